@@ -1,0 +1,48 @@
+//! Names from files, made safe for a terminal, a log or an exception text.
+
+use std::fmt::Write as _;
+
+/// Longest text shown in full, in characters.
+const SHOWN: usize = 200;
+
+/// `text` with control, bidirectional, zero-width and line-separating characters written as `\u{..}`, cut after
+/// 200 characters with a count of the rest.
+///
+/// ```
+/// assert_eq!(_core::escape::shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+/// ```
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(4 * SHOWN));
+    for character in text.chars().take(SHOWN) {
+        if hidden(character) {
+            let _ = write!(out, "\\u{{{:x}}}", character as u32);
+        } else {
+            out.push(character);
+        }
+    }
+    let rest = text.chars().count().saturating_sub(SHOWN);
+    if rest > 0 {
+        let _ = write!(out, "... ({rest} more characters)");
+    }
+    out
+}
+
+fn hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn controls_and_direction_marks_are_spelt_out() {
+        assert_eq!(shown("x\u{202e}y\n\u{7f}\u{9b}"), "x\\u{202e}y\\u{a}\\u{7f}\\u{9b}");
+    }
+
+    #[test]
+    fn long_names_are_cut_with_a_count() {
+        assert!(shown(&"a".repeat(1000)).ends_with("... (800 more characters)"));
+    }
+}

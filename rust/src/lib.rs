@@ -1,0 +1,28 @@
+//! The exact weighted mean of safetensors checkpoints, rounded once.
+//!
+//! Data flows one way: [`checkpoint`] reads and checks headers, [`plan`] proves that the ingredients agree and lays
+//! the output out, [`merge`] streams chunks through the [`kernels`] into a [`sink`]. The crate knows no Python: the
+//! bindings live behind the feature `python`.
+//!
+//! Invariants: no output bit depends on threads, chunks, CPU, I/O backend or ingredient order; every tensor of every
+//! ingredient is averaged, copied or refused; inputs are never opened for writing; nothing is written except through
+//! [`sink`]; no global pool and no global mutable state but the fault guard of [`io`].
+
+pub mod checkpoint;
+pub mod control;
+pub mod dtype;
+pub mod error;
+pub mod escape;
+pub mod io;
+pub mod kernels;
+pub mod merge;
+pub mod mix;
+pub mod plan;
+#[cfg(feature = "python")]
+mod python;
+pub mod sink;
+
+pub use control::Control;
+pub use dtype::Dtype;
+pub use error::{Error, Problem, ProblemKind, Result};
+pub use mix::Mix;

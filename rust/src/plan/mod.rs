@@ -1,0 +1,164 @@
+//! The plan of a merge: proof that the ingredients agree, a fate for every tensor, and the layout of the output.
+//!
+//! Planning reads headers and side files, and compares the tensors that must be equal (integers, tied heads). It
+//! writes nothing. A plan that exists can only fail by I/O errors, changed inputs or non-finite data.
+
+use std::path::PathBuf;
+
+use crate::checkpoint::{Checkpoint, OpenOptions};
+use crate::dtype::Dtype;
+use crate::mix::Mix;
+
+/// A row of a coefficient table: the mix of every tensor whose name matches and no earlier row matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Glob on tensor names: `*` is any run of characters, `?` any one.
+    pub pattern: String,
+    /// Numerators, one per ingredient, over one whole.
+    pub mix: Mix,
+}
+
+/// One soup to be made. A plain average is a table of one row with pattern `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// First matching row wins; a float tensor without a match is refused.
+    pub rows: Vec<Row>,
+    /// The directory to be made.
+    pub output: PathBuf,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Checkpoints, in the recipes' order.
+    pub ingredients: Vec<PathBuf>,
+    /// One or more soups over these ingredients, made in one pass.
+    pub recipes: Vec<Recipe>,
+    /// Everything else.
+    pub options: PlanOptions,
+}
+
+/// Options that change what is written.
+#[derive(Debug, Clone, Default)]
+pub struct PlanOptions {
+    /// Output dtype of averaged tensors; each tensor's own in the first ingredient otherwise.
+    pub dtype: Option<Dtype>,
+    /// Re-cut shards to at most this many bytes; the first ingredient's layout otherwise.
+    pub max_shard_size: Option<u64>,
+    /// Which ingredient gives config, tokenizer and other side files.
+    pub config_from: usize,
+    /// Replace an existing soup.
+    pub overwrite: bool,
+    /// Accept tokenizers that map tokens to different ids.
+    pub allow_different_tokenizers: bool,
+    /// `Some(true)`: copy `*.py` beside a config with `auto_map`; `Some(false)`: leave it out; `None`: ask.
+    pub copy_code: Option<bool>,
+    /// Do not compare free space with what will be written.
+    pub skip_space_check: bool,
+    /// How ingredients are opened.
+    pub open: OpenOptions,
+}
+
+/// A stretch of one ingredient that holds one tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TensorSource {
+    /// Index into the ingredient's shards.
+    pub shard: usize,
+    /// Absolute offset in that file.
+    pub offset: u64,
+    /// Element type there.
+    pub dtype: Dtype,
+}
+
+/// What happens to a tensor of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Averaged; for recipe `r` with the row `rows[r]` of its table.
+    Averaged {
+        /// One row index per recipe.
+        rows: Vec<usize>,
+    },
+    /// Integers or booleans, equal in all ingredients: copied from the first.
+    Copied,
+}
+
+/// One tensor of the output; the same for every recipe but for its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedTensor {
+    /// Name.
+    pub name: String,
+    /// Output dtype.
+    pub dtype: Dtype,
+    /// Dimensions.
+    pub shape: Vec<u64>,
+    /// Number of elements.
+    pub elements: u64,
+    /// Index into [`Plan::shards`].
+    pub shard: usize,
+    /// Absolute offset in the output shard.
+    pub offset: u64,
+    /// Bytes in the output.
+    pub length: u64,
+    /// What happens to it.
+    pub fate: Fate,
+    /// Where it lies in each ingredient, in the recipes' order.
+    pub sources: Vec<TensorSource>,
+}
+
+/// One file of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedShard {
+    /// File name.
+    pub name: String,
+    /// Length field and header, ready to be written at offset 0.
+    pub header: Vec<u8>,
+    /// Size of the whole file.
+    pub size: u64,
+    /// Indices into [`Plan::tensors`], in file order.
+    pub tensors: Vec<usize>,
+}
+
+/// A small file of the output other than shards, index and manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideFile {
+    /// Path relative to the output directory (one level, or `additional_chat_templates/x`).
+    pub name: String,
+    /// Content to be written: the donor's bytes, `config.json` with its dtype kept true.
+    pub content: SideContent,
+}
+
+/// Where a side file's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SideContent {
+    /// Bytes made while planning.
+    Bytes(Vec<u8>),
+    /// Copied byte for byte from this file, of this size.
+    CopyOf(PathBuf, u64),
+}
+
+/// Everything decided; nothing done.
+#[derive(Debug)]
+pub struct Plan {
+    /// The request it answers.
+    pub request: Request,
+    /// The ingredients, opened and checked.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Output tensors sorted by (shard, offset).
+    pub tensors: Vec<PlannedTensor>,
+    /// Output shards; the same layout for every recipe.
+    pub shards: Vec<PlannedShard>,
+    /// `model.safetensors.index.json`, if there is more than one shard (or the donor had one).
+    pub index: Option<Vec<u8>>,
+    /// Config, tokenizer, licences, from the donor.
+    pub side_files: Vec<SideFile>,
+    /// The donor's files that are not copied, by name.
+    pub left_out: Vec<String>,
+    /// Tied heads that equal the embedding bit for bit and are not written: (name, ingredients that had it).
+    pub tied: Vec<(String, Vec<usize>)>,
+    /// Ready to be shown.
+    pub warnings: Vec<String>,
+    /// Bytes of tensors, the index's `total_size`.
+    pub total_size: u64,
+    /// Elements of tensors, the index's `total_parameters`.
+    pub total_parameters: u64,
+}
