@@ -1,1 +1,2 @@
 //! Integration tests of the core.
+mod plan;

@@ -21,7 +21,8 @@ pub(super) const MAX_BYTES: u64 = 16 << 20;
 const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
 const QUANTISATION_KEYS: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
 /// Where composite models keep the config of their language model.
-const LANGUAGE_MODELS: [&str; 5] = ["text_config", "llm_config", "language_config", "thinker_config", "decoder"];
+const LANGUAGE_MODELS: [&str; 5] =
+    ["text_config", "llm_config", "language_config", "thinker_config", "decoder"];
 
 /// A parsed `config.json`.
 #[derive(Debug)]
@@ -34,13 +35,13 @@ pub(super) struct Config {
 
 impl Config {
     /// The config beside a checkpoint's shards; `None` without one, or for a checkpoint that is a single file.
-    pub(super) fn read(checkpoint: &Checkpoint, options: &OpenOptions) -> Result<Option<Self>, Problem> {
+    pub(super) fn read(checkpoint: &Checkpoint, options: OpenOptions) -> Result<Option<Self>, Problem> {
         let Some(directory) = checkpoint.directory() else { return Ok(None) };
         let path = directory.join("config.json");
         if path.symlink_metadata().is_err() {
             return Ok(None);
         }
-        let bytes = read_small(&path, directory, MAX_BYTES, options)?;
+        let bytes = read_small(&path, directory, MAX_BYTES, &options)?;
         Self::parse(path, bytes).map(Some)
     }
 
@@ -120,7 +121,8 @@ fn collect_tied(value: &Value, stated: &mut Vec<bool>) {
 fn quantisation(value: &Value) -> Option<(&'static str, Option<String>)> {
     for key in QUANTISATION_KEYS {
         if let Some(declared) = value.get(key).filter(|declared| !declared.is_null()) {
-            let method = ["quant_method", "quant_algo", "format"].iter().find_map(|key| declared.get(key)?.as_str());
+            let method =
+                ["quant_method", "quant_algo", "format"].iter().find_map(|key| declared.get(key)?.as_str());
             return Some((key, method.map(str::to_owned)));
         }
     }
@@ -217,7 +219,10 @@ mod tests {
             let expected = expected.map(|(key, method)| (key, method.map(str::to_owned)));
             assert_eq!(config(text).quantisation(), expected, "{text}");
         };
-        check(r#"{"quantization_config": {"quant_method": "gptq"}}"#, Some(("quantization_config", Some("gptq"))));
+        check(
+            r#"{"quantization_config": {"quant_method": "gptq"}}"#,
+            Some(("quantization_config", Some("gptq"))),
+        );
         check(r#"{"compression_config": {}}"#, Some(("compression_config", None)));
         check(r#"{"text_config": {"quantization_config": {}}}"#, Some(("quantization_config", None)));
         check(r#"{"quantization_config": null}"#, None);
@@ -254,7 +259,10 @@ mod tests {
             r#"{"text_config": {"dtype": "bfloat16"}, "dtype": "bfloat16", "vision_config": {"dtype": "float16"}}"#,
             r#"{"text_config": {"dtype": "float32"}, "dtype": "float32", "vision_config": {"dtype": "float16"}}"#,
         );
-        check(r#"{"text_config": {"torch_dtype": "bfloat16"}}"#, r#"{"text_config": {"torch_dtype": "float32"}}"#);
+        check(
+            r#"{"text_config": {"torch_dtype": "bfloat16"}}"#,
+            r#"{"text_config": {"torch_dtype": "float32"}}"#,
+        );
     }
 
     #[test]

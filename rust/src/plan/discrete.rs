@@ -35,8 +35,11 @@ pub(super) fn check(
     for (checkpoint, _) in others.iter().zip(used.iter().skip(1)).filter(|(_, used)| **used) {
         let mut problems = Vec::new();
         for name in names {
-            let (Some(expected), Some(got)) = (locate(first, name), locate(checkpoint, name)) else { continue };
-            let comparable = expected.tensor.dtype == got.tensor.dtype && expected.tensor.shape == got.tensor.shape;
+            let (Some(expected), Some(got)) = (locate(first, name), locate(checkpoint, name)) else {
+                continue;
+            };
+            let comparable =
+                expected.tensor.dtype == got.tensor.dtype && expected.tensor.shape == got.tensor.shape;
             if !comparable {
                 continue;
             }
@@ -75,7 +78,8 @@ pub(super) struct Difference {
 
 /// Where two tensors of one dtype and one length first differ.
 pub(super) fn first_difference(expected: Piece<'_>, got: Piece<'_>) -> Result<Option<Difference>> {
-    let place = |piece: Piece<'_>| (piece.shard.identity.device, piece.shard.identity.inode, piece.tensor.offset);
+    let place =
+        |piece: Piece<'_>| (piece.shard.identity.device, piece.shard.identity.inode, piece.tensor.offset);
     let length = expected.tensor.length;
     if length == 0 || place(expected) == place(got) {
         return Ok(None);

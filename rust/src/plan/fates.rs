@@ -47,7 +47,8 @@ pub(super) fn decide(
     let (averaged, copied) = (class(DtypeClass::Float), class(DtypeClass::Discrete));
     discrete::check(checkpoints, &used, &copied, findings)?;
     let rows = rows::assign(&request.recipes, &averaged, findings);
-    let averaged = averaged.into_iter().zip(rows).map(|(name, rows)| (name.to_owned(), Fate::Averaged { rows }));
+    let averaged =
+        averaged.into_iter().zip(rows).map(|(name, rows)| (name.to_owned(), Fate::Averaged { rows }));
     let copied = copied.into_iter().map(|name| (name.to_owned(), Fate::Copied));
     Ok(Fates { by_name: averaged.chain(copied).collect(), tied })
 }
@@ -87,7 +88,8 @@ fn check_agreement(checkpoints: &[Checkpoint], findings: &mut Findings) {
     let Some((first, others)) = checkpoints.split_first() else { return };
     for other in others {
         let (mut shapes, mut dtypes, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
-        let tensors = other.shards.iter().flat_map(|s| s.tensors.iter().map(move |tensor| Piece { shard: s, tensor }));
+        let tensors =
+            other.shards.iter().flat_map(|s| s.tensors.iter().map(move |tensor| Piece { shard: s, tensor }));
         for got in tensors {
             let Some(expected) = first.tensor(&got.tensor.name) else { continue };
             if expected.shape != got.tensor.shape {
@@ -112,7 +114,11 @@ fn check_agreement(checkpoints: &[Checkpoint], findings: &mut Findings) {
         findings.tensors(&other.root, shapes, "tensors have another shape");
         findings.tensors(&other.root, dtypes, "tensors have another dtype");
         if let Some(example) = mixed.first() {
-            let more = if mixed.len() > 1 { format!(" and {} more tensors", mixed.len() - 1) } else { String::new() };
+            let more = if mixed.len() > 1 {
+                format!(" and {} more tensors", mixed.len() - 1)
+            } else {
+                String::new()
+            };
             findings.warn(format!(
                 "{}: `{}`{more}: {} where {} has another float dtype; the mean is exact, and rounded once",
                 named(&other.root),
@@ -137,16 +143,20 @@ fn shape_differs(expected: &TensorInfo, got: Piece<'_>, ingredient: &Checkpoint)
             "checkpoints with different vocabularies cannot be averaged: leave {} out of the recipe",
             named(&ingredient.root)
         )),
-        _ => Problem::new(ProblemKind::Incompatible, message)
-            .hint(format!("another architecture or size: leave {} out of the recipe", named(&ingredient.root))),
+        _ => Problem::new(ProblemKind::Incompatible, message).hint(format!(
+            "another architecture or size: leave {} out of the recipe",
+            named(&ingredient.root)
+        )),
     };
     problem.at(&got.shard.path).tensor(&expected.name)
 }
 
 /// Whether the first dimension of a tensor counts tokens, as far as the name tells. Only the wording depends on it.
 fn is_vocabulary(name: &str) -> bool {
-    let endings = ["embed_tokens.weight", "word_embeddings.weight", "wte.weight", "shared.weight", "embed_in.weight"];
-    let heads = ["lm_head.weight", "lm_head.bias", "embed_out.weight", "output.weight", "tok_embeddings.weight"];
+    let endings =
+        ["embed_tokens.weight", "word_embeddings.weight", "wte.weight", "shared.weight", "embed_in.weight"];
+    let heads =
+        ["lm_head.weight", "lm_head.bias", "embed_out.weight", "output.weight", "tok_embeddings.weight"];
     endings.iter().chain(&heads).any(|ending| name.ends_with(ending))
 }
 
@@ -156,7 +166,8 @@ mod tests {
 
     #[test]
     fn embeddings_and_heads_are_told_by_their_names() {
-        for name in ["lm_head.weight", "model.embed_tokens.weight", "transformer.wte.weight", "shared.weight"] {
+        for name in ["lm_head.weight", "model.embed_tokens.weight", "transformer.wte.weight", "shared.weight"]
+        {
             assert!(is_vocabulary(name), "{name}");
         }
         assert!(!is_vocabulary("model.layers.0.mlp.up_proj.weight"));

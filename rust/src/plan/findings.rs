@@ -43,7 +43,11 @@ impl Findings {
 
     /// All problems as one error, if there are any.
     pub(super) fn refuse(&mut self) -> Result<()> {
-        if self.problems.is_empty() { Ok(()) } else { Err(Error::Refused(std::mem::take(&mut self.problems))) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Refused(std::mem::take(&mut self.problems)))
+        }
     }
 }
 

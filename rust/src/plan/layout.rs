@@ -3,8 +3,6 @@
 //! The layout is the same for every recipe. Headers are built here, byte for byte as the reference writer makes them,
 //! so that the size of every file is known before anything is written.
 
-use std::collections::HashMap;
-
 use crate::checkpoint::{Checkpoint, TensorInfo, header, index};
 use crate::error::{Problem, ProblemKind};
 
@@ -61,7 +59,8 @@ pub(super) fn lay_out(
         add_shard(&mut layout, draft, checkpoints, request, findings);
     }
     if layout.shards.len() > 1 || first.index_name.is_some() {
-        let shard_of = |tensor: &PlannedTensor| layout.shards.get(tensor.shard).map_or("", |shard| &shard.name);
+        let shard_of =
+            |tensor: &PlannedTensor| layout.shards.get(tensor.shard).map_or("", |shard| &shard.name);
         let entries = layout.tensors.iter().map(|tensor| (tensor.name.as_str(), shard_of(tensor)));
         layout.index = Some(index::write(entries, layout.total_size, layout.total_parameters));
     }
@@ -200,7 +199,10 @@ fn add_shard(
         });
     };
     if draft.name.len() > index::MAX_FILE_NAME_BYTES {
-        refuse(format!("file name of {} bytes, at most 255 are possible", draft.name.len()), "rename the shards");
+        refuse(
+            format!("file name of {} bytes, at most 255 are possible", draft.name.len()),
+            "rename the shards",
+        );
     }
     if draft.items.iter().any(|item| item.info.name == "__metadata__") {
         refuse("a tensor called `__metadata__` cannot be written".to_owned(), "rename the tensor");
@@ -208,7 +210,8 @@ fn add_shard(
     let header = build_header(&draft.items);
     let header_bytes = header.len() as u64 - header::LENGTH_BYTES;
     if header_bytes > header::MAX_HEADER_BYTES {
-        let message = format!("header of {header_bytes} bytes, at most {} are possible", header::MAX_HEADER_BYTES);
+        let message =
+            format!("header of {header_bytes} bytes, at most {} are possible", header::MAX_HEADER_BYTES);
         refuse(message, "cut smaller shards with `--max-shard-size`");
     }
     let shard = layout.shards.len();
@@ -253,7 +256,8 @@ fn build_header(items: &[Item<'_>]) -> Vec<u8> {
         let name = serde_json::Value::from(item.info.name.as_str());
         let shape: Vec<String> = item.info.shape.iter().map(u64::to_string).collect();
         let (dtype, shape) = (item.dtype, shape.join(","));
-        let entry = format!(r#",{name}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{offset},{end}]}}"#);
+        let entry =
+            format!(r#",{name}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{offset},{end}]}}"#);
         header.extend_from_slice(entry.as_bytes());
         offset = end;
     }
@@ -269,7 +273,11 @@ pub(super) fn note(request: &Request, checkpoints: &[Checkpoint]) -> Option<Stri
     let donor = checkpoints.get(request.options.config_from)?;
     let first = checkpoints.first()?;
     (request.options.config_from != 0).then(|| {
-        format!("config and tokenizer come from {}, shard layout and dtypes from {}", named(&donor.root), named(&first.root))
+        format!(
+            "config and tokenizer come from {}, shard layout and dtypes from {}",
+            named(&donor.root),
+            named(&first.root)
+        )
     })
 }
 

@@ -76,7 +76,8 @@ fn check_request(request: &Request, findings: &mut Findings) {
         refuse("expected at least one recipe, got none".to_owned(), "name an output");
     }
     if options.config_from >= ingredients.max(1) {
-        let message = format!("config_from: expected an ingredient below {ingredients}, got {}", options.config_from);
+        let message =
+            format!("config_from: expected an ingredient below {ingredients}, got {}", options.config_from);
         refuse(message, "ingredients are counted from 0");
     }
     if let Some(dtype) = options.dtype.filter(|dtype| dtype.class() != DtypeClass::Float) {
@@ -88,13 +89,16 @@ fn check_request(request: &Request, findings: &mut Findings) {
     for recipe in &request.recipes {
         let at = |message: String| Problem::new(ProblemKind::Recipe, message).at(&recipe.output);
         if recipe.rows.is_empty() {
-            findings.problem(at("the recipe has no rows".to_owned()).hint("a plain average is one row with pattern `*`"));
+            findings.problem(
+                at("the recipe has no rows".to_owned()).hint("a plain average is one row with pattern `*`"),
+            );
         }
         for row in &recipe.rows {
             let parts = row.mix.numerators().len();
             if parts != ingredients {
                 let pattern = crate::escape::shown(&row.pattern);
-                let message = format!("row `{pattern}`: expected parts for {ingredients} ingredients, got {parts}");
+                let message =
+                    format!("row `{pattern}`: expected parts for {ingredients} ingredients, got {parts}");
                 findings.problem(at(message).hint("give one number per ingredient, 0 for none"));
             }
         }
@@ -116,9 +120,13 @@ fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
     checkpoints
 }
 
-fn read_configs(request: &Request, checkpoints: &[Checkpoint], findings: &mut Findings) -> Vec<Option<Config>> {
+fn read_configs(
+    request: &Request,
+    checkpoints: &[Checkpoint],
+    findings: &mut Findings,
+) -> Vec<Option<Config>> {
     let read = |checkpoint: &Checkpoint| {
-        Config::read(checkpoint, &request.options.open).unwrap_or_else(|problem| {
+        Config::read(checkpoint, request.options.open).unwrap_or_else(|problem| {
             findings.problem(problem);
             None
         })

@@ -45,7 +45,8 @@ const HINT: &str = "dequantise to BF16 first: the codes of a quantised model hav
 pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], findings: &mut Findings) {
     for (checkpoint, config) in checkpoints.iter().zip(configs) {
         for (format, (name, count)) in formats(checkpoint) {
-            let more = if count > 1 { format!(", with {} more such tensors", count - 1) } else { String::new() };
+            let more =
+                if count > 1 { format!(", with {} more such tensors", count - 1) } else { String::new() };
             let message = format!("belongs to a model quantised as {format}{more}");
             let path = checkpoint.tensors.get(name).and_then(|at| checkpoint.shards.get(at.shard));
             findings.problem(
@@ -58,7 +59,8 @@ pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], find
         if let Some((config, (key, method))) = config.as_ref().and_then(|c| Some((c, c.quantisation()?))) {
             let method = method.map_or(String::new(), |method| format!(" ({})", shown(&method)));
             let message = format!("`{key}` says that the model is quantised{method}");
-            findings.problem(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT));
+            findings
+                .problem(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT));
         }
     }
 }

@@ -21,7 +21,8 @@ impl Plan {
         };
         let Fate::Averaged { rows } = &tensor.fate else { return size(0) };
         let has_parts = |i: &usize| {
-            let mut mixes = self.request.recipes.iter().zip(rows).filter_map(|(recipe, &row)| recipe.rows.get(row));
+            let mut mixes =
+                self.request.recipes.iter().zip(rows).filter_map(|(recipe, &row)| recipe.rows.get(row));
             mixes.any(|row| row.mix.numerators().get(*i).is_some_and(|&n| n != 0))
         };
         (0..tensor.sources.len()).filter(has_parts).map(size).sum()
@@ -40,12 +41,15 @@ impl Plan {
 
     /// The plan as printed for programs.
     pub fn to_json(&self) -> Value {
-        let averaged = self.tensors.iter().filter(|tensor| matches!(tensor.fate, Fate::Averaged { .. })).count();
+        let averaged =
+            self.tensors.iter().filter(|tensor| matches!(tensor.fate, Fate::Averaged { .. })).count();
         let donor = self.checkpoints.get(self.request.options.config_from);
-        let shards = self.shards.iter().map(|shard| {
-            json!({"name": shard.name, "size": shard.size, "tensors": shard.tensors.len()})
-        });
-        let tied = self.tied.iter().map(|(name, ingredients)| json!({"name": name, "ingredients": ingredients}));
+        let shards = self
+            .shards
+            .iter()
+            .map(|shard| json!({"name": shard.name, "size": shard.size, "tensors": shard.tensors.len()}));
+        let tied =
+            self.tied.iter().map(|(name, ingredients)| json!({"name": name, "ingredients": ingredients}));
         json!({
             "ingredients": self.checkpoints.iter().map(ingredient).collect::<Vec<_>>(),
             "outputs": self.request.recipes.iter().map(output).collect::<Vec<_>>(),
@@ -96,8 +100,8 @@ fn ingredient(checkpoint: &Checkpoint) -> Value {
 }
 
 fn output(recipe: &Recipe) -> Value {
-    let rows = recipe.rows.iter().map(|row| {
-        json!({"pattern": row.pattern, "numerators": row.mix.numerators(), "whole": row.mix.whole()})
-    });
+    let rows = recipe.rows.iter().map(
+        |row| json!({"pattern": row.pattern, "numerators": row.mix.numerators(), "whole": row.mix.whole()}),
+    );
     json!({"path": recipe.output.to_string_lossy(), "rows": rows.collect::<Vec<_>>()})
 }

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::escape::shown;
 
 use super::config::{Config, MAX_BYTES};
 use super::findings::{Findings, named};
@@ -45,7 +44,8 @@ pub(super) fn collect(
     let copy_code = options.copy_code == Some(true);
     for name in names(directory)? {
         let path = directory.join(&name);
-        let replaced = donor.shards.iter().any(|shard| shard.name == name) || donor.index_name.as_deref() == Some(&name);
+        let replaced =
+            donor.shards.iter().any(|shard| shard.name == name) || donor.index_name.as_deref() == Some(&name);
         if replaced {
             continue;
         }
@@ -97,7 +97,7 @@ fn collect_templates(
 ) -> Result<()> {
     for name in names(&directory.join(TEMPLATES))? {
         let relative = format!("{TEMPLATES}/{name}");
-        if name.ends_with(".jinja") && !name.starts_with('.') && !directory.join(&relative).is_dir() {
+        if has_extension(&name, "jinja") && !directory.join(&relative).is_dir() {
             side_files.add(relative, directory, options, findings);
         } else {
             side_files.left_out.push(relative);
@@ -123,7 +123,8 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 
 /// The allow-list.
 fn is_allowed(name: &str) -> bool {
-    let weight_index = name.ends_with(".index.json") || name.contains(".safetensors.index.") || name.contains(".bin.index.");
+    let weight_index =
+        name.ends_with(".index.json") || name.contains(".safetensors.index.") || name.contains(".bin.index.");
     if name.starts_with('.') || name == MANIFEST || name.starts_with("adapter_") || weight_index {
         return false;
     }
@@ -133,7 +134,11 @@ fn is_allowed(name: &str) -> bool {
 }
 
 fn is_code(name: &str) -> bool {
-    !name.starts_with('.') && Path::new(name).extension().is_some_and(|extension| extension == "py")
+    has_extension(name, "py")
+}
+
+fn has_extension(name: &str, expected: &str) -> bool {
+    !name.starts_with('.') && Path::new(name).extension().is_some_and(|extension| extension == expected)
 }
 
 /// A model that is loaded by code of its own: the user decides whether that code comes along.
@@ -157,12 +162,6 @@ fn tokenizer_has_code(path: &Path, directory: &Path, options: OpenOptions) -> bo
     value.is_some_and(|value| value.get("auto_map").is_some_and(|map| !map.is_null()))
 }
 
-/// One line that lists what stays behind.
-pub(super) fn note(donor: &Checkpoint, left_out: &[String]) -> Option<String> {
-    let names: Vec<String> = left_out.iter().map(|name| format!("`{}`", shown(name))).collect();
-    (!names.is_empty()).then(|| format!("not copied from {}: {}", named(&donor.root), names.join(", ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{is_allowed, is_code};
@@ -170,9 +169,20 @@ mod tests {
     #[test]
     fn the_allow_list_takes_what_loaders_need() {
         for name in [
-            "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
-            "tokenizer.model", "merges.txt", "vocab.txt", "chat_template.jinja", "LICENSE", "LICENSE.md",
-            "NOTICE", "NOTICE.txt", "special_tokens_map.json",
+            "config.json",
+            "generation_config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "vocab.json",
+            "tokenizer.model",
+            "merges.txt",
+            "vocab.txt",
+            "chat_template.jinja",
+            "LICENSE",
+            "LICENSE.md",
+            "NOTICE",
+            "NOTICE.txt",
+            "special_tokens_map.json",
         ] {
             assert!(is_allowed(name), "{name}");
         }
@@ -181,9 +191,20 @@ mod tests {
     #[test]
     fn everything_else_stays_behind() {
         for name in [
-            "model.safetensors.index.json", "pytorch_model.bin.index.json", "model.safetensors.index.fp16.json",
-            "adapter_config.json", "adapter_model.safetensors", "soce.json", "README.md", ".gitattributes",
-            ".config.json", "modeling_x.py", "pytorch_model.bin", "training_args.bin", "x.png", "old.safetensors",
+            "model.safetensors.index.json",
+            "pytorch_model.bin.index.json",
+            "model.safetensors.index.fp16.json",
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "soce.json",
+            "README.md",
+            ".gitattributes",
+            ".config.json",
+            "modeling_x.py",
+            "pytorch_model.bin",
+            "training_args.bin",
+            "x.png",
+            "old.safetensors",
         ] {
             assert!(!is_allowed(name), "{name}");
         }

@@ -26,7 +26,8 @@ pub(super) fn check(request: &Request, bytes: u64, findings: &mut Findings) -> R
         entry.1 = entry.1.saturating_add(with_margin.saturating_sub(held));
     }
     for (parent, needed) in needed.into_values() {
-        let found = rustix::fs::statvfs(parent).map_err(|error| Error::io(parent, "cannot ask for space", error.into()))?;
+        let found = rustix::fs::statvfs(parent)
+            .map_err(|error| Error::io(parent, "cannot ask for space", error.into()))?;
         findings.problems.extend(missing(parent, needed, found.f_bavail.saturating_mul(found.f_frsize)));
     }
     Ok(())
@@ -35,7 +36,11 @@ pub(super) fn check(request: &Request, bytes: u64, findings: &mut Findings) -> R
 fn missing(parent: &Path, needed: u64, free: u64) -> Option<Problem> {
     let missing = needed.checked_sub(free).filter(|&missing| missing > 0)?;
     let message = format!("not enough space: {needed} bytes needed, {free} free, {missing} missing");
-    Some(Problem::new(ProblemKind::Output, message).at(parent).hint("make room, or choose an output elsewhere"))
+    Some(
+        Problem::new(ProblemKind::Output, message)
+            .at(parent)
+            .hint("make room, or choose an output elsewhere"),
+    )
 }
 
 /// Bytes on disk that files of an earlier, interrupted run already hold.

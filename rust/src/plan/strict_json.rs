@@ -12,7 +12,8 @@ const MAX_DEPTH: usize = 64;
 
 /// The value that `bytes` hold, or what is wrong with them, ready to be shown.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 after byte {}", error.valid_up_to()))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8 after byte {}", error.valid_up_to()))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Strict { levels: MAX_DEPTH }.deserialize(&mut deserializer);
     value
@@ -29,7 +30,9 @@ struct Strict {
 impl Strict {
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         let levels = self.levels.checked_sub(1);
-        levels.map(|levels| Self { levels }).ok_or_else(|| E::custom(format!("nested over {MAX_DEPTH} levels deep")))
+        levels
+            .map(|levels| Self { levels })
+            .ok_or_else(|| E::custom(format!("nested over {MAX_DEPTH} levels deep")))
     }
 }
 
@@ -103,7 +106,10 @@ mod tests {
 
     #[test]
     fn ordinary_documents_are_read() {
-        assert_eq!(parse(br#"{"a": [1, -2, 0.5, "x", null, true]}"#), Ok(json!({"a": [1, -2, 0.5, "x", null, true]})));
+        assert_eq!(
+            parse(br#"{"a": [1, -2, 0.5, "x", null, true]}"#),
+            Ok(json!({"a": [1, -2, 0.5, "x", null, true]}))
+        );
     }
 
     #[test]

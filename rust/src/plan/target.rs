@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
-use crate::sink::staging;
+use crate::sink::check_target;
 
 use super::Request;
 use super::findings::{Findings, named};
@@ -62,7 +62,7 @@ pub(super) fn check(request: &Request, checkpoints: &[Checkpoint], findings: &mu
             places[..i].iter().find_map(|other| Some((place.near(other)?, other.output)))
         {
             findings.problem(problem(place.output, format!("{relation} the output {}", named(other))));
-        } else if let Err(problem) = staging::check_target(place.output, request.options.overwrite) {
+        } else if let Err(problem) = check_target(place.output, request.options.overwrite) {
             findings.problem(problem);
         }
     }
@@ -121,7 +121,8 @@ impl<'a> Place<'a> {
             return Some("lies inside");
         }
         let around = |path: &PathBuf| path.starts_with(&self.canonical);
-        let contains = held.canonical.iter().any(around) || self.own.is_some_and(|own| held.above.contains(&own));
+        let contains =
+            held.canonical.iter().any(around) || self.own.is_some_and(|own| held.above.contains(&own));
         contains.then_some("contains")
     }
 
@@ -145,12 +146,14 @@ impl<'a> Place<'a> {
 
 impl<'a> Held<'a> {
     fn new(checkpoint: &'a Checkpoint) -> Self {
-        let paths = std::iter::once(&checkpoint.root).chain(checkpoint.shards.iter().map(|shard| &shard.path));
+        let paths =
+            std::iter::once(&checkpoint.root).chain(checkpoint.shards.iter().map(|shard| &shard.path));
         let canonical: Vec<PathBuf> = paths.filter_map(|path| path.canonicalize().ok()).collect();
         let mut ids: HashSet<Id> =
             checkpoint.shards.iter().map(|shard| (shard.identity.device, shard.identity.inode)).collect();
         ids.extend(id(&checkpoint.root));
-        let directories: HashSet<&Path> = canonical.iter().flat_map(|path| path.ancestors().skip(1)).collect();
+        let directories: HashSet<&Path> =
+            canonical.iter().flat_map(|path| path.ancestors().skip(1)).collect();
         let above = directories.into_iter().filter_map(id).filter(|id| !ids.contains(id)).collect();
         Self { checkpoint, canonical, ids, above }
     }

@@ -22,8 +22,10 @@ pub(super) fn check_flags(configs: &[Option<Config>], findings: &mut Findings) {
     let stated = || configs.iter().flatten().filter_map(|config| Some((config, config.tied()?)));
     let Some((reference, expected)) = stated().next() else { return };
     for (config, got) in stated().filter(|(_, got)| *got != expected) {
-        let message =
-            format!("expected `tie_word_embeddings` to be {expected} as in {}, got {got}", named(&reference.path));
+        let message = format!(
+            "expected `tie_word_embeddings` to be {expected} as in {}, got {got}",
+            named(&reference.path)
+        );
         findings.problem(
             Problem::new(ProblemKind::Incompatible, message)
                 .at(&config.path)
@@ -47,7 +49,8 @@ pub(super) fn resolve(
     if !tied || configs.iter().any(|config| flag(config) == Some(false)) {
         return Ok(Vec::new());
     }
-    let mut heads: Vec<&str> = checkpoints.iter().flat_map(|c| c.tensors.keys()).map(String::as_str).collect();
+    let mut heads: Vec<&str> =
+        checkpoints.iter().flat_map(|c| c.tensors.keys()).map(String::as_str).collect();
     heads.retain(|name| is_head(name));
     heads.sort_unstable();
     heads.dedup();

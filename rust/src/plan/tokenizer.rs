@@ -66,7 +66,11 @@ fn read(directory: &Path, name: &str, options: OpenOptions) -> Result<Option<Vec
 }
 
 fn only_in(with: &Path, without: &Path, name: &str, findings: &mut Findings) {
-    findings.warn(format!("{} has a `{name}`, {} has none: they were not compared", named(with), named(without)));
+    findings.warn(format!(
+        "{} has a `{name}`, {} has none: they were not compared",
+        named(with),
+        named(without)
+    ));
 }
 
 fn compare_ids(
@@ -78,7 +82,9 @@ fn compare_ids(
 ) {
     let difference = match (ids(name, expected.1), ids(name, got.1)) {
         (Ok(a), Ok(b)) => differing((expected.0, &a), (got.0, &b)),
-        (Err(what), _) => Some(format!("{} cannot be compared: {}", named(&expected.0.join(name)), shown(&what))),
+        (Err(what), _) => {
+            Some(format!("{} cannot be compared: {}", named(&expected.0.join(name)), shown(&what)))
+        }
         (_, Err(what)) => Some(format!("cannot be compared: {}", shown(&what))),
     };
     let path = got.0.join(name);
@@ -116,19 +122,28 @@ fn differing(a: (&Path, &HashMap<String, u64>), b: (&Path, &HashMap<String, u64>
     let tokens: BTreeSet<&String> = a.1.keys().chain(b.1.keys()).collect();
     let unequal = tokens.into_iter().map(|token| (token, a.1.get(token), b.1.get(token)));
     let unequal = unequal.filter(|(_, in_a, in_b)| in_a != in_b);
-    let by_id: BTreeMap<(Option<&u64>, &String), _> =
-        unequal.map(|(token, in_a, in_b)| ((in_a.into_iter().chain(in_b).min(), token), (in_a, in_b))).collect();
-    let text: Vec<String> = by_id.iter().take(LISTED).map(|((_, token), (in_a, in_b))| {
-        let token = shown(token);
-        match (in_a, in_b) {
-            (Some(in_a), Some(in_b)) => format!("expected id {in_a} for `{token}`, got {in_b}"),
-            (Some(in_a), None) => format!("expected id {in_a} for `{token}`, got none"),
-            (None, in_b) => format!("expected no token `{token}`, got id {}", in_b.copied().unwrap_or_default()),
-        }
-    }).collect();
+    let by_id: BTreeMap<(Option<&u64>, &String), _> = unequal
+        .map(|(token, in_a, in_b)| ((in_a.into_iter().chain(in_b).min(), token), (in_a, in_b)))
+        .collect();
+    let text: Vec<String> = by_id
+        .iter()
+        .take(LISTED)
+        .map(|((_, token), (in_a, in_b))| {
+            let token = shown(token);
+            match (in_a, in_b) {
+                (Some(in_a), Some(in_b)) => format!("expected id {in_a} for `{token}`, got {in_b}"),
+                (Some(in_a), None) => format!("expected id {in_a} for `{token}`, got none"),
+                (None, in_b) => {
+                    format!("expected no token `{token}`, got id {}", in_b.copied().unwrap_or_default())
+                }
+            }
+        })
+        .collect();
     let count = by_id.len();
     let more = if count > LISTED { format!("; and {} more tokens", count - LISTED) } else { String::new() };
-    (count > 0).then(|| format!("maps tokens to other ids than the one in {}: {}{more}", named(a.0), text.join("; ")))
+    (count > 0).then(|| {
+        format!("maps tokens to other ids than the one in {}: {}{more}", named(a.0), text.join("; "))
+    })
 }
 
 #[derive(serde::Deserialize)]
@@ -164,7 +179,9 @@ impl<'de> Deserialize<'de> for Vocabulary {
                 let mut ids = HashMap::new();
                 while let Some((token, id)) = entries.next_entry::<String, u64>()? {
                     if let Some(before) = ids.insert(token, id) {
-                        return Err(A::Error::custom(format!("a token appears twice, first with id {before}")));
+                        return Err(A::Error::custom(format!(
+                            "a token appears twice, first with id {before}"
+                        )));
                     }
                 }
                 Ok(Vocabulary(ids))
@@ -193,7 +210,11 @@ fn check_templates<'a>(
     let expected = template(donor, options, findings);
     for other in others {
         if template(other, options, findings) != expected {
-            findings.warn(format!("{}: chat template differs from that of {}, which the soup gets", named(other), named(donor)));
+            findings.warn(format!(
+                "{}: chat template differs from that of {}, which the soup gets",
+                named(other),
+                named(donor)
+            ));
         }
     }
 }
@@ -211,7 +232,10 @@ fn template(directory: &Path, options: OpenOptions, findings: &mut Findings) -> 
     match strict_json::parse(&file(name)?) {
         Ok(value) => value.get("chat_template").filter(|template| !template.is_null()).cloned(),
         Err(what) => {
-            findings.warn(format!("{}: {what}; its chat template was not compared", named(&directory.join(name))));
+            findings.warn(format!(
+                "{}: {what}; its chat template was not compared",
+                named(&directory.join(name))
+            ));
             None
         }
     }
@@ -231,7 +255,8 @@ mod tests {
     #[test]
     fn vocabularies_are_read_as_objects_and_as_lists() {
         let check = |a: &str, b: &str| assert_eq!(compare("tokenizer.json", a, b), None, "{a} {b}");
-        let object = r#"{"model": {"vocab": {"x": 0, "y": 1}}, "added_tokens": [{"id": 2, "content": "<s>"}]}"#;
+        let object =
+            r#"{"model": {"vocab": {"x": 0, "y": 1}}, "added_tokens": [{"id": 2, "content": "<s>"}]}"#;
         let list = r#"{"model": {"vocab": [["x", -1.5], ["y", -2]]}, "added_tokens": [{"id": 2, "content": "<s>", "special": true}]}"#;
         check(object, list);
         check(r#"{"model": {"vocab": {"x": 0, "y": 1, "<s>": 2}}}"#, object);

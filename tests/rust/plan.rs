@@ -1,0 +1,10 @@
+//! Plans of small checkpoints on disk: what is refused and in which words, and what is laid out.
+
+mod builder;
+mod fates;
+mod layout;
+mod request;
+mod side_files;
+mod target;
+mod tied;
+mod tokenizer;
