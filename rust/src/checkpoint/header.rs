@@ -58,7 +58,7 @@ pub fn length(start: &[u8], file_size: u64) -> Result<u64, Problem> {
         let missing = length - (file_size - LENGTH_BYTES);
         let refused =
             problem(format!("expected a header of {length} bytes, got a file of {file_size} bytes"));
-        let hint = format!("at least {missing} bytes missing: download again");
+        let hint = format!("at least {} missing: download again", count(missing));
         return Err(refused.hint(likeness(start).map_or(hint, str::to_owned)));
     } else {
         return Ok(length);
@@ -102,6 +102,10 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Header, Problem> {
 
 fn problem(message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Checkpoint, message)
+}
+
+fn count(bytes: u64) -> String {
+    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
 }
 
 fn with_hint(problem: Problem, hint: Option<&str>) -> Problem {
@@ -312,8 +316,8 @@ fn bits(tensor: &TensorInfo) -> Option<u64> {
 
 fn check_size(expected: u64, file_size: u64) -> Result<(), Problem> {
     let hint = match file_size.cmp(&expected) {
-        Ordering::Less => format!("{} bytes missing: download again", expected - file_size),
-        Ordering::Greater => format!("{} bytes after the last tensor", file_size - expected),
+        Ordering::Less => format!("{} missing: download again", count(expected - file_size)),
+        Ordering::Greater => format!("{} after the last tensor", count(file_size - expected)),
         Ordering::Equal => return Ok(()),
     };
     Err(problem(format!("expected a file of {expected} bytes, got {file_size}")).hint(hint))
