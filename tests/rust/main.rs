@@ -1,2 +1,4 @@
 //! Integration tests of the core.
+
+mod checkpoint;
 mod plan;
