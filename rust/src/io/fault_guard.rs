@@ -89,7 +89,7 @@ mod guarded {
             let before = self.version.load(Ordering::Acquire);
             let (start, end) = (self.start.load(Ordering::Relaxed), self.end.load(Ordering::Relaxed));
             fence(Ordering::Acquire);
-            let steady = before % 2 == 0 && self.version.load(Ordering::Relaxed) == before;
+            let steady = before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before;
             (steady && (start..end).contains(&address)).then_some(end)
         }
     }
@@ -124,7 +124,7 @@ mod guarded {
 
     pub(super) fn register(start: usize, length: usize) -> io::Result<&'static Slot> {
         let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = TABLE.iter().find(|slot| slot.version.load(Ordering::Relaxed) % 2 == 1);
+        let free = TABLE.iter().find(|slot| !slot.version.load(Ordering::Relaxed).is_multiple_of(2));
         let slot = free.ok_or(io::ErrorKind::OutOfMemory)?;
         let page = rustix::param::page_size();
         PAGE.store(page, Ordering::Relaxed);

@@ -43,7 +43,8 @@ pub(super) fn compare(path: &Path, expected: &Identity, found: &Identity) -> Opt
         field("inode", expected.inode.into(), found.inode.into());
         field("ctime", expected.ctime_ns, found.ctime_ns);
     }
-    (!changes.is_empty()).then(|| changed(path, &format!("changed since its header was read: {}", changes.join(", "))))
+    (!changes.is_empty())
+        .then(|| changed(path, &format!("changed since its header was read: {}", changes.join(", "))))
 }
 
 /// A refusal because somebody else touched an input.

@@ -45,7 +45,8 @@ impl Mapped {
             let (start, length) = (range.start as usize, (range.end - range.start) as usize);
             // SAFETY: in a shared read-only map, pages dropped from the process come back from the file with the same
             // bytes; where the guard has put zeros, zeros come back.
-            let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length) };
+            let _ =
+                unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length) };
         }
         #[cfg(not(target_os = "linux"))]
         let _ = range;

@@ -32,7 +32,10 @@ fn group_limit(mount: &Path, groups: &str) -> Option<u64> {
         let (controllers, path) = (fields.next()?, fields.next()?);
         if controllers.is_empty() {
             let files = ["memory.max", "memory.high"]; // the text `max` is no number, hence no limit
-            [least(mount, path, &files), least(&mount.join("unified"), path, &files)].into_iter().flatten().min()
+            [least(mount, path, &files), least(&mount.join("unified"), path, &files)]
+                .into_iter()
+                .flatten()
+                .min()
         } else if controllers.split(',').any(|controller| controller == "memory") {
             least(&mount.join("memory"), path, &["memory.limit_in_bytes"])
         } else {

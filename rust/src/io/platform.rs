@@ -104,8 +104,9 @@ fn sync_file_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) -
     use std::os::fd::AsRawFd;
     loop {
         // SAFETY: the call takes numbers only, and the descriptor is open as long as `file` is borrowed.
-        let answer =
-            unsafe { libc::sync_file_range(file.as_raw_fd(), offset.cast_signed(), length.cast_signed(), flags) };
+        let answer = unsafe {
+            libc::sync_file_range(file.as_raw_fd(), offset.cast_signed(), length.cast_signed(), flags)
+        };
         if answer == 0 {
             return Ok(());
         }
@@ -159,7 +160,8 @@ pub(crate) fn physical_memory() -> Option<u64> {
     #[cfg(unix)]
     {
         // SAFETY: sysconf takes a number and touches no memory of ours.
-        let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+        let (pages, page) =
+            unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
         u64::try_from(pages).ok()?.checked_mul(u64::try_from(page).ok()?)
     }
     #[cfg(not(unix))]

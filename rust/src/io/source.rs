@@ -111,7 +111,8 @@ impl Source {
         let expected = self.identity.size;
         match self.file.metadata() {
             Ok(metadata) if metadata.len() < expected => {
-                let message = format!("was cut from {expected} to {} bytes while it was read", metadata.len());
+                let message =
+                    format!("was cut from {expected} to {} bytes while it was read", metadata.len());
                 Err(identity::changed(&self.path, &message).into())
             }
             _ => Err(Error::io(&self.path, "cannot read mapped bytes", io::Error::other("fault in the map"))),
