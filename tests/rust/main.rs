@@ -1,4 +1,5 @@
 //! Integration tests of the core.
 
 mod checkpoint;
+mod io;
 mod plan;

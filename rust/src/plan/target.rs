@@ -11,15 +11,10 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
-use crate::sink::check_target;
+use crate::sink::{STATE_SUFFIX, check_target};
 
 use super::Request;
 use super::findings::{Findings, named};
-
-/// Longest file name of the usual filesystems.
-const MAX_NAME_BYTES: usize = 255;
-/// What is appended to a target's name while it is being made.
-pub(super) const PARTIAL_SUFFIX: &str = ".soce-partial";
 
 /// Device and inode.
 type Id = (u64, u64);
@@ -47,23 +42,23 @@ struct Held<'a> {
 /// Check all outputs; space is looked at later, when sizes are known.
 pub(super) fn check(request: &Request, checkpoints: &[Checkpoint], findings: &mut Findings) {
     let held: Vec<Held<'_>> = checkpoints.iter().map(Held::new).collect();
-    let mut places = Vec::with_capacity(request.recipes.len());
-    for recipe in &request.recipes {
-        match Place::new(&recipe.output) {
-            Ok(place) => places.push(place),
-            Err(problem) => findings.problem(problem),
-        }
-    }
-    for (i, place) in places.iter().enumerate() {
-        let relation = held.iter().find_map(|held| Some((place.relation(held)?, &held.checkpoint.root)));
-        if let Some((relation, root)) = relation {
-            findings.problem(problem(place.output, format!("{relation} the ingredient {}", named(root))));
-        } else if let Some((relation, other)) =
-            places[..i].iter().find_map(|other| Some((place.near(other)?, other.output)))
-        {
-            findings.problem(problem(place.output, format!("{relation} the output {}", named(other))));
-        } else if let Err(problem) = check_target(place.output, request.options.overwrite) {
+    let places: Vec<Option<Place<'_>>> =
+        request.recipes.iter().map(|recipe| Place::new(&recipe.output)).collect();
+    for (i, recipe) in request.recipes.iter().enumerate() {
+        let output = recipe.output.as_path();
+        let place = places[i].as_ref();
+        let near_ingredient =
+            || held.iter().find_map(|held| Some((place?.relation(held)?, &held.checkpoint.root)));
+        let near_output =
+            || places[..i].iter().flatten().find_map(|other| Some((place?.near(other)?, other.output)));
+        if let Some((relation, root)) = near_ingredient() {
+            findings.problem(problem(output, format!("{relation} the ingredient {}", named(root))));
+        } else if let Some((relation, other)) = near_output() {
+            findings.problem(problem(output, format!("{relation} the output {}", named(other))));
+        } else if let Err(problem) = check_target(output, request.options.overwrite) {
             findings.problem(problem);
+        } else if place.is_none() {
+            findings.problem(problem(output, "its parent directory cannot be resolved"));
         }
     }
 }
@@ -82,32 +77,11 @@ pub(super) fn parent(output: &Path) -> &Path {
 }
 
 impl<'a> Place<'a> {
-    fn new(output: &'a Path) -> Result<Self, Problem> {
-        let Some(name) = output.file_name() else {
-            return Err(problem(output, "expected the name of a directory to be made"));
-        };
-        let most = MAX_NAME_BYTES - PARTIAL_SUFFIX.len();
-        if name.len() > most {
-            let message = format!("expected a name of at most {most} bytes, got {}", name.len());
-            return Err(problem(output, message).hint("choose a shorter name"));
-        }
-        let parent = parent(output);
-        let refuse = |message: String| Problem::new(ProblemKind::Output, message).at(output);
-        let metadata = fs::metadata(parent).map_err(|error| {
-            refuse(format!("the parent directory {} cannot be used: {error}", named(parent)))
-                .hint("make it first, with `mkdir -p`")
-        })?;
-        if !metadata.is_dir() {
-            return Err(refuse(format!("the parent {} is not a directory", named(parent))));
-        }
-        let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-        let writable = rustix::fs::access(parent, access);
-        let canonical = writable.map_err(std::io::Error::from).and_then(|()| parent.canonicalize());
-        let canonical = canonical.map_err(|error| {
-            refuse(format!("the parent directory {} cannot be written to: {error}", named(parent)))
-        })?;
+    /// `None` where [`check_target`] has a reason to refuse.
+    fn new(output: &'a Path) -> Option<Self> {
+        let canonical = parent(output).canonicalize().ok()?;
         let above = canonical.ancestors().filter_map(id).collect();
-        Ok(Self { output, own: id(output), above, canonical: canonical.join(name) })
+        Some(Self { output, own: id(output), above, canonical: canonical.join(output.file_name()?) })
     }
 
     /// How the target lies to an ingredient, if they touch.
@@ -167,6 +141,6 @@ fn id(path: impl AsRef<Path>) -> Option<Id> {
 /// Where the output `target` is made before it gets its name.
 pub(super) fn partial(target: &Path) -> PathBuf {
     let mut name: OsString = target.as_os_str().to_owned();
-    name.push(PARTIAL_SUFFIX);
+    name.push(STATE_SUFFIX);
     PathBuf::from(name)
 }
