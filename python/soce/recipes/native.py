@@ -112,6 +112,7 @@ class _Reader:
         self.source.add(line, f"{where} names `{shown(name)}`, which is not an ingredient", hint)
 
     def _ingredients(self, node: Node) -> None:
+        before = len(self.source.problems)
         if isinstance(node, Table):
             for name, value in node.entries.items():
                 self._ingredient(value, name, node.key_lines[name])
@@ -122,7 +123,8 @@ class _Reader:
             self.source.refuse(node.line, "`ingredients` must be a list of paths or a mapping of name to path")
         if not self.names:
             self.source.add(node.line, "`ingredients` is empty")
-        self.source.check()
+        if len(self.source.problems) > before:
+            self.source.check()  # what names ingredients makes no sense without them
 
     def _ingredient(self, node: Node, name: str | None, line: int) -> None:
         weight: Fraction | None = None
@@ -208,7 +210,11 @@ class _Reader:
                 return None
             return [Fraction(1)] * len(self.names)
         scalars = self._by_ingredient(node, "`weights`")
-        weights = [self._weight(scalar) for scalar in scalars or []]
+        if scalars is None and isinstance(node, Table):  # say what else is wrong
+            scalars_given = [value for value in node.entries.values() if isinstance(value, Scalar)]
+        else:
+            scalars_given = scalars or []
+        weights = [self._weight(scalar) for scalar in scalars_given]
         known = [weight for weight in weights if weight is not None]
         return known if scalars is not None and len(known) == len(scalars) else None
 
