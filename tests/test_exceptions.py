@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from soce import exceptions
 from soce.exceptions import Problem, SoceError, shown
 
@@ -59,7 +60,6 @@ def test_importing_soce_is_light() -> None:
 
 def test_public_names_are_not_shadowed_by_modules() -> None:
     import soce.merging
-    import soce.recipes
 
     assert callable(soce.merge)
     assert callable(soce.plan)

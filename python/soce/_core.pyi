@@ -1,3 +1,4 @@
+# ruff: noqa: PYI021 - the compiled module has no other place for its documentation
 """The Rust core: plans, streams and publishes merges."""
 
 from collections.abc import Callable, Sequence
@@ -19,8 +20,8 @@ def plan(
 ) -> Plan:
     """Prove that the ingredients agree and lay the outputs out; write nothing.
 
-    `recipes` are (output path, rows), a row is (pattern, numerators in the ingredients' order, whole); `dtype` is a
-    safetensors name (``BF16``). Raises every `SoceError` of `soce.exceptions`, with all problems, and `OSError`.
+    `recipes` are (output path, rows), a row is (pattern, numerators in the ingredients' order, whole); `dtype` is
+    a safetensors name (``BF16``). Raises every `SoceError` of `soce.exceptions`, with all problems, and `OSError`.
     """
 
 @final
@@ -47,9 +48,9 @@ class Plan:
     ) -> str:
         """Write the outputs and return the report as a JSON object.
 
-        `on_progress(bytes_done, bytes_total)` is called on the caller's thread; raising from it cancels the merge.
-        `recipe_texts` holds one `mergekit_config.yml` per output (empty: none is written); `run_info` is a JSON
-        object for the manifest.
+        `on_progress(bytes_done, bytes_total)` is called on the caller's thread; raising from it cancels the
+        merge. `recipe_texts` holds one `mergekit_config.yml` per output (empty: none is written); `run_info` is
+        a JSON object for the manifest.
         """
 
 @final

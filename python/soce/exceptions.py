@@ -14,15 +14,15 @@ _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def shown(text: str) -> str:
-    """Return `text` made safe for a terminal, a log or a message.
+    r"""Return `text` made safe for a terminal, a log or a message.
 
     Control, bidirectional, zero-width and line-separating characters and unpaired surrogates are written as
-    ``\\u{..}``; what follows the first 200 characters is replaced by its count.
+    ``\u{..}``; what follows the first 200 characters is replaced by its count.
 
     Examples
     --------
     >>> print(shown("a" + chr(27) + "[2Jb"))
-    a\\u{1b}[2Jb
+    a\u{1b}[2Jb
     """
     kept = "".join(
         f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _HIDDEN_CATEGORIES else c for c in text[:_SHOWN]

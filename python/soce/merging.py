@@ -24,7 +24,7 @@ from soce.recipes import (
     parse_dtype,
     parse_size,
     read_recipes,
-    refusal,
+    refuse,
     same_path_key,
 )
 
@@ -39,8 +39,8 @@ class PlanOptions(TypedDict, total=False):
     """Options that decide what is written, of `plan`, `plan_all`, `merge` and `merge_all`."""
 
     dtype: str | None
-    """Output dtype of averaged tensors (``"bfloat16"``, ``"f32"`` …); each tensor's own in the first ingredient
-    otherwise."""
+    """Output dtype of averaged tensors (``"bfloat16"``, ``"f32"``); the first ingredient's otherwise, tensor by
+    tensor."""
     max_shard_size: int | str | None
     """Re-cut shards to at most this many bytes (``"5GB"``); the first ingredient's layout otherwise."""
     config_from: str | None
@@ -50,7 +50,7 @@ class PlanOptions(TypedDict, total=False):
     allow_different_tokenizers: bool
     """Accept ingredients that map tokens to different ids."""
     copy_code: bool | None
-    """True copies ``*.py`` files beside the config, False leaves them out; None refuses if the config needs them."""
+    """True copies ``*.py`` files beside the config, False leaves them out; None refuses if they are needed."""
     follow_links: bool
     """Follow links that leave an ingredient's directory."""
     ignore_unreferenced: bool
@@ -168,7 +168,11 @@ class MergePlan:
     """Everything decided about one or more soups, nothing done yet; made by `plan` and `plan_all`."""
 
     def __init__(
-        self, core: _core.Plan, recipes: Sequence[Recipe], paths: Sequence[Sequence[str]], source: RecipeFile | None
+        self,
+        core: _core.Plan,
+        recipes: Sequence[Recipe],
+        paths: Sequence[Sequence[str]],
+        source: RecipeFile | None,
     ) -> None:
         self._core = core
         self._recipes = tuple(recipes)
@@ -210,7 +214,7 @@ class MergePlan:
         Raises
         ------
         CheckpointError
-            An ingredient changed since it was planned, or holds non-finite values and `nonfinite` is ``"error"``.
+            An ingredient changed since it was planned, or has non-finite values and `nonfinite` is ``"error"``.
         OutputError
             The output can no longer be put where it was asked for.
         OSError
@@ -233,7 +237,7 @@ class MergePlan:
         command: Sequence[str] | None = None,
     ) -> MergeReport:
         for parent in self._parents:
-            os.makedirs(parent, exist_ok=True)
+            Path(parent).mkdir(exist_ok=True, parents=True)
         dtype = self._output_dtype()
         texts = [
             _utf8(mergekit_yaml(recipe, paths, dtype))
@@ -306,7 +310,10 @@ def plan_all(
 ) -> MergePlan:
     """Plan many soups that one pass over the ingredients makes; see `merge_all` and `plan`."""
     if isinstance(recipes, Mapping):
-        named = [(name, recipe if isinstance(recipe, Recipe) else Recipe.of(recipe)) for name, recipe in recipes.items()]
+        named = [
+            (name, recipe if isinstance(recipe, Recipe) else Recipe.of(recipe))
+            for name, recipe in recipes.items()
+        ]
         source = None
     else:
         source = recipes if isinstance(recipes, RecipeFile) else read_recipes(recipes)
@@ -314,9 +321,9 @@ def plan_all(
     if not named:
         where = None if source is None else source.path
         hint = "list them under `recipes:`, or give a single recipe as the argument of `merge`"
-        raise refusal("there are no named recipes", hint, where)
+        refuse("there are no named recipes", hint, where)
     folder = os.fspath(output)
-    made = _plan([(os.path.join(folder, name), recipe) for name, recipe in named], source, **options)
+    made = _plan([(str(Path(folder, name)), recipe) for name, recipe in named], source, **options)
     made._parents = (folder,)
     return made
 
@@ -333,8 +340,8 @@ def merge(
     ----------
     ingredients : mapping of path to weight, sequence of paths, Recipe, RecipeFile, or path of a recipe file
         Paths are directories of safetensors shards or single ``.safetensors`` files. Weights are str, int,
-        `fractions.Fraction` or `decimal.Decimal`, in any unit: ``"5"`` to ``"2"`` to ``"3"`` and ``"0.5"`` to ``"0.2"``
-        to ``"0.3"`` are the same recipe. A sequence of paths, or weights that are all None, means equal parts.
+        `fractions.Fraction` or `decimal.Decimal`, in any unit: ``"5"``, ``"2"``, ``"3"`` and ``"0.5"``, ``"0.2"``,
+        ``"0.3"`` are the same recipe. A sequence of paths, or weights that are all None, means equal parts.
     output : path-like
         The directory to be made. It appears complete or not at all.
     **options
@@ -357,8 +364,9 @@ def merge(
 
     Notes
     -----
-    Each output element is the exact weighted mean, rounded once to the output dtype. No bit of it depends on the
-    order of the ingredients, the number of threads or the machine.
+    Each output element is the weighted mean, rounded once to the output dtype: exact for F16 and BF16, within
+    0.500001 ulp for F32 and F64. No bit of it depends on the order of the ingredients, the number of threads or
+    the machine.
 
     Examples
     --------
@@ -413,7 +421,7 @@ def _one(ingredients: Ingredients | Recipe | RecipeFile | PathText) -> tuple[Rec
         path = os.fspath(ingredients)
         if not looks_like_recipe(path):
             hint = "pass a mapping of path to weight, a sequence of paths, or a .yaml, .yml or .json recipe"
-            raise refusal("a single path that is not a recipe file", hint, path)
+            refuse("a single path that is not a recipe file", hint, path)
         ingredients = read_recipes(path)
     if isinstance(ingredients, RecipeFile):
         return ingredients.recipe, ingredients
@@ -495,10 +503,12 @@ def _donor(wanted: str, paths: Sequence[str], names: Sequence[str]) -> int:
     if same_path_key(wanted) in keys:
         return keys.index(same_path_key(wanted))
     hint = f"ingredients: {', '.join(shown(name) for name in names)}"
-    raise refusal(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
+    refuse(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
 
 
-def _check_holds(source: RecipeFile, paths: Sequence[str], *, follow_links: bool, ignore_unreferenced: bool) -> None:
+def _check_holds(
+    source: RecipeFile, paths: Sequence[str], *, follow_links: bool, ignore_unreferenced: bool
+) -> None:
     """Refuse a mergekit `dtype` that would round an input before averaging."""
     assert source.must_hold is not None
     held = HOLDS[source.must_hold]
@@ -513,9 +523,9 @@ def _check_holds(source: RecipeFile, paths: Sequence[str], *, follow_links: bool
                     "recipe",
                     source.path,
                     None,
-                    f"`dtype` {source.must_hold} would round the {' and '.join(lost)} tensors of `{shown(path)}` "
-                    "before averaging",
-                    f"write it as `out_dtype` instead: soce rounds once, at the end",
+                    f"`dtype` {source.must_hold} would round the {' and '.join(lost)} tensors of "
+                    f"`{shown(path)}` before averaging",
+                    "write it as `out_dtype` instead: soce rounds once, at the end",
                 )
             )
     if problems:

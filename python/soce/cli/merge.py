@@ -21,6 +21,8 @@ from soce.cli.output import (
 from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from soce.merging import MergePlan, PlanOptions
     from soce.recipes import Recipe
 
@@ -34,60 +36,84 @@ Examples:
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType[int]):
     """A number of bytes: 5GB, 500MB, 2GiB."""
 
     name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         from soce.recipes.parts import parse_size
 
         try:
-            return value if isinstance(value, int) else parse_size(value)
+            return value if isinstance(value, int) else parse_size(str(value))
         except RecipeError as error:
             self.fail(error.problems[0].message, param, ctx)
 
 
-class _Dtype(click.ParamType):
+class _Dtype(click.ParamType[str]):
     """A dtype by any of its names, given on as the safetensors name."""
 
     name = "dtype"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from soce.recipes.parts import DTYPES, parse_dtype
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from soce.recipes.parts import parse_dtype
 
         try:
-            return value if value in DTYPES else parse_dtype(value)
+            return parse_dtype(str(value))
         except RecipeError as error:
             self.fail(f"{error.problems[0].message}: {error.problems[0].hint}", param, ctx)
 
 
 @click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("ingredients", nargs=-1, metavar="(PATH[=WEIGHT]... | RECIPE)")
-@click.option("--output", "-o", metavar="DIR", help="The directory to be made; appears complete or not at all.")
-@click.option("--recipes", metavar="FILE", help="Make many soups from one read pass: OUTPUT/NAME for each recipe.")
+@click.option(
+    "--output", "-o", metavar="DIR", help="The directory to be made; appears complete or not at all."
+)
+@click.option(
+    "--recipes", metavar="FILE", help="Make many soups from one read pass: OUTPUT/NAME for each recipe."
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would be done and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON on stdout.")
 @click.option("--dtype", type=_Dtype(), metavar="DTYPE", help="Output dtype: f64, f32, f16 or bf16.")
 @click.option("--max-shard-size", type=_Size(), metavar="SIZE", help="Re-cut shards, e.g. 5GB, 500MB, 2GiB.")
-@click.option("--config-from", metavar="NAME", help="Ingredient that gives config and tokenizer; else the first.")
+@click.option(
+    "--config-from", metavar="NAME", help="Ingredient that gives config and tokenizer; else the first."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing soup.")
 @click.option(
-    "--nonfinite", type=click.Choice(["error", "warn"]), default="error", help="What NaN and infinities in the data do."
+    "--nonfinite",
+    type=click.Choice(["error", "warn"]),
+    default="error",
+    help="What NaN and infinities in the data do.",
 )
-@click.option("--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How ingredients are read.")
 @click.option(
-    "--cache", type=click.Choice(["auto", "keep", "drop"]), default="auto", help="What stays in the page cache."
+    "--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How ingredients are read."
 )
-@click.option("--num-threads", "-j", type=click.IntRange(min=1), metavar="N", help="Worker threads; else all cores.")
+@click.option(
+    "--cache",
+    type=click.Choice(["auto", "keep", "drop"]),
+    default="auto",
+    help="What stays in the page cache.",
+)
+@click.option(
+    "--num-threads", "-j", type=click.IntRange(min=1), metavar="N", help="Worker threads; else all cores."
+)
 @click.option("--chunk-bytes", type=_Size(), metavar="SIZE", help="A thread's unit of work.")
 @click.option("--sync/--no-sync", default=True, help="Wait until the soup is on the disk. Default: --sync.")
-@click.option("--digests", type=click.Choice(["none", "tensors"]), default="none", help="Record tensor digests.")
-@click.option("--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs.")
-@click.option("--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids.")
+@click.option(
+    "--digests", type=click.Choice(["none", "tensors"]), default="none", help="Record tensor digests."
+)
+@click.option(
+    "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."
+)
+@click.option(
+    "--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."
+)
 @click.option("--follow-links", is_flag=True, help="Follow links that leave an ingredient's directory.")
 @click.option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name.")
-@click.option("--preflight/--no-preflight", default=True, help="Compare free space first. Default: --preflight.")
+@click.option(
+    "--preflight/--no-preflight", default=True, help="Compare free space first. Default: --preflight."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
 @click.option("--debug", is_flag=True, help="Print tracebacks.")
 @click.option(
@@ -107,20 +133,20 @@ def merge(
     as_json: bool,
     quiet: bool,
     debug: bool,
-    **options: Any,
+    **options: Any,  # noqa: ANN401 - as declared by the decorators above
 ) -> None:
     """Average safetensors checkpoints exactly.
 
-    Each PATH is a directory of safetensors shards or one .safetensors file. A WEIGHT is an integer, a decimal or a
-    fraction (5, 0.5, 1/3): parts of the sum of all weights, read exactly. Without weights the parts are equal. RECIPE
-    is a .yaml or .json file: soce's own format, or mergekit's with `merge_method: linear`.
+    Each PATH is a directory of safetensors shards or one .safetensors file. A WEIGHT is an integer, a decimal
+    or a fraction (5, 0.5, 1/3): parts of the sum of all weights, read exactly. Without weights the parts are
+    equal. RECIPE is a .yaml or .json file: soce's own format, or mergekit's with `merge_method: linear`.
     """
     if not ingredients and recipes is None:
-        raise click.UsageError("no ingredients: give PATH=WEIGHT for each, or a recipe file")
+        _usage("no ingredients: give PATH=WEIGHT for each, or a recipe file")
     if ingredients and recipes is not None:
-        raise click.UsageError("--recipes names its ingredients itself: give no others")
+        _usage("--recipes names its ingredients itself: give no others")
     if output is None:
-        raise click.UsageError("missing option `--output`")
+        _usage("missing option `--output`")
     with refusals(debug=debug):
         late = ("nonfinite", "io", "cache", "num_threads", "chunk_bytes", "sync", "digests")
         plan_options: Any = {name: value for name, value in options.items() if name not in late}
@@ -142,6 +168,10 @@ def merge(
             print_report(report)
         if as_json:
             click.echo(report.json)
+
+
+def _usage(text: str) -> NoReturn:
+    raise click.UsageError(text, click.get_current_context())
 
 
 def _planned(
@@ -203,23 +233,25 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
 
 def _split(argument: str) -> tuple[str, Any]:
     """Return path and weight of an argument; the weight is None if there is none."""
-    from soce.recipes import parse_weight, refusal
+    from soce.recipes import parse_weight, refuse
 
     path, equals, weight = argument.rpartition("=")
     if not argument or (equals and not path):
-        raise refusal(f"`{shown(argument)}` has no path", "write PATH=WEIGHT")
+        refuse(f"`{shown(argument)}` has no path", "write PATH=WEIGHT")
     if not equals:
         return argument, None
     if os.path.lexists(argument):
         if os.path.lexists(path):
             hint = f"write `{shown(argument)}=WEIGHT` or `./{shown(path)}/={shown(weight)}`"
-            raise refusal(f"both `{shown(argument)}` and `{shown(path)}` exist: which one is meant is not clear", hint)
+            refuse(
+                f"both `{shown(argument)}` and `{shown(path)}` exist: which one is meant is not clear", hint
+            )
         return argument, None
     try:
         return path, parse_weight(weight)
     except RecipeError as error:
         problem = error.problems[0]
-        raise refusal(f"`{shown(argument)}`: {problem.message}", problem.hint) from None
+        refuse(f"`{shown(argument)}`: {problem.message}", problem.hint)
 
 
 def main() -> None:

@@ -24,12 +24,12 @@ class Outcome(click.Command):
     """A command whose usage errors read as all others do, and whose exit codes are 0, 1, 2 or 130."""
 
     def main(  # type: ignore[override]  # narrower: always ends the process
-        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: object
     ) -> NoReturn:
         """Run the command and exit."""
         extra["standalone_mode"] = False
         try:
-            code = super().main(args, prog_name, **extra)
+            code = super().main(args, prog_name, **extra)  # type: ignore[call-overload]
         except click.UsageError as error:
             message(f"error: {plain(error.format_message())}")
             path = error.ctx.command_path if error.ctx else (prog_name or "")
@@ -113,7 +113,13 @@ def size(count: int) -> str:
     value = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
-            return f"{count} B" if unit == "B" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+            return (
+                f"{count} B"
+                if unit == "B"
+                else f"{value:.3g} {unit}"
+                if value < 1000
+                else f"{value:.0f} {unit}"
+            )
         value /= 1000
     raise AssertionError
 
@@ -138,7 +144,9 @@ def plan_text(plan: MergePlan) -> str:
     lines = ["ingredients"]
     rows = [["#", "shards", "tensors", "size", "path"]]
     for i, found in enumerate(data["ingredients"], 1):
-        rows.append([str(i), str(found["shards"]), str(found["tensors"]), size(found["bytes"]), shown(found["path"])])
+        rows.append(
+            [str(i), str(found["shards"]), str(found["tensors"]), size(found["bytes"]), shown(found["path"])]
+        )
     lines += _columns(rows, "rrrrl")
     for output in data["outputs"]:
         lines += ["", f"output {shown(output['path'])}"]
@@ -152,7 +160,8 @@ def plan_text(plan: MergePlan) -> str:
     counts = data["counts"]
     lines += [
         "",
-        "tensors  " + ", ".join(f"{counts[kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")),
+        "tensors  "
+        + ", ".join(f"{counts[kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")),
         f"read     {size(data['bytes_read'])}",
         f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
         f"memory   {size(data['memory_bytes'])}",
@@ -179,7 +188,9 @@ def print_report(report: MergeReport) -> None:
     warn(report.warnings)
     counts = report.counts
     done = ", ".join(f"{counts[kind]} {kind}" for kind in ("averaged", "copied", "tied") if counts.get(kind))
-    speed = size(int((report.bytes_read + report.bytes_written) / report.seconds)) if report.seconds > 0 else "?"
+    speed = (
+        size(int((report.bytes_read + report.bytes_written) / report.seconds)) if report.seconds > 0 else "?"
+    )
     outputs = [f"`{shown(os.fspath(output))}`" for output in report.outputs]
     where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
     message(
@@ -197,10 +208,8 @@ def progress(*, enabled: bool) -> Iterator[Callable[[int, int], object] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    bar = Progress(
-        BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
-        transient=True,
-    )  # fmt: skip
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
     with bar:
         task = bar.add_task("merge", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

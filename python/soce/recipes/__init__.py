@@ -3,7 +3,7 @@
 from soce.recipes.files import RecipeFile, looks_like_recipe, read_recipes
 from soce.recipes.mergekit import HOLDS, mergekit_yaml
 from soce.recipes.model import Ingredient, Ingredients, Recipe, Row, same_path_key
-from soce.recipes.parts import Weight, exact_weight, parse_dtype, parse_size, parse_weight, refusal, to_parts
+from soce.recipes.parts import Weight, exact_weight, parse_dtype, parse_size, parse_weight, refuse, to_parts
 
 __all__ = [
     "HOLDS",
@@ -20,7 +20,7 @@ __all__ = [
     "parse_size",
     "parse_weight",
     "read_recipes",
-    "refusal",
+    "refuse",
     "same_path_key",
     "to_parts",
 ]

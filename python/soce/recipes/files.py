@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from soce.exceptions import shown
@@ -80,30 +81,40 @@ def read_recipes(path: str | os.PathLike[str]) -> RecipeFile:
     tree = parse(source)
     if not isinstance(tree, Table):
         source.refuse(0, "a recipe must be a mapping", "see docs/recipe-format.md")
-    folder = os.path.dirname(name)
+    folder = Path(name).parent
 
     def beside(written: str) -> str:
-        return os.path.join(folder, written.removeprefix("./") or ".")
+        if "\0" in written:
+            source.refuse(0, f"path `{shown(written)}` has a NUL")
+        return str(folder / written)
 
     if "merge_method" in tree.entries or "models" in tree.entries:
-        mergekit = read_mergekit(source, tree, lambda written: _mergekit_path(source, written, beside(written)))
+        mergekit = read_mergekit(
+            source, tree, lambda written: _mergekit_path(source, written, beside(written))
+        )
         return RecipeFile(
             name, source.text, ((None, mergekit.recipe),), mergekit.dtype, None, None, mergekit.must_hold
         )
     native = read_native(source, tree, beside)
     return RecipeFile(
-        name, source.text, tuple(native.recipes), native.dtype, native.max_shard_size, native.config_from, None
+        name,
+        source.text,
+        tuple(native.recipes),
+        native.dtype,
+        native.max_shard_size,
+        native.config_from,
+        None,
     )
 
 
 def _mergekit_path(source: Source, written: str, beside: str) -> str:
-    """Return the path of a mergekit model: beside the file, or where mergekit looks, in the working directory."""
-    if os.path.isabs(written) or not os.path.exists(written):
+    """Return the path of a mergekit model: beside the file, or in the working directory, as mergekit reads it."""
+    if Path(written).is_absolute() or not Path(written).exists():
         return beside
-    if os.path.exists(beside) and same_path_key(beside) != same_path_key(written):
+    if Path(beside).exists() and same_path_key(beside) != same_path_key(written):
         source.add(
             0,
             f"model `{shown(written)}` exists both beside the recipe and in the working directory",
             "write an absolute path",
         )
-    return beside if os.path.exists(beside) else written
+    return beside if Path(beside).exists() else written

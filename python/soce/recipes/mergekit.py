@@ -1,7 +1,7 @@
 """mergekit's YAML for its `linear` method: the subset soce reads, and the file it writes beside a soup.
 
-Written from mergekit's documentation and behaviour at version 0.1.5; keys that soce does not honour are refused by
-name, because a key that is silently ignored changes what was asked for.
+Written from mergekit's documentation and behaviour at version 0.1.5; keys that soce does not honour are refused
+by name, because a key that is silently ignored changes what was asked for.
 """
 
 from __future__ import annotations
@@ -158,7 +158,9 @@ class _Reader:
 
     def _model(self, node: Node, default: Fraction | None) -> Ingredient | None:
         if not isinstance(node, Table):
-            self.source.add(node.line, f"a model must be a mapping with the key `model`, not {KIND[type(node)]}")
+            self.source.add(
+                node.line, f"a model must be a mapping with the key `model`, not {KIND[type(node)]}"
+            )
             return None
         self._known(node, _MODEL, " in a model")
         weight = default
@@ -167,7 +169,9 @@ class _Reader:
             for key in parameters.entries:
                 if key == "normalize":
                     line = parameters.key_lines[key]
-                    self.source.add(line, "`normalize` of one model", "it belongs under the top-level `parameters`")
+                    self.source.add(
+                        line, "`normalize` of one model", "it belongs under the top-level `parameters`"
+                    )
                 elif key != "weight":
                     self.source.unknown_key(parameters, key, ["weight"], " in the `parameters` of a model")
             if "weight" in parameters.entries:
@@ -190,7 +194,9 @@ class _Reader:
 
     def _weight(self, node: Node) -> Fraction | None:
         if isinstance(node, Items):
-            self.source.add(node.line, "a list of weights (gradient or filter) is not supported", "give one weight")
+            self.source.add(
+                node.line, "a list of weights (gradient or filter) is not supported", "give one weight"
+            )
         elif isinstance(node, Table):
             self.source.add(node.line, "a weight must be a single value, not a mapping")
         else:
@@ -212,14 +218,14 @@ def mergekit_yaml(recipe: Recipe, paths: Sequence[str], out_dtype: str) -> str:
 
     Notes
     -----
-    Parts and ``normalize: true`` keep a third exact in the text; without ``dtype: float32`` mergekit rounds to the
-    inputs' dtype first.
+    Parts and ``normalize: true`` keep a third exact in the text; without ``dtype: float32`` mergekit rounds to
+    the inputs' dtype first.
     """
     if recipe.rows or recipe.parts is None:
         return ""
     lines = [
-        "# For mergekit (linear, as of 0.1.5): the same average, but not the same bits. soce computes the exact",
-        "# mean and rounds it once; mergekit sums in float32. Without `base_model`, mergekit takes config and",
+        "# For mergekit (linear, as of 0.1.5): the same average, but its bits differ from soce's. soce rounds",
+        "# the exact mean once, mergekit sums in float32. Without `base_model`, mergekit may take config and",
         "# tokenizer from any of the models.",
         "merge_method: linear",
         "models:",
@@ -228,7 +234,12 @@ def mergekit_yaml(recipe: Recipe, paths: Sequence[str], out_dtype: str) -> str:
         if part:
             lines += [f"  - model: {_quoted(path)}", "    parameters:", f"      weight: {part}"]
     compute = "float64" if out_dtype == "F64" else "float32"
-    lines += ["parameters:", "  normalize: true", f"dtype: {compute}", f"out_dtype: {TORCH_DTYPES[out_dtype]}"]
+    lines += [
+        "parameters:",
+        "  normalize: true",
+        f"dtype: {compute}",
+        f"out_dtype: {TORCH_DTYPES[out_dtype]}",
+    ]
     return "\n".join(lines) + "\n"
 
 

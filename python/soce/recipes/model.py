@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from soce.recipes.parts import Weight, exact_weight, lowest_terms, refusal, to_parts
+from soce.recipes.parts import Weight, exact_weight, lowest_terms, refuse, to_parts
 
 Ingredients: TypeAlias = "Mapping[str, Weight | None] | Sequence[str]"
 """Paths with weights, or paths alone for equal parts."""
@@ -16,7 +16,7 @@ Ingredients: TypeAlias = "Mapping[str, Weight | None] | Sequence[str]"
 
 def same_path_key(path: str) -> str:
     """Return a text that is equal for two spellings of one path; links are not followed."""
-    return os.path.normpath(os.path.abspath(path))
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class Recipe:
     Raises
     ------
     RecipeError
-        No ingredients, some weights left out, negative weights, all weights zero, or more than 2^20 parts in lowest
-        terms.
+        No ingredients, some weights left out, negative weights, all weights zero, or more than 2^20 parts in
+        lowest terms.
 
     Examples
     --------
@@ -85,16 +85,16 @@ class Recipe:
         """Add up ingredients given twice and bring everything to lowest terms."""
         given = tuple(self.ingredients)
         if not given:
-            raise refusal("a recipe needs at least one ingredient")
+            refuse("a recipe needs at least one ingredient")
         weighted = [ingredient for ingredient in given if ingredient.weight is not None]
         if weighted and len(weighted) != len(given):
             without = ", ".join(f"`{i.name}`" for i in given if i.weight is None)
-            raise refusal(
+            refuse(
                 f"some ingredients have weights, but not {without}",
                 "give every ingredient a weight (0 leaves one out), or none of them for equal parts",
             )
         if not weighted and not self.rows:
-            raise refusal("the recipe has neither weights nor rows")
+            refuse("the recipe has neither weights nor rows")
         places: dict[str, int] = {}
         into = [places.setdefault(same_path_key(ingredient.path), len(places)) for ingredient in given]
         weights = [Fraction(0)] * len(places)
@@ -135,7 +135,8 @@ class Recipe:
             return cls(tuple(Ingredient(path, Fraction(1)) for path in weights))
         return cls(
             tuple(
-                Ingredient(path, None if weight is None else exact_weight(weight)) for path, weight in weights.items()
+                Ingredient(path, None if weight is None else exact_weight(weight))
+                for path, weight in weights.items()
             )
         )
 
@@ -153,7 +154,7 @@ class Recipe:
 
     @property
     def id(self) -> str:
-        """Sixteen hexadecimal digits, the same for every order of the ingredients and every unit of the weights."""
+        """Sixteen hexadecimal digits, the same for every order of ingredients and every unit of weights."""
         import hashlib
         import json
 
@@ -168,9 +169,9 @@ class Recipe:
 def _merged_row(row: Row, into: Sequence[int], count: int) -> Row:
     """Return `row` with the numerators of ingredients given twice added up, in lowest terms."""
     if len(row.numerators) != len(into):
-        raise refusal(f"row `{row.pattern}` has {len(row.numerators)} numerators for {len(into)} ingredients")
+        refuse(f"row `{row.pattern}` has {len(row.numerators)} numerators for {len(into)} ingredients")
     if not row.pattern:
-        raise refusal("a row has an empty pattern", "`*` matches every tensor")
+        refuse("a row has an empty pattern", "`*` matches every tensor")
     sums = [0] * count
     for place, numerator in zip(into, row.numerators, strict=True):
         sums[place] += numerator

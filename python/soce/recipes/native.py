@@ -95,7 +95,9 @@ class _Reader:
         if "dtype" in entries and (text := self._text(entries["dtype"], "`dtype`")):
             with self.source.collecting(entries["dtype"].line):
                 native.dtype = parse_dtype(text)
-        if "max_shard_size" in entries and (text := self._text(entries["max_shard_size"], "`max_shard_size`")):
+        if "max_shard_size" in entries and (
+            text := self._text(entries["max_shard_size"], "`max_shard_size`")
+        ):
             with self.source.collecting(entries["max_shard_size"].line):
                 native.max_shard_size = parse_size(text)
         if "config_from" in entries and (text := self._text(entries["config_from"], "`config_from`")):
@@ -108,7 +110,11 @@ class _Reader:
         import difflib
 
         near = difflib.get_close_matches(name, self.names, n=1)
-        hint = f"did you mean `{shown(near[0])}`?" if near else f"ingredients: {', '.join(map(shown, self.names))}"
+        hint = (
+            f"did you mean `{shown(near[0])}`?"
+            if near
+            else f"ingredients: {', '.join(map(shown, self.names))}"
+        )
         self.source.add(line, f"{where} names `{shown(name)}`, which is not an ingredient", hint)
 
     def _ingredients(self, node: Node) -> None:
@@ -120,7 +126,9 @@ class _Reader:
             for value in node.items:
                 self._ingredient(value, None, value.line)
         else:
-            self.source.refuse(node.line, "`ingredients` must be a list of paths or a mapping of name to path")
+            self.source.refuse(
+                node.line, "`ingredients` must be a list of paths or a mapping of name to path"
+            )
         if not self.names:
             self.source.add(node.line, "`ingredients` is empty")
         if len(self.source.problems) > before:
@@ -285,7 +293,9 @@ class _Reader:
     def _many(self, node: Node) -> list[tuple[str | None, Recipe]]:
         for key in _MIX:
             if key in self.table.entries:
-                self.source.add(self.table.key_lines[key], f"`{key}` belongs inside `recipes` when there are many")
+                self.source.add(
+                    self.table.key_lines[key], f"`{key}` belongs inside `recipes` when there are many"
+                )
         if self.inline_line:
             self.source.add(self.inline_line, "`weight` belongs inside `recipes` when there are many")
         named: list[tuple[str | None, Node, int]] = []
@@ -309,7 +319,7 @@ class _Reader:
                 self.source.add(
                     line,
                     f"a recipe cannot be named `{shown(name)}`",
-                    "it becomes a directory: use at most 100 letters, digits, `.`, `_` and `-`, a letter or digit first",
+                    "it becomes a directory: at most 100 letters, digits, `.`, `_`, `-`, a letter or digit first",
                 )
             elif name in recipes:
                 self.source.add(line, f"two recipes are named `{shown(name)}`", "give them different names")

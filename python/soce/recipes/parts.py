@@ -13,6 +13,7 @@ from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 Weight: TypeAlias = "str | int | Fraction | Decimal"
 
@@ -20,7 +21,9 @@ MAX_PARTS: Final = 1 << 20
 """Most parts of a recipe in lowest terms; the core's limit (docs/numerics.md)."""
 
 _MAX_DIGITS = 64
-_NUMBER = re.compile(r"(?P<digits>(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?)(?:[eE](?P<exponent>[+-]?[0-9]{1,2}))?", re.ASCII)
+_NUMBER = re.compile(
+    r"(?P<digits>(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?)(?:[eE](?P<exponent>[+-]?[0-9]{1,2}))?", re.ASCII
+)
 _FRACTION = re.compile(r"(0|[1-9][0-9]*) ?/ ?([1-9][0-9]*)", re.ASCII)
 
 # What people or other YAML readers might take for a number, in the order tried.
@@ -41,15 +44,15 @@ _NOT_NUMBERS: Final = (
     (r"[0-9.]+%", "is a percentage"),
     (r"[0-9]+,[0-9]+", "has a comma"),
 )
-_NEGATIVE_HINT = "an average needs weights of zero or more; use a row with `numerators` and `whole` for other sums"
+_NEGATIVE_HINT = (
+    "an average needs weights of zero or more; use a row with `numerators` and `whole` for other sums"
+)
 _HOW_TO_WRITE = "write an integer (5), a decimal (0.5) or a fraction (1/3)"
 
 
-def refusal(message: str, hint: str | None = None, path: str | None = None) -> RecipeError:
-    """Return a `RecipeError` of one problem."""
-    error = RecipeError.of([Problem("recipe", path, None, message, hint)])
-    assert isinstance(error, RecipeError)
-    return error
+def refuse(message: str, hint: str | None = None, path: str | None = None) -> NoReturn:
+    """Raise a `RecipeError` of one problem."""
+    raise RecipeError.of([Problem("recipe", path, None, message, hint)])
 
 
 def parse_weight(text: str) -> Fraction:
@@ -72,7 +75,7 @@ def parse_weight(text: str) -> Fraction:
     """
     text = text.strip(" ")
     if len(text) > _MAX_DIGITS:
-        raise refusal(f"weight `{shown(text)}` has {len(text)} characters, at most {_MAX_DIGITS} are read")
+        refuse(f"weight `{shown(text)}` has {len(text)} characters, at most {_MAX_DIGITS} are read")
     if match := _FRACTION.fullmatch(text):
         return Fraction(int(match[1]), int(match[2]))
     match = _NUMBER.fullmatch(text)
@@ -81,14 +84,16 @@ def parse_weight(text: str) -> Fraction:
     for pattern, reason in _NOT_NUMBERS:
         if re.fullmatch(pattern, text):
             hint = _NEGATIVE_HINT if reason == "is negative" else _HOW_TO_WRITE
-            raise refusal(f"weight `{shown(text)}` {reason}", hint)
-    raise refusal(f"weight `{shown(text)}` is not a number", _HOW_TO_WRITE)
+            refuse(f"weight `{shown(text)}` {reason}", hint)
+    refuse(f"weight `{shown(text)}` is not a number", _HOW_TO_WRITE)
 
 
 def parse_integer(text: str, what: str) -> int:
     """Return a signed integer of at most 18 digits; `what` names it in the message."""
     if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text, re.ASCII) is None:
-        raise refusal(f"{what} `{shown(text)}` is not an integer", "numerators and whole are integers such as -1 or 3")
+        refuse(
+            f"{what} `{shown(text)}` is not an integer", "numerators and whole are integers such as -1 or 3"
+        )
     return int(text)
 
 
@@ -103,23 +108,29 @@ def exact_weight(value: Weight) -> Fraction:
     if isinstance(value, str):
         return parse_weight(value)
     if isinstance(value, bool):
-        raise refusal(f"weight {value} is a truth value, not a number", _HOW_TO_WRITE)
+        refuse(f"weight {value} is a truth value, not a number", _HOW_TO_WRITE)
     if isinstance(value, Fraction):
         return value
     if isinstance(value, Decimal):
-        if not value.is_finite() or abs(value.adjusted()) > _MAX_DIGITS or len(value.as_tuple().digits) > _MAX_DIGITS:
-            raise refusal(f"weight {shown(str(value))} is not a number that can be parts of a whole", _HOW_TO_WRITE)
+        if (
+            not value.is_finite()
+            or abs(value.adjusted()) > _MAX_DIGITS
+            or len(value.as_tuple().digits) > _MAX_DIGITS
+        ):
+            refuse(f"weight {shown(str(value))} is not a number that can be parts of a whole", _HOW_TO_WRITE)
         return Fraction(value)
     try:
         return Fraction(index(value))
     except TypeError:
         pass
     if isinstance(value, float):
-        raise refusal(
+        refuse(
             f"weight {value!r} is a float, and floats are not exact: {value!r} may not be what it prints as",
             f'pass the text "{value!r}", an int, a Fraction or a Decimal',
         )
-    raise refusal(f"weight of type {type(value).__name__} is not exact", "pass a str, an int, a Fraction or a Decimal")
+    refuse(
+        f"weight of type {type(value).__name__} is not exact", "pass a str, an int, a Fraction or a Decimal"
+    )
 
 
 def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
@@ -137,12 +148,13 @@ def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
     """
     for weight in weights:
         if weight < 0:
-            raise refusal(f"weight {shown(str(weight))} is negative", _NEGATIVE_HINT)
+            refuse(f"weight {shown(str(weight))} is negative", _NEGATIVE_HINT)
     if not weights:
-        raise refusal("a recipe needs at least one ingredient")
+        refuse("a recipe needs at least one ingredient")
     if not any(weights):
-        raise refusal(
-            "the weights of all ingredients are zero", "give at least one ingredient a weight greater than zero"
+        refuse(
+            "the weights of all ingredients are zero",
+            "give at least one ingredient a weight greater than zero",
         )
     unit = lcm(*(weight.denominator for weight in weights))
     scaled = [weight.numerator * (unit // weight.denominator) for weight in weights]
@@ -161,9 +173,9 @@ def lowest_terms(numerators: Sequence[int], whole: int) -> tuple[tuple[int, ...]
         A whole below one, numerators that are all zero, or more than 2^20 parts in lowest terms.
     """
     if whole < 1:
-        raise refusal(f"whole {whole} is not positive")
+        refuse(f"whole {whole} is not positive")
     if not any(numerators):
-        raise refusal("all numerators are zero", "give at least one ingredient a numerator other than zero")
+        refuse("all numerators are zero", "give at least one ingredient a numerator other than zero")
     divisor = gcd(whole, *numerators)
     reduced = tuple(numerator // divisor for numerator in numerators)
     _check_parts(max(sum(map(abs, reduced)), whole // divisor))
@@ -173,7 +185,7 @@ def lowest_terms(numerators: Sequence[int], whole: int) -> tuple[tuple[int, ...]
 def _check_parts(count: int) -> None:
     if count > MAX_PARTS:
         many = str(count) if count < 10**18 else "more than 10^18"
-        raise refusal(
+        refuse(
             f"the recipe has {many} parts in lowest terms, at most {MAX_PARTS} are possible",
             "write the weights with fewer digits, or as small integers",
         )
@@ -198,12 +210,12 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)", text.strip(), re.ASCII)
     unit = _UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None:
-        raise refusal(f"size `{shown(text)}` is not a number of bytes", "write 5GB, 500MB, 2GiB or plain bytes")
+        refuse(f"size `{shown(text)}` is not a number of bytes", "write 5GB, 500MB, 2GiB or plain bytes")
     size = Fraction(match[1]) * unit
     if size.denominator != 1 or size < 1:
-        raise refusal(f"size `{shown(text)}` is not a whole, positive number of bytes")
+        refuse(f"size `{shown(text)}` is not a whole, positive number of bytes")
     if size >= 1 << 63:
-        raise refusal(f"size `{shown(text)}` is too large")
+        refuse(f"size `{shown(text)}` is too large")
     return int(size)
 
 
@@ -228,6 +240,7 @@ def parse_dtype(text: str) -> str:
     for name, aliases in DTYPES.items():
         if wanted in aliases:
             return name
-    raise refusal(
-        f"`{shown(text)}` is not a dtype soce writes", "use f64, f32, f16 or bf16 (float64, float32, float16, bfloat16)"
+    refuse(
+        f"`{shown(text)}` is not a dtype soce writes",
+        "use f64, f32, f16 or bf16 (float64, float32, float16, bfloat16)",
     )

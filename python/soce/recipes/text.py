@@ -1,14 +1,13 @@
 """Recipe text to a tree of tables, lists and scalars that keep their text.
 
-A strict subset of YAML (and all of JSON): no aliases, anchors, tags, directives, duplicate keys or second documents,
-at most 1 MiB and 32 levels. Scalars stay text, because a loader that yields floats has already rounded.
+A strict subset of YAML (and all of JSON): no aliases, anchors, tags, directives, duplicate keys or second
+documents, at most 1 MiB and 32 levels. Scalars stay text: a loader that yields floats has already rounded.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
@@ -17,6 +16,8 @@ from soce.exceptions import Problem, RecipeError, shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import NoReturn
+
+    import yaml
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32
@@ -92,17 +93,9 @@ class Source:
         if self.problems:
             raise RecipeError.of(self.problems)
 
-    @contextmanager
-    def collecting(self, line: int) -> Iterator[None]:
+    def collecting(self, line: int) -> Collecting:
         """Note the problems of a `RecipeError` raised inside at this line, and go on."""
-        try:
-            yield
-        except RecipeError as error:
-            for problem in error.problems:
-                if problem.path is None:
-                    self.add(line, problem.message, problem.hint)
-                elif problem not in self.problems:
-                    self.problems.append(problem)
+        return Collecting(self, line)
 
     def unknown_key(self, table: Table, key: str, known: Iterable[str], where: str = "") -> None:
         """Note a key that has no meaning, and the nearest one that has."""
@@ -112,6 +105,28 @@ class Source:
         near = difflib.get_close_matches(key.lower(), known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         self.add(table.key_lines[key], f"unknown key `{shown(key)}`{where}", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """Context of `Source.collecting`; a class, because type checkers must see that it swallows exceptions."""
+
+    source: Source
+    line: int
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, _cls: object, error: BaseException | None, _traceback: object) -> bool:
+        """Take a recipe's problems over, if there are any."""
+        if not isinstance(error, RecipeError):
+            return False
+        for problem in error.problems:
+            if problem.path is None:
+                self.source.add(self.line, problem.message, problem.hint)
+            elif problem not in self.source.problems:
+                self.source.problems.append(problem)
+        return True
 
 
 def read_source(path: str) -> Source:
@@ -124,7 +139,9 @@ def read_source(path: str) -> Source:
     OSError
         It cannot be read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    )
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -156,6 +173,10 @@ def _parse_yaml(source: Source) -> Node:
         source.refuse(line, f"not valid YAML: character U+{int(error.character):04X} is not allowed")
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
 class _YamlTree:
     """A tree from parser events: what composing and constructing would do, without their freedoms."""
 
@@ -170,26 +191,28 @@ class _YamlTree:
         yaml = self.yaml
         tree: Node | None = None
         for event in self.events:
-            line = event.start_mark.line + 1
+            line = _line(event)
             if isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
                 continue
             if isinstance(event, yaml.DocumentStartEvent):
                 if tree is not None:
                     self.source.refuse(line, "a second document is not allowed", "keep one recipe per file")
                 if event.version or event.tags:
-                    self.source.refuse(line, "directives are not allowed", "remove the lines that begin with `%`")
+                    self.source.refuse(
+                        line, "directives are not allowed", "remove the lines that begin with `%`"
+                    )
                 continue
             tree = self.node(event, 1)
         if tree is None:
             self.source.refuse(0, "the recipe is empty")
         return tree
 
-    def node(self, event: object, depth: int) -> Node:
+    def node(self, event: yaml.Event, depth: int) -> Node:
         yaml = self.yaml
         if isinstance(event, yaml.AliasEvent):
-            self.source.refuse(event.start_mark.line + 1, "aliases are not allowed", "repeat the value instead")
+            self.source.refuse(_line(event), "aliases are not allowed", "repeat the value instead")
         assert isinstance(event, yaml.NodeEvent)
-        line = event.start_mark.line + 1
+        line = _line(event)
         if event.anchor is not None:
             self.source.refuse(line, "anchors are not allowed", "repeat the value instead")
         if getattr(event, "tag", None) is not None:
@@ -206,12 +229,14 @@ class _YamlTree:
         table = Table({}, line, {})
         while not isinstance(inner := next(self.events), yaml.MappingEndEvent):
             key = self.node(inner, depth + 1)
-            key_line = inner.start_mark.line + 1
+            key_line = _line(inner)
             if not isinstance(key, Scalar):
                 self.source.refuse(key_line, f"{KIND[type(key)]} cannot be a key")
             if key.text in table.entries:
                 first = table.key_lines[key.text]
-                self.source.refuse(key_line, f"duplicate key `{shown(key.text)}`", f"it is first given in line {first}")
+                self.source.refuse(
+                    key_line, f"duplicate key `{shown(key.text)}`", f"it is first given in line {first}"
+                )
             table.entries[key.text] = self.node(next(self.events), depth + 1)
             table.key_lines[key.text] = key_line
         return table
