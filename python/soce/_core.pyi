@@ -20,8 +20,9 @@ def plan(
 ) -> Plan:
     """Prove that the ingredients agree and lay the outputs out; write nothing.
 
-    `recipes` are (output path, rows), a row is (pattern, numerators in the ingredients' order, whole); `dtype` is
-    a safetensors name (``BF16``). Raises every `SoceError` of `soce.exceptions`, with all problems, and `OSError`.
+    `recipes` are (output path, rows), a row is (pattern, numerators in ingredient order, whole); `dtype` is
+    a safetensors name (``BF16``). Raises every `SoceError` of `soce.exceptions`, with all problems,
+    and `OSError`.
     """
 
 @final
@@ -49,8 +50,8 @@ class Plan:
         """Write the outputs and return the report as a JSON object.
 
         `on_progress(bytes_done, bytes_total)` is called on the caller's thread; raising from it cancels the
-        merge. `recipe_texts` holds one `mergekit_config.yml` per output (empty: none is written); `run_info` is
-        a JSON object for the manifest.
+        merge. `recipe_texts` holds one `mergekit_config.yml` per output (empty: none is written); `run_info`
+        is a JSON object for the manifest.
         """
 
 @final

@@ -39,8 +39,8 @@ class PlanOptions(TypedDict, total=False):
     """Options that decide what is written, of `plan`, `plan_all`, `merge` and `merge_all`."""
 
     dtype: str | None
-    """Output dtype of averaged tensors (``"bfloat16"``, ``"f32"``); the first ingredient's otherwise, tensor by
-    tensor."""
+    """Output dtype of averaged tensors (``"bfloat16"``, ``"f32"``); the first ingredient's otherwise, tensor
+    by tensor."""
     max_shard_size: int | str | None
     """Re-cut shards to at most this many bytes (``"5GB"``); the first ingredient's layout otherwise."""
     config_from: str | None
@@ -50,7 +50,7 @@ class PlanOptions(TypedDict, total=False):
     allow_different_tokenizers: bool
     """Accept ingredients that map tokens to different ids."""
     copy_code: bool | None
-    """True copies ``*.py`` files beside the config, False leaves them out; None refuses if they are needed."""
+    """True copies ``*.py`` files beside the config, False leaves them out; None refuses if it needs them."""
     follow_links: bool
     """Follow links that leave an ingredient's directory."""
     ignore_unreferenced: bool
@@ -214,7 +214,7 @@ class MergePlan:
         Raises
         ------
         CheckpointError
-            An ingredient changed since it was planned, or has non-finite values and `nonfinite` is ``"error"``.
+            An ingredient changed since it was planned, or has non-finite values that `nonfinite` forbids.
         OutputError
             The output can no longer be put where it was asked for.
         OSError
@@ -340,8 +340,9 @@ def merge(
     ----------
     ingredients : mapping of path to weight, sequence of paths, Recipe, RecipeFile, or path of a recipe file
         Paths are directories of safetensors shards or single ``.safetensors`` files. Weights are str, int,
-        `fractions.Fraction` or `decimal.Decimal`, in any unit: ``"5"``, ``"2"``, ``"3"`` and ``"0.5"``, ``"0.2"``,
-        ``"0.3"`` are the same recipe. A sequence of paths, or weights that are all None, means equal parts.
+        `fractions.Fraction` or `decimal.Decimal`, in any unit: ``"5"``, ``"2"``, ``"3"`` and ``"0.5"``,
+        ``"0.2"``, ``"0.3"`` are the same recipe. A sequence of paths, or weights that are all None, is
+        equal parts.
     output : path-like
         The directory to be made. It appears complete or not at all.
     **options
@@ -365,7 +366,7 @@ def merge(
     Notes
     -----
     Each output element is the weighted mean, rounded once to the output dtype: exact for F16 and BF16, within
-    0.500001 ulp for F32 and F64. No bit of it depends on the order of the ingredients, the number of threads or
+    0.500001 ulp for F32 and F64. No bit of it depends on the order of ingredients, the number of threads or
     the machine.
 
     Examples

@@ -108,7 +108,7 @@ def read_recipes(path: str | os.PathLike[str]) -> RecipeFile:
 
 
 def _mergekit_path(source: Source, written: str, beside: str) -> str:
-    """Return the path of a mergekit model: beside the file, or in the working directory, as mergekit reads it."""
+    """Return the path of a mergekit model: beside the file, or in the working directory, like mergekit."""
     if Path(written).is_absolute() or not Path(written).exists():
         return beside
     if Path(beside).exists() and same_path_key(beside) != same_path_key(written):

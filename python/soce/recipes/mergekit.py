@@ -1,7 +1,7 @@
 """mergekit's YAML for its `linear` method: the subset soce reads, and the file it writes beside a soup.
 
-Written from mergekit's documentation and behaviour at version 0.1.5; keys that soce does not honour are refused
-by name, because a key that is silently ignored changes what was asked for.
+Written from mergekit's documentation and behaviour at version 0.1.5. Keys that soce does not honour are
+refused by name, because a key that is silently ignored changes what was asked for.
 """
 
 from __future__ import annotations
@@ -218,15 +218,15 @@ def mergekit_yaml(recipe: Recipe, paths: Sequence[str], out_dtype: str) -> str:
 
     Notes
     -----
-    Parts and ``normalize: true`` keep a third exact in the text; without ``dtype: float32`` mergekit rounds to
-    the inputs' dtype first.
+    Parts and ``normalize: true`` keep a third exact in the text; without ``dtype: float32`` mergekit rounds
+    to the inputs' dtype first.
     """
     if recipe.rows or recipe.parts is None:
         return ""
     lines = [
-        "# For mergekit (linear, as of 0.1.5): the same average, but its bits differ from soce's. soce rounds",
-        "# the exact mean once, mergekit sums in float32. Without `base_model`, mergekit may take config and",
-        "# tokenizer from any of the models.",
+        "# For mergekit (linear, as of 0.1.5): the same average, but its bits differ from soce's: soce",
+        "# rounds the exact mean once, mergekit sums in float32. Without `base_model`, mergekit may take",
+        "# config and tokenizer from any of the models.",
         "merge_method: linear",
         "models:",
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soce.exceptions import shown
 from soce.recipes.model import Ingredient, Recipe, Row
-from soce.recipes.parts import parse_dtype, parse_integer, parse_size, parse_weight
+from soce.recipes.parts import lowest_terms, parse_dtype, parse_integer, parse_size, parse_weight, to_parts
 from soce.recipes.text import KIND, Items, Scalar, Table
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class _Reader:
             self.source.refuse(
                 node.line, "`ingredients` must be a list of paths or a mapping of name to path"
             )
-        if not self.names:
+        if not self.names and len(self.source.problems) == before:
             self.source.add(node.line, "`ingredients` is empty")
         if len(self.source.problems) > before:
             self.source.check()  # what names ingredients makes no sense without them
@@ -155,8 +155,9 @@ class _Reader:
             path = self._text(node, "the path of an ingredient")
         if path is None:
             return
+        unnamed = name is None  # then a path given twice is one ingredient with more parts
         name = path if name is None else name
-        if name in self.names:
+        if name in self.names and not (unnamed and self.resolve(path) in self.paths):
             self.source.add(line, f"two ingredients are named `{shown(name)}`", "give them different names")
         if name in _RESERVED or not name:
             self.source.add(line, f"an ingredient cannot be named `{shown(name)}`")
@@ -241,15 +242,15 @@ class _Reader:
             weights = self._weights(entries["weights"])
             if pattern and weights:
                 with self.source.collecting(node.line):
-                    parts = Recipe(tuple(Ingredient(f"/{i}", w) for i, w in enumerate(weights))).parts
-                    return Row(pattern, parts or (), sum(parts or ()))
+                    parts = to_parts(weights)
+                    return Row(pattern, parts, sum(parts))
         elif "numerators" in entries and "whole" in entries:
             scalars = self._by_ingredient(entries["numerators"], "`numerators`")
             whole = self._text(entries["whole"], "`whole`")
             if pattern and scalars and whole:
                 with self.source.collecting(node.line):
                     numerators = tuple(parse_integer(scalar.text, "numerator") for scalar in scalars)
-                    return Row(pattern, numerators, parse_integer(whole, "whole"))
+                    return Row(pattern, *lowest_terms(numerators, parse_integer(whole, "whole")))
         else:
             self.source.add(node.line, "a row needs `weights`, or `numerators` with `whole`")
         return None
@@ -319,7 +320,7 @@ class _Reader:
                 self.source.add(
                     line,
                     f"a recipe cannot be named `{shown(name)}`",
-                    "it becomes a directory: at most 100 letters, digits, `.`, `_`, `-`, a letter or digit first",
+                    "it becomes a directory: up to 100 of A-Z, a-z, 0-9, `.`, `_`, `-`, no mark first",
                 )
             elif name in recipes:
                 self.source.add(line, f"two recipes are named `{shown(name)}`", "give them different names")
