@@ -96,7 +96,8 @@ def blocks(
     key = [seed, *name.encode()]
     base = np.random.Generator(np.random.SFC64(np.random.SeedSequence([*key, 0])))
     own = [
-        np.random.Generator(np.random.SFC64(np.random.SeedSequence([*key, i + 1]))) for i in range(ingredients)
+        np.random.Generator(np.random.SFC64(np.random.SeedSequence([*key, i + 1])))
+        for i in range(ingredients)
     ]
     centre = np.float32(1.0 if len(shape) == 1 else 0.0)  # norms lie around one
     n = count(shape)
@@ -159,7 +160,13 @@ def configuration(size: Size) -> dict[str, object]:
 
 
 def make(
-    target: Path, size: str, *, ingredients: int = 3, shards: int = 3, seed: int = 0, independent: bool = False
+    target: Path,
+    size: str,
+    *,
+    ingredients: int = 3,
+    shards: int = 3,
+    seed: int = 0,
+    independent: bool = False,
 ) -> list[Path]:
     """Write the checkpoints unless they are there already; return their directories."""
     config = SIZES[size]
@@ -194,7 +201,9 @@ def make(
             (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy draws without holding the interpreter lock
         running = [
-            pool.submit(write_shard, [folder / file for folder in folders], part, seed, independent=independent)
+            pool.submit(
+                write_shard, [folder / file for folder in folders], part, seed, independent=independent
+            )
             for file, part in zip(names, parts, strict=True)
         ]
         for shard in running:
@@ -204,7 +213,9 @@ def make(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("target", type=Path)
     parser.add_argument("--size", choices=SIZES, default="1.2b")
     parser.add_argument("--ingredients", type=int, default=3)

@@ -22,7 +22,9 @@ from safetensors.torch import save_file
 BLOCK = 1 << 19  # elements: 2 MiB of float32, which fits the second-level cache of two cores
 
 
-def average_into(out: torch.Tensor, inputs: list[torch.Tensor], weights: list[float], scratch: torch.Tensor) -> None:
+def average_into(
+    out: torch.Tensor, inputs: list[torch.Tensor], weights: list[float], scratch: torch.Tensor
+) -> None:
     flat = [t.reshape(-1) for t in inputs]
     target = out.view(-1)
     for start in range(0, target.numel(), BLOCK):
@@ -57,7 +59,9 @@ def mapped_shard(path: Path, like: Path) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("ingredients", type=Path, nargs="+")
     parser.add_argument("--parts", type=int, nargs="+", required=True)
