@@ -2,10 +2,10 @@
 
     python benches/make_checkpoints.py DIR [--size 1.2b] [--ingredients 3] [--shards 3] [--independent]
 
-An ingredient is base + delta with base ~ N(0, 0.02) and delta ~ N(0, 0.0005), which is how fine-tunes of one model lie
-to each other: most elements differ in their last bits only. `--independent` draws each ingredient from N(0, 0.02) alone.
-Everything is written in blocks, so memory does not depend on the size. Same arguments, same bytes.
-"""
+An ingredient is base + delta with base ~ N(0, 0.02) and delta ~ N(0, 0.0005), which is how fine-tunes of
+one model lie to each other: most elements differ in their last bits only. `--independent` draws each
+ingredient from N(0, 0.02) alone. Everything is written in blocks, so memory does not depend on the size.
+Same arguments, same bytes."""
 
 import argparse
 import json

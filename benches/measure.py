@@ -1,8 +1,6 @@
 """Run one program and say what it took: seconds, memory by kind, bytes moved. Linux; standard library only.
-
-No numpy here, nor in the driver: a child starts with the high-water mark of the process that forked it, so a heavy
-driver would show in everyone's `ru_maxrss`.
-"""
+ No numpy here, nor in the driver: a child starts with the high-water mark of the process that forked it, so
+a heavy driver would show in everyone's `ru_maxrss`."""
 
 import ctypes
 import mmap
@@ -107,9 +105,6 @@ def measure(
     )
 
 
-# --- page cache -----------------------------------------------------------------------------------------------------
-
-
 def resident(paths: Iterable[Path]) -> float:
     """Return the share of the files' pages that lie in the page cache, by mincore(2)."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -154,10 +149,8 @@ def warm(paths: Sequence[Path]) -> float:
 
 def chill(paths: Sequence[Path]) -> float:
     """Drop the files from the page cache; return the share that stays resident.
-
-    fadvise(2) touches these files alone and needs no privilege; only if pages stay (another process maps them) are
-    all caches dropped, which needs root.
-    """
+     fadvise(2) touches these files alone and needs no privilege; only if pages stay (another process maps
+    them) are all caches dropped, which needs root."""
     os.sync()
     for path in paths:
         with path.open("rb") as file:
@@ -171,16 +164,13 @@ def chill(paths: Sequence[Path]) -> float:
 
 
 def make_durable(folder: Path) -> float:
-    """Fsync everything below `folder`; return the seconds that took: what a program that does not sync still owes."""
+    """Fsync everything below `folder`; return the seconds that took."""
     start = time.perf_counter()
     for path in [*sorted(folder.rglob("*")), folder, folder.parent]:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
     return time.perf_counter() - start
-
-
-# --- memory limit ---------------------------------------------------------------------------------------------------
 
 
 def make_cgroup(name: str, limit: int) -> Path:

@@ -2,14 +2,14 @@
 
     python benches/merge.py --soce PATH [--rounds 10] [--size 1.2b] [--cold] [--memory] [--many]
 
-Every run is a whole process, on the same three BF16 checkpoints, recipe (5:2:3), shard size and disk. Runs are
-interleaved round by round, the order rotated, and before each one the inputs are brought into the page cache, which is
-verified (or dropped from it: `--cold`). Outputs of the first round are compared with the exact mean before any time is
-printed. Results go to benches/results/<date>-<cpu>*.json with every single run, and to a table beside it.
-"""
+Every run is a whole process, on the same three BF16 checkpoints, recipe (5:2:3), shard size and disk. Runs
+are interleaved round by round, the order rotated, and before each one the inputs are brought into the page
+cache, which is verified (or dropped from it: `--cold`). Outputs of the first round are compared with the
+exact mean before any time is printed. Results go to benches/results/<date>-<cpu>*.json with every single
+run, and to a table beside it."""
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -59,8 +59,6 @@ class Bench:
 
     def out(self) -> Path:
         return self.data / "out"
-
-    # --- commands ---------------------------------------------------------------------------------------------------
 
     def recipe(self, folders: list[Path]) -> Path:
         """Write the recipe in mergekit's format, which soce reads too."""
@@ -131,9 +129,6 @@ class Bench:
         return found
 
 
-# --- setting up -----------------------------------------------------------------------------------------------------
-
-
 def shard_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
@@ -195,7 +190,8 @@ def versions(python: Path, packages: list[str]) -> dict[str, str]:
     """Return the versions of the packages that an interpreter sees."""
     code = (
         "import importlib.metadata as m, json, sys\nfound = {}\nfor name in sys.argv[1:]:\n"
-        "    try: found[name] = m.version(name)\n    except m.PackageNotFoundError: pass\nprint(json.dumps(found))"
+        "    try: found[name] = m.version(name)\n    except m.PackageNotFoundError: pass\n"
+        "print(json.dumps(found))"
     )
     found: dict[str, str] = json.loads(output_of([python, "-c", code, *packages]) or "{}")
     return found
@@ -210,7 +206,7 @@ def describe(bench: Bench) -> dict[str, object]:
         if "debug" in str(build.get("profile", "")) or build.get("debug") is True:
             sys.exit("error: this soce is a debug build\n\nhint: `make build` makes an optimised one")
     return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
@@ -228,9 +224,6 @@ def describe(bench: Bench) -> dict[str, object]:
         if bench.mergekit
         else None,
     }
-
-
-# --- running --------------------------------------------------------------------------------------------------------
 
 
 def note(text: str) -> None:
@@ -311,9 +304,6 @@ def start_up(bench: Bench) -> dict[str, float]:
         name: min(measure.measure(command, log=log).seconds for _ in range(3))
         for name, command in programs.items()
     }
-
-
-# --- tables ---------------------------------------------------------------------------------------------------------
 
 
 def column(runs: list[dict[str, object]], tool: str, key: str) -> list[float]:
@@ -428,9 +418,6 @@ def write_readme(text: str) -> None:
     readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
-# --- the four modes -------------------------------------------------------------------------------------------------
-
-
 def bench_times(bench: Bench, arguments: argparse.Namespace) -> None:
     folders = make_checkpoints(bench.data, arguments.size, independent=arguments.independent)
     tools = [*bench.floors(folders), *bench.soces(folders)]
@@ -445,8 +432,8 @@ def bench_times(bench: Bench, arguments: argparse.Namespace) -> None:
     cache = "page cache cold" if arguments.cold else "page cache warm"
     text = "\n".join(
         [
-            f"Three {arguments.size.upper()} BF16 checkpoints, {gigabytes:.2f} GB in, {gigabytes / 3:.2f} GB out; "
-            f"{cache}; {arguments.rounds} interleaved rounds. {machine_line(machine)}",
+            f"Three {arguments.size.upper()} BF16 checkpoints, {gigabytes:.2f} GB in, "
+            f"{gigabytes / 3:.2f} GB out; {cache}; {arguments.rounds} interleaved rounds. {machine_line(machine)}",
             "The floor of a durable merge is the durable floor; of every other row the plain one.",
             "",
             times_table(summary),
@@ -570,7 +557,8 @@ def bench_many(bench: Bench, arguments: argparse.Namespace) -> None:
         "GB by read calls (mapped reads not counted)",
         "GB written",
     ]
-    text = f"{size_in:.2f} GB in, {size_in / 3 * 8:.2f} GB out. {machine_line(machine)}\n\n{markdown(header, rows)}"
+    amounts = f"{size_in:.2f} GB in, {size_in / 3 * 8:.2f} GB out."
+    text = f"{amounts} {machine_line(machine)}\n\n{markdown(header, rows)}"
     save("-many", machine, text, {"summary": summary, "runs": runs})
 
 
