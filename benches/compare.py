@@ -3,7 +3,8 @@
     python benches/compare.py OUT A B C --parts 5 2 3 [--every 8]
 
 Every tensor must be there, with its shape and dtype; one block of a million elements in `--every` is
-compared with the mean computed in integers' worth of float64 and rounded once. Prints a JSON object."""
+compared with the mean computed in integers' worth of float64 and rounded once. Prints a JSON object.
+"""
 
 import argparse
 import json
@@ -55,9 +56,11 @@ def widen(bits: NDArray[np.uint16]) -> NDArray[np.float64]:
 
 def exact_mean(inputs: list[NDArray[np.uint16]], parts: list[int]) -> NDArray[np.uint16]:
     """Return the BF16 bits of the mean, rounded once, ties to even.
-     Exact for the checkpoints of this folder: products of 8-bit numbers with small parts, whose exponents
+
+    Exact for the checkpoints of this folder: products of 8-bit numbers with small parts, whose exponents
     lie close enough for a float64 to hold their sum; a quotient by the whole that is no tie stays clear of
-    one by more than a float64's error. Sums below BF16's normal range do not occur in them."""
+    one by more than a float64's error. Sums below BF16's normal range do not occur in them.
+    """
     total = np.zeros(len(inputs[0]))
     for bits, part in zip(inputs, parts, strict=True):
         total += part * widen(bits)

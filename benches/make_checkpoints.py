@@ -5,13 +5,14 @@
 An ingredient is base + delta with base ~ N(0, 0.02) and delta ~ N(0, 0.0005), which is how fine-tunes of
 one model lie to each other: most elements differ in their last bits only. `--independent` draws each
 ingredient from N(0, 0.02) alone. Everything is written in blocks, so memory does not depend on the size.
-Same arguments, same bytes."""
+Same arguments, same bytes.
+"""
 
 import argparse
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def blocks(
         yield block
 
 
-def write_header(files: list[BinaryIO], part: list[tuple[str, tuple[int, ...]]]) -> None:
+def write_header(files: Sequence[BinaryIO], part: list[tuple[str, tuple[int, ...]]]) -> None:
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in part:

@@ -1,6 +1,8 @@
 """Run one program and say what it took: seconds, memory by kind, bytes moved. Linux; standard library only.
- No numpy here, nor in the driver: a child starts with the high-water mark of the process that forked it, so
-a heavy driver would show in everyone's `ru_maxrss`."""
+
+No numpy here, nor in the driver: a child starts with the high-water mark of the process that forked it, so
+a heavy driver would show in everyone's `ru_maxrss`.
+"""
 
 import ctypes
 import mmap
@@ -149,8 +151,10 @@ def warm(paths: Sequence[Path]) -> float:
 
 def chill(paths: Sequence[Path]) -> float:
     """Drop the files from the page cache; return the share that stays resident.
-     fadvise(2) touches these files alone and needs no privilege; only if pages stay (another process maps
-    them) are all caches dropped, which needs root."""
+
+    fadvise(2) touches these files alone and needs no privilege; only if pages stay (another process maps
+    them) are all caches dropped, which needs root.
+    """
     os.sync()
     for path in paths:
         with path.open("rb") as file:

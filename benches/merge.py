@@ -6,7 +6,8 @@ Every run is a whole process, on the same three BF16 checkpoints, recipe (5:2:3)
 are interleaved round by round, the order rotated, and before each one the inputs are brought into the page
 cache, which is verified (or dropped from it: `--cold`). Outputs of the first round are compared with the
 exact mean before any time is printed. Results go to benches/results/<date>-<cpu>*.json with every single
-run, and to a table beside it."""
+run, and to a table beside it.
+"""
 
 import argparse
 import datetime as dt
@@ -79,7 +80,7 @@ class Bench:
 
     def torch_command(self, folders: list[Path], *options: str) -> Callable[[Path], list[str | Path]]:
         parts = map(str, PARTS)
-        fixed = [*folders, "--threads", str(self.threads), *options, "--parts", *parts]
+        fixed: list[str | Path] = [*folders, "--threads", str(self.threads), *options, "--parts", *parts]
         return lambda out: [sys.executable, HERE / "torch_loop.py", out, *fixed]
 
     def mergekit_command(self, folders: list[Path], *options: str) -> Callable[[Path], list[str | Path]]:
@@ -150,7 +151,7 @@ def make_checkpoints(data: Path, size: str, *, independent: bool = False) -> lis
     script = HERE / "make_checkpoints.py"  # a process of its own: see measure.py
     options = ["--independent"] if independent else []
     note(f"making the checkpoints of size {size}, unless they are there")
-    command = [sys.executable, script, target, "--size", size, *options]
+    command: list[str | Path] = [sys.executable, script, target, "--size", size, *options]
     made = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [Path(line) for line in made.splitlines()]
 
@@ -267,7 +268,14 @@ def run_once(bench: Bench, tool: Tool, paths: list[Path], *, cold: bool) -> dict
 
 
 def compare(bench: Bench, folders: list[Path]) -> dict[str, object]:
-    command = [sys.executable, HERE / "compare.py", bench.out(), *folders, "--parts", *map(str, PARTS)]
+    command: list[str | Path] = [
+        sys.executable,
+        HERE / "compare.py",
+        bench.out(),
+        *folders,
+        "--parts",
+        *map(str, PARTS),
+    ]
     found: dict[str, object] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
 

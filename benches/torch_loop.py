@@ -6,7 +6,8 @@ Tuned so that it would win if it could: inputs are mapped and never copied whole
 blocks that stay in the cache, the float32 accumulator and its pages are reused, torch uses every core. With
 `--mapped-output` the output shard is a mapped file that the blocks are rounded into, so that no shard is
 ever held in memory and `save_file`'s copy is saved; without, the shard is built in memory and written by
-`safetensors.torch.save_file`."""
+`safetensors.torch.save_file`.
+"""
 
 import argparse
 import json
