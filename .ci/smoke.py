@@ -48,7 +48,7 @@ def main() -> None:
             f"  - model: {json.dumps(str(root / 'b'))}\n"
             "    parameters: {weight: 0.75}\n"
         )
-        subprocess.run([program, recipe, root / "out"], check=True)
+        subprocess.run([program, recipe, "--output", root / "out"], check=True)
         got = read_tensor(root / "out")
     expected = (a + 3 * b) / 4  # exact: small integers over a power of two
     if not np.array_equal(got, expected):

