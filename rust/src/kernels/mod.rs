@@ -98,6 +98,17 @@ impl Tally {
         self.first = [self.first, other.first].into_iter().flatten().min();
     }
 
+    /// Add the counts of a request whose input `k` was ingredient `ingredients[k]` here.
+    pub(crate) fn spread(&mut self, request: &Self, ingredients: &[usize]) {
+        let mut counts = Self::new(self.inputs.len());
+        for (&ingredient, &found) in ingredients.iter().zip(&request.inputs) {
+            counts.inputs[ingredient] = found;
+        }
+        counts.created = request.created;
+        counts.first = request.first;
+        self.merge(&counts);
+    }
+
     fn saw(&mut self, index: usize) {
         let index = self.base + index as u64;
         self.first = Some(self.first.map_or(index, |first| first.min(index)));

@@ -101,7 +101,7 @@ fn check_request(request: &Request, findings: &mut Findings) {
     }
 }
 
-fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
+pub(super) fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
     let mut budget = MAX_HEADERS_BYTES;
     let mut checkpoints = Vec::with_capacity(request.ingredients.len());
     for path in &request.ingredients {
@@ -116,7 +116,7 @@ fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
     checkpoints
 }
 
-fn read_configs(request: &Request, checkpoints: &[Checkpoint], findings: &mut Findings) -> Vec<Option<Config>> {
+pub(super) fn read_configs(request: &Request, checkpoints: &[Checkpoint], findings: &mut Findings) -> Vec<Option<Config>> {
     let read = |checkpoint: &Checkpoint| {
         Config::read(checkpoint, &request.options.open).unwrap_or_else(|problem| {
             findings.problem(problem);

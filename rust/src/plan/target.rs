@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
-use crate::sink::staging;
+use crate::sink;
 
 use super::Request;
 use super::findings::{Findings, named};
@@ -62,7 +62,7 @@ pub(super) fn check(request: &Request, checkpoints: &[Checkpoint], findings: &mu
             places[..i].iter().find_map(|other| Some((place.near(other)?, other.output)))
         {
             findings.problem(problem(place.output, format!("{relation} the output {}", named(other))));
-        } else if let Err(problem) = staging::check_target(place.output, request.options.overwrite) {
+        } else if let Err(problem) = sink::check_target(place.output, request.options.overwrite) {
             findings.problem(problem);
         }
     }
