@@ -4,8 +4,9 @@
 //! Deliberately refused although that crate takes it: names that occur twice (it keeps the last and checks only that
 //! one), tensor entries written as arrays, dtypes written as maps, and sizes over the limits below.
 
+mod layout;
+
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 use super::TensorInfo;
 use super::json::{Fault, Reader, Step};
@@ -58,7 +59,7 @@ pub fn length(start: &[u8], file_size: u64) -> Result<u64, Problem> {
         let missing = length - (file_size - LENGTH_BYTES);
         let refused =
             problem(format!("expected a header of {length} bytes, got a file of {file_size} bytes"));
-        let hint = format!("at least {missing} bytes missing: download again");
+        let hint = format!("at least {} missing: download again", count(missing));
         return Err(refused.hint(likeness(start).map_or(hint, str::to_owned)));
     } else {
         return Ok(length);
@@ -94,14 +95,18 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Header, Problem> {
     }
     let Entries { mut tensors, unknown, .. } = entries;
     let data = LENGTH_BYTES + header.len() as u64;
-    let end = lay_out(&mut tensors, data)?;
-    check_size(data.saturating_add(end), file_size)?;
+    let end = layout::lay_out(&mut tensors, data)?;
+    layout::check_size(data.saturating_add(end), file_size)?;
     let warnings = unknown.map(|unknown| unknown.warning()).into_iter().collect();
     Ok(Header { tensors, warnings })
 }
 
 fn problem(message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Checkpoint, message)
+}
+
+fn count(bytes: u64) -> String {
+    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
 }
 
 fn with_hint(problem: Problem, hint: Option<&str>) -> Problem {
@@ -180,7 +185,7 @@ impl Unknown {
 }
 
 impl Entries {
-    /// One tensor. Offsets stay relative to the data until [`lay_out`].
+    /// One tensor. Offsets stay relative to the data until [`layout::lay_out`].
     fn read(&mut self, reader: &mut Reader<'_>, name: Cow<'_, str>) -> Step<()> {
         if name.len() > MAX_NAME_BYTES {
             let long = name.len();
@@ -265,58 +270,6 @@ fn read_offsets(reader: &mut Reader<'_>) -> Step<(u64, u64)> {
         Some(length) => Ok((begin, length)),
         None => reader.fault_at(start, format!("expected data_offsets that rise, got [{begin}, {end}]")),
     }
-}
-
-/// Sorts the tensors by place, proves that they cover the data without hole or overlap, and makes their offsets count
-/// from the start of the file. Returns the number of data bytes.
-fn lay_out(tensors: &mut [TensorInfo], data: u64) -> Result<u64, Problem> {
-    tensors.sort_unstable_by(|a, b| (a.offset, a.length, &a.name).cmp(&(b.offset, b.length, &b.name)));
-    let mut end = 0_u64;
-    let mut previous = None;
-    for tensor in tensors {
-        let refuse = |message: String| Err(problem(message).tensor(tensor.name.clone()));
-        if tensor.offset != end {
-            let after = previous.map_or_else(String::new, |name: &str| format!(", after `{}`", shown(name)));
-            let what = if tensor.offset > end { "a hole" } else { "an overlap" };
-            let got = tensor.offset;
-            return refuse(format!("expected its data to begin at offset {end}{after}, got {got}: {what}"));
-        }
-        let Some(bits) = bits(tensor) else {
-            return refuse(format!("{} {:?} overflows 64 bits", tensor.dtype, tensor.shape));
-        };
-        if bits % 8 != 0 {
-            return refuse(format!("{} {:?} does not end at a whole byte", tensor.dtype, tensor.shape));
-        }
-        if bits / 8 != tensor.length {
-            let (dtype, shape, length) = (tensor.dtype, &tensor.shape, tensor.length);
-            return refuse(format!("expected {} bytes for {dtype} {shape:?}, got {length}", bits / 8));
-        }
-        let (Some(next), Some(offset)) = (end.checked_add(tensor.length), data.checked_add(tensor.offset))
-        else {
-            return refuse(format!("offset {} overflows 64 bits", tensor.offset));
-        };
-        (end, tensor.offset, previous) = (next, offset, Some(tensor.name.as_str()));
-    }
-    Ok(end)
-}
-
-/// Size by shape and dtype, without regard to the order of dimensions: zeros must not hide an overflow.
-fn bits(tensor: &TensorInfo) -> Option<u64> {
-    let bits = tensor
-        .shape
-        .iter()
-        .filter(|dimension| **dimension != 0)
-        .try_fold(u64::from(tensor.dtype.bits()), |bits, dimension| bits.checked_mul(*dimension))?;
-    Some(if tensor.shape.contains(&0) { 0 } else { bits })
-}
-
-fn check_size(expected: u64, file_size: u64) -> Result<(), Problem> {
-    let hint = match file_size.cmp(&expected) {
-        Ordering::Less => format!("{} bytes missing: download again", expected - file_size),
-        Ordering::Greater => format!("{} bytes after the last tensor", file_size - expected),
-        Ordering::Equal => return Ok(()),
-    };
-    Err(problem(format!("expected a file of {expected} bytes, got {file_size}")).hint(hint))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //! a subset of RFC 8259: no key twice in one object (compared after unescaping), bounded depth, numbers that fit a
 //! double. It never recurses deeper than the limit given and allocates four bytes a key.
 
+mod keys;
+
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 use crate::escape::shown;
 
@@ -350,44 +351,12 @@ impl<'a> Reader<'a> {
         let text = self.text;
         let keys = self.keys.get_mut(first_key..)?;
         // By position within equal names, so that the later one is reported.
-        keys.sort_unstable_by(|&a, &b| compare_keys(text, a as usize, b as usize).then(a.cmp(&b)));
+        keys.sort_unstable_by(|&a, &b| keys::compare(text, a as usize, b as usize).then(a.cmp(&b)));
         keys.windows(2).find_map(|pair| match *pair {
-            [a, b] if compare_keys(text, a as usize, b as usize).is_eq() => Some(b as usize),
+            [a, b] if keys::compare(text, a as usize, b as usize).is_eq() => Some(b as usize),
             _ => None,
         })
     }
-}
-
-/// Order of two valid strings of `text` by their unescaped characters; both positions are at the opening quote.
-fn compare_keys(text: &str, a: usize, b: usize) -> Ordering {
-    let bytes = text.as_bytes();
-    let mut offset = 1;
-    // Equal bytes are equal characters until a quote or a backslash.
-    loop {
-        match (bytes.get(a + offset), bytes.get(b + offset)) {
-            (Some(x), Some(y)) if x == y && *x != b'"' && *x != b'\\' => offset += 1,
-            (Some(b'\\'), _) | (_, Some(b'\\')) => break,
-            (x, y) => {
-                let end = |byte: Option<&u8>| byte.copied().filter(|byte| *byte != b'"');
-                return end(x).cmp(&end(y));
-            }
-        }
-    }
-    characters(text, a + offset).cmp(characters(text, b + offset))
-}
-
-/// The unescaped characters from `at`, which is inside a valid string, to its closing quote.
-fn characters(text: &str, at: usize) -> impl Iterator<Item = char> {
-    let mut reader = Reader { at, ..Reader::new(text, 0) };
-    std::iter::from_fn(move || match reader.byte()? {
-        b'"' => None,
-        b'\\' => reader.escape().ok(),
-        _ => {
-            let character = text.get(reader.at..)?.chars().next()?;
-            reader.at += character.len_utf8();
-            Some(character)
-        }
-    })
 }
 
 #[cfg(test)]

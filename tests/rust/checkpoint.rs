@@ -1,0 +1,229 @@
+//! Headers, indexes and directories made by strangers: the corpus of `tests/hostile`, then mutations of it.
+//!
+//! `SOCE_BLESS=1 cargo test` rewrites the expected texts; the verdicts stay with the corpus.
+
+mod mutations;
+#[cfg(unix)]
+#[allow(clippy::print_stderr, reason = "a test that proves nothing must say so")]
+mod on_disk;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use _core::Problem;
+use _core::checkpoint::{Checkpoint, OpenOptions, TensorInfo, header, index, reopen};
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// Nothing may take longer, whatever stands in a shard's place.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn hostile(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile").join(name)
+}
+
+fn read_json(name: &str) -> Value {
+    let text = std::fs::read(hostile(name)).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+fn cases(group: &str) -> Vec<Value> {
+    read_json("corpus.json")[group].as_array().unwrap().clone()
+}
+
+/// Bytes of a file of the corpus: `[latin-1 text, times]` pairs.
+fn bytes(file: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in file.as_array().unwrap() {
+        let piece: Vec<u8> = part[0].as_str().unwrap().chars().map(|c| u8::try_from(c).unwrap()).collect();
+        bytes.extend(piece.repeat(part[1].as_u64().unwrap() as usize));
+    }
+    bytes
+}
+
+fn parse_file(file: &[u8]) -> Result<header::Header, Problem> {
+    let length = header::length(file, file.len() as u64)?;
+    header::parse(&file[8..8 + length as usize], file.len() as u64)
+}
+
+fn text_of(problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        let newline = if text.is_empty() { "" } else { "\n" };
+        let _ = write!(text, "{newline}{problem}");
+        if let Some(hint) = &problem.hint {
+            let _ = write!(text, "\nhint: {hint}");
+        }
+    }
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "raw control character in {text:?}");
+    assert!(text.len() < 20_000, "{} bytes of text", text.len());
+    text
+}
+
+/// Compares verdict and text of every case with the corpus and the golden file.
+fn check_texts(group: &str, got: Vec<(&Value, Result<Vec<String>, String>)>) {
+    let mut texts = BTreeMap::new();
+    let mut wrong = String::new();
+    for (case, got) in got {
+        let name = case["name"].as_str().unwrap();
+        let as_told = match (&got, case["says"].as_str()) {
+            (Ok(_), None) => true,
+            (Err(text), Some(says)) => text.contains(says),
+            _ => false,
+        };
+        if !as_told {
+            let _ = writeln!(wrong, "{group}/{name}: expected {}, got {got:?}", case["says"]);
+        }
+        let text = match got {
+            Ok(warnings) => {
+                ["ok".to_owned()].into_iter().chain(warnings).collect::<Vec<_>>().join("\nwarning: ")
+            }
+            Err(text) => format!("error: {text}"),
+        };
+        texts.insert(format!("{group}/{name}"), Value::from(text));
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    if std::env::var_os("SOCE_BLESS").is_some() {
+        return bless(texts);
+    }
+    let expected = read_json("expected.json");
+    for (name, text) in &texts {
+        assert_eq!(expected.get(name), Some(text), "{name}");
+    }
+    let listed =
+        expected.as_object().unwrap().keys().filter(|name| name.split('/').next() == Some(group)).count();
+    assert_eq!(listed, texts.len(), "expected.json lists cases that are not in the corpus");
+}
+
+fn bless(texts: BTreeMap<String, Value>) {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _lock = ONE_AT_A_TIME.lock().unwrap();
+    let group = texts.keys().next().unwrap().split('/').next().unwrap().to_owned();
+    let old = std::fs::read(hostile("expected.json")).unwrap_or_else(|_| b"{}".to_vec());
+    let mut all: BTreeMap<String, Value> = serde_json::from_slice(&old).unwrap();
+    all.retain(|name, _| name.split('/').next() != Some(&group));
+    all.extend(texts);
+    let mut text = serde_json::to_string_pretty(&all).unwrap();
+    text.push('\n');
+    std::fs::write(hostile("expected.json"), text).unwrap();
+}
+
+/// What soce takes, the reference takes with the same meaning.
+fn check_against_reference(file: &[u8], tensors: &[TensorInfo]) {
+    let (length, reference) = SafeTensors::read_metadata(file).expect("the reference takes what soce takes");
+    let theirs = reference.tensors();
+    assert_eq!(theirs.len(), tensors.len());
+    for ours in tensors {
+        let their = theirs[&ours.name];
+        assert_eq!(format!("{:?}", their.dtype), ours.dtype.name());
+        assert_eq!(their.shape.iter().map(|d| *d as u64).collect::<Vec<_>>(), ours.shape);
+        let begin = (8 + length + their.data_offsets.0) as u64;
+        assert_eq!((begin, (their.data_offsets.1 - their.data_offsets.0) as u64), (ours.offset, ours.length));
+    }
+}
+
+/// No panic, no raw text in errors, and never more than the reference takes.
+fn survives(file: &[u8]) {
+    match parse_file(file) {
+        Ok(header) => check_against_reference(file, &header.tensors),
+        Err(problem) => drop(text_of(&[problem])),
+    }
+}
+
+#[test]
+fn headers_of_the_corpus_get_their_verdict() {
+    let cases = cases("headers");
+    let got = cases.iter().map(|case| {
+        let file = bytes(&case["file"]);
+        let reference = SafeTensors::read_metadata(&file).is_ok();
+        assert_eq!(Value::from(reference), case["reference"], "the reference on {}", case["name"]);
+        let got = parse_file(&file).map_err(|problem| text_of(&[problem])).map(|header| {
+            check_against_reference(&file, &header.tensors);
+            header.warnings
+        });
+        (case, got)
+    });
+    check_texts("headers", got.collect());
+}
+
+#[test]
+fn indexes_of_the_corpus_get_their_verdict() {
+    let cases = cases("indexes");
+    let got = cases.iter().map(|case| {
+        let file = bytes(&case["file"]);
+        let got = index::parse(&file).map_err(|problems| text_of(&problems)).map(|index| {
+            check_against_json(&file, &index);
+            index.warnings
+        });
+        (case, got)
+    });
+    check_texts("indexes", got.collect());
+}
+
+fn check_against_json(text: &[u8], index: &index::Index) {
+    let value: Value = serde_json::from_slice(text).expect("serde_json takes what soce takes");
+    let map = value["weight_map"].as_object().unwrap();
+    assert_eq!(map.len(), index.tensors.len());
+    for (tensor, shard) in &index.tensors {
+        assert_eq!(map[tensor].as_str(), Some(index.shards[*shard as usize].as_str()));
+    }
+}
+
+#[test]
+fn a_header_cut_anywhere_is_an_error() {
+    let longest =
+        cases("headers").into_iter().map(|case| bytes(&case["file"])).filter(|f| parse_file(f).is_ok());
+    for file in longest.filter(|file| file.len() < 20_000) {
+        for end in 0..file.len() {
+            let cut = parse_file(&file[..end]);
+            assert!(cut.is_err(), "{} of {} bytes are accepted", end, file.len());
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_or_what_the_reference_reads() {
+    let good = br#"{"__metadata__":{"a":"b"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"I16","shape":[],"data_offsets":[8,10]}}"#;
+    let file = [&(good.len() as u64).to_le_bytes()[..], good, &[0; 10]].concat();
+    assert!(parse_file(&file).is_ok());
+    for at in 0..file.len() {
+        for bit in 0..8 {
+            let mut flipped = file.clone();
+            flipped[at] ^= 1 << bit;
+            survives(&flipped);
+        }
+    }
+}
+
+#[test]
+fn an_index_cut_anywhere_is_an_error() {
+    let text = br#"{"metadata":{"total_size":4},"weight_map":{"a":"x.safetensors","b":"y.safetensors"}}"#;
+    for end in 0..text.len() {
+        assert!(index::parse(&text[..end]).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn cost_grows_with_the_length_of_the_header() {
+    let time = |tensors: usize| {
+        let mut text = String::from("{");
+        for i in 0..tensors {
+            let comma = if i == 0 { "" } else { "," };
+            let _ = write!(
+                text,
+                r#"{comma}"layer.{i:09}":{{"dtype":"U8","shape":[1],"data_offsets":[{i},{}]}}"#,
+                i + 1
+            );
+        }
+        text.push('}');
+        let start = Instant::now();
+        assert!(header::parse(text.as_bytes(), (8 + text.len() + tensors) as u64).is_ok());
+        start.elapsed()
+    };
+    // Ten times the work in far less than a hundred times the time, at least once on a busy machine.
+    let linear = (0..20).any(|_| time(20_000) < time(2_000) * 30);
+    assert!(linear, "20,000 tensors took over 30 times as long as 2,000");
+}
