@@ -1,5 +1,6 @@
 """Recipes: exact weights, both file formats, and everything that is refused, with its exact words."""
 
+# ruff: noqa: E501 - messages are compared whole, one case a line
 from __future__ import annotations
 
 import json
@@ -122,7 +123,7 @@ def test_weights_from_python() -> None:
         Fraction(1, 3),
         Fraction(1, 10),
     ]
-    with pytest.raises(RecipeError, match="weight 0.1 is a float, and floats are not exact"):
+    with pytest.raises(RecipeError, match=r"weight 0\.1 is a float, and floats are not exact"):
         Recipe.of({"A": 0.1, "B": "0.9"})  # type: ignore[dict-item]
     for bad in (True, None, [1], Decimal("NaN"), Decimal("1E+999999999"), Decimal("1E-999999")):
         with pytest.raises(RecipeError):
@@ -161,7 +162,7 @@ def test_zero_for_one_ingredient_is_allowed() -> None:
 
 def test_id_ignores_order_and_unit_but_not_the_recipe() -> None:
     first = Recipe.of({"A": "0.5", "B": "0.2", "C": "0.3"})
-    assert first.id == Recipe.of({"C": 3, "B": 2, "A": 5}).id == "a" * 0 + first.id
+    assert first.id == Recipe.of({"C": 3, "B": 2, "A": 5}).id
     assert len(first.id) == 16
     assert first.id != Recipe.of({"A": "0.5", "B": "0.3", "C": "0.2"}).id
     assert Recipe.of({"A": 1, "B": 1}).id == Recipe.of(["B", "A"]).id
@@ -352,9 +353,9 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     latin.write_bytes(b"a: \xff")
     with pytest.raises(RecipeError, match="not UTF-8: byte 3"):
         read_recipes(latin)
+    fifo = tmp_path / "fifo.yaml"
+    os.mkfifo(fifo)
     with pytest.raises(RecipeError, match="regular file"):
-        fifo = tmp_path / "fifo.yaml"
-        os.mkfifo(fifo)
         read_recipes(fifo)
     with pytest.raises(FileNotFoundError):
         read_recipes(tmp_path / "none.yaml")
@@ -504,7 +505,9 @@ def test_any_text_is_a_recipe_or_a_recipe_error(tmp_path_factory: pytest.TempPat
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     for content in (text, TWO + text, "merge_method: " + text, json.dumps(text)):
         path.write_text(content, encoding="utf-8")
+        message = ""
         try:
             read_recipes(path)
         except RecipeError as error:
-            assert all(c == "\n" or c.isprintable() for c in str(error))
+            message = str(error)
+        assert all(c == "\n" or c.isprintable() for c in message)
