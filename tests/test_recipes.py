@@ -349,6 +349,11 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     big.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(RecipeError, match="larger than 1048576 bytes"):
         read_recipes(big)
+    for many, message in [
+        ("ingredients: [" + "a," * 60_000 + "]", "the recipe has more than 50000 values"),
+        ("ingredients: [" + "a," * 5000 + "]", "5000 ingredients, at most 4096 are possible"),
+    ]:
+        assert refusals(tmp_path, many)[0][0].endswith(message)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"a: \xff")
     with pytest.raises(RecipeError, match="not UTF-8: byte 3"):
