@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from soce.exceptions import RecipeError
@@ -500,11 +500,14 @@ def test_the_mergekit_file_that_is_written_can_be_read_back(tmp_path: Path) -> N
         lambda text: text.strip() == text and text and "\0" not in text and "+" not in text
     )
 )
+@example("no")
+@example("1.5")
 def test_any_path_survives_the_mergekit_file(path: str) -> None:
     text = mergekit_yaml(Recipe.of([path]), [path], "F32")
     assert yaml.safe_load(text)["models"][0]["model"] == path
 
 
+@settings(deadline=None)  # the first example imports the YAML reader
 @given(st.text(alphabet=st.sampled_from(list("ab01.: -\n[]{}&*!#'\"%@`,|>?~_\t")), max_size=60))
 def test_any_text_is_a_recipe_or_a_recipe_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
