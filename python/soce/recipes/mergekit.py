@@ -243,6 +243,6 @@ def mergekit_yaml(recipe: Recipe, paths: Sequence[str], out_dtype: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a YAML double-quoted scalar in ASCII: plain ones may be read as numbers, truth values or null."""
+    """Return a YAML double-quoted scalar in ASCII: a plain one may be read as a number, boolean or null."""
     body = "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in text)
     return f'"{body}"'
