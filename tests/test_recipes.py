@@ -1,5 +1,6 @@
 """Recipes: exact weights, both file formats, and everything that is refused, with its exact words."""
 
+# ruff: noqa: E501 - messages are compared whole, one case a line
 from __future__ import annotations
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from soce.exceptions import RecipeError
@@ -122,7 +123,7 @@ def test_weights_from_python() -> None:
         Fraction(1, 3),
         Fraction(1, 10),
     ]
-    with pytest.raises(RecipeError, match="weight 0.1 is a float, and floats are not exact"):
+    with pytest.raises(RecipeError, match=r"weight 0\.1 is a float, and floats are not exact"):
         Recipe.of({"A": 0.1, "B": "0.9"})  # type: ignore[dict-item]
     for bad in (True, None, [1], Decimal("NaN"), Decimal("1E+999999999"), Decimal("1E-999999")):
         with pytest.raises(RecipeError):
@@ -161,7 +162,7 @@ def test_zero_for_one_ingredient_is_allowed() -> None:
 
 def test_id_ignores_order_and_unit_but_not_the_recipe() -> None:
     first = Recipe.of({"A": "0.5", "B": "0.2", "C": "0.3"})
-    assert first.id == Recipe.of({"C": 3, "B": 2, "A": 5}).id == "a" * 0 + first.id
+    assert first.id == Recipe.of({"C": 3, "B": 2, "A": 5}).id
     assert len(first.id) == 16
     assert first.id != Recipe.of({"A": "0.5", "B": "0.3", "C": "0.2"}).id
     assert Recipe.of({"A": 1, "B": 1}).id == Recipe.of(["B", "A"]).id
@@ -348,13 +349,18 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     big.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(RecipeError, match="larger than 1048576 bytes"):
         read_recipes(big)
+    for many, message in [
+        ("ingredients: [" + "a," * 60_000 + "]", "the recipe has more than 50000 values"),
+        ("ingredients: [" + "a," * 5000 + "]", "5000 ingredients, at most 4096 are possible"),
+    ]:
+        assert refusals(tmp_path, many)[0][0].endswith(message)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"a: \xff")
     with pytest.raises(RecipeError, match="not UTF-8: byte 3"):
         read_recipes(latin)
+    fifo = tmp_path / "fifo.yaml"
+    os.mkfifo(fifo)
     with pytest.raises(RecipeError, match="regular file"):
-        fifo = tmp_path / "fifo.yaml"
-        os.mkfifo(fifo)
         read_recipes(fifo)
     with pytest.raises(FileNotFoundError):
         read_recipes(tmp_path / "none.yaml")
@@ -494,17 +500,22 @@ def test_the_mergekit_file_that_is_written_can_be_read_back(tmp_path: Path) -> N
         lambda text: text.strip() == text and text and "\0" not in text and "+" not in text
     )
 )
+@example("no")
+@example("1.5")
 def test_any_path_survives_the_mergekit_file(path: str) -> None:
     text = mergekit_yaml(Recipe.of([path]), [path], "F32")
     assert yaml.safe_load(text)["models"][0]["model"] == path
 
 
+@settings(deadline=None)  # the first example imports the YAML reader
 @given(st.text(alphabet=st.sampled_from(list("ab01.: -\n[]{}&*!#'\"%@`,|>?~_\t")), max_size=60))
 def test_any_text_is_a_recipe_or_a_recipe_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     for content in (text, TWO + text, "merge_method: " + text, json.dumps(text)):
         path.write_text(content, encoding="utf-8")
+        message = ""
         try:
             read_recipes(path)
         except RecipeError as error:
-            assert all(c == "\n" or c.isprintable() for c in str(error))
+            message = str(error)
+        assert all(c == "\n" or c.isprintable() for c in message)

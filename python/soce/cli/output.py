@@ -188,13 +188,15 @@ def print_report(report: MergeReport) -> None:
     warn(report.warnings)
     counts = report.counts
     done = ", ".join(f"{counts[kind]} {kind}" for kind in ("averaged", "copied", "tied") if counts.get(kind))
+    total = sum(counts.get(kind, 0) for kind in ("averaged", "copied", "tied"))
+    tensors = f"{total} tensor{'' if total == 1 else 's'}"
     speed = (
         size(int((report.bytes_read + report.bytes_written) / report.seconds)) if report.seconds > 0 else "?"
     )
     outputs = [f"`{shown(os.fspath(output))}`" for output in report.outputs]
     where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
     message(
-        f"wrote {where}: {done} tensors, {size(report.bytes_written)} in {report.seconds:.1f} s "
+        f"wrote {where}: {tensors} ({done}), {size(report.bytes_written)} in {report.seconds:.1f} s "
         f"({speed}/s read and written)"
     )
 

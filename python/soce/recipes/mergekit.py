@@ -6,7 +6,6 @@ refused by name, because a key that is silently ignored changes what was asked f
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -244,10 +243,6 @@ def mergekit_yaml(recipe: Recipe, paths: Sequence[str], out_dtype: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a YAML double-quoted scalar in ASCII."""
-    if re.fullmatch(r"[A-Za-z0-9_./-]*[A-Za-z_/][A-Za-z0-9_./-]*", text, re.ASCII) and text[0] not in "-":
-        return text
-    body = "".join(
-        c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in text
-    )  # a lone surrogate (a name that is not UTF-8) is escaped too
+    """Return a YAML double-quoted scalar in ASCII: a plain one may be read as a number, boolean or null."""
+    body = "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in text)
     return f'"{body}"'

@@ -22,6 +22,7 @@ _INGREDIENT: Final = ("path", "weight", "name")
 _ROW: Final = ("pattern", "weights", "numerators", "whole")
 _MIX: Final = ("weights", "rows")
 _RESERVED: Final = frozenset({*_MIX, "numerators", "whole", "equal"})
+_MAX_INGREDIENTS: Final = 4096
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 Weights: TypeAlias = "list[Fraction] | None"
@@ -119,6 +120,11 @@ class _Reader:
 
     def _ingredients(self, node: Node) -> None:
         before = len(self.source.problems)
+        given = (
+            0 if isinstance(node, Scalar) else len(node.entries if isinstance(node, Table) else node.items)
+        )
+        if given > _MAX_INGREDIENTS:
+            self.source.refuse(node.line, f"{given} ingredients, at most {_MAX_INGREDIENTS} are possible")
         if isinstance(node, Table):
             for name, value in node.entries.items():
                 self._ingredient(value, name, node.key_lines[name])

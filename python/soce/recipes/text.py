@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32
+MAX_VALUES: Final = 50_000
+"""Of keys, lists, mappings and single values; a grid of 5000 recipes of 8 ingredients stays below."""
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 
@@ -66,13 +68,17 @@ class Source:
     path: str
     text: str
     problems: list[Problem] = field(default_factory=list)
+    lines: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Cut the text into lines, once for all messages."""
+        self.lines = self.text.split("\n")
 
     def place(self, line: int) -> str:
         """Return the line's number and content, for a message; JSON values have no line (0)."""
-        lines = self.text.split("\n")
-        if not 1 <= line <= len(lines):
+        if not 1 <= line <= len(self.lines):
             return ""
-        return f"line {line} `{shown(lines[line - 1].strip())}`: "
+        return f"line {line} `{shown(self.lines[line - 1].strip())}`: "
 
     def problem(self, line: int, message: str, hint: str | None = None) -> Problem:
         """Return the problem at this line."""
@@ -185,6 +191,7 @@ class _YamlTree:
 
         self.source = source
         self.yaml = yaml
+        self.count = 0
         self.events: Iterator[yaml.Event] = yaml.parse(source.text, Loader=yaml.SafeLoader)
 
     def document(self) -> Node:
@@ -213,6 +220,9 @@ class _YamlTree:
             self.source.refuse(_line(event), "aliases are not allowed", "repeat the value instead")
         assert isinstance(event, yaml.NodeEvent)
         line = _line(event)
+        self.count += 1
+        if self.count > MAX_VALUES:
+            self.source.refuse(line, f"the recipe has more than {MAX_VALUES} values")
         if event.anchor is not None:
             self.source.refuse(line, "anchors are not allowed", "repeat the value instead")
         if getattr(event, "tag", None) is not None:
