@@ -3,7 +3,27 @@
 //! Planning reads headers and side files, and compares the tensors that must be equal (integers, tied heads). It
 //! writes nothing. A plan that exists can only fail by I/O errors, changed inputs or non-finite data.
 
+mod config;
+mod discrete;
+mod fates;
+mod findings;
+mod glob;
+mod layout;
+mod make;
+mod names;
+mod quantised;
+mod report;
+mod rows;
+mod side_files;
+mod space;
+mod strict_json;
+mod target;
+mod tied;
+mod tokenizer;
+
 use std::path::PathBuf;
+
+pub use make::make;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::dtype::Dtype;
@@ -149,6 +169,8 @@ pub struct Plan {
     pub shards: Vec<PlannedShard>,
     /// `model.safetensors.index.json`, if there is more than one shard (or the donor had one).
     pub index: Option<Vec<u8>>,
+    /// File name of the index: the donor's, or the usual one.
+    pub index_name: String,
     /// Config, tokenizer, licences, from the donor.
     pub side_files: Vec<SideFile>,
     /// The donor's files that are not copied, by name.

@@ -1,0 +1,457 @@
+//! A strict JSON reader that walks a text once and keeps nothing.
+//!
+//! A header must not be read through a map type: it would have lost duplicate keys, told `1.0` and `1` apart only by
+//! luck, and let arrays stand for objects. So the two formats here are read by this cursor instead. What it accepts is
+//! a subset of RFC 8259: no key twice in one object (compared after unescaping), bounded depth, numbers that fit a
+//! double. It never recurses deeper than the limit given and allocates four bytes a key.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use crate::escape::shown;
+
+/// Numbers nobody reads must still be within reach of every parser, so they stay clear of the double's limit.
+const LARGEST_NUMBER: f64 = 1e300;
+
+/// Why a text was refused, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Byte offset in the text.
+    pub(super) at: usize,
+    /// What was expected and found.
+    pub(super) what: String,
+    /// The key that occurs twice, if that is the fault.
+    pub(super) twice: Option<String>,
+}
+
+/// Outcome of a step.
+pub(super) type Step<T> = Result<T, Fault>;
+
+/// A cursor over a JSON text.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    max_depth: usize,
+    /// Where the keys of all open objects begin; each object owns the tail that it pushed.
+    keys: Vec<u32>,
+}
+
+impl<'a> Reader<'a> {
+    /// A cursor at the start of `text`, which must be shorter than 4 GiB.
+    pub(super) fn new(text: &'a str, max_depth: usize) -> Self {
+        Self { text, at: 0, depth: 0, max_depth, keys: Vec::new() }
+    }
+
+    /// A fault at the cursor.
+    pub(super) fn fault<T>(&self, what: impl Into<String>) -> Step<T> {
+        self.fault_at(self.at, what)
+    }
+
+    /// A fault at an earlier position.
+    #[allow(clippy::unused_self, reason = "reads like `fault`")]
+    pub(super) fn fault_at<T>(&self, at: usize, what: impl Into<String>) -> Step<T> {
+        Err(Fault { at, what: what.into(), twice: None })
+    }
+
+    /// Where the next token begins.
+    pub(super) fn position(&mut self) -> usize {
+        let _ = self.peek();
+        self.at
+    }
+
+    /// The first byte of the next token.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        self.byte()
+    }
+
+    /// The next token, in words.
+    pub(super) fn found(&mut self) -> String {
+        match self.peek() {
+            None => "the end of the text".into(),
+            Some(b'"') => "a string".into(),
+            Some(b'{') => "an object".into(),
+            Some(b'[') => "an array".into(),
+            Some(b'-' | b'0'..=b'9') => "a number".into(),
+            Some(_) => {
+                let rest = self.text.get(self.at..).unwrap_or_default();
+                let literal = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word));
+                let first = rest.chars().next().map(String::from).unwrap_or_default();
+                format!("`{}`", shown(literal.unwrap_or(&first)))
+            }
+        }
+    }
+
+    /// "expected .., got .." at the cursor.
+    pub(super) fn unexpected<T>(&mut self, expected: &str) -> Step<T> {
+        let found = self.found();
+        self.fault(format!("expected {expected}, got {found}"))
+    }
+
+    /// Nothing but white space is left.
+    pub(super) fn end(&mut self) -> Step<()> {
+        if self.peek().is_none() { Ok(()) } else { self.unexpected("the end of the text") }
+    }
+
+    /// An object; `each` is called with every key and must consume the value.
+    pub(super) fn object(
+        &mut self,
+        expected: &str,
+        mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Step<()>,
+    ) -> Step<()> {
+        let first_key = self.keys.len();
+        self.sequence(b'{', b'}', expected, |reader| {
+            let start = reader.position();
+            if reader.peek() != Some(b'"') {
+                return reader.unexpected("a key in double quotes");
+            }
+            reader.keys.push(start as u32);
+            let key = reader.string("a key")?;
+            if reader.peek() != Some(b':') {
+                return reader.unexpected("`:`");
+            }
+            reader.at += 1;
+            each(reader, key)
+        })?;
+        let twice = self.first_duplicate(first_key);
+        self.keys.truncate(first_key);
+        match twice {
+            None => Ok(()),
+            Some(at) => {
+                self.at = at;
+                let key = self.string("a key")?.into_owned();
+                let what = format!("`{}` is there twice", shown(&key));
+                Err(Fault { at, what, twice: Some(key) })
+            }
+        }
+    }
+
+    /// An array; `each` must consume one element.
+    pub(super) fn array(&mut self, expected: &str, each: impl FnMut(&mut Self) -> Step<()>) -> Step<()> {
+        self.sequence(b'[', b']', expected, each)
+    }
+
+    /// A string, unescaped; borrowed unless it holds escapes.
+    pub(super) fn string(&mut self, expected: &str) -> Step<Cow<'a, str>> {
+        if self.peek() != Some(b'"') {
+            return self.unexpected(expected);
+        }
+        let start = self.at;
+        self.at += 1;
+        let mut unescaped: Option<String> = None;
+        let mut run = self.at;
+        loop {
+            let here = self.at;
+            let pending = || self.text.get(run..here).unwrap_or_default();
+            match self.byte() {
+                None => return self.fault_at(start, "this string has no end"),
+                Some(b'"') => {
+                    let tail = pending();
+                    self.at += 1;
+                    return Ok(match unescaped {
+                        None => Cow::Borrowed(tail),
+                        Some(head) => Cow::Owned(head + tail),
+                    });
+                }
+                Some(b'\\') => {
+                    let text = unescaped.get_or_insert_default();
+                    text.push_str(pending());
+                    let character = self.escape()?;
+                    text.push(character);
+                    run = self.at;
+                }
+                Some(byte @ 0..0x20) => {
+                    return self.fault(format!("raw control character 0x{byte:02x} in a string"));
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    /// A whole number written in digits only, below 2^64.
+    pub(super) fn integer(&mut self, expected: &str) -> Step<u64> {
+        if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
+            return self.unexpected(expected);
+        }
+        let start = self.at;
+        let token = self.number()?;
+        match token.parse() {
+            Ok(value) if token.bytes().all(|byte| byte.is_ascii_digit()) => Ok(value),
+            _ => self.fault_at(start, format!("expected {expected}, got {}", shown(token))),
+        }
+    }
+
+    /// The text of a number; any other value is skipped.
+    pub(super) fn number_text(&mut self) -> Step<Option<&'a str>> {
+        let number = matches!(self.peek(), Some(b'-' | b'0'..=b'9'));
+        let start = self.at;
+        self.skip()?;
+        Ok(self.text.get(start..self.at).filter(|_| number))
+    }
+
+    /// Any value, checked and forgotten.
+    pub(super) fn skip(&mut self) -> Step<()> {
+        match self.peek() {
+            Some(b'{') => self.object("a value", |reader, _| reader.skip()),
+            Some(b'[') => self.array("a value", Self::skip),
+            Some(b'"') => self.string("a value").map(drop),
+            Some(b'-' | b'0'..=b'9') => {
+                let start = self.at;
+                let token = self.number()?;
+                let size = token.parse::<f64>().map_or(f64::INFINITY, f64::abs);
+                if size < LARGEST_NUMBER {
+                    Ok(())
+                } else {
+                    self.fault_at(start, format!("number {} is out of range", shown(token)))
+                }
+            }
+            _ => {
+                for word in ["true", "false", "null"] {
+                    if self.literal(word) {
+                        return Ok(());
+                    }
+                }
+                self.unexpected("a value")
+            }
+        }
+    }
+
+    /// Consumes `word` if it is next.
+    pub(super) fn literal(&mut self, word: &str) -> bool {
+        let _ = self.peek();
+        let next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
+        if next {
+            self.at += word.len();
+        }
+        next
+    }
+
+    /// Comma-separated items between two brackets.
+    fn sequence(
+        &mut self,
+        open: u8,
+        close: u8,
+        expected: &str,
+        mut item: impl FnMut(&mut Self) -> Step<()>,
+    ) -> Step<()> {
+        if self.peek() != Some(open) {
+            return self.unexpected(expected);
+        }
+        if self.depth == self.max_depth {
+            return self.fault(format!("nested more than {} levels deep", self.max_depth));
+        }
+        self.at += 1;
+        self.depth += 1;
+        if self.peek() == Some(close) {
+            self.at += 1;
+        } else {
+            loop {
+                item(self)?;
+                let next = self.peek();
+                if next != Some(b',') && next != Some(close) {
+                    return self.unexpected(&format!("`,` or `{}`", char::from(close)));
+                }
+                self.at += 1;
+                if next == Some(close) {
+                    break;
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// A number by JSON's grammar.
+    fn number(&mut self) -> Step<&'a str> {
+        let start = self.at;
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.byte() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.byte(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(self.text.get(start..self.at).unwrap_or_default())
+    }
+
+    fn digits(&mut self) -> Step<()> {
+        let start = self.at;
+        while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at > start { Ok(()) } else { self.unexpected("a digit") }
+    }
+
+    /// The character that a backslash at the cursor stands for.
+    fn escape(&mut self) -> Step<char> {
+        let start = self.at;
+        self.at += 1;
+        let byte = self.byte();
+        self.at += 1;
+        let character = match byte {
+            Some(same @ (b'"' | b'\\' | b'/')) => Some(char::from(same)),
+            Some(b'b') => Some('\u{8}'),
+            Some(b'f') => Some('\u{c}'),
+            Some(b'n') => Some('\n'),
+            Some(b'r') => Some('\r'),
+            Some(b't') => Some('\t'),
+            Some(b'u') => self.unit().and_then(|unit| match unit {
+                0xd800..0xdc00 if self.literal_here("\\u") => match self.unit()? {
+                    low @ 0xdc00..0xe000 => {
+                        char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
+                    }
+                    _ => None,
+                },
+                _ => char::from_u32(unit),
+            }),
+            _ => None,
+        };
+        character.map_or_else(|| self.fault_at(start, "invalid escape in a string"), Ok)
+    }
+
+    fn literal_here(&mut self, word: &str) -> bool {
+        let next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
+        if next {
+            self.at += word.len();
+        }
+        next
+    }
+
+    /// Four hexadecimal digits.
+    fn unit(&mut self) -> Option<u32> {
+        let digits = self.text.get(self.at..self.at.checked_add(4)?)?;
+        self.at += 4;
+        // `from_str_radix` alone would take a sign.
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
+    }
+
+    /// Where the second of two equal keys of the innermost object begins.
+    fn first_duplicate(&mut self, first_key: usize) -> Option<usize> {
+        let text = self.text;
+        let keys = self.keys.get_mut(first_key..)?;
+        // By position within equal names, so that the later one is reported.
+        keys.sort_unstable_by(|&a, &b| compare_keys(text, a as usize, b as usize).then(a.cmp(&b)));
+        keys.windows(2).find_map(|pair| match *pair {
+            [a, b] if compare_keys(text, a as usize, b as usize).is_eq() => Some(b as usize),
+            _ => None,
+        })
+    }
+}
+
+/// Order of two valid strings of `text` by their unescaped characters; both positions are at the opening quote.
+fn compare_keys(text: &str, a: usize, b: usize) -> Ordering {
+    let bytes = text.as_bytes();
+    let mut offset = 1;
+    // Equal bytes are equal characters until a quote or a backslash.
+    loop {
+        match (bytes.get(a + offset), bytes.get(b + offset)) {
+            (Some(x), Some(y)) if x == y && *x != b'"' && *x != b'\\' => offset += 1,
+            (Some(b'\\'), _) | (_, Some(b'\\')) => break,
+            (x, y) => {
+                let end = |byte: Option<&u8>| byte.copied().filter(|byte| *byte != b'"');
+                return end(x).cmp(&end(y));
+            }
+        }
+    }
+    characters(text, a + offset).cmp(characters(text, b + offset))
+}
+
+/// The unescaped characters from `at`, which is inside a valid string, to its closing quote.
+fn characters(text: &str, at: usize) -> impl Iterator<Item = char> {
+    let mut reader = Reader { at, ..Reader::new(text, 0) };
+    std::iter::from_fn(move || match reader.byte()? {
+        b'"' => None,
+        b'\\' => reader.escape().ok(),
+        _ => {
+            let character = text.get(reader.at..)?.chars().next()?;
+            reader.at += character.len_utf8();
+            Some(character)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reader;
+
+    fn check(text: &str, expected: Result<(), &str>) {
+        let mut reader = Reader::new(text, 4);
+        let got = reader
+            .skip()
+            .and_then(|()| reader.end())
+            .map_err(|fault| format!("{}: {}", fault.at, fault.what));
+        assert_eq!(got, expected.map_err(str::to_owned), "{text:?}");
+    }
+
+    #[test]
+    fn values_of_every_kind_pass() {
+        for text in [
+            "null",
+            " [true,\tfalse,\r\n[]] ",
+            r#"{"a":{"a":1},"b":-0.5e-3}"#,
+            r#""\ud83d\ude00\u00e9\/\"""#,
+            "\"\u{7f}\"",
+            "0",
+            "0e99999999999",
+        ] {
+            check(text, Ok(()));
+        }
+    }
+
+    #[test]
+    fn broken_values_are_refused_with_their_place() {
+        check("", Err("0: expected a value, got the end of the text"));
+        check("\u{feff}1", Err("0: expected a value, got `\\u{feff}`"));
+        check("NaN", Err("0: expected a value, got `N`"));
+        check("01", Err("1: expected the end of the text, got a number"));
+        check("1.", Err("2: expected a digit, got the end of the text"));
+        check("1e999", Err("0: number 1e999 is out of range"));
+        check("[1,]", Err("3: expected a value, got `]`"));
+        check("[1 2]", Err("3: expected `,` or `]`, got a number"));
+        check(r#"{"a" 1}"#, Err("5: expected `:`, got a number"));
+        check("{'a':1}", Err("1: expected a key in double quotes, got `'`"));
+        check("\"a", Err("0: this string has no end"));
+        check("\"\n\"", Err("1: raw control character 0x0a in a string"));
+        check(r#""\x""#, Err("1: invalid escape in a string"));
+        check(r#""\u+123""#, Err("1: invalid escape in a string"));
+        check(r#""\ud800""#, Err("1: invalid escape in a string"));
+        check(r#""\ud800\u0041""#, Err("1: invalid escape in a string"));
+        check(r#""\udc00""#, Err("1: invalid escape in a string"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        check("[[[[]]]]", Ok(()));
+        check("[[[[[]]]]]", Err("4: nested more than 4 levels deep"));
+        check(&"[".repeat(1_000_000), Err("4: nested more than 4 levels deep"));
+    }
+
+    #[test]
+    fn keys_are_compared_after_unescaping() {
+        check(r#"{"a":1,"b":2,"a":3}"#, Err("13: `a` is there twice"));
+        check(r#"{"a":1,"\u0061":2}"#, Err("7: `a` is there twice"));
+        check(r#"{"\u00e9x":1,"éx":2}"#, Err("13: `éx` is there twice"));
+        check(r#"{"x":{"a":1,"a":1}}"#, Err("12: `a` is there twice"));
+        check(r#"{"a\u0062c":1,"abd":2,"ab":3,"a":4,"":5,"a!":6,"a\"":7,"a\u0000":8}"#, Ok(()));
+    }
+}

@@ -1,0 +1,234 @@
+//! Opening one input: only regular files, only where they belong, and never waiting for anybody.
+//!
+//! `stat` and `fstat` must agree on one regular file, and the file is opened without blocking, so that a FIFO or device
+//! put in a model's place is refused at once. Links are followed only inside the checkpoint's own directory and within
+//! one repository of the Hugging Face cache, unless the user allows more. Nothing here ever opens for writing.
+
+use std::fs::{self, File, FileType, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::{Identity, OpenOptions, Shard};
+use crate::error::{Problem, ProblemKind};
+use crate::escape::shown;
+
+/// A file that passed the checks.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Open for reading.
+    pub(super) file: File,
+    /// Its state at that moment.
+    pub(super) identity: Identity,
+    /// Where it really is, if only `--follow-links` allowed that.
+    pub(super) elsewhere: Option<PathBuf>,
+}
+
+impl Opened {
+    /// A warning, if the file was read only because the user allowed links.
+    pub(super) fn note(&self, path: &Path) -> Option<String> {
+        let target = shown(&self.elsewhere.as_ref()?.to_string_lossy());
+        Some(format!(
+            "`{}`: read from `{target}`, as `--follow-links` allows",
+            shown(&path.to_string_lossy())
+        ))
+    }
+}
+
+/// Opens `path`, which belongs to the checkpoint in the directory `root`.
+pub(super) fn open(path: &Path, root: &Path, options: OpenOptions) -> Result<Opened, Problem> {
+    let refuse = |message: String| Problem::new(ProblemKind::Checkpoint, message).at(path);
+    let real = fs::canonicalize(path).map_err(|error| refuse(unreachable(path, &error)))?;
+    let found = fs::symlink_metadata(&real).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if !found.is_file() {
+        return Err(refuse(format!("expected a regular file, got {}", kind(found.file_type()))));
+    }
+    let home = fs::canonicalize(root).map_err(|error| {
+        Problem::new(ProblemKind::Checkpoint, format!("cannot be read: {error}")).at(root)
+    })?;
+    let elsewhere = !belongs(&real, &home);
+    if elsewhere && !options.follow_links {
+        let target = shown(&real.to_string_lossy());
+        return Err(refuse(format!("is a link to `{target}`, outside the checkpoint"))
+            .hint("if that file is meant, allow it with `--follow-links`"));
+    }
+    let file = open_regular(&real).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
+    let opened = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if !opened.is_file() || !Identity::of(&opened).same_file(&Identity::of(&found)) {
+        return Err(refuse("was replaced while it was being opened".into()));
+    }
+    Ok(Opened { file, identity: Identity::of(&opened), elsewhere: elsewhere.then_some(real) })
+}
+
+/// Reads a side file of at most `cap` bytes under the same rules.
+#[allow(dead_code, reason = "for the planner, which reads config and tokenizer")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "options are passed as to `Checkpoint::open`")]
+pub(crate) fn read_small(
+    path: &Path,
+    root: &Path,
+    cap: u64,
+    options: &OpenOptions,
+) -> Result<Vec<u8>, Problem> {
+    let mut opened = open(path, root, *options)?;
+    read_capped(&mut opened, cap).map_err(|problem| problem.at(path))
+}
+
+/// The whole of a file that has at most `cap` bytes.
+pub(super) fn read_capped(opened: &mut Opened, cap: u64) -> Result<Vec<u8>, Problem> {
+    let size = opened.identity.size;
+    if size > cap {
+        return Err(Problem::new(
+            ProblemKind::Checkpoint,
+            format!("expected at most {cap} bytes, got {size}"),
+        ));
+    }
+    let mut bytes = Vec::new();
+    read_exactly(&mut opened.file, 0, size, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Appends the next `count` bytes, which begin at `offset`. `count` must be known to be on disk.
+pub(super) fn read_exactly(
+    file: &mut File,
+    offset: u64,
+    count: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    bytes.reserve_exact(count as usize);
+    let read = file.take(count).read_to_end(bytes);
+    let message = match read {
+        Ok(got) if got as u64 == count => return Ok(()),
+        Ok(got) => format!(
+            "expected {count} bytes at offset {offset}, got {got}: the file was cut while it was read"
+        ),
+        Err(error) => format!("cannot be read at offset {offset}: {error}"),
+    };
+    Err(Problem::new(ProblemKind::Checkpoint, message))
+}
+
+/// Opens a shard again and makes sure that it is the file whose header was read, unchanged.
+pub fn reopen(shard: &Shard) -> Result<File, Problem> {
+    let refuse = |message: String| Problem::new(ProblemKind::Checkpoint, message).at(&shard.path);
+    check_unchanged(shard)?;
+    let file = open_regular(&shard.path).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
+    let opened = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    match shard.identity.change(&Identity::of(&opened)) {
+        None => Ok(file),
+        Some(change) => Err(refuse(change)),
+    }
+}
+
+/// Compares a shard's path with the state in which its header was read.
+pub(super) fn check_unchanged(shard: &Shard) -> Result<(), Problem> {
+    let change = match fs::metadata(&shard.path) {
+        Err(error) => Some(format!("changed since it was opened: {error}")),
+        Ok(found) if !found.is_file() => {
+            Some(format!("changed since it was opened: now {}", kind(found.file_type())))
+        }
+        Ok(found) => shard.identity.change(&Identity::of(&found)),
+    };
+    match change {
+        None => Ok(()),
+        Some(change) => Err(Problem::new(ProblemKind::Checkpoint, change).at(&shard.path)),
+    }
+}
+
+impl Identity {
+    /// The state that `metadata` tells.
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The state that `metadata` tells: size and time only.
+    #[cfg(not(unix))]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let modified = metadata.modified().ok();
+        let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let mtime_ns = since.map_or(0, |since| since.as_nanos() as i128);
+        Self { device: 0, inode: 0, size: metadata.len(), mtime_ns, ctime_ns: 0 }
+    }
+
+    fn same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Which fields differ in a later state, in words.
+    pub(super) fn change(&self, now: &Self) -> Option<String> {
+        let fields = [
+            ("device", i128::from(self.device), i128::from(now.device)),
+            ("inode", i128::from(self.inode), i128::from(now.inode)),
+            ("size", i128::from(self.size), i128::from(now.size)),
+            ("mtime_ns", self.mtime_ns, now.mtime_ns),
+            ("ctime_ns", self.ctime_ns, now.ctime_ns),
+        ];
+        let changed: Vec<_> = fields
+            .into_iter()
+            .filter(|(_, before, after)| before != after)
+            .map(|(field, before, after)| format!("{field} was {before}, is {after}"))
+            .collect();
+        (!changed.is_empty()).then(|| format!("changed since it was opened: {}", changed.join("; ")))
+    }
+}
+
+/// Is the resolved file `real` a part of the checkpoint in the resolved directory `home`?
+fn belongs(real: &Path, home: &Path) -> bool {
+    if real.starts_with(home) {
+        return true;
+    }
+    // Hugging Face cache: <repo>/snapshots/<rev>/... links to <repo>/blobs/<sha1 or sha256>.
+    let Some(blob) = real.file_name().and_then(|name| name.to_str()) else { return false };
+    let digest = matches!(blob.len(), 40 | 64) && blob.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digest
+        && home.ancestors().filter_map(Path::parent).any(|parent| {
+            parent.file_name().is_some_and(|name| name == "snapshots")
+                && parent.parent().is_some_and(|repo| real.parent() == Some(&repo.join("blobs")))
+        })
+}
+
+/// Why a path leads nowhere.
+fn unreachable(path: &Path, error: &io::Error) -> String {
+    match fs::read_link(path) {
+        Ok(target) if error.kind() == io::ErrorKind::NotFound => {
+            format!("is a link to `{}`, which does not exist", shown(&target.to_string_lossy()))
+        }
+        Ok(_) => format!("is a link that cannot be followed: {error}"),
+        Err(_) => format!("cannot be read: {error}"),
+    }
+}
+
+/// What a file is, in words.
+pub(super) fn kind(kind: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if kind.is_fifo() {
+            return "a FIFO";
+        } else if kind.is_socket() {
+            return "a socket";
+        } else if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    if kind.is_dir() { "a directory" } else { "something else" }
+}
+
+/// Opens for reading; returns at once whatever the path is, and becomes no terminal's owner.
+#[cfg(unix)]
+fn open_regular(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // The standard library adds O_CLOEXEC.
+    fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+#[cfg(not(unix))]
+fn open_regular(path: &Path) -> io::Result<File> {
+    File::open(path)
+}

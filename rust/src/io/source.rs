@@ -1,0 +1,193 @@
+//! One input shard, open for reading.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::blocks::Blocks;
+use super::mapped::{Mapped, Probe};
+use super::{Backend, Cache, identity, platform};
+use crate::checkpoint::{Identity, Shard};
+use crate::error::{Error, Result};
+
+/// One input shard opened for reading, shared by threads.
+///
+/// ```no_run
+/// # fn example(shard: &_core::checkpoint::Shard) -> _core::Result<()> {
+/// use _core::io::{Cache, Source};
+/// let source = Source::open(shard, None, Cache::Auto)?;
+/// let mut scratch = Vec::new();
+/// let bytes = source.read(8, 4096, &mut scratch)?;
+/// // ... use the bytes ...
+/// source.check()?; // before anything made of them is written
+/// source.release(8, 4096);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    identity: Identity,
+    file: File,
+    map: Option<Mapped>,
+    blocks: Blocks,
+}
+
+impl Source {
+    /// Open a shard, by `backend` or the one that suits its filesystem. A file that cannot be mapped is read.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Refused`] if the file is not the one whose header was read.
+    pub fn open(shard: &Shard, backend: Option<Backend>, cache: Cache) -> Result<Self> {
+        let path = shard.path.clone();
+        let file = open(&path).map_err(|error| Error::io(&path, "cannot open", error))?;
+        let metadata = file.metadata().map_err(|error| Error::io(&path, "cannot examine", error))?;
+        if let Some(problem) = identity::compare(&path, &shard.identity, &identity::of(&metadata)) {
+            return Err(problem.into());
+        }
+        let size = shard.identity.size;
+        let blocks = match cache {
+            Cache::Keep => Blocks::new(size, |_| true),
+            Cache::Drop => Blocks::new(size, |_| false),
+            Cache::Auto => {
+                // Asked for the whole file now: later, our own read-ahead would look like an earlier reader's work.
+                let probe = Probe::new(&file);
+                Blocks::new(size, |range| probe.resident(&range))
+            }
+        };
+        let map = match backend.unwrap_or_else(|| Backend::for_file(&file)) {
+            Backend::Mmap => match Mapped::new(&file) {
+                Ok(map) => Some(map),
+                Err(error) if can_be_read_instead(&error, size) => None,
+                Err(error) => return Err(Error::io(&path, "cannot map", error)),
+            },
+            Backend::Pread => None,
+        };
+        Ok(Self { path, identity: shard.identity.clone(), file, map, blocks })
+    }
+
+    /// The backend in use.
+    pub fn backend(&self) -> Backend {
+        if self.map.is_some() { Backend::Mmap } else { Backend::Pread }
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `length` bytes from `offset` on: a slice of the map, or of `scratch`, which then is made long enough.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the file has become too short, [`Error::Io`] if it cannot be read.
+    pub fn read<'a>(&'a self, offset: u64, length: usize, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let end = offset.checked_add(length as u64).filter(|end| *end <= self.identity.size);
+        let end = end.ok_or_else(|| self.too_short(offset, length))?;
+        if let Some(map) = &self.map {
+            return Ok(map.bytes(offset..end));
+        }
+        if scratch.len() < length {
+            scratch.resize(length, 0);
+        }
+        let buffer = &mut scratch[..length];
+        match platform::read_exact_at(&self.file, buffer, offset) {
+            Ok(()) => Ok(buffer),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.too_short(offset, length)),
+            Err(error) => {
+                Err(Error::io(&self.path, format!("cannot read {length} bytes at offset {offset}"), error))
+            }
+        }
+    }
+
+    /// Whether all bytes handed out so far were the file's. To be asked after bytes were used and before what was made
+    /// of them is written.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the file was cut under its map, [`Error::Io`] if the disk failed under it.
+    pub fn check(&self) -> Result<()> {
+        if !self.map.as_ref().is_some_and(Mapped::faulted) {
+            return Ok(());
+        }
+        let expected = self.identity.size;
+        match self.file.metadata() {
+            Ok(metadata) if metadata.len() < expected => {
+                let message =
+                    format!("was cut from {expected} to {} bytes while it was read", metadata.len());
+                Err(identity::changed(&self.path, &message).into())
+            }
+            _ => Err(Error::io(&self.path, "cannot read mapped bytes", io::Error::other("fault in the map"))),
+        }
+    }
+
+    /// Whether the open file, and what its path leads to now, are still what they were when the header was read.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] naming the fields that changed, [`Error::Io`] if the path leads nowhere.
+    pub fn unchanged(&self) -> Result<()> {
+        self.check()?;
+        let examined = |error| Error::io(&self.path, "cannot examine", error);
+        for metadata in [self.file.metadata(), std::fs::metadata(&self.path)] {
+            let found = identity::of(&metadata.map_err(examined)?);
+            if let Some(problem) = identity::compare(&self.path, &self.identity, &found) {
+                return Err(problem.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Say that a range is no longer needed. Its pages leave this process at once, and the page cache, as the policy
+    /// says, when the 2 MiB around them are no longer needed either.
+    pub fn release(&self, offset: u64, length: usize) {
+        let end = offset.saturating_add(length as u64).min(self.identity.size);
+        if offset >= end {
+            return;
+        }
+        if let Some(map) = &self.map {
+            map.release(offset..end);
+        }
+        self.blocks.release(offset..end, |block| {
+            let length = block.range.end - block.range.start;
+            if let Some(map) = &self.map {
+                map.release(block.range.clone()); // faults of neighbours may have mapped some pages again
+            }
+            if !block.keep {
+                platform::drop_cache(&self.file, block.range.start, length);
+            }
+        });
+    }
+
+    fn too_short(&self, offset: u64, length: usize) -> Error {
+        let message = format!("ends within the {length} bytes at offset {offset} that its header promises");
+        identity::changed(&self.path, &message).into()
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.map = None; // pages that are mapped cannot be dropped
+        for block in self.blocks.begun() {
+            platform::drop_cache(&self.file, block.start, block.end - block.start);
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        // Should a FIFO have taken the file's place, opening it must not wait for a writer.
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    }
+    options.open(path)
+}
+
+/// No device, no memory for the map, no free slot in the guard, or nothing to map at all.
+fn can_be_read_instead(error: &io::Error, size: u64) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::ENODEV) {
+        return true;
+    }
+    size == 0 || matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::Unsupported)
+}

@@ -1,0 +1,270 @@
+//! `config.json`: read strictly, asked three things (tied embeddings, quantisation, custom code), and changed in
+//! nothing but its dtype, byte for byte.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::checkpoint::{Checkpoint, OpenOptions, read_small};
+use crate::dtype::Dtype;
+use crate::error::{Problem, ProblemKind};
+
+use super::strict_json;
+
+/// Largest `config.json`, and largest of the small JSON files that are looked into.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+
+const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
+const QUANTISATION_KEYS: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
+/// Where composite models keep the config of their language model.
+const LANGUAGE_MODELS: [&str; 5] = ["text_config", "llm_config", "language_config", "thinker_config", "decoder"];
+
+/// A parsed `config.json`.
+#[derive(Debug)]
+pub(super) struct Config {
+    /// Where it was read.
+    pub(super) path: PathBuf,
+    text: String,
+    value: Value,
+}
+
+impl Config {
+    /// The config beside a checkpoint's shards; `None` without one, or for a checkpoint that is a single file.
+    pub(super) fn read(checkpoint: &Checkpoint, options: &OpenOptions) -> Result<Option<Self>, Problem> {
+        let Some(directory) = checkpoint.directory() else { return Ok(None) };
+        let path = directory.join("config.json");
+        if path.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let bytes = read_small(&path, directory, MAX_BYTES, options)?;
+        Self::parse(path, bytes).map(Some)
+    }
+
+    fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, Problem> {
+        let wrong = |what: String| {
+            Problem::new(ProblemKind::Checkpoint, what)
+                .at(&path)
+                .hint("mend the file: strict JSON is expected, without repeated keys, `NaN` or `Infinity`")
+        };
+        let value = strict_json::parse(&bytes).map_err(wrong)?;
+        if !value.is_object() {
+            return Err(wrong("expected a JSON object".to_owned()));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { path, text, value })
+    }
+
+    /// The bytes as they were read.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.text.clone().into_bytes()
+    }
+
+    /// What the config says about tied embeddings, also inside the config of a language model; several statements
+    /// that disagree count as "not tied".
+    pub(super) fn tied(&self) -> Option<bool> {
+        let mut stated = Vec::new();
+        collect_tied(&self.value, &mut stated);
+        (!stated.is_empty()).then(|| stated.iter().all(|&tied| tied))
+    }
+
+    /// The key that declares a quantisation and the method it names.
+    pub(super) fn quantisation(&self) -> Option<(&'static str, Option<String>)> {
+        quantisation(&self.value)
+    }
+
+    /// Whether loading the model runs code from its directory.
+    pub(super) fn has_auto_map(&self) -> bool {
+        self.value.get("auto_map").is_some_and(|value| !value.is_null())
+    }
+
+    /// The text with every dtype that is no longer true replaced by `written`; `None` if nothing changes. A key at
+    /// the top is changed whenever it names another dtype; one in a sub-config only if it named the old dtype, which
+    /// is what the top said, or `before`, the dtype of the first ingredient's tensors.
+    pub(super) fn with_dtype(&self, written: Dtype, before: Option<Dtype>) -> Option<Vec<u8>> {
+        let mut found = Vec::new();
+        let root: &RawValue = serde_json::from_str(&self.text).ok()?;
+        collect_dtypes(root, 0, &mut found);
+        let top = found.iter().find(|key| key.depth == 0).map(|key| key.dtype);
+        let old = top.or(before);
+        let mut edits: Vec<(Range<usize>, String)> = found
+            .iter()
+            .filter(|key| key.dtype != written && (key.depth == 0 || Some(key.dtype) == old))
+            .map(|key| {
+                let start = key.raw.as_ptr() as usize - self.text.as_ptr() as usize;
+                let prefix = if key.raw.starts_with("\"torch.") { "torch." } else { "" };
+                (start..start + key.raw.len(), format!("\"{prefix}{}\"", torch_name(written)))
+            })
+            .collect();
+        edits.sort_by_key(|(range, _)| range.start);
+        let mut text = self.text.clone();
+        for (range, new) in edits.iter().rev() {
+            text.replace_range(range.clone(), new);
+        }
+        (!edits.is_empty()).then(|| text.into_bytes())
+    }
+}
+
+fn collect_tied(value: &Value, stated: &mut Vec<bool>) {
+    stated.extend(value.get("tie_word_embeddings").and_then(Value::as_bool));
+    for key in LANGUAGE_MODELS {
+        if let Some(inner) = value.get(key) {
+            collect_tied(inner, stated);
+        }
+    }
+}
+
+fn quantisation(value: &Value) -> Option<(&'static str, Option<String>)> {
+    for key in QUANTISATION_KEYS {
+        if let Some(declared) = value.get(key).filter(|declared| !declared.is_null()) {
+            let method = ["quant_method", "quant_algo", "format"].iter().find_map(|key| declared.get(key)?.as_str());
+            return Some((key, method.map(str::to_owned)));
+        }
+    }
+    LANGUAGE_MODELS.iter().find_map(|key| quantisation(value.get(key)?))
+}
+
+/// A dtype key: its value as written (with quotes), what it names, and how deep it lies.
+struct DtypeKey<'a> {
+    raw: &'a str,
+    dtype: Dtype,
+    depth: usize,
+}
+
+fn collect_dtypes<'a>(object: &'a RawValue, depth: usize, found: &mut Vec<DtypeKey<'a>>) {
+    let Ok(Members(members)) = serde_json::from_str(object.get()) else { return };
+    for (key, value) in members {
+        if DTYPE_KEYS.contains(&key.as_str()) {
+            let named = serde_json::from_str::<String>(value.get()).ok();
+            let dtype = named.and_then(|name| from_torch_name(&name));
+            found.extend(dtype.map(|dtype| DtypeKey { raw: value.get(), dtype, depth }));
+        } else if key.ends_with("_config") || key == "encoder" || key == "decoder" {
+            collect_dtypes(value, depth + 1, found);
+        }
+    }
+}
+
+/// The members of a JSON object, their values as slices of the text.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = entries.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+fn torch_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F64 => "float64",
+        Dtype::F16 => "float16",
+        Dtype::BF16 => "bfloat16",
+        _ => "float32",
+    }
+}
+
+fn from_torch_name(name: &str) -> Option<Dtype> {
+    match name.strip_prefix("torch.").unwrap_or(name) {
+        "float64" | "double" => Some(Dtype::F64),
+        "float32" | "float" => Some(Dtype::F32),
+        "float16" | "half" => Some(Dtype::F16),
+        "bfloat16" => Some(Dtype::BF16),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use crate::dtype::Dtype;
+
+    fn config(text: &str) -> Config {
+        Config::parse("config.json".into(), text.into()).unwrap()
+    }
+
+    #[test]
+    fn tied_flags_are_found_at_the_top_and_in_the_text_config() {
+        let check = |text: &str, tied: Option<bool>| assert_eq!(config(text).tied(), tied, "{text}");
+        check("{}", None);
+        check(r#"{"tie_word_embeddings": true}"#, Some(true));
+        check(r#"{"tie_word_embeddings": false}"#, Some(false));
+        check(r#"{"text_config": {"tie_word_embeddings": true}}"#, Some(true));
+        check(r#"{"thinker_config": {"text_config": {"tie_word_embeddings": true}}}"#, Some(true));
+        check(r#"{"tie_word_embeddings": false, "text_config": {"tie_word_embeddings": true}}"#, Some(false));
+        check(r#"{"vision_config": {"tie_word_embeddings": true}}"#, None);
+        check(r#"{"tie_word_embeddings": null}"#, None);
+    }
+
+    #[test]
+    fn quantisation_is_found_with_its_method() {
+        let check = |text: &str, expected: Option<(&'static str, Option<&str>)>| {
+            let expected = expected.map(|(key, method)| (key, method.map(str::to_owned)));
+            assert_eq!(config(text).quantisation(), expected, "{text}");
+        };
+        check(r#"{"quantization_config": {"quant_method": "gptq"}}"#, Some(("quantization_config", Some("gptq"))));
+        check(r#"{"compression_config": {}}"#, Some(("compression_config", None)));
+        check(r#"{"text_config": {"quantization_config": {}}}"#, Some(("quantization_config", None)));
+        check(r#"{"quantization_config": null}"#, None);
+        check("{}", None);
+    }
+
+    #[test]
+    fn only_the_value_of_the_dtype_key_changes() {
+        let check = |text: &str, written: Dtype, expected: Option<&str>| {
+            let bytes = config(text).with_dtype(written, Some(Dtype::BF16));
+            assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).unwrap()).as_deref(), expected, "{text}");
+        };
+        check(
+            "{ \"a\" :1.50,\n\t\"torch_dtype\":  \"bfloat16\" , \"b\":\"\\u0041\"}\n",
+            Dtype::F32,
+            Some("{ \"a\" :1.50,\n\t\"torch_dtype\":  \"float32\" , \"b\":\"\\u0041\"}\n"),
+        );
+        check(r#"{"dtype": "float32"}"#, Dtype::BF16, Some(r#"{"dtype": "bfloat16"}"#));
+        check(r#"{"dtype": "torch.float32"}"#, Dtype::F16, Some(r#"{"dtype": "torch.float16"}"#));
+        check(r#"{"\u0064type": "float32"}"#, Dtype::F64, Some(r#"{"\u0064type": "float64"}"#));
+        check(r#"{"dtype": "bfloat16"}"#, Dtype::BF16, None);
+        check(r#"{"dtype": "auto"}"#, Dtype::F32, None);
+        check(r#"{"dtype": null, "a": 1}"#, Dtype::F32, None);
+        check(r#"{"a": 1}"#, Dtype::F32, None);
+    }
+
+    #[test]
+    fn sub_configs_follow_if_they_named_the_old_dtype() {
+        let check = |text: &str, expected: &str| {
+            let bytes = config(text).with_dtype(Dtype::F32, Some(Dtype::BF16)).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+        };
+        check(
+            r#"{"text_config": {"dtype": "bfloat16"}, "dtype": "bfloat16", "vision_config": {"dtype": "float16"}}"#,
+            r#"{"text_config": {"dtype": "float32"}, "dtype": "float32", "vision_config": {"dtype": "float16"}}"#,
+        );
+        check(r#"{"text_config": {"torch_dtype": "bfloat16"}}"#, r#"{"text_config": {"torch_dtype": "float32"}}"#);
+    }
+
+    #[test]
+    fn repeated_keys_and_other_roots_are_refused() {
+        let check = |text: &str, expected: &str| {
+            let problem = Config::parse("c/config.json".into(), text.into()).unwrap_err().to_string();
+            assert!(problem.starts_with("`c/config.json`: ") && problem.contains(expected), "{problem}");
+        };
+        check(r#"{"a": 1, "a": 2}"#, "key `a` appears twice");
+        check("[]", "expected a JSON object");
+        check(r#"{"x": Infinity}"#, "not valid JSON");
+    }
+}

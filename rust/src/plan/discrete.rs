@@ -1,0 +1,148 @@
+//! Tensors that must be equal, compared byte for byte by streaming reads: integers and booleans, and (from
+//! [`super::tied`]) a tied head with its embedding. The only place where planning reads tensor data.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use crate::checkpoint::{Checkpoint, Shard, TensorInfo, reopen};
+use crate::dtype::Dtype;
+use crate::error::{Error, Problem, ProblemKind, Result};
+
+use super::fates::locate;
+use super::findings::{Findings, named};
+
+/// Bytes read at a time from each of two files.
+const BLOCK: usize = 4 << 20;
+
+/// A tensor of one ingredient, where its bytes are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece<'a> {
+    /// The file.
+    pub(super) shard: &'a Shard,
+    /// The stretch of it.
+    pub(super) tensor: &'a TensorInfo,
+}
+
+/// Compare the tensors `names` of every ingredient that is `used` with the first's; they agree in dtype and shape
+/// wherever they are compared.
+pub(super) fn check(
+    checkpoints: &[Checkpoint],
+    used: &[bool],
+    names: &[&str],
+    findings: &mut Findings,
+) -> Result<()> {
+    let Some((first, others)) = checkpoints.split_first() else { return Ok(()) };
+    for (checkpoint, _) in others.iter().zip(used.iter().skip(1)).filter(|(_, used)| **used) {
+        let mut problems = Vec::new();
+        for name in names {
+            let (Some(expected), Some(got)) = (locate(first, name), locate(checkpoint, name)) else { continue };
+            let comparable = expected.tensor.dtype == got.tensor.dtype && expected.tensor.shape == got.tensor.shape;
+            if !comparable {
+                continue;
+            }
+            if let Some(difference) = first_difference(expected, got)? {
+                problems.push(differs(expected, got, &difference));
+            }
+        }
+        findings.tensors(&checkpoint.root, problems, "integer tensors differ");
+    }
+    Ok(())
+}
+
+fn differs(expected: Piece<'_>, got: Piece<'_>, at: &Difference) -> Problem {
+    let dtype = got.tensor.dtype;
+    let message = format!(
+        "differs from {} at index {}: expected {}, got {}",
+        named(&expected.shard.path),
+        at.index,
+        value(dtype, &at.expected),
+        value(dtype, &at.got),
+    );
+    Problem::new(ProblemKind::Incompatible, message)
+        .at(&got.shard.path)
+        .tensor(&got.tensor.name)
+        .hint("integers and booleans are not averaged: they must be equal in all ingredients")
+}
+
+/// The first element in which two tensors differ.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Counted in elements, in memory order.
+    pub(super) index: u64,
+    expected: Vec<u8>,
+    got: Vec<u8>,
+}
+
+/// Where two tensors of one dtype and one length first differ.
+pub(super) fn first_difference(expected: Piece<'_>, got: Piece<'_>) -> Result<Option<Difference>> {
+    let place = |piece: Piece<'_>| (piece.shard.identity.device, piece.shard.identity.inode, piece.tensor.offset);
+    let length = expected.tensor.length;
+    if length == 0 || place(expected) == place(got) {
+        return Ok(None);
+    }
+    let (expected_file, got_file) = (reopen(expected.shard)?, reopen(got.shard)?);
+    let block = usize::try_from(length).unwrap_or(BLOCK).min(BLOCK);
+    let (mut a, mut b) = (vec![0; block], vec![0; block]);
+    let mut done = 0;
+    while done < length {
+        let now = usize::try_from(length - done).unwrap_or(block).min(block);
+        read(&expected_file, expected, done, &mut a[..now])?;
+        read(&got_file, got, done, &mut b[..now])?;
+        if let Some(byte) = a[..now].iter().zip(&b[..now]).position(|(a, b)| a != b) {
+            // Blocks are a multiple of every element size, so the element lies in this block.
+            let size = expected.tensor.dtype.bytes().unwrap_or(1);
+            let start = byte / size * size;
+            let index = (done + start as u64) / size as u64;
+            let element = |block: &[u8]| block[start..(start + size).min(now)].to_vec();
+            return Ok(Some(Difference { index, expected: element(&a), got: element(&b) }));
+        }
+        done += now as u64;
+    }
+    Ok(None)
+}
+
+fn read(file: &File, piece: Piece<'_>, done: u64, block: &mut [u8]) -> Result<()> {
+    let offset = piece.tensor.offset + done;
+    file.read_exact_at(block, offset)
+        .map_err(|error| Error::io(&piece.shard.path, format!("cannot read at offset {offset}"), error))
+}
+
+/// One element as a number; a boolean as its byte unless that is 0 or 1.
+fn value(dtype: Dtype, bytes: &[u8]) -> String {
+    let mut wide = [0; 8];
+    let size = bytes.len().min(8);
+    wide[..size].copy_from_slice(&bytes[..size]);
+    let unsigned = u64::from_le_bytes(wide);
+    let unused_bits = 64 - 8 * size.clamp(1, 8) as u32;
+    match dtype {
+        Dtype::BOOL if unsigned == 0 => "false".to_owned(),
+        Dtype::BOOL if unsigned == 1 => "true".to_owned(),
+        Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => {
+            ((unsigned << unused_bits) as i64 >> unused_bits).to_string()
+        }
+        _ => unsigned.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+    use crate::dtype::Dtype;
+
+    #[test]
+    fn elements_are_shown_as_numbers() {
+        let check =
+            |dtype: Dtype, bytes: &[u8], expected: &str| assert_eq!(value(dtype, bytes), expected, "{dtype}");
+        check(Dtype::BOOL, &[0], "false");
+        check(Dtype::BOOL, &[1], "true");
+        check(Dtype::BOOL, &[2], "2");
+        check(Dtype::U8, &[255], "255");
+        check(Dtype::I8, &[255], "-1");
+        check(Dtype::I16, &[0, 128], "-32768");
+        check(Dtype::U16, &[0, 128], "32768");
+        check(Dtype::I32, &[254, 255, 255, 255], "-2");
+        check(Dtype::U32, &[254, 255, 255, 255], "4294967294");
+        check(Dtype::I64, &[255; 8], "-1");
+        check(Dtype::U64, &[255; 8], "18446744073709551615");
+    }
+}

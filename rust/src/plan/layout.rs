@@ -1,0 +1,298 @@
+//! Where every tensor of the output lies: the first ingredient's shards, or new ones of at most a given size.
+//!
+//! The layout is the same for every recipe. Headers are built here, byte for byte as the reference writer makes them,
+//! so that the size of every file is known before anything is written.
+
+use std::collections::HashMap;
+
+use crate::checkpoint::{Checkpoint, TensorInfo, header, index};
+use crate::error::{Problem, ProblemKind};
+
+use super::fates::Fates;
+use super::findings::{Findings, named};
+use super::{Fate, PlannedShard, PlannedTensor, Request, TensorSource};
+
+/// Name of the index unless the donor's has another.
+const INDEX_NAME: &str = "model.safetensors.index.json";
+const INDEX_SUFFIX: &str = ".safetensors.index.json";
+const SHARD_SUFFIX: &str = ".safetensors";
+
+/// The output's files, but for side files.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    pub(super) tensors: Vec<PlannedTensor>,
+    pub(super) shards: Vec<PlannedShard>,
+    pub(super) index: Option<Vec<u8>>,
+    pub(super) index_name: String,
+    pub(super) total_size: u64,
+    pub(super) total_parameters: u64,
+}
+
+/// One output file before its header exists: a name and the tensors in it.
+struct Draft<'a> {
+    name: String,
+    items: Vec<Item<'a>>,
+}
+
+struct Item<'a> {
+    info: &'a TensorInfo,
+    fate: &'a Fate,
+    dtype: crate::Dtype,
+    elements: u64,
+    length: u64,
+}
+
+/// Lay the output out. The ingredients are known to agree.
+pub(super) fn lay_out(
+    request: &Request,
+    checkpoints: &[Checkpoint],
+    fates: &Fates,
+    findings: &mut Findings,
+) -> Layout {
+    let Some(first) = checkpoints.first() else { return Layout::default() };
+    let drafts = donor_drafts(request, first, fates, findings);
+    let recut = request.options.max_shard_size;
+    let drafts = match recut {
+        Some(most) => cut(drafts, most, &stem(first), findings),
+        None => without_empty(drafts),
+    };
+    let mut layout = Layout { index_name: index_name(first, recut.is_some()), ..Layout::default() };
+    for draft in &drafts {
+        add_shard(&mut layout, draft, checkpoints, request, findings);
+    }
+    if layout.shards.len() > 1 || first.index_name.is_some() {
+        let shard_of = |tensor: &PlannedTensor| layout.shards.get(tensor.shard).map_or("", |shard| &shard.name);
+        let entries = layout.tensors.iter().map(|tensor| (tensor.name.as_str(), shard_of(tensor)));
+        layout.index = Some(index::write(entries, layout.total_size, layout.total_parameters));
+    }
+    layout
+}
+
+/// The first ingredient's shards with the tensors that stay, in file order.
+fn donor_drafts<'a>(
+    request: &Request,
+    first: &'a Checkpoint,
+    fates: &'a Fates,
+    findings: &mut Findings,
+) -> Vec<Draft<'a>> {
+    let mut drafts = Vec::with_capacity(first.shards.len());
+    for shard in &first.shards {
+        let mut items = Vec::with_capacity(shard.tensors.len());
+        for info in &shard.tensors {
+            let Some(fate) = fates.by_name.get(&info.name) else { continue };
+            let dtype = match fate {
+                Fate::Averaged { .. } => request.options.dtype.unwrap_or(info.dtype),
+                Fate::Copied => info.dtype,
+            };
+            let elements = info.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
+            let sizes = elements.and_then(|n| Some((n, n.checked_mul(dtype.bytes()? as u64)?)));
+            match sizes {
+                Some((elements, length)) => items.push(Item { info, fate, dtype, elements, length }),
+                None => findings.problem(
+                    Problem::new(ProblemKind::Output, format!("is too large to be written as {dtype}"))
+                        .at(&shard.path)
+                        .tensor(&info.name),
+                ),
+            }
+        }
+        drafts.push(Draft { name: shard.name.clone(), items });
+    }
+    drafts
+}
+
+/// Leave out files that hold nothing any more (a shard of its own for a tied head). If the files were numbered, they
+/// are numbered anew, for a set with a hole is taken for an unfinished download.
+fn without_empty(drafts: Vec<Draft<'_>>) -> Vec<Draft<'_>> {
+    let before = drafts.len();
+    let mut kept: Vec<_> = drafts.into_iter().filter(|draft| !draft.items.is_empty()).collect();
+    let after = kept.len();
+    if after == before {
+        return kept;
+    }
+    let stems: Option<Vec<String>> = kept.iter().map(|draft| numbered_stem(&draft.name, before)).collect();
+    for (i, (draft, stem)) in kept.iter_mut().zip(stems.unwrap_or_default()).enumerate() {
+        draft.name = shard_name(&stem, i, after);
+    }
+    kept
+}
+
+/// The stem of `stem-00001-of-00003.safetensors` for a set of `of` files.
+fn numbered_stem(name: &str, of: usize) -> Option<String> {
+    let stem = name.strip_suffix(&format!("-of-{of:05}{SHARD_SUFFIX}"))?;
+    let (stem, number) = stem.rsplit_once('-')?;
+    (number.len() == 5 && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| stem.to_owned())
+}
+
+/// New files of at most `most` bytes of tensors each, filled in the donor's order of files and tensors. The header
+/// is not counted, as in the field's other writers. Inside a file: dtype descending, then name, as the reference
+/// writer sorts.
+fn cut<'a>(drafts: Vec<Draft<'a>>, most: u64, stem: &str, findings: &mut Findings) -> Vec<Draft<'a>> {
+    let mut cuts: Vec<Vec<Item<'a>>> = Vec::new();
+    let mut filled = 0u64;
+    let mut oversized = 0;
+    for item in drafts.into_iter().flat_map(|draft| draft.items) {
+        oversized += usize::from(item.length > most);
+        match cuts.last_mut() {
+            Some(items) if filled.saturating_add(item.length) <= most => {
+                filled += item.length;
+                items.push(item);
+            }
+            _ => {
+                filled = item.length;
+                cuts.push(vec![item]);
+            }
+        }
+    }
+    if oversized > 0 {
+        findings.warn(format!(
+            "{oversized} tensors are larger than the shard size of {most} bytes: each gets a shard of its own"
+        ));
+    }
+    let count = cuts.len();
+    let drafts = cuts.into_iter().enumerate().map(|(i, mut items)| {
+        items.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.info.name.cmp(&b.info.name)));
+        Draft { name: shard_name(stem, i, count), items }
+    });
+    drafts.collect()
+}
+
+fn shard_name(stem: &str, i: usize, count: usize) -> String {
+    if count == 1 {
+        format!("{stem}{SHARD_SUFFIX}")
+    } else {
+        format!("{stem}-{:05}-of-{count:05}{SHARD_SUFFIX}", i + 1)
+    }
+}
+
+/// What new shards are called: `model`, or what the donor's loader expects (`diffusion_pytorch_model`).
+fn stem(first: &Checkpoint) -> String {
+    let from_index = first.index_name.as_deref().and_then(|name| name.strip_suffix(INDEX_SUFFIX));
+    let from_single = match first.shards.as_slice() {
+        [only] if first.directory().is_some() => only.name.strip_suffix(SHARD_SUFFIX),
+        _ => None,
+    };
+    from_index.or(from_single).unwrap_or("model").to_owned()
+}
+
+/// The donor's name for the index, or the one that belongs to the shards' names.
+fn index_name(first: &Checkpoint, recut: bool) -> String {
+    match &first.index_name {
+        Some(name) if !recut => name.clone(),
+        None if !recut => INDEX_NAME.to_owned(),
+        _ => format!("{}{INDEX_SUFFIX}", stem(first)),
+    }
+}
+
+/// Fix offsets and header of one file.
+fn add_shard(
+    layout: &mut Layout,
+    draft: &Draft<'_>,
+    checkpoints: &[Checkpoint],
+    request: &Request,
+    findings: &mut Findings,
+) {
+    let mut refuse = |message: String, hint: &str| {
+        let output = request.recipes.first().map(|recipe| recipe.output.join(&draft.name));
+        let problem = Problem::new(ProblemKind::Output, message).hint(hint);
+        findings.problem(match output {
+            Some(path) => problem.at(path),
+            None => problem,
+        });
+    };
+    if draft.name.len() > index::MAX_FILE_NAME_BYTES {
+        refuse(format!("file name of {} bytes, at most 255 are possible", draft.name.len()), "rename the shards");
+    }
+    if draft.items.iter().any(|item| item.info.name == "__metadata__") {
+        refuse("a tensor called `__metadata__` cannot be written".to_owned(), "rename the tensor");
+    }
+    let header = build_header(&draft.items);
+    let header_bytes = header.len() as u64 - header::LENGTH_BYTES;
+    if header_bytes > header::MAX_HEADER_BYTES {
+        let message = format!("header of {header_bytes} bytes, at most {} are possible", header::MAX_HEADER_BYTES);
+        refuse(message, "cut smaller shards with `--max-shard-size`");
+    }
+    let shard = layout.shards.len();
+    let start = layout.tensors.len();
+    let mut offset = header.len() as u64;
+    for item in &draft.items {
+        layout.tensors.push(PlannedTensor {
+            name: item.info.name.clone(),
+            dtype: item.dtype,
+            shape: item.info.shape.clone(),
+            elements: item.elements,
+            shard,
+            offset,
+            length: item.length,
+            fate: item.fate.clone(),
+            sources: sources(checkpoints, &item.info.name),
+        });
+        offset = offset.saturating_add(item.length);
+        layout.total_size = layout.total_size.saturating_add(item.length);
+        layout.total_parameters = layout.total_parameters.saturating_add(item.elements);
+    }
+    let tensors = (start..layout.tensors.len()).collect();
+    layout.shards.push(PlannedShard { name: draft.name.clone(), header, size: offset, tensors });
+}
+
+fn sources(checkpoints: &[Checkpoint], name: &str) -> Vec<TensorSource> {
+    let source = |checkpoint: &Checkpoint| {
+        let shard = checkpoint.tensors.get(name)?.shard;
+        let info = checkpoint.tensor(name)?;
+        Some(TensorSource { shard, offset: info.offset, dtype: info.dtype })
+    };
+    checkpoints.iter().filter_map(source).collect()
+}
+
+/// Length field and header, padded with spaces to a multiple of 8 bytes.
+fn build_header(items: &[Item<'_>]) -> Vec<u8> {
+    let mut header = vec![0; header::LENGTH_BYTES as usize];
+    header.extend_from_slice(br#"{"__metadata__":{"format":"pt"}"#);
+    let mut offset = 0u64;
+    for item in items {
+        let end = offset.saturating_add(item.length);
+        let name = serde_json::Value::from(item.info.name.as_str());
+        let shape: Vec<String> = item.info.shape.iter().map(u64::to_string).collect();
+        let (dtype, shape) = (item.dtype, shape.join(","));
+        let entry = format!(r#",{name}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{offset},{end}]}}"#);
+        header.extend_from_slice(entry.as_bytes());
+        offset = end;
+    }
+    header.push(b'}');
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let length = header.len() as u64 - header::LENGTH_BYTES;
+    header[..header::LENGTH_BYTES as usize].copy_from_slice(&length.to_le_bytes());
+    header
+}
+
+/// A note on where the layout comes from, when it is not where the config comes from.
+pub(super) fn note(request: &Request, checkpoints: &[Checkpoint]) -> Option<String> {
+    let donor = checkpoints.get(request.options.config_from)?;
+    let first = checkpoints.first()?;
+    (request.options.config_from != 0).then(|| {
+        format!("config and tokenizer come from {}, shard layout and dtypes from {}", named(&donor.root), named(&first.root))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{numbered_stem, shard_name};
+
+    #[test]
+    fn shards_are_numbered_from_one() {
+        assert_eq!(shard_name("model", 0, 1), "model.safetensors");
+        assert_eq!(shard_name("model", 0, 3), "model-00001-of-00003.safetensors");
+        assert_eq!(shard_name("m", 99_999, 100_000), "m-100000-of-100000.safetensors");
+    }
+
+    #[test]
+    fn only_complete_numberings_have_a_stem() {
+        let check = |name: &str, of: usize, expected: Option<&str>| {
+            assert_eq!(numbered_stem(name, of).as_deref(), expected, "{name}");
+        };
+        check("model-00002-of-00003.safetensors", 3, Some("model"));
+        check("a-b-00002-of-00003.safetensors", 3, Some("a-b"));
+        check("model-00002-of-00003.safetensors", 4, None);
+        check("model-x-of-00003.safetensors", 3, None);
+        check("model.safetensors", 1, None);
+    }
+}

@@ -1,0 +1,141 @@
+//! From a request to a plan: three rounds, each of which reports all that it finds wrong.
+//!
+//! Round one reads the request and the headers, round two compares the ingredients with each other, round three lays
+//! the output out, which only makes sense for ingredients that agree.
+
+use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES};
+use crate::dtype::{Dtype, DtypeClass};
+use crate::error::{Problem, ProblemKind, Result};
+
+use super::config::Config;
+use super::findings::Findings;
+use super::{
+    Fate, Plan, PlannedTensor, Request, SideContent, fates, layout, side_files, space, target, tokenizer,
+};
+
+/// Prove that `request` can be carried out and fix everything about its result. Reads headers, side files and the
+/// tensors that must be equal; writes nothing.
+///
+/// # Errors
+///
+/// [`crate::Error::Refused`] with everything that is wrong; [`crate::Error::Io`] if the system refuses to read.
+pub fn make(request: Request) -> Result<Plan> {
+    let mut findings = Findings::default();
+    check_request(&request, &mut findings);
+    let checkpoints = open(&request, &mut findings);
+    findings.refuse()?;
+
+    let configs = read_configs(&request, &checkpoints, &mut findings);
+    let fates = fates::decide(&request, &checkpoints, &configs, &mut findings)?;
+    tokenizer::check(&checkpoints, &request.options, &mut findings);
+    let donor = request.options.config_from;
+    let config = configs.get(donor).and_then(Option::as_ref);
+    let mut side = match checkpoints.get(donor) {
+        Some(donor) => side_files::collect(donor, config, &request.options, &mut findings)?,
+        None => side_files::SideFiles::default(),
+    };
+    target::check(&request, &checkpoints, &mut findings);
+    findings.refuse()?;
+
+    let layout = layout::lay_out(&request, &checkpoints, &fates, &mut findings);
+    if let Some(bytes) = config.and_then(|config| true_dtype(config, &layout.tensors)) {
+        for file in side.files.iter_mut().filter(|file| file.name == "config.json") {
+            file.content = SideContent::Bytes(bytes.clone());
+        }
+    }
+    findings.warnings.extend(layout::note(&request, &checkpoints));
+    let plan = Plan {
+        request,
+        checkpoints,
+        tensors: layout.tensors,
+        shards: layout.shards,
+        index: layout.index,
+        index_name: layout.index_name,
+        side_files: side.files,
+        left_out: side.left_out,
+        tied: fates.tied,
+        warnings: std::mem::take(&mut findings.warnings),
+        total_size: layout.total_size,
+        total_parameters: layout.total_parameters,
+    };
+    space::check(&plan.request, plan.bytes_per_output(), &mut findings)?;
+    findings.refuse()?;
+    Ok(plan)
+}
+
+/// What can be wrong with a request before any file is looked at.
+fn check_request(request: &Request, findings: &mut Findings) {
+    let mut refuse = |message: String, hint: &str| {
+        findings.problem(Problem::new(ProblemKind::Recipe, message).hint(hint));
+    };
+    let (ingredients, options) = (request.ingredients.len(), &request.options);
+    if ingredients == 0 {
+        refuse("a recipe needs at least one ingredient".to_owned(), "list the checkpoints to be averaged");
+    }
+    if request.recipes.is_empty() {
+        refuse("expected at least one recipe, got none".to_owned(), "name an output");
+    }
+    if options.config_from >= ingredients.max(1) {
+        let message = format!("config_from: expected an ingredient below {ingredients}, got {}", options.config_from);
+        refuse(message, "ingredients are counted from 0");
+    }
+    if let Some(dtype) = options.dtype.filter(|dtype| dtype.class() != DtypeClass::Float) {
+        refuse(format!("means cannot be written as {dtype}"), "choose F64, F32, F16 or BF16");
+    }
+    if options.max_shard_size == Some(0) {
+        refuse("expected a shard size of at least one byte, got 0".to_owned(), "5 GB is usual");
+    }
+    for recipe in &request.recipes {
+        let at = |message: String| Problem::new(ProblemKind::Recipe, message).at(&recipe.output);
+        if recipe.rows.is_empty() {
+            findings.problem(at("the recipe has no rows".to_owned()).hint("a plain average is one row with pattern `*`"));
+        }
+        for row in &recipe.rows {
+            let parts = row.mix.numerators().len();
+            if parts != ingredients {
+                let pattern = crate::escape::shown(&row.pattern);
+                let message = format!("row `{pattern}`: expected parts for {ingredients} ingredients, got {parts}");
+                findings.problem(at(message).hint("give one number per ingredient, 0 for none"));
+            }
+        }
+    }
+}
+
+fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
+    let mut budget = MAX_HEADERS_BYTES;
+    let mut checkpoints = Vec::with_capacity(request.ingredients.len());
+    for path in &request.ingredients {
+        match Checkpoint::open_within(path, &request.options.open, &mut budget) {
+            Ok(checkpoint) => {
+                findings.warnings.extend(checkpoint.warnings.iter().cloned());
+                checkpoints.push(checkpoint);
+            }
+            Err(problems) => findings.problems.extend(problems),
+        }
+    }
+    checkpoints
+}
+
+fn read_configs(request: &Request, checkpoints: &[Checkpoint], findings: &mut Findings) -> Vec<Option<Config>> {
+    let read = |checkpoint: &Checkpoint| {
+        Config::read(checkpoint, &request.options.open).unwrap_or_else(|problem| {
+            findings.problem(problem);
+            None
+        })
+    };
+    checkpoints.iter().map(read).collect()
+}
+
+/// The config's text, if its dtype is not that of the averaged tensors any more.
+fn true_dtype(config: &Config, tensors: &[PlannedTensor]) -> Option<Vec<u8>> {
+    let averaged = || tensors.iter().filter(|tensor| matches!(tensor.fate, Fate::Averaged { .. }));
+    let written = shared(averaged().map(|tensor| tensor.dtype))?;
+    let before = shared(averaged().filter_map(|tensor| tensor.sources.first()).map(|source| source.dtype));
+    config.with_dtype(written, before)
+}
+
+/// The one dtype of all, if they share one.
+fn shared(mut dtypes: impl Iterator<Item = Dtype>) -> Option<Dtype> {
+    let first = dtypes.next()?;
+    dtypes.all(|dtype| dtype == first).then_some(first)
+}

@@ -1,0 +1,99 @@
+//! Every ingredient must have the same names: a tensor that only some have is never averaged over those that have it.
+
+use std::collections::BTreeSet;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Problem, ProblemKind};
+use crate::escape::shown;
+
+use super::fates::locate;
+use super::findings::{Findings, named};
+use super::tied::is_head;
+
+const HINT: &str = "ingredients must come from one architecture and have the same tensors";
+
+/// Compare each ingredient's names with the first's, leaving out the tied heads in `dropped`.
+pub(super) fn check(checkpoints: &[Checkpoint], dropped: &BTreeSet<&str>, findings: &mut Findings) {
+    let Some((first, others)) = checkpoints.split_first() else { return };
+    for other in others {
+        let missing = lacking(first, other, dropped);
+        let extra = lacking(other, first, dropped);
+        let renamed = renamed(first, other, &missing, &extra);
+        let hint = |name: &str| renamed.clone().unwrap_or_else(|| hint(name));
+        let lacks = |name: &&str| {
+            Problem::new(ProblemKind::Incompatible, format!("missing, but {} has it", named(&first.root)))
+                .at(&other.root)
+                .tensor(*name)
+                .hint(hint(name))
+        };
+        let surplus = |name: &&str| {
+            Problem::new(ProblemKind::Incompatible, format!("missing in {}", named(&first.root)))
+                .at(locate(other, name).map_or(&other.root, |piece| &piece.shard.path))
+                .tensor(*name)
+                .hint(hint(name))
+        };
+        findings.tensors(&other.root, missing.iter().map(lacks).collect(), "tensors are missing");
+        let rest = format!("tensors are missing in {}", named(&first.root));
+        findings.tensors(&other.root, extra.iter().map(surplus).collect(), &rest);
+    }
+}
+
+fn lacking<'a>(with: &'a Checkpoint, without: &Checkpoint, dropped: &BTreeSet<&str>) -> Vec<&'a str> {
+    let names = with.tensors.keys().map(String::as_str);
+    names.filter(|name| !without.tensors.contains_key(*name) && !dropped.contains(name)).collect()
+}
+
+fn hint(name: &str) -> String {
+    if is_head(name) {
+        "a tied copy of the embedding is left out only where every config.json agrees and the output's says \
+         `\"tie_word_embeddings\": true`"
+            .to_owned()
+    } else {
+        HINT.to_owned()
+    }
+}
+
+/// The hint for two checkpoints that differ by a prefix of their names.
+fn renamed(first: &Checkpoint, other: &Checkpoint, missing: &[&str], extra: &[&str]) -> Option<String> {
+    let (with, without, prefix) = match (prefix(missing, extra), prefix(extra, missing)) {
+        (Some(prefix), _) => (other, first, prefix),
+        (None, Some(prefix)) => (first, other, prefix),
+        (None, None) => return None,
+    };
+    Some(format!(
+        "the names in {} begin with `{}` where those in {} do not: rename the tensors of one of them",
+        named(&with.root),
+        shown(&prefix),
+        named(&without.root)
+    ))
+}
+
+/// What has to be put before each of `bare` to find it in `prefixed`.
+fn prefix(bare: &[&str], prefixed: &[&str]) -> Option<String> {
+    let shortest = bare.iter().min_by_key(|name| name.len())?;
+    let all: BTreeSet<&str> = prefixed.iter().copied().collect();
+    let candidates = prefixed.iter().filter_map(|name| name.strip_suffix(shortest));
+    // A few candidates are enough for real models and keep hostile name sets from costing a product.
+    let mut candidates = candidates.filter(|prefix| !prefix.is_empty()).take(16);
+    candidates
+        .find(|prefix| bare.iter().all(|name| all.contains(format!("{prefix}{name}").as_str())))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefix;
+
+    #[test]
+    fn a_common_prefix_is_found() {
+        let check = |bare: &[&str], prefixed: &[&str], expected: Option<&str>| {
+            assert_eq!(prefix(bare, prefixed).as_deref(), expected, "{bare:?} {prefixed:?}");
+        };
+        check(&["norm.weight", "embed.weight"], &["model.embed.weight", "model.norm.weight"], Some("model."));
+        check(&["weight"], &["a.b.weight", "a.weight"], Some("a.b."));
+        check(&["norm.weight", "x"], &["model.embed.weight", "model.norm.weight"], None);
+        check(&["norm.weight"], &["model.norm.weight", "lm_head.weight"], Some("model."));
+        check(&[], &["a"], None);
+        check(&["a"], &[], None);
+    }
+}

@@ -1,0 +1,103 @@
+//! What a plan amounts to: sums, and the plan as printed for programs.
+
+use serde_json::{Value, json};
+
+use crate::checkpoint::Checkpoint;
+
+use super::side_files::SideFiles;
+use super::{Fate, Plan, PlannedTensor, Recipe};
+
+impl Plan {
+    /// Bytes of ingredients that the merge reads, all recipes sharing one pass: each tensor of each ingredient once
+    /// if any recipe has parts for it, and each copied tensor once.
+    pub fn bytes_read(&self) -> u64 {
+        self.tensors.iter().map(|tensor| self.bytes_read_for(tensor)).sum()
+    }
+
+    fn bytes_read_for(&self, tensor: &PlannedTensor) -> u64 {
+        let size = |i: usize| {
+            let bytes = tensor.sources.get(i).and_then(|source| source.dtype.bytes()).unwrap_or(0);
+            tensor.elements.saturating_mul(bytes as u64)
+        };
+        let Fate::Averaged { rows } = &tensor.fate else { return size(0) };
+        let has_parts = |i: &usize| {
+            let mut mixes = self.request.recipes.iter().zip(rows).filter_map(|(recipe, &row)| recipe.rows.get(row));
+            mixes.any(|row| row.mix.numerators().get(*i).is_some_and(|&n| n != 0))
+        };
+        (0..tensor.sources.len()).filter(has_parts).map(size).sum()
+    }
+
+    /// Bytes of all files that the merge writes, manifests apart, for all recipes.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_per_output().saturating_mul(self.request.recipes.len() as u64)
+    }
+
+    /// Bytes of one output's shards, index and side files.
+    pub fn bytes_per_output(&self) -> u64 {
+        let shards: u64 = self.shards.iter().map(|shard| shard.size).sum();
+        shards + self.index.as_ref().map_or(0, Vec::len) as u64 + SideFiles::bytes(&self.side_files)
+    }
+
+    /// The plan as printed for programs.
+    pub fn to_json(&self) -> Value {
+        let averaged = self.tensors.iter().filter(|tensor| matches!(tensor.fate, Fate::Averaged { .. })).count();
+        let donor = self.checkpoints.get(self.request.options.config_from);
+        let shards = self.shards.iter().map(|shard| {
+            json!({"name": shard.name, "size": shard.size, "tensors": shard.tensors.len()})
+        });
+        let tied = self.tied.iter().map(|(name, ingredients)| json!({"name": name, "ingredients": ingredients}));
+        json!({
+            "ingredients": self.checkpoints.iter().map(ingredient).collect::<Vec<_>>(),
+            "outputs": self.request.recipes.iter().map(output).collect::<Vec<_>>(),
+            "shards": shards.collect::<Vec<_>>(),
+            "index": self.index.as_ref().map(|_| &self.index_name),
+            "counts": {
+                "averaged": averaged,
+                "copied": self.tensors.len() - averaged,
+                "tied": self.tied.len(),
+                "refused": 0,
+            },
+            "bytes_read": self.bytes_read(),
+            "bytes_written": self.bytes_written(),
+            "total_size": self.total_size,
+            "total_parameters": self.total_parameters,
+            "side_files": self.side_files.iter().map(|file| &file.name).collect::<Vec<_>>(),
+            "left_out": self.left_out,
+            "tied": tied.collect::<Vec<_>>(),
+            "warnings": self.warnings,
+            "config_from": donor.map(|donor| donor.root.to_string_lossy()),
+            "tensors": self.tensors.iter().map(|tensor| self.tensor(tensor)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn tensor(&self, tensor: &PlannedTensor) -> Value {
+        let fate = match tensor.fate {
+            Fate::Averaged { .. } => "averaged",
+            Fate::Copied => "copied",
+        };
+        json!({
+            "name": tensor.name,
+            "dtype": tensor.dtype.name(),
+            "shape": tensor.shape,
+            "fate": fate,
+            "shard": self.shards.get(tensor.shard).map(|shard| &shard.name),
+        })
+    }
+}
+
+fn ingredient(checkpoint: &Checkpoint) -> Value {
+    let tensors = checkpoint.shards.iter().flat_map(|shard| &shard.tensors);
+    json!({
+        "path": checkpoint.root.to_string_lossy(),
+        "shards": checkpoint.shards.len(),
+        "tensors": checkpoint.tensors.len(),
+        "bytes": tensors.map(|tensor| tensor.length).sum::<u64>(),
+    })
+}
+
+fn output(recipe: &Recipe) -> Value {
+    let rows = recipe.rows.iter().map(|row| {
+        json!({"pattern": row.pattern, "numerators": row.mix.numerators(), "whole": row.mix.whole()})
+    });
+    json!({"path": recipe.output.to_string_lossy(), "rows": rows.collect::<Vec<_>>()})
+}

@@ -1,0 +1,86 @@
+//! Which row of each recipe a tensor takes: the first whose pattern matches.
+
+use crate::error::{Problem, ProblemKind};
+use crate::escape::shown;
+
+use super::findings::{Findings, named};
+use super::{Recipe, Row, glob};
+
+/// For each of `names`, in order, one row index per recipe. A tensor without a row is a problem, a row without a
+/// tensor a warning.
+pub(super) fn assign(recipes: &[Recipe], names: &[&str], findings: &mut Findings) -> Vec<Vec<usize>> {
+    let mut assigned = vec![Vec::with_capacity(recipes.len()); names.len()];
+    for recipe in recipes {
+        let mut taken = vec![false; recipe.rows.len()];
+        let mut unmatched = Vec::new();
+        for (name, rows) in names.iter().zip(&mut assigned) {
+            match recipe.rows.iter().position(|row| glob::matches(&row.pattern, name)) {
+                Some(row) => {
+                    taken[row] = true;
+                    rows.push(row);
+                }
+                None => unmatched.push(
+                    Problem::new(ProblemKind::Recipe, "no row of the recipe matches")
+                        .at(&recipe.output)
+                        .tensor(*name)
+                        .hint("end the recipe with a row whose pattern is `*`"),
+                ),
+            }
+        }
+        findings.tensors(&recipe.output, unmatched, "tensors match no row of the recipe");
+        for (row, _) in recipe.rows.iter().zip(&taken).filter(|(_, taken)| !**taken) {
+            findings.warn(unused(recipe, row, names));
+        }
+    }
+    assigned
+}
+
+fn unused(recipe: &Recipe, row: &Row, names: &[&str]) -> String {
+    let (output, pattern) = (named(&recipe.output), shown(&row.pattern));
+    if names.iter().any(|name| glob::matches(&row.pattern, name)) {
+        format!("{output}: row `{pattern}` is never reached: earlier rows take every tensor it matches")
+    } else {
+        format!("{output}: row `{pattern}` matches no tensor that is averaged")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::assign;
+    use crate::mix::Mix;
+    use crate::plan::findings::Findings;
+    use crate::plan::{Recipe, Row};
+
+    fn check(patterns: &[&str], names: &[&str]) -> (Vec<Vec<usize>>, Findings) {
+        let mix = Mix::average(&[1, 1]).unwrap();
+        let rows = patterns.iter().map(|p| Row { pattern: (*p).into(), mix: mix.clone() }).collect();
+        let mut findings = Findings::default();
+        let assigned = assign(&[Recipe { rows, output: "out".into() }], names, &mut findings);
+        (assigned, findings)
+    }
+
+    #[test]
+    fn the_first_matching_row_wins() {
+        let (assigned, findings) = check(&["a.*", "*"], &["a.x", "b.a.x"]);
+        assert_eq!(assigned, [[0], [1]]);
+        assert!(findings.problems.is_empty() && findings.warnings.is_empty());
+    }
+
+    #[test]
+    fn a_tensor_without_a_row_is_a_problem() {
+        let (_, findings) = check(&["a.*"], &["a.x", "b"]);
+        assert_eq!(findings.problems[0].to_string(), "`out`: tensor `b`: no row of the recipe matches");
+    }
+
+    #[test]
+    fn rows_that_take_nothing_are_warned_about() {
+        let (_, findings) = check(&["*", "a.*", "c\u{1b}"], &["a.x"]);
+        assert_eq!(
+            findings.warnings,
+            [
+                "`out`: row `a.*` is never reached: earlier rows take every tensor it matches",
+                "`out`: row `c\\u{1b}` matches no tensor that is averaged",
+            ]
+        );
+    }
+}

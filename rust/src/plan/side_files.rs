@@ -1,0 +1,197 @@
+//! The donor's small files: an allow-list is copied byte for byte, everything else is left behind and listed.
+//!
+//! Code is never copied unasked: a soup must not carry an ingredient's program under a new name.
+
+use std::fs;
+use std::path::Path;
+
+use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
+use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::escape::shown;
+
+use super::config::{Config, MAX_BYTES};
+use super::findings::{Findings, named};
+use super::{PlanOptions, SideContent, SideFile, strict_json};
+
+/// Largest side file.
+const MAX_SIDE_FILE_BYTES: u64 = 256 << 20;
+/// The one directory that is looked into.
+const TEMPLATES: &str = "additional_chat_templates";
+/// Written anew for every soup.
+const MANIFEST: &str = "soce.json";
+
+/// What comes along and what stays behind.
+#[derive(Debug, Default)]
+pub(super) struct SideFiles {
+    pub(super) files: Vec<SideFile>,
+    pub(super) left_out: Vec<String>,
+}
+
+/// Go through the donor's directory.
+pub(super) fn collect(
+    donor: &Checkpoint,
+    config: Option<&Config>,
+    options: &PlanOptions,
+    findings: &mut Findings,
+) -> Result<SideFiles> {
+    let mut side_files = SideFiles::default();
+    let Some(directory) = donor.directory() else {
+        findings.warn(format!(
+            "{} is a single file: config, tokenizer and other side files are not written",
+            named(&donor.root)
+        ));
+        return Ok(side_files);
+    };
+    let copy_code = options.copy_code == Some(true);
+    for name in names(directory)? {
+        let path = directory.join(&name);
+        let replaced = donor.shards.iter().any(|shard| shard.name == name) || donor.index_name.as_deref() == Some(&name);
+        if replaced {
+            continue;
+        }
+        if path.is_dir() {
+            if name == TEMPLATES {
+                collect_templates(&mut side_files, directory, options.open, findings)?;
+            } else {
+                side_files.left_out.push(format!("{name}/"));
+            }
+        } else if name == "config.json" {
+            let content = config.map(|config| SideContent::Bytes(config.bytes()));
+            side_files.files.extend(content.map(|content| SideFile { name, content }));
+        } else if is_allowed(&name) || (copy_code && is_code(&name)) {
+            side_files.add(name, directory, options.open, findings);
+        } else {
+            side_files.left_out.push(name);
+        }
+    }
+    if options.copy_code.is_none() {
+        ask_about_code(directory, config, options.open, findings);
+    }
+    Ok(side_files)
+}
+
+impl SideFiles {
+    /// Size of everything that comes along.
+    pub(super) fn bytes(files: &[SideFile]) -> u64 {
+        let size = |file: &SideFile| match &file.content {
+            SideContent::Bytes(bytes) => bytes.len() as u64,
+            SideContent::CopyOf(_, size) => *size,
+        };
+        files.iter().map(size).sum()
+    }
+
+    fn add(&mut self, name: String, directory: &Path, options: OpenOptions, findings: &mut Findings) {
+        let path = directory.join(&name);
+        match small_file_size(&path, directory, MAX_SIDE_FILE_BYTES, options) {
+            Ok(size) => self.files.push(SideFile { name, content: SideContent::CopyOf(path, size) }),
+            Err(problem) => findings.problem(problem),
+        }
+    }
+}
+
+fn collect_templates(
+    side_files: &mut SideFiles,
+    directory: &Path,
+    options: OpenOptions,
+    findings: &mut Findings,
+) -> Result<()> {
+    for name in names(&directory.join(TEMPLATES))? {
+        let relative = format!("{TEMPLATES}/{name}");
+        if name.ends_with(".jinja") && !name.starts_with('.') && !directory.join(&relative).is_dir() {
+            side_files.add(relative, directory, options, findings);
+        } else {
+            side_files.left_out.push(relative);
+        }
+    }
+    Ok(())
+}
+
+/// Names in a directory, sorted. One that is not UTF-8 is on no list, so showing it approximately is enough.
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let failed = |error| Error::io(directory, "cannot list", error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        match name.into_string() {
+            Ok(name) => names.push(name),
+            Err(name) => names.push(format!("{}\u{fffd}", name.to_string_lossy())),
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The allow-list.
+fn is_allowed(name: &str) -> bool {
+    let weight_index = name.ends_with(".index.json") || name.contains(".safetensors.index.") || name.contains(".bin.index.");
+    if name.starts_with('.') || name == MANIFEST || name.starts_with("adapter_") || weight_index {
+        return false;
+    }
+    [".json", ".model", ".txt", ".jinja"].iter().any(|ending| name.ends_with(ending))
+        || name.starts_with("LICENSE")
+        || name.starts_with("NOTICE")
+}
+
+fn is_code(name: &str) -> bool {
+    !name.starts_with('.') && Path::new(name).extension().is_some_and(|extension| extension == "py")
+}
+
+/// A model that is loaded by code of its own: the user decides whether that code comes along.
+fn ask_about_code(directory: &Path, config: Option<&Config>, options: OpenOptions, findings: &mut Findings) {
+    let model = config.filter(|config| config.has_auto_map()).map(|config| config.path.clone());
+    let path = directory.join("tokenizer_config.json");
+    let tokenizer = tokenizer_has_code(&path, directory, options).then_some(path);
+    if let Some(path) = model.or(tokenizer) {
+        findings.problem(
+            Problem::new(ProblemKind::Recipe, "`auto_map` names code that is run when the model is loaded")
+                .at(path)
+                .hint("read the `*.py` files, then copy them with `--copy-code` or leave them out with `--no-code`"),
+        );
+    }
+}
+
+fn tokenizer_has_code(path: &Path, directory: &Path, options: OpenOptions) -> bool {
+    // A file that cannot be read is reported where it is copied, one that is no JSON where templates are compared.
+    let bytes = path.is_file().then(|| read_small(path, directory, MAX_BYTES, &options).ok()).flatten();
+    let value = bytes.and_then(|bytes| strict_json::parse(&bytes).ok());
+    value.is_some_and(|value| value.get("auto_map").is_some_and(|map| !map.is_null()))
+}
+
+/// One line that lists what stays behind.
+pub(super) fn note(donor: &Checkpoint, left_out: &[String]) -> Option<String> {
+    let names: Vec<String> = left_out.iter().map(|name| format!("`{}`", shown(name))).collect();
+    (!names.is_empty()).then(|| format!("not copied from {}: {}", named(&donor.root), names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_allowed, is_code};
+
+    #[test]
+    fn the_allow_list_takes_what_loaders_need() {
+        for name in [
+            "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
+            "tokenizer.model", "merges.txt", "vocab.txt", "chat_template.jinja", "LICENSE", "LICENSE.md",
+            "NOTICE", "NOTICE.txt", "special_tokens_map.json",
+        ] {
+            assert!(is_allowed(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn everything_else_stays_behind() {
+        for name in [
+            "model.safetensors.index.json", "pytorch_model.bin.index.json", "model.safetensors.index.fp16.json",
+            "adapter_config.json", "adapter_model.safetensors", "soce.json", "README.md", ".gitattributes",
+            ".config.json", "modeling_x.py", "pytorch_model.bin", "training_args.bin", "x.png", "old.safetensors",
+        ] {
+            assert!(!is_allowed(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn code_is_known_by_its_ending() {
+        assert!(is_code("modeling_x.py"));
+        assert!(!is_code(".hidden.py") && !is_code("x.pyc") && !is_code("py"));
+    }
+}

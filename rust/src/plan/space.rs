@@ -1,0 +1,62 @@
+//! Free space: what all outputs need on each filesystem, against what is there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::error::{Error, Problem, ProblemKind, Result};
+
+use super::Request;
+use super::findings::Findings;
+use super::target::{parent, partial};
+
+/// Compare free space with `bytes` per output plus 1 %, less what an interrupted run already holds.
+pub(super) fn check(request: &Request, bytes: u64, findings: &mut Findings) -> Result<()> {
+    if request.options.skip_space_check {
+        return Ok(());
+    }
+    let with_margin = bytes.saturating_add(bytes.div_ceil(100));
+    let mut needed: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
+    for recipe in &request.recipes {
+        let parent = parent(&recipe.output);
+        let metadata = fs::metadata(parent).map_err(|error| Error::io(parent, "cannot look at", error))?;
+        let held = held(&partial(&recipe.output).join("payload"));
+        let entry = needed.entry(metadata.dev()).or_insert((parent, 0));
+        entry.1 = entry.1.saturating_add(with_margin.saturating_sub(held));
+    }
+    for (parent, needed) in needed.into_values() {
+        let found = rustix::fs::statvfs(parent).map_err(|error| Error::io(parent, "cannot ask for space", error.into()))?;
+        findings.problems.extend(missing(parent, needed, found.f_bavail.saturating_mul(found.f_frsize)));
+    }
+    Ok(())
+}
+
+fn missing(parent: &Path, needed: u64, free: u64) -> Option<Problem> {
+    let missing = needed.checked_sub(free).filter(|&missing| missing > 0)?;
+    let message = format!("not enough space: {needed} bytes needed, {free} free, {missing} missing");
+    Some(Problem::new(ProblemKind::Output, message).at(parent).hint("make room, or choose an output elsewhere"))
+}
+
+/// Bytes on disk that files of an earlier, interrupted run already hold.
+fn held(payload: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(payload) else { return 0 };
+    let files = entries.filter_map(|entry| entry.ok()?.metadata().ok()).filter(fs::Metadata::is_file);
+    files.map(|file| file.blocks().saturating_mul(512).min(file.size())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::missing;
+
+    #[test]
+    fn missing_space_is_told_in_bytes() {
+        let check = |needed: u64, free: u64| missing(Path::new("out"), needed, free).map(|p| p.to_string());
+        assert_eq!(check(5, 5), None);
+        assert_eq!(check(0, 0), None);
+        let text = check(1000, 400).unwrap();
+        assert_eq!(text, "`out`: not enough space: 1000 bytes needed, 400 free, 600 missing");
+    }
+}

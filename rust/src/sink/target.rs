@@ -1,0 +1,167 @@
+//! Whether a soup may be put where it was asked for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::tree;
+use crate::error::{Problem, ProblemKind};
+use crate::escape::shown;
+
+/// What the state directory's name has more than the target's.
+pub(super) const STATE_SUFFIX: &str = ".soce-partial";
+/// Longest file name on the filesystems that matter.
+const LONGEST_NAME: usize = 255;
+/// Most names listed in a message.
+const NAMES_SHOWN: usize = 5;
+const MANIFEST: &str = "soce.json";
+
+/// What is at the target now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Absent,
+    EmptyDirectory,
+    /// A soup with nothing else in it.
+    Soup,
+}
+
+/// Whether a soup may be written at `target`, by all that can be said without a plan.
+///
+/// # Errors
+/// A [`Problem`] of kind [`ProblemKind::Output`]: no parent, a link, a mount point, something there that may not be
+/// replaced.
+pub fn check_target(target: &Path, overwrite: bool) -> Result<(), Problem> {
+    let (parent, target) = split(target)?;
+    check_parent(&parent)?;
+    let standing = examine(&target)?;
+    if standing == Standing::Soup && !overwrite {
+        return Err(refusal(&target, "already exists and holds a soup")
+            .hint("choose another name, or replace it with `--overwrite`"));
+    }
+    Ok(())
+}
+
+/// Parent and target, the latter without trailing slash, which would follow a link.
+pub(super) fn split(target: &Path) -> Result<(PathBuf, PathBuf), Problem> {
+    let Some(name) = target.file_name() else {
+        return Err(
+            refusal(target, "names no directory that can be made").hint("give the path of a new directory")
+        );
+    };
+    let longest = LONGEST_NAME - STATE_SUFFIX.len();
+    if name.len() > longest {
+        let message = format!("its name has {} bytes, more than {longest}", name.len());
+        return Err(refusal(target, message).hint("choose a shorter name"));
+    }
+    let parent = match target.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let target =
+        if target.is_absolute() || parent != Path::new(".") { parent.join(name) } else { name.into() };
+    Ok((parent, target))
+}
+
+fn check_parent(parent: &Path) -> Result<(), Problem> {
+    match fs::metadata(parent) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => {
+            return Err(refusal(parent, "is not a directory").hint("choose another place for the output"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(
+                refusal(parent, "does not exist").hint("make this directory first, or correct the path")
+            );
+        }
+        Err(error) => return Err(refusal(parent, format!("cannot be examined: {error}"))),
+    }
+    #[cfg(unix)]
+    if let Err(error) = rustix::fs::access(parent, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+    {
+        let message = format!("nothing can be made in it: {}", io::Error::from(error));
+        return Err(refusal(parent, message).hint("choose another place for the output"));
+    }
+    Ok(())
+}
+
+/// What is at `target`, or why it stays there.
+pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
+    let by_hand = "choose another name, or remove it by hand";
+    let metadata = match fs::symlink_metadata(target) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Absent),
+        Err(error) => return Err(refusal(target, format!("cannot be examined: {error}"))),
+    };
+    if metadata.is_symlink() {
+        return Err(refusal(target, "is a symbolic link").hint("give the path that it leads to"));
+    }
+    if !metadata.is_dir() {
+        return Err(refusal(target, "already exists and is not a directory").hint(by_hand));
+    }
+    if is_mount(target) {
+        return Err(refusal(target, "is a mount point").hint("give a directory inside it"));
+    }
+    let listing =
+        tree::list(target).map_err(|error| refusal(target, format!("cannot be listed: {error}")))?;
+    if listing.is_empty() {
+        return Ok(Standing::EmptyDirectory);
+    }
+    let manifest = target.join(MANIFEST);
+    if !listing.files.iter().any(|name| name == MANIFEST) {
+        return Err(refusal(target, "already exists, is not empty and is not a soup").hint(by_hand));
+    }
+    let listed = files_of(&manifest)?;
+    let own = |name: &&String| !listed.contains(*name) && *name != MANIFEST;
+    let directory = |name: &&String| !listed.iter().any(|file| file.starts_with(&format!("{name}/")));
+    let unlisted: Vec<&str> = (listing.files.iter().filter(own))
+        .chain(listing.directories.iter().filter(directory))
+        .chain(&listing.others)
+        .map(String::as_str)
+        .collect();
+    if unlisted.is_empty() {
+        return Ok(Standing::Soup);
+    }
+    let message = format!("already exists and holds what its manifest does not list: {}", names(&unlisted));
+    Err(refusal(target, message).hint("move these files elsewhere, or choose another name"))
+}
+
+/// The names that a manifest lists, relative to its directory.
+fn files_of(manifest: &Path) -> Result<BTreeSet<String>, Problem> {
+    let hint = "choose another name, or remove the directory by hand";
+    let text = fs::read(manifest).map_err(|error| refusal(manifest, format!("cannot be read: {error}")))?;
+    let value: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|error| refusal(manifest, format!("is no manifest: {error}")).hint(hint))?;
+    let files = value.pointer("/result/files").and_then(serde_json::Value::as_array);
+    let names = files.and_then(|files| files.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+    names.ok_or_else(|| refusal(manifest, "lists no `result.files`").hint(hint))
+}
+
+/// Quoted, separated by commas, the first few.
+pub(super) fn names(names: &[&str]) -> String {
+    let mut text: Vec<String> =
+        names.iter().take(NAMES_SHOWN).map(|name| format!("`{}`", shown(name))).collect();
+    if names.len() > NAMES_SHOWN {
+        text.push(format!("and {} more", names.len() - NAMES_SHOWN));
+    }
+    text.join(", ")
+}
+
+pub(super) fn refusal(path: &Path, message: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Output, message).at(path)
+}
+
+/// A rename onto a mount point fails, with EBUSY, after all the work.
+fn is_mount(directory: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        statx(CWD, directory, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
+            .is_ok_and(|answer| answer.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = directory;
+        false
+    }
+}

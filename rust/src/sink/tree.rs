@@ -1,0 +1,159 @@
+//! Lists and removes the little directory trees that this program makes: regular files, two directories deep.
+//!
+//! On Unix by descriptor and without following links, so that nothing planted in the tree leads outside of it.
+
+use std::io;
+use std::path::Path;
+
+/// Deepest directory looked into, counted from the one asked for.
+const DEEPEST: usize = 2;
+
+/// What is in a directory, as paths relative to it with `/` between names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    pub(super) files: Vec<String>,
+    pub(super) directories: Vec<String>,
+    /// Links, sockets, directories too deep: whatever is never removed.
+    pub(super) others: Vec<String>,
+}
+
+impl Listing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.directories.is_empty() && self.others.is_empty()
+    }
+}
+
+/// List a directory; fails if it is a link to one.
+pub(super) fn list(directory: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    walk::top(directory, &|_| false, &mut listing)?;
+    listing.files.sort();
+    listing.directories.sort();
+    listing.others.sort();
+    Ok(listing)
+}
+
+/// Remove what is in a directory: regular files, and directories that thereby become empty, but for the files named
+/// `spare`.
+pub(super) fn clear(directory: &Path, spare: &str) -> io::Result<()> {
+    walk::top(directory, &|name| name != spare, &mut Listing::default())
+}
+
+#[cfg(unix)]
+mod walk {
+    use std::ffi::CString;
+    use std::io;
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
+    use rustix::io::Errno;
+
+    use super::{DEEPEST, Listing};
+
+    const OPEN: OFlags =
+        OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+    pub(super) fn top(
+        directory: &Path,
+        remove: &dyn Fn(&str) -> bool,
+        found: &mut Listing,
+    ) -> io::Result<()> {
+        let descriptor = openat(CWD, directory, OPEN, Mode::empty())?;
+        level(descriptor.as_fd(), "", 0, remove, found)
+    }
+
+    fn level(
+        directory: BorrowedFd<'_>,
+        prefix: &str,
+        depth: usize,
+        remove: &dyn Fn(&str) -> bool,
+        found: &mut Listing,
+    ) -> io::Result<()> {
+        // Collected first: removing while reading may skip entries.
+        let mut names = Vec::<CString>::new();
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            if ![c".", c".."].contains(&entry.file_name()) {
+                names.push(entry.file_name().to_owned());
+            }
+        }
+        for name in names {
+            let path = format!("{prefix}{}", name.to_string_lossy());
+            let kind = match statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                Err(Errno::NOENT) => continue, // whoever else is at work here has removed it
+                Err(error) => return Err(error.into()),
+            };
+            match kind {
+                FileType::RegularFile => {
+                    if remove(&path) {
+                        gone(unlinkat(directory, &name, AtFlags::empty()))?;
+                    }
+                    found.files.push(path);
+                }
+                FileType::Directory if depth < DEEPEST => {
+                    let inner = openat(directory, &name, OPEN, Mode::empty())?;
+                    level(inner.as_fd(), &format!("{path}/"), depth + 1, remove, found)?;
+                    if remove(&path) {
+                        gone(unlinkat(directory, &name, AtFlags::REMOVEDIR))?;
+                    }
+                    found.directories.push(path);
+                }
+                _ => found.others.push(path),
+            }
+        }
+        Ok(())
+    }
+
+    fn gone(answer: rustix::io::Result<()>) -> io::Result<()> {
+        match answer {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod walk {
+    use std::path::Path;
+    use std::{fs, io};
+
+    use super::{DEEPEST, Listing};
+
+    pub(super) fn top(
+        directory: &Path,
+        remove: &dyn Fn(&str) -> bool,
+        found: &mut Listing,
+    ) -> io::Result<()> {
+        level(directory, "", 0, remove, found)
+    }
+
+    fn level(
+        directory: &Path,
+        prefix: &str,
+        depth: usize,
+        remove: &dyn Fn(&str) -> bool,
+        found: &mut Listing,
+    ) -> io::Result<()> {
+        for entry in fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()? {
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let kind = entry.file_type()?;
+            if kind.is_file() {
+                if remove(&path) {
+                    fs::remove_file(entry.path())?;
+                }
+                found.files.push(path);
+            } else if kind.is_dir() && depth < DEEPEST {
+                level(&entry.path(), &format!("{path}/"), depth + 1, remove, found)?;
+                if remove(&path) {
+                    fs::remove_dir(entry.path())?;
+                }
+                found.directories.push(path);
+            } else {
+                found.others.push(path);
+            }
+        }
+        Ok(())
+    }
+}
