@@ -20,8 +20,7 @@ use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
-#[allow(unused_imports, reason = "for the planner, which reads config and tokenizer")]
-pub(crate) use open::read_small;
+pub(crate) use open::{read_small, small_file_size};
 pub use open::reopen;
 
 /// Most bytes of headers in all shards of all ingredients together.

@@ -60,7 +60,6 @@ pub(super) fn open(path: &Path, root: &Path, options: OpenOptions) -> Result<Ope
 }
 
 /// Reads a side file of at most `cap` bytes under the same rules.
-#[allow(dead_code, reason = "for the planner, which reads config and tokenizer")]
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "options are passed as to `Checkpoint::open`")]
 pub(crate) fn read_small(
     path: &Path,
@@ -70,6 +69,21 @@ pub(crate) fn read_small(
 ) -> Result<Vec<u8>, Problem> {
     let mut opened = open(path, root, *options)?;
     read_capped(&mut opened, cap).map_err(|problem| problem.at(path))
+}
+
+/// Size of a side file that may be copied, under the same rules and without reading it.
+pub(crate) fn small_file_size(
+    path: &Path,
+    root: &Path,
+    cap: u64,
+    options: OpenOptions,
+) -> Result<u64, Problem> {
+    let size = open(path, root, options)?.identity.size;
+    if size > cap {
+        let message = format!("expected at most {cap} bytes, got {size}");
+        return Err(Problem::new(ProblemKind::Checkpoint, message).at(path));
+    }
+    Ok(size)
 }
 
 /// The whole of a file that has at most `cap` bytes.
