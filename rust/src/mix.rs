@@ -33,7 +33,8 @@ impl Mix {
                 .into());
         }
         let divisor = numerators.iter().fold(whole, |g, &numerator| gcd(g, numerator.unsigned_abs()));
-        let numerators: Vec<i64> = numerators.iter().map(|&n| (i128::from(n) / i128::from(divisor)) as i64).collect();
+        let numerators: Vec<i64> =
+            numerators.iter().map(|&n| (i128::from(n) / i128::from(divisor)) as i64).collect();
         let whole = whole / divisor;
         let sum: u128 = numerators.iter().map(|&n| u128::from(n.unsigned_abs())).sum();
         if sum > u128::from(MAX_PARTS) || whole > MAX_PARTS {

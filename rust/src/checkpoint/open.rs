@@ -71,7 +71,7 @@ pub(crate) fn read_small(
     read_capped(&mut opened, cap).map_err(|problem| problem.at(path))
 }
 
-/// Size of a side file of at most `cap` bytes that is to be copied, under the same rules and without reading it.
+/// Size of a side file that may be copied, under the same rules and without reading it.
 pub(crate) fn small_file_size(
     path: &Path,
     root: &Path,

@@ -1,1 +1,232 @@
-//! Placeholder.
+//! The arithmetic of a soup: `round(Σ numerators[i]·x_i / whole)` for a chunk of elements, exact inside, rounded once.
+//!
+//! [`exact`] defines the result; [`vector`] computes the same bits fast, in one generic loop compiled for several
+//! instruction sets. Inputs and output are little-endian bytes without alignment. Deliberately not here: files,
+//! threads, and any hardware narrowing instruction (AVX-512-BF16 flushes subnormals).
+
+mod bf16;
+mod exact;
+pub(crate) mod float_env;
+mod format;
+mod sets;
+#[cfg(test)]
+mod suite;
+mod vector;
+
+use crate::dtype::Dtype;
+use crate::error::{Problem, ProblemKind, Result};
+use format::{Format, Value};
+
+/// One implementation of the hot loop. Sets differ in speed, never in a bit.
+pub struct Kernels {
+    /// Its name: `scalar`, `avx2`, `avx512` or `neon`.
+    pub name: &'static str,
+    run: fn(&Request<'_>, &mut [u8], &mut Tally),
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A chunk to be averaged: the same elements of every ingredient that takes part.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Bytes of each ingredient; all hold the same number of elements.
+    pub inputs: &'a [&'a [u8]],
+    /// Their float dtypes.
+    pub dtypes: &'a [Dtype],
+    /// Their numerators, none of them zero.
+    pub numerators: &'a [i64],
+    /// The common denominator.
+    pub whole: u64,
+    /// A float dtype.
+    pub output_dtype: Dtype,
+}
+
+/// Non-finite values met, per ingredient of a [`Request`], and created by rounding to the output dtype.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// One entry per ingredient of the request.
+    pub inputs: Vec<NonFinite>,
+    /// Outputs that are infinite although every input was finite.
+    pub created: u64,
+    /// Smallest element index, within the tally's tensor, of any of these.
+    pub first: Option<u64>,
+    /// Added to element indices of the current chunk.
+    pub base: u64,
+}
+
+/// Counts of one ingredient.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NonFinite {
+    /// NaNs.
+    pub nan: u64,
+    /// Positive infinities.
+    pub positive: u64,
+    /// Negative infinities.
+    pub negative: u64,
+}
+
+impl NonFinite {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.nan + self.positive + self.negative
+    }
+}
+
+impl Tally {
+    /// Nothing counted yet, for `ingredients` inputs.
+    pub fn new(ingredients: usize) -> Self {
+        Self { inputs: vec![NonFinite::default(); ingredients], ..Self::default() }
+    }
+
+    /// Nothing was counted.
+    pub fn is_clean(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Add the counts of another chunk of the same tensor.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.inputs.iter_mut().zip(&other.inputs) {
+            mine.nan += theirs.nan;
+            mine.positive += theirs.positive;
+            mine.negative += theirs.negative;
+        }
+        self.created += other.created;
+        self.first = [self.first, other.first].into_iter().flatten().min();
+    }
+
+    /// Add the counts of a request whose input `k` was ingredient `ingredients[k]` here.
+    pub(crate) fn spread(&mut self, request: &Self, ingredients: &[usize]) {
+        let mut counts = Self::new(self.inputs.len());
+        for (&ingredient, &found) in ingredients.iter().zip(&request.inputs) {
+            counts.inputs[ingredient] = found;
+        }
+        counts.created = request.created;
+        counts.first = request.first;
+        self.merge(&counts);
+    }
+
+    fn saw(&mut self, index: usize) {
+        let index = self.base + index as u64;
+        self.first = Some(self.first.map_or(index, |first| first.min(index)));
+    }
+
+    fn input(&mut self, ingredient: usize, index: usize, value: Value) {
+        let counts = &mut self.inputs[ingredient];
+        match value {
+            Value::Finite { .. } => return,
+            Value::Nan => counts.nan += 1,
+            Value::Infinity { negative: false } => counts.positive += 1,
+            Value::Infinity { negative: true } => counts.negative += 1,
+        }
+        self.saw(index);
+    }
+
+    fn created(&mut self, index: usize) {
+        self.created += 1;
+        self.saw(index);
+    }
+}
+
+impl Kernels {
+    /// Every set this CPU runs, slowest first.
+    pub fn available() -> Vec<&'static Self> {
+        sets::available()
+    }
+
+    /// The set called `name`, or the fastest one.
+    ///
+    /// # Errors
+    /// This CPU lacks the named set, or there is none of that name.
+    pub fn choose(name: Option<&str>) -> Result<&'static Self> {
+        let available = Self::available();
+        let found = match name {
+            None => available.last().copied(),
+            Some(name) => available.iter().copied().find(|set| set.name == name),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|set| set.name).collect();
+            Problem::new(ProblemKind::Recipe, format!("no kernel set `{}` on this CPU", name.unwrap_or_default()))
+                .hint(format!("available: {}", names.join(", ")))
+                .into()
+        })
+    }
+
+    /// Average a chunk into `output` and count what is not finite.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub fn mean(&self, request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+        let format = Format::of(request.output_dtype).expect("a float output dtype");
+        let elements = output.len() / format.bytes;
+        assert_eq!(output.len(), elements * format.bytes, "whole output elements");
+        assert!(request.inputs.len() == request.dtypes.len() && request.inputs.len() == request.numerators.len());
+        assert!(tally.inputs.len() == request.inputs.len() && !request.inputs.is_empty() && request.whole > 0);
+        for (input, &dtype) in request.inputs.iter().zip(request.dtypes) {
+            let bytes = Format::of(dtype).expect("a float input dtype").bytes;
+            assert_eq!(input.len(), elements * bytes, "as many elements in as out");
+        }
+        (self.run)(request, output, tally);
+    }
+}
+
+impl Request<'_> {
+    /// `Σ |numerators|`, at most [`crate::mix::MAX_PARTS`].
+    fn parts_sum(&self) -> u64 {
+        self.numerators.iter().map(|n| n.unsigned_abs()).sum()
+    }
+
+    /// Element `index` by the definition.
+    fn exact_element(&self, index: usize, output: &mut [u8], tally: &mut Tally) {
+        const FEW: usize = 16;
+        let output_format = Format::of(self.output_dtype).expect("checked by `Kernels::mean`");
+        let mut few = [Value::Nan; FEW];
+        let mut many = Vec::new();
+        let values = if self.inputs.len() <= FEW {
+            &mut few[..self.inputs.len()]
+        } else {
+            many.resize(self.inputs.len(), Value::Nan);
+            &mut many[..]
+        };
+        let mut finite = true;
+        for (k, (input, &dtype)) in self.inputs.iter().zip(self.dtypes).enumerate() {
+            let format = Format::of(dtype).expect("checked by `Kernels::mean`");
+            values[k] = format.decode(format.load(input, index));
+            if !matches!(values[k], Value::Finite { .. }) {
+                finite = false;
+                tally.input(k, index, values[k]);
+            }
+        }
+        let bits = exact::mean(values, self.numerators, self.whole, output_format);
+        if finite && bits & (output_format.sign() - 1) >= output_format.infinity {
+            tally.created(index);
+        }
+        output_format.store(output, index, bits);
+    }
+}
+
+/// Count the non-finite values of a chunk that is copied as it is; integers have none.
+pub fn count_non_finite(bytes: &[u8], dtype: Dtype, tally: &mut Tally) {
+    const BLOCK: usize = 4096;
+    let Some(format) = Format::of(dtype) else { return };
+    for (block, bytes) in bytes.chunks(BLOCK * format.bytes).enumerate() {
+        let suspicious = match format.bytes {
+            2 => any_not_below(bytes, format.infinity as u16, |b: [u8; 2]| u16::from_le_bytes(b) & (u16::MAX >> 1)),
+            4 => any_not_below(bytes, format.infinity as u32, |b: [u8; 4]| u32::from_le_bytes(b) & (u32::MAX >> 1)),
+            _ => any_not_below(bytes, format.infinity, |b: [u8; 8]| u64::from_le_bytes(b) & (u64::MAX >> 1)),
+        };
+        if suspicious {
+            for i in 0..bytes.len() / format.bytes {
+                tally.input(0, block * BLOCK + i, format.decode(format.load(bytes, i)));
+            }
+        }
+    }
+}
+
+fn any_not_below<T: Ord, const N: usize>(bytes: &[u8], limit: T, magnitude: impl Fn([u8; N]) -> T) -> bool {
+    let (elements, _) = bytes.as_chunks::<N>();
+    elements.iter().fold(false, |any, &element| any | (magnitude(element) >= limit))
+}

@@ -105,7 +105,7 @@ fn check_request(request: &Request, findings: &mut Findings) {
     }
 }
 
-fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
+pub(super) fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
     let mut budget = MAX_HEADERS_BYTES;
     let mut checkpoints = Vec::with_capacity(request.ingredients.len());
     for path in &request.ingredients {
@@ -120,7 +120,7 @@ fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
     checkpoints
 }
 
-fn read_configs(
+pub(super) fn read_configs(
     request: &Request,
     checkpoints: &[Checkpoint],
     findings: &mut Findings,

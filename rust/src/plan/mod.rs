@@ -3,6 +3,7 @@
 //! Planning reads headers and side files, and compares the tensors that must be equal (integers, tied heads). It
 //! writes nothing. A plan that exists can only fail by I/O errors, changed inputs or non-finite data.
 
+mod agreement;
 mod config;
 mod discrete;
 mod fates;
@@ -23,6 +24,7 @@ mod tokenizer;
 
 use std::path::PathBuf;
 
+pub use agreement::{Agreement, agree};
 pub use make::make;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
@@ -183,4 +185,26 @@ pub struct Plan {
     pub total_size: u64,
     /// Elements of tensors, the index's `total_parameters`.
     pub total_parameters: u64,
+}
+
+impl PlannedTensor {
+    /// Bytes of one element in the output.
+    ///
+    /// # Panics
+    /// Never for a planned tensor: dtypes below a byte are refused.
+    pub fn element_bytes(&self) -> u64 {
+        self.dtype.bytes().expect("dtypes below a byte are refused") as u64
+    }
+}
+
+impl Plan {
+    /// The ingredients whose bytes of a tensor the merge reads: those with a numerator in any recipe's row.
+    pub fn needed(&self, tensor: &PlannedTensor) -> Vec<usize> {
+        let Fate::Averaged { rows } = &tensor.fate else { return vec![0] };
+        let takes_part = |ingredient: &usize| {
+            let mut mixes = self.request.recipes.iter().zip(rows).map(|(recipe, &row)| &recipe.rows[row].mix);
+            mixes.any(|mix| mix.numerators()[*ingredient] != 0)
+        };
+        (0..tensor.sources.len()).filter(takes_part).collect()
+    }
 }

@@ -19,13 +19,7 @@ impl Plan {
             let bytes = tensor.sources.get(i).and_then(|source| source.dtype.bytes()).unwrap_or(0);
             tensor.elements.saturating_mul(bytes as u64)
         };
-        let Fate::Averaged { rows } = &tensor.fate else { return size(0) };
-        let has_parts = |i: &usize| {
-            let mut mixes =
-                self.request.recipes.iter().zip(rows).filter_map(|(recipe, &row)| recipe.rows.get(row));
-            mixes.any(|row| row.mix.numerators().get(*i).is_some_and(|&n| n != 0))
-        };
-        (0..tensor.sources.len()).filter(has_parts).map(size).sum()
+        self.needed(tensor).into_iter().map(size).sum()
     }
 
     /// Bytes of all files that the merge writes, manifests apart, for all recipes.

@@ -5,6 +5,7 @@
 //! opened again for writing. Not here: what is in the files, and resuming an interrupted run.
 
 pub mod digest;
+pub mod manifest;
 mod output_file;
 mod rename;
 mod staging;

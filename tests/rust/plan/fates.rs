@@ -87,7 +87,7 @@ fn scaled_codes_and_complex_numbers_are_refused() {
     let check = |dtype: &'static str, shape: u64, bytes: usize, expected: &str| {
         let kitchen = Kitchen::new();
         let codes = tensor("w", dtype, &[shape], &vec![0; bytes]);
-        kitchen.model("a", &[codes.clone()]).model("b", &[codes]);
+        kitchen.model("a", std::slice::from_ref(&codes)).model("b", &[codes]);
         let problems = kitchen.problems(&["a", "b"]);
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.kind == ProblemKind::UnsupportedDtype));

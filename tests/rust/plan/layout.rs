@@ -49,7 +49,9 @@ fn f32s(name: &str, elements: u64) -> Tensor {
 fn the_first_ingredient_gives_files_names_and_order() {
     let kitchen = Kitchen::new();
     let (z, a, m) = (bf16("z", &[2], 0), f32s("a", 3), bf16("m", &[1], 0));
-    kitchen.sharded("first", &[&[z.clone(), a.clone()], &[m.clone()]]).model("second", &[a, m, z]);
+    kitchen
+        .sharded("first", &[&[z.clone(), a.clone()], std::slice::from_ref(&m)])
+        .model("second", &[a, m, z]);
     let plan = kitchen.plan(&["first", "second"]);
     check_files(&plan);
     assert_eq!(names(&plan), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);

@@ -141,8 +141,7 @@ fn missing_space_is_told_before_anything_is_written() {
     file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
     file.write_all(header.as_bytes()).unwrap();
     if file.set_len(8 + header.len() as u64 + elements * 4).is_err() {
-        eprintln!("skipped: this filesystem has no files of 12 TiB");
-        return;
+        return; // This filesystem has no files of 12 TiB.
     }
     let mut request = kitchen.request(&["a", "a"]);
     let text = kitchen.refused(request.clone());

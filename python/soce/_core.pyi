@@ -1,0 +1,85 @@
+# ruff: noqa: PYI021 - the compiled module has no other place for its documentation
+"""The Rust core: plans, streams and publishes merges."""
+
+from collections.abc import Callable, Sequence
+from typing import final
+
+def plan(
+    ingredients: Sequence[str],
+    recipes: Sequence[tuple[str, Sequence[tuple[str, Sequence[int], int]]]],
+    *,
+    dtype: str | None,
+    max_shard_size: int | None,
+    config_from: int,
+    overwrite: bool,
+    allow_different_tokenizers: bool,
+    copy_code: bool | None,
+    follow_links: bool,
+    ignore_unreferenced: bool,
+    skip_space_check: bool,
+) -> Plan:
+    """Prove that the ingredients agree and lay the outputs out; write nothing.
+
+    `recipes` are (output path, rows), a row is (pattern, numerators in ingredient order, whole); `dtype` is
+    a safetensors name (``BF16``). Raises every `SoceError` of `soce.exceptions`, with all problems,
+    and `OSError`.
+    """
+
+@final
+class Plan:
+    """Everything decided; nothing done."""
+
+    def to_json(self) -> str:
+        """Return the plan as a JSON object."""
+
+    def execute(
+        self,
+        *,
+        on_progress: Callable[[int, int], object] | None,
+        num_threads: int | None,
+        chunk_bytes: int | None,
+        io: str,
+        cache: str,
+        kernels: str | None,
+        sync: bool,
+        digests: str,
+        nonfinite: str,
+        recipe_texts: Sequence[str],
+        run_info: str,
+    ) -> str:
+        """Write the outputs and return the report as a JSON object.
+
+        `on_progress(bytes_done, bytes_total)` is called on the caller's thread; raising from it cancels the
+        merge. `recipe_texts` holds one `mergekit_config.yml` per output (empty: none is written); `run_info`
+        is a JSON object for the manifest.
+        """
+
+@final
+class Mixer:
+    """Any tensor of any mix of the ingredients, into a caller's memory."""
+
+    def __new__(
+        cls,
+        ingredients: Sequence[str],
+        *,
+        io: str = "auto",
+        follow_links: bool = False,
+        ignore_unreferenced: bool = False,
+    ) -> Mixer: ...
+    def tensors(self) -> list[tuple[str, str, list[int]]]:
+        """Return name, dtype and shape of every tensor, in file order of the first ingredient."""
+
+    def mix(
+        self,
+        name: str,
+        numerators: Sequence[int],
+        whole: int,
+        out: object,
+        *,
+        dtype: str | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        """Write the mix of tensor `name` into the writable buffer `out`."""
+
+def build_info() -> dict[str, object]:
+    """Return version, kernel sets and build profile of the core."""

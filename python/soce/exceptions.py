@@ -1,0 +1,139 @@
+"""The exception tree. Imports nothing of soce: the Rust core reaches these classes by name."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SHOWN = 200
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def shown(text: str) -> str:
+    r"""Return `text` made safe for a terminal, a log or a message.
+
+    Control, bidirectional, zero-width and line-separating characters and unpaired surrogates are written as
+    ``\u{..}``; what follows the first 200 characters is replaced by its count.
+
+    Examples
+    --------
+    >>> print(shown("a" + chr(27) + "[2Jb"))
+    a\u{1b}[2Jb
+    """
+    kept = "".join(
+        f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _HIDDEN_CATEGORIES else c for c in text[:_SHOWN]
+    )
+    rest = len(text) - _SHOWN
+    return f"{kept}... ({rest} more characters)" if rest > 0 else kept
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason for a refusal: where, what, and how to mend it."""
+
+    kind: str
+    """``checkpoint``, ``incompatible``, ``unsupported_dtype``, ``recipe`` or ``output``."""
+    path: str | None
+    """The file or directory concerned."""
+    tensor: str | None
+    """The tensor concerned."""
+    message: str
+    """One sentence without full stop; names from files are already escaped."""
+    hint: str | None
+    """What the user can do about it."""
+
+    def __str__(self) -> str:
+        """Return the place and the message, without the hint."""
+        path = f"`{shown(self.path)}`: " if self.path is not None else ""
+        tensor = f"tensor `{shown(self.tensor)}`: " if self.tensor is not None else ""
+        return f"{path}{tensor}{self.message}"
+
+
+class SoceError(Exception):
+    """Base of everything soce refuses; system failures stay `OSError`.
+
+    Parameters
+    ----------
+    message : str
+        The whole text, one line per problem and hint.
+    path : str, optional
+        The file or directory of the first problem.
+    tensor : str, optional
+        The tensor of the first problem.
+    problems : iterable of Problem or of (kind, path, tensor, message, hint)
+        Everything that was found wrong. Empty: the message is the one problem.
+
+    Attributes
+    ----------
+    path : str or None
+    tensor : str or None
+    problems : tuple of Problem
+        Never empty.
+    """
+
+    kind = "soce"
+
+    def __init__(
+        self,
+        message: str,
+        path: str | None = None,
+        tensor: str | None = None,
+        problems: Iterable[Problem | tuple[str, str | None, str | None, str, str | None]] = (),
+    ) -> None:
+        found = tuple(p if isinstance(p, Problem) else Problem(*p) for p in problems)
+        if not found:
+            found = (Problem(self.kind, path, tensor, message, None),)
+        super().__init__(message, path, tensor, found)
+        self.path = path
+        self.tensor = tensor
+        self.problems = found
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return str(self.args[0])
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem]) -> SoceError:
+        """Return one exception for all of `problems`, which must not be empty."""
+        found = tuple(problems)
+        lines = []
+        for problem, following in zip(found, (*found[1:], None), strict=True):
+            lines.append(str(problem))
+            repeated = following is not None and following.hint == problem.hint
+            if problem.hint is not None and not repeated:
+                lines.append(f"hint: {problem.hint}")
+        return cls("\n".join(lines), found[0].path, found[0].tensor, found)
+
+
+class CheckpointError(SoceError, ValueError):
+    """An ingredient's files are malformed, incomplete or changed."""
+
+    kind = "checkpoint"
+
+
+class IncompatibleError(SoceError, ValueError):
+    """The ingredients cannot be averaged with each other."""
+
+    kind = "incompatible"
+
+
+class UnsupportedDtypeError(SoceError, TypeError):
+    """A tensor's dtype cannot be averaged."""
+
+    kind = "unsupported_dtype"
+
+
+class RecipeError(SoceError, ValueError):
+    """The recipe (weights, patterns, options) makes no sense."""
+
+    kind = "recipe"
+
+
+class OutputError(SoceError, ValueError):
+    """The output cannot be put where it was asked for."""
+
+    kind = "output"

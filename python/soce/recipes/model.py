@@ -1,0 +1,178 @@
+"""What a recipe is: ingredients, their exact weights, and a name for it that ignores their order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeAlias
+
+from soce.recipes.parts import Weight, exact_weight, lowest_terms, refuse, to_parts
+
+Ingredients: TypeAlias = "Mapping[str, Weight | None] | Sequence[str]"
+"""Paths with weights, or paths alone for equal parts."""
+
+
+def same_path_key(path: str) -> str:
+    """Return a text that is equal for two spellings of one path; links are not followed."""
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredient:
+    """A checkpoint with its weight in one soup."""
+
+    path: str
+    """A directory of safetensors shards, or one ``.safetensors`` file."""
+    weight: Fraction | None
+    """Its weight, in any unit: only proportions count. None: the rows alone say what goes in."""
+    name: str = ""
+    """What messages and the recipe's id call it; the path if left out."""
+
+    def __post_init__(self) -> None:
+        """Fill in the name."""
+        if not self.name:
+            object.__setattr__(self, "name", self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The coefficients of every tensor whose name matches and that no earlier row matched."""
+
+    pattern: str
+    """Glob on tensor names: ``*`` is any run of characters, ``?`` any one."""
+    numerators: tuple[int, ...]
+    """One per ingredient, in their order; may be negative."""
+    whole: int
+    """What the numerators are divided by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The ingredients of a soup not yet made.
+
+    The same path given twice is one ingredient with the sum of the parts.
+
+    Parameters
+    ----------
+    ingredients : sequence of Ingredient
+        All with a weight, or all without one (then `rows` must cover every tensor).
+    rows : sequence of Row
+        Exceptions by tensor name, tried first, in order.
+
+    Raises
+    ------
+    RecipeError
+        No ingredients, some weights left out, negative weights, all weights zero, or more than 2^20 parts in
+        lowest terms.
+
+    Examples
+    --------
+    >>> recipe = Recipe.of({"path/A": "0.5", "path/B": "0.2", "path/C": "0.3"})
+    >>> recipe.parts, recipe.whole
+    ((5, 2, 3), 10)
+    >>> recipe.id == Recipe.of({"path/C": 30, "path/A": 50, "path/B": 20}).id
+    True
+    """
+
+    ingredients: tuple[Ingredient, ...]
+    rows: tuple[Row, ...] = ()
+    parts: tuple[int, ...] | None = field(init=False, default=None)
+    """Integer parts in lowest terms, in the ingredients' order; None if only `rows` speak."""
+
+    def __post_init__(self) -> None:
+        """Add up ingredients given twice and bring everything to lowest terms."""
+        given = tuple(self.ingredients)
+        if not given:
+            refuse("a recipe needs at least one ingredient")
+        weighted = [ingredient for ingredient in given if ingredient.weight is not None]
+        if weighted and len(weighted) != len(given):
+            without = ", ".join(f"`{i.name}`" for i in given if i.weight is None)
+            refuse(
+                f"some ingredients have weights, but not {without}",
+                "give every ingredient a weight (0 leaves one out), or none of them for equal parts",
+            )
+        if not weighted and not self.rows:
+            refuse("the recipe has neither weights nor rows")
+        places: dict[str, int] = {}
+        into = [places.setdefault(same_path_key(ingredient.path), len(places)) for ingredient in given]
+        weights = [Fraction(0)] * len(places)
+        for ingredient in weighted:
+            if ingredient.weight is not None and ingredient.weight < 0:
+                to_parts([ingredient.weight])  # raises: a sum must not hide it
+        kept: dict[int, Ingredient] = {}
+        for place, ingredient in zip(into, given, strict=True):
+            weights[place] += ingredient.weight or 0
+            kept.setdefault(place, ingredient)
+        parts = to_parts(weights) if weighted else None
+        merged = tuple(
+            Ingredient(kept[place].path, weights[place] if weighted else None, kept[place].name)
+            for place in range(len(places))
+        )
+        object.__setattr__(self, "ingredients", merged)
+        object.__setattr__(self, "rows", tuple(_merged_row(row, into, len(places)) for row in self.rows))
+        object.__setattr__(self, "parts", parts)
+
+    @classmethod
+    def of(cls, ingredients: Ingredients) -> Recipe:
+        """Return a plain average from paths and weights, or from paths alone for equal parts.
+
+        Parameters
+        ----------
+        ingredients : mapping of path to weight, or sequence of paths
+            Weights are str, int, `Fraction` or `Decimal`; all None means equal parts.
+
+        Raises
+        ------
+        RecipeError
+            A float weight (0.1 is not one tenth), and everything the class refuses.
+        """
+        if not isinstance(ingredients, Mapping):
+            return cls(tuple(Ingredient(os.fspath(path), Fraction(1)) for path in ingredients))
+        weights = {os.fspath(path): weight for path, weight in ingredients.items()}
+        if all(weight is None for weight in weights.values()):
+            return cls(tuple(Ingredient(path, Fraction(1)) for path in weights))
+        return cls(
+            tuple(
+                Ingredient(path, None if weight is None else exact_weight(weight))
+                for path, weight in weights.items()
+            )
+        )
+
+    @property
+    def whole(self) -> int | None:
+        """The sum of the parts; None if only `rows` speak."""
+        return None if self.parts is None else sum(self.parts)
+
+    @property
+    def table(self) -> tuple[Row, ...]:
+        """The rows, then the weights as a last row ``*``."""
+        if self.parts is None:
+            return self.rows
+        return (*self.rows, Row("*", self.parts, sum(self.parts)))
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits, the same for every order of ingredients and every unit of weights."""
+        import hashlib
+        import json
+
+        names = [ingredient.name for ingredient in self.ingredients]
+        table = [
+            [row.pattern, row.whole, sorted([n, k] for n, k in zip(names, row.numerators, strict=True) if k)]
+            for row in self.table
+        ]
+        return hashlib.sha256(json.dumps(table, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _merged_row(row: Row, into: Sequence[int], count: int) -> Row:
+    """Return `row` with the numerators of ingredients given twice added up, in lowest terms."""
+    if len(row.numerators) != len(into):
+        refuse(f"row `{row.pattern}` has {len(row.numerators)} numerators for {len(into)} ingredients")
+    if not row.pattern:
+        refuse("a row has an empty pattern", "`*` matches every tensor")
+    sums = [0] * count
+    for place, numerator in zip(into, row.numerators, strict=True):
+        sums[place] += numerator
+    return Row(row.pattern, *lowest_terms(sums, row.whole))

@@ -1,0 +1,246 @@
+"""Weights, sizes and dtypes, read exactly from text. No float ever holds a weight."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+from math import gcd, lcm
+from operator import index
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from soce.exceptions import Problem, RecipeError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+Weight: TypeAlias = "str | int | Fraction | Decimal"
+
+MAX_PARTS: Final = 1 << 20
+"""Most parts of a recipe in lowest terms; the core's limit (docs/numerics.md)."""
+
+_MAX_DIGITS = 64
+_NUMBER = re.compile(
+    r"(?P<digits>(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?)(?:[eE](?P<exponent>[+-]?[0-9]{1,2}))?", re.ASCII
+)
+_FRACTION = re.compile(r"(0|[1-9][0-9]*) ?/ ?([1-9][0-9]*)", re.ASCII)
+
+# What people or other YAML readers might take for a number, in the order tried.
+_NOT_NUMBERS: Final = (
+    (r"", "is empty"),
+    (r"(?i:~|null|none)", "is null, not a number"),
+    (r"(?i:[-+]?\.?nan)", "is not a number"),
+    (r"(?i:[-+]?\.?inf(inity)?)", "is infinite"),
+    (r"(?i:yes|no|on|off|true|false|y|n)", "is a truth value, not a number"),
+    (r"-.*", "is negative"),
+    (r"\+.*", "has a plus sign"),
+    (r"0[xX].*", "is hexadecimal"),
+    (r"0[oObB].*", "is octal or binary"),
+    (r"[0-9.]*_[0-9._]*", "has an underscore"),
+    (r"[0-9]+(:[0-9.]+)+", "is sexagesimal"),
+    (r"0[0-9]+.*", "starts with a zero, which some readers take for octal"),
+    (r"[0-9]+ ?/ ?0+", "divides by zero"),
+    (r"[0-9.]+%", "is a percentage"),
+    (r"[0-9]+,[0-9]+", "has a comma"),
+)
+_NEGATIVE_HINT = (
+    "an average needs weights of zero or more; use a row with `numerators` and `whole` for other sums"
+)
+_HOW_TO_WRITE = "write an integer (5), a decimal (0.5) or a fraction (1/3)"
+
+
+def refuse(message: str, hint: str | None = None, path: str | None = None) -> NoReturn:
+    """Raise a `RecipeError` of one problem."""
+    raise RecipeError.of([Problem("recipe", path, None, message, hint)])
+
+
+def parse_weight(text: str) -> Fraction:
+    """Return the exact value of a weight written as an integer, a decimal or a fraction.
+
+    Parameters
+    ----------
+    text : str
+        ``5``, ``0.5``, ``5e-1`` or ``1/3``; at most 64 characters.
+
+    Raises
+    ------
+    RecipeError
+        Anything else: signs, infinities, hexadecimal, octal, sexagesimal, underscores, words.
+
+    Examples
+    --------
+    >>> parse_weight("0.1"), parse_weight("1/3"), parse_weight("5")
+    (Fraction(1, 10), Fraction(1, 3), Fraction(5, 1))
+    """
+    text = text.strip(" ")
+    if len(text) > _MAX_DIGITS:
+        refuse(f"weight `{shown(text)}` has {len(text)} characters, at most {_MAX_DIGITS} are read")
+    if match := _FRACTION.fullmatch(text):
+        return Fraction(int(match[1]), int(match[2]))
+    match = _NUMBER.fullmatch(text)
+    if match and match["digits"].strip("."):
+        return Fraction(match["digits"]) * Fraction(10) ** int(match["exponent"] or 0)
+    for pattern, reason in _NOT_NUMBERS:
+        if re.fullmatch(pattern, text):
+            hint = _NEGATIVE_HINT if reason == "is negative" else _HOW_TO_WRITE
+            refuse(f"weight `{shown(text)}` {reason}", hint)
+    refuse(f"weight `{shown(text)}` is not a number", _HOW_TO_WRITE)
+
+
+def parse_integer(text: str, what: str) -> int:
+    """Return a signed integer of at most 18 digits; `what` names it in the message."""
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text, re.ASCII) is None:
+        refuse(
+            f"{what} `{shown(text)}` is not an integer", "numerators and whole are integers such as -1 or 3"
+        )
+    return int(text)
+
+
+def exact_weight(value: Weight) -> Fraction:
+    """Return a weight given from Python as the fraction it is.
+
+    Raises
+    ------
+    RecipeError
+        A float: 0.1 is not one tenth. Text that `parse_weight` refuses, infinities, other types.
+    """
+    if isinstance(value, str):
+        return parse_weight(value)
+    if isinstance(value, bool):
+        refuse(f"weight {value} is a truth value, not a number", _HOW_TO_WRITE)
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, Decimal):
+        if (
+            not value.is_finite()
+            or abs(value.adjusted()) > _MAX_DIGITS
+            or len(value.as_tuple().digits) > _MAX_DIGITS
+        ):
+            refuse(f"weight {shown(str(value))} is not a number that can be parts of a whole", _HOW_TO_WRITE)
+        return Fraction(value)
+    try:
+        return Fraction(index(value))
+    except TypeError:
+        pass
+    if isinstance(value, float):
+        refuse(
+            f"weight {value!r} is a float, and floats are not exact: {value!r} may not be what it prints as",
+            f'pass the text "{value!r}", an int, a Fraction or a Decimal',
+        )
+    refuse(
+        f"weight of type {type(value).__name__} is not exact", "pass a str, an int, a Fraction or a Decimal"
+    )
+
+
+def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
+    """Return integer parts in the same proportions, in lowest terms; their sum is the whole.
+
+    Raises
+    ------
+    RecipeError
+        A negative weight, all weights zero, or more than 2^20 parts in lowest terms.
+
+    Examples
+    --------
+    >>> to_parts([Fraction("0.5"), Fraction("0.2"), Fraction("0.3")])
+    (5, 2, 3)
+    """
+    for weight in weights:
+        if weight < 0:
+            refuse(f"weight {shown(str(weight))} is negative", _NEGATIVE_HINT)
+    if not weights:
+        refuse("a recipe needs at least one ingredient")
+    if not any(weights):
+        refuse(
+            "the weights of all ingredients are zero",
+            "give at least one ingredient a weight greater than zero",
+        )
+    unit = lcm(*(weight.denominator for weight in weights))
+    scaled = [weight.numerator * (unit // weight.denominator) for weight in weights]
+    divisor = gcd(*scaled)
+    parts = tuple(part // divisor for part in scaled)
+    _check_parts(sum(parts))
+    return parts
+
+
+def lowest_terms(numerators: Sequence[int], whole: int) -> tuple[tuple[int, ...], int]:
+    """Return signed numerators over their whole, reduced.
+
+    Raises
+    ------
+    RecipeError
+        A whole below one, numerators that are all zero, or more than 2^20 parts in lowest terms.
+    """
+    if whole < 1:
+        refuse(f"whole {whole} is not positive")
+    if not any(numerators):
+        refuse("all numerators are zero", "give at least one ingredient a numerator other than zero")
+    divisor = gcd(whole, *numerators)
+    reduced = tuple(numerator // divisor for numerator in numerators)
+    _check_parts(max(sum(map(abs, reduced)), whole // divisor))
+    return reduced, whole // divisor
+
+
+def _check_parts(count: int) -> None:
+    if count > MAX_PARTS:
+        many = str(count) if count < 10**18 else "more than 10^18"
+        refuse(
+            f"the recipe has {many} parts in lowest terms, at most {MAX_PARTS} are possible",
+            "write the weights with fewer digits, or as small integers",
+        )
+
+
+_UNITS: Final = {
+    "": 1,
+    "B": 1,
+    **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", 1)},
+    **{f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", 1)},
+}
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes written as ``5GB``, ``500MB``, ``2GiB`` or plain bytes.
+
+    Examples
+    --------
+    >>> parse_size("1.5GB"), parse_size("2GiB"), parse_size("4096")
+    (1500000000, 2147483648, 4096)
+    """
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)", text.strip(), re.ASCII)
+    unit = _UNITS.get(match[2].upper()) if match else None
+    if match is None or unit is None:
+        refuse(f"size `{shown(text)}` is not a number of bytes", "write 5GB, 500MB, 2GiB or plain bytes")
+    size = Fraction(match[1]) * unit
+    if size.denominator != 1 or size < 1:
+        refuse(f"size `{shown(text)}` is not a whole, positive number of bytes")
+    if size >= 1 << 63:
+        refuse(f"size `{shown(text)}` is too large")
+    return int(size)
+
+
+DTYPES: Final = {
+    "F64": ("f64", "float64", "double"),
+    "F32": ("f32", "float32", "float"),
+    "F16": ("f16", "float16", "half"),
+    "BF16": ("bf16", "bfloat16"),
+}
+TORCH_DTYPES: Final = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def parse_dtype(text: str) -> str:
+    """Return the safetensors name of an output dtype.
+
+    Examples
+    --------
+    >>> parse_dtype("bfloat16"), parse_dtype("f32"), parse_dtype("torch.float16")
+    ('BF16', 'F32', 'F16')
+    """
+    wanted = text.strip().lower().removeprefix("torch.")
+    for name, aliases in DTYPES.items():
+        if wanted in aliases:
+            return name
+    refuse(
+        f"`{shown(text)}` is not a dtype soce writes",
+        "use f64, f32, f16 or bf16 (float64, float32, float16, bfloat16)",
+    )

@@ -1,0 +1,121 @@
+//! Kernel sets: the scalar definition, and the vector loop compiled for each instruction set.
+#![allow(unsafe_code, reason = "calling a function compiled for an instruction set that was probed at run time")]
+
+use super::bf16;
+use super::vector::{self, FromBf16, FromF16, FromF32, ToBf16, ToF16, ToF32, ToF64};
+use super::{Kernels, Request, Tally};
+use crate::dtype::Dtype;
+use crate::kernels::format::Format;
+
+static SCALAR: Kernels = Kernels { name: "scalar", run: scalar };
+
+/// The definition: every element by integers.
+fn scalar(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+    let bytes = Format::of(request.output_dtype).expect("checked by `Kernels::mean`").bytes;
+    for index in 0..output.len() / bytes {
+        request.exact_element(index, output, tally);
+    }
+}
+
+/// Sets this CPU runs, slowest first.
+pub(super) fn available() -> Vec<&'static Kernels> {
+    #[allow(unused_mut, reason = "some architectures have the scalar set only")]
+    let mut sets = vec![&SCALAR];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            sets.push(&AVX2);
+        }
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("fma")
+        {
+            sets.push(&AVX512);
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    sets.push(&NEON);
+    sets
+}
+
+#[cfg(target_arch = "x86_64")]
+static AVX2: Kernels = Kernels { name: "avx2", run: avx2 };
+#[cfg(target_arch = "x86_64")]
+static AVX512: Kernels = Kernels { name: "avx512", run: avx512 };
+/// NEON and fused multiply-add are part of every aarch64.
+#[cfg(target_arch = "aarch64")]
+static NEON: Kernels = Kernels { name: "neon", run: dispatch };
+
+#[cfg(target_arch = "x86_64")]
+fn avx2(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+    #[target_feature(enable = "avx2,fma")]
+    fn compiled(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+        dispatch(request, output, tally);
+    }
+    // SAFETY: `available` lists this set only where both features were detected.
+    unsafe { compiled(request, output, tally) }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx512(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+    fn compiled(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+        dispatch(request, output, tally);
+    }
+    // SAFETY: `available` lists this set only where these features were detected.
+    unsafe { compiled(request, output, tally) }
+}
+
+/// Pick the loop by dtypes, once a chunk.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn dispatch(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+    macro_rules! mean_to_output {
+        ($input:ty, $request:expr, $output:expr) => {
+            match request.output_dtype {
+                Dtype::BF16 => vector::mean::<$input, ToBf16>($request, $output, tally),
+                Dtype::F16 => vector::mean::<$input, ToF16>($request, $output, tally),
+                Dtype::F32 => vector::mean::<$input, ToF32>($request, $output, tally),
+                _ => vector::mean::<$input, ToF64>($request, $output, tally),
+            }
+        };
+    }
+    let first = request.dtypes[0];
+    if request.dtypes.contains(&Dtype::F64) {
+        // Products of F64 have no room in F64: the definition is the only exact way.
+        scalar(request, output, tally);
+    } else if request.dtypes.iter().all(|&dtype| dtype == first) {
+        match first {
+            Dtype::BF16 if request.output_dtype == Dtype::BF16 => bf16::mean(request, output, tally),
+            Dtype::BF16 => mean_to_output!(FromBf16, request, output),
+            Dtype::F16 => mean_to_output!(FromF16, request, output),
+            _ => mean_to_output!(FromF32, request, output),
+        }
+    } else {
+        // Half floats widen to F32 exactly, so mixed inputs become F32 inputs, a piece at a time.
+        let base = tally.base;
+        let dtypes = vec![Dtype::F32; request.inputs.len()];
+        let mut widened = vec![vec![0u8; 4 * PIECE]; request.inputs.len()];
+        let output_bytes = Format::of(request.output_dtype).expect("checked by `Kernels::mean`").bytes;
+        for (piece, output) in output.chunks_mut(PIECE * output_bytes).enumerate() {
+            let count = output.len() / output_bytes;
+            for ((wide, input), &dtype) in widened.iter_mut().zip(request.inputs).zip(request.dtypes) {
+                let bytes = Format::of(dtype).expect("checked by `Kernels::mean`").bytes;
+                let input = &input[piece * PIECE * bytes..][..count * bytes];
+                wide.truncate(4 * count);
+                vector::widen_to_f32(input, dtype, wide);
+            }
+            let inputs: Vec<&[u8]> = widened.iter().map(Vec::as_slice).collect();
+            let wide = Request { inputs: &inputs, dtypes: &dtypes, ..*request };
+            tally.base = base + (piece * PIECE) as u64;
+            mean_to_output!(FromF32, &wide, output);
+        }
+        tally.base = base;
+    }
+}
+
+/// Elements that mixed inputs are widened at a time.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const PIECE: usize = 4096;

@@ -1,0 +1,138 @@
+//! The buffer sink: any tensor of any mix, straight into a caller's memory, without a file or a copy in between.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use crate::checkpoint::OpenOptions;
+use crate::control::Control;
+use crate::dtype::{Dtype, DtypeClass};
+use crate::error::{Problem, ProblemKind, Result};
+use crate::io::{Backend, Cache, Source};
+use crate::kernels::{Kernels, Tally, float_env};
+use crate::mix::Mix;
+use crate::plan::{self, Agreement};
+
+use super::{chunk_bytes, default_threads, mix_chunk};
+
+/// Checked ingredients whose tensors can be mixed on demand; the files stay open.
+#[derive(Debug)]
+pub struct Mixer {
+    agreement: Agreement,
+    /// By ingredient and shard.
+    sources: Vec<Vec<Source>>,
+    kernels: &'static Kernels,
+}
+
+impl Mixer {
+    /// Open `ingredients` and prove that they agree, as for a merge; `config.json` and tokenizers are not looked at.
+    ///
+    /// # Errors
+    /// Everything found wrong with the ingredients; I/O errors.
+    pub fn open(ingredients: &[PathBuf], backend: Option<Backend>, options: OpenOptions) -> Result<Self> {
+        let agreement = plan::agree(ingredients, options)?;
+        let open = |checkpoint: &crate::checkpoint::Checkpoint| {
+            checkpoint.shards.iter().map(|shard| Source::open(shard, backend, Cache::Keep)).collect()
+        };
+        let sources = agreement.checkpoints.iter().map(open).collect::<Result<_>>()?;
+        Ok(Self { agreement, sources, kernels: Kernels::choose(None)? })
+    }
+
+    /// Name, dtype and shape of every tensor, as in the first ingredient and in its file order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, Dtype, &[u64])> {
+        let shards = self.agreement.checkpoints.first().into_iter().flat_map(|first| &first.shards);
+        shards
+            .flat_map(|shard| &shard.tensors)
+            .filter(|info| !self.agreement.tied.contains(&info.name))
+            .map(|info| (info.name.as_str(), info.dtype, info.shape.as_slice()))
+    }
+
+    /// Write `mix` of tensor `name` into `output`: little-endian elements of `dtype`, by default the first
+    /// ingredient's. An integer or boolean tensor is copied. The bytes are those a merge would write.
+    ///
+    /// # Errors
+    /// No such tensor, a buffer of another size, a row of another length, inputs that changed, cancellation.
+    pub fn mix(
+        &self,
+        name: &str,
+        mix: &Mix,
+        dtype: Option<Dtype>,
+        output: &mut [u8],
+        num_threads: Option<usize>,
+        control: &Control,
+    ) -> Result<Tally> {
+        let checkpoints = &self.agreement.checkpoints;
+        let refuse = |message: String| Problem::new(ProblemKind::Recipe, message).tensor(name);
+        if mix.numerators().len() != checkpoints.len() {
+            let message = format!("expected {} numerators, got {}", checkpoints.len(), mix.numerators().len());
+            return Err(refuse(message).hint("one for each ingredient").into());
+        }
+        let infos: Option<Vec<_>> = checkpoints.iter().map(|c| Some((c.tensors.get(name)?, c.tensor(name)?))).collect();
+        let Some(infos) = infos.filter(|_| !self.agreement.tied.contains(name)) else {
+            return Err(refuse("not a tensor of these ingredients".to_owned()).into());
+        };
+        let first = infos[0].1;
+        let copied = first.dtype.class() == DtypeClass::Discrete;
+        let dtype = if copied { first.dtype } else { dtype.unwrap_or(first.dtype) };
+        if dtype.class() == DtypeClass::Refused || copied != (dtype.class() == DtypeClass::Discrete) {
+            return Err(refuse(format!("cannot be written as {dtype}")).into());
+        }
+        let size = dtype.bytes().expect("floats and integers have whole bytes");
+        let elements = first.shape.iter().product::<u64>();
+        if output.len() as u64 != elements * size as u64 {
+            let message = format!("expected a buffer of {} bytes, got {}", elements * size as u64, output.len());
+            return Err(refuse(message).hint("the buffer must hold every element in the output dtype").into());
+        }
+
+        let per_chunk = chunk_bytes(checkpoints.len()) as usize / size;
+        let needed: Vec<usize> = (0..checkpoints.len())
+            .filter(|&i| if copied { i == 0 } else { mix.numerators()[i] != 0 })
+            .collect();
+        let chunk = |number: usize, output: &mut [u8], scratch: &mut [Vec<u8>]| -> Result<Tally> {
+            control.check()?;
+            let (start, count) = (number * per_chunk, output.len() / size);
+            let mut inputs = vec![None; checkpoints.len()];
+            for (&i, scratch) in needed.iter().zip(scratch) {
+                let (location, info) = infos[i];
+                let bytes = info.dtype.bytes().expect("checked by the agreement");
+                let offset = info.offset + (start * bytes) as u64;
+                inputs[i] = Some((self.sources[i][location.shard].read(offset, count * bytes, scratch)?, info.dtype));
+            }
+            let mut tally = Tally::new(checkpoints.len());
+            tally.base = start as u64;
+            if copied {
+                output.copy_from_slice(inputs[0].expect("needed").0);
+            } else {
+                mix_chunk(self.kernels, mix, &inputs, dtype, output, &mut tally);
+            }
+            for &i in &needed {
+                let (location, info) = infos[i];
+                let bytes = info.dtype.bytes().expect("checked by the agreement");
+                let source = &self.sources[i][location.shard];
+                source.check()?;
+                source.release(info.offset + (start * bytes) as u64, count * bytes);
+            }
+            Ok(tally)
+        };
+        let threads = num_threads.unwrap_or_else(default_threads).clamp(1, output.len().div_ceil(per_chunk * size).max(1));
+        let chunks = Mutex::new(output.chunks_mut(per_chunk * size).enumerate());
+        let work = || -> Result<Tally> {
+            float_env::reset();
+            let mut scratch = vec![Vec::new(); needed.len()];
+            let mut tally = Tally::new(checkpoints.len());
+            loop {
+                let next = chunks.lock().expect("no panic while held").next();
+                let Some((number, output)) = next else { return Ok(tally) };
+                tally.merge(&chunk(number, output, &mut scratch)?);
+            }
+        };
+        // Always on threads of its own: the caller's floating-point mode is neither trusted nor changed.
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let mut tally = Tally::new(checkpoints.len());
+            for worker in workers {
+                tally.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(tally)
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! Python's words for options as the core's types.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::dtype::{Dtype, DtypeClass};
+use crate::io::{Backend, Cache};
+
+/// A float dtype by its safetensors name.
+pub(super) fn float_dtype(name: Option<&str>) -> PyResult<Option<Dtype>> {
+    let Some(name) = name else { return Ok(None) };
+    match Dtype::from_name(name).filter(|dtype| dtype.class() == DtypeClass::Float) {
+        Some(dtype) => Ok(Some(dtype)),
+        None => Err(one_of("dtype", name, &["F64", "F32", "F16", "BF16"])),
+    }
+}
+
+pub(super) fn backend(name: &str) -> PyResult<Option<Backend>> {
+    match name {
+        "auto" => Ok(None),
+        "mmap" => Ok(Some(Backend::Mmap)),
+        "pread" => Ok(Some(Backend::Pread)),
+        _ => Err(one_of("io", name, &["auto", "mmap", "pread"])),
+    }
+}
+
+pub(super) fn cache(name: &str) -> PyResult<Cache> {
+    match name {
+        "auto" => Ok(Cache::Auto),
+        "keep" => Ok(Cache::Keep),
+        "drop" => Ok(Cache::Drop),
+        _ => Err(one_of("cache", name, &["auto", "keep", "drop"])),
+    }
+}
+
+/// Whether `name` is the second of two words.
+pub(super) fn flag(option: &str, name: &str, [off, on]: [&str; 2]) -> PyResult<bool> {
+    if name == on || name == off { Ok(name == on) } else { Err(one_of(option, name, &[off, on])) }
+}
+
+fn one_of(option: &str, got: &str, expected: &[&str]) -> PyErr {
+    PyValueError::new_err(format!("{option}: expected one of {}, got {got:?}", expected.join(", ")))
+}

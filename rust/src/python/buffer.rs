@@ -1,0 +1,188 @@
+//! The class `Mixer`: tensors straight into a numpy array or a torch CPU tensor.
+#![allow(unsafe_code, reason = "memory that Python owns, reached through the buffer protocol or DLPack")]
+
+use std::ffi::{c_char, c_int, c_void};
+use std::path::PathBuf;
+
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+
+use super::args;
+use super::interrupt::run_interruptible;
+use crate::checkpoint::OpenOptions;
+use crate::merge;
+use crate::mix::Mix;
+
+#[pyclass(frozen, module = "soce._core")]
+pub(super) struct Mixer(merge::Mixer);
+
+#[pymethods]
+impl Mixer {
+    #[new]
+    #[pyo3(signature = (ingredients, *, io = "auto", follow_links = false, ignore_unreferenced = false))]
+    fn new(
+        py: Python<'_>,
+        ingredients: Vec<PathBuf>,
+        io: &str,
+        follow_links: bool,
+        ignore_unreferenced: bool,
+    ) -> PyResult<Self> {
+        let backend = args::backend(io)?;
+        let options = OpenOptions { follow_links, ignore_unreferenced };
+        let open = |_: &_| merge::Mixer::open(&ingredients, backend, options);
+        Ok(Self(run_interruptible(py, |_, _| Ok(()), open)?))
+    }
+
+    fn tensors(&self) -> Vec<(String, &'static str, Vec<u64>)> {
+        self.0.tensors().map(|(name, dtype, shape)| (name.to_owned(), dtype.name(), shape.to_vec())).collect()
+    }
+
+    #[pyo3(signature = (name, numerators, whole, out, *, dtype = None, num_threads = None))]
+    #[allow(clippy::too_many_arguments, reason = "arguments of a Python method")]
+    fn mix(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        numerators: Vec<i64>,
+        whole: u64,
+        out: &Bound<'_, PyAny>,
+        dtype: Option<&str>,
+        num_threads: Option<usize>,
+    ) -> PyResult<()> {
+        let mix = Mix::new(numerators, whole)?;
+        let dtype = args::float_dtype(dtype)?;
+        let mut memory = Memory::of(out)?;
+        let bytes = memory.bytes();
+        run_interruptible(py, |_, _| Ok(()), |control| {
+            self.0.mix(name, &mix, dtype, bytes, num_threads, control).map(drop)
+        })
+    }
+}
+
+/// Writable memory of a Python object, held until dropped.
+enum Memory {
+    Buffer(PyUntypedBuffer),
+    Tensor(DlpackTensor),
+}
+
+impl Memory {
+    /// The object's memory, through the buffer protocol where it is offered, else through DLPack.
+    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(buffer) = PyUntypedBuffer::get(object) {
+            if buffer.readonly() {
+                return Err(PyBufferError::new_err("`out` is read-only; pass a writable buffer"));
+            }
+            if !buffer.is_c_contiguous() {
+                return Err(PyBufferError::new_err("`out` is not contiguous; pass a C-contiguous buffer"));
+            }
+            return Ok(Self::Buffer(buffer));
+        }
+        if object.hasattr("__dlpack__")? {
+            return DlpackTensor::of(object).map(Self::Tensor);
+        }
+        let kind = object.get_type().name()?;
+        Err(PyTypeError::new_err(format!(
+            "`out` must offer a writable buffer or DLPack memory on the CPU, got {kind}"
+        )))
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let (start, length) = match self {
+            Self::Buffer(buffer) => (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()),
+            Self::Tensor(tensor) => (tensor.start, tensor.length),
+        };
+        if length == 0 {
+            return &mut [];
+        }
+        // SAFETY: the exporter guarantees `length` writable contiguous bytes while it is held, which `self` does. That
+        // nobody else uses them meanwhile is the caller's promise, as for every function that fills an array; bytes
+        // have no invalid values, so a broken promise spoils numbers and not memory.
+        unsafe { std::slice::from_raw_parts_mut(start, length) }
+    }
+}
+
+/// A tensor taken over from a DLPack capsule.
+struct DlpackTensor {
+    managed: *mut Managed,
+    start: *mut u8,
+    length: usize,
+}
+
+/// `DLManagedTensor` of dlpack.h, versions before 1.0, which every exporter still gives by default.
+#[repr(C)]
+struct Managed {
+    data: *mut c_void,
+    device: [c_int; 2],
+    dimensions: c_int,
+    code: u8,
+    bits: u8,
+    lanes: u16,
+    shape: *const i64,
+    strides: *const i64,
+    byte_offset: u64,
+    context: *mut c_void,
+    deleter: Option<unsafe extern "C" fn(*mut Managed)>,
+}
+
+impl DlpackTensor {
+    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        /// `kDLCPU` of dlpack.h.
+        const CPU: i64 = 1;
+        let (device, _): (i64, i64) = object.call_method0("__dlpack_device__")?.extract()?;
+        if device != CPU {
+            return Err(PyBufferError::new_err("`out` is not on the CPU; mix into a CPU tensor and copy that"));
+        }
+        let capsule = object.call_method0("__dlpack__")?;
+        let capsule = capsule.cast::<PyCapsule>()?;
+        let managed = capsule.pointer_checked(Some(c"dltensor"))?.as_ptr().cast::<Managed>();
+        // SAFETY: a capsule of this name holds a live `DLManagedTensor`, and renaming it makes us its owner.
+        let renamed = unsafe { pyo3::ffi::PyCapsule_SetName(capsule.as_ptr(), USED.as_ptr()) };
+        if renamed != 0 {
+            return Err(PyErr::fetch(object.py()));
+        }
+        let mut owned = Self { managed, start: std::ptr::null_mut(), length: 0 };
+        // SAFETY: owned above and not yet deleted.
+        let tensor = unsafe { &*managed };
+        let dimensions = usize::try_from(tensor.dimensions).unwrap_or(0);
+        let read = |pointer: *const i64| -> &[i64] {
+            if dimensions == 0 || pointer.is_null() {
+                return &[];
+            }
+            // SAFETY: dlpack.h: shape and strides hold one entry per dimension, strides may be null.
+            unsafe { std::slice::from_raw_parts(pointer, dimensions) }
+        };
+        let (shape, strides) = (read(tensor.shape), read(tensor.strides));
+        let mut elements = 1i64;
+        let mut contiguous = true;
+        for axis in (0..shape.len()).rev() {
+            contiguous &= strides.get(axis).is_none_or(|&stride| shape[axis] <= 1 || stride == elements);
+            elements *= shape[axis];
+        }
+        if elements > 0 && !contiguous {
+            return Err(PyBufferError::new_err("`out` is not contiguous; pass a contiguous tensor"));
+        }
+        let bits = u64::from(tensor.bits) * u64::from(tensor.lanes);
+        owned.length = (elements.unsigned_abs() * bits / 8) as usize;
+        if owned.length > 0 {
+            owned.start = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
+        }
+        Ok(owned)
+    }
+}
+
+/// The name that a consumed capsule takes.
+const USED: &std::ffi::CStr = c"used_dltensor";
+const _: *const c_char = USED.as_ptr();
+
+impl Drop for DlpackTensor {
+    fn drop(&mut self) {
+        // SAFETY: owned since the capsule was renamed, and deleted once, here; the GIL is held, as exporters expect.
+        unsafe {
+            if let Some(deleter) = (*self.managed).deleter {
+                deleter(self.managed);
+            }
+        }
+    }
+}

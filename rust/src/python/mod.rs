@@ -1,0 +1,32 @@
+//! The Python module `soce._core`: arguments in, plans and reports out. No Python object crosses into the work.
+
+mod args;
+mod buffer;
+mod errors;
+mod interrupt;
+mod plan;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::kernels::Kernels;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<plan::Plan>()?;
+    module.add_class::<buffer::Mixer>()?;
+    module.add_function(wrap_pyfunction!(plan::plan, module)?)?;
+    module.add_function(wrap_pyfunction!(build_info, module)?)?;
+    Ok(())
+}
+
+/// Version, kernel sets this CPU runs (slowest first) and whether the core was compiled with optimisation.
+#[pyfunction]
+fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let info = PyDict::new(py);
+    info.set_item("version", env!("CARGO_PKG_VERSION"))?;
+    info.set_item("kernels", Kernels::available().iter().map(|set| set.name).collect::<Vec<_>>())?;
+    info.set_item("optimised", !cfg!(debug_assertions))?;
+    info.set_item("num_threads", crate::merge::default_threads())?;
+    Ok(info)
+}

@@ -1,0 +1,164 @@
+//! `plan(...)` and the class `Plan`.
+
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use serde_json::{Value, json};
+
+use super::args;
+use super::interrupt::run_interruptible;
+use crate::checkpoint::OpenOptions;
+use crate::error::Result;
+use crate::kernels::Kernels;
+use crate::merge::{self, Options, Report};
+use crate::mix::Mix;
+use crate::plan::{self as planning, PlanOptions, Recipe, Request, Row};
+use crate::sink::manifest::Provenance;
+
+/// Pattern, numerators in ingredient order, whole.
+type RowArguments = (String, Vec<i64>, u64);
+
+#[pyfunction]
+#[pyo3(signature = (
+    ingredients, recipes, *, dtype, max_shard_size, config_from, overwrite, allow_different_tokenizers, copy_code,
+    follow_links, ignore_unreferenced, skip_space_check
+))]
+#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword arguments of a Python function")]
+pub(super) fn plan(
+    py: Python<'_>,
+    ingredients: Vec<PathBuf>,
+    recipes: Vec<(PathBuf, Vec<RowArguments>)>,
+    dtype: Option<&str>,
+    max_shard_size: Option<u64>,
+    config_from: usize,
+    overwrite: bool,
+    allow_different_tokenizers: bool,
+    copy_code: Option<bool>,
+    follow_links: bool,
+    ignore_unreferenced: bool,
+    skip_space_check: bool,
+) -> PyResult<Plan> {
+    let options = PlanOptions {
+        dtype: args::float_dtype(dtype)?,
+        max_shard_size,
+        config_from,
+        overwrite,
+        allow_different_tokenizers,
+        copy_code,
+        skip_space_check,
+        open: OpenOptions { follow_links, ignore_unreferenced },
+    };
+    let recipe = |(output, rows): (PathBuf, Vec<RowArguments>)| -> Result<Recipe> {
+        let row = |(pattern, numerators, whole)| Ok(Row { pattern, mix: Mix::new(numerators, whole)? });
+        Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<Result<_>>()? })
+    };
+    let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
+    let request = Request { ingredients, recipes, options };
+    let plan = run_interruptible(py, |_, _| Ok(()), |_| planning::make(request))?;
+    Ok(Plan(plan))
+}
+
+#[pyclass(frozen, module = "soce._core")]
+pub(super) struct Plan(planning::Plan);
+
+#[pymethods]
+impl Plan {
+    fn to_json(&self) -> PyResult<String> {
+        let most = self.0.tensors.iter().map(|tensor| self.0.needed(tensor).len()).max().unwrap_or(0);
+        let num_threads = merge::default_threads();
+        let mut json = self.0.to_json();
+        json["num_threads"] = num_threads.into();
+        json["memory_bytes"] = merge::memory_bound(most, num_threads).into();
+        json["kernels"] = Kernels::choose(None)?.name.into();
+        Ok(json.to_string())
+    }
+
+    #[pyo3(signature = (
+        *, on_progress, num_threads, chunk_bytes, io, cache, kernels, sync, digests, nonfinite, recipe_texts, run_info
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn execute(
+        &self,
+        py: Python<'_>,
+        on_progress: Option<Py<PyAny>>,
+        num_threads: Option<usize>,
+        chunk_bytes: Option<u64>,
+        io: &str,
+        cache: &str,
+        kernels: Option<String>,
+        sync: bool,
+        digests: &str,
+        nonfinite: &str,
+        recipe_texts: Vec<String>,
+        run_info: &str,
+    ) -> PyResult<String> {
+        let options = Options {
+            num_threads,
+            chunk_bytes,
+            backend: args::backend(io)?,
+            cache: args::cache(cache)?,
+            kernels,
+            sync,
+            digests: args::flag("digests", digests, ["none", "tensors"])?,
+            allow_non_finite: args::flag("nonfinite", nonfinite, ["error", "warn"])?,
+        };
+        let run = serde_json::from_str(run_info).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let provenance = Provenance { recipe_texts, run };
+        let total = self.0.total_size * self.0.request.recipes.len() as u64;
+        let mut told = None;
+        let on_tick = |py: Python<'_>, done: u64| {
+            if let Some(on_progress) = &on_progress
+                && told.replace(done) != Some(done)
+            {
+                on_progress.call1(py, (done, total))?;
+            }
+            Ok(())
+        };
+        let work = |control: &_| merge::execute(&self.0, &options, &provenance, control);
+        let report = run_interruptible(py, on_tick, work)?;
+        Ok(self.report(&report).to_string())
+    }
+
+    fn __getnewargs__(&self) -> PyResult<()> {
+        Err(PyRuntimeError::new_err("a plan holds the state of files on this machine and cannot be pickled"))
+    }
+}
+
+impl Plan {
+    fn report(&self, report: &Report) -> Value {
+        let plan = &self.0;
+        let root = |ingredient: usize| plan.checkpoints[ingredient].root.to_string_lossy().into_owned();
+        let mut non_finite = Vec::new();
+        for found in &report.non_finite {
+            let tensor = &plan.tensors[found.tensor].name;
+            let output = plan.request.recipes[found.recipe].output.to_string_lossy();
+            for (ingredient, counts) in found.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0) {
+                non_finite.push(json!({
+                    "output": output, "tensor": tensor, "ingredient": root(ingredient), "nan": counts.nan,
+                    "pos_inf": counts.positive, "neg_inf": counts.negative, "created": 0, "first": found.first,
+                }));
+            }
+            if found.created > 0 {
+                non_finite.push(json!({
+                    "output": output, "tensor": tensor, "ingredient": null, "nan": 0, "pos_inf": 0, "neg_inf": 0,
+                    "created": found.created, "first": found.first,
+                }));
+            }
+        }
+        let described = plan.to_json();
+        let warnings = [&plan.warnings[..], &report.warnings].concat();
+        json!({
+            "outputs": plan.request.recipes.iter().map(|r| r.output.to_string_lossy()).collect::<Vec<_>>(),
+            "seconds": report.seconds,
+            "bytes_read": report.bytes_read,
+            "bytes_written": report.bytes_written,
+            "num_threads": report.num_threads,
+            "kernels": report.kernels,
+            "counts": described["counts"],
+            "nonfinite": non_finite,
+            "warnings": warnings,
+            "result_digests": report.result_digests,
+        })
+    }
+}
