@@ -332,7 +332,7 @@ def plan_all(
 
 @contextmanager
 def _folder_for_planning(folder: str) -> Iterator[None]:
-    """Make the folder of many soups while they are planned, because a target is checked against its parent."""
+    """Make the folder of many soups while they are planned, because targets are checked against it."""
     try:
         Path(folder).mkdir()
     except OSError:  # it exists, or cannot be made: then the plan says so
