@@ -1,6 +1,5 @@
 """The command line: exit codes, exact words, stdout for data only; and `soce.merge`, which does the same."""
 
-# ruff: noqa: E501 - messages are compared whole, one case a line
 from __future__ import annotations
 
 import json

@@ -1,6 +1,5 @@
 """Recipes: exact weights, both file formats, and everything that is refused, with its exact words."""
 
-# ruff: noqa: E501 - messages are compared whole, one case a line
 from __future__ import annotations
 
 import json

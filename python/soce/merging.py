@@ -6,7 +6,8 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -323,9 +324,25 @@ def plan_all(
         hint = "list them under `recipes:`, or give a single recipe as the argument of `merge`"
         refuse("there are no named recipes", hint, where)
     folder = os.fspath(output)
-    made = _plan([(str(Path(folder, name)), recipe) for name, recipe in named], source, **options)
+    with _folder_for_planning(folder):
+        made = _plan([(str(Path(folder, name)), recipe) for name, recipe in named], source, **options)
     made._parents = (folder,)
     return made
+
+
+@contextmanager
+def _folder_for_planning(folder: str) -> Iterator[None]:
+    """Make the folder of many soups while they are planned, because targets are checked against it."""
+    try:
+        Path(folder).mkdir()
+    except OSError:  # it exists, or cannot be made: then the plan says so
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            Path(folder).rmdir()
 
 
 def merge(

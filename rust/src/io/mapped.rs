@@ -3,7 +3,7 @@
 //!
 //! Plain page faults, on purpose: on a warm file `MADV_POPULATE_READ` before each chunk made reading slower (11-15
 //! GB/s against 17-28 GB/s for chunks of 256 KiB to 4 MiB, Linux 6.18, ext4), for the kernel maps large folios at one
-//! fault anyway, and on a cold one it made no difference.
+//! fault anyway; on a cold one the disk's noise was larger than any difference.
 
 use std::fs::File;
 use std::io;

@@ -33,7 +33,7 @@ pub enum Backend {
 impl Backend {
     /// [`Backend::Mmap`] on filesystems known to be local, [`Backend::Pread`] on network, FUSE and unknown ones.
     pub fn for_path(path: &Path) -> Self {
-        File::open(path).map_or(Self::Pread, |file| Self::for_file(&file))
+        source::open(path).map_or(Self::Pread, |file| Self::for_file(&file))
     }
 
     fn for_file(file: &File) -> Self {

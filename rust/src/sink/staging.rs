@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 
-use super::rename::{exchange, flags_unsupported, rename_new};
+use super::rename::{exchange, flags_unsupported, move_aside, rename_new};
 use super::target::{self, Standing, check_target, names, refusal};
 use super::tree;
 use crate::error::{Error, Result};
@@ -154,17 +154,12 @@ impl Staging {
             Standing::Absent => rename_new(&self.payload, &self.target).map_err(cannot)?,
             Standing::EmptyDirectory => fs::rename(&self.payload, &self.target).map_err(cannot)?,
             Standing::Soup => match exchange(&self.payload, &self.target) {
-                Ok(()) => {}
                 Err(error) if flags_unsupported(&error) => {
                     let old = with_suffix(&self.target, OLD_SUFFIX);
-                    rename_new(&self.target, &old).map_err(cannot)?;
-                    if let Err(error) = rename_new(&self.payload, &self.target) {
-                        rename_new(&old, &self.target).map_err(cannot)?;
-                        return Err(cannot(error));
-                    }
+                    move_aside(&self.payload, &self.target, &old).map_err(cannot)?;
                     return Ok(Some(old));
                 }
-                Err(error) => return Err(cannot(error)),
+                answer => answer.map_err(cannot)?,
             },
         }
         Ok(None)
