@@ -283,7 +283,35 @@ pub(super) fn note(request: &Request, checkpoints: &[Checkpoint]) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{numbered_stem, shard_name};
+    use super::{Draft, Item, Layout, add_shard, numbered_stem, shard_name};
+    use crate::checkpoint::TensorInfo;
+    use crate::dtype::Dtype;
+    use crate::plan::findings::Findings;
+    use crate::plan::{Fate, PlanOptions, Request};
+
+    /// The problem of a file `name` with `count` empty tensors called `tensor`.
+    fn refusal(name: &str, tensor: &str, count: usize) -> Option<String> {
+        let info =
+            TensorInfo { name: tensor.into(), dtype: Dtype::F32, shape: vec![0], offset: 0, length: 0 };
+        let item = || Item { info: &info, fate: &Fate::Copied, dtype: Dtype::F32, elements: 0, length: 0 };
+        let draft = Draft { name: name.into(), items: (0..count).map(|_| item()).collect() };
+        let request = Request { ingredients: vec![], recipes: vec![], options: PlanOptions::default() };
+        let mut findings = Findings::default();
+        add_shard(&mut Layout::default(), &draft, &[], &request, &mut findings);
+        findings.problems.first().map(ToString::to_string)
+    }
+
+    #[test]
+    fn what_readers_refuse_is_not_laid_out() {
+        assert_eq!(refusal("m.safetensors", "w", 1), None);
+        let check = |name: &str, tensor: &str, count: usize, expected: &str| {
+            let problem = refusal(name, tensor, count).unwrap_or_default();
+            assert!(problem.contains(expected), "{problem}");
+        };
+        check("m.safetensors", "__metadata__", 1, "a tensor called `__metadata__` cannot be written");
+        check(&"x".repeat(256), "w", 1, "file name of 256 bytes, at most 255 are possible");
+        check("m.safetensors", &"x".repeat(4096), 24_500, "bytes, at most 100000000 are possible");
+    }
 
     #[test]
     fn shards_are_numbered_from_one() {

@@ -1,5 +1,6 @@
 //! Small checkpoints on disk, made tensor by tensor.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,11 @@ impl Kitchen {
 
     /// The plan of a uniform average.
     pub(super) fn plan(&self, ingredients: &[&str]) -> Plan {
-        make(self.request(ingredients)).unwrap_or_else(|error| panic!("{error}"))
+        let plan = make(self.request(ingredients)).unwrap_or_else(|error| panic!("{error}"));
+        let union: BTreeSet<_> =
+            plan.checkpoints.iter().flat_map(|checkpoint| checkpoint.tensors.keys()).collect();
+        assert_eq!(plan.tensors.len() + plan.tied.len(), union.len(), "every tensor is accounted for");
+        plan
     }
 
     /// The problems of a uniform average, with paths relative to the kitchen.
