@@ -3,9 +3,10 @@
 //! The layout is the same for every recipe. Headers are built here, byte for byte as the reference writer makes them,
 //! so that the size of every file is known before anything is written.
 
-use crate::checkpoint::{Checkpoint, TensorInfo, header, index};
+use crate::checkpoint::{Checkpoint, header, index};
 use crate::error::{Problem, ProblemKind};
 
+use super::cut::{Draft, Item, SHARD_SUFFIX, cut, without_empty};
 use super::fates::Fates;
 use super::findings::{Findings, named};
 use super::{Fate, PlannedShard, PlannedTensor, Request, TensorSource};
@@ -13,7 +14,6 @@ use super::{Fate, PlannedShard, PlannedTensor, Request, TensorSource};
 /// Name of the index unless the donor's has another.
 const INDEX_NAME: &str = "model.safetensors.index.json";
 const INDEX_SUFFIX: &str = ".safetensors.index.json";
-const SHARD_SUFFIX: &str = ".safetensors";
 
 /// The output's files, but for side files.
 #[derive(Debug, Default)]
@@ -24,20 +24,6 @@ pub(super) struct Layout {
     pub(super) index_name: String,
     pub(super) total_size: u64,
     pub(super) total_parameters: u64,
-}
-
-/// One output file before its header exists: a name and the tensors in it.
-struct Draft<'a> {
-    name: String,
-    items: Vec<Item<'a>>,
-}
-
-struct Item<'a> {
-    info: &'a TensorInfo,
-    fate: &'a Fate,
-    dtype: crate::Dtype,
-    elements: u64,
-    length: u64,
 }
 
 /// Lay the output out. The ingredients are known to agree.
@@ -97,70 +83,6 @@ fn donor_drafts<'a>(
         drafts.push(Draft { name: shard.name.clone(), items });
     }
     drafts
-}
-
-/// Leave out files that hold nothing any more (a shard of its own for a tied head). If the files were numbered, they
-/// are numbered anew, for a set with a hole is taken for an unfinished download.
-fn without_empty(drafts: Vec<Draft<'_>>) -> Vec<Draft<'_>> {
-    let before = drafts.len();
-    let mut kept: Vec<_> = drafts.into_iter().filter(|draft| !draft.items.is_empty()).collect();
-    let after = kept.len();
-    if after == before {
-        return kept;
-    }
-    let stems: Option<Vec<String>> = kept.iter().map(|draft| numbered_stem(&draft.name, before)).collect();
-    for (i, (draft, stem)) in kept.iter_mut().zip(stems.unwrap_or_default()).enumerate() {
-        draft.name = shard_name(&stem, i, after);
-    }
-    kept
-}
-
-/// The stem of `stem-00001-of-00003.safetensors` for a set of `of` files.
-fn numbered_stem(name: &str, of: usize) -> Option<String> {
-    let stem = name.strip_suffix(&format!("-of-{of:05}{SHARD_SUFFIX}"))?;
-    let (stem, number) = stem.rsplit_once('-')?;
-    (number.len() == 5 && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| stem.to_owned())
-}
-
-/// New files of at most `most` bytes of tensors each, filled in the donor's order of files and tensors. The header
-/// is not counted, as in the field's other writers. Inside a file: dtype descending, then name, as the reference
-/// writer sorts.
-fn cut<'a>(drafts: Vec<Draft<'a>>, most: u64, stem: &str, findings: &mut Findings) -> Vec<Draft<'a>> {
-    let mut cuts: Vec<Vec<Item<'a>>> = Vec::new();
-    let mut filled = 0u64;
-    let mut oversized = 0;
-    for item in drafts.into_iter().flat_map(|draft| draft.items) {
-        oversized += usize::from(item.length > most);
-        match cuts.last_mut() {
-            Some(items) if filled.saturating_add(item.length) <= most => {
-                filled += item.length;
-                items.push(item);
-            }
-            _ => {
-                filled = item.length;
-                cuts.push(vec![item]);
-            }
-        }
-    }
-    if oversized > 0 {
-        findings.warn(format!(
-            "{oversized} tensors are larger than the shard size of {most} bytes: each gets a shard of its own"
-        ));
-    }
-    let count = cuts.len();
-    let drafts = cuts.into_iter().enumerate().map(|(i, mut items)| {
-        items.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.info.name.cmp(&b.info.name)));
-        Draft { name: shard_name(stem, i, count), items }
-    });
-    drafts.collect()
-}
-
-fn shard_name(stem: &str, i: usize, count: usize) -> String {
-    if count == 1 {
-        format!("{stem}{SHARD_SUFFIX}")
-    } else {
-        format!("{stem}-{:05}-of-{count:05}{SHARD_SUFFIX}", i + 1)
-    }
 }
 
 /// What new shards are called: `model`, or what the donor's loader expects (`diffusion_pytorch_model`).
@@ -283,7 +205,7 @@ pub(super) fn note(request: &Request, checkpoints: &[Checkpoint]) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{Draft, Item, Layout, add_shard, numbered_stem, shard_name};
+    use super::{Draft, Item, Layout, add_shard};
     use crate::checkpoint::TensorInfo;
     use crate::dtype::Dtype;
     use crate::plan::findings::Findings;
@@ -311,24 +233,5 @@ mod tests {
         check("m.safetensors", "__metadata__", 1, "a tensor called `__metadata__` cannot be written");
         check(&"x".repeat(256), "w", 1, "file name of 256 bytes, at most 255 are possible");
         check("m.safetensors", &"x".repeat(4096), 24_500, "bytes, at most 100000000 are possible");
-    }
-
-    #[test]
-    fn shards_are_numbered_from_one() {
-        assert_eq!(shard_name("model", 0, 1), "model.safetensors");
-        assert_eq!(shard_name("model", 0, 3), "model-00001-of-00003.safetensors");
-        assert_eq!(shard_name("m", 99_999, 100_000), "m-100000-of-100000.safetensors");
-    }
-
-    #[test]
-    fn only_complete_numberings_have_a_stem() {
-        let check = |name: &str, of: usize, expected: Option<&str>| {
-            assert_eq!(numbered_stem(name, of).as_deref(), expected, "{name}");
-        };
-        check("model-00002-of-00003.safetensors", 3, Some("model"));
-        check("a-b-00002-of-00003.safetensors", 3, Some("a-b"));
-        check("model-00002-of-00003.safetensors", 4, None);
-        check("model-x-of-00003.safetensors", 3, None);
-        check("model.safetensors", 1, None);
     }
 }

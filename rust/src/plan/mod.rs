@@ -5,6 +5,7 @@
 
 mod agreement;
 mod config;
+mod cut;
 mod discrete;
 mod fates;
 mod findings;
