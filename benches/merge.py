@@ -405,7 +405,7 @@ def machine_line(machine: Mapping[str, object]) -> str:
     memory = float(str(machine["memory_bytes"])) / GIB
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {memory:.0f} GiB, {machine['filesystem']}, "
-        f"Linux {machine['kernel']}; soce {machine['soce'] or 'not run'}, commit {machine['commit']}; "
+        f"Linux {machine['kernel']}; {machine['soce'] or 'soce not run'}, commit {machine['commit']}; "
         f"{str(machine['date'])[:10]}."
     )
 
