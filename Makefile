@@ -25,7 +25,7 @@ INSTALLED := $(VENV)/.soce-requirements-$(REQUIREMENTS)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: try
 try: build ## Set up, then average a real model with a perturbed copy of itself and print the report

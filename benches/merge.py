@@ -208,7 +208,7 @@ def describe(bench: Bench) -> dict[str, object]:
     if bench.soce:
         code = "import json, soce; print(json.dumps(soce.build_info(), default=str))"
         build = json.loads(output_of([bench.soce.with_name("python"), "-c", code]) or "{}")
-        if "debug" in str(build.get("profile", "")) or build.get("debug") is True:
+        if not build.get("optimised", True):
             sys.exit("error: this soce is a debug build\n\nhint: `make build` makes an optimised one")
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -405,7 +405,7 @@ def machine_line(machine: Mapping[str, object]) -> str:
     memory = float(str(machine["memory_bytes"])) / GIB
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {memory:.0f} GiB, {machine['filesystem']}, "
-        f"Linux {machine['kernel']}; soce {machine['soce'] or 'not run'}, commit {machine['commit']}; "
+        f"Linux {machine['kernel']}; {machine['soce'] or 'soce not run'}, commit {machine['commit']}; "
         f"{str(machine['date'])[:10]}."
     )
 

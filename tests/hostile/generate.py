@@ -96,7 +96,11 @@ def header_cases():
     for name, length in {
         "100000001": 100_000_001, "max": TOP - 1, "2_pow_63": 2**63, "big_endian": 49 << 56, "minus_2": TOP - 2,
     }.items():  # fmt: skip
-        header(f"length_{name}", shard(good, data=4, length=length), "expected a header of at most 100000000 bytes")
+        header(
+            f"length_{name}",
+            shard(good, data=4, length=length),
+            "expected a header of at most 100000000 bytes",
+        )
     for name, length in {"one_over": len(good) + 5, "100000000": 100_000_000}.items():
         header(f"length_{name}_beyond_the_end", shard(good, data=4, length=length), "expected a header of")
     header("length_one_short", shard(good, data=4, length=len(good) - 1), "got the end of the text")
@@ -180,7 +184,11 @@ def header_cases():
         nested = run(good[:-2] + ',"x":', ("[", depth), ("]", depth), "}}")
         says = None if depth == 2 else "nested more than 4 levels"
         header(f"json_depth_{depth}", shard(*map(tuple, nested), data=4), says, depth < 120)
-    header("json_depth_unclosed", shard(good[:-2] + ',"x":', ('{"a":', 100_000), data=4), "nested more than 4 levels")
+    header(
+        "json_depth_unclosed",
+        shard(good[:-2] + ',"x":', ('{"a":', 100_000), data=4),
+        "nested more than 4 levels",
+    )
 
     # Fields of a tensor entry
     fields = {
@@ -253,25 +261,58 @@ def header_cases():
     }.items():  # fmt: skip
         header(f"metadata_{name}", shard(f'{{"{one}":{{}},"{other}":{{}}}}'), "`__metadata__` is there twice")
     header("metadata_key_twice", shard('{"__metadata__":{"k":"1","k":"2"}}'), "`k` is there twice", True)
-    header("metadata_key_twice_escaped", shard('{"__metadata__":{"k":"1","\\u006b":"2"}}'), "`k` is there twice", True)
+    header(
+        "metadata_key_twice_escaped",
+        shard('{"__metadata__":{"k":"1","\\u006b":"2"}}'),
+        "`k` is there twice",
+        True,
+    )
     for name, text in {
         "null": "null", "empty": "{}", "pt": '{"format":"pt"}', "odd": '{"":"","\\u0000":"\\ud83d\\ude00","\u202e":"x"}',
     }.items():  # fmt: skip
         header(f"metadata_{name}", shard(f'{{"__metadata__":{text},"a":{a}}}', data=4))
         header(f"metadata_{name}_last", shard(f'{{"a":{a},"__metadata__":{text}}}', data=4))
-    header("metadata_spelt_with_escapes", shard(f'{{"\\u005f\\u005fmetadata__":{{"a":"b"}},"a":{a}}}', data=4))
+    header(
+        "metadata_spelt_with_escapes", shard(f'{{"\\u005f\\u005fmetadata__":{{"a":"b"}},"a":{a}}}', data=4)
+    )
     header("metadata_near_miss", shard(f'{{"__metadata_":{a}}}', data=4))
     header("metadata_large", shard('{"__metadata__":{"k":"', ("v", 1_000_000), '"}}'))
 
     # Names
     header("name_twice_equal", shard(f'{{"a":{a},"a":{a}}}', data=4), "`a` is there twice", True)
-    header("name_twice_other_dtype", shard(f'{{"a":{tensor("I32")},"a":{a}}}', data=4), "`a` is there twice", True)
-    header("name_twice_other_shape", shard(f'{{"a":{tensor(shape="[9]")},"a":{a}}}', data=4), "is there twice", True)
-    header("name_twice_first_outside", shard(f'{{"a":{tensor(offsets="[90,94]")},"a":{a}}}', data=4), "is there twice", True)
-    header("name_twice_last_outside", shard(f'{{"a":{a},"a":{tensor(offsets="[90,94]")}}}', data=4), "is there twice")
+    header(
+        "name_twice_other_dtype",
+        shard(f'{{"a":{tensor("I32")},"a":{a}}}', data=4),
+        "`a` is there twice",
+        True,
+    )
+    header(
+        "name_twice_other_shape",
+        shard(f'{{"a":{tensor(shape="[9]")},"a":{a}}}', data=4),
+        "is there twice",
+        True,
+    )
+    header(
+        "name_twice_first_outside",
+        shard(f'{{"a":{tensor(offsets="[90,94]")},"a":{a}}}', data=4),
+        "is there twice",
+        True,
+    )
+    header(
+        "name_twice_last_outside",
+        shard(f'{{"a":{a},"a":{tensor(offsets="[90,94]")}}}', data=4),
+        "is there twice",
+    )
     header("name_twice_escaped", shard(f'{{"a":{a},"\\u0061":{a}}}', data=4), "`a` is there twice", True)
-    header("name_twice_escaped_accent", shard(f'{{"\u00e9":{a},"\\u00e9":{a}}}', data=4), "is there twice", True)
-    header("name_twice_escaped_pair", shard(f'{{"\U0001f600":{a},"\\ud83d\\uDE00":{a}}}', data=4), "is there twice", True)
+    header(
+        "name_twice_escaped_accent", shard(f'{{"\u00e9":{a},"\\u00e9":{a}}}', data=4), "is there twice", True
+    )
+    header(
+        "name_twice_escaped_pair",
+        shard(f'{{"\U0001f600":{a},"\\ud83d\\uDE00":{a}}}', data=4),
+        "is there twice",
+        True,
+    )
     header("name_twice_escaped_slash", shard(f'{{"/":{a},"\\/":{a}}}', data=4), "is there twice", True)
     header("name_thrice", shard(f'{{"a":{a},"b":{a},"a":{a},"b":{a},"a":{a}}}', data=4), "is there twice")
     names = {
@@ -284,18 +325,59 @@ def header_cases():
     for name, text in names.items():
         header(f"name_{name}", shard(f'{{"{text}":{a}}}', data=4))
         if len(text) < 100:
-            header(f"name_{name}_at_fault", shard(f'{{"{text}":{tensor(shape="[2]")}}}', data=4), "expected 8 bytes for F32 [2], got 4")
-    header("name_4097_bytes", shard('{"' + "n" * 4097 + f'":{a}}}', data=4), "expected a name of at most 4096 bytes, got 4097", True)
-    header("name_4097_bytes_of_accents", shard('{"n' + "\u00e9" * 2048 + f'":{a}}}', data=4), "got 4097", True)
-    header("name_1_megabyte", shard('{"', ("n", 1_000_000), f'":{a}}}', data=4), "expected a name of at most 4096 bytes", True)
+            header(
+                f"name_{name}_at_fault",
+                shard(f'{{"{text}":{tensor(shape="[2]")}}}', data=4),
+                "expected 8 bytes for F32 [2], got 4",
+            )
+    header(
+        "name_4097_bytes",
+        shard('{"' + "n" * 4097 + f'":{a}}}', data=4),
+        "expected a name of at most 4096 bytes, got 4097",
+        True,
+    )
+    header(
+        "name_4097_bytes_of_accents", shard('{"n' + "\u00e9" * 2048 + f'":{a}}}', data=4), "got 4097", True
+    )
+    header(
+        "name_1_megabyte",
+        shard('{"', ("n", 1_000_000), f'":{a}}}', data=4),
+        "expected a name of at most 4096 bytes",
+        True,
+    )
 
     # Written so by accident of one parser
     header("entry_as_array", shard('{"a":["F32",[1],[0,4]]}', data=4), "got an array", True)
-    header("dtype_as_map", shard(f'{{"a":{a}}}'.replace('"F32"', '{"F32":null}'), data=4), "expected dtype to be a string, got an object", True)
+    header(
+        "dtype_as_map",
+        shard(f'{{"a":{a}}}'.replace('"F32"', '{"F32":null}'), data=4),
+        "expected dtype to be a string, got an object",
+        True,
+    )
     header("unknown_field", shard('{"a":' + tensor(extra=',"x":1') + "}", data=4))
-    header("unknown_field_in_two", shard('{"a":' + tensor(extra=',"x":[1.5e3]') + ',"b":' + tensor(offsets="[4,8]", extra=',"y":{"k":null}') + "}", data=8))
-    header("unknown_field_twice", shard('{"a":' + tensor(extra=',"x":1,"x":1') + "}", data=4), "`x` is there twice", True)
-    header("unknown_field_twice_inside", shard('{"a":' + tensor(extra=',"x":{"k":1,"k":1}') + "}", data=4), "`k` is there twice", True)
+    header(
+        "unknown_field_in_two",
+        shard(
+            '{"a":'
+            + tensor(extra=',"x":[1.5e3]')
+            + ',"b":'
+            + tensor(offsets="[4,8]", extra=',"y":{"k":null}')
+            + "}",
+            data=8,
+        ),
+    )
+    header(
+        "unknown_field_twice",
+        shard('{"a":' + tensor(extra=',"x":1,"x":1') + "}", data=4),
+        "`x` is there twice",
+        True,
+    )
+    header(
+        "unknown_field_twice_inside",
+        shard('{"a":' + tensor(extra=',"x":{"k":1,"k":1}') + "}", data=4),
+        "`k` is there twice",
+        True,
+    )
 
     # Layout
     def b(offsets, shape="[1]", dtype="F32"):
@@ -306,24 +388,44 @@ def header_cases():
         "hole_between": (f'{{"a":{a},"b":{b("[8,12]")}}}', 12, "begin at offset 4, after `a`, got 8: a hole"),
         "hole_of_one": (f'{{"a":{a},"b":{b("[5,9]")}}}', 9, "begin at offset 4, after `a`, got 5: a hole"),
         "overlap_full": (f'{{"a":{a},"b":{a}}}', 4, "begin at offset 4, after `a`, got 0: an overlap"),
-        "overlap_partial": (f'{{"a":{a},"b":{b("[2,6]")}}}', 6, "begin at offset 4, after `a`, got 2: an overlap"),
+        "overlap_partial": (
+            f'{{"a":{a},"b":{b("[2,6]")}}}',
+            6,
+            "begin at offset 4, after `a`, got 2: an overlap",
+        ),
         "overlap_inside": (f'{{"a":{b("[0,8]", "[2]")},"b":{b("[2,6]")}}}', 8, "an overlap"),
         "overlap_by_one": (f'{{"a":{a},"b":{b("[3,7]")}}}', 7, "an overlap"),
         "empty_inside_another": (f'{{"a":{a},"b":{b("[2,2]", "[0]")}}}', 4, "an overlap"),
         "empty_past_the_end": (f'{{"a":{a},"b":{b("[8,8]", "[0]")}}}', 4, "a hole"),
         "empty_at_max": (f'{{"a":{a},"b":{b(f"[{TOP - 1},{TOP - 1}]", "[0]")}}}', 4, "a hole"),
-        "huge_end": (f'{{"a":{b(f"[0,{TOP - 1}]")}}}', 4, "expected 4 bytes for F32 [1], got 18446744073709551615"),
+        "huge_end": (
+            f'{{"a":{b(f"[0,{TOP - 1}]")}}}',
+            4,
+            "expected 4 bytes for F32 [1], got 18446744073709551615",
+        ),
         "too_few_bytes": (f'{{"a":{b("[0,4]", "[2]")}}}', 4, "expected 8 bytes for F32 [2], got 4"),
         "too_many_bytes": (f'{{"a":{b("[0,8]")}}}', 8, "expected 4 bytes for F32 [1], got 8"),
         "no_bytes": (f'{{"a":{b("[0,0]")}}}', 0, "expected 4 bytes for F32 [1], got 0"),
         "scalar_too_long": (f'{{"a":{b("[0,8]", "[]")}}}', 8, "expected 4 bytes for F32 [], got 8"),
         "empty_with_bytes": (f'{{"a":{b("[0,4]", "[0,7]")}}}', 4, "expected 0 bytes for F32 [0, 7], got 4"),
-        "wrong_dtype_size": (f'{{"a":{b("[0,4]", "[1]", "BF16")}}}', 4, "expected 2 bytes for BF16 [1], got 4"),
+        "wrong_dtype_size": (
+            f'{{"a":{b("[0,4]", "[1]", "BF16")}}}',
+            4,
+            "expected 2 bytes for BF16 [1], got 4",
+        ),
         "one_f4": (f'{{"a":{b("[0,1]", "[1]", "F4")}}}', 1, "F4 [1] does not end at a whole byte"),
         "seven_f4": (f'{{"a":{b("[0,4]", "[7]", "F4")}}}', 4, "F4 [7] does not end at a whole byte"),
         "scalar_f4": (f'{{"a":{b("[0,1]", "[]", "F4")}}}', 1, "F4 [] does not end at a whole byte"),
-        "three_f6": (f'{{"a":{b("[0,2]", "[3]", "F6_E2M3")}}}', 2, "F6_E2M3 [3] does not end at a whole byte"),
-        "six_f6": (f'{{"a":{b("[0,4]", "[2,3]", "F6_E3M2")}}}', 4, "F6_E3M2 [2, 3] does not end at a whole byte"),
+        "three_f6": (
+            f'{{"a":{b("[0,2]", "[3]", "F6_E2M3")}}}',
+            2,
+            "F6_E2M3 [3] does not end at a whole byte",
+        ),
+        "six_f6": (
+            f'{{"a":{b("[0,4]", "[2,3]", "F6_E3M2")}}}',
+            4,
+            "F6_E3M2 [2, 3] does not end at a whole byte",
+        ),
         "product_overflows": (f'{{"a":{b("[0,4]", f"[{2**40},{2**40}]")}}}', 4, "overflows 64 bits"),
         "bits_overflow": (f'{{"a":{b("[0,4]", f"[{2**48},{2**12}]")}}}', 4, "overflows 64 bits"),
         "overflow_then_zero": (f'{{"a":{b("[0,0]", f"[{2**40},{2**40},0]")}}}', 0, "overflows 64 bits"),
@@ -337,14 +439,43 @@ def header_cases():
     }
     for name, (text, data, says) in layout.items():
         header(f"layout_{name}", shard(text, data=data), says)
-    header("layout_zip_behind", run(*map(tuple, shard(good, data=4)), b"PK\x03\x04" + b"\0" * 40), "expected a file of")
-    header("layout_zero_then_overflow", shard(f'{{"a":{b("[0,0]", f"[0,{2**40},{2**40}]")}}}'), "overflows 64 bits", True)
-    header("layout_zero_then_dimension_max", shard(f'{{"a":{b("[0,0]", f"[0,{TOP - 1},{TOP - 1}]")}}}'), "at most 2^48", True)
-    header("layout_dimension_over_limit", shard(f'{{"a":{b("[0,0]", f"[0,{2**48 + 1}]")}}}'), "at most 2^48, got 281474976710657", True)
+    header(
+        "layout_zip_behind",
+        run(*map(tuple, shard(good, data=4)), b"PK\x03\x04" + b"\0" * 40),
+        "expected a file of",
+    )
+    header(
+        "layout_zero_then_overflow",
+        shard(f'{{"a":{b("[0,0]", f"[0,{2**40},{2**40}]")}}}'),
+        "overflows 64 bits",
+        True,
+    )
+    header(
+        "layout_zero_then_dimension_max",
+        shard(f'{{"a":{b("[0,0]", f"[0,{TOP - 1},{TOP - 1}]")}}}'),
+        "at most 2^48",
+        True,
+    )
+    header(
+        "layout_dimension_over_limit",
+        shard(f'{{"a":{b("[0,0]", f"[0,{2**48 + 1}]")}}}'),
+        "at most 2^48, got 281474976710657",
+        True,
+    )
     header("layout_dimension_at_limit", shard(f'{{"a":{b("[0,0]", f"[{2**48},0]")}}}'))
-    header("layout_65_dimensions", shard(f'{{"a":{b("[0,4]", str([1] * 65))}}}', data=4), "at most 64 dimensions", True)
+    header(
+        "layout_65_dimensions",
+        shard(f'{{"a":{b("[0,4]", str([1] * 65))}}}', data=4),
+        "at most 64 dimensions",
+        True,
+    )
     header("layout_64_dimensions", shard(f'{{"a":{b("[0,4]", str([1] * 64))}}}', data=4))
-    header("layout_100000_dimensions", shard('{"a":{"dtype":"F32","data_offsets":[0,4],"shape":[1', (",1", 99_999), "]}}", data=4), "at most 64 dimensions", True)
+    header(
+        "layout_100000_dimensions",
+        shard('{"a":{"dtype":"F32","data_offsets":[0,4],"shape":[1', (",1", 99_999), "]}}", data=4),
+        "at most 64 dimensions",
+        True,
+    )
 
     # Odd and valid
     for dtype, bits in DTYPES.items():
@@ -354,19 +485,42 @@ def header_cases():
     header("ok_two", shard(two, data=8))
     header("ok_entries_in_any_order", shard(f'{{"a":{tensor(offsets="[4,8]")},"b":{a}}}', data=8))
     header("ok_fields_in_any_order", shard('{"a":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}}', data=4))
-    header("ok_fields_with_escapes", shard('{"a":{"\\u0064type":"F\\u0033\\u0032","shape":[1],"data_offsets":[0,4]}}', data=4))
-    header("ok_empty_tensors_at_one_offset", shard("{" + ",".join(f'"{n}":{tensor(shape="[0]", offsets="[4,4]")}' for n in "bcd") + f',"a":{a},"e":{tensor(offsets="[4,8]")}}}', data=8))
-    header("ok_only_empty_tensors", shard(f'{{"a":{tensor(shape="[0]", offsets="[0,0]")},"b":{tensor("I64", "[3,0]", "[0,0]")}}}'))
+    header(
+        "ok_fields_with_escapes",
+        shard('{"a":{"\\u0064type":"F\\u0033\\u0032","shape":[1],"data_offsets":[0,4]}}', data=4),
+    )
+    header(
+        "ok_empty_tensors_at_one_offset",
+        shard(
+            "{"
+            + ",".join(f'"{n}":{tensor(shape="[0]", offsets="[4,4]")}' for n in "bcd")
+            + f',"a":{a},"e":{tensor(offsets="[4,8]")}}}',
+            data=8,
+        ),
+    )
+    header(
+        "ok_only_empty_tensors",
+        shard(f'{{"a":{tensor(shape="[0]", offsets="[0,0]")},"b":{tensor("I64", "[3,0]", "[0,0]")}}}'),
+    )
     header("ok_two_f4", shard(f'{{"a":{tensor("F4", "[2]", "[0,1]")}}}', data=1))
     header("ok_four_f6", shard(f'{{"a":{tensor("F6_E2M3", "[4]", "[0,3]")}}}', data=3))
-    header("ok_misaligned", shard(f'{{"a":{tensor("U8", "[3]", "[0,3]")},"b":{tensor(offsets="[3,7]")}}}', data=7))
+    header(
+        "ok_misaligned",
+        shard(f'{{"a":{tensor("U8", "[3]", "[0,3]")},"b":{tensor(offsets="[3,7]")}}}', data=7),
+    )
     header("ok_bool_of_2", run(*map(tuple, shard(f'{{"a":{tensor("BOOL", "[1]", "[0,1]")}}}')), b"\x02"))
     for name, before, after in [
         ("spaces", "  ", "     "), ("tabs", "\t", "\t\t"), ("lines", "\n\r\n", "\r\n"), ("after", "", " " * 64), ("before", " " * 64, ""),
     ]:  # fmt: skip
         header(f"ok_white_space_{name}", shard(before + good + after, data=4))
     header("ok_white_space_inside", shard(good.replace(",", " ,\n\t").replace(":", " :\r "), data=4))
-    header("ok_many_tensors", shard("{" + ",".join(f'"t{i}":{tensor("U8", "[1]", f"[{i},{i + 1}]")}' for i in range(300)) + "}", data=300))
+    header(
+        "ok_many_tensors",
+        shard(
+            "{" + ",".join(f'"t{i}":{tensor("U8", "[1]", f"[{i},{i + 1}]")}' for i in range(300)) + "}",
+            data=300,
+        ),
+    )
 
 
 def index_cases():
@@ -386,7 +540,10 @@ def index_cases():
         "depth_8": '"x":' + "[" * 7 + "]" * 7,
     }.items():  # fmt: skip
         index(f"ok_{name}", f'{{{text},"weight_map":{{"a":"x.safetensors"}}}}')
-    index("ok_odd_tensor_names", json.dumps({"weight_map": {n: "x.safetensors" for n in ["", "\0", "../x", "\u202e", "\U0001f600"]}}))
+    index(
+        "ok_odd_tensor_names",
+        json.dumps({"weight_map": {n: "x.safetensors" for n in ["", "\0", "../x", "\u202e", "\U0001f600"]}}),
+    )
     index("ok_odd_file_names", json.dumps({"weight_map": {str(i): n for i, n in enumerate(
         ["-.safetensors", ".safetensors", "..safetensors", " x .safetensors", "\u00e9.safetensors", "x" * 243 + ".safetensors", "~.safetensors", "$(x).safetensors", "con.safetensors"])}}))  # fmt: skip
 
@@ -404,16 +561,28 @@ def index_cases():
         "encoded_slash_is_not": "x", "proc": "/proc/self/fd/0", "without_dot": "xsafetensors",
     }  # fmt: skip
     for name, text in names.items():
-        index(f"name_{name}", json.dumps({"weight_map": {"a": text}}), "expected the name of a file beside the index")
+        index(
+            f"name_{name}",
+            json.dumps({"weight_map": {"a": text}}),
+            "expected the name of a file beside the index",
+        )
     index("name_escaped_slash", '{"weight_map":{"a":"..\\u002fx.safetensors"}}', "holds `/`")
-    index("names_many_bad", json.dumps({"weight_map": {str(i): f"../{i}" for i in range(50)}}), "40 more entries of the index have bad file names")
+    index(
+        "names_many_bad",
+        json.dumps({"weight_map": {str(i): f"../{i}" for i in range(50)}}),
+        "40 more entries of the index have bad file names",
+    )
     for token in ["null", "1", "true", "[]", "{}", '["x.safetensors"]', '{"file":"x.safetensors"}']:
         index(f"value_{token}", f'{{"weight_map":{{"a":{token}}}}}', "expected a file name in `weight_map`")
     for token in ["null", "[]", '"x"', "1", "true", '[["a","x.safetensors"]]']:
         index(f"weight_map_{token}", f'{{"weight_map":{token}}}', "expected `weight_map` to be an object")
     index("weight_map_empty", '{"weight_map":{}}', "expected tensors in `weight_map`, got none")
     index("weight_map_missing", '{"metadata":{}}', "expected an index with a `weight_map`, got none")
-    index("weight_map_capital", '{"Weight_map":{"a":"x.safetensors"}}', "expected an index with a `weight_map`, got none")
+    index(
+        "weight_map_capital",
+        '{"Weight_map":{"a":"x.safetensors"}}',
+        "expected an index with a `weight_map`, got none",
+    )
     index("empty_object", "{}", "expected an index with a `weight_map`, got none")
 
     pair = '"a":"x.safetensors"'
@@ -450,7 +619,11 @@ def index_cases():
     index("json_depth_100000", run(good[:-1] + ',"x":', ("[", 100_000)), "nested more than 8 levels")
     for name, data in {"latin_1": b"\xe9", "utf_16": b"\xff\xfe{\0}\0", "overlong": b"\xc0\xaf"}.items():
         index(f"not_utf8_{name}", run(data), "not UTF-8")
-    index("tensor_name_4097_bytes", '{"weight_map":{"' + "n" * 4097 + '":"x.safetensors"}}', "tensor name of at most 4096 bytes")
+    index(
+        "tensor_name_4097_bytes",
+        '{"weight_map":{"' + "n" * 4097 + '":"x.safetensors"}}',
+        "tensor name of at most 4096 bytes",
+    )
     index("over_64_MiB", run(good, (" ", 64 << 20)), "expected an index of at most 67108864 bytes")
 
 
@@ -479,66 +652,251 @@ def directory_cases():
     directory("single_of_any_name", [f("m/" + x, one()), f("m/config.json", "{}")])
     directory("single_file", [f("m/" + x, one())], path="m/" + x)
     directory("two_shards", pair)
-    directory("index_of_any_name", [*pair[:2], f("m/diffusion_pytorch_model.safetensors.index.json", names(a=x, b=y))])
-    directory("index_of_one_whole_file", [f("m/model.safetensors", one()), f(idx, names(a="model.safetensors"))])
-    directory("set_without_index", [f(f"m/model-0000{i}-of-00002.safetensors", one(n)) for i, n in [(1, "a"), (2, "b")]])
-    directory("shard_without_tensors", [f("m/" + x, one("a")), f("m/" + y, shard("{}")), f(idx, names(a=x))], "not mention")
-    directory("one_of_a_set_as_file", [f("m/model-00001-of-00002.safetensors", one())], path="m/model-00001-of-00002.safetensors", warns=1)
+    directory(
+        "index_of_any_name",
+        [*pair[:2], f("m/diffusion_pytorch_model.safetensors.index.json", names(a=x, b=y))],
+    )
+    directory(
+        "index_of_one_whole_file", [f("m/model.safetensors", one()), f(idx, names(a="model.safetensors"))]
+    )
+    directory(
+        "set_without_index",
+        [f(f"m/model-0000{i}-of-00002.safetensors", one(n)) for i, n in [(1, "a"), (2, "b")]],
+    )
+    directory(
+        "shard_without_tensors",
+        [f("m/" + x, one("a")), f("m/" + y, shard("{}")), f(idx, names(a=x))],
+        "not mention",
+    )
+    directory(
+        "one_of_a_set_as_file",
+        [f("m/model-00001-of-00002.safetensors", one())],
+        path="m/model-00001-of-00002.safetensors",
+        warns=1,
+    )
     directory("pickles_beside_it", [f("m/model.safetensors", one()), f("m/pytorch_model.bin", b"\x80\x02.")])
     directory("hidden_file_beside_it", [f("m/model.safetensors", one()), f("m/._model.safetensors", "x")])
-    directory("folder_beside_it", [f("m/model.safetensors", one()), f("m/original/consolidated.safetensors", one())])
-    directory("wrong_total_size", [*pair[:2], f(idx, json.dumps({"metadata": {"total_size": 9}, "weight_map": {"a": x, "b": y}}))], warns=1)
-    directory("unknown_index_key", [*pair[:2], f(idx, json.dumps({"k": 0, "weight_map": {"a": x, "b": y}}))], warns=1)
+    directory(
+        "folder_beside_it", [f("m/model.safetensors", one()), f("m/original/consolidated.safetensors", one())]
+    )
+    directory(
+        "wrong_total_size",
+        [*pair[:2], f(idx, json.dumps({"metadata": {"total_size": 9}, "weight_map": {"a": x, "b": y}}))],
+        warns=1,
+    )
+    directory(
+        "unknown_index_key",
+        [*pair[:2], f(idx, json.dumps({"k": 0, "weight_map": {"a": x, "b": y}}))],
+        warns=1,
+    )
 
     # What is not
     directory("nothing_there", [], "No such file or directory")
-    directory("empty_directory", [node("m", "directory")], "no safetensors checkpoint (the directory is empty)")
+    directory(
+        "empty_directory", [node("m", "directory")], "no safetensors checkpoint (the directory is empty)"
+    )
     directory("only_config", [f("m/config.json", "{}")], "no safetensors checkpoint (found 1 other entry)")
-    directory("only_pickles", [f(f"m/pytorch_model-0000{i}-of-00002.bin", b"\x80\x02.") for i in (1, 2)], "no safetensors checkpoint (found `pytorch_model-00001-of-00002.bin`, ...)")
+    directory(
+        "only_pickles",
+        [f(f"m/pytorch_model-0000{i}-of-00002.bin", b"\x80\x02.") for i in (1, 2)],
+        "no safetensors checkpoint (found `pytorch_model-00001-of-00002.bin`, ...)",
+    )
     for suffix in ["bin", "pt", "pth", "ckpt", "pkl", "npz", "h5", "gguf"]:
-        directory(f"only_{suffix}", [f(f"m/model.{suffix}", "x")], f"no safetensors checkpoint (found `model.{suffix}`)")
-    directory("pickle_file", [f("m/model.bin", "x")], "no safetensors checkpoint (found `model.bin`)", path="m/model.bin")
+        directory(
+            f"only_{suffix}",
+            [f(f"m/model.{suffix}", "x")],
+            f"no safetensors checkpoint (found `model.{suffix}`)",
+        )
+    directory(
+        "pickle_file",
+        [f("m/model.bin", "x")],
+        "no safetensors checkpoint (found `model.bin`)",
+        path="m/model.bin",
+    )
     directory("other_file", [f("m/README.md", "x")], "got another file", path="m/README.md")
     directory("index_file", pair, "got an index", path=idx)
-    directory("adapter", [f("m/adapter_model.safetensors", one()), f("m/adapter_config.json", "{}")], "a PEFT adapter, not a model")
-    directory("adapter_file", [f("m/adapter_model.safetensors", one())], "a PEFT adapter, not a model", path="m/adapter_model.safetensors")
+    directory(
+        "adapter",
+        [f("m/adapter_model.safetensors", one()), f("m/adapter_config.json", "{}")],
+        "a PEFT adapter, not a model",
+    )
+    directory(
+        "adapter_file",
+        [f("m/adapter_model.safetensors", one())],
+        "a PEFT adapter, not a model",
+        path="m/adapter_model.safetensors",
+    )
     directory("no_tensors", [f("m/model.safetensors", shard("{}"))], "expected a model, got no tensors")
-    directory("pipeline", [f("m/model_index.json", "{}"), f("m/unet/diffusion_pytorch_model.safetensors", one()), f("m/vae/diffusion_pytorch_model.safetensors", one())], "expected one model, got subfolders with safetensors files: `unet`, `vae`")
-    directory("pipeline_with_single_file", [f("m/model_index.json", "{}"), f("m/" + x, one()), f("m/unet/" + x, one())], "expected one model")
-    directory("subfolders_only", [f("m/a/" + x, one()), f("m/b/" + x, one())], "got subfolders with safetensors files: `a`, `b`")
-    directory("missing_shards", [f(idx, names(a=x, b=y, c="z.safetensors")), f("m/" + x, one("a"))], "2 of 3 shards are missing: `y.safetensors`, `z.safetensors`")
-    directory("incomplete_set", [f(f"m/model-0000{i}-of-00004.safetensors", one(n)) for i, n in [(1, "a"), (3, "b")]], "2 of 4 shards are missing: `model-00002-of-00004.safetensors`, `model-00004-of-00004.safetensors`")
-    directory("incomplete_set_of_one", [f("m/model-00001-of-00002.safetensors", one())], "1 of 2 shards are missing")
-    directory("vast_incomplete_set", [f("m/model-000000001-of-999999999.safetensors", one())], "999999998 of 999999999 shards are missing")
-    directory("set_number_out_of_range", [f("m/model-00003-of-00002.safetensors", one())], "expected shards 1 to 2, got 3")
-    directory("set_number_0", [f(f"m/model-0000{i}-of-00001.safetensors", one(n)) for i, n in [(0, "a"), (1, "b")]], "expected shards 1 to 1, got 0")
-    directory("two_sets", [f(f"m/{s}-0000{i}-of-00002.safetensors", one(f"{s}{i}")) for s in "pq" for i in (1, 2)], "several files without an index")
-    directory("two_files", [f("m/" + x, one("a")), f("m/" + y, one("b"))], "several files without an index: `x.safetensors`, `y.safetensors`")
-    directory("set_and_whole", [f("m/model-00001-of-00001.safetensors", one("a")), f("m/model.safetensors", one("a"))], "several files without an index")
-    directory("whole_and_consolidated", [f("m/model.safetensors", one("a")), f("m/consolidated.safetensors", one("a"))], "beside the model: `consolidated.safetensors`")
-    directory("whole_and_consolidated_ignored", [f("m/model.safetensors", one("a")), f("m/consolidated.safetensors", one("a"))], warns=1, ignore_unreferenced=True)
-    directory("unmentioned_file", [*pair, f("m/consolidated.safetensors", one("c"))], "a safetensors file that the index does not mention: `consolidated.safetensors`")
-    directory("unmentioned_files", [*pair, f("m/p.safetensors", "?"), f("m/q.safetensors", "?")], "safetensors files that the index does not mention: `p.safetensors`, `q.safetensors`")
-    directory("unmentioned_file_ignored", [*pair, f("m/p.safetensors", "not even read")], warns=1, ignore_unreferenced=True)
-    directory("index_and_whole", [*pair, f("m/model.safetensors", one("a"))], "expected either `model.safetensors.index.json` or `model.safetensors`, got both")
-    directory("index_and_whole_ignored", [*pair, f("m/model.safetensors", one("a"))], "got both", ignore_unreferenced=True)
-    directory("two_indexes", [*pair, f("m/other.safetensors.index.json", names(a=x))], "expected one index, got `model.safetensors.index.json`, `other.safetensors.index.json`")
-    directory("tensor_in_two_shards", [f("m/" + x, one("a")), f("m/" + y, one("a")), f(idx, names(a=y))], "that the index does not mention")
-    directory("tensor_in_two_mentioned_shards", [f("m/" + x, one("a")), f("m/" + y, shard(f'{{"a":{tensor()},"b":{tensor(offsets="[4,8]")}}}', data=8)), f(idx, names(a=x, b=y))], "expected it in one shard, got two: `x.safetensors` and `y.safetensors`")
-    directory("tensor_in_two_shards_of_a_set", [f(f"m/model-0000{i}-of-00002.safetensors", one("a")) for i in (1, 2)], "expected it in one shard, got two")
-    directory("tensor_in_another_shard", [*pair[:2], f(idx, names(a=y, b=x))], "expected it in `y.safetensors`, as the index says, got it in `x.safetensors`")
-    directory("tensor_not_there", [*pair[:2], f(idx, names(a=x, b=y, c=x))], "expected it in `x.safetensors`, as the index says, got no such tensor there")
-    directory("tensor_not_in_the_index", [*pair[:2], f("m/z.safetensors", shard(f'{{"c":{tensor()},"d":{tensor(offsets="[4,8]")}}}', data=8)), f(idx, names(a=x, b=y, c="z.safetensors"))], "expected it in the index, as `z.safetensors` holds it, got no entry")
+    directory(
+        "pipeline",
+        [
+            f("m/model_index.json", "{}"),
+            f("m/unet/diffusion_pytorch_model.safetensors", one()),
+            f("m/vae/diffusion_pytorch_model.safetensors", one()),
+        ],
+        "expected one model, got subfolders with safetensors files: `unet`, `vae`",
+    )
+    directory(
+        "pipeline_with_single_file",
+        [f("m/model_index.json", "{}"), f("m/" + x, one()), f("m/unet/" + x, one())],
+        "expected one model",
+    )
+    directory(
+        "subfolders_only",
+        [f("m/a/" + x, one()), f("m/b/" + x, one())],
+        "got subfolders with safetensors files: `a`, `b`",
+    )
+    directory(
+        "missing_shards",
+        [f(idx, names(a=x, b=y, c="z.safetensors")), f("m/" + x, one("a"))],
+        "2 of 3 shards are missing: `y.safetensors`, `z.safetensors`",
+    )
+    directory(
+        "incomplete_set",
+        [f(f"m/model-0000{i}-of-00004.safetensors", one(n)) for i, n in [(1, "a"), (3, "b")]],
+        "2 of 4 shards are missing: `model-00002-of-00004.safetensors`, `model-00004-of-00004.safetensors`",
+    )
+    directory(
+        "incomplete_set_of_one", [f("m/model-00001-of-00002.safetensors", one())], "1 of 2 shards are missing"
+    )
+    directory(
+        "vast_incomplete_set",
+        [f("m/model-000000001-of-999999999.safetensors", one())],
+        "999999998 of 999999999 shards are missing",
+    )
+    directory(
+        "set_number_out_of_range",
+        [f("m/model-00003-of-00002.safetensors", one())],
+        "expected shards 1 to 2, got 3",
+    )
+    directory(
+        "set_number_0",
+        [f(f"m/model-0000{i}-of-00001.safetensors", one(n)) for i, n in [(0, "a"), (1, "b")]],
+        "expected shards 1 to 1, got 0",
+    )
+    directory(
+        "two_sets",
+        [f(f"m/{s}-0000{i}-of-00002.safetensors", one(f"{s}{i}")) for s in "pq" for i in (1, 2)],
+        "several files without an index",
+    )
+    directory(
+        "two_files",
+        [f("m/" + x, one("a")), f("m/" + y, one("b"))],
+        "several files without an index: `x.safetensors`, `y.safetensors`",
+    )
+    directory(
+        "set_and_whole",
+        [f("m/model-00001-of-00001.safetensors", one("a")), f("m/model.safetensors", one("a"))],
+        "several files without an index",
+    )
+    directory(
+        "whole_and_consolidated",
+        [f("m/model.safetensors", one("a")), f("m/consolidated.safetensors", one("a"))],
+        "beside the model: `consolidated.safetensors`",
+    )
+    directory(
+        "whole_and_consolidated_ignored",
+        [f("m/model.safetensors", one("a")), f("m/consolidated.safetensors", one("a"))],
+        warns=1,
+        ignore_unreferenced=True,
+    )
+    directory(
+        "unmentioned_file",
+        [*pair, f("m/consolidated.safetensors", one("c"))],
+        "a safetensors file that the index does not mention: `consolidated.safetensors`",
+    )
+    directory(
+        "unmentioned_files",
+        [*pair, f("m/p.safetensors", "?"), f("m/q.safetensors", "?")],
+        "safetensors files that the index does not mention: `p.safetensors`, `q.safetensors`",
+    )
+    directory(
+        "unmentioned_file_ignored",
+        [*pair, f("m/p.safetensors", "not even read")],
+        warns=1,
+        ignore_unreferenced=True,
+    )
+    directory(
+        "index_and_whole",
+        [*pair, f("m/model.safetensors", one("a"))],
+        "expected either `model.safetensors.index.json` or `model.safetensors`, got both",
+    )
+    directory(
+        "index_and_whole_ignored",
+        [*pair, f("m/model.safetensors", one("a"))],
+        "got both",
+        ignore_unreferenced=True,
+    )
+    directory(
+        "two_indexes",
+        [*pair, f("m/other.safetensors.index.json", names(a=x))],
+        "expected one index, got `model.safetensors.index.json`, `other.safetensors.index.json`",
+    )
+    directory(
+        "tensor_in_two_shards",
+        [f("m/" + x, one("a")), f("m/" + y, one("a")), f(idx, names(a=y))],
+        "that the index does not mention",
+    )
+    directory(
+        "tensor_in_two_mentioned_shards",
+        [
+            f("m/" + x, one("a")),
+            f("m/" + y, shard(f'{{"a":{tensor()},"b":{tensor(offsets="[4,8]")}}}', data=8)),
+            f(idx, names(a=x, b=y)),
+        ],
+        "expected it in one shard, got two: `x.safetensors` and `y.safetensors`",
+    )
+    directory(
+        "tensor_in_two_shards_of_a_set",
+        [f(f"m/model-0000{i}-of-00002.safetensors", one("a")) for i in (1, 2)],
+        "expected it in one shard, got two",
+    )
+    directory(
+        "tensor_in_another_shard",
+        [*pair[:2], f(idx, names(a=y, b=x))],
+        "expected it in `y.safetensors`, as the index says, got it in `x.safetensors`",
+    )
+    directory(
+        "tensor_not_there",
+        [*pair[:2], f(idx, names(a=x, b=y, c=x))],
+        "expected it in `x.safetensors`, as the index says, got no such tensor there",
+    )
+    directory(
+        "tensor_not_in_the_index",
+        [
+            *pair[:2],
+            f("m/z.safetensors", shard(f'{{"c":{tensor()},"d":{tensor(offsets="[4,8]")}}}', data=8)),
+            f(idx, names(a=x, b=y, c="z.safetensors")),
+        ],
+        "expected it in the index, as `z.safetensors` holds it, got no entry",
+    )
     many = "{" + ",".join(f'"t{i:02}":{tensor("U8", "[1]", f"[{i},{i + 1}]")}' for i in range(30)) + "}"
-    directory("many_tensors_not_in_the_index", [f("m/" + x, shard(many, data=30)), f(idx, names(t00=x))], "19 more tensors have the same fault")
-    directory("all_faults_at_once", [f("m/" + x, "short"), f("m/" + y, shard("{", data=0)), f("m/p.safetensors", one()), f(idx, names(a=x, b=y, c="z.safetensors"))], "1 of 3 shards are missing: `z.safetensors`")
+    directory(
+        "many_tensors_not_in_the_index",
+        [f("m/" + x, shard(many, data=30)), f(idx, names(t00=x))],
+        "19 more tensors have the same fault",
+    )
+    directory(
+        "all_faults_at_once",
+        [
+            f("m/" + x, "short"),
+            f("m/" + y, shard("{", data=0)),
+            f("m/p.safetensors", one()),
+            f(idx, names(a=x, b=y, c="z.safetensors")),
+        ],
+        "1 of 3 shards are missing: `z.safetensors`",
+    )
     directory("bad_index", [*pair[:2], f(idx, "{")], "expected a key in double quotes")
     for name, text in {
         "parent": "../x.safetensors", "absolute": "/abs.safetensors", "dots": "..", "dot": ".", "empty": "", "folder": "a/b.safetensors",
         "backslash": "a\\b.safetensors", "drive": "C:x.safetensors", "nul": "x\0.safetensors", "256_bytes": "x" * 244 + ".safetensors",
         "without_suffix": "x",
     }.items():  # fmt: skip
-        directory(f"shard_name_{name}", [f(x, one()), f("m/" + y, one()), f(idx, names(a=text))], "expected the name of a file beside the index")
+        directory(
+            f"shard_name_{name}",
+            [f(x, one()), f("m/" + y, one()), f(idx, names(a=text))],
+            "expected the name of a file beside the index",
+        )
 
     # Links and things that are no files
     blob = "ab" * 32
@@ -546,37 +904,122 @@ def directory_cases():
     directory("link_inside", [f("m/real", one()), link("m/" + x, "real")])
     directory("link_to_a_folder_inside", [f("m/sub/real", one()), link("m/" + x, "sub/real")])
     directory("link_to_the_directory", [f("d/" + x, one()), link("m", "d")])
-    directory("hard_link_outside", [f("other/real", one()), {"path": "m/" + x, "is": "hard link", "to": "other/real"}])
+    directory(
+        "hard_link_outside",
+        [f("other/real", one()), {"path": "m/" + x, "is": "hard link", "to": "other/real"}],
+    )
     directory("cache", cache, path="r/snapshots/rev")
     directory("cache_file", cache, path="r/snapshots/rev/" + x)
-    directory("cache_sha1", [f(f"r/blobs/{'0f' * 20}", one()), link("r/snapshots/rev/" + x, f"../../blobs/{'0f' * 20}")], path="r/snapshots/rev")
-    directory("cache_folder", [f(f"r/blobs/{blob}", one()), link("r/snapshots/rev/unet/" + x, f"../../../blobs/{blob}")], path="r/snapshots/rev/unet")
-    directory("cache_of_another_repo", [f(f"s/blobs/{blob}", one()), link("r/snapshots/rev/" + x, f"../../../s/blobs/{blob}")], "is a link to", path="r/snapshots/rev")
-    directory("cache_blob_not_a_digest", [f("r/blobs/weights", one()), link("r/snapshots/rev/" + x, "../../blobs/weights")], "outside the checkpoint", path="r/snapshots/rev")
-    directory("cache_blob_in_a_folder", [f(f"r/blobs/d/{blob}", one()), link("r/snapshots/rev/" + x, f"../../blobs/d/{blob}")], "outside the checkpoint", path="r/snapshots/rev")
-    directory("cache_not_snapshots", [f(f"r/blobs/{blob}", one()), link("r/other/rev/" + x, f"../../blobs/{blob}")], "outside the checkpoint", path="r/other/rev")
-    directory("cache_other_revision", [f("r/snapshots/old/" + x, one()), link("r/snapshots/rev/" + x, "../old/" + x)], "outside the checkpoint", path="r/snapshots/rev")
-    directory("cache_dangling", [link("r/snapshots/rev/" + x, f"../../blobs/{blob}")], "which does not exist", path="r/snapshots/rev")
-    directory("link_outside", [f("other/real", one()), link("m/" + x, "../other/real")], "outside the checkpoint")
-    directory("link_outside_as_file", [f("other/real", one()), link("m/" + x, "../other/real")], "outside the checkpoint", path="m/" + x)
-    directory("link_outside_allowed", [f("other/real", one()), link("m/" + x, "../other/real")], warns=1, follow_links=True)
-    directory("link_to_a_directory_with_a_like_name", [f("m2/real", one()), link("m/" + x, "../m2/real")], "outside the checkpoint")
-    directory("link_of_the_index_outside", [*pair[:2], f("other/index", names(a=x, b=y)), link(idx, "../other/index")], "outside the checkpoint")
+    directory(
+        "cache_sha1",
+        [f(f"r/blobs/{'0f' * 20}", one()), link("r/snapshots/rev/" + x, f"../../blobs/{'0f' * 20}")],
+        path="r/snapshots/rev",
+    )
+    directory(
+        "cache_folder",
+        [f(f"r/blobs/{blob}", one()), link("r/snapshots/rev/unet/" + x, f"../../../blobs/{blob}")],
+        path="r/snapshots/rev/unet",
+    )
+    directory(
+        "cache_of_another_repo",
+        [f(f"s/blobs/{blob}", one()), link("r/snapshots/rev/" + x, f"../../../s/blobs/{blob}")],
+        "is a link to",
+        path="r/snapshots/rev",
+    )
+    directory(
+        "cache_blob_not_a_digest",
+        [f("r/blobs/weights", one()), link("r/snapshots/rev/" + x, "../../blobs/weights")],
+        "outside the checkpoint",
+        path="r/snapshots/rev",
+    )
+    directory(
+        "cache_blob_in_a_folder",
+        [f(f"r/blobs/d/{blob}", one()), link("r/snapshots/rev/" + x, f"../../blobs/d/{blob}")],
+        "outside the checkpoint",
+        path="r/snapshots/rev",
+    )
+    directory(
+        "cache_not_snapshots",
+        [f(f"r/blobs/{blob}", one()), link("r/other/rev/" + x, f"../../blobs/{blob}")],
+        "outside the checkpoint",
+        path="r/other/rev",
+    )
+    directory(
+        "cache_other_revision",
+        [f("r/snapshots/old/" + x, one()), link("r/snapshots/rev/" + x, "../old/" + x)],
+        "outside the checkpoint",
+        path="r/snapshots/rev",
+    )
+    directory(
+        "cache_dangling",
+        [link("r/snapshots/rev/" + x, f"../../blobs/{blob}")],
+        "which does not exist",
+        path="r/snapshots/rev",
+    )
+    directory(
+        "link_outside", [f("other/real", one()), link("m/" + x, "../other/real")], "outside the checkpoint"
+    )
+    directory(
+        "link_outside_as_file",
+        [f("other/real", one()), link("m/" + x, "../other/real")],
+        "outside the checkpoint",
+        path="m/" + x,
+    )
+    directory(
+        "link_outside_allowed",
+        [f("other/real", one()), link("m/" + x, "../other/real")],
+        warns=1,
+        follow_links=True,
+    )
+    directory(
+        "link_to_a_directory_with_a_like_name",
+        [f("m2/real", one()), link("m/" + x, "../m2/real")],
+        "outside the checkpoint",
+    )
+    directory(
+        "link_of_the_index_outside",
+        [*pair[:2], f("other/index", names(a=x, b=y)), link(idx, "../other/index")],
+        "outside the checkpoint",
+    )
     directory("link_dangling", [link("m/" + x, "gone")], "is a link to `gone`, which does not exist")
     directory("link_dangling_allowed", [link("m/" + x, "gone")], "which does not exist", follow_links=True)
     directory("link_loop", [link("m/" + x, x)], "is a link that cannot be followed")
     directory("link_loop_of_two", [link("m/" + x, "z"), link("m/z", x)], "is a link that cannot be followed")
     for follow in (False, True):
         suffix = "_allowed" if follow else ""
-        directory("link_to_zero" + suffix, [link("m/" + x, "/dev/zero")], "expected a regular file, got a device", follow_links=follow)
-        directory("link_to_terminal" + suffix, [link("m/" + x, "/dev/tty")], "expected a regular file, got a device", follow_links=follow)
-        directory("link_to_fifo" + suffix, [node("p", "fifo"), link("m/" + x, "../p")], "expected a regular file, got a FIFO", follow_links=follow)
-        directory("link_to_directory" + suffix, [node("d", "directory"), link("m/" + x, "../d")], "expected a regular file, got a directory", follow_links=follow)
-    directory("shard_is_a_directory", [node("m/" + x, "directory")], "expected a regular file, got a directory")
+        directory(
+            "link_to_zero" + suffix,
+            [link("m/" + x, "/dev/zero")],
+            "expected a regular file, got a device",
+            follow_links=follow,
+        )
+        directory(
+            "link_to_terminal" + suffix,
+            [link("m/" + x, "/dev/tty")],
+            "expected a regular file, got a device",
+            follow_links=follow,
+        )
+        directory(
+            "link_to_fifo" + suffix,
+            [node("p", "fifo"), link("m/" + x, "../p")],
+            "expected a regular file, got a FIFO",
+            follow_links=follow,
+        )
+        directory(
+            "link_to_directory" + suffix,
+            [node("d", "directory"), link("m/" + x, "../d")],
+            "expected a regular file, got a directory",
+            follow_links=follow,
+        )
+    directory(
+        "shard_is_a_directory", [node("m/" + x, "directory")], "expected a regular file, got a directory"
+    )
     directory("shard_is_a_fifo", [node("m/" + x, "fifo")], "expected a regular file, got a FIFO")
     directory("shard_is_a_socket", [node("m/" + x, "socket")], "expected a regular file, got a socket")
     directory("index_is_a_fifo", [*pair[:2], node(idx, "fifo")], "expected a regular file, got a FIFO")
-    directory("root_is_a_fifo", [node("m", "fifo")], "expected a directory or a .safetensors file, got a FIFO")
+    directory(
+        "root_is_a_fifo", [node("m", "fifo")], "expected a directory or a .safetensors file, got a FIFO"
+    )
     directory("shard_unreadable", [{**f("m/" + x, one()), "is": "unreadable file"}], "Permission denied")
 
 
