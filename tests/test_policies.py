@@ -61,6 +61,7 @@ def test_non_finite_values_stop_a_merge_and_are_counted(tmp_path: Path, kernels:
     report = soce.merge(two, output=tmp_path / "soup", nonfinite="warn", **options)
     found = {(f.ingredient, f.nan, f.pos_inf, f.neg_inf, f.created) for f in report.nonfinite}
     assert found == {(two[0], 1, 1, 0, 0), (two[1], 0, 0, 2, 0)}
+    assert [found["first"] for found in json.loads(report.json)["nonfinite"]] == [20_000, 12_345]
     entry = json.loads((tmp_path / "soup/soce.json").read_text())["result"]["tensors"]["w"]
     assert entry["non_finite"] == {"ingredients": [[1, 1, 0], [0, 0, 2]], "created": 0}
     assert read_directory(tmp_path / "soup")["w"][2] == reference.soup(
@@ -99,6 +100,7 @@ def test_infinities_that_rounding_makes_are_refused_or_counted(tmp_path: Path, k
         soce.merge(two, output=tmp_path / "soup", **options)
     report = soce.merge(two, output=tmp_path / "soup", nonfinite="warn", **options)
     assert [(found.created, found.ingredient) for found in report.nonfinite] == [(2, None)]
+    assert json.loads(report.json)["nonfinite"][0]["first"] == 1001
     bits = reference.unpack(read_directory(tmp_path / "soup")["w"][2], "F16")
     assert bits[1000:1003] == (0x7BFF, 0x7C00, 0xFC00)
 
