@@ -1,0 +1,290 @@
+"""Many soups from one pass, rows by tensor name, and tensors mixed straight into a caller's memory."""
+
+from __future__ import annotations
+
+import array
+import json
+import struct
+import subprocess
+import sys
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import reference
+from tests.checkpoints import Tensors, checkpoint, read_directory, shards
+from tests.test_exactness import bits_like
+
+import soce
+from soce import Ingredient, Recipe, Row
+
+QUICK = {"sync": False}
+DTYPES = ("BF16", "F16", "F32", "F64")
+
+
+def tensors(seed: int) -> Tensors:
+    """Return a tensor of each float dtype in two layers, and integers."""
+    found: Tensors = {"ids": ("I64", [4], bytes(range(32)))}
+    for layer in range(2):
+        for n, dtype in enumerate(DTYPES):
+            bits = bits_like(dtype, 100 * seed + 10 * layer + n, 3000, "finite" if layer else "near")
+            found[f"layers.{layer}.{dtype}.weight"] = (dtype, [30, 100], reference.pack(bits, dtype))
+    return found
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    home = tmp_path_factory.mktemp("three")
+    return [checkpoint(home / name, tensors(seed)) for seed, name in enumerate("ABC")]
+
+
+# ---- many recipes
+
+
+def test_a_grid_makes_the_bytes_of_separate_merges(three: list[Path], tmp_path: Path) -> None:
+    grid = {f"{a}-{b}-{10 - a - b}": (a, b, 10 - a - b) for a in range(0, 11, 2) for b in range(0, 11 - a, 2)}
+    text = {
+        "ingredients": [str(path) for path in three],
+        "recipes": [{"name": name, "weights": weights} for name, weights in grid.items()],
+    }
+    (tmp_path / "grid.json").write_text(json.dumps(text))
+    options = {"digests": "tensors", **QUICK}
+    report = soce.merge_all(tmp_path / "grid.json", output=tmp_path / "soups", num_threads=3, **options)
+    assert [path.name for path in report.outputs] == list(grid)
+    assert len(grid) == 21
+    data = sum(len(data) for path in three for _, _, data in read_directory(path).values())
+    assert report.bytes_read == data - 2 * 32, "every float once, the integers of the first ingredient"
+    for name, weights in grid.items():
+        recipe = dict(zip(map(str, three), weights, strict=True))
+        alone = soce.merge(recipe, output=tmp_path / name, chunk_bytes=4096, **options)
+        assert shards(tmp_path / "soups" / name) == shards(tmp_path / name), name
+        files = [{path.name for path in (home / name).iterdir()} for home in (tmp_path, tmp_path / "soups")]
+        assert files[0] == files[1]
+        digests = (
+            report.result_digests[report.outputs.index(tmp_path / "soups" / name)],
+            alone.result_digests[0],
+        )
+        assert digests[0] == digests[1]
+
+
+def test_recipes_of_different_ingredients_share_one_pass(three: list[Path], tmp_path: Path) -> None:
+    a, b, c = map(str, three)
+    recipes = {"ab": [a, b], "cb": {c: 1, b: 3}, "b": [b], "bac": {b: "0.2", a: "0.5", c: "0.3"}}
+    soce.merge_all(recipes, output=tmp_path / "soups", **QUICK)
+    for name, recipe in recipes.items():
+        soce.merge(recipe, output=tmp_path / name, **QUICK)
+        assert shards(tmp_path / "soups" / name) == shards(tmp_path / name), name
+
+
+def test_one_bad_soup_of_many_leaves_none(three: list[Path], tmp_path: Path) -> None:
+    poison = str(
+        checkpoint(tmp_path / "P", tensors(0) | {"layers.0.F32.weight": ("F32", [30, 100], b"\xff" * 12_000)})
+    )
+    recipes = {"good": [str(three[0]), str(three[1])], "bad": [str(three[0]), poison]}
+    with pytest.raises(soce.CheckpointError, match="3000 NaN"):
+        soce.merge_all(recipes, output=tmp_path / "soups", **QUICK)
+    assert [path.name for path in tmp_path.rglob("*.safetensors")] == ["model.safetensors"]
+    report = soce.merge_all(recipes, output=tmp_path / "soups", nonfinite="warn", **QUICK)
+    assert [(found.tensor, found.ingredient, found.nan) for found in report.nonfinite] == [
+        ("layers.0.F32.weight", poison, 3000)
+    ]
+
+
+def test_rows_choose_by_tensor_name_and_the_first_match_decides(three: list[Path], tmp_path: Path) -> None:
+    ingredients = tuple(Ingredient(str(path), Fraction(1)) for path in three)
+    rows = (
+        Row("layers.0.BF16.*", (1, 0, 0), 1),
+        Row("layers.?.F16.weight", (2, 3, 5), 10),
+        Row("layers.1.*", (3, -1, -1), 1),
+    )
+    soce.merge(Recipe(ingredients, rows), output=tmp_path / "soup", nonfinite="warn", **QUICK)
+    inputs, soup = [read_directory(path) for path in three], read_directory(tmp_path / "soup")
+    expected = {
+        "layers.0.BF16.weight": ((1, 0, 0), 1),
+        "layers.0.F16.weight": ((2, 3, 5), 10),
+        "layers.0.F32.weight": ((1, 1, 1), 3),
+        "layers.1.F16.weight": ((2, 3, 5), 10),
+        "layers.1.BF16.weight": ((3, -1, -1), 1),
+        "layers.1.F64.weight": ((3, -1, -1), 1),
+    }
+    for name, (numerators, whole) in expected.items():
+        columns = [(found[name][0], found[name][2]) for found in inputs]
+        assert soup[name][2] == reference.soup(columns, numerators, whole), name
+    manifest = json.loads((tmp_path / "soup/soce.json").read_text())
+    assert [row["parts"] for row in manifest["result"]["recipe"]["rows"]] == [
+        [1, 0, 0],
+        [2, 3, 5],
+        [3, -1, -1],
+        [1, 1, 1],
+    ]
+
+
+def test_a_tensor_that_no_row_matches_is_an_error(three: list[Path], tmp_path: Path) -> None:
+    ingredients = tuple(Ingredient(str(path), None) for path in three)
+    with pytest.raises(soce.RecipeError, match=r"layers\.1"):
+        soce.merge(Recipe(ingredients, (Row("layers.0.*", (1, 1, 1), 3),)), output=tmp_path / "soup")
+
+
+# ---- Mixer
+
+
+@pytest.fixture(scope="module")
+def mixer(three: list[Path]) -> soce.Mixer:
+    return soce.Mixer([str(path) for path in three])
+
+
+@pytest.mark.parametrize("io", ["mmap", "pread"])
+@pytest.mark.parametrize("parts", [(5, 2, 3), (1, 1, 1), (0, 1, 0), (1, 0, 3)])
+def test_a_mixer_gives_the_bytes_of_a_merge(
+    three: list[Path], tmp_path: Path, io: str, parts: tuple[int, ...]
+) -> None:
+    soce.merge(dict(zip(map(str, three), parts, strict=True)), output=tmp_path / "soup", **QUICK)
+    soup = read_directory(tmp_path / "soup")
+    mixer = soce.Mixer([str(path) for path in three], io=io)
+    assert [(name, dtype, shape) for name, (dtype, shape, _) in soup.items()] == mixer.tensors()
+    for name, (_, _, data) in soup.items():
+        for threads in (None, 1, 5):
+            out = bytearray(b"\xaa" * len(data))
+            mixer.mix(name, parts, sum(parts), out, num_threads=threads)
+            assert out == data
+
+
+@given(st.data())
+def test_any_mix_into_any_dtype(mixer: soce.Mixer, three: list[Path], data: st.DataObject) -> None:
+    name, dtype, _ = data.draw(st.sampled_from([found for found in mixer.tensors() if found[0] != "ids"]))
+    numerators = data.draw(st.lists(st.integers(-50, 50), min_size=3, max_size=3).filter(any))
+    whole, out_dtype = data.draw(st.integers(1, 200)), data.draw(st.sampled_from(DTYPES))
+    columns = [(dtype, read_directory(path)[name][2]) for path in three]
+    correct = reference.soup(columns, numerators, whole, out_dtype)
+    out = bytearray(len(correct))
+    mixer.mix(name, numerators, whole, out, dtype=out_dtype)
+    assert out == correct
+
+
+def mean(three: list[Path], name: str) -> bytes:
+    columns = [read_directory(path)[name] for path in three]
+    return reference.soup([(dtype, data) for dtype, _, data in columns], (5, 2, 3), 10)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "numpy"), [("F16", "<f2"), ("F32", "<f4"), ("F64", "<f8"), ("BF16", "<u2")]
+)
+def test_numpy_arrays_are_filled(mixer: soce.Mixer, three: list[Path], dtype: str, numpy: str) -> None:
+    out = np.full((30, 100), 7, numpy)
+    mixer.mix(f"layers.0.{dtype}.weight", (5, 2, 3), 10, out)
+    assert out.tobytes() == mean(three, f"layers.0.{dtype}.weight")
+
+
+@pytest.mark.parametrize(("dtype", "torch_name"), [("F16", "float16"), ("F32", "float32"), ("F64", "float64"), ("BF16", "bfloat16")])  # fmt: skip
+def test_torch_tensors_are_filled(mixer: soce.Mixer, three: list[Path], dtype: str, torch_name: str) -> None:
+    torch = pytest.importorskip("torch")
+    name = f"layers.0.{dtype}.weight"
+    out = torch.full((30, 100), 7, dtype=getattr(torch, torch_name))
+    mixer.mix(name, (5, 2, 3), 10, out)
+    assert out.view(torch.uint8).numpy().tobytes() == mean(three, name)
+    whole = torch.zeros(90, 100, dtype=out.dtype)
+    mixer.mix(name, (5, 2, 3), 10, whole[30:60])
+    assert torch.equal(whole[30:60], out)
+    assert not whole[:30].any()
+    assert not whole[60:].any()
+    parameter = torch.nn.Parameter(torch.zeros_like(out))
+    mixer.mix(name, (5, 2, 3), 10, parameter.data)
+    assert torch.equal(parameter, out)
+
+
+def test_any_writable_buffer_will_do(mixer: soce.Mixer, three: list[Path]) -> None:
+    name, correct = "layers.0.F32.weight", mean(three, "layers.0.F32.weight")
+    for out in (bytearray(12_000), array.array("f", bytes(12_000)), memoryview(bytearray(12_000))):
+        mixer.mix(name, (5, 2, 3), 10, out)
+        assert bytes(out) == correct
+    ids = bytearray(32)
+    mixer.mix("ids", (5, 2, 3), 10, ids)
+    assert ids == bytes(range(32))
+
+
+def test_memory_that_does_not_fit_is_refused_and_untouched(mixer: soce.Mixer) -> None:
+    torch = pytest.importorskip("torch")
+    read_only = np.zeros(3000, "<f4")
+    read_only.flags.writeable = False
+    wrong = [
+        (bytes(12_000), BufferError, "read-only"),
+        (read_only, BufferError, "read-only"),
+        (np.zeros((3000, 2), "<f4")[:, 0], BufferError, "not contiguous"),
+        (np.zeros((30, 100), "<f4").T, BufferError, "not contiguous"),
+        (torch.zeros(100, 30).T, BufferError, "not contiguous"),
+        (torch.zeros(3000, 2)[:, 0], BufferError, "not contiguous"),
+        (torch.zeros(3000, requires_grad=True), (BufferError, RuntimeError), "grad"),
+        (bytearray(11_999), soce.RecipeError, "expected a buffer of 12000 bytes, got 11999"),
+        (np.zeros(3000, "<f8"), soce.RecipeError, "expected a buffer of 12000 bytes, got 24000"),
+        (torch.zeros(2999), soce.RecipeError, "expected a buffer of 12000 bytes, got 11996"),
+        (bytearray(), soce.RecipeError, "got 0"),
+        ([0.0] * 3000, TypeError, "writable buffer or DLPack"),
+        (torch.zeros(3000, device="meta"), (BufferError, TypeError, ValueError), None),
+    ]
+    for out, error, words in wrong:
+        with pytest.raises(error, match=words):
+            mixer.mix("layers.0.F32.weight", (5, 2, 3), 10, out)
+        if not getattr(out, "is_meta", False):
+            assert not np.asarray(
+                out.detach() if isinstance(out, torch.Tensor) else out
+            ).any() or out == bytes(12_000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("none", (1, 1, 1), 3), "not a tensor"),
+        (("layers.0.F32.weight", (1, 1), 2), "expected 3 numerators, got 2"),
+        (("layers.0.F32.weight", (0, 0, 0), 1), "zero"),
+        (("layers.0.F32.weight", (1, 1, 1), 0), "zero"),
+        (("layers.0.F32.weight", (1 << 20, 1, 0), 3), "parts"),
+    ],
+)
+def test_wrong_mixes_are_refused(mixer: soce.Mixer, arguments: tuple, words: str) -> None:
+    with pytest.raises(soce.RecipeError, match=words):
+        mixer.mix(*arguments, bytearray(12_000))
+
+
+def test_one_mixer_serves_many_threads(mixer: soce.Mixer, three: list[Path]) -> None:
+    name, correct, wrong = "layers.0.F64.weight", mean(three, "layers.0.F64.weight"), []
+
+    def work() -> None:
+        for _ in range(50):
+            out = bytearray(len(correct))
+            mixer.mix(name, (5, 2, 3), 10, out, num_threads=2)
+            if out != correct:
+                wrong.append(bytes(out))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
+
+
+def test_a_mixer_notices_that_a_file_changed(tmp_path: Path) -> None:
+    paths = [
+        str(checkpoint(tmp_path / name, {"w": ("F32", [1000], struct.pack("<f", 1) * 1000)})) for name in "AB"
+    ]
+    mixer = soce.Mixer(paths, io="pread")
+    with Path(paths[0], "model.safetensors").open("r+b") as file:
+        file.truncate(2000)
+    with pytest.raises((soce.CheckpointError, OSError)):
+        mixer.mix("w", (1, 1), 2, bytearray(4000))
+
+
+def test_importing_soce_and_merging_load_no_heavy_library(three: list[Path], tmp_path: Path) -> None:
+    heavy = ["torch", "pandas", "matplotlib", "click", "numpy", "transformers", "safetensors", "pickletools"]
+    code = f"""
+import sys, soce
+loaded = [m for m in {heavy!r} if m in sys.modules]
+soce.merge({[str(path) for path in three]!r}, output={str(tmp_path / "soup")!r}, sync=False)
+print(loaded, [m for m in {heavy!r} if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] []\n"
