@@ -279,7 +279,7 @@ def test_a_mixer_notices_that_a_file_changed(tmp_path: Path) -> None:
 
 
 def test_importing_soce_and_merging_load_no_heavy_library(three: list[Path], tmp_path: Path) -> None:
-    heavy = ["torch", "pandas", "matplotlib", "click", "numpy", "transformers", "safetensors", "pickletools"]
+    heavy = ["torch", "pandas", "matplotlib", "click", "numpy", "transformers", "safetensors", "pickle"]
     code = f"""
 import sys, soce
 loaded = [m for m in {heavy!r} if m in sys.modules]

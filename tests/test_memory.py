@@ -95,7 +95,7 @@ def test_gigabytes_pass_through_a_quarter_of_one(group: Group, options: list[str
     assert done.returncode == 0, done.stderr
     assert group.kills() == 0
     peak = group.peak()
-    assert peak is None or peak <= LIMIT
+    assert peak is None or 16 << 20 < peak <= LIMIT
     shard = output / "model.safetensors"
     assert shard.stat().st_size > SIZE
     with shard.open("rb") as file:
