@@ -196,6 +196,18 @@ def test_torch_tensors_are_filled(mixer: soce.Mixer, three: list[Path], dtype: s
     assert torch.equal(parameter, out)
 
 
+def test_half_floats_of_the_other_kind_are_refused(mixer: soce.Mixer, three: list[Path]) -> None:
+    torch = pytest.importorskip("torch")
+    for out, holds in ((torch.zeros(3000, dtype=torch.float16), "F16"), (np.zeros(3000, "<f2"), "F16")):
+        with pytest.raises(soce.RecipeError, match="expected a buffer of BF16, got one of F16") as caught:
+            mixer.mix("layers.0.BF16.weight", (5, 2, 3), 10, out)
+        assert caught.value.tensor == "layers.0.BF16.weight"
+        mixer.mix("layers.0.BF16.weight", (5, 2, 3), 10, out, dtype=holds)
+    out = torch.zeros(3000, dtype=torch.int16)
+    mixer.mix("layers.0.BF16.weight", (5, 2, 3), 10, out)
+    assert out.numpy().tobytes() == mean(three, "layers.0.BF16.weight")
+
+
 def test_any_writable_buffer_will_do(mixer: soce.Mixer, three: list[Path]) -> None:
     name, correct = "layers.0.F32.weight", mean(three, "layers.0.F32.weight")
     for out in (bytearray(12_000), array.array("f", bytes(12_000)), memoryview(bytearray(12_000))):
@@ -219,7 +231,14 @@ def test_memory_that_does_not_fit_is_refused_and_untouched(mixer: soce.Mixer) ->
         (torch.zeros(3000, 2)[:, 0], BufferError, "not contiguous"),
         (torch.zeros(3000, requires_grad=True), (BufferError, RuntimeError), "grad"),
         (bytearray(11_999), soce.RecipeError, "expected a buffer of 12000 bytes, got 11999"),
-        (np.zeros(3000, "<f8"), soce.RecipeError, "expected a buffer of 12000 bytes, got 24000"),
+        (np.zeros(3000, "<i8"), soce.RecipeError, "expected a buffer of 12000 bytes, got 24000"),
+        (np.zeros(1500, "<f8"), soce.RecipeError, "expected a buffer of F32, got one of F64"),
+        (
+            torch.zeros(6000, dtype=torch.bfloat16),
+            soce.RecipeError,
+            "expected a buffer of F32, got one of BF16",
+        ),
+        (np.zeros(3000, ">f4"), BufferError, "big-endian"),
         (torch.zeros(2999), soce.RecipeError, "expected a buffer of 12000 bytes, got 11996"),
         (bytearray(), soce.RecipeError, "got 0"),
         ([0.0] * 3000, TypeError, "writable buffer or DLPack"),
