@@ -76,8 +76,10 @@ format: $(INSTALLED) ## Rewrite the sources in the format that check asks for
 
 .PHONY: test
 test: dev ## Set up and run the tests of the core and of the package
-	cargo test $(CARGO_FLAGS)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@status=0; \
+	cargo test --no-fail-fast $(CARGO_FLAGS) || status=1; \
+	$(BIN)/python -m pytest $(PYTEST_ARGS) || status=1; \
+	exit $$status # both halves run, whatever the first finds
 
 .PHONY: test-slow
 test-slow: dev ## The tests that take longer, and property tests with many more examples

@@ -43,14 +43,21 @@ fn kernels(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("mean of 3, {dtype}"));
         group.throughput(Throughput::Bytes(4 * output.len() as u64));
         for set in Kernels::available() {
-            let request =
-                Request { inputs: &inputs, dtypes: &[dtype; 3], numerators: &[5, 2, 3], whole: 10, output_dtype: dtype };
+            let request = Request {
+                inputs: &inputs,
+                dtypes: &[dtype; 3],
+                numerators: &[5, 2, 3],
+                whole: 10,
+                output_dtype: dtype,
+            };
             group.bench_function(BenchmarkId::from_parameter(set.name), |bencher| {
                 bencher.iter(|| set.mean(black_box(&request), &mut output, &mut Tally::new(3)));
             });
         }
         group.throughput(Throughput::Bytes(2 * output.len() as u64));
-        group.bench_function("memcpy", |bencher| bencher.iter(|| output.copy_from_slice(black_box(inputs[0]))));
+        group.bench_function("memcpy", |bencher| {
+            bencher.iter(|| output.copy_from_slice(black_box(inputs[0])));
+        });
         group.finish();
     }
 }

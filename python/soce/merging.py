@@ -233,7 +233,7 @@ class MergePlan:
         cache: str = "auto",
         kernels: str | None = None,
         sync: bool = True,
-        digests: str = "none",
+        digests: str = "tensors",
         nonfinite: str = "error",
         command: Sequence[str] | None = None,
     ) -> MergeReport:

@@ -17,13 +17,14 @@ impl Mix {
     /// An average: `parts` out of their sum.
     pub fn average(parts: &[u64]) -> Result<Self> {
         let whole = parts.iter().try_fold(0u64, |sum, &part| sum.checked_add(part));
-        let whole = whole.filter(|&whole| whole <= i64::MAX as u64);
-        let Some(whole) = whole else { return Err(too_many("an overflowing number of").into()) };
-        Self::new(parts.iter().map(|&part| part as i64).collect(), whole)
+        let Some(whole) = whole.filter(|&whole| i64::try_from(whole).is_ok()) else {
+            return Err(too_many("an overflowing number of").into());
+        };
+        Self::new(&parts.iter().map(|&part| part as i64).collect::<Vec<_>>(), whole)
     }
 
     /// Any row of signed numerators over `whole`.
-    pub fn new(numerators: Vec<i64>, whole: u64) -> Result<Self> {
+    pub fn new(numerators: &[i64], whole: u64) -> Result<Self> {
         if numerators.is_empty() {
             return Err(Problem::new(ProblemKind::Recipe, "a recipe needs at least one ingredient").into());
         }
@@ -95,7 +96,7 @@ mod tests {
     fn one_ingredient_with_all_parts_is_the_sole_one() {
         assert_eq!(Mix::average(&[0, 7]).unwrap().sole(), Some(1));
         assert_eq!(Mix::average(&[1, 7]).unwrap().sole(), None);
-        assert_eq!(Mix::new(vec![-1], 1).unwrap().sole(), None);
+        assert_eq!(Mix::new(&[-1], 1).unwrap().sole(), None);
     }
 
     #[test]
@@ -105,6 +106,6 @@ mod tests {
         assert!(Mix::average(&[u64::MAX, 1]).is_err());
         assert!(Mix::average(&[1, MAX_PARTS]).is_err());
         assert!(Mix::average(&[1, MAX_PARTS - 1]).is_ok());
-        assert!(Mix::new(vec![2, -1], 1).is_ok());
+        assert!(Mix::new(&[2, -1], 1).is_ok());
     }
 }

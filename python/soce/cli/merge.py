@@ -101,7 +101,7 @@ class _Dtype(click.ParamType[str]):
 @click.option("--chunk-bytes", type=_Size(), metavar="SIZE", help="A thread's unit of work.")
 @click.option("--sync/--no-sync", default=True, help="Wait until the soup is on the disk. Default: --sync.")
 @click.option(
-    "--digests", type=click.Choice(["none", "tensors"]), default="none", help="Record tensor digests."
+    "--digests", type=click.Choice(["none", "tensors"]), default="tensors", help="Record tensor digests."
 )
 @click.option(
     "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."

@@ -20,8 +20,8 @@ use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
-pub(crate) use open::{read_small, small_file_size};
 pub use open::reopen;
+pub(crate) use open::{read_small, small_file_size};
 
 /// Most bytes of headers in all shards of all ingredients together.
 pub const MAX_HEADERS_BYTES: u64 = 512_000_000;

@@ -8,6 +8,8 @@
 //! Groups with a lane that does not pass go to the f64 loop. Of independent normal values one lane in 1,700 fails for
 //! ten parts, of fine-tunes of one model far fewer.
 
+#![allow(clippy::needless_bitwise_bool, reason = "branches would keep the compiler from vectorising")]
+
 use super::vector::{self, FromBf16, Input, ToBf16};
 use super::{Request, Tally};
 

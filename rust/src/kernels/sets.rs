@@ -1,5 +1,8 @@
 //! Kernel sets: the scalar definition, and the vector loop compiled for each instruction set.
-#![allow(unsafe_code, reason = "calling a function compiled for an instruction set that was probed at run time")]
+#![allow(
+    unsafe_code,
+    reason = "calling a function compiled for an instruction set that was probed at run time"
+)]
 
 use super::bf16;
 use super::vector::{self, FromBf16, FromF16, FromF32, ToBf16, ToF16, ToF32, ToF64};

@@ -2,7 +2,7 @@
 //!
 //! A block is accumulated in f64, divided and narrowed, all lanes alike; then the lanes that were not provably exact
 //! are recomputed by [`super::exact`]. Per lane the proof is one comparison of magnitudes. Let `m` be the significant
-//! bits of the input format, `B` those of `Σ|p_i|`, `lo` and `hi` the smallest nonzero and the largest |x_i|:
+//! bits of the input format, `B` those of `Σ|p_i|`, `lo` and `hi` the smallest nonzero and the largest `|x_i|`:
 //!
 //! * every product `p_i·x_i` is exact (at most 24 + 20 bits), and every partial sum is a multiple of the last bit of
 //!   `lo` below `2^B·hi`: it has at most `W = B + m + log2(hi/lo)` bits. The lane passes if `W <= 50`.
@@ -105,7 +105,10 @@ pub(super) fn widen_to_f32(input: &[u8], dtype: Dtype, output: &mut [u8]) {
     let halves = input.as_chunks::<2>().0.iter().map(|&half| u16::from_le_bytes(half));
     match dtype {
         Dtype::BF16 => {
-            words.iter_mut().zip(halves).for_each(|(word, half)| *word = (u32::from(half) << 16).to_le_bytes());
+            words
+                .iter_mut()
+                .zip(halves)
+                .for_each(|(word, half)| *word = (u32::from(half) << 16).to_le_bytes());
         }
         Dtype::F16 => words.iter_mut().zip(halves).for_each(|(word, half)| {
             let finite = (widen_f16(half) as f32).to_bits();

@@ -6,13 +6,16 @@ use crate::error::Result;
 use crate::io::{Backend, Cache, Source};
 use crate::plan::Plan;
 
+/// Tensors of a shard still to be read, and the shard while it is open.
+type Entry = (usize, Option<Arc<Source>>);
+
 /// Open shards of all ingredients. Descriptors are bounded by the shards in use at one time, not by their number.
 pub(super) struct Inputs<'a> {
     plan: &'a Plan,
     backend: Option<Backend>,
     cache: Cache,
-    /// By ingredient and shard: tensors still to be read, and the shard while it is open.
-    shards: Vec<Vec<Mutex<(usize, Option<Arc<Source>>)>>>,
+    /// By ingredient and shard.
+    shards: Vec<Vec<Mutex<Entry>>>,
 }
 
 impl<'a> Inputs<'a> {
@@ -23,7 +26,8 @@ impl<'a> Inputs<'a> {
                 uses[ingredient][tensor.sources[ingredient].shard] += 1;
             }
         }
-        let shards = uses.into_iter().map(|u| u.into_iter().map(|left| Mutex::new((left, None))).collect()).collect();
+        let shards =
+            uses.into_iter().map(|u| u.into_iter().map(|left| Mutex::new((left, None))).collect()).collect();
         Self { plan, backend, cache, shards }
     }
 

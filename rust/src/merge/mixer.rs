@@ -56,6 +56,9 @@ impl Mixer {
     ///
     /// # Errors
     /// No such tensor, a buffer of another size, a row of another length, inputs that changed, cancellation.
+    ///
+    /// # Panics
+    /// If a worker panics: a bug.
     pub fn mix(
         &self,
         name: &str,
@@ -68,10 +71,12 @@ impl Mixer {
         let checkpoints = &self.agreement.checkpoints;
         let refuse = |message: String| Problem::new(ProblemKind::Recipe, message).tensor(name);
         if mix.numerators().len() != checkpoints.len() {
-            let message = format!("expected {} numerators, got {}", checkpoints.len(), mix.numerators().len());
+            let message =
+                format!("expected {} numerators, got {}", checkpoints.len(), mix.numerators().len());
             return Err(refuse(message).hint("one for each ingredient").into());
         }
-        let infos: Option<Vec<_>> = checkpoints.iter().map(|c| Some((c.tensors.get(name)?, c.tensor(name)?))).collect();
+        let infos: Option<Vec<_>> =
+            checkpoints.iter().map(|c| Some((c.tensors.get(name)?, c.tensor(name)?))).collect();
         let Some(infos) = infos.filter(|_| !self.agreement.tied.contains(name)) else {
             return Err(refuse("not a tensor of these ingredients".to_owned()).into());
         };
@@ -84,8 +89,11 @@ impl Mixer {
         let size = dtype.bytes().expect("floats and integers have whole bytes");
         let elements = first.shape.iter().product::<u64>();
         if output.len() as u64 != elements * size as u64 {
-            let message = format!("expected a buffer of {} bytes, got {}", elements * size as u64, output.len());
-            return Err(refuse(message).hint("the buffer must hold every element in the output dtype").into());
+            let message =
+                format!("expected a buffer of {} bytes, got {}", elements * size as u64, output.len());
+            return Err(refuse(message)
+                .hint("the buffer must hold every element in the output dtype")
+                .into());
         }
 
         let per_chunk = chunk_bytes(checkpoints.len()) as usize / size;
@@ -100,7 +108,8 @@ impl Mixer {
                 let (location, info) = infos[i];
                 let bytes = info.dtype.bytes().expect("checked by the agreement");
                 let offset = info.offset + (start * bytes) as u64;
-                inputs[i] = Some((self.sources[i][location.shard].read(offset, count * bytes, scratch)?, info.dtype));
+                inputs[i] =
+                    Some((self.sources[i][location.shard].read(offset, count * bytes, scratch)?, info.dtype));
             }
             let mut tally = Tally::new(checkpoints.len());
             tally.base = start as u64;
@@ -118,7 +127,9 @@ impl Mixer {
             }
             Ok(tally)
         };
-        let threads = num_threads.unwrap_or_else(default_threads).clamp(1, output.len().div_ceil(per_chunk * size).max(1));
+        let threads = num_threads
+            .unwrap_or_else(default_threads)
+            .clamp(1, output.len().div_ceil(per_chunk * size).max(1));
         let chunks = Mutex::new(output.chunks_mut(per_chunk * size).enumerate());
         let work = || -> Result<Tally> {
             float_env::reset();

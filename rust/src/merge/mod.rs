@@ -117,7 +117,7 @@ pub fn memory_bound(ingredients: usize, threads: usize) -> u64 {
 pub fn execute(plan: &Plan, options: &Options, provenance: &Provenance, control: &Control) -> Result<Report> {
     let started = Instant::now();
     let run = Run::prepare(plan, options, control)?;
-    let (staged, warnings) = stage(plan)?;
+    let (staged, warnings) = stage(plan, options.sync)?;
     let outputs = Outputs::new(plan, &staged, durability(plan, options));
     outputs.create_early()?;
 
@@ -168,22 +168,23 @@ pub fn execute(plan: &Plan, options: &Options, provenance: &Provenance, control:
         warnings: [warnings, outputs.into_notes()].concat(),
     };
     for (recipe, staging) in staged.iter().enumerate() {
-        let digest = manifest::write_small_files(plan, recipe, staging, &tensors[recipe], &report, provenance)?;
+        let digest =
+            manifest::write_small_files(plan, recipe, staging, &tensors[recipe], &report, provenance)?;
         report.result_digests.push(digest);
     }
     control.check()?;
     for staging in staged {
-        report.warnings.extend(staging.publish(options.sync)?);
+        report.warnings.extend(staging.publish()?);
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
-fn stage(plan: &Plan) -> Result<(Vec<Staging>, Vec<String>)> {
+fn stage(plan: &Plan, sync: bool) -> Result<(Vec<Staging>, Vec<String>)> {
     let mut staged = Vec::new();
     let mut notes = Vec::new();
     for recipe in &plan.request.recipes {
-        let staging = Staging::begin(&recipe.output, plan.request.options.overwrite)?;
+        let staging = Staging::begin(&recipe.output, plan.request.options.overwrite, sync)?;
         notes.extend_from_slice(staging.notes());
         staged.push(staging);
     }
@@ -232,7 +233,8 @@ impl<'a> Run<'a> {
             None => chunk_bytes(most),
             Some(bytes) if bytes.is_power_of_two() && (4096..=64 << 20).contains(&bytes) => bytes,
             Some(bytes) => {
-                let message = format!("a chunk of {bytes} bytes: expected a power of two from 4096 to 67108864");
+                let message =
+                    format!("a chunk of {bytes} bytes: expected a power of two from 4096 to 67108864");
                 return Err(Problem::new(ProblemKind::Recipe, message).into());
             }
         };
@@ -294,8 +296,10 @@ impl<'a> Worker<'a> {
         let run = self.run;
         let tensor = &run.plan.tensors[chunk.tensor];
         let needed = &run.needed[chunk.tensor];
-        let sources =
-            needed.iter().map(|&i| run.inputs.source(i, tensor.sources[i].shard)).collect::<Result<Vec<_>>>()?;
+        let sources = needed
+            .iter()
+            .map(|&i| run.inputs.source(i, tensor.sources[i].shard))
+            .collect::<Result<Vec<_>>>()?;
         let range = |ingredient: usize| {
             let source = &tensor.sources[ingredient];
             let size = source.dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
@@ -304,7 +308,8 @@ impl<'a> Worker<'a> {
         let mut inputs: Vec<Option<(&[u8], Dtype)>> = vec![None; run.plan.checkpoints.len()];
         for ((&ingredient, source), scratch) in needed.iter().zip(&sources).zip(&mut self.scratch) {
             let (offset, length) = range(ingredient);
-            inputs[ingredient] = Some((source.read(offset, length, scratch)?, tensor.sources[ingredient].dtype));
+            inputs[ingredient] =
+                Some((source.read(offset, length, scratch)?, tensor.sources[ingredient].dtype));
         }
         let files = self.outputs.open(tensor.shard)?;
         for (recipe, file) in files.iter().enumerate() {

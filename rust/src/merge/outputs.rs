@@ -37,7 +37,8 @@ impl<'a> Outputs<'a> {
         }
         let planned = &self.plan.shards[shard];
         let create = |staging: &Staging| {
-            let file = OutputFile::create(&staging.payload().join(&planned.name), planned.size, self.durability)?;
+            let file =
+                OutputFile::create(&staging.payload().join(&planned.name), planned.size, self.durability)?;
             self.notes.lock().expect("no panic while held").extend(file.note().map(str::to_owned));
             Ok(file)
         };

@@ -119,7 +119,9 @@ impl Progress {
         let mut non_finite = Vec::new();
         let empty = self.digests.then(|| *blake3::hash(b"").as_bytes());
         for (tensor, state) in self.tensors.into_iter().enumerate() {
-            for (recipe, state) in state.into_inner().expect("no panic while held").recipes.into_iter().enumerate() {
+            for (recipe, state) in
+                state.into_inner().expect("no panic while held").recipes.into_iter().enumerate()
+            {
                 let digest = if self.lengths[tensor] == 0 { empty } else { state.digest };
                 let found = state.tally.map(|tally| {
                     let Tally { inputs, created, first_created, .. } = tally;

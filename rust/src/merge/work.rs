@@ -64,7 +64,11 @@ impl Work {
 
     /// Shards without a chunk: they hold empty tensors only.
     pub(super) fn empty_shards(&self) -> impl Iterator<Item = usize> {
-        self.left.iter().enumerate().filter(|(_, left)| left.load(Ordering::Acquire) == 0).map(|(shard, _)| shard)
+        self.left
+            .iter()
+            .enumerate()
+            .filter(|(_, left)| left.load(Ordering::Acquire) == 0)
+            .map(|(shard, _)| shard)
     }
 
     /// Chunks of a tensor.

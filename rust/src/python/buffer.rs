@@ -53,14 +53,16 @@ impl Mixer {
         dtype: Option<&str>,
         num_threads: Option<usize>,
     ) -> PyResult<()> {
-        let mix = Mix::new(numerators, whole)?;
+        let mix = Mix::new(&numerators, whole)?;
         let dtype = args::float_dtype(dtype)?;
         let mut memory = Memory::of(out)?;
         self.check_dtype(name, memory.dtype()?, dtype)?;
         let bytes = memory.bytes();
-        run_interruptible(py, |_, _| Ok(()), |control| {
-            self.0.mix(name, &mix, dtype, bytes, num_threads, control).map(drop)
-        })
+        run_interruptible(
+            py,
+            |_, _| Ok(()),
+            |control| self.0.mix(name, &mix, dtype, bytes, num_threads, control).map(drop),
+        )
     }
 }
 
@@ -86,7 +88,7 @@ enum Memory {
 }
 
 impl Memory {
-    /// The object's memory, through the buffer protocol where it is offered, else through DLPack.
+    /// The object's memory, through the buffer protocol where it is offered, else through `DLPack`.
     fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(buffer) = PyUntypedBuffer::get(object) {
             if buffer.readonly() {
@@ -142,7 +144,7 @@ impl Memory {
     }
 }
 
-/// A tensor taken over from a DLPack capsule.
+/// A tensor taken over from a `DLPack` capsule.
 struct DlpackTensor {
     managed: *mut Managed,
     start: *mut u8,
@@ -173,7 +175,9 @@ impl DlpackTensor {
         const CPU: i64 = 1;
         let (device, _): (i64, i64) = object.call_method0("__dlpack_device__")?.extract()?;
         if device != CPU {
-            return Err(PyBufferError::new_err("`out` is not on the CPU; mix into a CPU tensor and copy that"));
+            return Err(PyBufferError::new_err(
+                "`out` is not on the CPU; mix into a CPU tensor and copy that",
+            ));
         }
         let capsule = object.call_method0("__dlpack__")?;
         let capsule = capsule.cast::<PyCapsule>()?;

@@ -28,7 +28,8 @@ fn to_exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             let class = py.import("soce.exceptions")?.getattr(class_name(first.kind))?;
             let list: Vec<_> = problems.iter().map(as_tuple).collect();
             let list = pyo3::types::PyTuple::new(py, list)?;
-            let exception = class.call1((error.to_string(), path_of(first), first.tensor.as_deref(), list))?;
+            let exception =
+                class.call1((error.to_string(), path_of(first), first.tensor.as_deref(), list))?;
             Ok(PyErr::from_value(exception))
         }
         // Whoever cancels has an exception of their own to raise; this is for a cancelled flag without one.

@@ -1,4 +1,5 @@
 //! The Python module `soce._core`: arguments in, plans and reports out. No Python object crosses into the work.
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
 mod args;
 mod buffer;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
@@ -24,7 +24,11 @@ type RowArguments = (String, Vec<i64>, u64);
     ingredients, recipes, *, dtype, max_shard_size, config_from, overwrite, allow_different_tokenizers, copy_code,
     follow_links, ignore_unreferenced, skip_space_check
 ))]
-#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword arguments of a Python function")]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "keyword arguments of a Python function"
+)]
 pub(super) fn plan(
     py: Python<'_>,
     ingredients: Vec<PathBuf>,
@@ -50,7 +54,9 @@ pub(super) fn plan(
         open: OpenOptions { follow_links, ignore_unreferenced },
     };
     let recipe = |(output, rows): (PathBuf, Vec<RowArguments>)| -> Result<Recipe> {
-        let row = |(pattern, numerators, whole)| Ok(Row { pattern, mix: Mix::new(numerators, whole)? });
+        let row = |(pattern, numerators, whole): RowArguments| {
+            Ok(Row { pattern, mix: Mix::new(&numerators, whole)? })
+        };
         Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<Result<_>>()? })
     };
     let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
@@ -119,10 +125,6 @@ impl Plan {
         let report = run_interruptible(py, on_tick, work)?;
         Ok(self.report(&report).to_string())
     }
-
-    fn __getnewargs__(&self) -> PyResult<()> {
-        Err(PyRuntimeError::new_err("a plan holds the state of files on this machine and cannot be pickled"))
-    }
 }
 
 impl Plan {
@@ -133,7 +135,9 @@ impl Plan {
         for found in &report.non_finite {
             let tensor = &plan.tensors[found.tensor].name;
             let output = plan.request.recipes[found.recipe].output.to_string_lossy();
-            for (ingredient, counts) in found.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0) {
+            for (ingredient, counts) in
+                found.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0)
+            {
                 non_finite.push(json!({
                     "output": output, "tensor": tensor, "ingredient": root(ingredient), "nan": counts.nan,
                     "pos_inf": counts.positive, "neg_inf": counts.negative, "created": 0, "first": counts.first,

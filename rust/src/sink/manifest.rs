@@ -25,7 +25,7 @@ const RECIPE_FILE: &str = "mergekit_config.yml";
 /// What the caller adds to the manifests.
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
-    /// For each recipe the text of `mergekit_config.yml`; none is written without.
+    /// For each recipe the text of `mergekit_config.yml`; where it is missing or empty, none is written.
     pub recipe_texts: Vec<String>,
     /// Merged into `run`: versions, command line.
     pub run: Map<String, Value>,
@@ -69,14 +69,14 @@ pub fn write_small_files(
         write(&side.name, &bytes)?;
         side_files.insert(side.name.clone(), hex(&Sha256::digest(&bytes)).into());
     }
-    if let Some(text) = provenance.recipe_texts.get(recipe) {
+    if let Some(text) = provenance.recipe_texts.get(recipe).filter(|text| !text.is_empty()) {
         write(RECIPE_FILE, text.as_bytes())?;
     }
     if let Some(index) = &plan.index {
         write(&plan.index_name, index)?;
     }
     files.sort();
-    let result = result(plan, recipe, tensors, files, side_files);
+    let result = result(plan, recipe, tensors, &files, &side_files);
     let result_digest = digest(&result);
     let mut manifest = json!({
         "result": result,
@@ -93,8 +93,8 @@ fn result(
     plan: &Plan,
     recipe: usize,
     results: &[TensorResult],
-    files: Vec<String>,
-    side_files: Map<String, Value>,
+    files: &[String],
+    side_files: &Map<String, Value>,
 ) -> Value {
     let mut tensors = Map::new();
     let mut averaged = 0;
@@ -147,9 +147,10 @@ fn result(
 }
 
 fn recipe_json(recipe: &Recipe) -> Value {
-    let rows = recipe.rows.iter().map(|row| {
-        json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()})
-    });
+    let rows = recipe
+        .rows
+        .iter()
+        .map(|row| json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()}));
     json!({"method": "linear", "rows": rows.collect::<Vec<_>>()})
 }
 

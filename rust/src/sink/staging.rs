@@ -27,6 +27,7 @@ pub struct Staging {
     state: PathBuf,
     payload: PathBuf,
     overwrite: bool,
+    sync: bool,
     notes: Vec<String>,
     /// `None` once the directory is gone.
     lock: Option<File>,
@@ -34,11 +35,12 @@ pub struct Staging {
 
 impl Staging {
     /// Check the target, then make and lock the state directory beside it. What a dead run left there is removed.
+    /// `sync`: the output is to survive a power cut once it is published.
     ///
     /// # Errors
     /// [`Error::Refused`] if the target may not be written, another run is writing it, or the state directory holds
     /// anything that this program does not make; [`Error::Io`].
-    pub fn begin(target: &Path, overwrite: bool) -> Result<Self> {
+    pub fn begin(target: &Path, overwrite: bool, sync: bool) -> Result<Self> {
         check_target(target, overwrite)?;
         let (parent, target) = target::split(target)?;
         let old = with_suffix(&target, OLD_SUFFIX);
@@ -52,7 +54,7 @@ impl Staging {
         let lock = claim(&state, &target)?;
         let payload = state.join(PAYLOAD);
         let mut staging =
-            Self { parent, target, state, payload, overwrite, notes: Vec::new(), lock: Some(lock) };
+            Self { parent, target, state, payload, overwrite, sync, notes: Vec::new(), lock: Some(lock) };
         staging.prepare()?;
         Ok(staging)
     }
@@ -64,8 +66,10 @@ impl Staging {
             self.notes.push(format!("`{}`: removed what an interrupted run had left", display(&self.state)));
         }
         fs::create_dir(&self.payload).map_err(failed(&self.payload, "cannot create"))?;
-        synced(&self.state)?;
-        synced(&self.parent)?;
+        if self.sync {
+            synced(&self.state)?;
+            synced(&self.parent)?;
+        }
         Ok(())
     }
 
@@ -79,7 +83,7 @@ impl Staging {
         &self.notes
     }
 
-    /// Create a small file in the payload and bring it to the disk. `name` is a file name, or that of a file in one
+    /// Create a small file in the payload and bring it to the disk if the output is to be durable. `name` is a file name, or that of a file in one
     /// directory below.
     ///
     /// # Errors
@@ -103,18 +107,20 @@ impl Staging {
         let created = File::options().write(true).create_new(true).open(&path);
         let mut file = created.map_err(failed(&path, "cannot create"))?;
         file.write_all(bytes).map_err(failed(&path, "cannot write"))?;
-        file.sync_all().map_err(failed(&path, "cannot bring to the disk"))?;
+        if self.sync {
+            file.sync_all().map_err(failed(&path, "cannot bring to the disk"))?;
+        }
         platform::close(file).map_err(failed(&path, "cannot close"))
     }
 
-    /// Make the payload the target, by one rename. `sync`: it is there after a power cut. Returns what was left over, if
+    /// Make the payload the target, by one rename. Returns what was left over, if
     /// anything was, ready to be shown: the output is complete nevertheless.
     ///
     /// # Errors
     /// [`Error::Refused`] if the target has changed since [`Staging::begin`] so that it may not be replaced,
     /// [`Error::Io`]; in both cases the target is as before.
-    pub fn publish(mut self, sync: bool) -> Result<Option<String>> {
-        if sync {
+    pub fn publish(mut self) -> Result<Option<String>> {
+        if self.sync {
             let listing = tree::list(&self.payload).map_err(failed(&self.payload, "cannot list"))?;
             let inner = listing.directories.iter().map(|name| self.payload.join(name));
             for directory in inner.chain([self.payload.clone()]) {
@@ -122,7 +128,7 @@ impl Staging {
             }
         }
         let old = self.commit()?;
-        if sync {
+        if self.sync {
             synced(&self.parent)?;
             synced(&self.state)?;
         }
