@@ -75,7 +75,8 @@ impl Mixer {
         if holds == written {
             return Ok(());
         }
-        let problem = Problem::new(ProblemKind::Recipe, format!("expected a buffer of {written}, got one of {holds}"));
+        let problem =
+            Problem::new(ProblemKind::Recipe, format!("expected a buffer of {written}, got one of {holds}"));
         let hint = "pass a buffer of that dtype, or say with `dtype` what is to be written";
         Err(Error::from(problem.tensor(name).hint(hint)).into())
     }
