@@ -81,8 +81,8 @@ class Mixer:
     ) -> None:
         """Write the mix of tensor `name` into `out`: writable, contiguous memory of the right size.
 
-        `out` is anything with a buffer (numpy array, bytearray) or DLPack memory on the CPU (torch tensor). If it
-        holds floats, they must be of the dtype that is written; integers hold any dtype's bits.
+        `out` is anything with a buffer (numpy array, bytearray) or DLPack memory on the CPU (torch tensor).
+        If it holds floats, they must be of the dtype that is written; integers hold any dtype's bits.
         """
 
 def build_info() -> dict[str, object]:
