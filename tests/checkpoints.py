@@ -1,16 +1,21 @@
-"""Tiny checkpoints for tests, written without any library."""
+"""Tiny checkpoints for tests, written without any library, and recipes over them."""
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "U8": 1}
+from soce import Ingredient, Recipe, Row
+
+SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1, "F8_E4M3": 1}
+
+Tensors = dict[str, tuple[str, list[int], bytes]]
 
 
-def write_file(path: Path, tensors: dict[str, tuple[str, list[int], bytes]]) -> Path:
+def write_file(path: Path, tensors: Tensors) -> Path:
     """Write one safetensors file: name -> (dtype, shape, little-endian bytes)."""
     header, end = {}, 0
     for name, (dtype, shape, data) in tensors.items():
@@ -24,7 +29,23 @@ def write_file(path: Path, tensors: dict[str, tuple[str, list[int], bytes]]) -> 
     return path
 
 
-def read_file(path: Path) -> dict[str, tuple[str, list[int], bytes]]:
+def sparse(path: Path, dtype: str, elements: int, tensors: int = 4) -> Path:
+    """Write a checkpoint of zeros that takes no room on the disk."""
+    each = SIZES[dtype] * (elements // tensors)
+    header = {
+        f"w{i}": {"dtype": dtype, "shape": [elements // tensors], "data_offsets": [i * each, (i + 1) * each]}
+        for i in range(tensors)
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.mkdir(parents=True)
+    with (path / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + each * tensors)
+    return path
+
+
+def read_file(path: Path) -> Tensors:
     """Return what `write_file` wrote."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
@@ -32,6 +53,49 @@ def read_file(path: Path) -> dict[str, tuple[str, list[int], bytes]]:
     header.pop("__metadata__", None)
     data = content[8 + length :]
     return {k: (v["dtype"], v["shape"], data[slice(*v["data_offsets"])]) for k, v in header.items()}
+
+
+def read_directory(path: Path) -> Tensors:
+    """Return the tensors of every shard in a directory."""
+    return {
+        name: tensor
+        for shard in sorted(path.glob("*.safetensors"))
+        for name, tensor in read_file(shard).items()
+    }
+
+
+def shards(path: Path) -> dict[str, bytes]:
+    """Return name and bytes of every shard in a directory."""
+    return {shard.name: shard.read_bytes() for shard in sorted(path.glob("*.safetensors"))}
+
+
+def checkpoint(path: Path, *files: Tensors, config: dict[str, object] | None = None) -> Path:
+    """Write a checkpoint with one shard per argument, with an index if there are several, and a config."""
+    count = len(files)
+    weight_map = {}
+    for i, tensors in enumerate(files, 1):
+        name = "model.safetensors" if count == 1 else f"model-{i:05}-of-{count:05}.safetensors"
+        write_file(path / name, tensors)
+        weight_map |= dict.fromkeys(tensors, name)
+    if count > 1:
+        size = sum(len(data) for tensors in files for _, _, data in tensors.values())
+        index = {"metadata": {"total_size": size}, "weight_map": weight_map}
+        (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (path / "config.json").write_text(json.dumps({"model_type": "test"} if config is None else config))
+    return path
+
+
+def row(paths: Sequence[Path], numerators: Sequence[int], whole: int) -> Recipe:
+    """Return the recipe of a sum of numerator times ingredient, over the whole, for every tensor."""
+    ingredients = tuple(Ingredient(str(path), None) for path in paths)
+    return Recipe(ingredients, (Row("*", tuple(numerators), whole),))
+
+
+def state_of(path: Path) -> dict[str, tuple[int, int, int, bytes]]:
+    """Return size, mode, time of change and bytes of every file under a path."""
+    files = [path] if path.is_file() else sorted(found for found in path.rglob("*") if found.is_file())
+    stats = [(file, file.stat()) for file in files]
+    return {str(f): (s.st_size, s.st_mode, s.st_mtime_ns, f.read_bytes()) for f, s in stats}
 
 
 def f32(*values: float) -> bytes:

@@ -79,7 +79,11 @@ class Mixer:
         dtype: str | None = None,
         num_threads: int | None = None,
     ) -> None:
-        """Write the mix of tensor `name` into the writable buffer `out`."""
+        """Write the mix of tensor `name` into `out`: writable, contiguous memory of the right size.
+
+        `out` is anything with a buffer (numpy array, bytearray) or DLPack memory on the CPU (torch tensor).
+        If it holds floats, they must be of the dtype that is written; integers hold any dtype's bits.
+        """
 
 def build_info() -> dict[str, object]:
     """Return version, kernel sets and build profile of the core."""

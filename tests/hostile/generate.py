@@ -542,7 +542,7 @@ def index_cases():
         index(f"ok_{name}", f'{{{text},"weight_map":{{"a":"x.safetensors"}}}}')
     index(
         "ok_odd_tensor_names",
-        json.dumps({"weight_map": {n: "x.safetensors" for n in ["", "\0", "../x", "\u202e", "\U0001f600"]}}),
+        json.dumps({"weight_map": dict.fromkeys(["", "\0", "../x", "\u202e", "\U0001f600"], "x.safetensors")}),
     )
     index("ok_odd_file_names", json.dumps({"weight_map": {str(i): n for i, n in enumerate(
         ["-.safetensors", ".safetensors", "..safetensors", " x .safetensors", "\u00e9.safetensors", "x" * 243 + ".safetensors", "~.safetensors", "$(x).safetensors", "con.safetensors"])}}))  # fmt: skip
@@ -1062,7 +1062,7 @@ def make(root, entry):
         case "fifo":
             os.mkfifo(path)
         case "socket":
-            here = os.getcwd()
+            here = Path.cwd()
             os.chdir(path.parent)  # socket paths are short
             with socket.socket(socket.AF_UNIX) as end:
                 end.bind(path.name)

@@ -52,8 +52,8 @@ pub struct Tally {
     pub inputs: Vec<NonFinite>,
     /// Outputs that are infinite although every input was finite.
     pub created: u64,
-    /// Smallest element index, within the tally's tensor, of any of these.
-    pub first: Option<u64>,
+    /// Smallest element index, within the tally's tensor, of such an output.
+    pub first_created: Option<u64>,
     /// Added to element indices of the current chunk.
     pub base: u64,
 }
@@ -67,6 +67,8 @@ pub struct NonFinite {
     pub positive: u64,
     /// Negative infinities.
     pub negative: u64,
+    /// Smallest element index, within the tally's tensor, of any of these.
+    pub first: Option<u64>,
 }
 
 impl NonFinite {
@@ -74,6 +76,17 @@ impl NonFinite {
     pub fn total(&self) -> u64 {
         self.nan + self.positive + self.negative
     }
+
+    fn add(&mut self, other: &Self) {
+        self.nan += other.nan;
+        self.positive += other.positive;
+        self.negative += other.negative;
+        self.first = earlier(self.first, other.first);
+    }
+}
+
+fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    [a, b].into_iter().flatten().min()
 }
 
 impl Tally {
@@ -84,18 +97,16 @@ impl Tally {
 
     /// Nothing was counted.
     pub fn is_clean(&self) -> bool {
-        self.first.is_none()
+        self.first_created.is_none() && self.inputs.iter().all(|counts| counts.first.is_none())
     }
 
     /// Add the counts of another chunk of the same tensor.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.inputs.iter_mut().zip(&other.inputs) {
-            mine.nan += theirs.nan;
-            mine.positive += theirs.positive;
-            mine.negative += theirs.negative;
+            mine.add(theirs);
         }
         self.created += other.created;
-        self.first = [self.first, other.first].into_iter().flatten().min();
+        self.first_created = earlier(self.first_created, other.first_created);
     }
 
     /// Add the counts of a request whose input `k` was ingredient `ingredients[k]` here.
@@ -105,13 +116,8 @@ impl Tally {
             counts.inputs[ingredient] = found;
         }
         counts.created = request.created;
-        counts.first = request.first;
+        counts.first_created = request.first_created;
         self.merge(&counts);
-    }
-
-    fn saw(&mut self, index: usize) {
-        let index = self.base + index as u64;
-        self.first = Some(self.first.map_or(index, |first| first.min(index)));
     }
 
     fn input(&mut self, ingredient: usize, index: usize, value: Value) {
@@ -122,12 +128,12 @@ impl Tally {
             Value::Infinity { negative: false } => counts.positive += 1,
             Value::Infinity { negative: true } => counts.negative += 1,
         }
-        self.saw(index);
+        counts.first = earlier(counts.first, Some(self.base + index as u64));
     }
 
     fn created(&mut self, index: usize) {
         self.created += 1;
-        self.saw(index);
+        self.first_created = earlier(self.first_created, Some(self.base + index as u64));
     }
 }
 

@@ -46,6 +46,11 @@ impl Mixer {
             .map(|info| (info.name.as_str(), info.dtype, info.shape.as_slice()))
     }
 
+    /// Dtype of tensor `name` in the first ingredient.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        Some(self.agreement.checkpoints.first()?.tensor(name)?.dtype)
+    }
+
     /// Write `mix` of tensor `name` into `output`: little-endian elements of `dtype`, by default the first
     /// ingredient's. An integer or boolean tensor is copied. The bytes are those a merge would write.
     ///

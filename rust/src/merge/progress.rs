@@ -21,8 +21,8 @@ pub struct NonFiniteTensor {
     pub inputs: Vec<NonFinite>,
     /// Infinite outputs of finite inputs.
     pub created: u64,
-    /// First element concerned.
-    pub first: u64,
+    /// First element with such an output.
+    pub first_created: Option<u64>,
 }
 
 /// State of every tensor of every recipe.
@@ -123,9 +123,9 @@ impl Progress {
                 state.into_inner().expect("no panic while held").recipes.into_iter().enumerate()
             {
                 let digest = if self.lengths[tensor] == 0 { empty } else { state.digest };
-                let found = state.tally.and_then(|tally| {
-                    let Tally { inputs, created, first, .. } = tally;
-                    first.map(|first| NonFiniteTensor { recipe, tensor, inputs, created, first })
+                let found = state.tally.map(|tally| {
+                    let Tally { inputs, created, first_created, .. } = tally;
+                    NonFiniteTensor { recipe, tensor, inputs, created, first_created }
                 });
                 results[recipe].push(TensorResult { digest, non_finite: found.clone() });
                 non_finite.extend(found);
@@ -139,11 +139,11 @@ impl Progress {
 fn problems(plan: &Plan, tensor: usize, tally: &Tally) -> Vec<Problem> {
     const HINT: &str = "`--nonfinite warn` completes the merge and records the counts";
     let planned = &plan.tensors[tensor];
-    let first = tally.first.unwrap_or(0);
     let mut problems = Vec::new();
     for (ingredient, counts) in tally.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0) {
         let shard = &plan.checkpoints[ingredient].shards[planned.sources[ingredient].shard];
-        let NonFinite { nan, positive, negative } = counts;
+        let NonFinite { nan, positive, negative, first } = counts;
+        let first = first.unwrap_or(0);
         let message = format!(
             "{} of {} values are not finite ({nan} NaN, {positive} +inf, {negative} -inf), the first at element {first}",
             counts.total(),
@@ -154,6 +154,7 @@ fn problems(plan: &Plan, tensor: usize, tally: &Tally) -> Vec<Problem> {
         );
     }
     if tally.created > 0 {
+        let first = tally.first_created.unwrap_or(0);
         let message = format!(
             "{} of {} results are too large for {}, the first at element {first}",
             tally.created, planned.elements, planned.dtype

@@ -12,6 +12,8 @@ use pyo3::types::PyCapsule;
 use super::args;
 use super::interrupt::run_interruptible;
 use crate::checkpoint::OpenOptions;
+use crate::dtype::{Dtype, DtypeClass};
+use crate::error::{Error, Problem, ProblemKind};
 use crate::merge;
 use crate::mix::Mix;
 
@@ -54,12 +56,29 @@ impl Mixer {
         let mix = Mix::new(&numerators, whole)?;
         let dtype = args::float_dtype(dtype)?;
         let mut memory = Memory::of(out)?;
+        self.check_dtype(name, memory.dtype()?, dtype)?;
         let bytes = memory.bytes();
         run_interruptible(
             py,
             |_, _| Ok(()),
             |control| self.0.mix(name, &mix, dtype, bytes, num_threads, control).map(drop),
         )
+    }
+}
+
+impl Mixer {
+    /// Refuse memory that would show the result's bits as floats of another format. Integers are bits anyway, so they
+    /// hold any dtype: numpy has no BF16.
+    fn check_dtype(&self, name: &str, holds: Option<Dtype>, wanted: Option<Dtype>) -> PyResult<()> {
+        let (Some(holds), Some(own)) = (holds, self.0.dtype(name)) else { return Ok(()) };
+        let written = if own.class() == DtypeClass::Float { wanted.unwrap_or(own) } else { own };
+        if holds == written {
+            return Ok(());
+        }
+        let problem =
+            Problem::new(ProblemKind::Recipe, format!("expected a buffer of {written}, got one of {holds}"));
+        let hint = "pass a buffer of that dtype, or say with `dtype` what is to be written";
+        Err(Error::from(problem.tensor(name).hint(hint)).into())
     }
 }
 
@@ -90,6 +109,27 @@ impl Memory {
         )))
     }
 
+    /// The float format of its elements; `None` for all others.
+    fn dtype(&self) -> PyResult<Option<Dtype>> {
+        match self {
+            Self::Buffer(buffer) => {
+                let format = buffer.format().to_bytes();
+                let (order, code) = format.split_at(format.len().saturating_sub(1));
+                let dtype = match code {
+                    b"e" => Dtype::F16,
+                    b"f" => Dtype::F32,
+                    b"d" => Dtype::F64,
+                    _ => return Ok(None),
+                };
+                if matches!(order, b">" | b"!") {
+                    return Err(PyBufferError::new_err("`out` is big-endian; pass a little-endian buffer"));
+                }
+                Ok(Some(dtype))
+            }
+            Self::Tensor(tensor) => Ok(tensor.dtype),
+        }
+    }
+
     fn bytes(&mut self) -> &mut [u8] {
         let (start, length) = match self {
             Self::Buffer(buffer) => (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()),
@@ -110,6 +150,8 @@ struct DlpackTensor {
     managed: *mut Managed,
     start: *mut u8,
     length: usize,
+    /// Its float format; `None` for all others.
+    dtype: Option<Dtype>,
 }
 
 /// `DLManagedTensor` of dlpack.h, versions before 1.0, which every exporter still gives by default.
@@ -146,7 +188,7 @@ impl DlpackTensor {
         if renamed != 0 {
             return Err(PyErr::fetch(object.py()));
         }
-        let mut owned = Self { managed, start: std::ptr::null_mut(), length: 0 };
+        let mut owned = Self { managed, start: std::ptr::null_mut(), length: 0, dtype: None };
         // SAFETY: owned above and not yet deleted.
         let tensor = unsafe { &*managed };
         let dimensions = usize::try_from(tensor.dimensions).unwrap_or(0);
@@ -168,6 +210,14 @@ impl DlpackTensor {
             return Err(PyBufferError::new_err("`out` is not contiguous; pass a contiguous tensor"));
         }
         let bits = u64::from(tensor.bits) * u64::from(tensor.lanes);
+        // `kDLFloat` and `kDLBfloat` of dlpack.h.
+        owned.dtype = match (tensor.code, bits) {
+            (2, 16) => Some(Dtype::F16),
+            (2, 32) => Some(Dtype::F32),
+            (2, 64) => Some(Dtype::F64),
+            (4, 16) => Some(Dtype::BF16),
+            _ => None,
+        };
         owned.length = (elements.unsigned_abs() * bits / 8) as usize;
         if owned.length > 0 {
             owned.start = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);

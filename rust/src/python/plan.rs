@@ -140,13 +140,13 @@ impl Plan {
             {
                 non_finite.push(json!({
                     "output": output, "tensor": tensor, "ingredient": root(ingredient), "nan": counts.nan,
-                    "pos_inf": counts.positive, "neg_inf": counts.negative, "created": 0, "first": found.first,
+                    "pos_inf": counts.positive, "neg_inf": counts.negative, "created": 0, "first": counts.first,
                 }));
             }
             if found.created > 0 {
                 non_finite.push(json!({
                     "output": output, "tensor": tensor, "ingredient": null, "nan": 0, "pos_inf": 0, "neg_inf": 0,
-                    "created": found.created, "first": found.first,
+                    "created": found.created, "first": found.first_created,
                 }));
             }
         }
