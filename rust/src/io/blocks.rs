@@ -5,7 +5,7 @@
 //! soon as all its bytes were released, whichever chunks they belonged to.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bytes of a block: the largest folio, and a multiple of the kernel's fault-around window.
 pub(super) const BLOCK: u64 = 2 << 20;
@@ -16,6 +16,8 @@ pub(super) struct Blocks {
     size: u64,
     released: Box<[AtomicU32]>,
     keep: Box<[bool]>,
+    /// Bytes released in blocks that are not finished.
+    unfinished: AtomicU64,
 }
 
 /// A block of which every byte was released.
@@ -34,11 +36,13 @@ impl Blocks {
             size,
             released: (0..count).map(|_| AtomicU32::new(0)).collect(),
             keep: (0..count).map(|block| range(block, size)).map(keep).collect(),
+            unfinished: AtomicU64::new(0),
         }
     }
 
-    /// Count a range as released and report the blocks that this finishes, each to one caller only.
-    pub(super) fn release(&self, bytes: Range<u64>, mut finished: impl FnMut(Finished)) {
+    /// Count a range as released and report the blocks that this finishes, each to one caller only. Returns how many
+    /// bytes were released in blocks that are not finished.
+    pub(super) fn release(&self, bytes: Range<u64>, mut finished: impl FnMut(Finished)) -> u64 {
         let end = bytes.end.min(self.size);
         let mut start = bytes.start;
         while start < end {
@@ -49,10 +53,15 @@ impl Blocks {
             let before = self.released[block as usize].fetch_add(more, Ordering::AcqRel);
             let all = (whole.end - whole.start) as u32;
             if before < all && before.saturating_add(more) >= all {
+                self.unfinished.fetch_sub(u64::from(before), Ordering::Relaxed);
                 finished(Finished { range: whole, keep: self.keep[block as usize] });
+            }
+            if before.saturating_add(more) < all {
+                self.unfinished.fetch_add(u64::from(more), Ordering::Relaxed);
             }
             start = stop;
         }
+        self.unfinished.load(Ordering::Relaxed)
     }
 
     /// The blocks that were begun, never finished and need not be kept: header, gaps, an interrupted run.

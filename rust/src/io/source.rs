@@ -10,6 +10,9 @@ use super::{Backend, Cache, identity, platform};
 use crate::checkpoint::{Identity, Shard};
 use crate::error::{Error, Result};
 
+/// Bytes in unfinished blocks beyond which released ranges are unmapped at once.
+const MAX_UNFINISHED: u64 = 16 << 20;
+
 /// One input shard opened for reading, shared by threads.
 ///
 /// ```no_run
@@ -135,25 +138,28 @@ impl Source {
         Ok(())
     }
 
-    /// Say that a range is no longer needed. Its pages leave this process at once, and the page cache, as the policy
-    /// says, when the 2 MiB around them are no longer needed either.
+    /// Say that a range is no longer needed. Its pages leave this process, and the page cache as the policy says, when
+    /// the 2 MiB around them are no longer needed either: unmapping interrupts every core that runs this process, so
+    /// it is done rarely. Where reading jumps about and many blocks stay unfinished, pages leave at once.
     pub fn release(&self, offset: u64, length: usize) {
         let end = offset.saturating_add(length as u64).min(self.identity.size);
         if offset >= end {
             return;
         }
-        if let Some(map) = &self.map {
-            map.release(offset..end);
-        }
-        self.blocks.release(offset..end, |block| {
+        let unfinished = self.blocks.release(offset..end, |block| {
             let length = block.range.end - block.range.start;
             if let Some(map) = &self.map {
-                map.release(block.range.clone()); // faults of neighbours may have mapped some pages again
+                map.release(block.range.clone());
             }
             if !block.keep {
                 platform::drop_cache(&self.file, block.range.start, length);
             }
         });
+        if let Some(map) = &self.map
+            && unfinished > MAX_UNFINISHED
+        {
+            map.release(offset..end);
+        }
     }
 
     fn too_short(&self, offset: u64, length: usize) -> Error {

@@ -13,9 +13,10 @@
 use super::vector::{self, FromBf16, Input, ToBf16};
 use super::{Request, Tally};
 
-const BLOCK: usize = 512;
-/// Lanes that are recomputed together.
-const GROUP: usize = 32;
+/// Lanes that pass or fail together: a whole number of vectors in every instruction set.
+const GROUP: usize = 64;
+/// Ingredients up to which everything stays in registers; more take the f64 loop.
+const MOST: usize = 8;
 /// Exponent field 32 (2^-95): sums, quotients by up to 2^20 and residuals stay normal in f32.
 const LOWEST: u16 = 32 << 7;
 /// Exponent field 224 (2^97): sums of up to 2^20 parts stay finite.
@@ -25,52 +26,57 @@ const HIGHEST: u16 = 224 << 7;
 #[inline(always)]
 pub(super) fn mean(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
     let parts_bits = u64::BITS - (request.parts_sum() - 1).leading_zeros();
-    let Some(binades) = 16u32.checked_sub(parts_bits).filter(|&binades| binades > 2) else {
-        return vector::mean::<FromBf16, ToBf16>(request, output, tally);
-    };
+    let binades = 16u32.checked_sub(parts_bits).filter(|&binades| binades > 2);
+    match (request.inputs.len(), binades) {
+        (1, Some(binades)) => mean_of::<1>(request, output, tally, binades),
+        (2, Some(binades)) => mean_of::<2>(request, output, tally, binades),
+        (3, Some(binades)) => mean_of::<3>(request, output, tally, binades),
+        (4, Some(binades)) => mean_of::<4>(request, output, tally, binades),
+        (5, Some(binades)) => mean_of::<5>(request, output, tally, binades),
+        (6, Some(binades)) => mean_of::<6>(request, output, tally, binades),
+        (7, Some(binades)) => mean_of::<7>(request, output, tally, binades),
+        (MOST, Some(binades)) => mean_of::<MOST>(request, output, tally, binades),
+        _ => vector::mean::<FromBf16, ToBf16>(request, output, tally),
+    }
+}
+
+#[inline(always)]
+fn mean_of<const N: usize>(request: &Request<'_>, output: &mut [u8], tally: &mut Tally, binades: u32) {
     let window = FromBf16::window(binades);
     let (whole, reciprocal) = (request.whole as f32, 1.0 / request.whole as f32);
-    let blocks = output.len() / (2 * BLOCK);
-    let mut sums = [0f32; BLOCK];
-    let mut highest = [0u16; BLOCK];
-    let mut lowest = [0u16; BLOCK];
-    for block in 0..blocks {
-        for (k, (input, &numerator)) in request.inputs.iter().zip(request.numerators).enumerate() {
-            let halves = input[2 * BLOCK * block..][..2 * BLOCK].as_chunks::<2>().0;
-            let part = numerator as f32;
-            if k == 0 {
-                for (i, &half) in halves.iter().enumerate() {
-                    let bits = u16::from_le_bytes(half);
-                    sums[i] = part * f32::from_bits(u32::from(bits) << 16);
-                    highest[i] = bits & 0x7fff;
-                    lowest[i] = (bits & 0x7fff).wrapping_sub(1);
-                }
-            } else {
-                for (i, &half) in halves.iter().enumerate() {
-                    let bits = u16::from_le_bytes(half);
-                    sums[i] = part.mul_add(f32::from_bits(u32::from(bits) << 16), sums[i]);
-                    highest[i] = highest[i].max(bits & 0x7fff);
-                    lowest[i] = lowest[i].min((bits & 0x7fff).wrapping_sub(1));
-                }
+    let parts: [f32; N] = std::array::from_fn(|k| request.numerators[k] as f32);
+    let groups = output.len() / (2 * GROUP);
+    for group in 0..groups {
+        let lanes = group * GROUP..(group + 1) * GROUP;
+        let inputs: [&[[u8; 2]; GROUP]; N] = std::array::from_fn(|k| {
+            let halves = request.inputs[k][2 * lanes.start..2 * lanes.end].as_chunks::<2>().0;
+            halves.try_into().expect("a group of halves")
+        });
+        let results = output[2 * lanes.start..2 * lanes.end].as_chunks_mut::<2>().0;
+        let results: &mut [[u8; 2]; GROUP] = results.try_into().expect("a group of halves");
+        let mut failed = false;
+        for i in 0..GROUP {
+            let bits: [u16; N] = std::array::from_fn(|k| u16::from_le_bytes(inputs[k][i]));
+            let widen = |k: usize| f32::from_bits(u32::from(bits[k]) << 16);
+            // The first product starts the sum: from +0 a sum of negative zeros would lose its sign.
+            let mut sum = parts[0] * widen(0);
+            let mut highest = bits[0] & 0x7fff;
+            let mut before_lowest = highest.wrapping_sub(1);
+            for k in 1..N {
+                sum = parts[k].mul_add(widen(k), sum);
+                let magnitude = bits[k] & 0x7fff;
+                highest = highest.max(magnitude);
+                before_lowest = before_lowest.min(magnitude.wrapping_sub(1));
             }
+            failed |=
+                (highest > before_lowest.saturating_add(window).min(HIGHEST)) | (before_lowest < LOWEST);
+            results[i] = quotient(sum, whole, reciprocal).to_le_bytes();
         }
-        let results = &mut output[2 * BLOCK * block..][..2 * BLOCK];
-        for (half, &sum) in results.as_chunks_mut::<2>().0.iter_mut().zip(&sums) {
-            *half = quotient(sum, whole, reciprocal).to_le_bytes();
-        }
-        for group in 0..BLOCK / GROUP {
-            let lanes = group * GROUP..(group + 1) * GROUP;
-            let mut passed = true;
-            for (&hi, &lo) in highest[lanes.clone()].iter().zip(&lowest[lanes.clone()]) {
-                passed &= (hi <= lo.saturating_add(window).min(HIGHEST)) & (lo >= LOWEST);
-            }
-            if !passed {
-                let start = block * BLOCK + group * GROUP;
-                part_by_f64(request, output, tally, start..start + GROUP);
-            }
+        if failed {
+            part_by_f64(request, output, tally, lanes);
         }
     }
-    let rest = blocks * BLOCK..output.len() / 2;
+    let rest = groups * GROUP..output.len() / 2;
     if !rest.is_empty() {
         part_by_f64(request, output, tally, rest);
     }
