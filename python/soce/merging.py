@@ -237,6 +237,8 @@ class MergePlan:
         nonfinite: str = "error",
         command: Sequence[str] | None = None,
     ) -> MergeReport:
+        if num_threads is not None and num_threads < 1:
+            refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
         for parent in self._parents:
             Path(parent).mkdir(exist_ok=True, parents=True)
         dtype = self._output_dtype()
@@ -477,6 +479,8 @@ def _plan(
         max_shard_size = source.max_shard_size
     if isinstance(max_shard_size, str):
         max_shard_size = parse_size(max_shard_size)
+    if max_shard_size is not None and not 0 < max_shard_size < 1 << 63:
+        refuse(f"`max_shard_size` is {max_shard_size}", "5GB is usual")
     if config_from is None and source is not None:
         config_from = source.config_from
     core = _core.plan(

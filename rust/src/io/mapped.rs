@@ -62,11 +62,12 @@ impl Probe {
         Self(map(file).ok())
     }
 
-    /// Whether a range is cached, judged by two of its pages. `false` where the system does not tell; a file of
-    /// another user that we may not write always looks cached on Linux.
+    /// Whether any of a range is cached, judged by four of its pages: kernels that reclaim ahead of need take single
+    /// folios out of a warm file, and what is left of it must stay. `false` where the system does not tell; a file
+    /// of another user that we may not write always looks cached on Linux.
     pub(super) fn resident(&self, range: &Range<u64>) -> bool {
-        let quarter = (range.end - range.start) / 4;
-        self.page(range.start + quarter) && self.page(range.end - 1 - quarter)
+        let step = (range.end - range.start) / 4;
+        (0..4).any(|quarter| self.page(range.start + quarter * step + step / 2))
     }
 
     #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
 //! The arithmetic of a soup: `round(Σ numerators[i]·x_i / whole)` for a chunk of elements, exact inside, rounded once.
 //!
-//! [`exact`] defines the result; [`vector`] computes the same bits fast, in one generic loop compiled for several
+//! `exact` defines the result; `vector` computes the same bits fast, in one generic loop compiled for several
 //! instruction sets. Inputs and output are little-endian bytes without alignment. Deliberately not here: files,
 //! threads, and any hardware narrowing instruction (AVX-512-BF16 flushes subnormals).
 

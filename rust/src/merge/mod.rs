@@ -90,6 +90,9 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
+/// Most worker threads that may be asked for.
+const MAX_THREADS: usize = 1024;
+
 /// Output bytes of a chunk, so that one worker's input chunks and output chunk stay within 4 MiB.
 pub fn chunk_bytes(ingredients: usize) -> u64 {
     let share = (4u64 << 20) / (ingredients as u64 + 1);
@@ -226,7 +229,11 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn prepare(plan: &'a Plan, options: &'a Options, control: &'a Control) -> Result<Self> {
         let kernels = Kernels::choose(options.kernels.as_deref())?;
-        let num_threads = options.num_threads.unwrap_or_else(default_threads).max(1);
+        let num_threads = options.num_threads.unwrap_or_else(default_threads);
+        if !(1..=MAX_THREADS).contains(&num_threads) {
+            let message = format!("{num_threads} threads: expected 1 to {MAX_THREADS}");
+            return Err(Problem::new(ProblemKind::Recipe, message).into());
+        }
         let needed: Vec<Vec<usize>> = plan.tensors.iter().map(|tensor| plan.needed(tensor)).collect();
         let most = needed.iter().map(Vec::len).max().unwrap_or(0);
         let chunk = match options.chunk_bytes {
@@ -269,19 +276,21 @@ struct Worker<'a> {
     /// One buffer per ingredient, used by positioned reads only.
     scratch: Vec<Vec<u8>>,
     output: Vec<u8>,
+    /// Where this worker takes its chunks from.
+    shard: Option<usize>,
 }
 
 impl<'a> Worker<'a> {
     fn new(run: &'a Run<'a>, outputs: &'a Outputs<'a>) -> Self {
         let scratch = vec![Vec::new(); run.plan.checkpoints.len()];
-        Self { run, outputs, scratch, output: Vec::new() }
+        Self { run, outputs, scratch, output: Vec::new(), shard: None }
     }
 
     /// Take one chunk and carry it through: read, compute, hash, write, give the inputs' pages back.
     fn step(&mut self) -> Result<Step> {
         let run = self.run;
         run.control.check()?;
-        let Some(chunk) = run.work.next() else { return Ok(Step::Done) };
+        let Some(chunk) = run.work.next(&mut self.shard) else { return Ok(Step::Done) };
         self.chunk(chunk)?;
         if let Some(tensor) = run.progress.finish_chunk(&chunk) {
             if !run.options.allow_non_finite {

@@ -1,5 +1,6 @@
 //! Which chunk comes next, and which tensor and shard are complete.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::plan::Plan;
@@ -16,59 +17,102 @@ pub(super) struct Chunk {
     pub(super) number: u64,
 }
 
-/// All chunks in output order, dealt out by one atomic counter. Chunks are computed from their number, so a plan of a
+/// Shards written at one time. A file's writers take turns in the kernel (two of them spend a seventh of a merge
+/// waiting for its inode), so workers spread over shards; but not over all, for a disk likes few streams.
+const LANES: usize = 4;
+
+/// All chunks in output order, dealt out shard by shard. Chunks are computed from their number, so a plan of a
 /// terabyte needs no more memory here than its list of tensors.
 #[derive(Debug)]
 pub(super) struct Work {
-    next: AtomicU64,
     /// For each tensor, the number of chunks before it; then the number of all.
     before: Vec<u64>,
     /// Elements, shard and elements per chunk of each tensor.
     tensors: Vec<(u64, usize, u64)>,
-    /// Chunks left of each shard.
-    left: Vec<AtomicU64>,
+    shards: Vec<Deal>,
+    /// Workers at each shard.
+    workers: Mutex<Vec<usize>>,
     chunk_bytes: u64,
+}
+
+/// The chunks of one shard.
+#[derive(Debug, Default)]
+struct Deal {
+    /// Number of the next chunk.
+    next: AtomicU64,
+    /// Number of the first chunk behind this shard.
+    end: u64,
+    /// Chunks not yet written.
+    left: AtomicU64,
 }
 
 impl Work {
     pub(super) fn new(plan: &Plan, chunk_bytes: u64) -> Self {
         let mut before = vec![0];
-        let mut left = vec![0; plan.shards.len()];
+        let mut shards: Vec<Deal> = plan.shards.iter().map(|_| Deal::default()).collect();
         let mut tensors = Vec::new();
+        let mut all = 0;
         for tensor in &plan.tensors {
             let per_chunk = chunk_bytes / tensor.element_bytes();
             let chunks = tensor.elements.div_ceil(per_chunk);
-            before.push(before.last().copied().unwrap_or(0) + chunks);
-            left[tensor.shard] += chunks;
+            let deal = &mut shards[tensor.shard];
+            if *deal.left.get_mut() == 0 {
+                *deal.next.get_mut() = all;
+            }
+            *deal.left.get_mut() += chunks;
+            all += chunks;
+            deal.end = all;
+            before.push(all);
             tensors.push((tensor.elements, tensor.shard, per_chunk));
         }
-        let left = left.into_iter().map(AtomicU64::new).collect();
-        Self { next: AtomicU64::new(0), before, tensors, left, chunk_bytes }
+        let workers = Mutex::new(vec![0; shards.len()]);
+        Self { before, tensors, shards, workers, chunk_bytes }
     }
 
-    /// The next chunk that nobody has taken.
-    pub(super) fn next(&self) -> Option<Chunk> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
+    /// The next chunk for a worker at `shard`; once that is dealt out, the worker moves on to another.
+    pub(super) fn next(&self, shard: &mut Option<usize>) -> Option<Chunk> {
+        loop {
+            if let Some(deal) = shard.map(|shard| &self.shards[shard]) {
+                let index = deal.next.fetch_add(1, Ordering::Relaxed);
+                if index < deal.end {
+                    return Some(self.chunk(index));
+                }
+            }
+            *shard = Some(self.choose(*shard)?);
+        }
+    }
+
+    /// Where a worker that leaves a shard is needed most.
+    fn choose(&self, leaving: Option<usize>) -> Option<usize> {
+        let mut workers = self.workers.lock().expect("no panic while held");
+        if let Some(leaving) = leaving {
+            workers[leaving] -= 1;
+        }
+        let open = |&shard: &usize| self.shards[shard].next.load(Ordering::Relaxed) < self.shards[shard].end;
+        let busy = (0..self.shards.len()).filter(open).filter(|&shard| workers[shard] > 0).count();
+        let wanted = |&shard: &usize| (busy >= LANES && workers[shard] == 0, workers[shard], shard);
+        let chosen = (0..self.shards.len()).filter(open).min_by_key(wanted)?;
+        workers[chosen] += 1;
+        Some(chosen)
+    }
+
+    fn chunk(&self, index: u64) -> Chunk {
         // The last tensor that begins at or before this chunk; empty tensors begin where the next one does.
         let tensor = self.before.partition_point(|&before| before <= index) - 1;
-        let &(elements, shard, per_chunk) = self.tensors.get(tensor)?;
+        let (elements, shard, per_chunk) = self.tensors[tensor];
         let number = index - self.before[tensor];
         let first = number * per_chunk;
-        Some(Chunk { shard, tensor, first, elements: per_chunk.min(elements - first), number })
+        Chunk { shard, tensor, first, elements: per_chunk.min(elements - first), number }
     }
 
     /// Count a chunk as written. True for the last one of its shard.
     pub(super) fn finish_chunk(&self, chunk: &Chunk) -> bool {
-        self.left[chunk.shard].fetch_sub(1, Ordering::AcqRel) == 1
+        self.shards[chunk.shard].left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Shards without a chunk: they hold empty tensors only.
     pub(super) fn empty_shards(&self) -> impl Iterator<Item = usize> {
-        self.left
-            .iter()
-            .enumerate()
-            .filter(|(_, left)| left.load(Ordering::Acquire) == 0)
-            .map(|(shard, _)| shard)
+        (0..self.shards.len()).filter(|&shard| self.shards[shard].left.load(Ordering::Acquire) == 0)
     }
 
     /// Chunks of a tensor.

@@ -81,7 +81,7 @@ pub fn write_small_files(
     let mut manifest = json!({
         "result": result,
         "result_digest": result_digest,
-        "sources": sources(plan),
+        "sources": sources(plan, &plan.request.recipes[recipe]),
         "run": run(plan, report, provenance),
     });
     manifest["file_digest"] = digest(&manifest).into();
@@ -129,7 +129,6 @@ fn result(
         "numerics": NUMERICS,
         "recipe": recipe_json(&plan.request.recipes[recipe]),
         "donor": {
-            "ingredient": plan.request.options.config_from,
             "side_files": side_files,
             "left_out": plan.left_out,
         },
@@ -146,15 +145,22 @@ fn result(
     })
 }
 
+/// The rows with the ingredients in an order that does not depend on the one they were given in: by their parts,
+/// largest first, without those that have none. The order given is that of `sources`.
 fn recipe_json(recipe: &Recipe) -> Value {
-    let rows = recipe
-        .rows
-        .iter()
-        .map(|row| json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()}));
+    let ingredients = recipe.rows.first().map_or(0, |row| row.mix.numerators().len());
+    let parts = |i: usize| recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect::<Vec<_>>();
+    let mut columns: Vec<Vec<i64>> = (0..ingredients).map(parts).collect();
+    columns.retain(|column| column.iter().any(|&part| part != 0));
+    columns.sort_by(|a, b| b.cmp(a));
+    let rows = recipe.rows.iter().enumerate().map(|(r, row)| {
+        let parts: Vec<i64> = columns.iter().map(|column| column[r]).collect();
+        json!({"pattern": row.pattern, "parts": parts, "whole": row.mix.whole()})
+    });
     json!({"method": "linear", "rows": rows.collect::<Vec<_>>()})
 }
 
-fn sources(plan: &Plan) -> Value {
+fn sources(plan: &Plan, recipe: &Recipe) -> Value {
     let shard = |shard: &crate::checkpoint::Shard| {
         json!({
             "name": shard.name,
@@ -164,7 +170,14 @@ fn sources(plan: &Plan) -> Value {
     };
     plan.checkpoints
         .iter()
-        .map(|checkpoint| json!({"shards": checkpoint.shards.iter().map(shard).collect::<Vec<_>>()}))
+        .enumerate()
+        .map(|(i, checkpoint)| {
+            json!({
+                "parts": recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect::<Vec<_>>(),
+                "gave_config": i == plan.request.options.config_from,
+                "shards": checkpoint.shards.iter().map(shard).collect::<Vec<_>>(),
+            })
+        })
         .collect()
 }
 
