@@ -6,8 +6,9 @@ stdout is data only; messages and progress go to stderr.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 
 
 class Outcome(click.Command):
-    """A command whose usage errors read as all others do, and whose exit codes are 0, 1, 2 or 130."""
+    """A command whose usage errors read as all others do, and whose exit codes are 0, 1, 2, 130 or 143."""
 
     def main(  # type: ignore[override]  # narrower: always ends the process
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: object
     ) -> NoReturn:
         """Run the command and exit."""
         extra["standalone_mode"] = False
+        # A service manager's way to say Ctrl-C: threads are joined and nothing half done stays.
+        with suppress(ValueError):  # only the main thread may ask for it
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             code = super().main(args, prog_name, **extra)  # type: ignore[call-overload]
         except click.UsageError as error:
