@@ -109,12 +109,14 @@ def test_rows_choose_by_tensor_name_and_the_first_match_decides(three: list[Path
         columns = [(found[name][0], found[name][2]) for found in inputs]
         assert soup[name][2] == reference.soup(columns, numerators, whole), name
     manifest = json.loads((tmp_path / "soup/soce.json").read_text())
+    # In the order of the parts, so that the order of the ingredients does not matter; as given in `sources`.
     assert [row["parts"] for row in manifest["result"]["recipe"]["rows"]] == [
         [1, 0, 0],
-        [2, 3, 5],
+        [2, 5, 3],
         [3, -1, -1],
         [1, 1, 1],
     ]
+    assert [source["parts"] for source in manifest["sources"]] == [[1, 2, 3, 1], [0, 3, -1, 1], [0, 5, -1, 1]]
 
 
 def test_a_tensor_that_no_row_matches_is_an_error(three: list[Path], tmp_path: Path) -> None:

@@ -103,9 +103,12 @@ def test_kernel_sets_and_caches_change_no_byte(four, right, tmp_path: Path, kern
 
 def test_every_order_of_the_ingredients_gives_the_same_shards(four, right, tmp_path: Path) -> None:
     weights = dict(zip(map(str, four), PARTS, strict=True))
+    digests = set()
     for i, order in enumerate(permutations(weights)):
-        soce.merge({path: weights[path] for path in order}, output=tmp_path / str(i), **QUICK)
+        report = soce.merge({path: weights[path] for path in order}, output=tmp_path / str(i), **QUICK)
         assert shards(tmp_path / str(i)) == right, order
+        digests.update(report.result_digests)
+    assert len(digests) == 1
 
 
 def test_every_order_of_ingredients_of_different_dtypes(tmp_path: Path) -> None:
