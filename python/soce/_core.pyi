@@ -4,6 +4,8 @@
 from collections.abc import Callable, Sequence
 from typing import final
 
+__all__ = ["Mixer", "Plan", "build_info", "plan"]
+
 def plan(
     ingredients: Sequence[str],
     recipes: Sequence[tuple[str, Sequence[tuple[str, Sequence[int], int]]]],
