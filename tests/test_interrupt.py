@@ -18,7 +18,9 @@ from tests.checkpoints import checkpoint, f32, read_directory, sparse
 import soce
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork of Unix")
-COMMAND = [sys.executable, "-c", "from soce.cli.merge import main; main()"]
+# A test run in the background of a shell ignores SIGINT, and so would its children.
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEED}; from soce.cli.merge import main; main()"]
 SLOW = {"kernels": "scalar", "num_threads": 1, "sync": False}
 """Integers, one element at a time: some hundred milliseconds for what `big` makes."""
 
