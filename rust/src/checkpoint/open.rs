@@ -149,7 +149,7 @@ pub(super) fn check_unchanged(shard: &Shard) -> Result<(), Problem> {
 impl Identity {
     /// The state that `metadata` tells.
     #[cfg(unix)]
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Self {
@@ -163,7 +163,7 @@ impl Identity {
 
     /// The state that `metadata` tells: size and time only.
     #[cfg(not(unix))]
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         let modified = metadata.modified().ok();
         let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         let mtime_ns = since.map_or(0, |since| since.as_nanos() as i128);

@@ -1,31 +1,9 @@
 //! Whether a file is still the one whose header was read.
 
-use std::fs::Metadata;
 use std::path::Path;
 
 use crate::checkpoint::Identity;
 use crate::error::{Problem, ProblemKind};
-
-#[cfg(unix)]
-pub(super) fn of(metadata: &Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt;
-    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-    Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-        ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-    }
-}
-
-/// Size and time are all that is portable; the other fields are not compared.
-#[cfg(not(unix))]
-pub(super) fn of(metadata: &Metadata) -> Identity {
-    let mtime = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    let mtime_ns = mtime.map_or(0, |duration| duration.as_nanos() as i128);
-    Identity { device: 0, inode: 0, size: metadata.len(), mtime_ns, ctime_ns: mtime_ns }
-}
 
 /// The refusal that names every field in which `found` differs, if one does.
 pub(super) fn compare(path: &Path, expected: &Identity, found: &Identity) -> Option<Problem> {

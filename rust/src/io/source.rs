@@ -45,7 +45,7 @@ impl Source {
         let path = shard.path.clone();
         let file = open(&path).map_err(|error| Error::io(&path, "cannot open", error))?;
         let metadata = file.metadata().map_err(|error| Error::io(&path, "cannot examine", error))?;
-        if let Some(problem) = identity::compare(&path, &shard.identity, &identity::of(&metadata)) {
+        if let Some(problem) = identity::compare(&path, &shard.identity, &Identity::of(&metadata)) {
             return Err(problem.into());
         }
         let size = shard.identity.size;
@@ -130,7 +130,7 @@ impl Source {
         self.check()?;
         let examined = |error| Error::io(&self.path, "cannot examine", error);
         for metadata in [self.file.metadata(), std::fs::metadata(&self.path)] {
-            let found = identity::of(&metadata.map_err(examined)?);
+            let found = Identity::of(&metadata.map_err(examined)?);
             if let Some(problem) = identity::compare(&self.path, &self.identity, &found) {
                 return Err(problem.into());
             }
