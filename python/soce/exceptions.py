@@ -36,7 +36,7 @@ class Problem:
     """One reason for a refusal: where, what, and how to mend it."""
 
     kind: str
-    """``checkpoint``, ``incompatible``, ``unsupported_dtype``, ``recipe`` or ``output``."""
+    """``checkpoint``, ``incompatible``, ``unsupported_dtype``, ``recipe``, ``output`` or ``scores``."""
     path: str | None
     """The file or directory concerned."""
     tensor: str | None
@@ -137,3 +137,9 @@ class OutputError(SoceError, ValueError):
     """The output cannot be put where it was asked for."""
 
     kind = "output"
+
+
+class ScoreTableError(SoceError, ValueError):
+    """A score file cannot be read, or its table does not allow what was asked of it."""
+
+    kind = "scores"
