@@ -32,12 +32,12 @@ class Column:
 
     name: str
     role: Role = "category"
-    """``category``: the method uses it. ``aggregate``: computed from others, kept for checks and objectives."""
+    """``category``: the method uses it. ``aggregate``: computed from others, kept for objectives."""
     scale: Scale | None = None
     """``percent`` (0 to 100) or ``unit`` (0 to 1); None if it is neither or nobody said."""
     higher_is_better: bool = True
     decimals: int | None = None
-    """Most decimals printed: a score stands for an interval of half-width 0.5·10^-decimals; None: not rounded."""
+    """Most decimals printed: a score is known to within 0.5·10^-decimals; None: not rounded."""
     parts: tuple[str, ...] = ()
     """Of an aggregate: the columns it is computed from, where they are known."""
 
@@ -210,7 +210,7 @@ class ScoreTable:
     def standard_errors(self, columns: Sequence[str] | None = None) -> Floats:
         """Return standard errors in the columns' units, NaN where neither stated nor computable.
 
-        Where the source states none, it is sqrt(s (1 - s) / n) for a share s of n items, taken as independent.
+        Where the source states none: sqrt(s (1 - s) / n) for a share s of n items, taken as independent.
 
         Returns
         -------
