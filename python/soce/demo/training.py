@@ -166,7 +166,7 @@ def _reproducible(seed: int) -> Iterator[None]:
 
     threads = torch.get_num_threads()
     with _no_progress_bars(), torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.enable_grad():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not torch.manual_seed: it seeds every device
         torch.set_num_threads(1)
         try:
             yield
