@@ -79,7 +79,7 @@ def lint_scores(
     >>> for finding in lint_scores(ScoreTable.of(columns, models=["a", "b", "c", "d"])):
     ...     print(finding)
     warning: S03: category `code` (71) is the same for all 4 models of the population
-    warning: S07: the population has 4 models: |ρ| below 0.950 cannot be told from 0 at the 5 % level
+    warning: S07: the population has 4 models: |ρ| below 0.950 cannot be told from 0 (5 %)
     """
     population = sorted(set(table.models if population is None else population))
     candidates = sorted(set(table.models if candidates is None else candidates))
@@ -94,7 +94,7 @@ def lint_scores(
         *check_means(used, copies),
         *check_constant(used, members, "population"),
         *check_scales(used),
-        *check_tainted(used, table.blanked),
+        *check_tainted(used),
         *check_near(used, [used.row(model) for model in candidates], near),
         *check_population(used, members, correlates=correlates),
         *check_counts(used),

@@ -1,4 +1,4 @@
-"""Checks on columns computed from other columns: averages that are none, and averages among the categories."""
+"""Checks on columns computed from others: averages that are none, and averages among the categories."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def _not_the_mean(
     digits = None if column.decimals is None else column.decimals + 2
     compared = int(comparison.rows.sum())
     message = (
-        f"column `{shown(column.name)}` is not {formula.words} in {len(rows)} of {counted(compared, 'model')}: "
+        f"column `{shown(column.name)}` is not {formula.words} "
+        f"in {len(rows)} of {counted(compared, 'model')}: "
         f"largest difference {number(abs(differences[worst]), digits)} in `{shown(table.models[worst])}` "
         f"({number(float(printed[worst]), column.decimals)} given, "
         f"{number(float(comparison.computed[worst]), digits)} computed), "
@@ -169,7 +170,7 @@ def _not_the_mean(
         for first, second, *_ in copies:
             if {first, second} <= parts:
                 key = f"{table.columns[first].name}, {table.columns[second].name}"
-                implied[key] = _implied(table, place, formula, comparison, (first, second), rows)
+                implied[key] = _implied(table, place, formula, comparison, (first, second))
     if implied:
         details["implied"] = implied
         texts = [str(entry["summary"]) for entry in implied.values()]
@@ -185,7 +186,6 @@ def _implied(
     formula: Formula,
     comparison: Comparison,
     pair: tuple[int, int],
-    rows: Sequence[int],
 ) -> dict[str, object]:
     """Return the scores in one of two copied columns that would make the mean right, row by row.
 
@@ -196,9 +196,8 @@ def _implied(
     size = len(formula.parts)
     values: dict[str, dict[str, object]] = {}
     middles = []
-    for row in rows:
-        low, high, copied = table.values[row, first], table.values[row, second], False
-        copied = bool(low == high)
+    for row in np.flatnonzero(comparison.beyond):
+        copied = bool(table.values[row, first] == table.values[row, second])
         shift = size * float(table.values[row, place] - comparison.computed[row])
         half = size * table.columns[place].half_width
         values[table.models[row]] = {
@@ -214,7 +213,7 @@ def _implied(
             },
         }
         if copied:
-            middles.append(float(low) + shift)
+            middles.append(float(table.values[row, first]) + shift)
     names = [table.columns[of].name for of in pair]
     if not middles:
         return {"columns": names, "suspect": None, "rows": values, "summary": f"{quoted(names)} are copies"}
@@ -232,7 +231,7 @@ def _implied(
 
 
 def _suspect(table: ScoreTable, pair: tuple[int, int], implied: tuple[float, float]) -> str | None:
-    """Return the column whose own scores, where the two differ, look like the implied ones; None if unclear."""
+    """Return the column whose own scores, where the two differ, look like the implied ones, if clear."""
     first, second = pair
     rows = np.flatnonzero(table.values[:, first] != table.values[:, second])
     scores = table.values[np.ix_(rows, [first, second])]
@@ -245,9 +244,9 @@ def _suspect(table: ScoreTable, pair: tuple[int, int], implied: tuple[float, flo
     return table.columns[pair[nearer]].name if 4 * away[nearer] < away[1 - nearer] else None
 
 
-def check_tainted(table: ScoreTable, blanked: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+def check_tainted(table: ScoreTable) -> Iterator[Finding]:
     """S05: aggregates that are there although scores below them are missing."""
-    cells = {(model, name) for model, name in blanked if model in table.models}
+    cells = {(model, name) for model, name, _ in table.blanked}
     n_blanked = len(cells)
     for place in range(len(table.columns)):
         leaves = _leaves(table, place)
@@ -324,7 +323,7 @@ def check_means_among_categories(table: ScoreTable) -> Iterator[Finding]:
             f"{counted(len(found), 'aggregate')} among the categories: {listed}",
             (),
             tuple(found),
-            "an average counts its parts twice; leave it out with `--columns`, or declare it with `--aggregate`",
+            "an average counts its parts twice; leave it out with `--columns` or declare it with `--aggregate`",
             {"means": {name: found[name] for name in ordered}},
         )
 

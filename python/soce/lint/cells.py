@@ -161,7 +161,8 @@ def _impossible(table: ScoreTable, place: int, rows: Sequence[int]) -> Finding:
     return Finding(
         "S08",
         "warning",
-        f"{counted(len(rows), 'score')} in `{shown(column.name)}` that {items} cannot give{instead}: {listed}",
+        f"{counted(len(rows), 'score')} in `{shown(column.name)}` "
+        f"that {items} cannot give{instead}: {listed}",
         tuple(scores),
         (column.name,),
         "these models were probably measured on other items; mistrust small differences to the rest",

@@ -1,4 +1,4 @@
-"""Checks on single columns and on pairs of them: copies, constants, small categories, columns that are no scores."""
+"""Checks on columns and pairs of them: copies, constants, small categories, columns that are no scores."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.lint.findings import DETAILED, LISTED, Finding, counted, joined, number, quoted
+from soce.readers.options import DROPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,12 +107,12 @@ def check_constant(table: ScoreTable, rows: Sequence[int], which: str) -> Iterat
         yield Finding(
             "S03",
             "warning",
-            f"{are[0]} {joined(listed)} {are[1]} the same for all {counted(len(rows), 'model')} of the {which}",
+            f"{are[0]} {joined(listed)} {are[1]} the same for all {len(rows)} models of the {which}",
             tuple(table.models[row] for row in rows),
             tuple(constant),
             "a constant category has no correlation, so thresholds, pairs and clusters leave it out"
             if which == "population"
-            else "all candidates tie in a constant category, so its expert is chosen by the tie-breaking rules",
+            else "all candidates tie in a constant category, so only the tie-breaking rules choose its expert",
             {"rows": which, "values": constant},
         )
 
@@ -135,7 +136,7 @@ def check_small(table: ScoreTable, min_items: int) -> Iterator[Finding]:
             f"{counted(len(small), 'category', 'categories')} with fewer than {min_items} items: {listed}",
             (),
             tuple(small),
-            "differences there are mostly noise; keep such categories out of the selection with `--min-items`",
+            "differences there are mostly noise; `--min-items` keeps such categories out of the selection",
             {"min_items": min_items, "n_items": {name: small[name] for name in ordered}},
         )
 
@@ -185,8 +186,10 @@ def check_redundant(
 
 def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
     """S14: columns left out because they are no scores, and categories that do not look like any."""
-    if table.ignored and not table.kind.startswith("bfcl"):  # a known format says what its columns are
-        reasons = dict(sorted(table.ignored))
+    # A board's format is known, so nobody guessed which of its columns are scores.
+    known = table.kind.startswith("bfcl")
+    reasons = {} if known else {name: why for name, why in sorted(table.ignored) if why != DROPPED}
+    if reasons:
         listed = joined([f"`{shown(name)}` ({shown(reason)})" for name, reason in reasons.items()])
         yield Finding(
             "S14",

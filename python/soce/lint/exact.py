@@ -1,8 +1,8 @@
-"""Comparisons that respect rounding: a printed score stands for an interval, and intervals are compared exactly.
+"""Comparisons that respect rounding: a printed score stands for an interval, intervals are compared exactly.
 
 Scores reach us as floats, but a score printed with d decimals is an integer over 10^d. Where all columns
-involved say how many decimals they print, everything is done in integers, so that a case on the boundary falls
-on the side where exact arithmetic puts it. Scores that nobody rounded are compared with a tolerance for float sums.
+involved say how many decimals they print, everything is done in integers, so that a case on the boundary
+falls on the side where exact arithmetic puts it. Scores that nobody rounded get a tolerance for float sums.
 """
 
 from __future__ import annotations

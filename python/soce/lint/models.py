@@ -127,7 +127,7 @@ def check_population(table: ScoreTable, population: Sequence[int], *, correlates
     yield Finding(
         "S07",
         "warning",
-        f"the population has {n_models} models: |ρ| below {critical:.3f} cannot be told from 0 at the 5 % level",
+        f"the population has {n_models} models: |ρ| below {critical:.3f} cannot be told from 0 (5 %)",
         names,
         (),
         "take more models into the population, such as all of a leaderboard; they need not be candidates",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from soce.exceptions import shown
 from soce.lint.findings import Finding, Findings, counted, quoted
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def _same(selection: ScoreTable, report: ScoreTable, models: Sequence[str]) -> I
         yield Finding(
             "S17",
             "error",
-            f"selection and report table agree in all {int(given.sum())} scores that both have of the candidates",
+            f"selection and report table agree in all {int(given.sum())} scores of candidates that both have",
             tuple(both),
             tuple(shared),
             hint,

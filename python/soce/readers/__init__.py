@@ -1,0 +1,1 @@
+"""Score files of every known format, read into score tables."""
