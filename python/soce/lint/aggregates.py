@@ -234,7 +234,7 @@ def _suspect(table: ScoreTable, pair: tuple[int, int], implied: tuple[float, flo
     """Return the column whose own scores, where the two differ, look like the implied ones, if clear."""
     first, second = pair
     rows = np.flatnonzero(table.values[:, first] != table.values[:, second])
-    scores = table.values[np.ix_(rows, [first, second])]
+    scores = table.values[rows][:, [first, second]]
     scores = scores[~np.isnan(scores).any(axis=1)]
     if not len(scores):
         return None
@@ -323,7 +323,7 @@ def check_means_among_categories(table: ScoreTable) -> Iterator[Finding]:
             f"{counted(len(found), 'aggregate')} among the categories: {listed}",
             (),
             tuple(found),
-            "an average counts its parts twice; leave it out with `--columns` or declare it with `--aggregate`",
+            "it counts its parts twice; leave it out with `--columns`, or declare it with `--aggregate`",
             {"means": {name: found[name] for name in ordered}},
         )
 
@@ -356,7 +356,7 @@ def _means_within(table: ScoreTable, inside: Sequence[int]) -> list[int]:
     found = []
     for index in likely:
         parts = [place for place in inside if place != inside[index]]
-        part_values = table.values[np.ix_(np.flatnonzero(rows), parts)]
+        part_values = table.values[rows][:, parts]
         if (part_values == part_values[:, :1]).all():
             continue  # copies of one column: S01's
         if not compare(table, inside[index], parts).beyond.any():

@@ -112,7 +112,7 @@ def check_constant(table: ScoreTable, rows: Sequence[int], which: str) -> Iterat
             tuple(constant),
             "a constant category has no correlation, so thresholds, pairs and clusters leave it out"
             if which == "population"
-            else "all candidates tie in a constant category, so only the tie-breaking rules choose its expert",
+            else "all candidates tie in a constant category, so tie-breaking rules choose its expert",
             {"rows": which, "values": constant},
         )
 

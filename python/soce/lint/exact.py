@@ -129,11 +129,11 @@ def is_whole(score: float, n_items: int, column: Column) -> bool:
     if column.decimals is None or column.decimals > 15:
         right = score * n_items / full
         return abs(right - round(right)) <= max(SLACK * n_items, 1e-6)
-    digits = 10**column.decimals
+    digits = int(10**column.decimals)
     printed = round(score * digits)
     right = round(Fraction(printed * n_items, full * digits))
     # |full right / n - printed / digits| <= 1 / (2 digits)
-    return 2 * abs(full * right * digits - printed * n_items) <= n_items
+    return abs(full * right * digits - printed * n_items) * 2 <= n_items
 
 
 def scale_of(column: Column, values: Floats | Values) -> str | None:

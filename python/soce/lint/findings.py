@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.notebook import html_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -104,6 +105,13 @@ class Findings(tuple[Finding, ...]):
     def to_json(self) -> list[dict[str, object]]:
         """Return plain Python that `json.dumps` writes."""
         return [finding.to_json() for finding in self]
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            ["check", "severity", "message", "hint"],
+            [[finding.code, finding.severity, finding.message, finding.hint] for finding in self],
+            caption=f"{counted(len(self), 'finding')} in the score table",
+        )
 
 
 def _rank(finding: Finding) -> tuple[int, str, tuple[str, ...], tuple[str, ...], str]:
