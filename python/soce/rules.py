@@ -182,7 +182,7 @@ class Clusters:
 
     n_clusters: int | None = None
     min_correlation: float | None = None
-    name: ClassVar[str] = "clusters"
+    name: ClassVar[str] = "cluster"
     signed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
