@@ -1,0 +1,270 @@
+"""Checks on columns and pairs of them: copies, constants, small categories, columns that are no scores."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from soce.exceptions import shown
+from soce.lint.findings import DETAILED, LISTED, Finding, counted, joined, number, quoted
+from soce.readers.options import DROPPED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from soce.correlation import Correlation
+    from soce.scores import ScoreTable
+
+EQUAL_SHARE: Final = (4, 5)
+"""Two columns equal in this share of the models that have both are copies of each other."""
+_DISTINCT: Final = 3
+_REDUNDANT: Final = 0.999
+_NOT_SCORES: Final = frozenset({"cost", "latency", "rank", "link", "license", "licence"})
+
+
+def duplicate_pairs(table: ScoreTable) -> list[tuple[int, int, int, int]]:
+    """Return pairs of columns that are copies: both indices, number of equal rows, rows that have both.
+
+    Few distinct values make columns equal by chance, so the equal rows must show three at least.
+    """
+    places = places_of(table)
+    values = np.ascontiguousarray(table.values[:, places].T)  # (n_categories, n_models)
+    there = ~np.isnan(values)
+    both = there.astype(np.float64) @ there.T.astype(np.float64)
+    found = []
+    for first in range(len(places) - 1):
+        equal = np.count_nonzero(values[first] == values[first + 1 :], axis=1)
+        overlap = both[first, first + 1 :]
+        enough = (EQUAL_SHARE[1] * equal >= EQUAL_SHARE[0] * overlap) & (equal >= _DISTINCT)
+        for second in (np.flatnonzero(enough) + first + 1).tolist():
+            same = values[first][values[first] == values[second]]
+            if np.unique(same).size >= _DISTINCT:
+                count = int(equal[second - first - 1])
+                found.append((places[first], places[second], count, int(both[first, second])))
+    return found
+
+
+def check_duplicates(table: ScoreTable, pairs: Sequence[tuple[int, int, int, int]]) -> Iterator[Finding]:
+    """S01: columns that are copies of each other, one finding for each connected group."""
+    for group in connected([(first, second) for first, second, *_ in pairs]):
+        within = [pair for pair in pairs if pair[0] in group]
+        names = [table.columns[place].name for place in sorted(group)]
+        same = np.any(
+            [table.values[:, first] == table.values[:, second] for first, second, *_ in within], axis=0
+        )
+        models = [table.models[row] for row in np.flatnonzero(same)]
+        if len(within) == 1:
+            first, second, equal, both = within[0]
+            differ = np.flatnonzero(
+                ~np.isnan(table.values[:, first])
+                & ~np.isnan(table.values[:, second])
+                & (table.values[:, first] != table.values[:, second])
+            )
+            apart = f" (not in {quoted([table.models[row] for row in differ])})" if differ.size else ""
+            message = f"categories {quoted(names)} are equal in {equal} of {counted(both, 'model')}{apart}"
+        else:
+            message = f"categories {quoted(names)} are equal to each other in at least 80 % of the models"
+        yield Finding(
+            "S01",
+            "warning",
+            message,
+            tuple(models),
+            tuple(names),
+            "one column was probably copied over another; mend the file, or leave one out with `--columns`",
+            {
+                "n_pairs": len(within),
+                "pairs": [
+                    {
+                        "columns": [table.columns[first].name, table.columns[second].name],
+                        "n_equal": equal,
+                        "n_both": both,
+                    }
+                    for first, second, equal, both in within[:DETAILED]
+                ],
+            },
+        )
+
+
+def check_constant(table: ScoreTable, rows: Sequence[int], which: str) -> Iterator[Finding]:
+    """S03: categories with one score for all these rows; correlations with them are undefined."""
+    places = places_of(table)
+    values = table.values[np.ix_(list(rows), places)]
+    there = ~np.isnan(values)
+    lowest = np.min(np.where(there, values, np.inf), axis=0)
+    highest = np.max(np.where(there, values, -np.inf), axis=0)
+    constant = {
+        table.columns[places[place]].name: float(lowest[place])
+        for place in np.flatnonzero((lowest == highest) & (there.sum(axis=0) >= 2))
+    }
+    if constant:
+        listed = [
+            f"`{shown(name)}` ({number(value, table.columns[table.place(name)].decimals)})"
+            for name, value in constant.items()
+        ]
+        are = ("category", "is") if len(constant) == 1 else ("categories", "are")
+        yield Finding(
+            "S03",
+            "warning",
+            f"{are[0]} {joined(listed)} {are[1]} the same for all {len(rows)} models of the {which}",
+            tuple(table.models[row] for row in rows),
+            tuple(constant),
+            "a constant category has no correlation, so thresholds, pairs and clusters leave it out"
+            if which == "population"
+            else "all candidates tie in a constant category, so tie-breaking rules choose its expert",
+            {"rows": which, "values": constant},
+        )
+
+
+def check_small(table: ScoreTable, min_items: int) -> Iterator[Finding]:
+    """S09: categories measured on few items."""
+    if table.counts is None:
+        return
+    small = {}
+    for place in places_of(table):
+        counts = table.counts[:, place]
+        counts = counts[np.isfinite(counts)]
+        if counts.size and counts.min() < min_items:
+            small[table.columns[place].name] = int(counts.min())
+    if small:
+        ordered = sorted(small, key=lambda name: (small[name], name))
+        listed = joined([f"`{shown(name)}` ({small[name]})" for name in ordered])
+        yield Finding(
+            "S09",
+            "warning",
+            f"{counted(len(small), 'category', 'categories')} with fewer than {min_items} items: {listed}",
+            (),
+            tuple(small),
+            "differences there are mostly noise; `--min-items` keeps such categories out of the selection",
+            {"min_items": min_items, "n_items": {name: small[name] for name in ordered}},
+        )
+
+
+def check_redundant(
+    table: ScoreTable, correlation: Correlation, copies: Sequence[tuple[int, int, int, int]]
+) -> Iterator[Finding]:
+    """S13: pairs of categories that rank the models alike, unless S01 calls them copies."""
+    known = {(table.columns[first].name, table.columns[second].name) for first, second, *_ in copies}
+    with np.errstate(invalid="ignore"):
+        strong = np.argwhere(np.triu(np.abs(correlation.rho) >= _REDUNDANT, 1))
+    found = []
+    for row, column in strong.tolist():
+        first, second = sorted((correlation.categories[row], correlation.categories[column]))
+        if (first, second) not in known:
+            found.append((-abs(float(correlation.rho[row, column])), first, second, row, column))
+    found.sort()
+    if not found:
+        return
+    listed = joined(
+        [
+            f"`{shown(first)}` and `{shown(second)}` ({correlation.rho[row, column]:.4f})"
+            for _, first, second, row, column in found[: LISTED + 1]
+        ],
+        total=len(found),
+    )
+    yield Finding(
+        "S13",
+        "information",
+        f"{counted(len(found), 'pair')} of categories with |ρ| of {_REDUNDANT} or more: {listed}",
+        (),
+        tuple({name for _, first, second, *_ in found for name in (first, second)}),
+        "they rank the models of the population alike, so one of each pair would do",
+        {
+            "n_pairs": len(found),
+            "pairs": [
+                {
+                    "columns": [first, second],
+                    "rho": float(correlation.rho[row, column]),
+                    "n": int(correlation.n[row, column]),
+                }
+                for _, first, second, row, column in found[:DETAILED]
+            ],
+        },
+    )
+
+
+def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
+    """S14: columns left out because they are no scores, and categories that do not look like any."""
+    # A board's format is known, so nobody guessed which of its columns are scores.
+    known = table.kind.startswith("bfcl")
+    reasons = {} if known else {name: why for name, why in sorted(table.ignored) if why != DROPPED}
+    if reasons:
+        listed = joined([f"`{shown(name)}` ({shown(reason)})" for name, reason in reasons.items()])
+        yield Finding(
+            "S14",
+            "warning",
+            f"{counted(len(reasons), 'column')} left out as no scores: {listed}",
+            (),
+            tuple(reasons),
+            "nothing to do if that is right; name the categories with `--columns` if it is not",
+            {"ignored": reasons},
+        )
+    suspects = {}
+    for place in places_of(table):
+        name = table.columns[place].name
+        if words := sorted(_NOT_SCORES & set(split_words(name))):
+            suspects[name] = f"its name says {words[0]}"
+        elif all_rows and _is_ranking(table, place):
+            suspects[name] = f"it counts from 1 to {len(table.models)}"
+    if suspects:
+        listed = joined([f"`{shown(name)}` ({reason})" for name, reason in suspects.items()])
+        are = ("category does", "a score") if len(suspects) == 1 else ("categories do", "scores")
+        yield Finding(
+            "S14",
+            "warning",
+            f"{len(suspects)} {are[0]} not look like {are[1]}: {listed}",
+            (),
+            tuple(suspects),
+            "name the columns to use with `--columns`; if they are scores, there is nothing to do",
+            {"suspects": suspects},
+        )
+
+
+def _is_ranking(table: ScoreTable, place: int) -> bool:
+    values = np.sort(table.values[:, place])
+    return len(values) >= _DISTINCT and bool((values == np.arange(1, len(values) + 1)).all())
+
+
+def places_of(table: ScoreTable) -> list[int]:
+    """Return the indices of the categories."""
+    return [place for place, column in enumerate(table.columns) if column.role == "category"]
+
+
+def in_points(
+    table: ScoreTable, scales: Sequence[str | None]
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return the categories in percentage points; a scale that nobody knows is taken as it is."""
+    factors = np.array([100.0 if scale == "unit" else 1.0 for scale in scales])
+    points: np.ndarray[tuple[int, int], np.dtype[np.float64]] = table.values[:, places_of(table)] * factors
+    return points
+
+
+def split_words(name: str) -> list[str]:
+    """Return the words of a column name, in lower case.
+
+    Examples
+    --------
+    >>> split_words("Latency Mean (s)"), split_words("avg_bleu")
+    (['latency', 'mean', 's'], ['avg', 'bleu'])
+    """
+    return [word for word in re.split(r"[\W_]+", name.casefold()) if word]
+
+
+def connected(pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
+    """Return the groups that pairs tie together, each sorted by its least member."""
+    leader: dict[int, int] = {}
+
+    def find(member: int) -> int:
+        while leader.setdefault(member, member) != member:
+            leader[member] = leader[leader[member]]
+            member = leader[member]
+        return member
+
+    for first, second in pairs:
+        low, high = sorted((find(first), find(second)))
+        leader[high] = low
+    groups: dict[int, set[int]] = {}
+    for member in sorted(leader):
+        groups.setdefault(find(member), set()).add(member)
+    return list(groups.values())
