@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
-from soce.bfcl import BOARDS, OVERALL, REPEATS, recognise
+from soce.bfcl import BOARDS, OVERALL, REPEATS, versions_of
 from soce.exceptions import ScoreTableError
 from soce.objective import Formula, Mean, NamedColumn, Weighted, objective_stderr
 from soce.readers.bfcl import looks_like_bfcl, read_bfcl
@@ -85,10 +85,10 @@ def test_live_relevance_does_not_count_in_v4() -> None:
 
 
 def test_versions_are_told_by_the_leaves_that_only_one_has() -> None:
-    assert recognise(["java"]) == "v3"
-    assert recognise(["memory_kv", "multiple"]) == "v4"
-    assert recognise(["multiple"]) is None
-    assert recognise(["java", "memory_kv"]) is None
+    assert versions_of(["java"]) == {"v3"}
+    assert versions_of(["memory_kv", "multiple"]) == {"v4"}
+    assert versions_of(["multiple"]) == set()
+    assert versions_of(["java", "memory_kv"]) == {"v3", "v4"}
 
 
 # The real boards
@@ -415,8 +415,8 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["1,a,50%,40%,60%,50%"], "line 2 has 6 cells, expected 7"),
-        (["1,a, b,50%,40%,60%,50%,50%"], "line 2 has 8 cells, expected 7"),
+        (["1,a,50%,40%,60%,50%"], "line 2: 6 cells, the header has 7"),
+        (["1,a, b,50%,40%,60%,50%,50%"], "line 2: 8 cells, the header has 7"),
         (
             ["1,a,50%,40%,60%,50%,50%", "2,a,50%,40%,60%,50%,50%"],
             "line 3: the model `a` is already in line 2",
@@ -425,8 +425,8 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
         (["1,a,50%,4o%,60%,50%,50%"], "line 2, column `Base`: `4o%` is not a number"),
         (["1,a,50%,inf%,60%,50%,50%"], "line 2, column `Base`: `inf%` is infinite"),
         (["1,,50%,40%,60%,50%,50%"], "a model is named ``"),
-        (['1,"a,50%'], "line 2 is not valid CSV: unexpected end of data"),
-        ([], "the table has no models"),
+        (['1,"a,50%'], "line 2: unexpected end of data"),
+        ([], "the file has a header and no rows"),
     ],
 )
 def test_malformed_boards_are_refused(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -444,7 +444,7 @@ def test_other_folders_and_files_are_refused(tmp_path: Path) -> None:
         == f"`{path}`: the header is not that of the `live` table of a BFCL board"
     )
     path = made(tmp_path, "1,a,50%,50%,40%,60%,50%,50%", header=MULTI_TURN + ",Base", name="x.csv")
-    assert refusal(path) == f"`{path}`: column `Base` is there twice"
+    assert refusal(path) == f"`{path}`: column `Base` is there twice: columns 4 and 8"
     path.write_bytes(bytes(range(256)))
     assert not looks_like_bfcl(path)
 
