@@ -10,13 +10,14 @@ import numpy as np
 from soce import bfcl
 from soce.exceptions import shown
 from soce.lint.columns import places_of, split_words
-from soce.lint.exact import Comparison, compare, whole_items
+from soce.lint.exact import Comparison, compare, means_of_others, whole_items
 from soce.lint.findings import DETAILED, LISTED, Finding, counted, joined, number, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from fractions import Fraction
 
+    from soce.lint.columns import Pairs
     from soce.lint.exact import Mask
     from soce.scores import ScoreTable
 
@@ -48,27 +49,26 @@ def is_average(name: str) -> bool:
     return words == ["score"] or bool(words and {words[0], words[-1]} & _AVERAGES)
 
 
-def formulas_of(table: ScoreTable, place: int) -> list[Formula]:
+def formulas_of(table: ScoreTable, place: int, board: bfcl.Board | None) -> list[Formula]:
     """Return the formulas that a column may follow; empty if it claims none. One that fits is enough."""
     column = table.columns[place]
-    version = bfcl.recognise(table.categories)
-    form = bfcl.BOARDS[version].aggregate(column.name) if version is not None else None
-    categories = set(table.categories)
-    if form is not None:
+    form = None if board is None else board.aggregate(column.name)
+    if board is not None and form is not None:
         leaves = [leaf for leaf in sorted(form) if form[leaf]]
-        if not categories.issuperset(leaves):
+        if not {other.name for other in table.columns}.issuperset(leaves):
             return []
         places, weights = tuple(map(table.place, leaves)), tuple(form[leaf] for leaf in leaves)
-        return [Formula(places, weights, f"what the formula of BFCL {version} gives")]
-    names = {other.name for other in table.columns}
+        return [Formula(places, weights, f"what the formula of BFCL {board.version} gives")]
+    if table.kind.startswith("bfcl"):
+        return []  # a board's aggregates are no plain means
     if column.parts:
-        if not names.issuperset(column.parts):
+        if not {other.name for other in table.columns}.issuperset(column.parts):
             return []
         places = tuple(table.place(part) for part in sorted(set(column.parts)))
         return [Formula(places, None, f"the mean of its {counted(len(places), 'part')}")]
     if not is_average(column.name):
         return []
-    found = []
+    categories, found = set(table.categories), []
     for group in _prefixes(column.name):
         members = [name for name in categories - {column.name} if name.casefold().startswith(group)]
         members = sorted(name for name in members if not is_average(name))
@@ -94,11 +94,13 @@ def _item_weighted(table: ScoreTable, formula: Formula) -> tuple[Fraction, ...] 
     return tuple(count / sum(items) for count in items)
 
 
-def check_means(table: ScoreTable, copies: Sequence[tuple[int, int, int, int]]) -> Iterator[Finding]:
+def check_means(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
     """S02: columns named or declared as averages that are not, by more than rounding explains."""
+    version = bfcl.recognise(column.name for column in table.columns)
+    board = None if version is None else bfcl.BOARDS[version]
     for place in range(len(table.columns)):
         failed: tuple[int, Formula, Comparison] | None = None
-        for formula in formulas_of(table, place):
+        for formula in formulas_of(table, place, board):
             compared = [compare(table, place, formula.parts, formula.weights)]
             if (weights := _item_weighted(table, formula)) is not None:
                 compared.append(compare(table, place, formula.parts, weights))
@@ -130,14 +132,18 @@ def _not_the_mean(
     place: int,
     formula: Formula,
     comparison: Comparison,
-    copies: Sequence[tuple[int, int, int, int]],
+    copies: Pairs,
 ) -> Finding:
     column = table.columns[place]
     rows = np.flatnonzero(comparison.beyond).tolist()
     printed = table.values[:, place]
     differences = {row: float(comparison.computed[row] - printed[row]) for row in rows}
     worst = max(rows, key=lambda row: (abs(round(differences[row], 9)), -row))
-    digits = None if column.decimals is None else column.decimals + 2
+    digits = None
+    if column.decimals is not None:  # as many as show that the difference is too large
+        largest = abs(differences[worst])
+        enough = (n for n in range(2, 7) if round(largest, column.decimals + n) > comparison.tolerance)
+        digits = column.decimals + next(enough, 6)
     compared = int(comparison.rows.sum())
     message = (
         f"column `{shown(column.name)}` is not {formula.words} "
@@ -162,12 +168,14 @@ def _not_the_mean(
         },
     }
     hint = "find out which of the cells are wrong; the column is not used unless the objective names it"
+    if formula.weights is not None:
+        hint = "either a cell is wrong, or the model was measured on another number of items (see S08)"
     if column.role == "category":
         hint = "it looks like an average: leave it out of the categories with `--columns`, or rename it"
     implied = {}
     parts = set(formula.parts)
     if formula.weights is None:
-        for first, second, *_ in copies:
+        for first, second in copies[:, :2].tolist():
             if {first, second} <= parts:
                 key = f"{table.columns[first].name}, {table.columns[second].name}"
                 implied[key] = _implied(table, place, formula, comparison, (first, second))
@@ -277,6 +285,8 @@ def check_tainted(table: ScoreTable) -> Iterator[Finding]:
 
 def _leaves(table: ScoreTable, place: int) -> set[int]:
     """Return the categories below an aggregate, through aggregates of aggregates."""
+    if not table.columns[place].parts:
+        return set()
     names = {column.name: index for index, column in enumerate(table.columns)}
     leaves: set[int] = set()
     seen, waiting = {place}, [place]
@@ -344,21 +354,12 @@ def _named(table: ScoreTable, places: Sequence[int], prefix: str) -> list[int]:
 def _means_within(table: ScoreTable, inside: Sequence[int]) -> list[int]:
     """Return which of `inside` are the mean of the others there, in all rows that have all of them."""
     values = table.values[:, list(inside)]
-    rows = ~np.isnan(values).any(axis=1)
-    if rows.sum() < _FEWEST_ROWS:
+    values = values[~np.isnan(values).any(axis=1)]
+    if len(values) < _FEWEST_ROWS:
         return []
-    size = len(inside)
-    total = values[rows].sum(axis=1, keepdims=True)
-    others = (total - values[rows]) / (size - 1)
-    half = np.array([table.columns[place].half_width for place in inside])
-    rough = half + half.sum() + 1e-6 * np.maximum(1.0, np.abs(values[rows]).max())
-    likely = np.flatnonzero((np.abs(values[rows] - others) <= rough).all(axis=0)).tolist()
-    found = []
-    for index in likely:
-        parts = [place for place in inside if place != inside[index]]
-        part_values = table.values[rows][:, parts]
-        if (part_values == part_values[:, :1]).all():
-            continue  # copies of one column: S01's
-        if not compare(table, inside[index], parts).beyond.any():
-            found.append(inside[index])
-    return found
+    found = means_of_others(values, [table.columns[place] for place in inside])
+    # Where all others are copies of one column, S01 says so.
+    lowest, highest = np.partition(values, 1, axis=1)[:, 1], np.partition(values, -2, axis=1)[:, -2]
+    if (lowest == highest).all():
+        return []
+    return [place for place, is_mean in zip(inside, found.tolist(), strict=True) if is_mean]
