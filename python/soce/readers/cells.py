@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
 
 from soce.exceptions import ScoreTableError, shown
 
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Sequence
+    from typing import NoReturn, TypeAlias
+
+    from soce.scores import Scale
+
+    Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 _MAX_DIGITS: Final = 64
+_EXACT_DIGITS: Final = 16
 _MISSING: Final = frozenset({"", "n/a", "na", "nan", "null", "none", "-"})
 _NUMBER: Final = re.compile(
     r"[+-]?(?P<whole>[0-9]*)(?:\.(?P<places>[0-9]*))?(?:[eE](?P<exponent>[+-]?[0-9]{1,3}))?", re.ASCII
@@ -116,3 +125,135 @@ def _refuse(text: str, reason: str, *, meant: bool) -> NoReturn:
     error = NotANumberError(f"`{shown(text)}` {reason}")
     error.meant = meant
     raise error
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A cell that is not a score."""
+
+    row: int
+    message: str
+    meant: bool
+    """Whether somebody meant a number."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Parsed:
+    """The cells of one column."""
+
+    values: Vector
+    """NaN where missing or bad."""
+    signed: bool
+    """Whether a cell has a percent sign."""
+    scale: Scale | None
+    decimals: int | None
+    bad: tuple[Bad, ...]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the column holds no score and no attempt at one, but something else."""
+        return bool(self.bad) and bool(np.isnan(self.values).all()) and not any(b.meant for b in self.bad)
+
+
+def parse_column(cells: Sequence[str]) -> Parsed:
+    """Return the scores of one column.
+
+    Parameters
+    ----------
+    cells : sequence of str
+        One cell for each row, trimmed.
+
+    Returns
+    -------
+    Parsed
+        With every bad cell. Scale: ``percent`` if there is a percent sign or a score above 1, ``unit`` if
+        all scores are at most 1 and some is neither 0 nor 1, else None. Decimals: the most that any cell
+        has; None if a cell has 16 or more significant digits (nobody rounded it), or if all are missing.
+
+    Notes
+    -----
+    A cell without percent sign in a column with some is a percentage too, if it is above 1 or is 0. Anything
+    else (``0.45`` under ``45%``) could be either and is bad.
+
+    Examples
+    --------
+    >>> parsed = parse_column(["45%", "7.25", "N/A"])
+    >>> parsed.values.tolist(), parsed.scale, parsed.decimals
+    ([45.0, 7.25, nan], 'percent', 2)
+    >>> parse_column(["45%", "0.5"]).bad[0].message
+    '`0.5` has no percent sign, others in its column do'
+    """
+    fast = _parse_plain(cells)
+    if fast is not None:
+        return fast
+    values = np.full(len(cells), np.nan)
+    numbers: list[tuple[int, Number]] = []
+    bad: list[Bad] = []
+    for row, text in enumerate(cells):
+        try:
+            number = parse_score(text)
+        except NotANumberError as error:
+            bad.append(Bad(row, str(error), error.meant))
+            continue
+        if not math.isnan(number.value):
+            numbers.append((row, number))
+            values[row] = number.value
+    signed = any(number.percent for _, number in numbers)
+    for row, number in numbers:
+        if signed and not number.percent and number.value <= 1 and number.value != 0:
+            message = f"`{shown(cells[row])}` has no percent sign, others in its column do"
+            bad.append(Bad(row, message, meant=True))
+    decimals = max((number.decimals for _, number in numbers), default=None)
+    if any(number.digits >= _EXACT_DIGITS for _, number in numbers):
+        decimals = None
+    return Parsed(
+        values, signed, scale_of(values, signed=signed), decimals, tuple(sorted(bad, key=lambda b: b.row))
+    )
+
+
+# The spellings that are seen; the others are read too, but cell by cell.
+_USUAL_MISSING: Final = frozenset({"", "N/A", "NA", "n/a", "NaN", "nan", "null", "None", "none", "-"})
+_PLAIN: Final = frozenset("0123456789.+-")
+
+
+def _parse_plain(cells: Sequence[str]) -> Parsed | None:
+    """Return the scores of a column of plain decimals, all or none with percent signs; else None.
+
+    What `parse_column` does, tens of times as fast: a table of 1000 × 500 takes a quarter of a second.
+    """
+    present = [text for text in cells if text not in _USUAL_MISSING]
+    joined = "".join(present)
+    signed = "%" in joined
+    if signed:
+        if joined.count("%") != len(present) or any(text[-1] != "%" for text in present):
+            return None
+        present = [text[:-1] for text in present]
+        joined = "".join(present)
+    longest = max(map(len, present), default=0)
+    if not _PLAIN.issuperset(joined) or longest > _MAX_DIGITS:
+        return None
+    try:
+        scores = np.array([float(text) for text in present], dtype=np.float64)
+    except ValueError:
+        return None
+    if len(present) == len(cells):
+        values = scores
+    else:
+        values = np.full(len(cells), np.nan)
+        values[[text not in _USUAL_MISSING for text in cells]] = scores
+    if longest >= _EXACT_DIGITS and any(
+        len(text.replace(".", "").lstrip("+-0")) >= _EXACT_DIGITS for text in present
+    ):
+        decimals = None
+    else:
+        places = [len(text) - point - 1 if (point := text.find(".")) >= 0 else 0 for text in present]
+        decimals = max(places, default=None)
+    return Parsed(values, signed, scale_of(values, signed=signed), decimals, ())
+
+
+def scale_of(values: Vector, *, signed: bool = False) -> Scale | None:
+    """Return the scale that scores show: see `parse_column`."""
+    known = values[~np.isnan(values)]
+    if signed or (known > 1).any():
+        return "percent"
+    return "unit" if ((known != 0) & (known != 1)).any() else None
