@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 EQUAL_SHARE: Final = (4, 5)
 """Two columns equal in this share of the models that have both are copies of each other."""
 _DISTINCT: Final = 3
+_MOST_PREFIXES: Final = 8
 _REDUNDANT: Final = 0.999
 _NOT_SCORES: Final = frozenset({"cost", "latency", "rank", "link", "license", "licence"})
 
@@ -73,10 +73,9 @@ def check_duplicates(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
         models = [table.models[row] for row in np.flatnonzero((np.diff(ordered, axis=1) == 0).any(axis=1))]
         if len(within) == 1:
             _, _, equal, both = within[0].tolist()
-            there = ~np.isnan(table.values[:, group]).any(axis=1)
-            differ = [
-                name for name in itertools.compress(table.models, there.tolist()) if name not in set(models)
-            ]
+            absent = np.isnan(table.values[:, group]).any(axis=1)
+            holes = {table.models[row] for row in np.flatnonzero(absent)}
+            differ = sorted(set(table.models) - set(models) - holes)
             apart = f" (not in {quoted(differ)})" if differ else ""
             message = f"categories {quoted(names)} are equal in {equal} of {counted(both, 'model')}{apart}"
         else:
@@ -261,6 +260,13 @@ def split_words(name: str) -> list[str]:
     (['latency', 'mean', 's'], ['avg', 'bleu'])
     """
     return [word for word in re.split(r"[\W_]+", name.casefold()) if word]
+
+
+def prefixes_of(name: str) -> list[str]:
+    """Return what a name shares with others of its group: everything up to each separator, longest first."""
+    folded = name.casefold()
+    ends = [index + 1 for index, letter in enumerate(folded[:-1]) if index and letter in "/_-.: "]
+    return [folded[:end] for end in reversed(ends[:_MOST_PREFIXES])]
 
 
 def connected(pairs: Pairs) -> list[list[int]]:
