@@ -121,10 +121,7 @@ def write_selection(
         Writing failed.
     """
     target = Path(path)
-    if not looks_like_recipe(target.name):
-        _refuse_output(target, "a selection file is named .yaml, .yml or .json")
-    if not overwrite and target.exists():
-        _refuse_exists(target)
+    check_target(target, overwrite=overwrite)
     written, notes = _ingredients(selection, target, paths or {})
     head: dict[str, Plain] = {"ingredients": written}
     if dtype is not None:
@@ -151,6 +148,15 @@ def write_selection(
             _refuse_scores(message, "choose fewer categories, or a smaller population")
     _write(target, text, overwrite=overwrite)
     return tuple(notes)
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise `OutputError` unless a selection can be written there; `write_selection` checks it again."""
+    target = Path(path)
+    if not looks_like_recipe(target.name):
+        _refuse_output(target, "a selection file is named .yaml, .yml or .json")
+    if not overwrite and target.exists():
+        _refuse_exists(target)
 
 
 def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
