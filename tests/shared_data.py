@@ -20,5 +20,7 @@ def shared_data(name: str) -> Path:
     """Return a file or folder of the data, such as ``bfcl/2025-04-30``; skip the test if it is not there."""
     path = data_root() / name
     if not path.exists():
-        pytest.skip(f"no test data at {path}: set SOCE_TEST_DATA to the folder that holds {name.split('/')[0]}/")
+        pytest.skip(
+            f"no test data at {path}: set SOCE_TEST_DATA to the folder that holds {name.split('/')[0]}/"
+        )
     return path

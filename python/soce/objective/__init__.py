@@ -16,7 +16,6 @@ from soce.objective.linear import (
     Weighted,
     objective_stderr,
 )
-from soce.scores import nearest
 
 __all__ = [
     "FORMULAS",
@@ -76,7 +75,7 @@ def parse_objective(text: str) -> Objective:
             return Mean()
         case "bfcl-v3" | "bfcl-v4" as name:
             return Formula(name)
-    raise _unknown(text, nearest(text.strip(), list(KINDS), "objectives"))
+    raise _unknown(text, "objectives: " + ", ".join(f"`{kind}`" for kind in KINDS))
 
 
 def _unknown(text: str, hint: str) -> SoceError:

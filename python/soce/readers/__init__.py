@@ -60,7 +60,7 @@ class _Module:
 _RECOGNISED: Final = {
     "lm-eval": _Module("lm_eval", "lm_eval"),
     "bfcl": _Module("bfcl", "bfcl"),
-    "bfcl-scores": _Module("bfcl", "bfcl_scores"),
+    "bfcl-scores": _Module("bfcl_scores", "bfcl_scores"),
     "lighteval": _Module("lighteval", "lighteval"),
     "inspect": _Module("inspect_ai", "inspect"),
 }

@@ -96,7 +96,7 @@ def read_bfcl_scores(path: Path, options: ReadOptions) -> ScoreTable:
         refusals.refuse(f"the files are of different versions of the benchmark: {told}", "read one version")
     models = sorted(scores)
     found = {category for of_model in scores.values() for category in of_model}
-    order = [leaf for board in bfcl.BOARDS.values() for leaf in board.items]
+    order = [leaf for known, board in bfcl.BOARDS.items() if known in versions for leaf in board.items]
     categories = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
     values = np.full((len(models), len(categories)), nan)
     counts = values.copy()
