@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soce.lint.aggregates import check_means, check_means_among_categories, check_tainted
+from soce.lint.aggregates import check_means_among_categories, check_tainted
 from soce.lint.cells import check_counts, check_gaps, check_ranges, check_scales
 from soce.lint.columns import (
     check_constant,
@@ -18,6 +18,7 @@ from soce.lint.columns import (
     duplicate_pairs,
 )
 from soce.lint.findings import Finding, Findings, Severity, raise_errors
+from soce.lint.means import check_means
 from soce.lint.models import FEWEST_MODELS, check_near, check_population
 from soce.lint.selections import lint_pair, lint_selection
 

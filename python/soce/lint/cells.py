@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,11 +12,11 @@ from soce.lint.exact import FULL, is_whole, scale_of, whole_items
 from soce.lint.findings import DETAILED, LISTED, Finding, counted, joined, number, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from soce.scores import ScoreTable
 
-_NEIGHBOURS = 8
+_NEIGHBOURS: Final = 8
 
 
 def check_scales(table: ScoreTable) -> Iterator[Finding]:
@@ -130,44 +130,60 @@ def check_counts(table: ScoreTable) -> Iterator[Finding]:
             "measure all models on the same items, or differences between them are not theirs alone",
             {"n_items": {name: list(span) for name, span in ranges.items()}},
         )
+    impossible = {}
     for place in places_of(table):
         checked, broken = whole_items(table, place)
         # A column where most scores fail is no share of right answers, such as F1 or BLEU.
         if broken.any() and 2 * broken.sum() <= checked.sum():
-            yield _impossible(table, place, np.flatnonzero(broken).tolist())
+            impossible[place] = np.flatnonzero(broken).tolist()
+    if impossible:
+        yield _impossible(table, impossible)
 
 
-def _impossible(table: ScoreTable, place: int, rows: Sequence[int]) -> Finding:
-    assert table.counts is not None  # whole_items has read them
-    column = table.columns[place]
-    scores = {table.models[row]: float(table.values[row, place]) for row in rows}
-    counts = sorted({int(table.counts[row, place]) for row in rows})
-    fits = None
-    if len(counts) == 1:
-        near = [counts[0] + sign * step for step in range(1, _NEIGHBOURS + 1) for sign in (-1, 1)]
-        distinct = set(scores.values())
-        fits = next(
-            (n for n in near if n > 1 and all(is_whole(score, n, column) for score in distinct)), None
-        )
-    listed = joined(
-        [
-            f"`{shown(model)}` ({number(scores[model], column.decimals)})"
-            for model in list(scores)[: LISTED + 1]
-        ],
-        total=len(scores),
-    )
-    items = counted(counts[0], "item") if len(counts) == 1 else "the stated items"
-    instead = "" if fits is None else f" and {fits} can"
+def _impossible(table: ScoreTable, impossible: Mapping[int, Sequence[int]]) -> Finding:
+    """Return the finding for scores, rows by column, that the stated numbers of items cannot give."""
+    details: dict[str, dict[str, Any]] = {}
+    listed: list[str] = []
+    total = sum(map(len, impossible.values()))
+    for place, rows in impossible.items():
+        column = table.columns[place]
+        scores = {table.models[row]: float(table.values[row, place]) for row in rows}
+        n_items, fits = _items_that_fit(table, place, rows)
+        details[column.name] = {"n_items": n_items, "fits": fits, "scores": scores}
+        listed += [
+            f"`{shown(model)}` ({number(score, column.decimals)}"
+            + (")" if len(impossible) == 1 else f" in `{shown(column.name)}`)")
+            for model, score in list(scores.items())[: LISTED + 1]
+        ]
+    names = list(details)
+    where = f"`{shown(names[0])}`" if len(names) == 1 else f"{len(names)} categories"
+    only = details[names[0]] if len(names) == 1 else None
+    items, instead = "the stated numbers of items", ""
+    if only is not None and len(only["n_items"]) == 1:
+        items = counted(only["n_items"][0], "item")
+        instead = "" if only["fits"] is None else f" and {only['fits']} can"
     return Finding(
         "S08",
         "warning",
-        f"{counted(len(rows), 'score')} in `{shown(column.name)}` "
-        f"that {items} cannot give{instead}: {listed}",
-        tuple(scores),
-        (column.name,),
+        f"{counted(total, 'score')} in {where} that {items} cannot give{instead}: "
+        f"{joined(listed[: LISTED + 1], total=total)}",
+        tuple({table.models[row] for rows in impossible.values() for row in rows}),
+        tuple(names),
         "these models were probably measured on other items; mistrust small differences to the rest",
-        {"n_items": counts, "fits": fits, "scores": scores},
+        {"n_scores": total, "columns": details},
     )
+
+
+def _items_that_fit(table: ScoreTable, place: int, rows: Sequence[int]) -> tuple[list[int], int | None]:
+    """Return the stated numbers of items, and the nearest that could give all these scores."""
+    stated = [] if table.counts is None else sorted({int(table.counts[row, place]) for row in rows})
+    scores = {float(table.values[row, place]) for row in rows}
+    if len(stated) != 1:
+        return stated, None
+    near = [stated[0] + sign * step for step in range(1, _NEIGHBOURS + 1) for sign in (-1, 1)]
+    column = table.columns[place]
+    fits = (n for n in near if n > 1 and all(is_whole(score, n, column) for score in scores))
+    return stated, next(fits, None)
 
 
 def check_gaps(table: ScoreTable, population: Sequence[int]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
@@ -15,54 +15,68 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from soce.correlation import Correlation
-    from soce.scores import ScoreTable
+    from soce.scores import Floats, ScoreTable
+
+    Pairs: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 EQUAL_SHARE: Final = (4, 5)
 """Two columns equal in this share of the models that have both are copies of each other."""
 _DISTINCT: Final = 3
+_MOST_PREFIXES: Final = 8
 _REDUNDANT: Final = 0.999
 _NOT_SCORES: Final = frozenset({"cost", "latency", "rank", "link", "license", "licence"})
 
 
-def duplicate_pairs(table: ScoreTable) -> list[tuple[int, int, int, int]]:
-    """Return pairs of columns that are copies: both indices, number of equal rows, rows that have both.
+def duplicate_pairs(table: ScoreTable) -> Pairs:
+    """Return pairs of columns that are copies: indices of both, number of equal rows, rows that have both.
 
     Few distinct values make columns equal by chance, so the equal rows must show three at least.
+
+    Returns
+    -------
+    array of shape (n_pairs, 4)
     """
-    places = places_of(table)
+    places = np.array(places_of(table), dtype=np.int64)
     values = np.ascontiguousarray(table.values[:, places].T)  # (n_categories, n_models)
-    there = ~np.isnan(values)
-    both = there.astype(np.float64) @ there.T.astype(np.float64)
-    found = []
+    there = (~np.isnan(values)).astype(np.float64)
+    both = there @ there.T
+    # A pair that differs in more than a fifth of the models does so among the first quarter, mostly.
+    first_rows = values.shape[1] // 4 + 1
+    both_first = there[:, :first_rows] @ there[:, :first_rows].T
+    found = [np.empty((0, 4), dtype=np.int64)]
     for first in range(len(places) - 1):
-        equal = np.count_nonzero(values[first] == values[first + 1 :], axis=1)
-        overlap = both[first, first + 1 :]
-        enough = (EQUAL_SHARE[1] * equal >= EQUAL_SHARE[0] * overlap) & (equal >= _DISTINCT)
-        for second in (np.flatnonzero(enough) + first + 1).tolist():
-            same = values[first][values[first] == values[second]]
-            if np.unique(same).size >= _DISTINCT:
-                count = int(equal[second - first - 1])
-                found.append((places[first], places[second], count, int(both[first, second])))
-    return found
+        equal = np.count_nonzero(values[first, :first_rows] == values[first + 1 :, :first_rows], axis=1)
+        differing = both_first[first, first + 1 :] - equal
+        allowed = (EQUAL_SHARE[1] - EQUAL_SHARE[0]) * both[first, first + 1 :]
+        others = np.flatnonzero(EQUAL_SHARE[1] * differing <= allowed) + first + 1
+        if not others.size:
+            continue
+        same = values[first] == values[others]  # (n_others, n_models)
+        equal = np.count_nonzero(same, axis=1)
+        lowest = np.min(np.where(same, values[first], np.inf), axis=1, keepdims=True)
+        highest = np.max(np.where(same, values[first], -np.inf), axis=1, keepdims=True)
+        between = same & (values[first] > lowest) & (values[first] < highest)  # a third value
+        enough = EQUAL_SHARE[1] * equal >= EQUAL_SHARE[0] * both[first, others]
+        kept = enough & between.any(axis=1)
+        seconds = others[kept]
+        rows = [np.full(len(seconds), places[first]), places[seconds], equal[kept], both[first, seconds]]
+        found.append(np.stack(rows, axis=1).astype(np.int64))
+    return np.concatenate(found)
 
 
-def check_duplicates(table: ScoreTable, pairs: Sequence[tuple[int, int, int, int]]) -> Iterator[Finding]:
+def check_duplicates(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
     """S01: columns that are copies of each other, one finding for each connected group."""
-    for group in connected([(first, second) for first, second, *_ in pairs]):
-        within = [pair for pair in pairs if pair[0] in group]
-        names = [table.columns[place].name for place in sorted(group)]
-        same = np.any(
-            [table.values[:, first] == table.values[:, second] for first, second, *_ in within], axis=0
-        )
-        models = [table.models[row] for row in np.flatnonzero(same)]
+    for group in connected(copies[:, :2]):
+        within = copies[np.isin(copies[:, 0], group)]
+        names = [table.columns[place].name for place in group]
+        ordered = np.sort(table.values[:, group], axis=1)
+        models = [table.models[row] for row in np.flatnonzero((np.diff(ordered, axis=1) == 0).any(axis=1))]
         if len(within) == 1:
-            first, second, equal, both = within[0]
-            differ = np.flatnonzero(
-                ~np.isnan(table.values[:, first])
-                & ~np.isnan(table.values[:, second])
-                & (table.values[:, first] != table.values[:, second])
-            )
-            apart = f" (not in {quoted([table.models[row] for row in differ])})" if differ.size else ""
+            _, _, equal, both = within[0].tolist()
+            absent = np.isnan(table.values[:, group]).any(axis=1)
+            holes = {table.models[row] for row in np.flatnonzero(absent)}
+            differ = sorted(set(table.models) - set(models) - holes)
+            apart = f" (not in {quoted(differ)})" if differ else ""
             message = f"categories {quoted(names)} are equal in {equal} of {counted(both, 'model')}{apart}"
         else:
             message = f"categories {quoted(names)} are equal to each other in at least 80 % of the models"
@@ -81,7 +95,7 @@ def check_duplicates(table: ScoreTable, pairs: Sequence[tuple[int, int, int, int
                         "n_equal": equal,
                         "n_both": both,
                     }
-                    for first, second, equal, both in within[:DETAILED]
+                    for first, second, equal, both in within[:DETAILED].tolist()
                 ],
             },
         )
@@ -141,11 +155,10 @@ def check_small(table: ScoreTable, min_items: int) -> Iterator[Finding]:
         )
 
 
-def check_redundant(
-    table: ScoreTable, correlation: Correlation, copies: Sequence[tuple[int, int, int, int]]
-) -> Iterator[Finding]:
+def check_redundant(table: ScoreTable, correlation: Correlation, copies: Pairs) -> Iterator[Finding]:
     """S13: pairs of categories that rank the models alike, unless S01 calls them copies."""
-    known = {(table.columns[first].name, table.columns[second].name) for first, second, *_ in copies}
+    names = [column.name for column in table.columns]
+    known = {(names[first], names[second]) for first, second in copies[:, :2].tolist()}
     with np.errstate(invalid="ignore"):
         strong = np.argwhere(np.triu(np.abs(correlation.rho) >= _REDUNDANT, 1))
     found = []
@@ -231,12 +244,10 @@ def places_of(table: ScoreTable) -> list[int]:
     return [place for place, column in enumerate(table.columns) if column.role == "category"]
 
 
-def in_points(
-    table: ScoreTable, scales: Sequence[str | None]
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def in_points(table: ScoreTable, scales: Sequence[str | None]) -> Floats:
     """Return the categories in percentage points; a scale that nobody knows is taken as it is."""
     factors = np.array([100.0 if scale == "unit" else 1.0 for scale in scales])
-    points: np.ndarray[tuple[int, int], np.dtype[np.float64]] = table.values[:, places_of(table)] * factors
+    points: Floats = table.values[:, places_of(table)] * factors
     return points
 
 
@@ -251,20 +262,32 @@ def split_words(name: str) -> list[str]:
     return [word for word in re.split(r"[\W_]+", name.casefold()) if word]
 
 
-def connected(pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
-    """Return the groups that pairs tie together, each sorted by its least member."""
-    leader: dict[int, int] = {}
+def prefixes_of(name: str) -> list[str]:
+    """Return what a name shares with others of its group: everything up to each separator, longest first."""
+    folded = name.casefold()
+    ends = [index + 1 for index, letter in enumerate(folded[:-1]) if index and letter in "/_-.: "]
+    return [folded[:end] for end in reversed(ends[:_MOST_PREFIXES])]
 
-    def find(member: int) -> int:
-        while leader.setdefault(member, member) != member:
-            leader[member] = leader[leader[member]]
-            member = leader[member]
-        return member
 
-    for first, second in pairs:
-        low, high = sorted((find(first), find(second)))
-        leader[high] = low
-    groups: dict[int, set[int]] = {}
-    for member in sorted(leader):
-        groups.setdefault(find(member), set()).add(member)
+def connected(pairs: Pairs) -> list[list[int]]:
+    """Return the groups that pairs tie together, by their least members; members ascend.
+
+    Examples
+    --------
+    >>> connected(np.array([[1, 5], [2, 3], [5, 7]]))
+    [[1, 5, 7], [2, 3]]
+    """
+    if not len(pairs):
+        return []
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    members, ends = np.unique(pairs, return_inverse=True)
+    ends = ends.reshape(pairs.shape)
+    shape = (len(members), len(members))
+    edges = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=shape)
+    _, labels = connected_components(edges, directed=False)
+    groups: dict[int, list[int]] = {}
+    for member, label in zip(members.tolist(), labels.tolist(), strict=True):
+        groups.setdefault(label, []).append(member)
     return list(groups.values())

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from soce.scores import ScoreTable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.scores import Column, Floats, ScoreTable
+    from soce.scores import Column, Floats
 
     Values: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
     Integers: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -27,6 +29,7 @@ FULL: Final[dict[str | None, float]] = {"percent": 100.0, "unit": 1.0}
 SLACK: Final = 1e-9
 """Relative tolerance for scores that were not rounded; below what ten printed digits can show."""
 _MOST: Final = 2**62
+_MOST_DECIMALS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,35 @@ def compare(
     return Comparison(rows, computed, beyond, float(tolerance))
 
 
+def means_of_others(values: Floats, columns: Sequence[Column]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which columns are, in every row, the mean of all others, within what rounding explains.
+
+    Parameters
+    ----------
+    values : array of shape (n_models, n_columns)
+        Without missing scores.
+    columns : sequence of Column
+
+    Notes
+    -----
+    As `compare` for each column, but with one sum for all of them.
+    """
+    n_others = len(columns) - 1
+    scaled = to_integers(values, columns)
+    if scaled is None or 8 * len(columns) * max(10, int(np.abs(scaled[0]).max(initial=0))) >= _MOST:
+        half = np.array([column.half_width for column in columns])
+        difference = n_others * values - (values.sum(axis=1, keepdims=True) - values)
+        slack = SLACK * np.maximum(1.0, np.abs(values).max(axis=1, keepdims=True))
+        fits = np.abs(difference) <= n_others * (half + slack) + (half.sum() - half)
+    else:
+        integers = scaled[0]
+        halves = np.array(scaled[1], dtype=np.int64)
+        difference = 2 * (n_others * integers - (integers.sum(axis=1, keepdims=True) - integers))
+        fits = np.abs(difference) <= n_others * halves + (halves.sum() - halves)
+    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = fits.all(axis=0)
+    return found
+
+
 def to_integers(values: Floats, columns: Sequence[Column]) -> tuple[Integers, list[int]] | None:
     """Return printed scores as integers of the finest last digit, and half-widths in halves of that digit.
 
@@ -94,7 +126,7 @@ def to_integers(values: Floats, columns: Sequence[Column]) -> tuple[Integers, li
     """
     decimals = [column.decimals for column in columns]
     known = [count for count in decimals if count is not None]
-    if len(known) < len(decimals) or max(known) > 15 or min(known) < 0:
+    if len(known) < len(decimals) or max(known) > _MOST_DECIMALS or min(known) < 0:
         return None
     finest = max(known)
     scaled = np.rint(np.nan_to_num(values, nan=0.0) * 10.0**finest)
@@ -117,23 +149,26 @@ def whole_items(table: ScoreTable, place: int) -> tuple[Mask, Mask]:
     counts = table.counts[:, place]
     with np.errstate(invalid="ignore"):
         checked = np.isfinite(values) & (counts >= 1) & (counts < 2**31) & (counts == np.rint(counts))
-    broken = nothing.copy()
-    for row in np.flatnonzero(checked):
-        broken[row] = not is_whole(float(values[row]), int(counts[row]), column)
-    return checked, broken
+    # Rejected: right = score / full * n rounded in floats, which misjudges scores on the edge of an interval.
+    full = FULL[column.scale]
+    items = np.where(checked, counts, 1.0)
+    if column.decimals is None or column.decimals > _MOST_DECIMALS:
+        right = np.where(checked, values, 0.0) * items / full
+        return checked, np.abs(right - np.rint(right)) > np.maximum(SLACK * items, 1e-6)
+    digits = 10**column.decimals
+    printed = np.rint(np.where(checked, values, 0.0) * digits)
+    checked = checked & (np.abs(printed * items) < _MOST / 8) & (np.abs(printed) < 2**53)
+    product = np.where(checked, printed, 0.0).astype(np.int64) * items.astype(np.int64)
+    unit = int(full) * digits
+    right = (2 * product + unit) // (2 * unit)
+    # |full right / n - printed / digits| <= 1 / (2 digits)
+    return checked, checked & (2 * np.abs(right * unit - product) > items.astype(np.int64))
 
 
 def is_whole(score: float, n_items: int, column: Column) -> bool:
     """Whether a score can be a whole number of right answers out of `n_items`."""
-    full = int(FULL[column.scale])
-    if column.decimals is None or column.decimals > 15:
-        right = score * n_items / full
-        return abs(right - round(right)) <= max(SLACK * n_items, 1e-6)
-    digits = int(10**column.decimals)
-    printed = round(score * digits)
-    right = round(Fraction(printed * n_items, full * digits))
-    # |full right / n - printed / digits| <= 1 / (2 digits)
-    return abs(full * right * digits - printed * n_items) * 2 <= n_items
+    table = ScoreTable(("model",), (column,), np.array([[score]]), counts=np.array([[float(n_items)]]))
+    return not whole_items(table, 0)[1].any()
 
 
 def scale_of(column: Column, values: Floats | Values) -> str | None:

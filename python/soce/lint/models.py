@@ -14,6 +14,8 @@ from soce.lint.findings import DETAILED, LISTED, Finding, counted, joined, numbe
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from soce.lint.columns import Pairs
+    from soce.lint.exact import Values
     from soce.scores import Floats, ScoreTable
 
 FEW_MODELS: Final = 8
@@ -30,29 +32,29 @@ def check_near(table: ScoreTable, candidates: Sequence[int], near: float) -> Ite
     places = places_of(table)
     points = in_points(table, [scale_of(table.columns[place], table.values[:, place]) for place in places])
     rows = [row for row in candidates if not np.isnan(points[row]).all()]
-    pairs = _near_pairs(points[rows], near)
-    if not pairs:
+    widths, pairs = _near_pairs(points[rows], near)
+    if not len(pairs):
         return
-    found = sorted(
-        (width, table.models[rows[first]], table.models[rows[second]]) for width, first, second in pairs
-    )
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], widths))[:DETAILED]
+    names = [table.models[row] for row in rows]
+    closest = [
+        (names[first], names[second], width)
+        for (first, second), width in zip(pairs[order].tolist(), widths[order].tolist(), strict=True)
+    ]
     decimals = [table.columns[place].decimals for place in places]
     digits = max((count for count in decimals if count is not None), default=None)
-    same = sum(width == 0 for width, *_ in found)
+    same = int((widths == 0).sum())
     listed = joined(
         [
             f"`{shown(first)}` and `{shown(second)}` "
             + ("(identical)" if width == 0 else f"({number(width, digits)} at most)")
-            for width, first, second in found[: LISTED + 1]
+            for first, second, width in closest[: LISTED + 1]
         ],
-        total=len(found),
+        total=len(pairs),
     )
-    identical = f", {same} of them identical" if same and len(found) > 1 else ""
-    groups = [
-        [table.models[rows[row]] for row in sorted(group)]
-        for group in connected([(a, b) for _, a, b in pairs])
-    ]
-    what = f"{counted(len(found), 'pair')} of candidates {'differs' if len(found) == 1 else 'differ'}"
+    identical = f", {same} of them identical" if same and len(pairs) > 1 else ""
+    groups = [[names[row] for row in group] for group in connected(pairs)]
+    what = f"{counted(len(pairs), 'pair')} of candidates {'differs' if len(pairs) == 1 else 'differ'}"
     yield Finding(
         "S06",
         "warning",
@@ -62,43 +64,35 @@ def check_near(table: ScoreTable, candidates: Sequence[int], near: float) -> Ite
         "they split wins and add evaluations for nothing; keep one of each as a candidate",
         {
             "near": near,
-            "n_pairs": len(found),
+            "n_pairs": len(pairs),
             "n_identical": same,
             "pairs": [
-                {"models": [first, second], "largest_difference": width}
-                for width, first, second in found[:DETAILED]
+                {"models": [first, second], "largest_difference": width} for first, second, width in closest
             ],
             "groups": groups,
         },
     )
 
 
-def _near_pairs(points: Floats, near: float) -> list[tuple[float, int, int]]:
-    """Return (largest difference, first, second) of all pairs of rows that are near."""
-    if not points.size:
-        return []
+def _near_pairs(points: Floats, near: float) -> tuple[Values, Pairs]:
+    """Return the pairs of rows that are near, and the largest difference of each."""
+    widths, pairs = [np.empty(0)], [np.empty((0, 2), dtype=np.int64)]
     filled = np.where(np.isnan(points), _ABSENT, points)
-    spread = np.sort(filled, axis=0)
     # Columns that tell most neighbours apart come first: few pairs outlive them.
-    telling = (
-        np.argsort(-np.median(np.diff(spread, axis=0), axis=0), kind="stable") if len(points) > 1 else [0]
-    )
-    first_look = np.ascontiguousarray(filled[:, telling[:_FIRST_LOOK]])
+    gaps = np.median(np.diff(np.sort(filled, axis=0), axis=0), axis=0) if len(points) > 1 else np.empty(0)
+    first_look = np.ascontiguousarray(filled[:, np.argsort(-gaps, kind="stable")[:_FIRST_LOOK]])
     limit = near + SLACK * 100
-    found = []
     for row in range(len(points) - 1):
         left = (
             np.flatnonzero((np.abs(first_look[row + 1 :] - first_look[row]) <= limit).all(axis=1)) + row + 1
         )
         if left.size:
-            widths = np.abs(filled[left] - filled[row]).max(axis=1)
-            # Differences of decimals leave digits nobody printed.
-            found += [
-                (round(float(width), 9), row, int(other))
-                for width, other in zip(widths, left, strict=True)
-                if width <= limit
-            ]
-    return found
+            # Differences of decimals leave digits that nobody printed.
+            width = np.round(np.abs(filled[left] - filled[row]).max(axis=1), 9)
+            left, width = left[width <= limit], width[width <= limit]
+            widths.append(width)
+            pairs.append(np.stack([np.full(len(left), row), left], axis=1))
+    return np.concatenate(widths), np.concatenate(pairs)
 
 
 def check_population(table: ScoreTable, population: Sequence[int], *, correlates: bool) -> Iterator[Finding]:
