@@ -639,6 +639,8 @@ def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch: pytes
 
 
 def test_no_source_is_refused() -> None:
+    with pytest.raises(ScoreTableError, match="has a NUL"):
+        read_scores("a\0b")
     with pytest.raises(ScoreTableError, match="there is nothing to read"):
         read_scores([])
 

@@ -124,6 +124,8 @@ def read_scores(
 
 def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:
     written = os.fspath(source)
+    if "\0" in written:
+        _refuse(None, f"the path `{shown(written)}` has a NUL")
     if not isinstance(source, str) or os.path.lexists(written):
         return _read_path(Path(written), options)
     if written.startswith(_PAPER):
