@@ -26,14 +26,13 @@ def table_lines(table: ScoreTable) -> list[str]:
     """Return what was read, in a few lines."""
     aggregates = len(table.columns) - len(table.categories)
     cells = len(table.models) * len(table.categories)
-    line = f"{shown(table.source)}: {table.kind}, {len(table.models)} models × {len(table.categories)} categories"
-    lines = [f"{line}, {_count(aggregates, 'aggregate')}"]
+    size = f"{len(table.models)} models × {len(table.categories)} categories"
+    lines = [f"{shown(table.source)}: {table.kind}, {size}, {_count(aggregates, 'aggregate')}"]
     if table.n_missing:
         lines.append(f"missing   {table.n_missing} of {cells} scores")
-    reasons: dict[str, list[str]] = {}
-    for name, reason in table.ignored:
-        reasons.setdefault(reason, []).append(name)
-    lines += [f"left out  {_names(found)} ({reason})" for reason, found in reasons.items()]
+    if table.ignored:
+        names = [name for name, _ in table.ignored]
+        lines.append(f"left out  {_count(len(names), 'column')}: {_names(names)} (see --json for why)")
     return lines
 
 
