@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -16,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
-from soce.bfcl import BOARDS, OVERALL, REPEATS, recognise
+from soce.bfcl import BOARDS, OVERALL, REPEATS, versions_of
 from soce.exceptions import ScoreTableError
 from soce.objective import Formula, Mean, NamedColumn, Weighted, objective_stderr
+from soce.readers import ReadOptions, read_scores
 from soce.readers.bfcl import looks_like_bfcl, read_bfcl
 from soce.readers.bfcl_scores import looks_like_bfcl_scores, read_bfcl_scores
-from soce.readers.options import ReadOptions, apply_options
+from soce.readers.joining import join_tables
+from soce.readers.options import apply_options
 from soce.scores import ScoreTable
 
 ROWS = {"2025-04-14": 119, "2025-04-30": 121, "2025-06-14": 109, "2025-12-16": 109}
@@ -85,10 +88,10 @@ def test_live_relevance_does_not_count_in_v4() -> None:
 
 
 def test_versions_are_told_by_the_leaves_that_only_one_has() -> None:
-    assert recognise(["java"]) == "v3"
-    assert recognise(["memory_kv", "multiple"]) == "v4"
-    assert recognise(["multiple"]) is None
-    assert recognise(["java", "memory_kv"]) is None
+    assert versions_of(["java"]) == {"v3"}
+    assert versions_of(["memory_kv", "multiple"]) == {"v4"}
+    assert versions_of(["multiple"]) == set()
+    assert versions_of(["java", "memory_kv"]) == {"v3", "v4"}
 
 
 # The real boards
@@ -186,6 +189,8 @@ def test_aggregates_of_a_partly_evaluated_model_are_missing() -> None:
     renamed = table.renamed({GROK: "partial"})
     assert {model for model, _, _ in renamed.blanked} == {"partial"}
     assert table.take(columns=["simple", OVERALL]).blanked == table.blanked[:1]
+    called = table.with_columns(replace(column, name=column.name.upper()) for column in table.columns)
+    assert called.blanked[0] == (GROK, OVERALL.upper(), "14.37%")
     assert not board("2025-04-14").blanked
     assert not board("2025-12-16").blanked
 
@@ -415,8 +420,8 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["1,a,50%,40%,60%,50%"], "line 2 has 6 cells, expected 7"),
-        (["1,a, b,50%,40%,60%,50%,50%"], "line 2 has 8 cells, expected 7"),
+        (["1,a,50%,40%,60%,50%"], "line 2: 6 cells, the header has 7"),
+        (["1,a, b,50%,40%,60%,50%,50%"], "line 2: 8 cells, the header has 7"),
         (
             ["1,a,50%,40%,60%,50%,50%", "2,a,50%,40%,60%,50%,50%"],
             "line 3: the model `a` is already in line 2",
@@ -425,8 +430,8 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
         (["1,a,50%,4o%,60%,50%,50%"], "line 2, column `Base`: `4o%` is not a number"),
         (["1,a,50%,inf%,60%,50%,50%"], "line 2, column `Base`: `inf%` is infinite"),
         (["1,,50%,40%,60%,50%,50%"], "a model is named ``"),
-        (['1,"a,50%'], "line 2 is not valid CSV: unexpected end of data"),
-        ([], "the table has no models"),
+        (['1,"a,50%'], "line 2: unexpected end of data"),
+        ([], "the file has a header and no rows"),
     ],
 )
 def test_malformed_boards_are_refused(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -444,7 +449,7 @@ def test_other_folders_and_files_are_refused(tmp_path: Path) -> None:
         == f"`{path}`: the header is not that of the `live` table of a BFCL board"
     )
     path = made(tmp_path, "1,a,50%,50%,40%,60%,50%,50%", header=MULTI_TURN + ",Base", name="x.csv")
-    assert refusal(path) == f"`{path}`: column `Base` is there twice"
+    assert refusal(path) == f"`{path}`: column `Base` is there twice: columns 4 and 8"
     path.write_bytes(bytes(range(256)))
     assert not looks_like_bfcl(path)
 
@@ -591,3 +596,24 @@ def test_only_the_first_line_is_read(tmp_path: Path) -> None:
     path = score_file(tmp_path / "m", "BFCL_v4_live_simple_score.json", 1, 2)
     path.write_bytes(path.read_bytes() + b"\xff\xfe not JSON")
     assert read_scores_of(tmp_path).score("m", "live_simple") == 0.5
+
+
+def test_versions_are_not_joined_either_when_read_apart(tmp_path: Path) -> None:
+    v3, v4 = (
+        score_file(tmp_path / name, f"BFCL_{name}_{leaf}_score.json", 1, 2)
+        for name, leaf in (("v3", "simple"), ("v4", "simple_python"))
+    )
+    tables = [read_scores_of(v3), read_scores_of(v4)]
+    with pytest.raises(ScoreTableError, match=r"of v3 and `.*` of v4 are of different versions of BFCL"):
+        join_tables(tables)
+    assert join_tables([tables[0], tables[0].renamed({"v3": "other"})]).models == ("v3", "other")
+
+
+def test_all_readers_reach_these_formats(tmp_path: Path) -> None:
+    score_file(tmp_path / "m", "BFCL_v4_live_simple_score.json", 1, 2)
+    made(tmp_path / "m", "1,a,50%,40%,60%,50%,50%")
+    scores = read_scores(f"better={tmp_path}", options=ReadOptions(format="bfcl-scores"))
+    assert scores.models == ("better",)
+    chosen = ("multi_turn/Multi Turn Overall Acc",)
+    board = read_scores(tmp_path / "m", options=ReadOptions(format="bfcl", columns=chosen, rename={"a": "b"}))
+    assert (board.models, board.categories) == (("b",), chosen)

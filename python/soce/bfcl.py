@@ -216,19 +216,19 @@ def _v4() -> Board:
 BOARDS: Final[dict[Version, Board]] = {"v3": _v3(), "v4": _v4()}
 
 
-def recognise(leaves: Iterable[str]) -> Version | None:
-    """Return the version that these leaf names belong to; None if they tell nothing, or of both.
+def versions_of(leaves: Iterable[str]) -> set[Version]:
+    """Return the versions that have a leaf of their own among these names.
 
     Examples
     --------
-    >>> recognise(["simple", "multiple"]), recognise(["simple_python"]), recognise(["multiple"])
-    ('v3', 'v4', None)
+    >>> versions_of(["simple", "multiple"]), versions_of(["simple_python"]), versions_of(["multiple"])
+    ({'v3'}, {'v4'}, set())
     """
     given = set(leaves)
-    own = {version: board.items.keys() for version, board in BOARDS.items()}
-    found: list[Version] = []
-    if given & (own["v3"] - own["v4"]):
-        found.append("v3")
-    if given & (own["v4"] - own["v3"]):
-        found.append("v4")
-    return found[0] if len(found) == 1 else None
+    v3, v4 = BOARDS["v3"].items.keys(), BOARDS["v4"].items.keys()
+    found: set[Version] = set()
+    if given & (v3 - v4):
+        found.add("v3")
+    if given & (v4 - v3):
+        found.add("v4")
+    return found

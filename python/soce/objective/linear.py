@@ -219,13 +219,10 @@ class Formula(_Linear):
         missing = [leaf for leaf in overall if leaf not in names]
         if missing:
             listed = ", ".join(f"`{leaf}`" for leaf in missing)
-            other = bfcl.recognise(names)
-            table.refuse(
-                f"the objective `{self.name}` needs {listed}, which the table lacks",
-                f"these are scores of BFCL {other}: use `bfcl-{other}`"
-                if other not in {None, version}
-                else "it needs every leaf that counts: read the whole board, or choose another objective",
-            )
+            hint = "it needs every leaf that counts: read the whole board, or choose another objective"
+            for other in bfcl.versions_of(names) - {version}:
+                hint = f"these are scores of BFCL {other}: use `bfcl-{other}`"
+            table.refuse(f"the objective `{self.name}` needs {listed}, which the table lacks", hint)
         return overall
 
 

@@ -60,7 +60,7 @@ class _Module:
 _RECOGNISED: Final = {
     "lm-eval": _Module("lm_eval", "lm_eval"),
     "bfcl": _Module("bfcl", "bfcl"),
-    "bfcl-scores": _Module("bfcl", "bfcl_scores"),
+    "bfcl-scores": _Module("bfcl_scores", "bfcl_scores"),
     "lighteval": _Module("lighteval", "lighteval"),
     "inspect": _Module("inspect_ai", "inspect"),
 }
@@ -113,11 +113,19 @@ def read_scores(
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     if not sources:
         _refuse(None, "there is nothing to read: no path is given")
-    return apply_options(join_tables([_read_source(one, options) for one in sources]), options)
+    table = apply_options(join_tables([_read_source(one, options) for one in sources]), options)
+    if not table.categories:
+        listed = ", ".join(f"`{shown(column.name)}`" for column in table.columns[:10])
+        table.refuse(
+            f"no column is a category, all are aggregates: {listed}", "name the categories with `--columns`"
+        )
+    return table
 
 
 def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:
     written = os.fspath(source)
+    if "\0" in written:
+        _refuse(None, f"the path `{shown(written)}` has a NUL")
     if not isinstance(source, str) or os.path.lexists(written):
         return _read_path(Path(written), options)
     if written.startswith(_PAPER):

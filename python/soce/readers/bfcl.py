@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,7 +11,8 @@ import numpy as np
 from soce import bfcl
 from soce.exceptions import shown
 from soce.readers.cells import NotANumberError, parse_score
-from soce.readers.text import Refusals, read_text
+from soce.readers.grid import read_grid
+from soce.readers.text import Refusals
 from soce.scores import Column, ScoreTable
 
 if TYPE_CHECKING:
@@ -41,10 +40,10 @@ class _Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class _File:
     """One file of a board."""
 
-    file: str
+    name: str
     """Its name in `bfcl.FILES`."""
     path: Path
     models: tuple[str, ...]
@@ -55,11 +54,11 @@ class _Grid:
     @property
     def versions(self) -> set[bfcl.Version]:
         """The versions whose file this can be; those of live and multi-turn look alike."""
-        if self.file == "overall":
+        if self.name == "overall":
             return {"v4"} if "overall/Web Search Acc" in self.cells else {"v3"}
-        if self.file == "non_live":
+        if self.name == "non_live":
             return {"v3"} if "non_live/Non_Live Overall Acc" in self.cells else {"v4"}
-        return {"v4"} if self.file == "agentic" else {"v3", "v4"}
+        return {"v4"} if self.name == "agentic" else {"v3", "v4"}
 
 
 def looks_like_bfcl(path: Path) -> bool:
@@ -105,59 +104,52 @@ def read_bfcl(path: Path, options: ReadOptions) -> ScoreTable:
     del options
     if path.is_dir():
         named = {file: path / f"data_{file}.csv" for file in bfcl.FILES}
-        grids = [_read_grid(place, file) for file, place in named.items() if place.exists()]
+        files = [_read_file(place, file) for file, place in named.items() if place.exists()]
     else:
-        grids = [_read_grid(path, None)]
-    if not grids:
+        files = [_read_file(path, None)]
+    if not files:
         Refusals(path).refuse(
             "there is no table of a BFCL board", "a board has `data_overall.csv` and others"
         )
-    versions = set.intersection(*(grid.versions for grid in grids))
+    versions = set.intersection(*(file.versions for file in files))
     if not versions:
-        sure = [(grid.path.name, *grid.versions) for grid in grids if len(grid.versions) == 1]
+        sure = [(file.path.name, *file.versions) for file in files if len(file.versions) == 1]
         told = ", ".join(f"`{name}` of {version}" for name, version in sure)
         Refusals(path).refuse(f"the files are of different versions of the benchmark: {told}", _MIXED)
-    return _table(path, grids, [bfcl.BOARDS[version] for version in sorted(versions)])
+    return _table(path, files, [bfcl.BOARDS[version] for version in sorted(versions)])
 
 
-def _read_grid(path: Path, expected: str | None) -> _Grid:
+def _read_file(path: Path, expected: str | None) -> _File:
     """Read and check one file; `expected` is the file of a board that its name says it is."""
     refusals = Refusals(path)
-    lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if row]
-    except csv.Error as error:
-        refusals.refuse(f"line {lines.line_num} is not valid CSV: {shown(str(error))}")
-    headers = rows[0][1]
-    file = _file_of(headers)
+    grid = read_grid(str(path))
+    file = _file_of(grid.header)
     if file is None or expected not in {None, file}:
         what = "a table of a BFCL board" if expected is None else f"the `{expected}` table of a BFCL board"
         refusals.refuse(f"the header is not that of {what}", "read other tables with `--format wide`")
-    for header in sorted({header for header in headers if headers.count(header) > 1}):
-        refusals.add(f"column `{shown(header)}` is there twice")
-    refusals.check()
-    reasons = {header: _reason(file, header) for header in headers if header != "Model"}
-    columns = {header: f"{file}/{header}" for header, reason in reasons.items() if reason is None}
-    cells: dict[str, dict[str, _Cell]] = {column: {} for column in columns.values()}
-    models: dict[str, int] = {}
-    for line, row in rows[1:]:
-        if len(row) != len(headers):
-            hint = "a board quotes nothing, so a comma in a name shifts its line"
-            refusals.add(f"line {line} has {len(row)} cells, expected {len(headers)}", hint)
+    columns = dict(zip(grid.header, grid.columns, strict=True))
+    models = columns.pop("Model")
+    first: dict[str, int] = {}
+    for row, model in enumerate(models):
+        if model in first:
+            message = (
+                f"{grid.where(row)}: the model `{shown(model)}` is already in {grid.where(first[model])}"
+            )
+            refusals.add(message)
+        first.setdefault(model, row)
+    cells: dict[str, dict[str, _Cell]] = {}
+    ignored = []
+    for header, texts in columns.items():
+        reason = _reason(file, header)
+        if reason is not None:
+            ignored.append((f"{file}/{header}", reason))
             continue
-        texts = dict(zip(headers, row, strict=True))
-        model = texts["Model"]
-        if model in models:
-            refusals.add(f"line {line}: the model `{shown(model)}` is already in line {models[model]}")
-        models[model] = line
-        for header, column in columns.items():
-            place = f"line {line}, column `{shown(header)}`"
-            cells[column][model] = _cell(texts[header], place, refusals)
+        cells[f"{file}/{header}"] = {
+            model: _cell(text, f"{grid.where(row)}, column `{shown(header)}`", refusals)
+            for row, (model, text) in enumerate(zip(models, texts, strict=True))
+        }
     refusals.check()
-    if not models:
-        refusals.refuse("the table has no models")
-    ignored = ((f"{file}/{header}", reason) for header, reason in reasons.items() if reason is not None)
-    return _Grid(file, path, tuple(models), cells, tuple(ignored))
+    return _File(file, path, models, cells, tuple(ignored))
 
 
 def _reason(file: str, header: str) -> str | None:
@@ -179,11 +171,11 @@ def _cell(text: str, place: str, refusals: Refusals) -> _Cell:
     return _Cell(number.value, number.decimals, text)
 
 
-def _table(path: Path, grids: Sequence[_Grid], boards: Sequence[bfcl.Board]) -> ScoreTable:
+def _table(path: Path, files: Sequence[_File], boards: Sequence[bfcl.Board]) -> ScoreTable:
     """Join the files on the model, and name what they hold; both boards if the version is not known."""
-    cells = {column: found for grid in grids for column, found in grid.cells.items()}
-    models = list(dict.fromkeys(model for grid in grids for model in grid.models))
-    ignored = [entry for grid in grids for entry in grid.ignored]
+    cells = {column: found for file in files for column, found in file.cells.items()}
+    models = list(dict.fromkeys(model for file in files for model in file.models))
+    ignored = [entry for file in files for entry in file.ignored]
     if path.is_dir() and (path / _FORMAT_SENSITIVITY).exists():
         ignored.append((_FORMAT_SENSITIVITY, "accuracies under other prompt formats, of some models only"))
     for column, other in bfcl.REPEATS.items():
@@ -228,7 +220,7 @@ def _column(name: str, cells: Mapping[str, _Cell], parts: tuple[str, ...] | None
         name,
         role="category" if parts is None else "aggregate",
         scale="percent",
-        decimals=max(cell.decimals for cell in cells.values()),
+        decimals=max((cell.decimals for cell in cells.values() if not isnan(cell.value)), default=None),
         parts=parts or (),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from soce import bfcl
 from soce.exceptions import Problem, ScoreTableError, shown
 from soce.scores import Column, ScoreTable
 
@@ -39,6 +40,7 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
     """
     if len(tables) == 1:
         return tables[0]
+    _check_benchmarks(tables)
     sources = list(dict.fromkeys(table.source for table in tables))
     more = len(sources) - _MAX_NAMED
     source = ", ".join(sources[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -83,6 +85,21 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         ignored=tuple(dict.fromkeys(pair for table in tables for pair in table.ignored)),
         blanked=tuple(cell for table in tables for cell in table.blanked),
     )
+
+
+def _check_benchmarks(tables: Sequence[ScoreTable]) -> None:
+    """Refuse versions of BFCL together: leaves of equal names have other items."""
+    seen: dict[bfcl.Version, ScoreTable] = {}
+    for table in tables:
+        if table.kind.startswith("bfcl"):
+            for version in bfcl.versions_of(column.name for column in table.columns):
+                seen.setdefault(version, table)
+    if len(seen) > 1:
+        told = " and ".join(
+            f"`{shown(table.source)}` of {version}" for version, table in sorted(seen.items())
+        )
+        first = next(iter(seen.values())).source
+        _refuse(first, f"{told} are of different versions of BFCL", "compare models within one version")
 
 
 def _column(source: str, name: str, tables: Sequence[ScoreTable]) -> Column:
