@@ -59,10 +59,10 @@ def formulas_of(table: ScoreTable, place: int, board: bfcl.Board | None) -> list
         return [Formula(places, weights, f"what the formula of BFCL {board.version} gives")]
     if table.kind.startswith("bfcl"):
         return []  # a board's aggregates are no plain means
-    if column.parts:
+    if set(column.parts) - {column.name}:
         if not {other.name for other in table.columns}.issuperset(column.parts):
             return []
-        places = tuple(table.place(part) for part in sorted(set(column.parts)))
+        places = tuple(table.place(part) for part in sorted(set(column.parts) - {column.name}))
         return [Formula(places, None, f"the mean of its {counted(len(places), 'part')}")]
     if not is_average(column.name):
         return []
