@@ -165,7 +165,7 @@ def test_a_models_file_names_candidates_and_paths(here: Path) -> None:
         "--clusters",
         "3",
         "-o",
-        "out/../s.yaml",
+        "s.yaml",
     )
     assert found.exit_code == 0, found.stderr
     paths = {
@@ -262,16 +262,16 @@ def test_an_existing_selection_is_kept_unless_asked(here: Path) -> None:
     ("content", "message"),
     [
         (b"", "empty"),
-        (b"model,math,code\n", "no models"),
+        (b"model,math,code\n", "a header and no rows"),
         (b"model,math\na,50\nb,60\nc,70\n", "one category"),
         (b"model,math,code\na,50,60\n", "1 model"),
-        (b"model,math,code\na,N/A,N/A\nb,,-\nc,null,none\n", ""),
+        (b"model,math,code\na,N/A,N/A\nb,,-\nc,null,none\n", "no two categories have a defined correlation"),
         (b"model,math,code\na,50,0.6\nb,60,0.5\nc,70,0.7\n", "S04"),
         (b"model,math,code\na,50,60\na,60,50\nb,70,70\n", "`a`"),
         (b"model,math,math\na,50,60\nb,60,50\n", "`math`"),
         (b"model,math,code\na,50\nb,60,50\n", "line 2"),
         (b"model,math,code\na,fifty,60\nb,60,50\nc,1,2\n", "fifty"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\xff\xfe", ""),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\xff\xfe", "not UTF-8"),
     ],
 )
 def test_bad_tables(here: Path, content: bytes, message: str) -> None:

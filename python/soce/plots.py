@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import textwrap
 import warnings
@@ -74,14 +75,9 @@ def plot_correlation(
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 1.
     """
     path = Path(path)
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
-        _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
+    kind = check_plot(path)
+    import matplotlib as mpl
+
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     try:
@@ -95,6 +91,17 @@ def plot_correlation(
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def check_plot(path: Path) -> str:
+    """Return the format of a drawing's file; raise `OutputError` if it cannot be drawn."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
+        _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
+    if importlib.util.find_spec("matplotlib") is None:
+        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
+    return kind
 
 
 def _draw(correlation: Correlation, *, values: bool, title: str | None) -> Figure:

@@ -78,8 +78,10 @@ def analyze(
         table = read_tables(tables, options)
         named = list(candidates(given, None, table)) or None
         examined = examine(table, names(population), named, missing=missing, min_overlap=min_overlap)
-        shown_as = _json if as_json else _text
-        click.echo(shown_as(table, examined, named, signed=signed, clusters=clusters))
+        if as_json:
+            click.echo(_json(table, examined, named, signed=signed, clusters=clusters))
+        else:
+            _print(table, examined, named, signed=signed, clusters=clusters)
         correlation = examined.usable(table.source)
         if plot is not None:
             from soce.plots import plot_correlation
@@ -128,29 +130,43 @@ def examine(
         correlation = correlate_categories(
             table, population=population, missing=missing, min_overlap=min_overlap
         )
+        if not correlation.pairs():
+            table.refuse(
+                "no two categories have a defined correlation",
+                f"at least {min_overlap} models need scores, not all equal, in both",
+            )
     except ScoreTableError as error:
-        refusal = error
+        correlation, refusal = None, error
     findings = lint_scores(
         table, population=population, candidates=named, correlation=correlation, correlates=correlates
     )
     return Examined(findings, correlation, refusal)
 
 
-def _text(
+def _print(
     table: ScoreTable, examined: Examined, named: list[str] | None, *, signed: bool, clusters: int
-) -> str:
-    from soce.cli.heatmap import heatmap_text
-
-    correlation = examined.correlation
+) -> None:
     blocks = [table_lines(table), finding_lines(examined.findings)]
-    if correlation is not None and not examined.findings.errors:
-        blocks += [
-            correlation_lines(correlation, signed=signed),
-            [heatmap_text(correlation)],
-            cluster_lines(_clusters(correlation, clusters)),
-            sweep_lines(_sweep(table, correlation, named, signed=signed), name_experts=named is not None),
-        ]
-    return "\n\n".join("\n".join(block) for block in blocks)
+    click.echo("\n\n".join("\n".join(block) for block in blocks))
+    correlation = examined.correlation
+    if correlation is None or examined.findings.errors:
+        return
+    click.echo("\n" + "\n".join(correlation_lines(correlation, signed=signed)) + "\n")
+    _print_heatmap(correlation)
+    blocks = [
+        cluster_lines(_clusters(correlation, clusters)),
+        sweep_lines(_sweep(table, correlation, named, signed=signed), name_experts=named is not None),
+    ]
+    click.echo("\n" + "\n\n".join("\n".join(block) for block in blocks))
+
+
+def _print_heatmap(correlation: Correlation) -> None:
+    from rich.console import Console
+
+    from soce.cli.heatmap import heatmap
+
+    console = Console(highlight=False)  # knows terminals, their colours and NO_COLOR
+    console.print(heatmap(correlation, width=console.width), soft_wrap=True)
 
 
 def _json(
