@@ -111,102 +111,25 @@ __all__ = [
 ]
 
 _NAMES = {
-    "soce._core": (
-        "Mixer",
-        "build_info",
-    ),
-    "soce.correlation": (
-        "Correlation",
-        "cluster_categories",
-        "correlate_categories",
-        "critical_correlation",
-    ),
-    "soce.exceptions": (
-        "CheckpointError",
-        "IncompatibleError",
-        "OutputError",
-        "Problem",
-        "RecipeError",
-        "ScoreTableError",
-        "SoceError",
-        "UnsupportedDtypeError",
-    ),
-    "soce.experts": (
-        "Expert",
-        "Selection",
-        "Winner",
-        "select_experts",
-    ),
-    "soce.lint": (
-        "Finding",
-        "Findings",
-        "lint_pair",
-        "lint_scores",
-        "raise_errors",
-    ),
-    "soce.merging": (
-        "MergePlan",
-        "MergeReport",
-        "NonFinite",
-        "merge",
-        "merge_all",
-        "plan",
-        "plan_all",
-    ),
-    "soce.objective": (
-        "Formula",
-        "Mean",
-        "NamedColumn",
-        "Objective",
-        "Weighted",
-        "objective_stderr",
-        "parse_objective",
-    ),
-    "soce.paper": (
-        "paper_roles",
-        "paper_table",
-    ),
-    "soce.plots": ("plot_correlation",),
-    "soce.readers": (
-        "ReadOptions",
-        "read_scores",
-        "write_scores",
-    ),
-    "soce.recipes": (
-        "Ingredient",
-        "Recipe",
-        "RecipeFile",
-        "Row",
-        "read_recipes",
-    ),
-    "soce.rules": (
-        "Clusters",
-        "Explicit",
-        "Pairs",
-        "Rule",
-        "Threshold",
-    ),
-    "soce.scores": (
-        "Column",
-        "ScoreTable",
-    ),
-    "soce.selections": (
-        "SelectionFile",
-        "read_selection",
-        "write_selection",
-    ),
-    "soce.sweep": (
-        "SweepStep",
-        "sweep_at",
-        "sweep_thresholds",
-    ),
-    "soce.weights": (
-        "WeightGrid",
-        "count_weights",
-        "enumerate_weights",
-    ),
+    "soce._core": "Mixer build_info",
+    "soce.correlation": "Correlation cluster_categories correlate_categories critical_correlation",
+    "soce.exceptions": "CheckpointError IncompatibleError OutputError Problem RecipeError ScoreTableError "
+    "SoceError UnsupportedDtypeError",
+    "soce.experts": "Expert Selection Winner select_experts",
+    "soce.lint": "Finding Findings lint_pair lint_scores raise_errors",
+    "soce.merging": "MergePlan MergeReport NonFinite merge merge_all plan plan_all",
+    "soce.objective": "Formula Mean NamedColumn Objective Weighted objective_stderr parse_objective",
+    "soce.paper": "paper_roles paper_table",
+    "soce.plots": "plot_correlation",
+    "soce.readers": "ReadOptions read_scores write_scores",
+    "soce.recipes": "Ingredient Recipe RecipeFile Row read_recipes",
+    "soce.rules": "Clusters Explicit Pairs Rule Threshold",
+    "soce.scores": "Column ScoreTable",
+    "soce.selections": "SelectionFile read_selection write_selection",
+    "soce.sweep": "SweepStep sweep_at sweep_thresholds",
+    "soce.weights": "WeightGrid count_weights enumerate_weights",
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __version__: str
 

@@ -95,7 +95,7 @@ def _item_weighted(table: ScoreTable, formula: Formula) -> tuple[Fraction, ...] 
 def check_means(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
     """S02: columns named or declared as averages that are not, by more than rounding explains."""
     versions = bfcl.versions_of(column.name for column in table.columns)
-    board = bfcl.BOARDS[min(versions)] if len(versions) == 1 else None
+    board = bfcl.BOARDS[versions.pop()] if len(versions) == 1 else None
     for place in range(len(table.columns)):
         failed: tuple[int, Formula, Comparison] | None = None
         for formula in formulas_of(table, place, board):
