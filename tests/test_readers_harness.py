@@ -97,7 +97,7 @@ def test_leaves_of_two_models() -> None:
         "toy_rev": [0.1, 0.2],
         "toy_sort": [0.25, 5 / 12],
         "toy_max": [0.5, 0.5],
-        "toy_text": [624328999.414857, 594630674.8383135],
+        "toy_text": [624328999.414857, 594630674.8383303],
         "toy_string": [0.175, 0.30833333333333335],
         "toy_all": [0.2708333333333333, 0.3541666666666667],
     }
@@ -580,7 +580,7 @@ JUNK = [
 def damage(held: Any, generator: random.Random) -> Any:
     """Replace, drop, rename or double one thing somewhere inside."""
     if not isinstance(held, (dict, list)) or not held or generator.random() < 0.15:
-        return generator.choice(JUNK)
+        return copy.deepcopy(generator.choice(JUNK))
     key = generator.choice(sorted(held) if isinstance(held, dict) else range(len(held)))
     action = generator.random()
     if action < 0.1:
