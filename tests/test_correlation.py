@@ -238,6 +238,7 @@ def test_weakest_pairs_of_the_board() -> None:
         ("live_irrelevance", "multiple", 0.0105),
     ]
     assert len(pairs) == 136
+    assert board().pairs(limit=5) == pairs[:5]
     assert {pair.n for pair in pairs} == {120}
     assert abs(pairs[10].rho) < 0.074 < critical_correlation(120)
 

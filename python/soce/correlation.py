@@ -144,13 +144,15 @@ class Correlation:
         ]
         return tuple(sorted(found, key=lambda weakest: (weakest.value, weakest.category)))
 
-    def pairs(self, *, signed: bool = False) -> list[Pair]:
+    def pairs(self, *, signed: bool = False, limit: int | None = None) -> list[Pair]:
         """Return every defined pair, weakest first.
 
         Parameters
         ----------
         signed : bool
             Sort by rho instead of |rho|.
+        limit : int, optional
+            Return only the first so many: 500 categories have 124,750 pairs.
 
         Returns
         -------
@@ -162,7 +164,7 @@ class Correlation:
         rho = self._partners()
         first, second = np.nonzero(np.triu(~np.isnan(rho), 1))
         values = rho[first, second]
-        order = np.argsort(values if signed else np.abs(values), kind="stable")
+        order = np.argsort(values if signed else np.abs(values), kind="stable")[:limit]
         n = self.n[np.ix_(places, places)][first, second]
         return [
             Pair(names[i], names[j], value, count)

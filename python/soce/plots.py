@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import textwrap
 import warnings
@@ -43,6 +42,24 @@ _STYLE: Final[Any] = {
 }
 
 
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """Refuse what `plot_correlation` would refuse for its name alone, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        A suffix other than ``.png``, ``.svg`` and ``.pdf``, or matplotlib is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower().removeprefix(".") not in FORMATS:
+        what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
+        _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
+    try:
+        import matplotlib as mpl  # noqa: F401
+    except ImportError:
+        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
+
+
 def plot_correlation(
     correlation: Correlation, path: str | os.PathLike[str], *, values: bool = True, title: str | None = None
 ) -> Path:
@@ -74,10 +91,11 @@ def plot_correlation(
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 1.
     """
-    path = Path(path)
-    kind = check_plot(path)
+    check_plot(path)
     import matplotlib as mpl
 
+    path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     try:
@@ -91,17 +109,6 @@ def plot_correlation(
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-def check_plot(path: Path) -> str:
-    """Return the format of a drawing's file; raise `OutputError` if it cannot be drawn."""
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
-        _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
-    if importlib.util.find_spec("matplotlib") is None:
-        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
-    return kind
 
 
 def _draw(correlation: Correlation, *, values: bool, title: str | None) -> Figure:
