@@ -151,22 +151,15 @@ def _print(
     correlation = examined.correlation
     if correlation is None or examined.findings.errors:
         return
-    click.echo("\n" + "\n".join(correlation_lines(correlation, signed=signed)) + "\n")
-    _print_heatmap(correlation)
+    from soce.cli.heatmap import heatmap_text
+
     blocks = [
+        correlation_lines(correlation, signed=signed),
+        [heatmap_text(correlation)],
         cluster_lines(_clusters(correlation, clusters)),
         sweep_lines(_sweep(table, correlation, named, signed=signed), name_experts=named is not None),
     ]
     click.echo("\n" + "\n\n".join("\n".join(block) for block in blocks))
-
-
-def _print_heatmap(correlation: Correlation) -> None:
-    from rich.console import Console
-
-    from soce.cli.heatmap import heatmap
-
-    console = Console(highlight=False)  # knows terminals, their colours and NO_COLOR
-    console.print(heatmap(correlation, width=console.width), soft_wrap=True)
 
 
 def _json(
