@@ -290,8 +290,8 @@ def test_the_commands_are_listed_with_a_line_each() -> None:
         text=True,
         check=True,
     )
-    assert "analyze  Say what a score table is worth" in found.stdout
-    assert "select   Choose the experts" in found.stdout
+    assert "analyze  Lint a score table and correlate its categories." in found.stdout
+    assert "select   Choose experts and the weights to try." in found.stdout
 
 
 # ---- the real board

@@ -32,7 +32,12 @@ Examples:
 )
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Outcome,
+    short_help="Lint a score table and correlate its categories.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @table_options
 @population_options
@@ -130,7 +135,7 @@ def examine(
         correlation = correlate_categories(
             table, population=population, missing=missing, min_overlap=min_overlap
         )
-        if not correlation.pairs():
+        if not correlation.pairs(limit=1):
             table.refuse(
                 "no two categories have a defined correlation",
                 f"at least {min_overlap} models need scores, not all equal, in both",
@@ -192,7 +197,8 @@ def _json(
 def _clusters(correlation: Correlation, wanted: int) -> tuple[tuple[str, ...], ...]:
     from soce.correlation import cluster_categories
 
-    return cluster_categories(correlation, n_clusters=min(wanted, len(correlation.categories)))
+    defined = len(correlation.categories) - len(correlation.undefined)
+    return cluster_categories(correlation, n_clusters=min(wanted, defined))
 
 
 def _sweep(
