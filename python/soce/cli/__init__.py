@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import click
 
-_COMMANDS = {"merge": "Average safetensors checkpoints exactly."}
+_COMMANDS = ("analyze", "select", "merge")
+"""In the order of use; each is the command of that name in the module of that name."""
 
 
 def _group() -> click.Group:
@@ -30,7 +31,7 @@ def _group() -> click.Group:
             assert isinstance(command, click.Command)
             return command
 
-    group = Lazy("soce", help="Soup Of Category Experts: exact averages of safetensors checkpoints.")
+    group = Lazy("soce", help="Soup Of Category Experts: from benchmark scores to one checkpoint.")
     group.params.append(
         click.Option(
             ["--version"],
