@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from soce._core import Mixer, build_info
     from soce.exceptions import (
         CheckpointError,
+        EvaluationError,
         IncompatibleError,
         OutputError,
         Problem,
         RecipeError,
         SoceError,
+        StudyError,
         UnsupportedDtypeError,
     )
     from soce.merging import MergePlan, MergeReport, NonFinite, merge, merge_all, plan, plan_all
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointError",
+    "EvaluationError",
     "IncompatibleError",
     "Ingredient",
     "MergePlan",
@@ -36,6 +39,7 @@ __all__ = [
     "RecipeFile",
     "Row",
     "SoceError",
+    "StudyError",
     "UnsupportedDtypeError",
     "__version__",
     "build_info",
@@ -51,11 +55,13 @@ _HOMES = {
     **dict.fromkeys(
         [
             "CheckpointError",
+            "EvaluationError",
             "IncompatibleError",
             "OutputError",
             "Problem",
             "RecipeError",
             "SoceError",
+            "StudyError",
             "UnsupportedDtypeError",
         ],
         "soce.exceptions",
