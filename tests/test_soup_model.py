@@ -24,6 +24,15 @@ CLASSES = {"bert": "AutoModel", "vit": "AutoModelForImageClassification"}
 KINDS = ["llama-untied", "llama-tied", "mixtral", "qwen3-moe", "bert", "vit"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Models this small lose more to threads than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def recipes(paths: Sequence[Path]) -> list[Recipe]:
     """Return a single, mixtures, another order, one with rows, one by rows alone."""
     a, b, c = map(str, paths)
