@@ -17,6 +17,9 @@ CLASSES = [
     (exceptions.UnsupportedDtypeError, TypeError, "unsupported_dtype"),
     (exceptions.RecipeError, ValueError, "recipe"),
     (exceptions.OutputError, ValueError, "output"),
+    (exceptions.ScoreTableError, ValueError, "scores"),
+    (exceptions.EvaluationError, RuntimeError, "evaluation"),
+    (exceptions.StudyError, RuntimeError, "study"),
 ]
 
 

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from soce.correlation import Correlation, cluster_categories, correlate_categories, critical_correlation
     from soce.exceptions import (
         CheckpointError,
+        EvaluationError,
         IncompatibleError,
         OutputError,
         Problem,
         RecipeError,
         ScoreTableError,
         SoceError,
+        StudyError,
         UnsupportedDtypeError,
     )
     from soce.experts import Expert, Selection, Winner, select_experts
@@ -47,6 +49,7 @@ __all__ = [
     "Clusters",
     "Column",
     "Correlation",
+    "EvaluationError",
     "Expert",
     "Explicit",
     "Finding",
@@ -75,6 +78,7 @@ __all__ = [
     "Selection",
     "SelectionFile",
     "SoceError",
+    "StudyError",
     "SweepStep",
     "Threshold",
     "UnsupportedDtypeError",
@@ -113,8 +117,8 @@ __all__ = [
 _NAMES = {
     "soce._core": "Mixer build_info",
     "soce.correlation": "Correlation cluster_categories correlate_categories critical_correlation",
-    "soce.exceptions": "CheckpointError IncompatibleError OutputError Problem RecipeError ScoreTableError "
-    "SoceError UnsupportedDtypeError",
+    "soce.exceptions": "CheckpointError EvaluationError IncompatibleError OutputError Problem RecipeError "
+    "ScoreTableError SoceError StudyError UnsupportedDtypeError",
     "soce.experts": "Expert Selection Winner select_experts",
     "soce.lint": "Finding Findings lint_pair lint_scores raise_errors",
     "soce.merging": "MergePlan MergeReport NonFinite merge merge_all plan plan_all",

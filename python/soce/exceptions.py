@@ -36,7 +36,8 @@ class Problem:
     """One reason for a refusal: where, what, and how to mend it."""
 
     kind: str
-    """``checkpoint``, ``incompatible``, ``unsupported_dtype``, ``recipe``, ``output`` or ``scores``."""
+    """``checkpoint``, ``incompatible``, ``unsupported_dtype``, ``recipe``, ``output``, ``scores``,
+    ``evaluation`` or ``study``."""
     path: str | None
     """The file or directory concerned."""
     tensor: str | None
@@ -143,3 +144,15 @@ class ScoreTableError(SoceError, ValueError):
     """A score file cannot be read, or its table does not allow what was asked of it."""
 
     kind = "scores"
+
+
+class EvaluationError(SoceError, RuntimeError):
+    """A soup cannot be scored: the tasks, the model or the evaluator failed."""
+
+    kind = "evaluation"
+
+
+class StudyError(SoceError, RuntimeError):
+    """A study cannot be opened, continued or trusted."""
+
+    kind = "study"
