@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from soce._core import Mixer, build_info
+    from soce.doctor import Diagnosis, diagnose
     from soce.exceptions import (
         CheckpointError,
         IncompatibleError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointError",
+    "Diagnosis",
     "IncompatibleError",
     "Ingredient",
     "MergePlan",
@@ -39,6 +41,7 @@ __all__ = [
     "UnsupportedDtypeError",
     "__version__",
     "build_info",
+    "diagnose",
     "merge",
     "merge_all",
     "plan",
@@ -48,6 +51,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(["Mixer", "build_info"], "soce._core"),
+    **dict.fromkeys(["Diagnosis", "diagnose"], "soce.doctor"),
     **dict.fromkeys(
         [
             "CheckpointError",
