@@ -325,6 +325,15 @@ def test_trainings_are_compared_with_their_base(tmp_path: Path) -> None:
     assert diagnose([a], base=directory(tmp_path / "C", 1.0, 0.0)).warnings == (f"`{a}` holds the values of the base: it was not trained",)  # fmt: skip
 
 
+def test_a_base_may_be_an_ingredient(tmp_path: Path) -> None:
+    a, b = two(tmp_path, (1.0, 2.0, math.nan), (1.0, 3.0, 1.0))
+    found = diagnose([a, b], base=f"{a}/")
+    assert [problem.path for problem in found.problems] == [str(a)]
+    assert found.warnings == ()
+    assert (found.base, len(found.checkpoints)) == (str(a), 2)
+    assert [round(d.cosine or 0, 6) for d in found.distances.to_base] == [1.0, round(7 / math.sqrt(50), 6)]
+
+
 # ---- the command
 
 

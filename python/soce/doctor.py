@@ -15,7 +15,7 @@ from soce.configs import config_differences
 from soce.distances import INDEPENDENT, Distance, Distances, measure_distances
 from soce.exceptions import Problem, SoceError, shown
 from soce.merging import plan
-from soce.recipes import Recipe, refuse
+from soce.recipes import Recipe, refuse, same_path_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -132,7 +132,10 @@ def diagnose(
     paths = tuple(
         ingredient.path for ingredient in Recipe.of([os.fspath(path) for path in ingredients]).ingredients
     )
-    base = None if base is None else os.fspath(base)
+    if base is not None:  # it may be an ingredient too, by whatever path
+        base_path = os.fspath(base)
+        key = same_path_key(base_path)
+        base = next((path for path in paths if same_path_key(path) == key), base_path)
     if len(paths) < 2 and base is None:
         refuse("there is one checkpoint only", "give two or more, or one and its base")
     problems: list[Problem] = []
@@ -152,7 +155,7 @@ def diagnose(
         except SoceError as error:
             problems += error.problems
     readable: list[Checkpoint] = []
-    for path in (*paths, *([] if base is None else [base])):
+    for path in dict.fromkeys((*paths, *([] if base is None else [base]))):
         try:
             readable.append(
                 _look(path, Mixer([path], follow_links=follow_links, ignore_unreferenced=ignore_unreferenced))
@@ -170,8 +173,8 @@ def diagnose(
         ignore_unreferenced=ignore_unreferenced,
         on_progress=on_progress,
     )
-    problems += _problems(distances, base)
-    warnings += _warnings(distances, base)
+    problems += _problems(distances, paths)
+    warnings += _warnings(distances, paths)
     return Diagnosis(paths, base, tuple(readable), distances, tuple(problems), tuple(warnings))
 
 
@@ -187,14 +190,14 @@ def _telling(distance: Distance) -> float | None:
     return distance.cosine if distance.matrix_cosine is None else distance.matrix_cosine
 
 
-def _problems(distances: Distances, base: str | None) -> list[Problem]:
+def _problems(distances: Distances, paths: Sequence[str]) -> list[Problem]:
     """Return what a look at the values says against averaging."""
     hint = "`--nonfinite warn` merges them all the same, and the soup is not finite there"
     problems = _told_once(
         [
             Problem("checkpoint", found.path, found.tensor, _not_finite(found), hint)
-            for found in distances.not_finite
-            if found.path != base
+            for found in dict.fromkeys(distances.not_finite)
+            if found.path in paths
         ],
         hint,
     )
@@ -244,7 +247,7 @@ def _strangers(pairs: Iterable[Distance]) -> list[list[str]]:
     return sorted({id(found): sorted(found) for found in group.values()}.values())
 
 
-def _warnings(distances: Distances, base: str | None) -> list[str]:
+def _warnings(distances: Distances, paths: Sequence[str]) -> list[str]:
     """Return what is odd about the distances, but no reason to refuse."""
     warnings = []
     independent: Counter[str] = Counter()
@@ -275,11 +278,11 @@ def _warnings(distances: Distances, base: str | None) -> list[str]:
                 f"{name} and the base `{shown(found.first)}` share {_count(found.n_tensors, 'tensor')}; "
                 f"{found.n_unshared} more are in one of them only, or in another shape"
             )
-        if found.is_equal:
+        if found.is_equal and found.first != found.second:
             warnings.append(f"{name} holds the values of the base: it was not trained")
         elif cosine is not None and cosine < INDEPENDENT:
             warnings.append(f"{name} does not look trained from the base: its cosine is {_three(cosine)}")
-    bad = [found for found in distances.not_finite if found.path == base]
+    bad = [found for found in distances.not_finite if found.path not in paths]
     warnings += [f"`{shown(b.path)}`: tensor `{shown(b.tensor)}`: {_not_finite(b)}" for b in bad]
     return warnings
 
