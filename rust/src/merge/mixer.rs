@@ -23,6 +23,17 @@ pub struct Mixer {
     kernels: &'static Kernels,
 }
 
+/// How a tensor is mixed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MixOptions {
+    /// Dtype of what is written; the first ingredient's otherwise.
+    pub dtype: Option<Dtype>,
+    /// Element that comes first; what is written may then end before the tensor does. The whole tensor otherwise.
+    pub start: Option<u64>,
+    /// Worker threads; as many as the machine offers otherwise.
+    pub num_threads: Option<usize>,
+}
+
 impl Mixer {
     /// Open `ingredients` and prove that they agree, as for a merge; `config.json` and tokenizers are not looked at.
     ///
@@ -51,8 +62,8 @@ impl Mixer {
         Some(self.agreement.checkpoints.first()?.tensor(name)?.dtype)
     }
 
-    /// Write `mix` of tensor `name` into `output`: little-endian elements of `dtype`, by default the first
-    /// ingredient's. An integer or boolean tensor is copied. The bytes are those a merge would write.
+    /// Write `mix` of tensor `name`, or of a part of it, into `output` as little-endian elements. An integer or boolean
+    /// tensor is copied. The bytes are those a merge would write.
     ///
     /// # Errors
     /// No such tensor, a buffer of another size, a row of another length, inputs that changed, cancellation.
@@ -63,9 +74,8 @@ impl Mixer {
         &self,
         name: &str,
         mix: &Mix,
-        dtype: Option<Dtype>,
+        options: MixOptions,
         output: &mut [u8],
-        num_threads: Option<usize>,
         control: &Control,
     ) -> Result<Tally> {
         let checkpoints = &self.agreement.checkpoints;
@@ -82,18 +92,28 @@ impl Mixer {
         };
         let first = infos[0].1;
         let copied = first.dtype.class() == DtypeClass::Discrete;
-        let dtype = if copied { first.dtype } else { dtype.unwrap_or(first.dtype) };
+        let dtype = if copied { first.dtype } else { options.dtype.unwrap_or(first.dtype) };
         if dtype.class() == DtypeClass::Refused || copied != (dtype.class() == DtypeClass::Discrete) {
             return Err(refuse(format!("cannot be written as {dtype}")).into());
         }
         let size = dtype.bytes().expect("floats and integers have whole bytes");
         let elements = first.shape.iter().product::<u64>();
-        if output.len() as u64 != elements * size as u64 {
-            let message =
-                format!("expected a buffer of {} bytes, got {}", elements * size as u64, output.len());
+        let (from, got) = (options.start.unwrap_or(0), output.len() as u64);
+        let Some(rest) = elements.checked_sub(from).map(|count| count * size as u64) else {
+            let message = format!("expected a start of at most {elements}, got {from}");
+            return Err(refuse(message).hint("elements are counted from 0").into());
+        };
+        if options.start.is_none() && got != rest {
+            let message = format!("expected a buffer of {rest} bytes, got {got}");
             return Err(refuse(message)
                 .hint("the buffer must hold every element in the output dtype")
                 .into());
+        }
+        if got > rest || !got.is_multiple_of(size as u64) {
+            let message = format!(
+                "expected a buffer of whole elements, at most {rest} bytes from {from} on, got {got}"
+            );
+            return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }
 
         let per_chunk = chunk_bytes(checkpoints.len()) as usize / size;
@@ -107,12 +127,12 @@ impl Mixer {
             for (&i, scratch) in needed.iter().zip(scratch) {
                 let (location, info) = infos[i];
                 let bytes = info.dtype.bytes().expect("checked by the agreement");
-                let offset = info.offset + (start * bytes) as u64;
+                let offset = info.offset + (from + start as u64) * bytes as u64;
                 inputs[i] =
                     Some((self.sources[i][location.shard].read(offset, count * bytes, scratch)?, info.dtype));
             }
             let mut tally = Tally::new(checkpoints.len());
-            tally.base = start as u64;
+            tally.base = from + start as u64;
             if copied {
                 output.copy_from_slice(inputs[0].expect("needed").0);
             } else {
@@ -123,11 +143,12 @@ impl Mixer {
                 let bytes = info.dtype.bytes().expect("checked by the agreement");
                 let source = &self.sources[i][location.shard];
                 source.check()?;
-                source.release(info.offset + (start * bytes) as u64, count * bytes);
+                source.release(info.offset + (from + start as u64) * bytes as u64, count * bytes);
             }
             Ok(tally)
         };
-        let threads = num_threads
+        let threads = options
+            .num_threads
             .unwrap_or_else(default_threads)
             .clamp(1, output.len().div_ceil(per_chunk * size).max(1));
         let chunks = Mutex::new(output.chunks_mut(per_chunk * size).enumerate());

@@ -25,7 +25,7 @@ use crate::plan::{Fate, Plan};
 use crate::sink::manifest::{self, Provenance};
 use crate::sink::{Durability, Staging};
 
-pub use mixer::Mixer;
+pub use mixer::{MixOptions, Mixer};
 pub use progress::NonFiniteTensor;
 
 use inputs::Inputs;

@@ -41,7 +41,7 @@ impl Mixer {
         self.0.tensors().map(|(name, dtype, shape)| (name.to_owned(), dtype.name(), shape.to_vec())).collect()
     }
 
-    #[pyo3(signature = (name, numerators, whole, out, *, dtype = None, num_threads = None))]
+    #[pyo3(signature = (name, numerators, whole, out, *, dtype = None, start = None, num_threads = None))]
     #[allow(clippy::too_many_arguments, reason = "arguments of a Python method")]
     fn mix(
         &self,
@@ -51,6 +51,7 @@ impl Mixer {
         whole: u64,
         out: &Bound<'_, PyAny>,
         dtype: Option<&str>,
+        start: Option<u64>,
         num_threads: Option<usize>,
     ) -> PyResult<()> {
         let mix = Mix::new(&numerators, whole)?;
@@ -58,10 +59,11 @@ impl Mixer {
         let mut memory = Memory::of(out)?;
         self.check_dtype(name, memory.dtype()?, dtype)?;
         let bytes = memory.bytes();
+        let options = merge::MixOptions { dtype, start, num_threads };
         run_interruptible(
             py,
             |_, _| Ok(()),
-            |control| self.0.mix(name, &mix, dtype, bytes, num_threads, control).map(drop),
+            |control| self.0.mix(name, &mix, options, bytes, control).map(drop),
         )
     }
 }

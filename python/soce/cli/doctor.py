@@ -1,0 +1,127 @@
+"""The command `soce doctor`: whether checkpoints can be souped."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soce.cli.output import Outcome, columns, error_lines, message, progress, refusals, warn
+from soce.exceptions import SoceError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.distances import Distance
+    from soce.doctor import Checkpoint, Diagnosis
+
+_EPILOG = """\b
+Examples:
+  soce doctor path/A path/B path/C
+  soce doctor path/A path/B --base path/base     how far each was trained, and in which directions
+  soce doctor path/A path/B --json > report.json
+"""
+
+
+@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("ingredients", nargs=-1, required=True, metavar="PATH...")
+@click.option("--base", metavar="PATH", help="The checkpoint that they were trained from.")
+@click.option(
+    "--worst", type=click.IntRange(min=0), default=10, metavar="N", help="Tensors to name. Default: 10."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
+@click.option(
+    "--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."
+)
+@click.option("--follow-links", is_flag=True, help="Follow links that leave a checkpoint's directory.")
+@click.option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name.")
+@click.option("--quiet", "-q", is_flag=True, help="Print no progress.")
+@click.option("--debug", is_flag=True, help="Print tracebacks.")
+def doctor(
+    *,
+    ingredients: tuple[str, ...],
+    base: str | None,
+    worst: int,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **options: Any,  # noqa: ANN401 - as declared by the decorators above
+) -> int:
+    """Say whether checkpoints can be souped.
+
+    First come all checks of a merge: tensor names, shapes, dtypes, vocabularies, tokenizers, chat templates,
+    configs. Then every parameter is read, piece by piece: values that are not finite, copies, and how far the
+    checkpoints lie from each other. A cosine near zero means independent trainings, whose average is of no
+    use. Exits with 0 if they can be souped, and with 1 if not. Writes nothing.
+    """
+    if len(ingredients) < 2 and base is None:
+        text = "one checkpoint only: give two or more, or one and its --base"
+        raise click.UsageError(text, click.get_current_context())
+    with refusals(debug=debug):
+        from soce.doctor import diagnose
+
+        with progress(enabled=not quiet) as on_progress:
+            found = diagnose(ingredients, base=base, n_worst=worst, on_progress=on_progress, **options)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+    elif found.checkpoints:
+        click.echo("\n".join(report_lines(found, worst)) + "\n")
+    warn(found.warnings)
+    if found.problems:
+        for text in error_lines(SoceError.of(found.problems)):
+            message(text)
+    if not as_json:
+        click.echo(found.verdict)
+    return 0 if found.soupable else 1
+
+
+def report_lines(found: Diagnosis, worst: int) -> list[str]:
+    """Return what the checkpoints hold, their distances, and the tensors that differ most."""
+    names = {path: str(i) for i, path in enumerate(found.ingredients, 1)}
+    if found.base is not None:
+        names.setdefault(found.base, "base")
+    rows = [_checkpoint_row(names[checkpoint.path], checkpoint) for checkpoint in found.checkpoints]
+    lines = ["checkpoints", *columns([["#", "tensors", "parameters", "dtypes", "path"], *rows], "rrrll")]
+    distances = found.distances
+    compared = (*distances.pairs, *distances.to_base)
+    if compared:
+        head = ["pair", "cosine", "of matrices", "distance", "tensors", "equal"]
+        rows = [[_pair(names, pair), *_figures(pair)] for pair in compared]
+        lines += ["", "distances over all parameters", *columns([head, *rows], "lrrrrr")]
+    if distances.task_vectors:
+        rows = [[_pair(names, pair), _cosine(pair.cosine)] for pair in distances.task_vectors]
+        lines += ["", "task vectors (checkpoint - base)", *columns([["pair", "cosine"], *rows], "lr")]
+    tensors = sorted(
+        (tensor.cosine, tensor.tensor, _pair(names, pair), tensor.relative_distance)
+        for pair in compared
+        for tensor in pair.worst
+        if tensor.cosine is not None
+    )
+    if tensors:
+        head = ["cosine", "distance", "pair", "tensor"]
+        rows = [[_cosine(c), _distance(d), pair, shown(name)] for c, name, pair, d in tensors[:worst]]
+        lines += ["", "tensors with the lowest cosines", *columns([head, *rows], "rrll")]
+    return lines
+
+
+def _checkpoint_row(name: str, checkpoint: Checkpoint) -> list[str]:
+    dtypes = ", ".join(checkpoint.dtypes)
+    return [name, str(checkpoint.n_tensors), f"{checkpoint.n_parameters:,}", dtypes, shown(checkpoint.path)]
+
+
+def _pair(names: dict[str, str], pair: Any) -> str:  # noqa: ANN401 - anything between two checkpoints
+    return f"{names[pair.first]} – {names[pair.second]}"
+
+
+def _figures(pair: Distance) -> Sequence[str]:
+    compared = (str(pair.n_tensors), str(pair.n_equal))
+    return (_cosine(pair.cosine), _cosine(pair.matrix_cosine), _distance(pair.relative_distance), *compared)
+
+
+def _cosine(cosine: float | None) -> str:
+    return "-" if cosine is None else f"{round(cosine, 4) + 0.0:.4f}"
+
+
+def _distance(distance: float | None) -> str:
+    return "-" if distance is None else f"{distance:.3g}"
