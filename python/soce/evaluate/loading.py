@@ -1,0 +1,140 @@
+"""Models as transformers loads them, with one clear line where it cannot."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from soce.evaluate import refuse
+from soce.exceptions import EvaluationError, Problem, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
+
+    import torch
+    from transformers import PreTrainedModel
+
+_INSTALL = "pip install 'soce[torch]'"
+
+
+def require_torch() -> tuple[ModuleType, ModuleType]:
+    """Return torch and transformers.
+
+    Raises
+    ------
+    EvaluationError
+        One of them is not installed.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        message = f"evaluating models in place needs torch and transformers: {shown(str(error))}"
+        raise EvaluationError.of([Problem("evaluation", None, None, message, _INSTALL)]) from error
+    return torch, transformers
+
+
+def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None) -> PreTrainedModel:
+    """Return the model that `from_pretrained` makes of a checkpoint, on the CPU.
+
+    Parameters
+    ----------
+    path : str
+        A checkpoint directory with its config.
+    model_class : str or None
+        A class of transformers by name; ``AutoModelForCausalLM`` if None.
+    dtype : torch.dtype or None
+        What its parameters are cast to; what the checkpoint says if None.
+
+    Raises
+    ------
+    EvaluationError
+        transformers does not know the architecture or cannot load it, or part of the model is not in the
+        checkpoint and would be drawn at random.
+    """
+    _, transformers = require_torch()
+    name = model_class or "AutoModelForCausalLM"
+    loader = getattr(transformers, name, None)
+    if not hasattr(loader, "from_pretrained"):
+        near = difflib.get_close_matches(name, dir(transformers), n=3)
+        hint = f"names alike: {', '.join(near)}" if near else "AutoModelForCausalLM is usual"
+        refuse(f"transformers {transformers.__version__} has no model class `{shown(name)}`", hint)
+    with quiet(transformers), _explained(path, name):
+        model, info = loader.from_pretrained(  # type: ignore[union-attr]
+            path,
+            dtype="auto" if dtype is None else dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        which = f"{len(missing)} parameters of `{type(model).__name__}`"
+        refuse(
+            f"{which} are not in the checkpoint, the first is `{shown(missing[0])}`",
+            "they would be drawn at random: choose the model class that was saved",
+            path,
+        )
+    result: PreTrainedModel = model.eval().requires_grad_(False)  # noqa: FBT003 - torch's signature
+    return result
+
+
+def convert(model: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the state dict of a new model that transformers loads from the tensors of a checkpoint.
+
+    Tensors that need no conversion may share memory with `state`.
+    """
+    _, transformers = require_torch()
+    loader: Any = type(model)
+    with quiet(transformers), _explained(None, loader.__name__):
+        converted, info = loader.from_pretrained(
+            None,
+            config=model.config,
+            state_dict=dict(state),
+            dtype=model.config.dtype,
+            output_loading_info=True,
+        )
+    if info["missing_keys"]:
+        missing = shown(sorted(info["missing_keys"])[0])
+        refuse(f"transformers loads `{missing}` from files only, not from memory")
+    return dict(converted.state_dict())
+
+
+@contextmanager
+def quiet(transformers: ModuleType) -> Iterator[None]:
+    """Keep progress bars and load reports of transformers from the terminal."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _explained(path: str | None, name: str) -> Iterator[None]:
+    """Turn what transformers raises, of many types and many lines, into one line."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, EvaluationError) or "out of memory" in str(error):
+            raise
+        text = " ".join(str(error).split())
+        hint = None
+        if "does not recognize this architecture" in text or "Unrecognized model" in text:
+            hint = "a newer transformers may know it; otherwise evaluate written checkpoints with a command"
+        elif "Unrecognized configuration class" in text:
+            text = re.sub(r"<class '[\w.]*\.(\w+)'>", r"`\1`", text).split(" for this kind of AutoModel")[0]
+            hint = "name a class for this architecture as `model_class`, AutoModel for instance"
+        elif "trust_remote_code" in text:
+            text = "the model needs code of its own"
+            hint = "soce runs no code from checkpoints; evaluate written checkpoints with a command instead"
+        message = f"transformers cannot load it as `{name}`: {shown(text)}"
+        raise EvaluationError.of([Problem("evaluation", path, None, message, hint)]) from error

@@ -1,0 +1,221 @@
+"""The tensors of any soup of some ingredients, checked as a merge checks them, in torch's memory."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from functools import cached_property
+from math import isfinite, prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from soce import Mixer, plan
+from soce.evaluate import refuse
+from soce.evaluate.loading import require_torch
+from soce.exceptions import CheckpointError, EvaluationError, Problem, RecipeError, shown
+from soce.recipes import Ingredient, Recipe, parse_dtype, same_path_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+Row: TypeAlias = tuple[tuple[int, ...], int]
+"""Numerators, one per ingredient, and what they are divided by."""
+OnNonFinite: TypeAlias = Literal["error", "warn"]
+
+# What torch calls safetensors' dtypes: those that are averaged, and those that are copied.
+_FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_COPIED = {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "BOOL": "bool"}
+_COPIED |= {"U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8"}
+
+
+def torch_dtype(held: str) -> torch.dtype:
+    """Return torch's dtype for that of a safetensors file."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, (_FLOATS | _COPIED)[held])
+    return dtype
+
+
+class SoupMixer:
+    """Ingredients that agree, and any tensor of any soup of them.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Checkpoint directories; the first gives config and tokenizer.
+    dtype : str, optional
+        The dtype that soups are published in; each tensor's own otherwise, which must then be the same in
+        all ingredients, so that it does not depend on the order in a recipe.
+    num_threads : int, optional
+        Threads that mix.
+    nonfinite : {"error", "warn"}
+        Whether NaN and infinities are refused, as in a merge.
+    allow_different_tokenizers, follow_links, ignore_unreferenced : bool
+        As in `soce.merge`.
+
+    Raises
+    ------
+    SoceError
+        Everything that `soce.merge` would refuse; different dtypes although `dtype` is left out.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        dtype: str | None = None,
+        num_threads: int | None = None,
+        nonfinite: OnNonFinite = "error",
+        allow_different_tokenizers: bool = False,
+        follow_links: bool = False,
+        ignore_unreferenced: bool = False,
+    ) -> None:
+        require_torch()
+        uniform = Recipe.of([str(path) for path in paths])
+        self.ingredients: tuple[Ingredient, ...] = uniform.ingredients
+        self.dtype = None if dtype is None else parse_dtype(dtype)
+        self._num_threads = num_threads
+        self._nonfinite = nonfinite
+        files = [ingredient.path for ingredient in self.ingredients if not Path(ingredient.path).is_dir()]
+        if files:
+            hint = "transformers loads directories: config, tokenizer and tensors together"
+            refuse("is not a checkpoint directory", hint, files[0])
+        with tempfile.TemporaryDirectory(prefix="soce-") as scratch:
+            planned = plan(  # the engine's own words for what does not fit
+                uniform,
+                output=Path(scratch, "soup"),
+                dtype=self.dtype,
+                copy_code=False,
+                preflight=False,
+                allow_different_tokenizers=allow_different_tokenizers,
+                follow_links=follow_links,
+                ignore_unreferenced=ignore_unreferenced,
+            ).data
+        self.side_files: tuple[str, ...] = tuple(planned["side_files"])
+        self.warnings: tuple[str, ...] = tuple(planned["warnings"])
+
+        def opened(*paths: str) -> Mixer:
+            return Mixer(paths, follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+
+        self._mixer = opened(*self.paths)
+        self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
+        """Dtype and shape of every tensor, as the first ingredient holds it."""
+        if self.dtype is None:
+            for path in self.paths[1:]:
+                self._check_dtypes(path, {name: held for name, held, _ in opened(path).tensors()})
+        self._places = {same_path_key(path): i for i, path in enumerate(self.paths)}
+
+    def _check_dtypes(self, path: str, dtypes: dict[str, str]) -> None:
+        for name, (expected, _) in self.tensors.items():
+            if dtypes[name] != expected:
+                message = f"expected {expected} as in `{shown(self.paths[0])}`, got {dtypes[name]}"
+                hint = "say which dtype soups are published in, with `dtype`"
+                raise EvaluationError.of([Problem("evaluation", path, name, message, hint)])
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The ingredients' directories."""
+        return tuple(ingredient.path for ingredient in self.ingredients)
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all tensors of one soup."""
+        return sum(self.size(name) for name in self.tensors)
+
+    def published(self, name: str) -> str:
+        """Return the dtype that a tensor has in the soup, as safetensors calls it."""
+        held = self.tensors[name][0]
+        return self.dtype if self.dtype is not None and held in _FLOATS else held
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a tensor of the soup."""
+        return prod(self.tensors[name][1]) * torch_dtype(self.published(name)).itemsize
+
+    def rows(self, recipe: Recipe) -> dict[str, Row]:
+        """Return the mix of every tensor.
+
+        Raises
+        ------
+        RecipeError
+            An ingredient that is not one of these, or a tensor that no row matches.
+        """
+        where = []
+        for ingredient in recipe.ingredients:
+            place = self._places.get(same_path_key(ingredient.path))
+            if place is None:
+                hint = f"it was made of {', '.join(f'`{shown(path)}`' for path in self.paths)}"
+                message = "is not an ingredient of the model to be evaluated"
+                raise RecipeError.of([Problem("recipe", ingredient.path, None, message, hint)])
+            where.append(place)
+        table: list[tuple[re.Pattern[str], Row]] = []
+        for row in recipe.table:
+            numerators = [0] * len(self.paths)
+            for place, numerator in zip(where, row.numerators, strict=True):
+                numerators[place] = numerator
+            table.append((_glob(row.pattern), (tuple(numerators), row.whole)))
+        rows: dict[str, Row] = {}
+        for name, (held, _) in self.tensors.items():
+            found = next((mix for pattern, mix in table if pattern.fullmatch(name)), None)
+            if found is None and held in _FLOATS:
+                hint = "end the recipe with a row whose pattern is `*`"
+                raise RecipeError.of([Problem("recipe", None, name, "no row of the recipe matches", hint)])
+            rows[name] = found if held in _FLOATS and found is not None else self._only(0)
+        return rows
+
+    def mix(self, name: str, row: Row, target: torch.Tensor) -> None:
+        """Write a tensor of the soup into contiguous CPU memory of the dtype that is published.
+
+        Raises
+        ------
+        CheckpointError
+            It is not finite, or an ingredient changed since it was opened.
+        RecipeError
+            The row sums to nothing.
+        """
+        import torch
+
+        if not target.numel():
+            return
+        data = target.reshape(-1).view(torch.uint8)
+        self._mixer.mix(name, *row, data, dtype=self.dtype, num_threads=self._num_threads)
+        if self._nonfinite == "error" and self.published(name) in _FLOATS and not _is_finite(target):
+            self._refuse_nonfinite(name, row)
+
+    def original(self, name: str, ingredient: int) -> torch.Tensor:
+        """Return a tensor of one ingredient, in the dtype that the first holds it in."""
+        import torch
+
+        held, shape = self.tensors[name]
+        tensor = torch.empty(shape, dtype=torch_dtype(held))
+        if tensor.numel():
+            data = tensor.reshape(-1).view(torch.uint8)
+            self._mixer.mix(name, *self._only(ingredient), data, num_threads=self._num_threads)
+        return tensor
+
+    def _only(self, ingredient: int) -> Row:
+        return tuple(int(i == ingredient) for i in range(len(self.paths))), 1
+
+    def _refuse_nonfinite(self, name: str, row: Row) -> None:
+        problems = [
+            Problem("checkpoint", self.paths[i], name, "has values that are not finite", None)
+            for i, numerator in enumerate(row[0])
+            if numerator and not _is_finite(self.original(name, i))
+        ]
+        overflow = f"the soup is not finite in {self.published(name)}"
+        raise CheckpointError.of(problems or [Problem("checkpoint", None, name, overflow, None)])
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """Return the pattern of a row as the core reads it: ``*`` any run, ``?`` any one character."""
+    pattern = re.sub(r"\*+", "*", pattern)  # or a pattern of many stars would take for ever
+    words = {"*": ".*", "?": "."}
+    return re.compile("".join(words.get(c) or re.escape(c) for c in pattern), re.DOTALL)
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Return whether all elements are: one pass that allocates nothing, since NaN and infinities win."""
+    import torch
+
+    return all(isfinite(float(end)) for end in torch.aminmax(tensor.reshape(-1)))

@@ -1,0 +1,204 @@
+"""Where each tensor of a checkpoint lies in a live model.
+
+transformers renames tensors on load and fuses some (all experts of a mixture become one parameter), so names
+do not tell. Placements are found by what transformers does and proved by bits, never read from its tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from soce.evaluate.loading import convert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import torch
+    from transformers import PreTrainedModel
+
+    Stored = tuple[str, torch.dtype, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of elements of a live tensor that is one whole tensor of the checkpoint, in its order."""
+
+    tensor: str
+    """Name in the checkpoint."""
+    live: str
+    """Name in the model's state dict."""
+    start: int
+    """First element."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A checkpoint laid over a live model."""
+
+    blocks: tuple[Block, ...]
+    """They cover every element of the model's state dict once."""
+    twins: Mapping[str, str]
+    """Tensors that the checkpoint holds and the model ties to another: name → that other tensor's name."""
+    unused: tuple[str, ...]
+    """Tensors of the checkpoint that the model does not have."""
+
+
+def find_placement(
+    model: PreTrainedModel, stored: Sequence[Stored], original: Callable[[str], torch.Tensor]
+) -> Placement | None:
+    """Return how a checkpoint lies in the model loaded from it; None if its elements are rearranged.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        On the CPU, loaded from the checkpoint.
+    stored : sequence of (name, dtype, shape)
+        The checkpoint's tensors.
+    original : callable
+        Returns a tensor of the checkpoint.
+
+    Notes
+    -----
+    A tensor of the same name and shape is in place if the model holds its very bits. All others are looked
+    for after loading random numbers under their names, which are in place nowhere by accident.
+    """
+    live: dict[str, torch.Tensor] = model.state_dict()
+    homes = {name: (tensor.data_ptr(), tensor.numel()) for name, tensor in live.items()}
+    owner: dict[tuple[int, int], str] = {}
+    blocks: list[Block] = []
+    twins: dict[str, str] = {}
+    rest: list[Stored] = []
+    for name, dtype, shape in stored:
+        tensor = live.get(name)
+        if (
+            tensor is None
+            or list(tensor.shape) != shape
+            or not tensor.is_contiguous()
+            or not same_bits(original(name).to(tensor.dtype), tensor)
+        ):
+            rest.append((name, dtype, shape))
+        elif homes[name] in owner and tensor.numel():
+            twins[name] = owner[homes[name]]
+        else:
+            owner[homes[name]] = name
+            blocks.append(Block(name, name, 0, tensor.numel()))
+    uncovered = {homes[name]: name for name in reversed(live) if homes[name] not in owner}
+    if not uncovered:
+        return Placement(tuple(blocks), twins, tuple(name for name, _, _ in rest))
+    if not all(live[name].is_contiguous() for name in uncovered.values()):
+        return None
+    in_place = {block.tensor: live[block.live] for block in blocks}
+    in_place |= {name: live[name] for name in twins}
+    fused = _fused(model, rest, sorted(uncovered.values()), in_place)
+    if fused is None:
+        return None
+    placed = {block.tensor for block in fused}
+    unused = tuple(name for name, _, _ in rest if name not in placed)
+    return Placement((*blocks, *fused), twins, unused)
+
+
+def _fused(
+    model: PreTrainedModel,
+    rest: Sequence[Stored],
+    uncovered: Sequence[str],
+    in_place: Mapping[str, torch.Tensor],
+) -> list[Block] | None:
+    """Return the blocks of `rest` that tile the live tensors `uncovered`, by loading random numbers."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    probes = {name: _random(dtype, shape, generator) for name, dtype, shape in rest}
+    converted = convert(model, {**in_place, **probes})
+    sizes = [probe.numel() for probe in probes.values() if probe.numel()]
+    step = math.gcd(*sizes)
+    by_dtype: dict[torch.dtype, dict[int, list[str]]] = {}
+    blocks: list[Block] = []
+    for live in uncovered:
+        flat = converted[live].reshape(-1)
+        if flat.dtype not in by_dtype:
+            by_dtype[flat.dtype] = _keys_of(probes, flat.dtype)
+        tiles = _tiles(live, flat, step, probes, by_dtype[flat.dtype])
+        if tiles is None:
+            return None
+        blocks += tiles
+    return blocks if len({block.tensor for block in blocks}) == len(blocks) else None
+
+
+def _tiles(
+    live: str,
+    flat: torch.Tensor,
+    step: int,
+    probes: Mapping[str, torch.Tensor],
+    keys: Mapping[int, Sequence[str]],
+) -> list[Block] | None:
+    """Return blocks that follow one another from the first element of `flat` to the last."""
+    blocks: list[Block] = []
+    start = 0
+    for place in _places(flat, step, keys):
+        if place < start:
+            continue
+        if place > start:
+            return None
+        for name in keys[_key(flat, start)]:
+            probe = probes[name].reshape(-1)
+            if same_bits(flat[start : start + probe.numel()], probe.to(flat.dtype)):
+                blocks.append(Block(name, live, start, probe.numel()))
+                start += probe.numel()
+                break
+        else:
+            return None
+    return blocks if start == flat.numel() else None
+
+
+def _places(flat: torch.Tensor, step: int, keys: Mapping[int, Sequence[str]]) -> list[int]:
+    """Return the multiples of `step` where one of the keys is found, in order."""
+    import numpy as np
+
+    if flat.nbytes < 8:
+        return []
+    stride = step * flat.element_size()
+    count = (flat.nbytes - 8) // stride + 1
+    rows = _bytes(flat).as_strided((count, 8), (stride, 1)).contiguous().numpy().view(np.int64)[:, 0]
+    found = np.flatnonzero(np.isin(rows, np.fromiter(keys, np.int64, len(keys))))
+    return [int(row) * step for row in found]
+
+
+def _keys_of(probes: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[int, list[str]]:
+    keys: dict[int, list[str]] = defaultdict(list)
+    for name, probe in probes.items():
+        flat = probe.reshape(-1).to(dtype)
+        if flat.nbytes >= 8:
+            keys[_key(flat, 0)].append(name)
+    return keys
+
+
+def _key(flat: torch.Tensor, start: int) -> int:
+    """Return eight bytes as a number."""
+    data = _bytes(flat[start : start + 8])[:8]
+    return int.from_bytes(bytes(data.tolist()), "little", signed=True)
+
+
+def _random(dtype: torch.dtype, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+    import torch
+
+    if dtype.is_floating_point:
+        return torch.randn(shape, generator=generator).to(dtype)
+    return torch.randint(0, 2, shape, generator=generator).to(dtype)
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Return whether two tensors are equal element by element, NaN and signs of zero included."""
+    import torch
+
+    same_size = first.numel() == second.numel() and first.dtype == second.dtype
+    return same_size and torch.equal(_bytes(first), _bytes(second))

@@ -1,0 +1,287 @@
+"""A live model that becomes any soup of its ingredients in place: nothing is written, nothing reloaded."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soce.evaluate import refuse
+from soce.evaluate.loading import convert, load_model, quiet, require_torch
+from soce.evaluate.mixing import SoupMixer, torch_dtype
+from soce.evaluate.placement import find_placement, same_bits
+from soce.exceptions import EvaluationError, Problem, shown
+from soce.recipes import parse_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from soce.evaluate import OnProgress
+    from soce.evaluate.mixing import OnNonFinite, Row
+    from soce.recipes import Recipe
+
+_TIE = "save this model again with a program that ties the head, or untie all ingredients"
+
+
+class SoupModel:
+    """A model whose parameters and buffers become those of any soup, in place.
+
+    After ``set(recipe)`` they are, bit for bit, what `soce.merge` of the recipe would publish (with the
+    first of `ingredients` as `config_from`) and `from_pretrained` would load. Every soup is mixed anew from
+    the ingredients, so nothing of an earlier soup remains.
+
+    Parameters
+    ----------
+    ingredients : sequence of str
+        Checkpoint directories of one architecture. The first gives config and tokenizer.
+    device : str
+        Where the model lives; ``"auto"`` is CUDA if there is a device, else the CPU.
+    dtype : str, optional
+        The dtype that soups are published in, as the option of `soce.merge`.
+    compute_dtype : str, optional
+        What `from_pretrained` is asked to cast parameters to; what the config says otherwise.
+    model_class : str, optional
+        A class of transformers by name; ``"AutoModelForCausalLM"`` otherwise.
+    num_threads : int, optional
+        Threads that mix; as many as the machine offers otherwise.
+    nonfinite : {"error", "warn"}
+        Whether NaN and infinities are refused, as in a merge.
+    allow_different_tokenizers, follow_links, ignore_unreferenced : bool
+        As in `soce.merge`.
+
+    Attributes
+    ----------
+    model : PreTrainedModel
+        In evaluation mode, no gradients.
+    recipe : Recipe or None
+        What the parameters hold; None before the first `set` and after one that failed.
+    warnings : tuple of str
+        What the engine would warn of before merging these ingredients.
+
+    Raises
+    ------
+    SoceError
+        Ingredients that `soce.merge` would refuse.
+    EvaluationError
+        torch or transformers is missing, or transformers cannot load the model; ingredients of different
+        dtypes although `dtype` is left out; a tied head that differs from the embedding.
+    OSError
+        A file cannot be read.
+
+    Notes
+    -----
+    Memory: the model, and one tensor where device or dtype differ from what is mixed. While a soup is set of
+    a model whose tensors transformers rearranges (`is_direct` is False): two more models on the CPU.
+    """
+
+    def __init__(
+        self,
+        ingredients: Sequence[str],
+        *,
+        device: str = "auto",
+        dtype: str | None = None,
+        compute_dtype: str | None = None,
+        model_class: str | None = None,
+        num_threads: int | None = None,
+        nonfinite: OnNonFinite = "error",
+        allow_different_tokenizers: bool = False,
+        follow_links: bool = False,
+        ignore_unreferenced: bool = False,
+    ) -> None:
+        require_torch()
+        import torch
+
+        self._mixer = SoupMixer(
+            ingredients,
+            dtype=dtype,
+            num_threads=num_threads,
+            nonfinite=nonfinite,
+            allow_different_tokenizers=allow_different_tokenizers,
+            follow_links=follow_links,
+            ignore_unreferenced=ignore_unreferenced,
+        )
+        self.warnings = self._mixer.warnings
+        self.recipe: Recipe | None = None
+        cast_to = self._mixer.dtype if compute_dtype is None else parse_dtype(compute_dtype)
+        self.model: PreTrainedModel = load_model(
+            self._mixer.paths[0],
+            model_class=model_class,
+            dtype=None if cast_to is None else torch_dtype(cast_to),
+        )
+        stored = [(name, torch_dtype(held), shape) for name, (held, shape) in self._mixer.tensors.items()]
+        self._placement = find_placement(self.model, stored, lambda name: self._mixer.original(name, 0))
+        self._check_tied()
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model.to(device)  # type: ignore[arg-type] # a decorator of transformers hides the signature
+        self._live: dict[str, torch.Tensor] = self.model.state_dict()
+        self._buffer = self._host_buffer()
+
+    # ---- what it says of itself
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self.model.device
+
+    @property
+    def ingredients(self) -> tuple[str, ...]:
+        """The ingredients' directories."""
+        return self._mixer.paths
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether each tensor is mixed on its own; False if transformers must convert whole soups."""
+        return self._placement is not None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one soup, the total that `set` reports as progress."""
+        return self._mixer.nbytes
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of the first ingredient."""
+        _, transformers = require_torch()
+        path = self.ingredients[0]
+        try:
+            with quiet(transformers):
+                tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
+                    path, local_files_only=True, trust_remote_code=False
+                )
+        except Exception as error:
+            message = f"transformers cannot load its tokenizer: {shown(' '.join(str(error).split()))}"
+            raise EvaluationError.of([Problem("evaluation", path, None, message, None)]) from error
+        return tokenizer
+
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """What scores depend on besides the ingredients' tensors and the recipe, as JSON."""
+        torch, transformers = require_torch()
+        digest = hashlib.sha256()
+        for name in sorted(self._mixer.side_files):
+            content = Path(self.ingredients[0], name).read_bytes()
+            digest.update(name.encode("utf-8", "backslashreplace") + b"\0" + hashlib.sha256(content).digest())
+        dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in self._live.values()}
+        return {
+            "model_class": type(self.model).__name__,
+            "config_and_tokenizer": digest.hexdigest(),
+            "published_dtype": self._mixer.dtype,
+            "parameter_dtypes": sorted(dtypes),
+            "device": self.device.type,
+            "torch": str(torch.__version__),
+            "transformers": str(transformers.__version__),
+        }
+
+    # ---- what it does
+
+    def set(self, recipe: Recipe, *, on_progress: OnProgress | None = None) -> None:
+        """Give every parameter and buffer the value that it has in the soup.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Its ingredients are some of the model's, in any order; those it leaves out have no part.
+        on_progress : callable, optional
+            Called with bytes done and bytes in all; raising from it stops, and `recipe` is then None.
+
+        Raises
+        ------
+        RecipeError
+            An ingredient that the model was not made of, a tensor that no row matches, a mix of nothing.
+        CheckpointError
+            The soup is not finite, or an ingredient changed since the model was made.
+        EvaluationError
+            The recipe mixes tied tensors differently.
+        """
+        rows = self._mixer.rows(recipe)
+        for twin, name in self._placement.twins.items() if self._placement is not None else ():
+            if rows[twin] != rows[name]:
+                which = f"`{shown(twin)}` and `{shown(name)}`"
+                refuse(f"the recipe mixes {which} differently, but the model ties them", "match both at once")
+        self.recipe = None
+        if self._placement is None:
+            self._set_converted(rows, on_progress)
+        else:
+            done = 0
+            for block in self._placement.blocks:
+                live = self._live[block.live].reshape(-1)[block.start : block.start + block.count]
+                self._write(block.tensor, rows[block.tensor], live)
+                done += self._mixer.size(block.tensor)
+                if on_progress is not None:
+                    on_progress(done, self.nbytes)
+        if on_progress is not None:
+            on_progress(self.nbytes, self.nbytes)
+        self.recipe = recipe
+
+    def close(self) -> None:
+        """Let go of the model and of the ingredients."""
+        for name in ("model", "_live", "_buffer", "_mixer", "tokenizer"):
+            self.__dict__.pop(name, None)
+
+    def _write(self, name: str, row: Row, live: torch.Tensor) -> None:
+        """Mix a tensor into a run of elements of a live one, through the host buffer if need be."""
+        if self._in_place(name, live):
+            self._mixer.mix(name, row, live)
+            return
+        written = torch_dtype(self._mixer.published(name))
+        mixed = self._buffer[: self._mixer.size(name)].view(written)
+        self._mixer.mix(name, row, mixed)
+        live.copy_(mixed)
+
+    def _in_place(self, name: str, live: torch.Tensor) -> bool:
+        return live.device.type == "cpu" and live.dtype == torch_dtype(self._mixer.published(name))
+
+    def _set_converted(self, rows: Mapping[str, Row], on_progress: OnProgress | None) -> None:
+        """Mix the whole soup and let transformers convert it as it does on load."""
+        import torch
+
+        state, done = {}, 0
+        for name, (_, shape) in self._mixer.tensors.items():
+            state[name] = torch.empty(shape, dtype=torch_dtype(self._mixer.published(name)))
+            self._mixer.mix(name, rows[name], state[name])
+            done += self._mixer.size(name)
+            if on_progress is not None:
+                on_progress(done, self.nbytes)
+        converted = convert(self.model, state)
+        owners: dict[int, str] = {}
+        for name, live in self._live.items():
+            owner = owners.setdefault(live.data_ptr(), name) if live.numel() else name
+            if not same_bits(converted[owner], converted[name]):
+                refuse(f"the soup unties `{shown(name)}` from `{shown(owner)}`, which the model ties", _TIE)
+            live.copy_(converted[name])
+
+    def _host_buffer(self) -> torch.Tensor:
+        """Return memory for the largest tensor that cannot be mixed in place; pinned for CUDA."""
+        import torch
+
+        blocks = self._placement.blocks if self._placement is not None else ()
+        needed = [
+            block.tensor for block in blocks if not self._in_place(block.tensor, self._live[block.live])
+        ]
+        most = max(map(self._mixer.size, needed), default=0)
+        pinned = most > 0 and self.device.type == "cuda"
+        return torch.empty(most, dtype=torch.uint8, pin_memory=pinned)
+
+    def _check_tied(self) -> None:
+        """Refuse ingredients whose head differs from the embedding that their config ties it to."""
+        for twin, name in self._placement.twins.items() if self._placement is not None else ():
+            for i, path in enumerate(self.ingredients):
+                if not same_bits(self._mixer.original(name, i), self._mixer.original(twin, i)):
+                    message = f"is not `{shown(name)}` although the model ties them"
+                    raise EvaluationError.of([Problem("evaluation", path, twin, message, _TIE)])
+        if not getattr(self.model.config.get_text_config(), "tie_word_embeddings", False):
+            return
+        try:
+            ends = self.model.get_output_embeddings(), self.model.get_input_embeddings()  # type: ignore[no-untyped-call]
+        except (AttributeError, NotImplementedError):
+            return
+        head, embedding = (getattr(end, "weight", None) for end in ends)
+        if head is None or embedding is None or head is embedding or head.shape != embedding.shape:
+            return
+        message = "its head differs from its embedding although `tie_word_embeddings` is true"
+        refuse(message, _TIE, self.ingredients[0])

@@ -1,0 +1,281 @@
+"""Tasks for the built-in evaluator: JSON Lines with one item per line, read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+
+from soce.evaluate import refuse
+from soce.exceptions import EvaluationError, Problem, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import NoReturn
+
+Kind: TypeAlias = Literal["multiple_choice", "exact_match", "teacher_forced", "perplexity"]
+PathText: TypeAlias = "str | os.PathLike[str]"
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "multiple_choice": ("prompt", "choices", "answer"),
+    "exact_match": ("prompt", "answer"),
+    "teacher_forced": ("prompt", "answer"),
+    "perplexity": ("text",),
+}
+"""Kinds of items with the fields that each must have. All have ``category`` and may have ``id``, ``kind`` and
+``meta``; ``meta`` is for the author and not read."""
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question, or one text."""
+
+    category: str
+    id: str
+    kind: Kind
+    prompt: str
+    """What the model is given; empty for ``perplexity``."""
+    answer: str
+    """What it must say: the right choice, the answer, or the text whose perplexity is taken."""
+    choices: tuple[str, ...] = ()
+    """What it chooses from, for ``multiple_choice``."""
+
+    @property
+    def right(self) -> int:
+        """Index of the right choice."""
+        return self.choices.index(self.answer)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """Everything but the id."""
+        return (self.category, self.kind, self.prompt, self.answer, list(self.choices))
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Items, in the order of their files.
+
+    Raises
+    ------
+    EvaluationError
+        No items, an id twice in one category, or a category with perplexities among other outcomes.
+
+    Examples
+    --------
+    >>> tasks = Tasks((Item("sums", "1", "teacher_forced", "1+1=", "2"),))
+    >>> tasks.item_ids()
+    {'sums': ('1',)}
+    """
+
+    items: tuple[Item, ...]
+    source: str | None = None
+    digest: str = field(init=False)
+    """Sixteen hexadecimal digits for the items, in whatever order."""
+
+    def __post_init__(self) -> None:
+        """Check that the items make sense together."""
+        object.__setattr__(self, "items", tuple(self.items))
+        if not self.items:
+            refuse("there are no items", None, self.source)
+        seen: set[tuple[str, str]] = set()
+        graded: dict[str, bool] = {}
+        for item in self.items:
+            where = f"category `{shown(item.category)}`"
+            if (item.category, item.id) in seen:
+                refuse(f"{where} has the item `{shown(item.id)}` twice", "every item needs an id of its own")
+            seen.add((item.category, item.id))
+            is_text = item.kind == "perplexity"
+            if graded.setdefault(item.category, is_text) != is_text:
+                hint = "perplexities and right answers have no common mean: give them different categories"
+                refuse(f"{where} has items of kind `perplexity` and of others", hint, self.source)
+        lines = sorted(json.dumps([item.id, *item.content]) for item in self.items)
+        object.__setattr__(self, "digest", hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16])
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories in the order in which they first appear."""
+        return tuple(dict.fromkeys(item.category for item in self.items))
+
+    def item_ids(self) -> dict[str, tuple[str, ...]]:
+        """Return the ids of every category's items."""
+        ids: dict[str, list[str]] = {category: [] for category in self.categories}
+        for item in self.items:
+            ids[item.category].append(item.id)
+        return {category: tuple(found) for category, found in ids.items()}
+
+    def only(self, items: Mapping[str, Sequence[str]] | None) -> Tasks:
+        """Return these items only (category → ids), or all if None.
+
+        Raises
+        ------
+        EvaluationError
+            A category or an item that is not there, or a category without items.
+        """
+        if items is None:
+            return self
+        known = self.item_ids()
+        for category, wanted in items.items():
+            if category not in known:
+                hint = f"categories: {', '.join(shown(name) for name in known)}"
+                refuse(f"there is no category `{shown(category)}`", hint, self.source)
+            if not wanted:
+                refuse(f"no item of category `{shown(category)}` was asked for", "leave the category out")
+            missing = sorted(set(wanted) - set(known[category]))
+            if missing:
+                refuse(f"category `{shown(category)}` has no item `{shown(missing[0])}`", None, self.source)
+        chosen = {category: set(wanted) for category, wanted in items.items()}
+        kept = tuple(item for item in self.items if item.id in chosen.get(item.category, ()))
+        return Tasks(kept, self.source)
+
+
+def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None) -> Tasks:
+    """Read items from JSON Lines files.
+
+    Parameters
+    ----------
+    paths : path-like or sequence of path-like
+        UTF-8, one JSON object per line; see `FIELDS`. Files are read one after the other.
+    kind : {"multiple_choice", "exact_match", "teacher_forced", "perplexity"}, optional
+        The kind of items that do not state it.
+
+    Returns
+    -------
+    Tasks
+        An item without ``id`` gets a digest of its content as id.
+
+    Raises
+    ------
+    EvaluationError
+        Every line that is wrong, with its number; the first twenty are shown.
+    OSError
+        A file cannot be read.
+    """
+    if kind is not None and kind not in FIELDS:
+        refuse(f"`{shown(str(kind))}` is not a kind of items", f"kinds: {', '.join(FIELDS)}")
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    items: list[Item] = []
+    problems: list[Problem] = []
+    places: dict[tuple[str, str], str] = {}
+    for path in [os.fspath(path) for path in given]:
+        count = len(items) + len(problems)
+        for number, line in _lines(path):
+            try:
+                item = _item(line, kind)
+                place = f"line {number}" if len(given) == 1 else f"line {number} of `{shown(path)}`"
+                first = places.setdefault((item.category, item.id), place)
+                if first != place:
+                    _wrong(f"item `{shown(item.id)}` of category `{shown(item.category)}` is also in {first}")
+                items.append(item)
+            except ValueError as error:
+                problems.append(Problem("evaluation", path, None, f"line {number}: {error}", None))
+        if len(items) + len(problems) == count:
+            problems.append(Problem("evaluation", path, None, "the file has no items", None))
+    if len(problems) > _SHOWN:
+        rest = f"{len(problems) - _SHOWN} more lines are wrong"
+        problems = [*problems[:_SHOWN], Problem("evaluation", None, None, rest, None)]
+    if problems:
+        raise EvaluationError.of(problems)
+    return Tasks(tuple(items), ", ".join(os.fspath(path) for path in given))
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
+            yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+
+
+def _item(line: bytes, kind: str | None) -> Item:
+    """Return the item of a line; raises ValueError without the line's number."""
+    if not line.strip():
+        _wrong("is empty")
+    data = _object(line)
+    kind = data.get("kind", kind)
+    if kind is None:
+        _wrong(f"has no `kind`, and there is no default; kinds: {', '.join(FIELDS)}")
+    if kind not in get_args(Kind):
+        _wrong(f"`kind` is {_value(kind)}; kinds: {', '.join(FIELDS)}")
+    fields = FIELDS[kind]
+    missing = [f"`{name}`" for name in ("category", *fields) if data.get(name) is None]
+    if missing:
+        _wrong(f"has no {' and no '.join(missing)}")
+    strangers = sorted(data.keys() - {"category", "id", "kind", "meta", *fields})
+    if strangers:
+        _wrong(f"has a field `{shown(strangers[0])}`, which {kind} items do not have; notes go into `meta`")
+    prompt = _text(data, "prompt", empty=True) if "prompt" in fields else ""
+    choices: tuple[str, ...] = ()
+    if kind == "multiple_choice":
+        choices, answer = _choices(data)
+    else:
+        answer = _text(data, fields[-1], stripped=kind == "exact_match")
+    category = _text(data, "category", stripped=True)
+    made = Item(category, "", cast("Kind", kind), prompt, answer, choices)
+    if data.get("id") is not None:
+        identifier = data["id"] if not _is_int(data["id"]) else str(data["id"])
+        identifier = _text({"id": identifier}, "id", stripped=True)
+    else:
+        content = json.dumps(made.content, separators=(",", ":"))
+        identifier = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return Item(category, identifier, made.kind, prompt, answer, choices)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            _wrong(f"has `{shown(twice)}` twice")
+        return dict(found)
+
+    try:
+        data = json.loads(line.decode(), object_pairs_hook=pairs)
+    except UnicodeDecodeError:
+        _wrong("is not UTF-8")
+    except json.JSONDecodeError as error:
+        _wrong(f"is not JSON: {error.msg} at column {error.colno}")
+    except RecursionError:
+        _wrong("is nested too deeply")
+    if not isinstance(data, dict):
+        _wrong(f"is {_value(data)}, not an object")
+    return data
+
+
+def _choices(data: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    given, right = data["choices"], data["answer"]
+    if not isinstance(given, list) or len(given) < 2:
+        _wrong("`choices` is not a list of at least two texts")
+    choices = tuple(_text({f"choices[{i}]": choice}, f"choices[{i}]") for i, choice in enumerate(given))
+    if len(set(choices)) < len(choices):
+        _wrong("`choices` has the same text twice")
+    if not _is_int(right) or not 0 <= right < len(choices):
+        _wrong(f"`answer` is {_value(right)}, not the index of a choice (0 to {len(choices) - 1})")
+    return choices, choices[right]
+
+
+def _text(data: Mapping[str, Any], name: str, *, empty: bool = False, stripped: bool = False) -> str:
+    value = data[name]
+    if not isinstance(value, str):
+        _wrong(f"`{name}` is {_value(value)}, not a text")
+    if not empty and not (value.strip() if stripped else value):
+        _wrong(f"`{name}` is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        _wrong(f"`{name}` has half of a surrogate pair")
+    return value
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _value(value: object) -> str:
+    return f"`{shown(json.dumps(value))}`"
+
+
+def _wrong(message: str) -> NoReturn:
+    raise ValueError(message)
