@@ -69,6 +69,9 @@ class ScoreTable:
         The format it was read as.
     ignored : sequence of (str, str)
         Columns of the source that are not scores, each with the reason.
+    blanked : sequence of (model, column, text)
+        Aggregates that the source states although scores below them are missing: taken for missing, with
+        what stood there.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class ScoreTable:
     source: str = "table"
     kind: str = "table"
     ignored: tuple[tuple[str, str], ...] = ()
+    blanked: tuple[tuple[str, str, str], ...] = ()
     _rows: dict[str, int] = field(init=False, repr=False)
     _places: dict[str, int] = field(init=False, repr=False)
 
@@ -236,10 +240,14 @@ class ScoreTable:
         rows = range(len(self.models)) if models is None else [self.row(model) for model in models]
         places = range(len(self.columns)) if columns is None else [self.place(name) for name in columns]
         cut = np.ix_(list(rows), list(places))
+        kept_models = tuple(self.models[row] for row in rows)
+        kept_columns = tuple(self.columns[place] for place in places)
+        names = {column.name for column in kept_columns}
         return replace(
             self,
-            models=tuple(self.models[row] for row in rows),
-            columns=tuple(self.columns[place] for place in places),
+            models=kept_models,
+            columns=kept_columns,
+            blanked=tuple(cell for cell in self.blanked if cell[0] in kept_models and cell[1] in names),
             values=self.values[cut],
             counts=None if self.counts is None else self.counts[cut],
             stderrs=None if self.stderrs is None else self.stderrs[cut],
@@ -247,13 +255,20 @@ class ScoreTable:
 
     def with_columns(self, columns: Iterable[Column]) -> ScoreTable:
         """Return the same scores under changed columns (names, roles, scales, directions), one for each."""
-        return replace(self, columns=tuple(columns))
+        changed = tuple(columns)
+        names = {old.name: new.name for old, new in zip(self.columns, changed, strict=False)}
+        blanked = tuple((model, names.get(column, column), text) for model, column, text in self.blanked)
+        return replace(self, columns=changed, blanked=blanked)
 
     def renamed(self, models: Mapping[str, str]) -> ScoreTable:
         """Return the table with models renamed; a name that is not there raises `ScoreTableError`."""
         for model in models:
             self.row(model)
-        return replace(self, models=tuple(models.get(model, model) for model in self.models))
+        return replace(
+            self,
+            models=tuple(models.get(model, model) for model in self.models),
+            blanked=tuple((models.get(model, model), column, text) for model, column, text in self.blanked),
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return a data frame, models × columns, as read."""

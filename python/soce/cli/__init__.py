@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import click
 
-_COMMANDS = {"merge": "Average safetensors checkpoints exactly."}
+_COMMANDS = ("analyze", "select", "merge")
+"""In the order of use; each is the command of that name in the module of that name."""
 
 
 def _group() -> click.Group:

@@ -128,7 +128,7 @@ def size(count: int) -> str:
     raise AssertionError
 
 
-def _columns(rows: Sequence[Sequence[str]], right: str) -> list[str]:
+def columns(rows: Sequence[Sequence[str]], right: str) -> list[str]:
     """Return rows as aligned lines; `right` has an r or l per column."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(right))]
     return [
@@ -151,7 +151,7 @@ def plan_text(plan: MergePlan) -> str:
         rows.append(
             [str(i), str(found["shards"]), str(found["tensors"]), size(found["bytes"]), shown(found["path"])]
         )
-    lines += _columns(rows, "rrrrl")
+    lines += columns(rows, "rrrrl")
     for output in data["outputs"]:
         lines += ["", f"output {shown(output['path'])}"]
         for row in output["rows"]:
@@ -160,7 +160,7 @@ def plan_text(plan: MergePlan) -> str:
                 [f"{numerator}", f"of {row['whole']}", f"{100 * numerator / row['whole']:.4g} %", shown(path)]
                 for numerator, path in zip(row["numerators"], paths, strict=True)
             ]
-            lines += ["  " + line for line in _columns(table, "rlrl")]
+            lines += ["  " + line for line in columns(table, "rlrl")]
     counts = data["counts"]
     lines += [
         "",

@@ -17,11 +17,22 @@ if TYPE_CHECKING:
 
     from soce.recipes.text import Node, Source
 
-_TOP: Final = ("ingredients", "weights", "rows", "recipes", "dtype", "max_shard_size", "config_from")
+_TOP: Final = (
+    "ingredients",
+    "weights",
+    "rows",
+    "recipes",
+    "dtype",
+    "max_shard_size",
+    "config_from",
+    "selection",
+)
+"""Of these, `selection` says how a file came about (`soce.selections` reads it) and changes no soup."""
 _INGREDIENT: Final = ("path", "weight", "name")
 _ROW: Final = ("pattern", "weights", "numerators", "whole")
 _MIX: Final = ("weights", "rows")
-_RESERVED: Final = frozenset({*_MIX, "numerators", "whole", "equal"})
+RESERVED: Final = frozenset({*_MIX, "numerators", "whole", "equal"})
+"""Names that an ingredient cannot have."""
 _MAX_INGREDIENTS: Final = 4096
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
@@ -165,7 +176,7 @@ class _Reader:
         name = path if name is None else name
         if name in self.names and not (unnamed and self.resolve(path) in self.paths):
             self.source.add(line, f"two ingredients are named `{shown(name)}`", "give them different names")
-        if name in _RESERVED or not name:
+        if name in RESERVED or not name:
             self.source.add(line, f"an ingredient cannot be named `{shown(name)}`")
         self.names.append(name)
         self.paths.append(self.resolve(path))

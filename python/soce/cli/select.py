@@ -1,0 +1,273 @@
+"""The command `soce select`: steps 1 and 2 of the method, and the grid of step 3."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from soce.cli.analyze import examine
+from soce.cli.output import Outcome, message, refusals
+from soce.cli.score_text import selection_lines, sweep_lines, table_lines
+from soce.cli.tables import TABLE_HELP, candidates, names, population_options, read_tables, table_options
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from soce.objective import Objective
+    from soce.rules import Rule
+    from soce.scores import ScoreTable
+    from soce.selected import Selection
+
+_EPILOG = (
+    TABLE_HELP
+    + """
+\b
+Examples:
+  soce select scores.csv -c math=path/A -c code=path/B -c chat=path/C --sweep
+  soce select scores.csv --models models.yaml --threshold 0.1 --output selection.yaml
+  soce select scores.csv --models models.yaml --rule clusters --clusters 3
+"""
+)
+
+
+@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@click.option(
+    "--candidate",
+    "-c",
+    "given",
+    multiple=True,
+    metavar="NAME[=PATH]|@FILE",
+    help="A model that may become an expert, and its checkpoint; else all.",
+)
+@click.option(
+    "--models", "models_file", metavar="FILE", help="YAML of candidates: a line `NAME: PATH` for each."
+)
+@click.option(
+    "--threshold", type=float, metavar="TAU", help="Select categories with |rho| < TAU to some other."
+)
+@click.option(
+    "--rule",
+    type=click.Choice(["threshold", "pairs", "clusters", "explicit"]),
+    default="threshold",
+    help="How categories are selected. Default: threshold, the paper's.",
+)
+@click.option("--pairs", type=int, metavar="M", help="With --rule pairs: how many of the least correlated.")
+@click.option("--clusters", type=int, metavar="K", help="With --rule clusters: how many.")
+@click.option(
+    "--min-correlation", type=float, metavar="RHO", help="With --rule clusters: join only above this average."
+)
+@click.option(
+    "--category", "categories", multiple=True, metavar="NAME", help="With --rule explicit: a category."
+)
+@population_options
+@click.option(
+    "--objective",
+    default="mean",
+    metavar="F",
+    help="mean, column:NAME, weights:FILE, bfcl-v3 or bfcl-v4. Default: mean.",
+)
+@click.option("--max-experts", type=click.IntRange(min=1), metavar="N", help="Stop after N experts.")
+@click.option("--min-items", type=click.IntRange(min=1), metavar="N", help="Keep smaller categories out.")
+@click.option("--min-overall", type=float, metavar="F", help="Candidates below this objective win nothing.")
+@click.option(
+    "--tie-within", type=float, default=0.0, metavar="K", help="Scores within K standard errors are tied."
+)
+@click.option("--step", default="0.1", metavar="W", help="Step of the grid of weights. Default: 0.1.")
+@click.option("--minimum", metavar="W", help="Smallest weight. Default: the step.")
+@click.option("--maximum", metavar="W", help="Largest weight. Default: what the others leave.")
+@click.option(
+    "--report-scores",
+    metavar="TABLE",
+    help="Scores on other items, to report on; lint checks that they match.",
+)
+@click.option("--sweep", is_flag=True, help="Show what every threshold selects, and stop.")
+@click.option("--output", "-o", metavar="FILE", help="Write the selection: a recipe file of the whole grid.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@table_options
+@click.option("--json", "as_json", is_flag=True, help="Print the selection as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
+@click.option("--debug", is_flag=True, help="Print tracebacks.")
+def select(
+    *,
+    tables: tuple[str, ...],
+    given: tuple[str, ...],
+    models_file: str | None,
+    population: tuple[str, ...],
+    missing: Any,  # noqa: ANN401 - a choice
+    min_overlap: int,
+    sign: str,
+    objective: str,
+    report_scores: str | None,
+    sweep: bool,
+    output: str | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **options: Any,  # noqa: ANN401 - as declared by the decorators above
+) -> None:
+    """Choose the experts of weakly correlated categories, and the weights to try.
+
+    The paper gives no value for the threshold, so there is no default: without one, what every threshold
+    would select is shown. OUTPUT is a recipe file that `soce-merge --recipes` takes as it is.
+    """
+    signed = sign == "signed"
+    with refusals(debug=debug):
+        from soce.objective import parse_objective
+
+        rule = _rule(options, signed=signed, sweep=sweep)
+
+        if output is not None:
+            from soce.selections import check_target
+
+            check_target(output, overwrite=overwrite)  # before any work is done
+        table_settings = dict(options)
+        table = read_tables(tables, options)
+        paths = candidates(given, models_file, table)
+        wanted = parse_objective(objective)
+        examined = examine(
+            table,
+            names(population),
+            list(paths) or None,
+            missing=missing,
+            min_overlap=min_overlap,
+            correlates=rule is None or rule.name != "explicit",
+        )
+        correlation = examined.usable(table.source)
+        if not quiet:
+            for finding in examined.findings:
+                message(str(finding))
+        settings: dict[str, Any] = {
+            "candidates": list(paths) or None,
+            "population": names(population),
+            "objective": wanted,
+            "missing": missing,
+            "min_overlap": min_overlap,
+            "correlation": correlation,
+            **options,
+        }
+        if rule is None:
+            _show_sweep(table, settings, signed=signed, as_json=as_json)
+            if not sweep:
+                _usage("missing option `--threshold`: the paper gives no value, so choose one from this list")
+            return
+        from soce.experts import select_experts
+
+        selection = select_experts(table, rule, **settings)
+        found = [*examined.findings, *_own_findings(selection)]
+        if report_scores is not None:
+            found += _compare(table, report_scores, table_settings, selection)
+        selection = replace(selection, findings=tuple(found))
+        _show(table, selection, as_json=as_json)
+        if not quiet:
+            for finding in found[len(examined.findings) :]:
+                message(str(finding))
+        if output is not None:
+            _write(selection, output, paths, overwrite=overwrite)
+
+
+def _rule(options: dict[str, Any], *, signed: bool, sweep: bool) -> Rule | None:
+    """Return the rule that the options describe, None if its threshold is missing; they are taken out."""
+    from soce.rules import Clusters, Explicit, Pairs, Threshold
+
+    name = options.pop("rule")
+    given = {
+        key: options.pop(key) for key in ("threshold", "pairs", "clusters", "min_correlation", "categories")
+    }
+    own = {
+        "threshold": ("threshold",),
+        "pairs": ("pairs",),
+        "clusters": ("clusters", "min_correlation"),
+        "explicit": ("categories",),
+    }[name]
+    for key, value in given.items():
+        if value not in (None, ()) and key not in own:
+            flag = "--category" if key == "categories" else "--" + key.replace("_", "-")
+            _usage(f"{flag} does not go with --rule {name}")
+    if sweep:
+        return None
+    if name == "threshold":
+        return None if given["threshold"] is None else Threshold(given["threshold"], signed)
+    if name == "pairs":
+        if given["pairs"] is None:
+            _usage("--rule pairs needs --pairs")
+        return Pairs(given["pairs"], signed)
+    if name == "clusters":
+        if (given["clusters"] is None) == (given["min_correlation"] is None):
+            _usage("--rule clusters needs either --clusters or --min-correlation")
+        return Clusters(given["clusters"], given["min_correlation"])
+    if not given["categories"]:
+        _usage("--rule explicit needs --category")
+    return Explicit(given["categories"])
+
+
+def _usage(text: str) -> NoReturn:
+    raise click.UsageError(text, click.get_current_context())
+
+
+def _show_sweep(table: ScoreTable, settings: dict[str, Any], *, signed: bool, as_json: bool) -> None:
+    from soce.sweep import sweep_thresholds
+
+    steps = sweep_thresholds(table, signed=signed, **settings)
+    if as_json:
+        click.echo(json.dumps({"sweep": [asdict(step) for step in steps]}, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join([*table_lines(table), "", *sweep_lines(steps, name_experts=True)]))
+
+
+def _own_findings(selection: Selection) -> list[Any]:
+    """Return what lint says of a selection that selects nothing."""
+    from soce.lint import lint_selection
+    from soce.rules import Threshold
+
+    rule = selection.rule
+    return list(
+        lint_selection(
+            n_selected=len(selection.chosen),
+            n_categories=len(selection.categories),
+            experts=selection.models,
+            candidates=selection.candidates,
+            threshold=rule.tau if isinstance(rule, Threshold) else None,
+            saturation=selection.saturation,
+        )
+    )
+
+
+def _compare(
+    table: ScoreTable, report_scores: str, settings: dict[str, Any], selection: Selection
+) -> list[Any]:
+    """Check the table that results will be reported on, and say how the experts do there."""
+    from soce.lint import lint_pair, raise_errors
+    from soce.objective import parse_objective
+
+    report = read_tables([report_scores], settings)
+    found = lint_pair(table, report, candidates=selection.candidates)
+    raise_errors(found, report.source)
+    objective: Objective = parse_objective(selection.objective)
+    values = objective.values(report)
+    for model in selection.models:
+        message(
+            f"information: expert `{shown(model)}`: {selection.objective} is {values[report.row(model)]:.2f} "
+            "on the report scores"
+        )
+    return list(found)
+
+
+def _show(table: ScoreTable, selection: Selection, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(selection.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    click.echo("\n".join([*table_lines(table), "", *selection_lines(selection)]))
+
+
+def _write(selection: Selection, output: str, paths: dict[str, str | None], *, overwrite: bool) -> None:
+    from soce.selections import write_selection
+
+    known = {model: path for model, path in paths.items() if path is not None}
+    notes = write_selection(selection, output, paths=known, overwrite=overwrite)
+    message(f"wrote `{shown(output)}`: try `soce-merge --recipes {shown(output)} --output soups/ --plan`")
+    for note in notes:
+        message(f"warning: {note}")

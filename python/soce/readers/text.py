@@ -1,0 +1,247 @@
+"""Strict reading of text and JSON files, shared by all readers. Knows no format.
+
+What two programs could read differently is refused: duplicate keys, ``NaN``, numbers out of range.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from soce.exceptions import Problem, ScoreTableError, shown
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+MAX_BYTES: Final = 64 << 20
+"""Largest score file that is read."""
+
+_MAX_LISTED: Final = 20
+_MAX_DIGITS: Final = 64
+_MAX_DEPTH: Final = 64
+
+_OPENINGS: Final = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file", "run `git lfs pull`"),
+    (b"PAR1", "is Parquet", "its name must end in `.parquet`"),
+    (b"PK\x03\x04", "is a zip archive or an office document", "save the table as CSV"),
+    (b"\x1f\x8b", "is compressed with gzip", "unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "unpack it first"),
+    (b"\xff\xfe", "is UTF-16, not UTF-8", "save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16, not UTF-8", "save it as UTF-8"),
+)
+
+
+class Refusals:
+    """Collects what is wrong with one file, to report it at once."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self.problems: list[Problem] = []
+
+    def add(self, message: str, hint: str | None = None) -> None:
+        """Note a problem and go on."""
+        self.problems.append(Problem("scores", self.path, None, message, hint))
+
+    def refuse(self, message: str, hint: str | None = None) -> NoReturn:
+        """Raise everything noted so far, and this."""
+        self.add(message, hint)
+        self._raise()
+
+    def check(self) -> None:
+        """Raise what was noted, if anything was: the first 20 problems and the number of the others."""
+        if self.problems:
+            self._raise()
+
+    def _raise(self) -> NoReturn:
+        listed = self.problems[:_MAX_LISTED]
+        more = len(self.problems) - len(listed)
+        if more:
+            listed = [
+                *listed,
+                Problem("scores", self.path, None, f"and {more} more problems like these", None),
+            ]
+        raise ScoreTableError.of(listed)
+
+
+def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the content of a regular file.
+
+    Raises
+    ------
+    ScoreTableError
+        It is empty, larger than `max_bytes`, a directory, a pipe or a device.
+    OSError
+        It cannot be read.
+    """
+    refusals = Refusals(path)
+    # Without O_NONBLOCK a named pipe would hang until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            refusals.refuse("is a directory, not a file")
+        if not stat.S_ISREG(status.st_mode):
+            refusals.refuse("is not a regular file")
+        if status.st_size > max_bytes:
+            refusals.refuse(f"the file has {status.st_size} bytes, at most {max_bytes} are read")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        refusals.refuse(f"the file has more than {max_bytes} bytes")
+    if not content:
+        refusals.refuse("the file is empty")
+    return content
+
+
+def read_text(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> str:
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Raises
+    ------
+    ScoreTableError
+        As `read_bytes`; the file is not UTF-8 text, is blank, or is something else by its first bytes.
+    OSError
+        It cannot be read.
+    """
+    refusals = Refusals(path)
+    content = read_bytes(path, max_bytes=max_bytes)
+    for opening, what, hint in _OPENINGS:
+        if content.startswith(opening):
+            refusals.refuse(f"the file {what}", hint)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = (
+            f"the file is not UTF-8 text: byte 0x{content[error.start]:02x} at {error.start}, line {line}"
+        )
+        raise ScoreTableError.of([Problem("scores", refusals.path, None, message, None)]) from None
+    if "\0" in text:
+        refusals.refuse("the file is not text: it has NUL bytes")
+    if not text.strip():
+        refusals.refuse("the file is empty")
+    if text.lstrip()[:9].lower().startswith(("<!doctype", "<html")):
+        refusals.refuse("the file is a web page", "download the file itself, not the page that shows it")
+    return text
+
+
+class WrittenFloat(float):
+    """A JSON number that remembers how it was written."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Return the number that `text` stands for."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+class _RefusedJsonError(Exception):
+    pass
+
+
+def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = False) -> Any:  # noqa: ANN401
+    """Return what a JSON text holds, whatever that is; floats are `WrittenFloat`.
+
+    Parameters
+    ----------
+    text : str
+        Strict JSON.
+    path : path-like
+        Where it was read, for messages.
+    allow_nan : bool
+        Whether to read ``NaN``, which Python programs write, as NaN; ``Infinity`` is refused always.
+
+    Raises
+    ------
+    ScoreTableError
+        Not JSON, a key twice, ``NaN`` or ``Infinity``, a number out of range, deeper than 64 levels.
+    """
+    refusals = Refusals(path)
+    try:
+        held = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
+            parse_constant=_parse_nan if allow_nan else _refuse_constant,
+        )
+    except json.JSONDecodeError as error:
+        refusals.add(
+            f"line {error.lineno}, column {error.colno}: not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+        )
+    except _RefusedJsonError as error:
+        refusals.add(str(error))
+    except RecursionError:
+        refusals.add(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
+    else:
+        if _is_deep(held):
+            refusals.refuse(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
+        return held
+    refusals.check()
+    return None
+
+
+def load_json(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, allow_nan: bool = False) -> Any:  # noqa: ANN401
+    """Return what a JSON file holds, read strictly: `read_text`, then `parse_json`."""
+    return parse_json(read_text(path, max_bytes=max_bytes), path, allow_nan=allow_nan)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                message = f"key `{shown(key)}` is there twice"
+                raise _RefusedJsonError(message)
+            seen.add(key)
+    return held
+
+
+def _parse_float(text: str) -> WrittenFloat:
+    number = WrittenFloat(text)
+    vanished = not number and text.lower().partition("e")[0].strip("-0.")
+    if math.isinf(number) or vanished:
+        message = f"`{shown(text)}` is out of range"
+        raise _RefusedJsonError(message)
+    return number
+
+
+def _parse_int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        message = f"a number has {len(text)} digits, at most {_MAX_DIGITS} are read"
+        raise _RefusedJsonError(message)
+    return int(text)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    message = f"`{text}` is not JSON; a missing score is `null`"
+    raise _RefusedJsonError(message)
+
+
+def _parse_nan(text: str) -> float:
+    return math.nan if text == "NaN" else _refuse_constant(text)
+
+
+def _is_deep(held: object) -> bool:
+    """Whether anything lies below `_MAX_DEPTH` levels; without recursion, level by level."""
+    level = [held]
+    for _ in range(_MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

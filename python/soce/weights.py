@@ -1,0 +1,302 @@
+"""The grid of weights: integer parts of a whole, counted before they are listed. No float holds a weight."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from math import comb
+from operator import index
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from soce.exceptions import Problem, ScoreTableError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+Share: TypeAlias = "str | int | Fraction | Decimal"
+
+MAX_WHOLE: Final = 1 << 20
+"""Finest grid: a recipe in lowest terms has no more parts (docs/numerics.md)."""
+
+_SHARE = re.compile(r"[0-9]{1,7}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}|[0-9]{1,7} ?/ ?[0-9]{1,7}", re.ASCII)
+_HOW_TO_WRITE = "write a decimal (0.1) or a fraction (1/20)"
+
+
+def _refuse(message: str, hint: str | None = None) -> NoReturn:
+    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])
+
+
+@dataclass(frozen=True, slots=True)
+class WeightGrid:
+    """All weights that a soup of `n_experts` models is tried with.
+
+    Parameters
+    ----------
+    n_experts : int
+        Models in the soup; of one there is no soup, and the grid is its one point ``(1,)``.
+    whole : int
+        Number of equal parts that the weights of a soup are made of; q in the paper's grid of 0.1 is 10.
+    minimum, maximum : int
+        Fewest and most parts of one model; no maximum if None.
+    uniform : bool
+        Add equal weights, ``(1, ..., 1)``, if they are not on the grid.
+
+    Raises
+    ------
+    ScoreTableError
+        More experts than the whole has room for, or a maximum that leaves parts over.
+
+    Notes
+    -----
+    With minimum a and maximum b there are, by inclusion and exclusion over the models above b,
+    sum_j (-1)^j C(l, j) C(q - l a - j (b - a + 1) + l - 1, l - 1) grid points. Floats would lose some:
+    0.7 + 0.2 + 0.1 is not 1.0.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, weights in 0.1, ..., 0.9.
+
+    Examples
+    --------
+    >>> grid = WeightGrid(3)
+    >>> grid.count, next(iter(grid)), (5, 2, 3) in set(grid), grid.has_uniform_extra
+    (37, (1, 1, 8), True, True)
+    """
+
+    n_experts: int
+    whole: int = 10
+    minimum: int = 1
+    maximum: int | None = None
+    uniform: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse grids without a point."""
+        for name in ("n_experts", "whole", "minimum", "maximum"):
+            value = getattr(self, name)
+            if value is None and name == "maximum":
+                continue
+            lowest = 0 if name == "minimum" else 1
+            try:
+                number = index(value)
+            except TypeError:
+                _refuse(f"{name} is {shown(str(value))}, expected an integer")
+            if isinstance(value, bool) or number < lowest:
+                _refuse(f"{name} is {value}, expected an integer of {lowest} or more")
+            object.__setattr__(self, name, number)
+        if self.whole > MAX_WHOLE:
+            _refuse(f"a grid of {self.whole} parts is finer than a soup can be: at most {MAX_WHOLE}")
+        if self.n_experts == 1:
+            return
+        if self.minimum * self.n_experts > self.whole:
+            room = self.whole // self.minimum
+            finer = next(
+                (whole for whole in (20, 50, 100) if self.n_experts <= whole), 100 * -(-self.n_experts // 100)
+            )
+            _refuse(
+                f"{self.n_experts} experts do not fit on the grid of weights: with at least "
+                f"{Fraction(self.minimum, self.whole)} each there is room for {room}",
+                f"take fewer experts (`--max-experts {room}`), a finer grid (`--step 1/{finer}`), "
+                "or a rule that chooses fewer categories (pairs, clusters)",
+            )
+        if self.maximum is not None and self.maximum < self.minimum:
+            _refuse(
+                f"the largest weight {Fraction(self.maximum, self.whole)} is below the smallest "
+                f"{Fraction(self.minimum, self.whole)}"
+            )
+        if self.maximum is not None and self.maximum * self.n_experts < self.whole:
+            most = Fraction(self.maximum, self.whole)
+            _refuse(
+                f"{self.n_experts} weights of at most {most} cannot sum to 1",
+                f"allow weights of {Fraction(1, self.n_experts)} or more",
+            )
+
+    @classmethod
+    def of(
+        cls,
+        n_experts: int,
+        *,
+        step: Share = "0.1",
+        minimum: Share | None = None,
+        maximum: Share | None = None,
+        uniform: bool = True,
+    ) -> WeightGrid:
+        """Return the grid of weights that are multiples of `step`, read exactly.
+
+        Parameters
+        ----------
+        n_experts : int
+            Models in the soup.
+        step : str, int, Fraction or Decimal
+            Distance of neighbouring weights; divides 1.
+        minimum : str, int, Fraction or Decimal, optional
+            Smallest weight of a model, a multiple of `step`; one step if left out.
+        maximum : str, int, Fraction or Decimal, optional
+            Largest weight of a model, a multiple of `step`; if left out, what the others leave.
+        uniform : bool
+            Add equal weights if they are not on the grid.
+
+        Raises
+        ------
+        ScoreTableError
+            A float; a step that does not divide 1; limits that are no multiples of it; an empty grid.
+
+        Examples
+        --------
+        >>> WeightGrid.of(3, step="1/20", maximum="0.5")
+        WeightGrid(n_experts=3, whole=20, minimum=1, maximum=10, uniform=True)
+        """
+        size = _exact(step, "step")
+        if not 0 < size <= 1 or size.numerator != 1:
+            _refuse(
+                f"the step {shown(str(step))} does not divide 1 into equal parts",
+                "use a step such as 0.1, 0.05, 1/3 or 1/20",
+            )
+        least = 1 if minimum is None else _multiple(minimum, size, "smallest weight")
+        most = None if maximum is None else _multiple(maximum, size, "largest weight")
+        return cls(n_experts, whole=size.denominator, minimum=least, maximum=most, uniform=uniform)
+
+    @property
+    def n_compositions(self) -> int:
+        """Number of points on the grid itself, in closed form."""
+        if self.n_experts == 1:
+            return 1
+        free = self.whole - self.n_experts * self.minimum
+        width = (self.whole if self.maximum is None else self.maximum) - self.minimum + 1
+        others = self.n_experts - 1
+        return sum(
+            (-1) ** above * comb(self.n_experts, above) * comb(free - above * width + others, others)
+            for above in range(min(self.n_experts, free // width) + 1)
+        )
+
+    @property
+    def has_uniform_extra(self) -> bool:
+        """Whether equal weights are tried although they are not on the grid."""
+        each, over = divmod(self.whole, self.n_experts)
+        on_grid = over == 0 and self.minimum <= each and (self.maximum is None or each <= self.maximum)
+        return self.uniform and self.n_experts > 1 and not on_grid
+
+    @property
+    def count(self) -> int:
+        """Number of soups to evaluate: the points of the grid and, if off it, the uniform one."""
+        return self.n_compositions + self.has_uniform_extra
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        """Yield the parts of each point in lexicographic order, then ``(1, ..., 1)`` if it is off the grid.
+
+        Parts are in proportion to the weights: they sum to `whole`, the ones of the last to `n_experts`.
+        """
+        if self.n_experts == 1:
+            yield (1,)
+            return
+        most = self.whole if self.maximum is None else self.maximum
+        parts = self._smallest(self.n_experts, self.whole)
+        while True:
+            yield tuple(parts)
+            # The successor: raise the last part that may grow at the cost of those behind it.
+            place, behind = self.n_experts - 2, parts[-1]
+            while place >= 0 and (
+                parts[place] == most or behind == self.minimum * (self.n_experts - 1 - place)
+            ):
+                behind += parts[place]
+                place -= 1
+            if place < 0:
+                break
+            parts[place] += 1
+            parts[place + 1 :] = self._smallest(self.n_experts - 1 - place, behind - 1)
+        if self.has_uniform_extra:
+            yield (1,) * self.n_experts
+
+    def _smallest(self, length: int, total: int) -> list[int]:
+        """Return the first composition of `total` in lexicographic order: what is over stands at the end."""
+        most = self.whole if self.maximum is None else self.maximum
+        parts = [self.minimum] * length
+        over = total - self.minimum * length
+        for place in range(length - 1, -1, -1):
+            if not over:
+                break
+            more = min(over, most - self.minimum)
+            parts[place] += more
+            over -= more
+        return parts
+
+
+def count_weights(
+    n_experts: int,
+    *,
+    step: Share = "0.1",
+    minimum: Share | None = None,
+    maximum: Share | None = None,
+    uniform: bool = True,
+) -> int:
+    """Return how many soups the grid asks for, without listing them; see `WeightGrid.of`.
+
+    Examples
+    --------
+    >>> [count_weights(n) for n in range(2, 11)]
+    [9, 37, 85, 126, 127, 85, 37, 10, 1]
+    """
+    return WeightGrid.of(n_experts, step=step, minimum=minimum, maximum=maximum, uniform=uniform).count
+
+
+def enumerate_weights(
+    n_experts: int,
+    *,
+    step: Share = "0.1",
+    minimum: Share | None = None,
+    maximum: Share | None = None,
+    uniform: bool = True,
+) -> Iterator[tuple[int, ...]]:
+    """Yield the parts of every soup of the grid, one at a time; see `WeightGrid.of`.
+
+    Examples
+    --------
+    >>> list(enumerate_weights(3, step="1/4"))
+    [(1, 1, 2), (1, 2, 1), (2, 1, 1), (1, 1, 1)]
+    """
+    return iter(WeightGrid.of(n_experts, step=step, minimum=minimum, maximum=maximum, uniform=uniform))
+
+
+def _multiple(value: Share, step: Fraction, what: str) -> int:
+    """Return how many steps a limit is; at most 1."""
+    share = _exact(value, what)
+    parts = share / step
+    if parts.denominator != 1:
+        _refuse(f"the {what} {shown(str(value))} is not a multiple of the step {step}")
+    if share > 1:
+        _refuse(f"the {what} {shown(str(value))} is above 1", "weights are shares of 1")
+    return parts.numerator
+
+
+def _exact(value: Share, what: str) -> Fraction:
+    """Return the number that was written; a float is not what it prints as."""
+    if isinstance(value, bool):
+        _refuse(f"the {what} {value} is a truth value, not a number", _HOW_TO_WRITE)
+    if isinstance(value, float):
+        _refuse(
+            f"the {what} {value!r} is a float, and floats are not exact: 0.7 + 0.2 + 0.1 is not 1.0",
+            f'pass the text "{value!r}" or a Fraction',
+        )
+    if isinstance(value, Decimal):
+        value = format(value, "f") if value.is_finite() and abs(value.adjusted()) < 20 else str(value)
+    if not isinstance(value, str):
+        try:
+            exact = Fraction(value)
+        except (TypeError, ValueError):
+            _refuse(f"the {what} of type {type(value).__name__} is not exact", _HOW_TO_WRITE)
+    else:
+        text = value.strip(" ")
+        if _SHARE.fullmatch(text) is None:
+            _refuse(f"the {what} `{shown(value)}` is not a positive decimal or fraction", _HOW_TO_WRITE)
+        numerator, _, denominator = text.partition("/")
+        if denominator and not int(denominator):
+            _refuse(f"the {what} `{shown(value)}` divides by zero", _HOW_TO_WRITE)
+        exact = Fraction(numerator) / int(denominator or "1")
+    if exact < 0:
+        _refuse(f"the {what} {exact} is negative", _HOW_TO_WRITE)
+    return exact
