@@ -24,6 +24,15 @@ CLASSES = {"bert": "AutoModel", "vit": "AutoModelForImageClassification"}
 KINDS = ["llama-untied", "llama-tied", "mixtral", "qwen3-moe", "bert", "vit"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Models this small lose more to threads than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def recipes(paths: Sequence[Path]) -> list[Recipe]:
     """Return a single, mixtures, another order, one with rows, one by rows alone."""
     a, b, c = map(str, paths)
@@ -350,6 +359,26 @@ def test_soups_that_a_merge_refuses_for_their_values(tmp_path: Path) -> None:
     assert (caught.value.path, caught.value.tensor) == (str(paths[1]), "model.norm.weight")
     assert model.recipe is None
     SoupModel([str(path) for path in paths], nonfinite="warn").set(both)
+
+
+def test_soups_that_overflow_although_their_ingredients_do_not(tmp_path: Path) -> None:
+    paths = save(tmp_path, "llama-tied", "float32", range(2))
+    for path in paths:
+        tensors = read_file(path / "model.safetensors")
+        dtype, shape, data = tensors["model.norm.weight"]
+        huge = b"\xff\xff\x7f\x7f" if path == paths[0] else b"\xff\xff\x7f\xff"
+        write_file(path / "model.safetensors", tensors | {"model.norm.weight": (dtype, shape, huge + data[4:])})  # fmt: skip
+    a, b = map(str, paths)
+    model, ingredients = SoupModel([a, b]), (Ingredient(a, None), Ingredient(b, None))
+    model.set(Recipe.of([a, b]))
+    outside = Recipe(ingredients, (Row("*", (2, -1), 1),))
+    for refused in (model.set, lambda recipe: soce.merge(recipe, output=tmp_path / "soup")):
+        with pytest.raises(soce.IncompatibleError, match="results are too large for F32"):
+            refused(outside)
+    halved = SoupModel([a, b], dtype="bf16")
+    for _ in range(2):
+        with pytest.raises(soce.IncompatibleError, match="results are too large for BF16"):
+            halved.set(Recipe.of({a: 1}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from soce import Mixer, plan
 from soce.evaluate import refuse
 from soce.evaluate.loading import require_torch
-from soce.exceptions import CheckpointError, EvaluationError, Problem, RecipeError, shown
+from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
 from soce.recipes import Ingredient, Recipe, parse_dtype, same_path_key
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class SoupMixer:
         if self.dtype is None:
             for path in self.paths[1:]:
                 self._check_dtypes(path, {name: held for name, held, _ in opened(path).tensors()})
+        self._finite: dict[str, set[int]] = {name: set() for name in self.tensors}
         self._places = {same_path_key(path): i for i, path in enumerate(self.paths)}
 
     def _check_dtypes(self, path: str, dtypes: dict[str, str]) -> None:
@@ -170,7 +171,9 @@ class SoupMixer:
         Raises
         ------
         CheckpointError
-            It is not finite, or an ingredient changed since it was opened.
+            An ingredient is not finite, or changed since it was opened.
+        IncompatibleError
+            The result is not finite although the ingredients are.
         RecipeError
             The row sums to nothing.
         """
@@ -180,8 +183,8 @@ class SoupMixer:
             return
         data = target.reshape(-1).view(torch.uint8)
         self._mixer.mix(name, *row, data, dtype=self.dtype, num_threads=self._num_threads)
-        if self._nonfinite == "error" and self.published(name) in _FLOATS and not _is_finite(target):
-            self._refuse_nonfinite(name, row)
+        if self._nonfinite == "error" and self.published(name) in _FLOATS:
+            self._check_finite(name, row, target)
 
     def original(self, name: str, ingredient: int) -> torch.Tensor:
         """Return a tensor of one ingredient, in the dtype that the first holds it in."""
@@ -197,14 +200,30 @@ class SoupMixer:
     def _only(self, ingredient: int) -> Row:
         return tuple(int(i == ingredient) for i in range(len(self.paths))), 1
 
-    def _refuse_nonfinite(self, name: str, row: Row) -> None:
+    def _check_finite(self, name: str, row: Row, mixed: torch.Tensor) -> None:
+        """Refuse what is not finite.
+
+        A sum is finite only if all that went into it is. Then so is every mean of the same ingredients in
+        their own dtype, which lies between them: it need not be looked at, and a search pays for this once.
+        """
+        numerators, _ = row
+        taken = {i for i, numerator in enumerate(numerators) if numerator}
+        is_mean = self.dtype is None and min(numerators) >= 0
+        if is_mean and taken <= self._finite[name]:
+            return
+        if _is_finite(mixed):
+            self._finite[name] |= taken
+            return
         problems = [
             Problem("checkpoint", self.paths[i], name, "has values that are not finite", None)
-            for i, numerator in enumerate(row[0])
-            if numerator and not _is_finite(self.original(name, i))
+            for i in sorted(taken)
+            if not _is_finite(self.original(name, i))
         ]
-        overflow = f"the soup is not finite in {self.published(name)}"
-        raise CheckpointError.of(problems or [Problem("checkpoint", None, name, overflow, None)])
+        if problems:
+            raise CheckpointError.of(problems)
+        message = f"results are too large for {self.published(name)}"
+        hint = "a wider `dtype` holds them"
+        raise IncompatibleError.of([Problem("incompatible", None, name, message, hint)])
 
 
 def _glob(pattern: str) -> re.Pattern[str]:

@@ -194,7 +194,9 @@ class SoupModel:
         RecipeError
             An ingredient that the model was not made of, a tensor that no row matches, a mix of nothing.
         CheckpointError
-            The soup is not finite, or an ingredient changed since the model was made.
+            An ingredient is not finite, or changed since the model was made.
+        IncompatibleError
+            The soup is not finite although its ingredients are.
         EvaluationError
             The recipe mixes tied tensors differently.
         """

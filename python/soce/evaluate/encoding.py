@@ -1,0 +1,106 @@
+"""Items as tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.evaluate import refuse
+from soce.evaluate.likelihood import Request
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from soce.evaluate.tasks import Item
+
+_USUAL_LENGTH: Final = 2048
+_NO_LIMIT: Final = 1 << 24  # tokenizers without a limit state 10^30
+
+
+class Encoder:
+    """Turns prompts and answers into tokens that fit the model's window.
+
+    Attributes
+    ----------
+    start : int
+        The token that a text without anything before it is predicted from.
+    cut : int
+        How many prompts lost their beginning.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, *, max_length: int | None
+    ) -> None:
+        self._tokenizer: Any = tokenizer
+        self.prefix = self._found_prefix()
+        start = self.prefix[-1] if self.prefix else tokenizer.bos_token_id
+        self._start = start if start is not None else tokenizer.eos_token_id
+        stated = [getattr(config.get_text_config(), "max_position_embeddings", None)]
+        stated.append(tokenizer.model_max_length)
+        limits = [int(limit) for limit in stated if limit is not None and 0 < limit < _NO_LIMIT]
+        self.max_length = max_length or min(limits, default=_USUAL_LENGTH)
+        self.cut = 0
+
+    def _found_prefix(self) -> tuple[int, ...]:
+        """Return the special tokens that the tokenizer puts in front of a text."""
+        for text in ("a", "1", "."):
+            bare = self.plain([text])[0]
+            whole = list(self._tokenizer(text)["input_ids"])
+            for i in range(len(whole)):
+                if bare and whole[i : i + len(bare)] == list(bare):
+                    return tuple(whole[:i])
+        return ()
+
+    @property
+    def start(self) -> int:
+        """The token before the first one of a text."""
+        if self._start is None:
+            hint = "give every item a prompt, or the tokenizer a `bos_token`"
+            refuse("the tokenizer has no token that a text starts with", hint)
+        return int(self._start)
+
+    def plain(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return texts as tokens, without special ones."""
+        if not texts:
+            return []
+        return [tuple(ids) for ids in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+    def request(self, item: Item, answer: str) -> Request:
+        """Return the request for an answer after the item's prompt."""
+        prompt = item.prompt.rstrip()
+        answer = item.prompt[len(prompt) :] + answer
+        given, whole = self.plain([prompt, prompt + answer])
+        if whole == given:
+            self._refuse_empty(item)
+        scored = max(1, len(whole) - len(given))
+        tokens = (*self.prefix, *whole)
+        if len(tokens) == scored:
+            tokens = (self.start, *tokens)
+        if len(tokens) > self.max_length + 1:
+            self.cut += 1
+            tokens = tokens[-self.max_length - 1 :]
+        return Request(tokens, min(scored, len(tokens) - 1))
+
+    def prompt(self, item: Item, *, room: int) -> tuple[int, ...]:
+        """Return the item's prompt, cut so that as many tokens as `room` can follow."""
+        if room >= self.max_length:
+            hint = "give a smaller `max_new_tokens`"
+            refuse(f"{room} new tokens leave no room for a prompt in a window of {self.max_length}", hint)
+        tokens = (*self.prefix, *self.plain([item.prompt])[0]) or (self.start,)
+        if len(tokens) > self.max_length - room:
+            self.cut += 1
+            tokens = tokens[room - self.max_length :]
+        return tokens
+
+    def text(self, item: Item) -> tuple[int, ...]:
+        """Return the text of a perplexity item."""
+        tokens = self.plain([item.answer])[0]
+        if not tokens:
+            self._refuse_empty(item)
+        return tokens
+
+    def _refuse_empty(self, item: Item) -> None:
+        place = f"category `{shown(item.category)}`, item `{shown(item.id)}`"
+        refuse(f"{place}: the tokenizer makes no tokens of it", "is it the tokenizer of this model?")
