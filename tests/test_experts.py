@@ -44,7 +44,8 @@ def test_every_row_of_table_5_is_an_expert() -> None:
     for tau in (0.05, 0.06, 0.08, 0.1, 0.5, 1.0):
         selection = select_experts(flores(), Threshold(tau))
         assert sorted(selection.models) == ["1", "2", "3", "4", "5"]
-        assert "all 5 candidates are experts" in selection.saturated
+        assert [finding.code for finding in selection.findings] == ["S18"]
+        assert "all 5 candidates are experts" in selection.findings[0].message
     steps = sweep_thresholds(flores())
     assert steps[-1].threshold == pytest.approx(0.09225, abs=5e-6)
     assert "eng_jpn" in steps[-1].entering

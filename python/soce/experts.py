@@ -9,7 +9,8 @@ import numpy as np
 
 from soce.correlation import Correlation, correlate_categories, critical_correlation
 from soce.exceptions import shown
-from soce.rules import Explicit, Pairs, refuse, without
+from soce.lint import lint_selection
+from soce.rules import Explicit, Pairs, Threshold, refuse, without
 from soce.selected import Expert, Selection
 from soce.weights import WeightGrid
 from soce.winners import Contest, Winner
@@ -139,7 +140,7 @@ def select_experts(
         if winner is None or winner.model not in won
         for name in group.categories
     )
-    weak = found.weakest(signed=rule.signed)
+    saturation = max((weak.value for weak in found.weakest(signed=rule.signed)), default=None)
     critical = critical_correlation(len(found.population))
     return Selection(
         source=table.source,
@@ -162,13 +163,21 @@ def select_experts(
         categories=contest.categories,
         constant=tuple(sorted(found.constant)),
         small=contest.small,
-        saturation=max((entry.value for entry in weak), default=None),
+        saturation=saturation,
         groups=groups,
         winners=winners,
         experts=experts,
         uncovered=uncovered,
         grid=WeightGrid.of(len(experts), step=step, minimum=minimum, maximum=maximum),
         notes=_notes(rule, found, contest, contested, experts=models),
+        findings=lint_selection(
+            n_selected=sum(len(group.categories) for group in groups),
+            n_categories=len(contest.categories),
+            experts=models,
+            candidates=contest.candidates,
+            threshold=rule.tau if isinstance(rule, Threshold) else None,
+            saturation=saturation,
+        ),
     )
 
 

@@ -291,13 +291,15 @@ class ScoreTable:
                 for column in (self.columns[place] for place in places)
             ],
         ]
-        content += [
-            None
-            if array is None or np.isnan(array).all()
-            else [[cell.hex() for cell in row] for row in array[cut].tolist()]
-            for array in (self.values, self.counts, self.stderrs)
-        ]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(content).encode())
+        for array in (self.values, self.counts, self.stderrs):
+            known = array is not None and not np.isnan(array).all()
+            digest.update(b"\1" if known else b"\0")
+            if array is not None and known:
+                cells = array[cut] + 0.0  # -0.0 is 0.0
+                cells[np.isnan(cells)] = np.nan  # one NaN of the many
+                digest.update(np.ascontiguousarray(cells, dtype="<f8").tobytes())
+        return digest.hexdigest()
 
 
 def nearest(name: str, known: Sequence[str], what: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soce.notebook import html_table
-from soce.rules import Rule, Threshold
+from soce.rules import Rule
 
 if TYPE_CHECKING:
     from soce.correlation import Missing
@@ -80,7 +80,7 @@ class Selection:
     notes: tuple[str, ...] = ()
     """What a reader should know, one sentence each."""
     findings: tuple[Finding, ...] = ()
-    """What lint says of the table, if it was asked."""
+    """What lint says of the selection (S18), and of the table if it was asked."""
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -92,33 +92,12 @@ class Selection:
         """Names of the experts, in their order."""
         return tuple(expert.model for expert in self.experts)
 
-    @property
-    def saturated(self) -> tuple[str, ...]:
-        """Reasons why the rule selected hardly anything; empty if it did."""
-        reasons = []
-        chosen, known = len(self.chosen), len(self.categories)
-        if (
-            isinstance(self.rule, Threshold)
-            and self.saturation is not None
-            and self.rule.tau > self.saturation
-        ):
-            reasons.append(
-                f"the threshold {self.rule.tau:g} is above {self.saturation:.4f}, "
-                "where every category qualifies"
-            )
-        if 10 * chosen >= 9 * known:
-            reasons.append(f"{chosen} of {known} categories are chosen")
-        if len(self.experts) == len(self.candidates):
-            reasons.append(f"all {len(self.candidates)} candidates are experts")
-        return tuple(reasons)
-
     def to_json(self) -> dict[str, object]:
         """Return everything in plain Python: dicts, lists, texts, numbers, None."""
         found = fields_of(self)
         found["winners"] = [{**fields_of(winner), "uncertain": winner.uncertain} for winner in self.winners]
         found["grid"] = {**fields_of(self.grid), "count": self.grid.count}
         found["chosen"] = list(self.chosen)
-        found["saturated"] = list(self.saturated)
         return found
 
     def _repr_html_(self) -> str:

@@ -32,7 +32,12 @@ Examples:
 )
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Outcome,
+    short_help="Choose experts and the weights to try.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @click.option(
     "--candidate",
@@ -157,14 +162,13 @@ def select(
         from soce.experts import select_experts
 
         selection = select_experts(table, rule, **settings)
-        found = [*examined.findings, *_own_findings(selection)]
-        if report_scores is not None:
-            found += _compare(table, report_scores, table_settings, selection)
-        selection = replace(selection, findings=tuple(found))
-        _show(table, selection, as_json=as_json)
         if not quiet:
-            for finding in found[len(examined.findings) :]:
+            for finding in selection.findings:
                 message(str(finding))
+        if report_scores is not None:
+            _compare(table, report_scores, table_settings, selection)
+        selection = replace(selection, findings=(*examined.findings, *selection.findings))
+        _show(table, selection, as_json=as_json)
         if output is not None:
             _write(selection, output, paths, overwrite=overwrite)
 
@@ -218,34 +222,13 @@ def _show_sweep(table: ScoreTable, settings: dict[str, Any], *, signed: bool, as
         click.echo("\n".join([*table_lines(table), "", *sweep_lines(steps, name_experts=True)]))
 
 
-def _own_findings(selection: Selection) -> list[Any]:
-    """Return what lint says of a selection that selects nothing."""
-    from soce.lint import lint_selection
-    from soce.rules import Threshold
-
-    rule = selection.rule
-    return list(
-        lint_selection(
-            n_selected=len(selection.chosen),
-            n_categories=len(selection.categories),
-            experts=selection.models,
-            candidates=selection.candidates,
-            threshold=rule.tau if isinstance(rule, Threshold) else None,
-            saturation=selection.saturation,
-        )
-    )
-
-
-def _compare(
-    table: ScoreTable, report_scores: str, settings: dict[str, Any], selection: Selection
-) -> list[Any]:
+def _compare(table: ScoreTable, report_scores: str, settings: dict[str, Any], selection: Selection) -> None:
     """Check the table that results will be reported on, and say how the experts do there."""
     from soce.lint import lint_pair, raise_errors
     from soce.objective import parse_objective
 
     report = read_tables([report_scores], settings)
-    found = lint_pair(table, report, candidates=selection.candidates)
-    raise_errors(found, report.source)
+    raise_errors(lint_pair(table, report, candidates=selection.candidates), report.source)
     objective: Objective = parse_objective(selection.objective)
     values = objective.values(report)
     for model in selection.models:
@@ -253,7 +236,6 @@ def _compare(
             f"information: expert `{shown(model)}`: {selection.objective} is {values[report.row(model)]:.2f} "
             "on the report scores"
         )
-    return list(found)
 
 
 def _show(table: ScoreTable, selection: Selection, *, as_json: bool) -> None:

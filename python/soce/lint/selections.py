@@ -159,7 +159,7 @@ def lint_selection(
             Finding(
                 "S18",
                 "warning",
-                f"the selection selects nothing: {'; '.join(reasons)}",
+                f"the selection leaves next to nothing out: {'; '.join(reasons)}",
                 tuple(experts),
                 (),
                 "see the threshold sweep for smaller thresholds, or select by `pairs` or `clusters`",

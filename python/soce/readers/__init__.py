@@ -113,11 +113,19 @@ def read_scores(
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     if not sources:
         _refuse(None, "there is nothing to read: no path is given")
-    return apply_options(join_tables([_read_source(one, options) for one in sources]), options)
+    table = apply_options(join_tables([_read_source(one, options) for one in sources]), options)
+    if not table.categories:
+        listed = ", ".join(f"`{shown(column.name)}`" for column in table.columns[:10])
+        table.refuse(
+            f"no column is a category, all are aggregates: {listed}", "name the categories with `--columns`"
+        )
+    return table
 
 
 def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:
     written = os.fspath(source)
+    if "\0" in written:
+        _refuse(None, f"the path `{shown(written)}` has a NUL")
     if not isinstance(source, str) or os.path.lexists(written):
         return _read_path(Path(written), options)
     if written.startswith(_PAPER):
@@ -128,7 +136,8 @@ def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreT
     if not name or not path:
         _refuse(None, f"`{shown(written)}` is neither a path nor NAME=PATH")
     of_paper = path.startswith(_PAPER)
-    table = paper_table(path.removeprefix(_PAPER)) if of_paper else _read_path(Path(path), options)
+    named = replace(options, model=name)
+    table = paper_table(path.removeprefix(_PAPER)) if of_paper else _read_path(Path(path), named)
     if len(table.models) != 1:
         table.refuse(
             f"it holds {len(table.models)} models, so it cannot be read as the model `{shown(name)}`",
