@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from soce.cli.heatmap import heatmap
+from soce.cli.heatmap import heatmap, heatmap_text
 from soce.correlation import Correlation, correlate_categories
 from soce.scores import ScoreTable
 
@@ -77,6 +77,16 @@ def test_colour_adds_no_character_and_is_left_out_on_request(monkeypatch: pytest
     without = printed(found, width=80, force_terminal=True, color_system="truecolor")
     assert "38;" not in without
     assert "48;" not in without
+
+
+def test_text_for_stdout_is_plain_and_as_wide_as_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    found = correlation([f"c{n:03}" for n in range(30)])
+    monkeypatch.setenv("COLUMNS", "150")
+    assert heatmap_text(found) == heatmap(found, width=150).plain
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "do not fit into 80 columns" in " ".join(heatmap_text(found).split())
 
 
 def test_names_cannot_move_the_cursor_and_wide_ones_stay_in_line() -> None:

@@ -238,6 +238,9 @@ def test_weakest_pairs_of_the_board() -> None:
         ("live_irrelevance", "multiple", 0.0105),
     ]
     assert len(pairs) == 136
+    assert board().pairs(limit=5) == pairs[:5]
+    assert board().pairs(limit=5, strongest_first=True) == pairs[:-6:-1]
+    assert board().pairs(signed=True, strongest_first=True)[-1] == board().pairs(signed=True)[0]
     assert {pair.n for pair in pairs} == {120}
     assert abs(pairs[10].rho) < 0.074 < critical_correlation(120)
 

@@ -13,7 +13,7 @@ import pytest
 from soce import plots
 from soce.correlation import Correlation, correlate_categories
 from soce.exceptions import OutputError
-from soce.plots import plot_correlation
+from soce.plots import check_plot, plot_correlation
 from soce.scores import ScoreTable
 
 pytest.importorskip("matplotlib")
@@ -64,6 +64,8 @@ def test_other_formats_are_refused(name: str, words: str, tmp_path: Path) -> Non
         plot_correlation(correlation(), tmp_path / name)
     assert words in str(caught.value)
     assert "hint: end the name in .png, .svg or .pdf" in str(caught.value)
+    with pytest.raises(OutputError, match="cannot draw"):
+        check_plot(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Soup Of Category Experts: exact weighted averages of safetensors checkpoints.
+"""Soup Of Category Experts: from benchmark scores to experts, and their exact averages.
 
 Names are loaded when first used, so importing soce imports no torch, pandas, matplotlib or click.
 """
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from soce._core import Mixer, build_info
+    from soce.correlation import Correlation, cluster_categories, correlate_categories, critical_correlation
     from soce.exceptions import (
         CheckpointError,
         EvaluationError,
@@ -16,61 +17,123 @@ if TYPE_CHECKING:
         OutputError,
         Problem,
         RecipeError,
+        ScoreTableError,
         SoceError,
         StudyError,
         UnsupportedDtypeError,
     )
+    from soce.experts import Expert, Selection, Winner, select_experts
+    from soce.lint import Finding, Findings, lint_pair, lint_scores, raise_errors
     from soce.merging import MergePlan, MergeReport, NonFinite, merge, merge_all, plan, plan_all
+    from soce.objective import (
+        Formula,
+        Mean,
+        NamedColumn,
+        Objective,
+        Weighted,
+        objective_stderr,
+        parse_objective,
+    )
+    from soce.paper import paper_roles, paper_table
+    from soce.plots import plot_correlation
+    from soce.readers import ReadOptions, read_scores, write_scores
     from soce.recipes import Ingredient, Recipe, RecipeFile, Row, read_recipes
+    from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
+    from soce.scores import Column, ScoreTable
+    from soce.selections import SelectionFile, read_selection, write_selection
+    from soce.sweep import SweepStep, sweep_at, sweep_thresholds
+    from soce.weights import WeightGrid, count_weights, enumerate_weights
 
 __all__ = [
     "CheckpointError",
+    "Clusters",
+    "Column",
+    "Correlation",
     "EvaluationError",
+    "Expert",
+    "Explicit",
+    "Finding",
+    "Findings",
+    "Formula",
     "IncompatibleError",
     "Ingredient",
+    "Mean",
     "MergePlan",
     "MergeReport",
     "Mixer",
+    "NamedColumn",
     "NonFinite",
+    "Objective",
     "OutputError",
+    "Pairs",
     "Problem",
+    "ReadOptions",
     "Recipe",
     "RecipeError",
     "RecipeFile",
     "Row",
+    "Rule",
+    "ScoreTable",
+    "ScoreTableError",
+    "Selection",
+    "SelectionFile",
     "SoceError",
     "StudyError",
+    "SweepStep",
+    "Threshold",
     "UnsupportedDtypeError",
+    "WeightGrid",
+    "Weighted",
+    "Winner",
     "__version__",
     "build_info",
+    "cluster_categories",
+    "correlate_categories",
+    "count_weights",
+    "critical_correlation",
+    "enumerate_weights",
+    "lint_pair",
+    "lint_scores",
     "merge",
     "merge_all",
+    "objective_stderr",
+    "paper_roles",
+    "paper_table",
+    "parse_objective",
     "plan",
     "plan_all",
+    "plot_correlation",
+    "raise_errors",
     "read_recipes",
+    "read_scores",
+    "read_selection",
+    "select_experts",
+    "sweep_at",
+    "sweep_thresholds",
+    "write_scores",
+    "write_selection",
 ]
 
-_HOMES = {
-    **dict.fromkeys(["Mixer", "build_info"], "soce._core"),
-    **dict.fromkeys(
-        [
-            "CheckpointError",
-            "EvaluationError",
-            "IncompatibleError",
-            "OutputError",
-            "Problem",
-            "RecipeError",
-            "SoceError",
-            "StudyError",
-            "UnsupportedDtypeError",
-        ],
-        "soce.exceptions",
-    ),
-    **dict.fromkeys(
-        ["MergePlan", "MergeReport", "NonFinite", "merge", "merge_all", "plan", "plan_all"], "soce.merging"
-    ),
-    **dict.fromkeys(["Ingredient", "Recipe", "RecipeFile", "Row", "read_recipes"], "soce.recipes"),
+_NAMES = {
+    "soce._core": "Mixer build_info",
+    "soce.correlation": "Correlation cluster_categories correlate_categories critical_correlation",
+    "soce.exceptions": "CheckpointError EvaluationError IncompatibleError OutputError Problem RecipeError "
+    "ScoreTableError SoceError StudyError UnsupportedDtypeError",
+    "soce.experts": "Expert Selection Winner select_experts",
+    "soce.lint": "Finding Findings lint_pair lint_scores raise_errors",
+    "soce.merging": "MergePlan MergeReport NonFinite merge merge_all plan plan_all",
+    "soce.objective": "Formula Mean NamedColumn Objective Weighted objective_stderr parse_objective",
+    "soce.paper": "paper_roles paper_table",
+    "soce.plots": "plot_correlation",
+    "soce.readers": "ReadOptions read_scores write_scores",
+    "soce.recipes": "Ingredient Recipe RecipeFile Row read_recipes",
+    "soce.rules": "Clusters Explicit Pairs Rule Threshold",
+    "soce.scores": "Column ScoreTable",
+    "soce.selections": "SelectionFile read_selection write_selection",
+    "soce.sweep": "SweepStep sweep_at sweep_thresholds",
+    "soce.weights": "WeightGrid count_weights enumerate_weights",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __version__: str
 

@@ -144,25 +144,32 @@ class Correlation:
         ]
         return tuple(sorted(found, key=lambda weakest: (weakest.value, weakest.category)))
 
-    def pairs(self, *, signed: bool = False) -> list[Pair]:
+    def pairs(
+        self, *, signed: bool = False, strongest_first: bool = False, limit: int | None = None
+    ) -> list[Pair]:
         """Return every defined pair, weakest first.
 
         Parameters
         ----------
         signed : bool
             Sort by rho instead of |rho|.
+        strongest_first : bool
+            Sort from the largest value to the smallest.
+        limit : int, optional
+            Return only the first so many: 500 categories have 124,750 pairs.
 
         Returns
         -------
         list of Pair
-            Ascending by value, then the names of both.
+            By value, then the names of both.
         """
         places = self._canonical()
         names = [self.categories[place] for place in places]
         rho = self._partners()
         first, second = np.nonzero(np.triu(~np.isnan(rho), 1))
         values = rho[first, second]
-        order = np.argsort(values if signed else np.abs(values), kind="stable")
+        keys = values if signed else np.abs(values)
+        order = np.argsort(-keys if strongest_first else keys, kind="stable")[:limit]
         n = self.n[np.ix_(places, places)][first, second]
         return [
             Pair(names[i], names[j], value, count)

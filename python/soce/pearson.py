@@ -63,8 +63,10 @@ def correlate_rows(scores: Floats, *, min_overlap: int) -> tuple[Floats, Integer
         variance = squares - sums * sums / n
         rho = (products - sums * sums.T / n) / np.sqrt(variance * variance.T)
     defined = n >= min_overlap
+    # What is constant is decided by the scores, never by a variance.
+    varies = np.fmin.reduce(scores, axis=1) < np.fmax.reduce(scores, axis=1)
+    defined &= varies[:, np.newaxis] & varies
     # The largest number of a row is near 1: if it stands on no shared place, what is left may be tiny too.
-    # Constant rows come here as well: whether one is constant is decided by its scores, not by a variance.
     ill = ~(variance > _ILL_CONDITIONED * np.maximum(squares, 1.0))
     again = np.triu(defined & (ill | ill.T))
     for place in np.nonzero(again.any(axis=1))[0].tolist():

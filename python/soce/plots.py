@@ -42,6 +42,24 @@ _STYLE: Final[Any] = {
 }
 
 
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """Refuse what `plot_correlation` would refuse for its name alone, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        A suffix other than ``.png``, ``.svg`` and ``.pdf``, or matplotlib is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower().removeprefix(".") not in FORMATS:
+        what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
+        _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
+    try:
+        import matplotlib as mpl  # noqa: F401
+    except ImportError:
+        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
+
+
 def plot_correlation(
     correlation: Correlation, path: str | os.PathLike[str], *, values: bool = True, title: str | None = None
 ) -> Path:
@@ -73,15 +91,11 @@ def plot_correlation(
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 1.
     """
+    check_plot(path)
+    import matplotlib as mpl
+
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
-        _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     try:

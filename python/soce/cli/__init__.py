@@ -31,7 +31,7 @@ def _group() -> click.Group:
             assert isinstance(command, click.Command)
             return command
 
-    group = Lazy("soce", help="Soup Of Category Experts: exact averages of safetensors checkpoints.")
+    group = Lazy("soce", help="Soup Of Category Experts: from benchmark scores to one checkpoint.")
     group.params.append(
         click.Option(
             ["--version"],

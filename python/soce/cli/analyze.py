@@ -32,7 +32,12 @@ Examples:
 )
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Outcome,
+    short_help="Lint a score table and correlate its categories.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @table_options
 @population_options
@@ -78,8 +83,10 @@ def analyze(
         table = read_tables(tables, options)
         named = list(candidates(given, None, table)) or None
         examined = examine(table, names(population), named, missing=missing, min_overlap=min_overlap)
-        shown_as = _json if as_json else _text
-        click.echo(shown_as(table, examined, named, signed=signed, clusters=clusters))
+        if as_json:
+            click.echo(_json(table, examined, named, signed=signed, clusters=clusters))
+        else:
+            _print(table, examined, named, signed=signed, clusters=clusters)
         correlation = examined.usable(table.source)
         if plot is not None:
             from soce.plots import plot_correlation
@@ -128,29 +135,36 @@ def examine(
         correlation = correlate_categories(
             table, population=population, missing=missing, min_overlap=min_overlap
         )
+        if not correlation.pairs(limit=1):
+            table.refuse(
+                "no two categories have a defined correlation",
+                f"at least {min_overlap} models need scores, not all equal, in both",
+            )
     except ScoreTableError as error:
-        refusal = error
+        correlation, refusal = None, error
     findings = lint_scores(
         table, population=population, candidates=named, correlation=correlation, correlates=correlates
     )
     return Examined(findings, correlation, refusal)
 
 
-def _text(
+def _print(
     table: ScoreTable, examined: Examined, named: list[str] | None, *, signed: bool, clusters: int
-) -> str:
+) -> None:
+    blocks = [table_lines(table), finding_lines(examined.findings)]
+    click.echo("\n\n".join("\n".join(block) for block in blocks))
+    correlation = examined.correlation
+    if correlation is None or examined.findings.errors:
+        return
     from soce.cli.heatmap import heatmap_text
 
-    correlation = examined.correlation
-    blocks = [table_lines(table), finding_lines(examined.findings)]
-    if correlation is not None and not examined.findings.errors:
-        blocks += [
-            correlation_lines(correlation, signed=signed),
-            [heatmap_text(correlation)],
-            cluster_lines(_clusters(correlation, clusters)),
-            sweep_lines(_sweep(table, correlation, named, signed=signed), name_experts=named is not None),
-        ]
-    return "\n\n".join("\n".join(block) for block in blocks)
+    blocks = [
+        correlation_lines(correlation, signed=signed),
+        [heatmap_text(correlation)],
+        cluster_lines(_clusters(correlation, clusters)),
+        sweep_lines(_sweep(table, correlation, named, signed=signed), name_experts=named is not None),
+    ]
+    click.echo("\n" + "\n\n".join("\n".join(block) for block in blocks))
 
 
 def _json(
@@ -183,7 +197,8 @@ def _json(
 def _clusters(correlation: Correlation, wanted: int) -> tuple[tuple[str, ...], ...]:
     from soce.correlation import cluster_categories
 
-    return cluster_categories(correlation, n_clusters=min(wanted, len(correlation.categories)))
+    defined = len(correlation.categories) - len(correlation.undefined)
+    return cluster_categories(correlation, n_clusters=min(wanted, defined))
 
 
 def _sweep(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 from rich.color import Color
+from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
@@ -80,6 +81,14 @@ def heatmap(correlation: Correlation, *, width: int) -> Text:
     )
     layout = _fit(names, width) or (_NARROW, _MIN_NAME)
     return _block(names, means, layout, caption=[lead, *notes], width=width, own=None)
+
+
+def heatmap_text(correlation: Correlation) -> str:
+    """Return the heatmap for stdout: as wide as the terminal, plain unless it is one; see `heatmap`."""
+    console = Console()
+    with console.capture() as capture:
+        console.print(heatmap(correlation, width=console.width))
+    return capture.get().rstrip("\n")
 
 
 def _fit(names: Sequence[str], width: int) -> tuple[int, int] | None:

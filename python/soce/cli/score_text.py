@@ -32,7 +32,7 @@ def table_lines(table: ScoreTable) -> list[str]:
         lines.append(f"missing   {table.n_missing} of {cells} scores")
     if table.ignored:
         names = [name for name, _ in table.ignored]
-        lines.append(f"left out  {_count(len(names), 'column')}: {_names(names)} (see --json for why)")
+        lines.append(f"left out  {_count(len(names), 'column')}: {_names(names, limit=2)} (why: see --json)")
     return lines
 
 
@@ -57,13 +57,14 @@ def correlation_lines(correlation: Correlation, *, signed: bool) -> list[str]:
     ]
     if correlation.constant:
         lines.append(f"constant  {_names(correlation.constant)}: undefined, never weak")
-    pairs = correlation.pairs(signed=signed)
     low, high = correlation.interval()
     at = {name: place for place, name in enumerate(correlation.categories)}
-    shown_pairs = [("weakest", pair) for pair in pairs[:_PAIRS]]
-    shown_pairs += [("strongest", pair) for pair in reversed(pairs[_PAIRS:][-_PAIRS:])]
+    weakest = correlation.pairs(signed=signed, limit=_PAIRS)
+    strongest = correlation.pairs(signed=signed, strongest_first=True, limit=_PAIRS)
+    extremes = [("weakest", pair) for pair in weakest]
+    extremes += [("strongest", pair) for pair in strongest if pair not in weakest]
     rows, before = [], ""
-    for what, pair in shown_pairs:
+    for what, pair in extremes:
         place = at[pair.first], at[pair.second]
         interval = "" if math.isnan(low[place]) else f"[{low[place]:+.2f}, {high[place]:+.2f}]"
         rows.append(
@@ -95,14 +96,15 @@ def sweep_lines(steps: Sequence[SweepStep], *, name_experts: bool) -> list[str]:
             if before is None or step is steps[-1] or before.experts != step.experts
         ]
     cut = kept[: _STEPS - 1] + kept[-1:] if len(kept) > _STEPS else kept
-    rows = [["τ above", "categories", "experts", "soups", "enters"]]
+    rows = [["τ above", "categories", "experts", "soups", "enters", "new expert"]]
+    before: Sequence[str] = ()
     for step in cut:
-        experts = str(len(step.experts))
-        if name_experts:
-            experts += f" ({', '.join(map(shown, step.experts))})"
         soups = "too many" if step.n_evaluations is None else str(step.n_evaluations)
-        rows.append([f"{step.threshold:.4f}", str(step.n_categories), experts, soups, _names(step.entering)])
-    lines = ["thresholds", *columns(rows, "rrlrl")]
+        new = [name for name in step.experts if name not in before] if name_experts else []
+        known = f"{step.threshold:.4f}", str(step.n_categories), str(len(step.experts)), soups
+        rows.append([*known, _names(step.entering), _names(new)])
+        before = step.experts
+    lines = ["thresholds", *aligned(rows, "rrrrll")]
     if len(cut) < len(steps):
         lines.append(f"  {len(steps) - len(cut)} more steps: see --json")
     return lines
@@ -131,7 +133,9 @@ def selection_lines(selection: Selection) -> list[str]:
                 _names(winner.tied),
             ]
         )
-    lines += columns(rows, "lrlrrl")
+    lines += aligned(rows, "lrlrrl")
+    if any(winner.uncertain for winner in selection.winners):
+        lines.append("  ? the margin is within two standard errors of zero")
     lines += ["", "experts"]
     lines += columns(
         [
@@ -143,6 +147,12 @@ def selection_lines(selection: Selection) -> list[str]:
     grid = selection.grid
     lines += ["", f"grid       {_count(grid.count, 'soup')} of parts of {grid.whole}"]
     return lines
+
+
+def aligned(rows: Sequence[Sequence[str]], right: str) -> list[str]:
+    """Return rows as aligned lines, without columns that have nothing below their head."""
+    filled = [place for place in range(len(right)) if any(row[place] for row in rows[1:])]
+    return columns([[row[place] for place in filled] for row in rows], "".join(right[i] for i in filled))
 
 
 def _margin(winner: Winner) -> str:

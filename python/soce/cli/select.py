@@ -32,7 +32,12 @@ Examples:
 )
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Outcome,
+    short_help="Choose experts and the weights to try.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @click.option(
     "--candidate",

@@ -79,16 +79,11 @@ def check_means_among_categories(table: ScoreTable) -> Iterator[Finding]:
         for prefix in prefixes_of(table.columns[place].name):
             groups.setdefault(prefix, []).append(place)
     for prefix, members in groups.items():
-        inside = [*members, *_named(table, places, prefix)]
-        if len(inside) <= _FEWEST_PARTS:
-            continue
-        for place in _means_within(table, inside):
-            found.setdefault(
-                table.columns[place].name,
-                f"the {len(inside) - 1} categories `{shown(prefix)}...`"
-                if prefix
-                else "all other categories",
-            )
+        for place in _means_within(table, members):
+            _note(found, table, place, prefix, len(members) - 1)
+        for place in _named(table, places, prefix):
+            if place in _means_within(table, [*members, place]):
+                _note(found, table, place, prefix, len(members))
     if found:
         ordered = sorted(found)
         listed = joined(
@@ -106,6 +101,11 @@ def check_means_among_categories(table: ScoreTable) -> Iterator[Finding]:
         )
 
 
+def _note(found: dict[str, str], table: ScoreTable, place: int, prefix: str, n_parts: int) -> None:
+    what = f"the {n_parts} categories `{shown(prefix)}...`" if prefix else "all other categories"
+    found.setdefault(table.columns[place].name, what)
+
+
 def _named(table: ScoreTable, places: Sequence[int], prefix: str) -> list[int]:
     """Return the category that is named like the group itself, without the separator."""
     group = prefix.rstrip("/_-.: ")
@@ -116,11 +116,12 @@ def _means_within(table: ScoreTable, inside: Sequence[int]) -> list[int]:
     """Return which of `inside` are the mean of the others there, in all rows that have all of them."""
     values = table.values[:, list(inside)]
     values = values[~np.isnan(values).any(axis=1)]
-    if len(values) < _FEWEST_ROWS:
+    if len(inside) <= _FEWEST_PARTS or len(values) < _FEWEST_ROWS:
         return []
     found = means_of_others(values, [table.columns[place] for place in inside])
-    # Where all others are copies of one column, S01 says so.
-    lowest, highest = np.partition(values, 1, axis=1)[:, 1], np.partition(values, -2, axis=1)[:, -2]
-    if (lowest == highest).all():
-        return []
-    return [place for place, is_mean in zip(inside, found.tolist(), strict=True) if is_mean]
+    means = []
+    for index in np.flatnonzero(found).tolist():
+        others = np.delete(values, index, axis=1)
+        if (others != others[:, :1]).any():  # else they are copies of one column, as S01 says
+            means.append(inside[index])
+    return means

@@ -129,7 +129,8 @@ def to_integers(values: Floats, columns: Sequence[Column]) -> tuple[Integers, li
     if len(known) < len(decimals) or max(known) > _MOST_DECIMALS or min(known) < 0:
         return None
     finest = max(known)
-    scaled = np.rint(np.nan_to_num(values, nan=0.0) * 10.0**finest)
+    with np.errstate(over="ignore"):
+        scaled = np.rint(np.nan_to_num(values, nan=0.0) * 10.0**finest)
     if np.abs(scaled).max(initial=0.0) > 2**53:
         return None
     return scaled.astype(np.int64), [10 ** (finest - count) for count in known]
@@ -147,17 +148,18 @@ def whole_items(table: ScoreTable, place: int) -> tuple[Mask, Mask]:
     if table.counts is None or column.scale is None:
         return nothing, nothing
     counts = table.counts[:, place]
-    with np.errstate(invalid="ignore"):
-        checked = np.isfinite(values) & (counts >= 1) & (counts < 2**31) & (counts == np.rint(counts))
-    # Rejected: right = score / full * n rounded in floats, which misjudges scores on the edge of an interval.
     full = FULL[column.scale]
+    with np.errstate(invalid="ignore"):
+        checked = (values >= 0) & (values <= full)
+        checked &= (counts >= 1) & (counts < 2**31) & (counts == np.rint(counts))
+    # Rejected: right = score / full * n rounded in floats, which misjudges scores on the edge of an interval.
     items = np.where(checked, counts, 1.0)
     if column.decimals is None or column.decimals > _MOST_DECIMALS:
         right = np.where(checked, values, 0.0) * items / full
         return checked, np.abs(right - np.rint(right)) > np.maximum(SLACK * items, 1e-6)
     digits = 10**column.decimals
     printed = np.rint(np.where(checked, values, 0.0) * digits)
-    checked = checked & (np.abs(printed * items) < _MOST / 8) & (np.abs(printed) < 2**53)
+    checked &= (printed * items < _MOST / 8) & (printed < 2**53)
     product = np.where(checked, printed, 0.0).astype(np.int64) * items.astype(np.int64)
     unit = int(full) * digits
     right = (2 * product + unit) // (2 * unit)

@@ -59,10 +59,10 @@ def formulas_of(table: ScoreTable, place: int, board: bfcl.Board | None) -> list
         return [Formula(places, weights, f"what the formula of BFCL {board.version} gives")]
     if table.kind.startswith("bfcl"):
         return []  # a board's aggregates are no plain means
-    if column.parts:
+    if set(column.parts) - {column.name}:
         if not {other.name for other in table.columns}.issuperset(column.parts):
             return []
-        places = tuple(table.place(part) for part in sorted(set(column.parts)))
+        places = tuple(table.place(part) for part in sorted(set(column.parts) - {column.name}))
         return [Formula(places, None, f"the mean of its {counted(len(places), 'part')}")]
     if not is_average(column.name):
         return []
@@ -95,7 +95,7 @@ def _item_weighted(table: ScoreTable, formula: Formula) -> tuple[Fraction, ...] 
 def check_means(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
     """S02: columns named or declared as averages that are not, by more than rounding explains."""
     versions = bfcl.versions_of(column.name for column in table.columns)
-    board = bfcl.BOARDS[min(versions)] if len(versions) == 1 else None
+    board = bfcl.BOARDS[versions.pop()] if len(versions) == 1 else None
     for place in range(len(table.columns)):
         failed: tuple[int, Formula, Comparison] | None = None
         for formula in formulas_of(table, place, board):

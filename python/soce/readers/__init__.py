@@ -136,7 +136,8 @@ def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreT
     if not name or not path:
         _refuse(None, f"`{shown(written)}` is neither a path nor NAME=PATH")
     of_paper = path.startswith(_PAPER)
-    table = paper_table(path.removeprefix(_PAPER)) if of_paper else _read_path(Path(path), options)
+    named = replace(options, model=name)
+    table = paper_table(path.removeprefix(_PAPER)) if of_paper else _read_path(Path(path), named)
     if len(table.models) != 1:
         table.refuse(
             f"it holds {len(table.models)} models, so it cannot be read as the model `{shown(name)}`",

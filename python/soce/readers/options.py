@@ -22,9 +22,10 @@ DROPPED: Final = "dropped as asked"
 class ReadOptions:
     """What the user says about score files; the defaults take them as they are.
 
-    A reader of one format looks at `format`, `model_column`, `metric`, `level` and `split`. The options that
-    name models and columns (`columns`, `rename`, `lower_is_better`, `aggregates`, `drop`) are applied once,
-    by `apply_options`, after the tables of several files were joined: a name may stand in one of them only.
+    A reader of one format looks at `format`, `model_column`, `model`, `metric`, `level` and `split`. The
+    options that name models and columns (`columns`, `rename`, `lower_is_better`, `aggregates`, `drop`) are
+    applied once, by `apply_options`, after the tables of several files were joined: a name may stand in one
+    of them only.
     """
 
     format: str | None = None
@@ -33,6 +34,8 @@ class ReadOptions:
     """Column that holds the models' names; None: the first."""
     columns: tuple[str, ...] | None = None
     """The categories to use; other score columns become aggregates. None: all that are not aggregates."""
+    model: str | None = None
+    """Name of the model that result files are about, where they do not say; ``NAME=PATH`` gives it."""
     rename: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """New names of models, by the name in the file."""
     lower_is_better: tuple[str, ...] = ()

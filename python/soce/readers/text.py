@@ -157,12 +157,13 @@ def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = Fal
     path : path-like
         Where it was read, for messages.
     allow_nan : bool
-        Whether to read ``NaN``, which Python programs write, as NaN; ``Infinity`` is refused always.
+        Whether to read ``NaN`` and ``Infinity``, which Python programs write, as these numbers.
 
     Raises
     ------
     ScoreTableError
-        Not JSON, a key twice, ``NaN`` or ``Infinity``, a number out of range, deeper than 64 levels.
+        Not JSON, a key twice, a number out of range, ``NaN`` or ``Infinity`` unless allowed, deeper than 64
+        levels.
     """
     refusals = Refusals(path)
     try:
@@ -171,7 +172,7 @@ def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = Fal
             object_pairs_hook=_unique_keys,
             parse_float=_parse_float,
             parse_int=_parse_int,
-            parse_constant=_parse_nan if allow_nan else _refuse_constant,
+            parse_constant=float if allow_nan else _refuse_constant,
         )
     except json.JSONDecodeError as error:
         refusals.add(
@@ -225,10 +226,6 @@ def _parse_int(text: str) -> int:
 def _refuse_constant(text: str) -> NoReturn:
     message = f"`{text}` is not JSON; a missing score is `null`"
     raise _RefusedJsonError(message)
-
-
-def _parse_nan(text: str) -> float:
-    return math.nan if text == "NaN" else _refuse_constant(text)
 
 
 def _is_deep(held: object) -> bool:
