@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from soce._core import Mixer, build_info
     from soce.correlation import Correlation, cluster_categories, correlate_categories, critical_correlation
     from soce.doctor import Diagnosis, diagnose
+    from soce.evaluate import CategoryScore, Evaluation, Evaluator
+    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.tasks import Tasks, read_tasks
+    from soce.evaluate.torch_evaluator import TorchEvaluator
     from soce.exceptions import (
         CheckpointError,
         EvaluationError,
@@ -41,17 +45,23 @@ if TYPE_CHECKING:
     from soce.recipes import Ingredient, Recipe, RecipeFile, Row, read_recipes
     from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
     from soce.scores import Column, ScoreTable
+    from soce.search import Pool, SearchResult, search_soups
     from soce.selections import SelectionFile, read_selection, write_selection
+    from soce.splits import Split, split_items
+    from soce.statistics import McNemar, PairedInterval, mcnemar, paired_bootstrap
     from soce.sweep import SweepStep, sweep_at, sweep_thresholds
     from soce.weights import WeightGrid, count_weights, enumerate_weights
 
 __all__ = [
+    "CategoryScore",
     "CheckpointError",
     "Clusters",
     "Column",
     "Correlation",
     "Diagnosis",
+    "Evaluation",
     "EvaluationError",
+    "Evaluator",
     "Expert",
     "Explicit",
     "Finding",
@@ -59,6 +69,7 @@ __all__ = [
     "Formula",
     "IncompatibleError",
     "Ingredient",
+    "McNemar",
     "Mean",
     "MergePlan",
     "MergeReport",
@@ -67,7 +78,9 @@ __all__ = [
     "NonFinite",
     "Objective",
     "OutputError",
+    "PairedInterval",
     "Pairs",
+    "Pool",
     "Problem",
     "ReadOptions",
     "Recipe",
@@ -77,12 +90,17 @@ __all__ = [
     "Rule",
     "ScoreTable",
     "ScoreTableError",
+    "SearchResult",
     "Selection",
     "SelectionFile",
     "SoceError",
+    "SoupModel",
+    "Split",
     "StudyError",
     "SweepStep",
+    "Tasks",
     "Threshold",
+    "TorchEvaluator",
     "UnsupportedDtypeError",
     "WeightGrid",
     "Weighted",
@@ -97,9 +115,11 @@ __all__ = [
     "enumerate_weights",
     "lint_pair",
     "lint_scores",
+    "mcnemar",
     "merge",
     "merge_all",
     "objective_stderr",
+    "paired_bootstrap",
     "paper_roles",
     "paper_table",
     "parse_objective",
@@ -110,7 +130,10 @@ __all__ = [
     "read_recipes",
     "read_scores",
     "read_selection",
+    "read_tasks",
+    "search_soups",
     "select_experts",
+    "split_items",
     "sweep_at",
     "sweep_thresholds",
     "write_scores",
@@ -121,6 +144,10 @@ _NAMES = {
     "soce._core": "Mixer build_info",
     "soce.correlation": "Correlation cluster_categories correlate_categories critical_correlation",
     "soce.doctor": "Diagnosis diagnose",
+    "soce.evaluate": "CategoryScore Evaluation Evaluator",
+    "soce.evaluate.soup_model": "SoupModel",
+    "soce.evaluate.tasks": "Tasks read_tasks",
+    "soce.evaluate.torch_evaluator": "TorchEvaluator",
     "soce.exceptions": "CheckpointError EvaluationError IncompatibleError OutputError Problem "
     "RecipeError ScoreTableError SoceError StudyError UnsupportedDtypeError",
     "soce.experts": "Expert Selection Winner select_experts",
@@ -133,7 +160,10 @@ _NAMES = {
     "soce.recipes": "Ingredient Recipe RecipeFile Row read_recipes",
     "soce.rules": "Clusters Explicit Pairs Rule Threshold",
     "soce.scores": "Column ScoreTable",
+    "soce.search": "Pool SearchResult search_soups",
     "soce.selections": "SelectionFile read_selection write_selection",
+    "soce.splits": "Split split_items",
+    "soce.statistics": "McNemar PairedInterval mcnemar paired_bootstrap",
     "soce.sweep": "SweepStep sweep_at sweep_thresholds",
     "soce.weights": "WeightGrid count_weights enumerate_weights",
 }

@@ -83,6 +83,8 @@ class ExecuteOptions(TypedDict, total=False):
     """Whether NaN and infinities in the data stop the merge or are counted and reported."""
     command: Sequence[str] | None
     """The command line to record in the manifest."""
+    notes: Mapping[str, object] | None
+    """JSON to record in the manifest under `run`, such as the scores that chose the recipe."""
 
 
 class MergeOptions(PlanOptions, ExecuteOptions, total=False):
@@ -236,6 +238,7 @@ class MergePlan:
         digests: str = "tensors",
         nonfinite: str = "error",
         command: Sequence[str] | None = None,
+        notes: Mapping[str, object] | None = None,
     ) -> MergeReport:
         if num_threads is not None and num_threads < 1:
             refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
@@ -258,7 +261,7 @@ class MergePlan:
                 digests=digests,
                 nonfinite=nonfinite,
                 recipe_texts=texts,
-                run_info=_run_info(self._source, command),
+                run_info=_run_info(self._source, command, notes),
             )
         )
 
@@ -554,17 +557,20 @@ def _check_holds(
         raise RecipeError.of(problems)
 
 
-def _run_info(source: RecipeFile | None, command: Sequence[str] | None) -> str:
+def _run_info(
+    source: RecipeFile | None, command: Sequence[str] | None, notes: Mapping[str, object] | None
+) -> str:
     from soce import __version__
 
-    return json.dumps(
-        {
-            "soce": __version__,
-            "python": platform.python_version(),
-            "recipe_text": None if source is None else source.text,
-            "command": None if command is None else [_utf8(word) for word in command],
-        }
-    )
+    run: dict[str, object] = {
+        "soce": __version__,
+        "python": platform.python_version(),
+        "recipe_text": None if source is None else source.text,
+        "command": None if command is None else [_utf8(word) for word in command],
+    }
+    if notes is not None:
+        run["notes"] = dict(notes)
+    return _utf8(json.dumps(run, allow_nan=False))
 
 
 def _utf8(text: str) -> str:

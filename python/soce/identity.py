@@ -1,0 +1,136 @@
+"""What a score belongs to: which files an ingredient is made of, and how two identities differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from soce.exceptions import CheckpointError, Problem, shown
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+Digests: TypeAlias = Literal["files", "content"]
+
+_SIDE_FILES: Final = frozenset({".jinja", ".json", ".model", ".py", ".txt"})
+"""Suffixes of files beside the shards that may change a score: config, tokenizer, chat template, code."""
+_MAX_HEADER: Final = 100_000_000
+_BLOCK: Final = 8 << 20
+
+
+def digest_of(value: object) -> str:
+    """Return the SHA-256 of plain JSON, the same for every order of keys.
+
+    Examples
+    --------
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def ingredient_identity(path: str | os.PathLike[str], *, digests: Digests = "files") -> dict[str, object]:
+    """Return what tells a checkpoint from another one, as JSON.
+
+    Parameters
+    ----------
+    path : path-like
+        A directory of safetensors shards, or one ``.safetensors`` file.
+    digests : {"files", "content"}
+        ``files``: where it lies, and of each shard its size, its time of change and the digest of its header;
+        no tensor is read. ``content``: the digest of each shard, wherever it lies. Small files beside the
+        shards, such as config and tokenizer, are digested in both cases.
+
+    Raises
+    ------
+    CheckpointError
+        There is no shard, or a shard without a header.
+    OSError
+        A file cannot be read.
+
+    Notes
+    -----
+    ``files`` does not notice a shard that was rewritten with the same header within the resolution of the
+    file system's clock, or whose time of change was put back.
+    """
+    root = Path(path)
+    files = sorted(root.iterdir()) if root.is_dir() else [root]
+    shards = {file.name: file for file in files if file.suffix == ".safetensors" and file.is_file()}
+    if not shards:
+        root.stat()
+        _refuse(root, "the directory has no safetensors shard" if root.is_dir() else "it is no shard")
+    found: dict[str, object] = {}
+    if digests == "files":
+        found["path"] = os.path.realpath(root)
+        found["shards"] = {name: _cheap(file) for name, file in shards.items()}
+    else:
+        found["shards"] = {name: _content(file) for name, file in shards.items()}
+    found["beside"] = {
+        file.name: _content(file)
+        for file in files
+        if file.name not in shards
+        and file.suffix in _SIDE_FILES
+        and not file.name.startswith(".")
+        and file.is_file()
+    }
+    return found
+
+
+def differences(before: object, after: object, *, place: str = "") -> list[str]:
+    """Return where two JSON values differ, one line for each place.
+
+    Examples
+    --------
+    >>> differences({"split": {"seed": 0}}, {"split": {"seed": 1}})
+    ['split, seed: 0 before, 1 now']
+    """
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        lines = []
+        for key in sorted({*before, *after}, key=str):
+            inner = f"{place}, {shown(str(key))}" if place else shown(str(key))
+            if key not in after:
+                lines.append(f"{inner}: not there now")
+            elif key not in before:
+                lines.append(f"{inner}: not there before")
+            else:
+                lines += differences(before[key], after[key], place=inner)
+        return lines
+    if before == after:
+        return []
+    return [f"{place}: {_short(before)} before, {_short(after)} now"]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return shown(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def _cheap(file: Path) -> dict[str, object]:
+    status = file.stat()
+    with file.open("rb") as opened:
+        start = opened.read(8)
+        if len(start) < 8:
+            _refuse(file, "the file is too short for a header")
+        (length,) = struct.unpack("<Q", start)
+        if length > min(_MAX_HEADER, status.st_size - 8):
+            _refuse(file, f"the header is said to have {length} bytes, the file has {status.st_size}")
+        header = hashlib.sha256(start + opened.read(length)).hexdigest()
+    return {"bytes": status.st_size, "changed": status.st_mtime_ns, "header": header}
+
+
+def _content(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _refuse(path: Path, message: str) -> NoReturn:
+    raise CheckpointError.of([Problem("checkpoint", str(path), None, message, None)])

@@ -1,0 +1,156 @@
+"""The arms that every search compares, and their differences on the reported items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soce.exceptions import shown
+from soce.search.result import Arm, Comparison, Scored
+from soce.search.scoring import n_items, objective_value, outcome_weights
+from soce.statistics import mcnemar, paired_bootstrap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soce.evaluate import Evaluation
+    from soce.objective import Objective
+    from soce.search.pool import Pool
+    from soce.search.space import Parts
+
+
+def fixed_arms(pool: Pool) -> list[tuple[str, str, Parts]]:
+    """Return kind, label and parts of what is always scored: single models and uniform soups."""
+    arms: list[tuple[str, str, Parts]] = [("single", name, {name: 1}) for name in sorted(pool.names)]
+    arms.append(("uniform-all", "uniform-all", dict.fromkeys(pool.names, 1)))
+    arms.append(("uniform-selected", "uniform-selected", dict.fromkeys(pool.experts, 1)))
+    return arms
+
+
+def unique_labels(arms: Sequence[tuple[str, str, Parts]]) -> list[str]:
+    """Return a label for each arm, told apart from models that are named like a soup."""
+    taken = {label for kind, label, _ in arms if kind == "single"}
+    labels = []
+    for kind, label, _ in arms:
+        while kind != "single" and label in taken:
+            label += " (soup)"
+        labels.append(label)
+        taken.add(label)
+    return labels
+
+
+def make_arm(
+    kind: str,
+    label: str,
+    parts: Parts,
+    *,
+    pool: Pool,
+    objective: Objective,
+    selection: Evaluation,
+    report: Evaluation,
+) -> Arm:
+    """Return an arm from its evaluations."""
+    return Arm(
+        kind, label, parts, pool.recipe(parts), _scored(objective, selection), _scored(objective, report)
+    )
+
+
+def _scored(objective: Objective, evaluation: Evaluation) -> Scored:
+    scores = {name: found.score for name, found in evaluation.categories.items()}
+    return Scored(objective_value(objective, evaluation), scores, n_items(evaluation))
+
+
+def best_single(arms: Sequence[Arm], *, on: str) -> Arm:
+    """Return the single model with the largest objective on ``selection`` or ``report``, by name if tied."""
+    singles = [arm for arm in arms if arm.kind == "single"]
+    return min(singles, key=lambda arm: (-getattr(arm, on).value, arm.label))
+
+
+def compare_arms(
+    arms: Sequence[Arm],
+    evaluations: Mapping[str, Evaluation],
+    objective: Objective,
+    *,
+    draws: int,
+    seed: int,
+) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
+    """Return the differences that are reported, and what to say about them.
+
+    Parameters
+    ----------
+    arms : sequence of Arm
+        The last one is the soup that was searched for.
+    evaluations : mapping of label to Evaluation
+        On the reported items.
+    objective : Objective
+    draws, seed : int
+        Of the paired bootstrap.
+
+    Notes
+    -----
+    First the differences of docs/search.md: soups against the best single model on the reported items, and
+    against each other. Then the soup against every other single model. Intervals for the soup's differences,
+    McNemar's test for the soup against single models, where there are outcomes by item.
+    """
+    soup = arms[-1]
+    by_kind = {arm.kind: arm for arm in arms if arm.kind != "single"}
+    best = best_single(arms, on="report")
+    uniform_all, uniform_selected = by_kind["uniform-all"], by_kind["uniform-selected"]
+    pairs = [
+        (uniform_all, best),
+        (uniform_selected, uniform_all),
+        (soup, uniform_selected),
+        (soup, uniform_all),
+        (soup, best),
+    ]
+    pairs += [(soup, arm) for arm in arms if arm.kind == "single" and arm is not best]
+    sample = evaluations[soup.label]
+    weights = outcome_weights(objective, sample)
+    notes: list[str] = []
+    has_outcomes = sample.items is not None and weights is not None and weights.keys() <= sample.items.keys()
+    if not has_outcomes:
+        notes.append("no intervals: the evaluator gives no outcomes by item for what the objective needs")
+    n_tests = 0
+    found = []
+    for first, second in pairs:
+        interval = test = None
+        one, other = evaluations[first.label].items, evaluations[second.label].items
+        if has_outcomes and first is soup and one is not None and other is not None and weights is not None:
+            interval = paired_bootstrap(
+                one, other, weights=weights, geometric=sample.geometric, draws=draws, seed=seed
+            )
+            if second.kind == "single" and all(sample.higher_is_better.values()):
+                test = mcnemar(one, other)
+                n_tests += test is not None
+        found.append(_comparison(first, second, sample, interval=interval, test=test))
+    if n_tests > 1:
+        notes.append(f"{n_tests} McNemar tests were made, one against each single model: p is not corrected")
+    return tuple(found), tuple(notes)
+
+
+def _comparison(first: Arm, second: Arm, sample: Evaluation, *, interval: object, test: object) -> Comparison:
+    difference = first.report.value - second.report.value
+    size = abs(second.report.value)
+    points = None if sample.scale is None else difference * (100.0 if sample.scale == "unit" else 1.0)
+    return Comparison(
+        first.label,
+        second.label,
+        difference,
+        points,
+        100 * difference / size if size else None,
+        interval,  # type: ignore[arg-type]
+        test,  # type: ignore[arg-type]
+    )
+
+
+def differing_categories(pool_categories: Sequence[str], evaluated: Sequence[str]) -> str | None:
+    """Return a note if the evaluator's categories are not those that experts were selected by."""
+    if not pool_categories or set(pool_categories) == set(evaluated):
+        return None
+    only = sorted(set(evaluated) - set(pool_categories))[:3]
+    lacking = sorted(set(pool_categories) - set(evaluated))[:3]
+    what = [
+        f"the evaluator has {', '.join(f'`{shown(name)}`' for name in only)}" if only else "",
+        f"the selection has {', '.join(f'`{shown(name)}`' for name in lacking)}" if lacking else "",
+    ]
+    listed = ", ".join(text for text in what if text)
+    return f"the categories evaluated are not those of the score table: {listed}"

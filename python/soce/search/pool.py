@@ -1,0 +1,134 @@
+"""What a search mixes: experts and other candidates with their checkpoints, and the recipes over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from soce.exceptions import Problem, StudyError, shown
+from soce.recipes import Ingredient, Recipe, same_path_key
+from soce.weights import WeightGrid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    from soce.selections import SelectionFile
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Models that can be mixed.
+
+    Parameters
+    ----------
+    paths : mapping of model to path
+        Checkpoints of all candidates that are scored, experts among them.
+    experts : sequence of str
+        Models that go into the soup. The first one gives config and tokenizer.
+    grid : WeightGrid, optional
+        Weights to try, in the experts' order; the paper's if left out.
+    without_path : sequence of str
+        Candidates that cannot be scored, because nobody said where they are.
+
+    Raises
+    ------
+    StudyError
+        No expert, an expert without a path, two models with one path.
+
+    Examples
+    --------
+    >>> pool = Pool({"a": "path/A", "b": "path/B", "c": "path/C"}, experts=["b", "a"])
+    >>> pool.names, pool.recipe({"a": 3, "b": 7}).whole
+    (('b', 'a', 'c'), 10)
+    """
+
+    paths: Mapping[str, str]
+    experts: tuple[str, ...]
+    grid: WeightGrid | None = None
+    without_path: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check names and paths, and fill in the grid."""
+        object.__setattr__(self, "paths", {name: str(path) for name, path in self.paths.items()})
+        object.__setattr__(self, "experts", tuple(self.experts))
+        if not self.experts:
+            _refuse("there is no expert to search over")
+        owners: dict[str, str] = {}
+        for name in self.experts:
+            if name not in self.paths:
+                _refuse(f"no path is known for the expert `{shown(name)}`", "say where its checkpoint is")
+        for name in sorted(self.paths):
+            other = owners.setdefault(same_path_key(self.paths[name]), name)
+            if other != name:
+                _refuse(
+                    f"`{shown(other)}` and `{shown(name)}` have the same path `{shown(self.paths[name])}`",
+                    "every candidate needs a checkpoint of its own",
+                )
+        if self.grid is None:
+            object.__setattr__(self, "grid", WeightGrid(len(self.experts)))
+
+    @classmethod
+    def of(cls, selection: SelectionFile, *, candidates: Mapping[str, str | None] | None = None) -> Pool:
+        """Return the experts of a selection file, and the other candidates whose checkpoints are known.
+
+        Parameters
+        ----------
+        selection : SelectionFile
+        candidates : mapping of model to path, optional
+            Candidates of the selection. For experts the file's own path counts.
+
+        Raises
+        ------
+        StudyError
+            A model that is no candidate of the selection, or another path for an expert.
+        """
+        known = {ingredient.name: ingredient.path for ingredient in selection.ingredients}
+        for name, path in (candidates or {}).items():
+            if name not in selection.selection.candidates:
+                listed = ", ".join(f"`{shown(other)}`" for other in selection.selection.candidates)
+                _refuse(f"`{shown(name)}` is no candidate of the selection", f"candidates: {listed}")
+            if path is None:
+                continue
+            if name in known and same_path_key(known[name]) != same_path_key(path):
+                _refuse(
+                    f"the expert `{shown(name)}` is at `{shown(known[name])}` in the selection file, and at "
+                    f"`{shown(path)}` among the candidates",
+                    "give one path only",
+                )
+            known.setdefault(name, path)
+        without = tuple(name for name in selection.selection.candidates if name not in known)
+        return cls(known, selection.experts, selection.grid, without)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All models: experts in their order, then the others by name."""
+        return (*self.experts, *sorted(set(self.paths) - set(self.experts)))
+
+    @property
+    def weights(self) -> WeightGrid:
+        """The grid."""
+        assert self.grid is not None
+        return self.grid
+
+    def recipe(self, parts: Mapping[str, int]) -> Recipe:
+        """Return the soup with these parts.
+
+        The experts stand in it even with 0 parts, so that every soup of them has the same first ingredient,
+        which gives config and tokenizer; a single model stands alone.
+        """
+        used = [name for name in self.names if parts.get(name)]
+        if len(used) > 1:
+            used = [name for name in self.names if name in self.experts or parts.get(name)]
+        return Recipe(
+            tuple(Ingredient(self.paths[name], Fraction(parts.get(name, 0)), name) for name in used)
+        )
+
+    def soup(self, parts: Sequence[int]) -> dict[str, int]:
+        """Return the parts by name, from those in the experts' order."""
+        return dict(zip(self.experts, parts, strict=True))
+
+
+def _refuse(message: str, hint: str | None = None) -> NoReturn:
+    raise StudyError.of([Problem("study", None, None, message, hint)])

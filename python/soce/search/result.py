@@ -1,0 +1,224 @@
+"""What a search found, reported on items that it did not see where there are any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from soce.notebook import html_table
+from soce.search.scoring import weights_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soce.evaluate import Scale
+    from soce.recipes import Recipe
+    from soce.search.space import Parts, Tried
+    from soce.statistics import McNemar, PairedInterval
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An objective and the category scores that it was computed from, on one set of items."""
+
+    value: float
+    categories: Mapping[str, float]
+    n_items: int | None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the fields."""
+        return {"value": self.value, "categories": dict(self.categories), "n_items": self.n_items}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A model or a soup that is compared."""
+
+    kind: str
+    """``single``, ``uniform-all``, ``uniform-selected``, or what was searched for: ``soce``, ``greedy``."""
+    label: str
+    """The model's name, or the kind."""
+    parts: Parts
+    recipe: Recipe
+    selection: Scored
+    report: Scored
+    """On the held-out items; the selection items again if nothing was held out."""
+
+    @property
+    def drop(self) -> float:
+        """Objective on the selection items minus that on the held-out ones."""
+        return self.selection.value - self.report.value
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything but the paths."""
+        return {
+            "arm": self.kind,
+            "label": self.label,
+            "recipe": self.recipe.id,
+            "parts": {name: part for name, part in self.parts.items() if part},
+            "whole": sum(self.parts.values()),
+            "selection": self.selection.to_json(),
+            "report": self.report.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A difference of two arms on the reported items."""
+
+    first: str
+    second: str
+    """Labels of the arms: first minus second."""
+    difference: float
+    """In the objective's units."""
+    points: float | None
+    """The same in percentage points; None if the scores are neither percent nor shares of 1."""
+    relative_percent: float | None
+    """100 times the difference over the second's size; None if that is 0."""
+    interval: PairedInterval | None = None
+    """In the objective's units."""
+    mcnemar: McNemar | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the fields; units are in their names."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "difference": self.difference,
+            "percentage_points": self.points,
+            "relative_percent": self.relative_percent,
+            "interval": None if self.interval is None else self.interval.to_json(),
+            "mcnemar": None if self.mcnemar is None else self.mcnemar.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The best soup, compared with everything it must beat."""
+
+    objective: str
+    scale: Scale | None
+    strategy: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+    """Single models by name, uniform soups, and last the soup that was searched for."""
+    comparisons: tuple[Comparison, ...]
+    """The differences of docs/search.md, in its order; intervals and tests where there are outcomes."""
+    ranked: tuple[Tried, ...]
+    """Soups that were scored on all selection items, best first."""
+    tied: tuple[Tried, ...]
+    """Others with the same value on the selection items as the one chosen."""
+    trace: Mapping[str, Any]
+    n_candidates: int
+    """Different soups that the strategy scored: the best of many noisy scores is optimistic."""
+    is_optimistic: bool
+    """Whether the soup was chosen and is reported on the same items."""
+    split: Mapping[str, Any] | None
+    best_single_selection: str
+    best_single_report: str
+    """The model that is best on the selection items, and on the reported ones: the harder one to beat."""
+    beats_best_single: bool
+    notes: tuple[str, ...]
+    n_evaluated: int = 0
+    """Calls of the evaluator that this run needed: 0 if all was known. Not part of `to_json`."""
+
+    @property
+    def best(self) -> Arm:
+        """The soup that was searched for."""
+        return self.arms[-1]
+
+    @property
+    def singles(self) -> tuple[Arm, ...]:
+        """The single models, by name."""
+        return tuple(arm for arm in self.arms if arm.kind == "single")
+
+    def arm(self, label: str) -> Arm:
+        """Return the arm of that label."""
+        return next(arm for arm in self.arms if arm.label == label)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether the soup beats the best single model on the reported items."""
+        best, single = self.best.report.value, self.arm(self.best_single_report)
+        where = "the items it was chosen on" if self.is_optimistic else "the held-out items"
+        numbers = (
+            f"{self.number(best)} against {self.number(single.report.value)} ({single.label}) on {where}"
+        )
+        if not self.beats_best_single:
+            return f"The soup does not beat the best single model: {numbers}"
+        interval = self.against_best.interval
+        if interval is not None and interval.low <= 0:
+            level = f"{100 * interval.level:g} %"
+            return f"The soup beats the best single model, but its {level} interval includes 0: {numbers}"
+        return f"The soup beats the best single model: {numbers}"
+
+    @property
+    def against_best(self) -> Comparison:
+        """The soup minus the best single model on the reported items."""
+        return next(
+            one
+            for one in self.comparisons
+            if one.first == self.best.label and one.second == self.best_single_report
+        )
+
+    def number(self, value: float) -> str:
+        """Return an objective as people read it: percent where the scale is known."""
+        return f"{value * self.times:.2f}"
+
+    @property
+    def times(self) -> float:
+        """What turns the objective's units into percentage points."""
+        return 100.0 if self.scale == "unit" else 1.0
+
+    @property
+    def unit(self) -> str:
+        """``pp``, or nothing if the scores are no shares."""
+        return "" if self.scale is None else " pp"
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything in plain Python; the same for a search and for the one that repeats it."""
+        return {
+            "objective": self.objective,
+            "scale": self.scale,
+            "strategy": dict(self.strategy),
+            "optimistic": self.is_optimistic,
+            "split": None if self.split is None else dict(self.split),
+            "best": self.best.to_json(),
+            "beats_best_single": self.beats_best_single,
+            "best_single": {
+                "on_selection": self.best_single_selection,
+                "on_report": self.best_single_report,
+            },
+            "verdict": self.verdict,
+            "arms": [arm.to_json() for arm in self.arms],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "drop": {
+                "best": self.best.drop,
+                "mean_of_singles": sum(arm.drop for arm in self.singles) / len(self.singles),
+            },
+            "n_candidates": self.n_candidates,
+            "tied": [one.to_json() for one in self.tied],
+            "ranked": [one.to_json() for one in self.ranked],
+            "trace": dict(self.trace),
+            "notes": list(self.notes),
+        }
+
+    def _repr_html_(self) -> str:
+        """Return the arms as a table."""
+        best = self.arm(self.best_single_report).report.value
+        rows: list[list[object]] = []
+        for arm in self.arms:
+            difference = arm.report.value - best
+            rows.append(
+                [
+                    arm.label,
+                    weights_text(arm.parts),
+                    self.number(arm.selection.value),
+                    self.number(arm.report.value),
+                    f"{difference * self.times:+.2f}{self.unit}",
+                    f"{100 * difference / abs(best):+.2f} %" if best else None,
+                ]
+            )
+        header = ["arm", "weights", "selection", "held out", "to the best single", "relative"]
+        if self.is_optimistic:
+            header[3] = "same items"
+        return html_table(header, rows, caption=f"{self.objective} · {self.verdict}")

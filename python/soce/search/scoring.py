@@ -1,0 +1,339 @@
+"""Scores recipes once: what is known is found, what is not is claimed, evaluated, kept and recorded."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from soce.evaluate import refuse
+from soce.exceptions import shown
+from soce.objective import LinearObjective
+from soce.scores import Column, ScoreTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from soce.evaluate import Evaluation, Evaluator
+    from soce.objective import Objective
+    from soce.outcomes import Outcomes
+    from soce.recipes import Recipe
+    from soce.search.pool import Pool
+    from soce.search.space import Items, Parts
+    from soce.study import Study
+    from soce.weights import WeightGrid
+
+_POLL_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a search is doing."""
+
+    stage: str
+    """``single models``, ``uniform soups``, the strategy's name, or ``held-out items``."""
+    done: int
+    """Soups of this stage that are scored."""
+    total: int
+    """Soups of this stage that were proposed so far."""
+    items_done: int
+    items_total: int
+    """Of the soup being scored; 0 of 0 between two."""
+    n_evaluated: int
+    """Calls of the evaluator in this run; what was known already costs none."""
+
+
+class Scorer:
+    """An evaluator whose scores are kept.
+
+    Parameters
+    ----------
+    study : Study
+    evaluator : Evaluator
+    on_progress : callable, optional
+        Raising from it stops the search; nothing that was scored is lost.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        evaluator: Evaluator,
+        *,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> None:
+        self.evaluator = evaluator
+        self.n_evaluated = 0
+        self.stage = ""
+        self.categories: tuple[str, ...] | None = None
+        self._study = study
+        self._outcomes: Outcomes = study.outcomes(evaluator.identity)
+        self._on_progress = on_progress
+        self._done = self._total = 0
+
+    def begin(self, stage: str) -> None:
+        """Begin another stage."""
+        self.stage, self._done, self._total = stage, 0, 0
+
+    def score(
+        self,
+        recipes: Sequence[Recipe],
+        items: Items | None,
+        *,
+        on_scored: Callable[[int, Evaluation], object] | None = None,
+    ) -> list[Evaluation]:
+        """Return the evaluation of each recipe over these items, over all if None.
+
+        Recipes that another worker is scoring are waited for, after all others.
+
+        Parameters
+        ----------
+        recipes : sequence of Recipe
+        items : mapping of category to ids, optional
+        on_scored : callable
+            Called with the place and the evaluation of each as soon as it is known, while it is claimed.
+
+        Raises
+        ------
+        EvaluationError
+            The evaluator failed, or left out items or categories.
+        """
+        found: dict[int, Evaluation] = {}
+        self._total += len(recipes)
+        while len(found) < len(recipes):
+            before = len(found)
+            for place, recipe in enumerate(recipes):
+                if place in found:
+                    continue
+                known = self._outcomes.find(recipe, items)
+                if known is None:
+                    with self._study.claim(self._outcomes.key(recipe)) as is_mine:
+                        if not is_mine:
+                            continue
+                        known = self._outcomes.find(recipe, items)  # from a worker that has just finished
+                        if known is None:
+                            known = self._evaluate(recipe, items)
+                self._check_categories(known, items)
+                found[place] = known
+                if on_scored is not None:
+                    on_scored(place, known)
+                self._done += 1
+                self._tell(0, 0)
+            if len(found) == before:
+                time.sleep(_POLL_SECONDS)
+                self._tell(0, 0)
+        return [found[place] for place in range(len(recipes))]
+
+    def _evaluate(self, recipe: Recipe, items: Items | None) -> Evaluation:
+        missing = None if items is None else self._outcomes.missing(recipe, items)
+        evaluation = self.evaluator.score(recipe, items=missing, on_progress=self._tell)
+        self.n_evaluated += 1
+        if missing is not None:
+            _check_items(evaluation, missing)
+        # Only the whole evaluation shows whether a category is missing; do not keep one that is.
+        self._check_categories(evaluation, missing)
+        self._outcomes.add(recipe, evaluation, is_whole=items is None)
+        known = self._outcomes.find(recipe, items)
+        assert known is not None
+        return known
+
+    def _check_categories(self, evaluation: Evaluation, items: Items | None) -> None:
+        names = tuple(evaluation.categories)
+        if items is not None:
+            expected = tuple(items)
+        elif self.categories is None:
+            self.categories = expected = names
+        else:
+            expected = self.categories
+        for name in sorted(set(expected) ^ set(names)):
+            if name in names and items is not None:
+                continue  # more than was asked for does no harm
+            what = "no score for the" if name not in names else "a score for another"
+            refuse(
+                f"the evaluator gave {what} category `{shown(name)}`",
+                "every soup must be scored in the same categories",
+            )
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(Progress(self.stage, self._done, self._total, done, total, self.n_evaluated))
+
+
+def _check_items(evaluation: Evaluation, wanted: Items) -> None:
+    """Refuse an evaluation that lacks some of the items that were asked for."""
+    if evaluation.items is None:
+        refuse(
+            "the evaluator named its items and then gave no outcomes by item",
+            "an evaluator without outcomes returns None from `item_ids`",
+        )
+    for category, ids in wanted.items():
+        lacking = [item for item in ids if item not in evaluation.items.get(category, {})]
+        if lacking:
+            refuse(
+                f"category `{shown(category)}`: the evaluator gave no outcome for {len(lacking)} of "
+                f"{len(ids)} items, the first is `{shown(lacking[0])}`"
+            )
+
+
+class SelectionSpace:
+    """Soups of a pool and their objective on the selection items; every full score becomes a trial."""
+
+    def __init__(
+        self, pool: Pool, scorer: Scorer, objective: Objective, items: Items | None, study: Study
+    ) -> None:
+        self._pool = pool
+        self._scorer = scorer
+        self._objective = objective
+        self._study = study
+        self.items = items
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Models of the soup, in the order of the grid."""
+        return self._pool.experts
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """All models that can be scored."""
+        return self._pool.names
+
+    @property
+    def grid(self) -> WeightGrid:
+        """Weights that are allowed."""
+        return self._pool.weights
+
+    def values(
+        self,
+        soups: Sequence[Parts],
+        *,
+        items: Items | None = None,
+        rungs: Sequence[Mapping[int, float]] | None = None,
+    ) -> list[float]:
+        """Return the objective of each soup on these selection items, on all if None."""
+        found: dict[int, float] = {}
+
+        def keep(place: int, evaluation: Evaluation) -> None:
+            found[place] = objective_value(self._objective, evaluation)
+            if items is None:
+                past = None if rungs is None else rungs[place]
+                self._record(soups[place], recipes[place], evaluation, found[place], past)
+
+        recipes = [self._pool.recipe(soup) for soup in soups]
+        self._scorer.score(recipes, self.items if items is None else items, on_scored=keep)
+        return [found[place] for place in range(len(soups))]
+
+    def leave_out(self, soup: Parts, rungs: Mapping[int, float]) -> None:
+        """Record a soup that was given up after its last rung."""
+        recipe = self._pool.recipe(soup)
+        value = rungs[max(rungs)]
+        attributes = {"weights": weights_text(soup), "stage": self._scorer.stage}
+        self._study.record(
+            recipe.id,
+            self._all_parts(soup),
+            value,
+            attributes=attributes,
+            rungs=rungs,
+            is_complete=False,
+        )
+
+    def _record(
+        self,
+        soup: Parts,
+        recipe: Recipe,
+        evaluation: Evaluation,
+        value: float,
+        rungs: Mapping[int, float] | None,
+    ) -> None:
+        attributes: dict[str, object] = {
+            "weights": weights_text(soup),
+            "stage": self._scorer.stage,
+            "n_items": n_items(evaluation),
+        }
+        attributes |= {f"score {name}": found.score for name, found in evaluation.categories.items()}
+        self._study.record(recipe.id, self._all_parts(soup), value, attributes=attributes, rungs=rungs)
+
+    def _all_parts(self, soup: Parts) -> dict[str, int]:
+        """Return parts for every model of the pool, over the grid's whole if they fit it."""
+        whole = sum(soup.values())
+        times, over = divmod(self.grid.whole, whole)
+        scale = times if over == 0 else 1
+        return {name: scale * soup.get(name, 0) for name in self._pool.names}
+
+
+def weights_text(soup: Parts) -> str:
+    """Return weights as people read them.
+
+    Examples
+    --------
+    >>> weights_text({"a": 5, "b": 0, "c": 3})
+    '5/8 a + 3/8 c'
+    """
+    whole = sum(soup.values())
+    return " + ".join(f"{part}/{whole} {shown(name)}" for name, part in soup.items() if part)
+
+
+def n_items(evaluation: Evaluation) -> int | None:
+    """Return the number of items behind all scores; None if one is unknown."""
+    counts = [found.n for found in evaluation.categories.values()]
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def table_of(evaluations: Mapping[str, Evaluation]) -> ScoreTable:
+    """Return evaluations as a table, one row each, the categories in the order of the first."""
+    first = next(iter(evaluations.values()))
+    columns = tuple(
+        Column(
+            name,
+            scale=None if name in first.geometric else first.scale,
+            higher_is_better=first.higher_is_better[name],
+        )
+        for name in first.categories
+    )
+
+    def cells(field: str) -> list[list[float]]:
+        return [
+            [
+                math.nan if (value := getattr(evaluation.categories[name], field)) is None else value
+                for name in first.categories
+            ]
+            for evaluation in evaluations.values()
+        ]
+
+    import numpy as np
+
+    return ScoreTable(
+        tuple(evaluations),
+        columns,
+        np.array(cells("score")),
+        counts=np.array(cells("n")),
+        stderrs=np.array(cells("stderr")),
+        source="evaluation",
+        kind="evaluation",
+    )
+
+
+def objective_value(objective: Objective, evaluation: Evaluation) -> float:
+    """Return the objective of one evaluation, larger is better.
+
+    Raises
+    ------
+    ScoreTableError
+        The objective needs a category that was not evaluated.
+    """
+    return float(objective.values(table_of({"soup": evaluation}))[0])
+
+
+def outcome_weights(objective: Objective, evaluation: Evaluation) -> dict[str, float] | None:
+    """Return what the mean outcome of each category counts in the objective; None if it is not linear.
+
+    Outcomes are shares of 1 whatever the scale of the scores, except those of geometric categories.
+    """
+    if not isinstance(objective, LinearObjective):
+        return None
+    full = 100.0 if evaluation.scale == "percent" else 1.0
+    return {
+        name: float(share)
+        * (1.0 if evaluation.higher_is_better[name] else -1.0)
+        * (1.0 if name in evaluation.geometric else full)
+        for name, share in objective.coefficients(table_of({"soup": evaluation})).items()
+    }

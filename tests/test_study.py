@@ -1,0 +1,282 @@
+"""The study: nothing is scored twice, another identity is refused, several processes share one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.checkpoints import directory
+from tests.landscapes import Landscape, pool, read_log
+
+from soce.claims import claim
+from soce.evaluate import Evaluation
+from soce.exceptions import CheckpointError, StudyError
+from soce.identity import ingredient_identity
+from soce.search import search_soups
+from soce.study import Study
+
+IDENTITY = {"ingredients": {"a": {"path": "A"}, "b": {"path": "B"}}, "objective": {"name": "mean"}}
+
+
+# ---- claims
+
+
+def test_a_claim_is_held_by_one_and_leaves_nothing(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with claim(lock) as mine:
+        assert mine
+        with claim(lock) as second:
+            assert not second
+    assert list(tmp_path.iterdir()) == []
+    with claim(lock) as mine:
+        assert mine
+
+
+def test_a_killed_process_gives_its_claim_up(tmp_path: Path) -> None:
+    script = "import sys, time; from soce.claims import claim\nwith claim(sys.argv[1]):\n print('held', flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "lock")], stdout=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    with claim(tmp_path / "lock") as mine:
+        assert not mine
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with claim(tmp_path / "lock") as mine:
+        assert mine
+
+
+# ---- identity of ingredients
+
+
+def test_an_ingredient_is_told_by_its_files(tmp_path: Path) -> None:
+    one = directory(tmp_path / "one", 1.0, 2.0)
+    before = ingredient_identity(one)
+    assert ingredient_identity(one) == before
+    (one / "README.md").write_text("other words")
+    assert ingredient_identity(one) == before
+    (one / "config.json").write_text("{}")
+    assert ingredient_identity(one) != before
+
+
+def test_content_digests_ignore_place_and_time_and_see_every_byte(tmp_path: Path) -> None:
+    one, two = directory(tmp_path / "one", 1.0, 2.0), directory(tmp_path / "two", 1.0, 2.0)
+    assert ingredient_identity(one, digests="content") == ingredient_identity(two, digests="content")
+    assert ingredient_identity(one) != ingredient_identity(two)
+    directory(two, 1.0, 3.0)
+    assert ingredient_identity(one, digests="content") != ingredient_identity(two, digests="content")
+
+
+def test_an_ingredient_without_a_shard_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no safetensors shard"):
+        ingredient_identity(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"1234")
+    with pytest.raises(CheckpointError, match="too short"):
+        ingredient_identity(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        ingredient_identity(tmp_path / "nowhere")
+
+
+# ---- the folder
+
+
+def test_a_study_is_found_again_with_its_trials(tmp_path: Path) -> None:
+    with Study.open(tmp_path / "run", identity=IDENTITY) as study:
+        assert study.record("r1", {"a": 5, "b": 5}, 70.0, attributes={"score math": 71.0})
+        assert not study.record("r1", {"a": 5, "b": 5}, 70.0)
+        assert study.record("r2", {"a": 1, "b": 9}, 60.0, rungs={10: 60.0}, is_complete=False)
+        name = study.name
+    with Study.open(tmp_path / "run", identity=IDENTITY) as study:
+        assert study.name == name
+        first, second = study.trials()
+        assert not study.record("r1", {"a": 5, "b": 5}, 70.0)
+    assert (first.params, first.value, first.state.name) == ({"a": 5, "b": 5}, 70.0, "COMPLETE")
+    assert first.user_attrs == {"recipe": "r1", "score math": 71.0}
+    assert (second.state.name, second.intermediate_values) == ("PRUNED", {10: 60.0})
+
+
+def test_optuna_itself_opens_the_default_storage(tmp_path: Path) -> None:
+    import optuna
+
+    with Study.open(tmp_path / "run", identity=IDENTITY) as study:
+        study.record("r1", {"a": 5, "b": 5}, 70.0)
+        study.record("r2", {"a": 3, "b": 7}, 71.0)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'run' / 'study.db'}")
+    try:
+        (summary,) = optuna.get_all_study_summaries(storage)
+        opened = optuna.load_study(study_name=summary.study_name, storage=storage)
+        assert opened.best_trial.params == {"a": 3, "b": 7}
+        assert opened.user_attrs["objective"] == {"name": "mean"}
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def test_another_identity_is_refused_with_what_differs(tmp_path: Path) -> None:
+    Study.open(tmp_path / "run", identity=IDENTITY).close()
+    other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
+    with pytest.raises(StudyError, match='objective, name: "mean" before, "bfcl-v3" now'):
+        Study.open(tmp_path / "run", identity=other)
+    moved = {**IDENTITY, "ingredients": {"a": {"path": "A"}, "b": {"path": "C"}}}
+    with pytest.raises(StudyError, match='ingredients, b, path: "B" before, "C" now'):
+        Study.open(tmp_path / "run", identity=moved)
+
+
+def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StudyError, match=r"holds `thesis.txt` and no study"):
+        Study.open(tmp_path, identity=IDENTITY)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="the `redis` storage cannot be opened") as caught:
+        Study.open(tmp_path / "run", identity=IDENTITY, storage="redis://me:secret@host/0")
+    assert "secret" not in str(caught.value)
+
+
+# ---- outcomes
+
+
+def test_more_items_cost_only_what_is_missing(tmp_path: Path) -> None:
+    landscape = Landscape(n_items=10)
+    soups = pool(tmp_path)
+    with Study.open(tmp_path / "run", identity={"ingredients": {n: n for n in "abc"}}) as study:
+        outcomes = study.outcomes(landscape.identity)
+        recipe = soups.recipe({"a": 5, "b": 2, "c": 3})
+        first = {"math": landscape.items["math"][:4]}
+        assert outcomes.find(recipe, first) is None
+        outcomes.add(recipe, landscape.score(recipe, items=first), is_whole=False)
+        missing = outcomes.missing(recipe, landscape.items)
+        assert {name: len(ids) for name, ids in missing.items()} == {"math": 6, "code": 10}
+        assert outcomes.find(recipe, landscape.items) is None
+        outcomes.add(recipe, landscape.score(recipe, items=missing), is_whole=False)
+        # Another process reads the files; the union is what one call would have returned.
+        again = study.outcomes(landscape.identity)
+        assert again.find(recipe, landscape.items) == landscape.score(recipe)
+        assert again.find(soups.recipe({"c": 30, "b": 20, "a": 50}), first) is not None
+        assert again.find(soups.recipe({"a": 5, "b": 3, "c": 2}), first) is None
+        assert study.outcomes({"landscape": 2}).find(recipe, first) is None
+
+
+def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
+    soups = pool(tmp_path)
+    recipe = soups.recipe({"a": 1})
+    with Study.open(tmp_path / "run", identity={"ingredients": {"a": 1}}) as study:
+        outcomes = study.outcomes({})
+        outcomes.add(recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True)
+        (file,) = (tmp_path / "run" / "evaluations").glob("*.json")
+        file.write_text(file.read_text()[:40])
+        with pytest.raises(StudyError, match="is not an evaluation that was recorded here"):
+            study.outcomes({}).find(recipe, None)
+
+
+# ---- killed, resumed, shared
+
+
+SEARCH = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from tests.landscapes import Landscape, pool
+    from soce.search import search_soups
+
+    folder, seconds, log = Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
+    landscape = Landscape(n_items=20, log=log, seconds=seconds)
+    found = search_soups(pool(folder), landscape, folder=folder / "run", draws=100)
+    print(found.n_evaluated, found.best.parts)
+    """
+)
+
+
+def environment() -> dict[str, str]:
+    root = Path(__file__).parent.parent
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "python"), str(root)])}
+
+
+def start(folder: Path, seconds: float, log: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SEARCH, str(folder), str(seconds), str(log)],
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> bytes:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return output
+
+
+def test_a_killed_search_goes_on_without_repeating_an_evaluation(tmp_path: Path) -> None:
+    pool(tmp_path)
+    log = tmp_path / "log"
+    process = start(tmp_path, 0.02, log)
+    deadline = time.monotonic() + 60
+    while not log.exists() or len(read_log(log)) < 21:
+        assert process.poll() is None, "the search ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    finished = [(recipe, count) for what, recipe, count, _ in read_log(log) if what == "done"]
+    assert 5 < len(finished) < 40
+
+    landscape = Landscape(n_items=20)
+    found = search_soups(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
+    # What the killed process had returned but not yet kept may be asked for again: at most the last one.
+    assert len(set(landscape.calls) & set(finished)) <= 1
+    assert not set(landscape.calls) & set(finished[:-1])
+    whole = Landscape(n_items=20)
+    assert (
+        search_soups(pool(tmp_path), whole, folder=tmp_path / "whole", draws=100).to_json() == found.to_json()
+    )
+    assert set(finished) | set(landscape.calls) == set(whole.calls)
+    assert not list((tmp_path / "run" / "evaluations").glob(".*.lock"))
+
+    last = Landscape(n_items=20)
+    again = search_soups(pool(tmp_path), last, folder=tmp_path / "run", draws=100)
+    assert last.calls == []
+    assert again.n_evaluated == 0
+    assert again.to_json() == found.to_json()
+
+
+def test_a_trial_missing_after_a_kill_is_added_from_the_kept_scores(tmp_path: Path) -> None:
+    search_soups(pool(tmp_path), Landscape(n_items=20), folder=tmp_path / "run", draws=100)
+    (tmp_path / "run" / "study.db").unlink()
+    landscape = Landscape(n_items=20)
+    found = search_soups(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
+    assert landscape.calls == []
+    identity = json.loads((tmp_path / "run" / "study.json").read_text())["identity"]
+    with Study.open(tmp_path / "run", identity=identity) as study:
+        values = {trial.user_attrs["recipe"]: trial.value for trial in study.trials()}
+    assert len(values) == 40  # 37 of the grid, with both uniform soups, and 3 single models
+    assert values[found.best.recipe.id] == found.best.selection.value == max(values.values())
+
+
+def test_two_processes_share_the_work(tmp_path: Path) -> None:
+    pool(tmp_path)
+    log = tmp_path / "log"
+    outputs = [finish(process) for process in [start(tmp_path, 0.05, log) for _ in range(2)]]
+    started = [(recipe, count) for what, recipe, count, _ in read_log(log) if what == "start"]
+    assert max(Counter(started).values()) == 1, "a recipe was scored twice"
+    workers = Counter(process for what, _, _, process in read_log(log) if what == "start")
+    assert len(workers) == 2
+    assert min(workers.values()) > 5
+    counts = [int(output.split()[0]) for output in outputs]
+    assert sum(counts) == len(started)
+    assert outputs[0].split(maxsplit=1)[1] == outputs[1].split(maxsplit=1)[1]
+    identity = json.loads((tmp_path / "run" / "study.json").read_text())["identity"]
+    with Study.open(tmp_path / "run", identity=identity) as study:
+        recipes = [trial.user_attrs["recipe"] for trial in study.trials()]
+    assert len(recipes) == len(set(recipes)) == 40
