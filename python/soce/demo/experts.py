@@ -53,6 +53,17 @@ class DemoModels:
     test: Path
     """Tasks to report, with no prompt of `dev` among them."""
 
+    @classmethod
+    def at(cls, folder: Path) -> DemoModels:
+        """Return the paths of what `make_experts` puts into a folder."""
+        return cls(
+            base=folder / BASE,
+            experts={name: folder / name for name in CLUSTERS},
+            bad={name: folder / name for name in BAD},
+            dev=folder / "dev.jsonl",
+            test=folder / "test.jsonl",
+        )
+
     @property
     def candidates(self) -> dict[str, Path]:
         """All seven models by name, the base first."""
@@ -118,13 +129,7 @@ def make_experts(
         write_tasks("dev", made / "dev.jsonl")
         write_tasks("test", made / "test.jsonl")
         made.rename(folder)
-    return DemoModels(
-        base=folder / BASE,
-        experts={name: folder / name for name in CLUSTERS},
-        bad={name: folder / name for name in BAD},
-        dev=folder / "dev.jsonl",
-        test=folder / "test.jsonl",
-    )
+    return DemoModels.at(folder)
 
 
 def make_plans(seed: int, steps: Steps) -> dict[str, Plan]:
