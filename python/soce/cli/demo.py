@@ -1,0 +1,107 @@
+"""The command `soce demo`: the whole recipe on experts trained on the spot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soce.cli.output import Outcome, message, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from soce.demo.pipeline import DemoRun
+    from soce.search import Progress
+
+_EPILOG = """\b
+Examples:
+  soce demo
+  soce demo --seed 3 --output demo-3 --json
+"""
+
+
+@click.command(
+    cls=Outcome,
+    short_help="See the method beat its ingredients, in minutes.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--output", "-o", default="soce-demo", metavar="DIR", help="Default: soce-demo.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the training. Default: 0."
+)
+@click.option("--cache/--no-cache", default=True, help="Reuse models trained before. Default: --cache.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
+@click.option("--debug", is_flag=True, help="Print tracebacks.")
+def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, debug: bool) -> None:
+    """Train tiny language models, choose experts among them, and publish the best soup.
+
+    A Llama of half a million parameters learns ten small tasks on the CPU; four experts go on with one cluster
+    of tasks each, and two more candidates are spoilt on purpose. Then everything happens as with models of your
+    own: scores, selection, search, merge. The soup is compared with every ingredient on items that played no
+    part in choosing it. The same call goes on with a demo that was stopped.
+    """
+    with refusals(debug=debug):
+        from soce.demo.pipeline import run_demo
+
+        with _watched(enabled=not quiet) as watch:
+            run = run_demo(output, seed=seed, cache=cache, **watch)
+        if as_json:
+            click.echo(json.dumps(_plain(run), indent=2, ensure_ascii=False, allow_nan=False))
+        else:
+            from soce.cli.search_text import result_lines
+
+            click.echo("\n".join(result_lines(run.result)))
+        if not quiet:
+            scores = run.folder / "scores.csv"
+            message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
+
+
+def _plain(run: DemoRun) -> dict[str, object]:
+    return {
+        "folder": str(run.folder),
+        "models": {name: str(path) for name, path in run.models.candidates.items()},
+        "scores": str(run.folder / "scores.csv"),
+        "selection": run.selection.to_json(),
+        "result": run.result.to_json(),
+        "soup": str(run.soup),
+    }
+
+
+@contextmanager
+def _watched(*, enabled: bool) -> Iterator[dict[str, Any]]:
+    """Yield the callbacks that say what is going on: a line a stage, and bars on a terminal."""
+    if not enabled:
+        yield {}
+        return
+    if not sys.stderr.isatty():
+        yield {"on_stage": message}
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def on_stage(sentence: str) -> None:
+            for task in tasks.values():
+                bars.remove_task(task)
+            tasks.clear()
+            bars.console.print(sentence, highlight=False)
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
+        def on_search(progress: Progress) -> None:
+            show(progress.stage, progress.done, progress.total)
+
+        yield {"on_stage": on_stage, "on_training": show, "on_search": on_search}
