@@ -41,10 +41,10 @@ Examples:
 def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, debug: bool) -> None:
     """Train tiny language models, choose experts among them, and publish the best soup.
 
-    A Llama of half a million parameters learns ten small tasks on the CPU; four experts go on with one cluster
-    of tasks each, and two more candidates are spoilt on purpose. Then everything happens as with models of your
-    own: scores, selection, search, merge. The soup is compared with every ingredient on items that played no
-    part in choosing it. The same call goes on with a demo that was stopped.
+    A Llama of half a million parameters learns ten small tasks on the CPU; four experts go on with one
+    cluster of tasks each, and two more candidates are spoilt on purpose. Then everything happens as with
+    models of your own: scores, selection, search, merge. The soup is compared with every ingredient on items
+    that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
     with refusals(debug=debug):
         from soce.demo.pipeline import run_demo
