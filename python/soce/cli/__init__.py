@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import click
 
-_COMMANDS = ("analyze", "select", "merge")
+_COMMANDS = ("analyze", "select", "search", "run", "merge")
 """In the order of use; each is the command of that name in the module of that name."""
 
 
