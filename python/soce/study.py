@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 _MAX_LISTED: Final = 8
+_OWN: Final = frozenset({".lock", "programs"})
+"""What may be there before the study: its lock, and what an evaluator's programs leave."""
 
 
 class Study:
@@ -132,12 +134,12 @@ class Study:
         import optuna
 
         state = optuna.trial.TrialState.COMPLETE if is_complete else optuna.trial.TrialState.PRUNED
-        if (recipe, state.name) in self._recorded:
+        if self._has(recipe, state.name):
             return False
         with self._writing():
             for trial in self._optuna.get_trials(deepcopy=False):
                 self._recorded.add((str(trial.user_attrs.get("recipe")), trial.state.name))
-            if (recipe, state.name) in self._recorded:
+            if self._has(recipe, state.name):
                 return False
             most = max(1, *parts.values())
             trial = optuna.trial.create_trial(
@@ -151,6 +153,10 @@ class Study:
             self._optuna.add_trial(trial)
             self._recorded.add((recipe, state.name))
             return True
+
+    def _has(self, recipe: str, state: str) -> bool:
+        # What is complete, as an arm for instance, is not recorded as given up as well.
+        return bool(self._recorded & {(recipe, state), (recipe, "COMPLETE")})
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """Return what is recorded, in the order in which it was added."""
@@ -181,7 +187,7 @@ def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
     """Return the name of the study in the folder, after checking its identity; make it if it is new."""
     path = folder / "study.json"
     if not path.exists():
-        strangers = sorted(entry.name for entry in folder.iterdir() if entry.name != ".lock")
+        strangers = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OWN)
         if strangers:
             message = f"the directory holds `{shown(strangers[0])}` and no study"
             _refuse(folder, message, "name a new directory, or the one of an earlier search")

@@ -170,7 +170,7 @@ def candidates(given: Sequence[str], models_file: str | None, table: ScoreTable)
     table : ScoreTable
         The models there are.
     """
-    paths = {} if models_file is None else _model_paths(models_file)
+    paths = {} if models_file is None else model_paths(models_file)
     found: dict[str, str | None] = {}
     for text in names(given) or list(paths):
         name, path = text, None
@@ -184,7 +184,7 @@ def candidates(given: Sequence[str], models_file: str | None, table: ScoreTable)
     return found
 
 
-def _model_paths(models_file: str) -> dict[str, str]:
+def model_paths(models_file: str) -> dict[str, str]:
     """Return model → path from a YAML or JSON mapping; relative paths are relative to the file."""
     from soce.recipes.text import Scalar, Table, parse, read_source
 

@@ -31,7 +31,7 @@ from soce.study import Study
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate import Evaluation, Evaluator
     from soce.identity import Digests
@@ -108,6 +108,7 @@ def search_soups(
     folder: str | os.PathLike[str],
     candidates: Mapping[str, str | None] | None = None,
     objective: Objective | str | None = None,
+    categories: Sequence[str] = (),
     strategy: Strategy | str = "grid",
     share: Fraction | None = Fraction(1, 2),
     split_seed: int = 0,
@@ -131,6 +132,8 @@ def search_soups(
         Checkpoints of other candidates of a selection file; they become arms.
     objective : Objective or str, optional
         What is maximised; that of the selection file, the mean of the categories for a pool.
+    categories : sequence of str, optional
+        Categories that experts were selected by; a note says so if the evaluator has others.
     strategy : Strategy or str
         See `STRATEGIES`.
     share : Fraction, optional
@@ -169,9 +172,9 @@ def search_soups(
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13-18, and section 7.1.
     """
     pool = selection if isinstance(selection, Pool) else Pool.of(selection, candidates=candidates)
-    known_categories: tuple[str, ...] = ()
+    known_categories = tuple(categories)
     if isinstance(selection, SelectionFile):
-        known_categories = selection.selection.categories
+        known_categories = known_categories or selection.selection.categories
         objective = selection.objective if objective is None else objective
     objective = Mean() if objective is None else objective
     wanted = parse_objective(objective) if isinstance(objective, str) else objective

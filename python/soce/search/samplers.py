@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 20
 """Proposals in a row that bring nothing new before a sampler is stopped: on a coarse grid all repeat some."""
 
+_RANDOM_FIRST: Final = 5
+"""Random proposals before a Gaussian process has something to go by."""
+
 
 def round_to_parts(shares: Sequence[float], grid: WeightGrid) -> tuple[int, ...]:
     """Return the parts of the grid nearest to these shares, by largest remainder.
@@ -193,7 +196,9 @@ class Bayesian:
 
     def _run(self, book: _Book, optuna: Any) -> None:  # noqa: ANN401 - the module
         sampler = (
-            optuna.samplers.GPSampler(seed=self.seed, deterministic_objective=True)
+            optuna.samplers.GPSampler(
+                seed=self.seed, n_startup_trials=_RANDOM_FIRST, deterministic_objective=True
+            )
             if self.kind == "gp"
             else optuna.samplers.TPESampler(seed=self.seed, multivariate=True, constant_liar=self.batch > 1)
         )

@@ -65,6 +65,7 @@ class Scorer:
         self.evaluator = evaluator
         self.n_evaluated = 0
         self.stage = ""
+        self.asks_whole = evaluator.item_ids() is None
         self.categories: tuple[str, ...] | None = None
         self._study = study
         self._outcomes: Outcomes = study.outcomes(evaluator.identity)
@@ -125,14 +126,16 @@ class Scorer:
         return [found[place] for place in range(len(recipes))]
 
     def _evaluate(self, recipe: Recipe, items: Items | None) -> Evaluation:
-        missing = None if items is None else self._outcomes.missing(recipe, items)
+        # One that cannot say what its items are cannot leave some out either: it scores all of them once.
+        is_whole = items is None or self.asks_whole
+        missing = None if is_whole or items is None else self._outcomes.missing(recipe, items)
         evaluation = self.evaluator.score(recipe, items=missing, on_progress=self._tell)
         self.n_evaluated += 1
-        if missing is not None:
-            _check_items(evaluation, missing)
-        # Only the whole evaluation shows whether a category is missing; do not keep one that is.
-        self._check_categories(evaluation, missing)
-        self._outcomes.add(recipe, evaluation, is_whole=items is None)
+        needed = items if is_whole else missing
+        if needed is not None:
+            _check_items(evaluation, needed)
+        self._check_categories(evaluation, needed)  # before it is kept
+        self._outcomes.add(recipe, evaluation, is_whole=is_whole)
         known = self._outcomes.find(recipe, items)
         assert known is not None
         return known

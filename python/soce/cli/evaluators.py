@@ -1,0 +1,156 @@
+"""Evaluators by name, shared by the commands that score soups."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soce.cli.output import message
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import NoReturn
+
+    from soce.evaluate import Evaluator
+    from soce.evaluate.soup_model import SoupModel
+    from soce.search import Pool
+
+    Command = Callable[..., object]
+
+EVALUATOR_HELP = """\b
+An EVALUATOR is one of
+  tasks.jsonl              items with a `category`, scored by the live model
+  lm-eval:TASK[,TASK]      tasks of lm-evaluation-harness, a category each
+  module:function          your evaluate(model, tokenizer)
+or a program: --evaluator-command "python score.py {checkpoint} --out {output}".
+"""
+
+
+def evaluator_options(command: Command) -> Command:
+    """Add the options that say how soups are scored."""
+    for option in reversed(
+        (
+            click.option("--evaluator", "-e", metavar="EVALUATOR", help="What scores soups; see below."),
+            click.option(
+                "--evaluator-command",
+                metavar="COMMAND",
+                help="A program that scores {checkpoint} and writes to {output}.",
+            ),
+            click.option(
+                "--held-out", metavar="EVALUATOR", help="Other tasks to report on; no items are split then."
+            ),
+            click.option("--held-out-command", metavar="COMMAND", help="The same, a program."),
+            click.option("--device", default="auto", metavar="NAME", help="cpu, cuda, ...; else chosen."),
+            click.option("--dtype", metavar="DTYPE", help="Dtype of the soups: f64, f32, f16 or bf16."),
+            click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Else chosen."),
+            click.option("--num-fewshot", type=click.IntRange(min=0), metavar="N", help="For lm-eval."),
+            click.option("--include-path", multiple=True, metavar="DIR", help="For lm-eval: your own tasks."),
+            click.option(
+                "--evaluator-metric", metavar="NAME", help="Metric to read, such as acc or acc,none."
+            ),
+            click.option(
+                "--timeout-seconds", type=float, metavar="N", help="For commands: how long one may take."
+            ),
+            click.option("--scratch", metavar="DIR", help="For commands: where soups go, such as /dev/shm."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def open_evaluators(
+    options: dict[str, Any], pool: Pool, *, dtype: str | None, folder: Path
+) -> Iterator[tuple[Evaluator, Evaluator | None]]:
+    """Open the evaluator and the one to report with; their options are taken out of `options`."""
+    names = ("device", "dtype", "batch_size", "num_fewshot", "include_path", "evaluator_metric")
+    settings = {name: options.pop(name) for name in (*names, "timeout_seconds", "scratch")}
+    settings["dtype"] = settings["dtype"] or dtype
+    named, command = options.pop("evaluator"), options.pop("evaluator_command")
+    other, other_command = options.pop("held_out"), options.pop("held_out_command")
+    if (named is None) == (command is None):
+        _usage("give either `--evaluator` or `--evaluator-command`")
+    if other is not None and other_command is not None:
+        _usage("give either `--held-out` or `--held-out-command`")
+    paths = [pool.paths[name] for name in pool.names]
+    with ExitStack() as opened:
+        live: list[SoupModel] = []
+
+        def soup() -> SoupModel:
+            if not live:
+                from soce.evaluate.soup_model import SoupModel
+
+                live.append(SoupModel(paths, device=settings["device"], dtype=settings["dtype"]))
+            return live[0]  # one model for both
+
+        def start(name: str | None, words: str | None, which: str) -> Evaluator | None:
+            if words is not None:
+                made = _program(paths, words, settings, folder / "programs" / which)
+            elif name is not None:
+                made = _by_name(name, soup, settings)
+            else:
+                return None
+            opened.callback(made.close)
+            return made
+
+        first = start(named, command, "selection")
+        assert first is not None
+        yield first, start(other, other_command, "held-out")
+
+
+def _by_name(name: str, soup: Callable[[], SoupModel], settings: dict[str, Any]) -> Evaluator:
+    if name.startswith("lm-eval:"):
+        from soce.evaluate.harness import LmEvalEvaluator
+
+        tasks = [task.strip() for task in name.removeprefix("lm-eval:").split(",") if task.strip()]
+        if not tasks:
+            _usage("`lm-eval:` names no task")
+        return LmEvalEvaluator(
+            soup(),
+            tasks,
+            include_path=settings["include_path"],
+            metric=settings["evaluator_metric"],
+            num_fewshot=settings["num_fewshot"],
+            batch_size=settings["batch_size"] or 16,
+        )
+    if name.lower().endswith((".jsonl", ".ndjson")):
+        from soce.evaluate.tasks import read_tasks
+        from soce.evaluate.torch_evaluator import TorchEvaluator
+
+        tasks_found = read_tasks(name)  # before the model, which takes longer
+        return TorchEvaluator(soup(), tasks_found, batch_size=settings["batch_size"])
+    if ":" in name:
+        from soce.evaluate.function import load_function
+
+        return load_function(name, soup())
+    _usage(f"`{shown(name)}` is no evaluator: give a .jsonl file, lm-eval:TASK or module:function")
+
+
+def _program(paths: list[str], words: str, settings: dict[str, Any], folder: Path) -> Evaluator:
+    from soce.evaluate.command import CommandEvaluator
+    from soce.readers import ReadOptions
+
+    try:
+        command = shlex.split(words)
+    except ValueError as error:
+        _usage(f"the command cannot be split into words: {error}")
+    message(f"information: for each soup: {shlex.join(command)}")
+    merge_options: Any = {} if settings["dtype"] is None else {"dtype": settings["dtype"]}
+    return CommandEvaluator(
+        paths,
+        command,
+        folder=folder,
+        options=ReadOptions(metric=settings["evaluator_metric"]),
+        scratch=settings["scratch"],
+        timeout_seconds=settings["timeout_seconds"],
+        merge_options=merge_options,
+    )
+
+
+def _usage(text: str) -> NoReturn:
+    raise click.UsageError(text, click.get_current_context())

@@ -1,0 +1,99 @@
+"""The result of a search as lines of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soce.cli.output import columns
+from soce.exceptions import shown
+from soce.search.scoring import weights_text
+
+if TYPE_CHECKING:
+    from soce.search import Comparison, SearchResult
+
+_MAX_TIED = 5
+
+
+def result_lines(result: SearchResult) -> list[str]:
+    """Return arms, differences, notes and, last, the verdict."""
+    where = "the items it was chosen on" if result.is_optimistic else "the held-out items"
+    chosen, reported = result.best.selection.n_items, result.best.report.n_items
+    lines = [
+        f"objective  {shown(result.objective)}{', in percent' if result.scale else ''}",
+        f"strategy   {result.strategy['name']}: {result.n_candidates} different soups scored",
+        f"items      {_number(chosen)} to choose on, "
+        + ("none held out" if result.is_optimistic else f"{_number(reported)} held out"),
+        "",
+        *_arm_lines(result),
+        "",
+        f"differences on {where}",
+        *_comparison_lines(result),
+        "",
+    ]
+    if not result.is_optimistic:
+        singles = sum(arm.drop for arm in result.singles) / len(result.singles)
+        lines.append(
+            f"drop       from selection to held out: {result.best.label} "
+            f"{result.best.drop * result.times:+.2f}{result.unit}, single models "
+            f"{singles * result.times:+.2f}{result.unit} on average"
+        )
+    lines.extend(f"tied       {weights_text(one.parts)}" for one in result.tied[:_MAX_TIED])
+    lines += [f"note       {note}" for note in result.notes]
+    return [*lines, "", result.verdict]
+
+
+def _arm_lines(result: SearchResult) -> list[str]:
+    best = result.arm(result.best_single_report).report.value
+    report = "same items" if result.is_optimistic else "held out"
+    rows = [["arm", "weights", "selection", report, f"to best single{result.unit and ' (pp)'}", "relative"]]
+    for arm in result.arms:
+        difference = arm.report.value - best
+        marks = [
+            mark
+            for mark, label in (
+                ("best single on selection", result.best_single_selection),
+                (f"best single on {report}", result.best_single_report),
+            )
+            if label == arm.label and not (result.is_optimistic and mark.endswith(report))
+        ]
+        rows.append(
+            [
+                shown(arm.label),
+                "" if arm.kind == "single" else weights_text(arm.parts),
+                result.number(arm.selection.value),
+                result.number(arm.report.value),
+                f"{difference * result.times:+.2f}",
+                f"{100 * difference / abs(best):+.2f} %" if best else "",
+            ]
+        )
+        if marks:
+            rows[-1][1] = ", ".join(marks)
+    return columns(rows, "llrrrr")
+
+
+def _comparison_lines(result: SearchResult) -> list[str]:
+    rows = [_row(result, comparison) for comparison in result.comparisons]
+    return columns(rows, "lrrll")
+
+
+def _row(result: SearchResult, comparison: Comparison) -> list[str]:
+    second = shown(comparison.second)
+    if comparison.second == result.best_single_report:
+        second = f"best single ({second})"
+    interval = comparison.interval
+    test = comparison.mcnemar
+    relative = comparison.relative_percent
+    return [
+        f"{shown(comparison.first)} − {second}",
+        f"{comparison.difference * result.times:+.2f}{result.unit}",
+        "" if relative is None else f"{relative:+.2f} %",
+        ""
+        if interval is None
+        else f"{100 * interval.level:g} % [{interval.low * result.times:+.2f}, "
+        f"{interval.high * result.times:+.2f}]{result.unit}",
+        "" if test is None else f"McNemar {test.only_first}:{test.only_second}, p = {test.p:.2g}",
+    ]
+
+
+def _number(count: int | None) -> str:
+    return "an unknown number" if count is None else str(count)

@@ -1,0 +1,126 @@
+"""Other programs: run without a shell, their output kept, nothing of them left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+Status: TypeAlias = "int | None"
+
+_POLL_SECONDS: Final = 0.2
+_GRACE_SECONDS: Final = 5.0
+_TAIL_BYTES: Final = 8192
+_TAIL_LINES: Final = 3
+
+
+def run_program(
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str],
+    timeout_seconds: float | None = None,
+    keep_open: Sequence[int] = (),
+    on_poll: Callable[[], object] | None = None,
+) -> Status:
+    """Run a program to its end and return its exit status; None if it ran too long and was stopped.
+
+    When this returns or raises, the program and whatever it started in its process group are gone: asked to
+    stop first, killed five seconds later.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The program and its arguments, given to it as they are.
+    log : Path
+        A file to be made, for all that it writes to its standard output and error.
+    environment : mapping of str to str
+        Its whole environment.
+    timeout_seconds : float, optional
+        How long it may take.
+    keep_open : sequence of int
+        File descriptors that it inherits.
+    on_poll : callable, optional
+        Called five times a second; raising from it stops the program.
+
+    Raises
+    ------
+    OSError
+        There is no such program, or the log cannot be made.
+    """
+    with log.open("xb") as output:
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            pass_fds=tuple(keep_open),
+            start_new_session=True,
+        )
+    end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    try:
+        while True:
+            left = _POLL_SECONDS if end is None else min(_POLL_SECONDS, end - time.monotonic())
+            if left <= 0:
+                return None
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(left)
+            if on_poll is not None:
+                on_poll()
+    finally:
+        _stop_group(process)
+
+
+def _stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End all processes of the program's session that did not leave its process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        end = time.monotonic() + _GRACE_SECONDS
+        try:
+            os.killpg(process.pid, number)
+            while time.monotonic() < end:
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(0.01)
+        except (ProcessLookupError, PermissionError):  # nobody is left, or only a zombie of another user
+            break
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE_SECONDS)
+
+
+def describe_status(status: Status, timeout_seconds: float | None) -> str:
+    """Return how a program ended, in words.
+
+    Examples
+    --------
+    >>> describe_status(3, None), describe_status(-9, None), describe_status(None, 60)
+    ('ended with exit status 3', 'was ended by SIGKILL', 'still ran after 60 seconds and was stopped')
+    """
+    if status is None:
+        return f"still ran after {timeout_seconds:g} seconds and was stopped"
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
+
+
+def last_lines(log: Path) -> str:
+    """Return the end of what a program wrote, on one line and safe to show."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        text = file.read().decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "it wrote nothing"
+    return "its last words: " + " / ".join(shown(line) for line in lines[-_TAIL_LINES:])
