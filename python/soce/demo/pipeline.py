@@ -43,6 +43,7 @@ def run_demo(
     *,
     seed: int = 0,
     steps: Steps | None = None,
+    step: str = "0.1",
     cache: bool | str | os.PathLike[str] = True,
     on_stage: Callable[[str], object] | None = None,
     on_training: Callable[[str, int, int], object] | None = None,
@@ -58,6 +59,8 @@ def run_demo(
         Of the training; the items are the same for every seed.
     steps : Steps, optional
         How long each model is trained.
+    step : str
+        Of the grid of weights.
     cache : bool or path-like
         Where trained models are kept, see `make_experts`.
     on_stage : callable, optional
@@ -96,7 +99,7 @@ def run_demo(
 
     tell = on_stage or (lambda _: None)
     folder = Path(folder)
-    _claim(folder, seed, steps or Steps())
+    _claim(folder, {"seed": seed, "steps": asdict(steps or Steps()), "step": step})
     tell("training a base model, four experts and two bad candidates")
     models = DemoModels.at(folder / "models")
     if not models.test.exists():  # the folder appears when all is done
@@ -113,7 +116,7 @@ def run_demo(
         scores = table_of(evaluations)
         write_scores(scores, folder / "scores.csv")
         tell(f"choosing the experts of categories with |rho| < {THRESHOLD}")
-        selection = select_experts(scores, Threshold(THRESHOLD), candidates=list(paths))
+        selection = select_experts(scores, Threshold(THRESHOLD), candidates=list(paths), step=step)
         write_selection(selection, folder / "selection.yaml", paths=paths, overwrite=True)
         tell(f"searching {selection.grid.count} soups of {', '.join(selection.models)}")
         result = search_soups(
@@ -132,10 +135,9 @@ def run_demo(
     return DemoRun(folder, models, scores, selection, result, published)
 
 
-def _claim(folder: Path, seed: int, steps: Steps) -> None:
+def _claim(folder: Path, own: dict[str, object]) -> None:
     """Say in the folder what demo it holds, or refuse one that holds something else."""
     mark = folder / "demo.json"
-    own = {"seed": seed, "steps": asdict(steps)}
     try:
         found = json.loads(mark.read_text(encoding="utf-8"))
     except FileNotFoundError:
