@@ -281,8 +281,9 @@ def _notes(
     left = [(w.model, name) for _, w in contested if w and w.model not in experts for name in w.categories]
     if left:
         models = sorted({model for model, _ in left})
+        n = len(experts)
         notes.append(
-            f"the walk stopped at {len(experts)} experts: {_listed(models)} would have won "
+            f"the walk stopped at {n} expert{'' if n == 1 else 's'}: {_listed(models)} would have won "
             f"{_listed([name for _, name in left])}"
         )
     return tuple(notes)
