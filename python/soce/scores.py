@@ -40,6 +40,8 @@ class Column:
     """Most decimals printed: a score is known to within 0.5·10^-decimals; None: not rounded."""
     parts: tuple[str, ...] = ()
     """Of an aggregate: the columns it is computed from, where they are known."""
+    metric: str | None = None
+    """What the scores measure, such as ``acc_norm``, where the source says so."""
 
     @property
     def half_width(self) -> float:
