@@ -76,6 +76,12 @@ def test_everything_as_json(here: Path) -> None:
     found = run(analyze, "scores.csv", "--json", "-c", "a", "-c", "b")
     data = json.loads(found.stdout)
     assert data["table"]["categories"] == ["math", "code", "chat"]
+    assert [column["name"] for column in data["table"]["columns"]] == ["math", "code", "chat", "Overall"]
+    assert data["table"]["columns"][3]["role"] == "aggregate"
+    assert {column["scale"] for column in data["table"]["columns"]} == {"percent"}
+    low, rho, high = (data["correlation"][what][0][1] for what in ("low", "rho", "high"))
+    assert low < rho < high
+    assert data["correlation"]["low"][0][0] is None
     assert data["table"]["digest"] == soce.read_scores("scores.csv").digest
     assert {finding["code"] for finding in data["lint"]} >= {"S02"}
     assert len(data["correlation"]["rho"]) == 3

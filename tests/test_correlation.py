@@ -607,6 +607,14 @@ def test_json_is_plain_and_complete() -> None:
     assert given_back["critical_correlation"] == pytest.approx(0.95, abs=1e-3)
 
 
+def test_json_has_the_intervals_of_all_pairs() -> None:
+    given_back = small().to_json()
+    low, high = small().interval()
+    assert given_back["low"][0][1] == low[0, 1]
+    assert given_back["high"][0][1] == high[0, 1]
+    assert given_back["low"][0][0] is given_back["high"][0][2] is None
+
+
 def test_notebooks_show_escaped_names() -> None:
     table = ScoreTable.of({"<b>": [1, 2, 3], "x&y": [3, 1, 2], "k\x1b": [1, 1, 1]}, models=["m", "n", "o"])
     html = correlate_categories(table)._repr_html_()

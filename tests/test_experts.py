@@ -158,6 +158,14 @@ def test_clusters_on_the_leaderboard(count: int, large: set[str], small: set[str
     assert short(choose(Clusters(n_clusters=count), SMALL).models) == small
 
 
+def test_clusters_hold_every_category_and_still_select() -> None:
+    three = choose(Clusters(n_clusters=3), LARGE)
+    assert len(three.chosen) == 17
+    assert three.findings == ()
+    (finding,) = choose(Clusters(n_clusters=17), LARGE).findings
+    assert finding.code == "S18"
+
+
 def test_a_cluster_goes_to_the_best_mean() -> None:
     first = choose(Clusters(n_clusters=3), SMALL).winners[0]
     assert (first.model, first.runner_up) == ("BitAgent-8B", "watt-tool-8B (FC)")

@@ -681,6 +681,8 @@ def test_flores_table_5() -> None:
     }
     assert average.hint is not None
     assert "31.64 to 32.21 in `eng_spa`" in average.hint
+    assert "more characters" not in findings._repr_html_()  # some messages have more than 200
+    assert max(len(finding.message) for finding in findings) > 200
     assert "in `SoCE`, where they differ, the average itself must be wrong" in average.hint
     assert "0.811" in only(findings, "S07").message
 

@@ -228,7 +228,10 @@ class Correlation:
         return (*leaves, *sorted(set(self.categories) - set(leaves)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python, NaN as None."""
+        """Return everything as plain Python, NaN as None; `low` and `high` are the 95 % intervals."""
+        low, high = self.interval()
+        np.fill_diagonal(low, np.nan)
+        np.fill_diagonal(high, np.nan)
         return {
             "categories": list(self.categories),
             "population": list(self.population),
@@ -241,6 +244,8 @@ class Correlation:
             "critical_correlation": _or_none(critical_correlation(len(self.population))),
             "saturation": self.saturation,
             "rho": [[_or_none(value) for value in row] for row in self.rho.tolist()],
+            "low": [[_or_none(value) for value in row] for row in low.tolist()],
+            "high": [[_or_none(value) for value in row] for row in high.tolist()],
             "n": self.n.tolist(),
         }
 

@@ -171,7 +171,7 @@ def select_experts(
         grid=WeightGrid.of(len(experts), step=step, minimum=minimum, maximum=maximum),
         notes=_notes(rule, found, contest, contested, experts=models),
         findings=lint_selection(
-            n_selected=sum(len(group.categories) for group in groups),
+            n_selected=len(groups),  # every category is in some cluster: few clusters leave much out
             n_categories=len(contest.categories),
             experts=models,
             candidates=contest.candidates,
