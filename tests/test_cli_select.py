@@ -229,6 +229,29 @@ def test_report_scores_must_be_other_scores(here: Path) -> None:
     assert reported["overall"] == {"a": pytest.approx(182.5 / 3), "b": pytest.approx(176 / 3)}
 
 
+def test_a_report_may_have_the_new_names_and_another_form(here: Path) -> None:
+    (here / "long.csv").write_text(
+        "model,category,score,split\n"
+        + "".join(
+            f"{model},{category},{score},test\n"
+            for model, scores in (("new", (51, 71, 60)), ("b", (61, 53, 61)))
+            for category, score in zip(("math", "code", "chat"), scores, strict=True)
+        )
+    )
+    arguments = ("--rename", "a=new", "-c", "new", "-c", "b", "--threshold", "0.9", "--quiet")
+    found = run(select, "scores.csv", *arguments, "--report-scores", "long.csv")
+    assert found.exit_code == 0, found.stderr
+    assert "reported   mean on long.csv" in found.stdout
+
+
+@pytest.mark.parametrize("option", [("--metric", "acc"), ("--level", "group"), ("--split", "test")])
+def test_options_of_other_formats_are_refused(here: Path, option: tuple[str, str]) -> None:
+    for command in (analyze, select):
+        found = run(command, "scores.csv", *option)
+        assert found.exit_code == 1
+        assert f"`{option[0]}` has no effect: the table is wide" in found.stderr
+
+
 def test_the_text_says_what_a_reader_should_know(here: Path) -> None:
     found = run(select, "scores.csv", "--threshold", "0.9", "--max-experts", "1", "--quiet")
     assert "population 8 models; |ρ| below 0.707 cannot be told from 0\ncandidates 8 models\n" in found.stdout

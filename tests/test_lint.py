@@ -583,6 +583,7 @@ def test_findings_are_ordered_and_print_themselves() -> None:
     )
     assert json.loads(json.dumps(findings.to_json()))[0]["columns"] == ["<b>"]
     assert "&lt;b&gt;" in findings._repr_html_()
+    assert str(findings.coded("S99")) == "nothing found"
     with pytest.raises(ScoreTableError, match=r"^`scores.csv`: 1 score out of range: .* \(S10\)\nhint: "):
         raise_errors(findings, "scores.csv")
     raise_errors(findings.coded("S07"), "scores.csv")

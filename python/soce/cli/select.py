@@ -242,7 +242,7 @@ def _compare(table: ScoreTable, report_scores: str, settings: dict[str, Any], se
     from soce.lint import lint_pair, raise_errors
     from soce.objective import parse_objective
 
-    report = read_tables([report_scores], settings)
+    report = read_tables([report_scores], settings, second=True)
     raise_errors(lint_pair(table, report, candidates=selection.candidates), report.source)
     objective: Objective = parse_objective(selection.objective)
     values = objective.values(report)
