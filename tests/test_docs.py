@@ -75,6 +75,15 @@ def test_the_pair_of_figure_1_on_every_board() -> None:
     assert "{}, {}, {} and {} on the four boards".format(*figures) in page.replace("\n", " ")
 
 
+def test_the_range_of_the_multi_turn_categories_in_the_worked_example() -> None:
+    whole = board()
+    found = correlate_categories(
+        as_categories(whole, [name for name in whole.categories if name.startswith("multi_turn")])
+    )
+    values = [pair.rho for pair in found.pairs()]
+    assert f"({min(values):.2f} to {max(values):.2f})" in (ROOT / "docs" / "bfcl-example.md").read_text()
+
+
 def test_thresholds_saturate_where_the_page_says() -> None:
     page = (ROOT / "docs" / "method.md").read_text().replace("\n", " ")
     values = [correlate_categories(table).saturation for table in (board(), flores())]

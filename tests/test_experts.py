@@ -19,7 +19,7 @@ from soce.objective import Formula, Mean, NamedColumn, Objective
 from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
 from soce.scores import Column, ScoreTable
 from soce.sweep import sweep_at, sweep_thresholds
-from soce.winners import Contest
+from soce.winners import Contest, Winner
 
 OBJECTIVES = (Mean(), Formula("bfcl-v3"))
 GROUPS = (
@@ -313,6 +313,15 @@ def test_ties_go_to_the_objective_then_wins_then_names() -> None:
     assert winner_of(table_of({"x": [5, 5], "y": [1, 2], "z": [2, 1]}), "x") == ("a", ("b",), "name")
     # An undefined objective is the lowest.
     assert winner_of(table_of({"x": [5, 5], "y": [None, 0]}), "x") == ("b", ("a",), "objective")
+
+
+@pytest.mark.parametrize(
+    ("margin", "uncertain"), [(-1.0, True), (0.0, True), (5.99, True), (6.0, False), (None, False)]
+)
+def test_a_margin_below_two_standard_errors_is_uncertain(margin: float | None, uncertain: bool) -> None:
+    winner = Winner(("x",), "a", 5.0, (), "score", "b", margin, 3.0)
+    assert winner.uncertain == uncertain
+    assert not replace(winner, margin_stderr=None).uncertain
 
 
 def test_a_missing_score_wins_nothing() -> None:

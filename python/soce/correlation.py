@@ -436,6 +436,19 @@ def cluster_categories(
     ------
     ScoreTableError
         Both limits or none; more clusters than categories.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1: experts "for each weakly-correlated category
+       cluster"; its Algorithm 1 has no clusters.
+
+    Examples
+    --------
+    >>> from soce.scores import ScoreTable
+    >>> columns = {"math": [1, 2, 3, 4], "code": [1, 3, 2, 4], "chat": [4, 1, 3, 2]}
+    >>> found = correlate_categories(ScoreTable.of(columns, models=["a", "b", "c", "d"]))
+    >>> cluster_categories(found, n_clusters=2)
+    (('code', 'math'), ('chat',))
     """
     if (n_clusters is None) == (min_correlation is None):
         _refuse("clusters need either their number or the smallest correlation that joins them")
