@@ -322,6 +322,8 @@ def test_a_margin_below_two_standard_errors_is_uncertain(margin: float | None, u
     winner = Winner(("x",), "a", 5.0, (), "score", "b", margin, 3.0)
     assert winner.uncertain == uncertain
     assert not replace(winner, margin_stderr=None).uncertain
+    assert replace(winner, margin=0.0, margin_stderr=0.0).uncertain
+    assert not replace(winner, margin=0.5, margin_stderr=0.0).uncertain
 
 
 def test_a_missing_score_wins_nothing() -> None:
