@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,12 @@ def test_everything_as_json(here: Path) -> None:
     found = run(analyze, "scores.csv", "--json", "-c", "a", "-c", "b")
     data = json.loads(found.stdout)
     assert data["table"]["categories"] == ["math", "code", "chat"]
+    assert [column["name"] for column in data["table"]["columns"]] == ["math", "code", "chat", "Overall"]
+    assert data["table"]["columns"][3]["role"] == "aggregate"
+    assert {column["scale"] for column in data["table"]["columns"]} == {"percent"}
+    low, rho, high = (data["correlation"][what][0][1] for what in ("low", "rho", "high"))
+    assert low < rho < high
+    assert data["correlation"]["low"][0][0] is None
     assert data["table"]["digest"] == soce.read_scores("scores.csv").digest
     assert {finding["code"] for finding in data["lint"]} >= {"S02"}
     assert len(data["correlation"]["rho"]) == 3
@@ -96,6 +103,8 @@ def test_a_plot_that_cannot_be_is_refused_before_any_work(here: Path) -> None:
     assert found.exit_code == 1
     assert "plot.gif" in found.stderr
     assert "missing.csv" not in found.stderr
+    found = run(analyze, "missing.csv", "--plot", "folder/plot.png")
+    assert found.stderr == "error: `folder`: no such file or directory\n"
 
 
 def test_colour_is_for_terminals_only(here: Path) -> None:
@@ -211,7 +220,68 @@ def test_report_scores_must_be_other_scores(here: Path) -> None:
         select, "scores.csv", "-c", "a", "-c", "b", "--threshold", "0.9", "--report-scores", "other.csv"
     )
     assert found.exit_code == 0, found.stderr
-    assert "on the report scores" in found.stderr
+    assert found.stdout.endswith("\n\nreported   mean on other.csv\n  b  58.67\n  a  60.83\n")
+    arguments = ("scores.csv", "-c", "a", "-c", "b", "--threshold", "0.9", "--report-scores", "other.csv")
+    quiet = run(select, *arguments, "--quiet", "--json")
+    assert quiet.stderr == ""
+    reported = json.loads(quiet.stdout)["report"]
+    assert reported["digest"] == soce.read_scores("other.csv").digest
+    assert reported["overall"] == {"a": pytest.approx(182.5 / 3), "b": pytest.approx(176 / 3)}
+
+
+def test_a_report_may_have_the_new_names_and_another_form(here: Path) -> None:
+    (here / "long.csv").write_text(
+        "model,category,score,split\n"
+        + "".join(
+            f"{model},{category},{score},test\n"
+            for model, scores in (("new", (51, 71, 60)), ("b", (61, 53, 61)))
+            for category, score in zip(("math", "code", "chat"), scores, strict=True)
+        )
+    )
+    arguments = ("--rename", "a=new", "-c", "new", "-c", "b", "--threshold", "0.9", "--quiet")
+    found = run(select, "scores.csv", *arguments, "--report-scores", "long.csv")
+    assert found.exit_code == 0, found.stderr
+    assert "reported   mean on long.csv" in found.stdout
+
+
+@pytest.mark.parametrize("option", [("--metric", "acc"), ("--level", "group"), ("--split", "test")])
+def test_options_of_other_formats_are_refused(here: Path, option: tuple[str, str]) -> None:
+    for command in (analyze, select):
+        found = run(command, "scores.csv", *option)
+        assert found.exit_code == 1
+        assert f"`{option[0]}` has no effect: the table is wide" in found.stderr
+
+
+def test_the_text_says_what_a_reader_should_know(here: Path) -> None:
+    found = run(select, "scores.csv", "--threshold", "0.9", "--max-experts", "1", "--quiet")
+    assert "population 8 models; |ρ| below 0.707 cannot be told from 0\ncandidates 8 models\n" in found.stdout
+    grid, *notes = found.stdout.splitlines()[-3:]
+    assert grid == "grid       1 soup of parts of 10"
+    assert notes[0] == "note       one expert, no soup"
+    assert notes[1].startswith("note       the walk stopped at 1 expert: ")
+    found = run(select, "scores.csv", "--threshold", "0.9", "--min-items", "5")
+    assert "note       kept without a known number of items: `" in found.stdout
+    found = run(select, "scores.csv", "--rule", "explicit", "--category", "math")
+    assert "rule       1 category by name\n" in found.stdout
+
+
+def test_shares_of_one_show_as_many_digits_as_percentages(here: Path) -> None:
+    rows = ("a,0.5014,0.7", "b,0.6,0.52", "c,0.41,0.66", "d,0.5998,0.61")
+    (here / "shares.csv").write_text("\n".join(("model,math,code", *rows)) + "\n")
+    found = run(select, "shares.csv", "--threshold", "1", "--quiet")
+    assert re.search(r"math .* b +0\.6000 +0\.0002\n", found.stdout)
+
+
+def test_a_reader_who_has_seen_enough_gets_no_error(here: Path) -> None:
+    code = "from soce.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "analyze", "scores.csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -230,6 +300,10 @@ def test_report_scores_must_be_other_scores(here: Path) -> None:
             "--pairs does not go with --rule threshold",
         ),
         (("scores.csv", "--rule", "pairs"), 2, "--rule pairs needs --pairs"),
+        (("scores.csv", "--sweep", "-o", "selection.yaml"), 2, "--output does not go with --sweep"),
+        (("scores.csv", "--sweep", "--report-scores", "s.csv"), 2, "--report-scores does not go with"),
+        (("scores.csv", "--sweep", "--rule", "pairs", "--pairs", "3"), 2, "--sweep goes through thresholds"),
+        (("gone.csv", "--threshold", "0.5", "-o", "no/s.yaml"), 1, "error: `no`: no such file or directory"),
         (("scores.csv", "--threshold", "0.5", "--objective", "best"), 1, "best"),
         (("scores.csv", "--threshold", "0.9", "--step", "0.3"), 1, "0.3"),
         (("missing.csv", "--threshold", "0.5"), 1, "missing.csv"),

@@ -591,6 +591,18 @@ def test_clusters_that_make_no_sense_are_refused(options: dict[str, float], word
         cluster_categories(small(), **options)  # type: ignore[arg-type]
 
 
+def test_clusters_are_as_near_as_their_members_on_average() -> None:
+    rho = np.eye(4)
+    pairs = {(0, 1): 0.9, (1, 2): 0.7, (2, 3): 0.5, (1, 3): 0.2, (0, 2): 0.1, (0, 3): 0.0}
+    for (first, second), value in pairs.items():
+        rho[first, second] = rho[second, first] = value
+    found = Correlation(("a", "b", "c", "d"), rho, np.full((4, 4), 9), ("m", "n", "o"))
+    # By the nearest members c would join a and b; by the farthest the last two would not join above 0.
+    assert cluster_categories(found, n_clusters=2) == (("a", "b"), ("c", "d"))
+    assert len(cluster_categories(found, min_correlation=0.2501)) == 2
+    assert len(cluster_categories(found, min_correlation=0.2499)) == 1
+
+
 def test_equal_merges_are_made_one_at_a_time() -> None:
     pattern = {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4], "y": [1, -1, -1, 1], "z": [1, -1, -1, 1]}
     correlation = correlate_categories(ScoreTable.of(pattern, models=list("mnop")))
@@ -605,6 +617,14 @@ def test_json_is_plain_and_complete() -> None:
     assert given_back["n"] == [[4] * 4] * 4
     assert given_back["constant"] == given_back["undefined"] == ["flat"]
     assert given_back["critical_correlation"] == pytest.approx(0.95, abs=1e-3)
+
+
+def test_json_has_the_intervals_of_all_pairs() -> None:
+    given_back = small().to_json()
+    low, high = small().interval()
+    assert given_back["low"][0][1] == low[0, 1]
+    assert given_back["high"][0][1] == high[0, 1]
+    assert given_back["low"][0][0] is given_back["high"][0][2] is None
 
 
 def test_notebooks_show_escaped_names() -> None:

@@ -19,7 +19,7 @@ from soce.objective import Formula, Mean, NamedColumn, Objective
 from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
 from soce.scores import Column, ScoreTable
 from soce.sweep import sweep_at, sweep_thresholds
-from soce.winners import Contest
+from soce.winners import Contest, Winner
 
 OBJECTIVES = (Mean(), Formula("bfcl-v3"))
 GROUPS = (
@@ -156,6 +156,14 @@ def test_the_first_eleven_pairs_are_noise() -> None:
 def test_clusters_on_the_leaderboard(count: int, large: set[str], small: set[str]) -> None:
     assert short(choose(Clusters(n_clusters=count), LARGE).models) == large
     assert short(choose(Clusters(n_clusters=count), SMALL).models) == small
+
+
+def test_clusters_hold_every_category_and_still_select() -> None:
+    three = choose(Clusters(n_clusters=3), LARGE)
+    assert len(three.chosen) == 17
+    assert three.findings == ()
+    (finding,) = choose(Clusters(n_clusters=17), LARGE).findings
+    assert finding.code == "S18"
 
 
 def test_a_cluster_goes_to_the_best_mean() -> None:
@@ -305,6 +313,17 @@ def test_ties_go_to_the_objective_then_wins_then_names() -> None:
     assert winner_of(table_of({"x": [5, 5], "y": [1, 2], "z": [2, 1]}), "x") == ("a", ("b",), "name")
     # An undefined objective is the lowest.
     assert winner_of(table_of({"x": [5, 5], "y": [None, 0]}), "x") == ("b", ("a",), "objective")
+
+
+@pytest.mark.parametrize(
+    ("margin", "uncertain"), [(-1.0, True), (0.0, True), (5.99, True), (6.0, False), (None, False)]
+)
+def test_a_margin_below_two_standard_errors_is_uncertain(margin: float | None, uncertain: bool) -> None:
+    winner = Winner(("x",), "a", 5.0, (), "score", "b", margin, 3.0)
+    assert winner.uncertain == uncertain
+    assert not replace(winner, margin_stderr=None).uncertain
+    assert replace(winner, margin=0.0, margin_stderr=0.0).uncertain
+    assert not replace(winner, margin=0.5, margin_stderr=0.0).uncertain
 
 
 def test_a_missing_score_wins_nothing() -> None:

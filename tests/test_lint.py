@@ -583,6 +583,7 @@ def test_findings_are_ordered_and_print_themselves() -> None:
     )
     assert json.loads(json.dumps(findings.to_json()))[0]["columns"] == ["<b>"]
     assert "&lt;b&gt;" in findings._repr_html_()
+    assert str(findings.coded("S99")) == "nothing found"
     with pytest.raises(ScoreTableError, match=r"^`scores.csv`: 1 score out of range: .* \(S10\)\nhint: "):
         raise_errors(findings, "scores.csv")
     raise_errors(findings.coded("S07"), "scores.csv")
@@ -681,6 +682,8 @@ def test_flores_table_5() -> None:
     }
     assert average.hint is not None
     assert "31.64 to 32.21 in `eng_spa`" in average.hint
+    assert "more characters" not in findings._repr_html_()  # some messages have more than 200
+    assert max(len(finding.message) for finding in findings) > 200
     assert "in `SoCE`, where they differ, the average itself must be wrong" in average.hint
     assert "0.811" in only(findings, "S07").message
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
-from soce.readers import ReadOptions, archives, read_scores
+from soce.readers import ReadOptions, archives, read_scores, write_scores
 from soce.readers.inspect_ai import looks_like_inspect, read_inspect
 from soce.readers.lighteval import looks_like_lighteval, read_lighteval
 from soce.readers.lm_eval import looks_like_lm_eval, read_lm_eval
@@ -86,12 +86,12 @@ def test_leaves_of_two_models() -> None:
     assert table.kind == "lm-eval"
     assert table.models == ("models/tiny-a", "models/tiny-b")
     assert table.columns == (
-        Column("toy_rev", scale="unit"),
-        Column("toy_sort", scale="unit"),
-        Column("toy_max", scale="unit"),
-        Column("toy_text", higher_is_better=False),
-        Column("toy_string", role="aggregate", scale="unit", parts=("toy_rev", "toy_sort")),
-        Column("toy_all", role="aggregate", scale="unit", parts=("toy_max", "toy_rev", "toy_sort")),
+        Column("toy_rev", scale="unit", metric="acc"),
+        Column("toy_sort", scale="unit", metric="acc"),
+        Column("toy_max", scale="unit", metric="acc"),
+        Column("toy_text", higher_is_better=False, metric="word_perplexity"),
+        Column("toy_string", "aggregate", "unit", parts=("toy_rev", "toy_sort"), metric="acc"),
+        Column("toy_all", "aggregate", "unit", parts=("toy_max", "toy_rev", "toy_sort"), metric="acc"),
     )
     assert cells(table) == {
         "toy_rev": [0.1, 0.2],
@@ -107,6 +107,30 @@ def test_leaves_of_two_models() -> None:
     assert table.stderrs[0, :3].tolist() == [0.06882472016116853, 0.1305582419667734, 0.12909944487358055]
     assert np.isnan(table.stderrs[:, 3]).all()  # "N/A" in the files
     assert table.ignored == ()
+
+
+def test_scores_of_different_metrics_are_not_joined(tmp_path: Path) -> None:
+    def other_metric(held: Any) -> None:
+        for row in held["results"].values():
+            for name in [name for name in row if name.startswith("acc")]:
+                row[name.replace("acc,", "f1,").replace("acc_stderr", "f1_stderr")] = row.pop(name)
+
+    one = changed(TINY_A, tmp_path, lambda held: held["results"].pop("toy_text"))
+    two = changed(TINY_B, tmp_path, other_metric)
+    with pytest.raises(ScoreTableError, match=r"column `toy_rev`: the metric is acc in .* and f1 in "):
+        read_scores([one, two], options=ReadOptions(metric="acc f1", drop=("toy_text",)))
+    # A source that does not say what it measured may stand beside one that does.
+    plain = tmp_path / "plain.csv"
+    plain.write_text("model,toy_rev\nb,0.5\n")
+    joined = read_scores([one, plain], options=ReadOptions(metric="acc"))
+    assert [column.metric for column in joined.columns if column.role == "category"] == ["acc"] * 3
+    write_scores(joined, tmp_path / "long.csv")
+    assert read_scores(tmp_path / "long.csv").columns == joined.columns
+
+
+def test_a_metric_of_old_files_is_that_of_new_ones() -> None:
+    old = read_scores(f"bloom={OLD}", options=ReadOptions(metric="acc"))
+    assert {column.metric for column in old.columns} == {"acc"}
 
 
 def test_group_level_replaces_tasks_by_their_groups() -> None:
@@ -316,7 +340,7 @@ def test_lighteval_tasks() -> None:
         "toy:_average|0": [0.175, 0.30833333333333335],
     }
     assert table.columns[4] == Column(
-        "toy:_average|0", role="aggregate", scale="unit", parts=("toy:rev|0", "toy:sort|0")
+        "toy:_average|0", "aggregate", "unit", parts=("toy:rev|0", "toy:sort|0"), metric="acc"
     )
     assert table.counts is None  # the files say -1
     assert table.stderrs is not None
@@ -364,7 +388,10 @@ def test_inspect_logs_of_two_models() -> None:
     table = read_scores(INSPECT / "logs")
     assert table.kind == "inspect"
     assert table.models == ("mockllm/small", "mockllm/large")
-    assert table.columns == (Column("toy_match", scale="unit"), Column("toy_includes", scale="unit"))
+    assert table.columns == (
+        Column("toy_match", scale="unit", metric="match/accuracy"),
+        Column("toy_includes", scale="unit", metric="includes/accuracy"),
+    )
     assert cells(table) == {"toy_match": [0.6, 0.6], "toy_includes": [0.625, 0.625]}
     assert table.counts is not None
     assert table.counts.tolist() == [[10, 8], [10, 8]]

@@ -800,6 +800,7 @@ def tables(draw: st.DrawFn) -> ScoreTable:
                 draw(st.booleans()),
                 draw(st.none() | st.integers(0, 400)),
                 tuple(draw(st.lists(names, max_size=2))),
+                draw(st.sampled_from([None, "acc", "exact_match,strict-match", 'f"1'])),
             )
             for name, role in zip(columns, ["category", *roles], strict=True)
         ),

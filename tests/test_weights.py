@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import islice, pairwise, product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,9 +40,19 @@ def test_the_papers_optima_are_on_the_grid() -> None:
     assert {(5, 2, 3), (7, 2, 1)} < set(WeightGrid(3))
 
 
+def test_a_grid_of_floats_loses_points() -> None:
+    """Why weights are integers: the sum of 0.7, 0.2 and 0.1 is not 1.0."""
+    shares = np.arange(0.1, 1, 0.1).tolist()
+    found = {n: [p for p in product(shares, repeat=n) if sum(p) == 1.0] for n in (3, 4, 5)}
+    assert [len(points) for points in found.values()] == [34, 74, 101]
+    assert [WeightGrid(n).n_compositions for n in found] == [36, 84, 126]
+    assert 0.7 + 0.2 + 0.1 != 1.0
+
+
 def test_a_step_of_a_twentieth() -> None:
     assert [WeightGrid.of(n, step="1/20").n_compositions for n in range(2, 6)] == [19, 171, 969, 3876]
     assert (1, 1, 18) in set(WeightGrid.of(3, step="0.05"))
+    assert all(max(parts) <= 8 for parts in WeightGrid(3))  # 18 of 20 is 9 of 10
 
 
 def test_zero_parts_are_allowed_on_request() -> None:

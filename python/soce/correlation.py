@@ -228,7 +228,10 @@ class Correlation:
         return (*leaves, *sorted(set(self.categories) - set(leaves)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python, NaN as None."""
+        """Return everything as plain Python, NaN as None; `low` and `high` are the 95 % intervals."""
+        low, high = self.interval()
+        np.fill_diagonal(low, np.nan)
+        np.fill_diagonal(high, np.nan)
         return {
             "categories": list(self.categories),
             "population": list(self.population),
@@ -241,6 +244,8 @@ class Correlation:
             "critical_correlation": _or_none(critical_correlation(len(self.population))),
             "saturation": self.saturation,
             "rho": [[_or_none(value) for value in row] for row in self.rho.tolist()],
+            "low": [[_or_none(value) for value in row] for row in low.tolist()],
+            "high": [[_or_none(value) for value in row] for row in high.tolist()],
             "n": self.n.tolist(),
         }
 
@@ -431,6 +436,19 @@ def cluster_categories(
     ------
     ScoreTableError
         Both limits or none; more clusters than categories.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1: experts "for each weakly-correlated category
+       cluster"; its Algorithm 1 has no clusters.
+
+    Examples
+    --------
+    >>> from soce.scores import ScoreTable
+    >>> columns = {"math": [1, 2, 3, 4], "code": [1, 3, 2, 4], "chat": [4, 1, 3, 2]}
+    >>> found = correlate_categories(ScoreTable.of(columns, models=["a", "b", "c", "d"]))
+    >>> cluster_categories(found, n_clusters=2)
+    (('code', 'math'), ('chat',))
     """
     if (n_clusters is None) == (min_correlation is None):
         _refuse("clusters need either their number or the smallest correlation that joins them")

@@ -13,11 +13,11 @@ _SHOWN = 200
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-def shown(text: str) -> str:
+def shown(text: str, *, limit: int = _SHOWN) -> str:
     r"""Return `text` made safe for a terminal, a log or a message.
 
     Control, bidirectional, zero-width and line-separating characters and unpaired surrogates are written as
-    ``\u{..}``; what follows the first 200 characters is replaced by its count.
+    ``\u{..}``; what follows the first `limit` characters is replaced by its count.
 
     Examples
     --------
@@ -25,9 +25,9 @@ def shown(text: str) -> str:
     a\u{1b}[2Jb
     """
     kept = "".join(
-        f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _HIDDEN_CATEGORIES else c for c in text[:_SHOWN]
+        f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _HIDDEN_CATEGORIES else c for c in text[:limit]
     )
-    rest = len(text) - _SHOWN
+    rest = len(text) - limit
     return f"{kept}... ({rest} more characters)" if rest > 0 else kept
 
 

@@ -171,7 +171,7 @@ def select_experts(
         grid=WeightGrid.of(len(experts), step=step, minimum=minimum, maximum=maximum),
         notes=_notes(rule, found, contest, contested, experts=models),
         findings=lint_selection(
-            n_selected=sum(len(group.categories) for group in groups),
+            n_selected=len(groups),  # every category is in some cluster: few clusters leave much out
             n_categories=len(contest.categories),
             experts=models,
             candidates=contest.candidates,
@@ -281,8 +281,9 @@ def _notes(
     left = [(w.model, name) for _, w in contested if w and w.model not in experts for name in w.categories]
     if left:
         models = sorted({model for model, _ in left})
+        n = len(experts)
         notes.append(
-            f"the walk stopped at {len(experts)} experts: {_listed(models)} would have won "
+            f"the walk stopped at {n} expert{'' if n == 1 else 's'}: {_listed(models)} would have won "
             f"{_listed([name for _, name in left])}"
         )
     return tuple(notes)

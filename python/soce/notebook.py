@@ -16,6 +16,8 @@ _CAPTION: Final = "caption-side:top;text-align:left;padding:4px 0"
 _LINE: Final = "border:1px solid rgba(128,128,128,.35);padding:2px 6px;background:none"
 _POSITIVE: Final = "178,24,43"
 _NEGATIVE: Final = "33,102,172"
+_LONGEST: Final = 2_000
+"""Characters of a cell: what lint says may name many models, a name in a hostile file may be a novel."""
 
 
 def html_table(
@@ -74,7 +76,7 @@ def html_table(
 
 
 def _text(cell: object) -> str:
-    return "" if cell is None else escape(shown(str(cell)))
+    return "" if cell is None else escape(shown(str(cell), limit=_LONGEST))
 
 
 def _is_numeric(rows: Sequence[Sequence[object]], place: int) -> bool:

@@ -49,11 +49,14 @@ def check_plot(path: str | os.PathLike[str]) -> None:
     ------
     OutputError
         A suffix other than ``.png``, ``.svg`` and ``.pdf``, or matplotlib is not installed.
+    OSError
+        The directory is not there.
     """
     path = Path(path)
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
         _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
+    path.parent.stat()  # a directory that is not there is an OSError that names it
     try:
         import matplotlib as mpl  # noqa: F401
     except ImportError:

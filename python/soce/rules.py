@@ -264,7 +264,8 @@ class Explicit:
 
     def __str__(self) -> str:
         """Return the rule in words."""
-        return f"{len(self.categories)} categories by name"
+        n = len(self.categories)
+        return f"{n} categor{'y' if n == 1 else 'ies'} by name"
 
 
 def without(groups: Sequence[Group], left_out: Collection[str]) -> tuple[Group, ...]:

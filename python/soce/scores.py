@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.notebook import html_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["category", "aggregate"]
 Scale: TypeAlias = Literal["percent", "unit"]
 
+_MAX_HTML: Final = 40
 _FULL: Final[dict[str, float]] = {"percent": 100.0, "unit": 1.0}
 
 
@@ -40,6 +42,8 @@ class Column:
     """Most decimals printed: a score is known to within 0.5·10^-decimals; None: not rounded."""
     parts: tuple[str, ...] = ()
     """Of an aggregate: the columns it is computed from, where they are known."""
+    metric: str | None = None
+    """What the scores measure, such as ``acc_norm``, where the source says so."""
 
     @property
     def half_width(self) -> float:
@@ -278,6 +282,22 @@ class ScoreTable:
             self.values, index=list(self.models), columns=[column.name for column in self.columns]
         )
 
+    def _repr_html_(self) -> str:
+        n_models, n_columns = len(self.models), len(self.columns)
+        shown_rows, shown_places = range(min(n_models, _MAX_HTML)), range(min(n_columns, _MAX_HTML))
+        rows: list[list[object]] = [
+            [self.models[row], *(_or_none(float(self.values[row, place])) for place in shown_places)]
+            for row in shown_rows
+        ]
+        cut = len(shown_rows) < n_models or len(shown_places) < n_columns
+        return html_table(
+            ["model", *(self.columns[place].name for place in shown_places)],
+            rows,
+            caption=f"{self.source}: {self.kind}, {n_models} models × {len(self.categories)} categories, "
+            f"{n_columns - len(self.categories)} aggregates"
+            + (f". The first {len(shown_rows)} models and {len(shown_places)} columns:" if cut else ""),
+        )
+
     @property
     def digest(self) -> str:
         """SHA-256 of names, columns, scores, counts and errors; no order of rows or columns changes it."""
@@ -300,6 +320,10 @@ class ScoreTable:
                 cells[np.isnan(cells)] = np.nan  # one NaN of the many
                 digest.update(np.ascontiguousarray(cells, dtype="<f8").tobytes())
         return digest.hexdigest()
+
+
+def _or_none(value: float) -> float | None:
+    return None if value != value else value
 
 
 def nearest(name: str, known: Sequence[str], what: str) -> str:

@@ -151,10 +151,11 @@ def write_selection(
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise `OutputError` unless a selection can be written there; `write_selection` checks it again."""
+    """Raise `OutputError` or `OSError` unless a selection can be written there; writing checks it again."""
     target = Path(path)
     if not looks_like_recipe(target.name):
         _refuse_output(target, "a selection file is named .yaml, .yml or .json")
+    target.parent.stat()  # a directory that is not there is an OSError that names it
     if not overwrite and target.exists():
         _refuse_exists(target)
 

@@ -234,7 +234,26 @@ def count_weights(
     maximum: Share | None = None,
     uniform: bool = True,
 ) -> int:
-    """Return how many soups the grid asks for, without listing them; see `WeightGrid.of`.
+    """Return how many soups the grid asks for, without listing them.
+
+    Parameters
+    ----------
+    n_experts, step, minimum, maximum, uniform
+        See `WeightGrid.of`.
+
+    Returns
+    -------
+    int
+        The uniform soup included where it is off the grid.
+
+    Raises
+    ------
+    ScoreTableError
+        As `WeightGrid.of`.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13 and 14.
 
     Examples
     --------
@@ -252,7 +271,26 @@ def enumerate_weights(
     maximum: Share | None = None,
     uniform: bool = True,
 ) -> Iterator[tuple[int, ...]]:
-    """Yield the parts of every soup of the grid, one at a time; see `WeightGrid.of`.
+    """Yield the parts of every soup of the grid, one at a time.
+
+    Parameters
+    ----------
+    n_experts, step, minimum, maximum, uniform
+        See `WeightGrid.of`.
+
+    Yields
+    ------
+    tuple of int
+        The parts of each expert, lexicographic; last the uniform soup where it is off the grid.
+
+    Raises
+    ------
+    ScoreTableError
+        As `WeightGrid.of`.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13 and 14.
 
     Examples
     --------

@@ -48,9 +48,11 @@ class Winner:
 
     @property
     def uncertain(self) -> bool:
-        """Whether the margin is known to be below two of its standard errors."""
-        known = self.margin is not None and self.margin_stderr is not None
-        return known and self.margin < NOISE * self.margin_stderr  # type: ignore[operator]
+        """Whether the margin is known to be below two of its standard errors, or none at all."""
+        if self.margin is None or self.margin_stderr is None:
+            return False
+        # Two models that solve every item have standard errors of 0, and nothing between them.
+        return self.margin <= 0 or self.margin < NOISE * self.margin_stderr
 
 
 class Contest:

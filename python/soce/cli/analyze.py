@@ -178,6 +178,7 @@ def _json(
             "digest": table.digest,
             "models": list(table.models),
             "categories": list(table.categories),
+            "columns": [asdict(column) for column in table.columns],
             "missing": table.n_missing,
             "ignored": [{"column": name, "reason": reason} for name, reason in table.ignored],
         },

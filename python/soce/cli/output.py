@@ -73,6 +73,11 @@ def refusals(*, debug: bool) -> Iterator[None]:
     """Print what went wrong inside and exit with 1; `debug` prints the traceback first."""
     try:
         yield
+    except BrokenPipeError:
+        # Whoever read stdout has seen enough, as `head` does: nothing to complain of, and nobody to tell.
+        # What is still buffered must go somewhere, or the interpreter complains when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (SoceError, OSError) as error:
         if debug:
             import traceback

@@ -11,6 +11,7 @@ from soce.exceptions import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from soce.cli.select import Report
     from soce.correlation import Correlation
     from soce.lint import Finding
     from soce.scores import ScoreTable
@@ -111,11 +112,15 @@ def sweep_lines(steps: Sequence[SweepStep], *, name_experts: bool) -> list[str]:
 
 
 def selection_lines(selection: Selection) -> list[str]:
-    """Return experts, why they were chosen, and the grid."""
+    """Return experts, why they were chosen, the grid, and what a reader should know."""
+    chance = f"; |ρ| below {selection.critical:.3f} cannot be told from 0" if selection.critical else ""
+    # Shares of 1 need four decimals to say what percentages say with two.
+    digits = 4 if all(abs(winner.score) <= 1 for winner in selection.winners) else 2
     lines = [
         f"rule       {selection.rule}",
         f"objective  {shown(selection.objective)}",
-        f"population {len(selection.population)} models",
+        f"population {_count(len(selection.population), 'model')}{chance}",
+        f"candidates {_count(len(selection.candidates), 'model')}",
         f"selected   {len(selection.chosen)} of {len(selection.categories)} categories",
         "",
     ]
@@ -128,8 +133,8 @@ def selection_lines(selection: Selection) -> list[str]:
                 _names(winner.categories),
                 "" if value is None else f"{value:.4f}",
                 shown(winner.model),
-                f"{winner.score:.2f}",
-                _margin(winner),
+                f"{winner.score:.{digits}f}",
+                _margin(winner, digits),
                 _names(winner.tied),
             ]
         )
@@ -146,7 +151,18 @@ def selection_lines(selection: Selection) -> list[str]:
     )
     grid = selection.grid
     lines += ["", f"grid       {_count(grid.count, 'soup')} of parts of {grid.whole}"]
+    lines += [f"note       {note}" for note in selection.notes]
     return lines
+
+
+def report_lines(report: Report) -> list[str]:
+    """Return how the experts do on other items."""
+    digits = 4 if all(value is None or abs(value) <= 1 for _, value in report.overall) else 2
+    rows = [
+        [shown(model), "undefined" if value is None else f"{value:.{digits}f}"]
+        for model, value in report.overall
+    ]
+    return [f"reported   {shown(report.objective)} on {shown(report.source)}", *columns(rows, "lr")]
 
 
 def aligned(rows: Sequence[Sequence[str]], right: str) -> list[str]:
@@ -155,11 +171,11 @@ def aligned(rows: Sequence[Sequence[str]], right: str) -> list[str]:
     return columns([[row[place] for place in filled] for row in rows], "".join(right[i] for i in filled))
 
 
-def _margin(winner: Winner) -> str:
+def _margin(winner: Winner, digits: int) -> str:
     if winner.margin is None:
         return ""
-    error = "" if winner.margin_stderr is None else f" ± {winner.margin_stderr:.2f}"
-    return f"{winner.margin:.2f}{error}{' ?' if winner.uncertain else ''}"
+    error = "" if winner.margin_stderr is None else f" ± {winner.margin_stderr:.{digits}f}"
+    return f"{winner.margin:.{digits}f}{error}{' ?' if winner.uncertain else ''}"
 
 
 def _count(n: int, one: str, many: str | None = None) -> str:

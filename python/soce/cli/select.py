@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from soce.cli.analyze import examine
 from soce.cli.output import Outcome, message, refusals
-from soce.cli.score_text import selection_lines, sweep_lines, table_lines
+from soce.cli.score_text import report_lines, selection_lines, sweep_lines, table_lines
 from soce.cli.tables import TABLE_HELP, candidates, names, population_options, read_tables, table_options
 from soce.exceptions import shown
 
@@ -124,7 +125,9 @@ def select(
         from soce.objective import parse_objective
 
         rule = _rule(options, signed=signed, sweep=sweep)
-
+        for flag, value in (("--output", output), ("--report-scores", report_scores)):
+            if sweep and value is not None:
+                _usage(f"{flag} does not go with --sweep, which selects nothing")
         if output is not None:
             from soce.selections import check_target
 
@@ -165,10 +168,9 @@ def select(
         if not quiet:
             for finding in selection.findings:
                 message(str(finding))
-        if report_scores is not None:
-            _compare(table, report_scores, table_settings, selection)
+        report = None if report_scores is None else _compare(table, report_scores, table_settings, selection)
         selection = replace(selection, findings=(*examined.findings, *selection.findings))
-        _show(table, selection, as_json=as_json)
+        _show(table, selection, report, as_json=as_json)
         if output is not None:
             _write(selection, output, paths, overwrite=overwrite)
 
@@ -192,6 +194,8 @@ def _rule(options: dict[str, Any], *, signed: bool, sweep: bool) -> Rule | None:
             flag = "--category" if key == "categories" else "--" + key.replace("_", "-")
             _usage(f"{flag} does not go with --rule {name}")
     if sweep:
+        if name != "threshold":
+            _usage("--sweep goes through thresholds, so it does not go with another --rule")
         return None
     if name == "threshold":
         return None if given["threshold"] is None else Threshold(given["threshold"], signed)
@@ -222,27 +226,46 @@ def _show_sweep(table: ScoreTable, settings: dict[str, Any], *, signed: bool, as
         click.echo("\n".join([*table_lines(table), "", *sweep_lines(steps, name_experts=True)]))
 
 
-def _compare(table: ScoreTable, report_scores: str, settings: dict[str, Any], selection: Selection) -> None:
-    """Check the table that results will be reported on, and say how the experts do there."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the experts do on the items of another table."""
+
+    source: str
+    digest: str
+    objective: str
+    overall: tuple[tuple[str, float | None], ...]
+    """Each expert's objective there; None where it is undefined."""
+
+
+def _compare(table: ScoreTable, report_scores: str, settings: dict[str, Any], selection: Selection) -> Report:
+    """Check the table that results will be reported on, and return how the experts do there."""
     from soce.lint import lint_pair, raise_errors
     from soce.objective import parse_objective
 
-    report = read_tables([report_scores], settings)
+    report = read_tables([report_scores], settings, second=True)
     raise_errors(lint_pair(table, report, candidates=selection.candidates), report.source)
     objective: Objective = parse_objective(selection.objective)
     values = objective.values(report)
-    for model in selection.models:
-        message(
-            f"information: expert `{shown(model)}`: {selection.objective} is {values[report.row(model)]:.2f} "
-            "on the report scores"
-        )
+    reached = [(model, float(values[report.row(model)])) for model in selection.models]
+    return Report(
+        report.source,
+        report.digest,
+        selection.objective,
+        tuple((model, None if math.isnan(value) else value) for model, value in reached),
+    )
 
 
-def _show(table: ScoreTable, selection: Selection, *, as_json: bool) -> None:
+def _show(table: ScoreTable, selection: Selection, report: Report | None, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(selection.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        found = selection.to_json()
+        if report is not None:
+            found["report"] = {**asdict(report), "overall": dict(report.overall)}
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
         return
-    click.echo("\n".join([*table_lines(table), "", *selection_lines(selection)]))
+    blocks = [table_lines(table), selection_lines(selection)]
+    if report is not None:
+        blocks.append(report_lines(report))
+    click.echo("\n\n".join("\n".join(block) for block in blocks))
 
 
 def _write(selection: Selection, output: str, paths: dict[str, str | None], *, overwrite: bool) -> None:

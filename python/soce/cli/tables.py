@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -104,19 +104,25 @@ def population_options(command: Command) -> Command:
     return command
 
 
-def read_tables(sources: Sequence[str], options: dict[str, Any]) -> ScoreTable:
-    """Return the table that sources and options name; the options are taken out of `options`."""
+def read_tables(sources: Sequence[str], options: dict[str, Any], *, second: bool = False) -> ScoreTable:
+    """Return the table that sources and options name; the options are taken out of `options`.
+
+    They are meant for the first table of a command. A `second` one may be of another format, where some have
+    no effect, and may have the new names already.
+    """
     from soce.readers import ReadOptions, read_scores
 
+    rename = dict(_pair(text) for text in options.pop("rename"))
+    given = {name for name in ("metric", "level", "split") if options[name] not in (None, "leaf")}
     aggregates = [part.partition("=") for part in options.pop("aggregates")]
     columns, drop = options.pop("columns"), options.pop("drop")
-    return read_scores(
+    table = read_scores(
         sources[0] if len(sources) == 1 else list(sources),
         options=ReadOptions(
             format=options.pop("table_format"),
             model_column=options.pop("model_column"),
             columns=None if columns is None else tuple(_listed(columns)),
-            rename=dict(_pair(text) for text in options.pop("rename")),
+            rename={} if second else rename,
             lower_is_better=tuple(options.pop("lower_is_better")),
             aggregates={name: tuple(_listed(parts)) for name, _, parts in aggregates},
             metric=options.pop("metric"),
@@ -125,6 +131,24 @@ def read_tables(sources: Sequence[str], options: dict[str, Any]) -> ScoreTable:
             drop=() if drop is None else tuple(_listed(drop)),
         ),
     )
+    if second:
+        return table.renamed({old: new for old, new in rename.items() if old in table.models})
+    kinds = set(table.kind.split(" + "))
+    for name in sorted(given):
+        if not kinds & _READ_BY[name]:
+            table.refuse(
+                f"`--{name}` has no effect: the table is {table.kind}, the option is for "
+                f"{', '.join(sorted(_READ_BY[name]))}",
+                "leave it out",
+            )
+    return table
+
+
+_READ_BY: Final = {
+    "metric": {"lm-eval", "lighteval", "inspect"},
+    "level": {"lm-eval", "lighteval", "inspect"},
+    "split": {"long"},
+}
 
 
 def _listed(text: str) -> list[str]:

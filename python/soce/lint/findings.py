@@ -94,13 +94,13 @@ class Findings(tuple[Finding, ...]):
         return Findings(finding for finding in self if finding.code == code)
 
     def __str__(self) -> str:
-        """Return one line per finding, and one per hint."""
-        lines = []
+        """Return one line per finding, and one per hint; without any, say so."""
+        lines: list[str] = []
         for finding in self:
             lines.append(str(finding))
             if finding.hint is not None:
                 lines.append(f"hint: {finding.hint}")
-        return "\n".join(lines)
+        return "\n".join(lines) or "nothing found"
 
     def to_json(self) -> list[dict[str, object]]:
         """Return plain Python that `json.dumps` writes."""

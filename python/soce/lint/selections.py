@@ -124,7 +124,7 @@ def lint_selection(
     Parameters
     ----------
     n_selected : int
-        Number of categories that the rule kept.
+        Number of categories that the rule kept, or of clusters of them.
     n_categories : int
         Number of categories that it could have kept.
     experts, candidates : sequence of str

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from soce.readers.results import ResultFile, Task
     from soce.scores import Role
 
+_NO_FILTER: Final = ",none"
+"""lm-evaluation-harness writes ``acc,none`` what it called ``acc`` before version 0.4."""
 _NAME_HINT: Final = "say which model it is: `NAME=PATH`"
 
 
@@ -230,6 +232,7 @@ def _table(
                 scale=column_scale(short(metric), [cell.value for cell in cells]),
                 higher_is_better=column_direction(short(metric)) if direction is None else direction,
                 parts=parts.get(name, ()),
+                metric=metric.removesuffix(_NO_FILTER),
             )
         )
         held.append(cells)

@@ -36,7 +36,8 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
     Raises
     ------
     ScoreTableError
-        Two tables disagree on the scale, direction, role or parts of a column, or both score a model in it.
+        Two tables disagree on the metric, scale, direction, role or parts of a column, or both score a model
+        in it.
     """
     if len(tables) == 1:
         return tables[0]
@@ -113,8 +114,8 @@ def _column(source: str, name: str, tables: Sequence[ScoreTable]) -> Column:
             if value != first:
                 _refuse(
                     source,
-                    f"column `{shown(name)}`: {what} is {first} in `{shown(told_by.source)}` and {value} in"
-                    f" `{shown(table.source)}`",
+                    f"column `{shown(name)}`: {what} is {shown(str(first))} in `{shown(told_by.source)}` and"
+                    f" {shown(str(value))} in `{shown(table.source)}`",
                     "scores of one column must mean the same in all files",
                 )
         return first
@@ -132,6 +133,9 @@ def _column(source: str, name: str, tables: Sequence[ScoreTable]) -> Column:
             "higher_is_better", [(c.higher_is_better, table) for c, table in held], otherwise=True
         ),
         decimals=None if None in known else max((d for d in known if d is not None), default=None),
+        metric=agreed(
+            "the metric", [(c.metric, table) for c, table in held if c.metric is not None], otherwise=None
+        ),
         parts=agreed("the list of parts", [(c.parts, table) for c, table in held if c.parts], otherwise=()),
     )
 

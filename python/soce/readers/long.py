@@ -29,7 +29,9 @@ _Told = TypeVar("_Told")
 
 _NEEDED: Final = ("model", "category", "score")
 _PER_SCORE: Final = (*_NEEDED, "n", "stderr", "split")
-_PER_COLUMN: Final = ("role", "scale", "higher_is_better", "decimals", "parts")
+_PER_COLUMN: Final = ("role", "scale", "higher_is_better", "decimals", "parts", "metric")
+_RARE: Final = ("parts", "metric")
+"""Of these: written only where a column has one."""
 
 _ROLES: Final[dict[str, Role]] = {"category": "category", "aggregate": "aggregate"}
 _SCALES: Final[dict[str, Scale | None]] = {"percent": "percent", "unit": "unit", "unknown": None}
@@ -50,8 +52,8 @@ def read_long(path: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:
     ----------
     path : path-like
         Columns `model`, `category`, `score`; optional `n` (items), `stderr`, `split`; optional `role`,
-        `scale`, `higher_is_better`, `decimals` and `parts`, which belong to the category and are the same in
-        all its rows or empty. See `write_scores`.
+        `scale`, `higher_is_better`, `decimals`, `parts` and `metric`, which belong to the category and are
+        the same in all its rows or empty. See `write_scores`.
     options : ReadOptions
         `split`, needed if the table has several.
 
@@ -177,6 +179,7 @@ class _Category:
             self._told("higher_is_better", _DIRECTIONS.__getitem__, "true or false", lambda: True),
             self._told("decimals", _decimals, "a number from 0 to 400 or `exact`", lambda: parsed.decimals),
             self._told("parts", _parts, 'a JSON list of names such as ["a", "b"]', lambda: ()),
+            self._told("metric", str, "a metric", lambda: None),
         )
         return column, parsed.values
 
@@ -245,9 +248,9 @@ def _parts(text: str) -> tuple[str, ...]:
 def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     """Write a table as long CSV, which `read_scores` reads back equal.
 
-    Scores, counts, standard errors, scales, directions, roles, decimals, parts, missing cells and the order
-    of models and columns survive; `source`, `kind`, `ignored` and `blanked` do not. Text is written as it
-    is: a spreadsheet program may take a name that begins with ``=`` for a formula.
+    Scores, counts, standard errors, scales, directions, roles, decimals, parts, metrics, missing cells and
+    the order of models and columns survive; `source`, `kind`, `ignored` and `blanked` do not. Text is written
+    as it is: a spreadsheet program may take a name that begins with ``=`` for a formula.
 
     Parameters
     ----------
@@ -262,12 +265,13 @@ def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     OSError
         The file cannot be written.
     """
-    has_parts = any(column.parts for column in table.columns)
+    left_out = {rare for rare in _RARE if not any(getattr(column, rare) for column in table.columns)}
+    about_columns = [name for name in _PER_COLUMN if name not in left_out]
     names = [_quoted(column.name) for column in table.columns]
-    about = [_about(column, has_parts=has_parts) for column in table.columns]
+    about = [_about(column, about_columns) for column in table.columns]
     extra = {"n": table.counts, "stderr": table.stderrs}
     there = {name: array.tolist() for name, array in extra.items() if array is not None}
-    lines = [",".join([*_NEEDED, *there, *(_PER_COLUMN if has_parts else _PER_COLUMN[:-1])])]
+    lines = [",".join([*_NEEDED, *there, *about_columns])]
     for row, scores in enumerate(table.values.tolist()):
         numbers = zip(scores, *(array[row] for array in there.values()), strict=True)
         model = _quoted(table.models[row])
@@ -286,16 +290,16 @@ def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     Path(path).write_bytes(content)
 
 
-def _about(column: Column, *, has_parts: bool) -> str:
-    cells = [
-        column.role,
-        column.scale or "unknown",
-        str(column.higher_is_better).lower(),
-        _EXACT if column.decimals is None else str(column.decimals),
-    ]
-    if has_parts:
-        cells.append(json.dumps(column.parts, ensure_ascii=False))
-    return ",".join(map(_quoted, cells))
+def _about(column: Column, wanted: Sequence[str]) -> str:
+    cells = {
+        "role": column.role,
+        "scale": column.scale or "unknown",
+        "higher_is_better": str(column.higher_is_better).lower(),
+        "decimals": _EXACT if column.decimals is None else str(column.decimals),
+        "parts": json.dumps(column.parts, ensure_ascii=False),
+        "metric": column.metric or "",
+    }
+    return ",".join(_quoted(cells[name]) for name in wanted)
 
 
 def _written(number: float) -> str:
