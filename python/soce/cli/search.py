@@ -85,7 +85,12 @@ def search_options(command: Command) -> Command:
     return command
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Outcome,
+    short_help="Find the best weights and report what they are worth.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("selection")
 @click.option(
     "--candidate",
@@ -159,7 +164,9 @@ def run_search(
 ) -> SearchResult:
     """Search, and publish the best soup."""
     from soce.search import search_soups
+    from soce.study import check_folder
 
+    check_folder(output)  # before models are loaded and anything is written
     share = _share(options.pop("held_out_share"))
     strategy = _strategy(options)
     dtype = options["dtype"] or dtype
