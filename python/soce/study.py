@@ -87,6 +87,7 @@ class Study:
         """
         _require_optuna()
         place = Path(folder)
+        check_folder(place)
         place.mkdir(parents=True, exist_ok=True)
         with claim(place / ".lock", wait=True):
             name = _name_of(place, identity)
@@ -183,14 +184,22 @@ class Study:
             yield
 
 
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise `StudyError` if the folder holds something and no study; nothing is written."""
+    place = Path(folder)
+    if (place / "study.json").exists() or not place.is_dir():
+        return
+    strangers = sorted(entry.name for entry in place.iterdir() if entry.name not in _OWN)
+    if strangers:
+        message = f"the directory holds `{shown(strangers[0])}` and no study"
+        _refuse(place, message, "name a new directory, or the one of an earlier search")
+
+
 def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
     """Return the name of the study in the folder, after checking its identity; make it if it is new."""
     path = folder / "study.json"
     if not path.exists():
-        strangers = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OWN)
-        if strangers:
-            message = f"the directory holds `{shown(strangers[0])}` and no study"
-            _refuse(folder, message, "name a new directory, or the one of an earlier search")
+        check_folder(folder)
         name = f"soce-{secrets.token_hex(4)}"
         write_json(path, {"format": _FORMAT, "name": name, "identity": dict(identity)})
         return name

@@ -27,7 +27,8 @@ An EVALUATOR is one of
   tasks.jsonl              items with a `category`, scored by the live model
   lm-eval:TASK[,TASK]      tasks of lm-evaluation-harness, a category each
   module:function          your evaluate(model, tokenizer)
-or a program: --evaluator-command "python score.py {checkpoint} --out {output}".
+or a program, whose scores are then read as any score table:
+  --evaluator-command "python score.py {checkpoint} --output {output}"
 """
 
 
@@ -48,11 +49,23 @@ def evaluator_options(command: Command) -> Command:
             click.option("--device", default="auto", metavar="NAME", help="cpu, cuda, ...; else chosen."),
             click.option("--dtype", metavar="DTYPE", help="Dtype of the soups: f64, f32, f16 or bf16."),
             click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Else chosen."),
+            click.option(
+                "--task-kind",
+                type=click.Choice(["multiple_choice", "exact_match", "teacher_forced", "perplexity"]),
+                help="For tasks.jsonl: the kind of items that name none.",
+            ),
             click.option("--num-fewshot", type=click.IntRange(min=0), metavar="N", help="For lm-eval."),
             click.option("--include-path", multiple=True, metavar="DIR", help="For lm-eval: your own tasks."),
             click.option(
                 "--evaluator-metric", metavar="NAME", help="Metric to read, such as acc or acc,none."
             ),
+            click.option(
+                "--evaluator-scores",
+                default="{output}",
+                metavar="PATH",
+                help="For commands: the scores it leaves. Default: {output}, a directory.",
+            ),
+            click.option("--evaluator-format", metavar="KIND", help="For commands: read them as this kind."),
             click.option(
                 "--timeout-seconds", type=float, metavar="N", help="For commands: how long one may take."
             ),
@@ -68,8 +81,9 @@ def open_evaluators(
     options: dict[str, Any], pool: Pool, *, dtype: str | None, folder: Path
 ) -> Iterator[tuple[Evaluator, Evaluator | None]]:
     """Open the evaluator and the one to report with; their options are taken out of `options`."""
-    names = ("device", "dtype", "batch_size", "num_fewshot", "include_path", "evaluator_metric")
-    settings = {name: options.pop(name) for name in (*names, "timeout_seconds", "scratch")}
+    live_names = ("device", "dtype", "batch_size", "num_fewshot", "include_path", "task_kind")
+    names = ("evaluator_metric", "evaluator_scores", "evaluator_format", "timeout_seconds", "scratch")
+    settings = {name: options.pop(name) for name in (*live_names, *names)}
     settings["dtype"] = settings["dtype"] or dtype
     named, command = options.pop("evaluator"), options.pop("evaluator_command")
     other, other_command = options.pop("held_out"), options.pop("held_out_command")
@@ -122,7 +136,7 @@ def _by_name(name: str, soup: Callable[[], SoupModel], settings: dict[str, Any])
         from soce.evaluate.tasks import read_tasks
         from soce.evaluate.torch_evaluator import TorchEvaluator
 
-        tasks_found = read_tasks(name)  # before the model, which takes longer
+        tasks_found = read_tasks(name, kind=settings["task_kind"])  # before the model, which takes longer
         return TorchEvaluator(soup(), tasks_found, batch_size=settings["batch_size"])
     if ":" in name:
         from soce.evaluate.function import load_function
@@ -145,7 +159,8 @@ def _program(paths: list[str], words: str, settings: dict[str, Any], folder: Pat
         paths,
         command,
         folder=folder,
-        options=ReadOptions(metric=settings["evaluator_metric"]),
+        scores=settings["evaluator_scores"],
+        options=ReadOptions(format=settings["evaluator_format"], metric=settings["evaluator_metric"]),
         scratch=settings["scratch"],
         timeout_seconds=settings["timeout_seconds"],
         merge_options=merge_options,

@@ -85,7 +85,12 @@ def search_options(command: Command) -> Command:
     return command
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Outcome,
+    short_help="Find the best weights and report what they are worth.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("selection")
 @click.option(
     "--candidate",
@@ -159,7 +164,9 @@ def run_search(
 ) -> SearchResult:
     """Search, and publish the best soup."""
     from soce.search import search_soups
+    from soce.study import check_folder
 
+    check_folder(output)  # before models are loaded and anything is written
     share = _share(options.pop("held_out_share"))
     strategy = _strategy(options)
     dtype = options["dtype"] or dtype
@@ -250,10 +257,12 @@ def _is_soup(path: Path) -> bool:
 
 def _publish(result: SearchResult, target: Path, *, dtype: str | None, quiet: bool) -> None:
     """Write the best soup, unless it is there already."""
+    from soce.identity import digest_of
     from soce.merging import merge
 
     best = result.best
     notes = {
+        "result": digest_of(result.to_json()),
         "objective": result.objective,
         "strategy": result.strategy["name"],
         "optimistic": result.is_optimistic,
@@ -269,7 +278,7 @@ def _publish(result: SearchResult, target: Path, *, dtype: str | None, quiet: bo
     if _is_soup(target):
         manifest = json.loads((target / "soce.json").read_text(encoding="utf-8"))
         before = (manifest.get("run") or {}).get("notes")
-        if isinstance(before, dict) and before == json.loads(json.dumps(notes)):
+        if isinstance(before, dict) and before.get("result") == notes["result"]:
             message(f"information: `{shown(str(target))}` holds this soup already")
             return
         problem = Problem(

@@ -49,12 +49,12 @@ def _arm_lines(result: SearchResult) -> list[str]:
     for arm in result.arms:
         difference = arm.report.value - best
         marks = [
-            mark
-            for mark, label in (
-                ("best single on selection", result.best_single_selection),
-                (f"best single on {report}", result.best_single_report),
+            on
+            for on, label in (
+                ("selection", result.best_single_selection),
+                (report, result.best_single_report),
             )
-            if label == arm.label and not (result.is_optimistic and mark.endswith(report))
+            if label == arm.label and not (result.is_optimistic and on == report)
         ]
         rows.append(
             [
@@ -67,7 +67,7 @@ def _arm_lines(result: SearchResult) -> list[str]:
             ]
         )
         if marks:
-            rows[-1][1] = ", ".join(marks)
+            rows[-1][1] = f"best single on {' and '.join(marks)}"
     return columns(rows, "llrrrr")
 
 

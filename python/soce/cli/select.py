@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from soce.cli.analyze import examine
 from soce.cli.output import Outcome, message, refusals
 from soce.cli.score_text import report_lines, selection_lines, sweep_lines, table_lines
-from soce.cli.tables import TABLE_HELP, candidates, names, population_options, read_tables, table_options
+from soce.cli.selecting import choose, prepare, rule_of, selection_options
+from soce.cli.tables import TABLE_HELP, read_tables, table_options
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from soce.objective import Objective
-    from soce.rules import Rule
     from soce.scores import ScoreTable
     from soce.selected import Selection
 
@@ -40,50 +39,7 @@ Examples:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@click.option(
-    "--candidate",
-    "-c",
-    "given",
-    multiple=True,
-    metavar="NAME[=PATH]|@FILE",
-    help="A model that may become an expert, and its checkpoint; else all.",
-)
-@click.option(
-    "--models", "models_file", metavar="FILE", help="YAML of candidates: a line `NAME: PATH` for each."
-)
-@click.option(
-    "--threshold", type=float, metavar="TAU", help="Select categories with |rho| < TAU to some other."
-)
-@click.option(
-    "--rule",
-    type=click.Choice(["threshold", "pairs", "clusters", "explicit"]),
-    default="threshold",
-    help="How categories are selected. Default: threshold, the paper's.",
-)
-@click.option("--pairs", type=int, metavar="M", help="With --rule pairs: how many of the least correlated.")
-@click.option("--clusters", type=int, metavar="K", help="With --rule clusters: how many.")
-@click.option(
-    "--min-correlation", type=float, metavar="RHO", help="With --rule clusters: join only above this average."
-)
-@click.option(
-    "--category", "categories", multiple=True, metavar="NAME", help="With --rule explicit: a category."
-)
-@population_options
-@click.option(
-    "--objective",
-    default="mean",
-    metavar="F",
-    help="mean, column:NAME, weights:FILE, bfcl-v3 or bfcl-v4. Default: mean.",
-)
-@click.option("--max-experts", type=click.IntRange(min=1), metavar="N", help="Stop after N experts.")
-@click.option("--min-items", type=click.IntRange(min=1), metavar="N", help="Keep smaller categories out.")
-@click.option("--min-overall", type=float, metavar="F", help="Candidates below this objective win nothing.")
-@click.option(
-    "--tie-within", type=float, default=0.0, metavar="K", help="Scores within K standard errors are tied."
-)
-@click.option("--step", default="0.1", metavar="W", help="Step of the grid of weights. Default: 0.1.")
-@click.option("--minimum", metavar="W", help="Smallest weight. Default: the step.")
-@click.option("--maximum", metavar="W", help="Largest weight. Default: what the others leave.")
+@selection_options
 @click.option(
     "--report-scores",
     metavar="TABLE",
@@ -99,13 +55,7 @@ Examples:
 def select(
     *,
     tables: tuple[str, ...],
-    given: tuple[str, ...],
-    models_file: str | None,
-    population: tuple[str, ...],
-    missing: Any,  # noqa: ANN401 - a choice
-    min_overlap: int,
     sign: str,
-    objective: str,
     report_scores: str | None,
     sweep: bool,
     output: str | None,
@@ -122,9 +72,7 @@ def select(
     """
     signed = sign == "signed"
     with refusals(debug=debug):
-        from soce.objective import parse_objective
-
-        rule = _rule(options, signed=signed, sweep=sweep)
+        rule = rule_of(options, signed=signed, sweep=sweep)
         for flag, value in (("--output", output), ("--report-scores", report_scores)):
             if sweep and value is not None:
                 _usage(f"{flag} does not go with --sweep, which selects nothing")
@@ -133,83 +81,20 @@ def select(
 
             check_target(output, overwrite=overwrite)  # before any work is done
         table_settings = dict(options)
-        table = read_tables(tables, options)
-        paths = candidates(given, models_file, table)
-        wanted = parse_objective(objective)
-        examined = examine(
-            table,
-            names(population),
-            list(paths) or None,
-            missing=missing,
-            min_overlap=min_overlap,
-            correlates=rule is None or rule.name != "explicit",
-        )
-        correlation = examined.usable(table.source)
-        if not quiet:
-            for finding in examined.findings:
-                message(str(finding))
-        settings: dict[str, Any] = {
-            "candidates": list(paths) or None,
-            "population": names(population),
-            "objective": wanted,
-            "missing": missing,
-            "min_overlap": min_overlap,
-            "correlation": correlation,
-            **options,
-        }
+        prepared = prepare(tables, rule, options, quiet=quiet)
+        table = prepared.table
         if rule is None:
-            _show_sweep(table, settings, signed=signed, as_json=as_json)
+            _show_sweep(table, prepared.settings, signed=signed, as_json=as_json)
             if not sweep:
                 _usage("missing option `--threshold`: the paper gives no value, so choose one from this list")
             return
-        from soce.experts import select_experts
-
-        selection = select_experts(table, rule, **settings)
-        if not quiet:
-            for finding in selection.findings:
-                message(str(finding))
-        report = None if report_scores is None else _compare(table, report_scores, table_settings, selection)
-        selection = replace(selection, findings=(*examined.findings, *selection.findings))
+        selection = choose(prepared, rule, quiet=quiet)
+        report = None
+        if report_scores is not None:
+            report = _compare(table, report_scores, table_settings, selection)
         _show(table, selection, report, as_json=as_json)
         if output is not None:
-            _write(selection, output, paths, overwrite=overwrite)
-
-
-def _rule(options: dict[str, Any], *, signed: bool, sweep: bool) -> Rule | None:
-    """Return the rule that the options describe, None if its threshold is missing; they are taken out."""
-    from soce.rules import Clusters, Explicit, Pairs, Threshold
-
-    name = options.pop("rule")
-    given = {
-        key: options.pop(key) for key in ("threshold", "pairs", "clusters", "min_correlation", "categories")
-    }
-    own = {
-        "threshold": ("threshold",),
-        "pairs": ("pairs",),
-        "clusters": ("clusters", "min_correlation"),
-        "explicit": ("categories",),
-    }[name]
-    for key, value in given.items():
-        if value not in (None, ()) and key not in own:
-            flag = "--category" if key == "categories" else "--" + key.replace("_", "-")
-            _usage(f"{flag} does not go with --rule {name}")
-    if sweep:
-        if name != "threshold":
-            _usage("--sweep goes through thresholds, so it does not go with another --rule")
-        return None
-    if name == "threshold":
-        return None if given["threshold"] is None else Threshold(given["threshold"], signed)
-    if name == "pairs":
-        if given["pairs"] is None:
-            _usage("--rule pairs needs --pairs")
-        return Pairs(given["pairs"], signed)
-    if name == "clusters":
-        if (given["clusters"] is None) == (given["min_correlation"] is None):
-            _usage("--rule clusters needs either --clusters or --min-correlation")
-        return Clusters(given["clusters"], given["min_correlation"])
-    if not given["categories"]:
-        _usage("--rule explicit needs --category")
-    return Explicit(given["categories"])
+            _write(selection, output, prepared.paths, overwrite=overwrite)
 
 
 def _usage(text: str) -> NoReturn:

@@ -1,0 +1,417 @@
+"""`soce search` and `soce run` as a user meets them: exit codes, the last line, stdout for data only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.checkpoints import directory, f32, read_directory
+from tests.landscapes import Landscape, read_log
+
+import soce.cli.search
+from soce.cli.run import run as run_command
+from soce.cli.search import search
+from soce.cli.select import select
+from soce.evaluate import Evaluator
+
+SCORES = """model,math,code
+a,60.5,50
+b,40.0,62
+c,41.0,66
+d,55.5,61
+e,48.0,58
+f,52.0,49
+g,44.0,63
+h,58.0,55
+"""
+SELECT = ["--rule", "explicit", "--category", "math", "--category", "code"]
+EVALUATOR_OPTIONS = [
+    "device",
+    "dtype",
+    "batch_size",
+    "num_fewshot",
+    "include_path",
+    "evaluator_metric",
+    "timeout_seconds",
+    "scratch",
+    "evaluator",
+    "evaluator_command",
+    "held_out",
+    "held_out_command",
+]
+
+
+class Landscapes:
+    """Takes the place of evaluators by name."""
+
+    def __init__(self) -> None:
+        self.optimum = {"a": 0.6, "c": 0.4}
+        self.opened: list[Landscape] = []
+
+    @contextmanager
+    def __call__(self, options: dict[str, Any], *_: object, **__: object) -> Iterator[tuple[Evaluator, None]]:
+        for name in EVALUATOR_OPTIONS:
+            options.pop(name)
+        self.opened.append(Landscape(optimum=self.optimum))
+        yield self.opened[-1], None
+
+
+@pytest.fixture
+def landscapes(monkeypatch: pytest.MonkeyPatch) -> Landscapes:
+    found = Landscapes()
+    monkeypatch.setattr(soce.cli.search, "open_evaluators", found)
+    return found
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a directory with scores, checkpoints a to d and a selection of c and a."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path)
+    assert (
+        run(select, "scores.csv", "--models", "models.yaml", *SELECT, "-o", "selection.yaml").exit_code == 0
+    )
+    return tmp_path
+
+
+def make(folder: Path) -> None:
+    (folder / "scores.csv").write_text(SCORES)
+    for place, name in enumerate("abcd"):
+        directory(folder / name, float(place), 2.0)
+    (folder / "models.yaml").write_text("".join(f"{name}: {name}\n" for name in "abcd"))
+
+
+def run(command: object, *arguments: object) -> Result:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def search_here(*arguments: object) -> Result:
+    return run(search, "selection.yaml", "--models", "models.yaml", "-e", "x.jsonl", "-o", "run", *arguments)
+
+
+def test_all_arms_differences_and_a_verdict_last(here: Path, landscapes: Landscapes) -> None:
+    found = search_here()
+    assert found.exit_code == 0
+    lines = found.stdout.splitlines()
+    assert [line.split()[0] for line in lines[5:12]] == [
+        *"abcd",
+        "uniform-all",
+        "uniform-selected",
+        "soce",
+    ]
+    assert "6/10 a" in lines[11]
+    assert any("soce − best single (a)" in line and " pp " in line and "95 % [" in line for line in lines)
+    assert any("9 different soups" in line for line in lines)
+    assert lines[-1].startswith("The soup beats the best single model: ")
+
+
+def test_a_second_run_evaluates_nothing_and_prints_the_same(here: Path, landscapes: Landscapes) -> None:
+    first = search_here()
+    second = search_here()
+    assert landscapes.opened[0].calls
+    assert not landscapes.opened[1].calls
+    assert second.stdout == first.stdout
+    assert "0 evaluations in this run" in second.stderr
+    assert json.loads(search_here("--json").stdout)["beats_best_single"] is True
+
+
+def test_a_soup_that_is_worse_says_so_last_and_fails_if_asked(here: Path, landscapes: Landscapes) -> None:
+    landscapes.optimum = {"a": 1.0}
+    found = search_here()
+    assert found.exit_code == 0
+    assert found.stdout.splitlines()[-1].startswith("The soup does not beat the best single model: ")
+    assert search_here("--fail-if-worse").exit_code == 3
+    data = json.loads(search_here("--json", "--quiet").stdout)
+    assert data["beats_best_single"] is False
+
+
+def test_the_best_soup_is_published_with_its_scores(here: Path, landscapes: Landscapes) -> None:
+    assert search_here("--publish", "soup").exit_code == 0
+    manifest = json.loads((here / "soup" / "soce.json").read_text())
+    notes = manifest["run"]["notes"]
+    assert notes["best"]["parts"] == {"a": 6, "c": 4}
+    assert notes["beats_best_single"] is True
+    assert set(notes["arms"]) == {*"abcd", "uniform-all", "uniform-selected", "soce"}
+    assert read_directory(here / "soup")["w"][2] == f32(2 * 0.4, 2.0)[: 2 * 4]
+    again = search_here("--publish", "soup")
+    assert again.exit_code == 0
+    assert "holds this soup already" in again.stderr
+    landscapes.optimum = {"a": 0.2, "c": 0.8}
+    other = run(search, "selection.yaml", "-e", "x.jsonl", "-o", "other", "--publish", "soup")
+    assert other.exit_code == 1
+    assert "it holds another soup" in other.stderr
+
+
+def test_a_place_that_cannot_be_published_to_is_refused_first(here: Path, landscapes: Landscapes) -> None:
+    (here / "thesis").mkdir()
+    found = search_here("--publish", "thesis")
+    assert (found.exit_code, landscapes.opened) == (1, [])
+    assert "it exists and is no soup" in found.stderr
+    found = run(search, "selection.yaml", "-e", "x.jsonl", "-o", "a")
+    assert (found.exit_code, landscapes.opened) == (1, [])
+    assert "`a`: the directory holds `config.json` and no study" in found.stderr
+
+
+def test_without_the_other_candidates_a_note_says_so(here: Path, landscapes: Landscapes) -> None:
+    found = run(search, "selection.yaml", "-e", "x.jsonl", "-o", "run")
+    assert "candidates without a known path are not scored: `b`, `d`" in found.stdout
+
+
+def test_a_split_of_nothing_is_called_optimistic(here: Path, landscapes: Landscapes) -> None:
+    found = search_here("--held-out-share", "0")
+    assert "selected and reported on the same items: optimistic" in found.stdout
+    assert "none held out" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--held-out-share", "1.5"], 2, "is not between 0 and 1"),
+        (["--held-out-share", "half"], 2, "is not a number such as 1/2"),
+        (["--strategy", "greedy", "--budget", "3"], 2, "--budget does not go with"),
+        (["--accept", "ge"], 2, "go with --strategy greedy"),
+        (["--budget", "3"], 1, "the grid has 9 points, the budget is 3"),
+        (["-c", "zebra=path"], 2, "is not NAME=PATH with a candidate of the selection"),
+        (["-c", "a=elsewhere"], 1, "give one path only"),
+        (["--storage", "redis://host/0"], 1, "the `redis` storage cannot be opened"),
+    ],
+)
+def test_bad_input_is_one_line(
+    here: Path, landscapes: Landscapes, arguments: list[str], code: int, words: str
+) -> None:
+    found = search_here(*arguments)
+    assert found.exit_code == code
+    assert words in found.stderr
+    assert found.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either `--evaluator` or `--evaluator-command`"),
+        (["-e", "x.jsonl", "--evaluator-command", "true"], "give either"),
+        (["-e", "tasks.csv"], "is no evaluator"),
+        (["-e", "lm-eval:"], "names no task"),
+        (["--evaluator-command", "python '{checkpoint}"], "cannot be split into words"),
+    ],
+)
+def test_unknown_evaluators_are_usage_errors(here: Path, arguments: list[str], words: str) -> None:
+    found = run(search, "selection.yaml", "-o", "run", *arguments)
+    assert found.exit_code == 2
+    assert words in found.stderr
+
+
+# ---- soce run
+
+
+def run_all(*arguments: object) -> Result:
+    return run(
+        run_command,
+        "scores.csv",
+        "--models",
+        "models.yaml",
+        *SELECT,
+        "-e",
+        "x.jsonl",
+        "-o",
+        "all",
+        *arguments,
+    )
+
+
+def test_run_goes_from_scores_to_a_soup_and_again_does_nothing(here: Path, landscapes: Landscapes) -> None:
+    first = run_all()
+    assert first.exit_code == 0, first.stderr
+    assert sorted(entry.name for entry in (here / "all").iterdir()) == ["search", "selection.yaml", "soup"]
+    assert (here / "all" / "selection.yaml").read_text().count("\n") > 5
+    second = run_all()
+    assert second.exit_code == 0
+    assert landscapes.opened[1].calls == []
+    assert second.stdout == first.stdout
+    alone = search_here()
+    assert alone.stdout == first.stdout
+
+
+def test_run_refuses_another_selection_in_the_same_output(here: Path, landscapes: Landscapes) -> None:
+    assert run_all().exit_code == 0
+    found = run_all("--step", "0.05")
+    assert found.exit_code == 1
+    assert "the selection in it is another one" in found.stderr
+    assert "grid, whole: 10 before, 20 now" in found.stderr
+
+
+def test_run_needs_a_threshold_and_paths(here: Path, landscapes: Landscapes) -> None:
+    arguments = ["scores.csv", "-e", "x.jsonl", "-o", "all"]
+    assert "missing option `--threshold`" in run(run_command, *arguments, "--models", "models.yaml").stderr
+    found = run(run_command, *arguments, *SELECT)
+    assert found.exit_code == 2
+    assert "no path is known for the candidates" in found.stderr
+    assert not (here / "all").exists()
+
+
+# ---- processes
+
+
+INTERRUPTED = textwrap.dedent(
+    """
+    import sys
+    from contextlib import contextmanager
+    from pathlib import Path
+    import soce.cli.search
+    from tests.landscapes import Landscape
+    from tests.test_cli_search import EVALUATOR_OPTIONS
+
+    @contextmanager
+    def landscape(options, *_, **__):
+        for name in EVALUATOR_OPTIONS:
+            options.pop(name)
+        yield Landscape(log=Path("log"), seconds=0.05), None
+
+    soce.cli.search.open_evaluators = landscape
+    soce.cli.search.search.main(["selection.yaml", "-e", "x.jsonl", "-o", "run"], prog_name="soce search")
+    """
+)
+
+
+def start(here: Path) -> subprocess.Popen[str]:
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "python"), str(root)])}
+    return subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=here,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_search_ends_at_once_and_goes_on(here: Path, number: int, code: int) -> None:
+    process = start(here)
+    deadline = time.monotonic() + 60
+    while not (here / "log").exists() or len(read_log(here / "log")) < 7:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert output == ""
+    assert "Traceback" not in errors
+    if number == signal.SIGINT:
+        assert "the same command goes on" in errors
+    assert not list((here / "run").rglob(".*"))
+    before = [recipe for what, recipe, _, _ in read_log(here / "log") if what == "done"]
+    rest = start(here)
+    output, errors = rest.communicate(timeout=120)
+    assert rest.returncode == 0, errors
+    done = [recipe for what, recipe, _, _ in read_log(here / "log") if what == "done"]
+    assert len(done) == len(set(done)) > len(before)
+    assert output.splitlines()[-1].startswith("The soup")
+
+
+# ---- real evaluators
+
+
+PROGRAM = """
+import json, pathlib, struct, sys
+checkpoint, output = map(pathlib.Path, sys.argv[1:])
+content = (checkpoint / "model.safetensors").read_bytes()
+start = 8 + struct.unpack("<Q", content[:8])[0]
+first, second = struct.unpack("<2f", content[start:])
+(output / "scores.json").write_text(json.dumps({"soup": {"math": 80 - 10 * (first - 0.8) ** 2, "code": 60 + second}}))
+"""
+
+
+def test_a_program_scores_real_checkpoints(here: Path) -> None:
+    (here / "score.py").write_text(PROGRAM)
+    command = f"{sys.executable} score.py {{checkpoint}} {{output}}"
+    arguments = ["selection.yaml", "--evaluator-command", command, "-o", "run", "--publish", "soup"]
+    arguments += ["--evaluator-scores", "{output}/scores.json"]
+    found = run(search, *arguments)
+    assert found.exit_code == 0, found.stderr
+    assert "for each soup: " in found.stderr
+    assert "selected and reported on the same items: optimistic" in found.stdout
+    notes = json.loads((here / "soup" / "soce.json").read_text())["run"]["notes"]
+    assert notes["best"]["parts"] == {"a": 6, "c": 4}
+    again = run(search, *arguments)
+    assert again.stdout == found.stdout
+    assert "0 evaluations in this run" in again.stderr
+
+
+@pytest.mark.filterwarnings("ignore")  # transformers' own
+def test_real_models_are_searched_in_place_and_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tests.characters import save_characters
+    from tests.models import save
+
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+    found = save(tmp_path / "home", "llama-untied", "float32", range(3))
+    for path in found:
+        save_characters(path)
+    (tmp_path / "scores.csv").write_text(SCORES)
+    models = "".join(f"{name}: {path}\n" for name, path in zip("acd", found, strict=True))
+    (tmp_path / "models.yaml").write_text(models)
+    items = [
+        {
+            "id": f"{category}{i}",
+            "kind": "multiple_choice",
+            "category": category,
+            "prompt": f"{category} {i}=",
+            "choices": ["abc", "bcd", "cde"],
+            "answer": i % 3,
+        }
+        for category in ("math", "code")
+        for i in range(12)
+    ]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    arguments = [
+        "scores.csv",
+        "--models",
+        "models.yaml",
+        *SELECT,
+        "-e",
+        "tasks.jsonl",
+        "-o",
+        "all",
+        "--step",
+        "1/4",
+    ]
+    result = run(run_command, *arguments)
+    assert result.exit_code == 0, result.stderr
+    again = run(run_command, *arguments)
+    assert again.stdout == result.stdout
+    assert "0 evaluations in this run" in again.stderr
+    # The published soup, loaded as any model, scores what the search says of it.
+    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.tasks import read_tasks
+    from soce.evaluate.torch_evaluator import TorchEvaluator
+    from soce.recipes import Recipe
+
+    notes = json.loads((tmp_path / "all" / "soup" / "soce.json").read_text())["run"]["notes"]
+    published = str(tmp_path / "all" / "soup")
+    evaluator = TorchEvaluator(SoupModel([published], device="cpu"), read_tasks("tasks.jsonl"))
+    whole = evaluator.score(Recipe.of([published]))
+    for category, found_score in whole.categories.items():
+        halves = [notes["best"][part]["categories"][category] for part in ("selection", "report")]
+        assert found_score.score == pytest.approx(sum(halves) / 2)
+    evaluator.close()
