@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from soce.recipes import Ingredient, Recipe, RecipeFile, Row, read_recipes
     from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
     from soce.scores import Column, ScoreTable
+    from soce.search import Pool, SearchResult, search_soups, strategy_of
     from soce.selections import SelectionFile, read_selection, write_selection
     from soce.sweep import SweepStep, sweep_at, sweep_thresholds
     from soce.weights import WeightGrid, count_weights, enumerate_weights
@@ -66,6 +67,7 @@ __all__ = [
     "Objective",
     "OutputError",
     "Pairs",
+    "Pool",
     "Problem",
     "ReadOptions",
     "Recipe",
@@ -75,6 +77,7 @@ __all__ = [
     "Rule",
     "ScoreTable",
     "ScoreTableError",
+    "SearchResult",
     "Selection",
     "SelectionFile",
     "SoceError",
@@ -107,7 +110,9 @@ __all__ = [
     "read_recipes",
     "read_scores",
     "read_selection",
+    "search_soups",
     "select_experts",
+    "strategy_of",
     "sweep_at",
     "sweep_thresholds",
     "write_scores",
@@ -129,6 +134,7 @@ _NAMES = {
     "soce.recipes": "Ingredient Recipe RecipeFile Row read_recipes",
     "soce.rules": "Clusters Explicit Pairs Rule Threshold",
     "soce.scores": "Column ScoreTable",
+    "soce.search": "Pool SearchResult search_soups strategy_of",
     "soce.selections": "SelectionFile read_selection write_selection",
     "soce.sweep": "SweepStep sweep_at sweep_thresholds",
     "soce.weights": "WeightGrid count_weights enumerate_weights",
