@@ -17,7 +17,7 @@ from soce.evaluate.harness_model import (
     seeded,
     silent,
 )
-from soce.evaluate.harness_tasks import HarnessTask, Places, TaskSettings, load_tasks, task_dict
+from soce.evaluate.harness_tasks import HarnessTask, Places, TaskSettings, load_tasks
 from soce.evaluate.soup_model import SoupModel
 from soce.exceptions import shown
 from soce.scores import nearest
@@ -261,7 +261,7 @@ class LmEvalEvaluator:
                 with silent(), seeded(self._settings.seeds):
                     results: Mapping[str, Any] = harness("evaluator").evaluate(
                         lm=model,
-                        task_dict=task_dict([task for task, _ in chosen]),
+                        task_dict={"tasks": {task.name: task.task for task, _ in chosen}},  # without groups
                         samples={task.name: documents for task, documents in chosen},
                         bootstrap_iters=0,
                         log_samples=True,

@@ -61,8 +61,8 @@ def harness(module: str = "") -> Any:  # noqa: ANN401 - the harness is not annot
     """
     try:
         return importlib.import_module(f"lm_eval.{module}" if module else "lm_eval")
-    except ImportError as error:
-        message = f"this evaluator needs lm-evaluation-harness: {shown(str(error))}"
+    except (AttributeError, ImportError) as error:  # what it lacks in another version of transformers
+        message = f"this evaluator needs lm-evaluation-harness: {shown(' '.join(str(error).split()))}"
         raise EvaluationError.of([Problem("evaluation", None, None, message, _INSTALL)]) from error
 
 

@@ -140,16 +140,10 @@ def load_tasks(
     what = f"load {', '.join(names)}"
     with explained(what), silent(), redirect_stderr(StringIO()), seeded(settings.seeds):
         loaded = _load(names, include_path)
-        return tuple(_built(name, task, model, settings, metric) for name, task in _flat(loaded).items())
+        return tuple(_built(name, task, model, settings, metric) for name, task in loaded.items())
 
 
-def task_dict(tasks: Sequence[HarnessTask]) -> dict[str, Any]:
-    """Return tasks as the harness's `evaluate` takes them, without groups."""
-    held = {task.name: task.task for task in tasks}
-    return {"tasks": held} if hasattr(harness("tasks").TaskManager, "load") else held
-
-
-def _load(names: Sequence[str], include_path: Sequence[str]) -> Mapping[Any, Any]:
+def _load(names: Sequence[str], include_path: Sequence[str]) -> Mapping[str, Any]:
     manager_of = harness("tasks").TaskManager
     for folder in include_path:
         if not Path(folder).is_dir():
@@ -162,23 +156,12 @@ def _load(names: Sequence[str], include_path: Sequence[str]) -> Mapping[Any, Any
     for name in names:
         if not _is_known(name, manager):
             refuse(f"there is no task `{shown(name)}`", nearest(name, manager.all_tasks, "tasks"))
-    if hasattr(manager, "load"):
-        found: Mapping[Any, Any] = manager.load(list(names))["tasks"]
-        return found
-    found = harness("tasks").get_task_dict(list(names), manager)  # before 0.4.12
+    found: Mapping[str, Any] = manager.load(list(names))["tasks"]  # of groups, all tasks at any depth
     return found
 
 
 def _is_known(name: str, manager: Any) -> bool:  # noqa: ANN401
     return name in manager.all_tasks or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
-
-
-def _flat(loaded: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return tasks by name, those in nested groups too; groups are no categories."""
-    tasks: dict[str, Any] = {}
-    for name, held in loaded.items():
-        tasks.update(_flat(held) if isinstance(held, dict) else {name: held})
-    return tasks
 
 
 def _built(
