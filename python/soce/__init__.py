@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from soce.recipes import Ingredient, Recipe, RecipeFile, Row, read_recipes
     from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
     from soce.scores import Column, ScoreTable
-    from soce.search import Pool, SearchResult, search_soups
+    from soce.search import Pool, SearchResult, search_soups, strategy_of
     from soce.selections import SelectionFile, read_selection, write_selection
     from soce.splits import Split, split_items
     from soce.statistics import McNemar, PairedInterval, mcnemar, paired_bootstrap
@@ -134,6 +134,7 @@ __all__ = [
     "search_soups",
     "select_experts",
     "split_items",
+    "strategy_of",
     "sweep_at",
     "sweep_thresholds",
     "write_scores",
@@ -160,7 +161,7 @@ _NAMES = {
     "soce.recipes": "Ingredient Recipe RecipeFile Row read_recipes",
     "soce.rules": "Clusters Explicit Pairs Rule Threshold",
     "soce.scores": "Column ScoreTable",
-    "soce.search": "Pool SearchResult search_soups",
+    "soce.search": "Pool SearchResult search_soups strategy_of",
     "soce.selections": "SelectionFile read_selection write_selection",
     "soce.splits": "Split split_items",
     "soce.statistics": "McNemar PairedInterval mcnemar paired_bootstrap",

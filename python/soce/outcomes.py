@@ -48,6 +48,17 @@ class Outcomes:
         self._ingredients = {name: digest_of(identity) for name, identity in ingredients.items()}
         self._evaluator = digest_of(dict(evaluator))
         self._known: dict[str, dict[str, tuple[bool, Evaluation]]] = {}  # key → file name → what it holds
+        self._files: dict[str, set[str]] = {}  # key → names of all its files
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look for what other workers added meanwhile."""
+        self._files = {}
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                key, _, digest = entry.name.rpartition("-")
+                if digest.endswith(".json") and not key.startswith("."):
+                    self._files.setdefault(key, set()).add(entry.name)
 
     def key(self, recipe: Recipe) -> str:
         """Return the name that the recipe's files begin with.
@@ -118,12 +129,12 @@ class Outcomes:
         self._known.setdefault(self.key(recipe), {})[name] = (is_whole, evaluation)
 
     def _read(self, recipe: Recipe) -> list[tuple[bool, Evaluation]]:
-        """Return everything that is known of a recipe, with what other workers added meanwhile."""
+        """Return everything that is known of a recipe."""
         key = self.key(recipe)
         known = self._known.setdefault(key, {})
-        for path in self.folder.glob(f"{key}-*.json"):
-            if path.name not in known:
-                known[path.name] = _load(path, recipe)
+        for name in self._files.get(key, ()):
+            if name not in known:
+                known[name] = _load(self.folder / name, recipe)
         return [known[name] for name in sorted(known)]
 
 

@@ -103,6 +103,7 @@ class Scorer:
         self._total += len(recipes)
         while len(found) < len(recipes):
             before = len(found)
+            self._outcomes.refresh()
             for place, recipe in enumerate(recipes):
                 if place in found:
                     continue
@@ -111,7 +112,8 @@ class Scorer:
                     with self._study.claim(self._outcomes.key(recipe)) as is_mine:
                         if not is_mine:
                             continue
-                        known = self._outcomes.find(recipe, items)  # from a worker that has just finished
+                        self._outcomes.refresh()  # a worker may have finished it just before
+                        known = self._outcomes.find(recipe, items)
                         if known is None:
                             known = self._evaluate(recipe, items)
                 self._check_categories(known, items)
