@@ -101,12 +101,15 @@ def paired_bootstrap(
     for name, outcomes in zip(names, pairs, strict=True):
         values = np.log(outcomes) if name in geometric else outcomes  # (2, n_items)
         n = values.shape[1]
+        # Items with the same two outcomes are drawn together, which is the same law and, for outcomes of 0 and
+        # 1, four numbers to draw instead of one per item.
+        kinds, frequencies = np.unique(values, axis=1, return_counts=True)  # (2, n_kinds), (n_kinds,)
         means = np.empty((2, draws))
-        block = max(1, _CELLS // n)
+        block = max(1, _CELLS // len(frequencies))
         for start in range(0, draws, block):
             size = min(block, draws - start)
-            counts = rng.multinomial(n, np.full(n, 1 / n), size=size)  # (size, n_items)
-            means[:, start : start + size] = (values @ counts.T) / n
+            counts = rng.multinomial(n, frequencies / n, size=size)  # (size, n_kinds)
+            means[:, start : start + size] = (kinds @ counts.T) / n
         exact = np.array([math.fsum(row) / n for row in values])
         if name in geometric:
             means, exact = np.exp(means), np.exp(exact)

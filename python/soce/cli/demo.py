@@ -47,16 +47,16 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, deb
     that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
     with refusals(debug=debug):
+        from soce.cli.search_text import result_lines
         from soce.demo.pipeline import run_demo
 
         with _watched(enabled=not quiet) as watch:
             run = run_demo(output, seed=seed, cache=cache, **watch)
-        if as_json:
-            click.echo(json.dumps(_plain(run), indent=2, ensure_ascii=False, allow_nan=False))
-        else:
-            from soce.cli.search_text import result_lines
-
-            click.echo("\n".join(result_lines(run.result)))
+        report = "\n".join(result_lines(run.result))
+        (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
+        click.echo(
+            json.dumps(_plain(run), indent=2, ensure_ascii=False, allow_nan=False) if as_json else report
+        )
         if not quiet:
             scores = run.folder / "scores.csv"
             message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
