@@ -101,8 +101,8 @@ def paired_bootstrap(
     for name, outcomes in zip(names, pairs, strict=True):
         values = np.log(outcomes) if name in geometric else outcomes  # (2, n_items)
         n = values.shape[1]
-        # Items with the same two outcomes are drawn together: the same law, and four numbers to draw instead of
-        # one per item where outcomes are 0 or 1.
+        # Items with the same two outcomes are drawn together: the same law, with four numbers to draw instead
+        # of one per item where outcomes are 0 or 1.
         kinds, frequencies = np.unique(values, axis=1, return_counts=True)  # (2, n_kinds), (n_kinds,)
         means = np.empty((2, draws))
         block = max(1, _CELLS // len(frequencies))

@@ -91,8 +91,12 @@ def _row(result: SearchResult, comparison: Comparison) -> list[str]:
         if interval is None
         else f"{100 * interval.level:g} % [{interval.low * result.times:+.2f}, "
         f"{interval.high * result.times:+.2f}]{result.unit}",
-        "" if test is None else f"McNemar {test.only_first}:{test.only_second}, p = {test.p:.2g}",
+        "" if test is None else f"McNemar {test.only_first}:{test.only_second}, {_p(test.p)}",
     ]
+
+
+def _p(p: float) -> str:
+    return f"p = {p:.2g}" if p > 0 else "p < 1e-300"  # what a float cannot hold
 
 
 def _number(count: int | None) -> str:
