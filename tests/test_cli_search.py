@@ -215,6 +215,26 @@ def test_unknown_evaluators_are_usage_errors(here: Path, arguments: list[str], w
     assert words in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("evaluator", "option", "value", "users"),
+    [
+        ("tasks.jsonl", "--timeout-seconds", "9", "command"),
+        ("tasks.jsonl", "--num-fewshot", "0", "lm-eval"),
+        ("tasks.jsonl", "--evaluator-metric", "acc", "lm-eval and command"),
+        ("lm-eval:gsm8k", "--task-kind", "perplexity", "tasks.jsonl"),
+        ("mine:evaluate", "--batch-size", "4", "tasks.jsonl and lm-eval"),
+        ("mine:evaluate", "--include-path", "tasks", "lm-eval"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    here: Path, evaluator: str, option: str, value: str, users: str
+) -> None:
+    found = run(search, "selection.yaml", "-o", "run", "-e", evaluator, option, value)
+    assert found.exit_code == 2
+    assert f"`{option}` has no effect here: it is for {users}" in found.stderr
+    assert not (here / "run").exists()
+
+
 # ---- soce run
 
 
@@ -244,6 +264,12 @@ def test_run_goes_from_scores_to_a_soup_and_again_does_nothing(here: Path, lands
     assert second.stdout == first.stdout
     alone = search_here()
     assert alone.stdout == first.stdout
+
+
+def test_quiet_says_nothing_but_errors(here: Path, landscapes: Landscapes) -> None:
+    first, second = run_all("--quiet"), run_all("--quiet")
+    assert (first.exit_code, first.stderr, second.stderr) == (0, "", "")
+    assert first.stdout == second.stdout
 
 
 def test_run_refuses_another_selection_in_the_same_output(here: Path, landscapes: Landscapes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import soce
 from soce.demo import data
 from soce.demo.experts import Steps
 from soce.demo.pipeline import DemoRun, run_demo
-from soce.exceptions import OutputError
+from soce.exceptions import OutputError, StudyError
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -79,12 +80,19 @@ def test_a_second_run_evaluates_nothing_and_says_the_same(run: DemoRun, home: Pa
 
 
 def test_a_folder_of_another_demo_is_refused(run: DemoRun, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="it holds another demo"):
+    with pytest.raises(OutputError, match="it holds another demo: seed: 0 before, 1 now"):
         run_demo(run.folder, seed=1, steps=FEW, step="1/7")
     (tmp_path / "mine").write_text("")
     with pytest.raises(OutputError, match="it exists and holds no demo"):
         run_demo(tmp_path, steps=FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_without_optuna_nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(StudyError, match=r"needs Optuna.*\nhint: pip install 'soce\[search\]'"):
+        run_demo(tmp_path / "run", steps=FEW)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

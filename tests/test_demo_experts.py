@@ -337,7 +337,7 @@ def test_an_empty_folder_is_filled(monkeypatch, tmp_path):
 def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
-        SoceError, match=r"needs `torch` and `transformers`\nhint: pip install torch transformers"
+        SoceError, match=r"needs `torch` and `transformers`\nhint: pip install 'soce\[torch,search\]'"
     ):
         make_experts(tmp_path / "models")
 

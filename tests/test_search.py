@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.landscapes import CATEGORIES, Landscape, Smooth, difficulty, pool, shares
 
 from soce.evaluate import Evaluation
+from soce.evaluate.tasks import Item, Tasks
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.recipes import Recipe
 from soce.search import STRATEGIES, SearchResult, search_soups, strategy_of
@@ -395,12 +396,28 @@ def test_a_second_task_set_reports_and_nothing_is_split(tmp_path: Path) -> None:
     assert found.split is None
     assert found.best.selection.n_items == found.best.report.n_items == 400
     assert len({recipe for recipe, _ in second.calls}) == len(second.calls) == 5
-    other = Landscape(tag="test-")
+
+
+def test_task_sets_that_do_not_go_together_are_found_before_the_search(tmp_path: Path) -> None:
+    first, other = Landscape(), Landscape(tag="test-")
     other.items = {"math": other.items["math"]}
     with pytest.raises(EvaluationError, match="only the tasks to choose on have the category `code`"):
-        search_soups(
-            pool(tmp_path), Landscape(), folder=tmp_path / "other", held_out_evaluator=other, draws=50
-        )
+        search_soups(pool(tmp_path), first, folder=tmp_path / "other", held_out_evaluator=other)
+    assert (len(first.calls), len(other.calls)) == (1, 1)
+    same = Landscape()
+    with pytest.raises(EvaluationError, match="the held-out tasks are the tasks to choose on"):
+        search_soups(pool(tmp_path), Landscape(), folder=tmp_path / "same", held_out_evaluator=same)
+    assert not (tmp_path / "same").exists()
+
+
+def test_items_that_were_chosen_on_and_held_out_are_counted(tmp_path: Path) -> None:
+    def tasks(*prompts: str) -> Tasks:
+        return Tasks(tuple(Item("math", p, "teacher_forced", p, "4") for p in prompts))
+
+    first, second = Landscape(tag="dev-"), Landscape(tag="test-")
+    first.tasks, second.tasks = tasks("2+2=", "1+3="), tasks("2+2=", "3+1=", "4+0=")  # type: ignore[attr-defined]
+    found = searched(tmp_path, first, held_out_evaluator=second)
+    assert "1 of the 3 held-out items were also chosen on: optimistic" in found.notes
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "cmaes", "tpe", "successive-halving"])

@@ -85,7 +85,7 @@ class Study:
         OSError
             The folder cannot be written.
         """
-        _require_optuna()
+        require_optuna()
         place = Path(folder)
         check_folder(place)
         place.mkdir(parents=True, exist_ok=True)
@@ -219,7 +219,8 @@ def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
     return str(found["name"])
 
 
-def _require_optuna() -> None:
+def require_optuna() -> None:
+    """Raise `StudyError` if Optuna is missing."""
     try:
         import optuna  # noqa: F401
     except ImportError as error:

@@ -79,7 +79,7 @@ def run(
             _usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
         selection = choose(prepared, rule, quiet=quiet)
         paths = {name: path for name, path in prepared.paths.items() if path is not None}
-        _keep(selection, folder, paths)
+        _keep(selection, folder, paths, quiet=quiet)
         found = read_selection(folder / _SELECTION)
         pool = Pool.of(found, candidates=prepared.paths)
         if not quiet:
@@ -113,7 +113,7 @@ def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _keep(selection: Selection, folder: Path, paths: dict[str, str]) -> None:
+def _keep(selection: Selection, folder: Path, paths: dict[str, str], *, quiet: bool) -> None:
     """Write the selection, or check that the one that is there is the same."""
     from soce.identity import differences
     from soce.selections import read_selection, write_selection
@@ -122,7 +122,8 @@ def _keep(selection: Selection, folder: Path, paths: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         write_selection(selection, target, paths=paths)
-        message(f"wrote `{shown(str(target))}`")
+        if not quiet:
+            message(f"wrote `{shown(str(target))}`")
         return
     before = read_selection(target)
     changes = differences(before.selection.to_json(), selection.to_json())

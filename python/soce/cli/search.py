@@ -77,7 +77,9 @@ def search_options(command: Command) -> Command:
                 help="Tell ingredients apart by size and time, or by every byte. Default: files.",
             ),
             click.option(
-                "--fail-if-worse", is_flag=True, help="Exit with 3 if the soup beats no single model."
+                "--fail-if-worse",
+                is_flag=True,
+                help="Exit with 3 if the soup does not beat the best single model.",
             ),
         )
     ):
@@ -164,9 +166,10 @@ def run_search(
 ) -> SearchResult:
     """Search, and publish the best soup."""
     from soce.search import search_soups
-    from soce.study import check_folder
+    from soce.study import check_folder, require_optuna
 
-    check_folder(output)  # before models are loaded and anything is written
+    require_optuna()  # before models are loaded and anything is written
+    check_folder(output)
     share = _share(options.pop("held_out_share"))
     strategy = _strategy(options)
     dtype = options["dtype"] or dtype
@@ -174,7 +177,7 @@ def run_search(
         problem = Problem("output", publish, None, "it exists and is no soup", "choose another directory")
         raise OutputError.of([problem])
     with (
-        open_evaluators(options, pool, dtype=dtype, folder=output) as (evaluator, held_out),
+        open_evaluators(options, pool, dtype=dtype, folder=output, quiet=quiet) as (evaluator, held_out),
         _watched(enabled=not quiet) as on_progress,
     ):
         result = search_soups(
@@ -279,7 +282,8 @@ def _publish(result: SearchResult, target: Path, *, dtype: str | None, quiet: bo
         manifest = json.loads((target / "soce.json").read_text(encoding="utf-8"))
         before = (manifest.get("run") or {}).get("notes")
         if isinstance(before, dict) and before.get("result") == notes["result"]:
-            message(f"information: `{shown(str(target))}` holds this soup already")
+            if not quiet:
+                message(f"information: `{shown(str(target))}` holds this soup already")
             return
         problem = Problem(
             "output", str(target), None, "it holds another soup", "choose another directory, or remove it"

@@ -185,8 +185,8 @@ def _require_packages() -> None:
     missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
     if missing:
         names = " and ".join(f"`{name}`" for name in missing)
-        hint = f"pip install {' '.join(missing)}"
-        raise SoceError.of([Problem("soce", None, None, f"the demo trains models and needs {names}", hint)])
+        message = f"the demo trains models and needs {names}"
+        raise SoceError.of([Problem("soce", None, None, message, "pip install 'soce[torch,search]'")])
 
 
 def _cache_keys(plans: Mapping[str, Plan]) -> dict[str, str]:

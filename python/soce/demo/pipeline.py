@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.demo.experts import DemoModels, Steps, make_experts
 from soce.exceptions import OutputError, Problem
+from soce.identity import differences
 
 if TYPE_CHECKING:
     import os
@@ -96,7 +97,9 @@ def run_demo(
     from soce.search import search_soups
     from soce.search.scoring import table_of
     from soce.selections import read_selection, write_selection
+    from soce.study import require_optuna
 
+    require_optuna()  # before minutes of training
     tell = on_stage or (lambda _: None)
     folder = Path(folder)
     _claim(folder, {"seed": seed, "steps": asdict(steps or Steps()), "step": step})
@@ -149,9 +152,8 @@ def _claim(folder: Path, own: dict[str, object]) -> None:
     except ValueError:
         found = None
     if found != own:
-        _refuse(
-            folder, f"it holds another demo: {found}, not {own}", "choose another directory, or the same seed"
-        )
+        changes = "; ".join(differences(found, own)) if isinstance(found, dict) else "`demo.json` is damaged"
+        _refuse(folder, f"it holds another demo: {changes}", "choose another directory, or the same seed")
 
 
 def _refuse(folder: Path, message: str, hint: str) -> NoReturn:

@@ -133,6 +133,19 @@ class Tasks:
         return Tasks(kept, self.source)
 
 
+def shared_items(first: Tasks, second: Tasks) -> int:
+    """Return how many items of `first` are in `second` too, whatever their ids.
+
+    Examples
+    --------
+    >>> one = Tasks((Item("sums", "1", "teacher_forced", "1+1=", "2"),))
+    >>> shared_items(one, Tasks((Item("sums", "first", "teacher_forced", "1+1=", "2"),)))
+    1
+    """
+    known = {json.dumps(item.content) for item in second.items}
+    return sum(json.dumps(item.content) in known for item in first.items)
+
+
 def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None) -> Tasks:
     """Read items from JSON Lines files.
 

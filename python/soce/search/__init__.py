@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.evaluate import refuse
+from soce.evaluate.tasks import Tasks, shared_items
 from soce.exceptions import shown
 from soce.identity import ingredient_identity
 from soce.objective import Mean, parse_objective
@@ -179,6 +180,11 @@ def search_soups(
     objective = Mean() if objective is None else objective
     wanted = parse_objective(objective) if isinstance(objective, str) else objective
     plan = strategy_of(strategy) if isinstance(strategy, str) else strategy
+    if held_out_evaluator is not None and dict(held_out_evaluator.identity) == dict(evaluator.identity):
+        refuse(
+            "the held-out tasks are the tasks to choose on",
+            "name other tasks to report on, or none: the items are then split",
+        )
     identity = _identity(
         pool,
         evaluator,
@@ -195,6 +201,10 @@ def search_soups(
         items = _Items.of(scorer, pool, share, split_seed, has_other=held_out_evaluator is not None)
         space = SelectionSpace(pool, scorer, wanted, items.selection, study)
         arms = fixed_arms(pool)
+        reporter = scorer
+        if held_out_evaluator is not None:
+            reporter = Scorer(study, held_out_evaluator, on_progress=on_progress)
+            _try_both(scorer, items.selection, reporter, pool)
         scorer.begin("single models")
         space.values([parts for kind, _, parts in arms if kind == "single"])
         scorer.begin("uniform soups")
@@ -206,14 +216,10 @@ def search_soups(
         # Only now, and only the arms, on what was held out.
         recipes = [pool.recipe(parts) for _, _, parts in arms]
         chosen_on = scorer.score(recipes, items.selection)
-        reporter = scorer
-        if held_out_evaluator is not None:
-            reporter = Scorer(study, held_out_evaluator, on_progress=on_progress)
         reporter.begin("held-out items")
         reported = chosen_on
         if held_out_evaluator is not None:
             reported = reporter.score(recipes, held_out_evaluator.item_ids())
-            _check_same_categories(chosen_on[0], reported[0])
         elif items.split is not None:
             reported = reporter.score(recipes, items.split.held_out)
         n_evaluated = scorer.n_evaluated + (reporter.n_evaluated if reporter is not scorer else 0)
@@ -229,6 +235,7 @@ def search_soups(
         notes = [
             *items.notes,
             *(_optimistic() if is_optimistic else ()),
+            *_shared(evaluator, held_out_evaluator),
             *_notes(pool, found, known_categories, chosen_on[0]),
             *remarks,
             *dict.fromkeys(note for evaluation in (*chosen_on, *reported) for note in evaluation.notes),
@@ -310,6 +317,16 @@ def _identity(
     }
 
 
+def _try_both(scorer: Scorer, items: Items | None, reporter: Scorer, pool: Pool) -> None:
+    """Score one model on both task sets: those that do not go together are found before the search."""
+    recipes = [pool.recipe({min(pool.names): 1})]
+    scorer.begin("single models")
+    (one,) = scorer.score(recipes, items)
+    reporter.begin("held-out items")
+    (other,) = reporter.score(recipes, reporter.evaluator.item_ids())
+    _check_same_categories(one, other)
+
+
 def _check_same_categories(one: Evaluation, other: Evaluation) -> None:
     for name in sorted(set(one.categories) ^ set(other.categories)):
         which = "the tasks to choose on" if name in one.categories else "the held-out tasks"
@@ -323,6 +340,17 @@ def _check_same_categories(one: Evaluation, other: Evaluation) -> None:
 
 def _optimistic() -> tuple[str, ...]:
     return ("selected and reported on the same items: optimistic",)
+
+
+def _shared(evaluator: Evaluator, other: Evaluator | None) -> tuple[str, ...]:
+    """Return a note if the held-out tasks hold items that the search chose on."""
+    one, held_out = getattr(evaluator, "tasks", None), getattr(other, "tasks", None)
+    if not isinstance(one, Tasks) or not isinstance(held_out, Tasks):
+        return ()
+    count = shared_items(held_out, one)
+    if not count:
+        return ()
+    return (f"{count} of the {len(held_out.items)} held-out items were also chosen on: optimistic",)
 
 
 def _notes(pool: Pool, found: Found, known_categories: tuple[str, ...], evaluation: Evaluation) -> list[str]:
