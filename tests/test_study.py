@@ -124,12 +124,35 @@ def test_optuna_itself_opens_the_default_storage(tmp_path: Path) -> None:
 
 def test_another_identity_is_refused_with_what_differs(tmp_path: Path) -> None:
     Study.open(tmp_path / "run", identity=IDENTITY).close()
+    (tmp_path / "run" / "evaluations").mkdir()
+    (tmp_path / "run" / "evaluations" / "r1.json").write_text("")
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
     with pytest.raises(StudyError, match='objective, name: "mean" before, "bfcl-v3" now'):
         Study.open(tmp_path / "run", identity=other)
     moved = {**IDENTITY, "ingredients": {"a": {"path": "A"}, "b": {"path": "C"}}}
     with pytest.raises(StudyError, match='ingredients, b, path: "B" before, "C" now'):
         Study.open(tmp_path / "run", identity=moved)
+
+
+def test_of_evaluators_of_two_kinds_only_the_kinds_are_told(tmp_path: Path) -> None:
+    of_tasks = {**IDENTITY, "evaluator": {"evaluator": "torch", "tasks": "0123", "stop": []}}
+    Study.open(tmp_path / "run", identity=of_tasks).close()
+    (tmp_path / "run" / "evaluations").mkdir()
+    (tmp_path / "run" / "evaluations" / "r1.json").write_text("")
+    other = {**IDENTITY, "evaluator": {"evaluator": "command", "command": ["python"]}}
+    with pytest.raises(StudyError, match='something else: evaluator: "torch" before, "command" now\n'):
+        Study.open(tmp_path / "run", identity=other)
+
+
+def test_a_study_without_a_score_may_become_another_one(tmp_path: Path) -> None:
+    Study.open(tmp_path / "run", identity=IDENTITY).close()
+    other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
+    study = Study.open(tmp_path / "run", identity=other)
+    with study.claim("r1"), pytest.raises(StudyError, match="something else"):  # it is being scored
+        Study.open(tmp_path / "run", identity=IDENTITY)
+    study.close()
+    assert json.loads((tmp_path / "run" / "study.json").read_text())["identity"] == other
+    Study.open(tmp_path / "run", identity=IDENTITY).close()
 
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:

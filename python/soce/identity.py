@@ -89,6 +89,8 @@ def differences(before: object, after: object, *, place: str = "") -> list[str]:
     --------
     >>> differences({"split": {"seed": 0}}, {"split": {"seed": 1}})
     ['split, seed: 0 before, 1 now']
+    >>> differences({"experts": ["a"] * 100}, {"experts": ["a"] * 99})
+    ['experts: not as before']
     """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         lines = []
@@ -103,7 +105,10 @@ def differences(before: object, after: object, *, place: str = "") -> list[str]:
         return lines
     if before == after:
         return []
-    return [f"{place}: {_short(before)} before, {_short(after)} now"]
+    texts = _short(before), _short(after)
+    return [
+        f"{place}: not as before" if texts[0] == texts[1] else f"{place}: {texts[0]} before, {texts[1]} now"
+    ]
 
 
 def _short(value: object) -> str:

@@ -206,8 +206,11 @@ def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
     found = read_json(path)
     if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
         _refuse(folder, "`study.json` is not of a study that this version reads", "name a new directory")
-    changes = differences(found.get("identity"), dict(identity))
-    if changes:
+    changes = _changes(found.get("identity"), dict(identity))
+    if changes and not _has_scores(folder):
+        # An evaluator that failed at once may be mended: there is nothing to lose or to mix up.
+        write_json(path, {**found, "identity": dict(identity)})
+    elif changes:
         listed = "; ".join(changes[:_MAX_LISTED])
         more = len(changes) - _MAX_LISTED
         rest = f"; and {more} more" if more > 0 else ""
@@ -217,6 +220,26 @@ def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
             "name a new directory; the scores of this one stay as they are",
         )
     return str(found["name"])
+
+
+def _changes(before: object, after: dict[str, object]) -> list[str]:
+    """Return what differs; of evaluators of two kinds only that they are."""
+    if isinstance(before, dict):
+        kinds = [
+            held.get("evaluator") if isinstance(held := one.get("evaluator"), dict) else None
+            for one in (before, after)
+        ]
+        if kinds[0] != kinds[1]:
+            before, after = (
+                {**one, "evaluator": kind} for one, kind in zip((before, after), kinds, strict=True)
+            )
+    return differences(before, after)
+
+
+def _has_scores(folder: Path) -> bool:
+    """Return whether something was scored, or is being scored by another worker."""
+    evaluations = folder / "evaluations"
+    return evaluations.is_dir() and any(evaluations.iterdir())
 
 
 def require_optuna() -> None:

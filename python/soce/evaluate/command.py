@@ -283,7 +283,7 @@ class CommandEvaluator:
             if set(self._seen) != set(evaluation.categories):
                 other = sorted(set(self._seen) ^ set(evaluation.categories))[0]
                 message = f"not every soup has a score in category `{shown(other)}`"
-                _refuse(log, message, "name those that each must have as `categories`")
+                _refuse(log, message, "the program must score every soup in the same categories")
         return evaluation
 
 
