@@ -21,7 +21,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("optuna")
 
-FEW = Steps(base=100, expert=20, hot=5, narrow=10)
+FEW = Steps(base=70, expert=10, hot=3, narrow=5)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path) -> Iterator[DemoRun]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "N_ITEMS", {"dev": 20, "test": 38})
-        yield run_demo(home / "run", steps=FEW, step="1/7", cache=home / "cache")
+        yield run_demo(home / "run", steps=FEW, step="1/5", cache=home / "cache")
 
 
 def test_the_soup_is_the_best_recipe_published(run: DemoRun, tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_the_soup_loads_as_what_it_says(run: DemoRun) -> None:
 
 
 def test_a_second_run_evaluates_nothing_and_says_the_same(run: DemoRun, home: Path) -> None:
-    again = run_demo(run.folder, steps=FEW, step="1/7", cache=home / "cache")
+    again = run_demo(run.folder, steps=FEW, step="1/5", cache=home / "cache")
     assert again.result.to_json() == run.result.to_json()
     assert again.result.n_evaluated == 0
 
 
 def test_a_folder_of_another_demo_is_refused(run: DemoRun, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="it holds another demo: seed: 0 before, 1 now"):
-        run_demo(run.folder, seed=1, steps=FEW, step="1/7")
+        run_demo(run.folder, seed=1, steps=FEW, step="1/5")
     (tmp_path / "mine").write_text("")
     with pytest.raises(OutputError, match="it exists and holds no demo"):
         run_demo(tmp_path, steps=FEW)
