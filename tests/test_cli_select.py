@@ -368,6 +368,20 @@ def test_the_commands_are_listed_with_a_line_each() -> None:
     assert "select   Choose experts and the weights to try." in found.stdout
 
 
+@pytest.mark.parametrize(
+    "arguments", [("select", "--threshold", "0.9", "-q", "-o", "s.yaml"), ("analyze", "--plot", "s.png")]
+)
+def test_a_full_disk_names_the_file_and_leaves_nothing(here: Path, arguments: tuple[str, ...]) -> None:
+    # A limit on the size of files fails a write half way, as a full disk does.
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); from soce.cli import main; main()"
+    command, *options = arguments
+    run_it = [sys.executable, "-c", code, command, "scores.csv", *options]
+    found = subprocess.run(run_it, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stderr.splitlines()[-1] == f"error: `{options[-1]}`: file too large"
+    assert sorted(path.name for path in here.iterdir()) == ["A", "B", "C", "scores.csv"]
+
+
 # ---- the real board
 
 

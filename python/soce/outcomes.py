@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate import Evaluation
-from soce.exceptions import EvaluationError, Problem, StudyError, shown
+from soce.exceptions import EvaluationError, Problem, StudyError, named, shown
 from soce.identity import digest_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def write_json(path: Path, content: object) -> None:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     try:
-        with partial.open("x", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+        with named(path), partial.open("x", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import numpy as np
 
 from soce.correlation import cluster_categories, critical_correlation
-from soce.exceptions import OutputError, Problem, shown
+from soce.exceptions import OutputError, Problem, named, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def plot_correlation(
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     try:
-        with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        with named(path), mpl.rc_context(_STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # drawn as a box
             figure = _draw(correlation, values=values, title=title)
             figure.savefig(

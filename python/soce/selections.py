@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.decoding import decode_selection
-from soce.exceptions import OutputError, Problem, ScoreTableError, shown
+from soce.exceptions import OutputError, Problem, ScoreTableError, named, shown
 from soce.recipes import looks_like_recipe, parse_dtype, same_path_key
 from soce.recipes.native import RESERVED, read_native
 from soce.recipes.text import MAX_BYTES, MAX_VALUES, Table, parse, read_source
@@ -299,7 +299,7 @@ def _write(target: Path, text: str, *, overwrite: bool) -> None:
     """Write a new file beside the target and give it the name when it is complete."""
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with partial.open("x", encoding="utf-8", newline="\n") as file:
+        with named(target), partial.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
