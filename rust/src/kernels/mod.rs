@@ -59,7 +59,7 @@ pub struct Tally {
 }
 
 /// Counts of one ingredient.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NonFinite {
     /// NaNs.
     pub nan: u64,
