@@ -274,8 +274,7 @@ fn publish(
         let shards: Option<Vec<ShardRecord>> = soup.finished.iter().cloned().collect();
         let shards = shards.expect("every shard is finished");
         report.non_finite.extend(non_finite(plan, recipe, &shards));
-        let made =
-            Made { recipe, fingerprint: &soup.fingerprint, shards: &shards, resumes: soup.resumes };
+        let made = Made { recipe, fingerprint: &soup.fingerprint, shards: &shards, resumes: soup.resumes };
         report.result_digests.push(manifest::write_small_files(plan, made, staging, &report, provenance)?);
     }
     control.check()?;
@@ -284,9 +283,12 @@ fn publish(
 }
 
 fn non_finite(plan: &Plan, recipe: usize, shards: &[ShardRecord]) -> Vec<NonFiniteTensor> {
-    let tensors = plan.shards.iter().zip(shards).flat_map(|(shard, record)| shard.tensors.iter().zip(&record.tensors));
+    let tensors =
+        plan.shards.iter().zip(shards).flat_map(|(shard, record)| shard.tensors.iter().zip(&record.tensors));
     tensors
-        .filter_map(|(&tensor, result)| Some(NonFiniteTensor { recipe, tensor, counts: result.non_finite.clone()? }))
+        .filter_map(|(&tensor, result)| {
+            Some(NonFiniteTensor { recipe, tensor, counts: result.non_finite.clone()? })
+        })
         .collect()
 }
 

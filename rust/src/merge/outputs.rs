@@ -81,7 +81,8 @@ impl<'a> Outputs<'a> {
                 let found = read_back(staging.payload(), self.plan, planned, &tensors, true, control)?;
                 if let Some(difference) = found.difference {
                     let path = staging.payload().join(&planned.name);
-                    let error = std::io::Error::other(format!("{difference}; this file will be written anew"));
+                    let error =
+                        std::io::Error::other(format!("{difference}; this file will be written anew"));
                     return Err(Error::io(path, "is not what was written", error));
                 }
                 sha256 = found.sha256;
@@ -98,7 +99,8 @@ impl<'a> Outputs<'a> {
     /// Notes of all files, and the records of the shards finished in this run, by recipe and shard.
     pub(super) fn into_results(self) -> (Vec<String>, Vec<Vec<Option<ShardRecord>>>) {
         let inner = |record: Mutex<Option<ShardRecord>>| record.into_inner().expect("no panic while held");
-        let records = self.records.into_iter().map(|recipe| recipe.into_iter().map(inner).collect()).collect();
+        let records =
+            self.records.into_iter().map(|recipe| recipe.into_iter().map(inner).collect()).collect();
         (self.notes.into_inner().expect("no panic while held"), records)
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::kernels::{Differences, NonFinite, Tally};
+use crate::kernels::difference::Differences;
+use crate::kernels::{NonFinite, Tally};
 use crate::plan::{Fate, Plan};
 use crate::sink::digest::{ChunkDigest, Digest, Leaf};
 use crate::sink::journal::{NonFiniteCounts, TensorResult};

@@ -10,7 +10,9 @@ use crate::error::{Error, Problem, Result};
 use crate::escape::shown;
 use crate::plan::{Fate, Plan};
 use crate::sink::journal::{FileState, ShardRecord};
-use crate::sink::{self, Beginning, Begun, Fingerprint, Staging, has_state, is_interrupted, manifest, read_back};
+use crate::sink::{
+    self, Beginning, Begun, Fingerprint, Staging, has_state, is_interrupted, manifest, read_back,
+};
 
 use super::{Digests, Options};
 
@@ -109,7 +111,8 @@ fn accept(
             let shard = next.fetch_add(1, Ordering::Relaxed);
             let Some(planned) = plan.shards.get(shard) else { return Ok(()) };
             let Some((record, run)) = history.shards.get(&planned.name) else { continue };
-            let mut doubt = reason_to_redo(plan, recipe, shard, (record, &history.inputs[*run]), inputs, options);
+            let mut doubt =
+                reason_to_redo(plan, recipe, shard, (record, &history.inputs[*run]), inputs, options);
             if doubt.is_none() {
                 let sha256 = record.sha256.is_some();
                 let read = read_back(staging.payload(), plan, planned, &record.tensors, sha256, control)?;
@@ -228,4 +231,3 @@ pub(super) fn interrupted(plan: &Plan, soups: &[Soup], error: Error) -> Error {
     );
     Error::Unfinished { source: Box::new(error), hint }
 }
-

@@ -3,7 +3,8 @@
 use crate::control::Control;
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind, Result};
-use crate::kernels::{Differences, Kernels, Request, Tally, count_non_finite};
+use crate::kernels::difference::Differences;
+use crate::kernels::{Kernels, Request, Tally, count_non_finite};
 use crate::mix::Mix;
 use crate::plan::{Fate, Plan};
 
@@ -80,7 +81,9 @@ impl<'a> Run<'a> {
         let tensors = self.plan.tensors.iter().zip(&self.needed);
         let size = |dtype: Dtype| dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
         tensors
-            .flat_map(|(tensor, needed)| needed.iter().map(|&i| tensor.elements * size(tensor.sources[i].dtype)))
+            .flat_map(|(tensor, needed)| {
+                needed.iter().map(|&i| tensor.elements * size(tensor.sources[i].dtype))
+            })
             .sum()
     }
 }

@@ -45,8 +45,7 @@ pub(super) fn check(request: &Request, checkpoints: &[Checkpoint], findings: &mu
     let places: Vec<Option<Place<'_>>> =
         request.recipes.iter().map(|recipe| Place::new(&recipe.output)).collect();
     // An interrupted run may have published some of its outputs; the next one looks at them under its lock.
-    let interrupted =
-        request.recipes.iter().any(|recipe| has_state(&recipe.output));
+    let interrupted = request.recipes.iter().any(|recipe| has_state(&recipe.output));
     for (i, recipe) in request.recipes.iter().enumerate() {
         let output = recipe.output.as_path();
         let place = places[i].as_ref();

@@ -34,9 +34,9 @@ impl Fingerprint {
     /// # Errors
     /// [`crate::Error::Io`] if a side file cannot be read.
     pub fn of(plan: &Plan, recipe: usize, digests: Digests, differences: bool) -> Result<Self> {
-        let rows = plan.request.recipes[recipe].rows.iter().map(|row| {
-            json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()})
-        });
+        let rows = plan.request.recipes[recipe].rows.iter().map(
+            |row| json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()}),
+        );
         let shard = |shard: &crate::checkpoint::Shard| {
             json!({
                 "name": shard.name,
@@ -47,9 +47,9 @@ impl Fingerprint {
         };
         let ingredients =
             plan.checkpoints.iter().map(|found| found.shards.iter().map(shard).collect::<Vec<_>>());
-        let shards = plan.shards.iter().map(|shard| {
-            json!({"name": shard.name, "size": shard.size, "header": Digest::of(&shard.header)})
-        });
+        let shards = plan.shards.iter().map(
+            |shard| json!({"name": shard.name, "size": shard.size, "header": Digest::of(&shard.header)}),
+        );
         let mut side_files = serde_json::Map::new();
         for side in &plan.side_files {
             side_files.insert(side.name.clone(), json!(Digest(Sha256::digest(side.content.read()?).into())));
@@ -143,8 +143,7 @@ fn difference(place: &str, before: &Value, now: &Value) -> Option<String> {
             if a.iter().chain(b).all(|value| !value.is_object() && !value.is_array()) && a != b {
                 return Some(format!("`{}` was {before}, is {now}", shown(place)));
             }
-            (a.iter().zip(b).enumerate())
-                .find_map(|(i, (a, b))| difference(&format!("{place}[{i}]"), a, b))
+            (a.iter().zip(b).enumerate()).find_map(|(i, (a, b))| difference(&format!("{place}[{i}]"), a, b))
         }
         (Value::Array(a), Value::Array(b)) => {
             Some(format!("`{}` had {} entries, has {}", shown(place), a.len(), b.len()))
@@ -163,9 +162,7 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_what_the_user_chose() {
-        let value = |parts: [i64; 2], size: u64| {
-            json!({"shards": [{"size": size}], "recipe": [{"parts": parts, "whole": 3}], "files": ["a"]})
-        };
+        let value = |parts: [i64; 2], size: u64| json!({"shards": [{"size": size}], "recipe": [{"parts": parts, "whole": 3}], "files": ["a"]});
         let [old, new] = [value([1, 2], 5), value([2, 1], 6)].map(Fingerprint::of_value);
         assert_ne!(old.digest(), new.digest());
         assert_eq!(old.first_difference(&new).unwrap(), "`recipe[0].parts` was [1,2], is [2,1]");

@@ -332,7 +332,8 @@ mod tests {
         assert_eq!(parse(b""), Ok(None));
         assert_eq!(parse(&text(&[record("a")])), Err(Doubt::Order(1)));
         assert_eq!(parse(&text(&[begin("p"), begin("q")])), Err(Doubt::Order(2)));
-        let (history, _) = parse(&text(&[begin("p"), record("a"), begin("p"), record("b")])).unwrap().unwrap();
+        let (history, _) =
+            parse(&text(&[begin("p"), record("a"), begin("p"), record("b")])).unwrap().unwrap();
         assert_eq!((history.runs, history.shards["a"].1, history.shards["b"].1), (2, 0, 1));
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::checkpoint::{Checkpoint, Shard};
 use crate::error::{Problem, ProblemKind, Result};
 use crate::merge::Report;
 use crate::plan::{Fate, Plan, Recipe};
@@ -237,24 +238,34 @@ fn recipe_json(recipe: &Recipe, columns: &[usize]) -> Value {
 }
 
 fn sources(plan: &Plan, recipe: &Recipe) -> Value {
-    let shard = |shard: &crate::checkpoint::Shard| {
-        json!({
-            "name": shard.name,
-            "size": shard.identity.size,
-            "header_sha256": Digest(shard.header_sha256),
-        })
+    let source = |(i, checkpoint): (usize, &Checkpoint)| {
+        let origin = &checkpoint.origin;
+        let shard = |(s, shard): (usize, &Shard)| {
+            let mut entry = json!({
+                "name": shard.name,
+                "size": shard.identity.size,
+                "header_sha256": Digest(shard.header_sha256),
+            });
+            if let Some(Some(claim)) = origin.sha256.get(s) {
+                entry["sha256"] = claim.sha256.as_str().into();
+                entry["sha256_source"] = claim.source.name().into();
+            }
+            entry
+        };
+        let mut entry = json!({
+            "parts": recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect::<Vec<_>>(),
+            "gave_config": i == plan.request.options.config_from,
+            "shards": checkpoint.shards.iter().enumerate().map(shard).collect::<Vec<_>>(),
+        });
+        if let Some(hub) = &origin.hub {
+            entry["hub"] = json!({"revision": hub.revision});
+            if let Some(id) = &hub.id {
+                entry["hub"]["id"] = id.as_str().into();
+            }
+        }
+        entry
     };
-    plan.checkpoints
-        .iter()
-        .enumerate()
-        .map(|(i, checkpoint)| {
-            json!({
-                "parts": recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect::<Vec<_>>(),
-                "gave_config": i == plan.request.options.config_from,
-                "shards": checkpoint.shards.iter().map(shard).collect::<Vec<_>>(),
-            })
-        })
-        .collect()
+    plan.checkpoints.iter().enumerate().map(source).collect()
 }
 
 fn run(plan: &Plan, report: &Report, provenance: &Provenance) -> Map<String, Value> {

@@ -19,10 +19,10 @@ mod target;
 mod tree;
 mod windows;
 
-pub use output_file::{Durability, OutputFile};
-pub(crate) use read_back::read_back;
 pub use fingerprint::Fingerprint;
 pub use leftover::{finished_shards, has_state, is_interrupted};
+pub use output_file::{Durability, OutputFile};
+pub(crate) use read_back::read_back;
 pub use staging::{Beginning, Begun, Staging};
 pub(crate) use target::STATE_SUFFIX;
 pub use target::check_target;

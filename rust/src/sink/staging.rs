@@ -123,8 +123,17 @@ impl Staging {
         };
         let finished = AtomicUsize::new(history.as_ref().map_or(0, |history| history.shards.len()));
         let (overwrite, sync) = (ask.overwrite, ask.sync);
-        let staging =
-            Self { parent, places, overwrite, sync, notes, history, journal: Mutex::new(journal), finished, held };
+        let staging = Self {
+            parent,
+            places,
+            overwrite,
+            sync,
+            notes,
+            history,
+            journal: Mutex::new(journal),
+            finished,
+            held,
+        };
         staging.append(&Entry::Begin { plan: ask.plan.digest().to_owned(), inputs: ask.inputs.to_vec() })?;
         if ask.sync {
             synced(&staging.places.state)?;
