@@ -270,7 +270,7 @@ class MergePlan:
         if num_threads is not None and num_threads < 1:
             refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
         for parent in self._parents:
-            Path(parent).mkdir(exist_ok=True, parents=True)
+            _make_folder(Path(parent), sync=sync)
         dtype = self._output_dtype()
         texts = [
             _utf8(mergekit_yaml(recipe, paths, dtype))
@@ -363,6 +363,19 @@ def plan_all(
         made = _plan([(str(Path(folder, name)), recipe) for name, recipe in named], source, **options)
     made._parents = (folder,)
     return made
+
+
+def _make_folder(folder: Path, *, sync: bool) -> None:
+    """Make a folder and those above it; with `sync`, a power cut cannot take it away again."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if sync and os.name == "posix":
+            descriptor = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager
