@@ -99,9 +99,7 @@ def download(endpoint: str, published: Path, monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
     """Write an ingredient that came from nowhere."""
-    return checkpoint(
-        tmp_path / "plain", {"a": ("BF16", [2], bf16(3.0, 4.0)), "b": ("BF16", [1], bf16(1.5))}
-    )
+    return checkpoint(tmp_path / "plain", {"a": ("BF16", [2], bf16(3.0, 4.0)), "b": ("BF16", [1], bf16(1.5))})
 
 
 def sources(ingredients: list[Path], output: Path) -> list[dict]:
