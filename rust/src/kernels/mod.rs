@@ -61,7 +61,7 @@ pub struct Tally {
 }
 
 /// Counts of one ingredient.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NonFinite {
     /// NaNs.
     pub nan: u64,
