@@ -12,29 +12,25 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from fnmatch import fnmatch
+from fractions import Fraction
 from inspect import signature
+from math import isfinite
 from pathlib import Path
 
 import pytest
-from tests.checkpoints import Tensors, bf16, checkpoint, f32, write_file
+from tests.checkpoints import Tensors, bf16, checkpoint, f32, read_directory, write_file
 
 import soce
 from soce import Ingredient, Recipe, Row
-from soce.merging import ExecuteOptions
 
 jsonschema = pytest.importorskip("jsonschema")
 
 QUICK = {"sync": False}
 PAGE = Path(__file__).parent.parent / "docs" / "manifest.md"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-LEVELS = [
-    level
-    for level in ("none", "tensors", "full")
-    if f'"{level}"' in str(ExecuteOptions.__annotations__["digests"])
-    or f"'{level}'" in str(ExecuteOptions.__annotations__["digests"])
-]
-"""Levels of digests that this version has."""
-DIFFERENCES = {"differences": True} if "differences" in ExecuteOptions.__annotations__ else {}
+LEVELS = ("none", "tensors", "full")
 INF, NAN = float("inf"), float("nan")
 
 
@@ -185,28 +181,115 @@ KINDS = (plain, sharded, tied, non_finite, side_files, single_files, cached, dow
 def test_every_merge_writes_what_the_schema_says(
     validator, kind: Callable[[Path], Iterator[tuple[Path, dict]]], level: str, tmp_path: Path
 ) -> None:
-    for output, options in kind(tmp_path):
+    for n, (output, options) in enumerate(kind(tmp_path)):
         ingredients = options.pop("ingredients")
-        soce.merge(ingredients, output=output, digests=level, **QUICK, **DIFFERENCES, **options)
+        soce.merge(ingredients, output=output, digests=level, differences=n % 2 == 0, **QUICK, **options)
         manifest = manifest_of(output)
         assert faults(validator, manifest) == [], output.name
         result = manifest["result"]
+        assert manifest["run"]["digests"] == level
         assert all(("blake3" in entry) == (level != "none") for entry in result["tensors"].values())
-        if DIFFERENCES:
-            columns = {len(row["parts"]) for row in result["recipe"]["rows"]}
-            for name, entry in result["tensors"].items():
-                assert {len(entry["differences"])} == columns, name
-                assert all(float(text) >= 0 for text in entry["differences"])
-
-
-@pytest.mark.skipif("full" not in LEVELS, reason="this version has no digests of level full")
-def test_level_full_has_what_only_it_has(validator, tmp_path: Path) -> None:
-    for output, options in sharded(tmp_path):
-        soce.merge(options.pop("ingredients"), output=output, digests="full", **QUICK, **options)
-        result = manifest_of(output)["result"]
+        averaged = [entry for entry in result["tensors"].values() if entry["fate"] == "averaged"]
+        assert averaged
+        assert all(("differences" in entry) == (n % 2 == 0) for entry in averaged)
         columns = {len(row["parts"]) for row in result["recipe"]["rows"]}
-        assert {len(result["ingredients"])} == columns
-        assert all("sha256" in shard for shard in result["shards"])
+        for entry in result["tensors"].values():
+            assert {len(entry.get("differences", "?" * max(columns)))} == columns
+        if level == "full":
+            assert {len(result["ingredients"])} == columns
+
+
+def test_a_resumed_merge_says_so(validator, tmp_path: Path) -> None:
+    paths = [
+        str(checkpoint(tmp_path / name, *cut(tensors(value), 3))) for name, value in (("A", 1.0), ("B", 3.0))
+    ]
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            soce.merge(paths, output=tmp_path / "soup", on_progress=stop)
+    if not (tmp_path / "soup").exists():
+        soce.merge(paths, output=tmp_path / "soup")
+    manifest = manifest_of(tmp_path / "soup")
+    assert faults(validator, manifest) == []
+    assert manifest["run"]["resumes"] >= 0
+
+
+DECODED = {"F64": "d", "F32": "f", "F16": "e"}
+
+
+def values(tensor: tuple[str, list[int], bytes]) -> list[Fraction | None]:
+    """Return the elements of a float tensor, None for those that are not finite."""
+    dtype, _, data = tensor
+    if dtype == "BF16":
+        data = b"".join(b"\0\0" + data[k : k + 2] for k in range(0, len(data), 2))
+    code = DECODED.get(dtype, "f")
+    numbers = struct.unpack(f"<{len(data) // struct.calcsize(code)}{code}", data)
+    return [Fraction(number) if isfinite(number) else None for number in numbers]
+
+
+def differences_of(kind: Callable[[Path], Iterator[tuple[Path, dict]]], home: Path) -> Iterator[tuple]:
+    """Merge with differences; yield for each tensor and ingredient the ingredient's part, the text and the truth."""
+    for output, options in kind(home):
+        ingredients = options.pop("ingredients")
+        if isinstance(ingredients, list):  # parts that differ tell which ingredient a column is
+            ingredients = {path: k + 1 for k, path in enumerate(ingredients)}
+        soce.merge(ingredients, output=output, differences=True, **QUICK, **options)
+        manifest = manifest_of(output)
+        rows, soup = manifest["result"]["recipe"]["rows"], read_directory(output)
+        by_parts = {
+            tuple(source["parts"]): read_directory(Path(path))
+            for source, path in zip(manifest["sources"], manifest["run"]["ingredients"], strict=True)
+        }
+        for name, entry in manifest["result"]["tensors"].items():
+            if entry["fate"] == "copied":
+                continue
+            row = next(row for row in rows if fnmatch(name, row["pattern"]))
+            for column, text in enumerate(entry["differences"]):
+                ingredient = by_parts[tuple(row["parts"][column] for row in rows)]
+                pairs = zip(values(soup[name]), values(ingredient[name]), strict=True)
+                found = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+                yield row["parts"][column], text, float(max(found, default=0))
+
+
+@pytest.mark.parametrize("kind", [plain, sharded, non_finite], ids=lambda kind: kind.__name__)
+def test_differences_are_the_exact_ones_rounded_once(
+    kind: Callable[[Path], Iterator[tuple[Path, dict]]], tmp_path: Path
+) -> None:
+    found = [(text, true) for part, text, true in differences_of(kind, tmp_path) if part]
+    assert len(found) >= 8
+    assert any(true > 0 for _, true in found)
+    for text, true in found:
+        assert float(text) == true
+
+
+@pytest.mark.xfail(reason="the merge records 0 there, which says that soup and ingredient are equal")
+def test_an_ingredient_without_a_part_in_a_tensor_has_no_difference(tmp_path: Path) -> None:
+    found = [text for part, text, _ in differences_of(plain, tmp_path) if not part]
+    assert found
+    assert set(found) == {None}
+
+
+def test_contents_are_what_the_page_says(tmp_path: Path) -> None:
+    blake3 = pytest.importorskip("blake3").blake3
+    for output, options in sharded(tmp_path):
+        options["ingredients"] = {path: k + 1 for k, path in enumerate(options["ingredients"])}
+        soce.merge(options.pop("ingredients"), output=output, digests="full", **QUICK, **options)
+        manifest = manifest_of(output)
+        expected = []
+        for path in reversed(manifest["run"]["ingredients"]):  # by their parts, largest first
+            entries = [
+                [name, dtype, shape, blake3(data).hexdigest()]
+                for name, (dtype, shape, data) in sorted(read_directory(Path(path)).items())
+            ]
+            text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False)
+            expected.append({"content": blake3(text.encode()).hexdigest()})
+        assert manifest["result"]["ingredients"] == expected
+        for shard in manifest["result"]["shards"]:
+            assert shard["sha256"] == hashlib.sha256((output / shard["name"]).read_bytes()).hexdigest()
 
 
 def test_many_recipes_write_one_manifest_each(validator, tmp_path: Path) -> None:
@@ -229,16 +312,12 @@ def good(tmp_path_factory: pytest.TempPathFactory, validator) -> dict:
     """Return a manifest that has every key there is."""
     home = tmp_path_factory.mktemp("good")
     [(output, options)] = cached(home)
-    soce.merge(options["ingredients"], output=output, digests=LEVELS[-1], **QUICK, **DIFFERENCES)
+    soce.merge(options["ingredients"], output=output, digests="full", differences=True, **QUICK)
     manifest = manifest_of(output)
-    result, digest = manifest["result"], "0" * 64
-    result["ingredients"] = [{"content": digest}] * 2
-    result["shards"][0]["sha256"] = digest
+    result = manifest["result"]
     for entry in result["tensors"].values():
-        entry["differences"] = ["0", "1e-7"]
+        entry["differences"] = ["1e-7", None]
         entry["non_finite"] = {"ingredients": [[0, 1, 2], [0, 0, 0]], "created": 1}
-    manifest["plan_digest"] = digest
-    manifest["run"] |= {"digests": "full", "resumes": 0}
     assert faults(validator, manifest) == []
     return manifest
 
@@ -263,10 +342,6 @@ def at(value, path: tuple):
 OPEN = {("result", "tensors"), ("result", "donor", "side_files")}
 """Objects whose keys are names."""
 OPTIONAL = {
-    "plan_digest",
-    "result.ingredients",
-    "result.shards.*.sha256",
-    "result.tensors.*.blake3",
     "result.tensors.*.differences",
     "result.tensors.*.non_finite",
     "sources.*.hub",
@@ -306,6 +381,23 @@ def test_only_these_keys_may_be_missing(validator, good: dict) -> None:
     for key in ("sha256", "sha256_source"):  # one without the other is refused
         del pair["sources"][0]["shards"][0][key]
     assert faults(validator, pair) == []
+
+
+def test_the_level_says_which_digests_there_are(validator, good: dict) -> None:
+    for level in ("none", "tensors"):
+        manifest = copy.deepcopy(good)
+        manifest["run"]["digests"] = level
+        assert faults(validator, manifest)
+        del manifest["result"]["ingredients"]
+        assert faults(validator, manifest)
+        for shard in manifest["result"]["shards"]:
+            del shard["sha256"]
+        assert (faults(validator, manifest) == []) == (level == "tensors")
+        for entry in manifest["result"]["tensors"].values():
+            del entry["blake3"]
+        assert (faults(validator, manifest) == []) == (level == "none")
+        del manifest["run"]["digests"]
+        assert faults(validator, manifest)
 
 
 WRONG: list[tuple[tuple, list]] = [
@@ -408,12 +500,12 @@ def example(home: Path) -> dict:
     soce.merge(
         {str(first): "0.75", str(second): "0.25"},
         output=home / "soup",
-        digests=LEVELS[-1],
+        digests="full",
         nonfinite="warn",
         num_threads=2,
         kernels="scalar",
         **QUICK,
-        **DIFFERENCES,
+        differences=True,
     )
     return manifest_of(home / "soup")
 
