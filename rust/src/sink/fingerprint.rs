@@ -132,7 +132,16 @@ fn difference(place: &str, before: &Value, now: &Value) -> Option<String> {
     match (before, now) {
         (Value::Object(a), Value::Object(b)) => {
             // What the user chose comes before what follows from it.
-            let first = ["soce", "numerics", "recipe", "ingredients", "side_files", "digests", "differences"];
+            let first = [
+                "soce",
+                "numerics",
+                "recipe",
+                "ingredients",
+                "side_files",
+                "digests",
+                "differences",
+                "shards",
+            ];
             let rest = a.keys().chain(b.keys()).map(String::as_str).filter(|key| !first.contains(key));
             first.into_iter().chain(rest).find_map(|key| {
                 let inner = if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };

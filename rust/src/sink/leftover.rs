@@ -7,7 +7,7 @@ use super::fingerprint::Fingerprint;
 use super::journal::{self, History};
 use super::manifest;
 use super::rename::rename_new;
-use super::staging::Places;
+use super::staging::{Beginning, Places};
 use super::state::{JOURNAL, PAYLOAD, PLAN, foreign};
 use super::target::{self, refusal};
 use crate::error::{Error, Result};
@@ -42,12 +42,12 @@ pub(super) fn id(path: &Path) -> Option<(u64, u64)> {
     }
 }
 
-/// Look at what is in a locked state directory and finish or undo an exchange that was interrupted. `discard`: what is
-/// unfinished is not wanted. `now` is the plan of the run that asks.
+/// Look at what is in a locked state directory and finish or undo an exchange that was interrupted.
 ///
 /// # Errors
 /// [`Error::Refused`] if it belongs to another plan, cannot be believed, or is not ours; [`Error::Io`].
-pub(super) fn examine(places: &Places, now: &Fingerprint, discard: bool) -> Result<Leftover> {
+pub(super) fn examine(places: &Places, ask: &Beginning<'_>) -> Result<Leftover> {
+    let now = ask.plan;
     let state = &places.state;
     let refuse = |message: String| -> Result<Leftover> {
         let hint = format!(
@@ -66,8 +66,11 @@ pub(super) fn examine(places: &Places, now: &Fingerprint, discard: bool) -> Resu
         if published(places, history) {
             return Ok(Leftover::Published(history.plan.clone()));
         }
-    } else if manifest::text_of(&places.target, "plan_digest").as_deref() == Some(now.digest()) {
-        // Stopped in the last moments of cleaning: the journal is gone already.
+    } else if !ask.overwrite
+        && manifest::text_of(&places.target, "plan_digest").as_deref() == Some(now.digest())
+    {
+        // Stopped in the last moments of cleaning: the journal is gone already. Whoever wants the soup overwritten may
+        // as well have been stopped in the first moments, so then it is made again.
         return Ok(Leftover::Published(now.digest().to_owned()));
     }
     let payload = state.join(PAYLOAD);
@@ -78,7 +81,7 @@ pub(super) fn examine(places: &Places, now: &Fingerprint, discard: bool) -> Resu
         return Err(problem.into());
     }
     let (history, good) = match parsed {
-        _ if discard => return Ok(Leftover::Nothing),
+        _ if ask.restart => return Ok(Leftover::Nothing),
         Err(doubt) => return refuse(format!("an interrupted run cannot be continued: its journal: {doubt}")),
         Ok(None) => return Ok(Leftover::Nothing),
         Ok(Some((history, _))) if history.shards.is_empty() => return Ok(Leftover::Nothing),

@@ -286,12 +286,12 @@ impl Drop for Staging {
 }
 
 impl Held {
-    /// Remove everything but the lock, the payload first: as long as anything of it is there, plan and journal tell what
-    /// it is. True if there was anything.
+    /// Remove everything but the lock. The journal goes last: as long as anything else is there, it tells what that is.
+    /// True if there was anything.
     fn clear(&self) -> io::Result<bool> {
         let listing = tree::list(&self.state)?;
         tree::clear(&self.state, &|name| [LOCK, PLAN, JOURNAL].contains(&name))?;
-        tree::clear(&self.state, &|name| [LOCK, PLAN].contains(&name))?;
+        tree::clear(&self.state, &|name| [LOCK, JOURNAL].contains(&name))?;
         tree::clear(&self.state, &|name| name == LOCK)?;
         Ok(listing.files.iter().any(|name| name != LOCK) || !listing.directories.is_empty())
     }
@@ -313,7 +313,7 @@ impl Held {
 
 /// What an earlier run left, if the target may then be written.
 fn look(places: &Places, ask: &Beginning<'_>, old: bool) -> Result<Leftover> {
-    let left = if old { leftover::examine(places, ask.plan, ask.restart)? } else { Leftover::Nothing };
+    let left = if old { leftover::examine(places, ask)? } else { Leftover::Nothing };
     if let Leftover::Published(plan) = &left {
         remove_if_there(&places.old).map_err(failed(&places.old, "cannot remove"))?;
         if plan == ask.plan.digest() {
