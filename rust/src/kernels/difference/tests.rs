@@ -1,5 +1,7 @@
 //! Every kernel set against the definition, and the definition against exact arithmetic.
 
+#![allow(clippy::float_cmp, reason = "differences are defined to the bit")]
+
 use proptest::prelude::*;
 
 use super::*;
