@@ -199,3 +199,41 @@ def test_small_files_of_the_cache_have_no_sha256(tmp_path: Path, plain: Path) ->
     (only,) = sources([snapshot], tmp_path / "soup")
     assert only["hub"] == {"id": "org/tiny", "revision": REVISION}
     assert digests(only) == [(None, None)]
+
+
+@pytest.mark.parametrize("place", ["cache", "elsewhere"])
+def test_blobs_shared_by_the_repositories_of_a_cache(published: Path, tmp_path: Path, place: str) -> None:
+    """What huggingface_hub 2.4 does by itself: the blob of a repository is a link into the store of its cache."""
+    shared = pytest.importorskip("huggingface_hub.utils._shared_blobs")
+    cache = tmp_path / "cache"
+    repository = cache / "models--org--small-model"
+    snapshot = repository / "snapshots" / REVISION
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    store = cache if place == "cache" else tmp_path / "elsewhere"
+    for path in published.iterdir():
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        blob = repository / "blobs" / digest
+        blob.write_bytes(content)
+        (snapshot / path.name).symlink_to(f"../../blobs/{digest}")
+        if path.name in LARGE and place == "cache":
+            assert shared.publish_blob_to_shared_store(
+                blob_path=str(blob), xet_hash=digest, cache_dir=store, expected_size=len(content)
+            )
+            assert blob.is_symlink()
+        elif path.name in LARGE:
+            (store / "blobs" / digest[:2]).mkdir(parents=True, exist_ok=True)
+            blob.unlink()
+            (store / "blobs" / digest[:2] / digest).write_bytes(content)
+            blob.symlink_to(store / "blobs" / digest[:2] / digest)
+    if place == "elsewhere":
+        with pytest.raises(soce.CheckpointError, match="outside the checkpoint"):
+            soce.plan([str(snapshot)], output=tmp_path / "soup")
+        return
+    soce.merge([str(snapshot)], output=tmp_path / "soup", sync=False)
+    (source,) = json.loads((tmp_path / "soup/soce.json").read_text())["sources"]
+    assert source["hub"] == {"id": REPO, "revision": REVISION}
+    for shard in source["shards"]:
+        digest = hashlib.sha256((published / shard["name"]).read_bytes()).hexdigest()
+        assert (shard["sha256"], shard["sha256_source"]) == (digest, "hf-blob-name")

@@ -240,13 +240,13 @@ class MergePlan:
 
         Notes
         -----
-        Shards that are finished when a merge fails are kept beside the output, as a note on the exception says,
-        and used by the next merge of the same plan.
+        Shards that are finished when a merge fails are kept beside the output, as a note on the exception
+        says, and used by the next merge of the same plan.
         """
         return self._execute(**options)
 
     def finished_shards(self, *, digests: str = "tensors", differences: bool = False) -> dict[Path, int]:
-        """Return how many shards an interrupted merge with these options has finished, where there are any."""
+        """Return how many shards an interrupted merge with these options has finished, where it has any."""
         counts = self._core.finished_shards(digests=digests, differences=differences)
         return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
 
@@ -383,7 +383,7 @@ def _folder_for_planning(folder: str) -> Iterator[None]:
     """Make the folder of many soups while they are planned, because targets are checked against it."""
     try:
         Path(folder).mkdir()
-    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong, if anything
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong
         yield
         return
     try:

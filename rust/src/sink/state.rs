@@ -28,9 +28,19 @@ pub(super) fn claim(state: &Path, target: &Path) -> Result<(File, bool)> {
             },
             Err(error) => return Err(Error::io(state, "cannot create", error)),
         };
+        // What failed before there was anything to keep leaves nothing; a directory in use is not empty.
+        let undo = |what: &'static str| {
+            let path = &path;
+            move |error| {
+                if !old {
+                    let _ = fs::remove_dir(state);
+                }
+                Error::io(path, what, error)
+            }
+        };
         let mut lock = match open_lock(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // its run ended just now
-            other => other.map_err(|error| Error::io(&path, "cannot open", error))?,
+            other => other.map_err(undo("cannot open"))?,
         };
         check_single(&lock).map_err(|error| as_refusal(&path, "cannot be used", error))?;
         match try_lock(&lock) {
@@ -50,7 +60,12 @@ pub(super) fn claim(state: &Path, target: &Path) -> Result<(File, bool)> {
             let pid = format!("{}\n", std::process::id());
             let written =
                 lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(pid.as_bytes()));
-            written.map_err(|error| Error::io(&path, "cannot write", error))?;
+            if let Err(error) = written {
+                if !old {
+                    let _ = fs::remove_file(&path);
+                }
+                return Err(undo("cannot write")(error));
+            }
             return Ok((lock, old));
         }
     }
