@@ -65,8 +65,18 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain dictionaries and lists."""
-        data = asdict(self)
-        return {"ok": self.ok, **data, "directory": os.fspath(self.directory), "checked": dict(self.checked)}
+        return {
+            "ok": self.ok,
+            "directory": os.fspath(self.directory),
+            "has_manifest": self.has_manifest,
+            "level": self.level,
+            "result_digest": self.result_digest,
+            "checked": dict(self.checked),
+            "findings": [asdict(finding) for finding in self.findings],
+            "notes": list(self.notes),
+            "bytes_read": self.bytes_read,
+            "seconds": self.seconds,
+        }
 
 
 def verify(

@@ -95,7 +95,7 @@ def report_lines(found: Verification, *, quiet: bool = False) -> list[str]:
     if lines:
         lines.append("")
     lines.append(f"looked at {_looked_at(found.checked)}")
-    if found.level is not None and "non_finite" not in found.checked:
+    if found.level is not None and not {"non_finite", "recomputed"} & found.checked.keys():
         data = "compared with digests" if found.level != "none" else "scanned: the manifest has no digests"
         lines.append(f"not looked at: the data; with `--data` they are {data} (level {found.level})")
     where = f"`{shown(str(found.directory))}`"
@@ -110,26 +110,20 @@ def report_lines(found: Verification, *, quiet: bool = False) -> list[str]:
 
 
 _WORDS = {
-    "manifest": None,
-    "shards": "shard",
-    "tensors": "tensor",
-    "files": "listed file",
-    "side_files": "side file by SHA-256",
-    "tensor_digests": "tensor by BLAKE3",
-    "shard_digests": "shard by SHA-256",
-    "non_finite": "tensor for values that are not finite",
-    "ingredient_contents": "ingredient by content",
-    "recomputed": "tensor computed again and equal",
+    "manifest": "the manifest",
+    "shards": "# shard*",
+    "tensors": "# tensor*",
+    "files": "# listed file*",
+    "side_files": "# side file* by SHA-256",
+    "tensor_digests": "# tensor* by BLAKE3",
+    "shard_digests": "# shard* by SHA-256",
+    "non_finite": "# tensor* for values that are not finite",
+    "ingredient_contents": "# ingredient* by content",
+    "recomputed": "# tensor* computed again and equal",
 }
 
 
 def _looked_at(checked: Mapping[str, int]) -> str:
-    texts = []
-    for key, count in checked.items():
-        words = _WORDS[key]
-        if words is None:
-            texts.append("the manifest")
-            continue
-        noun, *rest = words.split(" ", 1) if not words.startswith("listed") else (words,)
-        texts.append(" ".join([str(count), noun if count == 1 else f"{noun}s", *rest]))
-    return ", ".join(texts)
+    """Return what was counted, in words."""
+    words = [(_WORDS[what], count) for what, count in checked.items()]
+    return ", ".join(text.replace("#", f"{n:,}").replace("*", "" if n == 1 else "s") for text, n in words)

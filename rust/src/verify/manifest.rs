@@ -20,8 +20,8 @@ use super::problem;
 pub(super) const FILE_NAME: &str = "soce.json";
 /// The one directory of side files.
 const TEMPLATES: &str = "additional_chat_templates";
-/// As much as the headers of a merge may have.
-const MAX_BYTES: u64 = 512_000_000;
+/// Longest manifest; one of a million tensors has a third of this.
+const MAX_BYTES: u64 = 1 << 30;
 const MAX_DEPTH: usize = 64;
 /// The schema and the arithmetic that this version knows.
 const FORMAT: u64 = 1;

@@ -16,6 +16,9 @@ use super::manifest::{Manifest, NUMERICS, TensorEntry};
 use super::pieces::{self, Piece, Reading, Visit};
 use super::{Check, Options, Verification, digests, matching, problem};
 
+/// Path and parts, one per row.
+type Ingredient = (PathBuf, Vec<i64>);
+
 /// Ingredients, opened; not yet known which is which.
 pub(super) struct Recompute {
     checkpoints: Vec<Checkpoint>,
@@ -83,9 +86,8 @@ impl Recompute {
         reading: &Reading<'_>,
         found: &mut Verification,
     ) -> Result<()> {
-        let Some(ingredients) = self.matched(manifest, reading, found)? else { return Ok(()) };
-        let paths: Vec<PathBuf> = ingredients.iter().map(|(path, _)| path.clone()).collect();
-        let mixer = match Mixer::open(&paths, self.options.backend, self.options.open()) {
+        let Some(mut ingredients) = self.matched(manifest, reading, found)? else { return Ok(()) };
+        let mixer = match self.open(&mut ingredients, manifest) {
             Ok(mixer) => mixer,
             Err(Error::Refused(problems)) => {
                 found.add(Check::Recompute, problems);
@@ -103,14 +105,29 @@ impl Recompute {
         compare(manifest, shards, &mixer, &rows, reading, found)
     }
 
-    /// Path and parts, one per row, of each ingredient that has a part; the one that gave the config comes first,
-    /// because it decides about tied heads.
+    /// Open the ingredients together. The config of the first decides about tied heads; where several could be the one
+    /// that gave the soup its config, the first that makes the ingredients agree is as good.
+    fn open(&self, ingredients: &mut [Ingredient], manifest: &Manifest) -> Result<Mixer> {
+        let mut open = |first: usize| {
+            ingredients[..=first].rotate_right(1);
+            let paths: Vec<PathBuf> = ingredients.iter().map(|(path, _)| path.clone()).collect();
+            Mixer::open(&paths, self.options.backend, self.options.open())
+        };
+        let opened = open(0);
+        if manifest.result.tied.is_empty() || !matches!(opened, Err(Error::Refused(_))) {
+            return opened;
+        }
+        let others = (1..manifest.columns().len()).map(&mut open);
+        others.into_iter().find_map(Result::ok).map_or(opened, Ok)
+    }
+
+    /// Every ingredient that has a part, first the one that gave the config as far as can be told.
     fn matched(
         &self,
         manifest: &Manifest,
         reading: &Reading<'_>,
         found: &mut Verification,
-    ) -> Result<Option<Vec<(PathBuf, Vec<i64>)>>> {
+    ) -> Result<Option<Vec<Ingredient>>> {
         let columns = manifest.columns();
         let sources = matching::by_headers(manifest, &self.checkpoints);
         let parts_of = |source: usize| manifest.sources[source].parts.clone();

@@ -40,7 +40,9 @@ pub(super) fn check(
     if problems.is_empty() {
         // Only now is there one header, and one index, that soce would have written.
         problems.extend(shards.iter().filter_map(|shard| check_header(shard).err()));
-        problems.extend(check_index(directory, options, manifest, shards));
+        if shards.len() == manifest.result.shards.len() {
+            problems.extend(check_index(directory, options, manifest, shards));
+        }
     }
     found.add(Check::Structure, problems);
 }
