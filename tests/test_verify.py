@@ -39,8 +39,13 @@ def ingredient(path: Path, seed: int, **changed: tuple[str, list[int], bytes]) -
         "empty": ("F32", [0, 4], b""),
         "ids": ("I64", [2], struct.pack("<2q", 1, 2)),
     }
-    second = {"b": ("BF16", [500], bf16(*(float((seed * k) % 17 - 8) for k in range(500)))), "s": ("F32", [], f32(seed))}
-    made = checkpoint(path, *({name: changed.get(name, t) for name, t in part.items()} for part in (first, second)))
+    second = {
+        "b": ("BF16", [500], bf16(*(float((seed * k) % 17 - 8) for k in range(500)))),
+        "s": ("F32", [], f32(seed)),
+    }
+    made = checkpoint(
+        path, *({name: changed.get(name, t) for name, t in part.items()} for part in (first, second))
+    )
     (made / "tokenizer.json").write_text('{"model": 1}')
     return made
 
@@ -72,7 +77,9 @@ def found(soup: Path, **options: Any) -> list[str]:
 # ---- a soup that is whole
 
 
-@pytest.mark.parametrize("options", [{}, {"data": True}, {"recompute": True}, {"data": True, "recompute": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"data": True}, {"recompute": True}, {"data": True, "recompute": True}]
+)
 @pytest.mark.parametrize("io", ["mmap", "pread"])
 def test_a_fresh_soup_is_whole_at_every_depth(soup: Path, options: dict[str, Any], io: Any) -> None:
     assert found(soup, io=io, **options) == []
@@ -170,7 +177,9 @@ def element(data: bytes, number: int) -> str:
 # ---- what was changed is named
 
 
-def test_a_changed_element_is_found_by_its_digest_and_by_computing_it_again(soup: Path, three: list[Path]) -> None:
+def test_a_changed_element_is_found_by_its_digest_and_by_computing_it_again(
+    soup: Path, three: list[Path]
+) -> None:
     shard = soup / "model-00002-of-00002.safetensors"
     content = bytearray(shard.read_bytes())
     content[-5] ^= 1
@@ -186,17 +195,38 @@ def test_a_changed_element_is_found_by_its_digest_and_by_computing_it_again(soup
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: (s / "model-00001-of-00002.safetensors").unlink(), "1 of 2 shards are missing: `model-00001"),
-        (lambda s: os.truncate(s / "model-00001-of-00002.safetensors", 300), "expected a file of 360 bytes, got 300"),
-        (lambda s: os.truncate(s / "model-00001-of-00002.safetensors", 4), "expected at least 8 bytes, got 4"),
-        (lambda s: (s / "model.safetensors.index.json").unlink(), "`model.safetensors.index.json`: is listed in"),
+        (
+            lambda s: (s / "model-00001-of-00002.safetensors").unlink(),
+            "1 of 2 shards are missing: `model-00001",
+        ),
+        (
+            lambda s: os.truncate(s / "model-00001-of-00002.safetensors", 300),
+            "expected a file of 360 bytes, got 300",
+        ),
+        (
+            lambda s: os.truncate(s / "model-00001-of-00002.safetensors", 4),
+            "expected at least 8 bytes, got 4",
+        ),
+        (
+            lambda s: (s / "model.safetensors.index.json").unlink(),
+            "`model.safetensors.index.json`: is listed in",
+        ),
         (lambda s: (s / "config.json").write_text("{}"), "`config.json`: expected SHA-256 "),
-        (lambda s: (s / "config.json").unlink(), "`config.json`: is listed in the manifest and cannot be found"),
+        (
+            lambda s: (s / "config.json").unlink(),
+            "`config.json`: is listed in the manifest and cannot be found",
+        ),
         (lambda s: (s / "mergekit_config.yml").unlink(), "`mergekit_config.yml`: is listed in the manifest"),
         (lambda s: (s / "tokenizer.json").write_text("{}"), "`tokenizer.json`: expected SHA-256 "),
-        (lambda s: write_file(s / "more.safetensors", {"z": ("U8", [1], b"1")}), "`more.safetensors`: is not listed"),
+        (
+            lambda s: write_file(s / "more.safetensors", {"z": ("U8", [1], b"1")}),
+            "`more.safetensors`: is not listed",
+        ),
         (lambda s: (s / "soce.json").write_text("{"), "`soce.json`: byte 1: "),
-        (lambda s: (s / "soce.json").write_text((s / "soce.json").read_text() + "\n"), "`file_digest`: expected"),
+        (
+            lambda s: (s / "soce.json").write_text((s / "soce.json").read_text() + "\n"),
+            "`file_digest`: expected",
+        ),
     ],
 )
 def test_changed_files_are_named(soup: Path, change: Callable[[Path], object], words: str) -> None:
@@ -272,16 +302,28 @@ def test_an_index_with_another_total_is_found(soup: Path) -> None:
         (lambda m: m["result"]["counts"].update(averaged=5), "`counts.averaged`: expected 4, got 5"),
         (lambda m: m["result"]["counts"].update(refused=1), "`counts.refused`: expected 0, got 1"),
         (lambda m: m["result"]["tied"].append("a"), "tensor `a`: is both written and left out as tied"),
-        (lambda m: m["result"]["tensors"]["a"].pop("blake3"), "tensor `a`: expected a BLAKE3 digest, got none"),
+        (
+            lambda m: m["result"]["tensors"]["a"].pop("blake3"),
+            "tensor `a`: expected a BLAKE3 digest, got none",
+        ),
         (lambda m: m["result"]["tensors"]["a"].update(fate="copied"), "tensor `a`: F32 cannot be `copied`"),
         (lambda m: m["result"]["tensors"]["a"].update(shard="x"), "`shards` does not list its shard `x`"),
-        (lambda m: m["result"]["tensors"]["a"].update(offset=9), "expected 120 bytes at offset 9, got 120 at"),
+        (
+            lambda m: m["result"]["tensors"]["a"].update(offset=9),
+            "expected 120 bytes at offset 9, got 120 at",
+        ),
         (lambda m: m["result"]["tensors"].pop("a"), "is a tensor that the manifest does not list"),
         (lambda m: m["result"]["shards"][0].update(size=9), "expected 9 bytes, got "),
         (lambda m: m["result"]["shards"].pop(), "is a shard that the manifest does not list"),
         (lambda m: m["result"]["files"].pop(0), "`files` does not list `config.json`"),
-        (lambda m: m["sources"][0].update(parts=[4]), "`sources` and `recipe` give the ingredients different parts"),
-        (lambda m: m["result"]["recipe"]["rows"][0].update(whole=0), "row 0: the parts of all ingredients are zero"),
+        (
+            lambda m: m["sources"][0].update(parts=[4]),
+            "`sources` and `recipe` give the ingredients different parts",
+        ),
+        (
+            lambda m: m["result"]["recipe"]["rows"][0].update(whole=0),
+            "row 0: the parts of all ingredients are zero",
+        ),
         (lambda m: m["result"].update(ingredients=[]), "expected 3 `ingredients`, got 0"),
         (lambda m: m["run"].update(digests="full"), "`run.digests`: expected `tensors`, got `full`"),
         (lambda m: m.update(plan_digest="x"), "`plan_digest`: expected 64 hexadecimal digits"),
@@ -308,7 +350,9 @@ def with_nan(tmp_path: Path) -> list[Path]:
     ]
 
 
-def test_a_directory_without_manifest_has_its_structure_checked_and_its_data_scanned(with_nan: list[Path]) -> None:
+def test_a_directory_without_manifest_has_its_structure_checked_and_its_data_scanned(
+    with_nan: list[Path],
+) -> None:
     verification = soce.verify(with_nan[1])
     assert not verification.has_manifest
     assert verification.level is None
@@ -334,7 +378,9 @@ def test_values_that_are_not_finite_are_counted_again(with_nan: list[Path], tmp_
 
     rewrite(soup, change)
     lines = found(soup, data=True, recompute=True)
-    assert "3 of 4 values are not finite, expected 1 (2 NaN, 1 +inf, 0 -inf), the first at element 1" in lines[0]
+    assert (
+        "3 of 4 values are not finite, expected 1 (2 NaN, 1 +inf, 0 -inf), the first at element 1" in lines[0]
+    )
     assert "expected values that are not finite [[1, 0, 0]]" in lines[1]
     rewrite(soup, lambda m: m["result"]["tensors"]["w"].pop("non_finite"))
     assert "3 of 4 values are not finite, expected 0" in found(soup, data=True)[0]
@@ -401,7 +447,10 @@ def test_an_ingredient_that_was_changed_since_is_named(soup: Path, three: list[P
 
 
 def test_headers_tell_ingredients_apart_where_contents_are_not_recorded(tmp_path: Path) -> None:
-    pad = [{"x": ("F32", [2], f32(1, 2)), "w": ("F32", [1], f32(3))}, {"w": ("F32", [1], f32(5)), "x": ("F32", [2], f32(3, 7))}]
+    pad = [
+        {"x": ("F32", [2], f32(1, 2)), "w": ("F32", [1], f32(3))},
+        {"w": ("F32", [1], f32(5)), "x": ("F32", [2], f32(3, 7))},
+    ]
     paths = [checkpoint(tmp_path / name, tensors) for name, tensors in zip("AB", pad, strict=True)]
     soup = soce.merge({paths[0]: 1, paths[1]: 3}, output=tmp_path / "soup", sync=False).output
     assert found(soup, recompute=paths) == []
@@ -409,7 +458,9 @@ def test_headers_tell_ingredients_apart_where_contents_are_not_recorded(tmp_path
 
 
 @pytest.mark.parametrize("give", [lambda path: path / "none", lambda path: path / "config.json"])
-def test_ingredients_that_cannot_be_read_are_findings(soup: Path, three: list[Path], give: Callable[[Path], Path]) -> None:
+def test_ingredients_that_cannot_be_read_are_findings(
+    soup: Path, three: list[Path], give: Callable[[Path], Path]
+) -> None:
     lines = found(soup, recompute=[give(three[0]), *three[1:]])
     assert len(lines) == 1
     assert lines[0].startswith(f"`{give(three[0])}`: ")
@@ -442,7 +493,14 @@ def test_unknown_numerics_are_not_computed(soup: Path, three: list[Path]) -> Non
 def test_names_that_lead_outside_are_findings_and_never_opened(soup: Path) -> None:
     outside = soup.parent / "outside.json"
     os.mkfifo(outside)  # opening it would wait for a writer
-    names = ["../outside.json", str(outside), "..", "a/b", "x\0y", "additional_chat_templates/../../outside.json"]
+    names = [
+        "../outside.json",
+        str(outside),
+        "..",
+        "a/b",
+        "x\0y",
+        "additional_chat_templates/../../outside.json",
+    ]
 
     def change(m: dict[str, Any]) -> None:
         m["result"]["files"] += names
@@ -455,9 +513,13 @@ def test_names_that_lead_outside_are_findings_and_never_opened(soup: Path) -> No
     assert all(line.startswith("`soce.json`: ") for line in lines), lines
 
 
-@pytest.mark.parametrize("name", ["soce.json", "config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json"])
+@pytest.mark.parametrize(
+    "name", ["soce.json", "config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json"]
+)
 @pytest.mark.parametrize("kind", ["fifo", "socket", "directory", "dangling", "device", "outside"])
-def test_files_that_are_none_are_refused_at_once(soup: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_none_are_refused_at_once(
+    soup: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = soup / name
     shutil.copy(path, soup.parent / "copy")
     path.unlink()
@@ -644,3 +706,35 @@ def test_what_cannot_be_looked_at_ends_with_1(tmp_path: Path) -> None:
     result = run(tmp_path / "none")
     assert result.exit_code == 1
     assert "No such file or directory".lower() in result.stderr.lower()
+
+
+# ---- the page
+
+
+def test_the_page_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.test_docs import CONSOLE, ROOT
+
+    page = (ROOT / "docs" / "verify.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    paths = [ingredient(Path(name), seed) for seed, name in enumerate("AB", 1)]
+    soup = soce.merge({paths[0]: 2, paths[1]: 1}, output=Path("soup"), sync=False).output
+
+    def damage() -> None:
+        (soup / "config.json").write_text("{}")
+        shard = soup / "model-00002-of-00002.safetensors"
+        content = shard.read_bytes()
+        shard.write_bytes(content[:-11] + bytes([content[-11] ^ 4]) + content[-10:])
+
+    def mend() -> None:
+        soce.merge({paths[0]: 2, paths[1]: 1}, output=soup, overwrite=True, sync=False)
+
+    blocks = list(CONSOLE.finditer(page))
+    assert len(blocks) == 5
+    before: dict[int, Callable[[], None]] = {2: damage, 3: mend}
+    for i, block in enumerate(blocks):
+        before.get(i, lambda: None)()
+        program, name, *arguments = block["command"].split()
+        assert (program, name) == ("soce", "verify")
+        result = run(*arguments)
+        assert result.stdout.rstrip("\n") == block["output"].rstrip("\n")
+        assert result.exit_code == (1 if i in {2, 3} else 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,7 @@ from soce import _core
 from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ class Verification:
     result_digest: str | None
     """The soup's digest, if it is that of the manifest's text."""
     checked: Mapping[str, int]
-    """How many of what was looked at: ``shards``, ``tensors``, ``manifest``, ``files``, ``side_files``; with the
-    data ``tensor_digests``, ``shard_digests``, ``non_finite`` (float tensors scanned); with ingredients
+    """How many of what was looked at: ``shards``, ``tensors``, ``manifest``, ``files``, ``side_files``; with
+    the data ``tensor_digests``, ``shard_digests``, ``non_finite`` (float tensors scanned); with ingredients
     ``ingredient_contents`` (recognised by content) and ``recomputed`` (tensors that came out the same)."""
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
@@ -100,9 +99,9 @@ def verify(
         Read every byte: BLAKE3 of every tensor, SHA-256 of every shard where the manifest has it, counts of
         values that are not finite. Otherwise only headers and small files are read.
     recompute : sequence of path-like, True, optional
-        Compute every tensor again from these checkpoints and compare bit for bit. They are recognised by their
-        content (manifests of level ``full``), else by their headers, else by their order in the merge. True:
-        the paths in the manifest, of which relative ones begin at the current directory.
+        Compute every tensor again from these checkpoints and compare bit for bit. They are recognised by
+        their content (manifests of level ``full``), else by their headers, else by their order in the merge.
+        True: the paths in the manifest, of which relative ones begin at the current directory.
     num_threads : int, optional
         Worker threads; as many as the machine offers otherwise.
     io : {"auto", "mmap", "pread"}
@@ -115,8 +114,8 @@ def verify(
     Returns
     -------
     Verification
-        `Verification.ok` is False if there is any finding. Memory is bounded by headers, manifest and one piece
-        of 4 MiB a thread, whatever the size of the model.
+        `Verification.ok` is False if there is any finding. Memory is bounded by headers, manifest and one
+        piece of 4 MiB a thread, whatever the size of the model.
 
     Raises
     ------
@@ -143,8 +142,10 @@ def verify(
     if isinstance(recompute, str | os.PathLike):
         message = f"`recompute` is the single path `{shown(os.fspath(recompute))}`"
         raise RecipeError.of([Problem("recipe", None, None, message, "pass a sequence of paths")])
-    ingredients = None if recompute is None else [] if recompute is True else [*map(os.fspath, recompute)]
-    if ingredients is not None and not ingredients and recompute is not True:
+    ingredients = None
+    if recompute is not None:
+        ingredients = [] if recompute is True else [os.fspath(path) for path in recompute]
+    if ingredients == [] and recompute is not True:
         hint = "pass the ingredients, or True for those that the manifest names"
         raise RecipeError.of([Problem("recipe", None, None, "`recompute` is empty", hint)])
     text = _core.verify(

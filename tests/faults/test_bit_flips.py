@@ -39,7 +39,11 @@ def soup(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
         made = checkpoint(
             tmp_path / name,
-            {"a": ("F32", [10, 3], f32(*values(30))), "empty": ("F32", [0], b""), "n\u00e9": ("F64", [1], bytes(8))},
+            {
+                "a": ("F32", [10, 3], f32(*values(30))),
+                "empty": ("F32", [0], b""),
+                "n\u00e9": ("F64", [1], bytes(8)),
+            },
             {"ids": ("I64", [2], struct.pack("<2q", 3, 4)), "mask": ("BOOL", [3], b"\1\0\1")},
             {"b": ("BF16", [301], bf16(*(float(source.randint(-99, 99)) for _ in range(301))))},
         )

@@ -11,7 +11,8 @@ from soce.cli.output import Outcome, message, progress, refusals
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
 
     from soce.verifying import Verification
 
@@ -39,7 +40,9 @@ _LISTED = 100
 @click.option(
     "--num-threads", "-j", type=click.IntRange(min=1), metavar="N", help="Worker threads; else all cores."
 )
-@click.option("--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How files are read.")
+@click.option(
+    "--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How files are read."
+)
 @click.option("--follow-links", is_flag=True, help="Follow links that leave a checkpoint's directory.")
 @click.option("--quiet", "-q", is_flag=True, help="Print findings only.")
 @click.option("--debug", is_flag=True, help="Print tracebacks.")
@@ -66,7 +69,7 @@ def verify(
     with refusals(debug=debug):
         from soce.verifying import verify as look
 
-        again = (list(ingredients) or True) if recompute else None
+        again: Sequence[str] | Literal[True] | None = (ingredients or True) if recompute else None
         with progress(enabled=not quiet) as on_progress:
             found = look(directory, recompute=again, on_progress=on_progress, **options)
         if not quiet:

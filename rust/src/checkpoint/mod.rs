@@ -20,8 +20,8 @@ use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
-pub use open::reopen;
 pub(crate) use json::check as check_json;
+pub use open::reopen;
 pub(crate) use open::{read_small, sha256_of, small_file_size};
 
 /// Most bytes of headers in all shards of all ingredients together.

@@ -129,9 +129,10 @@ fn add_shard(
     if draft.items.iter().any(|item| item.info.name == "__metadata__") {
         refuse("a tensor called `__metadata__` cannot be written".to_owned(), "rename the tensor");
     }
-    let entries = draft.items.iter().map(|item| {
-        (item.info.name.as_str(), item.dtype, item.info.shape.as_slice(), item.length)
-    });
+    let entries = draft
+        .items
+        .iter()
+        .map(|item| (item.info.name.as_str(), item.dtype, item.info.shape.as_slice(), item.length));
     let header = header::write(entries);
     let header_bytes = header.len() as u64 - header::LENGTH_BYTES;
     if header_bytes > header::MAX_HEADER_BYTES {

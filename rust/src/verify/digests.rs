@@ -104,7 +104,12 @@ fn wrong_counts(
     let (least, most) = match expected {
         None => (0, 0),
         Some(entry) => {
-            let each = || entry.ingredients.iter().map(|counts| counts.iter().fold(0, |sum: u64, &n| sum.saturating_add(n)));
+            let each = || {
+                entry
+                    .ingredients
+                    .iter()
+                    .map(|counts| counts.iter().fold(0, |sum: u64, &n| sum.saturating_add(n)))
+            };
             let (largest, sum) = (each().max().unwrap_or(0), each().fold(0, u64::saturating_add));
             (largest.saturating_add(entry.created), sum.saturating_add(entry.created))
         }

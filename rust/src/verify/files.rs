@@ -69,7 +69,9 @@ pub(super) fn check(
     let undigested: Vec<String> =
         listed.iter().filter(|name| !digested(name)).map(|name| (*name).to_owned()).collect();
     if !undigested.is_empty() {
-        found.notes.push(format!("the manifest has no digest of {}: only that it is there", names(&undigested)));
+        found
+            .notes
+            .push(format!("the manifest has no digest of {}: only that it is there", names(&undigested)));
     }
     strangers(directory, &listed, found)
 }

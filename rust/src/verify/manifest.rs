@@ -1,17 +1,17 @@
 //! `soce.json`, read as if a stranger had written it: strict JSON of bounded size, its digests computed from the very
 //! bytes, its parts compared with each other. No name in it has led anywhere when this is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::checkpoint::{OpenOptions, check_json, index, read_small};
-use crate::dtype::{Dtype, DtypeClass};
 use crate::error::Problem;
 use crate::escape::shown;
-use crate::mix::Mix;
 use crate::plan::glob;
 
 use super::problem;
@@ -28,7 +28,6 @@ const FORMAT: u64 = 1;
 pub(super) const NUMERICS: u64 = 1;
 /// Pairs of row and tensor that are compared at most.
 const MAX_MATCHES: usize = 1 << 28;
-const HEX_DIGITS: usize = 64;
 
 /// How much a manifest can prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,8 +198,8 @@ pub(super) fn read(path: &Path, root: &Path, options: OpenOptions) -> (Option<Ma
 
 /// The manifest and what is wrong with it, or why it is none.
 fn parse(bytes: &[u8]) -> Result<(Manifest, Vec<String>), String> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("byte {}: not UTF-8", error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| format!("byte {}: not UTF-8", error.valid_up_to()))?;
     check_json(text, MAX_DEPTH)?;
     let failed = |error: serde_json::Error| format!("is no manifest: {}", shown(&error.to_string()));
     let format = serde_json::from_str::<Version>(text).map_err(failed)?.result.format;
@@ -253,10 +252,6 @@ fn differs(what: &str, expected: &str, got: &str) -> String {
     format!("`{what}`: expected {expected}, as computed from the file, got `{}`", shown(got))
 }
 
-fn is_digest(text: &str) -> bool {
-    text.len() == HEX_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 impl Manifest {
     /// The level that its digests have, whatever `run` says.
     pub(super) fn level(&self) -> Level {
@@ -298,129 +293,6 @@ impl Manifest {
         self.places = names.map(|(place, shard)| (shard.name.clone(), place)).collect();
         Ok(())
     }
-
-    /// What can be said without looking at any other file.
-    fn check(&self, wrong: &mut Vec<String>) {
-        let result = &self.result;
-        if let Some(digest) = self.plan_digest.as_ref().filter(|digest| !is_digest(digest)) {
-            wrong.push(format!("`plan_digest`: expected 64 hexadecimal digits, got `{}`", shown(digest)));
-        }
-        let count = |fate: &str| result.tensors.values().filter(|tensor| tensor.fate == fate).count() as u64;
-        let (averaged, copied) = (count("averaged"), count("copied"));
-        for (name, expected, got) in [
-            ("averaged", averaged, result.counts.averaged),
-            ("copied", copied, result.counts.copied),
-            ("tied", result.tied.len() as u64, result.counts.tied),
-            ("refused", 0, result.counts.refused),
-        ] {
-            if expected != got {
-                wrong.push(format!("`counts.{name}`: expected {expected}, got {got}"));
-            }
-        }
-        let tensors = result.tensors.len() as u64;
-        if averaged + copied != tensors {
-            wrong.push(format!("expected {tensors} tensors averaged or copied, got {}", averaged + copied));
-        }
-        for name in result.tied.iter().filter(|name| result.tensors.contains_key(*name)) {
-            wrong.push(format!("tensor `{}`: is both written and left out as tied", shown(name)));
-        }
-        self.check_recipe(wrong);
-        self.check_levels(wrong);
-        self.check_names(wrong);
-    }
-
-    /// Rows that make sense, fit the tensors and agree with `sources`.
-    fn check_recipe(&self, wrong: &mut Vec<String>) {
-        let rows = &self.result.recipe.rows;
-        let columns = rows.first().map_or(0, |row| row.parts.len());
-        for (i, row) in rows.iter().enumerate() {
-            if row.parts.len() != columns {
-                wrong.push(format!("row {i}: expected {columns} parts, got {}", row.parts.len()));
-            } else if let Err(error) = Mix::new(&row.parts, row.whole) {
-                wrong.push(format!("row {i}: {error}"));
-            }
-        }
-        let mut recipe = self.columns();
-        let parts = self.sources.iter().map(|source| source.parts.clone());
-        let mut sources: Vec<_> = parts.filter(|parts| parts.iter().any(|&part| part != 0)).collect();
-        recipe.sort();
-        sources.sort();
-        if recipe != sources {
-            wrong.push("`sources` and `recipe` give the ingredients different parts".to_owned());
-        }
-        if let Some(ingredients) = self.result.ingredients.as_ref().filter(|all| all.len() != columns) {
-            wrong.push(format!("expected {columns} `ingredients`, got {}", ingredients.len()));
-        }
-        for (name, tensor) in &self.result.tensors {
-            let class = Dtype::from_name(&tensor.dtype).map(Dtype::class);
-            let fits = match tensor.fate.as_str() {
-                "averaged" => class == Some(DtypeClass::Float) && tensor.row.is_some(),
-                "copied" => class == Some(DtypeClass::Discrete),
-                _ => false,
-            };
-            if !fits {
-                let (fate, dtype) = (shown(&tensor.fate), shown(&tensor.dtype));
-                wrong.push(format!("tensor `{}`: {dtype} cannot be `{fate}` by this recipe", shown(name)));
-            }
-        }
-    }
-
-    /// Digests everywhere or nowhere, each of them one.
-    fn check_levels(&self, wrong: &mut Vec<String>) {
-        let result = &self.result;
-        let level = self.level();
-        if let Some(said) = self.run.digests.as_ref().filter(|said| *said != level.name()) {
-            wrong.push(format!("`run.digests`: expected `{}`, got `{}`", level.name(), shown(said)));
-        }
-        let tensors = result.tensors.iter().map(|(name, tensor)| (name, tensor.blake3.as_deref()));
-        for (name, digest) in tensors.filter(|_| level != Level::None) {
-            if !digest.is_some_and(is_digest) {
-                let got = digest.map_or("none".to_owned(), |digest| format!("`{}`", shown(digest)));
-                wrong.push(format!("tensor `{}`: expected a BLAKE3 digest, got {got}", shown(name)));
-            }
-        }
-        let some = result.shards.iter().any(|shard| shard.sha256.is_some());
-        for shard in result.shards.iter().filter(|_| some) {
-            if !shard.sha256.as_deref().is_some_and(is_digest) {
-                wrong.push(format!("shard `{}`: expected a SHA-256 digest", shown(&shard.name)));
-            }
-        }
-    }
-
-    /// Names that stay inside the directory, and a list of files that holds all the others.
-    fn check_names(&self, wrong: &mut Vec<String>) {
-        let result = &self.result;
-        let mut shards = BTreeSet::new();
-        for shard in &result.shards {
-            if let Err(message) = index::check_file_name(&shard.name) {
-                wrong.push(message);
-            }
-            if !shards.insert(shard.name.as_str()) {
-                wrong.push(format!("lists shard `{}` twice", shown(&shard.name)));
-            }
-        }
-        let mut files = BTreeSet::new();
-        for name in result.files.iter().chain(result.donor.side_files.keys()) {
-            if !stays_inside(name) {
-                let expected = "expected the name of a file in this directory";
-                wrong.push(format!("{expected}, got `{}`, which is not opened", shown(name)));
-            }
-        }
-        for name in &result.files {
-            if !files.insert(name.as_str()) {
-                wrong.push(format!("lists file `{}` twice", shown(name)));
-            }
-        }
-        let unlisted = |name: &&str| !files.contains(name);
-        let named = shards.iter().copied().chain(result.donor.side_files.keys().map(String::as_str));
-        for name in named.filter(unlisted) {
-            wrong.push(format!("`files` does not list `{}`", shown(name)));
-        }
-        for (name, tensor) in result.tensors.iter().filter(|(_, t)| !shards.contains(t.shard.as_str())) {
-            let shard = shown(&tensor.shard);
-            wrong.push(format!("tensor `{}`: `shards` does not list its shard `{shard}`", shown(name)));
-        }
-    }
 }
 
 /// Whether a listed name is a file of the soup by its text alone: one component, or one below the templates.
@@ -428,7 +300,7 @@ pub(super) fn stays_inside(name: &str) -> bool {
     let name = name.strip_prefix(TEMPLATES).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name);
     !matches!(name, "" | "." | "..")
         && !name.contains(['/', '\0'])
-        && !(cfg!(windows) && name.contains(['\\', ':']))
+        && (!cfg!(windows) || !name.contains(['\\', ':']))
         && name.len() <= index::MAX_FILE_NAME_BYTES
 }
 
@@ -442,8 +314,17 @@ mod tests {
             assert!(stays_inside(name), "{name}");
         }
         for name in [
-            "", ".", "..", "/etc/passwd", "../x", "a/b", "a/../../b", "additional_chat_templates/../x",
-            "additional_chat_templates/a/b", "additional_chat_templates/", "x\0y",
+            "",
+            ".",
+            "..",
+            "/etc/passwd",
+            "../x",
+            "a/b",
+            "a/../../b",
+            "additional_chat_templates/../x",
+            "additional_chat_templates/a/b",
+            "additional_chat_templates/",
+            "x\0y",
         ] {
             assert!(!stays_inside(name), "{name:?}");
         }

@@ -74,7 +74,9 @@ pub(super) fn by_content(
         let matches = |&column: &usize| {
             complete
                 && contents.get(column).is_some_and(|expected| {
-                    columns.get(column).is_some_and(|parts| *expected == content(manifest, parts, checkpoint, &scanned))
+                    columns
+                        .get(column)
+                        .is_some_and(|parts| *expected == content(manifest, parts, checkpoint, &scanned))
                 })
         };
         equal.push((0..columns.len()).filter(matches).collect::<Vec<usize>>());
@@ -115,7 +117,12 @@ fn content(
 /// A largest matching: `equal[i]` are the columns that checkpoint `i` could be.
 fn assign(equal: &[Vec<usize>], columns: usize) -> Vec<Option<usize>> {
     /// Finds a column for `checkpoint`, moving others aside if they can go elsewhere.
-    fn place(checkpoint: usize, equal: &[Vec<usize>], holder: &mut [Option<usize>], seen: &mut [bool]) -> bool {
+    fn place(
+        checkpoint: usize,
+        equal: &[Vec<usize>],
+        holder: &mut [Option<usize>],
+        seen: &mut [bool],
+    ) -> bool {
         for &column in &equal[checkpoint] {
             if std::mem::replace(&mut seen[column], true) {
                 continue;

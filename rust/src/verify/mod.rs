@@ -5,6 +5,7 @@
 //! headers, manifest and one block a thread. Deliberately not here: any trust in the manifest. A digest in it guards
 //! against accidents; against a forger, who can write digests too, only the ingredients help.
 
+mod again;
 mod digests;
 mod files;
 mod manifest;
@@ -185,19 +186,18 @@ pub fn verify(
 }
 
 /// The manifest, unless there is none or it is not fit to compare with.
-fn read_manifest(
-    directory: &Path,
-    options: &Options,
-    found: &mut Verification,
-) -> Result<Option<Manifest>> {
+fn read_manifest(directory: &Path, options: &Options, found: &mut Verification) -> Result<Option<Manifest>> {
     let path = directory.join(manifest::FILE_NAME);
     found.has_manifest = path.symlink_metadata().is_ok();
     if !found.has_manifest {
         if options.recompute.is_some() {
-            return Err(Problem::new(ProblemKind::Checkpoint, "has no `soce.json`, so no recipe to compute with")
-                .at(directory)
-                .hint("merge the ingredients again and compare the files")
-                .into());
+            return Err(Problem::new(
+                ProblemKind::Checkpoint,
+                "has no `soce.json`, so no recipe to compute with",
+            )
+            .at(directory)
+            .hint("merge the ingredients again and compare the files")
+            .into());
         }
         found.notes.push(
             "no `soce.json`: nothing to compare with; the structure was checked and the data scanned for values \
@@ -214,7 +214,8 @@ fn read_manifest(
         found.count("manifest", 1);
         if options.data && manifest.level() == Level::None {
             found.notes.push(
-                "the manifest has no digests (`--digests none`): the data were scanned, not compared".to_owned(),
+                "the manifest has no digests (`--digests none`): the data were scanned, not compared"
+                    .to_owned(),
             );
         }
     }

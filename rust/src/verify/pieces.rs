@@ -63,12 +63,18 @@ pub(super) fn each(
     let cancelled = std::thread::scope(|scope| {
         let work = || Worker { deal: &deal, reading, visitor }.run();
         let workers: Vec<_> = (0..reading.threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let ends: Vec<Result<()>> =
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
+        let ends: Vec<Result<()>> = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect();
         ends.into_iter().collect::<Result<()>>()
     });
     cancelled?;
-    Ok(deal.shards.into_iter().map(|state| state.failure.into_inner().expect("no panic while held")).collect())
+    Ok(deal
+        .shards
+        .into_iter()
+        .map(|state| state.failure.into_inner().expect("no panic while held"))
+        .collect())
 }
 
 struct Deal<'a> {

@@ -7,13 +7,14 @@ use std::sync::Mutex;
 use crate::checkpoint::{Checkpoint, Shard, TensorInfo};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::kernels::Tally;
 use crate::escape::shown;
-use crate::merge::{MixOptions, Mixer};
+use crate::kernels::Tally;
+use crate::merge::Mixer;
 use crate::mix::Mix;
 
+use super::again::{Again, Computing};
 use super::manifest::{Manifest, NUMERICS, TensorEntry};
-use super::pieces::{self, Piece, Reading, Visit};
+use super::pieces::{self, Reading};
 use super::{Check, Options, Verification, digests, matching, problem};
 
 /// Path and parts, one per row.
@@ -139,13 +140,19 @@ impl Recompute {
             let missing = columns.len() - (known.len() - strangers);
             if missing > 0 {
                 let unknown = self.checkpoints.iter().zip(&known).filter(|(_, column)| column.is_none());
-                found.add(Check::Recompute, unknown.map(|(checkpoint, _)| matching::stranger(&checkpoint.root)));
+                found.add(
+                    Check::Recompute,
+                    unknown.map(|(checkpoint, _)| matching::stranger(&checkpoint.root)),
+                );
             }
             // Strangers stand in for the columns that are left, so that what differs can be named.
             let mut left = (0..columns.len()).filter(|column| !known.contains(&Some(*column)));
             let column_of = |known: Option<usize>| known.or_else(|| left.next());
             let assigned: Vec<Option<usize>> = known.iter().copied().map(column_of).collect();
-            parts = assigned.iter().map(|column| column.and_then(|column| columns.get(column).cloned())).collect();
+            parts = assigned
+                .iter()
+                .map(|column| column.and_then(|column| columns.get(column).cloned()))
+                .collect();
         } else {
             self.note_guesses(manifest, &sources, found);
         }
@@ -238,12 +245,14 @@ fn compare(
             let name = &tensor.info.name;
             let state = tensor.state.into_inner().expect("no panic while held");
             let entry = manifest.result.tensors.get(name);
-            let wrong: Vec<String> = [state.difference(), entry.and_then(|entry| other_counts(entry, &state.tally))]
-                .into_iter()
-                .flatten()
-                .collect();
+            let wrong: Vec<String> =
+                [state.difference(), entry.and_then(|entry| other_counts(entry, &state.tally))]
+                    .into_iter()
+                    .flatten()
+                    .collect();
             equal += usize::from(wrong.is_empty());
-            found.add(Check::Recompute, wrong.into_iter().map(|text| problem(&shard.path, text).tensor(name)));
+            found
+                .add(Check::Recompute, wrong.into_iter().map(|text| problem(&shard.path, text).tensor(name)));
         }
     }
     found.count("recomputed", equal);
@@ -295,80 +304,4 @@ fn other_counts(entry: &TensorEntry, tally: &Tally) -> Option<String> {
             tally.created
         )
     })
-}
-
-struct Computing<'a> {
-    mixer: &'a Mixer,
-    reading: Reading<'a>,
-    /// By shard, in file order; `None` for what cannot be computed.
-    shards: Vec<Vec<Option<Again<'a>>>>,
-}
-
-struct Again<'a> {
-    info: &'a TensorInfo,
-    mix: &'a Mix,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Element, expected and got bytes of the first difference.
-    first: Option<(u64, Vec<u8>, Vec<u8>)>,
-    different: u64,
-    tally: Tally,
-}
-
-impl State {
-    fn difference(&self) -> Option<String> {
-        let (element, expected, got) = self.first.as_ref()?;
-        let number = |bytes: &[u8]| {
-            let digits: String = bytes.iter().rev().map(|byte| format!("{byte:02x}")).collect();
-            format!("0x{digits}")
-        };
-        let more = match self.different - 1 {
-            0 => String::new(),
-            1 => ", and 1 more element differs".to_owned(),
-            more => format!(", and {more} more elements differ"),
-        };
-        let (expected, got) = (number(expected), number(got));
-        Some(format!("element {element}: expected {expected}, as computed from the ingredients, got {got}{more}"))
-    }
-}
-
-impl Visit for Computing<'_> {
-    fn wants_header(&self, _shard: usize) -> bool {
-        false
-    }
-
-    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Vec<u8>) -> Result<()> {
-        let Some((number, start)) = piece.tensor else { return Ok(()) };
-        let Some(again) = &self.shards[piece.shard][number] else { return Ok(()) };
-        let size = again.info.dtype.bytes().expect("a float or an integer") as u64;
-        buffer.resize(bytes.len(), 0);
-        let dtype = (again.info.dtype.class() == DtypeClass::Float).then_some(again.info.dtype);
-        let options = MixOptions { dtype, start: Some(start / size), num_threads: Some(1) };
-        let tally = self.mixer.mix(&again.info.name, again.mix, options, buffer, self.reading.control)?;
-        let mut state = again.state.lock().expect("no panic while held");
-        if state.tally.inputs.len() < tally.inputs.len() {
-            state.tally = Tally::new(tally.inputs.len());
-        }
-        state.tally.merge(&tally);
-        if *buffer == bytes {
-            return Ok(());
-        }
-        let size = size as usize;
-        for (i, (expected, got)) in buffer.chunks(size).zip(bytes.chunks(size)).enumerate() {
-            if expected == got {
-                continue;
-            }
-            state.different += 1;
-            let element = start / size as u64 + i as u64;
-            if state.first.as_ref().is_none_or(|(first, ..)| element < *first) {
-                state.first = Some((element, expected.to_vec(), got.to_vec()));
-            }
-        }
-        Ok(())
-    }
-
-    fn give_up(&self, _shard: usize) {}
 }

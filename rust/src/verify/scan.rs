@@ -177,3 +177,92 @@ impl Turns {
         self.state.into_inner().expect("no panic while held").hasher.finalize().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Identity, OpenOptions, header};
+    use crate::control::Control;
+    use crate::dtype::Dtype;
+    use crate::io::Backend;
+    use crate::sink::digest::sha256_file;
+
+    const WANTED: Wanted = Wanted { tensors: true, files: true, non_finite: true };
+    const LENGTHS: [u64; 4] = [0, 3 * PIECE + 12, 8, PIECE];
+
+    /// Two shards with tensors of [`LENGTHS`] bytes each.
+    fn shards(directory: &Path) -> Vec<Shard> {
+        for (number, name) in ["a", "b"].into_iter().enumerate() {
+            let names: Vec<String> = (0..LENGTHS.len()).map(|i| format!("{name}{i}")).collect();
+            let shapes = LENGTHS.map(|length| [length / 4]);
+            let tensors = names.iter().zip(&shapes).zip(LENGTHS);
+            let mut bytes = header::write(
+                tensors.map(|((name, shape), length)| (name.as_str(), Dtype::F32, &shape[..], length)),
+            );
+            let data: u64 = LENGTHS.iter().sum();
+            bytes.extend((0..data).map(|i| (i.wrapping_mul(31 + number as u64) % 61) as u8));
+            std::fs::write(directory.join(format!("model-0000{}-of-00002.safetensors", number + 1)), bytes)
+                .unwrap();
+        }
+        Checkpoint::open(directory, &OpenOptions::default()).unwrap().shards
+    }
+
+    fn scanned(shards: &[Shard], threads: usize, backend: Backend) -> Vec<Result<Scanned>> {
+        let control = Control::default();
+        let reading = Reading { threads, backend: Some(backend), control: &control };
+        scan(&shards.iter().collect::<Vec<_>>(), WANTED, &reading).unwrap()
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_plain_hashes() {
+        let directory = tempfile::tempdir().unwrap();
+        let shards = shards(directory.path());
+        for (threads, backend) in
+            [1, 2, 9].into_iter().flat_map(|n| [(n, Backend::Mmap), (n, Backend::Pread)])
+        {
+            for (shard, found) in shards.iter().zip(scanned(&shards, threads, backend)) {
+                let found = found.unwrap();
+                assert_eq!(found.sha256, Some(sha256_file(&shard.path).unwrap()));
+                let bytes = std::fs::read(&shard.path).unwrap();
+                for (info, tensor) in shard.tensors.iter().zip(&found.tensors) {
+                    let data = &bytes[info.offset as usize..(info.offset + info.length) as usize];
+                    assert_eq!(tensor.blake3, Some(blake3::hash(data).into()), "{}", info.name);
+                    assert_eq!(tensor.non_finite.total(), 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_shard_that_ends_early_is_given_up_and_holds_up_neither_its_readers_nor_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut shards = shards(directory.path());
+        let file = File::options().write(true).open(&shards[0].path).unwrap();
+        file.set_len(2 * PIECE).unwrap();
+        // As if it had been cut between the look at its identity and the reading.
+        shards[0].identity = Identity::of(&file.metadata().unwrap());
+        for (threads, backend) in
+            [1, 2, 9].into_iter().flat_map(|n| [(n, Backend::Mmap), (n, Backend::Pread)])
+        {
+            let mut found = scanned(&shards, threads, backend).into_iter();
+            let cut = found.next().unwrap().expect_err("cut").to_string();
+            assert!(cut.contains("ends within the"), "{cut}");
+            let whole = found.next().unwrap().unwrap();
+            assert_eq!(whole.sha256, Some(sha256_file(&shards[1].path).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_cancelled_scan_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let shards = shards(directory.path());
+        let control = Control::default();
+        control.cancel();
+        let reading = Reading { threads: 3, backend: None, control: &control };
+        let scanned = scan(&shards.iter().collect::<Vec<_>>(), WANTED, &reading);
+        assert!(matches!(scanned, Err(Error::Cancelled)));
+    }
+}

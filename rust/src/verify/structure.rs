@@ -118,7 +118,12 @@ fn check_header(shard: &Shard) -> Result<(), Problem> {
 }
 
 /// The index is as soce writes it for these shards, byte for byte.
-fn check_index(directory: &Path, options: &Options, manifest: &Manifest, shards: &[Shard]) -> Option<Problem> {
+fn check_index(
+    directory: &Path,
+    options: &Options,
+    manifest: &Manifest,
+    shards: &[Shard],
+) -> Option<Problem> {
     let name = manifest.result.files.iter().find(|name| name.ends_with(INDEX) && !name.contains('/'))?;
     let path = directory.join(name);
     // A missing index is reported with the other files, an unreadable one with the shards.
@@ -133,7 +138,9 @@ fn check_index(directory: &Path, options: &Options, manifest: &Manifest, shards:
     let claimed = index::parse(&got).ok().and_then(|index| index.total_size);
     Some(match claimed.filter(|claimed| *claimed != total_size) {
         Some(claimed) => problem(&path, format!("expected total_size {total_size}, got {claimed}")),
-        None => problem(&path, format!("is not written as soce writes it for these shards, first at byte {at}")),
+        None => {
+            problem(&path, format!("is not written as soce writes it for these shards, first at byte {at}"))
+        }
     })
 }
 
