@@ -102,7 +102,7 @@ def verify(
     """Compare a soup with its manifest and return what was checked and found as a JSON object.
 
     `recompute` are the ingredients to compute every tensor from again; none in it means those that the
-    manifest names. What is wrong in the directory is in the JSON; exceptions are for what cannot be looked at.
+    manifest names. What is wrong in the directory is in the JSON; exceptions are for what cannot be read.
     """
 
 def build_info() -> dict[str, object]:
