@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,13 +28,3 @@ def rewrite(soup: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     del manifest["file_digest"]
     path.write_text(canonical(manifest | {"file_digest": digest(manifest)}))
     return soup
-
-
-def shard_digests(soup: Path) -> Callable[[dict[str, Any]], object]:
-    """Return a change that records the SHA-256 of every shard."""
-
-    def change(manifest: dict[str, Any]) -> None:
-        for shard in manifest["result"]["shards"]:
-            shard["sha256"] = hashlib.sha256((soup / shard["name"]).read_bytes()).hexdigest()
-
-    return change

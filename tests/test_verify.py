@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.checkpoints import bf16, checkpoint, f32, sparse, state_of, write_file
-from tests.manifests import rewrite
+from tests.checkpoints import bf16, checkpoint, f32, read_directory, sparse, state_of, write_file
+from tests.manifests import digest, rewrite
 
 import soce
 from soce.cli.verify import verify as command
@@ -100,8 +100,12 @@ def test_what_was_checked_is_counted(soup: Path, three: list[Path]) -> None:
 
 @pytest.mark.parametrize("dtype", [None, "bf16", "f64"])
 @pytest.mark.parametrize("size", [None, 200])
-def test_every_layout_and_dtype_is_whole(three: list[Path], dtype: str | None, size: int | None) -> None:
-    soup = merged(three, dtype=dtype, max_shard_size=size)
+@pytest.mark.parametrize("level", ["tensors", "full"])
+def test_every_layout_dtype_and_level_is_whole(
+    three: list[Path], dtype: str | None, size: int | None, level: str
+) -> None:
+    soup = merged(three, dtype=dtype, max_shard_size=size, digests=level)
+    assert soce.verify(soup).level == level
     assert found(soup, data=True, recompute=True) == []
 
 
@@ -130,13 +134,15 @@ def test_tied_heads_are_computed_again(tmp_path: Path) -> None:
     assert found(soup, recompute=list(reversed(paths))) == []
 
 
-def test_rows_and_ingredients_without_a_part_are_computed_again(three: list[Path]) -> None:
+@pytest.mark.parametrize("level", ["tensors", "full"])
+def test_rows_and_ingredients_without_a_part_are_computed_again(three: list[Path], level: Any) -> None:
     recipe = soce.Recipe(
         tuple(soce.Ingredient(str(path), None) for path in three),
         (soce.Row("a", (1, 1, 0), 2), soce.Row("*", (0, 1, 0), 1)),
     )
-    soup = soce.merge(recipe, output=three[0].parent / "soup", sync=False).output
+    soup = soce.merge(recipe, output=three[0].parent / "soup", digests=level, sync=False).output
     assert found(soup, recompute=True) == []
+    assert level == "tensors" or found(soup, recompute=three[1::-1]) == []
     verification = soce.verify(soup, recompute=three)
     assert verification.ok
     assert any("`" + str(three[2]) + "` has no part" in note for note in verification.notes)
@@ -395,33 +401,26 @@ def test_results_too_large_for_their_dtype_are_counted_again(tmp_path: Path) -> 
 # ---- ingredients
 
 
-def by_content(soup: Path, ingredients: list[Path]) -> Path:
-    """Give a soup that takes all tensors from all ingredients a manifest of the level `full`."""
+def content(path: Path) -> str:
+    """Return the digest of all tensors of a checkpoint, whatever shards they lie in."""
     import blake3
-    from tests.checkpoints import read_directory
-    from tests.manifests import digest
 
-    def content(path: Path) -> dict[str, str]:
-        entries = [
-            [name, dtype, shape, blake3.blake3(data).hexdigest()]
-            for name, (dtype, shape, data) in sorted(read_directory(path).items())
-        ]
-        return {"content": digest(entries)}
-
-    def change(m: dict[str, Any]) -> None:
-        for shard in m["result"]["shards"]:
-            shard["sha256"] = hashlib.sha256((soup / shard["name"]).read_bytes()).hexdigest()
-        parts = m["result"]["recipe"]["rows"][0]["parts"]
-        order = sorted(range(len(ingredients)), key=lambda i: -m["sources"][i]["parts"][0])
-        assert [m["sources"][i]["parts"][0] for i in order] == parts
-        m["result"]["ingredients"] = [content(ingredients[i]) for i in order]
-        m["run"]["digests"] = "full"
-
-    return rewrite(soup, change)
+    entries = [
+        [name, dtype, shape, blake3.blake3(data).hexdigest()]
+        for name, (dtype, shape, data) in sorted(read_directory(path).items())
+    ]
+    return digest(entries)
 
 
-def test_ingredients_are_known_by_content_in_any_order_and_any_shards(soup: Path, three: list[Path]) -> None:
-    by_content(soup, three)
+def test_what_an_ingredient_gave_is_recorded_as_anybody_would_compute_it(three: list[Path]) -> None:
+    manifest = json.loads((merged(three, digests="full") / "soce.json").read_text())
+    order = [three[0], three[2], three[1]]  # by their parts
+    assert manifest["result"]["recipe"]["rows"][0]["parts"] == [5, 3, 2]
+    assert [found["content"] for found in manifest["result"]["ingredients"]] == [*map(content, order)]
+
+
+def test_ingredients_are_known_by_content_in_any_order_and_any_shards(three: list[Path]) -> None:
+    soup = merged(three, digests="full", differences=True)
     verification = soce.verify(soup, data=True, recompute=[three[2], three[0], three[1]])
     assert verification.ok, verification.findings
     assert verification.level == "full"
@@ -436,8 +435,8 @@ def test_ingredients_are_known_by_content_in_any_order_and_any_shards(soup: Path
     assert found(soup, recompute=[three[2], three[0], three[1]]) != []
 
 
-def test_an_ingredient_that_was_changed_since_is_named(soup: Path, three: list[Path]) -> None:
-    by_content(soup, three)
+def test_an_ingredient_that_was_changed_since_is_named(three: list[Path]) -> None:
+    soup = merged(three, digests="full")
     ingredient(three[1], 2, a=("F32", [10, 3], floats(2, 29) + f32(7)))
     lines = found(soup, recompute=[three[1], three[2], three[0]])
     assert lines[0] == f"`{three[1]}`: holds other tensors than any ingredient of this soup"

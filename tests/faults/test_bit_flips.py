@@ -29,7 +29,7 @@ class Region(NamedTuple):
     end: int
 
 
-@pytest.fixture(params=["tensors"])
+@pytest.fixture(params=["tensors", "full"])
 def soup(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     source = random.Random(7)
 

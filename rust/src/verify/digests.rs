@@ -135,6 +135,7 @@ pub(super) fn unreadable(error: Error) -> Vec<Problem> {
     match error {
         Error::Refused(problems) => problems,
         Error::Io { path, what, source } => vec![problem(&path, format!("{what}: {source}"))],
+        Error::Unfinished { source, .. } => unreadable(*source),
         Error::Cancelled => Vec::new(),
     }
 }
