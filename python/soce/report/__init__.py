@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     from soce.analysis import ShapleyPlan
     from soce.scores import ScoreTable
 
-__all__ = ["FORMATS", "Format", "Report", "Run", "build_report", "format_of", "read_run", "write_report"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Report",
+    "Run",
+    "build_report",
+    "format_of",
+    "read_run",
+    "text_of",
+    "write_report",
+]
 
 Format: TypeAlias = Literal["html", "markdown", "json"]
 

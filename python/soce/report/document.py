@@ -26,8 +26,9 @@ class Cell:
 
     @property
     def is_number(self) -> bool:
-        """Whether it stands right."""
-        return isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
+        """Whether it stands right: a number, or a few of them."""
+        values = self.value if isinstance(self.value, list) and len(self.value) == 2 else [self.value]
+        return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in values)
 
     def to_json(self) -> object:
         """Return the value, the text if there is none; what is no finite number is null."""
@@ -82,6 +83,14 @@ class Table:
     is_folded: bool = False
     """Closed until it is asked for; printed all the same."""
 
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """Which columns hold numbers, and stand right."""
+        return tuple(
+            any(row[place].is_number for row in self.rows if place < len(row))
+            for place in range(len(self.header))
+        )
+
     @classmethod
     def of(
         cls, caption: str, header: Sequence[str], rows: Sequence[Sequence[object]], *, is_folded: bool = False
@@ -102,8 +111,8 @@ class Figure:
     draw: Callable[[int], str]
     """Width in pixels → SVG; called by the page only."""
     caption: str = ""
-    is_square: bool = False
-    """Whether it needs no more than a column on a wide page."""
+    is_half: bool = False
+    """Whether two of it stand side by side on a wide page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,8 @@ def _block(block: Block) -> list[str]:
 
 
 def _table(table: Table) -> list[str]:
-    right = [
-        any(row[place].is_number for row in table.rows if place < len(row))
-        for place in range(len(table.header))
-    ]
     lines = [_row([_text(name) for name in table.header])]
-    lines.append(_row(["---:" if side else "---" for side in right]))
+    lines.append(_row(["---:" if side else "---" for side in table.right]))
     for row in table.rows:
         texts = [
             f"**{_text(one.text)}**" if one.tone in {"soup", "best"} and one.text else _text(one.text)

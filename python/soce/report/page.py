@@ -19,6 +19,10 @@ WIDE: Final = 720
 NARROW: Final = 340
 """Pixels; a page shows one of two drawings of a figure, so that text is readable on a phone as well."""
 _LONGEST: Final = 20_000
+_MOST: Final = 32
+"""Characters of code that is kept on one line."""
+_CODE: Final = "<code>{}</code>"
+_LONG: Final = '<code class="long">{}</code>'
 _KINDS: Final = {
     Text: "text",
     Note: "note",
@@ -66,7 +70,7 @@ def page(report: Report) -> str:
         f"script-src 'sha256-{digest}'"
     )
     return environment.get_template("page.html.j2").render(
-        report=report, policy=policy, style=_trusted(style), script=_trusted(script)
+        report=report, policy=policy, wide=WIDE, narrow=NARROW, style=_trusted(style), script=_trusted(script)
     )
 
 
@@ -89,7 +93,7 @@ def words(text: str) -> Markup:
     if len(pieces) % 2 == 0:  # a backtick of a name
         return escape("`".join(pieces))
     return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece)
+        Markup(_LONG if len(piece) > _MOST else _CODE).format(piece) if place % 2 else escape(piece)
         for place, piece in enumerate(pieces)
     )
 
@@ -117,8 +121,8 @@ def _draw(figure: Figure, width: int) -> Markup:
     return _trusted(figure.draw(width))
 
 
-def _cell_class(cell: Cell) -> str:
-    names = ["number"] if cell.is_number else []
+def _cell_class(cell: Cell, is_right: bool) -> str:  # noqa: FBT001 - a template's call
+    names = ["number"] if is_right else []
     if cell.tone:
         names.append(cell.tone)
     if cell.shade is not None:

@@ -46,7 +46,7 @@ _NAMES: Final = {
 }
 """Colours no drawing would have by chance → custom properties of the page."""
 TEXT: Final = 12.5
-SMALL: Final = 11.0
+SMALL: Final = 11.5
 _STYLE: Final[Any] = {
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,

@@ -136,8 +136,9 @@ def _place(canvas: Canvas, rows: Sequence[Bar], axis: str, ends: tuple[float, fl
     """Return axes between the labels and the values, with a grid that hardly shows."""
     from matplotlib.ticker import MaxNLocator
 
-    left = min(widest([row.label for row in rows]) + 12, 0.38 * canvas.width)
-    right = widest([row.text for row in rows]) + 14
+    # A bold line is wider.
+    left = min(1.08 * widest([row.label for row in rows]) + 12, 0.38 * canvas.width)
+    right = 1.08 * widest([row.text for row in rows]) + 14
     height = _PITCH * len(rows)
     axes = canvas.axes(left, 6, canvas.width - left - right, height)
     axes.set(xlim=ends, ylim=(len(rows) - 0.5, -0.5), yticks=[])
@@ -153,7 +154,7 @@ def _place(canvas: Canvas, rows: Sequence[Bar], axis: str, ends: tuple[float, fl
     for place, row in enumerate(rows):
         y = 6 + _PITCH * (place + 0.5)
         weight = "bold" if row.kind == "soup" else "normal"
-        _write(canvas, left - 10, y, cut(row.label, left - 12), side="right", weight=weight)
+        _write(canvas, left - 10, y, cut(row.label, (left - 12) / (1.08 if weight == "bold" else 1.0)), side="right", weight=weight)
         _write(canvas, canvas.width - 2, y, row.text, side="right", weight=weight)
         if place:
             axes.axhline(place - 0.5, color=FAINT, linewidth=1, zorder=0)

@@ -93,8 +93,8 @@ def slices(
     """Return a panel for each expert: all soups by its weight, and a line through the best at each weight."""
     across = max(1, min(len(experts), 4 if width >= 600 else 2))
     down = -(-len(experts) // across)
-    pitch = 186.0
-    values = [point.value for point in points]
+    pitch = 236.0 if down == 1 else 190.0
+    values = [point.value for point in points if not point.is_reference]
     room = 0.08 * (max(values) - min(values) or 1.0)
     ends = min(values) - room, max(values) + room
 

@@ -69,7 +69,7 @@ def build(material: Material) -> Section:
             f"Correlations of {len(order)} categories over {which.partition(': ')[2]}: mean {summary.mean:.2f}, "
             f"median {summary.median:.2f}, smallest {summary.minimum:.2f}."
         )
-        blocks.append(matrix_figure(correlation, f"consistency-{name}", which, description, "", order=order))
+        blocks.append(matrix_figure(correlation, f"consistency-{name}", which, description, "", order=order, is_half=True))
     blocks += [Note(f"{note[:1].upper()}{note[1:]}.", "warning" if place == 0 else "information") for place, note in enumerate(found.notes)]
     if found.undefined:
         blocks.append(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from soce.exceptions import SoceError
 from soce.report.document import Block, Cell, Figure, Section, Table, Text
 from soce.report.figures.rows import Bar, bars, differences
-from soce.report.units import NONE, probability, relative, weights
+from soce.report.units import NONE, probability, relative
 
 if TYPE_CHECKING:
     from soce.report.material import Material
@@ -85,16 +85,10 @@ def _arms_table(material: Material, margins: dict[str, float]) -> Table:
     for arm in result.arms:
         difference = arm.report.value - best
         margin = margins.get(arm.label)
-        marks = []
-        if arm.label == result.best_single_selection:
-            marks.append("best single on selection items")
-        if arm.label == result.best_single_report and not result.is_optimistic:
-            marks.append("best single held out")
         tone = "soup" if arm is result.best else "best" if arm.label == result.best_single_report else ""
         rows.append(
             (
-                Cell(arm.label, None, tone),  # type: ignore[arg-type]
-                Cell("; ".join(marks) if arm.kind == "single" else weights(dict(arm.parts)), dict(arm.parts)),
+                Cell(arm.label + _mark(material, arm.label), None, tone),  # type: ignore[arg-type]
                 unit.score(arm.selection.value),
                 unit.score(arm.report.value),
                 NONE if margin is None else Cell(f"± {margin * unit.times:.2f}", margin * unit.times),
@@ -104,19 +98,32 @@ def _arms_table(material: Material, margins: dict[str, float]) -> Table:
         )
     header = (
         "arm",
-        "weights, or mark",
         f"selection{unit.axis}",
         f"{material.held_out}{unit.axis}",
         "95 %",
-        "to best single, points" if unit.points else "to best single",
-        "relative to best single",
+        "to best single",
+        "relative",
     )
-    return Table(f"Arms by `{result.objective}`", header, tuple(rows))
+    caption = f"Every arm by `{result.objective}`, with its difference to the best single model"
+    return Table(caption, header, tuple(rows))
+
+
+def _mark(material: Material, label: str) -> str:
+    """Return what stands behind the name of a model that is the best one somewhere."""
+    result = material.result
+    on = {"selection": result.best_single_selection, "held out": result.best_single_report}
+    where = [which for which, best in on.items() if best == label]
+    if not where:
+        return ""
+    return f" (best single on {where[0]})" if len(where) == 1 else " (best single)"
 
 
 def _differences(material: Material) -> list[Block]:
     result, unit = material.result, material.unit
-    found = [one for one in result.comparisons if one.first == result.best.label]
+    found = sorted(
+        (one for one in result.comparisons if one.first == result.best.label),
+        key=lambda one: (one.second != result.best_single_report, _rank(result.arm(one.second)), one.difference),
+    )
     if not found:
         return []
     rows = []
@@ -227,8 +234,9 @@ def _drop(material: Material) -> list[Block]:
     singles = sum(arm.drop for arm in result.singles) / len(result.singles) if result.singles else 0.0
     return [
         Text(
-            f"From the selection items to the held-out ones the soup falls by "
-            f"{unit.difference(result.best.drop).text}, single models by {unit.difference(singles).text} on "
-            "average: what is beyond that is the optimism of choosing the best of many."
+            f"From the selection items to the held-out ones, the soup's score changes by "
+            f"{unit.difference(-result.best.drop).text} and that of single models by "
+            f"{unit.difference(-singles).text} on average: a soup that falls further than they do was chosen by "
+            "luck to that extent."
         )
     ]

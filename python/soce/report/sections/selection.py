@@ -9,7 +9,7 @@ import numpy as np
 from soce.correlation import cluster_categories, critical_correlation
 from soce.report.document import Block, Cell, Facts, Figure, Note, Section, Table, Text
 from soce.report.figures.heatmap import heatmap
-from soce.report.units import NONE, decimal
+from soce.report.units import NONE, Unit, decimal
 
 if TYPE_CHECKING:
     from soce.correlation import Correlation
@@ -32,7 +32,7 @@ def build(material: Material) -> Section:
     if selection is None:
         missing.append(f"The experts: {'; '.join(material.run.why('selection'))}.")
     else:
-        blocks += _experts(selection)
+        blocks += _experts(selection, _unit(material))
         data["selection"] = selection.to_json()
     correlation, remark = material.correlation
     if correlation is None:
@@ -43,7 +43,7 @@ def build(material: Material) -> Section:
     return Section("selection", title, tuple(blocks), tuple(missing), data)
 
 
-def _experts(selection: Selection) -> list[Block]:
+def _experts(selection: Selection, unit: Unit) -> list[Block]:
     wins = [winner for winner in selection.winners if winner.uncertain or winner.tied]
     saturation = selection.saturation
     facts = Facts(
@@ -76,15 +76,15 @@ def _experts(selection: Selection) -> list[Block]:
                 decimal(None if group is None else group.value),
                 Cell((group.partner or "") if group else ""),
                 Cell(winner.model, None, "best"),
-                decimal(winner.score),
+                unit.score(winner.score),
                 Cell(winner.runner_up or "–"),
-                _margin(winner),
+                _margin(winner, unit),
                 Cell(_mark(winner), None, "warning" if _mark(winner) else ""),
             )
         )
     table = Table(
         "Who won which category",
-        ("category", f"smallest {rho}", "with", "expert", "score", "runner-up", "margin", ""),
+        ("category", f"smallest {rho}", "with", "expert", f"score{unit.axis}", "runner-up", "margin", ""),
         tuple(rows),
     )
     blocks: list[Block] = [facts, table]
@@ -109,11 +109,18 @@ def _mark(winner: Winner) -> str:
     return "close" if winner.uncertain else ""
 
 
-def _margin(winner: Winner) -> Cell:
+def _margin(winner: Winner, unit: Unit) -> Cell:
     if winner.margin is None:
         return NONE
-    error = "" if winner.margin_stderr is None else f" ± {winner.margin_stderr:.3f}"
-    return Cell(f"{winner.margin:.3f}{error}", winner.margin)
+    error = "" if winner.margin_stderr is None else f" ± {winner.margin_stderr * unit.times:.2f}"
+    return Cell(f"{winner.margin * unit.times:.2f}{error}{unit.points}", winner.margin * unit.times)
+
+
+def _unit(material: Material) -> Unit:
+    """Return how the selection's scores are written: in percent if all of its table is."""
+    table = material.run.table
+    scales = {None} if table is None else {column.scale for column in table.columns}
+    return Unit(scales.pop() if len(scales) == 1 else None)
 
 
 def _correlation(correlation: Correlation, remark: str) -> list[Block]:
@@ -167,6 +174,7 @@ def matrix_figure(
     caption: str,
     *,
     order: tuple[str, ...] = (),
+    is_half: bool = False,
 ) -> Figure:
     """Return correlations as a heatmap in clustered order, or in the order given."""
     names = order or correlation.order()
@@ -184,4 +192,4 @@ def matrix_figure(
             rho, names, frames, width, name=f"{name}-{width}", title=title, description=description
         )
 
-    return Figure(name, title, description, draw, caption)
+    return Figure(name, title, description, draw, caption, is_half)

@@ -29,8 +29,8 @@ def build(material: Material) -> Section:
                 Cell(unit.score(best.value).text + unit.percent, best.value * unit.times, "soup"),
                 f"best single model {unit.score(single.report.value).text}{unit.percent} ({single.label})",
             ),
-            ("Gain over the best single model", unit.difference(against.difference), interval),
-            ("The same, relative", relative(against.relative_percent), "of the best single model's score"),
+            ("Gain over best single", unit.difference(against.difference), interval),
+            ("Relative gain", relative(against.relative_percent), "of the best single model's score"),
             (
                 "Soups compared",
                 count(result.n_candidates),

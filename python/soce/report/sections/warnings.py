@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from soce.lint import Findings
 from soce.report.document import Block, Cell, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def build(material: Material) -> Section:
         codes = {finding.code for finding in findings}
         if run.table is not None:
             findings += [finding for finding in _lint(material) if finding.code not in codes]
+        findings = list(Findings.of(findings))
         if findings:
             blocks.append(
                 Table(
@@ -48,7 +50,7 @@ def build(material: Material) -> Section:
     if isinstance(made, dict) and isinstance(made.get("warnings"), list):
         notes += [str(warning) for warning in made["warnings"]]
     blocks += [Text(f"{note[:1].upper()}{note[1:]}.") for note in notes]
-    data = {"findings": [finding.to_json() for finding in findings], "notes": notes}
+    data: dict[str, Any] = {"findings": [finding.to_json() for finding in findings], "notes": notes}
     return Section("warnings", title, tuple(blocks), tuple(missing), data)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def build(material: Material) -> Section:
     """Return the section."""
-    from soce.analysis import win_rates
+    from soce.analysis import Rate, win_rates
 
     title = "Which items the soup solves"
     run = material.run
@@ -33,15 +33,14 @@ def build(material: Material) -> Section:
     except SoceError as error:
         return Section("wins", title, missing=(f"Win rates: {error.problems[0].message}.",))
     n = len(parents)
-    rows = [("all of the ingredients", f"fails: {_of(found.regression)}", _kept(found.regression))]
-    for failing, rate in found.fails:
-        solving = n - failing
-        rows.append((f"{solving} of {n} ingredients", f"solves: {_of(rate)}", share(rate.share)))
-    rows.append(("none of the ingredients", f"solves: {_of(found.rescue)}", share(found.rescue.share)))
+    lost = found.regression
+    rows = [("all of the ingredients", Rate(lost.of - lost.count, lost.of))]
+    rows += [(f"{n - failing} of {n} ingredients", rate) for failing, rate in found.fails]
+    rows.append(("none of the ingredients", found.rescue))
     table = Table(
-        f"Of the {count(found.n_items).text} items, those that … solve",
-        ("solved by", "the soup", "solved by the soup"),
-        tuple((Cell(one), Cell(two), three) for one, two, three in rows),
+        "What the soup solves, by how many of its ingredients solve it",
+        ("items solved by", "items", "of these the soup solves", "share"),
+        tuple((Cell(which), count(rate.of), count(rate.count), share(rate.share)) for which, rate in rows),
     )
     each = Table(
         "Against each ingredient",
@@ -72,7 +71,3 @@ def build(material: Material) -> Section:
 
 def _of(rate: Rate) -> str:
     return f"{rate.count} of {rate.of}"
-
-
-def _kept(regression: Rate) -> Cell:
-    return share(None if regression.share is None else 1 - regression.share)
