@@ -167,7 +167,7 @@ _EXTENT: Final = {
 def cut(text: str, width: float, size: float = TEXT) -> str:
     """Return a name made safe, and shortened so that it is at most so wide."""
     text = shown(text)
-    if text_width(text, size) <= width:
+    if text_width(text, size) <= width + 0.5:  # of a column as wide as its widest text
         return text
     while text and text_width(text + "…", size) > width:
         text = text[:-1]

@@ -57,7 +57,7 @@ def heatmap(
     size = len(names)
     named = size <= _MAX_NAMES
     margin = min(widest(names, SMALL) + 10, 0.3 * width) if named else 4.0
-    cell = min(46.0, (width - margin - 8) / max(size, 1))
+    cell = min(58.0, (width - margin - 8) / max(size, 1))
     has_values = cell >= 23
     side = cell * size
     points = min(SMALL, max(6.5, cell * 0.72))
@@ -67,7 +67,7 @@ def heatmap(
         axes.set(xlim=(0, size), ylim=(size, 0), xticks=[], yticks=[])
         _cells(canvas, axes, rho, names, gap=1.0 if cell > 8 else 0.0, cell=cell)
         if has_values:
-            _values(axes, rho, points=min(SMALL, cell * 0.4))
+            _values(axes, rho, points=min(SMALL, cell * 0.35))
         for first, count in frames:
             _frame(axes, first, count)
         if named and cell >= 8:

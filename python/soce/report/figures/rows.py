@@ -118,7 +118,7 @@ def differences(
                 [row.value],
                 [place],
                 "o",
-                markersize=9,
+                markersize=9 if canvas.width >= 500 else 7,
                 markerfacecolor=_COLOURS[row.kind] if is_sure else PAPER,
                 markeredgecolor=_COLOURS[row.kind],
                 markeredgewidth=2,

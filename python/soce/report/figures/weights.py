@@ -104,11 +104,7 @@ def slices(
         for place, expert in enumerate(experts):
             row, column = divmod(place, across)
             axes = canvas.axes(left + column * (panel + gap), 46 + row * pitch, panel, pitch - 66)
-            best: dict[float, float] = {}
-            for point in points:
-                if not point.is_reference:
-                    weight = round(point.weights[place], 9)
-                    best[weight] = max(best.get(weight, -math.inf), point.value)
+            best = _best_by_weight(points, place)
             ordered = sorted(best)
             axes.plot(ordered, [best[weight] for weight in ordered], color=SOUP, lw=1.8, zorder=3)
             for point in sorted(points, key=lambda point: point.is_best):
@@ -121,13 +117,29 @@ def slices(
         canvas.figure.text(
             2 / canvas.width,
             1 - 13 / canvas.height,
-            cut(f"{axis}, against the weight of", canvas.width - 8, SMALL),
+            cut(axis, canvas.width - 8, SMALL),
             fontsize=SMALL,
             color=SOFT,
             va="center",
         )
 
-    return draw(name, width, 40 + pitch * down, paint, title=title, description=description)
+    return draw(name, width, 24 + pitch * down, paint, title=title, description=description)
+
+
+def _best_by_weight(points: Sequence[Point], place: int) -> dict[float, float]:
+    """Return the best value at each weight of an expert.
+
+    The uniform soup is left out where it stands alone, off the grid: nothing was optimised at its weight.
+    """
+    found: dict[float, list[Point]] = {}
+    for point in points:
+        if not point.is_reference:
+            found.setdefault(round(point.weights[place], 9), []).append(point)
+    return {
+        weight: max(point.value for point in held)
+        for weight, held in found.items()
+        if len(found) == 1 or len(held) > 1 or len(set(held[0].weights)) > 1
+    }
 
 
 def _ticks(axes: Axes, column: int, weights: Sequence[float]) -> None:

@@ -115,7 +115,7 @@ def _mark(material: Material, label: str) -> str:
     where = [which for which, best in on.items() if best == label]
     if not where:
         return ""
-    return f" (best single on {where[0]})" if len(where) == 1 else " (best single)"
+    return f" (best on {where[0]})" if len(where) == 1 else " (best)"
 
 
 def _differences(material: Material) -> list[Block]:
@@ -193,7 +193,7 @@ def _differences(material: Material) -> list[Block]:
 
 def _second(material: Material, one: Comparison) -> str:
     return (
-        f"{one.second} (best single)" if one.second == material.result.best_single_report else one.second
+        f"{one.second} (best)" if one.second == material.result.best_single_report else one.second
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from soce.lint import Findings
-from soce.report.document import Block, Cell, Section, Table, Text
+from soce.report.document import Block, Note, Section, Text
 
 if TYPE_CHECKING:
     from soce.lint import Finding
@@ -28,30 +28,28 @@ def build(material: Material) -> Section:
             findings += [finding for finding in _lint(material) if finding.code not in codes]
         findings = list(Findings.of(findings))
         if findings:
-            blocks.append(
-                Table(
-                    "What lint says of the score table and of the selection",
-                    ("check", "severity", "finding", "what to do, or what it means"),
-                    tuple(
-                        (
-                            Cell(finding.code),
-                            Cell(finding.severity, None, "warning" if finding.severity != "information" else ""),
-                            Cell(finding.message),
-                            Cell(finding.hint or ""),
-                        )
-                        for finding in findings
-                    ),
+            blocks.append(Text("What lint says of the score table and of the selection:"))
+            for finding in findings:
+                kind: Literal["information", "warning"] = (
+                    "information" if finding.severity == "information" else "warning"
                 )
-            )
+                text = f"{finding.code}: {finding.message}."
+                blocks.append(Note(text, kind, None if finding.hint is None else f"{_sentence(finding.hint)}."))
         else:
             blocks.append(Text("Lint found nothing in the score table or the selection."))
     notes = list(run.result.notes) if run.result is not None else []
     made = (run.manifest or {}).get("run")
     if isinstance(made, dict) and isinstance(made.get("warnings"), list):
         notes += [str(warning) for warning in made["warnings"]]
-    blocks += [Text(f"{note[:1].upper()}{note[1:]}.") for note in notes]
+    if notes:
+        blocks.append(Text("What the search says of its result:"))
+        blocks += [Note(f"{_sentence(note)}.") for note in notes]
     data: dict[str, Any] = {"findings": [finding.to_json() for finding in findings], "notes": notes}
     return Section("warnings", title, tuple(blocks), tuple(missing), data)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _lint(material: Material) -> list[Finding]:

@@ -44,15 +44,15 @@ def build(material: Material) -> Section:
     )
     each = Table(
         "Against each ingredient",
-        ("ingredient", "solves", "of these the soup keeps", "only ingredient : only soup", "McNemar p"),
+        ("ingredient", "solves", "of these the soup keeps", "only soup : only ingredient", "McNemar p"),
         tuple(
             (
                 Cell(name),
                 count(found.solved[name]),
                 share(found.retention[name].share),
                 Cell(
-                    f"{found.mcnemar[name].only_first} : {found.mcnemar[name].only_second}",
-                    [found.mcnemar[name].only_first, found.mcnemar[name].only_second],
+                    f"{found.mcnemar[name].only_second} : {found.mcnemar[name].only_first}",
+                    [found.mcnemar[name].only_second, found.mcnemar[name].only_first],
                 ),
                 probability(found.mcnemar[name].p),
             )
