@@ -12,8 +12,8 @@ from tests.landscapes import difficulty, shares
 
 import soce
 from soce.evaluate import Evaluation
-from soce.recipes import Ingredient, Recipe
 from soce.readers import write_scores
+from soce.recipes import Ingredient, Recipe
 from soce.rules import Explicit
 from soce.search import SearchResult, search_soups
 from soce.search.scoring import table_of

@@ -84,9 +84,9 @@ def report(
     """Write the report of RUN, the output of `soce run`, `soce demo` or `soce search`.
 
     One HTML file that needs nothing beside it and fetches nothing: what was souped and why, how the weights
-    were chosen, what that gained on held-out items, costs, warnings, and the recipe. What a run lacks is named
-    in the report with the reason. Soups that were never scored but are needed are scored if it is known how:
-    always for a demo, for others with the search's own --evaluator.
+    were chosen, what that gained on held-out items, costs, warnings, and the recipe. What a run lacks is
+    named in the report with the reason. Soups that Shapley values lack are scored if it is known how: always
+    for a demo, for others with the search's own --evaluator.
     """
     with refusals(debug=debug):
         from soce.report import build_report, format_of, read_run, text_of, write_report

@@ -1,7 +1,7 @@
 """The report of a run: what was souped and why, what it gained, and how to make it again, as one document.
 
-`read_run` collects what a folder holds, `build_report` makes sections of it, and the report writes itself as HTML,
-Markdown or JSON. What is missing is said in the report, and never an error.
+`read_run` collects what a folder holds, `build_report` makes sections of it, and the report writes itself as
+HTML, Markdown or JSON. What is missing is said in the report, and never an error.
 """
 
 from __future__ import annotations

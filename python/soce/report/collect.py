@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["demo", "run", "search"]
 
+
 @dataclass(slots=True)
 class Run:
     """A folder that `soce run`, `soce demo` or `soce search` has written, finished or not."""
@@ -158,10 +159,10 @@ def _read_study(run: Run) -> None:
             run.kept = open_run(folder, paths=_paths(run, folder))
         except SoceError as error:
             run.missing["study"] = f"the study cannot be read: {_first(error)}"
-    if run.kept is not None and run.selection is not None:
-        if set(run.selection.models) != set(run.kept.pool.experts):
-            run.missing["study"] = "the search is not of the experts that the selection names"
-            run.kept = None
+    models = None if run.selection is None else set(run.selection.models)
+    if run.kept is not None and models is not None and models != set(run.kept.pool.experts):
+        run.missing["study"] = "the search is not of the experts that the selection names"
+        run.kept = None
     path = folder / "result.json"
     if not path.is_file():
         n_trials = f": {run.record.n_trials} models and soups are scored so far" if run.record else ""

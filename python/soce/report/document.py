@@ -1,14 +1,13 @@
-"""What a report is made of: sections of blocks, the same for HTML, Markdown and JSON. Draws and reads nothing."""
+"""What a report is made of: sections of blocks, alike for HTML, Markdown and JSON. Draws and reads nothing."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Tone: TypeAlias = Literal["", "soup", "best", "soft", "warning"]
 

@@ -1,4 +1,4 @@
-"""What several sections need of a run, worked out once: evaluations of the arms, the objective, soups tried."""
+"""What several sections need of a run, worked out once: evaluations of the arms, soups that were tried."""
 
 from __future__ import annotations
 

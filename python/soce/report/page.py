@@ -110,7 +110,7 @@ def _source(name: str) -> str:
 def _trusted(text: str) -> Markup:
     from markupsafe import Markup
 
-    return Markup(text)  # noqa: S704 - our own files and drawings, in which matplotlib escapes
+    return Markup(text)  # our own files and drawings, in which matplotlib escapes
 
 
 def _kind_of(block: Block) -> str:

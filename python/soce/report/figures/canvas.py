@@ -1,7 +1,7 @@
 """A canvas in pixels, and its drawing as SVG that follows the page: its colours, its font, its theme.
 
-matplotlib is given colours that stand for the page's own; text stays text, so it can be searched, selected and
-read aloud.
+matplotlib is given colours that stand for the page's own; text stays text, so it can be searched, selected
+and read aloud.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ def draw(
         from matplotlib.figure import Figure
     except ImportError as error:
         message = f"drawing needs matplotlib: {shown(str(error))}"
-        raise OutputError.of([Problem("output", None, None, message, "pip install 'soce[report]'")]) from error
+        raise OutputError.of(
+            [Problem("output", None, None, message, "pip install 'soce[report]'")]
+        ) from error
     with mpl.rc_context(_STYLE), mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # the page's fonts have it
         canvas = Canvas(Figure(figsize=(width / 72, height / 72), dpi=72), width, height)
@@ -180,7 +182,7 @@ def widest(texts: Sequence[str], size: float = TEXT) -> float:
 
 
 def _for_page(text: str, name: str, canvas: Canvas, *, title: str, description: str) -> str:
-    root = ET.fromstring(text)  # noqa: S314 - what matplotlib has just written
+    root = ET.fromstring(text)  # what matplotlib has just written
     for element in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(element)
     _drop_styles(root)

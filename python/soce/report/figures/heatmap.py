@@ -125,9 +125,7 @@ def _values(axes: Axes, rho: Floats, *, points: float) -> None:
         value = float(rho[i, j])
         if i != j:
             text = "·" if value != value else _short(value)
-            axes.text(
-                j + 0.5, i + 0.5, text, ha="center", va="center_baseline", fontsize=points, color=INK
-            )
+            axes.text(j + 0.5, i + 0.5, text, ha="center", va="center_baseline", fontsize=points, color=INK)
 
 
 def _short(value: float) -> str:

@@ -154,7 +154,14 @@ def _place(canvas: Canvas, rows: Sequence[Bar], axis: str, ends: tuple[float, fl
     for place, row in enumerate(rows):
         y = 6 + _PITCH * (place + 0.5)
         weight = "bold" if row.kind == "soup" else "normal"
-        _write(canvas, left - 10, y, cut(row.label, (left - 12) / (1.08 if weight == "bold" else 1.0)), side="right", weight=weight)
+        _write(
+            canvas,
+            left - 10,
+            y,
+            cut(row.label, (left - 12) / (1.08 if weight == "bold" else 1.0)),
+            side="right",
+            weight=weight,
+        )
         _write(canvas, canvas.width - 2, y, row.text, side="right", weight=weight)
         if place:
             axes.axhline(place - 0.5, color=FAINT, linewidth=1, zorder=0)

@@ -111,7 +111,9 @@ def slices(
                 if not point.is_reference:
                     _dot(canvas, axes, point.weights[place], point, experts, small=True)
             axes.set(ylim=ends)
-            _ticks(axes, column, [round(point.weights[place], 9) for point in points if not point.is_reference])
+            _ticks(
+                axes, column, [round(point.weights[place], 9) for point in points if not point.is_reference]
+            )
             axes.set_title(cut(expert, panel - 6, TEXT), loc="left", fontsize=TEXT, color=INK, pad=6)
         # Over the panels: beside them there is no room on a phone.
         canvas.figure.text(
@@ -172,7 +174,7 @@ def ternary(
     high = max(point.value for point in candidates)
     top, room = 40.0, 26.0
     side = min(width - 2 * room, 430.0)
-    height = top + side * _HALF + 38 + 44
+    height = top + side * _HALF + 38 + 54
 
     def paint(canvas: Canvas) -> None:
         left = (canvas.width - side) / 2
@@ -184,7 +186,9 @@ def ternary(
         for point in candidates:
             share = 0.0 if high == low else (point.value - low) / (high - low)
             x, y = _at(point.weights)
-            (under,) = axes.plot(x, y, "o", markersize=2 * radius, color=PAPER, markeredgewidth=0, clip_on=False)
+            (under,) = axes.plot(
+                x, y, "o", markersize=2 * radius, color=PAPER, markeredgewidth=0, clip_on=False
+            )
             under.set_zorder(2)
             (dot,) = axes.plot(
                 x,
@@ -192,7 +196,7 @@ def ternary(
                 "o",
                 markersize=2 * radius,
                 markerfacecolor=SOUP,
-                alpha=round(0.06 + 0.94 * share**1.5, 3),
+                alpha=round(0.12 + 0.88 * share**1.5, 3),
                 markeredgewidth=0,
                 clip_on=False,
                 zorder=3,
@@ -212,7 +216,7 @@ def ternary(
                     clip_on=False,
                     zorder=5,
                 )
-        _corners(canvas, experts, points, left, top, side)
+        _corners(canvas, experts, points, left=left, top=top, side=side)
         _strip(canvas, low, high, axis, height)
 
     return draw(name, width, height, paint, title=title, description=description)
@@ -246,20 +250,19 @@ def _spacing(points: Sequence[Point]) -> float:
 
 
 def _corners(
-    canvas: Canvas, experts: Sequence[str], points: Sequence[Point], left: float, top: float, side: float
+    canvas: Canvas, experts: Sequence[str], points: Sequence[Point], *, left: float, top: float, side: float
 ) -> None:
-    alone = {
-        point.weights.index(1.0): f" {plain(point.value)}" for point in points if 1.0 in point.weights
-    }
+    alone = {point.weights.index(1.0): f" {plain(point.value)}" for point in points if 1.0 in point.weights}
     bottom = top + side * _HALF
     room = canvas.width / 2 - 8
-    for place, (x, y, ha) in enumerate(
-        ((left + side / 2, top - 20, "center"), (4.0, bottom + 20, "left"), (canvas.width - 4, bottom + 20, "right"))
-    ):
+    corners = ((left + side / 2, top - 20), (left, bottom + 20), (left + side, bottom + 20))
+    for place, (corner, y) in enumerate(corners):
         value = alone.get(place, "")
         text = cut(experts[place], room - text_width(value)) + value
+        half = text_width(text) / 2 + 4
+        x = min(max(corner, half), canvas.width - half)
         canvas.figure.text(
-            x / canvas.width, 1 - y / canvas.height, text, ha=ha, va="center", fontsize=TEXT, color=INK
+            x / canvas.width, 1 - y / canvas.height, text, ha="center", va="center", fontsize=TEXT, color=INK
         )
 
 
@@ -267,15 +270,17 @@ def _strip(canvas: Canvas, low: float, high: float, axis: str, height: float) ->
     from matplotlib.patches import Rectangle
 
     width = min(220.0, canvas.width * 0.5)
-    axes = canvas.axes((canvas.width - width) / 2, height - 40, width, 10)
+    axes = canvas.axes((canvas.width - width) / 2, height - 50, width, 10)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
     for step in range(16):
         share = (step + 0.5) / 16
         axes.add_patch(
-            Rectangle((step / 16, 0), 1 / 16, 1, facecolor=SOUP, alpha=round(0.06 + 0.94 * share**1.5, 3), lw=0)
+            Rectangle(
+                (step / 16, 0), 1 / 16, 1, facecolor=SOUP, alpha=round(0.12 + 0.88 * share**1.5, 3), lw=0
+            )
         )
     axes.set_xticks([0, 1], [plain(low, 1), plain(high, 1)])
-    axes.set_xlabel(cut(axis, canvas.width - 20, SMALL), labelpad=-8)
+    axes.set_xlabel(cut(axis, canvas.width - 20, SMALL), labelpad=2)
 
 
 def _dot(
@@ -311,5 +316,9 @@ def _finish(canvas: Canvas, axes: Axes, axis: str) -> None:
     axes.margins(y=0.1)
     axes.tick_params(axis="y", labelsize=SMALL, labelcolor=SOFT)
     canvas.figure.text(
-        2 / canvas.width, 1 - 11 / canvas.height, cut(axis, canvas.width - 8, SMALL), fontsize=SMALL, color=SOFT
+        2 / canvas.width,
+        1 - 11 / canvas.height,
+        cut(axis, canvas.width - 8, SMALL),
+        fontsize=SMALL,
+        color=SOFT,
     )

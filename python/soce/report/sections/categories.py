@@ -11,6 +11,7 @@ from soce.report.units import NONE
 
 if TYPE_CHECKING:
     from soce.analysis import CategoryGains, ParentCounts
+    from soce.report.document import Tone
     from soce.report.material import Material
 
 _MOST: Final = 60
@@ -32,7 +33,10 @@ def build(material: Material) -> Section:
         if counts is not None:
             blocks.append(_counts_text(material, counts))
             data["parents"] = counts.to_json()
-        blocks += [_figure(material, found), *(Text(f"{note}.".capitalize(), soft=True) for note in found.notes)]
+        blocks += [
+            _figure(material, found),
+            *(Text(f"{note}.".capitalize(), soft=True) for note in found.notes),
+        ]
         data["gains"] = found.to_json()
     blocks.append(_scores(material))
     return Section("categories", title, tuple(blocks), missing, data)
@@ -115,7 +119,8 @@ def _figure(material: Material, found: CategoryGains) -> Figure:
         )
 
     caption = (
-        "The best single model is another one in each category, chosen with hindsight on these items: one soup "
+        "The best single model is another one in each category, chosen with hindsight on these items: one "
+        "soup "
         "against a committee. Lines are 95 % intervals of a paired bootstrap; hollow dots include 0."
     )
     return Figure("categories", title, description, draw, caption + (" The ends are shown." if cut else ""))
@@ -132,8 +137,10 @@ def _scores(material: Material) -> Table:
         cells = [Cell(name)]
         for arm in reversed(result.arms):
             value = scores[arm.label]
-            tone = "best" if arm.kind == "single" and value is not None and value == best else ""
-            cells.append(NONE if value is None else unit.score(value, tone="soup" if arm is result.best else tone))  # type: ignore[arg-type]
+            tone: Tone = "best" if arm.kind == "single" and value is not None and value == best else ""
+            cells.append(
+                NONE if value is None else unit.score(value, tone="soup" if arm is result.best else tone)
+            )
         rows.append(tuple(cells))
     header = ("category", *(arm.label for arm in reversed(result.arms)))
     return Table(

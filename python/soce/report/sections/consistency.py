@@ -50,13 +50,15 @@ def build(material: Material) -> Section:
     if found.interval is not None:
         ends = f"[{signed(found.interval.low, 3)}, {signed(found.interval.high, 3)}]"
         interval = (
-            f" A bootstrap over models gives the difference of means a {100 * found.interval.level:g} % interval "
+            f" A bootstrap over models gives the difference of means a {100 * found.interval.level:g} % "
+            "interval "
             f"of {ends} ({count(found.interval.draws).text} draws, seed {found.interval.seed}; "
             f"{count(found.interval.n_undefined).text} pairs in draws were undefined and left out)."
         )
     order = found.before.order()
     text = Text(
-        f"Among the {n[0]} single models the mean correlation of two categories is {plain(one.mean, 3)}; among the "
+        f"Among the {n[0]} single models the mean correlation of two categories is {plain(one.mean, 3)}; "
+        "among the "
         f"{n[1]} soups that were tried it is {plain(other.mean, 3)}.{interval}"
     )
     blocks: list[Block] = [text, table]
@@ -66,14 +68,25 @@ def build(material: Material) -> Section:
     ):
         summary = one if name == "before" else other
         description = (
-            f"Correlations of {len(order)} categories over {which.partition(': ')[2]}: mean {summary.mean:.2f}, "
+            f"Correlations of {len(order)} categories over {which.partition(': ')[2]}: mean "
+            f"{summary.mean:.2f}, "
             f"median {summary.median:.2f}, smallest {summary.minimum:.2f}."
         )
-        blocks.append(matrix_figure(correlation, f"consistency-{name}", which, description, "", order=order, is_half=True))
-    blocks += [Note(f"{note[:1].upper()}{note[1:]}.", "warning" if place == 0 else "information") for place, note in enumerate(found.notes)]
+        blocks.append(
+            matrix_figure(
+                correlation, f"consistency-{name}", which, description, "", order=order, is_half=True
+            )
+        )
+    blocks += [
+        Note(f"{note[:1].upper()}{note[1:]}.", "warning" if place == 0 else "information")
+        for place, note in enumerate(found.notes)
+    ]
     if found.undefined:
         blocks.append(
-            Text(f"{len(found.undefined)} pairs of categories are undefined in one of the two, and left out.", soft=True)
+            Text(
+                f"{len(found.undefined)} pairs of categories are undefined in one of the two, and left out.",
+                soft=True,
+            )
         )
     return Section("consistency", title, tuple(blocks), data=found.to_json())
 

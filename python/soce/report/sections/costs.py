@@ -23,7 +23,11 @@ def build(material: Material) -> Section:
     if run.kept is not None:
         number = sum(1 for _ in (run.search_folder / "evaluations").glob("[!.]*.json"))
         facts.append(
-            ("Evaluations kept", count(number), "calls of the evaluator; asking again for any of them is free")
+            (
+                "Evaluations kept",
+                count(number),
+                "calls of the evaluator; asking again for any of them is free",
+            )
         )
         data["n_evaluations"] = number
         n_items = None if run.result is None else run.result.best.selection.n_items
@@ -34,7 +38,9 @@ def build(material: Material) -> Section:
         remark = "from the first score recorded to the last, pauses included"
         facts.append(("Time of the search", seconds(record.seconds), remark))
         each = record.seconds_each
-        facts.append(("Time per soup", NONE if each is None else seconds(each), "median from one to the next"))
+        facts.append(
+            ("Time per soup", NONE if each is None else seconds(each), "median from one to the next")
+        )
         data |= {"n_trials": record.n_trials, "seconds": record.seconds, "seconds_each": each}
     facts += _merge(material, data)
     missing = []
@@ -59,7 +65,8 @@ def _merge(material: Material, data: dict[str, Any]) -> list[tuple[str, Cell, st
                 facts.append((name, size(made[key]), ""))
                 data[key] = made[key]
         if isinstance(made.get("num_threads"), int):
-            how = f"{made.get('kernels', 'unknown')} kernels on {made.get('architecture', 'an unknown machine')}"
+            machine = made.get("architecture", "an unknown machine")
+            how = f"{made.get('kernels', 'unknown')} kernels on {machine}"
             facts.append(("Threads of the merge", count(made["num_threads"]), how))
     counts = result.get("counts")
     if isinstance(counts, dict) and all(isinstance(value, int) for value in counts.values()):

@@ -27,7 +27,8 @@ def build(material: Material) -> Section:
         return Section("overfit", title, missing=material.run.why("result"))
     if material.others is None:
         reason = (
-            "Scores on other benchmarks: none were given. Score the soup and its ingredients on a benchmark that "
+            "Scores on other benchmarks: none were given. Score the soup and its ingredients on a "
+            "benchmark that "
             "took no part in the search, and name the table with `--other-benchmarks`."
         )
         return Section("overfit", title, missing=(reason,))
@@ -59,7 +60,15 @@ def _checked(material: Material, table: ScoreTable, title: str) -> Section:
         )
         for one in found.benchmarks
     ]
-    header = ("benchmark", "soup", "worst ingredient", "mean", "best ingredient", "mean by weight", "the soup is")
+    header = (
+        "benchmark",
+        "soup",
+        "worst ingredient",
+        "mean",
+        "best ingredient",
+        "mean by weight",
+        "the soup is",
+    )
     blocks: list[Block] = [Table(f"`{soup}` against its ingredients", header, tuple(rows))]
     if found.regressions:
         listed = ", ".join(f"`{name}`" for name in found.regressions)

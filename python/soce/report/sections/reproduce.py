@@ -84,9 +84,8 @@ def _commands(run: Run) -> tuple[list[str], str]:
         first = [shlex.join([Path(command[0]).name, *command[1:]])]
     else:
         first = []
-        remark = (
-            "The command of the search: it is recorded in the soup that the search publishes, and there is none."
-        )
+        why = "the published soup does not hold it" if run.manifest else "; ".join(run.why("soup"))
+        remark = f"The command of the search, which a published soup records: {why}."
     if run.result is not None:
         first.append("soce merge recipe.yaml --output soup-again   # the soup alone, bit for bit")
     return [*first, f"soce report {name}"], remark
@@ -102,14 +101,14 @@ def _ingredients(run: Run, material: Material) -> Table | None:
         shards = identity.get("shards") if isinstance(identity, dict) else None
         if not isinstance(shards, dict):
             continue
-        sizes = [one.get("bytes") for one in shards.values() if isinstance(one, dict)]
+        sizes = [one["bytes"] for one in shards.values() if isinstance(one, dict) and "bytes" in one]
         digests = [one.get("header") if isinstance(one, dict) else one for one in shards.values()]
         part = parts.get(name, 0)
         rows.append(
             (
                 Cell(name, None, "best" if part else ""),
                 Cell(f"{part}/{whole}", [part, whole]) if part else NONE,
-                size(sum(sizes)) if sizes and all(isinstance(one, int) for one in sizes) else NONE,
+                size(sum(sizes)) if sizes else NONE,
                 Cell(f"{len(shards)}", len(shards)),
                 Cell(f"`{str(digests[0])[:_SHORT]}`" if digests else "", digests),
             )

@@ -10,6 +10,7 @@ from soce.report.figures.rows import Bar, bars, differences
 from soce.report.units import NONE, probability, relative
 
 if TYPE_CHECKING:
+    from soce.report.document import Tone
     from soce.report.material import Material
     from soce.search import Arm, Comparison
 
@@ -71,11 +72,13 @@ def _arms_figure(material: Material, margins: dict[str, float]) -> Figure:
 
 
 def _rank(arm: Arm) -> int:
-    return 0 if arm.kind not in {"single", "uniform-all", "uniform-selected"} else 1 if arm.kind != "single" else 2
+    kinds = {"single": 2, "uniform-all": 1, "uniform-selected": 1}
+    return kinds.get(arm.kind, 0)
 
 
 def _colour(arm: Arm) -> Literal["single", "uniform", "soup"]:
-    return ("soup", "uniform", "single")[_rank(arm)]  # type: ignore[return-value]
+    colours: tuple[Literal["soup"], Literal["uniform"], Literal["single"]] = ("soup", "uniform", "single")
+    return colours[_rank(arm)]
 
 
 def _arms_table(material: Material, margins: dict[str, float]) -> Table:
@@ -85,10 +88,12 @@ def _arms_table(material: Material, margins: dict[str, float]) -> Table:
     for arm in result.arms:
         difference = arm.report.value - best
         margin = margins.get(arm.label)
-        tone = "soup" if arm is result.best else "best" if arm.label == result.best_single_report else ""
+        tone: Tone = (
+            "soup" if arm is result.best else "best" if arm.label == result.best_single_report else ""
+        )
         rows.append(
             (
-                Cell(arm.label + _mark(material, arm.label), None, tone),  # type: ignore[arg-type]
+                Cell(arm.label + _mark(material, arm.label), None, tone),
                 unit.score(arm.selection.value),
                 unit.score(arm.report.value),
                 NONE if margin is None else Cell(f"± {margin * unit.times:.2f}", margin * unit.times),
@@ -122,7 +127,11 @@ def _differences(material: Material) -> list[Block]:
     result, unit = material.result, material.unit
     found = sorted(
         (one for one in result.comparisons if one.first == result.best.label),
-        key=lambda one: (one.second != result.best_single_report, _rank(result.arm(one.second)), one.difference),
+        key=lambda one: (
+            one.second != result.best_single_report,
+            _rank(result.arm(one.second)),
+            one.difference,
+        ),
     )
     if not found:
         return []
@@ -153,7 +162,8 @@ def _differences(material: Material) -> list[Block]:
         )
 
     caption = (
-        "Lines are 95 % intervals of a paired bootstrap over the same items; a hollow dot cannot be told from 0."
+        "Lines are 95 % intervals of a paired bootstrap over the same items; a hollow dot cannot be told "
+        "from 0."
         if any(row.low is not None for row in rows)
         else ""
     )
@@ -184,7 +194,8 @@ def _differences(material: Material) -> list[Block]:
     if tests > 1:
         blocks.append(
             Text(
-                f"McNemar's exact test was made {tests} times, once for each single model; p is not corrected.",
+                f"McNemar's exact test was made {tests} times, once for each single model; p is not "
+                "corrected.",
                 soft=True,
             )
         )
@@ -192,9 +203,7 @@ def _differences(material: Material) -> list[Block]:
 
 
 def _second(material: Material, one: Comparison) -> str:
-    return (
-        f"{one.second} (best)" if one.second == material.result.best_single_report else one.second
-    )
+    return f"{one.second} (best)" if one.second == material.result.best_single_report else one.second
 
 
 def _ablation(material: Material) -> tuple[list[Block], tuple[str, ...], dict[str, Any]]:
@@ -220,7 +229,8 @@ def _ablation(material: Material) -> tuple[list[Block], tuple[str, ...], dict[st
         ),
     )
     text = Text(
-        "Points are differences of two percentages; relative percent is the difference over the second score. "
+        "Points are differences of two percentages; relative percent is the difference over the second "
+        "score. "
         "The best single model is the best on the reported items, the harder one to beat.",
         soft=True,
     )
@@ -236,7 +246,8 @@ def _drop(material: Material) -> list[Block]:
         Text(
             f"From the selection items to the held-out ones, the soup's score changes by "
             f"{unit.difference(-result.best.drop).text} and that of single models by "
-            f"{unit.difference(-singles).text} on average: a soup that falls further than they do was chosen by "
+            f"{unit.difference(-singles).text} on average: a soup that falls further than they do was "
+            "chosen by "
             "luck to that extent."
         )
     ]

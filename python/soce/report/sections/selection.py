@@ -49,7 +49,11 @@ def _experts(selection: Selection, unit: Unit) -> list[Block]:
     facts = Facts(
         (
             ("Rule", Cell(str(selection.rule)), ""),
-            ("Candidates", Cell(str(len(selection.candidates)), len(selection.candidates)), ", ".join(selection.candidates)),
+            (
+                "Candidates",
+                Cell(str(len(selection.candidates)), len(selection.candidates)),
+                ", ".join(selection.candidates),
+            ),
             (
                 "Experts",
                 Cell(", ".join(selection.models) or "none", list(selection.models)),
@@ -93,7 +97,8 @@ def _experts(selection: Selection, unit: Unit) -> list[Block]:
         more = f" and {len(wins) - 12} more" if len(wins) > 12 else ""
         blocks.append(
             Note(
-                f"{len(wins)} of {len(selection.winners)} wins could have gone the other way: {listed}{more}.",
+                f"{len(wins)} of {len(selection.winners)} wins could have gone the other way: "
+                f"{listed}{more}.",
                 "warning",
                 "The margin is a tie, or less than twice its standard error: with other items another model "
                 "might have been the expert.",
@@ -128,15 +133,17 @@ def _correlation(correlation: Correlation, remark: str) -> list[Block]:
     pairs = correlation.pairs()
     title = "How the categories move together"
     weakest, strongest = pairs[:3], correlation.pairs(strongest_first=True, limit=3)
-    listed = [
-        f"weakest {one.first} and {one.second} {one.rho:.2f}" for one in weakest
-    ] + [f"strongest {one.first} and {one.second} {one.rho:.2f}" for one in strongest]
+    listed = [f"weakest {one.first} and {one.second} {one.rho:.2f}" for one in weakest] + [
+        f"strongest {one.first} and {one.second} {one.rho:.2f}" for one in strongest
+    ]
     description = (
         f"Pearson's ρ of {len(correlation.categories)} categories over {n} models, in clustered order: "
         + "; ".join(listed)
         + "."
     )
-    blocks: list[Block] = [matrix_figure(correlation, "correlation", title, description, _caption(correlation))]
+    blocks: list[Block] = [
+        matrix_figure(correlation, "correlation", title, description, _caption(correlation))
+    ]
     if remark:
         blocks.append(Note(remark))
     if pairs:
@@ -180,12 +187,11 @@ def matrix_figure(
     names = order or correlation.order()
     places = [correlation.categories.index(one) for one in names]
     rho = correlation.rho[np.ix_(places, places)]
-    frames = []
+    frames: list[tuple[int, int]] = []
     if not order:
         where = {one: place for place, one in enumerate(names)}
-        for cluster in cluster_categories(correlation, min_correlation=JOINED):
-            if len(cluster) > 1:
-                frames.append((min(where[one] for one in cluster), len(cluster)))
+        clusters = cluster_categories(correlation, min_correlation=JOINED)
+        frames = [(min(where[one] for one in found), len(found)) for found in clusters if len(found) > 1]
 
     def draw(width: int) -> str:
         return heatmap(

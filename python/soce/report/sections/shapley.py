@@ -21,7 +21,9 @@ def build(material: Material) -> Section:
     if run.kept is None or run.result is None:
         return Section("shapley", title, missing=run.why("result", "study"))
     if len(run.kept.pool.experts) < 2:
-        return Section("shapley", title, missing=("Shapley values: there is one expert, and nothing to divide.",))
+        return Section(
+            "shapley", title, missing=("Shapley values: there is one expert, and nothing to divide.",)
+        )
     try:
         found = _values(material)
     except SoceError as error:
@@ -74,9 +76,12 @@ def _blocks(material: Material, found: ShapleyValues) -> tuple[Text, Figure, Tab
         )
 
     text = Text(
-        "An expert's Shapley value is what it adds to a uniform soup, on average over every order in which the "
-        f"experts may join. The values sum to {unit.score(gained).text}{unit.points}: what the uniform soup of "
-        f"all of them scores on the {material.where}, counted from {unit.score(found.empty).text} for no model."
+        "An expert's Shapley value is what it adds to a uniform soup, on average over every order in "
+        "which the "
+        f"experts may join. The values sum to {unit.score(gained).text}{unit.points}: what the uniform "
+        "soup of "
+        f"all of them scores on the {material.where}, counted from {unit.score(found.empty).text} for no "
+        "model."
     )
     table = Table(
         "Shapley values",

@@ -44,7 +44,8 @@ def build(material: Material) -> Section:
         tiles,
         Text(
             f"The soup is {weights(dict(result.best.parts))}: an exact average of "
-            f"{len(parents)} checkpoint{'' if len(parents) == 1 else 's'}, as large and as fast as one of them. "
+            f"{len(parents)} checkpoint{'' if len(parents) == 1 else 's'}, as large and as fast as one of "
+            "them. "
             f"It was chosen by `{result.objective}` on {_items(result.best.selection.n_items)} and is "
             f"reported on {_items(result.best.report.n_items)}"
             + (", the same ones." if result.is_optimistic else " that played no part in choosing it.")
@@ -52,7 +53,9 @@ def build(material: Material) -> Section:
     ]
     if len(parents) == 1:
         blocks.append(
-            Note(f"There is one ingredient, `{parents[0]}`: the soup is that model, and no average was taken.")
+            Note(
+                f"There is one ingredient, `{parents[0]}`: the soup is that model, and no average was taken."
+            )
         )
     if result.is_optimistic:
         blocks.append(

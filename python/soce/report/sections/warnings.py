@@ -34,7 +34,9 @@ def build(material: Material) -> Section:
                     "information" if finding.severity == "information" else "warning"
                 )
                 text = f"{finding.code}: {finding.message}."
-                blocks.append(Note(text, kind, None if finding.hint is None else f"{_sentence(finding.hint)}."))
+                blocks.append(
+                    Note(text, kind, None if finding.hint is None else f"{_sentence(finding.hint)}.")
+                )
         else:
             blocks.append(Text("Lint found nothing in the score table or the selection."))
     notes = list(run.result.notes) if run.result is not None else []

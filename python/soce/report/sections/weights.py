@@ -25,8 +25,20 @@ def build(material: Material) -> Section:
     strategy = {key: value for key, value in result.strategy.items() if value is not None}
     facts = Facts(
         (
-            ("Strategy", Cell(", ".join(f"{key} {value}" if key != "name" else str(value) for key, value in strategy.items())), ""),
-            ("Different soups scored", count(result.n_candidates), "the best of many noisy scores is optimistic"),
+            (
+                "Strategy",
+                Cell(
+                    ", ".join(
+                        f"{key} {value}" if key != "name" else str(value) for key, value in strategy.items()
+                    )
+                ),
+                "",
+            ),
+            (
+                "Different soups scored",
+                count(result.n_candidates),
+                "the best of many noisy scores is optimistic",
+            ),
             ("Chosen", Cell(weights(dict(result.best.parts)), dict(result.best.parts)), ""),
             (
                 "As good on the selection items",
@@ -96,11 +108,12 @@ def _points(material: Material, experts: tuple[str, ...]) -> list[Point]:
         for one in result.ranked
     ]
     tried = {point.weights for point in points}
-    for arm in result.singles:
-        if arm.label in experts and shares(dict(arm.parts)) not in tried:
-            points.append(
-                Point(shares(dict(arm.parts)), arm.selection.value * times, is_reference=True, label=arm.label)
-            )
+    alone = [(shares(dict(arm.parts)), arm) for arm in result.singles if arm.label in experts]
+    points += [
+        Point(at, arm.selection.value * times, is_reference=True, label=arm.label)
+        for at, arm in alone
+        if at not in tried
+    ]
     return points
 
 
@@ -116,13 +129,15 @@ def _figure(material: Material, experts: tuple[str, ...], points: list[Point]) -
     elif len(experts) == 3:
         painter, title = ternary, "The objective over the triangle of weights"
         caption = (
-            "Every dot is a soup, fuller is better; the nearer to a corner, the more of that expert. The ring "
+            "Every dot is a soup, fuller is better; the nearer to a corner, the more of that expert. The "
+            "ring "
             "marks the chosen one. Numbers at the corners are the experts alone."
         )
     else:
         painter, title = slices, "The objective by the weight of each expert"
         caption = (
-            "Every dot is a soup, shown once in each panel; the line is the best soup at each weight, and the "
+            "Every dot is a soup, shown once in each panel; the line is the best soup at each weight, and "
+            "the "
             "large dot the chosen one. A flat line means that the weight hardly matters."
         )
     description = f"{len(values)} soups of {', '.join(experts)}: {axis} {span}"

@@ -60,12 +60,12 @@ def build(material: Material) -> Section:
         ),
     )
     text = Text(
-        f"The soup solves {count(found.solved[soup]).text} of {count(found.n_items).text} {material.where}. It rescues "
-        f"{_of(found.rescue)} that no ingredient solves, and loses {_of(found.regression)} that all of them solve."
+        f"The soup solves {count(found.solved[soup]).text} of {count(found.n_items).text} "
+        f"{material.where}. It rescues "
+        f"{_of(found.rescue)} that no ingredient solves, and loses {_of(found.regression)} that all of "
+        "them solve."
     )
-    note = Text(
-        f"McNemar's exact test, two-sided, {found.n_tests} of them: p is not corrected.", soft=True
-    )
+    note = Text(f"McNemar's exact test, two-sided, {found.n_tests} of them: p is not corrected.", soft=True)
     return Section("wins", title, (text, table, each, note), data=found.to_json())
 
 
