@@ -185,7 +185,7 @@ def _paths(run: Run, folder: Path) -> dict[str, str]:
     try:
         known = json.loads((folder / "study.json").read_text(encoding="utf-8"))["identity"]["ingredients"]
         names = [str(name) for name in known]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     here = {name: run.folder / "models" / name for name in names}
     return {name: str(path) for name, path in here.items() if path.is_dir() and path.name == name}

@@ -1,4 +1,4 @@
-"""What a report is made of: sections of blocks, alike for HTML, Markdown and JSON. Draws and reads nothing."""
+"""What a report is made of: sections of blocks, alike for HTML, Markdown and JSON. It draws nothing."""
 
 from __future__ import annotations
 
@@ -167,6 +167,15 @@ class Report:
         from soce.report.page import page
 
         return page(self)
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own: its style is not the notebook's."""
+        from html import escape
+
+        return (
+            f'<iframe title="{escape(self.title)}" sandbox="allow-scripts" srcdoc="{escape(self.to_html())}" '
+            'style="width:100%;height:720px;border:1px solid rgba(128,128,128,.35)"></iframe>'
+        )
 
     def to_markdown(self) -> str:
         """Return the same as Markdown; figures are described."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from soce.report.figures.canvas import Canvas
     from soce.scores import Floats
 
-_MAX_NAMES: Final = 80
+_ROOM: Final = 8.0
+"""Pixels of a row below which a name cannot be read."""
 
 
 def heatmap(
@@ -55,9 +56,12 @@ def heatmap(
         See `draw`.
     """
     size = len(names)
-    named = size <= _MAX_NAMES
-    margin = min(widest(names, SMALL) + 10, 0.3 * width) if named else 4.0
+    margin = min(widest(names, SMALL) + 10, 0.3 * width)
     cell = min(58.0, (width - margin - 8) / max(size, 1))
+    named = cell >= _ROOM
+    if not named:
+        margin = 4.0
+        cell = (width - margin - 8) / size
     has_values = cell >= 23
     side = cell * size
     points = min(SMALL, max(6.5, cell * 0.72))
@@ -70,7 +74,7 @@ def heatmap(
             _values(axes, rho, points=min(SMALL, cell * 0.35))
         for first, count in frames:
             _frame(axes, first, count)
-        if named and cell >= 8:
+        if named:
             for place, text in enumerate(names):
                 short = cut(text, margin - 10, points)
                 axes.text(
@@ -93,9 +97,9 @@ def heatmap(
                     fontsize=points,
                     color=INK,
                 )
-        _scale(canvas, margin, side + margin + 14 if named and cell >= 8 else side + 14)
+        _scale(canvas, margin, side + margin + 14 if named else side + 14)
 
-    height = 4 + side + (margin if named and cell >= 8 else 0) + 14 + 34
+    height = 4 + side + (margin if named else 0) + 14 + 34
     return draw(name, width, height, paint, title=title, description=description)
 
 

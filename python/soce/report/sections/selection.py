@@ -146,6 +146,15 @@ def _correlation(correlation: Correlation, remark: str) -> list[Block]:
     ]
     if remark:
         blocks.append(Note(remark))
+    clusters = cluster_categories(correlation, min_correlation=JOINED)
+    blocks.append(
+        Table(
+            f"Clusters of categories with a mean ρ of {JOINED} or more",
+            ("categories", "how many"),
+            tuple((Cell(", ".join(found)), Cell(str(len(found)), len(found))) for found in clusters),
+            is_folded=True,
+        )
+    )
     if pairs:
         blocks.append(
             Table(

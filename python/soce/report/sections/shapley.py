@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soce.exceptions import SoceError
-from soce.report.document import Cell, Figure, Section, Table, Text
+from soce.report.document import Block, Cell, Figure, Section, Table, Text
 from soce.report.figures.rows import Bar, bars
 from soce.report.units import share
 
@@ -30,7 +30,14 @@ def build(material: Material) -> Section:
         return Section("shapley", title, missing=(f"Shapley values: {error.problems[0].message}.",))
     if isinstance(found, str):
         return Section("shapley", title, missing=(f"Shapley values: {found}.",))
-    return Section("shapley", title, (*_blocks(material, found),), data=found.to_json())
+    blocks: list[Block] = [*_blocks(material, found)]
+    data = {"singles": found.to_json()}
+    for size, name in ((2, "pairs"), (3, "triplets")):
+        more = _tuples(material, size)
+        if more is not None:
+            data[name] = more.to_json()
+            blocks.append(_tuples_table(material, more, name))
+    return Section("shapley", title, tuple(blocks), data=data)
 
 
 def _values(material: Material) -> ShapleyValues | str:
@@ -46,6 +53,29 @@ def _values(material: Material) -> ShapleyValues | str:
         which = f"{lacking} of the {plan.n_soups} uniform soups of the experts were never scored"
         return f"{which}; {material.why_not_more}" if material.why_not_more else which
     return plan.values()
+
+
+def _tuples(material: Material, size: int) -> ShapleyValues | None:
+    """Return the values of pairs or triplets: their uniform soups are those that are scored by now."""
+    from soce.analysis import plan_shapley
+
+    kept = material.run.kept
+    if kept is None or len(kept.pool.experts) <= size:
+        return None
+    try:
+        return plan_shapley(kept, size=size).values()
+    except SoceError:  # too many players
+        return None
+
+
+def _tuples_table(material: Material, found: ShapleyValues, name: str) -> Table:
+    unit = material.unit
+    return Table(
+        f"Shapley values of {name}: a coalition scores as the uniform soup of all its members' models",
+        (name.removesuffix("s"), "Shapley value" + (" (pp)" if unit.points else "")),
+        tuple((Cell(one), unit.score(found.value[one])) for one in found.ranked()),
+        is_folded=True,
+    )
 
 
 def _blocks(material: Material, found: ShapleyValues) -> tuple[Text, Figure, Table, Text]:
