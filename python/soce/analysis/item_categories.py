@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from soce.analysis.spherical import (
+    FEW_STARTS,
+    FOLDS,
     Clustering,
     adjusted_rand_index,
     cluster_directions,
@@ -20,7 +23,7 @@ from soce.exceptions import shown
 from soce.scores import Column, ScoreTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate import Evaluation
     from soce.scores import Floats
@@ -261,6 +264,7 @@ def cluster_items(
     most: int = 10,
     draws: int = 100,
     seed: int = 0,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> ItemCategories:
     """Return categories of items that the same models solve.
 
@@ -276,6 +280,8 @@ def cluster_items(
         Resamples for each kind of stability; 0 for none.
     seed : int
         Of `numpy.random.default_rng`.
+    on_progress : callable, optional
+        Called with steps done and in all; thousands of items of a hundred models take a minute.
 
     Returns
     -------
@@ -345,7 +351,14 @@ def cluster_items(
             f"{clusters or 2} clusters",
             "ask for fewer clusters, or give more models" if n_different > 1 else "give more models or items",
         )
-    tried = explained_aside(patterns, counts, wanted, seed=seed)  # number → R² of each model
+    total = min(FOLDS, len(models)) + draws
+    ticks = itertools.count(1)
+
+    def tick() -> None:
+        if on_progress is not None:
+            on_progress(next(ticks), total)
+
+    tried = explained_aside(patterns, counts, wanted, seed=seed, on_done=tick)  # number → R² of each model
     best = cluster_directions(patterns, counts, _best_number(tried), seed=seed)
     choices = tuple(
         ClusterChoice(number, math.fsum(found) / len(found) if found else None)
@@ -361,7 +374,7 @@ def cluster_items(
         table,
         tuple(name for name, one in zip(names, varies.tolist(), strict=True) if not one),
         choices,
-        _stabilities(patterns, counts, best, draws, seed),
+        _stabilities(patterns, counts, best, draws=draws, seed=seed, on_done=tick),
         seed,
         _notes(given, int((~varies).sum()), choices),
     )
@@ -421,8 +434,10 @@ def _stabilities(
     patterns: Floats,
     counts: np.ndarray[Any, np.dtype[np.intp]],
     reference: Clustering,
+    *,
     draws: int,
     seed: int,
+    on_done: Callable[[], object],
 ) -> tuple[Stability, ...]:
     """Return how alike the clusters of resampled models and of resampled items are to the reference."""
     if not draws:
@@ -436,16 +451,17 @@ def _stabilities(
         drawn = patterns[:, columns]
         usable = drawn.min(axis=1) < drawn.max(axis=1)
         if usable.any() and n_directions(drawn[usable]) >= clusters:
-            other = cluster_directions(drawn[usable], counts[usable], clusters, seed=draw, starts=5)
+            other = cluster_directions(drawn[usable], counts[usable], clusters, seed=draw, starts=FEW_STARTS)
             index = adjusted_rand_index(reference.labels[usable], other.labels, counts[usable])
             found["models"].append(index)
         times = rng.multinomial(n_items, counts / n_items)
         kept = times > 0
         if n_directions(patterns[kept]) >= clusters:
-            other = cluster_directions(patterns[kept], times[kept], clusters, seed=draw, starts=5)
+            other = cluster_directions(patterns[kept], times[kept], clusters, seed=draw, starts=FEW_STARTS)
             # Items that were not drawn go to the nearest cluster.
             index = adjusted_rand_index(reference.labels, other.nearest(patterns), counts)
             found["items"].append(index)
+        on_done()
     return tuple(_stability(what, indices, draws) for what, indices in found.items())
 
 

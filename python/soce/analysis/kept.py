@@ -14,7 +14,7 @@ from soce.identity import differences, ingredient_identity
 from soce.objective import Objective, Weighted, parse_objective
 from soce.outcomes import Outcomes, read_json
 from soce.search.pool import Pool
-from soce.search.scoring import Scorer, objective_value
+from soce.search.scoring import Progress, Scorer, objective_value
 from soce.splits import split_items
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from soce.evaluate import Evaluation, Evaluator
     from soce.recipes import Recipe
-    from soce.search import Progress
     from soce.search.space import Items
 
 Which: TypeAlias = Literal["report", "selection"]
@@ -208,6 +207,8 @@ class KeptScores:
                 "give the same tasks and settings as the search had, on the same kind of device",
             )
         self._check_ingredients(wanted)
+        if on_progress is not None:
+            on_progress(Progress("missing soups", 0, len(wanted), 0, 0, 0))
         scorer = Scorer(self, evaluator, on_progress=on_progress)
         scorer.begin("missing soups")
         scorer.score(wanted, self.items(on))

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from soce.scores import Floats
 
     Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
     Counts: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
-_MAX_STEPS: Final = 200
-_FOLDS: Final = 10
-_FEW_STARTS: Final = 5
+_MAX_STEPS: Final = 100
+FOLDS: Final = 10
+FEW_STARTS: Final = 3
 """Of the clusterings that are made again and again; the one that is returned has 20."""
 _DIGITS: Final = 12
 _TIE: Final = 1e-12
@@ -105,10 +105,8 @@ def _nearest(unit: Floats, centres: Floats) -> Labels:
 
 def _centres(unit: Floats, weights: Floats, labels: Labels, before: Floats) -> Floats:
     """Return the mean direction of each cluster; one that lost its rows takes the row that fits worst."""
-    order = np.argsort(labels, kind="stable")
-    present, starts = np.unique(labels[order], return_index=True)
-    sums = np.zeros_like(before)
-    sums[present] = np.add.reduceat((unit * weights[:, np.newaxis])[order], starts, axis=0)
+    mine = np.where(labels == np.arange(len(before))[:, np.newaxis], weights, 0.0)  # (n_clusters, n_rows)
+    sums = mine @ unit
     lengths = np.linalg.norm(sums, axis=1)
     centres = np.where(lengths[:, np.newaxis] > _TIE, sums / np.maximum(lengths, _TIE)[:, np.newaxis], before)
     for label in range(len(before)):
@@ -124,7 +122,12 @@ def n_directions(rows: Floats) -> int:
 
 
 def explained_aside(
-    rows: Floats, counts: Counts, numbers: Iterable[int], *, seed: int
+    rows: Floats,
+    counts: Counts,
+    numbers: Iterable[int],
+    *,
+    seed: int,
+    on_done: Callable[[], object] = lambda: None,
 ) -> dict[int, list[float]]:
     """Return how well clusters made without a column explain it, for each number of clusters.
 
@@ -135,6 +138,8 @@ def explained_aside(
     numbers : iterable of int
         Numbers of clusters.
     seed : int
+    on_done : callable
+        Called `FOLDS` times at most, whenever some columns were put aside.
 
     Returns
     -------
@@ -144,7 +149,7 @@ def explained_aside(
     """
     n_columns = rows.shape[1]
     order = np.random.default_rng([seed, 2]).permutation(n_columns)
-    groups = [np.sort(order[start::_FOLDS]) for start in range(min(_FOLDS, n_columns))]
+    groups = [np.sort(order[start::FOLDS]) for start in range(min(FOLDS, n_columns))]
     found: dict[int, list[float]] = {number: [] for number in numbers}
     impossible: set[int] = set()
     for place, aside in enumerate(groups):
@@ -157,13 +162,14 @@ def explained_aside(
                 impossible.add(number)
                 continue
             made = cluster_directions(
-                train[varies], counts[varies], number, seed=seed + place, starts=_FEW_STARTS
+                train[varies], counts[varies], number, seed=seed + place, starts=FEW_STARTS
             )
             times = counts[varies].astype(np.float64)
             for column in aside.tolist():
                 value = _explained(rows[varies, column], made.labels, times, number)
                 if value is not None:
                     values.append(value)
+        on_done()
     return {number: [] if number in impossible else values for number, values in found.items()}
 
 
