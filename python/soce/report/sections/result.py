@@ -169,7 +169,7 @@ def _differences(material: Material) -> list[Block]:
     )
     table = Table(
         "Differences of the soup, in points and in relative percent",
-        ("soup minus", "difference", "relative", "95 % interval", "only soup : only model", "McNemar p"),
+        ("soup minus", "difference", "relative", "95 % interval", "only soup : only model", "McNemar\u00a0p"),
         tuple(
             (
                 Cell(_second(material, one)),

@@ -88,7 +88,10 @@ def _experts(selection: Selection, unit: Unit) -> list[Block]:
         )
     table = Table(
         "Who won which category",
-        ("category", f"smallest {rho}", "with", "expert", f"score{unit.axis}", "runner-up", "margin", ""),
+        (
+            *("category", f"least\u00a0{rho}", "with", "expert", f"score{unit.axis}"),
+            *("runner\u2011up", "margin", ""),
+        ),
         tuple(rows),
     )
     blocks: list[Block] = [facts, table]

@@ -44,7 +44,7 @@ def build(material: Material) -> Section:
     )
     each = Table(
         "Against each ingredient",
-        ("ingredient", "solves", "of these the soup keeps", "only soup : only ingredient", "McNemar p"),
+        ("ingredient", "solves", "of these the soup keeps", "only soup : only ingredient", "McNemar\u00a0p"),
         tuple(
             (
                 Cell(name),
