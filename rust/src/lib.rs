@@ -22,6 +22,7 @@ pub mod plan;
 #[cfg(feature = "python")]
 mod python;
 pub mod sink;
+mod threads;
 pub mod verify;
 
 pub use control::Control;

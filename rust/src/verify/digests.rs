@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Shard, TensorInfo};
 use crate::dtype::DtypeClass;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::kernels::NonFinite;
 
 use super::manifest::{Level, Manifest, NonFiniteEntry};
@@ -136,6 +136,7 @@ pub(super) fn unreadable(error: Error) -> Vec<Problem> {
         Error::Refused(problems) => problems,
         Error::Io { path, what, source } => vec![problem(&path, format!("{what}: {source}"))],
         Error::Unfinished { source, .. } => unreadable(*source),
+        error @ Error::Thread(_) => vec![Problem::new(ProblemKind::Checkpoint, error.to_string())],
         Error::Cancelled => Vec::new(),
     }
 }
