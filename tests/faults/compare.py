@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -75,7 +76,7 @@ class Soup:
             return False
         for name, expected in self.files.items():
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
-            with open(descriptor, "rb") as file:
+            with os.fdopen(descriptor, "rb") as file:
                 size = os.fstat(descriptor).st_size
                 if self._essence(file.read, size, name) != expected:
                     return False
@@ -93,10 +94,8 @@ def seen(target: Path, allowed: dict[str, Soup]) -> str:
             return "absent"
         try:
             found = "incomplete"
-            try:
+            with contextlib.suppress(FileNotFoundError, ValueError):
                 found = next((key for key, soup in allowed.items() if soup.is_at(directory)), "incomplete")
-            except (FileNotFoundError, ValueError):
-                pass
             if found != "incomplete":
                 return found
             # Opened just before it was replaced, and emptied while we read: nobody finds it under the name any more.

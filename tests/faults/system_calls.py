@@ -32,14 +32,39 @@ _AARCH64 = {
 _MACHINES = {"x86_64": (_X86_64, 0xC000003E, 317), "aarch64": (_AARCH64, 0xC00000B7, 277)}
 
 WRITING = frozenset(
-    "write pwrite64 pwritev pwritev2 copy_file_range fsync fdatasync sync_file_range fallocate ftruncate".split()
+    [
+        "write",
+        "pwrite64",
+        "pwritev",
+        "pwritev2",
+        "copy_file_range",
+        "fsync",
+        "fdatasync",
+        "sync_file_range",
+        "fallocate",
+        "ftruncate",
+    ]
 )
 """Calls that bring bytes to a file."""
 NAMING = frozenset(
-    "open openat mkdir mkdirat rename renameat renameat2 unlink unlinkat rmdir link linkat symlink".split()
+    [
+        "open",
+        "openat",
+        "mkdir",
+        "mkdirat",
+        "rename",
+        "renameat",
+        "renameat2",
+        "unlink",
+        "unlinkat",
+        "rmdir",
+        "link",
+        "linkat",
+        "symlink",
+    ]
 )
 """Calls that make, move or remove names; `open` and `openat` also without making one."""
-ALL = WRITING | NAMING | frozenset("close flock read pread64 getdents64 chmod fchmod".split())
+ALL = WRITING | NAMING | frozenset(["close", "flock", "read", "pread64", "getdents64", "chmod", "fchmod"])
 PATHS = {
     "open": 1, "mkdir": 1, "rmdir": 1, "unlink": 1, "chmod": 1, "rename": 2, "link": 2, "symlink": 2
 }  # fmt: skip

@@ -16,7 +16,7 @@ from tests.faults import inject
 from tests.faults.compare import Soup, differences, present, seen
 from tests.faults.inject import Call, Fail, Kill, Outcome, Short
 from tests.faults.sampling import spread
-from tests.faults.subject import COMMON, OVERWRITE, PLAIN, Scenario, Subject, finished, state
+from tests.faults.subject import OVERWRITE, PLAIN, Scenario, Subject, finished, state
 from tests.faults.tally import record
 
 REASON = inject.usable()
@@ -46,9 +46,34 @@ class Fault:
 
 
 STATE_PART = ".soce-partial/"
-TAKES_ROOM = frozenset("openat mkdir write pwrite64 fsync fdatasync fallocate rename renameat2 close".split())
+TAKES_ROOM = frozenset(
+    [
+        "openat",
+        "mkdir",
+        "write",
+        "pwrite64",
+        "fsync",
+        "fdatasync",
+        "fallocate",
+        "rename",
+        "renameat2",
+        "close",
+    ]
+)
 INTERRUPTIBLE = frozenset(
-    "openat read write pread64 pwrite64 fsync fdatasync fallocate ftruncate flock close".split()
+    [
+        "openat",
+        "read",
+        "write",
+        "pread64",
+        "pwrite64",
+        "fsync",
+        "fdatasync",
+        "fallocate",
+        "ftruncate",
+        "flock",
+        "close",
+    ]
 )
 """Calls whose manual pages have EINTR among their errors."""
 FAULTS = [
