@@ -1,8 +1,14 @@
-"""Which of many cases a tier takes."""
+"""Which of many cases a tier takes, and all of their failures."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+Case = TypeVar("Case")
+SHOWN = 20
+"""Most failures printed of one sweep."""
 
 
 def spread(total: int, count: int, *, phase: float = 0.0) -> list[int]:
@@ -14,3 +20,14 @@ def spread(total: int, count: int, *, phase: float = 0.0) -> list[int]:
 def runs(usual: int) -> int:
     """Return how many runs a test makes: the usual number, or less if SOCE_FAULTS_RUNS says so."""
     return min(usual, int(os.environ.get("SOCE_FAULTS_RUNS", usual)))
+
+
+def each(cases: Iterable[Case], act: Callable[[Case], None]) -> None:
+    """Act on every case, and fail at the end with what failed: one failure hides no other."""
+    failed = []
+    for case in cases:
+        try:
+            act(case)
+        except AssertionError as error:
+            failed.append(f"{case}: {error}")
+    assert not failed, f"{len(failed)} failed:\n\n" + "\n\n".join(failed[:SHOWN])

@@ -32,7 +32,7 @@ class Scenario:
 
 _ONE = ("in/A=1", "in/B=2", "in/C=3", "-o", "out/soup", *COMMON)
 PLAIN = Scenario("plain", _ONE, ("soup",))
-FULL = Scenario("full", (*_ONE, "--digests", "tensors"), ("soup",))
+FULL = Scenario("full", (*_ONE, "--digests", "full"), ("soup",))
 OVERWRITE = Scenario("overwrite", (*_ONE, "--overwrite"), ("soup",), replaces=True)
 RECIPES = Scenario(
     "recipes", ("--recipes", "in/grid.json", "-o", "out/soups", *COMMON), ("soups/left", "soups/right")

@@ -115,7 +115,7 @@ class Changing:
         finally:
             self.put_back()
         if not self.output.exists():
-            outcome = self.run(["--io", io])
+            outcome = self.run(["--io", io, "--restart"])
             assert outcome.code == 0, outcome
         if self.made_of != "inputs as they are now":
             assert differences(self.output, self.reference) == []
@@ -335,7 +335,7 @@ def test_this_process_lives_on_with_the_handler_that_it_had(tmp_path: Path) -> N
         timer = threading.Timer(0.004 * i, os.truncate, (shard, len(whole) // 5))
         timer.start()
         try:
-            soce.merge(paths, output=tmp_path / "soup", io="mmap", kernels="scalar", sync=False)
+            soce.merge(paths, output=tmp_path / "soup", io="mmap", kernels="scalar", sync=False, restart=True)
         except (soce.CheckpointError, OSError) as error:
             outcomes[
                 "an error" if shard.name in f"{error} {getattr(error, 'filename', '')}" else "nameless"
@@ -351,4 +351,4 @@ def test_this_process_lives_on_with_the_handler_that_it_had(tmp_path: Path) -> N
     assert outcomes["an error"] > 0
     assert outcomes["nameless"] == 0
     record("changed in this process", **outcomes)
-    soce.merge(paths, output=tmp_path / "soup", sync=False)
+    soce.merge(paths, output=tmp_path / "soup", sync=False, restart=True)

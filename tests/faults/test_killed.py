@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from tests.faults import inject
-from tests.faults.compare import Soup, Watcher, differences, present
+from tests.faults.compare import Soup, Watcher, differences, present, seen
 from tests.faults.inject import Call, Fail, Kill, Outcome
-from tests.faults.sampling import runs, spread
+from tests.faults.sampling import each, runs, spread
 from tests.faults.subject import (
     FAST,
     FOUR,
@@ -68,7 +68,10 @@ class Continued:
 
     def go_on(self) -> None:
         """Run the command without faults, and see that it ends as if there had been none."""
-        kept = {output: finished(output) for output in self.outputs}
+        new = self.watcher.new
+        kept = {
+            output: finished(output) for output in self.outputs if seen(output, {"new": new[output]}) != "new"
+        }
         whole = all(path.exists() and not state(path).exists() for path in self.outputs)
         done = inject.run([*self.scenario.arguments, "--json"], cwd=self.subject.home)
         self.counts["shards finished before"] += sum(map(len, kept.values()))
@@ -130,8 +133,7 @@ def test_killed_at_some_calls(subject: Subject, scenario: Scenario) -> None:
     renames = [call.number for call in calls if call.name.startswith("rename")]
     counts: Counter[str] = Counter(calls=len(calls))
     chosen = {*spread(len(calls), 7, phase=SCENARIOS.index(scenario) / 5), renames[0], renames[-1] + 1}
-    for number in sorted(chosen):
-        killed_at(subject, scenario, number, counts)
+    each(sorted(chosen), lambda number: killed_at(subject, scenario, number, counts))
     record(f"killed at some calls: {scenario.name}", **counts)
 
 
@@ -165,8 +167,7 @@ def test_killed_again_and_again(subject: Subject) -> None:
 def test_killed_at_every_call(subject: Subject, scenario: Scenario) -> None:
     calls = calls_of(subject, scenario)
     counts: Counter[str] = Counter(calls=len(calls))
-    for call in calls:
-        killed_at(subject, scenario, call.number, counts)
+    each(calls, lambda call: killed_at(subject, scenario, call.number, counts))
     record(f"killed at every call: {scenario.name}", **counts)
 
 
@@ -181,17 +182,18 @@ def test_killed_at_every_call_where_directories_cannot_be_exchanged(subject: Sub
     subject.begin(OVERWRITE)
     calls = caught(subject, OVERWRITE, without).calls
     counts["calls"] = len(calls)
-    for number in range(len(calls)):
+
+    def killed_without(call: Call) -> None:
         continued = Continued(subject, OVERWRITE, counts)
         continued.watcher.may_be_absent = True
         with continued.watcher:
             killed = caught(
-                subject,
-                OVERWRITE,
-                lambda call, number=number: Kill() if call.number == number else without(call),
+                subject, OVERWRITE, lambda now: Kill() if now.number == call.number else without(now)
             )
             assert killed.code in {0, -signal.SIGKILL}, killed
             continued.go_on()
+
+    each(calls, killed_without)
     record("killed at every call, no exchange", **counts)
 
 
