@@ -54,13 +54,18 @@ class Short:
 
 
 @dataclass(frozen=True)
+class Lie:
+    """A write is not carried out and yet ends as if it had been: a disk that loses it."""
+
+
+@dataclass(frozen=True)
 class Kill:
     """The process is killed before the call is carried out."""
 
     signal: signal.Signals = signal.SIGKILL
 
 
-Decision = Fail | Short | Kill | None
+Decision = Fail | Short | Lie | Kill | None
 Decide = Callable[[Call], Decision]
 
 
@@ -247,6 +252,8 @@ class Supervisor:
                 os.kill(self.process, sent)
                 if sent != signal.SIGKILL:  # else the call must never be answered
                     system_calls.answer(self.listener, identity)
+            case Lie():
+                system_calls.answer(self.listener, identity, value=arguments[2])
             case Short():
                 system_calls.answer(self.listener, identity, value=self._half(call))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ class Scenario:
     outputs: tuple[str, ...]
     replaces: bool = False
     """A soup of other weights lies at the output before."""
+    begun: bool = False
+    """An earlier run was killed when it had finished some shards."""
 
 
 _ONE = ("in/A=1", "in/B=2", "in/C=3", "-o", "out/soup", *COMMON)
@@ -37,6 +40,7 @@ OVERWRITE = Scenario("overwrite", (*_ONE, "--overwrite"), ("soup",), replaces=Tr
 RECIPES = Scenario(
     "recipes", ("--recipes", "in/grid.json", "-o", "out/soups", *COMMON), ("soups/left", "soups/right")
 )
+BEGUN = Scenario("begun", _ONE, ("soup",), begun=True)
 FOUR = Scenario("four threads", (*_ONE[:-4], "--num-threads", "4", "--chunk-bytes", "4096"), ("soup",))
 FAST = Scenario("fast", _ONE[:-4], ("soup",))
 _OLD = Scenario("old", ("in/A", "in/B", "in/C", "-o", "out/soup"), ("soup",))
@@ -79,6 +83,8 @@ class Subject:
             done = inject.command([*scenario.arguments, "--quiet"], cwd=home)
             assert (done.code, done.out, done.err) == (0, "", ""), done
             shutil.copytree(home / "out", home / "references" / scenario.name)
+            if scenario.begun:
+                self._begin_and_die(scenario)
         self._inputs = self._look()
 
     def begin(self, scenario: Scenario) -> None:
@@ -87,6 +93,24 @@ class Subject:
         (self.home / "out").mkdir()
         if scenario.replaces:
             shutil.copytree(self.old, self.home / "out/soup")
+        if scenario.begun and self._begun.exists():
+            shutil.copytree(self._begun, self.home / "out", dirs_exist_ok=True)
+
+    @property
+    def _begun(self) -> Path:
+        return self.home / "begun"
+
+    def _begin_and_die(self, scenario: Scenario) -> None:
+        """Keep what a run leaves that is killed after the third shard."""
+        self.begin(scenario)
+        (output,) = self.outputs(scenario)
+
+        def decide(call: inject.Call) -> inject.Decision:
+            return inject.Kill() if len(finished(output)) == 3 else None
+
+        died = inject.run(scenario.arguments, decide, cwd=self.home, places=[self.home / "out"])
+        assert died.code == -signal.SIGKILL, died
+        shutil.copytree(self.home / "out", self._begun)
 
     @property
     def old(self) -> Path:

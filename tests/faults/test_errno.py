@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,9 @@ import pytest
 from tests.checkpoints import checkpoint
 from tests.faults import inject
 from tests.faults.compare import Soup, differences, present, seen
-from tests.faults.inject import Call, Fail, Kill, Outcome, Short
+from tests.faults.inject import Call, Fail, Kill, Lie, Outcome, Short
 from tests.faults.sampling import each, spread
-from tests.faults.subject import OVERWRITE, PLAIN, Scenario, Subject, finished, state
+from tests.faults.subject import BEGUN, FULL, OVERWRITE, PLAIN, Scenario, Subject, finished, state
 from tests.faults.tally import record
 
 REASON = inject.usable()
@@ -96,7 +97,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     memory = Path("/dev/shm")
     room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 26
     home = Path(tempfile.mkdtemp(dir=memory)) if room else tmp_path_factory.mktemp("errno")
-    yield Subject(home, (PLAIN, OVERWRITE))
+    yield Subject(home, (PLAIN, BEGUN, OVERWRITE, FULL))
     shutil.rmtree(home)
 
 
@@ -114,6 +115,8 @@ def must_fail(call: Call, error: int) -> bool:
         return error in {errno.EIO, errno.ENOSPC, errno.EDQUOT}
     if STATE_PART not in call.path:
         return file.suffix == ".safetensors" or call.name.startswith(("mkdir", "rename"))
+    if call.name == "openat" and file.name in {"journal.jsonl", "plan.json"}:
+        return bool(call.arguments[2] & CREATE)  # else only to see whether there is one
     kept = STATE_PART + "payload/" in call.path or file.name in {"journal.jsonl", "plan.json"}
     return kept and call.name not in {"unlink", "unlinkat", "rmdir"} and not call.is_directory
 
@@ -219,7 +222,7 @@ def test_a_fault_at_some_calls(subject: Subject, fault: Fault) -> None:
 
 
 @pytest.mark.faults_long
-@pytest.mark.parametrize("scenario", [PLAIN, OVERWRITE], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [PLAIN, BEGUN, OVERWRITE], ids=lambda scenario: scenario.name)
 @BY_NAME
 def test_a_fault_at_every_call(subject: Subject, fault: Fault, scenario: Scenario) -> None:
     calls = [call for call in undisturbed(subject, scenario) if fault.fits(call)]
@@ -325,6 +328,55 @@ def test_a_write_that_stops_at_the_limit_is_an_error_with_its_offset(subject: Su
 
 def is_shard(call: Call) -> bool:
     return call.path.endswith(".safetensors")
+
+
+# ---- a disk that loses what it was given
+
+
+def test_a_lost_write_is_found_by_reading_back(subject: Subject) -> None:
+    """Whichever write of a shard it is, the header included."""
+    writes = [call for call in undisturbed(subject, FULL) if call.name == "pwrite64" and is_shard(call)]
+    counts: Counter[str] = Counter(calls=len(writes))
+
+    def lose(number: int) -> None:
+        subject.begin(FULL)
+        lost: list[Call] = []
+
+        def decide(call: Call) -> inject.Decision:
+            if not lost and call.number >= number and call.name == "pwrite64" and is_shard(call):
+                lost.append(call)
+                return Lie()
+            return None
+
+        outcome = caught(subject, FULL, decide)
+        assert outcome.code == 1, outcome
+        assert Path(lost[0].path).name in outcome.err, outcome
+        assert "Traceback" not in outcome.err, outcome
+        assert not (subject.home / "out/soup").exists()
+        counts["found"] += 1
+        again(subject, FULL, counts, complete=False, after=outcome)
+
+    each([writes[i].number for i in spread(len(writes), 6, phase=0.5)], lose)
+    record("lost writes", **counts)
+
+
+def test_a_write_lost_before_a_kill_is_found_by_the_next_run(subject: Subject) -> None:
+    """The journal says that the shard is finished; its bytes say otherwise, so it is made again."""
+    subject.begin(PLAIN)
+    output, shard = subject.home / "out/soup", "model-00002-of-00006.safetensors"
+
+    def decide(call: Call) -> inject.Decision:
+        if call.name == "pwrite64" and call.path.endswith(shard) and call.arguments[3] > 20_000:
+            return Lie()
+        return Kill() if len(finished(output)) == 4 else None
+
+    outcome = caught(subject, PLAIN, decide)
+    assert outcome.code == -9, outcome
+    assert shard in finished(output)
+    outcome = inject.run([*PLAIN.arguments, *PREAD, "--json"], cwd=subject.home)
+    assert outcome.code == 0, outcome
+    assert json.loads(outcome.out)["reused_shards"] == 3
+    assert_reference(subject, PLAIN)
 
 
 # ---- writing back while the work goes on

@@ -20,8 +20,8 @@ from tests.checkpoints import state_of
 from tests.faults import inject
 from tests.faults.compare import differences
 from tests.faults.inject import Call, Outcome
-from tests.faults.sampling import runs, spread
-from tests.faults.subject import PLAIN, SHARDS, Subject, ingredient
+from tests.faults.sampling import each, runs, spread
+from tests.faults.subject import PLAIN, SHARDS, Subject, finished, ingredient
 from tests.faults.tally import record
 
 import soce
@@ -114,8 +114,32 @@ class Changing:
             self._second(path, io)
         finally:
             self.put_back()
+        self._third(io)
+
+    def check_between(self, change: Change, shard: str, number: int, options: list[str]) -> None:
+        """Have a run killed, an input changed, and the command run again."""
+        path = self.subject.home / "in" / shard
+        self.subject.begin(PLAIN)
+        self.made_of = "nothing"
+
+        def kill(call: Call) -> inject.Decision:
+            return inject.Kill() if call.number == number else None
+
+        killed = self.run(options, decide=kill, places=[self.subject.home / "out"])
+        assert killed.code == -signal.SIGKILL, killed
+        self.counts["kills"] += 1
+        self.counts["shards finished before"] += len(finished(self.output))
+        try:
+            change(path, self.spare / path.name)
+            self._second(path, "auto", *options)
+        finally:
+            self.put_back()
+        self._third("auto", *options)
+
+    def _third(self, io: str, *options: str) -> None:
+        """Run once more after the inputs were repaired."""
         if not self.output.exists():
-            outcome = self.run(["--io", io, "--restart"])
+            outcome = self.run(["--io", io, *options, "--restart"])
             assert outcome.code == 0, outcome
         if self.made_of != "inputs as they are now":
             assert differences(self.output, self.reference) == []
@@ -143,11 +167,11 @@ class Changing:
             assert f"in/{path.parent.name}" in outcome.err, outcome
             assert path.name in outcome.err, outcome
 
-    def _second(self, path: Path, io: str) -> None:
+    def _second(self, path: Path, io: str, *options: str) -> None:
         """Run again with the inputs as they are now: old and new bytes never meet."""
         if self.output.exists():
             return
-        outcome = self.run(["--io", io])
+        outcome = self.run(["--io", io, *options])
         assert outcome.code in {0, 1}, outcome
         if outcome.code == 0:
             self.made_of = self._made_of()
@@ -204,10 +228,12 @@ def test_changed_at_some_calls(small: Changing, io: str) -> None:
     moments = spread(count_calls(small, io), len(CHANGES), phase=0.3 if io == "mmap" else 0.6)
     shards = all_shards()
     small.counts.clear()
-    for i, (change, moment) in enumerate(
-        zip(CHANGES, moments[::-1] if io == "mmap" else moments, strict=True)
-    ):
-        small.check(change, shards[(5 * i + 4) % len(shards)], at_call(small, moment, io), io)
+
+    def check(i: int) -> None:
+        moment = moments[::-1][i] if io == "mmap" else moments[i]
+        small.check(CHANGES[i], shards[(5 * i + 4) % len(shards)], at_call(small, moment, io), io)
+
+    each(range(len(CHANGES)), check)
     record(f"changed at some calls: {io}", **small.counts)
 
 
@@ -216,11 +242,43 @@ def test_changed_at_some_calls(small: Changing, io: str) -> None:
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_changed_at_many_calls(small: Changing, change: Change, io: str) -> None:
     """Twenty moments each, so 240 in all."""
+    moments = spread(count_calls(small, io), runs(20), phase=0.5)
     shards = all_shards()
     small.counts.clear()
-    for i, moment in enumerate(spread(count_calls(small, io), runs(20), phase=0.5)):
-        small.check(change, shards[(7 * i + 3) % len(shards)], at_call(small, moment, io), io)
+
+    def check(i: int) -> None:
+        small.check(change, shards[(7 * i + 3) % len(shards)], at_call(small, moments[i], io), io)
+
+    each(range(len(moments)), check)
     record(f"changed at many calls: {change.__name__}, {io}", **small.counts)
+
+
+def between(changing: Changing, level: str, count: int) -> None:
+    """Kill at calls spread over a run, and change inputs before the next one."""
+    options = ["--digests", level]
+    changing.subject.begin(PLAIN)
+    whole = changing.run(options, decide=lambda call: None, places=[changing.subject.home / "out"])
+    moments = spread(len(whole.calls), count, phase=0.7)
+    shards = all_shards()
+    changing.counts.clear()
+
+    def check(i: int) -> None:
+        changing.check_between(
+            CHANGES[i % len(CHANGES)], shards[(7 * i + 2) % len(shards)], moments[i], options
+        )
+
+    each(range(count), check)
+    record(f"changed after a kill: digests {level}", **changing.counts)
+
+
+def test_changed_between_a_kill_and_the_next_run(small: Changing) -> None:
+    between(small, "tensors", len(CHANGES))
+
+
+@pytest.mark.faults_long
+@pytest.mark.parametrize("level", ["none", "tensors", "full"])
+def test_changed_between_many_kills_and_the_next_run(small: Changing, level: str) -> None:
+    between(small, level, runs(10 * len(CHANGES)))
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace to see signals")
@@ -284,10 +342,11 @@ def at_random_times(changing: Changing, io: str, count: int, seed: int) -> None:
     lasts = time.monotonic() - started
     choose = random.Random(seed)
     changing.counts.clear()
-    for i in range(count):
+
+    def check(i: int) -> None:
         moment = choose.uniform(0, lasts)
 
-        def run(now: Callable[[], None], moment: float = moment) -> Outcome:
+        def run(now: Callable[[], None]) -> Outcome:
             def meanwhile(process: int) -> None:
                 time.sleep(moment)
                 now()
@@ -295,6 +354,8 @@ def at_random_times(changing: Changing, io: str, count: int, seed: int) -> None:
             return changing.run(options, environment=slow, meanwhile=meanwhile)
 
         changing.check(CHANGES[i % len(CHANGES)], choose.choice(all_shards()), run, io)
+
+    each(range(count), check)
     record(f"changed at random times: {io}", seed=seed, **changing.counts)
 
 

@@ -19,6 +19,7 @@ from tests.faults.compare import Soup, Watcher, differences, present, seen
 from tests.faults.inject import Call, Fail, Kill, Outcome
 from tests.faults.sampling import each, runs, spread
 from tests.faults.subject import (
+    BEGUN,
     FAST,
     FOUR,
     FULL,
@@ -34,7 +35,7 @@ from tests.faults.tally import record
 
 REASON = inject.usable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-SCENARIOS = (PLAIN, FULL, OVERWRITE, RECIPES, FOUR)
+SCENARIOS = (PLAIN, BEGUN, FULL, OVERWRITE, RECIPES, FOUR)
 IDS = [scenario.name for scenario in SCENARIOS]
 
 
@@ -132,7 +133,7 @@ def test_killed_at_some_calls(subject: Subject, scenario: Scenario) -> None:
     calls = calls_of(subject, scenario)
     renames = [call.number for call in calls if call.name.startswith("rename")]
     counts: Counter[str] = Counter(calls=len(calls))
-    chosen = {*spread(len(calls), 7, phase=SCENARIOS.index(scenario) / 5), renames[0], renames[-1] + 1}
+    chosen = {*spread(len(calls), 6, phase=SCENARIOS.index(scenario) / 6), renames[0], renames[-1] + 1}
     each(sorted(chosen), lambda number: killed_at(subject, scenario, number, counts))
     record(f"killed at some calls: {scenario.name}", **counts)
 
