@@ -36,6 +36,8 @@ class Call:
     arguments: tuple[int, ...]
     thread: int
     is_directory: bool
+    written: bool
+    """The run has written to this file before."""
 
     def __str__(self) -> str:
         return f"{self.name}({self.path})"
@@ -203,6 +205,7 @@ class Supervisor:
         self.places = [os.path.realpath(place) for place in places]
         self.names = {number: name for name, number in system_calls.numbers().items()}
         self.files = Path(f"/proc/{process}/fd")
+        self.written: set[str] = set()
         self.memory = os.open(f"/proc/{process}/mem", os.O_RDWR)
 
     def serve(self) -> None:
@@ -235,11 +238,21 @@ class Supervisor:
             ):
                 system_calls.answer(self.listener, identity)
                 return
-            call = Call(len(self.outcome.calls), name, path, arguments, thread, Path(path).is_dir())
+            call = Call(
+                number=len(self.outcome.calls),
+                name=name,
+                path=path,
+                arguments=arguments,
+                thread=thread,
+                is_directory=Path(path).is_dir(),
+                written=path in self.written,
+            )
         except OSError:  # the process died meanwhile
             system_calls.answer(self.listener, identity)
             return
         self.outcome.calls.append(call)
+        if name in system_calls.WRITING:
+            self.written.add(path)
         decision = self.decide(call)
         if decision is not None:
             self.outcome.hits.append(call)

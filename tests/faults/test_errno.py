@@ -45,8 +45,7 @@ class Fault:
             return False
         if self.name in {"ENOSPC", "EDQUOT"} and call.name in {"open", "openat"}:
             return bool(call.arguments[2] & CREATE)
-        # Closing fails where it has bytes to bring away: not for directories, nor for files that were only read.
-        return call.name != "close" or (not call.is_directory and STATE_PART in call.path)
+        return call.name != "close" or call.written  # closing fails where it has bytes to bring away
 
 
 STATE_PART = ".soce-partial/"
@@ -80,6 +79,8 @@ INTERRUPTIBLE = frozenset(
     ]
 )
 """Calls whose manual pages have EINTR among their errors."""
+LISTING = frozenset(["openat", "getdents64", "unlinkat"])
+"""Calls in the course of listing or clearing a directory, which is then what is named."""
 FAULTS = [
     Fault("EIO", Fail(errno.EIO), NAMES),
     Fault("ENOSPC", Fail(errno.ENOSPC), TAKES_ROOM),
@@ -110,15 +111,19 @@ def caught(subject: Subject, scenario: Scenario, decide: inject.Decide, *more: s
 
 def must_fail(call: Call, error: int) -> bool:
     """Return whether a run in which this call failed may not succeed: bytes or names would be missing."""
-    file = Path(call.path)
-    if call.name == "fallocate":
-        return error in {errno.EIO, errno.ENOSPC, errno.EDQUOT}
-    if STATE_PART not in call.path:
-        return file.suffix == ".safetensors" or call.name.startswith(("mkdir", "rename"))
-    if call.name == "openat" and file.name in {"journal.jsonl", "plan.json"}:
-        return bool(call.arguments[2] & CREATE)  # else only to see whether there is one
-    kept = STATE_PART + "payload/" in call.path or file.name in {"journal.jsonl", "plan.json"}
-    return kept and call.name not in {"unlink", "unlinkat", "rmdir"} and not call.is_directory
+    match call.name:
+        case "fallocate":
+            return error in {errno.EIO, errno.ENOSPC, errno.EDQUOT}
+        case "read" | "pread64" | "openat" if STATE_PART not in call.path:
+            return call.path.endswith(".safetensors")
+        case "openat":
+            return bool(call.arguments[2] & CREATE)
+        case "getdents64" | "unlink" | "unlinkat" | "rmdir" | "read" | "pread64":
+            return (
+                False  # what cannot be read again is made again; what cannot be removed stays, with a warning
+            )
+        case _:
+            return True
 
 
 def named(call: Call, error: int, outcome: Outcome) -> None:
@@ -127,7 +132,8 @@ def named(call: Call, error: int, outcome: Outcome) -> None:
     assert len(errors) == 1, outcome
     for text in ("Traceback", "panicked", "SoceError"):
         assert text not in outcome.err, outcome
-    assert Path(call.path).name in errors[0], outcome
+    path = Path(call.path)
+    assert path.name in errors[0] or (call.name in LISTING and path.parent.name in errors[0]), outcome
     assert os.strerror(error) in errors[0], outcome
     if call.name in {"pwrite64", "pread64"}:
         assert re.search(rf"offset {call.arguments[3]}\b", errors[0]), outcome
