@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from tests.faults.tally import record
+
 Case = TypeVar("Case")
 SHOWN = 20
 """Most failures printed of one sweep."""
@@ -30,4 +32,5 @@ def each(cases: Iterable[Case], act: Callable[[Case], None]) -> None:
             act(case)
         except AssertionError as error:
             failed.append(f"{case}: {error}")
+            record("failed", what=failed[-1])  # now: the sweep may go on for an hour
     assert not failed, f"{len(failed)} failed:\n\n" + "\n\n".join(failed[:SHOWN])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tests.checkpoints import Tensors, checkpoint, state_of
 from tests.faults import inject
+from tests.faults.decisions import Call, Decision, Kill
 
 SHARDS = 6
 MUCH = 1 << 28
@@ -105,8 +106,8 @@ class Subject:
         self.begin(scenario)
         (output,) = self.outputs(scenario)
 
-        def decide(call: inject.Call) -> inject.Decision:
-            return inject.Kill() if len(finished(output)) == 3 else None
+        def decide(call: Call) -> Decision:
+            return Kill() if len(finished(output)) == 3 else None
 
         died = inject.run(scenario.arguments, decide, cwd=self.home, places=[self.home / "out"])
         assert died.code == -signal.SIGKILL, died

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from tests.faults import inject
 from tests.faults.compare import Soup, Watcher, differences, present, seen
-from tests.faults.inject import Call, Fail, Kill, Outcome
+from tests.faults.decisions import Call, Decide, Decision, Fail, Kill
+from tests.faults.inject import Outcome
 from tests.faults.sampling import each, runs, spread
 from tests.faults.subject import (
     BEGUN,
@@ -44,7 +45,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     return Subject(tmp_path_factory.mktemp("killed"), SCENARIOS)
 
 
-def caught(subject: Subject, scenario: Scenario, decide: inject.Decide, *more: str) -> Outcome:
+def caught(subject: Subject, scenario: Scenario, decide: Decide, *more: str) -> Outcome:
     """Run a scenario with its calls on the output side caught."""
     arguments = [*scenario.arguments, *more]
     return inject.run(arguments, decide, cwd=subject.home, places=[subject.home / "out"])
@@ -138,6 +139,16 @@ def test_killed_at_some_calls(subject: Subject, scenario: Scenario) -> None:
     record(f"killed at some calls: {scenario.name}", **counts)
 
 
+def test_killed_while_cleaning(subject: Subject) -> None:
+    """All soups are in place, and what was needed to make them goes, one after the other."""
+    calls = calls_of(subject, RECIPES)
+    last = max(call.number for call in calls if call.name.startswith("rename"))
+    removals = [c for c in calls if c.number > last and c.name in {"unlink", "unlinkat", "rmdir"}]
+    counts: Counter[str] = Counter(calls=len(calls))
+    each(removals, lambda call: killed_at(subject, RECIPES, call.number, counts))
+    record("killed while cleaning", **counts)
+
+
 def test_killed_again_and_again(subject: Subject) -> None:
     """Each run is killed a little later than the one before, until one has nothing left to do."""
     counts: Counter[str] = Counter()
@@ -177,7 +188,7 @@ def test_killed_at_every_call_where_directories_cannot_be_exchanged(subject: Sub
     """Between two renames the target is absent; it is never anything but that, the old soup or the new one."""
     counts: Counter[str] = Counter()
 
-    def without(call: Call) -> inject.Decision:
+    def without(call: Call) -> Decision:
         return Fail(errno.EINVAL) if call.name == "renameat2" else None
 
     subject.begin(OVERWRITE)
