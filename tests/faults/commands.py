@@ -1,42 +1,32 @@
-"""`soce-merge` in a process of its own: as whom it runs, what it prints, and what lies around it before and after."""
+"""Runs of `soce-merge`: with what rights, what they print, and what lies around them before and after."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tests.checkpoints import Tensors, checkpoint
+from click.testing import CliRunner, Result
+from tests import reference
+from tests.checkpoints import Tensors, checkpoint, read_directory
 
-NOBODY = 65534
-"""A user and a group without any rights, on every Linux."""
+from soce.cli.merge import merge as command
+
 STATE_SUFFIX = ".soce-partial"
 # A test run in the background of a shell ignores SIGINT, and so would its children.
 _HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 COMMAND = [sys.executable, "-c", f"{_HEED}; from soce.cli.merge import main; main()"]
-# The interpreter may lie where only its owner can read, so everything is loaded before the rights are given up.
-_AS_NOBODY = f"""
-import encodings.ascii, encodings.idna, importlib, os, pkgutil, sys
-import soce.cli.merge, soce.merging, soce.recipes, yaml
-for found in pkgutil.iter_modules(soce.recipes.__path__):
-    importlib.import_module("soce.recipes." + found.name)
-for name in soce.__all__:
-    if name in ("merge", "merge_all", "OutputError"):
-        getattr(soce, name)
-from importlib import metadata
-metadata.version("numpy"), metadata.version("soce") if [*metadata.distributions(name="soce")] else None
-os.setgroups([])
-os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
-os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
-soce.cli.merge.main()
-"""
 
 
 def ingredient(path: Path, seed: int, *, shards: int = 6, elements: int = 100_000) -> Path:
@@ -57,17 +47,63 @@ def ingredient(path: Path, seed: int, *, shards: int = 6, elements: int = 100_00
     return path
 
 
-def run(*arguments: object, nobody: bool = False, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run `soce-merge` to its end; `nobody` takes all rights from it."""
-    command = [sys.executable, "-c", _AS_NOBODY] if nobody else COMMAND
-    options = {"timeout": 200, "check": False} | options
-    return subprocess.run(
-        [*command, *(os.fsencode(os.fspath(word)) if isinstance(word, Path) else str(word) for word in arguments)],
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        **options,
-    )  # fmt: skip
+def run(
+    *arguments: object, powerless: bool = False, umask: int = -1, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command `soce-merge` in this process.
+
+    `powerless` takes root's privileges away, so that modes and owners count as they do for everybody else.
+    """
+    words = [word if isinstance(word, str) else str(word) for word in arguments]
+    found: list[Result] = []
+
+    def work() -> None:
+        if powerless:
+            lose_privileges()
+        found.append(CliRunner().invoke(command, words, prog_name="soce-merge"))
+
+    here, mask = Path.cwd(), os.umask(umask) if umask >= 0 else -1
+    try:
+        if cwd is not None:
+            os.chdir(cwd)
+        if powerless:
+            # Linux keeps privileges by thread, and the threads that a merge makes inherit them.
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        else:
+            work()
+    finally:
+        os.chdir(here)
+        if umask >= 0:
+            os.umask(mask)
+    (result,) = found
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
+
+
+def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    """Start `soce-merge` in a process of its own."""
+    words = [os.fsencode(word if isinstance(word, str) else str(word)) for word in arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*COMMAND, *words], text=True, errors="surrogateescape", **pipes, **options)
+
+
+def run_apart(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run `soce-merge` in a process of its own, to its end."""
+    process = start(*arguments, **options)
+    out, err = process.communicate(timeout=200)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def lose_privileges() -> None:
+    """Give up, for this thread and for good, what root may do beyond what modes and owners allow."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        if libc.capset(header, sets) != 0:
+            raise OSError(ctypes.get_errno(), "capset")
 
 
 def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -137,6 +173,41 @@ def journaled(output: Path) -> int:
     return sum("shard" in line for line in lines)
 
 
-def equal(one: Path, others: Sequence[Path]) -> bool:
-    """Whether soups are equal."""
-    return all(whole(one) == whole(other) for other in others)
+@dataclass(frozen=True)
+class Pair:
+    """Two ingredients, and where they are."""
+
+    home: Path
+    a: Path
+    b: Path
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        """Both."""
+        return self.a, self.b
+
+    def merge(self, output: Path, *options: object, **how: object) -> subprocess.CompletedProcess[str]:
+        """Run `soce-merge` on both."""
+        return run(*self.paths, "-o", output, "-q", "--no-sync", *options, **how)
+
+    def makes(self, output: Path, *options: object, **how: object) -> None:
+        """Assert that both can be merged at `output`, that the soup is right, and that nothing else is left."""
+        done = self.merge(output, *options, **how)
+        assert done.returncode == 0, done.stderr
+        assert (done.stdout, beside(output)) == ("", [])
+        assert read_directory(output) == self.mean()
+
+    def mean(self) -> Tensors:
+        """Return what a merge in equal parts must make, by somebody else's arithmetic."""
+        found = [read_directory(path) for path in self.paths]
+        return {
+            name: (dtype, shape, reference.soup([(dtype, tensors[name][2]) for tensors in found], [1, 1], 2))
+            for name, (dtype, shape, _) in found[0].items()
+        }
+
+    def refused(self, output: Path, words: str, *options: object, **how: object) -> str:
+        """Assert that both are refused at `output` before anything is made there, and return the error line."""
+        with untouched(self.home):
+            line = error(self.merge(output, *options, **how))
+        assert re.search(words, line), line
+        return line

@@ -35,8 +35,6 @@ def mounted(place: Path, *arguments: object) -> Iterator[Path]:
 def unmount(place: Path) -> None:
     """Take a filesystem away; waits a little for whoever still looks at it."""
     for _ in range(50):
-        if not os.path.ismount(place):
-            return
         if subprocess.run(["umount", place], capture_output=True, check=False).returncode == 0:
             return
         time.sleep(0.1)
@@ -87,7 +85,8 @@ class Image:
 
     def close(self) -> None:
         """Take it away, with all that is in it."""
-        unmount(self.place)
+        if os.path.ismount(self.place):  # not so if enlarging it failed
+            unmount(self.place)
         with suppress(FileNotFoundError):
             self.file.unlink()
 

@@ -140,3 +140,27 @@ class Watch(threading.Thread):
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:  # fmt: skip
         self._over.set()
         self.join()
+
+
+@contextmanager
+def few_tasks(count: int) -> Iterator[Path]:
+    """Make a group in which at most `count` threads run; `OSError` where none can be made."""
+    problem: OSError = FileNotFoundError(2, "no control group limits threads", os.fspath(_MOUNT))
+    for parent in (_MOUNT / "pids", _MOUNT):
+        path = parent / f"soce-faults-tasks-{os.getpid()}"
+        try:
+            path.mkdir()
+            try:
+                (path / "pids.max").write_text(str(count))
+            except OSError:
+                path.rmdir()
+                raise
+        except OSError as error:
+            problem = error
+            continue
+        try:
+            yield path
+        finally:
+            path.rmdir()
+        return
+    raise problem

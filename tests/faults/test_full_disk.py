@@ -21,6 +21,7 @@ from tests.faults.commands import (
     ingredient,
     journaled,
     run,
+    run_apart,
     untouched,
     whole,
 )
@@ -205,7 +206,7 @@ def test_a_limit_on_the_size_of_files(subject: Subject, tmp_path: Path) -> None:
 
     output = tmp_path / "soup"
     with untouched(*subject.paths):
-        line = error(run(*subject.paths, "-o", output, preexec_fn=limit))
+        line = error(run_apart(*subject.paths, "-o", output, preexec_fn=limit))
         assert f"`{output}" in line
         assert "file too large" in line.lower()
         assert os.listdir(tmp_path) == []

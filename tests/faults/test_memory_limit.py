@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from tests.checkpoints import sparse
 from tests.faults import groups, tally
-from tests.faults.commands import COMMAND, run
+from tests.faults.commands import run, run_apart, start
 
 MIB = 1 << 20
 VERSIONS = [
@@ -42,10 +41,7 @@ def merge_within(version: int, limit: int, size: int, options: list[object], tmp
     arguments = [*paths, "-o", output, *options]
     bound = promised(arguments)
     with groups.made(version, limit) as group:
-        command = [*COMMAND, *map(str, arguments)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=group.enter
-        )
+        process = start(*arguments, preexec_fn=group.enter)
         with groups.Watch(process.pid) as watch:
             out, err = process.communicate(timeout=1500)
         assert process.returncode == 0, (process.returncode, err)
@@ -88,7 +84,7 @@ def test_too_little_memory_even_for_the_interpreter_leaves_no_target(version: in
     paths = [sparse(tmp_path / name, "BF16", 8 << 20, tensors=8) for name in "AB"]
     output = tmp_path / "soup"
     with groups.made(version, 6 * MIB) as group:
-        done = run(*paths, "-o", output, "-q", preexec_fn=group.enter)
+        done = run_apart(*paths, "-o", output, "-q", preexec_fn=group.enter)
         assert done.returncode != 0
         assert not output.exists()
     assert run(*paths, "-o", output, "-q").returncode == 0
