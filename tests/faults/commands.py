@@ -169,8 +169,8 @@ def journaled(output: Path) -> int:
     journal = output.with_name(output.name + STATE_SUFFIX) / "journal.jsonl"
     if not journal.exists():
         return 0
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    return sum("shard" in line for line in lines)
+    lines = [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    return sum(json.loads(line)["entry"]["entry"] == "shard" for line in lines)
 
 
 @dataclass(frozen=True)

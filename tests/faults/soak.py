@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from tests.faults import groups
@@ -38,6 +38,7 @@ from tests.faults.soak_models import (
 )
 
 import soce
+from soce import merging
 
 MIB = 1 << 20
 GROWTH = 4 * MIB
@@ -108,10 +109,10 @@ class Soak:
         self.families: list[Family] = []
         self.step = 0
 
-    def run(self, seconds: float, every: float) -> None:
-        """Merge until the time is up."""
+    def run(self, seconds: float, every: float, steps: int | None) -> None:
+        """Merge until the time is up, or the steps are done."""
         started = last = time.monotonic()
-        while time.monotonic() - started < seconds:
+        while time.monotonic() - started < seconds and self.step != steps:
             self.one()
             if time.monotonic() - last >= every or not self.record.samples:
                 last = time.monotonic()
@@ -261,6 +262,7 @@ class Soak:
             "cache": chance.choice(["auto", "keep", "drop"]),
             "sync": chance.random() < 0.2,
             "digests": chance.choice(digest_levels()),
+            "differences": chance.random() < 0.2,
         }
 
     def verify(self, soup: Path, family: Family, parts: Sequence[int], dtype: str | None, chance: random.Random) -> None:
@@ -275,9 +277,7 @@ class Soak:
 
 def digest_levels() -> list[str]:
     """Return the levels that this version knows."""
-    from typing import get_args, get_type_hints
-
-    return list(get_args(get_type_hints(soce.merging.ExecuteOptions)["digests"]))
+    return list(get_args(get_type_hints(merging.ExecuteOptions)["digests"]))
 
 
 def random_parts(count: int, chance: random.Random) -> list[int]:
@@ -322,6 +322,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--memory", default="256M", help="limit of the control group, in M; `none` for no group")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, help="stop after so many steps, if the time is not up before")
     parser.add_argument("--plain", action="store_true", help="no architectures of transformers: they take time to make")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soce-soak-") as home, ExitStack() as stack:
@@ -344,16 +345,17 @@ def main() -> int:
         work = here / "work"
         work.mkdir()
         soak = Soak(work, architectures, given.seed)
-        soak.run(60 * given.minutes, min(60.0, 60 * given.minutes / 12))
-        summary = summarised(soak.record, given.minutes, group)
+        soak.run(60 * given.minutes, min(60.0, 60 * given.minutes / 12), given.steps)
+        summary = summarised(soak.record, group)
         print(json.dumps(summary, indent=2))
     return 0 if summary["passed"] else 1
 
 
-def summarised(record: Record, minutes: float, group: groups.Group | None) -> dict[str, Any]:
+def summarised(record: Record, group: groups.Group | None) -> dict[str, Any]:
     """Return the result as it is printed."""
+    minutes = record.samples[-1].minute
     slope, descriptors = record.trend()
-    settled = [sample for sample in record.samples if sample.minute >= record.samples[-1].minute / 10]
+    settled = [sample for sample in record.samples if sample.minute >= minutes / 10]
     kills = group.kills() if group else 0
     growth = slope * 60
     # In less than some minutes a trend says nothing: then only what is really there counts.
