@@ -113,7 +113,9 @@ def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
     control = [c for c in done.stderr if (c < " " and c != "\n") or "\x7f" <= c <= "\x9f"]
     assert control == [], done.stderr
     lines = [line for line in done.stderr.splitlines() if line]
-    assert all(line.startswith(("error: ", "hint: ", "warning: ", "averaging ", "continuing ")) for line in lines), lines
+    assert all(
+        line.startswith(("error: ", "hint: ", "warning: ", "averaging ", "continuing ")) for line in lines
+    ), lines
     return [line for line in lines if line.startswith("error: ")]
 
 
@@ -130,15 +132,16 @@ def picture(*roots: Path) -> Picture:
     """Return all that can be seen below some paths: kind, mode, owner, size, time of change, links, content."""
     found: Picture = {}
     for root in roots:
-        below = [os.path.join(at, name) for at, *names in os.walk(root) for name in (*names[0], *names[1])]
-        for path in (os.fspath(root), *below):
-            status = os.lstat(path)
+        walk = os.walk(root)
+        below = [Path(at, name) for at, inner, files in walk for name in (*inner, *files)]
+        for path in (root, *below):
+            status = path.lstat()
             content: object = None
             if stat.S_ISLNK(status.st_mode):
-                content = os.readlink(path)
+                content = path.readlink()
             elif stat.S_ISREG(status.st_mode):
-                content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            found[path] = (
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[str(path)] = (
                 *(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns),
                 *(status.st_ino, status.st_nlink, content),
             )
@@ -159,9 +162,14 @@ def whole(soup: Path) -> dict[str, object]:
     return files | {"soce.json": json.loads(files["soce.json"])["result"]}
 
 
+def names(directory: Path) -> list[str]:
+    """Return what is in a directory, sorted."""
+    return sorted(found.name for found in directory.iterdir())
+
+
 def beside(output: Path) -> list[str]:
     """Return what runs have left in the directory of an output."""
-    return sorted(name for name in os.listdir(output.parent) if "soce-" in name)
+    return [name for name in names(output.parent) if "soce-" in name]
 
 
 def journaled(output: Path) -> int:

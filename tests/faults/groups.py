@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 _MOUNT = Path("/sys/fs/cgroup")
 
@@ -50,7 +51,9 @@ class Group:
 
     def kills(self) -> int:
         """Processes killed here because there was no memory."""
-        words = (self.path / ("memory.events" if self.version == 2 else "memory.oom_control")).read_text().split()
+        words = (
+            (self.path / ("memory.events" if self.version == 2 else "memory.oom_control")).read_text().split()
+        )
         return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
     def remove(self) -> None:
@@ -133,7 +136,7 @@ class Watch(threading.Thread):
         except (OSError, ValueError):  # it has ended
             self._over.set()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -54,7 +54,9 @@ class Architecture:
 def transformers_architectures(home: Path) -> list[Architecture]:
     """Return what transformers saves of the models that the tests know; made by a process of its own, for its memory."""
     home.mkdir()
-    subprocess.run([sys.executable, "-W", "ignore", "-c", _SAVE, str(home)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _SAVE, str(home)], check=True, stdout=subprocess.DEVNULL
+    )
     found = []
     for file in sorted(home.glob("*.json")):
         made = json.loads(file.read_text())
@@ -77,7 +79,9 @@ def plain_architecture(name: str, hidden: int, layers: int, vocabulary: int) -> 
     return Architecture(name, {"model_type": "test", "hidden_size": hidden}, shapes)
 
 
-def write(path: Path, architecture: Architecture, dtypes: Sequence[str], shards: int, chance: random.Random) -> Path:
+def write(
+    path: Path, architecture: Architecture, dtypes: Sequence[str], shards: int, chance: random.Random
+) -> Path:
     """Write an ingredient with random values, its tensors in random order over random shards."""
     path.mkdir(parents=True)
     names = list(architecture.shapes)
@@ -90,7 +94,9 @@ def write(path: Path, architecture: Architecture, dtypes: Sequence[str], shards:
         file = "model.safetensors" if len(parts) == 1 else f"model-{n:05}-of-{len(parts):05}.safetensors"
         typed = {name: chance.choice(dtypes) for name in part}
         extra = {"position_ids": ("I64", (16,))} if n == 1 else {}
-        _write_file(path / file, {name: (typed[name], architecture.shapes[name]) for name in part} | extra, generator)
+        _write_file(
+            path / file, {name: (typed[name], architecture.shapes[name]) for name in part} | extra, generator
+        )
         weight_map |= dict.fromkeys([*part, *extra], file)
     if len(parts) > 1:
         index = {"metadata": {"total_size": 0}, "weight_map": weight_map}
@@ -99,7 +105,9 @@ def write(path: Path, architecture: Architecture, dtypes: Sequence[str], shards:
     return path
 
 
-def _write_file(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]], generator: np.random.Generator) -> None:
+def _write_file(
+    path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]], generator: np.random.Generator
+) -> None:
     header, end = {}, 0
     for name, (dtype, shape) in tensors.items():
         size = WIDTH[dtype] * int(np.prod(shape, dtype=np.int64))

@@ -22,6 +22,7 @@ from tests.faults.commands import (
     error,
     errors,
     ingredient,
+    names,
     picture,
     run,
     run_apart,
@@ -55,7 +56,9 @@ def merged_or_hinted(paths: list[Path], output: Path, limit: int) -> bool:
 
 @pytest.mark.parametrize("limit", [24, 64, 256])
 def test_few_descriptors_and_many_shards(limit: int, tmp_path: Path) -> None:
-    paths = [checkpoint(tmp_path / name, *(tensor(n, k) for n in range(300))) for k, name in enumerate("AB", 1)]
+    paths = [
+        checkpoint(tmp_path / name, *(tensor(n, k) for n in range(300))) for k, name in enumerate("AB", 1)
+    ]
     with untouched(*paths):
         made = merged_or_hinted(paths, tmp_path / "soup", limit)
     assert made or limit < 64, "64 descriptors are enough: few shards are needed at a time"
@@ -77,18 +80,24 @@ def test_shards_in_crossing_orders(tmp_path: Path) -> None:
 
 
 def test_many_soups_with_few_descriptors(tmp_path: Path) -> None:
-    paths = {name: checkpoint(tmp_path / name, *(tensor(n, k) for n in range(30))) for k, name in enumerate("AB", 1)}
-    grid = {"ingredients": {name: str(path) for name, path in paths.items()}, "recipes": [[n, 1] for n in range(1, 13)]}
+    paths = {
+        name: checkpoint(tmp_path / name, *(tensor(n, k) for n in range(30)))
+        for k, name in enumerate("AB", 1)
+    }
+    grid = {
+        "ingredients": {name: str(path) for name, path in paths.items()},
+        "recipes": [[n, 1] for n in range(1, 13)],
+    }
     (tmp_path / "grid.json").write_text(json.dumps(grid))
     arguments = ["--recipes", tmp_path / "grid.json", "-q", "--no-sync", "-o"]
     done = run_apart(*arguments, tmp_path / "soups", preexec_fn=descriptors(64))
     run(*arguments, tmp_path / "plain")
-    assert len(os.listdir(tmp_path / "plain")) == 12
+    assert len(names(tmp_path / "plain")) == 12
     if done.returncode:
         assert "too many open files" in error(done).lower()
         assert "ulimit -n" in done.stderr
         return
-    for name in os.listdir(tmp_path / "plain"):
+    for name in names(tmp_path / "plain"):
         assert whole(tmp_path / "soups" / name) == whole(tmp_path / "plain" / name)
 
 
@@ -149,7 +158,9 @@ def held(pair: Pair, output: Path, *options: str) -> Iterator[subprocess.Popen[s
 @pytest.fixture
 def slow(tmp_path: Path) -> Pair:
     """Write ingredients that take long enough to be caught at work."""
-    made = Pair(tmp_path, *(ingredient(tmp_path / name, seed, elements=200_000) for seed, name in enumerate("AB")))
+    made = Pair(
+        tmp_path, *(ingredient(tmp_path / name, seed, elements=200_000) for seed, name in enumerate("AB"))
+    )
     assert run(*made.paths, "-o", tmp_path / "expected", "-q", "--no-sync").returncode == 0
     return made
 
@@ -174,7 +185,7 @@ def test_the_second_run_is_refused_by_any_name_and_the_first_is_unharmed(slow: P
         assert f"process {first.pid} is writing it" in line
         assert picture(state) == before
     assert whole(output) == whole(home / "expected")
-    assert sorted(os.listdir(home)) == ["A", "B", "expected", "inner", "link", "soup"]
+    assert names(home) == ["A", "B", "expected", "inner", "link", "soup"]
 
 
 def test_many_soups_beside_a_run_that_makes_one_of_them(slow: Pair) -> None:
@@ -186,9 +197,9 @@ def test_many_soups_beside_a_run_that_makes_one_of_them(slow: Pair) -> None:
     with held(slow, home / "soups/soup") as first:
         lines = errors(run("--recipes", home / "grid.json", "-o", home / "soups", "-q"))
         assert [f"process {first.pid} is writing it" in line for line in lines] == [True]
-        assert os.listdir(home / "soups") == ["soup" + STATE_SUFFIX]
+        assert names(home / "soups") == ["soup" + STATE_SUFFIX]
     assert whole(home / "soups/soup") == whole(home / "expected")
-    assert os.listdir(home / "soups") == ["soup"]
+    assert names(home / "soups") == ["soup"]
 
 
 def test_an_old_soup_stays_whole_while_its_successor_is_made(slow: Pair) -> None:

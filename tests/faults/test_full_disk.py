@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.faults.commands import (
     errors,
     ingredient,
     journaled,
+    names,
     run,
     run_apart,
     untouched,
@@ -59,16 +60,15 @@ class Disk:
 
     place: Path
     make_room: Callable[[], None]
-    way: str
-    close: Callable[[], None] = field(default=lambda: None)
 
 
+@contextmanager
 def small_disk(kind: str, percent: int, home: Path, need: int) -> Iterator[Disk]:
     """Yield a disk on which `percent` of the need is free."""
     place, leave = home / "disk", need * percent // 100
     if kind == "tmpfs":
         with disks.tmpfs(place, -(-leave // 4096) * 4096):
-            yield Disk(place, lambda: disks.resize_tmpfs(place, 2 * need), "resized")
+            yield Disk(place, lambda: disks.resize_tmpfs(place, 2 * need))
         return
     # Without extents there is no fallocate: then the room ends in the middle of the work.
     features = {"ext4": "", "ext4-without-fallocate": "^extent,^64bit"}[kind]
@@ -76,24 +76,26 @@ def small_disk(kind: str, percent: int, home: Path, need: int) -> Iterator[Disk]
     try:
         image.fill(leave)
         if percent % 2:
-            yield Disk(place, image.empty, "emptied")
+            yield Disk(place, image.empty)
         else:
-            yield Disk(place, lambda: image.enlarge(3 * need + (16 << 20)), "enlarged")
+            yield Disk(place, lambda: image.enlarge(3 * need + (16 << 20)))
     finally:
         image.close()
 
 
-def fails_and_finishes(subject: Subject, disk: Disk) -> dict[str, int]:
-    """Let a merge meet a full disk with and without the comparison before it, then make room."""
+def fails_and_finishes(subject: Subject, disk: Disk) -> int:
+    """Let a merge meet a full disk with and without the comparison before it, then make room; return the shards used again."""
     output = disk.place / "soup"
-    before = sorted(os.listdir(disk.place))
+    before = names(disk.place)
     with untouched(*subject.paths):
         here = disks.free(disk.place)
         line = error(run(*subject.paths, "-o", output))
         needed, found, missing = map(int, SPACE.search(line).groups())
         assert (found, missing) == (here, needed - here)
-        assert sum(file.stat().st_size for file in subject.soup.iterdir()) <= needed < 1.1 * subject.need + 65536
-        assert sorted(os.listdir(disk.place)) == before
+        assert (
+            sum(file.stat().st_size for file in subject.soup.iterdir()) <= needed < 1.1 * subject.need + 65536
+        )
+        assert names(disk.place) == before
 
         failed = run(*subject.paths, "-o", output, "--no-preflight")
         line = error(failed)
@@ -112,7 +114,7 @@ def fails_and_finishes(subject: Subject, disk: Disk) -> dict[str, int]:
     assert beside(output) == []
     report = json.loads(done.stdout)
     assert report.get("reused_shards", 0) == finished
-    return {"reused_shards": finished}
+    return finished
 
 
 def all_sizes(subject: Subject, kind: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
@@ -120,8 +122,8 @@ def all_sizes(subject: Subject, kind: str, sizes: tuple[int, ...], tmp_path: Pat
     for percent in sizes:
         home = tmp_path / str(percent)
         home.mkdir()
-        for disk in small_disk(kind, percent, home, subject.need):
-            reused.append(fails_and_finishes(subject, disk)["reused_shards"])
+        with small_disk(kind, percent, home, subject.need) as disk:
+            reused.append(fails_and_finishes(subject, disk))
     tally.record(
         f"R3 full disk, {kind}",
         sizes=len(sizes),
@@ -157,17 +159,17 @@ def test_many_soups_that_do_not_all_fit(subject: Subject, tmp_path: Path) -> Non
     with disks.tmpfs(tmp_path / "disk", 2 * subject.need) as place:
         line = error(run("--recipes", grid, "-o", place / "soups"))
         assert SPACE.search(line)
-        assert os.listdir(place) == []
+        assert names(place) == []
         failed = errors(run("--recipes", grid, "-o", place / "soups", "--no-preflight"))
         assert len(failed) == 1
         assert "no space left on device" in failed[0].lower()
-        assert [name for name in os.listdir(place / "soups") if not name.endswith(STATE_SUFFIX)] == []
+        assert [name for name in names(place / "soups") if not name.endswith(STATE_SUFFIX)] == []
         disks.resize_tmpfs(place, 4 * subject.need)
         done = run("--recipes", grid, "-o", place / "soups", "-q")
         assert done.returncode == 0, done.stderr
         for n in range(3):
             assert whole(place / f"soups/s{n}") == whole(tmp_path / f"soups/s{n}")
-        assert sorted(os.listdir(place / "soups")) == ["s0", "s1", "s2"]
+        assert names(place / "soups") == ["s0", "s1", "s2"]
 
 
 def test_old_and_new_soup_must_fit_together(subject: Subject, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_old_and_new_soup_must_fit_together(subject: Subject, tmp_path: Path) ->
         disks.resize_tmpfs(place, 3 * subject.need)
         done = run(*weights, "-o", place / "soup", "--overwrite", "-q")
         assert done.returncode == 0, done.stderr
-        assert os.listdir(place) == ["soup"]
+        assert names(place) == ["soup"]
         assert whole(place / "soup") != whole(subject.soup)
 
 
@@ -195,7 +197,7 @@ def test_a_disk_without_inodes(subject: Subject, tmp_path: Path) -> None:
         done = run(*subject.paths, "-o", place / "soup", "-q")
         assert done.returncode == 0, done.stderr
         assert whole(place / "soup") == whole(subject.soup)
-        assert os.listdir(place) == ["soup"]
+        assert names(place) == ["soup"]
 
 
 def test_a_limit_on_the_size_of_files(subject: Subject, tmp_path: Path) -> None:
@@ -209,6 +211,6 @@ def test_a_limit_on_the_size_of_files(subject: Subject, tmp_path: Path) -> None:
         line = error(run_apart(*subject.paths, "-o", output, preexec_fn=limit))
         assert f"`{output}" in line
         assert "file too large" in line.lower()
-        assert os.listdir(tmp_path) == []
+        assert names(tmp_path) == []
         assert run(*subject.paths, "-o", output, "-q").returncode == 0
     assert whole(output) == whole(subject.soup)

@@ -60,7 +60,13 @@ def merge_within(
             file.seek(place * size // 8)
             assert not any(file.read(MIB))
     shard.unlink()
-    return {"limit": limit, "bound": bound, "anonymous": watch.most, "peak": peak or 0, "bytes_read": count * size}
+    return {
+        "limit": limit,
+        "bound": bound,
+        "anonymous": watch.most,
+        "peak": peak or 0,
+        "bytes_read": count * size,
+    }
 
 
 @pytest.mark.parametrize("version", VERSIONS)

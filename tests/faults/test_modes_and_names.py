@@ -18,6 +18,7 @@ from tests.faults.commands import (
     error,
     errors,
     ingredient,
+    names,
     picture,
     run,
     run_apart,
@@ -121,7 +122,9 @@ def test_a_default_access_list_takes_the_place_of_the_umask(rich: Pair) -> None:
     parent = rich.home / "shared"
     parent.mkdir()
     entries = [(0x01, 7), (0x04, 7), (0x20, 0)]  # owner, owning group, others
-    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, rights, 0xFFFFFFFF) for tag, rights in entries)
+    value = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, rights, 0xFFFFFFFF) for tag, rights in entries
+    )
     try:
         os.setxattr(parent, "system.posix_acl_default", value)
     except OSError as reason:
@@ -159,7 +162,7 @@ def test_names_of_255_bytes(tmp_path: Path) -> None:
         done = run(*paths, "-o", output, "-q")
     assert done.returncode == 0, done.stderr
     assert read_directory(output) == {"u": ("F32", [1], f32(0.5)), "w": ("F32", [1], f32(1))}
-    assert {"z" * 250 + ".json", *names} <= set(os.listdir(output))
+    assert {"z" * 250 + ".json", *names} <= set(names(output))
     assert beside(output) == []
     assert run(*paths, "-o", output, "-q", "--overwrite").returncode == 0
 
@@ -188,11 +191,11 @@ def test_a_path_as_long_as_the_kernel_takes_it(pair: Pair) -> None:
             os.close(above)
         line = error(pair.merge(deep / "soup"))
         assert "name too long" in line.lower()
-        assert os.listdir(here) == []
+        assert os.listdir(here) == []  # noqa: PTH208 - by descriptor
         # By a shorter name of the same place it can be done.
         done = run_apart(*pair.paths, "-o", "soup", "-q", preexec_fn=lambda: os.fchdir(here))
         assert done.returncode == 0, done.stderr
-        assert os.listdir(here) == ["soup"]
+        assert os.listdir(here) == ["soup"]  # noqa: PTH208 - by descriptor
     finally:
         os.close(here)
         shutil.rmtree(pair.home / ("d" * 200))
@@ -254,7 +257,7 @@ def test_side_files_with_odd_names(pair: Pair, kind: str) -> None:
         assert not output.exists()
         return
     expected = {file.name for file in pair.a.iterdir()} | {"soce.json", "mergekit_config.yml"}
-    found = set(os.listdir(output))
+    found = set(names(output))
     manifest = json.loads((output / "soce.json").read_text(encoding="utf-8"))
     if name in found:
         assert (output / name).read_text() == '{"odd": 1}'
@@ -299,8 +302,14 @@ def test_names_that_differ_in_case_only(tmp_path: Path) -> None:
     before = picture(*paths)
     recipes = {"soup": {str(paths[0]): 1, str(paths[1]): 1}, "SOUP": {str(paths[0]): 3, str(paths[1]): 1}}
     soce.merge_all(recipes, output=tmp_path / "soups", sync=False)
-    assert read_directory(tmp_path / "soups/soup") == {"w": ("F32", [1], f32(0.5)), "W": ("F32", [1], f32(4.5))}
-    assert read_directory(tmp_path / "soups/SOUP") == {"w": ("F32", [1], f32(0.25)), "W": ("F32", [1], f32(4.25))}
+    assert read_directory(tmp_path / "soups/soup") == {
+        "w": ("F32", [1], f32(0.5)),
+        "W": ("F32", [1], f32(4.5)),
+    }
+    assert read_directory(tmp_path / "soups/SOUP") == {
+        "w": ("F32", [1], f32(0.25)),
+        "W": ("F32", [1], f32(4.25)),
+    }
     assert (tmp_path / "soups/soup/notes.json").read_text() == "[0]"
     assert (tmp_path / "soups/soup/Notes.json").read_text() == "[[0]]"
     assert picture(*paths) == before

@@ -15,6 +15,7 @@ from tests.faults.commands import (
     error,
     errors,
     ingredient,
+    names,
     picture,
     run,
     run_apart,
@@ -67,7 +68,7 @@ def test_a_parent_that_may_be_written_and_not_read(own: Pair) -> None:
         assert "permission denied" in error(done).lower()
         assert picture(out) == before
     else:
-        assert os.listdir(out) == ["soup"]
+        assert names(out) == ["soup"]
 
 
 @pytest.mark.skipif(not ROOT, reason="only root makes what belongs to others")
@@ -108,7 +109,7 @@ def test_an_old_soup_that_is_read_only(own: Pair) -> None:
         assert "permi" in error(done).lower()
         assert picture(out) == before
     else:
-        assert os.listdir(out) == ["soup"]
+        assert names(out) == ["soup"]
 
 
 def test_a_target_that_cannot_be_listed(own: Pair) -> None:
@@ -142,7 +143,7 @@ def test_what_may_not_be_read_is_named(own: Pair, name: str, mode: int, first: b
     if name == "tokenizer_config.json" and not first:
         assert done.returncode == 0  # the first ingredient's is copied, and only what maps tokens is compared
         return
-    assert os.listdir(own.home / "out") == []
+    assert names(own.home / "out") == []
     lines = errors(done)
     assert all(str(spoilt) in line and "permission denied" in line.lower() for line in lines), lines
     assert any((spoilt.name if name == "." else name) in line for line in lines)
@@ -165,7 +166,7 @@ def test_a_read_only_filesystem(pair: Pair) -> None:
     (pair.home / "place").mkdir()
     with disks.bound(pair.home / "place", pair.home / "sealed", read_only=True):
         pair.refused(pair.home / "sealed/soup", "(?i)read-only file system")
-    assert os.listdir(pair.home / "place") == []
+    assert names(pair.home / "place") == []
 
 
 def test_ingredients_on_a_read_only_filesystem(pair: Pair) -> None:
@@ -181,7 +182,7 @@ def test_a_mount_point_is_never_replaced(pair: Pair) -> None:
             pair.refused(mounted, "is a mount point", *options)
         pair.makes(mounted / "soup")
         pair.makes(mounted / "soup", "--overwrite")
-    assert os.listdir(pair.home / "place") == ["soup"]
+    assert names(pair.home / "place") == ["soup"]
     with disks.bound(pair.home / "place/soup", pair.home / "mounted") as mounted:
         pair.refused(mounted, "is a mount point", "--overwrite")
 
@@ -220,7 +221,7 @@ def test_a_parent_may_be_a_link(pair: Pair) -> None:
     (pair.home / "real").mkdir()
     (pair.home / "link").symlink_to("real")
     pair.makes(pair.home / "link/soup")
-    assert sorted(os.listdir(pair.home / "real")) == ["soup"]
+    assert names(pair.home / "real") == ["soup"]
 
 
 def test_dots_after_a_link_lead_where_the_kernel_says(pair: Pair) -> None:
@@ -232,7 +233,7 @@ def test_dots_after_a_link_lead_where_the_kernel_says(pair: Pair) -> None:
     pair.refused(pair.home / "x/link/../A", "is the ingredient")
     pair.refused(pair.home / "x/link/../A/soup", "lies inside the ingredient")
     pair.makes(Path(f"{pair.home}/away/../A"))
-    assert sorted(os.listdir(pair.home / "other")) == ["A", "deep"]
+    assert names(pair.home / "other") == ["A", "deep"]
 
 
 def test_links_that_lead_nowhere(pair: Pair) -> None:
@@ -367,4 +368,3 @@ def test_a_download_into_a_local_directory(pair: Pair) -> None:
     with untouched(local):
         Pair(pair.home, local, pair.b).makes(pair.home / "soup")
     assert not any(path.name.startswith(".") for path in (pair.home / "soup").iterdir())
-

@@ -81,7 +81,11 @@ def test_some_steps_of_every_kind() -> None:
     memory = "256M" if None in map(groups.unavailable, (1, 2)) else "none"
     command = [sys.executable, "-m", "tests.faults.soak", "--plain", "--memory", memory, "--seed", "5"]
     done = subprocess.run(
-        [*command, "--minutes", "1", "--steps", "14"], capture_output=True, text=True, check=False, timeout=200
+        [*command, "--minutes", "1", "--steps", "14"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
     )
     assert done.stdout, done.stderr
     summary = json.loads(done.stdout)
