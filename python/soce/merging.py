@@ -148,11 +148,13 @@ class MergeReport:
         return output
 
     @classmethod
-    def from_json(cls, text: str) -> MergeReport:
-        """Return the report that the core wrote as `text`."""
+    def from_json(cls, text: str, outputs: Sequence[Path] | None = None) -> MergeReport:
+        """Return the report that the core wrote as `text`; `outputs` may have names that JSON cannot hold."""
         data: dict[str, Any] = json.loads(text)
+        written = data["outputs"]
+        outputs = tuple(Path(output) for output in written) if outputs is None else tuple(outputs)
         return cls(
-            outputs=tuple(Path(output) for output in data["outputs"]),
+            outputs=outputs,
             seconds=float(data["seconds"]),
             bytes_read=data["bytes_read"],
             bytes_written=data["bytes_written"],
@@ -173,7 +175,7 @@ class MergeReport:
             warnings=tuple(data["warnings"]),
             result_digests=tuple(data["result_digests"]),
             reused_shards=data["reused_shards"],
-            complete_before=tuple(Path(output) for output in data["complete_before"]),
+            complete_before=tuple(outputs[written.index(output)] for output in data["complete_before"]),
             json=text,
         )
 
@@ -187,8 +189,10 @@ class MergePlan:
         recipes: Sequence[Recipe],
         paths: Sequence[Sequence[str]],
         source: RecipeFile | None,
+        outputs: Sequence[Path],
     ) -> None:
         self._core = core
+        self._outputs = tuple(outputs)
         self._recipes = tuple(recipes)
         self._paths = paths
         self._source = source
@@ -211,7 +215,7 @@ class MergePlan:
     @property
     def outputs(self) -> tuple[Path, ...]:
         """The directories to be made."""
-        return tuple(Path(output["path"]) for output in self.data["outputs"])
+        return self._outputs
 
     def execute(self, **options: Unpack[ExecuteOptions]) -> MergeReport:
         """Read the ingredients once and write every soup, or go on where an interrupted merge stopped.
@@ -287,7 +291,8 @@ class MergePlan:
                 restart=restart,
                 recipe_texts=texts,
                 run_info=_run_info(self._source, command, notes),
-            )
+            ),
+            self._outputs,
         )
 
     def _output_dtype(self) -> str:
@@ -365,7 +370,7 @@ def _folder_for_planning(folder: str) -> Iterator[None]:
     """Make the folder of many soups while they are planned, because targets are checked against it."""
     try:
         Path(folder).mkdir()
-    except OSError:  # it exists, or cannot be made: then the plan says so
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong, if anything
         yield
         return
     try:
@@ -531,6 +536,7 @@ def _plan(
         [recipe for _, recipe in recipes],
         [[ingredient.path for ingredient in recipe.ingredients] for _, recipe in recipes],
         source,
+        [Path(output) for output, _ in recipes],
     )
 
 

@@ -21,6 +21,7 @@ pub mod plan;
 #[cfg(feature = "python")]
 mod python;
 pub mod sink;
+mod threads;
 
 pub use control::Control;
 pub use dtype::Dtype;

@@ -155,6 +155,19 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Files that a run may open for its inputs, and as many again for its outputs, and leave open while it works on
+/// others: at most 256, fewer where the limit of open files is low.
+pub(crate) fn descriptors_to_spare() -> usize {
+    const MOST: u64 = 256;
+    /// Standard streams, the interpreter's files, and those that workers use at the moment.
+    const OTHERS: u64 = 48;
+    #[cfg(unix)]
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    #[cfg(not(unix))]
+    let limit = u64::MAX;
+    (limit.saturating_sub(OTHERS) / 3).clamp(4, MOST) as usize
+}
+
 /// Physical memory in bytes, if the system tells.
 pub(crate) fn physical_memory() -> Option<u64> {
     #[cfg(unix)]

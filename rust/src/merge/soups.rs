@@ -13,6 +13,7 @@ use crate::sink::journal::{FileState, ShardRecord};
 use crate::sink::{
     self, Beginning, Begun, Fingerprint, Staging, has_state, is_interrupted, manifest, read_back,
 };
+use crate::threads::start_some;
 
 use super::{Digests, Options};
 
@@ -131,8 +132,7 @@ fn accept(
     };
     let threads = options.num_threads.unwrap_or_else(super::default_threads).clamp(1, plan.shards.len());
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
+        start_some(scope, threads, work)?
             .into_iter()
             .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
