@@ -149,6 +149,12 @@ def test_a_disk_of_many_sizes(subject: Subject, tmp_path: Path, kind: str) -> No
     all_sizes(subject, kind, LONG, tmp_path)
 
 
+@pytest.mark.faults_release
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4", "ext4-without-fallocate"])
+def test_a_disk_of_every_size(subject: Subject, tmp_path: Path, kind: str) -> None:
+    all_sizes(subject, kind, tuple(range(1, 100)), tmp_path)
+
+
 def test_many_soups_that_do_not_all_fit(subject: Subject, tmp_path: Path) -> None:
     grid = tmp_path / "grid.json"
     recipes = {f"s{n}": {path.name: n + k for k, path in enumerate(subject.paths, 1)} for n in range(3)}

@@ -141,13 +141,13 @@ def test_a_default_access_list_takes_the_place_of_the_umask(rich: Pair) -> None:
 def test_names_of_255_bytes(tmp_path: Path) -> None:
     """Shards and side files as long as a name can be, in a directory as long as a soup's can be."""
     longest = 255 - len(STATE_SUFFIX)
-    names = ["x" * 243 + ".safetensors", "\u00fc" * 121 + "y.safetensors"]
-    assert [len(name.encode()) for name in names] == [255, 255]
+    files = ["x" * 243 + ".safetensors", "\u00fc" * 121 + "y.safetensors"]
+    assert [len(name.encode()) for name in files] == [255, 255]
     paths = []
     for n, home in enumerate(("a" * 255, "b" * 255)):
         path = checkpoint(tmp_path / home, {"u": ("F32", [1], f32(n))}, {"w": ("F32", [1], f32(2 * n))})
         index = json.loads((path / "model.safetensors.index.json").read_text())
-        for tensor, name in zip("uw", names, strict=True):
+        for tensor, name in zip("uw", files, strict=True):
             (path / index["weight_map"][tensor]).rename(path / name)
             index["weight_map"][tensor] = name
         (path / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -162,7 +162,7 @@ def test_names_of_255_bytes(tmp_path: Path) -> None:
         done = run(*paths, "-o", output, "-q")
     assert done.returncode == 0, done.stderr
     assert read_directory(output) == {"u": ("F32", [1], f32(0.5)), "w": ("F32", [1], f32(1))}
-    assert {"z" * 250 + ".json", *names} <= set(names(output))
+    assert {"z" * 250 + ".json", *files} <= set(names(output))
     assert beside(output) == []
     assert run(*paths, "-o", output, "-q", "--overwrite").returncode == 0
 
