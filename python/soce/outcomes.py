@@ -99,6 +99,16 @@ class Outcomes:
             return None
         return known.restricted(items)
 
+    def known(self, recipe: Recipe) -> Evaluation | None:
+        """Return all that is known of a recipe, over whatever items; None if it was never evaluated.
+
+        Raises
+        ------
+        StudyError
+            A file of the recipe is damaged.
+        """
+        return _union(self._read(recipe))
+
     def missing(self, recipe: Recipe, items: Items) -> dict[str, tuple[str, ...]]:
         """Return those of the items that were not evaluated; categories that miss none are left out."""
         known = _union(self._read(recipe))
