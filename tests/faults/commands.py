@@ -48,25 +48,30 @@ def ingredient(path: Path, seed: int, *, shards: int = 6, elements: int = 100_00
 
 
 def run(
-    *arguments: object, powerless: bool = False, umask: int = -1, cwd: Path | None = None
+    *arguments: object,
+    powerless: bool = False,
+    user: int | None = None,
+    umask: int = -1,
+    cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command `soce-merge` in this process.
 
-    `powerless` takes root's privileges away, so that modes and owners count as they do for everybody else.
+    `powerless` takes root's privileges away, so that modes and owners count as they do for everybody else; `user` is
+    whom root becomes.
     """
     words = [word if isinstance(word, str) else str(word) for word in arguments]
     found: list[Result] = []
 
     def work() -> None:
-        if powerless:
-            lose_privileges()
+        if powerless or user is not None:
+            lose_privileges(user)
         found.append(CliRunner().invoke(command, words, prog_name="soce-merge"))
 
     here, mask = Path.cwd(), os.umask(umask) if umask >= 0 else -1
     try:
         if cwd is not None:
             os.chdir(cwd)
-        if powerless:
+        if powerless or user is not None:
             # Linux keeps privileges by thread, and the threads that a merge makes inherit them.
             thread = threading.Thread(target=work)
             thread.start()
@@ -97,10 +102,17 @@ def run_apart(*arguments: object, **options: object) -> subprocess.CompletedProc
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def lose_privileges() -> None:
-    """Give up, for this thread and for good, what root may do beyond what modes and owners allow."""
+def lose_privileges(user: int | None = None) -> None:
+    """Give up, for this thread and for good, what root may do beyond what modes and owners allow.
+
+    `user` is whom it becomes; the C library's function would do that to all threads, the system call does not.
+    """
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
+        if user is not None:
+            number = {"x86_64": 117, "aarch64": 147}[os.uname().machine]  # setresuid
+            if libc.syscall(number, user, user, user) != 0:
+                raise OSError(ctypes.get_errno(), "setresuid")
         header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
         if libc.capset(header, sets) != 0:
             raise OSError(ctypes.get_errno(), "capset")

@@ -101,6 +101,23 @@ def test_many_soups_with_few_descriptors(tmp_path: Path) -> None:
         assert whole(tmp_path / "soups" / name) == whole(tmp_path / "plain" / name)
 
 
+def test_shards_that_wait_for_the_disk_do_not_pile_up(tmp_path: Path) -> None:
+    """Workers are faster than a disk that is waited for after every little shard; each shard that waits is open."""
+    paths = {
+        name: checkpoint(tmp_path / name, *(tensor(n, k) for n in range(100)))
+        for k, name in enumerate("AB", 1)
+    }
+    grid = {
+        "ingredients": {name: str(path) for name, path in paths.items()},
+        "recipes": [[n, 1] for n in range(1, 5)],
+    }
+    (tmp_path / "grid.json").write_text(json.dumps(grid))
+    arguments = ["--recipes", tmp_path / "grid.json", "-o", tmp_path / "soups", "-q", "--sync", "-j", "4"]
+    done = run_apart(*arguments, preexec_fn=descriptors(128))
+    assert done.returncode == 0, done.stderr
+    assert len(read_directory(tmp_path / "soups/4-1")) == 100
+
+
 # ---- threads
 
 
@@ -131,10 +148,16 @@ def test_more_threads_than_there_is_work(pair: Pair) -> None:
 
 
 @contextmanager
-def held(pair: Pair, output: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """Keep a merge that writes `output` stopped in the middle of its work, and let it finish afterwards."""
+def held(pair: Pair, output: Path, *options: str, old: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Keep a merge that writes `output` stopped in the middle of its work, and let it finish afterwards.
+
+    `old` is a soup that lies there before.
+    """
     state = output.with_name(output.name + STATE_SUFFIX)
     for _ in range(20):
+        shutil.rmtree(output, ignore_errors=True)
+        if old is not None:
+            shutil.copytree(old, output)
         command = ["-o", output, "-q", "-j", "1", "--chunk-bytes", "4096", *options]
         process = start(*pair.paths, *command)
         while process.poll() is None and not (state / "lock").exists():
@@ -144,7 +167,6 @@ def held(pair: Pair, output: Path, *options: str) -> Iterator[subprocess.Popen[s
             break
         process.send_signal(signal.SIGCONT)
         process.communicate()
-        shutil.rmtree(output)
     else:
         pytest.skip("every merge ended before it could be stopped")
     try:
@@ -204,9 +226,8 @@ def test_many_soups_beside_a_run_that_makes_one_of_them(slow: Pair) -> None:
 
 def test_an_old_soup_stays_whole_while_its_successor_is_made(slow: Pair) -> None:
     output = slow.home / "soup"
-    shutil.copytree(slow.home / "expected", output)
-    before = whole(output)
-    with held(slow, output, "--overwrite", "--dtype", "f32") as first:
+    before = whole(slow.home / "expected")
+    with held(slow, output, "--overwrite", "--dtype", "f32", old=slow.home / "expected") as first:
         assert whole(output) == before
         assert f"process {first.pid}" in error(run(*slow.paths, "-o", output, "-q", "--overwrite"))
         again = run(output, slow.a, "-o", slow.home / "from the old one", "-q", "--no-sync")

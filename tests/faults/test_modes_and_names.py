@@ -232,7 +232,8 @@ def test_an_output_and_ingredients_with_odd_names(pair: Pair, kind: str) -> None
 
 def test_odd_names_through_python(pair: Pair) -> None:
     for n, name in enumerate(ODD.values()):
-        output = pair.home / f"{n}{name}"[:200]
+        (pair.home / str(n)).mkdir()
+        output = pair.home / str(n) / name
         report = soce.merge([str(path) for path in pair.paths], output=output, sync=False)
         assert report.output == output
         assert read_directory(output) == pair.mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,19 +72,29 @@ def test_a_parent_that_may_be_written_and_not_read(own: Pair) -> None:
         assert names(out) == ["soup"]
 
 
+@pytest.fixture
+def open_home() -> Iterator[Path]:
+    """Make a directory that every user can enter."""
+    with tempfile.TemporaryDirectory(prefix="soce-faults-") as home:
+        Path(home).chmod(0o755)
+        yield Path(home)
+
+
 @pytest.mark.skipif(not ROOT, reason="only root makes what belongs to others")
 @pytest.mark.parametrize("sticky", [False, True])
-def test_a_directory_of_somebody_else(own: Pair, sticky: bool) -> None:
-    """In a parent that both may write, an empty directory may be replaced, but for the sticky bit."""
-    parent, target = own.home / "out", own.home / "out/soup"
-    target.mkdir(mode=0o755)
-    os.chown(target, OTHER, OTHER)
-    os.chown(parent, OTHER, OTHER)
+def test_a_directory_of_somebody_else(open_home: Path, sticky: bool) -> None:
+    """In a parent that all may write, anybody may replace an empty directory, but for the sticky bit."""
+    made = [ingredient(open_home / name, seed, shards=3, elements=500) for seed, name in enumerate("AB")]
+    parent, target = open_home / "out", open_home / "out/soup"
+    target.mkdir(parents=True)
     parent.chmod(0o1777 if sticky else 0o777)
+    pair = Pair(open_home, *made)
+    pair.makes(open_home / "first")  # loads what the other user may not be allowed to read
     if sticky:
-        own.refused(target, "(?i)not permitted|belongs to|permission denied", powerless=True)
+        pair.refused(target, "(?i)not permitted|belongs to|permission denied", user=OTHER)
     else:
-        own.makes(target, powerless=True)
+        pair.makes(target, user=OTHER)
+        assert all(path.stat().st_uid == OTHER for path in (target, *target.iterdir()))
 
 
 @pytest.mark.skipif(not ROOT, reason="only root makes what belongs to others")
