@@ -147,6 +147,12 @@ def test_more_threads_than_there_is_work(pair: Pair) -> None:
 # ---- two at once
 
 
+def stands_still(process: int) -> bool:
+    """Whether every thread of a process is stopped."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "tTZX" for task in tasks)
+
+
 @contextmanager
 def held(pair: Pair, output: Path, *options: str, old: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     """Keep a merge that writes `output` stopped in the middle of its work, and let it finish afterwards.
@@ -163,6 +169,8 @@ def held(pair: Pair, output: Path, *options: str, old: Path | None = None) -> It
         while process.poll() is None and not (state / "lock").exists():
             time.sleep(0.0005)
         process.send_signal(signal.SIGSTOP)
+        while process.poll() is None and not stands_still(process.pid):
+            time.sleep(0.001)
         if process.poll() is None and (state / "lock").exists() and (state / "lock").read_text().strip():
             break
         process.send_signal(signal.SIGCONT)
