@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from soce.experts import Expert, Selection, Winner, select_experts
     from soce.lint import Finding, Findings, lint_pair, lint_scores, raise_errors
+    from soce.manifest import manifest_schema
     from soce.merging import MergePlan, MergeReport, NonFinite, merge, merge_all, plan, plan_all
     from soce.objective import (
         Formula,
@@ -115,6 +116,7 @@ __all__ = [
     "enumerate_weights",
     "lint_pair",
     "lint_scores",
+    "manifest_schema",
     "mcnemar",
     "merge",
     "merge_all",
@@ -153,6 +155,7 @@ _NAMES = {
     "RecipeError ScoreTableError SoceError StudyError UnsupportedDtypeError",
     "soce.experts": "Expert Selection Winner select_experts",
     "soce.lint": "Finding Findings lint_pair lint_scores raise_errors",
+    "soce.manifest": "manifest_schema",
     "soce.merging": "MergePlan MergeReport NonFinite merge merge_all plan plan_all",
     "soce.objective": "Formula Mean NamedColumn Objective Weighted objective_stderr parse_objective",
     "soce.paper": "paper_roles paper_table",

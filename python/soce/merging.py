@@ -240,13 +240,13 @@ class MergePlan:
 
         Notes
         -----
-        Shards that are finished when a merge fails are kept beside the output, as a note on the exception says,
-        and used by the next merge of the same plan.
+        Shards that are finished when a merge fails are kept beside the output, as a note on the exception
+        says, and used by the next merge of the same plan.
         """
         return self._execute(**options)
 
     def finished_shards(self, *, digests: str = "tensors", differences: bool = False) -> dict[Path, int]:
-        """Return how many shards an interrupted merge with these options has finished, where there are any."""
+        """Return how many shards an interrupted merge with these options has finished, where it has any."""
         counts = self._core.finished_shards(digests=digests, differences=differences)
         return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
 
@@ -270,7 +270,7 @@ class MergePlan:
         if num_threads is not None and num_threads < 1:
             refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
         for parent in self._parents:
-            Path(parent).mkdir(exist_ok=True, parents=True)
+            _make_folder(Path(parent), sync=sync)
         dtype = self._output_dtype()
         texts = [
             _utf8(mergekit_yaml(recipe, paths, dtype))
@@ -365,12 +365,25 @@ def plan_all(
     return made
 
 
+def _make_folder(folder: Path, *, sync: bool) -> None:
+    """Make a folder and those above it; with `sync`, a power cut cannot take it away again."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if sync and os.name == "posix":
+            descriptor = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
 @contextmanager
 def _folder_for_planning(folder: str) -> Iterator[None]:
     """Make the folder of many soups while they are planned, because targets are checked against it."""
     try:
         Path(folder).mkdir()
-    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong, if anything
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong
         yield
         return
     try:

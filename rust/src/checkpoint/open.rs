@@ -197,13 +197,22 @@ fn belongs(real: &Path, home: &Path) -> bool {
     if real.starts_with(home) {
         return true;
     }
-    // Hugging Face cache: <repo>/snapshots/<rev>/... links to <repo>/blobs/<sha1 or sha256>.
+    // Hugging Face cache: <repo>/snapshots/<rev>/... links to <repo>/blobs/<sha1 or sha256>, and that, where
+    // repositories share their blobs, to <cache>/blobs/<two digits>/<hash>.
     let Some(blob) = real.file_name().and_then(|name| name.to_str()) else { return false };
-    let digest = matches!(blob.len(), 40 | 64) && blob.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hexadecimal = |name: &str| name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digest = matches!(blob.len(), 40 | 64) && hexadecimal(blob);
+    let shared = |cache: &Path| {
+        let drawer = real.parent().and_then(|drawer| Some((drawer.parent()?, drawer.file_name()?.to_str()?)));
+        drawer
+            .is_some_and(|(store, name)| store == cache.join("blobs") && name.len() == 2 && hexadecimal(name))
+    };
     digest
         && home.ancestors().filter_map(Path::parent).any(|parent| {
             parent.file_name().is_some_and(|name| name == "snapshots")
-                && parent.parent().is_some_and(|repo| real.parent() == Some(&repo.join("blobs")))
+                && parent.parent().is_some_and(|repo| {
+                    real.parent() == Some(&repo.join("blobs")) || repo.parent().is_some_and(shared)
+                })
         })
 }
 

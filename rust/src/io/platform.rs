@@ -144,6 +144,16 @@ pub(crate) fn allocate(file: &File, size: u64) -> io::Result<()> {
     }
 }
 
+/// List a directory; a signal in between is nothing.
+pub(crate) fn read_dir(path: &Path) -> io::Result<std::fs::ReadDir> {
+    loop {
+        match std::fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
+
 /// Make the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]

@@ -35,6 +35,7 @@ use worker::{Run, Step, Worker, mix_chunk};
 
 /// How a plan is executed. Nothing here changes a byte of a tensor.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, set by name")]
 pub struct Options {
     /// Worker threads; the parallelism available otherwise.
     pub num_threads: Option<usize>,
@@ -205,8 +206,9 @@ fn make(
         start(scope, {
             let (run, outputs, fail) = (&run, &outputs, &fail);
             move || {
-                let finish = |shard| outputs.finish(shard, &run.progress, control);
-                shards.iter().for_each(|shard| finish(shard).unwrap_or_else(fail));
+                for shard in shards {
+                    outputs.finish(shard, &run.progress, control).unwrap_or_else(fail);
+                }
             }
         })?;
         let empty = (0..needed.len()).filter(|&shard| needed[shard] && run.work.is_empty(shard));

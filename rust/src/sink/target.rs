@@ -155,6 +155,15 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     Err(refusal(target, message).hint("move these files elsewhere, or choose another name"))
 }
 
+/// Everything that belongs to the soup at `directory`, itself included, by its own manifest; nothing if that cannot be read.
+pub(super) fn listed(directory: &Path) -> BTreeSet<String> {
+    let mut names = files_of(&directory.join(MANIFEST)).unwrap_or_default();
+    if !names.is_empty() {
+        names.insert(MANIFEST.to_owned());
+    }
+    names
+}
+
 /// The names that a manifest lists, relative to its directory.
 fn files_of(manifest: &Path) -> Result<BTreeSet<String>, Problem> {
     let hint = "choose another name, or remove the directory by hand";
