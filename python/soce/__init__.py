@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from soce.splits import Split, split_items
     from soce.statistics import McNemar, PairedInterval, mcnemar, paired_bootstrap
     from soce.sweep import SweepStep, sweep_at, sweep_thresholds
+    from soce.verifying import Verification, verify
     from soce.weights import WeightGrid, count_weights, enumerate_weights
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "Threshold",
     "TorchEvaluator",
     "UnsupportedDtypeError",
+    "Verification",
     "WeightGrid",
     "Weighted",
     "Winner",
@@ -139,6 +141,7 @@ __all__ = [
     "strategy_of",
     "sweep_at",
     "sweep_thresholds",
+    "verify",
     "write_scores",
     "write_selection",
 ]
@@ -169,6 +172,7 @@ _NAMES = {
     "soce.splits": "Split split_items",
     "soce.statistics": "McNemar PairedInterval mcnemar paired_bootstrap",
     "soce.sweep": "SweepStep sweep_at sweep_thresholds",
+    "soce.verifying": "Verification verify",
     "soce.weights": "WeightGrid count_weights enumerate_weights",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

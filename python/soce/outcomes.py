@@ -167,7 +167,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever is in it
     """Return what `write_json` wrote; `StudyError` if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested as no study is
         _refuse_damaged(path)
 
 

@@ -8,6 +8,8 @@ use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{Identity, OpenOptions, Shard};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
@@ -84,6 +86,28 @@ pub(crate) fn small_file_size(
         return Err(Problem::new(ProblemKind::Checkpoint, message).at(path));
     }
     Ok(size)
+}
+
+/// SHA-256 of a side file of any size, under the same rules.
+pub(crate) fn sha256_of(path: &Path, root: &Path, options: OpenOptions) -> Result<[u8; 32], Problem> {
+    let mut file = open(path, root, options)?.file;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0_u64;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize().into()),
+            Ok(count) => {
+                hasher.update(buffer.get(..count).unwrap_or_default());
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let message = format!("cannot be read at offset {offset}: {error}");
+                return Err(Problem::new(ProblemKind::Checkpoint, message).at(path));
+            }
+        }
+    }
 }
 
 /// The whole of a file that has at most `cap` bytes.
