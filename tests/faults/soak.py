@@ -44,7 +44,7 @@ MIB = 1 << 20
 GROWTH = 8 * MIB
 """Private memory that the trend of an hour may add. The C library keeps some megabytes a thread for the next time, and
 how many depends on the largest merges so far: steps, ever rarer."""
-USED_GROWTH = MIB
+USED_GROWTH = 2 * MIB
 """What is allocated and not freed may grow by so much in an hour, thousands of merges: Python's own bookkeeping."""
 STATE_SUFFIX = ".soce-partial"
 COMMAND = [sys.executable, "-c", "from soce.cli.merge import main; main()"]
@@ -281,6 +281,11 @@ class Soak:
         found = differences(soup, family.paths, parts, dtype, chance)
         found += [f"left behind: {path.name}" for path in soup.parent.iterdir() if "soce-" in path.name]
         self.record.counts["bytes verified"] += sum(file.stat().st_size for file in soup.iterdir())
+        if chance.random() < 0.25:
+            looked = soce.verify(soup, data=True, recompute=family.paths, io=chance.choice(["mmap", "pread"]))
+            found += [f"soce verify: {finding}" for finding in looked.findings]
+            self.record.counts["soups through soce verify"] += 1
+            self.record.counts["tensors recomputed"] += looked.checked.get("recomputed", 0)
         self.record.mismatches += [f"step {self.step}: {what}" for what in found]
 
 
