@@ -89,7 +89,7 @@ def run(
             pool,
             found.objective,
             search,
-            categories=found.selection.categories,
+            selection=found.selection,
             dtype=found.dtype,
             output=folder / "search",
             publish=str(folder / "soup"),
