@@ -145,7 +145,12 @@ def test_the_best_soup_is_published_with_its_scores(here: Path, landscapes: Land
     notes = manifest["run"]["notes"]
     assert notes["best"]["parts"] == {"a": 6, "c": 4}
     assert notes["beats_best_single"] is True
-    assert set(notes["arms"]) == {*"abcd", "uniform-all", "uniform-selected", "soce"}
+    assert [arm["label"] for arm in notes["arms"]] == [*"abcd", "uniform-all", "uniform-selected", "soce"]
+    assert notes["selected_by"]["experts"] == [
+        {"model": "a", "categories": ["math"]},
+        {"model": "c", "categories": ["code"]},
+    ]
+    assert "| `a` | 3 | 60 % |" in (here / "soup" / "README.md").read_text()
     assert read_directory(here / "soup")["w"][2] == f32(2 * 0.4, 2.0)[: 2 * 4]
     again = search_here("--publish", "soup")
     assert again.exit_code == 0

@@ -106,8 +106,7 @@ def publish_soup(
 def check_publishable(target: str | os.PathLike[str]) -> None:
     """Raise `OutputError` if something lies at the target that is no soup: to be known before a search."""
     place = Path(target)
-    empty = place.is_dir() and not any(place.iterdir())
-    if place.exists() and not empty and not (place / _MANIFEST).is_file():
+    if place.exists() and not (place / _MANIFEST).is_file():
         problem = Problem("output", str(target), None, "it exists and is no soup", "choose another directory")
         raise OutputError.of([problem])
 

@@ -1,10 +1,10 @@
 """The files of a card in the soup's directory: what is soce's own in them, and what a user wrote.
 
 A card is a head in YAML and a block between two marked lines; both are written anew each time. If nothing
-else is in the file, its last line is a seal, a digest of all before it: such a file holds nothing of anybody's
-own, so a later merge with ``--overwrite`` may replace it. Once a user has written into the file, the seal no
-longer fits. From then on the text above and below the block and what the head says stay, and the file gets no
-seal.
+else is in the file, its last line is a seal, a digest of all before it: such a file holds nothing of
+anybody's own, so a later merge with ``--overwrite`` may replace it. Once a user has written into the file
+the seal no longer fits. From then on the text above and below the block and what the head says stay, and the
+gets no seal.
 """
 
 from __future__ import annotations
