@@ -16,16 +16,14 @@ def code(text: str) -> str:
 
     Examples
     --------
-    >>> print(code("model-7B"), code("<script>"))
-    `model-7B` `<script>`
-    >>> print(code("a`|b"))
-    <code>a&#96;&#124;b</code>
+    >>> print(code("model-7B"), code("<b>"), code("a`|b"))
+    `model-7B` <code>&#60;b&#62;</code> <code>a&#96;&#124;b</code>
     """
     safe = shown(text)
-    if safe.strip() == safe != "" and not re.search(r"[`|\\]", safe):
+    if safe.strip() == safe != "" and not re.search(r"[`|\\<>&]", safe):
         return f"`{safe}`"
-    # A backtick ends a span, a bar ends a cell of a table, a backslash may hide the bar's own: as numbers
-    # they are nothing but characters, for every reader of Markdown.
+    # A backtick ends a span, a bar ends a cell of a table, a backslash may hide the bar's own, and some
+    # readers take HTML for HTML even within a span: as numbers they are only characters, for all of them.
     numbers = (c if c.isalnum() or ord(c) > 127 else f"&#{ord(c)};" for c in safe or " ")
     return f"<code>{''.join(numbers)}</code>"
 

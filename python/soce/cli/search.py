@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import NoReturn
 
+    from rich.progress import TaskID
+
+    from soce.cli.log import Log
     from soce.search import Pool, Progress, SearchResult, Strategy
     from soce.selected import Selection
 
@@ -134,22 +137,25 @@ def search(
     """
     fails_if_worse = options.pop("fail_if_worse")
     with refusals(debug=debug):
+        from soce.cli.log import NAME, logged
         from soce.search import Pool
         from soce.selections import read_selection
 
         found = read_selection(selection)
         paths = _paths(given, models_file, found.selection.candidates)
         pool = Pool.of(found, candidates=paths)
-        result = run_search(
-            pool,
-            found.objective,
-            options,
-            selection=found.selection,
-            dtype=found.dtype,
-            output=Path(output),
-            publish=publish,
-            quiet=quiet,
-        )
+        with logged(Path(output) / NAME, "search") as log:
+            result = run_search(
+                pool,
+                found.objective,
+                options,
+                selection=found.selection,
+                dtype=found.dtype,
+                output=Path(output),
+                publish=publish,
+                log=log,
+                quiet=quiet,
+            )
         show(result, as_json=as_json)
         return 3 if fails_if_worse and not result.beats_best_single else 0
 
@@ -163,6 +169,7 @@ def run_search(
     dtype: str | None,
     output: Path,
     publish: str | None,
+    log: Log,
     quiet: bool,
 ) -> SearchResult:
     """Search, and publish the best soup."""
@@ -177,9 +184,11 @@ def run_search(
     dtype = options["dtype"] or dtype
     if publish is not None:
         check_publishable(publish)
+    log.start()
+    log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy.name}")
     with (
         open_evaluators(options, pool, dtype=dtype, folder=output, quiet=quiet) as (evaluator, held_out),
-        _watched(enabled=not quiet) as on_progress,
+        _watched(log, enabled=not quiet) as on_progress,
     ):
         result = search_soups(
             pool,
@@ -195,9 +204,13 @@ def run_search(
             digests=options["ingredient_digests"],
             on_progress=on_progress,
         )
+    done = f"{result.n_evaluated} evaluations in this run, the others were known"
+    log.line(done)
+    log.line(result.verdict)
     if not quiet:
-        message(f"information: {result.n_evaluated} evaluations in this run, the others were known")
+        message(f"information: {done}")
     if publish is not None:
+        log.line("publishing the best soup")
         _publish(result, publish, selection=selection, run=output, dtype=dtype, quiet=quiet)
     return result
 
@@ -291,25 +304,33 @@ def _publish(
 
 
 @contextmanager
-def _watched(*, enabled: bool) -> Iterator[Callable[[Progress], object] | None]:
-    """Show what the search is doing, on a terminal only; say how to go on if it is interrupted."""
+def _watched(log: Log, *, enabled: bool) -> Iterator[Callable[[Progress], object]]:
+    """Log what the search is doing, and show it on a terminal; say how to go on if it is interrupted."""
+
+    def keep(found: Progress) -> None:
+        log.progress(found.stage, found.done, found.total, "soups")
+
     try:
         if not (enabled and sys.stderr.isatty()):
-            yield None
+            yield keep
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        shape = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        shape = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Bars(*shape, console=Console(stderr=True), transient=True) as bars:
-            soups = bars.add_task("", total=None)
-            items = bars.add_task("items", total=None, visible=False)
+            soups: list[TaskID] = []
+            items: list[TaskID] = []
 
             def tell(found: Progress) -> None:
-                bars.update(soups, description=found.stage, completed=found.done, total=found.total)
+                keep(found)
+                if not soups:
+                    soups.append(bars.add_task(found.stage, total=found.total))
+                    items.append(bars.add_task("items", total=1, visible=False))
+                bars.update(soups[0], description=found.stage, completed=found.done, total=found.total)
                 shows = found.items_total > 1
-                bars.update(items, completed=found.items_done, total=found.items_total, visible=shows)
+                bars.update(items[0], completed=found.items_done, total=found.items_total, visible=shows)
 
             yield tell
     except KeyboardInterrupt:
