@@ -46,7 +46,9 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("docs/evaluators.md", "from soce.evaluate.harness import LmEvalEvaluator"): Elsewhere(
         "tests/test_harness_evaluator.py::test_groups_are_no_categories_not_even_groups_in_groups"
     ),
-    ("docs/evaluators.md", "#!/bin/sh"): NotRun("BFCL needs a GPU and an environment of its own, as the page says"),
+    ("docs/evaluators.md", "#!/bin/sh"): NotRun(
+        "BFCL needs a GPU and an environment of its own, as the page says"
+    ),
     ("docs/evaluators.md", "from soce import ReadOptions"): NotRun("runs the script above it"),
     ("docs/index.md", "soce demo"): DEMO,
 }
