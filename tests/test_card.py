@@ -143,6 +143,20 @@ def test_ids_and_revisions_come_from_the_cache_of_the_hub(tmp_path: Path) -> Non
     assert f"(https://huggingface.co/some-org/a-model_1.5) | `{commit}` |" in made.text
 
 
+def test_ids_and_revisions_come_from_the_manifest(soup: Path) -> None:
+    path = soup / "soce.json"
+    manifest = json.loads(path.read_text())
+    commit, digest = "0" * 40, "1" * 64
+    manifest["sources"][0]["hub"] = {"id": "org/told", "revision": commit}
+    manifest["sources"][0]["shards"][0] |= {"sha256": digest, "sha256_source": "hf-blob-name"}
+    manifest["sources"][1]["hub"] = {"revision": "main"}
+    path.write_text(json.dumps(manifest))
+    made = soce.make_card(soup)
+    assert made.front_matter["base_model"] == ["org/told"]
+    assert f"[`org/told`](https://huggingface.co/org/told) | `{commit}` |" in made.text
+    assert f"`file, as the Hub says: {digest}`" in made.text
+
+
 def test_no_path_of_this_machine_is_in_the_card(tmp_path: Path, searched: tuple[Path, Path]) -> None:
     same = [model(tmp_path / parent / "last" / "checkpoint", 1.0) for parent in ("first", "second")]
     soup = soup_of(tmp_path / "first", dict.fromkeys(same, 1))

@@ -147,8 +147,8 @@ def test_the_best_soup_is_published_with_its_scores(here: Path, landscapes: Land
     assert notes["beats_best_single"] is True
     assert [arm["label"] for arm in notes["arms"]] == [*"abcd", "uniform-all", "uniform-selected", "soce"]
     assert notes["selected_by"]["experts"] == [
-        {"model": "a", "categories": ["math"]},
         {"model": "c", "categories": ["code"]},
+        {"model": "a", "categories": ["math"]},
     ]
     assert "| `a` | 3 | 60 % |" in (here / "soup" / "README.md").read_text()
     assert read_directory(here / "soup")["w"][2] == f32(2 * 0.4, 2.0)[: 2 * 4]
@@ -261,7 +261,8 @@ def run_all(*arguments: object) -> Result:
 def test_run_goes_from_scores_to_a_soup_and_again_does_nothing(here: Path, landscapes: Landscapes) -> None:
     first = run_all()
     assert first.exit_code == 0, first.stderr
-    assert sorted(entry.name for entry in (here / "all").iterdir()) == ["search", "selection.yaml", "soup"]
+    made = ["search", "selection.yaml", "soce.log", "soup"]
+    assert sorted(entry.name for entry in (here / "all").iterdir()) == made
     assert (here / "all" / "selection.yaml").read_text().count("\n") > 5
     second = run_all()
     assert second.exit_code == 0

@@ -65,9 +65,7 @@ def without_run(path: Path) -> dict[str, object]:
 def test_the_next_merge_makes_only_what_is_missing(two: list[str], tmp_path: Path, digests: str) -> None:
     state = interrupted(two, tmp_path / "soup", digests=digests)
     before = {path.name: path.stat().st_ino for path in (state / "payload").glob("model-0000[12]*")}
-    assert soce.plan(two, output=tmp_path / "soup").finished_shards(digests=digests) == {
-        tmp_path / "soup": 2
-    }
+    assert soce.plan(two, output=tmp_path / "soup").finished_shards(digests=digests) == {tmp_path / "soup": 2}
     report = finished(two, tmp_path / "soup", digests=digests)
     last = shards(tmp_path / "soup")["model-00003-of-00003.safetensors"]
     assert (report.reused_shards, report.bytes_written) == (2, len(last))
@@ -80,7 +78,8 @@ def test_the_next_merge_makes_only_what_is_missing(two: list[str], tmp_path: Pat
     assert report.result_digests == fresh.result_digests
     assert report.nonfinite == fresh.nonfinite != ()
     runs = [
-        json.loads((tmp_path / name / "soce.json").read_text())["run"]["resumes"] for name in ("soup", "fresh")
+        json.loads((tmp_path / name / "soce.json").read_text())["run"]["resumes"]
+        for name in ("soup", "fresh")
     ]
     assert runs == [1, 0]
 

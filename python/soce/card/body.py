@@ -124,7 +124,8 @@ def _shards(soup: Soup) -> list[str]:
     for source in soup.ingredients:
         for shard in source.shards:
             whole = shard.get("sha256")
-            digest = f"file {whole}" if whole else f"header {shard.get('header_sha256', 'not known')}"
+            said = ", as the Hub says" if shard.get("sha256_source") else ""
+            digest = f"file{said}: {whole}" if whole else f"header: {shard.get('header_sha256', 'not known')}"
             rows.append([_name(source), code(str(shard["name"])), f"{int(shard['size']):,}", code(digest)])
     return [
         "<details><summary>The ingredients' files</summary>",

@@ -184,12 +184,12 @@ def run_search(
     dtype = options["dtype"] or dtype
     if publish is not None:
         check_publishable(publish)
-    log.start()
-    log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy.name}")
     with (
         open_evaluators(options, pool, dtype=dtype, folder=output, quiet=quiet) as (evaluator, held_out),
         _watched(log, enabled=not quiet) as on_progress,
     ):
+        log.start()  # not before: what is refused until here leaves no folder behind
+        log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy.name}")
         result = search_soups(
             pool,
             evaluator,

@@ -5,8 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
+use super::digest::Digest;
 use super::tree;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
@@ -166,7 +167,7 @@ fn is_sealed(bytes: &[u8]) -> bool {
     let Some(text) = bytes.strip_suffix(b"\n") else { return false };
     let start = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let (body, last) = text.split_at(start);
-    let digest = hex(&Sha256::digest(body));
+    let digest = Digest(Sha256::digest(body).into());
     let seal = format!("soce:seal sha256:{digest}");
     last == format!("<!-- {seal} -->").as_bytes() || last == format!("# {seal}").as_bytes()
 }
@@ -200,16 +201,12 @@ fn is_mount(directory: &Path) -> bool {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sealed(text: &str) -> String {
-        format!("{text}<!-- soce:seal sha256:{} -->\n", hex(&Sha256::digest(text.as_bytes())))
+        format!("{text}<!-- soce:seal sha256:{} -->\n", Digest(Sha256::digest(text.as_bytes()).into()))
     }
 
     /// A soup that lists nothing, with one more file in it.
