@@ -125,7 +125,7 @@ def test_a_merge_of_something_else_is_refused_and_names_the_difference(
 def test_a_changed_side_file_is_another_plan(two: list[str], tmp_path: Path) -> None:
     interrupted(two, tmp_path / "soup")
     (Path(two[0]) / "tokenizer_config.json").write_text('{"a": 1}')
-    with pytest.raises(soce.OutputError, match="`side_files.tokenizer_config.json` was"):
+    with pytest.raises(soce.OutputError, match=r"`side_files\.tokenizer_config\.json` was"):
         finished(two, tmp_path / "soup")
 
 
@@ -197,7 +197,7 @@ def test_what_was_made_of_changing_inputs_is_never_used(tmp_path: Path) -> None:
     with pytest.raises(soce.CheckpointError, match="changed since it was opened") as caught:
         soce.merge(two, output=output, on_progress=on_progress, **slow)
     assert "cannot be used: discard them with `--restart`" in caught.value.__notes__[0]
-    with pytest.raises(soce.OutputError, match="cannot be continued: .*changed since"):
+    with pytest.raises(soce.OutputError, match=r"cannot be continued: .*changed since"):
         soce.merge(two, output=output, **QUICK)
     assert soce.merge(two, output=output, restart=True, **QUICK).reused_shards == 0
     soce.merge(two, output=tmp_path / "fresh", **QUICK)

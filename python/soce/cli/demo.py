@@ -67,6 +67,7 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, deb
         if not quiet:
             scores = run.folder / "scores.csv"
             message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
+            message(f"information: see it with `soce report {run.folder}`")
 
 
 def _plain(run: DemoRun) -> dict[str, object]:

@@ -28,6 +28,7 @@ Examples:
 """
 )
 _SELECTION = "selection.yaml"
+_SCORES = "scores.csv"
 
 
 @click.command(
@@ -40,7 +41,7 @@ _SELECTION = "selection.yaml"
 @selection_options
 @evaluator_options
 @click.option(
-    "--output", "-o", required=True, metavar="DIR", help="Gets selection.yaml, search/ and soup/; resumes."
+    "--output", "-o", required=True, metavar="DIR", help="Gets scores, selection, search/ and soup/; resumes."
 )
 @search_options
 @table_options
@@ -66,6 +67,7 @@ def run(
     folder = Path(output)
     with refusals(debug=debug):
         from soce.cli.log import NAME, logged
+        from soce.readers import write_scores
         from soce.search import Pool
         from soce.selections import read_selection
 
@@ -81,6 +83,8 @@ def run(
         selection = choose(prepared, rule, quiet=quiet)
         paths = {name: path for name, path in prepared.paths.items() if path is not None}
         _keep(selection, folder, paths, quiet=quiet)
+        if not (folder / _SCORES).exists():  # for the report: what the selection names may move or change
+            write_scores(prepared.table, folder / _SCORES)
         found = read_selection(folder / _SELECTION)
         pool = Pool.of(found, candidates=prepared.paths)
         if not quiet:
@@ -101,6 +105,8 @@ def run(
                 quiet=quiet,
             )
         show(result, as_json=as_json)
+        if not quiet:
+            message(f"information: see it with `soce report {shown(output)}`")
         return 3 if fails_if_worse and not result.beats_best_single else 0
 
 

@@ -43,6 +43,8 @@ pub fn check_target(target: &Path, overwrite: bool) -> Result<(), Problem> {
     let (parent, target) = split(target)?;
     check_parent(&parent)?;
     let standing = examine(&target)?;
+    #[cfg(unix)]
+    check_owner(&parent, &target, standing)?;
     if standing == Standing::Soup && !overwrite {
         return Err(refusal(&target, "already exists and holds a soup")
             .hint("choose another name, or replace it with `--overwrite`"));
@@ -93,6 +95,33 @@ fn check_parent(parent: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Refuse what the rename at the end would fail for. A directory that gets another parent is written itself, for its
+/// `..` changes; in a sticky directory only the owner of a name, or of the directory, may take it away.
+#[cfg(unix)]
+fn check_owner(parent: &Path, target: &Path, standing: Standing) -> Result<(), Problem> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    if standing == Standing::Absent {
+        return Ok(());
+    }
+    let owner = |path: &Path| fs::metadata(path).map(|found| (found.uid(), found.mode() & 0o1000 != 0));
+    let cannot = |error| refusal(target, format!("cannot be examined: {error}"));
+    let ((above, sticky), (own, _)) = (owner(parent).map_err(cannot)?, owner(target).map_err(cannot)?);
+    let me = rustix::process::geteuid().as_raw();
+    if sticky && me != 0 && ![above, own].contains(&me) {
+        let message = "belongs to another user, and only they may replace it in this directory";
+        return Err(refusal(target, message).hint("choose another name"));
+    }
+    if standing == Standing::Soup
+        && let Err(error) = accessat(CWD, target, Access::WRITE_OK, AtFlags::EACCESS)
+    {
+        let message = format!("cannot be replaced: {}", io::Error::from(error));
+        return Err(refusal(target, message).hint("make it writable (`chmod u+w`), or choose another name"));
+    }
+    Ok(())
+}
+
 /// What is at `target`, or why it stays there.
 pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     let by_hand = "choose another name, or remove it by hand";
@@ -134,6 +163,15 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     }
     let message = format!("already exists and holds what its manifest does not list: {}", names(&unlisted));
     Err(refusal(target, message).hint("move these files elsewhere, or choose another name"))
+}
+
+/// Everything that belongs to the soup at `directory`, itself included, by its own manifest; nothing if that cannot be read.
+pub(super) fn listed(directory: &Path) -> BTreeSet<String> {
+    let mut names = files_of(&directory.join(MANIFEST)).unwrap_or_default();
+    if !names.is_empty() {
+        names.insert(MANIFEST.to_owned());
+    }
+    names
 }
 
 /// The names that a manifest lists, relative to its directory.
