@@ -27,6 +27,8 @@ class NotRun:
 
 EXAMPLE = Elsewhere("tests/test_docs.py::test_the_worked_example_prints_what_it_says")
 DEMO = Elsewhere("tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
+REPORT = Elsewhere("tests/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
+VERIFY = Elsewhere("tests/test_verify.py::test_the_page_prints_what_it_says")
 DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("README.md", "make demo"): Elsewhere(
         "tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients"
@@ -51,17 +53,28 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ),
     ("docs/evaluators.md", "from soce import ReadOptions"): NotRun("runs the script above it"),
     ("docs/index.md", "soce demo"): DEMO,
+    ("docs/report.md", "soce report soce-demo"): REPORT,
+    ("docs/report.md", "from soce.report import build_report, read_run, write_report"): REPORT,
+    ("docs/verify.md", "soce verify soup"): VERIFY,
+    ("docs/verify.md", "soce verify soup --data --recompute A B"): VERIFY,
+    ("docs/verify.md", "soce verify soup --quiet --recompute B A"): VERIFY,
+    ("docs/verify.md", "soce verify A"): VERIFY,
 }
 """By page and first line of the block. What is not here is run."""
 
+WHOLE_PAGES = {"docs/analyses.md": Elsewhere("tests/test_analysis_docs.py::test_an_example_runs")}
+"""Pages of which another test runs every example, new ones too."""
+
 FOUND = [block for block in blocks() if block.language in RUNNABLE]
-RUN = [block for block in FOUND if (block.page, block.first) not in DECISIONS]
+RUN = [
+    block for block in FOUND if (block.page, block.first) not in DECISIONS and block.page not in WHOLE_PAGES
+]
 
 
 def test_every_decision_is_about_a_block_and_names_a_test() -> None:
     known = {(block.page, block.first) for block in FOUND}
     assert set(DECISIONS) <= known, set(DECISIONS) - known
-    for decision in DECISIONS.values():
+    for decision in (*DECISIONS.values(), *WHOLE_PAGES.values()):
         if isinstance(decision, Elsewhere):
             path, _, name = decision.test.partition("::")
             tree = ast.parse((ROOT / path).read_text())
