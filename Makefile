@@ -84,7 +84,7 @@ check-python: | $(BIN)/python ## The Python half of check; needs `make dev` befo
 
 .PHONY: site
 site: | $(BIN)/python ## Build the documentation into target/site, strictly; needs `make dev` before
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # not --quiet: warnings that are not printed do not count
 
 .PHONY: format
 format: $(INSTALLED) ## Rewrite the sources in the format that check asks for
