@@ -82,6 +82,11 @@ check-python: | $(BIN)/python ## The Python half of check; needs `make dev` befo
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest soce._core $(if $(wildcard .mypy-stubtest-allowlist),--allowlist .mypy-stubtest-allowlist)
 	$(BIN)/lint-imports
+	@$(MAKE) site
+
+.PHONY: site
+site: | $(BIN)/python ## Build the documentation into target/site, strictly; needs `make dev` before
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # not --quiet: warnings that are not printed do not count
 
 .PHONY: format
 format: $(INSTALLED) ## Rewrite the sources in the format that check asks for

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from soce._core import Mixer, build_info
+    from soce.card import Card, make_card, write_card
     from soce.correlation import Correlation, cluster_categories, correlate_categories, critical_correlation
     from soce.doctor import Diagnosis, diagnose
     from soce.evaluate import CategoryScore, Evaluation, Evaluator
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from soce.weights import WeightGrid, count_weights, enumerate_weights
 
 __all__ = [
+    "Card",
     "CategoryScore",
     "CheckpointError",
     "Clusters",
@@ -118,6 +120,7 @@ __all__ = [
     "enumerate_weights",
     "lint_pair",
     "lint_scores",
+    "make_card",
     "manifest_schema",
     "mcnemar",
     "merge",
@@ -142,12 +145,14 @@ __all__ = [
     "sweep_at",
     "sweep_thresholds",
     "verify",
+    "write_card",
     "write_scores",
     "write_selection",
 ]
 
 _NAMES = {
     "soce._core": "Mixer build_info",
+    "soce.card": "Card make_card write_card",
     "soce.correlation": "Correlation cluster_categories correlate_categories critical_correlation",
     "soce.doctor": "Diagnosis diagnose",
     "soce.evaluate": "CategoryScore Evaluation Evaluator",

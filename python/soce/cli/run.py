@@ -66,6 +66,7 @@ def run(
     fails_if_worse = options.pop("fail_if_worse")
     folder = Path(output)
     with refusals(debug=debug):
+        from soce.cli.log import NAME, logged
         from soce.readers import write_scores
         from soce.search import Pool
         from soce.selections import read_selection
@@ -89,16 +90,20 @@ def run(
         if not quiet:
             experts = ", ".join(shown(name) for name in pool.experts)
             message(f"information: experts {experts}; {pool.weights.count} points on the grid")
-        result = run_search(
-            pool,
-            found.objective,
-            search,
-            categories=found.selection.categories,
-            dtype=found.dtype,
-            output=folder / "search",
-            publish=str(folder / "soup"),
-            quiet=quiet,
-        )
+        with logged(folder / NAME, "run") as log:
+            log.start()
+            log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
+            result = run_search(
+                pool,
+                found.objective,
+                search,
+                selection=found.selection,
+                dtype=found.dtype,
+                output=folder / "search",
+                publish=str(folder / "soup"),
+                log=log,
+                quiet=quiet,
+            )
         show(result, as_json=as_json)
         if not quiet:
             message(f"information: see it with `soce report {shown(output)}`")
