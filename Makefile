@@ -113,7 +113,6 @@ faults-long: dev ## A fault at every step of a merge: every call killed, failed,
 .PHONY: faults-release
 faults-release: dev ## Thousands of faults at random times in large merges; wants 20 GB of disk (hours)
 	SOCE_FAULTS_LOG=$(FAULTS_LOG) $(BIN)/python -m pytest -m faults_release --timeout=36000 $(PYTEST_ARGS) tests/faults
-	$(BIN)/python -m tests.faults.soak --minutes 60 --memory 256M
 
 .PHONY: bench
 bench: dev ## Time a merge against the physical limit, a torch loop and mergekit (BENCH_ARGS=--help)

@@ -68,8 +68,7 @@ pub(super) fn examine(places: &Places, ask: &Beginning<'_>) -> Result<Leftover> 
             finish_swap(places)?;
         }
         if published(places, history) {
-            let old = target::listed(&places.payload);
-            check_foreign(state, |name| old.contains(name))?;
+            check_foreign(state, target::belongs(&places.payload))?;
             return Ok(Leftover::Published { plan: history.plan.clone(), swapped: history.swap });
         }
     } else if !ask.overwrite

@@ -149,7 +149,8 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
         return Err(refusal(target, "already exists, is not empty and is not a soup").hint(by_hand));
     }
     let listed = files_of(&manifest)?;
-    let own = |name: &&String| !listed.contains(*name) && *name != MANIFEST && !is_card(target, name);
+    let belongs = belongs(target);
+    let own = |name: &&String| !belongs(name);
     let directory = |name: &&String| {
         *name != CARD_SCORES && !listed.iter().any(|file| file.starts_with(&format!("{name}/")))
     };
@@ -165,13 +166,13 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     Err(refusal(target, message).hint("move these files elsewhere, or choose another name"))
 }
 
-/// Everything that belongs to the soup at `directory`, itself included, by its own manifest; nothing if that cannot be read.
-pub(super) fn listed(directory: &Path) -> BTreeSet<String> {
-    let mut names = files_of(&directory.join(MANIFEST)).unwrap_or_default();
-    if !names.is_empty() {
-        names.insert(MANIFEST.to_owned());
+/// Whether a file belongs to the soup at `directory`, by its manifest or as its card; nothing does if there is none.
+pub(super) fn belongs(directory: &Path) -> impl Fn(&str) -> bool {
+    let listed = files_of(&directory.join(MANIFEST)).ok();
+    move |name| {
+        let Some(listed) = &listed else { return false };
+        name == MANIFEST || listed.contains(name) || is_card(directory, name)
     }
-    names
 }
 
 /// The names that a manifest lists, relative to its directory.
