@@ -72,7 +72,7 @@ mod walk {
     ) -> io::Result<()> {
         // Collected first: removing while reading may skip entries.
         let mut names = Vec::<CString>::new();
-        for entry in Dir::read_from(directory)? {
+        for entry in retry_on_intr(|| Dir::read_from(directory))? {
             let entry = entry?;
             if ![c".", c".."].contains(&entry.file_name()) {
                 names.push(entry.file_name().to_owned());
