@@ -14,6 +14,8 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 DIST ?= dist
+# What was injected how often, and what happened: one JSON line a test.
+FAULTS_LOG ?= $(abspath target/faults.jsonl)
 
 export VIRTUAL_ENV := $(VENV)
 export PYO3_PYTHON := $(BIN)/python
@@ -103,6 +105,15 @@ test: dev ## Set up and run the tests of the core and of the package
 test-slow: dev ## The tests that take longer, and property tests with many more examples
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --release $(CARGO_FLAGS)
 	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu and not faults_long and not faults_release' --timeout=3600 $(PYTEST_ARGS)
+
+.PHONY: faults-long
+faults-long: dev ## A fault at every step of a merge: every call killed, failed, shortened; inputs changed (an hour)
+	SOCE_FAULTS_LOG=$(FAULTS_LOG) $(BIN)/python -m pytest -m faults_long --timeout=7200 $(PYTEST_ARGS) tests/faults
+
+.PHONY: faults-release
+faults-release: dev ## Thousands of faults at random times in large merges; wants 20 GB of disk (hours)
+	SOCE_FAULTS_LOG=$(FAULTS_LOG) $(BIN)/python -m pytest -m faults_release --timeout=36000 $(PYTEST_ARGS) tests/faults
+	$(BIN)/python -m tests.faults.soak --minutes 60 --memory 256M
 
 .PHONY: bench
 bench: dev ## Time a merge against the physical limit, a torch loop and mergekit (BENCH_ARGS=--help)

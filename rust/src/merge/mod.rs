@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use crate::control::Control;
 use crate::error::Result;
-use crate::io::{Backend, Cache, memory_limit};
+use crate::io::{Backend, Cache, memory_limit, platform};
 use crate::kernels::float_env;
 use crate::plan::Plan;
 use crate::sink::journal::NonFiniteCounts;
@@ -201,8 +201,10 @@ fn make(
         failed.store(true, Ordering::Relaxed);
         failure.lock().expect("no panic while held").get_or_insert(error);
     };
+    // Shards that wait for the disk are open files, so workers wait when there are many.
+    let most_waiting = platform::descriptors_to_spare() / 2 / soups.len();
     std::thread::scope(|scope| {
-        let (finished, shards) = std::sync::mpsc::channel();
+        let (finished, shards) = std::sync::mpsc::sync_channel(most_waiting);
         start(scope, {
             let (run, outputs, fail) = (&run, &outputs, &fail);
             move || {

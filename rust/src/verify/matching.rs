@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_checkpoint_that_fits_two_columns_makes_room_for_one_that_fits_one() {
         assert_eq!(assign(&[vec![0, 1], vec![0]], 2), [Some(1), Some(0)]);
-        assert_eq!(assign(&[vec![0, 1], vec![0, 1]], 2), [Some(0), Some(1)]);
+        assert_eq!(assign(&[vec![0, 1], vec![0, 1]], 2), [Some(1), Some(0)]);
         assert_eq!(assign(&[vec![], vec![0]], 2), [None, Some(0)]);
         assert_eq!(assign(&[vec![0], vec![0]], 1), [Some(0), None]);
     }
