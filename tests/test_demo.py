@@ -42,6 +42,7 @@ def test_the_soup_is_the_best_recipe_published(run: DemoRun, tmp_path: Path) -> 
     assert read_directory(run.soup) == read_directory(again)
     manifest = json.loads((run.soup / "soce.json").read_text())
     assert manifest["run"]["notes"]["verdict"] == run.result.verdict
+    assert "**held out** (380 items)" in (run.soup / "README.md").read_text()
 
 
 def test_every_ingredient_and_both_uniform_soups_are_compared(run: DemoRun) -> None:
