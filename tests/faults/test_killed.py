@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -228,8 +229,11 @@ def test_killed_a_thousand_times_in_a_merge_of_a_gigabyte(tmp_path: Path) -> Non
     lasts = time.monotonic() - started
 
     def kill(process: int) -> None:
+        handle = os.pidfd_open(process)  # its id may belong to another process when it has ended
         time.sleep(choose.uniform(0, lasts))
-        os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
 
     while counts["kills"] < runs(1000):
         continued = Continued(subject, FAST, counts, small=False)
