@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import signal
@@ -133,7 +134,8 @@ def run(
             server.channel.settimeout(LIMIT)
             outcome.code = os.waitstatus_to_exitcode(int(server.channel.recv(32)))
         except BaseException:
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
             server.channel.recv(32)
             raise
         for stream, name in ((out, "out"), (err, "err")):
