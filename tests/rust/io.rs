@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use _core::checkpoint::{Identity, Shard};
-use _core::io::{Backend, Cache, Source};
+use _core::io::{Backend, Buffer, Cache, Source};
 use _core::sink::digest::{ChunkDigest, sha256_file};
 use _core::sink::{Beginning, Begun, Durability, Fingerprint, OutputFile, Staging, check_target};
 use _core::{Error, ProblemKind};
@@ -57,7 +57,7 @@ fn both_backends_give_the_same_bytes_under_every_cache_policy() {
         for cache in [Cache::Auto, Cache::Keep, Cache::Drop] {
             let source = Source::open(&shard(&path), Some(backend), cache).unwrap();
             assert_eq!(source.backend(), backend);
-            let mut scratch = Vec::new();
+            let mut scratch = Buffer::default();
             for pass in 0..2 {
                 for start in (13..bytes.len()).step_by(700_001) {
                     let length = 700_001.min(bytes.len() - start);
@@ -80,13 +80,13 @@ fn reading_past_the_end_is_a_refusal_with_path_and_offset() {
     let path = file(directory.path(), b"0123456789");
     for backend in BACKENDS {
         let source = Source::open(&shard(&path), Some(backend), Cache::Keep).unwrap();
-        let error = source.read(4, 7, &mut Vec::new()).unwrap_err();
+        let error = source.read(4, 7, &mut Buffer::default()).unwrap_err();
         assert_eq!(refused(&error), ProblemKind::Checkpoint);
         assert!(
             error.to_string().contains("model.safetensors") && error.to_string().contains("offset 4"),
             "{error}"
         );
-        source.read(u64::MAX, 7, &mut Vec::new()).unwrap_err();
+        source.read(u64::MAX, 7, &mut Buffer::default()).unwrap_err();
     }
 }
 
@@ -96,7 +96,7 @@ fn an_empty_file_can_be_opened_by_either_backend() {
     let path = file(directory.path(), b"");
     for backend in BACKENDS {
         let source = Source::open(&shard(&path), Some(backend), Cache::Auto).unwrap();
-        assert_eq!(source.read(0, 0, &mut Vec::new()).unwrap(), b"");
+        assert_eq!(source.read(0, 0, &mut Buffer::default()).unwrap(), b"");
     }
 }
 
@@ -119,7 +119,7 @@ fn a_file_cut_under_positioned_reads_is_an_error() {
     let path = file(directory.path(), &pattern(1 << 20));
     let source = Source::open(&shard(&path), Some(Backend::Pread), Cache::Keep).unwrap();
     File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
-    let error = source.read(0, 4096, &mut Vec::new()).unwrap_err();
+    let error = source.read(0, 4096, &mut Buffer::default()).unwrap_err();
     assert_eq!(refused(&error), ProblemKind::Checkpoint);
 }
 
@@ -137,7 +137,7 @@ fn memory_stays_flat_while_a_mapped_file_is_read_and_released() {
     let (mut most, mut sum) = (0, 0_u64);
     for start in (0..size).step_by(chunk) {
         let length = chunk.min(size - start);
-        let mut scratch = Vec::new();
+        let mut scratch = Buffer::default();
         sum += source
             .read(start as u64, length, &mut scratch)
             .unwrap()

@@ -8,6 +8,7 @@
 //! [`Source::unchanged`] tell whether what was read can be trusted. Whoever needs more asks for [`Backend::Pread`].
 
 mod blocks;
+mod buffer;
 mod fault_guard;
 mod identity;
 mod mapped;
@@ -15,6 +16,7 @@ mod memory;
 pub(crate) mod platform;
 mod source;
 
+pub use buffer::Buffer;
 pub use memory::memory_limit;
 pub use source::Source;
 

@@ -191,16 +191,6 @@ pub(crate) fn physical_memory() -> Option<u64> {
     None
 }
 
-/// Give memory that is free but kept for later back to the system. The C library keeps megabytes for each thread that
-/// has ever worked, and ours end with each merge: without this, a process that merges for hours seems to grow.
-pub(crate) fn return_free_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call takes a number, and only touches memory that nobody has allocated.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// Whether a file lies on a filesystem known to be local.
 pub(crate) fn is_local(file: &File) -> bool {
     #[cfg(target_os = "linux")]

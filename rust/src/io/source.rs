@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::blocks::Blocks;
+use super::buffer::Buffer;
 use super::mapped::{Mapped, Probe};
 use super::{Backend, Cache, identity, platform};
 use crate::checkpoint::{Identity, Shard};
@@ -17,9 +18,9 @@ const MAX_UNFINISHED: u64 = 16 << 20;
 ///
 /// ```no_run
 /// # fn example(shard: &_core::checkpoint::Shard) -> _core::Result<()> {
-/// use _core::io::{Cache, Source};
+/// use _core::io::{Buffer, Cache, Source};
 /// let source = Source::open(shard, None, Cache::Auto)?;
-/// let mut scratch = Vec::new();
+/// let mut scratch = Buffer::default();
 /// let bytes = source.read(8, 4096, &mut scratch)?;
 /// // ... use the bytes ...
 /// source.check()?; // before anything made of them is written
@@ -83,16 +84,14 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Refused`] if the file has become too short, [`Error::Io`] if it cannot be read.
-    pub fn read<'a>(&'a self, offset: u64, length: usize, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    pub fn read<'a>(&'a self, offset: u64, length: usize, scratch: &'a mut Buffer) -> Result<&'a [u8]> {
         let end = offset.checked_add(length as u64).filter(|end| *end <= self.identity.size);
         let end = end.ok_or_else(|| self.too_short(offset, length))?;
         if let Some(map) = &self.map {
             return Ok(map.bytes(offset..end));
         }
-        if scratch.len() < length {
-            scratch.resize(length, 0);
-        }
-        let buffer = &mut scratch[..length];
+        let no_memory = |error| Error::io(&self.path, format!("no memory to read {length} bytes"), error);
+        let buffer = scratch.first(length).map_err(no_memory)?;
         match platform::read_exact_at(&self.file, buffer, offset) {
             Ok(()) => Ok(buffer),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.too_short(offset, length)),

@@ -7,7 +7,7 @@ use crate::checkpoint::OpenOptions;
 use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
-use crate::io::{Backend, Cache, Source};
+use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
 use crate::mix::Mix;
 use crate::plan::{self, Agreement};
@@ -121,7 +121,7 @@ impl Mixer {
         let needed: Vec<usize> = (0..checkpoints.len())
             .filter(|&i| if copied { i == 0 } else { mix.numerators()[i] != 0 })
             .collect();
-        let chunk = |number: usize, output: &mut [u8], scratch: &mut [Vec<u8>]| -> Result<Tally> {
+        let chunk = |number: usize, output: &mut [u8], scratch: &mut [Buffer]| -> Result<Tally> {
             control.check()?;
             let (start, count) = (number * per_chunk, output.len() / size);
             let mut inputs = vec![None; checkpoints.len()];
@@ -155,7 +155,7 @@ impl Mixer {
         let chunks = Mutex::new(output.chunks_mut(per_chunk * size).enumerate());
         let work = || -> Result<Tally> {
             float_env::reset();
-            let mut scratch = vec![Vec::new(); needed.len()];
+            let mut scratch = needed.iter().map(|_| Buffer::default()).collect::<Vec<_>>();
             let mut tally = Tally::new(checkpoints.len());
             loop {
                 let next = chunks.lock().expect("no panic while held").next();

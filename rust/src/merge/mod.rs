@@ -177,7 +177,6 @@ pub fn execute(plan: &Plan, options: &Options, provenance: &Provenance, control:
     report.warnings.splice(0..0, notes);
     report.warnings.extend(soups.into_iter().filter_map(|soup| soup.staging?.clean()));
     report.seconds = started.elapsed().as_secs_f64();
-    platform::return_free_memory();
     Ok(report)
 }
 

@@ -2,7 +2,8 @@
 
 use crate::control::Control;
 use crate::dtype::Dtype;
-use crate::error::{Problem, ProblemKind, Result};
+use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::io::Buffer;
 use crate::kernels::difference::Differences;
 use crate::kernels::{Kernels, Request, Tally, count_non_finite};
 use crate::mix::Mix;
@@ -99,16 +100,16 @@ pub(super) struct Worker<'a> {
     run: &'a Run<'a>,
     outputs: &'a Outputs<'a>,
     /// One buffer per ingredient, used by positioned reads only.
-    scratch: Vec<Vec<u8>>,
-    output: Vec<u8>,
+    scratch: Vec<Buffer>,
+    output: Buffer,
     /// Where this worker takes its chunks from.
     shard: Option<usize>,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(run: &'a Run<'a>, outputs: &'a Outputs<'a>) -> Self {
-        let scratch = vec![Vec::new(); run.plan.checkpoints.len()];
-        Self { run, outputs, scratch, output: Vec::new(), shard: None }
+        let scratch = run.plan.checkpoints.iter().map(|_| Buffer::default()).collect();
+        Self { run, outputs, scratch, output: Buffer::default(), shard: None }
     }
 
     /// Take one chunk and carry it through: read, compute, hash, write, give the inputs' pages back.
@@ -159,11 +160,12 @@ impl<'a> Worker<'a> {
                 Fate::Copied => inputs[0].expect("copied from the first ingredient").0,
                 Fate::Averaged { rows } => {
                     let mix = &run.plan.request.recipes[recipe].rows[rows[recipe]].mix;
-                    self.output.resize((chunk.elements * tensor.element_bytes()) as usize, 0);
-                    mix_chunk(run.kernels, mix, &inputs, tensor.dtype, &mut self.output, &mut tally);
-                    differences =
-                        run.options.differences.then(|| differ(mix, &inputs, tensor.dtype, &self.output));
-                    &self.output
+                    let length = (chunk.elements * tensor.element_bytes()) as usize;
+                    let no_memory = |error| Error::io(file.path(), "no memory for a chunk", error);
+                    let output = self.output.first(length).map_err(no_memory)?;
+                    mix_chunk(run.kernels, mix, &inputs, tensor.dtype, output, &mut tally);
+                    differences = run.options.differences.then(|| differ(mix, &inputs, tensor.dtype, output));
+                    output
                 }
             };
             let differences = differences.as_ref();

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 
 use crate::checkpoint::TensorInfo;
 use crate::dtype::DtypeClass;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::io::Buffer;
 use crate::kernels::Tally;
 use crate::merge::{MixOptions, Mixer};
 use crate::mix::Mix;
@@ -60,11 +61,12 @@ impl Visit for Computing<'_> {
         false
     }
 
-    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Vec<u8>) -> Result<()> {
+    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Buffer) -> Result<()> {
         let Some((number, start)) = piece.tensor else { return Ok(()) };
         let Some(again) = &self.shards[piece.shard][number] else { return Ok(()) };
         let size = again.info.dtype.bytes().expect("a float or an integer") as u64;
-        buffer.resize(bytes.len(), 0);
+        let no_memory = |error| Error::io(&again.info.name, "no memory to compute it again", error);
+        let buffer = buffer.first(bytes.len()).map_err(no_memory)?;
         let dtype = (again.info.dtype.class() == DtypeClass::Float).then_some(again.info.dtype);
         let options = MixOptions { dtype, start: Some(start / size), num_threads: Some(1) };
         let tally = self.mixer.mix(&again.info.name, again.mix, options, buffer, self.reading.control)?;
@@ -73,7 +75,7 @@ impl Visit for Computing<'_> {
             state.tally = Tally::new(tally.inputs.len());
         }
         state.tally.merge(&tally);
-        if *buffer == bytes {
+        if &*buffer == bytes {
             return Ok(());
         }
         let size = size as usize;

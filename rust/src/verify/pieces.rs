@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use crate::checkpoint::Shard;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::io::{Backend, Cache, Source};
+use crate::io::{Backend, Buffer, Cache, Source};
 
 /// Bytes of a piece: a subtree of BLAKE3, and whole elements of every dtype.
 pub(super) const PIECE: u64 = 4 << 20;
@@ -41,7 +41,7 @@ pub(super) trait Visit: Sync {
 
     /// One piece; called on many threads at a time, for a shard's pieces in the order of their numbers, or nearly so.
     /// `buffer` belongs to the thread.
-    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Vec<u8>) -> Result<()>;
+    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Buffer) -> Result<()>;
 
     /// Nobody will see the rest of this shard: whoever waits for it must not.
     fn give_up(&self, shard: usize);
@@ -207,7 +207,7 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn run(&self) -> Result<()> {
-        let (mut scratch, mut buffer) = (Vec::new(), Vec::new());
+        let (mut scratch, mut buffer) = (Buffer::default(), Buffer::default());
         let mut shard = None;
         let _alarm = Alarm(self);
         loop {
@@ -232,8 +232,8 @@ impl Worker<'_> {
         &self,
         state: &State<'_>,
         piece: &Piece,
-        scratch: &mut Vec<u8>,
-        buffer: &mut Vec<u8>,
+        scratch: &mut Buffer,
+        buffer: &mut Buffer,
     ) -> Result<()> {
         let source = state.source(self.reading.backend)?;
         let bytes = source.read(piece.offset, piece.length as usize, scratch)?;

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::Shard;
 use crate::error::{Error, Result};
+use crate::io::Buffer;
 use crate::kernels::{NonFinite, Tally, count_non_finite};
 use crate::sink::digest::{ChunkDigest, Leaf};
 
@@ -80,7 +81,7 @@ impl Visit for Scan<'_> {
         self.wanted.files
     }
 
-    fn visit(&self, piece: &Piece, bytes: &[u8], _buffer: &mut Vec<u8>) -> Result<()> {
+    fn visit(&self, piece: &Piece, bytes: &[u8], _buffer: &mut Buffer) -> Result<()> {
         let state = &self.shards[piece.shard];
         if let Some((tensor, start)) = piece.tensor {
             state.tensor(tensor, start, bytes, self.wanted);

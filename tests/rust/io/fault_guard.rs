@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use _core::ProblemKind;
-use _core::io::{Backend, Cache, Source};
+use _core::io::{Backend, Buffer, Cache, Source};
 
 use super::{pattern, refused, shard};
 
@@ -124,7 +124,7 @@ fn cut() {
         for thread in 0..4 {
             let (source, rounds, stop, faulted) = (&source, &rounds, &stop, &faulted);
             scope.spawn(move || {
-                let (mut scratch, mut sum) = (Vec::new(), 0_u64);
+                let (mut scratch, mut sum) = (Buffer::default(), 0_u64);
                 while !stop.load(Ordering::Relaxed) {
                     for start in (thread * 4096..SIZE).step_by(4 * 4096) {
                         let bytes = source.read(start as u64, 4096, &mut scratch).unwrap();
@@ -192,7 +192,7 @@ fn covered(foreign: bool) {
             foreign_fault();
         }
         shrink(&path, 0);
-        std::hint::black_box(second.read(5000, 1, &mut Vec::new()).unwrap()[0]);
+        std::hint::black_box(second.read(5000, 1, &mut Buffer::default()).unwrap()[0]);
         second.check().unwrap_err();
         first.check().unwrap();
         drop(second);
