@@ -2,6 +2,7 @@
 
     python tests/hostile/generate.py          rewrite corpus.json beside this file
     python tests/hostile/generate.py DIR      lay the cases out as real files under DIR, with DIR/manifest.json
+    python tests/hostile/generate.py --seeds DIR   write what the fuzz targets start from, DIR/header and DIR/index
 
 Each case says by itself whether soce takes it ("ok" or "error"), a part of what soce says, and for headers whether the
 reference parser takes it. The full texts are in expected.json, which the Rust tests write when SOCE_BLESS is set.
@@ -1095,6 +1096,21 @@ def write_files(target):
     (target / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
+def write_seeds(target):
+    """Small cases as inputs of the fuzz targets; fuzz/targets/header.rs says what the last byte means."""
+    texts = {"header": [], "index": [whole(case["file"]) for case in indexes]}
+    for file in (whole(case["file"]) for case in headers):
+        texts["header"].append(file + b"\0")
+        length = int.from_bytes(file[:8], "little")
+        if 8 < len(file) and length <= len(file) - 8:
+            texts["header"].append(file[8 : 8 + length] + b" ")
+    for group, inputs in texts.items():
+        folder = target / group
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, data in enumerate(dict.fromkeys(data for data in inputs if len(data) <= 4096)):
+            (folder / f"{i:04}").write_bytes(data)
+
+
 def main():
     header_cases()
     index_cases()
@@ -1102,7 +1118,9 @@ def main():
     for cases in (headers, indexes, directories):
         names = [case["name"] for case in cases]
         assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] == ["--seeds"]:
+        write_seeds(Path(sys.argv[2]))
+    elif len(sys.argv) > 1:
         write_files(Path(sys.argv[1]))
     else:
         write_corpus()
