@@ -2,6 +2,7 @@
 //!
 //! `SOCE_BLESS=1 cargo test` rewrites the expected texts; the verdicts stay with the corpus.
 
+mod costs;
 mod mutations;
 #[cfg(unix)]
 #[allow(clippy::print_stderr, reason = "a test that proves nothing must say so")]
@@ -13,7 +14,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use _core::Problem;
 use _core::checkpoint::{Checkpoint, OpenOptions, header, index, reopen};
 use oracle::{check_against_reference, check_file, check_index, parse_file, text_of};
 use proptest::prelude::*;

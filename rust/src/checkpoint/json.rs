@@ -9,6 +9,8 @@ mod keys;
 
 use std::borrow::Cow;
 
+pub(super) use keys::compare;
+
 use crate::escape::shown;
 
 /// Numbers nobody reads must still be within reach of every parser, so they stay clear of the double's limit.
@@ -23,6 +25,15 @@ pub(super) struct Fault {
     pub(super) what: String,
     /// The key that occurs twice, if that is the fault.
     pub(super) twice: Option<String>,
+}
+
+/// `list` with `item` behind. It grows by a quarter: doubling, and then copying, would hold up to three times what is
+/// in it, and what a file may cost is bounded.
+pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 4).max(64));
+    }
+    list.push(item);
 }
 
 /// Outcome of a step.
@@ -43,6 +54,11 @@ impl<'a> Reader<'a> {
     /// A cursor at the start of `text`, which must be shorter than 4 GiB.
     pub(super) fn new(text: &'a str, max_depth: usize) -> Self {
         Self { text, at: 0, depth: 0, max_depth, keys: Vec::new() }
+    }
+
+    /// The text that the cursor walks.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
     }
 
     /// A fault at the cursor.
@@ -110,7 +126,7 @@ impl<'a> Reader<'a> {
             if reader.peek() != Some(b'"') {
                 return reader.unexpected("a key in double quotes");
             }
-            reader.keys.push(start as u32);
+            push(&mut reader.keys, start as u32);
             let key = reader.string("a key")?;
             if reader.peek() != Some(b':') {
                 return reader.unexpected("`:`");
@@ -171,6 +187,11 @@ impl<'a> Reader<'a> {
                 Some(_) => self.at += 1,
             }
         }
+    }
+
+    /// The string that stands at `at`, unescaped and of just its size.
+    pub(super) fn string_at(text: &'a str, at: usize) -> Step<String> {
+        Ok(Self { at, ..Self::new(text, 0) }.string("a string")?.into_owned())
     }
 
     /// A whole number written in digits only, below 2^64.
