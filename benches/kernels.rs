@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use _core::Dtype;
+use _core::kernels::difference::Differences;
 use _core::kernels::{Kernels, Request, Tally};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -62,5 +63,27 @@ fn kernels(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, kernels);
+/// The largest difference of two tensors: independent ones, and one against itself with the last bits changed.
+fn differences(criterion: &mut Criterion) {
+    for dtype in [Dtype::BF16, Dtype::F16, Dtype::F32, Dtype::F64] {
+        let output = weights(1, dtype);
+        let mut near = output.clone();
+        let size = dtype.bytes().expect("whole bytes");
+        near.iter_mut().step_by(size).enumerate().for_each(|(i, byte)| *byte ^= (i % 3) as u8);
+        let mut group = criterion.benchmark_group(format!("difference, {dtype}"));
+        group.throughput(Throughput::Elements(ELEMENTS as u64));
+        for (name, input) in [("independent", weights(2, dtype)), ("near", near)] {
+            group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+                bencher.iter(|| {
+                    let mut differences = Differences::new(1);
+                    differences.record(0, black_box(&output), dtype, black_box(&input), dtype);
+                    differences
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, kernels, differences);
 criterion_main!(benches);

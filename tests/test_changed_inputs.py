@@ -70,7 +70,13 @@ def test_an_ingredient_that_changes_during_a_merge(
     with pytest.raises((soce.CheckpointError, OSError)) as caught:
         soce.merge(big, output=tmp_path / "soup", io=io, on_progress=on_progress, **SLOW)
     assert "Y/model.safetensors" in f"{caught.value} {getattr(caught.value, 'filename', '')}"
-    assert {path.name for path in tmp_path.iterdir()} == {"X", "Y", "Z"}
+    # A change that is noticed at the end leaves a finished shard, which nobody may use.
+    assert not (tmp_path / "soup").exists()
+    state = tmp_path / "soup.soce-partial"
+    assert {path.name for path in tmp_path.iterdir()} - {state.name} == {"X", "Y", "Z"}
+    assert state.exists() == hasattr(caught.value, "__notes__")
+    if state.exists():
+        assert '"tainted"' in (state / "journal.jsonl").read_text()
     assert signal.getsignal(signal.SIGBUS) is handler
 
 
@@ -108,10 +114,13 @@ def test_a_target_that_somebody_else_fills_meanwhile_is_kept(
 
     with pytest.raises(soce.OutputError):
         soce.merge(big, output=target, on_progress=on_progress, **SLOW)
-    assert {path.name for path in tmp_path.iterdir()} == {"X", "Y", "Z", "soup"}
+    # The work is done and kept: once the target's name is free again, the next merge only has to use it.
+    assert {path.name for path in tmp_path.iterdir()} == {"X", "Y", "Z", "soup", "soup.soce-partial"}
     assert [path.name for path in Path(big[0]).iterdir()] == ["model.safetensors"]
     if kind == "directory":
         assert (target / "notes.txt").read_text() == "mine"
+    target.rename(tmp_path / "elsewhere")
+    assert soce.merge(big, output=target, **SLOW).reused_shards == 1
 
 
 def test_a_plan_can_be_carried_out_once_for_each_time_its_target_is_free(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ class Plan:
     def to_json(self) -> str:
         """Return the plan as a JSON object."""
 
+    def finished_shards(self, *, digests: str, differences: bool) -> list[int]:
+        """Return per output how many shards an interrupted run with the same options has finished."""
+
     def execute(
         self,
         *,
@@ -45,7 +48,9 @@ class Plan:
         kernels: str | None,
         sync: bool,
         digests: str,
+        differences: bool,
         nonfinite: str,
+        restart: bool,
         recipe_texts: Sequence[str],
         run_info: str,
     ) -> str:

@@ -77,10 +77,15 @@ class ExecuteOptions(TypedDict, total=False):
     """Kernel set by name; the fastest this CPU runs otherwise."""
     sync: bool
     """False skips fsync: a power cut may then lose or damage the soup."""
-    digests: Literal["none", "tensors"]
-    """``"tensors"`` records a digest of every tensor in the manifest."""
+    digests: Literal["none", "tensors", "full"]
+    """``"tensors"`` records a digest of every tensor in the manifest; ``"full"`` also of every input tensor
+    and every shard, which is read back. With ``"none"`` an interrupted merge begins anew."""
+    differences: bool
+    """Record per tensor the largest absolute difference between the soup and each ingredient."""
     nonfinite: Literal["error", "warn"]
     """Whether NaN and infinities in the data stop the merge or are counted and reported."""
+    restart: bool
+    """Discard what an interrupted merge has finished instead of going on from there."""
     command: Sequence[str] | None
     """The command line to record in the manifest."""
     notes: Mapping[str, object] | None
@@ -123,6 +128,10 @@ class MergeReport:
     warnings: tuple[str, ...]
     result_digests: tuple[str, ...]
     """One per output, equal for equal results."""
+    reused_shards: int
+    """Shards that an interrupted merge had finished, over all outputs."""
+    complete_before: tuple[Path, ...]
+    """Outputs that an interrupted merge had already published."""
     json: str
     """The core's report, as one JSON object."""
 
@@ -163,6 +172,8 @@ class MergeReport:
             ),
             warnings=tuple(data["warnings"]),
             result_digests=tuple(data["result_digests"]),
+            reused_shards=data["reused_shards"],
+            complete_before=tuple(Path(output) for output in data["complete_before"]),
             json=text,
         )
 
@@ -203,7 +214,7 @@ class MergePlan:
         return tuple(Path(output["path"]) for output in self.data["outputs"])
 
     def execute(self, **options: Unpack[ExecuteOptions]) -> MergeReport:
-        """Read the ingredients once and write every soup.
+        """Read the ingredients once and write every soup, or go on where an interrupted merge stopped.
 
         Parameters
         ----------
@@ -222,8 +233,18 @@ class MergePlan:
             The output can no longer be put where it was asked for.
         OSError
             Reading or writing failed.
+
+        Notes
+        -----
+        Shards that are finished when a merge fails are kept beside the output, as a note on the exception says,
+        and used by the next merge of the same plan.
         """
         return self._execute(**options)
+
+    def finished_shards(self, *, digests: str = "tensors", differences: bool = False) -> dict[Path, int]:
+        """Return how many shards an interrupted merge with these options has finished, where there are any."""
+        counts = self._core.finished_shards(digests=digests, differences=differences)
+        return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
 
     def _execute(
         self,
@@ -236,7 +257,9 @@ class MergePlan:
         kernels: str | None = None,
         sync: bool = True,
         digests: str = "tensors",
+        differences: bool = False,
         nonfinite: str = "error",
+        restart: bool = False,
         command: Sequence[str] | None = None,
         notes: Mapping[str, object] | None = None,
     ) -> MergeReport:
@@ -259,7 +282,9 @@ class MergePlan:
                 kernels=kernels,
                 sync=sync,
                 digests=digests,
+                differences=differences,
                 nonfinite=nonfinite,
+                restart=restart,
                 recipe_texts=texts,
                 run_info=_run_info(self._source, command, notes),
             )

@@ -28,6 +28,14 @@ pub enum Error {
     /// [`crate::Control::cancel`] was called.
     #[error("cancelled")]
     Cancelled,
+    /// A run failed after it had finished a part of its work.
+    #[error("{source}\nhint: {hint}")]
+    Unfinished {
+        /// Why it failed; never itself unfinished.
+        source: Box<Error>,
+        /// What the next run can use, and how.
+        hint: String,
+    },
 }
 
 impl Error {

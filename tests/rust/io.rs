@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use _core::checkpoint::{Identity, Shard};
 use _core::io::{Backend, Cache, Source};
 use _core::sink::digest::{ChunkDigest, sha256_file};
-use _core::sink::{Durability, OutputFile, Staging, check_target};
+use _core::sink::{Beginning, Begun, Durability, Fingerprint, OutputFile, Staging, check_target};
 use _core::{Error, ProblemKind};
 
 const BACKENDS: [Backend; 2] = [Backend::Mmap, Backend::Pread];
@@ -206,9 +206,9 @@ fn a_new_file_has_the_mode_that_the_umask_leaves() {
     assert_eq!(mode(&path), mode(&plain));
     fs::create_dir(directory.path().join("directory")).unwrap();
     let target = directory.path().join("soup");
-    let staging = Staging::begin(&target, false, true).unwrap();
+    let staging = begin(&target, false, true).unwrap();
     staging.write_small("config.json", b"{}").unwrap();
-    staging.publish().unwrap();
+    publish(staging).unwrap();
     assert_eq!(mode(&target), mode(&directory.path().join("directory")));
     assert_eq!(mode(&target.join("config.json")), mode(&plain));
 }
@@ -226,14 +226,31 @@ fn chunks_digested_by_threads_give_the_digest_of_the_tensor() {
     sha256_file(Path::new("/nonexistent/file")).unwrap_err();
 }
 
+/// Begin a run that may write any of the small files of these tests.
+fn begin(target: &Path, overwrite: bool, sync: bool) -> Result<Staging, Error> {
+    let files = ["config.json", "additional_chat_templates/x.jinja", "soce.json", "only", "twice", "half"];
+    let plan = Fingerprint::of_value(serde_json::json!({ "files": files }));
+    let ask = Beginning { target, overwrite, sync, restart: false, plan: &plan, inputs: &[] };
+    match Staging::begin(&ask)? {
+        Begun::Work(staging) => Ok(*staging),
+        Begun::Published => panic!("no run was interrupted after publishing"),
+    }
+}
+
+/// Commit and clean.
+fn publish(staging: Staging) -> Result<Option<String>, Error> {
+    staging.commit()?;
+    Ok(staging.clean())
+}
+
 /// Write a soup of one small file and its manifest.
 fn soup(target: &Path, overwrite: bool, content: &str) -> Result<Option<String>, Error> {
-    let staging = Staging::begin(target, overwrite, false)?;
+    let staging = begin(target, overwrite, false)?;
     staging.write_small("config.json", content.as_bytes())?;
     staging.write_small("additional_chat_templates/x.jinja", b"x")?;
     let files = r#"{"result": {"files": ["config.json", "additional_chat_templates/x.jinja"]}}"#;
     staging.write_small("soce.json", files.as_bytes())?;
-    staging.publish()
+    publish(staging)
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -281,7 +298,7 @@ fn refusal(target: &Path, overwrite: bool, expected: &str) {
     assert_eq!(problem.kind, ProblemKind::Output);
     assert!(problem.to_string().contains(expected), "{problem}");
     assert!(problem.hint.is_some());
-    Staging::begin(target, overwrite, false).unwrap_err();
+    begin(target, overwrite, false).unwrap_err();
 }
 
 #[test]
@@ -342,14 +359,14 @@ fn a_mount_point_is_refused_before_the_work() {
 fn a_second_run_on_the_same_target_is_refused_with_the_process_of_the_first() {
     let parent = tempfile::tempdir().unwrap();
     let target = parent.path().join("soup");
-    let first = Staging::begin(&target, false, true).unwrap();
-    let error = Staging::begin(&target, false, true).unwrap_err();
+    let first = begin(&target, false, true).unwrap();
+    let error = begin(&target, false, true).unwrap_err();
     let expected = format!("process {} is writing it", std::process::id());
     assert!(error.to_string().contains(&expected), "{error}");
     first.write_small("config.json", b"{}").unwrap();
-    first.discard().unwrap();
+    drop(first);
     assert_eq!(names(parent.path()), [] as [&str; 0]);
-    drop(Staging::begin(&target, false, true).unwrap());
+    drop(begin(&target, false, true).unwrap());
     assert_eq!(names(parent.path()), [] as [&str; 0]);
 }
 
@@ -361,7 +378,7 @@ fn many_runs_on_one_target_at_once_never_meet() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..40 {
-                    match Staging::begin(&target, false, true) {
+                    match begin(&target, false, true) {
                         Ok(staging) => staging.write_small("only", b"one at a time").unwrap(),
                         Err(error) => assert_eq!(refused(&error), ProblemKind::Output),
                     }
@@ -379,13 +396,17 @@ fn what_a_dead_run_left_is_removed_and_mentioned() {
     let state = parent.path().join("soup.soce-partial");
     fs::create_dir_all(state.join("payload/additional_chat_templates")).unwrap();
     fs::write(state.join("lock"), "1\n").unwrap();
-    fs::write(state.join("plan.json"), "{}").unwrap();
-    fs::write(state.join("payload/model.safetensors"), "half").unwrap();
-    fs::write(state.join("payload/additional_chat_templates/x"), "half").unwrap();
-    let staging = Staging::begin(&target, false, true).unwrap();
+    fs::write(state.join("payload/half"), "half").unwrap();
+    fs::write(state.join("payload/additional_chat_templates/x.jinja"), "half").unwrap();
+    let error = begin(&target, false, true).unwrap_err();
+    let expected = "`payload/additional_chat_templates/x.jinja`, `payload/half`";
+    assert!(error.to_string().contains(expected), "without a plan nobody knows these files: {error}");
+    let plan = r#"{"files":["half","additional_chat_templates/x.jinja"]}"#;
+    fs::write(state.join("plan.json"), plan).unwrap();
+    let staging = begin(&target, false, true).unwrap();
     assert!(staging.notes()[0].contains("removed what an interrupted run had left"));
     assert_eq!(names(staging.payload()), [] as [&str; 0]);
-    staging.publish().unwrap();
+    publish(staging).unwrap();
     assert_eq!(names(parent.path()), ["soup"]);
 }
 
@@ -398,7 +419,7 @@ fn a_planted_state_directory_is_left_alone() {
     fs::create_dir(&treasure).unwrap();
     fs::write(treasure.join("gold"), "gold").unwrap();
     let refused = |expected: &str| {
-        let error = Staging::begin(&target, true, true).unwrap_err();
+        let error = begin(&target, true, true).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(fs::read_to_string(treasure.join("gold")).unwrap(), "gold");
     };
@@ -420,7 +441,7 @@ fn a_planted_state_directory_is_left_alone() {
 #[test]
 fn names_outside_the_output_cannot_be_written() {
     let parent = tempfile::tempdir().unwrap();
-    let staging = Staging::begin(&parent.path().join("soup"), false, true).unwrap();
+    let staging = begin(&parent.path().join("soup"), false, true).unwrap();
     for name in ["../x", "/x", "", ".", "a/b/c", "a/../../x"] {
         staging.write_small(name, b"").unwrap_err();
     }
@@ -432,10 +453,10 @@ fn names_outside_the_output_cannot_be_written() {
 fn a_target_that_filled_up_meanwhile_stays_as_it_is() {
     let parent = tempfile::tempdir().unwrap();
     let target = parent.path().join("soup");
-    let staging = Staging::begin(&target, false, true).unwrap();
+    let staging = begin(&target, false, true).unwrap();
     fs::create_dir(&target).unwrap();
     fs::write(target.join("a"), "mine").unwrap();
-    assert_eq!(refused(&staging.publish().unwrap_err()), ProblemKind::Output);
+    assert_eq!(refused(&publish(staging).unwrap_err()), ProblemKind::Output);
     assert_eq!(names(parent.path()), ["soup"]);
     assert_eq!(names(&target), ["a"]);
 }

@@ -101,8 +101,13 @@ class _Dtype(click.ParamType[str]):
 @click.option("--chunk-bytes", type=_Size(), metavar="SIZE", help="A thread's unit of work.")
 @click.option("--sync/--no-sync", default=True, help="Wait until the soup is on the disk. Default: --sync.")
 @click.option(
-    "--digests", type=click.Choice(["none", "tensors"]), default="tensors", help="Record tensor digests."
+    "--digests",
+    type=click.Choice(["none", "tensors", "full"]),
+    default="tensors",
+    help="What is hashed; `full`: inputs and shards too, read back.",
 )
+@click.option("--differences", is_flag=True, help="Record how far each tensor is from each ingredient.")
+@click.option("--restart", is_flag=True, help="Discard what an interrupted merge has finished.")
 @click.option(
     "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."
 )
@@ -148,7 +153,10 @@ def merge(
     if output is None:
         _usage("missing option `--output`")
     with refusals(debug=debug):
-        late = ("nonfinite", "io", "cache", "num_threads", "chunk_bytes", "sync", "digests")
+        late = (
+            *("nonfinite", "io", "cache", "num_threads", "chunk_bytes"),
+            *("sync", "digests", "differences", "restart"),
+        )
         plan_options: Any = {name: value for name, value in options.items() if name not in late}
         made = _planned(ingredients, recipes, output, plan_options)
         if plan_only:
@@ -158,6 +166,8 @@ def merge(
         if not quiet:
             names = ", ".join(f"{found['parts']} x `{shown(found['path'])}`" for found in _parts(made))
             message(f"averaging {names}" if names else f"averaging {len(made.recipes)} recipes")
+            if not options["restart"]:
+                _tell_continued(made, options["digests"], differences=options["differences"])
         with progress(enabled=not quiet) as on_progress:
             report = made.execute(
                 on_progress=on_progress, command=sys.argv, **{name: options[name] for name in late}
@@ -168,6 +178,12 @@ def merge(
             print_report(report)
         if as_json:
             click.echo(report.json)
+
+
+def _tell_continued(plan: MergePlan, digests: str, *, differences: bool) -> None:
+    shards = len(plan.data["shards"])
+    for output, count in plan.finished_shards(digests=digests, differences=differences).items():
+        message(f"continuing `{shown(os.fspath(output))}`: {count} of {shards} shards are finished")
 
 
 def _usage(text: str) -> NoReturn:

@@ -42,10 +42,20 @@ class Outcome(click.Command):
         except click.ClickException as error:
             message(f"error: {error.format_message()}")
             sys.exit(1)
-        except click.Abort:
+        except click.Abort as error:
             message("error: interrupted")
+            _print_notes(error.__cause__ or error)
             sys.exit(130)
+        except SystemExit as error:
+            _print_notes(error)
+            raise
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_notes(error: BaseException) -> None:
+    """Print what the core notes on an exception: what of the work can be used again."""
+    for note in getattr(error, "__notes__", ()):
+        message(f"\nhint: {note}")
 
 
 def plain(text: str) -> str:
@@ -85,6 +95,7 @@ def refusals(*, debug: bool) -> Iterator[None]:
             message(traceback.format_exc())
         for text in error_lines(error):
             message(text)
+        _print_notes(error)
         sys.exit(1)
 
 

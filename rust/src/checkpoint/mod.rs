@@ -9,6 +9,7 @@ pub mod header;
 pub mod index;
 mod json;
 mod open;
+pub mod origin;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -96,6 +97,8 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Location>,
     /// File name of the index, if there is one.
     pub index_name: Option<String>,
+    /// Where it came from, if its directory tells.
+    pub origin: origin::Origin,
     /// Odd but harmless findings, ready to be shown.
     pub warnings: Vec<String>,
 }
@@ -156,7 +159,8 @@ impl Checkpoint {
             problems.push(Problem::new(ProblemKind::Checkpoint, "expected a model, got no tensors").at(path));
         }
         if problems.is_empty() {
-            Ok(Self { root: path.to_owned(), shards, tensors, index_name, warnings })
+            let origin = origin::find(home, &shards);
+            Ok(Self { root: path.to_owned(), shards, tensors, index_name, origin, warnings })
         } else {
             Err(problems)
         }

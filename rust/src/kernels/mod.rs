@@ -5,6 +5,7 @@
 //! threads, and any hardware narrowing instruction (AVX-512-BF16 flushes subnormals).
 
 mod bf16;
+pub mod difference;
 mod exact;
 pub(crate) mod float_env;
 mod format;
@@ -22,6 +23,7 @@ pub struct Kernels {
     /// Its name: `scalar`, `avx2`, `avx512` or `neon`.
     pub name: &'static str,
     run: fn(&Request<'_>, &mut [u8], &mut Tally),
+    difference: fn(&difference::Pair<'_>, f64) -> f64,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -59,7 +61,7 @@ pub struct Tally {
 }
 
 /// Counts of one ingredient.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NonFinite {
     /// NaNs.
     pub nan: u64,

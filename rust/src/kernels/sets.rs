@@ -5,12 +5,13 @@
 )]
 
 use super::bf16;
+use super::difference::{self, Pair};
 use super::vector::{self, FromBf16, FromF16, FromF32, ToBf16, ToF16, ToF32, ToF64};
 use super::{Kernels, Request, Tally};
 use crate::dtype::Dtype;
 use crate::kernels::format::Format;
 
-static SCALAR: Kernels = Kernels { name: "scalar", run: scalar };
+static SCALAR: Kernels = Kernels { name: "scalar", run: scalar, difference: difference::by_definition };
 
 /// The definition: every element by integers.
 fn scalar(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
@@ -44,12 +45,12 @@ pub(super) fn available() -> Vec<&'static Kernels> {
 }
 
 #[cfg(target_arch = "x86_64")]
-static AVX2: Kernels = Kernels { name: "avx2", run: avx2 };
+static AVX2: Kernels = Kernels { name: "avx2", run: avx2, difference: avx2_difference };
 #[cfg(target_arch = "x86_64")]
-static AVX512: Kernels = Kernels { name: "avx512", run: avx512 };
+static AVX512: Kernels = Kernels { name: "avx512", run: avx512, difference: avx512_difference };
 /// NEON and fused multiply-add are part of every aarch64.
 #[cfg(target_arch = "aarch64")]
-static NEON: Kernels = Kernels { name: "neon", run: dispatch };
+static NEON: Kernels = Kernels { name: "neon", run: dispatch, difference: difference::fast };
 
 #[cfg(target_arch = "x86_64")]
 fn avx2(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
@@ -69,6 +70,26 @@ fn avx512(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
     }
     // SAFETY: `available` lists this set only where these features were detected.
     unsafe { compiled(request, output, tally) }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx2_difference(pair: &Pair<'_>, known: f64) -> f64 {
+    #[target_feature(enable = "avx2,fma")]
+    fn compiled(pair: &Pair<'_>, known: f64) -> f64 {
+        difference::fast(pair, known)
+    }
+    // SAFETY: `available` lists this set only where both features were detected.
+    unsafe { compiled(pair, known) }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx512_difference(pair: &Pair<'_>, known: f64) -> f64 {
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+    fn compiled(pair: &Pair<'_>, known: f64) -> f64 {
+        difference::fast(pair, known)
+    }
+    // SAFETY: `available` lists this set only where these features were detected.
+    unsafe { compiled(pair, known) }
 }
 
 /// Pick the loop by dtypes, once a chunk.

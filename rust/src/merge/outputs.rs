@@ -2,64 +2,105 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::error::Result;
+use crate::control::Control;
+use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::sink::{Durability, OutputFile, Staging};
+use crate::sink::journal::ShardRecord;
+use crate::sink::{Durability, OutputFile, read_back};
+
+use super::progress::Progress;
+use super::soups::Soup;
+use super::{Digests, Options};
 
 /// Files that are created, and their space reserved, before anything is read; more would exhaust descriptors.
 const EARLY: usize = 256;
 
+/// By recipe; `None` where an earlier run has finished that file.
+pub(super) type Files = Vec<Option<OutputFile>>;
+
 /// For each shard its file in every recipe's staging directory.
 pub(super) struct Outputs<'a> {
     plan: &'a Plan,
-    staged: &'a [Staging],
+    soups: &'a [Soup],
     durability: Durability,
-    shards: Vec<Mutex<Option<Arc<Vec<OutputFile>>>>>,
+    digests: Digests,
+    shards: Vec<Mutex<Option<Arc<Files>>>>,
+    /// Records of the shards finished in this run, by recipe and shard.
+    records: Vec<Vec<Mutex<Option<ShardRecord>>>>,
     notes: Mutex<Vec<String>>,
 }
 
 impl<'a> Outputs<'a> {
-    pub(super) fn new(plan: &'a Plan, staged: &'a [Staging], durability: Durability) -> Self {
+    pub(super) fn new(plan: &'a Plan, soups: &'a [Soup], durability: Durability, options: &Options) -> Self {
         let shards = plan.shards.iter().map(|_| Mutex::new(None)).collect();
-        Self { plan, staged, durability, shards, notes: Mutex::default() }
+        let none = || plan.shards.iter().map(|_| Mutex::new(None)).collect();
+        let records = soups.iter().map(|_| none()).collect();
+        Self { plan, soups, durability, digests: options.digests, shards, records, notes: Mutex::default() }
     }
 
     /// Create the first files now, so that a full disk or a quota shows before the work begins.
     pub(super) fn create_early(&self) -> Result<()> {
-        (0..self.shards.len().min(EARLY / self.staged.len())).try_for_each(|shard| self.open(shard).map(drop))
+        let needed = (0..self.shards.len()).filter(|&shard| self.soups.iter().any(|soup| soup.needs(shard)));
+        needed.take((EARLY / self.soups.len()).max(1)).try_for_each(|shard| self.open(shard).map(drop))
     }
 
     /// The files of a shard, one per recipe.
-    pub(super) fn open(&self, shard: usize) -> Result<Arc<Vec<OutputFile>>> {
+    pub(super) fn open(&self, shard: usize) -> Result<Arc<Files>> {
         let mut entry = self.shards[shard].lock().expect("no panic while held");
         if let Some(files) = &*entry {
             return Ok(Arc::clone(files));
         }
         let planned = &self.plan.shards[shard];
-        let create = |staging: &Staging| {
-            let file =
-                OutputFile::create(&staging.payload().join(&planned.name), planned.size, self.durability)?;
+        let create = |soup: &Soup| {
+            let Some(staging) = soup.staging.as_ref().filter(|_| soup.needs(shard)) else { return Ok(None) };
+            let path = staging.payload().join(&planned.name);
+            let file = OutputFile::create(&path, planned.size, self.durability)?;
             self.notes.lock().expect("no panic while held").extend(file.note().map(str::to_owned));
-            Ok(file)
+            Ok(Some(file))
         };
-        let files = Arc::new(self.staged.iter().map(create).collect::<Result<Vec<_>>>()?);
+        let files = Arc::new(self.soups.iter().map(create).collect::<Result<Vec<_>>>()?);
         *entry = Some(Arc::clone(&files));
         Ok(files)
     }
 
-    /// All chunks of a shard are written: write its header and bring it to the disk.
+    /// All chunks of a shard are written: write its header, bring it to the disk and note it in the journal.
     ///
     /// # Panics
     /// If a worker still holds the files: it must let go before it reports its chunk.
-    pub(super) fn finish(&self, shard: usize) -> Result<()> {
+    pub(super) fn finish(&self, shard: usize, progress: &Progress<'_>, control: &Control) -> Result<()> {
         drop(self.open(shard)?); // a shard of empty tensors was never opened
         let files = self.shards[shard].lock().expect("no panic while held").take();
         let files = Arc::into_inner(files.expect("just opened")).expect("workers let go of finished shards");
-        files.into_iter().try_for_each(|file| file.finish(&self.plan.shards[shard].header))
+        let planned = &self.plan.shards[shard];
+        for (recipe, (file, soup)) in files.into_iter().zip(self.soups).enumerate() {
+            let (Some(file), Some(staging)) = (file, &soup.staging) else { continue };
+            file.finish(&planned.header)?;
+            let tensors: Vec<_> = planned.tensors.iter().map(|&t| progress.result(recipe, t)).collect();
+            let mut sha256 = None;
+            if self.digests == Digests::Full {
+                let found = read_back(staging.payload(), self.plan, planned, &tensors, true, control)?;
+                if let Some(difference) = found.difference {
+                    let path = staging.payload().join(&planned.name);
+                    let error =
+                        std::io::Error::other(format!("{difference}; this file will be written anew"));
+                    return Err(Error::io(path, "is not what was written", error));
+                }
+                sha256 = found.sha256;
+            }
+            let record = ShardRecord { name: planned.name.clone(), sha256, tensors };
+            if self.digests != Digests::None {
+                staging.record(record.clone())?; // without digests, nobody could tell later whether it is whole
+            }
+            *self.records[recipe][shard].lock().expect("no panic while held") = Some(record);
+        }
+        Ok(())
     }
 
-    /// Notes of all files.
-    pub(super) fn into_notes(self) -> Vec<String> {
-        self.notes.into_inner().expect("no panic while held")
+    /// Notes of all files, and the records of the shards finished in this run, by recipe and shard.
+    pub(super) fn into_results(self) -> (Vec<String>, Vec<Vec<Option<ShardRecord>>>) {
+        let inner = |record: Mutex<Option<ShardRecord>>| record.into_inner().expect("no panic while held");
+        let records =
+            self.records.into_iter().map(|recipe| recipe.into_iter().map(inner).collect()).collect();
+        (self.notes.into_inner().expect("no panic while held"), records)
     }
 }

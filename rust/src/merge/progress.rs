@@ -1,86 +1,122 @@
-//! What is known of each output tensor so far: digests of its chunks, non-finite values met.
+//! What is known of each output tensor so far: digests of its chunks, non-finite values met, largest differences.
 
 use std::sync::Mutex;
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::kernels::difference::Differences;
 use crate::kernels::{NonFinite, Tally};
-use crate::plan::Plan;
-use crate::sink::digest::{ChunkDigest, Leaf};
-use crate::sink::manifest::TensorResult;
+use crate::plan::{Fate, Plan};
+use crate::sink::digest::{ChunkDigest, Digest, Leaf};
+use crate::sink::journal::{NonFiniteCounts, TensorResult};
 
 use super::work::{Chunk, Work};
-
-/// Non-finite values of one tensor of one recipe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NonFiniteTensor {
-    /// Index of the recipe.
-    pub recipe: usize,
-    /// Index into [`Plan::tensors`].
-    pub tensor: usize,
-    /// Counts per ingredient, in the recipe's order.
-    pub inputs: Vec<NonFinite>,
-    /// Infinite outputs of finite inputs.
-    pub created: u64,
-    /// First element with such an output.
-    pub first_created: Option<u64>,
-}
+use super::{Digests, Options};
 
 /// State of every tensor of every recipe.
-pub(super) struct Progress {
+pub(super) struct Progress<'a> {
+    plan: &'a Plan,
     /// By tensor.
     tensors: Vec<Mutex<TensorState>>,
-    digests: bool,
+    digests: Digests,
+    differences: bool,
     chunk_bytes: u64,
-    lengths: Vec<u64>,
 }
 
 struct TensorState {
     chunks_left: u64,
+    /// By ingredient.
+    inputs: Vec<Hashing>,
     recipes: Vec<RecipeState>,
+}
+
+/// The digest of a tensor, as far as its chunks have passed.
+#[derive(Default, Clone)]
+struct Hashing {
+    /// By chunk; emptied once combined, so that memory holds the leaves of unfinished tensors only.
+    leaves: Vec<Option<Leaf>>,
+    digest: Option<Digest>,
 }
 
 #[derive(Default)]
 struct RecipeState {
-    /// By chunk; emptied once combined, so that memory holds the leaves of unfinished tensors only.
-    leaves: Vec<Option<Leaf>>,
-    digest: Option<[u8; 32]>,
+    output: Hashing,
     tally: Option<Tally>,
+    differences: Option<Differences>,
 }
 
-impl Progress {
-    pub(super) fn new(plan: &Plan, work: &Work, digests: bool) -> Self {
+/// One recipe's chunk when it is computed.
+pub(super) struct Computed<'a> {
+    pub(super) recipe: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) tally: &'a Tally,
+    pub(super) differences: Option<&'a Differences>,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(plan: &'a Plan, work: &Work, options: &Options) -> Self {
         let recipes = plan.request.recipes.len();
         let state = |tensor| TensorState {
             chunks_left: work.chunks_of(tensor),
+            inputs: vec![Hashing::default(); plan.checkpoints.len()],
             recipes: (0..recipes).map(|_| RecipeState::default()).collect(),
         };
         Self {
+            plan,
             tensors: (0..plan.tensors.len()).map(|tensor| Mutex::new(state(tensor))).collect(),
-            digests,
+            digests: options.digests,
+            differences: options.differences,
             chunk_bytes: work.chunk_bytes(),
-            lengths: plan.tensors.iter().map(|tensor| tensor.length).collect(),
         }
     }
 
-    fn digest_of(&self, tensor: usize) -> ChunkDigest {
-        ChunkDigest::new(self.lengths[tensor], self.chunk_bytes)
+    /// How the digest of a tensor is put together, if its elements have this dtype.
+    fn digest_of(&self, tensor: usize, dtype: Dtype) -> ChunkDigest {
+        let planned = &self.plan.tensors[tensor];
+        let size = dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
+        ChunkDigest::new(planned.elements * size, self.chunk_bytes / planned.element_bytes() * size)
     }
 
-    /// Hash a chunk's output and keep what was counted. The hash is taken outside the lock.
-    pub(super) fn record(&self, recipe: usize, chunk: &Chunk, bytes: &[u8], tally: &Tally) {
-        let digest = self.digests.then(|| self.digest_of(chunk.tensor));
-        let leaf = digest.map(|digest| digest.leaf(bytes, chunk.number * self.chunk_bytes));
-        if leaf.is_none() && tally.is_clean() {
+    fn leaf(&self, chunk: &Chunk, dtype: Dtype, bytes: &[u8]) -> Leaf {
+        let size = dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
+        self.digest_of(chunk.tensor, dtype).leaf(bytes, chunk.first * size)
+    }
+
+    /// Hash a chunk of an ingredient, if that was asked for. The hash is taken outside the lock.
+    pub(super) fn record_input(&self, ingredient: usize, chunk: &Chunk, bytes: &[u8]) {
+        let tensor = &self.plan.tensors[chunk.tensor];
+        if self.digests != Digests::Full || tensor.fate == Fate::Copied {
+            return;
+        }
+        let dtype = tensor.sources[ingredient].dtype;
+        let leaf = self.leaf(chunk, dtype, bytes);
+        let mut state = self.tensors[chunk.tensor].lock().expect("no panic while held");
+        let count = self.digest_of(chunk.tensor, dtype).leaves();
+        state.inputs[ingredient].add(count, chunk, leaf);
+    }
+
+    /// Hash a chunk's output and keep what was counted.
+    pub(super) fn record(&self, chunk: &Chunk, computed: &Computed<'_>) {
+        let dtype = self.plan.tensors[chunk.tensor].dtype;
+        let hashed = self.digests != Digests::None;
+        let leaf = hashed.then(|| self.leaf(chunk, dtype, computed.bytes));
+        if leaf.is_none() && computed.tally.is_clean() && computed.differences.is_none() {
             return;
         }
         let mut state = self.tensors[chunk.tensor].lock().expect("no panic while held");
-        let state = &mut state.recipes[recipe];
-        if let (Some(digest), Some(leaf)) = (digest, leaf) {
-            state.leaves.resize(digest.leaves(), None);
-            state.leaves[chunk.number as usize] = Some(leaf);
+        let state = &mut state.recipes[computed.recipe];
+        if let Some(leaf) = leaf {
+            state.output.add(self.digest_of(chunk.tensor, dtype).leaves(), chunk, leaf);
         }
-        if !tally.is_clean() {
-            state.tally.get_or_insert_with(|| Tally::new(tally.inputs.len())).merge(tally);
+        if !computed.tally.is_clean() {
+            let inputs = computed.tally.inputs.len();
+            state.tally.get_or_insert_with(|| Tally::new(inputs)).merge(computed.tally);
+        }
+        if let Some(found) = computed.differences {
+            match &mut state.differences {
+                Some(differences) => differences.merge(found),
+                none => *none = Some(found.clone()),
+            }
         }
     }
 
@@ -91,47 +127,72 @@ impl Progress {
         if state.chunks_left > 0 {
             return None;
         }
-        if self.digests {
-            let digest = self.digest_of(chunk.tensor);
-            for recipe in &mut state.recipes {
-                let leaves: Option<Vec<Leaf>> = std::mem::take(&mut recipe.leaves).into_iter().collect();
-                recipe.digest = leaves.map(|leaves| *digest.combine(&leaves).as_bytes());
-            }
+        let planned = &self.plan.tensors[chunk.tensor];
+        let TensorState { inputs, recipes, .. } = &mut *state;
+        for (input, source) in inputs.iter_mut().zip(&planned.sources) {
+            input.combine(self.digest_of(chunk.tensor, source.dtype));
+        }
+        for recipe in recipes {
+            recipe.output.combine(self.digest_of(chunk.tensor, planned.dtype));
         }
         Some(chunk.tensor)
     }
 
     /// An error if a finished tensor met a non-finite value.
-    pub(super) fn refuse_non_finite(&self, plan: &Plan, tensor: usize) -> Result<()> {
+    pub(super) fn refuse_non_finite(&self, tensor: usize) -> Result<()> {
         let state = self.tensors[tensor].lock().expect("no panic while held");
         let problems: Vec<Problem> = state
             .recipes
             .iter()
             .filter_map(|recipe| recipe.tally.as_ref())
-            .flat_map(|tally| problems(plan, tensor, tally))
+            .flat_map(|tally| problems(self.plan, tensor, tally))
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(Error::Refused(distinct(problems))) }
     }
 
-    /// Digests by recipe and tensor, and what was not finite.
-    pub(super) fn into_results(self, plan: &Plan) -> (Vec<Vec<TensorResult>>, Vec<NonFiniteTensor>) {
-        let mut results: Vec<Vec<TensorResult>> = vec![Vec::new(); plan.request.recipes.len()];
-        let mut non_finite = Vec::new();
-        let empty = self.digests.then(|| *blake3::hash(b"").as_bytes());
-        for (tensor, state) in self.tensors.into_iter().enumerate() {
-            for (recipe, state) in
-                state.into_inner().expect("no panic while held").recipes.into_iter().enumerate()
-            {
-                let digest = if self.lengths[tensor] == 0 { empty } else { state.digest };
-                let found = state.tally.map(|tally| {
-                    let Tally { inputs, created, first_created, .. } = tally;
-                    NonFiniteTensor { recipe, tensor, inputs, created, first_created }
-                });
-                results[recipe].push(TensorResult { digest, non_finite: found.clone() });
-                non_finite.extend(found);
+    /// What became of a tensor of one recipe, once all its chunks are done.
+    pub(super) fn result(&self, recipe: usize, tensor: usize) -> TensorResult {
+        let planned = &self.plan.tensors[tensor];
+        let empty = |digest: Option<Digest>| match self.digests {
+            Digests::None => None,
+            _ if planned.elements == 0 => Some(Digest::of(b"")),
+            _ => digest,
+        };
+        let state = self.tensors[tensor].lock().expect("no panic while held");
+        let found = &state.recipes[recipe];
+        let mut inputs = Vec::new();
+        let mut differences = Vec::new();
+        if let Fate::Averaged { rows } = &planned.fate {
+            let mix = &self.plan.request.recipes[recipe].rows[rows[recipe]].mix;
+            if self.digests == Digests::Full {
+                let digest = |(hashing, &part): (&Hashing, &i64)| {
+                    if part == 0 { None } else { empty(hashing.digest) }
+                };
+                inputs = state.inputs.iter().zip(mix.numerators()).map(digest).collect();
+            }
+            if self.differences {
+                let none = || Differences::new(self.plan.checkpoints.len());
+                differences = found.differences.clone().unwrap_or_else(none).texts();
             }
         }
-        (results, non_finite)
+        let non_finite = found.tally.as_ref().map(|tally| NonFiniteCounts {
+            inputs: tally.inputs.clone(),
+            created: tally.created,
+            first_created: tally.first_created,
+        });
+        TensorResult { blake3: empty(found.output.digest), inputs, differences, non_finite }
+    }
+}
+
+impl Hashing {
+    fn add(&mut self, count: usize, chunk: &Chunk, leaf: Leaf) {
+        self.leaves.resize(count, None);
+        self.leaves[chunk.number as usize] = Some(leaf);
+    }
+
+    fn combine(&mut self, digest: ChunkDigest) {
+        let leaves: Option<Vec<Leaf>> = std::mem::take(&mut self.leaves).into_iter().collect();
+        self.digest = leaves.filter(|leaves| !leaves.is_empty()).map(|leaves| digest.combine(&leaves).into());
     }
 }
 

@@ -47,7 +47,8 @@ struct Deal {
 }
 
 impl Work {
-    pub(super) fn new(plan: &Plan, chunk_bytes: u64) -> Self {
+    /// `needed`: whether a shard must be made.
+    pub(super) fn new(plan: &Plan, chunk_bytes: u64, needed: &[bool]) -> Self {
         let mut before = vec![0];
         let mut shards: Vec<Deal> = plan.shards.iter().map(|_| Deal::default()).collect();
         let mut tensors = Vec::new();
@@ -55,13 +56,15 @@ impl Work {
         for tensor in &plan.tensors {
             let per_chunk = chunk_bytes / tensor.element_bytes();
             let chunks = tensor.elements.div_ceil(per_chunk);
-            let deal = &mut shards[tensor.shard];
-            if *deal.left.get_mut() == 0 {
-                *deal.next.get_mut() = all;
+            if needed[tensor.shard] {
+                let deal = &mut shards[tensor.shard];
+                if *deal.left.get_mut() == 0 {
+                    *deal.next.get_mut() = all;
+                }
+                *deal.left.get_mut() += chunks;
+                deal.end = all + chunks;
             }
-            *deal.left.get_mut() += chunks;
             all += chunks;
-            deal.end = all;
             before.push(all);
             tensors.push((tensor.elements, tensor.shard, per_chunk));
         }
@@ -110,9 +113,9 @@ impl Work {
         self.shards[chunk.shard].left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Shards without a chunk: they hold empty tensors only.
-    pub(super) fn empty_shards(&self) -> impl Iterator<Item = usize> {
-        (0..self.shards.len()).filter(|&shard| self.shards[shard].left.load(Ordering::Acquire) == 0)
+    /// Whether a shard has no chunk: nothing of it is needed, or it holds empty tensors only.
+    pub(super) fn is_empty(&self, shard: usize) -> bool {
+        self.shards[shard].left.load(Ordering::Acquire) == 0
     }
 
     /// Chunks of a tensor.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
-use crate::sink::{STATE_SUFFIX, check_target};
+use crate::sink::{STATE_SUFFIX, check_target, has_state};
 
 use super::Request;
 use super::findings::{Findings, named};
@@ -44,6 +44,8 @@ pub(super) fn check(request: &Request, checkpoints: &[Checkpoint], findings: &mu
     let held: Vec<Held<'_>> = checkpoints.iter().map(Held::new).collect();
     let places: Vec<Option<Place<'_>>> =
         request.recipes.iter().map(|recipe| Place::new(&recipe.output)).collect();
+    // An interrupted run may have published some of its outputs; the next one looks at them under its lock.
+    let interrupted = request.recipes.iter().any(|recipe| has_state(&recipe.output));
     for (i, recipe) in request.recipes.iter().enumerate() {
         let output = recipe.output.as_path();
         let place = places[i].as_ref();
@@ -55,7 +57,7 @@ pub(super) fn check(request: &Request, checkpoints: &[Checkpoint], findings: &mu
             findings.problem(problem(output, format!("{relation} the ingredient {}", named(root))));
         } else if let Some((relation, other)) = near_output() {
             findings.problem(problem(output, format!("{relation} the output {}", named(other))));
-        } else if let Err(problem) = check_target(output, request.options.overwrite) {
+        } else if let Err(problem) = check_target(output, request.options.overwrite || interrupted) {
             findings.problem(problem);
         } else if place.is_none() {
             findings.problem(problem(output, "its parent directory cannot be resolved"));

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use crate::dtype::{Dtype, DtypeClass};
 use crate::io::{Backend, Cache};
+use crate::merge::Digests;
 
 /// A float dtype by its safetensors name.
 pub(super) fn float_dtype(name: Option<&str>) -> PyResult<Option<Dtype>> {
@@ -31,6 +32,12 @@ pub(super) fn cache(name: &str) -> PyResult<Cache> {
         "drop" => Ok(Cache::Drop),
         _ => Err(one_of("cache", name, &["auto", "keep", "drop"])),
     }
+}
+
+pub(super) fn digests(name: &str) -> PyResult<Digests> {
+    let levels = [Digests::None, Digests::Tensors, Digests::Full];
+    let found = levels.into_iter().find(|level| level.name() == name);
+    found.ok_or_else(|| one_of("digests", name, &levels.map(Digests::name)))
 }
 
 /// Whether `name` is the second of two words.

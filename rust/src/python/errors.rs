@@ -34,7 +34,18 @@ fn to_exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         }
         // Whoever cancels has an exception of their own to raise; this is for a cancelled flag without one.
         Error::Cancelled => Ok(PyKeyboardInterrupt::new_err(())),
+        Error::Unfinished { source, hint } => {
+            let exception = to_exception(py, source)?;
+            add_hint(py, &exception, hint);
+            Ok(exception)
+        }
     }
+}
+
+/// Say on an exception what can be done: a note, which tracebacks show and commands print as a hint.
+pub(super) fn add_hint(py: Python<'_>, exception: &PyErr, hint: &str) {
+    // Without the note the exception still says what went wrong.
+    let _ = exception.value(py).call_method1("add_note", (hint,));
 }
 
 fn class_name(kind: ProblemKind) -> &'static str {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::control::Control;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+use super::errors::add_hint;
 
 /// How often signals are looked for and progress is told.
 const TICK: Duration = Duration::from_millis(50);
@@ -37,6 +39,9 @@ pub(super) fn run_interruptible<T: Send>(
         }
         let result = py.detach(|| worker.join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         if let Some(error) = raised {
+            if let Err(Error::Unfinished { hint, .. }) = &result {
+                add_hint(py, &error, hint);
+            }
             return Err(error);
         }
         let value = result?;

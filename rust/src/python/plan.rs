@@ -80,10 +80,20 @@ impl Plan {
         Ok(json.to_string())
     }
 
+    #[pyo3(signature = (*, digests, differences))]
+    fn finished_shards(&self, digests: &str, differences: bool) -> PyResult<Vec<usize>> {
+        Ok(merge::finished_shards(&self.0, args::digests(digests)?, differences)?)
+    }
+
     #[pyo3(signature = (
-        *, on_progress, num_threads, chunk_bytes, io, cache, kernels, sync, digests, nonfinite, recipe_texts, run_info
+        *, on_progress, num_threads, chunk_bytes, io, cache, kernels, sync, digests, differences, nonfinite, restart,
+        recipe_texts, run_info
     ))]
-    #[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
+        reason = "keyword arguments of a Python method"
+    )]
     fn execute(
         &self,
         py: Python<'_>,
@@ -95,7 +105,9 @@ impl Plan {
         kernels: Option<String>,
         sync: bool,
         digests: &str,
+        differences: bool,
         nonfinite: &str,
+        restart: bool,
         recipe_texts: Vec<String>,
         run_info: &str,
     ) -> PyResult<String> {
@@ -106,8 +118,10 @@ impl Plan {
             cache: args::cache(cache)?,
             kernels,
             sync,
-            digests: args::flag("digests", digests, ["none", "tensors"])?,
+            digests: args::digests(digests)?,
+            differences,
             allow_non_finite: args::flag("nonfinite", nonfinite, ["error", "warn"])?,
+            restart,
         };
         let run = serde_json::from_str(run_info).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let provenance = Provenance { recipe_texts, run };
@@ -131,29 +145,30 @@ impl Plan {
     fn report(&self, report: &Report) -> Value {
         let plan = &self.0;
         let root = |ingredient: usize| plan.checkpoints[ingredient].root.to_string_lossy().into_owned();
+        let output = |recipe: usize| plan.request.recipes[recipe].output.to_string_lossy();
         let mut non_finite = Vec::new();
         for found in &report.non_finite {
             let tensor = &plan.tensors[found.tensor].name;
-            let output = plan.request.recipes[found.recipe].output.to_string_lossy();
+            let output = output(found.recipe);
             for (ingredient, counts) in
-                found.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0)
+                found.counts.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0)
             {
                 non_finite.push(json!({
                     "output": output, "tensor": tensor, "ingredient": root(ingredient), "nan": counts.nan,
                     "pos_inf": counts.positive, "neg_inf": counts.negative, "created": 0, "first": counts.first,
                 }));
             }
-            if found.created > 0 {
+            if found.counts.created > 0 {
                 non_finite.push(json!({
                     "output": output, "tensor": tensor, "ingredient": null, "nan": 0, "pos_inf": 0, "neg_inf": 0,
-                    "created": found.created, "first": found.first_created,
+                    "created": found.counts.created, "first": found.counts.first_created,
                 }));
             }
         }
         let described = plan.to_json();
         let warnings = [&plan.warnings[..], &report.warnings].concat();
         json!({
-            "outputs": plan.request.recipes.iter().map(|r| r.output.to_string_lossy()).collect::<Vec<_>>(),
+            "outputs": (0..plan.request.recipes.len()).map(output).collect::<Vec<_>>(),
             "seconds": report.seconds,
             "bytes_read": report.bytes_read,
             "bytes_written": report.bytes_written,
@@ -163,6 +178,8 @@ impl Plan {
             "nonfinite": non_finite,
             "warnings": warnings,
             "result_digests": report.result_digests,
+            "reused_shards": report.reused_shards,
+            "complete_before": report.complete_before.iter().map(|&r| output(r)).collect::<Vec<_>>(),
         })
     }
 }

@@ -2,18 +2,27 @@
 //!
 //! Under the target name there is nothing, or the old directory, or the complete new one. Everything is written below
 //! `<target>.soce-partial/`, whose `payload/` becomes the target by a rename; files are only ever created, never
-//! opened again for writing. Not here: what is in the files, and resuming an interrupted run.
+//! opened again for writing, but for the journal, which tells the next run what is finished. Not here: what is in the
+//! files, and which of them an interrupted run need not make again.
 
 pub mod digest;
+mod fingerprint;
+pub mod journal;
+mod leftover;
 pub mod manifest;
 mod output_file;
+mod read_back;
 mod rename;
 mod staging;
+mod state;
 mod target;
 mod tree;
 mod windows;
 
+pub use fingerprint::Fingerprint;
+pub use leftover::{finished_shards, has_state, is_interrupted};
 pub use output_file::{Durability, OutputFile};
-pub use staging::Staging;
+pub(crate) use read_back::read_back;
+pub use staging::{Beginning, Begun, Staging};
 pub(crate) use target::STATE_SUFFIX;
 pub use target::check_target;

@@ -1,81 +1,198 @@
 //! The directory in which an output grows, and the rename that makes it the target.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::fingerprint::Fingerprint;
+use super::journal::{Entry, FileState, History, Journal, ShardRecord};
+use super::leftover::{self, Leftover};
 use super::rename::{exchange, flags_unsupported, move_aside, rename_new};
-use super::target::{self, Standing, check_target, names, refusal};
+use super::state::{self, JOURNAL, LOCK, PAYLOAD, PLAN};
+use super::target::{self, Standing, check_target, refusal};
 use super::tree;
 use crate::error::{Error, Result};
 use crate::escape::shown;
 use crate::io::platform;
 
-const LOCK: &str = "lock";
-const PAYLOAD: &str = "payload";
 /// Where the old directory waits if two directories cannot be exchanged.
 const OLD_SUFFIX: &str = ".soce-old";
-/// Times that another run may vanish while we take its place.
-const ATTEMPTS: usize = 100;
 
-/// `<target>.soce-partial/`, locked for as long as this value lives. Dropped before [`Staging::publish`], it removes
-/// everything that was put there.
+/// The paths of a run.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) target: PathBuf,
+    pub(super) state: PathBuf,
+    pub(super) payload: PathBuf,
+    pub(super) old: PathBuf,
+}
+
+impl Places {
+    pub(super) fn of(target: &Path) -> Self {
+        let state = with_suffix(target, target::STATE_SUFFIX);
+        let payload = state.join(PAYLOAD);
+        Self { target: target.to_owned(), payload, state, old: with_suffix(target, OLD_SUFFIX) }
+    }
+}
+
+/// What [`Staging::begin`] is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning<'a> {
+    /// The directory to be made.
+    pub target: &'a Path,
+    /// Replace a soup that is there.
+    pub overwrite: bool,
+    /// The output is to survive a power cut once it is published.
+    pub sync: bool,
+    /// Discard what an interrupted run has finished.
+    pub restart: bool,
+    /// What will be made.
+    pub plan: &'a Fingerprint,
+    /// States of the inputs, by ingredient and shard.
+    pub inputs: &'a [Vec<FileState>],
+}
+
+/// What [`Staging::begin`] found.
+#[derive(Debug)]
+pub enum Begun {
+    /// There is work to do.
+    Work(Box<Staging>),
+    /// An earlier run had published this very output; what it left is removed.
+    Published,
+}
+
+/// `<target>.soce-partial/`, locked for as long as this value lives. Dropped before [`Staging::commit`], it stays if it
+/// holds a finished shard and is removed otherwise.
 #[derive(Debug)]
 pub struct Staging {
     parent: PathBuf,
-    target: PathBuf,
-    state: PathBuf,
-    payload: PathBuf,
+    places: Places,
     overwrite: bool,
     sync: bool,
     notes: Vec<String>,
-    /// `None` once the directory is gone.
+    history: Option<History>,
+    journal: Mutex<Journal>,
+    /// Finished shards: what would be lost.
+    finished: AtomicUsize,
+    held: Held,
+}
+
+/// The state directory while it is locked. Dropped, it unlocks; it removes the directory only if told so.
+#[derive(Debug)]
+struct Held {
+    state: PathBuf,
     lock: Option<File>,
 }
 
 impl Staging {
-    /// Check the target, then make and lock the state directory beside it. What a dead run left there is removed.
-    /// `sync`: the output is to survive a power cut once it is published.
+    /// Check the target, then make and lock the state directory beside it, or take over that of an interrupted run of
+    /// the same plan.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the target may not be written, another run is writing it, or the state directory holds
-    /// anything that this program does not make; [`Error::Io`].
-    pub fn begin(target: &Path, overwrite: bool, sync: bool) -> Result<Self> {
-        check_target(target, overwrite)?;
-        let (parent, target) = target::split(target)?;
-        let old = with_suffix(&target, OLD_SUFFIX);
-        if fs::symlink_metadata(&old).is_ok() {
-            let message = "was left when replacing the soup was interrupted";
-            let hint =
-                format!("rename it back to `{}`, or remove it by hand", shown(&target.to_string_lossy()));
-            return Err(refusal(&old, message).hint(hint).into());
+    /// [`Error::Refused`] if the target may not be written, another run is writing it, or what an interrupted run left
+    /// belongs to another plan or cannot be believed; [`Error::Io`].
+    pub fn begin(ask: &Beginning<'_>) -> Result<Begun> {
+        let (parent, target) = target::split(ask.target)?;
+        let places = Places::of(&target);
+        // Where a run was interrupted, the target may be its own work: that is looked at under the lock.
+        let interrupted = fs::symlink_metadata(&places.state).is_ok();
+        check_target(&target, ask.overwrite || interrupted)?;
+        let (lock, old) = state::claim(&places.state, &target)?;
+        let mut held = Held { state: places.state.clone(), lock: Some(lock) };
+        let left = match look(&places, ask, old) {
+            Err(error) if !old => {
+                let _ = held.remove();
+                return Err(error);
+            }
+            other => other?,
+        };
+        if matches!(&left, Leftover::Published(plan) if plan == ask.plan.digest()) {
+            held.remove().map_err(failed(&places.state, "cannot remove"))?;
+            return Ok(Begun::Published);
         }
-        let state = with_suffix(&target, target::STATE_SUFFIX);
-        let lock = claim(&state, &target)?;
-        let payload = state.join(PAYLOAD);
-        let mut staging =
-            Self { parent, target, state, payload, overwrite, sync, notes: Vec::new(), lock: Some(lock) };
-        staging.prepare()?;
-        Ok(staging)
+        let mut notes = Vec::new();
+        let (history, journal) = if let Leftover::Unfinished { history, good } = left {
+            (Some(history), Journal::reopen(&places.state.join(JOURNAL), good, ask.sync)?)
+        } else {
+            if held.clear().map_err(failed(&places.state, "cannot remove"))? {
+                notes.push(format!("`{}`: removed what an interrupted run had left", display(&places.state)));
+            }
+            (None, begin_anew(&places, ask, &mut held)?)
+        };
+        let finished = AtomicUsize::new(history.as_ref().map_or(0, |history| history.shards.len()));
+        let (overwrite, sync) = (ask.overwrite, ask.sync);
+        let staging = Self {
+            parent,
+            places,
+            overwrite,
+            sync,
+            notes,
+            history,
+            journal: Mutex::new(journal),
+            finished,
+            held,
+        };
+        staging.append(&Entry::Begin { plan: ask.plan.digest().to_owned(), inputs: ask.inputs.to_vec() })?;
+        if ask.sync {
+            synced(&staging.places.state)?;
+            synced(&staging.parent)?;
+        }
+        Ok(Begun::Work(Box::new(staging)))
     }
 
-    fn prepare(&mut self) -> Result<()> {
-        let listing = tree::list(&self.state).map_err(failed(&self.state, "cannot list"))?;
-        if listing.files.len() > 1 || !listing.directories.is_empty() {
-            tree::clear(&self.state, LOCK).map_err(failed(&self.state, "cannot remove"))?;
-            self.notes.push(format!("`{}`: removed what an interrupted run had left", display(&self.state)));
-        }
-        fs::create_dir(&self.payload).map_err(failed(&self.payload, "cannot create"))?;
-        if self.sync {
-            synced(&self.state)?;
-            synced(&self.parent)?;
-        }
+    /// What an interrupted run of this plan has finished.
+    pub fn history(&self) -> Option<&History> {
+        self.history.as_ref()
+    }
+
+    /// Remove everything in the payload but these files, which were found to be what the journal says.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn keep_only(&self, files: &[&str]) -> Result<()> {
+        tree::clear(&self.places.payload, &|name| files.contains(&name))
+            .map_err(failed(&self.places.payload, "cannot remove"))?;
+        self.finished.store(files.len(), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Note in the journal that a shard is complete and on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn record(&self, shard: ShardRecord) -> Result<()> {
+        self.append(&Entry::Shard(shard))?;
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Note in the journal that the inputs changed, so that nobody uses what was made of them.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn taint(&self, reason: &str) -> Result<()> {
+        self.append(&Entry::Tainted { reason: reason.to_owned() })
+    }
+
+    /// Finished shards, which the next run can use.
+    pub fn finished(&self) -> usize {
+        self.finished.load(Ordering::Relaxed)
+    }
+
+    fn append(&self, entry: &Entry) -> Result<()> {
+        self.journal.lock().expect("no panic while held").append(entry)
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &Path {
+        &self.places.state
     }
 
     /// The directory that becomes the target.
     pub fn payload(&self) -> &Path {
-        &self.payload
+        &self.places.payload
     }
 
     /// What the user should know about, ready to be shown.
@@ -83,20 +200,21 @@ impl Staging {
         &self.notes
     }
 
-    /// Create a small file in the payload and bring it to the disk if the output is to be durable. `name` is a file name, or that of a file in one
-    /// directory below.
+    /// Create a small file in the payload and bring it to the disk if the output is to be durable. `name` is a file
+    /// name, or that of a file in one directory below.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write_small(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.payload.join(name);
+        let payload = self.payload();
+        let path = payload.join(name);
         let parts: Vec<_> = Path::new(name).components().collect();
         if !(1..=2).contains(&parts.len()) || !parts.iter().all(|part| matches!(part, Component::Normal(_))) {
             let reason = io::Error::new(io::ErrorKind::InvalidInput, "not a name within the output");
             return Err(Error::io(path, "cannot create", reason));
         }
         if let [directory, _] = parts.as_slice() {
-            let directory = self.payload.join(directory);
+            let directory = payload.join(directory);
             match fs::create_dir(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::io(directory, "cannot create", error));
@@ -104,77 +222,84 @@ impl Staging {
                 _ => {}
             }
         }
-        let created = File::options().write(true).create_new(true).open(&path);
-        let mut file = created.map_err(failed(&path, "cannot create"))?;
-        file.write_all(bytes).map_err(failed(&path, "cannot write"))?;
-        if self.sync {
-            file.sync_all().map_err(failed(&path, "cannot bring to the disk"))?;
-        }
-        platform::close(file).map_err(failed(&path, "cannot close"))
+        write_new(&path, bytes, self.sync)
     }
 
-    /// Make the payload the target, by one rename. Returns what was left over, if
-    /// anything was, ready to be shown: the output is complete nevertheless.
+    /// Make the payload the target, by one rename. What is left to do then is [`Staging::clean`].
     ///
     /// # Errors
     /// [`Error::Refused`] if the target has changed since [`Staging::begin`] so that it may not be replaced,
     /// [`Error::Io`]; in both cases the target is as before.
-    pub fn publish(mut self) -> Result<Option<String>> {
+    pub fn commit(&self) -> Result<()> {
+        let Places { target, payload, state, old } = &self.places;
         if self.sync {
-            let listing = tree::list(&self.payload).map_err(failed(&self.payload, "cannot list"))?;
-            let inner = listing.directories.iter().map(|name| self.payload.join(name));
-            for directory in inner.chain([self.payload.clone()]) {
+            let listing = tree::list(payload).map_err(failed(payload, "cannot list"))?;
+            let inner = listing.directories.iter().map(|name| payload.join(name));
+            for directory in inner.chain([payload.clone()]) {
                 synced(&directory)?;
             }
         }
-        let old = self.commit()?;
-        if self.sync {
-            synced(&self.parent)?;
-            synced(&self.state)?;
-        }
-        let mut left = Vec::new();
-        if let Some(old) = old
-            && let Err(error) = remove_directory(&old)
-        {
-            left.push(format!("`{}`: cannot be removed: {error}", display(&old)));
-        }
-        if let Err(error) = self.clean() {
-            left.push(format!("`{}`: cannot be removed: {error}", display(&self.state)));
-        }
-        Ok((!left.is_empty()).then(|| left.join("; ")))
-    }
-
-    /// Remove everything and leave the target as it is.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if something could not be removed.
-    pub fn discard(mut self) -> Result<()> {
-        self.clean().map_err(failed(&self.state, "cannot remove"))
-    }
-
-    /// The rename. Returns the old directory, if it is not in the payload's place.
-    fn commit(&self) -> Result<Option<PathBuf>> {
-        check_target(&self.target, self.overwrite)?;
-        let cannot = failed(&self.target, "cannot put the output in place");
-        match target::examine(&self.target)? {
-            Standing::Absent => rename_new(&self.payload, &self.target).map_err(cannot)?,
-            Standing::EmptyDirectory => fs::rename(&self.payload, &self.target).map_err(cannot)?,
-            Standing::Soup => match exchange(&self.payload, &self.target) {
+        self.append(&Entry::Ready { payload: leftover::id(payload).unwrap_or_default() })?;
+        check_target(target, self.overwrite)?;
+        let cannot = failed(target, "cannot put the output in place");
+        match target::examine(target)? {
+            Standing::Absent => rename_new(payload, target).map_err(cannot)?,
+            Standing::EmptyDirectory => fs::rename(payload, target).map_err(cannot)?,
+            Standing::Soup => match exchange(payload, target) {
                 Err(error) if flags_unsupported(&error) => {
-                    let old = with_suffix(&self.target, OLD_SUFFIX);
-                    move_aside(&self.payload, &self.target, &old).map_err(cannot)?;
-                    return Ok(Some(old));
+                    self.append(&Entry::Swap)?;
+                    move_aside(payload, target, old).map_err(cannot)?;
                 }
                 answer => answer.map_err(cannot)?,
             },
         }
-        Ok(None)
+        self.finished.store(0, Ordering::Relaxed); // from here on there is nothing to lose
+        if self.sync {
+            synced(&self.parent)?;
+            synced(state)?;
+        }
+        Ok(())
+    }
+
+    /// Remove the state directory, and the old soup with it. Returns what was left over, if anything was, ready to be
+    /// shown: the output is complete nevertheless.
+    pub fn clean(mut self) -> Option<String> {
+        let mut left = Vec::new();
+        let mut note = |path: &Path, answer: io::Result<()>| {
+            if let Err(error) = answer {
+                left.push(format!("`{}`: cannot be removed: {error}", display(path)));
+            }
+        };
+        note(&self.places.old, remove_if_there(&self.places.old));
+        note(&self.places.state, self.held.remove());
+        (!left.is_empty()).then(|| left.join("; "))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if self.finished() == 0 {
+            // Nobody is left to be told; the next run finds and removes what stays.
+            let _ = self.held.remove();
+        }
+    }
+}
+
+impl Held {
+    /// Remove everything but the lock. The journal goes last: as long as anything else is there, it tells what that is.
+    /// True if there was anything.
+    fn clear(&self) -> io::Result<bool> {
+        let listing = tree::list(&self.state)?;
+        tree::clear(&self.state, &|name| [LOCK, PLAN, JOURNAL].contains(&name))?;
+        tree::clear(&self.state, &|name| [LOCK, JOURNAL].contains(&name))?;
+        tree::clear(&self.state, &|name| name == LOCK)?;
+        Ok(listing.files.iter().any(|name| name != LOCK) || !listing.directories.is_empty())
     }
 
     /// Remove the state directory, the lock last: until then no other run can begin.
-    fn clean(&mut self) -> io::Result<()> {
+    fn remove(&mut self) -> io::Result<()> {
         let Some(lock) = self.lock.take() else { return Ok(()) };
-        tree::clear(&self.state, LOCK)?;
+        self.clear()?;
         fs::remove_file(self.state.join(LOCK))?;
         let removed = fs::remove_dir(&self.state);
         drop(lock);
@@ -186,115 +311,52 @@ impl Staging {
     }
 }
 
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Nobody is left to be told; the next run finds and removes what stays.
-        let _ = self.clean();
+/// What an earlier run left, if the target may then be written.
+fn look(places: &Places, ask: &Beginning<'_>, old: bool) -> Result<Leftover> {
+    let left = if old { leftover::examine(places, ask)? } else { Leftover::Nothing };
+    if let Leftover::Published(plan) = &left {
+        remove_if_there(&places.old).map_err(failed(&places.old, "cannot remove"))?;
+        if plan == ask.plan.digest() {
+            return Ok(left);
+        }
     }
+    if fs::symlink_metadata(&places.old).is_ok() {
+        let message = "was left when replacing the soup was interrupted";
+        let hint = format!("rename it back to `{}`, or remove it by hand", display(&places.target));
+        return Err(refusal(&places.old, message).hint(hint).into());
+    }
+    check_target(&places.target, ask.overwrite)?;
+    Ok(left)
 }
 
-/// Make the state directory, or take over a dead run's, and lock it.
-fn claim(state: &Path, target: &Path) -> Result<File> {
-    let path = state.join(LOCK);
-    for _ in 0..ATTEMPTS {
-        match create_private(state) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match check_leftover(state) {
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
-            },
-            Err(error) => return Err(Error::io(state, "cannot create", error)),
-        }
-        let mut lock = match open_lock(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // its run ended just now
-            other => other.map_err(failed(&path, "cannot open"))?,
-        };
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let holder = match lock.read_to_string(&mut text) {
-                    Ok(_) if text.trim().parse::<u32>().is_ok() => format!("process {}", text.trim()),
-                    _ => "another process".to_owned(),
-                };
-                let problem = refusal(target, format!("{holder} is writing it"));
-                return Err(problem.hint("wait until it is done, or choose another name").into());
-            }
-            Err(TryLockError::Error(error)) => return Err(Error::io(&path, "cannot lock", error)),
-        }
-        if is_at(&lock, &path) {
-            let pid = format!("{}\n", std::process::id());
-            let written =
-                lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(pid.as_bytes()));
-            written.map_err(failed(&path, "cannot write"))?;
-            return Ok(lock);
-        }
-    }
-    let busy = io::Error::new(io::ErrorKind::ResourceBusy, "other runs come and go");
-    Err(Error::io(state, "cannot lock", busy))
+/// Plan, payload and journal of a run that has nothing to go on from. If that fails, nothing stays.
+fn begin_anew(places: &Places, ask: &Beginning<'_>, held: &mut Held) -> Result<Journal> {
+    let make = || {
+        write_new(&places.state.join(PLAN), ask.plan.text().as_bytes(), ask.sync)?;
+        let journal = Journal::create(&places.state.join(JOURNAL), ask.sync)?;
+        fs::create_dir(&places.payload).map_err(failed(&places.payload, "cannot create"))?;
+        Ok(journal)
+    };
+    make().inspect_err(|_| {
+        let _ = held.remove();
+    })
 }
 
-/// Refuse a state directory that is not ours, or holds what no run of ours puts there.
-fn check_leftover(state: &Path) -> Result<()> {
-    let metadata = fs::symlink_metadata(state).map_err(failed(state, "cannot examine"))?;
-    let hint = "look at it, then remove it by hand";
-    if !metadata.is_dir() {
-        return Err(refusal(state, "is in the way of this run and is not a directory").hint(hint).into());
+fn write_new(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
+    let created = File::options().write(true).create_new(true).open(path);
+    let mut file = created.map_err(failed(path, "cannot create"))?;
+    file.write_all(bytes).map_err(failed(path, "cannot write"))?;
+    if sync {
+        file.sync_all().map_err(failed(path, "cannot bring to the disk"))?;
     }
-    #[cfg(unix)]
-    if std::os::unix::fs::MetadataExt::uid(&metadata) != rustix::process::geteuid().as_raw() {
-        return Err(refusal(state, "belongs to another user").hint(hint).into());
-    }
-    let listing = tree::list(state).map_err(failed(state, "cannot list"))?;
-    let file =
-        |name: &&String| ![LOCK, "plan.json"].contains(&name.as_str()) && !name.starts_with("payload/");
-    let directory = |name: &&String| *name != PAYLOAD && !name.starts_with("payload/");
-    let foreign: Vec<&str> = (listing.files.iter().filter(file))
-        .chain(listing.directories.iter().filter(directory))
-        .chain(&listing.others)
-        .map(String::as_str)
-        .collect();
-    if foreign.is_empty() {
+    platform::close(file).map_err(failed(path, "cannot close"))
+}
+
+fn remove_if_there(directory: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(directory).is_err() {
         return Ok(());
     }
-    let message = format!("is in the way of this run and holds what no run puts there: {}", names(&foreign));
-    Err(refusal(state, message).hint(hint).into())
-}
-
-/// Nobody else needs to look into an unfinished run, nor may plant links in it.
-fn create_private(directory: &Path) -> io::Result<()> {
-    #[cfg_attr(not(unix), allow(unused_mut, reason = "only Unix has a mode to set"))]
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
-}
-
-fn open_lock(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options.open(path)
-}
-
-/// Whether the open file still has this name: its run may have removed it between our opening and locking.
-fn is_at(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-        matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(a), Ok(b)) if same(&a, &b))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (file, path);
-        true // an open file cannot lose its name
-    }
-}
-
-fn remove_directory(directory: &Path) -> io::Result<()> {
-    tree::clear(directory, "")?;
+    tree::clear(directory, &|_| false)?;
     fs::remove_dir(directory)
 }
 

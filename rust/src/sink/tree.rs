@@ -33,10 +33,10 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Remove what is in a directory: regular files, and directories that thereby become empty, but for the files named
-/// `spare`.
-pub(super) fn clear(directory: &Path, spare: &str) -> io::Result<()> {
-    walk::top(directory, &|name| name != spare, &mut Listing::default())
+/// Remove what is in a directory, regular files and directories, but for what is to be kept. A directory in which
+/// something is kept stays.
+pub(super) fn clear(directory: &Path, keep: &dyn Fn(&str) -> bool) -> io::Result<()> {
+    walk::top(directory, &|name| !keep(name), &mut Listing::default())
 }
 
 #[cfg(unix)]

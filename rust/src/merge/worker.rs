@@ -1,0 +1,230 @@
+//! What one worker does: it takes a chunk and carries it through.
+
+use crate::control::Control;
+use crate::dtype::Dtype;
+use crate::error::{Problem, ProblemKind, Result};
+use crate::kernels::difference::Differences;
+use crate::kernels::{Kernels, Request, Tally, count_non_finite};
+use crate::mix::Mix;
+use crate::plan::{Fate, Plan};
+
+use super::inputs::Inputs;
+use super::outputs::Outputs;
+use super::progress::{Computed, Progress};
+use super::work::{Chunk, Work};
+use super::{MAX_THREADS, Options, chunk_bytes, default_threads};
+
+/// What all workers share.
+pub(super) struct Run<'a> {
+    plan: &'a Plan,
+    options: &'a Options,
+    control: &'a Control,
+    pub(super) kernels: &'static Kernels,
+    pub(super) num_threads: usize,
+    pub(super) work: Work,
+    inputs: Inputs<'a>,
+    pub(super) progress: Progress<'a>,
+    /// Ingredients that each tensor needs, by tensor; none for those of a shard that is there already.
+    needed: Vec<Vec<usize>>,
+}
+
+impl<'a> Run<'a> {
+    /// Refuse options that make no sense. Returns the bytes of a chunk.
+    pub(super) fn check(plan: &Plan, options: &Options) -> Result<u64> {
+        Kernels::choose(options.kernels.as_deref())?;
+        let num_threads = options.num_threads.unwrap_or_else(default_threads);
+        if !(1..=MAX_THREADS).contains(&num_threads) {
+            let message = format!("{num_threads} threads: expected 1 to {MAX_THREADS}");
+            return Err(Problem::new(ProblemKind::Recipe, message).into());
+        }
+        let most = plan.tensors.iter().map(|tensor| plan.needed(tensor).len()).max().unwrap_or(0);
+        match options.chunk_bytes {
+            None => Ok(chunk_bytes(most)),
+            Some(bytes) if bytes.is_power_of_two() && (4096..=64 << 20).contains(&bytes) => Ok(bytes),
+            Some(bytes) => {
+                let message =
+                    format!("a chunk of {bytes} bytes: expected a power of two from 4096 to 67108864");
+                Err(Problem::new(ProblemKind::Recipe, message).into())
+            }
+        }
+    }
+
+    /// `shards`: which of them must be made.
+    pub(super) fn prepare(
+        plan: &'a Plan,
+        options: &'a Options,
+        chunk_bytes: u64,
+        shards: &[bool],
+        control: &'a Control,
+    ) -> Result<Self> {
+        let needed: Vec<Vec<usize>> = plan
+            .tensors
+            .iter()
+            .map(|tensor| if shards[tensor.shard] { plan.needed(tensor) } else { Vec::new() })
+            .collect();
+        let work = Work::new(plan, chunk_bytes, shards);
+        Ok(Self {
+            plan,
+            options,
+            control,
+            kernels: Kernels::choose(options.kernels.as_deref())?,
+            num_threads: options.num_threads.unwrap_or_else(default_threads),
+            inputs: Inputs::new(plan, &needed, options.backend, options.cache),
+            progress: Progress::new(plan, &work, options),
+            work,
+            needed,
+        })
+    }
+
+    /// Bytes of tensors that are read from ingredients.
+    pub(super) fn bytes_read(&self) -> u64 {
+        let tensors = self.plan.tensors.iter().zip(&self.needed);
+        let size = |dtype: Dtype| dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
+        tensors
+            .flat_map(|(tensor, needed)| {
+                needed.iter().map(|&i| tensor.elements * size(tensor.sources[i].dtype))
+            })
+            .sum()
+    }
+}
+
+pub(super) enum Step {
+    Done,
+    Chunk,
+    /// That chunk was the last of this shard.
+    Shard(usize),
+}
+
+pub(super) struct Worker<'a> {
+    run: &'a Run<'a>,
+    outputs: &'a Outputs<'a>,
+    /// One buffer per ingredient, used by positioned reads only.
+    scratch: Vec<Vec<u8>>,
+    output: Vec<u8>,
+    /// Where this worker takes its chunks from.
+    shard: Option<usize>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(run: &'a Run<'a>, outputs: &'a Outputs<'a>) -> Self {
+        let scratch = vec![Vec::new(); run.plan.checkpoints.len()];
+        Self { run, outputs, scratch, output: Vec::new(), shard: None }
+    }
+
+    /// Take one chunk and carry it through: read, compute, hash, write, give the inputs' pages back.
+    pub(super) fn step(&mut self) -> Result<Step> {
+        let run = self.run;
+        run.control.check()?;
+        let Some(chunk) = run.work.next(&mut self.shard) else { return Ok(Step::Done) };
+        self.chunk(chunk)?;
+        if let Some(tensor) = run.progress.finish_chunk(&chunk) {
+            if !run.options.allow_non_finite {
+                run.progress.refuse_non_finite(tensor)?;
+            }
+            run.inputs.close_finished(run.plan, tensor, &run.needed[tensor]);
+        }
+        Ok(if run.work.finish_chunk(&chunk) { Step::Shard(chunk.shard) } else { Step::Chunk })
+    }
+
+    fn chunk(&mut self, chunk: Chunk) -> Result<()> {
+        let run = self.run;
+        let tensor = &run.plan.tensors[chunk.tensor];
+        let needed = &run.needed[chunk.tensor];
+        let sources = needed
+            .iter()
+            .map(|&i| run.inputs.source(i, tensor.sources[i].shard))
+            .collect::<Result<Vec<_>>>()?;
+        let range = |ingredient: usize| {
+            let source = &tensor.sources[ingredient];
+            let size = source.dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
+            (source.offset + chunk.first * size, (chunk.elements * size) as usize)
+        };
+        let mut inputs: Vec<Option<(&[u8], Dtype)>> = vec![None; run.plan.checkpoints.len()];
+        for ((&ingredient, source), scratch) in needed.iter().zip(&sources).zip(&mut self.scratch) {
+            let (offset, length) = range(ingredient);
+            inputs[ingredient] =
+                Some((source.read(offset, length, scratch)?, tensor.sources[ingredient].dtype));
+        }
+        for &ingredient in needed {
+            let (bytes, _) = inputs[ingredient].expect("needed");
+            run.progress.record_input(ingredient, &chunk, bytes);
+        }
+        let files = self.outputs.open(tensor.shard)?;
+        for (recipe, file) in files.iter().enumerate() {
+            let Some(file) = file else { continue };
+            let mut tally = Tally::new(inputs.len());
+            tally.base = chunk.first;
+            let mut differences = None;
+            let bytes: &[u8] = match &tensor.fate {
+                Fate::Copied => inputs[0].expect("copied from the first ingredient").0,
+                Fate::Averaged { rows } => {
+                    let mix = &run.plan.request.recipes[recipe].rows[rows[recipe]].mix;
+                    self.output.resize((chunk.elements * tensor.element_bytes()) as usize, 0);
+                    mix_chunk(run.kernels, mix, &inputs, tensor.dtype, &mut self.output, &mut tally);
+                    differences =
+                        run.options.differences.then(|| differ(mix, &inputs, tensor.dtype, &self.output));
+                    &self.output
+                }
+            };
+            let differences = differences.as_ref();
+            run.progress.record(&chunk, &Computed { recipe, bytes, tally: &tally, differences });
+            // A fault under a map gave zeros: they must not reach the output.
+            sources.iter().try_for_each(|source| source.check())?;
+            file.write_at(tensor.offset + chunk.first * tensor.element_bytes(), bytes)?;
+            run.control.advance(bytes.len() as u64);
+        }
+        for (&ingredient, source) in needed.iter().zip(&sources) {
+            let (offset, length) = range(ingredient);
+            source.release(offset, length);
+        }
+        Ok(())
+    }
+}
+
+/// How far the chunk of the soup is from each ingredient that has a part in it.
+fn differ(mix: &Mix, inputs: &[Option<(&[u8], Dtype)>], dtype: Dtype, output: &[u8]) -> Differences {
+    let mut differences = Differences::new(inputs.len());
+    for (i, input) in inputs.iter().enumerate().filter(|(i, _)| mix.numerators()[*i] != 0) {
+        let (bytes, input_dtype) = input.expect("an ingredient with a numerator was read");
+        differences.record(i, output, dtype, bytes, input_dtype);
+    }
+    differences
+}
+
+/// One chunk by one row. `inputs` holds the chunk's bytes of every ingredient with a numerator in the row; one
+/// ingredient that is the whole result is copied, NaN payloads included.
+pub(super) fn mix_chunk(
+    kernels: &Kernels,
+    mix: &Mix,
+    inputs: &[Option<(&[u8], Dtype)>],
+    output_dtype: Dtype,
+    output: &mut [u8],
+    tally: &mut Tally,
+) {
+    let used: Vec<usize> = (0..inputs.len()).filter(|&i| mix.numerators()[i] != 0).collect();
+    let input = |i: usize| inputs[i].expect("an ingredient with a numerator was read");
+    let mut counts = Tally::new(used.len());
+    counts.base = tally.base;
+    match mix.sole() {
+        Some(sole) if input(sole).1 == output_dtype => {
+            output.copy_from_slice(input(sole).0);
+            count_non_finite(output, output_dtype, &mut counts);
+        }
+        _ => {
+            let bytes: Vec<&[u8]> = used.iter().map(|&i| input(i).0).collect();
+            let dtypes: Vec<Dtype> = used.iter().map(|&i| input(i).1).collect();
+            let numerators: Vec<i64> = used.iter().map(|&i| mix.numerators()[i]).collect();
+            let request = Request {
+                inputs: &bytes,
+                dtypes: &dtypes,
+                numerators: &numerators,
+                whole: mix.whole(),
+                output_dtype,
+            };
+            kernels.mean(&request, output, &mut counts);
+        }
+    }
+    if !counts.is_clean() {
+        tally.spread(&counts, &used);
+    }
+}

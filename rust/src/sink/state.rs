@@ -1,0 +1,174 @@
+//! The state directory `<output>.soce-partial/`: its names, its lock, and opening what is in it without being led away.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+use super::target::{names, refusal};
+use super::tree::{self, Listing};
+use crate::error::{Error, Problem, Result};
+
+pub(super) const LOCK: &str = "lock";
+pub(super) const PLAN: &str = "plan.json";
+pub(super) const JOURNAL: &str = "journal.jsonl";
+pub(super) const PAYLOAD: &str = "payload";
+/// Times that another run may vanish while we take its place.
+const ATTEMPTS: usize = 100;
+const BY_HAND: &str = "look at it, then remove it by hand";
+
+/// Make the state directory, or take over a dead run's, and lock it. True if it was there before.
+pub(super) fn claim(state: &Path, target: &Path) -> Result<(File, bool)> {
+    let path = state.join(LOCK);
+    for _ in 0..ATTEMPTS {
+        let old = match create_private(state) {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match check_ours(state) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map(|()| true)?,
+            },
+            Err(error) => return Err(Error::io(state, "cannot create", error)),
+        };
+        let mut lock = match open_lock(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // its run ended just now
+            other => other.map_err(|error| Error::io(&path, "cannot open", error))?,
+        };
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let holder = match lock.read_to_string(&mut text) {
+                    Ok(_) if text.trim().parse::<u32>().is_ok() => format!("process {}", text.trim()),
+                    _ => "another process".to_owned(),
+                };
+                let problem = refusal(target, format!("{holder} is writing it"));
+                return Err(problem.hint("wait until it is done, or choose another name").into());
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io(&path, "cannot lock", error)),
+        }
+        if is_at(&lock, &path) {
+            let pid = format!("{}\n", std::process::id());
+            let written =
+                lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(pid.as_bytes()));
+            written.map_err(|error| Error::io(&path, "cannot write", error))?;
+            return Ok((lock, old));
+        }
+    }
+    let busy = io::Error::new(io::ErrorKind::ResourceBusy, "other runs come and go");
+    Err(Error::io(state, "cannot lock", busy))
+}
+
+/// Refuse a state directory that is not ours.
+fn check_ours(state: &Path) -> Result<()> {
+    let metadata = fs::symlink_metadata(state).map_err(|error| Error::io(state, "cannot examine", error))?;
+    if !metadata.is_dir() {
+        return Err(refusal(state, "is in the way of this run and is not a directory").hint(BY_HAND).into());
+    }
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::uid(&metadata) != rustix::process::geteuid().as_raw() {
+        return Err(refusal(state, "belongs to another user").hint(BY_HAND).into());
+    }
+    foreign(state, |name| name.starts_with("payload/")).map_or(Ok(()), |problem| Err(problem.into()))
+}
+
+/// The refusal of a state directory that holds what no run puts there; `expected` knows the files of its payload.
+pub(super) fn foreign(state: &Path, expected: impl Fn(&str) -> bool) -> Option<Problem> {
+    let Listing { files, directories, others } = match tree::list(state) {
+        Ok(listing) => listing,
+        Err(error) => return Some(refusal(state, format!("cannot be listed: {error}")).hint(BY_HAND)),
+    };
+    let file = |name: &&String| ![LOCK, PLAN, JOURNAL].contains(&name.as_str()) && !expected(name);
+    let directory = |name: &&String| *name != PAYLOAD && !name.starts_with("payload/");
+    let foreign: Vec<&str> = (files.iter().filter(file))
+        .chain(directories.iter().filter(directory))
+        .chain(&others)
+        .map(String::as_str)
+        .collect();
+    let message =
+        || format!("is in the way of this run and holds what no run puts there: {}", names(&foreign));
+    (!foreign.is_empty()).then(|| refusal(state, message()).hint(BY_HAND))
+}
+
+/// Nobody else needs to look into an unfinished run, nor may plant links in it.
+fn create_private(directory: &Path) -> io::Result<()> {
+    #[cfg_attr(not(unix), allow(unused_mut, reason = "only Unix has a mode to set"))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// Create a file that must not exist.
+pub(super) fn create(path: &Path) -> Result<File> {
+    let created = File::options().read(true).write(true).create_new(true).open(path);
+    created.map_err(|error| Error::io(path, "cannot create", error))
+}
+
+/// Open a file of an earlier run, which must be a regular file of ours that has no other name.
+pub(super) fn open(path: &Path, write: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(write);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    let refused = |what: &str| Err(io::Error::other(what.to_owned()));
+    if !metadata.is_file() {
+        return refused("not a regular file");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return refused("belongs to another user");
+        }
+        if metadata.nlink() != 1 {
+            return refused("has another name (a hard link)");
+        }
+    }
+    Ok(file)
+}
+
+/// All bytes of a file of an earlier run; `None` if there is none, or it is longer than `most`.
+pub(super) fn read_if_there(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    let file = match open(path, false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|error| Error::io(path, "cannot open", error))?,
+    };
+    let mut bytes = Vec::new();
+    let read = file.take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Error::io(path, "cannot read", error))?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
+}
+
+/// All bytes of a regular file of at most `most`, whoever owns it; `None` if it cannot be had.
+pub(super) fn read_regular(path: &Path, most: u64) -> Option<Vec<u8>> {
+    if !fs::symlink_metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(most + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= most).then_some(bytes)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.open(path)
+}
+
+/// Whether the open file still has this name: its run may have removed it between our opening and locking.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(a), Ok(b)) if same(&a, &b))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        true // an open file cannot lose its name
+    }
+}
