@@ -14,6 +14,9 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 DIST ?= dist
+# Inputs per fuzz target, and extra words for cargo-mutants.
+FUZZ_RUNS ?= 1000000
+MUTANTS_ARGS ?=
 
 export VIRTUAL_ENV := $(VENV)
 export PYO3_PYTHON := $(BIN)/python
@@ -98,6 +101,25 @@ test: dev ## Set up and run the tests of the core and of the package
 test-slow: dev ## The tests that take longer, and property tests with many more examples
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --release $(CARGO_FLAGS)
 	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu' --timeout=3600 $(PYTEST_ARGS)
+
+FUZZ_TARGETS := header index journal merge
+
+.PHONY: fuzz
+fuzz: $(addprefix fuzz-,$(FUZZ_TARGETS)) ## FUZZ_RUNS inputs for each fuzz target, or one: fuzz-header, fuzz-index, fuzz-journal, fuzz-merge
+
+# Needs a nightly toolchain and `cargo install cargo-fuzz`. New inputs are kept in fuzz/corpus, findings in fuzz/artifacts.
+.PHONY: $(addprefix fuzz-,$(FUZZ_TARGETS))
+$(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%:
+	$(PYTHON) tests/hostile/generate.py --seeds fuzz/corpus
+	cargo +nightly fuzz run $(FUZZ_BUILD) $* -- -runs=$(FUZZ_RUNS) -print_final_stats=1 $(FUZZ_ARGS)
+
+fuzz-header fuzz-index fuzz-journal: FUZZ_ARGS = -dict=fuzz/dictionaries/$*
+# The kernels have no memory accesses that a sanitizer could find fault with, and are slow enough without.
+fuzz-merge: FUZZ_BUILD := --sanitizer none
+
+.PHONY: mutants
+mutants: ## Change the core in thousands of small ways and see whether a test notices (cargo-mutants; hours)
+	cargo mutants $(MUTANTS_ARGS)
 
 .PHONY: bench
 bench: dev ## Time a merge against the physical limit, a torch loop and mergekit (BENCH_ARGS=--help)

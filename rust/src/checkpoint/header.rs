@@ -319,6 +319,18 @@ mod tests {
     }
 
     #[test]
+    fn a_header_may_have_100_million_bytes() {
+        let mut text = b"{}".to_vec();
+        text.resize(super::MAX_HEADER_BYTES as usize, b' ');
+        let size = 8 + text.len() as u64;
+        assert!(parse(&text, size).is_ok());
+        assert_eq!(length(&super::MAX_HEADER_BYTES.to_le_bytes(), size), Ok(super::MAX_HEADER_BYTES));
+        text.push(b' ');
+        let message = parse(&text, size + 1).unwrap_err().message;
+        assert_eq!(message, "expected a header of at most 100000000 bytes, got 100000001");
+    }
+
+    #[test]
     fn what_a_file_really_is_becomes_a_hint() {
         let hint = |start: &[u8]| length(start, 1000).unwrap_err().hint.unwrap_or_default();
         assert_eq!(

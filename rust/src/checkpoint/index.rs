@@ -287,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn ten_unknown_keys_are_told() {
+        let keys: String = (0..20).map(|i| format!(r#""k{i}":0,"#)).collect();
+        let text = format!(r#"{{{keys}"weight_map":{{"a":"x.safetensors"}}}}"#);
+        assert_eq!(parse(text.as_bytes()).unwrap().warnings.len(), 10);
+    }
+
+    #[test]
+    fn an_index_may_have_64_mebibytes() {
+        let mut text = br#"{"weight_map":{"a":"x.safetensors"}}"#.to_vec();
+        text.resize(super::MAX_INDEX_BYTES as usize, b' ');
+        assert!(parse(&text).is_ok());
+        text.push(b' ');
+        assert!(parse(&text).is_err());
+    }
+
+    #[test]
     fn odd_metadata_is_a_warning() {
         for metadata in ["null", "{\"total_size\":1.5}", "{\"total_size\":null}"] {
             let text = format!(r#"{{"metadata":{metadata},"weight_map":{{"a":"x.safetensors"}}}}"#);
@@ -296,12 +312,12 @@ mod tests {
 
     #[test]
     fn the_text_is_what_python_writes() {
-        let entries = [("b\u{1f600}\u{7f}", "2.safetensors"), ("a\"é", "1.safetensors")];
+        let entries = [("b\u{1f600}\u{7f}", "2.safetensors"), ("a\"é\\\n\r\t\u{8}\u{c}", "1.safetensors")];
         let text = String::from_utf8(write(entries.into_iter(), 10, 5)).unwrap();
         assert_eq!(
             text,
             "{\n  \"metadata\": {\n    \"total_parameters\": 5,\n    \"total_size\": 10\n  },\n  \"weight_map\": {\n    \
-             \"a\\\"\\u00e9\": \"1.safetensors\",\n    \"b\\ud83d\\ude00\\u007f\": \"2.safetensors\"\n  }\n}\n"
+             \"a\\\"\\u00e9\\\\\\n\\r\\t\\b\\f\": \"1.safetensors\",\n    \"b\\ud83d\\ude00\\u007f\": \"2.safetensors\"\n  }\n}\n"
         );
         assert_eq!(parse(text.as_bytes()).unwrap().tensors.len(), 2);
     }

@@ -430,6 +430,21 @@ mod tests {
     }
 
     #[test]
+    fn escapes_stand_for_their_characters() {
+        let text = r#""\b\f\n\r\t\/\\\"\u00E9\ud83d\uDE00\u0000""#;
+        let expected = "\u{8}\u{c}\n\r\t/\\\"\u{e9}\u{1f600}\0";
+        assert_eq!(Reader::new(text, 0).string("a string").unwrap(), expected);
+        assert_eq!(serde_json::from_str::<String>(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn unread_numbers_stay_clear_of_the_limit() {
+        check("1e300", Err("0: number 1e300 is out of range"));
+        check("-1e300", Err("0: number -1e300 is out of range"));
+        check("-9.9e299", Ok(()));
+    }
+
+    #[test]
     fn depth_is_bounded() {
         check("[[[[]]]]", Ok(()));
         check("[[[[[]]]]]", Err("4: nested more than 4 levels deep"));
