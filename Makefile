@@ -17,6 +17,8 @@ DIST ?= dist
 # Inputs per fuzz target, and extra words for cargo-mutants.
 FUZZ_RUNS ?= 1000000
 MUTANTS_ARGS ?=
+# What was injected how often, and what happened: one JSON line a test.
+FAULTS_LOG ?= $(abspath target/faults.jsonl)
 
 export VIRTUAL_ENV := $(VENV)
 export PYO3_PYTHON := $(BIN)/python
@@ -83,6 +85,11 @@ check-python: | $(BIN)/python ## The Python half of check; needs `make dev` befo
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest soce._core $(if $(wildcard .mypy-stubtest-allowlist),--allowlist .mypy-stubtest-allowlist)
 	$(BIN)/lint-imports
+	@$(MAKE) site
+
+.PHONY: site
+site: | $(BIN)/python ## Build the documentation into target/site, strictly; needs `make dev` before
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # not --quiet: warnings that are not printed do not count
 
 .PHONY: format
 format: $(INSTALLED) ## Rewrite the sources in the format that check asks for
@@ -100,7 +107,15 @@ test: dev ## Set up and run the tests of the core and of the package
 .PHONY: test-slow
 test-slow: dev ## The tests that take longer, and property tests with many more examples
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --release $(CARGO_FLAGS)
-	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu' --timeout=3600 $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu and not faults_long and not faults_release' --timeout=3600 $(PYTEST_ARGS)
+
+.PHONY: faults-long
+faults-long: dev ## A fault at every step of a merge: every call killed, failed, shortened; inputs changed (an hour)
+	SOCE_FAULTS_LOG=$(FAULTS_LOG) $(BIN)/python -m pytest -m faults_long --timeout=7200 $(PYTEST_ARGS) tests/faults
+
+.PHONY: faults-release
+faults-release: dev ## Thousands of faults at random times in large merges; wants 20 GB of disk (hours)
+	SOCE_FAULTS_LOG=$(FAULTS_LOG) $(BIN)/python -m pytest -m faults_release --timeout=36000 $(PYTEST_ARGS) tests/faults
 
 FUZZ_TARGETS := header index journal merge
 

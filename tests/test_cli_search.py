@@ -24,6 +24,7 @@ from soce.cli.run import run as run_command
 from soce.cli.search import search
 from soce.cli.select import select
 from soce.evaluate import Evaluator
+from soce.readers import read_scores
 
 SCORES = """model,math,code
 a,60.5,50
@@ -145,7 +146,12 @@ def test_the_best_soup_is_published_with_its_scores(here: Path, landscapes: Land
     notes = manifest["run"]["notes"]
     assert notes["best"]["parts"] == {"a": 6, "c": 4}
     assert notes["beats_best_single"] is True
-    assert set(notes["arms"]) == {*"abcd", "uniform-all", "uniform-selected", "soce"}
+    assert [arm["label"] for arm in notes["arms"]] == [*"abcd", "uniform-all", "uniform-selected", "soce"]
+    assert notes["selected_by"]["experts"] == [
+        {"model": "c", "categories": ["code"]},
+        {"model": "a", "categories": ["math"]},
+    ]
+    assert "| `a` | 3 | 60 % |" in (here / "soup" / "README.md").read_text()
     assert read_directory(here / "soup")["w"][2] == f32(2 * 0.4, 2.0)[: 2 * 4]
     again = search_here("--publish", "soup")
     assert again.exit_code == 0
@@ -256,8 +262,11 @@ def run_all(*arguments: object) -> Result:
 def test_run_goes_from_scores_to_a_soup_and_again_does_nothing(here: Path, landscapes: Landscapes) -> None:
     first = run_all()
     assert first.exit_code == 0, first.stderr
-    assert sorted(entry.name for entry in (here / "all").iterdir()) == ["search", "selection.yaml", "soup"]
+    made = ["scores.csv", "search", "selection.yaml", "soce.log", "soup"]
+    assert sorted(entry.name for entry in (here / "all").iterdir()) == made
     assert (here / "all" / "selection.yaml").read_text().count("\n") > 5
+    assert read_scores(here / "all" / "scores.csv").digest == read_scores(here / "scores.csv").digest
+    assert first.stderr.splitlines()[-1] == "information: see it with `soce report all`"
     second = run_all()
     assert second.exit_code == 0
     assert landscapes.opened[1].calls == []

@@ -102,3 +102,36 @@ def test_gigabytes_pass_through_a_quarter_of_one(group: Group, options: list[str
         file.seek(-(1 << 20), os.SEEK_END)
         assert file.read() == bytes(1 << 20)
     shard.unlink()
+
+
+def test_a_gigabyte_is_verified_in_a_quarter_of_one(group: Group, tmp_path: Path) -> None:
+    path = sparse(tmp_path / "A", "F16", SIZE // 2)
+    command = [sys.executable, "-c", "from soce.cli import main; main()", "verify", str(path), "-j", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=group.enter, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert "4 tensors for values that are not finite" in done.stdout
+    assert group.kills() == 0
+
+
+@pytest.mark.slow
+def test_a_gigabyte_is_computed_again_in_a_quarter_of_one(group: Group, tmp_path: Path) -> None:
+    if os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize < 2 * SIZE:
+        pytest.skip("not enough room for the soup")
+    paths = [str(sparse(tmp_path / name, "F16", SIZE // 2)) for name in "ABC"]
+    subprocess.run([*COMMAND, *paths, "-o", str(tmp_path / "soup"), "--no-sync"], check=True, timeout=250)
+    script = "from soce.cli import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "verify",
+        str(tmp_path / "soup"),
+        "--data",
+        "--recompute",
+        "-j",
+        "4",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=group.enter, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert "4 tensors computed again and equal" in done.stdout
+    assert group.kills() == 0

@@ -65,9 +65,7 @@ def without_run(path: Path) -> dict[str, object]:
 def test_the_next_merge_makes_only_what_is_missing(two: list[str], tmp_path: Path, digests: str) -> None:
     state = interrupted(two, tmp_path / "soup", digests=digests)
     before = {path.name: path.stat().st_ino for path in (state / "payload").glob("model-0000[12]*")}
-    assert soce.plan(two, output=tmp_path / "soup").finished_shards(digests=digests) == {
-        tmp_path / "soup": 2
-    }
+    assert soce.plan(two, output=tmp_path / "soup").finished_shards(digests=digests) == {tmp_path / "soup": 2}
     report = finished(two, tmp_path / "soup", digests=digests)
     last = shards(tmp_path / "soup")["model-00003-of-00003.safetensors"]
     assert (report.reused_shards, report.bytes_written) == (2, len(last))
@@ -80,7 +78,8 @@ def test_the_next_merge_makes_only_what_is_missing(two: list[str], tmp_path: Pat
     assert report.result_digests == fresh.result_digests
     assert report.nonfinite == fresh.nonfinite != ()
     runs = [
-        json.loads((tmp_path / name / "soce.json").read_text())["run"]["resumes"] for name in ("soup", "fresh")
+        json.loads((tmp_path / name / "soce.json").read_text())["run"]["resumes"]
+        for name in ("soup", "fresh")
     ]
     assert runs == [1, 0]
 
@@ -126,7 +125,7 @@ def test_a_merge_of_something_else_is_refused_and_names_the_difference(
 def test_a_changed_side_file_is_another_plan(two: list[str], tmp_path: Path) -> None:
     interrupted(two, tmp_path / "soup")
     (Path(two[0]) / "tokenizer_config.json").write_text('{"a": 1}')
-    with pytest.raises(soce.OutputError, match="`side_files.tokenizer_config.json` was"):
+    with pytest.raises(soce.OutputError, match=r"`side_files\.tokenizer_config\.json` was"):
         finished(two, tmp_path / "soup")
 
 
@@ -198,7 +197,7 @@ def test_what_was_made_of_changing_inputs_is_never_used(tmp_path: Path) -> None:
     with pytest.raises(soce.CheckpointError, match="changed since it was opened") as caught:
         soce.merge(two, output=output, on_progress=on_progress, **slow)
     assert "cannot be used: discard them with `--restart`" in caught.value.__notes__[0]
-    with pytest.raises(soce.OutputError, match="cannot be continued: .*changed since"):
+    with pytest.raises(soce.OutputError, match=r"cannot be continued: .*changed since"):
         soce.merge(two, output=output, **QUICK)
     assert soce.merge(two, output=output, restart=True, **QUICK).reused_shards == 0
     soce.merge(two, output=tmp_path / "fresh", **QUICK)

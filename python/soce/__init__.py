@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from soce._core import Mixer, build_info
+    from soce.card import Card, make_card, write_card
     from soce.correlation import Correlation, cluster_categories, correlate_categories, critical_correlation
     from soce.doctor import Diagnosis, diagnose
     from soce.evaluate import CategoryScore, Evaluation, Evaluator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
     from soce.experts import Expert, Selection, Winner, select_experts
     from soce.lint import Finding, Findings, lint_pair, lint_scores, raise_errors
+    from soce.manifest import manifest_schema
     from soce.merging import MergePlan, MergeReport, NonFinite, merge, merge_all, plan, plan_all
     from soce.objective import (
         Formula,
@@ -50,9 +52,11 @@ if TYPE_CHECKING:
     from soce.splits import Split, split_items
     from soce.statistics import McNemar, PairedInterval, mcnemar, paired_bootstrap
     from soce.sweep import SweepStep, sweep_at, sweep_thresholds
+    from soce.verifying import Verification, verify
     from soce.weights import WeightGrid, count_weights, enumerate_weights
 
 __all__ = [
+    "Card",
     "CategoryScore",
     "CheckpointError",
     "Clusters",
@@ -102,6 +106,7 @@ __all__ = [
     "Threshold",
     "TorchEvaluator",
     "UnsupportedDtypeError",
+    "Verification",
     "WeightGrid",
     "Weighted",
     "Winner",
@@ -115,6 +120,8 @@ __all__ = [
     "enumerate_weights",
     "lint_pair",
     "lint_scores",
+    "make_card",
+    "manifest_schema",
     "mcnemar",
     "merge",
     "merge_all",
@@ -137,12 +144,15 @@ __all__ = [
     "strategy_of",
     "sweep_at",
     "sweep_thresholds",
+    "verify",
+    "write_card",
     "write_scores",
     "write_selection",
 ]
 
 _NAMES = {
     "soce._core": "Mixer build_info",
+    "soce.card": "Card make_card write_card",
     "soce.correlation": "Correlation cluster_categories correlate_categories critical_correlation",
     "soce.doctor": "Diagnosis diagnose",
     "soce.evaluate": "CategoryScore Evaluation Evaluator",
@@ -153,6 +163,7 @@ _NAMES = {
     "RecipeError ScoreTableError SoceError StudyError UnsupportedDtypeError",
     "soce.experts": "Expert Selection Winner select_experts",
     "soce.lint": "Finding Findings lint_pair lint_scores raise_errors",
+    "soce.manifest": "manifest_schema",
     "soce.merging": "MergePlan MergeReport NonFinite merge merge_all plan plan_all",
     "soce.objective": "Formula Mean NamedColumn Objective Weighted objective_stderr parse_objective",
     "soce.paper": "paper_roles paper_table",
@@ -166,6 +177,7 @@ _NAMES = {
     "soce.splits": "Split split_items",
     "soce.statistics": "McNemar PairedInterval mcnemar paired_bootstrap",
     "soce.sweep": "SweepStep sweep_at sweep_thresholds",
+    "soce.verifying": "Verification verify",
     "soce.weights": "WeightGrid count_weights enumerate_weights",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

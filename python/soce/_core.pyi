@@ -4,7 +4,7 @@
 from collections.abc import Callable, Sequence
 from typing import final
 
-__all__ = ["Mixer", "Plan", "build_info", "plan"]
+__all__ = ["Mixer", "Plan", "build_info", "plan", "verify"]
 
 def plan(
     ingredients: Sequence[str],
@@ -93,6 +93,22 @@ class Mixer:
         `out` is anything with a buffer (numpy array, bytearray) or DLPack memory on the CPU (torch tensor).
         If it holds floats, they must be of the dtype that is written; integers hold any dtype's bits.
         """
+
+def verify(
+    directory: str,
+    *,
+    data: bool,
+    recompute: Sequence[str] | None,
+    on_progress: Callable[[int, int], object] | None,
+    num_threads: int | None,
+    io: str,
+    follow_links: bool,
+) -> str:
+    """Compare a soup with its manifest and return what was checked and found as a JSON object.
+
+    `recompute` are the ingredients to compute every tensor from again; none in it means those that the
+    manifest names. What is wrong in the directory is in the JSON; exceptions are for what cannot be read.
+    """
 
 def build_info() -> dict[str, object]:
     """Return version, kernel sets and build profile of the core."""

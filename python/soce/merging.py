@@ -148,11 +148,13 @@ class MergeReport:
         return output
 
     @classmethod
-    def from_json(cls, text: str) -> MergeReport:
-        """Return the report that the core wrote as `text`."""
+    def from_json(cls, text: str, outputs: Sequence[Path] | None = None) -> MergeReport:
+        """Return the report that the core wrote as `text`; `outputs` may have names that JSON cannot hold."""
         data: dict[str, Any] = json.loads(text)
+        written = data["outputs"]
+        outputs = tuple(Path(output) for output in written) if outputs is None else tuple(outputs)
         return cls(
-            outputs=tuple(Path(output) for output in data["outputs"]),
+            outputs=outputs,
             seconds=float(data["seconds"]),
             bytes_read=data["bytes_read"],
             bytes_written=data["bytes_written"],
@@ -173,7 +175,7 @@ class MergeReport:
             warnings=tuple(data["warnings"]),
             result_digests=tuple(data["result_digests"]),
             reused_shards=data["reused_shards"],
-            complete_before=tuple(Path(output) for output in data["complete_before"]),
+            complete_before=tuple(outputs[written.index(output)] for output in data["complete_before"]),
             json=text,
         )
 
@@ -187,8 +189,10 @@ class MergePlan:
         recipes: Sequence[Recipe],
         paths: Sequence[Sequence[str]],
         source: RecipeFile | None,
+        outputs: Sequence[Path],
     ) -> None:
         self._core = core
+        self._outputs = tuple(outputs)
         self._recipes = tuple(recipes)
         self._paths = paths
         self._source = source
@@ -211,7 +215,7 @@ class MergePlan:
     @property
     def outputs(self) -> tuple[Path, ...]:
         """The directories to be made."""
-        return tuple(Path(output["path"]) for output in self.data["outputs"])
+        return self._outputs
 
     def execute(self, **options: Unpack[ExecuteOptions]) -> MergeReport:
         """Read the ingredients once and write every soup, or go on where an interrupted merge stopped.
@@ -236,13 +240,13 @@ class MergePlan:
 
         Notes
         -----
-        Shards that are finished when a merge fails are kept beside the output, as a note on the exception says,
-        and used by the next merge of the same plan.
+        Shards that are finished when a merge fails are kept beside the output, as a note on the exception
+        says, and used by the next merge of the same plan.
         """
         return self._execute(**options)
 
     def finished_shards(self, *, digests: str = "tensors", differences: bool = False) -> dict[Path, int]:
-        """Return how many shards an interrupted merge with these options has finished, where there are any."""
+        """Return how many shards an interrupted merge with these options has finished, where it has any."""
         counts = self._core.finished_shards(digests=digests, differences=differences)
         return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
 
@@ -266,7 +270,7 @@ class MergePlan:
         if num_threads is not None and num_threads < 1:
             refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
         for parent in self._parents:
-            Path(parent).mkdir(exist_ok=True, parents=True)
+            _make_folder(Path(parent), sync=sync)
         dtype = self._output_dtype()
         texts = [
             _utf8(mergekit_yaml(recipe, paths, dtype))
@@ -287,7 +291,8 @@ class MergePlan:
                 restart=restart,
                 recipe_texts=texts,
                 run_info=_run_info(self._source, command, notes),
-            )
+            ),
+            self._outputs,
         )
 
     def _output_dtype(self) -> str:
@@ -360,12 +365,25 @@ def plan_all(
     return made
 
 
+def _make_folder(folder: Path, *, sync: bool) -> None:
+    """Make a folder and those above it; with `sync`, a power cut cannot take it away again."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if sync and os.name == "posix":
+            descriptor = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
 @contextmanager
 def _folder_for_planning(folder: str) -> Iterator[None]:
     """Make the folder of many soups while they are planned, because targets are checked against it."""
     try:
         Path(folder).mkdir()
-    except OSError:  # it exists, or cannot be made: then the plan says so
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong
         yield
         return
     try:
@@ -531,6 +549,7 @@ def _plan(
         [recipe for _, recipe in recipes],
         [[ingredient.path for ingredient in recipe.ingredients] for _, recipe in recipes],
         source,
+        [Path(output) for output, _ in recipes],
     )
 
 

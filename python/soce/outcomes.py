@@ -99,6 +99,16 @@ class Outcomes:
             return None
         return known.restricted(items)
 
+    def known(self, recipe: Recipe) -> Evaluation | None:
+        """Return all that is known of a recipe, over whatever items; None if it was never evaluated.
+
+        Raises
+        ------
+        StudyError
+            A file of the recipe is damaged.
+        """
+        return _union(self._read(recipe))
+
     def missing(self, recipe: Recipe, items: Items) -> dict[str, tuple[str, ...]]:
         """Return those of the items that were not evaluated; categories that miss none are left out."""
         known = _union(self._read(recipe))
@@ -157,7 +167,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever is in it
     """Return what `write_json` wrote; `StudyError` if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested as no study is
         _refuse_damaged(path)
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 _MAX_LISTED: Final = 8
-_OWN: Final = frozenset({".lock", "programs"})
-"""What may be there before the study: its lock, and what an evaluator's programs leave."""
+_OWN: Final = frozenset({".lock", "programs", "soce.log"})
+"""What may be there before the study: its lock, what an evaluator's programs leave, the command's log."""
 
 
 class Study:

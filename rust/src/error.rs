@@ -28,6 +28,9 @@ pub enum Error {
     /// [`crate::Control::cancel`] was called.
     #[error("cancelled")]
     Cancelled,
+    /// The system refused a thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     /// A run failed after it had finished a part of its work.
     #[error("{source}\nhint: {hint}")]
     Unfinished {

@@ -1,7 +1,8 @@
 //! The exact weighted mean of safetensors checkpoints, rounded once.
 //!
 //! Data flows one way: [`checkpoint`] reads and checks headers, [`plan`] proves that the ingredients agree and lays
-//! the output out, [`merge`] streams chunks through the [`kernels`] into a [`sink`]. The crate knows no Python: the
+//! the output out, [`merge`] streams chunks through the [`kernels`] into a [`sink`], and [`verify`] checks what came
+//! out, now or years later. The crate knows no Python: the
 //! bindings live behind the feature `python`.
 //!
 //! Invariants: no output bit depends on threads, chunks, CPU, I/O backend or ingredient order; every tensor of every
@@ -21,6 +22,8 @@ pub mod plan;
 #[cfg(feature = "python")]
 mod python;
 pub mod sink;
+mod threads;
+pub mod verify;
 
 pub use control::Control;
 pub use dtype::Dtype;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from soce.cli.output import Outcome, message, refusals
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from soce.cli.log import Log
     from soce.demo.pipeline import DemoRun
     from soce.search import Progress
 
@@ -47,11 +49,16 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, deb
     that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
     with refusals(debug=debug):
+        from soce.cli.log import NAME, logged
         from soce.cli.search_text import result_lines
         from soce.demo.pipeline import run_demo
 
-        with _watched(enabled=not quiet) as watch:
+        with (
+            logged(Path(output) / NAME, "demo") as log,
+            _watched(log, enabled=not quiet) as watch,
+        ):
             run = run_demo(output, seed=seed, cache=cache, **watch)
+            log.line(run.result.verdict)
         report = "\n".join(result_lines(run.result))
         (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
         click.echo(
@@ -60,6 +67,7 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, deb
         if not quiet:
             scores = run.folder / "scores.csv"
             message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
+            message(f"information: see it with `soce report {run.folder}`")
 
 
 def _plain(run: DemoRun) -> dict[str, object]:
@@ -74,13 +82,27 @@ def _plain(run: DemoRun) -> dict[str, object]:
 
 
 @contextmanager
-def _watched(*, enabled: bool) -> Iterator[dict[str, Any]]:
-    """Yield the callbacks that say what is going on: a line a stage, and bars on a terminal."""
-    if not enabled:
-        yield {}
-        return
-    if not sys.stderr.isatty():
-        yield {"on_stage": message}
+def _watched(log: Log, *, enabled: bool) -> Iterator[dict[str, Any]]:
+    """Yield the callbacks that say what is going on: in the log, as a line a stage, as bars on a terminal."""
+
+    def note(sentence: str) -> None:
+        log.start()  # the pipeline has made sure that the folder is this demo's own
+        log.line(sentence)
+
+    def keep_search(found: Progress) -> None:
+        log.progress(found.stage, found.done, found.total, "soups")
+
+    if not (enabled and sys.stderr.isatty()):
+
+        def say(sentence: str) -> None:
+            note(sentence)
+            if enabled:
+                message(sentence)
+
+        def keep_training(name: str, done: int, total: int) -> None:
+            log.progress(f"training {name}", done, total, "steps")
+
+        yield {"on_stage": say, "on_training": keep_training, "on_search": keep_search}
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -91,6 +113,7 @@ def _watched(*, enabled: bool) -> Iterator[dict[str, Any]]:
         tasks: dict[str, Any] = {}
 
         def on_stage(sentence: str) -> None:
+            note(sentence)
             for task in tasks.values():
                 bars.remove_task(task)
             tasks.clear()
@@ -101,7 +124,12 @@ def _watched(*, enabled: bool) -> Iterator[dict[str, Any]]:
                 tasks[name] = bars.add_task(name, total=total)
             bars.update(tasks[name], completed=done, total=total)
 
+        def on_training(name: str, done: int, total: int) -> None:
+            log.progress(f"training {name}", done, total, "steps")
+            show(name, done, total)
+
         def on_search(progress: Progress) -> None:
+            keep_search(progress)
             show(progress.stage, progress.done, progress.total)
 
-        yield {"on_stage": on_stage, "on_training": show, "on_search": on_search}
+        yield {"on_stage": on_stage, "on_training": on_training, "on_search": on_search}

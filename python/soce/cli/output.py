@@ -18,6 +18,8 @@ from soce.exceptions import SoceError, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from rich.progress import TaskID
+
     from soce.merging import MergePlan, MergeReport
 
 
@@ -233,5 +235,11 @@ def progress(*, enabled: bool) -> Iterator[Callable[[int, int], object] | None]:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     with bar:
-        task = bar.add_task("merge", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        tasks: list[TaskID] = []  # none until the size of the work is known: `0/?` would say nothing
+
+        def tell(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(bar.add_task("merge", total=total))
+            bar.update(tasks[0], completed=done, total=total)
+
+        yield tell

@@ -28,6 +28,7 @@ Examples:
 """
 )
 _SELECTION = "selection.yaml"
+_SCORES = "scores.csv"
 
 
 @click.command(
@@ -40,7 +41,7 @@ _SELECTION = "selection.yaml"
 @selection_options
 @evaluator_options
 @click.option(
-    "--output", "-o", required=True, metavar="DIR", help="Gets selection.yaml, search/ and soup/; resumes."
+    "--output", "-o", required=True, metavar="DIR", help="Gets scores, selection, search/ and soup/; resumes."
 )
 @search_options
 @table_options
@@ -65,6 +66,8 @@ def run(
     fails_if_worse = options.pop("fail_if_worse")
     folder = Path(output)
     with refusals(debug=debug):
+        from soce.cli.log import NAME, logged
+        from soce.readers import write_scores
         from soce.search import Pool
         from soce.selections import read_selection
 
@@ -80,22 +83,30 @@ def run(
         selection = choose(prepared, rule, quiet=quiet)
         paths = {name: path for name, path in prepared.paths.items() if path is not None}
         _keep(selection, folder, paths, quiet=quiet)
+        if not (folder / _SCORES).exists():  # for the report: what the selection names may move or change
+            write_scores(prepared.table, folder / _SCORES)
         found = read_selection(folder / _SELECTION)
         pool = Pool.of(found, candidates=prepared.paths)
         if not quiet:
             experts = ", ".join(shown(name) for name in pool.experts)
             message(f"information: experts {experts}; {pool.weights.count} points on the grid")
-        result = run_search(
-            pool,
-            found.objective,
-            search,
-            categories=found.selection.categories,
-            dtype=found.dtype,
-            output=folder / "search",
-            publish=str(folder / "soup"),
-            quiet=quiet,
-        )
+        with logged(folder / NAME, "run") as log:
+            log.start()
+            log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
+            result = run_search(
+                pool,
+                found.objective,
+                search,
+                selection=found.selection,
+                dtype=found.dtype,
+                output=folder / "search",
+                publish=str(folder / "soup"),
+                log=log,
+                quiet=quiet,
+            )
         show(result, as_json=as_json)
+        if not quiet:
+            message(f"information: see it with `soce report {shown(output)}`")
         return 3 if fails_if_worse and not result.beats_best_single else 0
 
 

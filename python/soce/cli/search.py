@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.evaluators import EVALUATOR_HELP, evaluator_options, open_evaluators
-from soce.cli.output import Outcome, message, print_report, progress, refusals
-from soce.exceptions import OutputError, Problem, shown
+from soce.cli.output import Outcome, message, print_report, progress, refusals, warn
+from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import NoReturn
 
+    from rich.progress import TaskID
+
+    from soce.cli.log import Log
     from soce.search import Pool, Progress, SearchResult, Strategy
+    from soce.selected import Selection
 
     Command = Callable[..., object]
 
@@ -133,22 +137,25 @@ def search(
     """
     fails_if_worse = options.pop("fail_if_worse")
     with refusals(debug=debug):
+        from soce.cli.log import NAME, logged
         from soce.search import Pool
         from soce.selections import read_selection
 
         found = read_selection(selection)
         paths = _paths(given, models_file, found.selection.candidates)
         pool = Pool.of(found, candidates=paths)
-        result = run_search(
-            pool,
-            found.objective,
-            options,
-            categories=found.selection.categories,
-            dtype=found.dtype,
-            output=Path(output),
-            publish=publish,
-            quiet=quiet,
-        )
+        with logged(Path(output) / NAME, "search") as log:
+            result = run_search(
+                pool,
+                found.objective,
+                options,
+                selection=found.selection,
+                dtype=found.dtype,
+                output=Path(output),
+                publish=publish,
+                log=log,
+                quiet=quiet,
+            )
         show(result, as_json=as_json)
         return 3 if fails_if_worse and not result.beats_best_single else 0
 
@@ -158,13 +165,15 @@ def run_search(
     objective: str,
     options: dict[str, Any],
     *,
-    categories: tuple[str, ...],
+    selection: Selection,
     dtype: str | None,
     output: Path,
     publish: str | None,
+    log: Log,
     quiet: bool,
 ) -> SearchResult:
     """Search, and publish the best soup."""
+    from soce.publishing import check_publishable
     from soce.search import search_soups
     from soce.study import check_folder, require_optuna
 
@@ -173,19 +182,20 @@ def run_search(
     share = _share(options.pop("held_out_share"))
     strategy = _strategy(options)
     dtype = options["dtype"] or dtype
-    if publish is not None and (Path(publish).exists() and not _is_soup(Path(publish))):
-        problem = Problem("output", publish, None, "it exists and is no soup", "choose another directory")
-        raise OutputError.of([problem])
+    if publish is not None:
+        check_publishable(publish)
     with (
         open_evaluators(options, pool, dtype=dtype, folder=output, quiet=quiet) as (evaluator, held_out),
-        _watched(enabled=not quiet) as on_progress,
+        _watched(log, enabled=not quiet) as on_progress,
     ):
+        log.start()  # not before: what is refused until here leaves no folder behind
+        log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy.name}")
         result = search_soups(
             pool,
             evaluator,
             folder=output,
             objective=objective,
-            categories=categories,
+            categories=selection.categories,
             strategy=strategy,
             share=share,
             split_seed=options["split_seed"],
@@ -194,10 +204,14 @@ def run_search(
             digests=options["ingredient_digests"],
             on_progress=on_progress,
         )
+    done = f"{result.n_evaluated} evaluations in this run, the others were known"
+    log.line(done)
+    log.line(result.verdict)
     if not quiet:
-        message(f"information: {result.n_evaluated} evaluations in this run, the others were known")
+        message(f"information: {done}")
     if publish is not None:
-        _publish(result, Path(publish), dtype=dtype, quiet=quiet)
+        log.line("publishing the best soup")
+        _publish(result, publish, selection=selection, run=output, dtype=dtype, quiet=quiet)
     return result
 
 
@@ -254,69 +268,69 @@ def _paths(
     return found
 
 
-def _is_soup(path: Path) -> bool:
-    return path.is_dir() and (path / "soce.json").is_file()
+def _publish(
+    result: SearchResult,
+    target: str,
+    *,
+    selection: Selection,
+    run: Path,
+    dtype: str | None,
+    quiet: bool,
+) -> None:
+    """Write the best soup and its card, unless it is there already."""
+    from soce.publishing import publish_soup
 
-
-def _publish(result: SearchResult, target: Path, *, dtype: str | None, quiet: bool) -> None:
-    """Write the best soup, unless it is there already."""
-    from soce.identity import digest_of
-    from soce.merging import merge
-
-    best = result.best
-    notes = {
-        "result": digest_of(result.to_json()),
-        "objective": result.objective,
-        "strategy": result.strategy["name"],
-        "optimistic": result.is_optimistic,
-        "beats_best_single": result.beats_best_single,
-        "best": best.to_json(),
-        "comparisons": [comparison.to_json() for comparison in result.comparisons],
-        "arms": {
-            arm.label: {"selection": arm.selection.value, "report": arm.report.value} for arm in result.arms
-        },
-        "n_candidates": result.n_candidates,
-        "notes": list(result.notes),
-    }
-    if _is_soup(target):
-        manifest = json.loads((target / "soce.json").read_text(encoding="utf-8"))
-        before = (manifest.get("run") or {}).get("notes")
-        if isinstance(before, dict) and before.get("result") == notes["result"]:
-            if not quiet:
-                message(f"information: `{shown(str(target))}` holds this soup already")
-            return
-        problem = Problem(
-            "output", str(target), None, "it holds another soup", "choose another directory, or remove it"
-        )
-        raise OutputError.of([problem])
     with progress(enabled=not quiet) as on_progress:
-        report = merge(
-            best.recipe, output=target, dtype=dtype, notes=notes, command=sys.argv, on_progress=on_progress
+        found = publish_soup(
+            result,
+            target,
+            selection=selection,
+            run=run,
+            dtype=dtype,
+            command=sys.argv,
+            on_progress=on_progress,
         )
-    if not quiet:
-        print_report(report)
+    if quiet:
+        return
+    if found.report is None:
+        message(f"information: `{shown(target)}` holds this soup already")
+    else:
+        print_report(found.report)
+    if found.card is None:
+        message(f"information: `{shown(target)}` has a README.md that soce did not write; it is left alone")
+    else:
+        warn(found.card.warnings)
+        message(f"wrote `{shown(str(found.card.path))}`")
 
 
 @contextmanager
-def _watched(*, enabled: bool) -> Iterator[Callable[[Progress], object] | None]:
-    """Show what the search is doing, on a terminal only; say how to go on if it is interrupted."""
+def _watched(log: Log, *, enabled: bool) -> Iterator[Callable[[Progress], object]]:
+    """Log what the search is doing, and show it on a terminal; say how to go on if it is interrupted."""
+
+    def keep(found: Progress) -> None:
+        log.progress(found.stage, found.done, found.total, "soups")
+
     try:
         if not (enabled and sys.stderr.isatty()):
-            yield None
+            yield keep
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        shape = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        shape = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Bars(*shape, console=Console(stderr=True), transient=True) as bars:
-            soups = bars.add_task("", total=None)
-            items = bars.add_task("items", total=None, visible=False)
+            soups: list[TaskID] = []
+            items: list[TaskID] = []
 
             def tell(found: Progress) -> None:
-                bars.update(soups, description=found.stage, completed=found.done, total=found.total)
+                keep(found)
+                if not soups:
+                    soups.append(bars.add_task(found.stage, total=found.total))
+                    items.append(bars.add_task("items", total=1, visible=False))
+                bars.update(soups[0], description=found.stage, completed=found.done, total=found.total)
                 shows = found.items_total > 1
-                bars.update(items, completed=found.items_done, total=found.items_total, visible=shows)
+                bars.update(items[0], completed=found.items_done, total=found.items_total, visible=shows)
 
             yield tell
     except KeyboardInterrupt:

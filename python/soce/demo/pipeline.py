@@ -90,7 +90,7 @@ def run_demo(
     from soce.evaluate.tasks import read_tasks
     from soce.evaluate.torch_evaluator import TorchEvaluator
     from soce.experts import select_experts
-    from soce.merging import merge
+    from soce.publishing import publish_soup
     from soce.readers import write_scores
     from soce.recipes import Recipe
     from soce.rules import Threshold
@@ -133,9 +133,10 @@ def run_demo(
     finally:
         soup.close()
     tell("publishing the best soup")
-    published = folder / "soup"
-    merge(result.best.recipe, output=published, overwrite=published.exists(), notes=result.to_json())
-    return DemoRun(folder, models, scores, selection, result, published)
+    published = publish_soup(
+        result, folder / "soup", selection=selection, run=folder / "search", overwrite=True
+    )
+    return DemoRun(folder, models, scores, selection, result, published.path)
 
 
 def _claim(folder: Path, own: dict[str, object]) -> None:

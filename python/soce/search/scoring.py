@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from soce.evaluate import refuse
 from soce.exceptions import shown
@@ -14,6 +14,7 @@ from soce.scores import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from soce.evaluate import Evaluation, Evaluator
     from soce.objective import Objective
@@ -44,12 +45,22 @@ class Progress:
     """Calls of the evaluator in this run; what was known already costs none."""
 
 
+class Keeper(Protocol):
+    """Where scores are kept: a `Study`, or what is left of one that is finished."""
+
+    def outcomes(self, evaluator: Mapping[str, object]) -> Outcomes:
+        """Return the evaluations by the evaluator of this identity."""
+
+    def claim(self, key: str) -> AbstractContextManager[bool]:
+        """Say to other workers that this one scores the recipe of that key; False if another one does."""
+
+
 class Scorer:
     """An evaluator whose scores are kept.
 
     Parameters
     ----------
-    study : Study
+    study : Keeper
     evaluator : Evaluator
     on_progress : callable, optional
         Raising from it stops the search; nothing that was scored is lost.
@@ -57,7 +68,7 @@ class Scorer:
 
     def __init__(
         self,
-        study: Study,
+        study: Keeper,
         evaluator: Evaluator,
         *,
         on_progress: Callable[[Progress], object] | None = None,

@@ -8,6 +8,7 @@ use super::open::{kind, open, read_capped};
 use super::{OpenOptions, listing};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
+use crate::io::platform;
 
 /// Suffix of shards.
 pub(super) const SHARD: &str = ".safetensors";
@@ -97,7 +98,7 @@ impl Names {
     fn read(root: &Path) -> Result<Self, Problem> {
         let refuse = |error: std::io::Error| problem(format!("cannot be read: {error}")).at(root);
         let mut names = Self::default();
-        for entry in fs::read_dir(root).map_err(refuse)? {
+        for entry in platform::read_dir(root).map_err(refuse)? {
             let entry = entry.map_err(refuse)?;
             let name = entry.file_name();
             names.entries += 1;
@@ -135,7 +136,7 @@ fn other_format(name: &str) -> bool {
 }
 
 fn holds_shards(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|entries| {
+    platform::read_dir(folder).is_ok_and(|entries| {
         entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(|name| name.ends_with(SHARD)))
     })
 }

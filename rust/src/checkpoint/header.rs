@@ -5,6 +5,7 @@
 //! one), tensor entries written as arrays, dtypes written as maps, and sizes over the limits below.
 
 mod layout;
+mod write;
 
 use std::borrow::Cow;
 
@@ -13,6 +14,8 @@ use super::json::{Fault, Reader, Step, push};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
+
+pub use write::write;
 
 /// Bytes of the length field in front of the header.
 pub const LENGTH_BYTES: u64 = 8;

@@ -39,6 +39,14 @@ pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
 /// Outcome of a step.
 pub(super) type Step<T> = Result<T, Fault>;
 
+/// Whether `text`, shorter than 4 GiB, is one JSON value by the rules of this module; what is wrong with it, ready to
+/// be shown, if it is not.
+pub(crate) fn check(text: &str, max_depth: usize) -> Result<(), String> {
+    let mut reader = Reader::new(text, max_depth);
+    let read = reader.skip().and_then(|()| reader.end());
+    read.map_err(|fault| format!("byte {}: {}", fault.at, fault.what))
+}
+
 /// A cursor over a JSON text.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {

@@ -21,8 +21,9 @@ use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
+pub(crate) use json::check as check_json;
 pub use open::reopen;
-pub(crate) use open::{read_small, small_file_size};
+pub(crate) use open::{read_small, sha256_of, small_file_size};
 
 /// Most bytes of headers in all shards of all ingredients together.
 pub const MAX_HEADERS_BYTES: u64 = 512_000_000;
@@ -164,6 +165,22 @@ impl Checkpoint {
         } else {
             Err(problems)
         }
+    }
+
+    /// One shard of a directory by its file name, whatever else is wrong with the directory.
+    ///
+    /// # Errors
+    ///
+    /// The name is no plain file name, or the shard is malformed.
+    pub(crate) fn open_shard(
+        root: &Path,
+        name: &str,
+        options: OpenOptions,
+        budget: &mut u64,
+    ) -> Result<Shard, Problem> {
+        index::check_file_name(name)
+            .map_err(|message| Problem::new(ProblemKind::Checkpoint, message).at(root))?;
+        Ok(read_shard(root.join(name), name.to_owned(), root, options, budget)?.0)
     }
 
     /// Looks at every shard again: none may have changed since it was opened.

@@ -8,6 +8,8 @@ use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{Identity, OpenOptions, Shard};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
@@ -84,6 +86,28 @@ pub(crate) fn small_file_size(
         return Err(Problem::new(ProblemKind::Checkpoint, message).at(path));
     }
     Ok(size)
+}
+
+/// SHA-256 of a side file of any size, under the same rules.
+pub(crate) fn sha256_of(path: &Path, root: &Path, options: OpenOptions) -> Result<[u8; 32], Problem> {
+    let mut file = open(path, root, options)?.file;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0_u64;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize().into()),
+            Ok(count) => {
+                hasher.update(buffer.get(..count).unwrap_or_default());
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let message = format!("cannot be read at offset {offset}: {error}");
+                return Err(Problem::new(ProblemKind::Checkpoint, message).at(path));
+            }
+        }
+    }
 }
 
 /// The whole of a file that has at most `cap` bytes.
@@ -197,13 +221,22 @@ fn belongs(real: &Path, home: &Path) -> bool {
     if real.starts_with(home) {
         return true;
     }
-    // Hugging Face cache: <repo>/snapshots/<rev>/... links to <repo>/blobs/<sha1 or sha256>.
+    // Hugging Face cache: <repo>/snapshots/<rev>/... links to <repo>/blobs/<sha1 or sha256>, and that, where
+    // repositories share their blobs, to <cache>/blobs/<two digits>/<hash>.
     let Some(blob) = real.file_name().and_then(|name| name.to_str()) else { return false };
-    let digest = matches!(blob.len(), 40 | 64) && blob.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hexadecimal = |name: &str| name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digest = matches!(blob.len(), 40 | 64) && hexadecimal(blob);
+    let shared = |cache: &Path| {
+        let drawer = real.parent().and_then(|drawer| Some((drawer.parent()?, drawer.file_name()?.to_str()?)));
+        drawer
+            .is_some_and(|(store, name)| store == cache.join("blobs") && name.len() == 2 && hexadecimal(name))
+    };
     digest
         && home.ancestors().filter_map(Path::parent).any(|parent| {
             parent.file_name().is_some_and(|name| name == "snapshots")
-                && parent.parent().is_some_and(|repo| real.parent() == Some(&repo.join("blobs")))
+                && parent.parent().is_some_and(|repo| {
+                    real.parent() == Some(&repo.join("blobs")) || repo.parent().is_some_and(shared)
+                })
         })
 }
 

@@ -132,7 +132,7 @@ fn hub_id(folder: &str) -> Option<String> {
             && bytes.iter().all(|&byte| word(byte) || byte == b'-' || byte == b'.')
             && !part.contains("..")
     };
-    let git = parts.last().is_some_and(|name| name.ends_with(".git"));
+    let git = parts.last().is_some_and(|name| name.strip_suffix(".git").is_some());
     (matches!(parts.len(), 1 | 2) && parts.iter().all(valid) && !git).then(|| parts.join("/"))
 }
 

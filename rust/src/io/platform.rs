@@ -144,6 +144,16 @@ pub(crate) fn allocate(file: &File, size: u64) -> io::Result<()> {
     }
 }
 
+/// List a directory; a signal in between is nothing.
+pub(crate) fn read_dir(path: &Path) -> io::Result<std::fs::ReadDir> {
+    loop {
+        match std::fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
+
 /// Make the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
@@ -153,6 +163,19 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
         let _ = path;
         Ok(())
     }
+}
+
+/// Files that a run may open for its inputs, and as many again for its outputs, and leave open while it works on
+/// others: at most 256, fewer where the limit of open files is low.
+pub(crate) fn descriptors_to_spare() -> usize {
+    const MOST: u64 = 256;
+    /// Standard streams, the interpreter's files, and those that workers use at the moment.
+    const OTHERS: u64 = 48;
+    #[cfg(unix)]
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    #[cfg(not(unix))]
+    let limit = u64::MAX;
+    (limit.saturating_sub(OTHERS) / 3).clamp(4, MOST) as usize
 }
 
 /// Physical memory in bytes, if the system tells.
@@ -166,6 +189,16 @@ pub(crate) fn physical_memory() -> Option<u64> {
     }
     #[cfg(not(unix))]
     None
+}
+
+/// Give memory that is free but kept for later back to the system. The C library keeps megabytes for each thread that
+/// has ever worked, and ours end with each merge: without this, a process that merges for hours seems to grow.
+pub(crate) fn return_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call takes a number, and only touches memory that nobody has allocated.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Whether a file lies on a filesystem known to be local.

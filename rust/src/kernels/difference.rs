@@ -16,8 +16,8 @@ use crate::dtype::Dtype;
 
 /// Elements that are passed over, or looked at again, together.
 const BLOCK: usize = 2048;
-/// Maxima kept side by side, so that none waits for the one before.
-const LANES: usize = 32;
+/// Bits of infinity; those of every NaN are more.
+const INFINITY: u64 = f64::INFINITY.to_bits();
 
 /// The largest differences of one tensor, by ingredient.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,17 +160,20 @@ pub(super) fn fast(pair: &Pair<'_>, known: f64) -> f64 {
     }
 }
 
-/// A dtype whose elements have `SIZE` bytes.
+/// A float dtype.
 trait Element {
-    const SIZE: usize;
-    /// Element `index`; exact, NaN and infinities stay what they are.
-    fn f64(bytes: &[u8], index: usize) -> f64;
+    /// Bytes of one element.
+    type Word: Copy;
+    /// Whole elements.
+    fn words(bytes: &[u8]) -> &[Self::Word];
+    /// Its value; exact, NaN and infinities stay non-finite.
+    fn f64(word: Self::Word) -> f64;
 }
 
 /// A dtype that F32 holds.
 trait Narrow: Element {
-    /// Element `index`; exact, NaN and infinities stay non-finite.
-    fn f32(bytes: &[u8], index: usize) -> f32;
+    /// Its value; exact, NaN and infinities stay non-finite.
+    fn f32(word: Self::Word) -> f32;
 }
 
 struct Bf16;
@@ -178,24 +181,17 @@ struct F16;
 struct F32;
 struct F64;
 
-#[inline(always)]
-fn word<const N: usize>(bytes: &[u8], index: usize) -> [u8; N] {
-    let mut word = [0; N];
-    word.copy_from_slice(&bytes[index * N..(index + 1) * N]);
-    word
-}
-
 impl Narrow for Bf16 {
     #[inline(always)]
-    fn f32(bytes: &[u8], index: usize) -> f32 {
-        f32::from_bits(u32::from(u16::from_le_bytes(word(bytes, index))) << 16)
+    fn f32(word: [u8; 2]) -> f32 {
+        f32::from_bits(u32::from(u16::from_le_bytes(word)) << 16)
     }
 }
 
 impl Narrow for F16 {
     #[inline(always)]
-    fn f32(bytes: &[u8], index: usize) -> f32 {
-        let half = u32::from(u16::from_le_bytes(word(bytes, index)));
+    fn f32(word: [u8; 2]) -> f32 {
+        let half = u32::from(u16::from_le_bytes(word));
         let (sign, magnitude) = ((half & 0x8000) << 16, (half & 0x7fff) << 13);
         // Normals by moving the exponent. Subnormals by a subtraction that is exact: 2^-14 + m·2^-24 less 2^-14.
         let normal = magnitude + (112 << 23);
@@ -210,47 +206,44 @@ impl Narrow for F16 {
 
 impl Narrow for F32 {
     #[inline(always)]
-    fn f32(bytes: &[u8], index: usize) -> f32 {
-        f32::from_le_bytes(word(bytes, index))
+    fn f32(word: [u8; 4]) -> f32 {
+        f32::from_le_bytes(word)
     }
 }
 
-macro_rules! element_by_f32 {
-    ($($name:ty, $size:expr);*) => {$(
+macro_rules! element {
+    ($($name:ty, $size:expr, $word:ident => $value:expr);*) => {$(
         impl Element for $name {
-            const SIZE: usize = $size;
+            type Word = [u8; $size];
             #[inline(always)]
-            fn f64(bytes: &[u8], index: usize) -> f64 {
-                f64::from(<$name as Narrow>::f32(bytes, index))
+            fn words(bytes: &[u8]) -> &[Self::Word] {
+                bytes.as_chunks().0
+            }
+            #[inline(always)]
+            fn f64($word: Self::Word) -> f64 {
+                $value
             }
         }
     )*};
 }
 
-element_by_f32!(Bf16, 2; F16, 2; F32, 4);
-
-impl Element for F64 {
-    const SIZE: usize = 8;
-    #[inline(always)]
-    fn f64(bytes: &[u8], index: usize) -> f64 {
-        f64::from_le_bytes(word(bytes, index))
-    }
-}
+element!(
+    Bf16, 2, word => f64::from(Self::f32(word));
+    F16, 2, word => f64::from(Self::f32(word));
+    F32, 4, word => f64::from(Self::f32(word));
+    F64, 8, word => f64::from_le_bytes(word)
+);
 
 /// Pairs without F64: block by block, in f64 only where f32 does not settle it.
 #[inline(always)]
 fn blocks<O: Narrow, I: Narrow>(pair: &Pair<'_>, known: f64) -> f64 {
     let (mut largest, mut threshold) = (known, known as f32);
-    for (output, input) in pair.output.chunks(BLOCK * O::SIZE).zip(pair.input.chunks(BLOCK * I::SIZE)) {
-        let rough =
-            maximum::<f32, O, I>(output, input, |index| (O::f32(output, index) - I::f32(input, index)).abs());
+    let (outputs, inputs) = (O::words(pair.output), I::words(pair.input));
+    for (outputs, inputs) in outputs.chunks(BLOCK).zip(inputs.chunks(BLOCK)) {
+        let rough = rough::<O, I>(outputs, inputs);
         // Zero in f32 is zero: a difference of two floats is no smaller than their last bits.
-        if rough > 0.0 && rough >= threshold {
-            let precise = maximum::<f64, O, I>(output, input, |index| {
-                // Infinite or NaN only where an element is: no difference of two F32 overflows an f64.
-                let difference = (O::f64(output, index) - I::f64(input, index)).abs();
-                if difference < f64::INFINITY { difference } else { 0.0 }
-            });
+        if rough > 0 && rough >= threshold.to_bits() {
+            let precise = precise::<O, I>(outputs, inputs);
             if precise > largest {
                 (largest, threshold) = (precise, precise as f32);
             }
@@ -259,36 +252,40 @@ fn blocks<O: Narrow, I: Narrow>(pair: &Pair<'_>, known: f64) -> f64 {
     largest
 }
 
+/// Bits of the largest difference, rounded to f32; those of a NaN or of infinity if an element is one. Floats that are
+/// not negative have the order of their bits, and a maximum of integers is what compilers vectorise.
+#[inline(always)]
+fn rough<O: Narrow, I: Narrow>(outputs: &[O::Word], inputs: &[I::Word]) -> u32 {
+    let mut largest = 0;
+    for (&output, &input) in outputs.iter().zip(inputs) {
+        largest = largest.max((O::f32(output) - I::f32(input)).abs().to_bits());
+    }
+    largest
+}
+
+/// The largest difference of finite elements.
+#[inline(always)]
+fn precise<O: Narrow, I: Narrow>(outputs: &[O::Word], inputs: &[I::Word]) -> f64 {
+    let mut largest = 0;
+    for (&output, &input) in outputs.iter().zip(inputs) {
+        let difference = (O::f64(output) - I::f64(input)).abs().to_bits();
+        // Infinite or NaN only where an element is: no difference of two F32 overflows an f64.
+        largest = largest.max(if difference < INFINITY { difference } else { 0 });
+    }
+    f64::from_bits(largest)
+}
+
 /// Pairs with F64, whose differences can overflow.
 #[inline(always)]
 fn wide<O: Element, I: Element>(pair: &Pair<'_>, known: f64) -> f64 {
-    let found = maximum::<f64, O, I>(pair.output, pair.input, |index| {
-        let (output, input) = (O::f64(pair.output, index), I::f64(pair.input, index));
-        let difference = (output - input).abs();
-        let difference = if difference < f64::MAX { difference } else { f64::MAX };
-        let finite = (output.abs() < f64::INFINITY) & (input.abs() < f64::INFINITY);
-        if finite { difference } else { 0.0 }
-    });
-    if found > known { found } else { known }
-}
-
-/// Largest value of `of` over all elements, at least zero; NaN is passed over.
-#[inline(always)]
-fn maximum<T: Copy + Default + PartialOrd, O: Element, I: Element>(
-    output: &[u8],
-    input: &[u8],
-    of: impl Fn(usize) -> T,
-) -> T {
-    let larger = |a: T, b: T| if a > b { a } else { b };
-    let elements = (output.len() / O::SIZE).min(input.len() / I::SIZE);
-    let mut lanes = [T::default(); LANES];
-    for first in (0..elements / LANES * LANES).step_by(LANES) {
-        for (lane, largest) in lanes.iter_mut().enumerate() {
-            *largest = larger(of(first + lane), *largest);
-        }
+    let mut largest = known.to_bits();
+    for (&output, &input) in O::words(pair.output).iter().zip(I::words(pair.input)) {
+        let (output, input) = (O::f64(output), I::f64(input));
+        let difference = (output - input).abs().to_bits().min(INFINITY - 1);
+        let finite = (output.abs().to_bits() < INFINITY) & (input.abs().to_bits() < INFINITY);
+        largest = largest.max(if finite { difference } else { 0 });
     }
-    let rest = (elements / LANES * LANES..elements).fold(T::default(), |largest, i| larger(of(i), largest));
-    lanes.into_iter().fold(rest, |largest, lane| larger(lane, largest))
+    f64::from_bits(largest)
 }
 
 #[cfg(test)]

@@ -1,21 +1,36 @@
-//! The ingredients' shards, opened when first needed and closed when nothing of them is needed any more.
+//! The ingredients' shards, opened when first needed and closed when nothing of them is needed any more, or when too
+//! many others are.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::Result;
-use crate::io::{Backend, Cache, Source};
+use crate::io::{Backend, Cache, Source, platform};
 use crate::plan::Plan;
 
-/// Tensors of a shard still to be read, and the shard while it is open.
-type Entry = (usize, Option<Arc<Source>>);
+/// One shard.
+struct Entry {
+    /// Tensors still to be read.
+    left: usize,
+    source: Option<Arc<Source>>,
+    /// When it was last asked for.
+    used: u64,
+}
 
-/// Open shards of all ingredients. Descriptors are bounded by the shards in use at one time, not by their number.
+/// Open shards of all ingredients.
 pub(super) struct Inputs<'a> {
     plan: &'a Plan,
     backend: Option<Backend>,
     cache: Cache,
     /// By ingredient and shard.
     shards: Vec<Vec<Mutex<Entry>>>,
+    /// Counts what is asked for.
+    clock: AtomicU64,
+    /// Shards that are open.
+    open: Mutex<HashSet<(usize, usize)>>,
+    /// Most shards kept open that nobody reads at the moment.
+    most: usize,
 }
 
 impl<'a> Inputs<'a> {
@@ -26,31 +41,63 @@ impl<'a> Inputs<'a> {
                 uses[ingredient][tensor.sources[ingredient].shard] += 1;
             }
         }
-        let shards =
-            uses.into_iter().map(|u| u.into_iter().map(|left| Mutex::new((left, None))).collect()).collect();
-        Self { plan, backend, cache, shards }
+        let entry = |left| Mutex::new(Entry { left, source: None, used: 0 });
+        let shards = uses.into_iter().map(|uses| uses.into_iter().map(entry).collect()).collect();
+        let most = platform::descriptors_to_spare();
+        Self { plan, backend, cache, shards, clock: AtomicU64::new(0), open: Mutex::default(), most }
     }
 
     /// A shard of an ingredient, opened if it is not.
     pub(super) fn source(&self, ingredient: usize, shard: usize) -> Result<Arc<Source>> {
-        let mut entry = self.shards[ingredient][shard].lock().expect("no panic while held");
-        if let Some(source) = &entry.1 {
-            return Ok(Arc::clone(source));
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        let place = (ingredient, shard);
+        {
+            let mut entry = self.entry(place);
+            entry.used = now;
+            if let Some(source) = &entry.source {
+                return Ok(Arc::clone(source));
+            }
+        }
+        self.make_room();
+        let mut entry = self.entry(place);
+        if let Some(source) = &entry.source {
+            return Ok(Arc::clone(source)); // another worker was faster
         }
         let checkpoint = &self.plan.checkpoints[ingredient];
         let source = Arc::new(Source::open(&checkpoint.shards[shard], self.backend, self.cache)?);
-        entry.1 = Some(Arc::clone(&source));
+        entry.source = Some(Arc::clone(&source));
+        drop(entry);
+        self.open.lock().expect("no panic while held").insert(place);
         Ok(source)
+    }
+
+    fn entry(&self, (ingredient, shard): (usize, usize)) -> MutexGuard<'_, Entry> {
+        self.shards[ingredient][shard].lock().expect("no panic while held")
+    }
+
+    /// Close the shard that was not asked for the longest, if too many are open. Whoever reads it keeps it a while.
+    fn make_room(&self) {
+        let mut open = self.open.lock().expect("no panic while held");
+        if open.len() < self.most {
+            return;
+        }
+        let oldest = open.iter().copied().min_by_key(|&place| self.entry(place).used);
+        if let Some(place) = oldest {
+            open.remove(&place);
+            self.entry(place).source = None;
+        }
     }
 
     /// A tensor was read to its end: close the shards that nobody needs after it.
     pub(super) fn close_finished(&self, plan: &Plan, tensor: usize, needed: &[usize]) {
         for &ingredient in needed {
             let shard = plan.tensors[tensor].sources[ingredient].shard;
-            let mut entry = self.shards[ingredient][shard].lock().expect("no panic while held");
-            entry.0 -= 1;
-            if entry.0 == 0 {
-                entry.1 = None;
+            let mut entry = self.entry((ingredient, shard));
+            entry.left -= 1;
+            if entry.left == 0 {
+                entry.source = None;
+                drop(entry);
+                self.open.lock().expect("no panic while held").remove(&(ingredient, shard));
             }
         }
     }

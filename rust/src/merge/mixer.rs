@@ -11,6 +11,7 @@ use crate::io::{Backend, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
 use crate::mix::Mix;
 use crate::plan::{self, Agreement};
+use crate::threads::start_some;
 
 use super::{chunk_bytes, default_threads, mix_chunk};
 
@@ -164,7 +165,7 @@ impl Mixer {
         };
         // Always on threads of its own: the caller's floating-point mode is neither trusted nor changed.
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let workers = start_some(scope, threads, work)?;
             let mut tally = Tally::new(checkpoints.len());
             for worker in workers {
                 tally.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);

@@ -18,12 +18,13 @@ use std::time::Instant;
 
 use crate::control::Control;
 use crate::error::Result;
-use crate::io::{Backend, Cache, memory_limit};
+use crate::io::{Backend, Cache, memory_limit, platform};
 use crate::kernels::float_env;
 use crate::plan::Plan;
 use crate::sink::journal::NonFiniteCounts;
 use crate::sink::manifest::{self, Made, Provenance};
 use crate::sink::{Durability, journal::ShardRecord};
+use crate::threads::{start, start_some};
 
 pub use mixer::{MixOptions, Mixer};
 pub use soups::finished_shards;
@@ -34,6 +35,7 @@ use worker::{Run, Step, Worker, mix_chunk};
 
 /// How a plan is executed. Nothing here changes a byte of a tensor.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, set by name")]
 pub struct Options {
     /// Worker threads; the parallelism available otherwise.
     pub num_threads: Option<usize>,
@@ -175,6 +177,7 @@ pub fn execute(plan: &Plan, options: &Options, provenance: &Provenance, control:
     report.warnings.splice(0..0, notes);
     report.warnings.extend(soups.into_iter().filter_map(|soup| soup.staging?.clean()));
     report.seconds = started.elapsed().as_secs_f64();
+    platform::return_free_memory();
     Ok(report)
 }
 
@@ -199,33 +202,35 @@ fn make(
         failed.store(true, Ordering::Relaxed);
         failure.lock().expect("no panic while held").get_or_insert(error);
     };
+    // Shards that wait for the disk are open files, so workers wait when there are many.
+    let most_waiting = platform::descriptors_to_spare() / 2 / soups.len();
     std::thread::scope(|scope| {
-        let (finished, shards) = std::sync::mpsc::channel();
-        scope.spawn({
+        let (finished, shards) = std::sync::mpsc::sync_channel(most_waiting);
+        start(scope, {
             let (run, outputs, fail) = (&run, &outputs, &fail);
             move || {
-                let finish = |shard| outputs.finish(shard, &run.progress, control);
-                shards.iter().for_each(|shard| finish(shard).unwrap_or_else(fail));
+                for shard in shards {
+                    outputs.finish(shard, &run.progress, control).unwrap_or_else(fail);
+                }
             }
-        });
+        })?;
         let empty = (0..needed.len()).filter(|&shard| needed[shard] && run.work.is_empty(shard));
         empty.for_each(|shard| finished.send(shard).expect("the finisher listens"));
-        for _ in 0..run.num_threads {
-            let (run, outputs, finished, failed, fail) = (&run, &outputs, finished.clone(), &failed, &fail);
-            scope.spawn(move || {
-                float_env::reset();
-                let mut worker = Worker::new(run, outputs);
-                while !failed.load(Ordering::Relaxed) {
-                    match worker.step() {
-                        Ok(Step::Done) => break,
-                        Ok(Step::Chunk) => {}
-                        Ok(Step::Shard(shard)) => finished.send(shard).expect("the finisher listens"),
-                        Err(error) => fail(error),
-                    }
+        let (run, outputs, failed, fail) = (&run, &outputs, &failed, &fail);
+        let work = move || {
+            float_env::reset();
+            let mut worker = Worker::new(run, outputs);
+            while !failed.load(Ordering::Relaxed) {
+                match worker.step() {
+                    Ok(Step::Done) => break,
+                    Ok(Step::Chunk) => {}
+                    Ok(Step::Shard(shard)) => finished.send(shard).expect("the finisher listens"),
+                    Err(error) => fail(error),
                 }
-            });
-        }
-    });
+            }
+        };
+        start_some(scope, run.num_threads, work).map(drop)
+    })?;
     if let Some(error) = failure.into_inner().expect("no panic while held") {
         return Err(error);
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::io::platform;
 use crate::plan::Plan;
 use crate::sink::journal::ShardRecord;
 use crate::sink::{Durability, OutputFile, read_back};
@@ -11,9 +12,6 @@ use crate::sink::{Durability, OutputFile, read_back};
 use super::progress::Progress;
 use super::soups::Soup;
 use super::{Digests, Options};
-
-/// Files that are created, and their space reserved, before anything is read; more would exhaust descriptors.
-const EARLY: usize = 256;
 
 /// By recipe; `None` where an earlier run has finished that file.
 pub(super) type Files = Vec<Option<OutputFile>>;
@@ -38,10 +36,11 @@ impl<'a> Outputs<'a> {
         Self { plan, soups, durability, digests: options.digests, shards, records, notes: Mutex::default() }
     }
 
-    /// Create the first files now, so that a full disk or a quota shows before the work begins.
+    /// Create as many files as descriptors allow, so that a full disk or a quota shows before the work begins.
     pub(super) fn create_early(&self) -> Result<()> {
         let needed = (0..self.shards.len()).filter(|&shard| self.soups.iter().any(|soup| soup.needs(shard)));
-        needed.take((EARLY / self.soups.len()).max(1)).try_for_each(|shard| self.open(shard).map(drop))
+        let early = (platform::descriptors_to_spare() / self.soups.len()).max(1);
+        needed.take(early).try_for_each(|shard| self.open(shard).map(drop))
     }
 
     /// The files of a shard, one per recipe.

@@ -10,9 +10,8 @@ use crate::error::{Error, Problem, Result};
 use crate::escape::shown;
 use crate::plan::{Fate, Plan};
 use crate::sink::journal::{FileState, ShardRecord};
-use crate::sink::{
-    self, Beginning, Begun, Fingerprint, Staging, has_state, is_interrupted, manifest, read_back,
-};
+use crate::sink::{self, Beginning, Begun, Fingerprint, Staging, has_state, manifest, read_back};
+use crate::threads::start_some;
 
 use super::{Digests, Options};
 
@@ -42,15 +41,14 @@ pub(super) fn begin(plan: &Plan, options: &Options, control: &Control) -> Result
         .collect::<Result<Vec<_>>>()?;
     // Soups appear one after the other. If a run was killed in between, those that it had published have no state
     // directory any more, but others of the same request have.
-    let interrupted =
-        recipes.iter().zip(&fingerprints).any(|(recipe, plan)| is_interrupted(&recipe.output, plan));
+    let interrupted = recipes.iter().any(|recipe| has_state(&recipe.output));
     let inputs: Vec<Vec<FileState>> = plan.checkpoints.iter().map(states).collect();
     let mut notes = Vec::new();
     let mut soups = Vec::new();
     for (recipe, fingerprint) in recipes.iter().zip(fingerprints) {
         let published = || {
             manifest::text_of(&recipe.output, "plan_digest").as_deref() == Some(fingerprint.digest())
-                && !is_interrupted(&recipe.output, &fingerprint)
+                && !has_state(&recipe.output)
         };
         let begun = if interrupted && published() {
             Begun::Published
@@ -131,8 +129,7 @@ fn accept(
     };
     let threads = options.num_threads.unwrap_or_else(super::default_threads).clamp(1, plan.shards.len());
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
+        start_some(scope, threads, work)?
             .into_iter()
             .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;

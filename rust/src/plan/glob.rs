@@ -1,7 +1,7 @@
 //! Patterns on tensor names: `*` is any run of characters, `?` any one, everything else itself.
 
 /// Whether `pattern` matches the whole of `name`. Takes at most `pattern × name` steps, whatever the pattern.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern.chars(), name.chars());
     // Where to go back to: the pattern behind the last star, and the name one character further than last time.
     let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;

@@ -129,7 +129,11 @@ fn add_shard(
     if draft.items.iter().any(|item| item.info.name == "__metadata__") {
         refuse("a tensor called `__metadata__` cannot be written".to_owned(), "rename the tensor");
     }
-    let header = build_header(&draft.items);
+    let entries = draft
+        .items
+        .iter()
+        .map(|item| (item.info.name.as_str(), item.dtype, item.info.shape.as_slice(), item.length));
+    let header = header::write(entries);
     let header_bytes = header.len() as u64 - header::LENGTH_BYTES;
     if header_bytes > header::MAX_HEADER_BYTES {
         let message =
@@ -166,28 +170,6 @@ fn sources(checkpoints: &[Checkpoint], name: &str) -> Vec<TensorSource> {
         Some(TensorSource { shard, offset: info.offset, dtype: info.dtype })
     };
     checkpoints.iter().filter_map(source).collect()
-}
-
-/// Length field and header, padded with spaces to a multiple of 8 bytes.
-fn build_header(items: &[Item<'_>]) -> Vec<u8> {
-    let mut header = vec![0; header::LENGTH_BYTES as usize];
-    header.extend_from_slice(br#"{"__metadata__":{"format":"pt"}"#);
-    let mut offset = 0u64;
-    for item in items {
-        let end = offset.saturating_add(item.length);
-        let name = serde_json::Value::from(item.info.name.as_str());
-        let shape: Vec<String> = item.info.shape.iter().map(u64::to_string).collect();
-        let (dtype, shape) = (item.dtype, shape.join(","));
-        let entry =
-            format!(r#",{name}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{offset},{end}]}}"#);
-        header.extend_from_slice(entry.as_bytes());
-        offset = end;
-    }
-    header.push(b'}');
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let length = header.len() as u64 - header::LENGTH_BYTES;
-    header[..header::LENGTH_BYTES as usize].copy_from_slice(&length.to_le_bytes());
-    header
 }
 
 /// A note on where the layout comes from, when it is not where the config comes from.

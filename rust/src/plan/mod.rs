@@ -9,7 +9,7 @@ mod cut;
 mod discrete;
 mod fates;
 mod findings;
-mod glob;
+pub(crate) mod glob;
 mod layout;
 mod make;
 mod names;

@@ -2,11 +2,11 @@
 //!
 //! Code is never copied unasked: a soup must not carry an ingredient's program under a new name.
 
-use std::fs;
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::io::platform;
 
 use super::config::{Config, MAX_BYTES};
 use super::findings::{Findings, named};
@@ -110,7 +110,7 @@ fn collect_templates(
 fn names(directory: &Path) -> Result<Vec<String>> {
     let failed = |error| Error::io(directory, "cannot list", error);
     let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed)? {
+    for entry in platform::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         match name.into_string() {
             Ok(name) => names.push(name),

@@ -221,9 +221,10 @@ fn check_templates<'a>(
 
 /// `chat_template.jinja`, or else the key in `tokenizer_config.json`.
 fn template(directory: &Path, options: OpenOptions, findings: &mut Findings) -> Option<Value> {
-    let file = |name: &str| {
+    let mut file = |name: &str| {
         let path = directory.join(name);
-        path.is_file().then(|| read_small(&path, directory, MAX_BYTES, &options)).and_then(Result::ok)
+        let read = path.is_file().then(|| read_small(&path, directory, MAX_BYTES, &options))?;
+        read.map_err(|problem| findings.problem(problem)).ok()
     };
     if let Some(bytes) = file("chat_template.jinja") {
         return Some(Value::from(String::from_utf8_lossy(&bytes).into_owned()));

@@ -15,14 +15,18 @@ fn to_exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     match error {
         Error::Io { path, what, source } => {
             let name = path.to_string_lossy().into_owned();
-            Ok(match source.raw_os_error() {
-                Some(number) => {
-                    let text: String = py.import("os")?.call_method1("strerror", (number,))?.extract()?;
-                    PyOSError::new_err((number, format!("{what}: {text}"), name))
-                }
-                None => PyOSError::new_err(error.to_string()),
-            })
+            let Some(number) = source.raw_os_error() else {
+                return Ok(PyOSError::new_err(error.to_string()));
+            };
+            let text: String = py.import("os")?.call_method1("strerror", (number,))?.extract()?;
+            let exception = PyOSError::new_err((number, format!("{what}: {text}"), name));
+            #[cfg(unix)]
+            if number == libc::EMFILE {
+                add_hint(py, &exception, "raise the limit of open files: `ulimit -n 4096`");
+            }
+            Ok(exception)
         }
+        Error::Thread(source) => Ok(PyOSError::new_err((source.raw_os_error(), error.to_string()))),
         Error::Refused(problems) => {
             let first = problems.first().expect("a refusal has a problem");
             let class = py.import("soce.exceptions")?.getattr(class_name(first.kind))?;

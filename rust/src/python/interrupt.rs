@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::threads::start;
 
 use super::errors::add_hint;
 
@@ -23,10 +24,10 @@ pub(super) fn run_interruptible<T: Send>(
     let control = Control::default();
     let done = Done::default();
     std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
+        let worker = start(scope, || {
             let _ring = RingOnDrop(&done); // also if `work` panics
             work(&control)
-        });
+        })?;
         let _stop = CancelOnDrop(&control); // a panicking callback must not leave the worker running
         let mut raised = None;
         while !py.detach(|| done.wait(TICK)) {

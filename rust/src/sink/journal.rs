@@ -307,7 +307,8 @@ mod tests {
             bytes[at] ^= flip;
             let before = parse(&text(&entries)).unwrap();
             let Ok(found) = parse(&bytes) else { return Ok(()) };
-            prop_assert!(at >= last || found == before, "a change within an earlier line");
+            // Without the end of the line before it, the last line is a part of that one.
+            prop_assert!(at + 1 >= last || found == before, "a change within an earlier line");
             prop_assert!(found == before || found.map_or(0, |(_, good)| good) <= last);
         }
 

@@ -8,7 +8,7 @@ use super::journal::{self, History};
 use super::manifest;
 use super::rename::rename_new;
 use super::staging::{Beginning, Places};
-use super::state::{JOURNAL, PAYLOAD, PLAN, foreign};
+use super::state::{JOURNAL, PAYLOAD, PLAN, check_foreign};
 use super::target::{self, refusal};
 use crate::error::{Error, Result};
 use crate::escape::shown;
@@ -19,7 +19,11 @@ pub(super) enum Leftover {
     /// Nothing that a run could use.
     Nothing,
     /// It had published the output of this plan and was stopped while cleaning.
-    Published(String),
+    Published {
+        plan: String,
+        /// By two renames, so the old soup may lie beside it.
+        swapped: bool,
+    },
     /// Some shards are finished.
     Unfinished {
         history: History,
@@ -64,22 +68,19 @@ pub(super) fn examine(places: &Places, ask: &Beginning<'_>) -> Result<Leftover> 
             finish_swap(places)?;
         }
         if published(places, history) {
-            return Ok(Leftover::Published(history.plan.clone()));
+            check_foreign(state, target::belongs(&places.payload))?;
+            return Ok(Leftover::Published { plan: history.plan.clone(), swapped: history.swap });
         }
     } else if !ask.overwrite
         && manifest::text_of(&places.target, "plan_digest").as_deref() == Some(now.digest())
     {
         // Stopped in the last moments of cleaning: the journal is gone already. Whoever wants the soup overwritten may
         // as well have been stopped in the first moments, so then it is made again.
-        return Ok(Leftover::Published(now.digest().to_owned()));
+        check_foreign(state, |_| false)?;
+        return Ok(Leftover::Published { plan: now.digest().to_owned(), swapped: false });
     }
     let payload = state.join(PAYLOAD);
-    let expected = |name: &str| {
-        name.strip_prefix("payload/").is_some_and(|name| plan.as_ref().is_some_and(|plan| plan.writes(name)))
-    };
-    if let Some(problem) = foreign(state, expected) {
-        return Err(problem.into());
-    }
+    check_foreign(state, |name| plan.as_ref().is_some_and(|plan| plan.writes(name)))?;
     let (history, good) = match parsed {
         _ if ask.restart => return Ok(Leftover::Nothing),
         Err(doubt) => return refuse(format!("an interrupted run cannot be continued: its journal: {doubt}")),
@@ -107,9 +108,12 @@ pub(super) fn examine(places: &Places, ask: &Beginning<'_>) -> Result<Leftover> 
 /// Whether the output is what this journal's run had made.
 fn published(places: &Places, history: &History) -> bool {
     let Some(ready) = history.ready else { return false };
+    // Numbers of inodes are given out again at once, so they alone tell nothing.
+    if manifest::text_of(&places.target, "plan_digest").as_deref() != Some(&history.plan) {
+        return false;
+    }
     let moved = id(&places.target) == Some(ready) && id(&places.payload) != Some(ready);
-    let gone = fs::symlink_metadata(&places.payload).is_err();
-    moved || (gone && manifest::text_of(&places.target, "plan_digest").as_deref() == Some(&history.plan))
+    moved || fs::symlink_metadata(&places.payload).is_err()
 }
 
 /// Two renames stand for one exchange where the filesystem has none; a run may have been killed between them.
@@ -128,20 +132,15 @@ pub fn has_state(target: &Path) -> bool {
     target::split(target).is_ok_and(|(_, target)| fs::symlink_metadata(Places::of(&target).state).is_ok())
 }
 
-/// Whether a run of this plan left a state directory beside the output `target`, as far as can be said without its
-/// lock.
-pub fn is_interrupted(target: &Path, now: &Fingerprint) -> bool {
-    let Ok((_, target)) = target::split(target) else { return false };
-    let plan = Fingerprint::read(&Places::of(&target).state.join(PLAN));
-    plan.is_ok_and(|plan| plan.is_some_and(|plan| plan.digest() == now.digest()))
-}
-
 /// How many shards an earlier run finished of the output `target`, as far as can be said without its lock.
 pub fn finished_shards(target: &Path, now: &Fingerprint) -> Option<usize> {
     let (_, target) = target::split(target).ok()?;
     let places = Places::of(&target);
     let text = journal::read(&places.state.join(JOURNAL)).ok()??;
     let (history, _) = journal::parse(&text).ok()??;
-    let usable = history.tainted.is_none() && history.plan == now.digest() && !history.shards.is_empty();
+    let usable = history.tainted.is_none()
+        && history.plan == now.digest()
+        && !history.shards.is_empty()
+        && fs::symlink_metadata(&places.payload).is_ok();
     usable.then_some(history.shards.len())
 }

@@ -113,7 +113,7 @@ pub(crate) fn text_of(directory: &Path, key: &str) -> Option<String> {
 fn result(plan: &Plan, made: Made<'_>, files: &[String], side_files: &Map<String, Value>) -> Value {
     let recipe = &plan.request.recipes[made.recipe];
     let contents = contents(plan, recipe, made);
-    let columns = columns(recipe, &contents);
+    let columns = columns(recipe, contents.as_deref());
     let mut tensors = Map::new();
     let mut averaged = 0;
     for (shard, record) in plan.shards.iter().zip(made.shards) {
@@ -142,8 +142,10 @@ fn result(plan: &Plan, made: Made<'_>, files: &[String], side_files: &Map<String
                     "created": found.created,
                 });
             }
-            if !result.differences.is_empty() {
-                entry["differences"] = columns.iter().map(|&i| result.differences[i].as_str()).collect();
+            if let (Fate::Averaged { rows }, false) = (&tensor.fate, result.differences.is_empty()) {
+                let parts = recipe.rows[rows[made.recipe]].mix.numerators();
+                let text = |&i: &usize| (parts[i] != 0).then(|| result.differences[i].as_str());
+                entry["differences"] = columns.iter().map(text).collect();
             }
             tensors.insert(tensor.name.clone(), entry);
         }
@@ -220,12 +222,12 @@ fn record_inputs(made: Made<'_>) -> bool {
 
 /// The ingredients that have a part, in an order that does not depend on the one they were given in: by their parts,
 /// largest first, then by content. The order given is that of `sources`.
-fn columns(recipe: &Recipe, contents: &Option<Vec<Digest>>) -> Vec<usize> {
+fn columns(recipe: &Recipe, contents: Option<&[Digest]>) -> Vec<usize> {
     let ingredients = recipe.rows.first().map_or(0, |row| row.mix.numerators().len());
     let parts = |i: usize| recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect::<Vec<_>>();
     let mut columns: Vec<usize> =
         (0..ingredients).filter(|&i| parts(i).iter().any(|&part| part != 0)).collect();
-    columns.sort_by_key(|&i| (std::cmp::Reverse(parts(i)), contents.as_ref().map(|found| found[i])));
+    columns.sort_by_key(|&i| (std::cmp::Reverse(parts(i)), contents.map(|found| found[i])));
     columns
 }
 

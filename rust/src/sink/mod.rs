@@ -20,7 +20,7 @@ mod tree;
 mod windows;
 
 pub use fingerprint::Fingerprint;
-pub use leftover::{finished_shards, has_state, is_interrupted};
+pub use leftover::{finished_shards, has_state};
 pub use output_file::{Durability, OutputFile};
 pub(crate) use read_back::read_back;
 pub use staging::{Beginning, Begun, Staging};

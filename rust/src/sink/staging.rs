@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::fingerprint::Fingerprint;
 use super::journal::{Entry, FileState, History, Journal, ShardRecord};
 use super::leftover::{self, Leftover};
+use super::manifest::FILE_NAME;
 use super::rename::{exchange, flags_unsupported, move_aside, rename_new};
 use super::state::{self, JOURNAL, LOCK, PAYLOAD, PLAN};
 use super::target::{self, Standing, check_target, refusal};
@@ -76,6 +77,8 @@ pub struct Staging {
     journal: Mutex<Journal>,
     /// Finished shards: what would be lost.
     finished: AtomicUsize,
+    /// The old soup was moved aside, to be removed.
+    swapped: AtomicBool,
     held: Held,
 }
 
@@ -108,7 +111,7 @@ impl Staging {
             }
             other => other?,
         };
-        if matches!(&left, Leftover::Published(plan) if plan == ask.plan.digest()) {
+        if matches!(&left, Leftover::Published { plan, .. } if plan == ask.plan.digest()) {
             held.remove().map_err(failed(&places.state, "cannot remove"))?;
             return Ok(Begun::Published);
         }
@@ -132,6 +135,7 @@ impl Staging {
             history,
             journal: Mutex::new(journal),
             finished,
+            swapped: AtomicBool::new(false),
             held,
         };
         staging.append(&Entry::Begin { plan: ask.plan.digest().to_owned(), inputs: ask.inputs.to_vec() })?;
@@ -249,6 +253,7 @@ impl Staging {
                 Err(error) if flags_unsupported(&error) => {
                     self.append(&Entry::Swap)?;
                     move_aside(payload, target, old).map_err(cannot)?;
+                    self.swapped.store(true, Ordering::Relaxed);
                 }
                 answer => answer.map_err(cannot)?,
             },
@@ -270,7 +275,9 @@ impl Staging {
                 left.push(format!("`{}`: cannot be removed: {error}", display(path)));
             }
         };
-        note(&self.places.old, remove_if_there(&self.places.old));
+        if self.swapped.load(Ordering::Relaxed) {
+            note(&self.places.old, remove_old(&self.places.old));
+        }
         note(&self.places.state, self.held.remove());
         (!left.is_empty()).then(|| left.join("; "))
     }
@@ -286,10 +293,13 @@ impl Drop for Staging {
 }
 
 impl Held {
-    /// Remove everything but the lock. The journal goes last: as long as anything else is there, it tells what that is.
+    /// Remove everything but the lock. Of an old soup its manifest goes last, and the journal after all: as long as
+    /// anything else is there, they tell what it is.
     /// True if there was anything.
     fn clear(&self) -> io::Result<bool> {
         let listing = tree::list(&self.state)?;
+        let manifest = format!("{PAYLOAD}/{FILE_NAME}");
+        tree::clear(&self.state, &|name| [LOCK, PLAN, JOURNAL, PAYLOAD, &manifest].contains(&name))?;
         tree::clear(&self.state, &|name| [LOCK, PLAN, JOURNAL].contains(&name))?;
         tree::clear(&self.state, &|name| [LOCK, JOURNAL].contains(&name))?;
         tree::clear(&self.state, &|name| name == LOCK)?;
@@ -314,8 +324,10 @@ impl Held {
 /// What an earlier run left, if the target may then be written.
 fn look(places: &Places, ask: &Beginning<'_>, old: bool) -> Result<Leftover> {
     let left = if old { leftover::examine(places, ask)? } else { Leftover::Nothing };
-    if let Leftover::Published(plan) = &left {
-        remove_if_there(&places.old).map_err(failed(&places.old, "cannot remove"))?;
+    if let Leftover::Published { plan, swapped } = &left {
+        if *swapped {
+            remove_old(&places.old).map_err(failed(&places.old, "cannot remove"))?;
+        }
         if plan == ask.plan.digest() {
             return Ok(left);
         }
@@ -352,11 +364,18 @@ fn write_new(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
     platform::close(file).map_err(failed(path, "cannot close"))
 }
 
-fn remove_if_there(directory: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(directory).is_err() {
-        return Ok(());
+/// Remove a soup that was moved aside, if it is one and holds nothing else; its manifest last, so that an interrupted
+/// removal can be finished.
+fn remove_old(directory: &Path) -> io::Result<()> {
+    match target::examine(directory) {
+        Ok(Standing::Absent) => return Ok(()),
+        Ok(Standing::Soup) => {
+            tree::clear(directory, &|name| name == FILE_NAME)?;
+            tree::clear(directory, &|_| false)?;
+        }
+        Ok(Standing::EmptyDirectory) => {}
+        Err(problem) => return Err(io::Error::other(problem.message)),
     }
-    tree::clear(directory, &|_| false)?;
     fs::remove_dir(directory)
 }
 

@@ -28,11 +28,22 @@ pub(super) fn claim(state: &Path, target: &Path) -> Result<(File, bool)> {
             },
             Err(error) => return Err(Error::io(state, "cannot create", error)),
         };
+        // What failed before there was anything to keep leaves nothing; a directory in use is not empty.
+        let undo = |what: &'static str| {
+            let path = &path;
+            move |error| {
+                if !old {
+                    let _ = fs::remove_dir(state);
+                }
+                Error::io(path, what, error)
+            }
+        };
         let mut lock = match open_lock(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // its run ended just now
-            other => other.map_err(|error| Error::io(&path, "cannot open", error))?,
+            other => other.map_err(undo("cannot open"))?,
         };
-        match lock.try_lock() {
+        check_single(&lock).map_err(|error| as_refusal(&path, "cannot be used", error))?;
+        match try_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -49,7 +60,12 @@ pub(super) fn claim(state: &Path, target: &Path) -> Result<(File, bool)> {
             let pid = format!("{}\n", std::process::id());
             let written =
                 lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(pid.as_bytes()));
-            written.map_err(|error| Error::io(&path, "cannot write", error))?;
+            if let Err(error) = written {
+                if !old {
+                    let _ = fs::remove_file(&path);
+                }
+                return Err(undo("cannot write")(error));
+            }
             return Ok((lock, old));
         }
     }
@@ -64,18 +80,21 @@ fn check_ours(state: &Path) -> Result<()> {
         return Err(refusal(state, "is in the way of this run and is not a directory").hint(BY_HAND).into());
     }
     #[cfg(unix)]
-    if std::os::unix::fs::MetadataExt::uid(&metadata) != rustix::process::geteuid().as_raw() {
-        return Err(refusal(state, "belongs to another user").hint(BY_HAND).into());
-    }
-    foreign(state, |name| name.starts_with("payload/")).map_or(Ok(()), |problem| Err(problem.into()))
+    check_owner(state, &metadata)?;
+    check_foreign(state, |_| true)
 }
 
-/// The refusal of a state directory that holds what no run puts there; `expected` knows the files of its payload.
-pub(super) fn foreign(state: &Path, expected: impl Fn(&str) -> bool) -> Option<Problem> {
-    let Listing { files, directories, others } = match tree::list(state) {
-        Ok(listing) => listing,
-        Err(error) => return Some(refusal(state, format!("cannot be listed: {error}")).hint(BY_HAND)),
-    };
+/// Refuse a state directory that holds what no run puts there; `expected` knows the files of its payload.
+pub(super) fn check_foreign(state: &Path, expected: impl Fn(&str) -> bool) -> Result<()> {
+    let listed = tree::list(state).map_err(|error| Error::io(state, "cannot list", error))?;
+    let Listing { files, directories, others } = listed;
+    #[cfg(unix)]
+    for directory in directories.iter().map(|name| state.join(name)) {
+        let found = fs::symlink_metadata(&directory)
+            .map_err(|error| Error::io(&directory, "cannot examine", error))?;
+        check_owner(&directory, &found)?;
+    }
+    let expected = |name: &str| name.strip_prefix("payload/").is_some_and(&expected);
     let file = |name: &&String| ![LOCK, PLAN, JOURNAL].contains(&name.as_str()) && !expected(name);
     let directory = |name: &&String| *name != PAYLOAD && !name.starts_with("payload/");
     let foreign: Vec<&str> = (files.iter().filter(file))
@@ -85,7 +104,16 @@ pub(super) fn foreign(state: &Path, expected: impl Fn(&str) -> bool) -> Option<P
         .collect();
     let message =
         || format!("is in the way of this run and holds what no run puts there: {}", names(&foreign));
-    (!foreign.is_empty()).then(|| refusal(state, message()).hint(BY_HAND))
+    if foreign.is_empty() { Ok(()) } else { Err(refusal(state, message()).hint(BY_HAND).into()) }
+}
+
+#[cfg(unix)]
+fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), Problem> {
+    use std::os::unix::fs::MetadataExt as _;
+    if metadata.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(refusal(path, "is in the way of this run and belongs to another user").hint(BY_HAND))
 }
 
 /// Nobody else needs to look into an unfinished run, nor may plant links in it.
@@ -110,6 +138,12 @@ pub(super) fn open(path: &Path, write: bool) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = options.open(path)?;
+    check_single(&file)?;
+    Ok(file)
+}
+
+/// Whether an open file is a regular one of ours without another name, so that it may be written.
+fn check_single(file: &File) -> io::Result<()> {
     let metadata = file.metadata()?;
     let refused = |what: &str| Err(io::Error::other(what.to_owned()));
     if !metadata.is_file() {
@@ -125,14 +159,32 @@ pub(super) fn open(path: &Path, write: bool) -> io::Result<File> {
             return refused("has another name (a hard link)");
         }
     }
-    Ok(file)
+    Ok(())
+}
+
+/// The system's errors as they are; what [`check_single`] finds as a refusal.
+fn as_refusal(path: &Path, what: &'static str, error: io::Error) -> Error {
+    if error.raw_os_error().is_some() {
+        return Error::io(path, what, error);
+    }
+    refusal(path, format!("is in the way of this run: {error}")).hint(BY_HAND).into()
+}
+
+/// Lock without waiting; a signal in between is nothing.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
 }
 
 /// All bytes of a file of an earlier run; `None` if there is none, or it is longer than `most`.
 pub(super) fn read_if_there(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     let file = match open(path, false) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| Error::io(path, "cannot open", error))?,
+        other => other.map_err(|error| as_refusal(path, "cannot open", error))?,
     };
     let mut bytes = Vec::new();
     let read = file.take(most + 1).read_to_end(&mut bytes);

@@ -5,6 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
+use super::digest::Digest;
 use super::tree;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
@@ -16,6 +19,11 @@ const LONGEST_NAME: usize = 255;
 /// Most names listed in a message.
 const NAMES_SHOWN: usize = 5;
 const MANIFEST: &str = "soce.json";
+/// What may lie in a soup beside what its manifest lists: its model card, and scores for the Hub.
+const CARD: &str = "README.md";
+const CARD_SCORES: &str = ".eval_results";
+/// Longest card that is looked at.
+const LONGEST_CARD: u64 = 1 << 22;
 
 /// What is at the target now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +43,8 @@ pub fn check_target(target: &Path, overwrite: bool) -> Result<(), Problem> {
     let (parent, target) = split(target)?;
     check_parent(&parent)?;
     let standing = examine(&target)?;
+    #[cfg(unix)]
+    check_owner(&parent, &target, standing)?;
     if standing == Standing::Soup && !overwrite {
         return Err(refusal(&target, "already exists and holds a soup")
             .hint("choose another name, or replace it with `--overwrite`"));
@@ -85,6 +95,33 @@ fn check_parent(parent: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Refuse what the rename at the end would fail for. A directory that gets another parent is written itself, for its
+/// `..` changes; in a sticky directory only the owner of a name, or of the directory, may take it away.
+#[cfg(unix)]
+fn check_owner(parent: &Path, target: &Path, standing: Standing) -> Result<(), Problem> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    if standing == Standing::Absent {
+        return Ok(());
+    }
+    let owner = |path: &Path| fs::metadata(path).map(|found| (found.uid(), found.mode() & 0o1000 != 0));
+    let cannot = |error| refusal(target, format!("cannot be examined: {error}"));
+    let ((above, sticky), (own, _)) = (owner(parent).map_err(cannot)?, owner(target).map_err(cannot)?);
+    let me = rustix::process::geteuid().as_raw();
+    if sticky && me != 0 && ![above, own].contains(&me) {
+        let message = "belongs to another user, and only they may replace it in this directory";
+        return Err(refusal(target, message).hint("choose another name"));
+    }
+    if standing == Standing::Soup
+        && let Err(error) = accessat(CWD, target, Access::WRITE_OK, AtFlags::EACCESS)
+    {
+        let message = format!("cannot be replaced: {}", io::Error::from(error));
+        return Err(refusal(target, message).hint("make it writable (`chmod u+w`), or choose another name"));
+    }
+    Ok(())
+}
+
 /// What is at `target`, or why it stays there.
 pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     let by_hand = "choose another name, or remove it by hand";
@@ -112,8 +149,11 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
         return Err(refusal(target, "already exists, is not empty and is not a soup").hint(by_hand));
     }
     let listed = files_of(&manifest)?;
-    let own = |name: &&String| !listed.contains(*name) && *name != MANIFEST;
-    let directory = |name: &&String| !listed.iter().any(|file| file.starts_with(&format!("{name}/")));
+    let belongs = belongs(target);
+    let own = |name: &&String| !belongs(name);
+    let directory = |name: &&String| {
+        *name != CARD_SCORES && !listed.iter().any(|file| file.starts_with(&format!("{name}/")))
+    };
     let unlisted: Vec<&str> = (listing.files.iter().filter(own))
         .chain(listing.directories.iter().filter(directory))
         .chain(&listing.others)
@@ -126,6 +166,15 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     Err(refusal(target, message).hint("move these files elsewhere, or choose another name"))
 }
 
+/// Whether a file belongs to the soup at `directory`, by its manifest or as its card; nothing does if there is none.
+pub(super) fn belongs(directory: &Path) -> impl Fn(&str) -> bool {
+    let listed = files_of(&directory.join(MANIFEST)).ok();
+    move |name| {
+        let Some(listed) = &listed else { return false };
+        name == MANIFEST || listed.contains(name) || is_card(directory, name)
+    }
+}
+
 /// The names that a manifest lists, relative to its directory.
 fn files_of(manifest: &Path) -> Result<BTreeSet<String>, Problem> {
     let hint = "choose another name, or remove the directory by hand";
@@ -135,6 +184,31 @@ fn files_of(manifest: &Path) -> Result<BTreeSet<String>, Problem> {
     let files = value.pointer("/result/files").and_then(serde_json::Value::as_array);
     let names = files.and_then(|files| files.iter().map(|name| name.as_str().map(str::to_owned)).collect());
     names.ok_or_else(|| refusal(manifest, "lists no `result.files`").hint(hint))
+}
+
+/// Whether this file is part of a model card as soce has written it. A card's last line is a comment with the SHA-256 of
+/// all before it, so one that holds a word of anybody else is not taken for soce's own.
+fn is_card(target: &Path, name: &str) -> bool {
+    let scores = name.strip_prefix(CARD_SCORES).is_some_and(|rest| {
+        rest.starts_with('/') && Path::new(rest).extension().is_some_and(|extension| extension == "yaml")
+    });
+    if name != CARD && !scores {
+        return false;
+    }
+    let path = target.join(name);
+    let is_short =
+        fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= LONGEST_CARD);
+    is_short && fs::read(&path).is_ok_and(|bytes| is_sealed(&bytes))
+}
+
+/// Whether the last line says the digest of all before it.
+fn is_sealed(bytes: &[u8]) -> bool {
+    let Some(text) = bytes.strip_suffix(b"\n") else { return false };
+    let start = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let (body, last) = text.split_at(start);
+    let digest = Digest(Sha256::digest(body).into());
+    let seal = format!("soce:seal sha256:{digest}");
+    last == format!("<!-- {seal} -->").as_bytes() || last == format!("# {seal}").as_bytes()
 }
 
 /// Quoted, separated by commas, the first few.
@@ -163,5 +237,53 @@ fn is_mount(directory: &Path) -> bool {
     {
         let _ = directory;
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(text: &str) -> String {
+        format!("{text}<!-- soce:seal sha256:{} -->\n", Digest(Sha256::digest(text.as_bytes()).into()))
+    }
+
+    /// A soup that lists nothing, with one more file in it.
+    fn standing(name: &str, content: &str) -> Result<Standing, Problem> {
+        let target = tempfile::tempdir().expect("a temporary directory");
+        fs::write(target.path().join(MANIFEST), r#"{"result": {"files": []}}"#).expect("a new file");
+        let path = target.path().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a new directory");
+        fs::write(path, content).expect("a new file");
+        examine(target.path())
+    }
+
+    #[test]
+    fn a_card_that_soce_has_written_belongs_to_the_soup() {
+        let yaml = sealed("- value: 1\n").replace("<!-- ", "# ").replace(" -->", "");
+        assert_eq!(standing("README.md", &sealed("# soup\n")).expect("a soup"), Standing::Soup);
+        assert_eq!(standing(".eval_results/soce.yaml", &yaml).expect("a soup"), Standing::Soup);
+    }
+
+    #[test]
+    fn a_card_with_a_word_of_somebody_else_stays() {
+        let card = sealed("# soup\n");
+        for (name, content) in [
+            ("README.md", String::new()),
+            ("README.md", "\n".to_owned()),
+            ("README.md", "# soup\n".to_owned()),
+            ("README.md", card.replace("# soup", "# my soup")),
+            ("README.md", format!("{card}More.\n")),
+            ("README.md", format!("{card}\n")),
+            ("README.md", card.trim_end().to_owned()),
+            ("OTHER.md", card.clone()),
+            (".eval_results/soce.txt", card.clone()),
+            (".eval_results/mine.yaml", "- value: 1\n".to_owned()),
+            ("x/README.md", card.clone()),
+        ] {
+            let problem = standing(name, &content).expect_err(name);
+            let top = name.split('/').next().expect("a name");
+            assert!(problem.to_string().contains(top), "{name}: {problem}");
+        }
     }
 }

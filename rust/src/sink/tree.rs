@@ -47,7 +47,7 @@ mod walk {
     use std::path::Path;
 
     use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
-    use rustix::io::Errno;
+    use rustix::io::{Errno, retry_on_intr};
 
     use super::{DEEPEST, Listing};
 
@@ -59,7 +59,7 @@ mod walk {
         remove: &dyn Fn(&str) -> bool,
         found: &mut Listing,
     ) -> io::Result<()> {
-        let descriptor = openat(CWD, directory, OPEN, Mode::empty())?;
+        let descriptor = retry_on_intr(|| openat(CWD, directory, OPEN, Mode::empty()))?;
         level(descriptor.as_fd(), "", 0, remove, found)
     }
 
@@ -72,7 +72,7 @@ mod walk {
     ) -> io::Result<()> {
         // Collected first: removing while reading may skip entries.
         let mut names = Vec::<CString>::new();
-        for entry in Dir::read_from(directory)? {
+        for entry in retry_on_intr(|| Dir::read_from(directory))? {
             let entry = entry?;
             if ![c".", c".."].contains(&entry.file_name()) {
                 names.push(entry.file_name().to_owned());
@@ -88,15 +88,15 @@ mod walk {
             match kind {
                 FileType::RegularFile => {
                     if remove(&path) {
-                        gone(unlinkat(directory, &name, AtFlags::empty()))?;
+                        gone(retry_on_intr(|| unlinkat(directory, &name, AtFlags::empty())))?;
                     }
                     found.files.push(path);
                 }
                 FileType::Directory if depth < DEEPEST => {
-                    let inner = openat(directory, &name, OPEN, Mode::empty())?;
+                    let inner = retry_on_intr(|| openat(directory, &name, OPEN, Mode::empty()))?;
                     level(inner.as_fd(), &format!("{path}/"), depth + 1, remove, found)?;
                     if remove(&path) {
-                        gone(unlinkat(directory, &name, AtFlags::REMOVEDIR))?;
+                        gone(retry_on_intr(|| unlinkat(directory, &name, AtFlags::REMOVEDIR)))?;
                     }
                     found.directories.push(path);
                 }

@@ -61,6 +61,7 @@ fn claims(source: ClaimSource, digits: &str) -> Vec<Option<Claim>> {
     digits.chars().map(|digit| Some(Claim { sha256: sha(digit), source })).collect()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "compared with a field that is an Option")]
 fn hub(id: Option<&str>) -> Option<Hub> {
     Some(Hub { id: id.map(str::to_owned), revision: REVISION.to_owned() })
 }

@@ -1,9 +1,13 @@
 //! Every kernel set against the definition, and the definition against exact arithmetic.
 
+#![allow(clippy::float_cmp, reason = "differences are defined to the bit")]
+
 use proptest::prelude::*;
 
 use super::*;
 
+/// A whole number of vectors of any instruction set; with fewer, only the loop for the rest would see an element.
+const LANES: usize = 64;
 const FLOATS: [Dtype; 4] = [Dtype::BF16, Dtype::F16, Dtype::F32, Dtype::F64];
 
 fn bytes_of(dtype: Dtype, words: &[u64]) -> Vec<u8> {
@@ -128,7 +132,6 @@ fn every_half_float_is_as_far_from_zero_as_it_is_large() {
                 Value::Finite { mantissa, exponent, .. } => widened(false, mantissa, exponent),
                 _ => 0.0,
             };
-            // A whole number of vectors, or only the rest would see it.
             let words = [word; LANES];
             for set in Kernels::available() {
                 assert_eq!(difference(set, (dtype, &words), (dtype, &[0; LANES]), 0.0), expected);

@@ -1,0 +1,295 @@
+"""What selection and weights each add: single models, uniform soups and the soup, side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.exceptions import Problem, StudyError, shown
+from soce.search.result import SearchResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+ROLES: Final = ("single", "uniform-all", "uniform-selected")
+"""Kinds of arms besides the soup itself, whose kind is the strategy's: ``soce``, ``greedy``."""
+_COLUMNS: Final = {"ingredient": "single"}
+
+
+@dataclass(frozen=True, slots=True)
+class AblationRow:
+    """One arm."""
+
+    arm: str
+    """``single``, ``uniform-all``, ``uniform-selected``, or the soup: ``soce``, ``greedy``."""
+    label: str
+    parts: Mapping[str, int] | None
+    """None if unknown."""
+    selection: float | None
+    """Objective on the items it was chosen on, in the objective's units; None if unknown."""
+    report: float
+    """Objective on the reported items."""
+    points: float | None
+    """`report` minus the best single model's, in percentage points; None if scores are no shares."""
+    relative_percent: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain Python; units are in the names."""
+        return {
+            "arm": self.arm,
+            "label": self.label,
+            "parts": None if self.parts is None else dict(self.parts),
+            "selection": self.selection,
+            "report": self.report,
+            "percentage_points": self.points,
+            "relative_percent": self.relative_percent,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """First minus second on the reported items."""
+
+    first: str
+    second: str
+    """Labels of the arms."""
+    isolates: str
+    """What the difference is due to, in words."""
+    difference: float
+    points: float | None
+    relative_percent: float | None
+    """100 (first / second - 1); None if the second is 0."""
+    interval: Mapping[str, Any] | None = None
+    mcnemar: Mapping[str, Any] | None = None
+    """As in the search's result, where it has them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain Python; units are in the names."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "isolates": self.isolates,
+            "difference": self.difference,
+            "percentage_points": self.points,
+            "relative_percent": self.relative_percent,
+            "interval": None if self.interval is None else dict(self.interval),
+            "mcnemar": None if self.mcnemar is None else dict(self.mcnemar),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """The arms of one search and the differences between them."""
+
+    rows: tuple[AblationRow, ...]
+    """Single models by name, the two uniform soups, the soup."""
+    differences: tuple[Difference, ...]
+    objective: str
+    scale: str | None
+    best_single_selection: str | None
+    best_single_report: str
+    """The harder one to beat, by which `beats_best_single` is decided."""
+    beats_best_single: bool
+    mean_of_singles: float
+    is_optimistic: bool | None
+    """Whether choice and report are on the same items; None if unknown."""
+    n_candidates: int | None
+    """Soups among which the last one was chosen."""
+
+    @property
+    def soup(self) -> AblationRow:
+        """The soup that was searched for."""
+        return self.rows[-1]
+
+    def row(self, label: str) -> AblationRow:
+        """Return the row of that label."""
+        return next(row for row in self.rows if row.label == label)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain Python."""
+        return {
+            "objective": self.objective,
+            "scale": self.scale,
+            "rows": [row.to_json() for row in self.rows],
+            "differences": [found.to_json() for found in self.differences],
+            "best_single": {"on_selection": self.best_single_selection, "on_report": self.best_single_report},
+            "beats_best_single": self.beats_best_single,
+            "mean_of_singles": self.mean_of_singles,
+            "optimistic": self.is_optimistic,
+            "n_candidates": self.n_candidates,
+        }
+
+
+def ablation_table(result: SearchResult | Mapping[str, Any]) -> Ablation:
+    """Return the arms of a search and what each step adds.
+
+    Parameters
+    ----------
+    result : SearchResult or mapping
+        Or the content of its ``result.json``.
+
+    Returns
+    -------
+    Ablation
+
+    Raises
+    ------
+    StudyError
+        The mapping is not the result of a search, or lacks an arm.
+
+    Notes
+    -----
+    The differences: uniform-all minus the best single model, uniform-selected minus uniform-all (what the
+    selection adds), the soup minus uniform-selected (what the weights add), the soup minus uniform-all, the
+    soup minus the best single model, and uniform-selected minus it (whether the selection alone beats it).
+    The best single model is the best on the reported items.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, section 4.1 and Tables 1 and 2.
+    """
+    data: Mapping[str, Any] = result.to_json() if isinstance(result, SearchResult) else result
+    try:
+        arms = [
+            (
+                str(arm["arm"]),
+                str(arm["label"]),
+                {str(name): int(part) for name, part in arm["parts"].items()},
+                float(arm["selection"]["value"]),
+                float(arm["report"]["value"]),
+            )
+            for arm in data["arms"]
+        ]
+        known = {(one["first"], one["second"]): one for one in data["comparisons"]}
+        details: dict[str, Any] = {
+            "objective": str(data["objective"]),
+            "scale": data["scale"],
+            "is_optimistic": bool(data["optimistic"]),
+            "n_candidates": int(data["n_candidates"]),
+        }
+        return _ablation(arms, known, **details)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, StudyError):
+            raise
+        _refuse(
+            f"this is not the result of a search: {shown(repr(error))}",
+            "give a `SearchResult`, or what its `result.json` holds",
+        )
+
+
+def ablation_of_scores(
+    scores: Mapping[str, float],
+    roles: Mapping[str, str],
+    *,
+    objective: str = "score",
+    scale: str | None = "percent",
+) -> Ablation:
+    """Return the same table from scores alone, such as those of a paper.
+
+    Parameters
+    ----------
+    scores : mapping of model to float
+        Larger is better.
+    roles : mapping of model to str
+        ``single`` or ``ingredient``, ``uniform-all``, ``uniform-selected``; any other word for the soup.
+    objective : str
+        What the scores are.
+    scale : {"percent", "unit", None}
+
+    Raises
+    ------
+    StudyError
+        No single model, not exactly one of each soup, a score that is no number, other models than roles.
+
+    Examples
+    --------
+    >>> from soce.paper import paper_roles, paper_table
+    >>> table = paper_table("table1-8b")
+    >>> scores = {name: table.score(name, "bfcl_accuracy") for name in table.models}
+    >>> found = ablation_of_scores(scores, paper_roles("table1-8b"))
+    >>> [round(one.points, 2) for one in found.differences]
+    [-2.57, 4.21, 2.49, 6.7, 4.13, 1.64]
+    """
+    for name in sorted(scores.keys() ^ roles.keys()):
+        what = "no role" if name in scores else "no score"
+        _refuse(f"`{shown(name)}` has {what}", "give both for the same models")
+    arms: list[tuple[str, str, dict[str, int] | None, float | None, float]] = []
+    for name, role in roles.items():
+        if not math.isfinite(scores[name]):
+            _refuse(f"the score of `{shown(name)}` is {scores[name]}", "leave out what has no score")
+        arms.append((_COLUMNS.get(role, role), name, None, None, float(scores[name])))
+    return _ablation(arms, {}, objective=objective, scale=scale, is_optimistic=None, n_candidates=None)
+
+
+def _ablation(
+    arms: Sequence[tuple[str, str, Mapping[str, int] | None, float | None, float]],
+    known: Mapping[tuple[str, str], Mapping[str, Any]],
+    *,
+    objective: str,
+    scale: str | None,
+    is_optimistic: bool | None,
+    n_candidates: int | None,
+) -> Ablation:
+    singles = sorted((arm for arm in arms if arm[0] == "single"), key=lambda arm: arm[1])
+    if not singles:
+        _refuse(
+            "there is no single model among the arms", "an ablation compares soups with their ingredients"
+        )
+    soups = [[arm for arm in arms if arm[0] == role] for role in ROLES[1:]]
+    soups.append([arm for arm in arms if arm[0] not in ROLES])
+    for role, found in zip((*ROLES[1:], "the soup"), soups, strict=True):
+        if len(found) != 1:
+            _refuse(f"there are {len(found)} arms for {role}, expected one", "give every arm once")
+    uniform_all, uniform_selected, soup = (found[0] for found in soups)
+    best = min(singles, key=lambda arm: (-arm[4], arm[1]))
+    times = {"unit": 100.0, "percent": 1.0}.get(scale or "")
+
+    def differ(first: float, second: float) -> tuple[float, float | None, float | None]:
+        difference = first - second
+        points = None if times is None else times * difference
+        return difference, points, 100 * difference / abs(second) if second else None
+
+    rows = tuple(
+        AblationRow(kind, label, parts, selection, report, *differ(report, best[4])[1:])
+        for kind, label, parts, selection, report in (*singles, uniform_all, uniform_selected, soup)
+    )
+    pairs = (
+        (uniform_all, best, "averaging everything"),
+        (uniform_selected, uniform_all, "the selection of experts"),
+        (soup, uniform_selected, "the weights"),
+        (soup, uniform_all, "selection and weights"),
+        (soup, best, "everything"),
+        (uniform_selected, best, "averaging the selected experts"),
+    )
+    differences = []
+    for first, second, isolates in pairs:
+        detail = known.get((first[1], second[1]), {})
+        differences.append(
+            Difference(
+                first[1],
+                second[1],
+                isolates,
+                *differ(first[4], second[4]),
+                detail.get("interval"),
+                detail.get("mcnemar"),
+            )
+        )
+    chosen = [(selection, label) for _, label, _, selection, _ in singles if selection is not None]
+    return Ablation(
+        rows,
+        tuple(differences),
+        objective,
+        scale,
+        min(chosen, key=lambda one: (-one[0], one[1]))[1] if chosen else None,
+        best[1],
+        soup[4] > best[4],
+        math.fsum(arm[4] for arm in singles) / len(singles),
+        is_optimistic,
+        n_candidates,
+    )
+
+
+def _refuse(message: str, hint: str) -> NoReturn:
+    raise StudyError.of([Problem("study", None, None, message, hint)])

@@ -1,0 +1,203 @@
+"""What a soup gains and loses in every category, against each single model, with paired intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from soce.evaluate import refuse
+from soce.exceptions import shown
+from soce.statistics import paired_bootstrap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soce.evaluate import Evaluation
+    from soce.statistics import PairedInterval
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """The soup minus one model in one category; positive is better, whatever the category's direction."""
+
+    model: str
+    difference: float
+    """In the scores' units."""
+    points: float | None
+    """In percentage points; None if scores are no shares."""
+    interval: PairedInterval | None
+    """In the scores' units; None if there are no outcomes by item."""
+
+    @property
+    def is_clear(self) -> bool | None:
+        """Whether the interval leaves 0 out; None without one."""
+        return None if self.interval is None else not self.interval.low <= 0 <= self.interval.high
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain Python."""
+        return {
+            "model": self.model,
+            "difference": self.difference,
+            "percentage_points": self.points,
+            "interval": None if self.interval is None else self.interval.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryGain:
+    """The soup in one category."""
+
+    category: str
+    soup: float
+    """Its score, as evaluated."""
+    best_single: str
+    """The model that is best in this category, by name if tied: the hardest one to beat."""
+    against_best: Gain
+    against: tuple[Gain, ...]
+    """Against every single model, in the order given."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain Python."""
+        return {
+            "category": self.category,
+            "soup": self.soup,
+            "best_single": self.best_single,
+            "against_best": self.against_best.to_json(),
+            "against": [gain.to_json() for gain in self.against],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryGains:
+    """A soup against single models, category by category."""
+
+    soup: str
+    singles: tuple[str, ...]
+    scale: str | None
+    categories: tuple[CategoryGain, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain Python."""
+        return {
+            "soup": self.soup,
+            "singles": list(self.singles),
+            "scale": self.scale,
+            "categories": [found.to_json() for found in self.categories],
+            "notes": list(self.notes),
+        }
+
+
+def category_gains(
+    evaluations: Mapping[str, Evaluation],
+    soup: str,
+    singles: Sequence[str],
+    *,
+    draws: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> CategoryGains:
+    """Return what the soup gains in each category against each single model.
+
+    Parameters
+    ----------
+    evaluations : mapping of model to Evaluation
+        On the same items, best those that played no part in choosing the soup.
+    soup : str
+    singles : sequence of str
+        Models to compare with: ingredients or all candidates.
+    draws, level, seed
+        Of the paired bootstrap, see `soce.paired_bootstrap`.
+
+    Returns
+    -------
+    CategoryGains
+
+    Raises
+    ------
+    EvaluationError
+        No single model, one without an evaluation, other categories, scales or items than the soup's.
+
+    Notes
+    -----
+    The best single model of a category is found on the same items, so that of several equal models the
+    luckiest is compared with: the gain against it is, if anything, too small.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Table 5.
+
+    Examples
+    --------
+    >>> from soce import Evaluation
+    >>> def scored(*outcomes):
+    ...     return Evaluation.of_items({"math": dict(zip("pqrs", outcomes))})
+    >>> found = category_gains({"a": scored(1, 0, 0, 0), "soup": scored(1, 1, 1, 0)}, "soup", ["a"])
+    >>> found.categories[0].against_best.points
+    50.0
+    """
+    names = tuple(singles)
+    if not names:
+        refuse("there is no single model to compare with", "name the ingredients")
+    for name in (*names, soup):
+        if (*names, soup).count(name) > 1:
+            refuse(f"`{shown(name)}` is named twice", "name every single model once, and the soup apart")
+        if name not in evaluations:
+            known = ", ".join(f"`{shown(other)}`" for other in sorted(evaluations)[:8])
+            refuse(f"there is no evaluation of `{shown(name)}`", f"there are those of {known or 'nothing'}")
+    made = evaluations[soup]
+    for name in names:
+        _check_same(name, evaluations[name], soup, made)
+    times = {"unit": 100.0, "percent": 1.0}.get(made.scale or "")
+    found, without = [], []
+    for category, score in made.categories.items():
+        sign = 1.0 if made.higher_is_better[category] else -1.0
+        is_share = category not in made.geometric
+        gains = []
+        for name in names:
+            other = evaluations[name]
+            difference = sign * (score.score - other.categories[category].score)
+            interval = None
+            if made.items and other.items and made.items.get(category) and other.items.get(category):
+                full = 100.0 if made.scale == "percent" and is_share else 1.0
+                interval = paired_bootstrap(
+                    made.items,
+                    other.items,
+                    weights={category: sign * full},
+                    geometric=made.geometric,
+                    draws=draws,
+                    level=level,
+                    seed=seed,
+                )
+            else:
+                without.append(category)
+            points = None if times is None or not is_share else times * difference
+            gains.append(Gain(name, difference, points, interval))
+        best = min(gains, key=lambda gain: (gain.difference, gain.model))
+        found.append(CategoryGain(category, score.score, best.model, best, tuple(gains)))
+    n_intervals = sum(gain.interval is not None for one in found for gain in one.against)
+    notes = []
+    if without:
+        listed = ", ".join(f"`{shown(name)}`" for name in dict.fromkeys(without))
+        notes.append(f"no intervals, as there are no outcomes by item: {listed}")
+    if n_intervals > 1:
+        notes.append(
+            f"{n_intervals} intervals of {100 * level:g} % each: about {n_intervals * (1 - level):.1f} "
+            "of them are expected to miss the true difference"
+        )
+    return CategoryGains(soup, names, made.scale, tuple(found), tuple(notes))
+
+
+def _check_same(name: str, one: Evaluation, soup: str, made: Evaluation) -> None:
+    for category in sorted(one.categories.keys() ^ made.categories.keys()):
+        which = name if category in one.categories else soup
+        refuse(
+            f"only `{shown(which)}` has a score in category `{shown(category)}`",
+            f"score `{shown(name)}` and `{shown(soup)}` in the same categories",
+        )
+    if one.scale != made.scale:
+        refuse(
+            f"the scores of `{shown(name)}` are on the scale {one.scale}, those of `{shown(soup)}` on "
+            f"{made.scale}",
+            "score both with the same evaluator",
+        )

@@ -1,0 +1,108 @@
+"""The command `soce card`: the README.md of a soup, from its manifest, without touching tensors."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from soce.cli.output import Outcome, message, refusals, warn
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_EPILOG = """\b
+Examples:
+  soce card soup/
+  soce card soup/ --run run/ --hub-id math=org/model-math --hub-id code=org/model-code
+  soce card soup/ --license apache-2.0 --benchmark gsm8k=openai/gsm8k:main --stdout
+"""
+
+
+@click.command(
+    cls=Outcome,
+    short_help="Write the model card of a soup.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("soup", metavar="DIR")
+@click.option(
+    "--run", metavar="RUN", help="Folder of the run that chose the soup; else what the soup records."
+)
+@click.option(
+    "--hub-id",
+    "hub_ids",
+    multiple=True,
+    metavar="NAME=ORG/MODEL",
+    help="Which model on the Hub an ingredient is, where its path does not tell.",
+)
+@click.option("--license", metavar="ID", help="Licence of the soup; else the one that all ingredients have.")
+@click.option(
+    "--benchmark",
+    "benchmarks",
+    multiple=True,
+    metavar="CATEGORY=DATASET[:TASK]",
+    help="Write the held-out score of a category to .eval_results for a benchmark on the Hub.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a README.md that soce did not write.")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the card and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print head and warnings as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
+@click.option("--debug", is_flag=True, help="Print tracebacks.")
+def card(
+    *,
+    soup: str,
+    run: str | None,
+    hub_ids: tuple[str, ...],
+    license: str | None,
+    benchmarks: tuple[str, ...],
+    overwrite: bool,
+    to_stdout: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Write README.md into the soup DIR: what was souped, how it was chosen, what it scored, how to check it.
+
+    Everything comes from the manifest `soce.json`, the run and the ingredients' own READMEs; no tensor is
+    touched. Text that you write above or below the marked block, and what you write into the YAML head, is
+    kept when the card is written again. A licence is stated only where all ingredients state the same.
+    """
+    if to_stdout and as_json:
+        _usage("--stdout and --json do not go together")
+    with refusals(debug=debug):
+        from soce.card import make_card, write_card
+
+        act = make_card if to_stdout else write_card
+        made = act(
+            soup,
+            run=run,
+            hub_ids=_pairs("--hub-id", hub_ids, "NAME=ORG/MODEL"),
+            license=license,
+            benchmarks=_pairs("--benchmark", benchmarks, "CATEGORY=DATASET"),
+            overwrite=overwrite,
+        )
+        warn(made.warnings)
+        if to_stdout:
+            click.echo(made.text, nl=False)
+        elif as_json:
+            click.echo(json.dumps(made.to_json(), indent=2, ensure_ascii=False, default=str))
+        if not (quiet or to_stdout):
+            scores = "" if made.has_scores else ", without scores: none are known, see `--run`"
+            message(f"wrote `{shown(str(made.path))}`{scores}")
+
+
+def _pairs(option: str, given: tuple[str, ...], shape: str) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        if not equals or not name or not value:
+            _usage(f"{option} `{shown(text)}` is not {shape}")
+        found[name] = value
+    return found
+
+
+def _usage(text: str) -> NoReturn:
+    raise click.UsageError(text, click.get_current_context())

@@ -1,0 +1,87 @@
+"""A report as Markdown: tables of GitHub's kind, figures in words. Names cannot become markup."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from soce.exceptions import shown
+from soce.report.document import Code, Facts, Figure, Note, Table, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.report.document import Block, Report
+
+_LONGEST: Final = 20_000
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
+_NUMBER: Final = re.compile(r"^(\d+)([.)])")
+
+
+def markdown(report: Report) -> str:
+    """Return the report."""
+    lines = [f"# {_text(report.title)}", "", _text(report.subtitle), "", f"**{_text(report.verdict)}**", ""]
+    for section in report.sections:
+        lines += [f"## {_text(section.title)}", ""]
+        for reason in section.missing:
+            lines += [f"> *Not shown:* {_text(reason)}", ""]
+        for block in section.blocks:
+            lines += [*_block(block), ""]
+    lines += ["---", "", f"Made by soce {_text(report.version)} with `soce report`."]
+    return "\n".join(lines) + "\n"
+
+
+def _block(block: Block) -> list[str]:
+    match block:
+        case Text():
+            return [_text(block.text)]
+        case Note():
+            lead = "**Warning:** " if block.kind == "warning" else ""
+            hint = [] if block.hint is None else [">", f"> {_text(block.hint)}"]
+            return [f"> {lead}{_text(block.text)}", *hint]
+        case Facts():
+            return [
+                f"- {_text(name)}: **{_text(found.text)}**{f' ({_text(remark)})' if remark else ''}"
+                for name, found, remark in block.items
+            ]
+        case Table():
+            return [f"*{_text(block.caption)}*", "", *_table(block)]
+        case Figure():
+            caption = [f"  {_text(block.caption)}"] if block.caption else []
+            return [f"*Figure: {_text(block.title)}.* {_text(block.description)}", *caption]
+        case Code():
+            fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", block.text)), default=0))
+            body = "\n".join(shown(line, limit=_LONGEST) for line in block.text.splitlines())
+            return [_text(block.caption), "", fence, *body.split("\n"), fence]
+
+
+def _table(table: Table) -> list[str]:
+    lines = [_row([_text(name) for name in table.header])]
+    lines.append(_row(["---:" if side else "---" for side in table.right]))
+    for row in table.rows:
+        texts = [
+            f"**{_text(one.text)}**" if one.tone in {"soup", "best"} and one.text else _text(one.text)
+            for one in row
+        ]
+        lines.append(_row(texts))
+    return lines
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(text: str) -> str:
+    """Return text of which no character is markup, but for words between backticks, which are code."""
+    pieces = shown(text, limit=_LONGEST).split("`")
+    if len(pieces) % 2 == 0:  # a backtick of a name: none of them is markup then
+        return _escaped("`".join(pieces))
+    return "".join(
+        f"`{piece.replace('|', chr(92) + '|')}`" if place % 2 and piece.strip() else _escaped(piece)
+        for place, piece in enumerate(pieces)
+    )
+
+
+def _escaped(text: str) -> str:
+    # A number with a full stop at the start of a line would be a list.
+    return _NUMBER.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", text))

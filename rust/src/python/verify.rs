@@ -1,0 +1,69 @@
+//! `verify(...)`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::args;
+use super::interrupt::run_interruptible;
+use crate::verify::{self as verifying, Finding, Options, Verification};
+
+#[pyfunction]
+#[pyo3(signature = (directory, *, data, recompute, on_progress, num_threads, io, follow_links))]
+#[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python function")]
+pub(super) fn verify(
+    py: Python<'_>,
+    directory: PathBuf,
+    data: bool,
+    recompute: Option<Vec<PathBuf>>,
+    on_progress: Option<Py<PyAny>>,
+    num_threads: Option<usize>,
+    io: &str,
+    follow_links: bool,
+) -> PyResult<String> {
+    let options = Options { data, recompute, num_threads, backend: args::backend(io)?, follow_links };
+    let total = AtomicU64::new(0);
+    let mut told = None;
+    let on_tick = |py: Python<'_>, done: u64| {
+        // Before the headers are read nobody knows how much there is to read.
+        let total = total.load(Ordering::Relaxed);
+        if let Some(on_progress) = &on_progress
+            && total > 0
+            && told.replace((done, total)) != Some((done, total))
+        {
+            on_progress.call1(py, (done, total))?;
+        }
+        Ok(())
+    };
+    let work = |control: &_| verifying::verify(&directory, &options, control, &total);
+    let found = run_interruptible(py, on_tick, work)?;
+    Ok(report(&found).to_string())
+}
+
+fn report(found: &Verification) -> Value {
+    let checked: Map<String, Value> =
+        found.checked.iter().map(|(what, number)| ((*what).to_owned(), (*number).into())).collect();
+    json!({
+        "has_manifest": found.has_manifest,
+        "level": found.level,
+        "result_digest": found.result_digest,
+        "checked": checked,
+        "findings": found.findings.iter().map(finding).collect::<Vec<_>>(),
+        "notes": found.notes,
+        "bytes_read": found.bytes_read,
+        "seconds": found.seconds,
+    })
+}
+
+fn finding(finding: &Finding) -> Value {
+    let problem = &finding.problem;
+    json!({
+        "check": finding.check.name(),
+        "path": problem.path.as_ref().map(|path| path.to_string_lossy()),
+        "tensor": problem.tensor,
+        "message": problem.message,
+        "hint": problem.hint,
+    })
+}

@@ -1,0 +1,94 @@
+//! Pieces of tensors, computed again by the kernels of the merge as the soup's are read, and compared at once.
+
+use std::sync::Mutex;
+
+use crate::checkpoint::TensorInfo;
+use crate::dtype::DtypeClass;
+use crate::error::Result;
+use crate::kernels::Tally;
+use crate::merge::{MixOptions, Mixer};
+use crate::mix::Mix;
+
+use super::pieces::{Piece, Reading, Visit};
+
+/// All tensors of all shards, as they are computed.
+pub(super) struct Computing<'a> {
+    pub(super) mixer: &'a Mixer,
+    pub(super) reading: Reading<'a>,
+    /// By shard, in file order; `None` for what cannot be computed.
+    pub(super) shards: Vec<Vec<Option<Again<'a>>>>,
+}
+
+/// One tensor.
+pub(super) struct Again<'a> {
+    pub(super) info: &'a TensorInfo,
+    pub(super) mix: &'a Mix,
+    pub(super) state: Mutex<State>,
+}
+
+/// What is known of it so far.
+#[derive(Default)]
+pub(super) struct State {
+    /// Element, expected and got bytes of the first difference.
+    first: Option<(u64, Vec<u8>, Vec<u8>)>,
+    different: u64,
+    pub(super) tally: Tally,
+}
+
+impl State {
+    /// The first difference, in words.
+    pub(super) fn difference(&self) -> Option<String> {
+        let (element, expected, got) = self.first.as_ref()?;
+        let number = |bytes: &[u8]| {
+            let bits = bytes.iter().rev().fold(0, |bits: u64, byte| bits << 8 | u64::from(*byte));
+            format!("0x{bits:0width$x}", width = 2 * bytes.len())
+        };
+        let more = match self.different - 1 {
+            0 => String::new(),
+            1 => ", and 1 more element differs".to_owned(),
+            more => format!(", and {more} more elements differ"),
+        };
+        let (expected, got) = (number(expected), number(got));
+        Some(format!(
+            "element {element}: expected {expected}, as computed from the ingredients, got {got}{more}"
+        ))
+    }
+}
+
+impl Visit for Computing<'_> {
+    fn wants_header(&self, _shard: usize) -> bool {
+        false
+    }
+
+    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Vec<u8>) -> Result<()> {
+        let Some((number, start)) = piece.tensor else { return Ok(()) };
+        let Some(again) = &self.shards[piece.shard][number] else { return Ok(()) };
+        let size = again.info.dtype.bytes().expect("a float or an integer") as u64;
+        buffer.resize(bytes.len(), 0);
+        let dtype = (again.info.dtype.class() == DtypeClass::Float).then_some(again.info.dtype);
+        let options = MixOptions { dtype, start: Some(start / size), num_threads: Some(1) };
+        let tally = self.mixer.mix(&again.info.name, again.mix, options, buffer, self.reading.control)?;
+        let mut state = again.state.lock().expect("no panic while held");
+        if state.tally.inputs.len() < tally.inputs.len() {
+            state.tally = Tally::new(tally.inputs.len());
+        }
+        state.tally.merge(&tally);
+        if *buffer == bytes {
+            return Ok(());
+        }
+        let size = size as usize;
+        for (i, (expected, got)) in buffer.chunks(size).zip(bytes.chunks(size)).enumerate() {
+            if expected == got {
+                continue;
+            }
+            state.different += 1;
+            let element = start / size as u64 + i as u64;
+            if state.first.as_ref().is_none_or(|(first, ..)| element < *first) {
+                state.first = Some((element, expected.to_vec(), got.to_vec()));
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, _shard: usize) {}
+}

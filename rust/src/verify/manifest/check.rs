@@ -1,0 +1,141 @@
+//! A manifest against itself: counts, recipe, digests, names. No other file is looked at.
+
+use std::collections::BTreeSet;
+
+use crate::checkpoint::index;
+use crate::dtype::{Dtype, DtypeClass};
+use crate::escape::shown;
+use crate::mix::Mix;
+
+use super::{Level, Manifest, stays_inside};
+
+const HEX_DIGITS: usize = 64;
+
+impl Manifest {
+    /// What can be said without looking at any other file.
+    pub(super) fn check(&self, wrong: &mut Vec<String>) {
+        let result = &self.result;
+        if let Some(digest) = self.plan_digest.as_ref().filter(|digest| !is_digest(digest)) {
+            wrong.push(format!("`plan_digest`: expected 64 hexadecimal digits, got `{}`", shown(digest)));
+        }
+        let count = |fate: &str| result.tensors.values().filter(|tensor| tensor.fate == fate).count() as u64;
+        let (averaged, copied) = (count("averaged"), count("copied"));
+        for (name, expected, got) in [
+            ("averaged", averaged, result.counts.averaged),
+            ("copied", copied, result.counts.copied),
+            ("tied", result.tied.len() as u64, result.counts.tied),
+            ("refused", 0, result.counts.refused),
+        ] {
+            if expected != got {
+                wrong.push(format!("`counts.{name}`: expected {expected}, got {got}"));
+            }
+        }
+        let tensors = result.tensors.len() as u64;
+        if averaged + copied != tensors {
+            wrong.push(format!("expected {tensors} tensors averaged or copied, got {}", averaged + copied));
+        }
+        for name in result.tied.iter().filter(|name| result.tensors.contains_key(*name)) {
+            wrong.push(format!("tensor `{}`: is both written and left out as tied", shown(name)));
+        }
+        self.check_recipe(wrong);
+        self.check_levels(wrong);
+        self.check_names(wrong);
+    }
+
+    /// Rows that make sense, fit the tensors and agree with `sources`.
+    fn check_recipe(&self, wrong: &mut Vec<String>) {
+        let rows = &self.result.recipe.rows;
+        let columns = rows.first().map_or(0, |row| row.parts.len());
+        for (i, row) in rows.iter().enumerate() {
+            if row.parts.len() != columns {
+                wrong.push(format!("row {i}: expected {columns} parts, got {}", row.parts.len()));
+            } else if let Err(error) = Mix::new(&row.parts, row.whole) {
+                wrong.push(format!("row {i}: {error}"));
+            }
+        }
+        let mut recipe = self.columns();
+        let parts = self.sources.iter().map(|source| source.parts.clone());
+        let mut sources: Vec<_> = parts.filter(|parts| parts.iter().any(|&part| part != 0)).collect();
+        recipe.sort();
+        sources.sort();
+        if recipe != sources {
+            wrong.push("`sources` and `recipe` give the ingredients different parts".to_owned());
+        }
+        if let Some(ingredients) = self.result.ingredients.as_ref().filter(|all| all.len() != columns) {
+            wrong.push(format!("expected {columns} `ingredients`, got {}", ingredients.len()));
+        }
+        for (name, tensor) in &self.result.tensors {
+            let class = Dtype::from_name(&tensor.dtype).map(Dtype::class);
+            let fits = match tensor.fate.as_str() {
+                "averaged" => class == Some(DtypeClass::Float) && tensor.row.is_some(),
+                "copied" => class == Some(DtypeClass::Discrete),
+                _ => false,
+            };
+            if !fits {
+                let (fate, dtype) = (shown(&tensor.fate), shown(&tensor.dtype));
+                wrong.push(format!("tensor `{}`: {dtype} cannot be `{fate}` by this recipe", shown(name)));
+            }
+        }
+    }
+
+    /// Digests everywhere or nowhere, each of them one.
+    fn check_levels(&self, wrong: &mut Vec<String>) {
+        let result = &self.result;
+        let level = self.level();
+        if let Some(said) = self.run.digests.as_ref().filter(|said| *said != level.name()) {
+            wrong.push(format!("`run.digests`: expected `{}`, got `{}`", level.name(), shown(said)));
+        }
+        let tensors = result.tensors.iter().map(|(name, tensor)| (name, tensor.blake3.as_deref()));
+        for (name, digest) in tensors.filter(|_| level != Level::None) {
+            if !digest.is_some_and(is_digest) {
+                let got = digest.map_or("none".to_owned(), |digest| format!("`{}`", shown(digest)));
+                wrong.push(format!("tensor `{}`: expected a BLAKE3 digest, got {got}", shown(name)));
+            }
+        }
+        let some = result.shards.iter().any(|shard| shard.sha256.is_some());
+        for shard in result.shards.iter().filter(|_| some) {
+            if !shard.sha256.as_deref().is_some_and(is_digest) {
+                wrong.push(format!("shard `{}`: expected a SHA-256 digest", shown(&shard.name)));
+            }
+        }
+    }
+
+    /// Names that stay inside the directory, and a list of files that holds all the others.
+    fn check_names(&self, wrong: &mut Vec<String>) {
+        let result = &self.result;
+        let mut shards = BTreeSet::new();
+        for shard in &result.shards {
+            if let Err(message) = index::check_file_name(&shard.name) {
+                wrong.push(message);
+            }
+            if !shards.insert(shard.name.as_str()) {
+                wrong.push(format!("lists shard `{}` twice", shown(&shard.name)));
+            }
+        }
+        let mut files = BTreeSet::new();
+        for name in result.files.iter().chain(result.donor.side_files.keys()) {
+            if !stays_inside(name) {
+                let expected = "expected the name of a file in this directory";
+                wrong.push(format!("{expected}, got `{}`, which is not opened", shown(name)));
+            }
+        }
+        for name in &result.files {
+            if !files.insert(name.as_str()) {
+                wrong.push(format!("lists file `{}` twice", shown(name)));
+            }
+        }
+        let unlisted = |name: &&str| !files.contains(name);
+        let named = shards.iter().copied().chain(result.donor.side_files.keys().map(String::as_str));
+        for name in named.filter(unlisted) {
+            wrong.push(format!("`files` does not list `{}`", shown(name)));
+        }
+        for (name, tensor) in result.tensors.iter().filter(|(_, t)| !shards.contains(t.shard.as_str())) {
+            let shard = shown(&tensor.shard);
+            wrong.push(format!("tensor `{}`: `shards` does not list its shard `{shard}`", shown(name)));
+        }
+    }
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == HEX_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}

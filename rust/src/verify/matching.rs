@@ -1,0 +1,167 @@
+//! Which of the checkpoints given is which ingredient of the manifest: by what they hold where the manifest says so,
+//! else by their headers, else by order.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::checkpoint::{Checkpoint, Shard};
+use crate::error::{Problem, Result};
+
+use super::manifest::Manifest;
+use super::pieces::Reading;
+use super::scan::{ScannedTensor, Wanted, scan};
+use super::{Check, Verification, digests, hex, problem};
+
+/// For every checkpoint the number of its source, if it has one. Each source is given away once.
+pub(super) fn by_headers(manifest: &Manifest, checkpoints: &[Checkpoint]) -> Vec<Option<usize>> {
+    let used = |source: &usize| manifest.sources[*source].parts.iter().any(|&part| part != 0);
+    let sources: Vec<usize> = (0..manifest.sources.len()).filter(used).collect();
+    let equal: Vec<Vec<usize>> = checkpoints
+        .iter()
+        .map(|checkpoint| {
+            let same = |&position: &usize| same_headers(manifest, sources[position], checkpoint);
+            (0..sources.len()).filter(same).collect()
+        })
+        .collect();
+    // Fine-tunes of one base have equal headers: then the order decides, and it is the one of the merge.
+    let mut taken = vec![false; sources.len()];
+    let mut places: Vec<Option<usize>> = equal
+        .iter()
+        .map(|equal| {
+            let place = *equal.iter().find(|place| !taken[**place])?;
+            taken[place] = true;
+            Some(place)
+        })
+        .collect();
+    let mut rest = (0..sources.len()).filter(|place| !taken[*place]).collect::<Vec<_>>().into_iter();
+    for place in places.iter_mut().filter(|place| place.is_none()) {
+        *place = rest.next();
+    }
+    places.into_iter().map(|place| place.map(|place| sources[place])).collect()
+}
+
+fn same_headers(manifest: &Manifest, source: usize, checkpoint: &Checkpoint) -> bool {
+    let recorded = &manifest.sources[source].shards;
+    recorded.len() == checkpoint.shards.len()
+        && recorded.iter().zip(&checkpoint.shards).all(|(a, b)| a.header_sha256 == hex(&b.header_sha256))
+}
+
+/// For every checkpoint the number of its column in the recipe, by the digest of its content; all of their bytes are
+/// read. What matches no column is a finding.
+///
+/// # Errors
+/// Cancellation only.
+pub(super) fn by_content(
+    manifest: &Manifest,
+    contents: &[&str],
+    checkpoints: &[Checkpoint],
+    reading: &Reading<'_>,
+    found: &mut Verification,
+) -> Result<Vec<Option<usize>>> {
+    let columns = manifest.columns();
+    let mut equal = Vec::with_capacity(checkpoints.len());
+    for checkpoint in checkpoints {
+        let shards: Vec<&Shard> = checkpoint.shards.iter().collect();
+        let mut scanned = Vec::with_capacity(shards.len());
+        for result in scan(&shards, DIGESTS, reading)? {
+            match result {
+                Ok(result) => scanned.push(result.tensors),
+                Err(error) => found.add(Check::Recompute, digests::unreadable(error)),
+            }
+        }
+        let complete = scanned.len() == shards.len();
+        let matches = |&column: &usize| {
+            complete
+                && contents.get(column).is_some_and(|expected| {
+                    columns
+                        .get(column)
+                        .is_some_and(|parts| *expected == content(manifest, parts, checkpoint, &scanned))
+                })
+        };
+        equal.push((0..columns.len()).filter(matches).collect::<Vec<usize>>());
+    }
+    let assigned = assign(&equal, columns.len());
+    found.count("ingredient_contents", assigned.iter().flatten().count());
+    Ok(assigned)
+}
+
+const DIGESTS: Wanted = Wanted { tensors: true, files: false, non_finite: false };
+
+/// BLAKE3 of name, dtype, shape and digest of every tensor that an ingredient with these parts gave to the soup.
+fn content(
+    manifest: &Manifest,
+    parts: &[i64],
+    checkpoint: &Checkpoint,
+    scanned: &[Vec<ScannedTensor>],
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"[");
+    let mut first = true;
+    for (name, entry) in &manifest.result.tensors {
+        let takes_part = entry.fate == "copied"
+            || entry.row.is_some_and(|row| parts.get(row).is_some_and(|&part| part != 0));
+        let Some(location) = checkpoint.tensors.get(name).filter(|_| takes_part) else { continue };
+        let Some(info) = checkpoint.tensor(name) else { continue };
+        let digest = scanned.get(location.shard).and_then(|shard| shard.get(location.tensor)?.blake3);
+        let line = json!([name, info.dtype.name(), info.shape, hex(&digest.unwrap_or_default())]);
+        if !std::mem::take(&mut first) {
+            hasher.update(b",");
+        }
+        hasher.update(line.to_string().as_bytes());
+    }
+    hasher.update(b"]");
+    hasher.finalize().to_hex().to_string()
+}
+
+/// A largest matching: `equal[i]` are the columns that checkpoint `i` could be.
+fn assign(equal: &[Vec<usize>], columns: usize) -> Vec<Option<usize>> {
+    /// Finds a column for `checkpoint`, moving others aside if they can go elsewhere.
+    fn place(
+        checkpoint: usize,
+        equal: &[Vec<usize>],
+        holder: &mut [Option<usize>],
+        seen: &mut [bool],
+    ) -> bool {
+        for &column in &equal[checkpoint] {
+            if std::mem::replace(&mut seen[column], true) {
+                continue;
+            }
+            if holder[column].is_none_or(|other| place(other, equal, holder, seen)) {
+                holder[column] = Some(checkpoint);
+                return true;
+            }
+        }
+        false
+    }
+    let mut holder = vec![None; columns];
+    for checkpoint in 0..equal.len() {
+        place(checkpoint, equal, &mut holder, &mut vec![false; columns]);
+    }
+    let mut assigned = vec![None; equal.len()];
+    for (column, checkpoint) in holder.into_iter().enumerate() {
+        if let Some(checkpoint) = checkpoint {
+            assigned[checkpoint] = Some(column);
+        }
+    }
+    assigned
+}
+
+/// A checkpoint that is no ingredient by its content.
+pub(super) fn stranger(root: &Path) -> Problem {
+    problem(root, "holds other tensors than any ingredient of this soup")
+        .hint("give the checkpoints that were merged, in their state of then")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::assign;
+
+    #[test]
+    fn a_checkpoint_that_fits_two_columns_makes_room_for_one_that_fits_one() {
+        assert_eq!(assign(&[vec![0, 1], vec![0]], 2), [Some(1), Some(0)]);
+        assert_eq!(assign(&[vec![0, 1], vec![0, 1]], 2), [Some(1), Some(0)]);
+        assert_eq!(assign(&[vec![], vec![0]], 2), [None, Some(0)]);
+        assert_eq!(assign(&[vec![0], vec![0]], 1), [Some(0), None]);
+    }
+}

@@ -1,0 +1,307 @@
+//! Every tensor computed again from the ingredients, by the kernels of the merge, and compared bit for bit.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use crate::checkpoint::{Checkpoint, Shard, TensorInfo};
+use crate::dtype::{Dtype, DtypeClass};
+use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::escape::shown;
+use crate::kernels::Tally;
+use crate::merge::Mixer;
+use crate::mix::Mix;
+
+use super::again::{Again, Computing};
+use super::manifest::{Manifest, NUMERICS, TensorEntry};
+use super::pieces::{self, Reading};
+use super::{Check, Options, Verification, digests, matching, problem};
+
+/// Path and parts, one per row.
+type Ingredient = (PathBuf, Vec<i64>);
+
+/// Ingredients, opened; not yet known which is which.
+pub(super) struct Recompute {
+    checkpoints: Vec<Checkpoint>,
+    options: Options,
+}
+
+impl Recompute {
+    /// Open the ingredients. `None` if that already shows that nothing can be computed: then it is a finding.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if no ingredient is known; cancellation.
+    pub(super) fn prepare(
+        manifest: &Manifest,
+        paths: &[PathBuf],
+        options: &Options,
+        found: &mut Verification,
+    ) -> Result<Option<Self>> {
+        if manifest.result.numerics != NUMERICS {
+            let message = format!(
+                "cannot be computed again: its numerics are {}, this version of soce computes {NUMERICS}",
+                manifest.result.numerics
+            );
+            found.add(Check::Recompute, [Problem::new(ProblemKind::Checkpoint, message)]);
+            return Ok(None);
+        }
+        let paths = if paths.is_empty() { recorded(manifest, found) } else { paths.to_vec() };
+        let needed = manifest.columns().len();
+        if paths.len() < needed {
+            let message = format!("expected {needed} ingredients to compute from, got {}", paths.len());
+            return Err(Problem::new(ProblemKind::Recipe, message)
+                .hint("give the path of every ingredient that has a part in the soup")
+                .into());
+        }
+        let mut checkpoints = Vec::with_capacity(paths.len());
+        let mut whole = true;
+        for path in &paths {
+            match Checkpoint::open(path, &options.open()) {
+                Ok(checkpoint) => checkpoints.push(checkpoint),
+                Err(problems) => {
+                    found.add(Check::Recompute, problems);
+                    whole = false;
+                }
+            }
+        }
+        Ok(whole.then(|| Self { checkpoints, options: options.clone() }))
+    }
+
+    /// Bytes that matching the ingredients reads.
+    pub(super) fn bytes(&self, manifest: &Manifest) -> u64 {
+        if manifest.result.ingredients.is_none() {
+            return 0;
+        }
+        let tensors = self.checkpoints.iter().flat_map(|c| &c.shards).flat_map(|shard| &shard.tensors);
+        tensors.map(|tensor| tensor.length).sum()
+    }
+
+    /// Match the ingredients, compute, compare.
+    ///
+    /// # Errors
+    /// Cancellation only.
+    pub(super) fn run(
+        self,
+        manifest: &Manifest,
+        shards: &[Shard],
+        reading: &Reading<'_>,
+        found: &mut Verification,
+    ) -> Result<()> {
+        let Some(mut ingredients) = self.matched(manifest, reading, found)? else { return Ok(()) };
+        let mixer = match self.open(&mut ingredients, manifest) {
+            Ok(mixer) => mixer,
+            Err(Error::Refused(problems)) => {
+                found.add(Check::Recompute, problems);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let rows = manifest.result.recipe.rows.iter().enumerate().map(|(r, row)| {
+            let numerators: Vec<i64> =
+                ingredients.iter().map(|(_, parts)| parts.get(r).copied().unwrap_or(0)).collect();
+            Mix::new(&numerators, row.whole)
+        });
+        // Rows that make no sense are findings of the manifest.
+        let Ok(rows) = rows.collect::<Result<Vec<Mix>>>() else { return Ok(()) };
+        compare(manifest, shards, &mixer, &rows, reading, found)
+    }
+
+    /// Open the ingredients together. The config of the first decides about tied heads; where several could be the one
+    /// that gave the soup its config, the first that makes the ingredients agree is as good.
+    fn open(&self, ingredients: &mut [Ingredient], manifest: &Manifest) -> Result<Mixer> {
+        let mut open = |first: usize| {
+            ingredients[..=first].rotate_right(1);
+            let paths: Vec<PathBuf> = ingredients.iter().map(|(path, _)| path.clone()).collect();
+            Mixer::open(&paths, self.options.backend, self.options.open())
+        };
+        let opened = open(0);
+        if manifest.result.tied.is_empty() || !matches!(opened, Err(Error::Refused(_))) {
+            return opened;
+        }
+        let others = (1..manifest.columns().len()).map(&mut open);
+        others.into_iter().find_map(Result::ok).map_or(opened, Ok)
+    }
+
+    /// Every ingredient that has a part, first the one that gave the config as far as can be told.
+    fn matched(
+        &self,
+        manifest: &Manifest,
+        reading: &Reading<'_>,
+        found: &mut Verification,
+    ) -> Result<Option<Vec<Ingredient>>> {
+        let columns = manifest.columns();
+        let sources = matching::by_headers(manifest, &self.checkpoints);
+        let parts_of = |source: usize| manifest.sources[source].parts.clone();
+        let mut parts: Vec<Option<Vec<i64>>> = sources.iter().map(|source| source.map(parts_of)).collect();
+        if let Some(ingredients) = &manifest.result.ingredients {
+            let contents: Vec<&str> = ingredients.iter().map(|entry| entry.content.as_str()).collect();
+            let known = matching::by_content(manifest, &contents, &self.checkpoints, reading, found)?;
+            let strangers = known.iter().filter(|column| column.is_none()).count();
+            let missing = columns.len() - (known.len() - strangers);
+            if missing > 0 {
+                let unknown = self.checkpoints.iter().zip(&known).filter(|(_, column)| column.is_none());
+                found.add(
+                    Check::Recompute,
+                    unknown.map(|(checkpoint, _)| matching::stranger(&checkpoint.root)),
+                );
+            }
+            // Strangers stand in for the columns that are left, so that what differs can be named.
+            let mut left = (0..columns.len()).filter(|column| !known.contains(&Some(*column)));
+            let column_of = |known: Option<usize>| known.or_else(|| left.next());
+            let assigned: Vec<Option<usize>> = known.iter().copied().map(column_of).collect();
+            parts = assigned
+                .iter()
+                .map(|column| column.and_then(|column| columns.get(column).cloned()))
+                .collect();
+        } else {
+            self.note_guesses(manifest, &sources, found);
+        }
+        let mut ingredients = Vec::new();
+        let mut config_first = None;
+        for ((checkpoint, parts), source) in self.checkpoints.iter().zip(parts).zip(sources) {
+            let Some(parts) = parts else {
+                let path = shown(&checkpoint.root.to_string_lossy());
+                found.notes.push(format!("`{path}` has no part in this soup and was not used"));
+                continue;
+            };
+            let gave_config = source.is_some_and(|source| manifest.sources[source].gave_config);
+            config_first = config_first.or(gave_config.then_some(ingredients.len()));
+            ingredients.push((checkpoint.root.clone(), parts));
+        }
+        if let Some(first) = config_first {
+            ingredients[..=first].rotate_right(1);
+        }
+        Ok((ingredients.len() == columns.len()).then_some(ingredients))
+    }
+
+    /// Say so if order alone told which ingredient is which.
+    fn note_guesses(&self, manifest: &Manifest, sources: &[Option<usize>], found: &mut Verification) {
+        let parts: Vec<&[i64]> =
+            sources.iter().flatten().map(|&source| manifest.sources[source].parts.as_slice()).collect();
+        if parts.windows(2).any(|pair| pair[0] != pair[1]) {
+            found.notes.push(format!(
+                "the manifest has no digests of the ingredients: these {} were matched by their headers, and where \
+                 those are equal by the order of the merge",
+                self.checkpoints.len()
+            ));
+        }
+    }
+}
+
+/// The paths that the manifest names, of those ingredients that have a part.
+fn recorded(manifest: &Manifest, found: &mut Verification) -> Vec<PathBuf> {
+    let used = manifest.sources.iter().map(|source| source.parts.iter().any(|&part| part != 0));
+    let paths = manifest.run.ingredients.iter().zip(used).filter(|(_, used)| *used);
+    let paths: Vec<PathBuf> = paths.map(|(path, _)| PathBuf::from(path)).collect();
+    let names: Vec<String> =
+        paths.iter().map(|path| format!("`{}`", shown(&path.to_string_lossy()))).collect();
+    found.notes.push(format!("ingredients as the manifest names them: {}", names.join(", ")));
+    paths
+}
+
+/// Compute every tensor that the ingredients have and compare it with the soup's.
+fn compare(
+    manifest: &Manifest,
+    shards: &[Shard],
+    mixer: &Mixer,
+    rows: &[Mix],
+    reading: &Reading<'_>,
+    found: &mut Verification,
+) -> Result<()> {
+    let inputs: BTreeMap<&str, (Dtype, &[u64])> =
+        mixer.tensors().map(|(name, dtype, shape)| (name, (dtype, shape))).collect();
+    let mut problems = Vec::new();
+    let mut shard_tensors = Vec::with_capacity(shards.len());
+    for shard in shards {
+        let tensors = shard.tensors.iter().map(|info| {
+            let row = match expected(manifest, &inputs, info) {
+                Ok(row) => row,
+                Err(message) => {
+                    problems.push(problem(&shard.path, message).tensor(&info.name));
+                    return None;
+                }
+            };
+            let mix = row.and_then(|row| rows.get(row)).or(rows.first())?;
+            Some(Again { info, mix, state: Mutex::default() })
+        });
+        shard_tensors.push(tensors.collect());
+    }
+    for name in inputs.keys().filter(|name| !manifest.result.tensors.contains_key(**name)) {
+        let message = "is a tensor of the ingredients that the soup lacks";
+        problems.push(Problem::new(ProblemKind::Incompatible, message).tensor(*name));
+    }
+    found.add(Check::Recompute, problems);
+
+    let again = Computing { mixer, reading: *reading, shards: shard_tensors };
+    let all: Vec<&Shard> = shards.iter().collect();
+    let failures = pieces::each(&all, reading, &again)?;
+    let mut equal = 0;
+    for ((shard, tensors), failure) in shards.iter().zip(again.shards).zip(failures) {
+        if let Some(error) = failure {
+            found.add(Check::Recompute, digests::unreadable(error));
+            continue;
+        }
+        for tensor in tensors.into_iter().flatten() {
+            let name = &tensor.info.name;
+            let state = tensor.state.into_inner().expect("no panic while held");
+            let entry = manifest.result.tensors.get(name);
+            let wrong: Vec<String> =
+                [state.difference(), entry.and_then(|entry| other_counts(entry, &state.tally))]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+            equal += usize::from(wrong.is_empty());
+            found
+                .add(Check::Recompute, wrong.into_iter().map(|text| problem(&shard.path, text).tensor(name)));
+        }
+    }
+    found.count("recomputed", equal);
+    Ok(())
+}
+
+/// The row that makes a tensor; none for a copy. An error if the ingredients cannot give it.
+fn expected(
+    manifest: &Manifest,
+    inputs: &BTreeMap<&str, (Dtype, &[u64])>,
+    info: &TensorInfo,
+) -> Result<Option<usize>, String> {
+    let Some((dtype, shape)) = inputs.get(info.name.as_str()) else {
+        return Err("is not a tensor of these ingredients".to_owned());
+    };
+    if *shape != info.shape {
+        return Err(format!("expected shape {shape:?}, as in the ingredients, got {:?}", info.shape));
+    }
+    let fits = match dtype.class() {
+        DtypeClass::Float => info.dtype.class() == DtypeClass::Float,
+        _ => *dtype == info.dtype,
+    };
+    if !fits {
+        return Err(format!("{} cannot come from {dtype}, which the ingredients have", info.dtype));
+    }
+    if dtype.class() != DtypeClass::Float {
+        return Ok(None);
+    }
+    let entry = manifest.result.tensors.get(&info.name);
+    entry.and_then(|entry| entry.row).map(Some).ok_or_else(|| "no row of the recipe matches".to_owned())
+}
+
+/// Values of the ingredients that are not finite, counted now and then. The order of ingredients may be another.
+fn other_counts(entry: &TensorEntry, tally: &Tally) -> Option<String> {
+    let sorted = |counts: Vec<[u64; 3]>| {
+        let mut counts: Vec<_> = counts.into_iter().filter(|counts| *counts != [0; 3]).collect();
+        counts.sort_unstable();
+        counts
+    };
+    let got = sorted(tally.inputs.iter().map(|found| [found.nan, found.positive, found.negative]).collect());
+    let (expected, created) = entry
+        .non_finite
+        .as_ref()
+        .map_or((Vec::new(), 0), |entry| (sorted(entry.ingredients.clone()), entry.created));
+    (expected != got || created != tally.created).then(|| {
+        format!(
+            "expected values that are not finite {expected:?} ([NaN, +inf, -inf] of each ingredient that has any) and \
+             {created} created, got {got:?} and {}",
+            tally.created
+        )
+    })
+}

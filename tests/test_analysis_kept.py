@@ -1,0 +1,329 @@
+"""A finished search, opened again: its scores are found, what is missing is scored once, the rest refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.landscapes import CATEGORIES, Landscape, Smooth, pool
+
+import soce.analysis
+from soce.analysis import (
+    ablation_table,
+    category_gains,
+    open_run,
+    plan_shapley,
+    shapley_values,
+    soup_game,
+    soup_players,
+    win_rates,
+)
+from soce.exceptions import EvaluationError, ScoreTableError, StudyError
+from soce.objective import Mean, Weighted
+from soce.search import Pool, Progress, SearchResult, search_soups
+
+pytest.importorskip("optuna")
+
+
+def searched(tmp_path: Path, evaluator: Landscape | None = None, **options: Any) -> tuple[SearchResult, Path]:
+    folder = tmp_path / "run"
+    evaluator = evaluator or Landscape()
+    return search_soups(pool(tmp_path), evaluator, folder=folder, draws=50, **options), folder
+
+
+def test_what_was_scored_is_found_and_nothing_else(tmp_path: Path) -> None:
+    result, folder = searched(tmp_path)
+    before = sorted(path.name for path in folder.rglob("*"))
+    kept = open_run(folder)
+    assert kept.pool.names == ("a", "b", "c")
+    assert kept.is_split
+    assert kept.without_path == ()
+    for arm in result.arms:
+        assert kept.value(arm.recipe, on="report") == arm.report.value
+        assert kept.value(arm.recipe, on="selection") == arm.selection.value
+    assert list(kept.arms()) == [arm.label for arm in result.arms]
+    assert [kept.arms()[arm.label] for arm in result.arms] == [arm.recipe for arm in result.arms]
+    for tried in result.ranked:
+        assert kept.value(kept.pool.recipe(tried.parts), on="selection") == tried.value
+    uneven = kept.pool.recipe({"a": 1, "b": 19})
+    assert kept.missing([uneven, result.best.recipe], on="report") == (uneven,)
+    with pytest.raises(EvaluationError, match="the soup of `a`, `b` was not scored on the report items"):
+        kept.value(uneven)
+    items = kept.items("report") or {}
+    assert {name: len(ids) for name, ids in items.items()} == dict.fromkeys(CATEGORIES, 100)
+    assert not set(items["math"]) & set((kept.items("selection") or {})["math"])
+    assert sorted(path.name for path in folder.rglob("*")) == before, "reading changes nothing"
+
+
+@pytest.mark.parametrize("has_other", [False, True])
+def test_shapley_values_score_only_what_is_missing(tmp_path: Path, has_other: bool) -> None:
+    evaluator, other = Smooth(), Smooth(tag="held-out-") if has_other else None
+    _, folder = searched(tmp_path, evaluator, held_out_evaluator=other)
+    reporter = evaluator if other is None else other
+    kept = open_run(folder)
+    plan = plan_shapley(kept)
+    assert plan.n_soups == 7
+    lacking = plan.missing()
+    assert len(lacking) == 3, "pairs: the grid has none without its third expert"
+    with pytest.raises(EvaluationError, match="3 of 7 soups were not scored on the report items"):
+        plan.values()
+    reporter.calls.clear()
+    seen: list[Progress] = []
+    assert plan.evaluate(reporter, on_progress=seen.append) == 3
+    assert [recipe for recipe, _ in reporter.calls] == [recipe.id for recipe in lacking]
+    assert {count for _, count in reporter.calls} == {200 if other is None else 400}
+    assert (seen[0].stage, seen[0].done, seen[0].total) == ("missing soups", 0, 3)
+    assert (seen[-1].done, seen[-1].n_evaluated) == (3, 3)
+    assert plan.missing() == ()
+    assert plan.evaluate(reporter) == 0
+    assert open_run(folder).missing(plan.game.recipes()) == (), "kept in the folder"
+    found = plan.values()
+
+    def score(recipe: object) -> float:
+        return Mean().values(_table(reporter, recipe))[0]
+
+    expected = shapley_values(soup_game(soup_players("abc"), score=score, ingredients=kept.pool), "abc")
+    assert found.value == pytest.approx(dict(expected.value), abs=1e-9)
+    assert (found.method, found.reading) == ("exact", "union")
+    again, _ = searched(tmp_path, evaluator, held_out_evaluator=other)
+    assert again.n_evaluated == 0, "the search goes on with the same scores"
+
+
+def _table(evaluator: Landscape, recipe: Any) -> Any:
+    from soce.search.scoring import table_of
+
+    return table_of({"soup": evaluator.score(recipe)})
+
+
+def test_pairs_are_drawn_from_the_same_scores(tmp_path: Path) -> None:
+    evaluator = Landscape()
+    _, folder = searched(tmp_path, evaluator)
+    kept = open_run(folder)
+    plan_shapley(kept).evaluate(evaluator)
+    pairs = plan_shapley(kept, size=2)
+    assert pairs.n_soups == 4
+    assert pairs.missing() == ()
+    nested = plan_shapley(kept, size=2, reading="nested")
+    assert (nested.n_soups, len(nested.missing())) == (7, 3), "two pairs of three models: 2/4, 1/4, 1/4"
+    assert pairs.values().players == ("a + b", "a + c", "b + c")
+
+
+def test_a_progress_callback_that_raises_loses_nothing(tmp_path: Path) -> None:
+    evaluator = Landscape()
+    _, folder = searched(tmp_path, evaluator)
+    plan = plan_shapley(open_run(folder))
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plan.evaluate(evaluator, on_progress=stop)
+    assert len(plan_shapley(open_run(folder)).missing()) == 1
+
+
+def test_other_analyses_take_what_a_run_holds(tmp_path: Path) -> None:
+    result, folder = searched(tmp_path)
+    kept = open_run(folder)
+    evaluations = kept.evaluations()
+    found = win_rates(evaluations, ["a", "b", "c"], "soce")
+    assert found.n_items == 200
+    for name in "abc":
+        test = next(one.mcnemar for one in result.comparisons if (one.first, one.second) == ("soce", name))
+        assert test is not None
+        assert (found.mcnemar[name].only_second, found.mcnemar[name].only_first) == (
+            test.only_first,
+            test.only_second,
+        )
+    gains = category_gains(evaluations, "soce", ["a", "b", "c"], draws=20)
+    assert [one.category for one in gains.categories] == list(CATEGORIES)
+    assert ablation_table(result).to_json() == ablation_table(kept.result or {}).to_json()
+    table = ablation_table(result)
+    for one in table.differences[:5]:
+        same = next(
+            other for other in result.comparisons if (other.first, other.second) == (one.first, one.second)
+        )
+        assert (one.difference, one.points, one.relative_percent) == (
+            same.difference,
+            same.points,
+            same.relative_percent,
+        )
+        assert one.interval == (None if same.interval is None else same.interval.to_json())
+    assert table.beats_best_single == result.beats_best_single
+    assert table.best_single_report == result.best_single_report
+    assert table.best_single_selection == result.best_single_selection
+
+
+def test_an_evaluator_that_knows_no_items(tmp_path: Path) -> None:
+    evaluator = Landscape(has_items=False)
+    _, folder = searched(tmp_path, evaluator)
+    kept = open_run(folder)
+    assert kept.items() is None
+    plan = plan_shapley(kept)
+    assert len(plan.missing()) == 3
+    assert plan.evaluate(evaluator) == 3
+    assert plan.values().total == kept.value(kept.pool.recipe({"a": 1, "b": 1, "c": 1}))
+
+
+def test_an_evaluator_that_names_its_items_late(tmp_path: Path) -> None:
+    evaluator = Landscape(tells_items=False)
+    _, folder = searched(tmp_path, evaluator)
+    plan = plan_shapley(open_run(folder))
+    assert plan.evaluate(evaluator) == 3
+    assert plan.missing() == ()
+
+
+def test_nothing_held_out(tmp_path: Path) -> None:
+    evaluator = Landscape()
+    _, folder = searched(tmp_path, evaluator, share=None)
+    kept = open_run(folder)
+    assert not kept.is_split
+    assert kept.items("report") == kept.items("selection")
+    assert kept.value(kept.pool.recipe({"a": 1})) == kept.value(kept.pool.recipe({"a": 1}), on="selection")
+
+
+def test_a_folder_that_holds_the_search_is_enough(tmp_path: Path) -> None:
+    _, folder = searched(tmp_path)
+    home = tmp_path / "home"
+    home.mkdir()
+    folder.rename(home / "search")
+    assert open_run(home).folder == home / "search"
+
+
+def test_objectives_come_back(tmp_path: Path) -> None:
+    objective = Weighted({"math": Fraction(3), "code": Fraction(1)}, source="here")
+    result, folder = searched(tmp_path, objective=objective)
+    kept = open_run(folder)
+    assert kept.objective == objective
+    assert kept.value(result.best.recipe) == result.best.report.value
+    other = json.loads((folder / "study.json").read_text())
+    other["identity"]["objective"] = {"name": "my own", "weights": None}
+    (folder / "study.json").write_text(json.dumps(other))
+    with pytest.raises(ScoreTableError, match="the run's objective `my own` cannot be made again"):
+        open_run(folder)
+    assert open_run(folder, objective=objective).value(result.best.recipe) == result.best.report.value
+
+
+# ---- what is refused
+
+
+def test_another_evaluator_is_refused(tmp_path: Path) -> None:
+    _, folder = searched(tmp_path)
+    with pytest.raises(StudyError, match=r"by another evaluator: .*landscape") as caught:
+        plan_shapley(open_run(folder)).evaluate(Landscape(version=2))
+    assert caught.value.problems[0].hint
+
+
+def test_models_that_moved_or_changed(tmp_path: Path) -> None:
+    evaluator = Landscape()
+    _, folder = searched(tmp_path, evaluator)
+    moved = {name: shutil.copytree(tmp_path / name, tmp_path / "moved" / name) for name in "abc"}
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(OSError, match="b'"):
+        plan_shapley(open_run(folder)).evaluate(evaluator)
+    assert plan_shapley(open_run(folder, paths=moved)).evaluate(evaluator) == 3
+    shard = next(moved["a"].glob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes())
+    with pytest.raises(StudyError, match="the model `a` is not the one that was scored"):
+        plan_shapley(open_run(folder, paths=moved), size=2, reading="nested").evaluate(evaluator)
+
+
+def test_models_known_by_content_need_a_path_to_be_mixed(tmp_path: Path) -> None:
+    evaluator = Landscape()
+    _, folder = searched(tmp_path, evaluator, digests="content")
+    kept = open_run(folder)
+    assert kept.without_path == ("a", "b", "c")
+    assert len(kept.evaluations()) == 6
+    with pytest.raises(StudyError, match="nobody said where the model `a` is"):
+        plan_shapley(kept).evaluate(evaluator)
+    paths = {name: str(tmp_path / name) for name in "abc"}
+    assert plan_shapley(open_run(folder, paths=paths)).evaluate(evaluator) == 3
+
+
+def test_an_unfinished_search(tmp_path: Path) -> None:
+    _, folder = searched(tmp_path)
+    (folder / "result.json").unlink()
+    kept = open_run(folder)
+    assert kept.result is None
+    for ask in (kept.arms, kept.evaluations, kept.items, lambda: plan_shapley(kept).missing()):
+        with pytest.raises(StudyError, match="the search was not finished") as caught:
+            ask()
+        assert caught.value.problems[0].hint
+    with pytest.raises(StudyError, match="the search was not finished"):
+        kept.items("selection")
+
+
+def test_a_result_of_another_split_is_refused(tmp_path: Path) -> None:
+    _, folder = searched(tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    result["split"]["held_out"]["math"] = 7
+    (folder / "result.json").write_text(json.dumps(result))
+    with pytest.raises(StudyError, match="tells of another split"):
+        open_run(folder).items()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"identity": {}}',
+        '{"identity": {"ingredients": {"a": 3}, "experts": ["a"], "held_out": {"evaluator": null, "share": null}, "objective": {"name": "mean", "weights": null}, "evaluator": {}}}',
+    ],
+)
+def test_damaged_studies_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(StudyError) as caught:
+        open_run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_folders_and_names_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"there is no `study\.json` in it"):
+        open_run(tmp_path)
+    _, folder = searched(tmp_path)
+    with pytest.raises(StudyError, match="there is no model `z` in the run"):
+        open_run(folder, paths={"z": "path"})
+    kept = open_run(folder)
+    with pytest.raises(EvaluationError, match="there are no `other` items"):
+        kept.items("other")  # type: ignore[arg-type]
+    with pytest.raises(EvaluationError, match="nobody said where the model `z` is"):
+        plan_shapley(kept, models=["a", "z"])
+    (folder / "result.json").write_text("[]")
+    with pytest.raises(StudyError, match=r"`result\.json` is not the result"):
+        open_run(folder)
+
+
+def test_too_many_players_are_refused(tmp_path: Path) -> None:
+    _, folder = searched(tmp_path)
+    kept = open_run(folder)
+    many = Pool({f"m{n}": f"path/{n}" for n in range(13)}, ("m0",))
+    object.__setattr__(kept, "pool", many)
+    with pytest.raises(EvaluationError, match="13 players make too many soups"):
+        plan_shapley(kept, models=many.names)
+
+
+# ---- names
+
+
+def test_every_public_name_is_there_and_lazy() -> None:
+    assert sorted(soce.analysis.__all__) == soce.analysis.__all__
+    for name in soce.analysis.__all__:
+        assert callable(getattr(soce.analysis, name)), name
+    assert set(soce.analysis.__all__) <= set(dir(soce.analysis))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = soce.analysis.nothing  # type: ignore[attr-defined]
+    code = (
+        "import sys, soce.analysis; print(sorted(m for m in sys.modules if m.startswith('soce.analysis.')));"
+        "from soce.analysis import *; heavy = {'torch', 'matplotlib', 'optuna', 'click', 'pandas'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == ["[]", "[]"]

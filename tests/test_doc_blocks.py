@@ -1,0 +1,122 @@
+"""Every example of README.md and docs/ is run, or a table says why not and what tests it instead."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.doc_blocks import PAGES, ROOT, RUNNABLE, Block, blocks, kitchen, run_command, stock
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A test that runs the example, or what it shows, as `file::function`."""
+
+    test: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Why no test can run it."""
+
+    reason: str
+
+
+EXAMPLE = Elsewhere("tests/test_docs.py::test_the_worked_example_prints_what_it_says")
+DEMO = Elsewhere("tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
+REPORT = Elsewhere("tests/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
+VERIFY = Elsewhere("tests/test_verify.py::test_the_page_prints_what_it_says")
+DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
+    ("README.md", "make demo"): Elsewhere(
+        "tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients"
+    ),
+    ("README.md", "pip install ."): NotRun("installs; `make wheel-test` does it with the wheel"),
+    ("docs/bfcl-example.md", "soce analyze board"): EXAMPLE,
+    ("docs/bfcl-example.md", "soce select board --models models.yaml --sweep"): EXAMPLE,
+    (
+        "docs/bfcl-example.md",
+        "soce select board --models models.yaml --threshold 0.01 --objective bfcl-v3 --quiet --output selection.yaml",
+    ): EXAMPLE,
+    (
+        "docs/bfcl-example.md",
+        "soce select board --models models.yaml --rule clusters --clusters 3 --objective bfcl-v3 --quiet",
+    ): EXAMPLE,
+    ("docs/demo.md", "make demo"): DEMO,
+    ("docs/evaluators.md", "from soce.evaluate.harness import LmEvalEvaluator"): Elsewhere(
+        "tests/test_harness_evaluator.py::test_groups_are_no_categories_not_even_groups_in_groups"
+    ),
+    ("docs/evaluators.md", "#!/bin/sh"): NotRun(
+        "BFCL needs a GPU and an environment of its own, as the page says"
+    ),
+    ("docs/evaluators.md", "from soce import ReadOptions"): NotRun("runs the script above it"),
+    ("docs/index.md", "soce demo"): DEMO,
+    ("docs/report.md", "soce report soce-demo"): REPORT,
+    ("docs/report.md", "from soce.report import build_report, read_run, write_report"): REPORT,
+    ("docs/verify.md", "soce verify soup"): VERIFY,
+    ("docs/verify.md", "soce verify soup --data --recompute A B"): VERIFY,
+    ("docs/verify.md", "soce verify soup --quiet --recompute B A"): VERIFY,
+    ("docs/verify.md", "soce verify A"): VERIFY,
+}
+"""By page and first line of the block. What is not here is run."""
+
+WHOLE_PAGES = {"docs/analyses.md": Elsewhere("tests/test_analysis_docs.py::test_an_example_runs")}
+"""Pages of which another test runs every example, new ones too."""
+
+FOUND = [block for block in blocks() if block.language in RUNNABLE]
+RUN = [
+    block for block in FOUND if (block.page, block.first) not in DECISIONS and block.page not in WHOLE_PAGES
+]
+
+
+def test_every_decision_is_about_a_block_and_names_a_test() -> None:
+    known = {(block.page, block.first) for block in FOUND}
+    assert set(DECISIONS) <= known, set(DECISIONS) - known
+    for decision in (*DECISIONS.values(), *WHOLE_PAGES.values()):
+        if isinstance(decision, Elsewhere):
+            path, _, name = decision.test.partition("::")
+            tree = ast.parse((ROOT / path).read_text())
+            assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, (
+                decision
+            )
+        else:
+            assert decision.reason
+
+
+def test_no_command_hides_from_the_tests() -> None:
+    """Unlabelled and indented blocks would not be found."""
+    for block in blocks():
+        assert block.language, f"{block} names no language"
+    for page in PAGES:
+        text = re.sub(r"^(```+).*?^\1", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        hidden = re.search(
+            r"^(?: {4,}|\t)(?:\$ )?(?:soce|soce-merge|make|pip|python) .*$", text, re.MULTILINE
+        )
+        assert hidden is None, f"{page.name}: {hidden and hidden[0]!r} is no fenced block"
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    return stock(tmp_path_factory.mktemp("stock"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("block", RUN, ids=str)
+def test_an_example_does_what_it_says(
+    block: Block, stocked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    kitchen(tmp_path, stocked, block)
+    if block.language in {"python", "pycon"}:
+        exec(compile(block.text, str(block), "exec"), {"__name__": "example"})
+        return
+    for line, expected in block.commands:
+        printed = run_command(line)
+        if expected.strip():
+            assert printed.rstrip("\n") == expected.rstrip("\n"), line
