@@ -14,6 +14,9 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 DIST ?= dist
+# Inputs per fuzz target, and extra words for cargo-mutants.
+FUZZ_RUNS ?= 1000000
+MUTANTS_ARGS ?=
 # What was injected how often, and what happened: one JSON line a test.
 FAULTS_LOG ?= $(abspath target/faults.jsonl)
 
@@ -113,6 +116,25 @@ faults-long: dev ## A fault at every step of a merge: every call killed, failed,
 .PHONY: faults-release
 faults-release: dev ## Thousands of faults at random times in large merges; wants 20 GB of disk (hours)
 	SOCE_FAULTS_LOG=$(FAULTS_LOG) $(BIN)/python -m pytest -m faults_release --timeout=36000 $(PYTEST_ARGS) tests/faults
+
+FUZZ_TARGETS := header index journal merge
+
+.PHONY: fuzz
+fuzz: $(addprefix fuzz-,$(FUZZ_TARGETS)) ## FUZZ_RUNS inputs for each fuzz target, or one: fuzz-header, fuzz-index, fuzz-journal, fuzz-merge
+
+# Needs a nightly toolchain and `cargo install cargo-fuzz`. New inputs are kept in fuzz/corpus, findings in fuzz/artifacts.
+.PHONY: $(addprefix fuzz-,$(FUZZ_TARGETS))
+$(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%:
+	$(PYTHON) tests/hostile/generate.py --seeds fuzz/corpus
+	cargo +nightly fuzz run $(FUZZ_BUILD) $* -- -runs=$(FUZZ_RUNS) -print_final_stats=1 $(FUZZ_ARGS)
+
+fuzz-header fuzz-index fuzz-journal: FUZZ_ARGS = -dict=fuzz/dictionaries/$*
+# The kernels have no memory accesses that a sanitizer could find fault with, and are slow enough without.
+fuzz-merge: FUZZ_BUILD := --sanitizer none
+
+.PHONY: mutants
+mutants: ## Change the core in thousands of small ways and see whether a test notices (cargo-mutants; hours)
+	cargo mutants $(MUTANTS_ARGS)
 
 .PHONY: bench
 bench: dev ## Time a merge against the physical limit, a torch loop and mergekit (BENCH_ARGS=--help)

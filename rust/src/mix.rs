@@ -100,6 +100,13 @@ mod tests {
     }
 
     #[test]
+    fn averages_have_no_negative_parts_and_sum_to_the_whole() {
+        assert!(Mix::average(&[3, 0, 1]).unwrap().is_average());
+        assert!(!Mix::new(&[2, -1], 1).unwrap().is_average());
+        assert!(!Mix::new(&[1, 1], 3).unwrap().is_average());
+    }
+
+    #[test]
     fn zero_and_oversized_recipes_are_refused() {
         assert!(Mix::average(&[]).is_err());
         assert!(Mix::average(&[0, 0]).is_err());

@@ -2,6 +2,7 @@
 
     python tests/hostile/generate.py          rewrite corpus.json beside this file
     python tests/hostile/generate.py DIR      lay the cases out as real files under DIR, with DIR/manifest.json
+    python tests/hostile/generate.py --seeds DIR   write what the fuzz targets start from, DIR/header, DIR/index and DIR/journal
 
 Each case says by itself whether soce takes it ("ok" or "error"), a part of what soce says, and for headers whether the
 reference parser takes it. The full texts are in expected.json, which the Rust tests write when SOCE_BLESS is set.
@@ -92,6 +93,14 @@ def header_cases():
     # Too short, too long, something else altogether
     for n in range(8):
         header(f"file_of_{n}_bytes", run((b"\x01", n)), f"expected at least 8 bytes, got {n}")
+    for name, data in {
+        "braces": b"{}",
+        "newline": b"\n",
+        "zeros": bytes(7),
+        "gguf": b"GGUF",
+        "zip": b"PK\x03\x04",
+    }.items():
+        header(f"file_of_{name}", run(data), f"expected at least 8 bytes, got {len(data)}")
     header("only_a_length", run(struct.pack("<Q", 50)), "expected a header of 50 bytes")
     for name, length in {
         "100000001": 100_000_001, "max": TOP - 1, "2_pow_63": 2**63, "big_endian": 49 << 56, "minus_2": TOP - 2,
@@ -103,6 +112,18 @@ def header_cases():
         )
     for name, length in {"one_over": len(good) + 5, "100000000": 100_000_000}.items():
         header(f"length_{name}_beyond_the_end", shard(good, data=4, length=length), "expected a header of")
+    for cut in (0, 1, 2, 10, 40, len(good) - 1):
+        field = struct.pack("<Q", len(good))
+        header(
+            f"header_cut_after_{cut}",
+            run(field, good[:cut]),
+            f"expected a header of {len(good)} bytes, got a file",
+        )
+    header(
+        "length_of_8_in_a_file_of_15",
+        run(struct.pack("<Q", 8), b"{}     "),
+        "expected a header of 8 bytes, got a file of 15 bytes",
+    )
     header("length_one_short", shard(good, data=4, length=len(good) - 1), "got the end of the text")
     header("length_0", shard("", length=0), "header length 0")
     header("zeros", run((b"\0", 64)), "header length 0")
@@ -126,7 +147,8 @@ def header_cases():
     # Not UTF-8
     for name, data in {
         "latin_1": b"\xe9", "overlong": b"\xc0\x80", "surrogate": b"\xed\xa0\x80", "cut": b"\xc3", "ff": b"\xff",
-        "over_10ffff": b"\xf4\x90\x80\x80",
+        "over_10ffff": b"\xf4\x90\x80\x80", "lone_continuation": b"\x80", "cut_of_four": b"\xf0\x9f\x98",
+        "five_bytes": b"\xf8\x88\x80\x80\x80", "fe": b"\xfe", "nul_overlong": b"\xe0\x80\x80",
     }.items():  # fmt: skip
         header(f"not_utf8_{name}", shard(b'{"', data, b'":', a, b"}", data=4), "not UTF-8")
 
@@ -426,6 +448,28 @@ def header_cases():
             4,
             "F6_E3M2 [2, 3] does not end at a whole byte",
         ),
+        "five_f6": (f'{{"a":{b("[0,4]", "[5]", "F6_E3M2")}}}', 4, "F6_E3M2 [5] does not end at a whole byte"),
+        "scalar_f6": (f'{{"a":{b("[0,1]", "[]", "F6_E2M3")}}}', 1, "F6_E2M3 [] does not end at a whole byte"),
+        "odd_product_f4": (
+            f'{{"a":{b("[0,8]", "[3,5]", "F4")}}}',
+            8,
+            "F4 [3, 5] does not end at a whole byte",
+        ),
+        "second_f4": (f'{{"a":{a},"b":{b("[4,5]", "[1]", "F4")}}}', 5, "F4 [1] does not end at a whole byte"),
+        "f4_that_would_fit_a_byte_less": (
+            f'{{"a":{b("[0,1]", "[3]", "F4")}}}',
+            1,
+            "F4 [3] does not end at a whole byte",
+        ),
+        "product_is_2_pow_64": (f'{{"a":{b("[0,4]", f"[{2**32},{2**32}]")}}}', 4, "overflows 64 bits"),
+        "bits_are_2_pow_64": (f'{{"a":{b("[0,4]", f"[{2**30},{2**29}]")}}}', 4, "overflows 64 bits"),
+        "bits_of_f64_overflow": (
+            f'{{"a":{b("[0,8]", f"[{2**29},{2**29}]", "F64")}}}',
+            8,
+            "overflows 64 bits",
+        ),
+        "many_dimensions_overflow": (f'{{"a":{b("[0,4]", str([2] * 64))}}}', 4, "overflows 64 bits"),
+        "second_overflows": (f'{{"a":{a},"b":{b("[4,8]", f"[{2**48},{2**48}]")}}}', 8, "overflows 64 bits"),
         "product_overflows": (f'{{"a":{b("[0,4]", f"[{2**40},{2**40}]")}}}', 4, "overflows 64 bits"),
         "bits_overflow": (f'{{"a":{b("[0,4]", f"[{2**48},{2**12}]")}}}', 4, "overflows 64 bits"),
         "overflow_then_zero": (f'{{"a":{b("[0,0]", f"[{2**40},{2**40},0]")}}}', 0, "overflows 64 bits"),
@@ -435,6 +479,14 @@ def header_cases():
         "last_byte_missing": (good, 3, "expected a file of 66 bytes, got 65"),
         "second_tensor_missing": (two, 4, "expected a file of"),
         "one_byte_after": (good, 5, "expected a file of 66 bytes, got 67"),
+        "half_of_the_data": (two, 6, "expected a file of"),
+        "a_kibibyte_after": (good, 1028, "expected a file of 66 bytes, got 1090"),
+        "data_of_an_empty_tensor": (f'{{"a":{b("[0,0]", "[0]")}}}', 1, "expected a file of"),
+        "data_far_too_short": (
+            f'{{"a":{b(f"[0,{2**40}]", f"[{2**38}]")}}}',
+            4,
+            "expected a file of",
+        ),
         "data_after_nothing": ("{}", 4, "expected a file of 10 bytes, got 14"),
     }
     for name, (text, data, says) in layout.items():
@@ -626,6 +678,7 @@ def index_cases():
         '{"weight_map":{"' + "n" * 4097 + '":"x.safetensors"}}',
         "tensor name of at most 4096 bytes",
     )
+    index("ok_tensor_name_4096_bytes", '{"weight_map":{"' + "n" * 4096 + '":"x.safetensors"}}')
     index("over_64_MiB", run(good, (" ", 64 << 20)), "expected an index of at most 67108864 bytes")
 
 
@@ -1095,6 +1148,33 @@ def write_files(target):
     (target / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
+def write_seeds(target):
+    """Small cases as inputs of the fuzz targets; fuzz/targets/header.rs says what the last byte means."""
+    texts = {"header": [], "index": [whole(case["file"]) for case in indexes]}
+    for file in (whole(case["file"]) for case in headers):
+        texts["header"].append(file + b"\0")
+        length = int.from_bytes(file[:8], "little")
+        if len(file) > 8 and length <= len(file) - 8:
+            texts["header"].append(file[8 : 8 + length] + b" ")
+    begin, shard = (
+        b'{"entry":"begin","plan":"p","inputs":[[[1,2,-3]]]}',
+        b'{"entry":"shard","name":"a","tensors":[{}]}',
+    )
+    rest = [
+        shard,
+        begin,
+        b'{"entry":"tainted","reason":"r"}',
+        b'{"entry":"ready","payload":[1,2]}',
+        b'{"entry":"swap"}',
+    ]
+    texts["journal"] = [b"\n".join([begin, *rest[:i]]) + b" " for i in range(6)]
+    for group, inputs in texts.items():
+        folder = target / group
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, data in enumerate(dict.fromkeys(data for data in inputs if len(data) <= 4096)):
+            (folder / f"{i:04}").write_bytes(data)
+
+
 def main():
     header_cases()
     index_cases()
@@ -1102,7 +1182,9 @@ def main():
     for cases in (headers, indexes, directories):
         names = [case["name"] for case in cases]
         assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] == ["--seeds"]:
+        write_seeds(Path(sys.argv[2]))
+    elif len(sys.argv) > 1:
         write_files(Path(sys.argv[1]))
     else:
         write_corpus()

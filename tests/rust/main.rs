@@ -1,5 +1,6 @@
 //! Integration tests of the core.
 
+mod allocation;
 mod checkpoint;
 mod io;
 mod plan;

@@ -3,6 +3,7 @@
 mod builder;
 mod fates;
 mod layout;
+mod properties;
 mod request;
 mod side_files;
 mod target;

@@ -30,8 +30,7 @@ impl Findings {
     fn finish(mut self, place: &Path) -> Vec<Problem> {
         if self.unlisted > 0 {
             let message = format!("{} more tensors have the same fault", self.unlisted);
-            let hint = self.problems.last().and_then(|last| last.hint.clone());
-            self.problems.push(Problem { hint, ..Problem::new(ProblemKind::Checkpoint, message).at(place) });
+            self.problems.push(Problem::new(ProblemKind::Checkpoint, message).at(place));
         }
         self.problems
     }

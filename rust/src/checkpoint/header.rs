@@ -10,7 +10,7 @@ mod write;
 use std::borrow::Cow;
 
 use super::TensorInfo;
-use super::json::{Fault, Reader, Step};
+use super::json::{Fault, Reader, Step, push};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
@@ -30,8 +30,6 @@ pub const MAX_DIMENSION: u64 = 1 << 48;
 
 /// The header's grammar needs three levels; the fourth is for fields yet unknown.
 const MAX_DEPTH: usize = 4;
-/// The shortest tensor entry, `"":{"dtype":"U8","shape":[],"data_offsets":[0,1]},`: bounds the number of tensors.
-const SHORTEST_ENTRY_BYTES: usize = 50;
 
 /// A header that agrees with itself and with the size of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +79,7 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Header, Problem> {
     let text = std::str::from_utf8(header)
         .map_err(|error| problem(format!("byte {} of the header: not UTF-8", error.valid_up_to())))?;
     let mut reader = Reader::new(text, MAX_DEPTH);
-    let mut entries = Entries {
-        tensors: Vec::with_capacity(text.len() / SHORTEST_ENTRY_BYTES + 1),
-        current: None,
-        dimensions: Vec::new(),
-        unknown: None,
-    };
+    let mut entries = Entries { tensors: Vec::new(), current: None, dimensions: Vec::new(), unknown: None };
     let read =
         reader
             .object("an object", |reader, key| {
@@ -222,7 +215,7 @@ impl Entries {
             return reader.fault_at(start, "field `data_offsets` is missing");
         };
         let name = self.current.take().unwrap_or_default();
-        self.tensors.push(TensorInfo { name, dtype, shape, offset, length });
+        push(&mut self.tensors, TensorInfo { name, dtype, shape, offset, length });
         Ok(())
     }
 }
@@ -326,6 +319,18 @@ mod tests {
             let shape = shape.replace(',', ", ");
             check(&text, 0, Err(&format!("tensor `a`: U8 {shape} overflows 64 bits")));
         }
+    }
+
+    #[test]
+    fn a_header_may_have_100_million_bytes() {
+        let mut text = b"{}".to_vec();
+        text.resize(super::MAX_HEADER_BYTES as usize, b' ');
+        let size = 8 + text.len() as u64;
+        assert!(parse(&text, size).is_ok());
+        assert_eq!(length(&super::MAX_HEADER_BYTES.to_le_bytes(), size), Ok(super::MAX_HEADER_BYTES));
+        text.push(b' ');
+        let message = parse(&text, size + 1).unwrap_err().message;
+        assert_eq!(message, "expected a header of at most 100000000 bytes, got 100000001");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::json::{Fault, Reader, Step};
+use super::json::{self, Fault, Reader, Step};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
@@ -17,8 +17,6 @@ pub const MAX_INDEX_BYTES: u64 = 64 << 20;
 pub const MAX_FILE_NAME_BYTES: usize = 255;
 
 const MAX_DEPTH: usize = 8;
-/// The shortest entry, `"":".safetensors",`: bounds the number of tensors.
-const SHORTEST_ENTRY_BYTES: usize = 18;
 /// Bad file names listed before the rest is only counted.
 const LISTED: usize = 10;
 
@@ -50,7 +48,7 @@ pub fn parse(text: &[u8]) -> Result<Index, Vec<Problem>> {
     let mut reader = Reader::new(text, MAX_DEPTH);
     let read = reader
         .object("an object", |reader, key| match &*key {
-            "weight_map" => parser.weight_map(reader, text.len()),
+            "weight_map" => parser.weight_map(reader),
             "metadata" => parser.metadata(reader),
             _ => {
                 parser.index.warnings.extend(
@@ -118,42 +116,36 @@ struct Parser {
 }
 
 impl Parser {
-    fn weight_map(&mut self, reader: &mut Reader<'_>, text_bytes: usize) -> Step<()> {
+    fn weight_map(&mut self, reader: &mut Reader<'_>) -> Step<()> {
         self.seen = true;
-        let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
-        let mut tensors: Vec<(String, u32)> = Vec::with_capacity(text_bytes / SHORTEST_ENTRY_BYTES + 1);
+        let text = reader.text();
+        // A file name is where it stands in the text until all are known; the same again is not noted anew.
+        let mut files: Vec<u32> = Vec::new();
+        let mut tensors: Vec<(String, u32)> = Vec::new();
         reader.object("`weight_map` to be an object", |reader, tensor| {
             if tensor.len() > super::header::MAX_NAME_BYTES {
                 let (most, got) = (super::header::MAX_NAME_BYTES, tensor.len());
                 return reader.fault(format!("expected a tensor name of at most {most} bytes, got {got}"));
             }
+            let at = reader.position();
             let shard = reader.string("a file name in `weight_map`")?;
-            let next = numbers.len() as u32;
-            let number = match numbers.get(&*shard) {
-                Some(number) => *number,
-                None => match check_file_name(&shard) {
-                    Ok(()) => *numbers.entry(shard.into_owned()).or_insert(next),
-                    Err(message) => {
-                        self.refuse(message);
-                        return Ok(());
-                    }
-                },
-            };
-            tensors.push((tensor.into_owned(), number));
+            if files.last().is_none_or(|last| json::compare(text, *last as usize, at).is_ne()) {
+                if let Err(message) = check_file_name(&shard) {
+                    self.refuse(message);
+                    return Ok(());
+                }
+                json::push(&mut files, at as u32);
+            }
+            json::push(&mut tensors, (tensor.into_owned(), files.len() as u32 - 1));
             Ok(())
         })?;
-        // Numbers were given in order of appearance; renumber by name.
-        let mut renumbered = vec![0; numbers.len()];
-        for (rank, number) in numbers.values().enumerate() {
-            if let Some(slot) = renumbered.get_mut(*number as usize) {
-                *slot = rank as u32;
-            }
-        }
+        tensors.shrink_to_fit();
+        let (shards, ranks) = ranked(text, &files)?;
         for (_, number) in &mut tensors {
-            *number = renumbered.get(*number as usize).copied().unwrap_or_default();
+            *number = ranks.get(*number as usize).copied().unwrap_or_default();
         }
         tensors.sort_unstable();
-        self.index.shards = numbers.into_keys().collect();
+        self.index.shards = shards;
         self.index.tensors = tensors;
         Ok(())
     }
@@ -205,6 +197,29 @@ impl Parser {
             Ok(self.index)
         }
     }
+}
+
+/// The different strings among those that stand at `places`, sorted, and for each place the number of its string.
+fn ranked(text: &str, places: &[u32]) -> Step<(Vec<String>, Vec<u32>)> {
+    let place = |i: u32| places.get(i as usize).map_or(0, |place| *place as usize);
+    let mut order: Vec<u32> = (0..places.len() as u32).collect();
+    order.sort_unstable_by(|a, b| json::compare(text, place(*a), place(*b)));
+    let mut ranks = vec![0; places.len()];
+    let mut different = 0_u32;
+    let mut before = None;
+    for i in &order {
+        if before.is_some_and(|before| json::compare(text, place(before), place(*i)).is_ne()) {
+            different = different.saturating_add(1);
+        }
+        before = Some(*i);
+        if let Some(rank) = ranks.get_mut(*i as usize) {
+            *rank = different;
+        }
+    }
+    order.dedup_by(|a, b| ranks.get(*a as usize) == ranks.get(*b as usize));
+    let strings =
+        order.into_iter().map(|i| Reader::string_at(text, place(i))).collect::<Step<Vec<String>>>()?;
+    Ok((strings, ranks))
 }
 
 /// A JSON string in ASCII, as Python's `json` writes it.
@@ -272,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn ten_unknown_keys_are_told() {
+        let keys: String = (0..20).map(|i| format!(r#""k{i}":0,"#)).collect();
+        let text = format!(r#"{{{keys}"weight_map":{{"a":"x.safetensors"}}}}"#);
+        assert_eq!(parse(text.as_bytes()).unwrap().warnings.len(), 10);
+    }
+
+    #[test]
+    fn an_index_may_have_64_mebibytes() {
+        let mut text = br#"{"weight_map":{"a":"x.safetensors"}}"#.to_vec();
+        text.resize(super::MAX_INDEX_BYTES as usize, b' ');
+        assert!(parse(&text).is_ok());
+        text.push(b' ');
+        assert!(parse(&text).is_err());
+    }
+
+    #[test]
     fn odd_metadata_is_a_warning() {
         for metadata in ["null", "{\"total_size\":1.5}", "{\"total_size\":null}"] {
             let text = format!(r#"{{"metadata":{metadata},"weight_map":{{"a":"x.safetensors"}}}}"#);
@@ -281,12 +312,12 @@ mod tests {
 
     #[test]
     fn the_text_is_what_python_writes() {
-        let entries = [("b\u{1f600}\u{7f}", "2.safetensors"), ("a\"é", "1.safetensors")];
+        let entries = [("b\u{1f600}\u{7f}", "2.safetensors"), ("a\"é\\\n\r\t\u{8}\u{c}", "1.safetensors")];
         let text = String::from_utf8(write(entries.into_iter(), 10, 5)).unwrap();
         assert_eq!(
             text,
             "{\n  \"metadata\": {\n    \"total_parameters\": 5,\n    \"total_size\": 10\n  },\n  \"weight_map\": {\n    \
-             \"a\\\"\\u00e9\": \"1.safetensors\",\n    \"b\\ud83d\\ude00\\u007f\": \"2.safetensors\"\n  }\n}\n"
+             \"a\\\"\\u00e9\\\\\\n\\r\\t\\b\\f\": \"1.safetensors\",\n    \"b\\ud83d\\ude00\\u007f\": \"2.safetensors\"\n  }\n}\n"
         );
         assert_eq!(parse(text.as_bytes()).unwrap().tensors.len(), 2);
     }

@@ -9,6 +9,8 @@ mod keys;
 
 use std::borrow::Cow;
 
+pub(super) use keys::compare;
+
 use crate::escape::shown;
 
 /// Numbers nobody reads must still be within reach of every parser, so they stay clear of the double's limit.
@@ -23,6 +25,15 @@ pub(super) struct Fault {
     pub(super) what: String,
     /// The key that occurs twice, if that is the fault.
     pub(super) twice: Option<String>,
+}
+
+/// `list` with `item` behind. It grows by a quarter: doubling, and then copying, would hold up to three times what is
+/// in it, and what a file may cost is bounded.
+pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 4).max(64));
+    }
+    list.push(item);
 }
 
 /// Outcome of a step.
@@ -51,6 +62,11 @@ impl<'a> Reader<'a> {
     /// A cursor at the start of `text`, which must be shorter than 4 GiB.
     pub(super) fn new(text: &'a str, max_depth: usize) -> Self {
         Self { text, at: 0, depth: 0, max_depth, keys: Vec::new() }
+    }
+
+    /// The text that the cursor walks.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
     }
 
     /// A fault at the cursor.
@@ -118,7 +134,7 @@ impl<'a> Reader<'a> {
             if reader.peek() != Some(b'"') {
                 return reader.unexpected("a key in double quotes");
             }
-            reader.keys.push(start as u32);
+            push(&mut reader.keys, start as u32);
             let key = reader.string("a key")?;
             if reader.peek() != Some(b':') {
                 return reader.unexpected("`:`");
@@ -179,6 +195,11 @@ impl<'a> Reader<'a> {
                 Some(_) => self.at += 1,
             }
         }
+    }
+
+    /// The string that stands at `at`, unescaped and of just its size.
+    pub(super) fn string_at(text: &'a str, at: usize) -> Step<String> {
+        Ok(Self { at, ..Self::new(text, 0) }.string("a string")?.into_owned())
     }
 
     /// A whole number written in digits only, below 2^64.
@@ -414,6 +435,21 @@ mod tests {
         check(r#""\ud800""#, Err("1: invalid escape in a string"));
         check(r#""\ud800\u0041""#, Err("1: invalid escape in a string"));
         check(r#""\udc00""#, Err("1: invalid escape in a string"));
+    }
+
+    #[test]
+    fn escapes_stand_for_their_characters() {
+        let text = r#""\b\f\n\r\t\/\\\"\u00E9\ud83d\uDE00\u0000""#;
+        let expected = "\u{8}\u{c}\n\r\t/\\\"\u{e9}\u{1f600}\0";
+        assert_eq!(Reader::new(text, 0).string("a string").unwrap(), expected);
+        assert_eq!(serde_json::from_str::<String>(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn unread_numbers_stay_clear_of_the_limit() {
+        check("1e300", Err("0: number 1e300 is out of range"));
+        check("-1e300", Err("0: number -1e300 is out of range"));
+        check("-9.9e299", Ok(()));
     }
 
     #[test]

@@ -242,6 +242,16 @@ mod tests {
         );
         check(r#"{"dtype": "float32"}"#, Dtype::BF16, Some(r#"{"dtype": "bfloat16"}"#));
         check(r#"{"dtype": "torch.float32"}"#, Dtype::F16, Some(r#"{"dtype": "torch.float16"}"#));
+        check(r#"{"dtype": "double"}"#, Dtype::F32, Some(r#"{"dtype": "float32"}"#));
+        check(r#"{"dtype": "float64"}"#, Dtype::F32, Some(r#"{"dtype": "float32"}"#));
+        check(r#"{"dtype": "float"}"#, Dtype::F32, None);
+        check(r#"{"dtype": "half"}"#, Dtype::F32, Some(r#"{"dtype": "float32"}"#));
+        check(r#"{"dtype": "torch.float16"}"#, Dtype::F16, None);
+        check(
+            r#"{"dtype": "float32", "torch_dtype": "float16"}"#,
+            Dtype::F64,
+            Some(r#"{"dtype": "float64", "torch_dtype": "float64"}"#),
+        );
         check(r#"{"\u0064type": "float32"}"#, Dtype::F64, Some(r#"{"\u0064type": "float64"}"#));
         check(r#"{"dtype": "bfloat16"}"#, Dtype::BF16, None);
         check(r#"{"dtype": "auto"}"#, Dtype::F32, None);
@@ -258,6 +268,10 @@ mod tests {
         check(
             r#"{"text_config": {"dtype": "bfloat16"}, "dtype": "bfloat16", "vision_config": {"dtype": "float16"}}"#,
             r#"{"text_config": {"dtype": "float32"}, "dtype": "float32", "vision_config": {"dtype": "float16"}}"#,
+        );
+        check(
+            r#"{"encoder": {"dtype": "bfloat16"}, "decoder": {"dtype": "bfloat16"}, "x": {"dtype": "bfloat16"}}"#,
+            r#"{"encoder": {"dtype": "float32"}, "decoder": {"dtype": "float32"}, "x": {"dtype": "bfloat16"}}"#,
         );
         check(
             r#"{"text_config": {"torch_dtype": "bfloat16"}}"#,

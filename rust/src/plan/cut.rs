@@ -116,5 +116,7 @@ mod tests {
         check("model-00002-of-00003.safetensors", 4, None);
         check("model-x-of-00003.safetensors", 3, None);
         check("model.safetensors", 1, None);
+        check("model-0002-of-00003.safetensors", 3, None);
+        check("model-abcde-of-00003.safetensors", 3, None);
     }
 }

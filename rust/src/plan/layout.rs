@@ -208,12 +208,23 @@ mod tests {
     #[test]
     fn what_readers_refuse_is_not_laid_out() {
         assert_eq!(refusal("m.safetensors", "w", 1), None);
+        assert_eq!(refusal(&"x".repeat(255), "w", 1), None);
+        let around =
+            r#"{"__metadata__":{"format":"pt"},"":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
+        let longest = "x".repeat(100_000_000 - around.len());
+        assert_eq!(refusal("m.safetensors", &longest, 1), None);
         let check = |name: &str, tensor: &str, count: usize, expected: &str| {
             let problem = refusal(name, tensor, count).unwrap_or_default();
             assert!(problem.contains(expected), "{problem}");
         };
         check("m.safetensors", "__metadata__", 1, "a tensor called `__metadata__` cannot be written");
         check(&"x".repeat(256), "w", 1, "file name of 256 bytes, at most 255 are possible");
+        check(
+            "m.safetensors",
+            &(longest + "x"),
+            1,
+            "header of 100000008 bytes, at most 100000000 are possible",
+        );
         check("m.safetensors", &"x".repeat(4096), 24_500, "bytes, at most 100000000 are possible");
     }
 }

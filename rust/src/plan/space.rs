@@ -54,7 +54,18 @@ fn held(payload: &Path) -> u64 {
 mod tests {
     use std::path::Path;
 
-    use super::missing;
+    use super::{held, missing};
+
+    #[test]
+    fn what_an_interrupted_run_holds_is_what_its_files_take_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(held(&folder.path().join("payload")), 0);
+        std::fs::write(folder.path().join("a"), [1; 4096]).unwrap();
+        std::fs::write(folder.path().join("b"), [1; 100]).unwrap();
+        std::fs::File::create(folder.path().join("sparse")).unwrap().set_len(1 << 30).unwrap();
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        assert_eq!(held(folder.path()), 4196);
+    }
 
     #[test]
     fn missing_space_is_told_in_bytes() {

@@ -146,3 +146,17 @@ pub(super) fn partial(target: &Path) -> PathBuf {
     name.push(STATE_SUFFIX);
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::parent;
+
+    #[test]
+    fn a_bare_name_is_made_in_the_current_directory() {
+        assert_eq!(parent(Path::new("out")), Path::new("."));
+        assert_eq!(parent(Path::new("a/out")), Path::new("a"));
+        assert_eq!(parent(Path::new("/")), Path::new("/"));
+    }
+}

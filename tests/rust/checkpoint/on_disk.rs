@@ -61,6 +61,9 @@ fn directories_of_the_corpus_get_their_verdict() {
         let result = opened.map_err(|problems| text_of(&problems).replace(here, "$ROOT")).map(|checkpoint| {
             assert!(checkpoint.still_same().is_ok());
             assert!(checkpoint.shards.iter().all(|shard| reopen(shard).is_ok()));
+            for shard in &checkpoint.shards {
+                check_against_reference(&std::fs::read(&shard.path).unwrap(), &shard.tensors);
+            }
             assert_eq!(Value::from(checkpoint.warnings.len()), case["warns"], "{}", case["name"]);
             checkpoint.warnings.iter().map(|warning| warning.replace(here, "$ROOT")).collect()
         });

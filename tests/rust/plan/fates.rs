@@ -36,6 +36,13 @@ fn mixed_float_dtypes_are_averaged_as_the_first_and_told() {
 }
 
 #[test]
+fn one_mixed_float_dtype_is_told_without_a_count() {
+    let kitchen = Kitchen::new();
+    kitchen.model("a", &[bf16("u", &[1], 0)]).model("b", &[tensor("u", "F32", &[1], &[0; 4])]);
+    says(&kitchen.warnings(&kitchen.plan(&["a", "b"]))[0], "`b`: `u`: F32 where `a` has another");
+}
+
+#[test]
 fn equal_integers_and_booleans_are_copied() {
     for (dtype, size) in [
         ("I8", 1),
@@ -126,6 +133,19 @@ fn integers_of_different_width_are_refused() {
 }
 
 #[test]
+fn integers_of_another_shape_are_refused_for_that_alone() {
+    let kitchen = Kitchen::new();
+    kitchen
+        .model("a", &[tensor("ids", "I32", &[2], &[0; 8])])
+        .model("b", &[tensor("ids", "I32", &[1], &[1; 4])]);
+    for order in [["a", "b"], ["b", "a"]] {
+        let problems = kitchen.problems(&order);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].message.starts_with("expected shape "), "{problems:?}");
+    }
+}
+
+#[test]
 fn quantised_models_are_known_by_their_names() {
     let suffixes = [
         ".qweight",
@@ -155,6 +175,14 @@ fn quantised_models_are_known_by_their_names() {
 }
 
 #[test]
+fn one_quantised_tensor_is_told_without_a_count() {
+    let kitchen = Kitchen::new();
+    kitchen.model("a", &[bf16("w.qweight", &[2], 0)]);
+    let text = kitchen.refusal(&["a", "a"]);
+    assert!(!text.contains("more such tensors"), "{text}");
+}
+
+#[test]
 fn quantised_models_are_known_by_their_config() {
     let check = |config: &str, expected: &str| {
         let kitchen = Kitchen::new();
@@ -180,6 +208,21 @@ fn another_shape_is_refused() {
     let text = kitchen.refusal(&["a", "b"]);
     says(&text, "`b/model.safetensors`: tensor `w`: expected shape [2, 3], got [3, 2]\nhint: ");
     assert!(!text.contains("vocabular"), "{text}");
+}
+
+#[test]
+fn other_differences_are_not_called_a_vocabulary() {
+    let check = |name: &str, a: &[u64], b: &[u64]| {
+        let kitchen = Kitchen::new();
+        kitchen.model("a", &[bf16(name, a, 0)]).model("b", &[bf16(name, b, 0)]);
+        let text = kitchen.refusal(&["a", "b"]);
+        says(&text, "expected shape ");
+        assert!(!text.contains("vocabular"), "{text}");
+    };
+    check("mlp.weight", &[2, 3], &[4, 3]);
+    check("lm_head.weight", &[2, 3], &[4, 5]);
+    check("lm_head.weight", &[2, 3], &[2]);
+    check("lm_head.weight", &[2], &[3, 1]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn reference(tensors: &[(&str, safetensors::Dtype, &[usize])]) -> Vec<u8> {
 }
 
 /// Header, size and offsets of every planned shard agree with the reference parser's reading of them.
-fn check_files(plan: &Plan) {
+pub(super) fn check_files(plan: &Plan) {
     for shard in &plan.shards {
         let mut file = shard.header.clone();
         file.resize(shard.size as usize, 0);
@@ -99,6 +99,18 @@ fn an_index_over_one_shard_is_written_again() {
 }
 
 #[test]
+fn a_set_without_an_index_gets_one() {
+    let kitchen = Kitchen::new();
+    for (i, name) in ["u", "v"].into_iter().enumerate() {
+        let file = format!("a/model-0000{}-of-00002.safetensors", i + 1);
+        kitchen.file(&file, super::builder::safetensors(&[f32s(name, 1)]));
+    }
+    let plan = kitchen.plan(&["a", "a"]);
+    assert_eq!((plan.shards.len(), plan.index.is_some()), (2, true));
+    assert_eq!(plan.index_name, "model.safetensors.index.json");
+}
+
+#[test]
 fn another_dtype_changes_lengths_and_offsets_of_averaged_tensors_only() {
     let kitchen = Kitchen::new();
     kitchen.model("a", &[bf16("u", &[3], 0), tensor("ids", "U8", &[3], &[1; 3]), bf16("v", &[1], 0)]);
@@ -146,6 +158,7 @@ fn recut_shards_have_the_headers_of_the_reference_writer() {
     };
     let plan = recut(1000);
     assert_eq!((names(&plan), plan.index.is_some()), (vec!["model.safetensors"], true));
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
     let all = reference(&[("x", BF16, &[2, 2]), ("b", F32, &[3]), ("a", F32, &[2]), ("ids", I64, &[2])]);
     assert_eq!(plan.shards[0].header, all[..plan.shards[0].header.len()]);
     assert_eq!(plan.shards[0].size, all.len() as u64);
@@ -154,6 +167,9 @@ fn recut_shards_have_the_headers_of_the_reference_writer() {
     assert_eq!(names(&plan), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
     let first = reference(&[("ids", I64, &[2]), ("b", F32, &[3]), ("x", BF16, &[2, 2])]);
     assert_eq!(plan.shards[0].header, first[..plan.shards[0].header.len()]);
+
+    let plan = recut(12);
+    says(&plan.warnings[0], "1 tensors are larger than the shard size of 12 bytes");
 
     let plan = recut(10);
     assert_eq!(plan.shards.len(), 4);
@@ -172,6 +188,17 @@ fn recut_shards_are_called_as_the_donor_is() {
     let plan = make(request).unwrap();
     assert_eq!(names(&plan)[1], "diffusion_pytorch_model-00002-of-00002.safetensors");
     assert_eq!(plan.index_name, "diffusion_pytorch_model.safetensors.index.json");
+}
+
+#[test]
+fn recut_shards_of_a_model_given_as_a_file_are_called_model() {
+    let kitchen = Kitchen::new();
+    kitchen.file("expert-a.safetensors", super::builder::safetensors(&[f32s("u", 1), f32s("v", 1)]));
+    let mut request = kitchen.request(&["expert-a.safetensors", "expert-a.safetensors"]);
+    request.options.max_shard_size = Some(4);
+    let plan = make(request).unwrap();
+    assert_eq!(names(&plan), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
+    assert_eq!(plan.index_name, "model.safetensors.index.json");
 }
 
 #[test]

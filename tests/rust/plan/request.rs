@@ -1,7 +1,9 @@
 //! Requests that make no sense, rows of recipes, and the plan as JSON.
 
 use _core::Mix;
+use _core::checkpoint::OpenOptions;
 use _core::dtype::Dtype;
+use _core::plan::agree;
 use _core::plan::{Fate, Recipe, Row, make};
 
 use super::builder::{Kitchen, bf16, says, tensor};
@@ -117,4 +119,18 @@ fn the_plan_is_told_as_json() {
         json["tensors"][2],
         serde_json::json!({"name": "ids", "dtype": "U8", "shape": [3], "fate": "copied", "shard": "model.safetensors"})
     );
+}
+
+#[test]
+fn ingredients_agree_without_a_recipe_and_as_they_may_be_opened() {
+    let kitchen = Kitchen::new();
+    kitchen.model("a", &[bf16("w", &[2], 0)]).model("elsewhere", &[bf16("w", &[2], 1)]);
+    std::fs::create_dir(kitchen.path("b")).unwrap();
+    let link = kitchen.path("b/model.safetensors");
+    std::os::unix::fs::symlink("../elsewhere/model.safetensors", link).unwrap();
+    let paths = [kitchen.path("a"), kitchen.path("b")];
+    let text = agree(&paths, OpenOptions::default()).unwrap_err().to_string();
+    says(&text, "outside the checkpoint");
+    let agreement = agree(&paths, OpenOptions { follow_links: true, ..OpenOptions::default() }).unwrap();
+    assert_eq!((agreement.checkpoints.len(), agreement.tied.len()), (2, 0));
 }

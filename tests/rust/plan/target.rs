@@ -30,6 +30,18 @@ fn an_absent_or_empty_directory_is_fine() {
 }
 
 #[test]
+fn two_outputs_that_are_there_already_are_two() {
+    let kitchen = kitchen();
+    let mut request = kitchen.request(&["models/a", "b"]);
+    let row = request.recipes[0].rows[0].clone();
+    for name in ["one", "two"] {
+        fs::create_dir(kitchen.path(name)).unwrap();
+        request.recipes.push(Recipe { rows: vec![row.clone()], output: kitchen.path(name) });
+    }
+    make(request).unwrap();
+}
+
+#[test]
 fn an_ingredient_is_no_target_under_any_name() {
     let kitchen = kitchen();
     says(&refused(&kitchen, "models/a"), "`models/a`: is the ingredient `models/a`");

@@ -41,6 +41,20 @@ fn other_ids_are_refused_and_may_be_allowed() {
 }
 
 #[test]
+fn three_tokens_are_told_and_the_rest_counted() {
+    let ids = |tokens: usize, start: usize| {
+        let ids: Vec<_> = (0..tokens).map(|i| format!("\"t{i}\": {}", start + i)).collect();
+        format!("{{{}}}", ids.join(", "))
+    };
+    for (tokens, end) in [(3, "expected id 2 for `t2`, got 9"), (5, "; and 2 more tokens")] {
+        let kitchen = kitchen();
+        kitchen.file("a/vocab.json", ids(tokens, 0)).file("b/vocab.json", ids(tokens, 7));
+        let text = kitchen.refusal(&["a", "b"]);
+        assert!(text.lines().next().unwrap().ends_with(end), "{text}");
+    }
+}
+
+#[test]
 fn vocab_json_is_compared_too() {
     let kitchen = kitchen();
     kitchen.file("a/vocab.json", r#"{"x": 0, "y": 1}"#).file("b/vocab.json", r#"{"x": 1, "y": 0}"#);

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::Reader;
 
 /// Order of two valid strings of `text` by their unescaped characters; both positions are at the opening quote.
-pub(super) fn compare(text: &str, a: usize, b: usize) -> Ordering {
+pub(in crate::checkpoint) fn compare(text: &str, a: usize, b: usize) -> Ordering {
     let bytes = text.as_bytes();
     let mut offset = 1;
     // Equal bytes are equal characters until a quote or a backslash.
