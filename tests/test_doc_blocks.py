@@ -53,6 +53,7 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ),
     ("docs/evaluators.md", "from soce import ReadOptions"): NotRun("runs the script above it"),
     ("docs/index.md", "soce demo"): DEMO,
+    ("docs/reliability.md", "make test"): NotRun("runs these very tests"),
     ("docs/report.md", "soce report soce-demo"): REPORT,
     ("docs/report.md", "from soce.report import build_report, read_run, write_report"): REPORT,
     ("docs/verify.md", "soce verify soup"): VERIFY,
