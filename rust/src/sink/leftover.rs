@@ -68,7 +68,7 @@ pub(super) fn examine(places: &Places, ask: &Beginning<'_>) -> Result<Leftover> 
             finish_swap(places)?;
         }
         if published(places, history) {
-            check_foreign(state, target::belongs(&places.payload))?;
+            check_foreign(state, target::belongs(&places.payload)?)?;
             return Ok(Leftover::Published { plan: history.plan.clone(), swapped: history.swap });
         }
     } else if !ask.overwrite
@@ -141,6 +141,7 @@ pub fn finished_shards(target: &Path, now: &Fingerprint) -> Option<usize> {
     let usable = history.tainted.is_none()
         && history.plan == now.digest()
         && !history.shards.is_empty()
-        && fs::symlink_metadata(&places.payload).is_ok();
+        && fs::symlink_metadata(&places.payload).is_ok()
+        && !published(&places, &history);
     usable.then_some(history.shards.len())
 }

@@ -149,7 +149,7 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
         return Err(refusal(target, "already exists, is not empty and is not a soup").hint(by_hand));
     }
     let listed = files_of(&manifest)?;
-    let belongs = belongs(target);
+    let belongs = belongs(target)?;
     let own = |name: &&String| !belongs(name);
     let directory = |name: &&String| {
         *name != CARD_SCORES && !listed.iter().any(|file| file.starts_with(&format!("{name}/")))
@@ -166,13 +166,17 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     Err(refusal(target, message).hint("move these files elsewhere, or choose another name"))
 }
 
-/// Whether a file belongs to the soup at `directory`, by its manifest or as its card; nothing does if there is none.
-pub(super) fn belongs(directory: &Path) -> impl Fn(&str) -> bool {
-    let listed = files_of(&directory.join(MANIFEST)).ok();
-    move |name| {
+/// Tells whether a file belongs to the soup at `directory`, by its manifest or as its card; nothing does if there is none.
+pub(super) fn belongs(directory: &Path) -> Result<impl Fn(&str) -> bool, Problem> {
+    let manifest = directory.join(MANIFEST);
+    let listed = match fs::symlink_metadata(&manifest) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        _ => Some(files_of(&manifest)?),
+    };
+    Ok(move |name: &str| {
         let Some(listed) = &listed else { return false };
         name == MANIFEST || listed.contains(name) || is_card(directory, name)
-    }
+    })
 }
 
 /// The names that a manifest lists, relative to its directory.
