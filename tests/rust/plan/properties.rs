@@ -51,7 +51,9 @@ impl Case {
             shards.entry(shard).or_default().push(tensor(name, dtype, shape, &vec![1; elements * size]));
         }
         if i % 2 == 1 {
-            shards.values_mut().for_each(|tensors| tensors.reverse());
+            for tensors in shards.values_mut() {
+                tensors.reverse();
+            }
         }
         let shards: Vec<&[Tensor]> = shards.values().map(Vec::as_slice).collect();
         kitchen.sharded(&format!("m{number}"), &shards);
