@@ -5,6 +5,8 @@
 //! threads, and any hardware narrowing instruction (AVX-512-BF16 flushes subnormals).
 
 mod bf16;
+#[cfg(test)]
+mod counts;
 pub mod difference;
 mod exact;
 pub(crate) mod float_env;
