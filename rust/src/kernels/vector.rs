@@ -54,10 +54,9 @@ macro_rules! input {
             const HIGHEST: $bits = <$bits>::MAX;
             #[inline(always)]
             fn load(bytes: &[u8], index: usize) -> $bits {
-                const SIZE: usize = size_of::<$bits>();
-                let mut word = [0; SIZE];
-                word.copy_from_slice(&bytes[index * SIZE..(index + 1) * SIZE]);
-                <$bits>::from_le_bytes(word)
+                // Chunks of a fixed size, not a slice of a computed one: that has become a call of memcpy for each
+                // element once, and the loop a third as fast.
+                <$bits>::from_le_bytes(bytes.as_chunks().0[index])
             }
             #[inline(always)]
             fn widen(bits: $bits) -> f64 {
@@ -164,7 +163,7 @@ macro_rules! half_output {
                 let bits = value.to_bits();
                 let magnitude = narrow(bits & (u64::MAX >> 1), Self::FORMAT);
                 let word = (magnitude | bits >> 63 << 15) as u16;
-                bytes[2 * index..2 * index + 2].copy_from_slice(&word.to_le_bytes());
+                bytes.as_chunks_mut().0[index] = word.to_le_bytes();
                 magnitude
             }
         }
@@ -183,7 +182,7 @@ impl Output for ToF32 {
     #[inline(always)]
     fn store(value: f64, bytes: &mut [u8], index: usize) -> u64 {
         let word = (value as f32).to_bits();
-        bytes[4 * index..4 * index + 4].copy_from_slice(&word.to_le_bytes());
+        bytes.as_chunks_mut().0[index] = word.to_le_bytes();
         u64::from(word & (u32::MAX >> 1))
     }
 }
@@ -200,7 +199,7 @@ impl Output for ToF64 {
     }
     #[inline(always)]
     fn store(value: f64, bytes: &mut [u8], index: usize) -> u64 {
-        bytes[8 * index..8 * index + 8].copy_from_slice(&value.to_le_bytes());
+        bytes.as_chunks_mut().0[index] = value.to_le_bytes();
         value.to_bits() & (u64::MAX >> 1)
     }
 }
