@@ -25,17 +25,17 @@ OUTSIDE: Final = {
 }
 """Pages of the repository that are also pages of the site, below project/."""
 TITLES: Final = {
-    "soce.scores soce.readers soce.paper soce.lint soce.objective": ("scores", "Score tables"),
-    "soce.correlation soce.experts soce.rules soce.sweep soce.weights soce.selections soce.plots": (
-        "selection",
-        "Correlation and selection",
-    ),
-    "soce.recipes soce.merging soce._core soce.doctor": ("merging", "Recipes and merging"),
-    "soce.evaluate": ("evaluate", "Evaluators"),
-    "soce.search soce.splits soce.statistics": ("search", "Search and statistics"),
-    "soce.exceptions": ("exceptions", "Exceptions"),
+    "scores": "Score tables",
+    "selection": "Correlation and selection",
+    "recipes": "Recipes",
+    "merging": "Merging",
+    "evaluate": "Evaluators",
+    "search": "Search and statistics",
+    "analysis": "Analyses",
+    "report": "Report and card",
+    "exceptions": "Exceptions",
 }
-"""Modules that share a page; every other has a page of its own."""
+"""Pages of the reference by the room of the names on them; the compiled core is shown where it is used."""
 LINK: Final = re.compile(
     r"\[(?P<text>[^\]\n]*(?:\n[^\]\n]*)?)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)"
 )
@@ -109,10 +109,8 @@ def _reference() -> dict[str, tuple[str, dict[str, str]]]:
         import soce
     finally:
         sys.path.pop(0)
-    places = {module: place for modules, place in TITLES.items() for module in modules.split()}
-    pages: dict[str, tuple[str, dict[str, str]]] = {page: (title, {}) for page, title in TITLES.values()}
-    for module, names in soce._NAMES.items():
-        top = ".".join(module.split(".")[:2])
-        page, title = places.get(top, (top.removeprefix("soce."), top.removeprefix("soce.").capitalize()))
-        pages.setdefault(page, (title, {}))[1].update({name: f"{module}.{name}" for name in names.split()})
+    pages: dict[str, tuple[str, dict[str, str]]] = {room: (title, {}) for room, title in TITLES.items()}
+    for name, module in vars(soce)["_HOMES"].items():
+        room = "merging" if module == "soce._core" else module.split(".")[1]
+        pages[room][1][name] = f"{module}.{name}"
     return {page: content for page, content in pages.items() if content[1]}

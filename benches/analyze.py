@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from soce.correlation import correlate_categories
-from soce.lint import lint_scores
-from soce.scores import Column, ScoreTable
-from soce.sweep import sweep_thresholds
-from soce.weights import WeightGrid
+from soce.scores.lint.scores import lint_scores
+from soce.scores.table import Column, ScoreTable
+from soce.selection.correlation import correlate_categories
+from soce.selection.sweep import sweep_thresholds
+from soce.selection.weights import WeightGrid
 
 SEED = 0
 HOLES = 0.05

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import soce
-from soce.publishing import publish_soup
+from soce.report.publish import publish_soup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from soce.evaluate import OnProgress
+    from soce.evaluate.evaluation import OnProgress
 
 CATEGORIES = ("disc", "ring", "left", "right", "stripes", "waves")
 EXPERTS = {"round": ("disc", "ring"), "sides": ("left", "right"), "lines": ("stripes", "waves")}

@@ -11,10 +11,10 @@ import numpy as np
 from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
-from soce.paper import paper_table
-from soce.readers.bfcl import read_bfcl
-from soce.readers.options import ReadOptions
-from soce.scores import ScoreTable
+from soce.scores.formats.bfcl import read_bfcl
+from soce.scores.formats.options import ReadOptions
+from soce.scores.paper import paper_table
+from soce.scores.table import ScoreTable
 
 LARGE = ("xLAM-2-70b-fc-r (FC)", "CoALM-70B", "watt-tool-70B (FC)", "Functionary-Medium-v3.1 (FC)")
 SMALL = ("xLAM-2-8b-fc-r (FC)", "ToolACE-2-8B (FC)", "watt-tool-8B (FC)", "BitAgent-8B", "CoALM-8B")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.checkpoints import directory
 
-from soce.evaluate import Evaluation
-from soce.recipes import Recipe
-from soce.search import Pool
+from soce.evaluate.evaluation import Evaluation
+from soce.recipes.model import Recipe
+from soce.search.pool import Pool
 
 OPTIMUM = {"a": 0.5, "b": 0.2, "c": 0.3}
 """Weights of the best soup of the default landscape: the paper's 70B recipe."""

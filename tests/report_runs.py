@@ -11,13 +11,14 @@ from tests.checkpoints import directory
 from tests.landscapes import difficulty, shares
 
 import soce
-from soce.evaluate import Evaluation
-from soce.readers import write_scores
-from soce.recipes import Ingredient, Recipe
-from soce.rules import Explicit
-from soce.search import SearchResult, search_soups
+from soce.evaluate.evaluation import Evaluation
+from soce.recipes.model import Ingredient, Recipe
+from soce.scores.formats.long import write_scores
+from soce.search.result import SearchResult
 from soce.search.scoring import table_of
-from soce.selections import read_selection, write_selection
+from soce.search.soups import search_soups
+from soce.selection.file import read_selection, write_selection
+from soce.selection.rules import Explicit
 
 CATEGORIES = ("algebra", "coding", "dialogue", "facts", "planning", "writing")
 

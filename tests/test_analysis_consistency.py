@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soce.analysis import compare_correlations
-from soce.analysis.consistency import CAUTION
-from soce.correlation import correlate_categories
+from soce.analysis.consistency import CAUTION, compare_correlations
 from soce.exceptions import ScoreTableError
-from soce.scores import ScoreTable
+from soce.scores.table import ScoreTable
+from soce.selection.correlation import correlate_categories
 
 
 def table(values: np.ndarray, prefix: str = "m") -> ScoreTable:

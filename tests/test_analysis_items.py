@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soce.analysis import Answers, adjusted_rand_index, cluster_items
-from soce.correlation import correlate_categories
-from soce.evaluate import CategoryScore, Evaluation
+from soce.analysis.item_categories import Answers, cluster_items
+from soce.analysis.spherical import adjusted_rand_index
+from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.exceptions import EvaluationError
+from soce.selection.correlation import correlate_categories
 
 
 def planted(n_groups: int, n_models: int, n_items: int, seed: int = 0) -> tuple[Answers, dict[str, int]]:

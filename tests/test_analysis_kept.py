@@ -14,19 +14,18 @@ import pytest
 from tests.landscapes import CATEGORIES, Landscape, Smooth, pool
 
 import soce.analysis
-from soce.analysis import (
-    ablation_table,
-    category_gains,
-    open_run,
-    plan_shapley,
-    shapley_values,
-    soup_game,
-    soup_players,
-    win_rates,
-)
+from soce.analysis.ablation import ablation_table
+from soce.analysis.gains import category_gains
+from soce.analysis.games import plan_shapley, soup_game, soup_players
+from soce.analysis.shapley import shapley_values
+from soce.analysis.wins import win_rates
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
-from soce.objective import Mean, Weighted
-from soce.search import Pool, Progress, SearchResult, search_soups
+from soce.scores.objective.linear import Mean, Weighted
+from soce.search.pool import Pool
+from soce.search.result import SearchResult
+from soce.search.run import open_run
+from soce.search.scoring import Progress
+from soce.search.soups import search_soups
 
 pytest.importorskip("optuna")
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soce.analysis import Rate, category_gains, outcomes_of_failures, win_rates
-from soce.evaluate import CategoryScore, Evaluation
+from soce.analysis.gains import category_gains
+from soce.analysis.wins import Rate, outcomes_of_failures, win_rates
+from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.exceptions import EvaluationError
-from soce.statistics import mcnemar, paired_bootstrap
+from soce.search.statistics import mcnemar, paired_bootstrap
 
 Outcomes = dict[str, dict[str, dict[str, float]]]
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soce.analysis import shapley_values, soup_game, soup_players
+from soce.analysis.games import soup_game, soup_players
+from soce.analysis.shapley import shapley_values
 from soce.exceptions import EvaluationError
-from soce.recipes import Recipe
-from soce.search import Pool
+from soce.recipes.model import Recipe
+from soce.search.pool import Pool
 
 NAMES = "abcdefgh"
 

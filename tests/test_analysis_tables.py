@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soce.analysis import Family, ablation_of_scores, ablation_table, check_overfit, compare_with_parents
+from soce.analysis.ablation import ablation_of_scores, ablation_table
+from soce.analysis.overfit import check_overfit
+from soce.analysis.parents import Family, compare_with_parents
 from soce.exceptions import ScoreTableError, StudyError
-from soce.paper import paper_roles, paper_table
-from soce.scores import ScoreTable
+from soce.scores.paper import paper_roles, paper_table
+from soce.scores.table import ScoreTable
 
 FLORES = paper_table("flores36")
 ROWS = ("1", "2", "3", "4", "5")

@@ -17,15 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
-from soce.bfcl import BOARDS, OVERALL, REPEATS, versions_of
 from soce.exceptions import ScoreTableError
-from soce.objective import Formula, Mean, NamedColumn, Weighted, objective_stderr
-from soce.readers import ReadOptions, read_scores
-from soce.readers.bfcl import looks_like_bfcl, read_bfcl
-from soce.readers.bfcl_scores import looks_like_bfcl_scores, read_bfcl_scores
-from soce.readers.joining import join_tables
-from soce.readers.options import apply_options
-from soce.scores import ScoreTable
+from soce.scores.bfcl import BOARDS, OVERALL, REPEATS, versions_of
+from soce.scores.formats.bfcl import looks_like_bfcl, read_bfcl
+from soce.scores.formats.bfcl_scores import looks_like_bfcl_scores, read_bfcl_scores
+from soce.scores.formats.joining import join_tables
+from soce.scores.formats.options import ReadOptions, apply_options
+from soce.scores.objective.linear import Formula, Mean, NamedColumn, Weighted, objective_stderr
+from soce.scores.read import read_scores
+from soce.scores.table import ScoreTable
 
 ROWS = {"2025-04-14": 119, "2025-04-30": 121, "2025-06-14": 109, "2025-12-16": 109}
 V3 = ("2025-04-14", "2025-04-30", "2025-06-14")

@@ -14,11 +14,11 @@ from tests.checkpoints import checkpoint, f32, state_of
 from tests.landscapes import Landscape, pool
 
 import soce
-from soce.card.files import is_sealed
 from soce.cli.card import card as command
-from soce.publishing import publish_soup
-from soce.recipes import Ingredient, Recipe
-from soce.search import search_soups
+from soce.recipes.model import Ingredient, Recipe
+from soce.report.card.files import is_sealed
+from soce.report.publish import publish_soup
+from soce.search.soups import search_soups
 
 ROOT = Path(__file__).parent.parent
 HOSTILE = "\x1b\x07\r\t\x7f\x9b\u00ad\u200b\u200e\u202e\u2028\u2066\ufeff"

@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from soce.cli.heatmap import heatmap, heatmap_text
-from soce.correlation import Correlation, correlate_categories
-from soce.scores import ScoreTable
+from soce.scores.table import ScoreTable
+from soce.selection.correlation import Correlation, correlate_categories
 
 
 def correlation(names: list[str], *, n_models: int = 9) -> Correlation:

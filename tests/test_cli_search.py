@@ -23,8 +23,8 @@ import soce.cli.search
 from soce.cli.run import run as run_command
 from soce.cli.search import search
 from soce.cli.select import select
-from soce.evaluate import Evaluator
-from soce.readers import read_scores
+from soce.evaluate.evaluation import Evaluator
+from soce.scores.read import read_scores
 
 SCORES = """model,math,code
 a,60.5,50
@@ -440,7 +440,7 @@ def test_real_models_are_searched_in_place_and_published(
     from soce.evaluate.soup_model import SoupModel
     from soce.evaluate.tasks import read_tasks
     from soce.evaluate.torch_evaluator import TorchEvaluator
-    from soce.recipes import Recipe
+    from soce.recipes.model import Recipe
 
     notes = json.loads((tmp_path / "all" / "soup" / "soce.json").read_text())["run"]["notes"]
     published = str(tmp_path / "all" / "soup")

@@ -17,7 +17,7 @@ import soce
 from soce.cli.analyze import analyze
 from soce.cli.merge import merge
 from soce.cli.select import select
-from soce.selections import read_selection
+from soce.selection.file import read_selection
 
 SCORES = """model,math,code,chat,Overall
 a,50.5%,70%,61%,60.5%

@@ -14,12 +14,12 @@ from tests import checkpoints
 
 import soce
 from soce import Ingredient, Recipe, Row
-from soce.evaluate import CategoryScore, Evaluator
 from soce.evaluate.command import CommandEvaluator
+from soce.evaluate.evaluation import CategoryScore, Evaluator
 from soce.evaluate.programs import describe_status, last_lines, run_program
 from soce.evaluate.scratch import Scratch
 from soce.exceptions import EvaluationError, IncompatibleError, OutputError
-from soce.readers import ReadOptions
+from soce.scores.formats.options import ReadOptions
 
 # Scores the mean of a tensor; keeps finished ids in a directory that is named after the handler, as BFCL does.
 PROGRAM = """

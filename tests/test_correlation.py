@@ -19,15 +19,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
-from soce.correlation import (
+from soce.exceptions import ScoreTableError
+from soce.scores.table import Column, ScoreTable
+from soce.selection.correlation import (
     Correlation,
     Weakest,
     cluster_categories,
     correlate_categories,
     critical_correlation,
 )
-from soce.exceptions import ScoreTableError
-from soce.scores import Column, ScoreTable
 
 LEAVES = {
     ("non_live", "Python Simple AST"): "simple",
@@ -472,7 +472,7 @@ def test_no_bit_depends_on_order_in_a_large_table_with_holes() -> None:
 
 def test_no_bit_depends_on_the_number_of_threads() -> None:
     script = (
-        "import hashlib, numpy as np; from soce.pearson import correlate_rows;"
+        "import hashlib, numpy as np; from soce.selection.pearson import correlate_rows;"
         "r = np.random.default_rng(3); x = r.random((300, 700)); y = x.copy();"
         "y[r.random(x.shape) < 0.05] = np.nan;"
         "print([hashlib.sha256(correlate_rows(z, min_overlap=3)[0].tobytes()).hexdigest() for z in (x, y)])"

@@ -14,7 +14,7 @@ from tests.shared_data import shared_data
 
 from soce.cli.analyze import analyze
 from soce.cli.select import select
-from soce.correlation import correlate_categories
+from soce.selection.correlation import correlate_categories
 
 ROOT = Path(__file__).parent.parent
 CONSOLE = re.compile(r"```console\n\$ (?P<command>.*)\n(?P<output>[^`]*(?:`(?!``)[^`]*)*)```")

@@ -21,10 +21,10 @@ from tests.checkpoints import bf16, checkpoint, directory, f32, sparse, state_of
 from tests.models import save
 
 import soce
-from soce import distances as module
 from soce.cli.doctor import doctor as command
-from soce.distances import measure_distances
-from soce.doctor import diagnose
+from soce.merging import distances as module
+from soce.merging.distances import measure_distances
+from soce.merging.doctor import diagnose
 
 
 def run(*arguments: object) -> Result:
@@ -175,7 +175,7 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     del resource
     code = (
-        "import resource, sys\nfrom soce.doctor import diagnose\n"
+        "import resource, sys\nfrom soce.merging.doctor import diagnose\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\ndiagnose(sys.argv[1:])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )

@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.boards import LARGE, SHORT, SMALL, as_categories, board, complete, flores, short, tables
 
-from soce.correlation import correlate_categories
 from soce.exceptions import ScoreTableError
-from soce.experts import Selection, select_experts
-from soce.objective import Formula, Mean, NamedColumn, Objective
-from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
-from soce.scores import Column, ScoreTable
-from soce.sweep import sweep_at, sweep_thresholds
-from soce.winners import Contest, Winner
+from soce.scores.objective.linear import Formula, Mean, NamedColumn, Objective
+from soce.scores.table import Column, ScoreTable
+from soce.selection.correlation import correlate_categories
+from soce.selection.experts import select_experts
+from soce.selection.rules import Clusters, Explicit, Pairs, Rule, Threshold
+from soce.selection.selected import Selection
+from soce.selection.sweep import sweep_at, sweep_thresholds
+from soce.selection.winners import Contest, Winner
 
 OBJECTIVES = (Mean(), Formula("bfcl-v3"))
 GROUPS = (

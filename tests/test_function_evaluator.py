@@ -6,9 +6,9 @@ import sys
 import pytest
 from tests.tiny_models import save_models
 
-from soce.evaluate import CategoryScore, Evaluation, Evaluator
+from soce.evaluate.evaluation import CategoryScore, Evaluation, Evaluator
 from soce.exceptions import EvaluationError
-from soce.recipes import Recipe
+from soce.recipes.model import Recipe
 
 pytest.importorskip("torch")
 

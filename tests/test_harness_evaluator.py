@@ -11,10 +11,10 @@ import pytest
 from tests.tiny_models import save_models, write_tasks
 
 import soce
-from soce.evaluate import Evaluation, Evaluator
-from soce.evaluate.harness_tasks import choose_metric
+from soce.evaluate.evaluation import Evaluation, Evaluator
+from soce.evaluate.lm_eval_tasks import choose_metric
 from soce.exceptions import EvaluationError
-from soce.recipes import Recipe
+from soce.recipes.model import Recipe
 
 pytest.importorskip("torch")
 
@@ -23,7 +23,7 @@ TASKS = ["tiny", "tiny_text", "tiny_surprise"]
 
 
 def test_without_the_harness_one_line_says_what_to_install(monkeypatch):
-    from soce.evaluate.harness import LmEvalEvaluator
+    from soce.evaluate.lm_eval import LmEvalEvaluator
 
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(EvaluationError) as caught:
@@ -88,7 +88,7 @@ class Shared:
         return self.evaluator.score(self.first)
 
     def make(self, tasks=TASKS, **options):
-        from soce.evaluate.harness import LmEvalEvaluator
+        from soce.evaluate.lm_eval import LmEvalEvaluator
 
         options = {"include_path": self.tasks, "metric": METRIC, "batch_size": 8, **options}
         return LmEvalEvaluator(options.pop("soup", self.models), tasks, **options)

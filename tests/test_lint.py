@@ -14,21 +14,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
-from soce.correlation import correlate_categories
 from soce.exceptions import ScoreTableError
-from soce.lint import (
-    Finding,
-    Findings,
-    lint_pair,
-    lint_scores,
-    lint_selection,
-    raise_errors,
-)
-from soce.lint.exact import compare, is_whole, means_of_others
-from soce.paper import paper_table
-from soce.readers.bfcl import read_bfcl
-from soce.readers.options import ReadOptions
-from soce.scores import Column, ScoreTable
+from soce.scores.formats.bfcl import read_bfcl
+from soce.scores.formats.options import ReadOptions
+from soce.scores.lint.exact import compare, is_whole, means_of_others
+from soce.scores.lint.findings import Finding, Findings, raise_errors
+from soce.scores.lint.scores import lint_scores
+from soce.scores.lint.selections import lint_pair, lint_selection
+from soce.scores.paper import paper_table
+from soce.scores.table import Column, ScoreTable
+from soce.selection.correlation import correlate_categories
 
 SEVENTY = ["xLAM-2-70b-fc-r (FC)", "CoALM-70B", "watt-tool-70B (FC)", "Functionary-Medium-v3.1 (FC)"]
 EIGHT = ["xLAM-2-8b-fc-r (FC)", "ToolACE-2-8B (FC)", "watt-tool-8B (FC)", "BitAgent-8B", "CoALM-8B"]

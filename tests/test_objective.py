@@ -15,18 +15,12 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from soce.bfcl import BOARDS
 from soce.exceptions import ScoreTableError
-from soce.objective import (
-    Formula,
-    Mean,
-    NamedColumn,
-    Weighted,
-    objective_stderr,
-    parse_objective,
-    read_weights,
-)
-from soce.scores import Column, ScoreTable
+from soce.scores.bfcl import BOARDS
+from soce.scores.objective.files import read_weights
+from soce.scores.objective.linear import Formula, Mean, NamedColumn, Weighted, objective_stderr
+from soce.scores.objective.parse import parse_objective
+from soce.scores.table import Column, ScoreTable
 
 TABLE = ScoreTable.of(
     {"math": [50, 60, 70], "code": [70, None, 10], "chat": [30, 20, 40]}, models=["a", "b", "c"]

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import soce
 from soce.exceptions import ScoreTableError
-from soce.paper import PAPER_TABLES, paper_roles, paper_table
-from soce.readers import read_scores
+from soce.scores.paper import PAPER_TABLES, paper_roles, paper_table
+from soce.scores.read import read_scores
 
 ABLATIONS = ("table1-70b", "table1-8b", "table2-mgsm", "table2-infbench")
 ROWS = ("1", "2", "3", "4", "5")
@@ -23,7 +22,7 @@ SOUP = "SoCE"
 
 
 def printed(file: str) -> list[dict[str, str]]:
-    text = resources.files(soce).joinpath("data", "paper", file).read_text(encoding="utf-8")
+    text = resources.files("soce.scores").joinpath("data", "paper", file).read_text(encoding="utf-8")
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -86,7 +85,7 @@ def test_sizes(name: str, n_models: int, n_categories: int, decimals: int) -> No
 
 @pytest.mark.parametrize("file", ["flores36.csv", "table3.csv"])
 def test_pandas_reads_the_same_scores(file: str) -> None:
-    text = resources.files(soce).joinpath("data", "paper", file).read_text(encoding="utf-8")
+    text = resources.files("soce.scores").joinpath("data", "paper", file).read_text(encoding="utf-8")
     frame = pd.read_csv(io.StringIO(text), index_col="model", dtype={"model": str})
     ours = paper_table(file.removesuffix(".csv")).to_frame()
     pd.testing.assert_frame_equal(ours, frame, check_names=False)

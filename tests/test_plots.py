@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soce import plots
-from soce.correlation import Correlation, correlate_categories
 from soce.exceptions import OutputError
-from soce.plots import check_plot, plot_correlation
-from soce.scores import ScoreTable
+from soce.scores.table import ScoreTable
+from soce.selection import heatmap as plots
+from soce.selection.correlation import Correlation, correlate_categories
+from soce.selection.heatmap import check_plot, plot_correlation
 
 pytest.importorskip("matplotlib")
 

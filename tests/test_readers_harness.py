@@ -18,11 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
-from soce.readers import ReadOptions, archives, read_scores, write_scores
-from soce.readers.inspect_ai import looks_like_inspect, read_inspect
-from soce.readers.lighteval import looks_like_lighteval, read_lighteval
-from soce.readers.lm_eval import looks_like_lm_eval, read_lm_eval
-from soce.scores import Column, ScoreTable
+from soce.scores.formats import archives
+from soce.scores.formats.inspect_ai import looks_like_inspect, read_inspect
+from soce.scores.formats.lighteval import looks_like_lighteval, read_lighteval
+from soce.scores.formats.lm_eval import looks_like_lm_eval, read_lm_eval
+from soce.scores.formats.long import write_scores
+from soce.scores.formats.options import ReadOptions
+from soce.scores.read import read_scores
+from soce.scores.table import Column, ScoreTable
 
 RESULTS = Path(__file__).parent / "results"
 MAIN = RESULTS / "lm_eval" / "main"

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
-from soce.readers import FORMATS, ReadOptions, read_scores, write_scores
-from soce.readers import text as files
-from soce.readers.cells import NotANumberError, is_missing, parse_column, parse_score
-from soce.scores import Column, ScoreTable
+from soce.scores.formats import text as files
+from soce.scores.formats.cells import NotANumberError, is_missing, parse_column, parse_score
+from soce.scores.formats.long import write_scores
+from soce.scores.formats.options import ReadOptions
+from soce.scores.read import FORMATS, read_scores
+from soce.scores.table import Column, ScoreTable
 
 ROOT = Path(__file__).parents[1]
 WIDE = "model,math,code\na,50.5,7\nb,60,8.25\n"

@@ -15,17 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from soce.exceptions import RecipeError
-from soce.recipes import (
-    Ingredient,
-    Recipe,
-    Row,
-    mergekit_yaml,
-    parse_dtype,
-    parse_size,
-    parse_weight,
-    read_recipes,
-)
-from soce.recipes.parts import exact_weight, to_parts
+from soce.recipes.files import read_recipes
+from soce.recipes.mergekit import mergekit_yaml
+from soce.recipes.model import Ingredient, Recipe, Row
+from soce.recipes.parts import exact_weight, parse_dtype, parse_size, parse_weight, to_parts
 
 TWO = "ingredients:\n  math: A\n  code: B\n"
 

@@ -14,13 +14,14 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.report_runs import CATEGORIES, Kitchen, make_run
 
-from soce.analysis import ShapleyPlan
+from soce.analysis.games import ShapleyPlan
 from soce.cli.report import report as command
 from soce.exceptions import OutputError, StudyError
-from soce.readers import write_scores
-from soce.report import Report, build_report, format_of, read_run, text_of, write_report
-from soce.report.document import Figure, Table
-from soce.scores import ScoreTable
+from soce.report.build import build_report, format_of, text_of, write_report
+from soce.report.collect import read_run
+from soce.report.document import Figure, Report, Table
+from soce.scores.formats.long import write_scores
+from soce.scores.table import ScoreTable
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -10,7 +10,8 @@ import pytest
 from tests.browser import PROGRAM, WHY_NOT, Page, browser
 from tests.report_runs import Kitchen, make_run
 
-from soce.report import build_report, read_run, write_report
+from soce.report.build import build_report, write_report
+from soce.report.collect import read_run
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.boards import board, complete, flores, tables
 
-from soce.correlation import correlate_categories
 from soce.exceptions import ScoreTableError
-from soce.rules import Clusters, Explicit, Group, Pairs, Rule, Threshold, without
-from soce.scores import ScoreTable
+from soce.scores.table import ScoreTable
+from soce.selection.correlation import correlate_categories
+from soce.selection.rules import Clusters, Explicit, Group, Pairs, Rule, Threshold, without
 
 
 def chosen(groups: tuple[Group, ...]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from soce.scores import Column, ScoreTable
+from soce.scores.table import Column, ScoreTable
 
 
 def test_notebooks_show_scores_with_escaped_names() -> None:

@@ -15,18 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.landscapes import CATEGORIES, Landscape, Smooth, difficulty, pool, shares
 
-from soce.evaluate import Evaluation
+from soce.evaluate.evaluation import Evaluation
 from soce.evaluate.tasks import Item, Tasks
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
-from soce.recipes import Recipe
-from soce.search import STRATEGIES, SearchResult, search_soups, strategy_of
-from soce.search.greedy import Greedy
-from soce.search.grid import Grid
-from soce.search.halving import SuccessiveHalving
-from soce.search.samplers import Bayesian, CmaEs, round_to_parts
-from soce.search.space import Items, Parts, best_of, preference, same_soup
-from soce.search.space import Tried as One
-from soce.weights import WeightGrid
+from soce.recipes.model import Recipe
+from soce.search.result import SearchResult
+from soce.search.soups import STRATEGIES, search_soups, strategy_of
+from soce.search.strategies.greedy import Greedy
+from soce.search.strategies.grid import Grid
+from soce.search.strategies.halving import SuccessiveHalving
+from soce.search.strategies.samplers import Bayesian, CmaEs, round_to_parts
+from soce.search.strategies.space import Items, Parts, best_of, preference, same_soup
+from soce.search.strategies.space import Tried as One
+from soce.selection.weights import WeightGrid
 
 
 class Space:
@@ -292,7 +293,7 @@ def test_scores_of_0_and_1_get_mcnemar_against_every_single_model(tmp_path: Path
 
 
 def chosen(landscape: Landscape) -> Mapping[str, Sequence[str]]:
-    from soce.splits import split_items
+    from soce.search.split import split_items
 
     return split_items(landscape.items).selection
 
@@ -456,7 +457,7 @@ def test_halving_evaluates_no_item_twice_and_records_its_rungs(tmp_path: Path) -
             return super().score(recipe, **options)
 
     searched(tmp_path, Counting(), strategy="successive-halving")
-    from soce.study import Study
+    from soce.search.study import Study
 
     identity = json.loads((tmp_path / "run" / "study.json").read_text())["identity"]
     with Study.open(tmp_path / "run", identity=identity) as study:
@@ -592,7 +593,7 @@ def test_progress_can_stop_a_search_and_nothing_is_lost(tmp_path: Path) -> None:
 
 
 def test_pools_say_what_is_wrong(tmp_path: Path) -> None:
-    from soce.search import Pool
+    from soce.search.pool import Pool
 
     with pytest.raises(StudyError, match="no path is known for the expert `b`"):
         Pool({"a": "A"}, ("a", "b"))

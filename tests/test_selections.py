@@ -15,13 +15,14 @@ from tests.checkpoints import directory, read_directory
 
 from soce import OutputError, Recipe, RecipeError, merge, merge_all, read_recipes
 from soce.exceptions import ScoreTableError
-from soce.experts import Selection, select_experts
-from soce.lint import Finding
 from soce.recipes.write import n_values, quoted, to_json, to_yaml
-from soce.rules import Clusters, Explicit, Pairs, Rule, Threshold
-from soce.scores import ScoreTable
-from soce.selections import SelectionFile, read_selection, write_selection
-from soce.weights import WeightGrid
+from soce.scores.lint.findings import Finding
+from soce.scores.table import ScoreTable
+from soce.selection.experts import select_experts
+from soce.selection.file import SelectionFile, read_selection, write_selection
+from soce.selection.rules import Clusters, Explicit, Pairs, Rule, Threshold
+from soce.selection.selected import Selection
+from soce.selection.weights import WeightGrid
 
 RULES: tuple[Rule, ...] = (
     Threshold(0.9),

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soce.exceptions import EvaluationError
-from soce.splits import split_items
-from soce.statistics import mcnemar, mcnemar_p, paired_bootstrap
+from soce.search.split import split_items
+from soce.search.statistics import mcnemar, mcnemar_p, paired_bootstrap
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ import pytest
 from tests.checkpoints import directory
 from tests.landscapes import Landscape, pool, read_log
 
-from soce.claims import claim
-from soce.evaluate import Evaluation
+from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import CheckpointError, StudyError
-from soce.identity import ingredient_identity
-from soce.search import search_soups
-from soce.study import Study
+from soce.search.claims import claim
+from soce.search.identity import ingredient_identity
+from soce.search.soups import search_soups
+from soce.search.study import Study
 
 IDENTITY = {"ingredients": {"a": {"path": "A"}, "b": {"path": "B"}}, "objective": {"name": "mean"}}
 
@@ -41,7 +41,7 @@ def test_a_claim_is_held_by_one_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_gives_its_claim_up(tmp_path: Path) -> None:
-    script = "import sys, time; from soce.claims import claim\nwith claim(sys.argv[1]):\n print('held', flush=True); time.sleep(60)"
+    script = "import sys, time; from soce.search.claims import claim\nwith claim(sys.argv[1]):\n print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "lock")], stdout=subprocess.PIPE, env=environment()
     )

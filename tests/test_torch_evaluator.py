@@ -13,7 +13,7 @@ from tests.models import save
 
 import soce
 from soce import Recipe
-from soce.evaluate import Evaluation, Evaluator
+from soce.evaluate.evaluation import Evaluation, Evaluator
 from soce.evaluate.tasks import Item, Tasks
 
 torch = pytest.importorskip("torch")

@@ -22,7 +22,7 @@ from tests.manifests import digest, rewrite
 
 import soce
 from soce.cli.verify import verify as command
-from soce.verifying import Verification
+from soce.merging.verify import Verification
 
 NASTY = "\x1b[2J\u202e\x9b\u2028\n\x7f"
 

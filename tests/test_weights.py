@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
-from soce.weights import WeightGrid, count_weights, enumerate_weights
+from soce.selection.weights import WeightGrid, count_weights, enumerate_weights
 
 
 def brute_force(n_experts: int, whole: int, minimum: int, maximum: int) -> list[tuple[int, ...]]:

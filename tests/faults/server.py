@@ -21,7 +21,7 @@ import socket
 import sys
 from pathlib import Path
 
-import soce.merging  # noqa: F401
+import soce.merging.merge  # noqa: F401
 from soce.cli.merge import main
 
 

@@ -38,7 +38,7 @@ from tests.faults.soak_models import (
 )
 
 import soce
-from soce import merging
+from soce.merging import merge as merging
 
 MIB = 1 << 20
 GROWTH = 8 * MIB

@@ -205,7 +205,7 @@ def ablation_of_scores(
 
     Examples
     --------
-    >>> from soce.paper import paper_roles, paper_table
+    >>> from soce.scores.paper import paper_roles, paper_table
     >>> table = paper_table("table1-8b")
     >>> scores = {name: table.score(name, "bfcl_accuracy") for name in table.models}
     >>> found = ablation_of_scores(scores, paper_roles("table1-8b"))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from soce.correlation import correlate_categories, critical_correlation
 from soce.exceptions import shown
+from soce.selection.correlation import correlate_categories, critical_correlation
 
 if TYPE_CHECKING:
-    from soce.correlation import Correlation
-    from soce.scores import Floats, ScoreTable
+    from soce.scores.table import Floats, ScoreTable
+    from soce.selection.correlation import Correlation
 
     Draws: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
@@ -147,7 +147,7 @@ def compare_correlations(
 
     Examples
     --------
-    >>> from soce.scores import ScoreTable
+    >>> from soce.scores.table import ScoreTable
     >>> names = ["a", "b", "c", "d"]
     >>> before = ScoreTable.of({"math": [1, 2, 3, 4], "code": [2, 1, 4, 3]}, models=names)
     >>> soups = ["ab", "ac", "ad", "bc"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.statistics import paired_bootstrap
+from soce.search.statistics import paired_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soce.evaluate import Evaluation
-    from soce.statistics import PairedInterval
+    from soce.evaluate.evaluation import Evaluation
+    from soce.search.statistics import PairedInterval
 
 
 @dataclass(frozen=True, slots=True)

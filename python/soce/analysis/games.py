@@ -9,18 +9,18 @@ from math import lcm
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from soce.analysis.shapley import shapley_values
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.recipes import Ingredient, Recipe
+from soce.recipes.model import Ingredient, Recipe
 from soce.search.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from soce.analysis.kept import KeptScores, Which
     from soce.analysis.shapley import ShapleyValues
-    from soce.evaluate import Evaluator
-    from soce.search import Progress
+    from soce.evaluate.evaluation import Evaluator
+    from soce.search.run import KeptScores, Which
+    from soce.search.scoring import Progress
 
 Reading: TypeAlias = Literal["union", "nested"]
 

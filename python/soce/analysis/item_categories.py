@@ -18,15 +18,15 @@ from soce.analysis.spherical import (
     explained_aside,
     n_directions,
 )
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.scores import Column, ScoreTable
+from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from soce.evaluate import Evaluation
-    from soce.scores import Floats
+    from soce.evaluate.evaluation import Evaluation
+    from soce.scores.table import Floats
 
 __all__ = ["Answers", "ClusterChoice", "ItemCategories", "Stability", "adjusted_rand_index", "cluster_items"]
 

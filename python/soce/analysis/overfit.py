@@ -12,7 +12,7 @@ from soce.exceptions import shown
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from soce.scores import ScoreTable
+    from soce.scores.table import ScoreTable
 
 Flag: TypeAlias = Literal["below_min", "between", "above_max"]
 
@@ -118,7 +118,7 @@ def check_overfit(
 
     Examples
     --------
-    >>> from soce.paper import paper_table
+    >>> from soce.scores.paper import paper_table
     >>> found = check_overfit(
     ...     paper_table("table3"), "Souped Model-3x", ["8b-m1", "8b-m2", "8b-m3"], took_part=["bfcl_v3"]
     ... )

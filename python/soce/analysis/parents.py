@@ -11,7 +11,7 @@ from soce.exceptions import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.scores import ScoreTable
+    from soce.scores.table import ScoreTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def compare_with_parents(table: ScoreTable, families: Sequence[Family]) -> Paren
 
     Examples
     --------
-    >>> from soce.paper import paper_table
+    >>> from soce.scores.paper import paper_table
     >>> found = compare_with_parents(paper_table("flores36"), [Family(("1", "2", "3", "4", "5"), "SoCE")])
     >>> found.families[0].better_than_one, found.families[0].better_than_all
     (35, 27)

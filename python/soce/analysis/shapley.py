@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from soce.scores import Floats
+    from soce.scores.table import Floats
 
     Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
     Counts: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from soce.evaluate import Evaluation, refuse
+from soce.evaluate.evaluation import Evaluation, refuse
 from soce.exceptions import shown
-from soce.statistics import McNemar, mcnemar_p
+from soce.search.statistics import McNemar, mcnemar_p
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -15,10 +15,10 @@ from soce.cli.tables import TABLE_HELP, candidates, names, population_options, r
 from soce.exceptions import ScoreTableError
 
 if TYPE_CHECKING:
-    from soce.correlation import Correlation
-    from soce.lint import Findings
-    from soce.scores import ScoreTable
-    from soce.sweep import SweepStep
+    from soce.scores.lint.findings import Findings
+    from soce.scores.table import ScoreTable
+    from soce.selection.correlation import Correlation
+    from soce.selection.sweep import SweepStep
 
 _EPILOG = (
     TABLE_HELP
@@ -77,7 +77,7 @@ def analyze(
     signed = sign == "signed"
     with refusals(debug=debug):
         if plot is not None:
-            from soce.plots import check_plot
+            from soce.selection.heatmap import check_plot
 
             check_plot(Path(plot))  # before any work is done
         table = read_tables(tables, options)
@@ -89,7 +89,7 @@ def analyze(
             _print(table, examined, named, signed=signed, clusters=clusters)
         correlation = examined.usable(table.source)
         if plot is not None:
-            from soce.plots import plot_correlation
+            from soce.selection.heatmap import plot_correlation
 
             plot_correlation(correlation, Path(plot))
             message(f"wrote `{plot}`")
@@ -106,7 +106,7 @@ class Examined:
 
     def usable(self, source: str) -> Correlation:
         """Return the correlation; raise `ScoreTableError` if the table has errors."""
-        from soce.lint import raise_errors
+        from soce.scores.lint.findings import raise_errors
 
         raise_errors(self.findings, source)
         if self.refusal is not None:
@@ -125,8 +125,8 @@ def examine(
     correlates: bool = True,
 ) -> Examined:
     """Correlate the categories if that is possible, and lint the table in any case."""
-    from soce.correlation import correlate_categories
-    from soce.lint import lint_scores
+    from soce.scores.lint.scores import lint_scores
+    from soce.selection.correlation import correlate_categories
 
     for model in [*(population or []), *(named or [])]:
         table.row(model)
@@ -196,7 +196,7 @@ def _json(
 
 
 def _clusters(correlation: Correlation, wanted: int) -> tuple[tuple[str, ...], ...]:
-    from soce.correlation import cluster_categories
+    from soce.selection.correlation import cluster_categories
 
     defined = len(correlation.categories) - len(correlation.undefined)
     return cluster_categories(correlation, n_clusters=min(wanted, defined))
@@ -205,6 +205,6 @@ def _clusters(correlation: Correlation, wanted: int) -> tuple[tuple[str, ...], .
 def _sweep(
     table: ScoreTable, correlation: Correlation, named: list[str] | None, *, signed: bool
 ) -> tuple[SweepStep, ...]:
-    from soce.sweep import sweep_thresholds
+    from soce.selection.sweep import sweep_thresholds
 
     return sweep_thresholds(table, signed=signed, candidates=named, correlation=correlation)

@@ -73,7 +73,7 @@ def card(
     if to_stdout and as_json:
         _usage("--stdout and --json do not go together")
     with refusals(debug=debug):
-        from soce.card import make_card, write_card
+        from soce.report.card.card import make_card, write_card
 
         act = make_card if to_stdout else write_card
         made = act(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from soce.cli.log import Log
     from soce.demo.pipeline import DemoRun
-    from soce.search import Progress
+    from soce.search.scoring import Progress
 
 _EPILOG = """\b
 Examples:

@@ -13,8 +13,8 @@ from soce.exceptions import SoceError, shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.distances import Distance
-    from soce.doctor import Checkpoint, Diagnosis
+    from soce.merging.distances import Distance
+    from soce.merging.doctor import Checkpoint, Diagnosis
 
 _EPILOG = """\b
 Examples:
@@ -59,7 +59,7 @@ def doctor(
         text = "one checkpoint only: give two or more, or one and its --base"
         raise click.UsageError(text, click.get_current_context())
     with refusals(debug=debug):
-        from soce.doctor import diagnose
+        from soce.merging.doctor import diagnose
 
         with progress(enabled=not quiet) as on_progress:
             found = diagnose(ingredients, base=base, n_worst=worst, on_progress=on_progress, **options)

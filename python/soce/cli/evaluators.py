@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import NoReturn
 
-    from soce.evaluate import Evaluator
+    from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.soup_model import SoupModel
-    from soce.search import Pool
+    from soce.search.pool import Pool
 
     Command = Callable[..., object]
 
@@ -159,7 +159,7 @@ def open_evaluators(
 def _by_name(name: str, soup: Callable[[], SoupModel], settings: dict[str, Any]) -> Evaluator:
     kind = _kind(name, None)
     if kind == "lm-eval":
-        from soce.evaluate.harness import LmEvalEvaluator
+        from soce.evaluate.lm_eval import LmEvalEvaluator
 
         tasks = [task.strip() for task in name.removeprefix("lm-eval:").split(",") if task.strip()]
         if not tasks:
@@ -194,7 +194,7 @@ def _program(
     paths: list[str], words: str, settings: dict[str, Any], folder: Path, *, quiet: bool
 ) -> Evaluator:
     from soce.evaluate.command import CommandEvaluator
-    from soce.readers import ReadOptions
+    from soce.scores.formats.options import ReadOptions
 
     try:
         command = shlex.split(words)

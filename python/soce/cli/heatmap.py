@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from soce.correlation import cluster_categories, critical_correlation
 from soce.exceptions import shown
+from soce.selection.correlation import cluster_categories, critical_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.correlation import Correlation
-    from soce.scores import Floats
+    from soce.scores.table import Floats
+    from soce.selection.correlation import Correlation
 
 _NARROW, _WIDE = 3, 4
 """Columns of a cell: a sign and two digits, with or without a space before."""
@@ -46,8 +46,8 @@ def heatmap(correlation: Correlation, *, width: int) -> Text:
 
     Examples
     --------
-    >>> from soce.correlation import correlate_categories
-    >>> from soce.scores import ScoreTable
+    >>> from soce.selection.correlation import correlate_categories
+    >>> from soce.scores.table import ScoreTable
     >>> columns = {"math": [50, 60, 70, 80], "code": [50, 70, 80, 70], "flat": [1, 1, 1, 1]}
     >>> table = ScoreTable.of(columns, models=["a", "b", "c", "d"])
     >>> print(heatmap(correlate_categories(table), width=60))

@@ -8,23 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.output import (
-    Outcome,
-    message,
-    plan_text,
-    print_report,
-    print_version,
-    progress,
-    refusals,
-    warn,
-)
+from soce.cli.output import Outcome, message, plan_text, print_report, print_version, progress, refusals, warn
 from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from soce.merging import MergePlan, PlanOptions
-    from soce.recipes import Recipe
+    from soce.merging.merge import MergePlan, PlanOptions
+    from soce.recipes.model import Recipe
 
 _EPILOG = """\b
 Examples:
@@ -193,7 +184,7 @@ def _usage(text: str) -> NoReturn:
 def _planned(
     ingredients: tuple[str, ...], recipes: str | None, output: str, options: PlanOptions
 ) -> MergePlan:
-    from soce.merging import plan, plan_all
+    from soce.merging.merge import plan, plan_all
 
     if recipes is not None:
         return plan_all(recipes, output=output, **options)
@@ -220,7 +211,7 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
     """
     from fractions import Fraction
 
-    from soce.recipes import Ingredient, Recipe
+    from soce.recipes.model import Ingredient, Recipe
 
     found: list[Ingredient] = []
     problems: list[Problem] = []
@@ -249,7 +240,7 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
 
 def _split(argument: str) -> tuple[str, Any]:
     """Return path and weight of an argument; the weight is None if there is none."""
-    from soce.recipes import parse_weight, refuse
+    from soce.recipes.parts import parse_weight, refuse
 
     path, equals, weight = argument.rpartition("=")
     if not argument or (equals and not path):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from soce.merging import MergePlan, MergeReport
+    from soce.merging.merge import MergePlan, MergeReport
 
 
 class Outcome(click.Command):

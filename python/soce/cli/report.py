@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import NoReturn
 
-    from soce.analysis import ShapleyPlan
-    from soce.evaluate import Evaluator
-    from soce.report import Format, Run
-    from soce.search import Progress
+    from soce.analysis.games import ShapleyPlan
+    from soce.evaluate.evaluation import Evaluator
+    from soce.report.build import Format
+    from soce.report.collect import Run
+    from soce.search.scoring import Progress
 
 _EPILOG = (
     EVALUATOR_HELP
@@ -89,7 +90,8 @@ def report(
     for a demo, for others with the search's own --evaluator.
     """
     with refusals(debug=debug):
-        from soce.report import build_report, format_of, read_run, text_of, write_report
+        from soce.report.build import build_report, format_of, text_of, write_report
+        from soce.report.collect import read_run
         from soce.report.page import check_renderers
 
         target, form = _target(folder, output, kind, format_of)
@@ -100,7 +102,7 @@ def report(
         run = read_run(folder, selection=selection)
         others = None
         if other_benchmarks:
-            from soce.readers import read_scores
+            from soce.scores.read import read_scores
 
             others = read_scores(list(other_benchmarks))
         with _scoring(run, options, evaluate=evaluate, quiet=quiet) as (score_more, why_not):

@@ -15,7 +15,7 @@ from soce.cli.tables import TABLE_HELP, table_options
 from soce.exceptions import Problem, StudyError, shown
 
 if TYPE_CHECKING:
-    from soce.selected import Selection
+    from soce.selection.selected import Selection
 
 _EPILOG = (
     TABLE_HELP
@@ -67,9 +67,9 @@ def run(
     folder = Path(output)
     with refusals(debug=debug):
         from soce.cli.log import NAME, logged
-        from soce.readers import write_scores
-        from soce.search import Pool
-        from soce.selections import read_selection
+        from soce.scores.formats.long import write_scores
+        from soce.search.pool import Pool
+        from soce.selection.file import read_selection
 
         rule = rule_of(options, signed=sign == "signed", sweep=False)
         if rule is None:
@@ -126,8 +126,8 @@ def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _keep(selection: Selection, folder: Path, paths: dict[str, str], *, quiet: bool) -> None:
     """Write the selection, or check that the one that is there is the same."""
-    from soce.identity import differences
-    from soce.selections import read_selection, write_selection
+    from soce.search.identity import differences
+    from soce.selection.file import read_selection, write_selection
 
     target = folder / _SELECTION
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from soce.cli.select import Report
-    from soce.correlation import Correlation
-    from soce.lint import Finding
-    from soce.scores import ScoreTable
-    from soce.selected import Selection
-    from soce.sweep import SweepStep
-    from soce.winners import Winner
+    from soce.scores.lint.findings import Finding
+    from soce.scores.table import ScoreTable
+    from soce.selection.correlation import Correlation
+    from soce.selection.selected import Selection
+    from soce.selection.sweep import SweepStep
+    from soce.selection.winners import Winner
 
 _PAIRS = 5
 _STEPS = 40
@@ -49,7 +49,7 @@ def finding_lines(findings: Iterable[Finding]) -> list[str]:
 
 def correlation_lines(correlation: Correlation, *, signed: bool) -> list[str]:
     """Return over what correlations run, how large they are by chance, and the extreme pairs."""
-    from soce.correlation import critical_correlation
+    from soce.selection.correlation import critical_correlation
 
     n = len(correlation.population)
     lines = [

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from soce.cli.log import Log
-    from soce.search import Pool, Progress, SearchResult, Strategy
-    from soce.selected import Selection
+    from soce.search.pool import Pool
+    from soce.search.result import SearchResult
+    from soce.search.scoring import Progress
+    from soce.search.strategies.space import Strategy
+    from soce.selection.selected import Selection
 
     Command = Callable[..., object]
 
@@ -138,8 +141,8 @@ def search(
     fails_if_worse = options.pop("fail_if_worse")
     with refusals(debug=debug):
         from soce.cli.log import NAME, logged
-        from soce.search import Pool
-        from soce.selections import read_selection
+        from soce.search.pool import Pool
+        from soce.selection.file import read_selection
 
         found = read_selection(selection)
         paths = _paths(given, models_file, found.selection.candidates)
@@ -173,9 +176,9 @@ def run_search(
     quiet: bool,
 ) -> SearchResult:
     """Search, and publish the best soup."""
-    from soce.publishing import check_publishable
-    from soce.search import search_soups
-    from soce.study import check_folder, require_optuna
+    from soce.report.publish import check_publishable
+    from soce.search.soups import search_soups
+    from soce.search.study import check_folder, require_optuna
 
     require_optuna()  # before models are loaded and anything is written
     check_folder(output)
@@ -226,8 +229,8 @@ def show(result: SearchResult, *, as_json: bool) -> None:
 
 
 def _strategy(options: dict[str, Any]) -> Strategy:
-    from soce.search import strategy_of
-    from soce.search.greedy import Greedy
+    from soce.search.soups import strategy_of
+    from soce.search.strategies.greedy import Greedy
 
     name = options.pop("strategy")
     budget, accept, over = options.pop("budget"), options.pop("accept"), options.pop("greedy_over")
@@ -278,7 +281,7 @@ def _publish(
     quiet: bool,
 ) -> None:
     """Write the best soup and its card, unless it is there already."""
-    from soce.publishing import publish_soup
+    from soce.report.publish import publish_soup
 
     with progress(enabled=not quiet) as on_progress:
         found = publish_soup(

@@ -9,7 +9,7 @@ from soce.exceptions import shown
 from soce.search.scoring import weights_text
 
 if TYPE_CHECKING:
-    from soce.search import Comparison, SearchResult
+    from soce.search.result import Comparison, SearchResult
 
 _MAX_TIED = 5
 

@@ -16,9 +16,9 @@ from soce.cli.tables import TABLE_HELP, read_tables, table_options
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    from soce.objective import Objective
-    from soce.scores import ScoreTable
-    from soce.selected import Selection
+    from soce.scores.objective.linear import Objective
+    from soce.scores.table import ScoreTable
+    from soce.selection.selected import Selection
 
 _EPILOG = (
     TABLE_HELP
@@ -77,7 +77,7 @@ def select(
             if sweep and value is not None:
                 _usage(f"{flag} does not go with --sweep, which selects nothing")
         if output is not None:
-            from soce.selections import check_target
+            from soce.selection.file import check_target
 
             check_target(output, overwrite=overwrite)  # before any work is done
         table_settings = dict(options)
@@ -102,7 +102,7 @@ def _usage(text: str) -> NoReturn:
 
 
 def _show_sweep(table: ScoreTable, settings: dict[str, Any], *, signed: bool, as_json: bool) -> None:
-    from soce.sweep import sweep_thresholds
+    from soce.selection.sweep import sweep_thresholds
 
     steps = sweep_thresholds(table, signed=signed, **settings)
     if as_json:
@@ -124,8 +124,9 @@ class Report:
 
 def _compare(table: ScoreTable, report_scores: str, settings: dict[str, Any], selection: Selection) -> Report:
     """Check the table that results will be reported on, and return how the experts do there."""
-    from soce.lint import lint_pair, raise_errors
-    from soce.objective import parse_objective
+    from soce.scores.lint.findings import raise_errors
+    from soce.scores.lint.selections import lint_pair
+    from soce.scores.objective.parse import parse_objective
 
     report = read_tables([report_scores], settings, second=True)
     raise_errors(lint_pair(table, report, candidates=selection.candidates), report.source)
@@ -154,7 +155,7 @@ def _show(table: ScoreTable, selection: Selection, report: Report | None, *, as_
 
 
 def _write(selection: Selection, output: str, paths: dict[str, str | None], *, overwrite: bool) -> None:
-    from soce.selections import write_selection
+    from soce.selection.file import write_selection
 
     known = {model: path for model, path in paths.items() if path is not None}
     notes = write_selection(selection, output, paths=known, overwrite=overwrite)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from soce.cli.analyze import Examined
-    from soce.rules import Rule
-    from soce.scores import ScoreTable
-    from soce.selected import Selection
+    from soce.scores.table import ScoreTable
+    from soce.selection.rules import Rule
+    from soce.selection.selected import Selection
 
     Command = Callable[..., Any]
 
@@ -98,7 +98,7 @@ def selection_options(command: Command) -> Command:
 
 def rule_of(options: dict[str, Any], *, signed: bool, sweep: bool) -> Rule | None:
     """Return the rule that the options describe, None if its threshold is missing; they are taken out."""
-    from soce.rules import Clusters, Explicit, Pairs, Threshold
+    from soce.selection.rules import Clusters, Explicit, Pairs, Threshold
 
     name = options.pop("rule")
     given = {
@@ -142,7 +142,7 @@ class Prepared:
     """Candidates that were named, with their checkpoints."""
     examined: Examined
     settings: dict[str, Any]
-    """Arguments of `soce.experts.select_experts`."""
+    """Arguments of `soce.selection.experts.select_experts`."""
 
 
 def prepare(tables: tuple[str, ...], rule: Rule | None, options: dict[str, Any], *, quiet: bool) -> Prepared:
@@ -150,7 +150,7 @@ def prepare(tables: tuple[str, ...], rule: Rule | None, options: dict[str, Any],
 
     Raises `ScoreTableError` if the table has errors.
     """
-    from soce.objective import parse_objective
+    from soce.scores.objective.parse import parse_objective
 
     table = read_tables(tables, options)
     paths = candidates(options.pop("given"), options.pop("models_file"), table)
@@ -183,7 +183,7 @@ def prepare(tables: tuple[str, ...], rule: Rule | None, options: dict[str, Any],
 
 def choose(prepared: Prepared, rule: Rule, *, quiet: bool) -> Selection:
     """Select the experts, with all that lint found."""
-    from soce.experts import select_experts
+    from soce.selection.experts import select_experts
 
     selection = select_experts(prepared.table, rule, **prepared.settings)
     if not quiet:

@@ -12,7 +12,7 @@ from soce.exceptions import Problem, RecipeError, ScoreTableError, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from soce.scores import ScoreTable
+    from soce.scores.table import ScoreTable
 
     Command = Callable[..., object]
 
@@ -110,7 +110,8 @@ def read_tables(sources: Sequence[str], options: dict[str, Any], *, second: bool
     They are meant for the first table of a command. A `second` one may be of another format, where some have
     no effect, and may have the new names already.
     """
-    from soce.readers import ReadOptions, read_scores
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.read import read_scores
 
     rename = dict(_pair(text) for text in options.pop("rename"))
     given = {name for name in ("metric", "level", "split") if options[name] not in (None, "leaf")}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Literal
 
-    from soce.verifying import Verification
+    from soce.merging.verify import Verification
 
 _EPILOG = """\b
 Examples:
@@ -67,7 +67,7 @@ def verify(
         text = "ingredients are compared with --recompute only: add it, or give one directory"
         raise click.UsageError(text, click.get_current_context())
     with refusals(debug=debug):
-        from soce.verifying import verify as look
+        from soce.merging.verify import verify as look
 
         again: Sequence[str] | Literal[True] | None = (ingredients or True) if recompute else None
         with progress(enabled=not quiet) as on_progress:

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 from soce.demo.experts import DemoModels, Steps, make_experts
 from soce.exceptions import OutputError, Problem
-from soce.identity import differences
+from soce.search.identity import differences
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
     from typing import NoReturn
 
-    from soce.evaluate import Evaluation
-    from soce.scores import ScoreTable
-    from soce.search import Progress, SearchResult
-    from soce.selected import Selection
+    from soce.evaluate.evaluation import Evaluation
+    from soce.scores.table import ScoreTable
+    from soce.search.result import SearchResult
+    from soce.search.scoring import Progress
+    from soce.selection.selected import Selection
 
 THRESHOLD: Final = 0.5
 """The demo's tau; the paper gives none. `soce select --sweep` on the demo's scores shows what others give."""
@@ -89,15 +90,15 @@ def run_demo(
     from soce.evaluate.soup_model import SoupModel
     from soce.evaluate.tasks import read_tasks
     from soce.evaluate.torch_evaluator import TorchEvaluator
-    from soce.experts import select_experts
-    from soce.publishing import publish_soup
-    from soce.readers import write_scores
-    from soce.recipes import Recipe
-    from soce.rules import Threshold
-    from soce.search import search_soups
+    from soce.recipes.model import Recipe
+    from soce.report.publish import publish_soup
+    from soce.scores.formats.long import write_scores
     from soce.search.scoring import table_of
-    from soce.selections import read_selection, write_selection
-    from soce.study import require_optuna
+    from soce.search.soups import search_soups
+    from soce.search.study import require_optuna
+    from soce.selection.experts import select_experts
+    from soce.selection.file import read_selection, write_selection
+    from soce.selection.rules import Threshold
 
     require_optuna()  # before minutes of training
     tell = on_stage or (lambda _: None)

@@ -13,21 +13,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.evaluate.programs import describe_status, last_lines, run_program
 from soce.evaluate.score_files import read_evaluation
 from soce.evaluate.scratch import Scratch
 from soce.exceptions import EvaluationError, Problem, shown
-from soce.merging import MergeOptions, PlanOptions, merge, plan
-from soce.recipes import Recipe, same_path_key
-from soce.recipes.model import Ingredient
+from soce.merging.merge import MergeOptions, PlanOptions, merge, plan
+from soce.recipes.model import Ingredient, Recipe, same_path_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import NoReturn
 
-    from soce.evaluate import Evaluation, OnProgress
-    from soce.readers import ReadOptions
+    from soce.evaluate.evaluation import Evaluation, OnProgress
+    from soce.scores.formats.options import ReadOptions
 
 PathText: TypeAlias = "str | os.PathLike[str]"
 
@@ -40,7 +39,7 @@ class CommandEvaluator:
     """Scores recipes with a program that takes a checkpoint directory and leaves scores in files.
 
     For each recipe: the soup is written to a fresh directory, the program is run, the scores are read with
-    `soce.readers.read_scores`, and the soup is removed, whatever happened.
+    `soce.scores.read.read_scores`, and the soup is removed, whatever happened.
 
     Parameters
     ----------

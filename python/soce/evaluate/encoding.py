@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.evaluate.likelihood import Request
 from soce.exceptions import shown
 

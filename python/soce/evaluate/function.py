@@ -13,18 +13,18 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from soce.evaluate import CategoryScore, Evaluation, refuse
+from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
 from soce.evaluate.soup_model import SoupModel
 from soce.exceptions import EvaluationError, Problem, SoceError, shown
-from soce.scores import nearest
+from soce.scores.table import nearest
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
     from typing import NoReturn
 
-    from soce.evaluate import OnProgress
-    from soce.recipes import Recipe
+    from soce.evaluate.evaluation import OnProgress
+    from soce.recipes.model import Recipe
 
     PathText: TypeAlias = "str | os.PathLike[str]"
     Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, float]]"

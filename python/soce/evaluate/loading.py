@@ -7,7 +7,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, Problem, shown
 
 if TYPE_CHECKING:

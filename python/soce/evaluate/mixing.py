@@ -9,11 +9,13 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from soce import Mixer, plan
-from soce.evaluate import refuse
+from soce._core import Mixer
+from soce.evaluate.evaluation import refuse
 from soce.evaluate.loading import require_torch
 from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
-from soce.recipes import Ingredient, Recipe, parse_dtype, same_path_key
+from soce.merging.merge import plan
+from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.recipes.parts import parse_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from soce.evaluate import CategoryScore, Evaluation
+from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.exceptions import EvaluationError, Problem, ScoreTableError, shown
-from soce.scores import nearest
+from soce.scores.table import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from typing import NoReturn
 
-    from soce.evaluate import Scale
-    from soce.readers import ReadOptions
-    from soce.scores import ScoreTable
+    from soce.evaluate.evaluation import Scale
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.table import ScoreTable
 
 
 def read_evaluation(
@@ -27,7 +27,7 @@ def read_evaluation(
     Parameters
     ----------
     source : Path
-        A file or directory that `soce.readers.read_scores` knows.
+        A file or directory that `soce.scores.read.read_scores` knows.
     log : Path
         What the program wrote; named in every message.
     options : ReadOptions, optional
@@ -45,7 +45,7 @@ def read_evaluation(
     EvaluationError
         The files cannot be read, or hold several models, or leave a category without a score.
     """
-    from soce.readers import read_scores
+    from soce.scores.read import read_scores
 
     try:
         table = read_scores(source, options=options)

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.evaluate.loading import convert, load_model, quiet, require_torch
 from soce.evaluate.mixing import SoupMixer, torch_dtype
 from soce.evaluate.placement import find_placement, same_bits
 from soce.exceptions import EvaluationError, Problem, shown
-from soce.recipes import parse_dtype
+from soce.recipes.parts import parse_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from soce.evaluate import OnProgress
+    from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.mixing import OnNonFinite, Row
-    from soce.recipes import Recipe
+    from soce.recipes.model import Recipe
 
 _TIE = "save this model again with a program that ties the head, or untie all ingredients"
 

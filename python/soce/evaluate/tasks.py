@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, Problem, shown
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ _TOP: Final = (
     "config_from",
     "selection",
 )
-"""Of these, `selection` says how a file came about (`soce.selections` reads it) and changes no soup."""
+"""Of these, `selection` says how a file came about (`soce.selection.file` reads it) and changes no soup."""
 _INGREDIENT: Final = ("path", "weight", "name")
 _ROW: Final = ("pattern", "weights", "numerators", "whole")
 _MIX: Final = ("weights", "rows")

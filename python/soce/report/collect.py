@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from soce.exceptions import Problem, SoceError, StudyError, shown
-from soce.outcomes import read_json
-from soce.report.record import Record, read_record
-from soce.report.results import result_of
+from soce.search.outcomes import read_json
+from soce.search.record import Record, read_record
+from soce.search.result_json import result_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from soce.analysis import KeptScores
-    from soce.scores import ScoreTable
-    from soce.search import SearchResult
-    from soce.selected import Selection
+    from soce.scores.table import ScoreTable
+    from soce.search.result import SearchResult
+    from soce.search.run import KeptScores
+    from soce.selection.selected import Selection
 
 Kind = Literal["demo", "run", "search"]
 
@@ -125,7 +125,7 @@ def _kind(folder: Path) -> Kind:
 
 
 def _read_selection(run: Run, named: Path | None) -> None:
-    from soce.selections import read_selection
+    from soce.selection.file import read_selection
 
     if named is not None:
         found = read_selection(named)
@@ -148,7 +148,7 @@ def _read_selection(run: Run, named: Path | None) -> None:
 
 
 def _read_study(run: Run) -> None:
-    from soce.analysis import open_run
+    from soce.search.run import open_run
 
     folder = run.search_folder
     run.record = read_record(folder)
@@ -193,7 +193,7 @@ def _paths(run: Run, folder: Path) -> dict[str, str]:
 
 def _read_table(run: Run) -> None:
     """Find the table that the selection names: its digest says whether a file is it."""
-    from soce.readers import read_scores
+    from soce.scores.read import read_scores
 
     if run.selection is None:
         run.missing["scores"] = run.missing["selection"]

@@ -8,21 +8,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import SoceError
-from soce.objective import objective_stderr, parse_objective
 from soce.report.units import Unit
+from soce.scores.objective.linear import objective_stderr
+from soce.scores.objective.parse import parse_objective
 from soce.search.scoring import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from soce.analysis import ShapleyPlan
-    from soce.analysis.kept import Which
-    from soce.correlation import Correlation
-    from soce.evaluate import Evaluation
-    from soce.objective import Objective
+    from soce.analysis.games import ShapleyPlan
+    from soce.evaluate.evaluation import Evaluation
     from soce.report.collect import Run
-    from soce.scores import ScoreTable
-    from soce.search import Arm, SearchResult
+    from soce.scores.objective.linear import Objective
+    from soce.scores.table import ScoreTable
+    from soce.search.result import Arm, SearchResult
+    from soce.search.run import Which
+    from soce.selection.correlation import Correlation
 
 NORMAL_95: Final = 1.959963984540054
 """Half of a normal 95 % interval, in standard errors."""
@@ -124,7 +125,7 @@ class Material:
     @cached_property
     def correlation(self) -> tuple[Correlation | None, str]:
         """How categories move together, and what to say about where the scores are from, or why not."""
-        from soce.correlation import correlate_categories
+        from soce.selection.correlation import correlate_categories
 
         selection, table = self.run.selection, self.run.table
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from soce.report.document import Cell
 
 if TYPE_CHECKING:
-    from soce.evaluate import Scale
+    from soce.evaluate.evaluation import Scale
     from soce.report.document import Tone
 
 MINUS: Final = "\u2212"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from soce.exceptions import shown
 from soce.search.result import Arm, Comparison, Scored
 from soce.search.scoring import n_items, objective_value, outcome_weights
-from soce.statistics import mcnemar, paired_bootstrap
+from soce.search.statistics import mcnemar, paired_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soce.evaluate import Evaluation
-    from soce.objective import Objective
+    from soce.evaluate.evaluation import Evaluation
+    from soce.scores.objective.linear import Objective
     from soce.search.pool import Pool
-    from soce.search.space import Parts
+    from soce.search.strategies.space import Parts
 
 
 def fixed_arms(pool: Pool) -> list[tuple[str, str, Parts]]:

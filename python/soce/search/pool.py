@@ -7,14 +7,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from soce.exceptions import Problem, StudyError, shown
-from soce.recipes import Ingredient, Recipe, same_path_key
-from soce.weights import WeightGrid
+from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.selection.weights import WeightGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-    from soce.selections import SelectionFile
+    from soce.selection.file import SelectionFile
 
 
 @dataclass(frozen=True, slots=True)

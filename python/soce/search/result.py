@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from soce.notebook import html_table
+from soce.scores.notebook import html_table
 from soce.search.scoring import weights_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soce.evaluate import Scale
-    from soce.recipes import Recipe
-    from soce.search.space import Parts, Tried
-    from soce.statistics import McNemar, PairedInterval
+    from soce.evaluate.evaluation import Scale
+    from soce.recipes.model import Recipe
+    from soce.search.statistics import McNemar, PairedInterval
+    from soce.search.strategies.space import Parts, Tried
 
 
 @dataclass(frozen=True, slots=True)

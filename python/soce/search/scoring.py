@@ -7,23 +7,23 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from soce.evaluate import refuse
+from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.objective import LinearObjective
-from soce.scores import Column, ScoreTable
+from soce.scores.objective.linear import LinearObjective
+from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from soce.evaluate import Evaluation, Evaluator
-    from soce.objective import Objective
-    from soce.outcomes import Outcomes
-    from soce.recipes import Recipe
+    from soce.evaluate.evaluation import Evaluation, Evaluator
+    from soce.recipes.model import Recipe
+    from soce.scores.objective.linear import Objective
+    from soce.search.outcomes import Outcomes
     from soce.search.pool import Pool
-    from soce.search.space import Items, Parts
-    from soce.study import Study
-    from soce.weights import WeightGrid
+    from soce.search.strategies.space import Items, Parts
+    from soce.search.study import Study
+    from soce.selection.weights import WeightGrid
 
 _POLL_SECONDS: Final = 0.2
 

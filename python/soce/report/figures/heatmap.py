@@ -6,18 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from soce.report.figures.canvas import (
-    FAINT,
-    INK,
-    LINE,
-    NEGATIVE,
-    POSITIVE,
-    SMALL,
-    SOFT,
-    cut,
-    draw,
-    widest,
-)
+from soce.report.figures.canvas import FAINT, INK, LINE, NEGATIVE, POSITIVE, SMALL, SOFT, cut, draw, widest
 from soce.report.units import plain
 
 if TYPE_CHECKING:
@@ -26,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from soce.report.figures.canvas import Canvas
-    from soce.scores import Floats
+    from soce.scores.table import Floats
 
 _ROOM: Final = 8.0
 """Pixels of a row below which a name cannot be read."""

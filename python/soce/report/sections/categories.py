@@ -10,7 +10,8 @@ from soce.report.figures.rows import Bar, differences
 from soce.report.units import NONE
 
 if TYPE_CHECKING:
-    from soce.analysis import CategoryGains, ParentCounts
+    from soce.analysis.gains import CategoryGains
+    from soce.analysis.parents import ParentCounts
     from soce.report.document import Tone
     from soce.report.material import Material
 
@@ -43,7 +44,7 @@ def build(material: Material) -> Section:
 
 
 def _gains(material: Material) -> CategoryGains | str:
-    from soce.analysis import category_gains
+    from soce.analysis.gains import category_gains
 
     evaluations = material.evaluations("report")
     soup, singles = material.soup.label, [arm.label for arm in material.result.singles]
@@ -59,7 +60,7 @@ def _gains(material: Material) -> CategoryGains | str:
 
 
 def _counts(material: Material) -> ParentCounts | None:
-    from soce.analysis import Family, compare_with_parents
+    from soce.analysis.parents import Family, compare_with_parents
     from soce.search.scoring import table_of
 
     if len(material.parents) < 2:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def build(material: Material) -> Section:
     """Return the section."""
-    from soce.analysis import compare_correlations
+    from soce.analysis.consistency import compare_correlations
 
     title = "Consistency before and after souping"
     if material.run.result is None:

@@ -10,7 +10,7 @@ from soce.report.units import decimal
 
 if TYPE_CHECKING:
     from soce.report.material import Material
-    from soce.scores import ScoreTable
+    from soce.scores.table import ScoreTable
 
 _FLAGS: Final = {
     "below_min": "below every ingredient",
@@ -39,7 +39,7 @@ def build(material: Material) -> Section:
 
 
 def _checked(material: Material, table: ScoreTable, title: str) -> Section:
-    from soce.analysis import check_overfit
+    from soce.analysis.overfit import check_overfit
 
     soup = soup_row(table, material.parents, material.soup.label)
     took_part = [name for name in table.categories if name in material.soup.report.categories]

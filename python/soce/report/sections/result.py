@@ -12,7 +12,7 @@ from soce.report.units import NONE, probability, relative
 if TYPE_CHECKING:
     from soce.report.document import Tone
     from soce.report.material import Material
-    from soce.search import Arm, Comparison
+    from soce.search.result import Arm, Comparison
 
 
 def build(material: Material) -> Section:
@@ -207,7 +207,7 @@ def _second(material: Material, one: Comparison) -> str:
 
 
 def _ablation(material: Material) -> tuple[list[Block], tuple[str, ...], dict[str, Any]]:
-    from soce.analysis import ablation_table
+    from soce.analysis.ablation import ablation_table
 
     unit = material.unit
     try:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from soce.correlation import cluster_categories, critical_correlation
 from soce.report.document import Block, Cell, Facts, Figure, Note, Section, Table, Text
 from soce.report.figures.heatmap import heatmap
 from soce.report.units import NONE, Unit, decimal
+from soce.selection.correlation import cluster_categories, critical_correlation
 
 if TYPE_CHECKING:
-    from soce.correlation import Correlation
     from soce.report.material import Material
-    from soce.selected import Selection
-    from soce.winners import Winner
+    from soce.selection.correlation import Correlation
+    from soce.selection.selected import Selection
+    from soce.selection.winners import Winner
 
 JOINED: Final = 0.5
 """Mean correlation from which neighbours are framed as one cluster."""

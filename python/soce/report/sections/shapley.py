@@ -10,7 +10,7 @@ from soce.report.figures.rows import Bar, bars
 from soce.report.units import share
 
 if TYPE_CHECKING:
-    from soce.analysis import ShapleyValues
+    from soce.analysis.shapley import ShapleyValues
     from soce.report.material import Material
 
 
@@ -41,7 +41,7 @@ def build(material: Material) -> Section:
 
 
 def _values(material: Material) -> ShapleyValues | str:
-    from soce.analysis import plan_shapley
+    from soce.analysis.games import plan_shapley
 
     assert material.run.kept is not None
     plan = plan_shapley(material.run.kept)
@@ -57,7 +57,7 @@ def _values(material: Material) -> ShapleyValues | str:
 
 def _tuples(material: Material, size: int) -> ShapleyValues | None:
     """Return the values of pairs or triplets: their uniform soups are those that are scored by now."""
-    from soce.analysis import plan_shapley
+    from soce.analysis.games import plan_shapley
 
     kept = material.run.kept
     if kept is None or len(kept.pool.experts) <= size:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from soce.lint import Findings
 from soce.report.document import Block, Note, Section, Text
+from soce.scores.lint.findings import Findings
 
 if TYPE_CHECKING:
-    from soce.lint import Finding
     from soce.report.material import Material
+    from soce.scores.lint.findings import Finding
 
 
 def build(material: Material) -> Section:
@@ -56,7 +56,7 @@ def _sentence(text: str) -> str:
 
 def _lint(material: Material) -> list[Finding]:
     """Return what lint says of the table now: a demo's selection holds only what it says of the selection."""
-    from soce.lint import lint_scores
+    from soce.scores.lint.scores import lint_scores
 
     table, selection = material.run.table, material.run.selection
     assert table is not None

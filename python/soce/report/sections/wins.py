@@ -9,13 +9,13 @@ from soce.report.document import Cell, Section, Table, Text
 from soce.report.units import count, probability, share
 
 if TYPE_CHECKING:
-    from soce.analysis import Rate
+    from soce.analysis.wins import Rate
     from soce.report.material import Material
 
 
 def build(material: Material) -> Section:
     """Return the section."""
-    from soce.analysis import Rate, win_rates
+    from soce.analysis.wins import Rate, win_rates
 
     title = "Which items the soup solves"
     run = material.run

@@ -1,0 +1,290 @@
+"""What an evaluator is and what it returns: recipe in, scores by category and by item out.
+
+Holds no evaluator and imports none: `soce.evaluate.torch_evaluator` and its neighbours do that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast, get_args, runtime_checkable
+
+from soce.exceptions import EvaluationError, Problem, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import NoReturn
+
+    from soce.recipes.model import Recipe
+
+Scale: TypeAlias = Literal["unit", "percent"]
+OnProgress: TypeAlias = "Callable[[int, int], object]"
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryScore:
+    """The score of one model in one category.
+
+    Raises
+    ------
+    EvaluationError
+        A score that is not finite, a count below one, a standard error that is negative or not finite.
+    """
+
+    score: float
+    n: int | None = None
+    """Number of items behind it; None if unknown."""
+    stderr: float | None = None
+    """Its standard error, in the units of `score`; None if unknown."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number: a hole is left out, never written as NaN."""
+        if not math.isfinite(self.score):
+            refuse(f"a score is {self.score}", "leave a category without a score out")
+        if self.n is not None and self.n < 1:
+            refuse(f"a score has {self.n} items behind it")
+        if self.stderr is not None and not (math.isfinite(self.stderr) and self.stderr >= 0):
+            refuse(f"a standard error is {self.stderr}", "leave it out if it is unknown")
+
+    @classmethod
+    def of(cls, outcomes: Iterable[float], *, geometric: bool = False, full: float = 1.0) -> CategoryScore:
+        """Return the mean of items' outcomes times `full`, with its standard error.
+
+        Parameters
+        ----------
+        outcomes : iterable of float
+            At least one.
+        geometric : bool
+            Take the geometric mean, for perplexities.
+        full : float
+            What an outcome of 1 scores: 100 for percent.
+
+        Notes
+        -----
+        The sum is exact, so the order of items changes no bit. The standard error is s / √n with n - 1 under
+        s, None for one item; for a geometric mean it is that of the logarithms times the score.
+
+        Examples
+        --------
+        >>> CategoryScore.of([1, 0, 1, 1], full=100)
+        CategoryScore(score=75.0, n=4, stderr=25.0)
+        >>> round(CategoryScore.of([2, 8], geometric=True).score, 9)
+        4.0
+        """
+        values = [math.log(outcome) if geometric else float(outcome) for outcome in outcomes]
+        if not values:
+            refuse("a category has no items")
+        n = len(values)
+        mean = math.fsum(values) / n
+        spread = (
+            math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n) if n > 1 else None
+        )
+        score = full * (math.exp(mean) if geometric else mean)
+        if spread is not None:
+            spread *= score if geometric else full
+        return cls(score, n, spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The scores of one recipe.
+
+    Parameters
+    ----------
+    categories : mapping of category to CategoryScore
+        In the evaluator's order of categories.
+    items : mapping of category to mapping of item id to outcome, optional
+        Outcomes are 0 or 1, or graded in between, whatever `scale` says; those of a geometric category are
+        in the units of its score. None if the evaluator does not tell items apart.
+    scale : {"unit", "percent"}, optional
+        Whether 1 or 100 is full marks in every category; None if neither is.
+    higher_is_better : mapping of category to bool
+        What is left out is True.
+    geometric : collection of str
+        Categories whose score is the geometric mean of their items' outcomes (perplexity); the score of any
+        other that has items is their mean.
+    notes : sequence of str
+        What a reader of the scores must know, one sentence each.
+
+    Raises
+    ------
+    EvaluationError
+        No category, names of categories that do not exist, or an outcome that is not finite.
+
+    Examples
+    --------
+    >>> evaluation = Evaluation.of_items({"math": {"q1": 1, "q2": 0, "q3": 1}}, scale="percent")
+    >>> evaluation.restricted({"math": ["q1", "q3"]}).categories["math"].score
+    100.0
+    >>> Evaluation.from_json(evaluation.to_json()) == evaluation
+    True
+    """
+
+    categories: Mapping[str, CategoryScore]
+    items: Mapping[str, Mapping[str, float]] | None = None
+    scale: Scale | None = None
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    geometric: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Copy what was given, fill in directions, and check that all parts speak of the same categories."""
+        if not self.categories:
+            refuse("there are no scores")
+        if self.scale is not None and self.scale not in get_args(Scale):
+            refuse(f"the scale is `{shown(str(self.scale))}`", "it is `unit`, `percent` or None")
+        for what in ("items", "higher_is_better", "geometric"):
+            strangers = sorted(set(getattr(self, what) or ()) - set(self.categories))
+            if strangers:
+                refuse(f"`{what}` names the category `{shown(strangers[0])}`, which has no score")
+        better = {name: bool(self.higher_is_better.get(name, True)) for name in self.categories}
+        object.__setattr__(self, "categories", dict(self.categories))
+        object.__setattr__(self, "higher_is_better", better)
+        object.__setattr__(self, "geometric", frozenset(self.geometric))
+        object.__setattr__(self, "notes", tuple(self.notes))
+        if self.items is None:
+            return
+        items = {
+            category: {item: float(outcome) for item, outcome in outcomes.items()}
+            for category, outcomes in self.items.items()
+        }
+        for category, outcomes in items.items():
+            least = 0.0 if category in self.geometric else -math.inf
+            wrong = [item for item, outcome in outcomes.items() if not least < outcome < math.inf]
+            if wrong:
+                place = f"category `{shown(category)}`, item `{shown(wrong[0])}`"
+                refuse(f"{place}: the outcome is {outcomes[wrong[0]]}")
+        object.__setattr__(self, "items", items)
+
+    @classmethod
+    def of_items(
+        cls,
+        items: Mapping[str, Mapping[str, float]],
+        *,
+        scale: Scale | None = "unit",
+        higher_is_better: Mapping[str, bool] | None = None,
+        geometric: Collection[str] = (),
+        notes: Sequence[str] = (),
+    ) -> Evaluation:
+        """Return the evaluation whose scores are the means of these outcomes."""
+        full = 100.0 if scale == "percent" else 1.0
+        scores = {}
+        for category, outcomes in items.items():
+            if not outcomes:
+                refuse(f"category `{shown(category)}` has no items", "leave it out")
+            is_geometric = category in geometric
+            scores[category] = CategoryScore.of(
+                outcomes.values(), geometric=is_geometric, full=1.0 if is_geometric else full
+            )
+        better = dict(higher_is_better or {})
+        return cls(scores, items, scale, better, frozenset(geometric), tuple(notes))
+
+    def restricted(self, items: Mapping[str, Collection[str]]) -> Evaluation:
+        """Return the scores over some of the items only.
+
+        Parameters
+        ----------
+        items : mapping of category to collection of item ids
+            Categories that it does not name are left out.
+
+        Raises
+        ------
+        EvaluationError
+            The evaluation has no items, or not one that is named.
+        """
+        if self.items is None:
+            refuse(
+                "the evaluator tells no items apart, so its scores cannot be split",
+                "give two task sets, one to choose on and one to report",
+            )
+        kept: dict[str, dict[str, float]] = {}
+        for category, wanted in items.items():
+            outcomes = self.items.get(category)
+            if outcomes is None:
+                refuse(f"category `{shown(category)}` has no items")
+            missing = sorted(set(wanted) - set(outcomes))
+            if missing:
+                counts = f"{len(missing)} of {len(wanted)} items were not evaluated"
+                refuse(f"category `{shown(category)}`: {counts}, the first is `{shown(missing[0])}`")
+            chosen = set(wanted)
+            kept[category] = {item: outcome for item, outcome in outcomes.items() if item in chosen}
+        return Evaluation.of_items(
+            kept,
+            scale=self.scale,
+            higher_is_better={name: self.higher_is_better[name] for name in kept},
+            geometric=self.geometric & kept.keys(),
+            notes=self.notes,
+        )
+
+    def with_notes(self, *notes: str) -> Evaluation:
+        """Return the same scores with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as dictionaries, lists and numbers."""
+        return {
+            "categories": {
+                name: {"score": found.score, "n": found.n, "stderr": found.stderr}
+                for name, found in self.categories.items()
+            },
+            "items": self.items and {name: dict(outcomes) for name, outcomes in self.items.items()},
+            "scale": self.scale,
+            "higher_is_better": dict(self.higher_is_better),
+            "geometric": sorted(self.geometric),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Return what `to_json` gave.
+
+        Raises
+        ------
+        EvaluationError
+            The data is something else.
+        """
+        try:
+            return cls(
+                {name: CategoryScore(**found) for name, found in data["categories"].items()},
+                data["items"],
+                cast("Scale | None", data["scale"]),
+                data["higher_is_better"],
+                frozenset(data["geometric"]),
+                tuple(data["notes"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            message = f"this is not a recorded evaluation: {shown(repr(error))}"
+            raise EvaluationError(message) from error
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Scores recipes. Two evaluators of equal `identity` give a recipe the same scores."""
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """All that a score depends on besides the recipe, as JSON: tasks' digests, settings, versions."""
+
+    def item_ids(self) -> Mapping[str, tuple[str, ...]] | None:
+        """Return every category's items; None if they are not known before something is scored."""
+
+    def score(
+        self,
+        recipe: Recipe,
+        *,
+        items: Mapping[str, Sequence[str]] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Evaluation:
+        """Return the scores of a recipe, on these items only or on all.
+
+        `on_progress(done, total)` is called in between, on the caller's thread; raising from it stops the
+        evaluation. Raises `EvaluationError`, everything that a merge of the recipe raises, and `OSError`.
+        """
+
+    def close(self) -> None:
+        """Let go of models, files and processes."""
+
+
+def refuse(message: str, hint: str | None = None, path: str | None = None) -> NoReturn:
+    """Raise EvaluationError."""
+    raise EvaluationError.of([Problem("evaluation", path, None, message, hint)])

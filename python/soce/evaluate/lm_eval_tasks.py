@@ -1,0 +1,279 @@
+"""Tasks of lm-evaluation-harness, loaded and turned into requests once, with the metric to read of each."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+from contextlib import redirect_stderr
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from soce.evaluate.evaluation import refuse
+from soce.evaluate.lm_eval_model import explained, harness, seeded, silent
+from soce.exceptions import shown
+from soce.scores.table import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soce.evaluate.lm_eval_model import Seeds
+
+Aggregation: TypeAlias = Literal["mean", "perplexity"]
+
+# Where a task's data lie says nothing about a score: the documents themselves are digested.
+_PLACES: Final = ("dataset_path", "dataset_name", "dataset_kwargs", "metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """What decides the requests besides the tasks; as the options of the harness's command line."""
+
+    num_fewshot: int | None
+    limit: float | None
+    seeds: Seeds
+    gen_kwargs: Mapping[str, Any]
+    apply_chat_template: bool
+    fewshot_as_multiturn: bool
+    system_instruction: str | None
+
+
+@dataclass(slots=True)
+class HarnessTask:
+    """One task with all of its requests, and the metric that is its score."""
+
+    name: str
+    task: Any
+    requests: tuple[tuple[Any, ...], ...]
+    """The requests of each document; a document's place is its id."""
+    metric: str
+    filter: str
+    higher_is_better: bool
+    aggregation: Aggregation | None
+    """How the score follows from numbers per document; None: in another way."""
+    digest: str
+    """Of documents, requests and how answers are scored."""
+
+    @property
+    def key(self) -> str:
+        """How the harness names the score in its results."""
+        return f"{self.metric},{self.filter}"
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """Ids of the documents: their places in the data, as the harness counts."""
+        return tuple(map(str, range(len(self.requests))))
+
+    def offer(self, chosen: Sequence[int]) -> int:
+        """Let the harness find fresh copies of these documents' requests, and return how many it will send.
+
+        Rebuilding them for every model would draw other few-shot examples each time, because the harness
+        seeds its sampler on loading only; and other ones again for some of the documents alone.
+        """
+        instances = [
+            replace(
+                instance,
+                arguments=copy.deepcopy(instance.arguments),
+                metadata=(instance.task_name, place, instance.repeats),
+                resps=[],
+                filtered_resps={},
+            )
+            for place, document in enumerate(chosen)
+            for instance in self.requests[document]
+        ]
+
+        def build_all_requests(**_: object) -> None:
+            self.task._instances = instances
+
+        self.task.build_all_requests = build_all_requests
+        return sum(instance.repeats for instance in instances)
+
+    def withdraw(self) -> None:
+        """Let go of the requests that were offered, and of their answers."""
+        self.task._instances = []
+
+
+class Places(tuple[int, ...]):
+    """Documents in ascending order, as the harness's `samples`, which it searches once for each document."""
+
+    def __contains__(self, place: object) -> bool:
+        """Whether a document is one of them."""
+        if not hasattr(self, "_known"):
+            self._known = frozenset(self)
+        return place in self._known
+
+
+def load_tasks(
+    names: Sequence[str],
+    model: Any,  # noqa: ANN401 - a model of the harness
+    settings: TaskSettings,
+    *,
+    include_path: Sequence[str],
+    metric: str | None,
+) -> tuple[HarnessTask, ...]:
+    """Load tasks as `lm_eval.simple_evaluate` does, and build all requests.
+
+    Groups and tags stand for the tasks below them, which come in the order in which the harness has them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Tasks, groups, tags, or paths of YAML files.
+    model : lm_eval.api.model.LM
+        Gives the chat template.
+    settings : TaskSettings
+    include_path : sequence of str
+        Directories with more tasks. The harness's own are looked at only if a name is not found there.
+    metric : str, optional
+        As `choose_metric`.
+
+    Raises
+    ------
+    EvaluationError
+        A name that is not known, data that cannot be loaded, or a metric that must be chosen.
+    """
+    if not names:
+        refuse("no task is named")
+    what = f"load {', '.join(names)}"
+    with explained(what), silent(), redirect_stderr(StringIO()), seeded(settings.seeds):
+        loaded = _load(names, include_path)
+        return tuple(_built(name, task, model, settings, metric) for name, task in loaded.items())
+
+
+def _load(names: Sequence[str], include_path: Sequence[str]) -> Mapping[str, Any]:
+    manager_of = harness("tasks").TaskManager
+    for folder in include_path:
+        if not Path(folder).is_dir():
+            refuse("there is no such directory of tasks", None, folder)
+    manager = None
+    if include_path:  # to index the harness's own thousands of tasks takes seconds
+        manager = manager_of(include_path=list(include_path), include_defaults=False)
+    if manager is None or not all(_is_known(name, manager) for name in names):
+        manager = manager_of(include_path=list(include_path) or None)
+    for name in names:
+        if not _is_known(name, manager):
+            refuse(f"there is no task `{shown(name)}`", nearest(name, manager.all_tasks, "tasks"))
+    found: Mapping[str, Any] = manager.load(list(names))["tasks"]  # of groups, all tasks at any depth
+    return found
+
+
+def _is_known(name: str, manager: Any) -> bool:  # noqa: ANN401
+    return name in manager.all_tasks or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
+
+
+def _built(
+    name: str,
+    task: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401
+    settings: TaskSettings,
+    metric: str | None,
+) -> HarnessTask:
+    chosen, used_filter = choose_metric(
+        name, list(task.aggregation()), [one.name for one in task._filters], metric
+    )
+    better = task.higher_is_better().get(chosen)
+    if not isinstance(better, bool):
+        hint = "write `higher_is_better` into the task's `metric_list`"
+        refuse(f"task `{shown(name)}` does not say whether more `{shown(chosen)}` is better", hint)
+    if task.get_config("output_type") == "generate_until" and settings.gen_kwargs:
+        task.set_config(key="generation_kwargs", value=dict(settings.gen_kwargs), update=True)
+    shots = task.get_config("num_fewshot")
+    if settings.num_fewshot is not None and shots != 0:  # a task that says 0 keeps it
+        task.set_config(key="num_fewshot", value=settings.num_fewshot)
+    elif shots is None:
+        task.set_config(key="num_fewshot", value=0)
+    task.set_fewshot_seed(seed=settings.seeds[3])
+    limit = settings.limit
+    if limit is not None:
+        limit = math.ceil(len(task.eval_docs) * limit) if limit < 1 else int(limit)
+    chat = settings.apply_chat_template
+    task.build_all_requests(
+        limit=limit,
+        cache_requests=False,
+        system_instruction=settings.system_instruction,
+        apply_chat_template=chat,
+        fewshot_as_multiturn=settings.fewshot_as_multiturn,
+        chat_template=model.apply_chat_template if chat else None,
+        tokenizer_name=model.tokenizer_name if chat else "",
+    )
+    by_document: dict[int, list[Any]] = {}
+    for instance in task.instances:
+        by_document.setdefault(instance.doc_id, []).append(instance)
+    requests = tuple(tuple(by_document[document]) for document in range(len(by_document)))
+    means: dict[Any, Aggregation] = {
+        harness("api.metrics").mean: "mean",
+        harness("api.metrics").perplexity: "perplexity",
+    }
+    return HarnessTask(
+        name,
+        task,
+        requests,
+        chosen,
+        used_filter,
+        better,
+        means.get(task.aggregation()[chosen]),
+        _digest(task, requests),
+    )
+
+
+def choose_metric(
+    task: str, metrics: Sequence[str], filters: Sequence[str], wanted: str | None
+) -> tuple[str, str]:
+    """Return the metric that is a task's score, and the filter of answers it is computed after.
+
+    Parameters
+    ----------
+    task : str
+        For messages.
+    metrics, filters : sequence of str
+        What the task has; every metric is computed after every filter.
+    wanted : str, optional
+        ``acc,none``, ``acc``, or several separated by spaces, of which the first is taken that the task has.
+        Without it a task must have one metric and one filter.
+
+    Raises
+    ------
+    EvaluationError
+        The task has none of them, or several and the choice is open.
+
+    Examples
+    --------
+    >>> choose_metric("arc", ["acc", "acc_norm"], ["none"], "exact_match acc_norm")
+    ('acc_norm', 'none')
+    """
+    keys = {f"{metric},{used}": (metric, used) for metric in metrics for used in filters}
+    there = ", ".join(f"`{shown(key)}`" for key in keys)
+    for name in wanted.split() if wanted else ():
+        fitting = [pair for key, pair in keys.items() if name in {key, pair[0]}]
+        if len(fitting) > 1:
+            refuse(
+                f"metric `{shown(name)}` of task `{shown(task)}` is computed after several filters: {there}",
+                f"give the full name, for example `{shown(','.join(fitting[0]))}`",
+            )
+        if fitting:
+            return fitting[0]
+    if wanted and wanted.strip():
+        refuse(f"task `{shown(task)}` has no metric `{shown(wanted)}`", f"it has {there}")
+    if len(keys) != 1:
+        refuse(
+            f"task `{shown(task)}` has several metrics: {there}" if keys else f"task `{task}` has no metric",
+            "choose one as `metric`, or several in order of preference",
+        )
+    return next(iter(keys.values()))
+
+
+def _digest(task: Any, requests: Sequence[Sequence[Any]]) -> str:  # noqa: ANN401
+    config = {key: value for key, value in task.dump_config().items() if key not in _PLACES}
+    digest = hashlib.sha256(_json({"config": config, "version": task.VERSION}))
+    for document in requests:
+        digest.update(_json(document[0].doc))
+        for instance in document:
+            digest.update(_json([instance.request_type, instance.arguments]))
+    return digest.hexdigest()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode("utf-8", "backslashreplace") + b"\0"

@@ -1,0 +1,1 @@
+"""Recipes to checkpoints: plan, merge, verify, and whether checkpoints belong together."""

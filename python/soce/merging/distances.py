@@ -1,0 +1,362 @@
+"""How far checkpoints lie from each other: cosines and distances of all parameters, read piece by piece."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from soce._core import Mixer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+ELEMENTS = 1 << 18
+"""Elements of each checkpoint that are in memory at a time, as float64: 2 MiB."""
+INDEPENDENT = 0.1
+"""Cosine below which matrices look independently initialised: then it is about 0.01, as small as chance."""
+
+_FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDistance:
+    """How two checkpoints differ in one tensor."""
+
+    tensor: str
+    cosine: float | None
+    """None if a norm is zero or overflows."""
+    relative_distance: float | None
+    """As in `Distance`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How two checkpoints differ over the floating tensors that both have in one shape."""
+
+    first: str
+    second: str
+    n_tensors: int
+    n_elements: int
+    n_unshared: int
+    """Tensors that only one of them has, or that have another shape."""
+    n_equal: int
+    """Shared tensors whose values are all equal."""
+    cosine: float | None
+    """Of all shared parameters as one vector; None if there are none, or a norm is zero or overflows."""
+    matrix_cosine: float | None
+    """The same without tensors of one dimension: norms' gains begin at one in every training."""
+    relative_distance: float | None
+    """Norm of the difference, over the norm of the base; between ingredients over the root mean square of
+    both norms, so that it does not depend on their order."""
+    worst: tuple[TensorDistance, ...]
+    """Tensors with the lowest cosines, ascending."""
+    independent: tuple[str, ...]
+    """Matrices with a cosine below `INDEPENDENT`, by name."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether they are the same model: the same tensors with the same values."""
+        return self.n_unshared == 0 and self.n_equal == self.n_tensors > 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskVectors:
+    """How alike two trainings of one base are."""
+
+    first: str
+    second: str
+    cosine: float | None
+    """Of (first - base) and (second - base) over the tensors that all three share."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotFinite:
+    """Values of one tensor that are not numbers; they count as zero in every distance."""
+
+    path: str
+    tensor: str
+    nan: int
+    infinite: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """Distances between some checkpoints, and to their base."""
+
+    pairs: tuple[Distance, ...]
+    to_base: tuple[Distance, ...]
+    """Of each ingredient; `first` is the base. Empty without one."""
+    task_vectors: tuple[TaskVectors, ...]
+    not_finite: tuple[NotFinite, ...]
+
+
+def measure_distances(
+    paths: Sequence[str],
+    *,
+    base: str | None = None,
+    n_worst: int = 10,
+    follow_links: bool = False,
+    ignore_unreferenced: bool = False,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Distances:
+    """Return how far checkpoints lie from each other and from their base.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Checkpoints; they need not have the same tensors.
+    base : str, optional
+        The checkpoint that they were trained from.
+    n_worst : int
+        How many tensors to name for each pair.
+    follow_links, ignore_unreferenced : bool
+        As in `soce.merge`.
+    on_progress : callable, optional
+        Called with bytes done and bytes in all; raising from it stops the work.
+
+    Returns
+    -------
+    Distances
+
+    Raises
+    ------
+    SoceError
+        A checkpoint is malformed, or has dtypes that cannot be averaged.
+    OSError
+        A file cannot be read.
+
+    Notes
+    -----
+    Every element counts: nothing is sampled. Memory holds `ELEMENTS` of each checkpoint at a time and a few
+    sums for each tensor and pair. Values are converted to float64 exactly; products are added up pairwise in
+    pieces, then pieces and tensors with `math.fsum`, so no result depends on the order of `paths`.
+    """
+    everything = [*paths, *([] if base is None else [base])]
+    mixers = [
+        Mixer([path], follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+        for path in everything
+    ]
+    sums = _Sums(mixers, n_paths=len(paths), on_progress=on_progress)
+    not_finite = tuple(
+        NotFinite(everything[i], name, nan, infinite, elements)
+        for i, name, nan, infinite, elements in sorted(sums.not_finite)
+    )
+    pairs, to_base = [], []
+    for i, j in combinations(range(len(everything)), 2):
+        if j < len(paths):
+            pairs.append(sums.distance(i, j, everything, n_worst=n_worst))
+        else:
+            to_base.append(sums.distance(j, i, everything, n_worst=n_worst, relative_to_first=True))
+    task_vectors = [] if base is None else combinations(range(len(paths)), 2)
+    return Distances(
+        tuple(pairs),
+        tuple(to_base),
+        tuple(TaskVectors(paths[i], paths[j], sums.task_cosine(i, j)) for i, j in task_vectors),
+        not_finite,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Products:
+    """Sums over one tensor of two checkpoints."""
+
+    tensor: str
+    elements: int
+    is_matrix: bool
+    first: float
+    """Squares of the first's elements."""
+    second: float
+    both: float
+    """Products."""
+    apart: float
+    """Squares of differences."""
+
+
+class _Sums:
+    """One pass over all checkpoints; the last one, if it is not among the first `n_paths`, is the base."""
+
+    def __init__(
+        self, mixers: Sequence[Mixer], *, n_paths: int, on_progress: Callable[[int, int], object] | None
+    ) -> None:
+        self._mixers = mixers
+        self._n_paths = n_paths
+        self._held = [
+            {name: (dtype, tuple(shape)) for name, dtype, shape in mixer.tensors() if dtype in _FLOATS}
+            for mixer in mixers
+        ]
+        self.pairs: dict[tuple[int, int], list[_Products]] = defaultdict(list)
+        self.tasks: dict[tuple[int, int], list[tuple[float, float, float]]] = defaultdict(list)
+        """Squares of both task vectors, and their products, for each tensor."""
+        self.not_finite: list[tuple[int, str, int, int, int]] = []
+        self._buffers = np.empty((len(mixers), ELEMENTS))
+        self._scratch = np.empty(ELEMENTS)
+        self._on_progress = on_progress
+        self._done = 0
+        self._whole = sum(
+            math.prod(shape) * _FLOATS[dtype] for held in self._held for dtype, shape in held.values()
+        )
+        # Overflow is an answer here, not an accident: it becomes None.
+        with np.errstate(all="ignore"):
+            for name in sorted({name for held in self._held for name in held}):
+                shapes = defaultdict(list)
+                for i, held in enumerate(self._held):
+                    if name in held:
+                        shapes[held[name][1]].append(i)
+                for shape, members in shapes.items():
+                    self._add(name, shape, members)
+
+    def _add(self, name: str, shape: tuple[int, ...], members: list[int]) -> None:
+        """Add one tensor of the checkpoints that have it in this shape."""
+        elements = math.prod(shape)
+        pairs = list(combinations(members, 2))
+        base = self._n_paths if members[-1] == self._n_paths else None
+        tasks = [(i, j) for i, j in pairs if base not in (None, i, j)]
+        pieces: dict[tuple[str, int, int], list[float]] = defaultdict(list)
+        bad = dict.fromkeys(members, (0, 0))
+        for start in range(0, elements, ELEMENTS):
+            values = {i: self._buffers[i, : min(ELEMENTS, elements - start)] for i in members}
+            for i, value in values.items():
+                self._mixers[i].mix(name, [1], 1, value, dtype="F64", start=start, num_threads=1)
+                self._done += value.size * _FLOATS[self._held[i][name][0]]
+            for i, (nan, infinite) in _make_finite(values).items():
+                bad[i] = (bad[i][0] + nan, bad[i][1] + infinite)
+            for i, value in values.items():
+                pieces["own", i, i].append(self._dot(value, value))
+            for i, j in pairs:
+                pieces["both", i, j].append(self._dot(values[i], values[j]))
+                pieces["apart", i, j].append(self._apart(values[i], values[j]))
+            if tasks and base is not None:
+                for i in members[:-1]:
+                    values[i] -= values[base]
+                for i, j in tasks:
+                    pieces["task", i, j].append(self._dot(values[i], values[j]))
+            if self._on_progress is not None:
+                self._on_progress(self._done, self._whole)
+        total = {key: _fsum(values) for key, values in pieces.items()}
+        self.not_finite += [(i, name, *counts, elements) for i, counts in bad.items() if any(counts)]
+        if not elements:
+            return
+        is_matrix = sum(size > 1 for size in shape) > 1
+        for i, j in pairs:
+            sums = (total["own", i, i], total["own", j, j], total["both", i, j], total["apart", i, j])
+            self.pairs[i, j].append(_Products(name, elements, is_matrix, *sums))
+        if base is not None:
+            for i, j in tasks:
+                squares = total["apart", i, base], total["apart", j, base]
+                self.tasks[i, j].append((*squares, total["task", i, j]))
+
+    def _dot(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+        # Not np.dot: its sums depend on the number of threads that BLAS uses.
+        scratch = self._scratch[: a.size]
+        np.multiply(a, b, out=scratch)
+        return float(scratch.sum())
+
+    def _apart(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+        scratch = self._scratch[: a.size]
+        np.subtract(a, b, out=scratch)
+        np.multiply(scratch, scratch, out=scratch)
+        return float(scratch.sum())
+
+    def distance(
+        self, i: int, j: int, paths: Sequence[str], *, n_worst: int, relative_to_first: bool = False
+    ) -> Distance:
+        """Return the distance of two checkpoints, given by their places."""
+        held = [len(self._held[k]) for k in (i, j)]
+        empty = sum(
+            0 in shape and self._held[j].get(name, (None, None))[1] == shape
+            for name, (_, shape) in self._held[i].items()
+        )
+        rows = self.pairs[min(i, j), max(i, j)]
+        if i > j:
+            rows = [
+                _Products(r.tensor, r.elements, r.is_matrix, r.second, r.first, r.both, r.apart) for r in rows
+            ]
+        distances = [
+            TensorDistance(row.tensor, _cosine([row]), _relative([row], to_first=relative_to_first))
+            for row in rows
+        ]
+        known = [(found.cosine, found.tensor, found) for found in distances if found.cosine is not None]
+        return Distance(
+            paths[i],
+            paths[j],
+            n_tensors=len(rows) + empty,
+            n_elements=sum(row.elements for row in rows),
+            n_unshared=sum(held) - 2 * (len(rows) + empty),
+            n_equal=sum(row.apart == 0 for row in rows) + empty,
+            cosine=_cosine(rows),
+            matrix_cosine=_cosine([row for row in rows if row.is_matrix]),
+            relative_distance=_relative(rows, to_first=relative_to_first),
+            worst=tuple(found for _, _, found in nsmallest(n_worst, known, key=lambda entry: entry[:2])),
+            independent=tuple(
+                found.tensor
+                for row, found in zip(rows, distances, strict=True)
+                if row.is_matrix and found.cosine is not None and found.cosine < INDEPENDENT
+            ),
+        )
+
+    def task_cosine(self, i: int, j: int) -> float | None:
+        """Return the cosine of two task vectors."""
+        rows = self.tasks[i, j]
+        first, second, both = (_fsum([row[k] for row in rows]) for k in range(3))
+        return _ratio(both, first, second)
+
+
+def _make_finite(values: dict[int, NDArray[np.float64]]) -> dict[int, tuple[int, int]]:
+    """Set elements that are not finite in any to zero in all; return how many of which kind each had."""
+    bad: dict[int, tuple[int, int]] = {}
+    left_out: NDArray[np.bool_] | None = None
+    for i, value in values.items():
+        if math.isfinite(value.sum()):  # one pass that allocates nothing: NaN and infinities win
+            continue
+        nan, infinite = np.isnan(value), np.isinf(value)
+        if nan.any() or infinite.any():
+            bad[i] = (int(nan.sum()), int(infinite.sum()))
+            left_out = nan | infinite if left_out is None else left_out | nan | infinite
+    if left_out is not None:
+        for value in values.values():
+            value[left_out] = 0.0
+    return bad
+
+
+def _fsum(values: list[float]) -> float:
+    """Return the exact sum, rounded; infinity if that is no number."""
+    if not all(map(math.isfinite, values)):
+        return math.inf
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
+
+
+def _ratio(both: float, first: float, second: float) -> float | None:
+    """Return a cosine from sums of products."""
+    norms = math.sqrt(first) * math.sqrt(second)
+    if not (math.isfinite(norms) and math.isfinite(both)) or norms == 0:
+        return None
+    return max(-1.0, min(1.0, both / norms))
+
+
+def _cosine(rows: Sequence[_Products]) -> float | None:
+    first, second, both = (_fsum([getattr(row, key) for row in rows]) for key in ("first", "second", "both"))
+    cosine = _ratio(both, first, second)
+    # Equal vectors have 1 and not its neighbour.
+    return 1.0 if cosine is not None and all(row.apart == 0 for row in rows) else cosine
+
+
+def _relative(rows: Sequence[_Products], *, to_first: bool) -> float | None:
+    first, second, apart = (
+        _fsum([getattr(row, key) for row in rows]) for key in ("first", "second", "apart")
+    )
+    whole = first if to_first else (first + second) / 2
+    if not (math.isfinite(whole) and math.isfinite(apart)) or whole == 0:
+        return None
+    return math.sqrt(apart) / math.sqrt(whole)

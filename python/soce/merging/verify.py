@@ -1,0 +1,171 @@
+"""Check a soup against its manifest and its ingredients: thin over the compiled core."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import soce._core as _core
+from soce.exceptions import Problem, RecipeError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference between what is there and what should be."""
+
+    check: str
+    """``manifest``, ``structure``, ``files``, ``data``, ``non_finite`` or ``recompute``."""
+    path: str | None
+    """The file concerned."""
+    tensor: str | None
+    """The tensor concerned."""
+    message: str
+    """One sentence without full stop; names from files are already escaped."""
+    hint: str | None
+    """What the user can do about it."""
+
+    def __str__(self) -> str:
+        """Return the place and the message, without the hint."""
+        return str(Problem(self.check, self.path, self.tensor, self.message, None))
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was looked at, and every difference found."""
+
+    directory: Path
+    has_manifest: bool
+    """Without ``soce.json`` there is nothing to compare with."""
+    level: str | None
+    """Digests in the manifest: ``none``, ``tensors`` or ``full``. None without a readable manifest."""
+    result_digest: str | None
+    """The soup's digest, if it is that of the manifest's text."""
+    checked: Mapping[str, int]
+    """How many of what was looked at: ``shards``, ``tensors``, ``manifest``, ``files``, ``side_files``; with
+    the data ``tensor_digests``, ``shard_digests``, ``non_finite`` (float tensors scanned); with ingredients
+    ``ingredient_contents`` (recognised by content) and ``recomputed`` (tensors that came out the same)."""
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    """What is worth saying but no difference."""
+    bytes_read: int
+    """Bytes of shards, those of ingredients included where they were hashed."""
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain dictionaries and lists."""
+        return {
+            "ok": self.ok,
+            "directory": os.fspath(self.directory),
+            "has_manifest": self.has_manifest,
+            "level": self.level,
+            "result_digest": self.result_digest,
+            "checked": dict(self.checked),
+            "findings": [asdict(finding) for finding in self.findings],
+            "notes": list(self.notes),
+            "bytes_read": self.bytes_read,
+            "seconds": self.seconds,
+        }
+
+
+def verify(
+    directory: str | os.PathLike[str],
+    *,
+    data: bool = False,
+    recompute: Sequence[str | os.PathLike[str]] | Literal[True] | None = None,
+    num_threads: int | None = None,
+    io: Literal["auto", "mmap", "pread"] = "auto",
+    follow_links: bool = False,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Verification:
+    """Compare a soup with its manifest, and with its ingredients if asked.
+
+    Parameters
+    ----------
+    directory : path-like
+        A soup, that is a directory with a ``soce.json``. Of any other directory of safetensors files the
+        structure is checked and the data are scanned for values that are not finite.
+    data : bool
+        Read every byte: BLAKE3 of every tensor, SHA-256 of every shard where the manifest has it, counts of
+        values that are not finite. Otherwise only headers and small files are read.
+    recompute : sequence of path-like, True, optional
+        Compute every tensor again from these checkpoints and compare bit for bit. They are recognised by
+        their content (manifests of level ``full``), else by their headers, else by their order in the merge.
+        True: the paths in the manifest, of which relative ones begin at the current directory.
+    num_threads : int, optional
+        Worker threads; as many as the machine offers otherwise.
+    io : {"auto", "mmap", "pread"}
+        How files are read.
+    follow_links : bool
+        Read files that are links to files outside their directory.
+    on_progress : callable, optional
+        Called with bytes done and bytes in all, on the caller's thread; raising from it cancels.
+
+    Returns
+    -------
+    Verification
+        `Verification.ok` is False if there is any finding. Memory is bounded by headers, manifest and one
+        piece of 4 MiB a thread, whatever the size of the model.
+
+    Raises
+    ------
+    CheckpointError
+        `directory` is a file, or there is no manifest to recompute by.
+    RecipeError
+        Fewer ingredients than the soup has.
+    OSError
+        `directory` cannot be read.
+
+    Notes
+    -----
+    Digests guard against accidents. Whoever can change the data on purpose can also change the digests; then
+    only `recompute` from ingredients that are trusted tells.
+
+    Examples
+    --------
+    >>> soce.verify("soup", data=True).ok  # doctest: +SKIP
+    True
+    """
+    if num_threads is not None and num_threads < 1:
+        message = f"`num_threads` is {num_threads}"
+        raise RecipeError.of([Problem("recipe", None, None, message, "leave it out to use all cores")])
+    if isinstance(recompute, str | os.PathLike):
+        message = f"`recompute` is the single path `{shown(os.fspath(recompute))}`"
+        raise RecipeError.of([Problem("recipe", None, None, message, "pass a sequence of paths")])
+    ingredients = None
+    if recompute is not None:
+        ingredients = [] if recompute is True else [os.fspath(path) for path in recompute]
+    if ingredients == [] and recompute is not True:
+        hint = "pass the ingredients, or True for those that the manifest names"
+        raise RecipeError.of([Problem("recipe", None, None, "`recompute` is empty", hint)])
+    text = _core.verify(
+        os.fspath(directory),
+        data=data,
+        recompute=ingredients,
+        on_progress=on_progress,
+        num_threads=num_threads,
+        io=io,
+        follow_links=follow_links,
+    )
+    found: dict[str, Any] = json.loads(text)
+    return Verification(
+        directory=Path(directory),
+        has_manifest=found["has_manifest"],
+        level=found["level"],
+        result_digest=found["result_digest"],
+        checked=found["checked"],
+        findings=tuple(Finding(**finding) for finding in found["findings"]),
+        notes=tuple(found["notes"]),
+        bytes_read=found["bytes_read"],
+        seconds=float(found["seconds"]),
+    )

@@ -1,0 +1,214 @@
+"""Under which licences a soup's ingredients stand, as far as their own files say. Nothing is guessed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.report.card.soup import Source
+
+_LONGEST: Final = 1 << 20
+"""Bytes of a README or LICENSE that are looked at."""
+_FRONT_MATTER: Final = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}")
+_SPDX: Final = re.compile(r"^\W*SPDX-License-Identifier:\s*([A-Za-z0-9.+-]{1,100})\s*\W*$", re.MULTILINE)
+_APACHE: Final = "d5e4c8942091934e8f11f49efe6055366918b8034549dbfffc2e71a2c4f5de32"
+_FILES: Final = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt", "COPYING")
+_OWN_TERMS: Final = (
+    "llama",
+    "gemma",
+    "openrail",
+    "creativeml",
+    "bigscience",
+    "bigcode",
+    "deepfloyd",
+    "intel-research",
+)
+_UNSPECIFIC: Final = frozenset({"other", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """What an ingredient's files say about its licence."""
+
+    ingredient: str
+    identifier: str | None
+    """As on the Hub, such as ``apache-2.0``; None: not known."""
+    name: str | None
+    """``license_name`` of a licence of its own."""
+    link: str | None
+    where: str
+    """Which file says so, or why nothing is known."""
+
+    @property
+    def key(self) -> tuple[str | None, str | None]:
+        """What two ingredients under one licence share."""
+        named = self.name.lower() if self.name else None
+        return (self.identifier, named if self.identifier in _UNSPECIFIC else None)
+
+    @property
+    def forbids_commerce(self) -> bool:
+        """Whether its identifier says non-commercial, or research only."""
+        words = _words(self)
+        return bool({"nc", "noncommercial", "research", "amlr"} & words) or {"non", "commercial"} <= words
+
+    @property
+    def forbids_derivatives(self) -> bool:
+        """Whether its identifier says no-derivatives; a soup is one."""
+        words = _words(self)
+        return bool({"nd", "noderivatives", "noderivs"} & words) or {"no", "derivatives"} <= words
+
+    @property
+    def has_own_terms(self) -> bool:
+        """Whether it is no common licence: only its text says what it allows."""
+        return self.identifier in _UNSPECIFIC or (self.identifier or "").startswith(_OWN_TERMS)
+
+
+def _words(licence: Licence) -> set[str]:
+    text = f"{licence.identifier or ''} {licence.name or ''}".lower()
+    return set(re.split(r"[^a-z0-9]+", text)) - {""}
+
+
+def licences_of(sources: Sequence[Source]) -> tuple[Licence, ...]:
+    """Return what the files of each ingredient say, in their order."""
+    return tuple(licence_of(source) for source in sources)
+
+
+def licence_of(source: Source) -> Licence:
+    """Return what the ingredient's README.md, or else its licence file, says.
+
+    A licence file counts if it has an ``SPDX-License-Identifier``, or is the text of Apache 2.0 or MIT word
+    for word; any other text is told to be there, and not understood.
+    """
+    if source.path is None or not Path(source.path).exists():
+        return Licence(source.name, None, None, None, "the files are not where they were")
+    path = Path(source.path)
+    folder = path if path.is_dir() else path.parent
+    said = front_matter(read_text(folder / "README.md") or "") or {}
+    identifier = said.get("license")
+    if isinstance(identifier, list) and len(identifier) == 1:
+        (identifier,) = identifier
+    if isinstance(identifier, str) and _IDENTIFIER.fullmatch(identifier):
+        return Licence(
+            source.name,
+            identifier.lower(),
+            _line(said.get("license_name")),
+            _line(said.get("license_link")),
+            "README.md",
+        )
+    if identifier is not None:
+        return Licence(source.name, None, None, None, "the README.md names no licence that can be read")
+    for name in _FILES:
+        text = read_text(folder / name)
+        if text is None:
+            continue
+        known = _recognised(text)
+        where = name if known else f"the text in {name} is none that is known word for word"
+        return Licence(source.name, known, None, None, where)
+    return Licence(source.name, None, None, None, "the files name none")
+
+
+def agreed(licences: Sequence[Licence]) -> Licence | None:
+    """Return the licence that all ingredients have, or None."""
+    first = licences[0]
+    same = first.identifier is not None and all(one.key == first.key for one in licences)
+    return first if same else None
+
+
+def warnings_of(licences: Sequence[Licence]) -> tuple[str, ...]:
+    """Return what whoever publishes the soup should know, one sentence each."""
+    unknown = [one for one in licences if one.identifier is None]
+    known = [one for one in licences if one.identifier is not None]
+    found = []
+    for where in dict.fromkeys(one.where for one in unknown):
+        listed = ", ".join(f"`{shown(one.ingredient)}`" for one in unknown if one.where == where)
+        found.append(f"no licence is known of {listed}: {where}")
+    if len({one.key for one in known}) > 1:
+        listed = ", ".join(f"`{shown(one.ingredient)}` {_title(one)}" for one in known)
+        found.append(f"the ingredients' licences differ: {listed}; find out which one the soup may have")
+    for one in known:
+        if one.forbids_derivatives:
+            found.append(
+                f"`{shown(one.ingredient)}` is under {_title(one)}, which forbids derivatives: a soup is one"
+            )
+        if one.forbids_commerce:
+            found.append(
+                f"`{shown(one.ingredient)}` is under {_title(one)}, which forbids commercial use, "
+                "also of the soup"
+            )
+    own = [one for one in known if one.has_own_terms]
+    if own:
+        listed = ", ".join(f"`{shown(one.ingredient)}` ({_title(one)})" for one in own)
+        found.append(f"licences with terms of their own, which the soup inherits: {listed}; read them")
+    return tuple(found)
+
+
+def _title(licence: Licence) -> str:
+    return f"{licence.identifier}, {licence.name}" if licence.name else str(licence.identifier)
+
+
+def front_matter(text: str) -> dict[str, Any] | None:
+    """Return the YAML between the first two lines ``---``; None if there is none or it is no mapping."""
+    import yaml
+
+    found = _FRONT_MATTER.match(text)
+    if found is None:
+        return None
+    try:
+        data = yaml.safe_load(found[1])
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def read_text(path: Path) -> str | None:
+    """Return the text of a small regular file, or None."""
+    try:
+        if not path.is_file() or path.stat().st_size > _LONGEST:
+            return None
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return None
+
+
+def _line(value: object) -> str | None:
+    return shown(value.strip()) if isinstance(value, str) and value.strip() else None
+
+
+def _recognised(text: str) -> str | None:
+    """Return the identifier of a licence's text, by its own tag or word for word."""
+    tag = _SPDX.search(text)
+    if tag:
+        return tag[1].lower()
+    words = re.sub(r"\s+", " ", text).strip()
+    if words.startswith("Apache License") and "END OF TERMS AND CONDITIONS" in words:
+        terms = words.partition("END OF TERMS AND CONDITIONS")[0]
+        if hashlib.sha256(terms.encode()).hexdigest() == _APACHE:
+            return "apache-2.0"
+    return "mit" if _MIT.fullmatch(words) else None
+
+
+_MIT: Final = re.compile(
+    r"(?:(?:The )?MIT License (?:\(MIT\) )?)?(?:Copyright [^:;]{1,120}? )?"
+    + re.escape(
+        "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and "
+        'associated documentation files (the "Software"), to deal in the Software without restriction, '
+        "including without limitation the rights to use, copy, modify, merge, publish, distribute, "
+        "sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is "
+        "furnished to do so, subject to the following conditions: The above copyright notice and this "
+        "permission notice shall be included in all copies or substantial portions of the Software. THE "
+        'SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT '
+        "LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. "
+        "IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER "
+        "LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN "
+        "CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."
+    )
+)

@@ -1,0 +1,146 @@
+"""One member of a zip archive, read within limits. Trusts no size that the archive states."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from soce.exceptions import ScoreTableError
+from soce.scores.formats.text import MAX_BYTES, Refusals
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ZSTANDARD: Final = 93  # `zipfile.ZIP_ZSTANDARD`, known to Python 3.14 and later
+_ENCRYPTED: Final = 0x1
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+_PIECE_BYTES: Final = 1 << 20
+_DAMAGED: Final = "the file is not a zip archive, or is damaged"
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+
+
+def read_member(path: Path, name: str, *, absent: str, instead: str) -> str:
+    """Return the text of one member of a zip archive.
+
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    name : str
+        The member.
+    absent : str
+        What it means if the archive has no such member.
+    instead : str
+        What the user can do if Python cannot unpack it.
+
+    Raises
+    ------
+    ScoreTableError
+        Not a zip archive; no such member, or two; larger than 64 MiB; encrypted, damaged or not UTF-8;
+        compressed in a way that this Python cannot undo.
+    OSError
+        The file cannot be read.
+    """
+    refusals = Refusals(path)
+    with path.open("rb") as file:
+        if not path.is_file():
+            refusals.refuse("is not a regular file")
+        if not file.read(1):
+            refusals.refuse("the file is empty")
+        try:
+            content = _read(file, refusals, name, absent, instead)
+        except ScoreTableError:
+            raise
+        # `zipfile` lets the decoders' errors through, and trips over offsets that make no sense.
+        except _DAMAGE:
+            refusals.refuse(_DAMAGED)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a seek before the start
+                raise
+            refusals.refuse(_DAMAGED)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        refusals.refuse(f"member `{name}` is not UTF-8 text")
+
+
+def _read(file: IO[bytes], refusals: Refusals, name: str, absent: str, instead: str) -> bytes:
+    with zipfile.ZipFile(file) as archive:
+        members = [info for info in archive.infolist() if info.filename == name]
+        if not members:
+            refusals.refuse(f"the archive has no member `{name}`: {absent}")
+        if len(members) > 1:
+            refusals.refuse(f"the archive has {len(members)} members `{name}`")
+        member = members[0]
+        if member.flag_bits & _ENCRYPTED:
+            refusals.refuse(f"member `{name}` is encrypted")
+        if member.compress_type == _ZSTANDARD and not hasattr(zipfile, "ZIP_ZSTANDARD"):
+            content = _read_zstd(file, member, refusals, instead)
+        else:
+            try:
+                stream = archive.open(member)
+            except NotImplementedError:
+                refusals.refuse(f"member `{name}` is compressed by method {member.compress_type}", instead)
+            with stream:
+                content = _bounded(stream)
+    if len(content) > MAX_BYTES:
+        refusals.refuse(f"member `{name}` has more than {MAX_BYTES} bytes, which is what is read at most")
+    return content
+
+
+def _bounded(stream: IO[bytes]) -> bytes:
+    """Return at most one byte more than is allowed, whatever size the archive states."""
+    pieces = []
+    left = MAX_BYTES + 1
+    while left and (piece := stream.read(min(left, _PIECE_BYTES))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def _read_zstd(file: IO[bytes], member: zipfile.ZipInfo, refusals: Refusals, instead: str) -> bytes:
+    for module_name in ("backports.zstd", "zstandard"):
+        try:
+            module: Any = importlib.import_module(module_name)
+        except ImportError:
+            continue
+        break
+    else:
+        refusals.refuse(
+            f"member `{member.filename}` is compressed with zstd, which Python reads from 3.14 on",
+            f"`pip install zstandard`, or {instead}",
+        )
+    if member.compress_size > MAX_BYTES:
+        refusals.refuse(f"member `{member.filename}` has {member.compress_size} bytes even compressed")
+    file.seek(member.header_offset)
+    magic, n_name, n_extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    if magic != b"PK\x03\x04":
+        raise zipfile.BadZipFile
+    file.seek(n_name + n_extra, io.SEEK_CUR)
+    packed = io.BytesIO(file.read(member.compress_size))
+    try:
+        stream = (
+            module.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+            if module_name == "zstandard"
+            else module.ZstdFile(packed)
+        )
+        content = _bounded(stream)
+    except module.ZstdError:
+        raise zipfile.BadZipFile from None
+    if len(content) <= MAX_BYTES and zlib.crc32(content) != member.CRC:
+        raise zipfile.BadZipFile
+    return content

@@ -1,0 +1,179 @@
+"""Score directories of the BFCL evaluator: ``<model>/…/BFCL_v4_<category>_score.json``, with counts.
+
+Despite their names the files are JSON Lines. Only the first line is read: the rest are the failed items.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from math import isclose, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from soce.exceptions import ScoreTableError, shown
+from soce.scores import bfcl
+from soce.scores.formats.text import Refusals, parse_json
+from soce.scores.table import Column, ScoreTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+    from soce.scores.formats.options import ReadOptions
+
+_NAME: Final = re.compile(r"BFCL_(v[0-9]+)_(\w+)_score\.json", re.ASCII)
+_GROUPS: Final = frozenset(
+    {"non_live", "live", "multi_turn", "agentic", "memory", "kv", "vector", "rec_sum", "format_sensitivity"}
+)
+"""Folders that v4 puts between a model's folder and its files."""
+_NO_LEAVES: Final[dict[str, str]] = {"format_sensitivity": "accuracies under other prompt formats"}
+_EXPECTED: Final = 'expected `{"accuracy": 0.5, "correct_count": 12, "total_count": 24}`'
+_MAX_LINE_BYTES: Final = 1 << 16
+_MAX_FILES: Final = 100_000
+
+
+class _Score(NamedTuple):
+    path: Path
+    correct: int
+    total: int
+
+
+def looks_like_bfcl_scores(path: Path) -> bool:
+    """Whether this is a score file of the evaluator, or a folder with one somewhere below it."""
+    try:
+        return next(_score_files(path), None) is not None
+    except (ScoreTableError, OSError):  # not ours to report: something else may be able to read it
+        return False
+
+
+def read_bfcl_scores(path: Path, options: ReadOptions) -> ScoreTable:
+    """Read score files of the BFCL evaluator: one model's folder, or a folder of several.
+
+    A model is named as its folder, which is the evaluator's name for it with ``/`` replaced by ``_``, not the
+    leaderboard's display name.
+
+    Parameters
+    ----------
+    path : Path
+        Folder, searched to its leaves, or a single score file.
+    options : ReadOptions
+        Not looked at: the format leaves nothing open.
+
+    Returns
+    -------
+    ScoreTable
+        Shares of 1, with the numbers of items that were evaluated.
+
+    Raises
+    ------
+    ScoreTableError
+        No score file; files of several versions; a category twice; counts that contradict the accuracy.
+    OSError
+        A file cannot be read.
+    """
+    del options
+    refusals = Refusals(path)
+    scores: dict[str, dict[str, _Score]] = {}
+    ignored: dict[str, str] = {}
+    versions: dict[str, Path] = {}
+    for file, version, category in _score_files(path):
+        versions.setdefault(version, file)
+        if category in _NO_LEAVES:
+            ignored[category] = _NO_LEAVES[category]
+            continue
+        of_model = scores.setdefault(_model_of(file), {})
+        if category in of_model:
+            message = f"the category `{category}` is also in `{shown(str(of_model[category].path))}`"
+            Refusals(file).refuse(message, "keep the files of one evaluation of a model in its folder")
+        of_model[category] = _read_first_line(file)
+    if not scores:
+        refusals.refuse("there is no BFCL score file", "they are called `BFCL_v4_<category>_score.json`")
+    if len(versions) > 1:
+        told = ", ".join(f"`{shown(file.name)}`" for _, file in sorted(versions.items()))
+        refusals.refuse(f"the files are of different versions of the benchmark: {told}", "read one version")
+    models = sorted(scores)
+    found = {category for of_model in scores.values() for category in of_model}
+    order = [leaf for known, board in bfcl.BOARDS.items() if known in versions for leaf in board.items]
+    categories = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    values = np.full((len(models), len(categories)), nan)
+    counts = values.copy()
+    for row, model in enumerate(models):
+        for place, category in enumerate(categories):
+            score = scores[model].get(category)
+            if score is not None:
+                values[row, place], counts[row, place] = score.correct / score.total, score.total
+    return ScoreTable(
+        tuple(models),
+        tuple(Column(category, scale="unit") for category in categories),
+        values,
+        counts=counts,
+        source=str(path),
+        kind="bfcl-scores",
+        ignored=tuple(sorted(ignored.items())),
+    )
+
+
+def _score_files(path: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield path, version and category of every score file, in an order that no file system decides."""
+    if path.is_file():
+        if match := _NAME.fullmatch(path.name):
+            yield path, match[1], match[2]
+        return
+    n_files = 0
+    for folder, folders, files in os.walk(path, onerror=_raise):
+        folders.sort()
+        for name in sorted(files):
+            n_files += 1
+            if n_files > _MAX_FILES:
+                Refusals(path).refuse(f"the folder has more than {_MAX_FILES} files", "name the score folder")
+            if match := _NAME.fullmatch(name):
+                yield Path(folder, name), match[1], match[2]
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _model_of(file: Path) -> str:
+    """Return the name of the folder that holds one model's files."""
+    folder = Path(os.path.abspath(file)).parent  # noqa: PTH100, resolve() would follow a link to another name
+    while folder.name in _GROUPS:
+        folder = folder.parent
+    return folder.name
+
+
+def _read_first_line(file: Path) -> _Score:
+    """Read what the evaluator counted."""
+    refusals = Refusals(file)
+    if not file.is_file():
+        refusals.refuse("is not a regular file")
+    with file.open("rb") as lines:
+        line = lines.readline(_MAX_LINE_BYTES + 1)
+    if len(line) > _MAX_LINE_BYTES:
+        refusals.refuse(f"the first line is longer than {_MAX_LINE_BYTES} bytes", _EXPECTED)
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        refusals.refuse(f"the first line is not UTF-8: byte {error.start}")
+    if not text.strip():
+        refusals.refuse("the first line is empty", _EXPECTED)
+    said = parse_json(text, file)
+    if not isinstance(said, dict) or not {"accuracy", "correct_count", "total_count"} <= said.keys():
+        refusals.refuse("the first line does not say what was counted", _EXPECTED)
+    correct, total, accuracy = said["correct_count"], said["total_count"], said["accuracy"]
+    if not _is_count(correct) or not _is_count(total) or not 0 < total < 1 << 53 or correct > total:
+        refusals.refuse(
+            f"`{shown(str(correct))}` correct of `{shown(str(total))}` items is not a score", _EXPECTED
+        )
+    if isinstance(accuracy, bool) or not isinstance(accuracy, int | float):
+        refusals.refuse("the accuracy is not a number", _EXPECTED)
+    if not isclose(accuracy, correct / total, rel_tol=0, abs_tol=1e-9):
+        refusals.refuse(f"the accuracy is {accuracy}, but {correct} of {total} items are correct")
+    return _Score(file, correct, total)
+
+
+def _is_count(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

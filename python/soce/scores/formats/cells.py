@@ -1,0 +1,259 @@
+"""Numbers in the cells of score files, read strictly. Knows no format.
+
+A number that two programs could read differently is refused: ``1_000``, ``0x10``, ``12,5``, ``inf``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from soce.exceptions import ScoreTableError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn, TypeAlias
+
+    from soce.scores.table import Scale
+
+    Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+_MAX_DIGITS: Final = 64
+_EXACT_DIGITS: Final = 16
+_MISSING: Final = frozenset({"", "n/a", "na", "nan", "null", "none", "-"})
+_NUMBER: Final = re.compile(
+    r"[+-]?(?P<whole>[0-9]*)(?:\.(?P<places>[0-9]*))?(?:[eE](?P<exponent>[+-]?[0-9]{1,3}))?", re.ASCII
+)
+# What a column of scores may hold by mistake: somebody meant a number. Anything else is just text.
+_NEARLY_NUMBERS: Final = (
+    (r"(?i:[-+]?\.?inf(inity)?)", "is infinite"),
+    (r"(?i:[-+]\.?nan)", "is not a number"),
+    (r"[-+]?0[xX][0-9a-fA-F]*", "is hexadecimal"),
+    (r"[-+]?[0-9.]*_[0-9._]*", "has an underscore"),
+    (r"[-+]?[0-9.]*,[0-9.,]*", "has a comma"),
+    (r"[-+]?[0-9]*\.?[0-9]*[eE][+-]?[0-9]{4,}", "is out of range"),
+    (r"[\u2212\uff0d][0-9.]+", "has a minus sign that is not `-`"),
+)
+
+
+class Number(NamedTuple):
+    """A score as it was written."""
+
+    value: float
+    """NaN if missing. In percent if `percent`."""
+    percent: bool
+    """Whether a percent sign followed."""
+    decimals: int
+    """Decimals written; 0 if missing."""
+    digits: int
+    """Significant digits written; 0 if missing."""
+
+
+class NotANumberError(ScoreTableError):
+    """The text of a cell is not a finite decimal number."""
+
+    meant: bool
+    """Whether somebody meant a number (``0x10``, ``1_000``, ``inf``), not text."""
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that there is no score.
+
+    Examples
+    --------
+    >>> [is_missing(text) for text in ("", "N/A", "nan", " - ", "0")]
+    [True, True, True, True, False]
+    """
+    return text.strip().casefold() in _MISSING
+
+
+def parse_score(text: str) -> Number:
+    """Return the number that a cell holds.
+
+    Parameters
+    ----------
+    text : str
+        A finite decimal number with an optional percent sign, or a word for a missing score: empty, ``N/A``,
+        ``NA``, ``NaN``, ``null``, ``none``, ``-`` in any case.
+
+    Returns
+    -------
+    Number
+
+    Raises
+    ------
+    NotANumberError
+        Anything else. The message is what follows the place: "`0x10` is hexadecimal".
+
+    Examples
+    --------
+    >>> parse_score("78.50%")
+    Number(value=78.5, percent=True, decimals=2, digits=4)
+    >>> parse_score("n/a").value
+    nan
+    """
+    text = text.strip()
+    if text.casefold() in _MISSING:
+        return Number(math.nan, percent=False, decimals=0, digits=0)
+    bare = text[:-1].rstrip() if text.endswith("%") else text
+    match = _NUMBER.fullmatch(bare) if len(bare) <= _MAX_DIGITS else None
+    digits = (match["whole"] + (match["places"] or "")) if match else ""
+    if match is None or not digits:
+        _refuse_number(text, bare)
+    value = float(bare)
+    significant = digits.lstrip("0")
+    if math.isinf(value) or (value == 0 and significant):
+        _refuse(text, "is out of range", meant=True)
+    decimals = max(0, len(match["places"] or "") - int(match["exponent"] or 0))
+    return Number(value, percent=bare is not text, decimals=decimals, digits=len(significant))
+
+
+def _refuse_number(text: str, bare: str) -> NoReturn:
+    for pattern, reason in _NEARLY_NUMBERS:
+        if re.fullmatch(pattern, bare, re.ASCII):
+            _refuse(text, reason, meant=True)
+    if re.fullmatch(r"[-+]?[0-9.]+", bare, re.ASCII) and len(bare) > _MAX_DIGITS:
+        _refuse(text, f"has {len(bare)} characters, at most {_MAX_DIGITS} are read", meant=True)
+    _refuse(text, "is not a number", meant=False)
+
+
+def _refuse(text: str, reason: str, *, meant: bool) -> NoReturn:
+    error = NotANumberError(f"`{shown(text)}` {reason}")
+    error.meant = meant
+    raise error
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A cell that is not a score."""
+
+    row: int
+    message: str
+    meant: bool
+    """Whether somebody meant a number."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Parsed:
+    """The cells of one column."""
+
+    values: Vector
+    """NaN where missing or bad."""
+    signed: bool
+    """Whether a cell has a percent sign."""
+    scale: Scale | None
+    decimals: int | None
+    bad: tuple[Bad, ...]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the column holds no score and no attempt at one, but something else."""
+        return bool(self.bad) and bool(np.isnan(self.values).all()) and not any(b.meant for b in self.bad)
+
+
+def parse_column(cells: Sequence[str]) -> Parsed:
+    """Return the scores of one column.
+
+    Parameters
+    ----------
+    cells : sequence of str
+        One cell for each row, trimmed.
+
+    Returns
+    -------
+    Parsed
+        With every bad cell. Scale: ``percent`` if there is a percent sign or a score above 1, ``unit`` if
+        all scores are at most 1 and some is neither 0 nor 1, else None. Decimals: the most that any cell
+        has; None if a cell has 16 or more significant digits (nobody rounded it), or if all are missing.
+
+    Notes
+    -----
+    A cell without percent sign in a column with some is a percentage too, if it is above 1 or is 0. Anything
+    else (``0.45`` under ``45%``) could be either and is bad.
+
+    Examples
+    --------
+    >>> parsed = parse_column(["45%", "7.25", "N/A"])
+    >>> parsed.values.tolist(), parsed.scale, parsed.decimals
+    ([45.0, 7.25, nan], 'percent', 2)
+    >>> parse_column(["45%", "0.5"]).bad[0].message
+    '`0.5` has no percent sign, others in its column do'
+    """
+    fast = _parse_plain(cells)
+    if fast is not None:
+        return fast
+    values = np.full(len(cells), np.nan)
+    numbers: list[tuple[int, Number]] = []
+    bad: list[Bad] = []
+    for row, text in enumerate(cells):
+        try:
+            number = parse_score(text)
+        except NotANumberError as error:
+            bad.append(Bad(row, str(error), error.meant))
+            continue
+        if not math.isnan(number.value):
+            numbers.append((row, number))
+            values[row] = number.value
+    signed = any(number.percent for _, number in numbers)
+    for row, number in numbers:
+        if signed and not number.percent and number.value <= 1 and number.value != 0:
+            message = f"`{shown(cells[row])}` has no percent sign, others in its column do"
+            bad.append(Bad(row, message, meant=True))
+    decimals = max((number.decimals for _, number in numbers), default=None)
+    if any(number.digits >= _EXACT_DIGITS for _, number in numbers):
+        decimals = None
+    return Parsed(
+        values, signed, scale_of(values, signed=signed), decimals, tuple(sorted(bad, key=lambda b: b.row))
+    )
+
+
+# The spellings that are seen; the others are read too, but cell by cell.
+_USUAL_MISSING: Final = frozenset({"", "N/A", "NA", "n/a", "NaN", "nan", "null", "None", "none", "-"})
+_PLAIN: Final = frozenset("0123456789.+-")
+
+
+def _parse_plain(cells: Sequence[str]) -> Parsed | None:
+    """Return the scores of a column of plain decimals, all or none with percent signs; else None.
+
+    What `parse_column` does, tens of times as fast: a table of 1000 × 500 takes a quarter of a second.
+    """
+    present = [text for text in cells if text not in _USUAL_MISSING]
+    joined = "".join(present)
+    signed = "%" in joined
+    if signed:
+        if joined.count("%") != len(present) or any(text[-1] != "%" for text in present):
+            return None
+        present = [text[:-1] for text in present]
+        joined = "".join(present)
+    longest = max(map(len, present), default=0)
+    if not _PLAIN.issuperset(joined) or longest > _MAX_DIGITS:
+        return None
+    try:
+        scores = np.array([float(text) for text in present], dtype=np.float64)
+    except ValueError:
+        return None
+    if len(present) == len(cells):
+        values = scores
+    else:
+        values = np.full(len(cells), np.nan)
+        values[[text not in _USUAL_MISSING for text in cells]] = scores
+    if longest >= _EXACT_DIGITS and any(
+        len(text.replace(".", "").lstrip("+-0")) >= _EXACT_DIGITS for text in present
+    ):
+        decimals = None
+    else:
+        places = [len(text) - point - 1 if (point := text.find(".")) >= 0 else 0 for text in present]
+        decimals = max(places, default=None)
+    return Parsed(values, signed, scale_of(values, signed=signed), decimals, ())
+
+
+def scale_of(values: Vector, *, signed: bool = False) -> Scale | None:
+    """Return the scale that scores show: see `parse_column`."""
+    known = values[~np.isnan(values)]
+    if signed or (known > 1).any():
+        return "percent"
+    return "unit" if ((known != 0) & (known != 1)).any() else None

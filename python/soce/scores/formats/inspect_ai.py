@@ -1,0 +1,151 @@
+"""Logs of Inspect (inspect_ai): ``.eval`` archives, of which only ``header.json`` is read, and ``.json``."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.exceptions import shown
+from soce.scores.formats.archives import read_member
+from soce.scores.formats.harness import join_results
+from soce.scores.formats.results import Format, Measurement, ResultFile, Task, count, inner, name_of, number
+from soce.scores.formats.text import Refusals, load_json, parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.table import ScoreTable
+
+_HEADER: Final = "header.json"
+_AS_JSON: Final = "write the log as JSON: `inspect log dump --header-only LOG.eval > LOG.json`"
+_ERRORS: Final = frozenset({"bootstrap_stderr", "stderr"})
+_NOT_METRICS: Final = _ERRORS | {"std", "var"}
+_MEANS: Final = frozenset({"accuracy", "mean"})
+
+
+def looks_like_inspect(path: Path) -> bool:
+    """Whether a file, or some file below a directory, is a log of Inspect."""
+    if path.is_dir():
+        return next(path.rglob("*.eval"), None) is not None or _FORMAT.looks_like(path)
+    return path.suffix == ".eval" or _FORMAT.looks_like(path)  # `.eval` also if it cannot be read
+
+
+def read_inspect(path: Path, options: ReadOptions) -> ScoreTable:
+    """Return the table of Inspect logs.
+
+    Parameters
+    ----------
+    path : Path
+        A log, or a directory with logs of one or many models below it. Samples are not read.
+    options : ReadOptions
+        `metric`: ``score/metric`` (``match/accuracy``), ``accuracy``, or several separated by spaces, of
+        which each task gives the first that it has. Without it: the one metric that all tasks share, or the
+        only one that each has. `level`: Inspect has no groups, so ``group`` is refused. `model`: the name,
+        if a log has no ``eval.model``.
+
+    Returns
+    -------
+    ScoreTable
+        Larger is better: logs do not say, so name the others in `ReadOptions.lower_is_better`. A metric
+        ``stderr`` is the standard error of ``accuracy`` or ``mean`` of the same score. A log whose run
+        failed gives no score: its task is missing for that model unless another log has it, and
+        `ScoreTable.ignored` names it if no model has it.
+
+    Raises
+    ------
+    ScoreTableError
+        No log has scores; a model has two results for one task; a metric to be chosen; an archive that is
+        compressed with zstd, as Inspect writes it, and nothing to unpack it with.
+    """
+    return join_results(_FORMAT.read(path), source=path, kind="inspect", options=options, short=short_metric)
+
+
+def short_metric(metric: str) -> str:
+    """Return a metric without the score that it summarises.
+
+    Examples
+    --------
+    >>> short_metric("match/accuracy")
+    'accuracy'
+    """
+    return metric.rpartition("/")[2]
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
+    if path.suffix != ".eval":
+        return load_json(path, allow_nan=True)
+    text = read_member(path, _HEADER, absent="the run did not finish", instead=_AS_JSON)
+    return parse_json(text, path, allow_nan=True)
+
+
+def _fits(held: object) -> bool:
+    return isinstance(held, dict) and isinstance(held.get("eval"), dict) and "status" in held
+
+
+def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
+    refusals = Refusals(path)
+    about = held["eval"]
+    task = name_of(about.get("task"))
+    if task is None:
+        refusals.refuse("the log does not say which task it is of")
+    metrics: dict[str, Measurement] = {}
+    reason = "has no score"
+    if held["status"] == "success":
+        metrics = _metrics(inner(held, "results"), about, refusals)
+    else:
+        reason = f"has no score: the status of the run is `{shown(str(held['status']))}`"
+    created = about.get("created")
+    stamp = created if isinstance(created, str) else ""
+    return ResultFile(str(path), name_of(about.get("model")), stamp, (Task(task, metrics, reason=reason),))
+
+
+def _metrics(
+    results: Mapping[str, Any], about: Mapping[str, Any], refusals: Refusals
+) -> dict[str, Measurement]:
+    scores = results.get("scores")
+    metrics: dict[str, Measurement] = {}
+    for score in scores if isinstance(scores, list) else []:
+        if not isinstance(score, dict) or not isinstance(score.get("metrics"), dict):
+            refusals.refuse("an entry of `results.scores` has no object `metrics`")
+        prefix = name_of(score.get("name")) or name_of(score.get("scorer")) or ""
+        n_items = _n_items(score, results, about)
+        values = {
+            name.strip(): number(metric["value"])
+            for name, metric in score["metrics"].items()
+            if isinstance(metric, dict) and "value" in metric
+        }
+        error = next((values[name] for name in sorted(_ERRORS, reverse=True) if name in values), None)
+        for name, value in values.items():
+            if value is None or name in _NOT_METRICS:
+                continue
+            key = f"{prefix}/{name}"
+            if key in metrics:
+                refusals.refuse(f"the log has the metric `{shown(key)}` twice")
+            stderr = error if name in _MEANS and error is not None and error >= 0 else math.nan
+            metrics[key] = Measurement(value, stderr=stderr, count=n_items)
+    return metrics
+
+
+def _n_items(score: Mapping[str, Any], results: Mapping[str, Any], about: Mapping[str, Any]) -> float:
+    """Return the items scored. Logs that do not say count each item once per epoch."""
+    scored = count(score.get("scored_samples"))
+    if not math.isnan(scored):
+        return scored
+    epochs = count(inner(about, "config").get("epochs"))
+    items = count(results.get("completed_samples")) / (1.0 if math.isnan(epochs) else epochs)
+    return items if items.is_integer() else math.nan
+
+
+_FORMAT: Final = Format(
+    name="Inspect",
+    suffixes=(".eval", ".json"),
+    own_name=re.compile(r".*\.eval"),
+    load=_load,
+    fits=_fits,
+    parse=_parse,
+    expected="there are no `status` and `eval`",
+    hint="name a log that Inspect wrote, `.eval` or `.json`, or the directory of logs",
+)

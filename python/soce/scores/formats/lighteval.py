@@ -1,0 +1,147 @@
+"""Result files of lighteval: ``results/<model>/results_<time>.json``."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.exceptions import shown
+from soce.scores.formats.harness import join_results
+from soce.scores.formats.results import Format, Measurement, ResultFile, Task, count, inner, name_of, number
+from soce.scores.formats.text import Refusals, load_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.table import ScoreTable
+
+_AVERAGE: Final = ":_average|"
+_ALL: Final = "all"
+
+
+def looks_like_lighteval(path: Path) -> bool:
+    """Whether a file, or some file below a directory, is a result file of lighteval."""
+    return _FORMAT.looks_like(path)
+
+
+def read_lighteval(path: Path, options: ReadOptions) -> ScoreTable:
+    """Return the table of lighteval results.
+
+    Parameters
+    ----------
+    path : Path
+        A result file, or a directory with those of one or many models below it. Details are not read.
+    options : ReadOptions
+        `metric`: one name, or several separated by spaces, of which each task gives the first that it has.
+        Without it: the one metric that all tasks share, or the only one that each has. `level`: ``leaf``
+        makes categories of the tasks and aggregates of ``all`` and of ``…:_average|…``; at ``group`` an
+        average of subtasks stands for them, any other task for itself. `model`: the name, if a file has no
+        ``config_general.model_name``.
+
+    Returns
+    -------
+    ScoreTable
+        Columns are named as in the file, ``task|shots``. Directions come from ``config_tasks``; larger is
+        better if it is silent, except for perplexities. Averages carry no standard error: the file averages
+        those of the tasks, which is not one.
+
+    Raises
+    ------
+    ScoreTableError
+        No results; a model without a name; two results of a model for one task; a metric to be chosen.
+    """
+    return join_results(_FORMAT.read(path), source=path, kind="lighteval", options=options, short=str)
+
+
+def _fits(held: object) -> bool:
+    return (
+        isinstance(held, dict)
+        and isinstance(held.get("results"), dict)
+        and isinstance(held.get("config_general"), dict)
+    )
+
+
+def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
+    refusals = Refusals(path)
+    if not held["results"]:
+        refusals.refuse("the results are empty")
+    general = held["config_general"]
+    name = name_of(general.get("model_name")) or name_of(inner(general, "model_config").get("model_name"))
+    stamp = path.name.rpartition("_")[2].removesuffix(".json")
+    return ResultFile(str(path), name, stamp, _tasks(held, refusals))
+
+
+def _is_average(task: str) -> bool:
+    return task == _ALL or _AVERAGE in task
+
+
+def _members(group: str, tasks: Sequence[str]) -> tuple[str, ...]:
+    """Return what an average stands for: for ``mmlu:_average|5`` the tasks ``mmlu:…|5``.
+
+    ``all`` averages the tasks. Listed through the other averages, so that it is a group of groups.
+    """
+    if group == _ALL:
+        averages = [task for task in tasks if _AVERAGE in task]
+        within = {task for average in averages for task in _members(average, tasks)}
+        return (*averages, *(task for task in tasks if task not in within and not _is_average(task)))
+    prefix, _, suffix = group.partition(_AVERAGE)
+    return tuple(
+        task
+        for task in tasks
+        if task.startswith(f"{prefix}:") and task.endswith(f"|{suffix}") and not _is_average(task)
+    )
+
+
+def _tasks(held: Mapping[str, Any], refusals: Refusals) -> tuple[Task, ...]:
+    names = [task.strip() for task in held["results"]]
+    tasks = []
+    for task, row in held["results"].items():
+        if not isinstance(row, dict):
+            refusals.refuse(f"the result of task `{shown(task)}` is not an object")
+        name = task.strip()
+        config = inner(inner(held, "config_tasks"), task)
+        is_average = _is_average(name)
+        metrics = _metrics(row, config, errors={} if is_average else row)
+        tasks.append(Task(name, metrics, _members(name, names) if is_average else None))
+    return tuple(tasks)
+
+
+def _metrics(
+    row: Mapping[str, Any], config: Mapping[str, Any], errors: Mapping[str, Any]
+) -> dict[str, Measurement]:
+    stated = config.get("metrics")
+    directions = {
+        metric["metric_name"]: metric.get("higher_is_better")
+        for metric in (stated if isinstance(stated, list) else [])
+        if isinstance(metric, dict) and isinstance(metric.get("metric_name"), str)
+    }
+    metrics = {}
+    for name, value in row.items():
+        score = number(value)
+        if score is None or not name.strip() or name.endswith("_stderr"):
+            continue
+        stderr = number(errors.get(f"{name}_stderr"))
+        direction = directions.get(name)
+        metrics[name] = Measurement(
+            score,
+            stderr=math.nan if stderr is None or stderr < 0 else stderr,
+            count=count(config.get("effective_num_docs")),  # -1, so unknown, as 0.13.0 writes it
+            higher_is_better=direction if isinstance(direction, bool) else None,
+        )
+    return metrics
+
+
+_FORMAT: Final = Format(
+    name="lighteval",
+    suffixes=(".json",),
+    own_name=re.compile(r"results_[0-9]{4}-[0-9]{2}-[0-9]{2}T.*\.json"),
+    load=functools.partial(load_json, allow_nan=True),
+    fits=_fits,
+    parse=_parse,
+    expected="there are no objects `config_general` and `results`",
+    hint="name `results_<time>.json`, which lighteval wrote, or a directory above",
+)

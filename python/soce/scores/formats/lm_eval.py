@@ -1,0 +1,156 @@
+"""Result files of lm-evaluation-harness: ``results_<time>.json``, of 0.4 and of older versions."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.exceptions import shown
+from soce.scores.formats.harness import join_results
+from soce.scores.formats.results import Format, Measurement, ResultFile, Task, count, inner, name_of, number
+from soce.scores.formats.text import Refusals, load_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.table import ScoreTable
+
+_NAME: Final = re.compile(r"results_[0-9]{4}-[0-9]{2}-[0-9]{2}T.*\.json")
+# Beside `results`, one of these is in every version's files, and none in those of lighteval and Inspect.
+_TOP_LEVEL: Final = frozenset(
+    {"config", "configs", "group_subtasks", "higher_is_better", "n-samples", "n-shot", "task_hashes"}
+)
+_NOT_METRICS: Final = frozenset({"", "alias", "name", "sample_count", "sample_len", "samples"})
+
+
+def looks_like_lm_eval(path: Path) -> bool:
+    """Whether a file, or some file below a directory, is a result file of lm-evaluation-harness."""
+    return _FORMAT.looks_like(path)
+
+
+def read_lm_eval(path: Path, options: ReadOptions) -> ScoreTable:
+    """Return the table of lm-evaluation-harness results.
+
+    Parameters
+    ----------
+    path : Path
+        A result file, or a directory with those of one or many models below it. Samples are not read.
+    options : ReadOptions
+        `metric`: ``acc,none``, ``acc``, or several separated by spaces, of which each task gives the first
+        that it has. Without it: the one metric that all tasks share, or the only one that each has.
+        `level`: ``leaf`` makes categories of the measured tasks and aggregates of the groups; at ``group``
+        a group of tasks stands for them, a task outside such groups for itself.
+        `model`: the name if a file has no ``model_name`` and does not lie in a directory that the harness
+        named after the model.
+
+    Returns
+    -------
+    ScoreTable
+        Directions come from the files; where one is null or absent, larger is better except for metrics
+        that the harness registers as lower-is-better. Shares (``acc``, ``exact_match``, …) have the scale
+        ``unit``. Item counts are those that ran (``effective``), so a run with a limit shows.
+
+    Raises
+    ------
+    ScoreTableError
+        No results; a model without a name; two results of a model for one task; a metric to be chosen.
+    """
+    return join_results(_FORMAT.read(path), source=path, kind="lm-eval", options=options, short=short_metric)
+
+
+def short_metric(metric: str) -> str:
+    """Return a metric without its filter.
+
+    Examples
+    --------
+    >>> short_metric("exact_match,strict-match")
+    'exact_match'
+    """
+    return metric.partition(",")[0]
+
+
+def _fits(held: object) -> bool:
+    return (
+        isinstance(held, dict)
+        and isinstance(held.get("results"), dict)
+        and "config_general" not in held
+        and "eval" not in held
+        and not _TOP_LEVEL.isdisjoint(held)
+    )
+
+
+def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
+    refusals = Refusals(path)
+    if not held["results"]:
+        refusals.refuse("the results are empty")
+    stamp = path.name.rpartition("_")[2].removesuffix(".json")
+    return ResultFile(str(path), _model(path, held), stamp, _tasks(held, refusals))
+
+
+def _model(path: Path, held: Mapping[str, Any]) -> str | None:
+    stated = name_of(held.get("model_name"))
+    if stated is not None or not _NAME.fullmatch(path.name):
+        return stated
+    return name_of(path.absolute().parent.name)
+
+
+def _tasks(held: Mapping[str, Any], refusals: Refusals) -> tuple[Task, ...]:
+    members = {
+        task: tuple(name.strip() for name in below if isinstance(name, str))
+        for task, below in inner(held, "group_subtasks").items()
+        if isinstance(below, list) and below  # 0.4.9 lists plain tasks as well, with nothing below them
+    }
+    groups = {**dict.fromkeys(inner(held, "groups"), ()), **members}
+    tasks = []
+    for task, row in held["results"].items():
+        if not isinstance(row, dict):
+            refusals.refuse(f"the result of task `{shown(task)}` is not an object")
+        n_items = count(inner(inner(held, "n-samples"), task).get("effective"))
+        directions = inner(inner(held, "higher_is_better"), task)
+        metrics = _metrics(task, row, n_items, directions, refusals)
+        reason = "is a group without a score" if task in groups else "has no score"
+        tasks.append(Task(task.strip(), metrics, groups.get(task), reason))
+    return tuple(tasks)
+
+
+def _metrics(
+    task: str, row: Mapping[str, Any], n_items: float, directions: Mapping[str, Any], refusals: Refusals
+) -> dict[str, Measurement]:
+    metrics = {}
+    for key, value in row.items():
+        name, comma, used_filter = key.partition(",")  # no comma before 0.4, nor in the key " " of a group
+        if name.strip() in _NOT_METRICS or name.endswith("_stderr"):
+            continue
+        score = number(value)
+        if score is None:
+            if comma and isinstance(value, (str, bool)):
+                refusals.refuse(f"`{shown(key)}` of task `{shown(task)}` is not a number")
+            continue
+        stderr = number(row.get(f"{name}_stderr{comma}{used_filter}"))
+        counted = n_items
+        if math.isnan(counted):
+            counted = count(inner(row, "sample_count").get(key, row.get("sample_len")))
+        direction = directions.get(name)
+        metrics[key] = Measurement(
+            score,
+            stderr=math.nan if stderr is None or stderr < 0 else stderr,
+            count=counted,
+            higher_is_better=direction if isinstance(direction, bool) else None,
+        )
+    return metrics
+
+
+_FORMAT: Final = Format(
+    name="lm-evaluation-harness",
+    suffixes=(".json",),
+    own_name=_NAME,
+    load=functools.partial(load_json, allow_nan=True),
+    fits=_fits,
+    parse=_parse,
+    expected="there is no object `results` with the settings of a run beside it",
+    hint="name `results_<time>.json`, which the harness wrote, or a directory above; not a file of samples",
+)

@@ -1,0 +1,146 @@
+"""Metrics of evaluation harnesses: which one to read of each task, its scale and its direction."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Final
+
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from soce.scores.formats.text import Refusals
+    from soce.scores.table import Scale
+
+_MAX_LISTED: Final = 8
+
+# Shares by definition. Others (`bleu`, `mcc`, `mean`, a perplexity) get no scale: nobody said what it is.
+_SHARES: Final = re.compile(
+    r"acc(_norm|_all|_bytes|_mutual_info|uracy)?|exact_match|quasi_exact_match|em|f1|(pass|maj)@.+"
+    r"|(prompt|inst)_level_(strict|loose)_acc|extractive_match"
+)
+# Metrics that lm-evaluation-harness 0.4.13 registers as lower-is-better, for files that do not say.
+_LOWER: Final = frozenset(
+    {"bits_per_byte", "brier_score", "byte_perplexity", "perplexity", "ppl", "ter", "word_perplexity"}
+)
+
+
+def column_scale(metric: str, values: Sequence[float]) -> Scale | None:
+    """Return ``unit`` for a share whose values all lie in 0 to 1, None for anything else.
+
+    Examples
+    --------
+    >>> column_scale("acc", [0.5, 1.0]), column_scale("f1", [61.2]), column_scale("bleu", [0.5])
+    ('unit', None, None)
+    """
+    there = [value for value in values if not math.isnan(value)]
+    return "unit" if _SHARES.fullmatch(metric) and all(0 <= value <= 1 for value in there) else None
+
+
+def column_direction(metric: str) -> bool:
+    """Return whether larger is better where the file does not say: yes, but for perplexities and the like.
+
+    Examples
+    --------
+    >>> column_direction("acc"), column_direction("word_perplexity")
+    (True, False)
+    """
+    return metric not in _LOWER
+
+
+def choose_metrics(
+    tasks: Mapping[str, Sequence[str]],
+    wanted: str | None,
+    short: Callable[[str], str],
+    refusals: Refusals,
+) -> dict[str, str]:
+    """Return the metric to read of each task.
+
+    Parameters
+    ----------
+    tasks : mapping of str to sequence of str
+        The metrics of each task, at least one.
+    wanted : str, optional
+        A metric's full or short name, or several separated by spaces: of each task the first that it has.
+        Tasks that have none of them are left out.
+    short : function
+        Makes the short name of a metric.
+    refusals : Refusals
+        Names the source.
+
+    Returns
+    -------
+    dict of str to str
+        Without `wanted`: the one metric that all tasks have in common; if there is not exactly one, the only
+        metric of each task.
+
+    Raises
+    ------
+    ScoreTableError
+        No task has a wanted metric; a short name fits two metrics of a task; nothing is wanted and some task
+        has several.
+    """
+    if wanted is not None and wanted.strip():
+        chosen = {task: _first(task, metrics, wanted, short, refusals) for task, metrics in tasks.items()}
+        found = {task: metric for task, metric in chosen.items() if metric is not None}
+        if not found:
+            refusals.refuse(f"no task has a metric `{shown(wanted)}`", f"there are: {_listed(tasks)}")
+        return found
+    common = set.intersection(*(set(metrics) for metrics in tasks.values()))
+    if len(common) == 1:
+        return dict.fromkeys(tasks, common.pop())
+    by_short = {task: _unique_short(metrics, short) for task, metrics in tasks.items()}
+    common_short = set.intersection(*(set(names) for names in by_short.values()))
+    if not common and len(common_short) == 1:
+        name = common_short.pop()
+        return {task: names[name] for task, names in by_short.items()}
+    several = [task for task, metrics in tasks.items() if len(metrics) > 1]
+    if several:
+        first = several[0]
+        more = f" (as {len(several)} of {len(tasks)} tasks have)" if len(several) > 1 else ""
+        refusals.refuse(
+            f"task `{shown(first)}` has several metrics: {_quoted(tasks[first])}{more}",
+            f"choose the metric, or several in order of preference; there are: {_listed(tasks)}",
+        )
+    return {task: metrics[0] for task, metrics in tasks.items()}
+
+
+def _unique_short(metrics: Sequence[str], short: Callable[[str], str]) -> dict[str, str]:
+    """Return metrics by the short names that stand for one metric only."""
+    names = [short(metric) for metric in metrics]
+    return {short(metric): metric for metric in metrics if names.count(short(metric)) == 1}
+
+
+def _first(
+    task: str, metrics: Sequence[str], wanted: str, short: Callable[[str], str], refusals: Refusals
+) -> str | None:
+    for name in dict.fromkeys([wanted.strip(), *wanted.split()]):
+        if name in metrics:
+            return name
+        fitting = [metric for metric in metrics if short(metric) == name]
+        if len(fitting) > 1:
+            refusals.refuse(
+                f"metric `{shown(name)}` of task `{shown(task)}` is one of {_quoted(fitting)}",
+                f"give the full name, for example `{shown(fitting[0])}`",
+            )
+        if fitting:
+            return fitting[0]
+    return None
+
+
+def _quoted(names: Sequence[str]) -> str:
+    listed = ", ".join(f"`{shown(name)}`" for name in names[:_MAX_LISTED])
+    return listed + (f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else "")
+
+
+def _listed(tasks: Mapping[str, Sequence[str]]) -> str:
+    """Return every metric with the number of tasks that have it, the most frequent first."""
+    counts: dict[str, int] = {}
+    for metrics in tasks.values():
+        for metric in metrics:
+            counts[metric] = counts.get(metric, 0) + 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    listed = [f"`{shown(name)}` ({n} of {len(tasks)} tasks)" for name, n in ranked[:_MAX_LISTED]]
+    return ", ".join(listed) + (f" and {len(ranked) - _MAX_LISTED} more" if len(ranked) > _MAX_LISTED else "")

@@ -1,0 +1,125 @@
+"""What a user may say about a score file, and how it changes the table that was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from soce.exceptions import shown
+from soce.scores.table import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soce.scores.table import Column, ScoreTable
+
+DROPPED: Final = "dropped as asked"
+"""Reason of a column in `ScoreTable.ignored` that the user named in `ReadOptions.drop`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """What the user says about score files; the defaults take them as they are.
+
+    A reader of one format looks at `format`, `model_column`, `model`, `metric`, `level` and `split`. The
+    options that name models and columns (`columns`, `rename`, `lower_is_better`, `aggregates`, `drop`) are
+    applied once, by `apply_options`, after the tables of several files were joined: a name may stand in one
+    of them only.
+    """
+
+    format: str | None = None
+    """A name in `soce.scores.read.FORMATS`; None: detected."""
+    model_column: str | None = None
+    """Column that holds the models' names; None: the first."""
+    columns: tuple[str, ...] | None = None
+    """The categories to use; other score columns become aggregates. None: all that are not aggregates."""
+    model: str | None = None
+    """Name of the model that result files are about, where they do not say; ``NAME=PATH`` gives it."""
+    rename: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """New names of models, by the name in the file."""
+    lower_is_better: tuple[str, ...] = ()
+    """Columns in which smaller scores are better."""
+    aggregates: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Columns computed from others, each with its parts; () if they are unknown."""
+    metric: str | None = None
+    """Which of several metrics of a result file to read, for example ``acc,none``."""
+    level: Literal["leaf", "group"] = "leaf"
+    """Whether to read the measured tasks of a result file or its groups."""
+    split: str | None = None
+    """Which split of a long table to read."""
+    drop: tuple[str, ...] = ()
+    """Columns to leave out."""
+
+
+def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:
+    """Return the table with the user's names, roles and directions.
+
+    Parameters
+    ----------
+    table : ScoreTable
+        As read and joined.
+    options : ReadOptions
+        Only `columns`, `rename`, `lower_is_better`, `aggregates` and `drop` are looked at.
+
+    Returns
+    -------
+    ScoreTable
+
+    Raises
+    ------
+    ScoreTableError
+        An option names a model or column that is not there, or contradicts another option; nothing is left.
+
+    Examples
+    --------
+    >>> from soce.scores.table import ScoreTable
+    >>> table = ScoreTable.of({"math": [1, 2], "code": [3, 4]}, models=["a", "b"])
+    >>> apply_options(table, ReadOptions(columns=("code",), rename={"a": "x"})).categories
+    ('code',)
+    """
+    table = _dropped(table, options)
+    parts = [part for parts in options.aggregates.values() for part in parts]
+    named = dict.fromkeys([*(options.columns or ()), *options.aggregates, *parts, *options.lower_is_better])
+    reasons = dict(table.ignored)
+    for name in named:
+        if name in reasons and name not in {column.name for column in table.columns}:
+            table.refuse(f"column `{shown(name)}` is not a score: {reasons[name]}")
+        table.place(name)
+    if options.columns is not None:
+        if not options.columns:
+            table.refuse("no column is named as a category", "name at least one, or leave the option out")
+        both = sorted(set(options.columns) & set(options.aggregates))
+        if both:
+            table.refuse(f"column `{shown(both[0])}` is named both as a category and as an aggregate")
+    table = table.with_columns(_changed(column, options) for column in table.columns)
+    return table.renamed(options.rename) if options.rename else table
+
+
+def _dropped(table: ScoreTable, options: ReadOptions) -> ScoreTable:
+    there = [column.name for column in table.columns]
+    ignored = {name for name, _ in table.ignored}
+    for name in options.drop:
+        if name not in there and name not in ignored:
+            hint = nearest(name, [*there, *sorted(ignored)], "columns")
+            table.refuse(f"there is no column `{shown(name)}` to drop", hint)
+    left = [name for name in there if name not in options.drop]
+    if not left:
+        table.refuse("every score column is dropped", "leave at least one column")
+    if len(left) == len(there):
+        return table
+    gone = tuple((name, DROPPED) for name in there if name in options.drop)
+    return replace(table.take(columns=left), ignored=table.ignored + gone)
+
+
+def _changed(column: Column, options: ReadOptions) -> Column:
+    if column.name in options.lower_is_better:
+        column = replace(column, higher_is_better=False)
+    if column.name in options.aggregates:
+        return replace(column, role="aggregate", parts=tuple(options.aggregates[column.name]))
+    if options.columns is not None:
+        chosen = column.name in options.columns
+        return replace(
+            column, role="category" if chosen else "aggregate", parts=() if chosen else column.parts
+        )
+    return column

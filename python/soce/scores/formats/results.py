@@ -1,0 +1,155 @@
+"""Result files of evaluation harnesses: finding them, and what all of them say. Knows no format."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.exceptions import ScoreTableError
+from soce.scores.formats.cells import is_missing
+from soce.scores.formats.text import Refusals
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Iterator, Mapping
+
+_MAX_ENTRIES: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One metric of one task."""
+
+    value: float
+    """NaN if missing."""
+    stderr: float = math.nan
+    count: float = math.nan
+    """Items behind the value; NaN if the file does not say."""
+    higher_is_better: bool | None = None
+    """None if the file does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row of a result file: a measured task, or a group computed from others."""
+
+    name: str
+    metrics: Mapping[str, Measurement]
+    """By the metric's name as the file has it; empty if the row has no score."""
+    members: tuple[str, ...] | None = None
+    """Of a group: the tasks and groups directly below it, () if unknown. None: a measured task."""
+    reason: str = "has no score"
+    """Why `metrics` is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """What one file says about one model."""
+
+    path: str
+    model: str | None
+    """None if the file does not say."""
+    stamp: str
+    """When it was written, comparable as text between files of one format."""
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How to know and read the result files of one harness."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    own_name: re.Pattern[str]
+    """What its files are called: one that cannot be read is an error, not somebody else's file."""
+    load: Callable[[Path], Any]
+    fits: Callable[[Any], bool]
+    """Whether what was loaded is of this format."""
+    parse: Callable[[Path, Any], ResultFile]
+    expected: str
+    """What a file of another format lacks, for the message."""
+    hint: str
+
+    def looks_like(self, path: Path) -> bool:
+        """Whether a file, or some file below a directory, is of this format."""
+        return any(self._is_own(file) for file in self._files(path))
+
+    def _is_own(self, path: Path) -> bool:
+        if not path.name.endswith(self.suffixes):
+            return False
+        try:
+            return self.fits(self.load(path))
+        except (OSError, ScoreTableError):
+            return False
+
+    def read(self, path: Path) -> list[ResultFile]:
+        """Return the result files at or below a path; below a directory, files of other formats are skipped.
+
+        Raises
+        ------
+        ScoreTableError
+            A file cannot be read, or there is none.
+        """
+        refusals = Refusals(path)
+        if not path.is_dir():
+            held = self.load(path)
+            if not self.fits(held):
+                refusals.refuse(f"the file holds no {self.name} results: {self.expected}", self.hint)
+            return [self.parse(path, held)]
+        found = []
+        for file in self._files(path):
+            try:
+                held = self.load(file)
+            except ScoreTableError:
+                if self.own_name.fullmatch(file.name):
+                    raise
+                continue
+            if self.fits(held):
+                found.append(self.parse(file, held))
+        if not found:
+            refusals.refuse(f"there are no {self.name} results below the directory", self.hint)
+        return found
+
+    def _files(self, path: Path) -> Iterator[Path]:
+        if not path.is_dir():
+            yield path
+            return
+        n_entries = 0
+        for folder, subfolders, names in os.walk(path):
+            subfolders.sort()
+            n_entries += len(names) + len(subfolders)
+            if n_entries > _MAX_ENTRIES:
+                Refusals(path).refuse(
+                    f"there are more than {_MAX_ENTRIES} files below the directory",
+                    "name the directory of the results",
+                )
+            yield from (Path(folder, name) for name in sorted(names) if name.endswith(self.suffixes))
+
+
+def number(value: Any) -> float | None:  # noqa: ANN401 (whatever a JSON file holds)
+    """Return a score of a JSON file, NaN if missing or not finite, None if it is no number."""
+    if value is None or (isinstance(value, str) and is_missing(value)):
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else math.nan
+
+
+def count(value: object) -> float:
+    """Return a number of items, NaN if it is not one."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return float(value) if is_count and isinstance(value, int) else math.nan
+
+
+def name_of(value: object) -> str | None:
+    """Return a name that a file gives, None if it gives none."""
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def inner(held: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an object inside another, an empty one if there is none."""
+    value = held.get(key)
+    return value if isinstance(value, dict) else {}

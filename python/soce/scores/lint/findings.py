@@ -1,0 +1,180 @@
+"""What a check reports: one finding, and the ordered list of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from soce.exceptions import Problem, ScoreTableError, shown
+from soce.scores.notebook import html_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Severity: TypeAlias = Literal["error", "warning", "information"]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "information")
+LISTED: Final = 5
+"""As many names or values stand in a message; all of them in the finding's fields."""
+DETAILED: Final = 100
+"""As many pairs or cells stand in the details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found in a score table.
+
+    Examples
+    --------
+    >>> print(Finding("S09", "warning", "category `a` has 16 items", columns=("a",)))
+    warning: S09: category `a` has 16 items
+    """
+
+    code: str
+    """``S01`` to ``S18``; what each means stands in the method's table of checks."""
+    severity: Severity
+    """``error``: stop. ``warning``: go on, but say so in the report. ``information``: good to know."""
+    message: str
+    """One sentence without full stop; names from files are escaped, long lists cut with a count."""
+    models: tuple[str, ...] = ()
+    """All models concerned, sorted by name."""
+    columns: tuple[str, ...] = ()
+    """All columns concerned, sorted by name."""
+    hint: str | None = None
+    """How to mend it, or what it means."""
+    details: Mapping[str, object] = field(default_factory=dict)
+    """The numbers behind the message, plain Python and fit for JSON."""
+
+    def __post_init__(self) -> None:
+        """Order what has no order."""
+        object.__setattr__(self, "models", tuple(sorted(self.models)))
+        object.__setattr__(self, "columns", tuple(sorted(self.columns)))
+
+    def __str__(self) -> str:
+        """Return severity, code and message, without the hint."""
+        return f"{self.severity}: {self.code}: {self.message}"
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain Python that `json.dumps` writes."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "models": list(self.models),
+            "columns": list(self.columns),
+            "hint": self.hint,
+            "details": dict(self.details),
+        }
+
+
+class Findings(tuple[Finding, ...]):
+    """Findings, errors first, then by code; a tuple that can print itself.
+
+    Examples
+    --------
+    >>> findings = Findings.of([Finding("S16", "warning", "b"), Finding("S10", "error", "a")])
+    >>> [finding.code for finding in findings], len(findings.errors)
+    (['S10', 'S16'], 1)
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Findings:
+        """Return findings in their order."""
+        return cls(sorted(findings, key=_rank))
+
+    @property
+    def errors(self) -> Findings:
+        """The findings that stop a selection."""
+        return Findings(finding for finding in self if finding.severity == "error")
+
+    def coded(self, code: str) -> Findings:
+        """Return the findings of one check."""
+        return Findings(finding for finding in self if finding.code == code)
+
+    def __str__(self) -> str:
+        """Return one line per finding, and one per hint; without any, say so."""
+        lines: list[str] = []
+        for finding in self:
+            lines.append(str(finding))
+            if finding.hint is not None:
+                lines.append(f"hint: {finding.hint}")
+        return "\n".join(lines) or "nothing found"
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Return plain Python that `json.dumps` writes."""
+        return [finding.to_json() for finding in self]
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            ["check", "severity", "message", "hint"],
+            [[finding.code, finding.severity, finding.message, finding.hint] for finding in self],
+            caption=f"{counted(len(self), 'finding')} in the score table",
+        )
+
+
+def _rank(finding: Finding) -> tuple[int, str, tuple[str, ...], tuple[str, ...], str]:
+    severity = SEVERITIES.index(finding.severity)
+    return severity, finding.code, finding.columns, finding.models, finding.message
+
+
+def raise_errors(findings: Iterable[Finding], source: str) -> None:
+    """Refuse a table with errors.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        What `lint_scores`, `lint_pair` or `lint_selection` returned.
+    source : str
+        The file, for the message.
+
+    Raises
+    ------
+    ScoreTableError
+        At least one finding is an error; all errors are named.
+    """
+    problems = [
+        Problem("scores", source, None, f"{finding.message} ({finding.code})", finding.hint)
+        for finding in findings
+        if finding.severity == "error"
+    ]
+    if problems:
+        raise ScoreTableError.of(problems)
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Return names for a message, cut with a count.
+
+    Examples
+    --------
+    >>> quoted(["a", "b"]), quoted(list("abcdefg"))
+    ('`a` and `b`', '`a`, `b`, `c`, `d`, `e` and 2 more')
+    """
+    return joined([f"`{shown(name)}`" for name in names[: LISTED + 1]], total=len(names))
+
+
+def joined(texts: Sequence[str], *, total: int | None = None) -> str:
+    """Return texts as a list in words, cut with a count; `total` if more than these are meant."""
+    total = len(texts) if total is None else total
+    if total > LISTED + 1:  # one over the limit is not worth a cut
+        return f"{', '.join(texts[:LISTED])} and {total - LISTED} more"
+    if total < 2:
+        return "".join(texts)
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "model"), counted(2, "category", "categories")
+    ('1 model', '2 categories')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """Return a score as its column prints it, or with what digits it takes."""
+    return f"{value:.6g}" if decimals is None else f"{value:.{decimals}f}"

@@ -1,0 +1,1 @@
+"""One number from a row of scores, larger is better."""

@@ -1,0 +1,137 @@
+"""The score tables that the paper prints, as it prints them: errors included."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from soce.exceptions import Problem, ScoreTableError, shown
+from soce.scores.table import Column, ScoreTable, nearest
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class _Printed:
+    file: str
+    title: str
+    part: tuple[str, str] | None = None
+    """Column of the file and value in it, where the file holds two tables."""
+
+
+_PRINTED: Final = {
+    "flores36": _Printed("flores36.csv", "Table 5: FLORES-36, BLEU of five candidates and their soup"),
+    "table1-70b": _Printed("table1.csv", "Table 1: BFCL accuracy, 70B", ("set", "70b")),
+    "table1-8b": _Printed("table1.csv", "Table 1: BFCL accuracy, 8B", ("set", "8b")),
+    "table2-mgsm": _Printed("table2.csv", "Table 2: MGSM accuracy", ("benchmark", "mgsm")),
+    "table2-infbench": _Printed("table2.csv", "Table 2: inf-Bench accuracy", ("benchmark", "infbench")),
+    "table3": _Printed("table3.csv", "Table 3 (Appendix A): other benchmarks before and after souping"),
+}
+PAPER_TABLES: Final = {name: printed.title for name, printed in _PRINTED.items()}
+"""Names that `paper_table` knows, each with what the table is."""
+
+_AVERAGE: Final = "avg_bleu"
+_NOT_SCORES: Final = frozenset({"model", "role", "set", "benchmark"})
+
+
+def paper_table(name: str) -> ScoreTable:
+    """Return a table of the paper, as printed in version 1.
+
+    Parameters
+    ----------
+    name : str
+        A key of `PAPER_TABLES`.
+
+    Returns
+    -------
+    ScoreTable
+        Percentages. ``avg_bleu`` of ``flores36`` is an aggregate of the 36 categories.
+
+    Raises
+    ------
+    ScoreTableError
+        There is no such table.
+
+    Notes
+    -----
+    The printed values contradict each other in places: in ``flores36`` the column ``eng_spa`` repeats
+    ``spa_eng`` in five of six rows, and no average is the mean of the 36 (docs/method.md).
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Tables 1, 2, 3 and 5.
+
+    Examples
+    --------
+    >>> paper_table("table1-70b").score("SoCE", "bfcl_accuracy")
+    80.68
+    """
+    rows = _rows(name)
+    scored = [column for column in rows[0] if column not in _NOT_SCORES]
+    columns = []
+    for column in scored:
+        printed = [row[column] for row in rows]
+        decimals = max(len(text.partition(".")[2]) for text in printed)
+        if column == _AVERAGE:
+            parts = tuple(other for other in scored if other != _AVERAGE)
+            columns.append(Column(column, "aggregate", "percent", decimals=decimals, parts=parts))
+        else:
+            columns.append(Column(column, "category", "percent", decimals=decimals))
+    return ScoreTable(
+        tuple(row["model"] for row in rows),
+        tuple(columns),
+        np.array([[float(row[column]) for column in scored] for row in rows]),
+        source=f"paper:{name}",
+        kind="paper",
+    )
+
+
+def paper_roles(name: str) -> dict[str, str]:
+    """Return what each row of Table 1 or 2 is.
+
+    Parameters
+    ----------
+    name : str
+        ``table1-70b``, ``table1-8b``, ``table2-mgsm`` or ``table2-infbench``.
+
+    Returns
+    -------
+    dict of str to str
+        By model: ``ingredient`` (a single candidate), ``uniform-all``, ``uniform-selected`` or ``soce``.
+
+    Raises
+    ------
+    ScoreTableError
+        There is no such table, or its rows have no roles.
+
+    Examples
+    --------
+    >>> paper_roles("table1-8b")["SoCE"]
+    'soce'
+    """
+    rows = _rows(name)
+    if "role" not in rows[0]:
+        known = ", ".join(f"`{other}`" for other, printed in _PRINTED.items() if printed.part is not None)
+        _refuse(f"the paper's table `{name}` has no roles", f"tables with roles: {known}")
+    return {row["model"]: row["role"] for row in rows}
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    printed = _PRINTED.get(name)
+    if printed is None:
+        _refuse(f"the paper has no table `{shown(name)}`", nearest(name, list(_PRINTED), "tables"))
+    file = resources.files("soce.scores").joinpath("data", "paper", printed.file)
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    if printed.part is None:
+        return rows
+    column, value = printed.part
+    return [row for row in rows if row[column] == value]
+
+
+def _refuse(message: str, hint: str) -> NoReturn:
+    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])

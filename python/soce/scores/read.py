@@ -1,0 +1,192 @@
+"""Score files of every known format, read into score tables (docs/score-tables.md)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from soce.exceptions import Problem, ScoreTableError, shown
+from soce.scores.formats.grid import SUFFIXES, read_grid
+from soce.scores.formats.joining import join_tables
+from soce.scores.formats.long import is_long, long_table, read_long, write_scores
+from soce.scores.formats.options import ReadOptions, apply_options
+from soce.scores.formats.table import read_wide, wide_table
+from soce.scores.paper import PAPER_TABLES, paper_table
+from soce.scores.table import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    from soce.scores.table import ScoreTable
+
+__all__ = ["FORMATS", "ReadOptions", "read_long", "read_scores", "read_wide", "write_scores"]
+
+FORMATS: Final = {
+    "wide": "CSV, TSV, JSON or Parquet: a row for each model, a column for each category",
+    "long": "CSV, TSV, JSON or Parquet: columns model, category, score; optional n, stderr, split",
+    "lm-eval": "lm-evaluation-harness: results_*.json, or a directory of them",
+    "bfcl": "BFCL leaderboard: a directory of data_*.csv, or one of them",
+    "bfcl-scores": "BFCL evaluation: a score/ directory of BFCL_v*_score.json",
+    "lighteval": "lighteval: results_*.json, or a directory of them",
+    "inspect": "inspect_ai: a log (.eval or .json), or a directory of them",
+    "paper": f"a table of the paper, as `paper:NAME`: {', '.join(PAPER_TABLES)}",
+}
+"""Formats that can be read, each with a line on what it is."""
+
+_PAPER: Final = "paper:"
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """Where a format that is recognised by its content lives; imported when a path may be of it."""
+
+    module: str
+    name: str
+
+    def _of(self, prefix: str) -> object:
+        return getattr(importlib.import_module(f"soce.scores.read.{self.module}"), f"{prefix}_{self.name}")
+
+    def looks_like(self, path: Path) -> bool:
+        return cast("Callable[[Path], bool]", self._of("looks_like"))(path)
+
+    def read(self, path: Path, options: ReadOptions) -> ScoreTable:
+        return cast("Callable[[Path, ReadOptions], ScoreTable]", self._of("read"))(path, options)
+
+
+_RECOGNISED: Final = {
+    "lm-eval": _Module("lm_eval", "lm_eval"),
+    "bfcl": _Module("bfcl", "bfcl"),
+    "bfcl-scores": _Module("bfcl_scores", "bfcl_scores"),
+    "lighteval": _Module("lighteval", "lighteval"),
+    "inspect": _Module("inspect_ai", "inspect"),
+}
+
+
+def read_scores(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    options: ReadOptions | None = None,
+) -> ScoreTable:
+    """Read a score table from files of any known format.
+
+    Parameters
+    ----------
+    source : path-like, or sequence of these
+        A file or directory; ``NAME=PATH``, where NAME becomes the name of the only model that PATH holds;
+        ``paper:flores36`` and the other tables of the paper. Several are joined by model and category, and
+        what none of them has is missing. A path that exists is a path, whatever characters it has.
+    options : ReadOptions, optional
+        What the user says about the files; left out: taken as they are.
+
+    Returns
+    -------
+    ScoreTable
+        Scores as read: the format that was recognised is in `kind`, what was left out in `ignored`. Scores of
+        lower-is-better columns are not negated; see `ScoreTable.oriented`.
+
+    Raises
+    ------
+    ScoreTableError
+        Not of a known format, or of more than one; anything in it that is not what it should be.
+    OSError
+        A file cannot be read.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1: the input, scores of candidate
+       models in the categories of a benchmark.
+
+    Examples
+    --------
+    >>> table = read_scores("paper:flores36")
+    >>> table.models[-1], len(table.categories), table.score("SoCE", "eng_spa")
+    ('SoCE', 36, 32.06)
+    """
+    options = ReadOptions() if options is None else options
+    if options.format is not None and options.format not in FORMATS:
+        hint = nearest(options.format, list(FORMATS), "formats")
+        _refuse(None, f"there is no format `{shown(options.format)}`", hint)
+    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    if not sources:
+        _refuse(None, "there is nothing to read: no path is given")
+    table = apply_options(join_tables([_read_source(one, options) for one in sources]), options)
+    if not table.categories:
+        listed = ", ".join(f"`{shown(column.name)}`" for column in table.columns[:10])
+        table.refuse(
+            f"no column is a category, all are aggregates: {listed}", "name the categories with `--columns`"
+        )
+    return table
+
+
+def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:
+    written = os.fspath(source)
+    if "\0" in written:
+        _refuse(None, f"the path `{shown(written)}` has a NUL")
+    if not isinstance(source, str) or os.path.lexists(written):
+        return _read_path(Path(written), options)
+    if written.startswith(_PAPER):
+        return paper_table(written.removeprefix(_PAPER))
+    name, path = _name_and_path(written)
+    if name is None:
+        return _read_path(Path(written), options)
+    if not name or not path:
+        _refuse(None, f"`{shown(written)}` is neither a path nor NAME=PATH")
+    of_paper = path.startswith(_PAPER)
+    named = replace(options, model=name)
+    table = paper_table(path.removeprefix(_PAPER)) if of_paper else _read_path(Path(path), named)
+    if len(table.models) != 1:
+        table.refuse(
+            f"it holds {len(table.models)} models, so it cannot be read as the model `{shown(name)}`",
+            "give the path alone, and rename models with `--rename`",
+        )
+    return replace(table, models=(name,), blanked=tuple((name, *cell[1:]) for cell in table.blanked))
+
+
+def _name_and_path(written: str) -> tuple[str | None, str]:
+    """Return NAME and PATH, or None: split where the rest exists, otherwise at the first `=`."""
+    ends = [place for place, character in enumerate(written) if character == "="]
+    if not ends:
+        return None, written
+    end = next((place for place in ends if os.path.lexists(written[place + 1 :])), ends[0])
+    return written[:end].strip(), written[end + 1 :]
+
+
+def _read_path(path: Path, options: ReadOptions) -> ScoreTable:
+    path.stat()  # what is not there, or a loop of links, is an OSError that says so
+    kind = options.format
+    if kind == "paper":
+        hint = f"write `paper:NAME`: {', '.join(PAPER_TABLES)}"
+        _refuse(path, "the tables of the paper are not files", hint)
+    if kind is None:
+        kind = _recognised(path)
+    if kind in _RECOGNISED:
+        return _RECOGNISED[kind].read(path, replace(options, rename={}))
+    if path.is_dir():
+        _refuse(path, f"is a directory, and a {kind} table is a file" if kind else _UNKNOWN_DIRECTORY, _KNOWN)
+    if kind is None and path.suffix.lower() not in SUFFIXES:
+        suffix = f"the suffix `{shown(path.suffix)}`" if path.suffix else "no suffix"
+        _refuse(path, f"the file is of no known format and has {suffix}", _KNOWN)
+    grid = read_grid(str(path))
+    long = is_long(grid.header) if kind is None else kind == "long"
+    return long_table(grid, options) if long else wide_table(grid, options)
+
+
+_UNKNOWN_DIRECTORY: Final = "the directory holds no score files of a known format"
+_KNOWN: Final = f"name the format with `--format`: {', '.join(name for name in FORMATS if name != 'paper')}"
+
+
+def _recognised(path: Path) -> str | None:
+    """Return the format that knows this path by its content; None: at most a plain table."""
+    found = [name for name, module in _RECOGNISED.items() if module.looks_like(path)]
+    if len(found) > 1:
+        _refuse(path, f"could be any of {', '.join(found)}", "say which one, with `--format`")
+    return found[0] if found else None
+
+
+def _refuse(path: Path | None, message: str, hint: str | None = None) -> NoReturn:
+    place = None if path is None else str(path)
+    raise ScoreTableError.of([Problem("scores", place, None, message, hint)])

@@ -1,0 +1,211 @@
+"""Evaluations kept in files, so that nothing is scored twice. Knows no search and no objective."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from soce.evaluate.evaluation import Evaluation
+from soce.exceptions import EvaluationError, Problem, StudyError, named, shown
+from soce.search.identity import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import NoReturn
+
+    from soce.recipes.model import Recipe
+
+    Items = Mapping[str, Sequence[str]]
+
+_FORMAT: Final = 1
+
+
+class Outcomes:
+    """Evaluations of recipes by one evaluator.
+
+    A file holds what one call of the evaluator returned; a recipe's files together are what is known of it,
+    so more items cost only what is missing. Files are written beside their name and renamed: they are
+    complete or not there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are; it need not exist.
+    ingredients : mapping of name to JSON
+        Identity of each ingredient (`ingredient_identity`).
+    evaluator : mapping
+        Identity of the evaluator (`Evaluator.identity`).
+    """
+
+    def __init__(
+        self, folder: Path, *, ingredients: Mapping[str, object], evaluator: Mapping[str, object]
+    ) -> None:
+        self.folder = folder
+        self._ingredients = {name: digest_of(identity) for name, identity in ingredients.items()}
+        self._evaluator = digest_of(dict(evaluator))
+        self._known: dict[str, dict[str, tuple[bool, Evaluation]]] = {}  # key → file name → what it holds
+        self._files: dict[str, set[str]] = {}  # key → names of all its files
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look for what other workers added meanwhile."""
+        self._files = {}
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                key, _, digest = entry.name.rpartition("-")
+                if digest.endswith(".json") and not key.startswith("."):
+                    self._files.setdefault(key, set()).add(entry.name)
+
+    def key(self, recipe: Recipe) -> str:
+        """Return the name that the recipe's files begin with.
+
+        It stands for exact parts, the ingredients' identities and the evaluator's; paths and the order of
+        ingredients have no part in it.
+        """
+        mix = [
+            [
+                row.pattern,
+                row.whole,
+                sorted(
+                    [self._ingredients[ingredient.name], numerator]
+                    for ingredient, numerator in zip(recipe.ingredients, row.numerators, strict=True)
+                    if numerator
+                ),
+            ]
+            for row in recipe.table
+        ]
+        return f"{recipe.id}-{digest_of([_FORMAT, self._evaluator, mix])[:16]}"
+
+    def find(self, recipe: Recipe, items: Items | None) -> Evaluation | None:
+        """Return the scores over these items, over all if None; None if some were not evaluated.
+
+        Raises
+        ------
+        StudyError
+            A file of the recipe is damaged.
+        """
+        found = self._read(recipe)
+        if items is None:
+            whole = [evaluation for is_whole, evaluation in found if is_whole]
+            return whole[0] if whole else None
+        known = _union(found)
+        if known is None or known.items is None:
+            return None
+        if any(set(ids) - known.items.get(category, {}).keys() for category, ids in items.items()):
+            return None
+        return known.restricted(items)
+
+    def known(self, recipe: Recipe) -> Evaluation | None:
+        """Return all that is known of a recipe, over whatever items; None if it was never evaluated.
+
+        Raises
+        ------
+        StudyError
+            A file of the recipe is damaged.
+        """
+        return _union(self._read(recipe))
+
+    def missing(self, recipe: Recipe, items: Items) -> dict[str, tuple[str, ...]]:
+        """Return those of the items that were not evaluated; categories that miss none are left out."""
+        known = _union(self._read(recipe))
+        outcomes = {} if known is None or known.items is None else known.items
+        lacking = {
+            category: tuple(item for item in ids if item not in outcomes.get(category, {}))
+            for category, ids in items.items()
+        }
+        return {category: ids for category, ids in lacking.items() if ids}
+
+    def add(self, recipe: Recipe, evaluation: Evaluation, *, is_whole: bool) -> None:
+        """Keep what the evaluator returned; `is_whole` if it was asked for all items."""
+        content = {
+            "format": _FORMAT,
+            "recipe": {
+                "id": recipe.id,
+                "rows": [[row.pattern, list(row.numerators), row.whole] for row in recipe.table],
+                "ingredients": [ingredient.name for ingredient in recipe.ingredients],
+            },
+            "is_whole": is_whole,
+            "evaluation": evaluation.to_json(),
+        }
+        items = evaluation.items or {}
+        ids = {name: sorted(outcomes) for name, outcomes in items.items()}
+        name = f"{self.key(recipe)}-{digest_of([is_whole, ids])[:8]}.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / name, content)
+        self._known.setdefault(self.key(recipe), {})[name] = (is_whole, evaluation)
+
+    def _read(self, recipe: Recipe) -> list[tuple[bool, Evaluation]]:
+        """Return everything that is known of a recipe."""
+        key = self.key(recipe)
+        known = self._known.setdefault(key, {})
+        for name in self._files.get(key, ()):
+            if name not in known:
+                known[name] = _load(self.folder / name, recipe)
+        return [known[name] for name in sorted(known)]
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file that is complete or not there, and on the disk before it has its name."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        with named(path), partial.open("x", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever is in it
+    """Return what `write_json` wrote; `StudyError` if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+    except (ValueError, RecursionError):  # the latter: nested as no study is
+        _refuse_damaged(path)
+
+
+def _load(path: Path, recipe: Recipe) -> tuple[bool, Evaluation]:
+    content = read_json(path)
+    try:
+        if content["format"] != _FORMAT or content["recipe"]["id"] != recipe.id:
+            _refuse_damaged(path)
+        return bool(content["is_whole"]), Evaluation.from_json(content["evaluation"])
+    except (KeyError, TypeError, EvaluationError):
+        _refuse_damaged(path)
+
+
+def _union(found: Sequence[tuple[bool, Evaluation]]) -> Evaluation | None:
+    """Return one evaluation over all items of several of the same recipe; a single one as it is."""
+    evaluations = [evaluation for _, evaluation in found]
+    if len(evaluations) < 2:
+        return evaluations[0] if evaluations else None
+    parts = [evaluation for evaluation in evaluations if evaluation.items is not None]
+    if not parts:
+        return evaluations[0]
+    scales = {evaluation.scale for evaluation in parts}
+    items: dict[str, dict[str, float]] = {}
+    better: dict[str, bool] = {}
+    for evaluation in parts:
+        for category, outcomes in (evaluation.items or {}).items():
+            items.setdefault(category, {}).update(outcomes)
+            better[category] = evaluation.higher_is_better[category]
+    return Evaluation.of_items(
+        items,
+        scale=scales.pop() if len(scales) == 1 else None,  # a part may lack the categories that have none
+        higher_is_better=better,
+        geometric=frozenset().union(*(evaluation.geometric for evaluation in parts)),
+        notes=tuple(dict.fromkeys(note for evaluation in parts for note in evaluation.notes)),
+    )
+
+
+def _refuse_damaged(path: Path) -> NoReturn:
+    message = f"{shown(path.name)} is not an evaluation that was recorded here"
+    hint = "remove the file; what it held is then evaluated anew"
+    raise StudyError.of([Problem("study", str(path.parent), None, message, hint)]) from None

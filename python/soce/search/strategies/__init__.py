@@ -1,0 +1,1 @@
+"""Strategies: each proposes weights and hears their values."""

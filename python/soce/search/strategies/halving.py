@@ -1,0 +1,106 @@
+"""Successive halving: all points of the grid on few items, the better ones on more."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from soce.search.strategies.grid import points
+from soce.search.strategies.space import Found, Tried, best_of, preference, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soce.search.strategies.space import Items, Space
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessiveHalving:
+    """Scores all points on a part of the items, keeps the best 1/`factor`, and so on with more items.
+
+    Parameters
+    ----------
+    factor : int
+        How many times fewer soups and more items from rung to rung.
+    fewest : int
+        Items of a category on the first rung, if it has so many.
+    budget : int, optional
+        Most points of the grid.
+    seed : int
+        Which items come first. The items of a rung are all in the next one, so none is evaluated twice.
+
+    References
+    ----------
+    .. [1] Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", arXiv:1502.07943.
+    """
+
+    factor: int = 3
+    fewest: int = 10
+    budget: int | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """``successive-halving``."""
+        return "successive-halving"
+
+    def to_json(self) -> dict[str, object]:
+        """Return the name and the settings."""
+        return {"name": self.name, **asdict(self)}
+
+    def run(self, space: Space) -> Found:
+        """Go from rung to rung."""
+        if space.items is None:
+            refuse(
+                "successive halving needs an evaluator that can score a part of its items",
+                "take another strategy, such as grid or cmaes",
+            )
+        if self.factor < 2 or self.fewest < 1:
+            refuse(f"factor {self.factor} and fewest {self.fewest} make no rungs", "2 and 1 are the least")
+        rungs = self.rungs(space.items, space.grid.count)
+        left = points(space, self.budget)
+        n_candidates = len(left)
+        history: list[dict[int, float]] = [{} for _ in left]
+        trace: list[dict[str, object]] = []
+        for items in rungs[:-1]:
+            n_items = sum(map(len, items.values()))
+            values = space.values(left, items=items)
+            for past, value in zip(history, values, strict=True):
+                past[n_items] = value
+            order = sorted(range(len(left)), key=lambda i: (-values[i], preference(left[i], space.experts)))
+            kept = sorted(order[: -(-len(left) // self.factor)])
+            for i in sorted(set(order) - set(kept)):
+                space.leave_out(left[i], history[i])
+            trace.append({"items": n_items, "soups": len(left), "kept": len(kept), "best": max(values)})
+            left, history = [left[i] for i in kept], [history[i] for i in kept]
+        values = space.values(left, rungs=history)
+        n_items = sum(map(len, space.items.values()))
+        trace.append({"items": n_items, "soups": len(left), "kept": 1, "best": max(values)})
+        tried = tuple(Tried(soup, value) for soup, value in zip(left, values, strict=True))
+        best, tied = best_of(tried, space.experts)
+        return Found(tried, best, tied, n_candidates, {"rungs": trace})
+
+    def rungs(self, items: Items, n_soups: int) -> list[Items]:
+        """Return the items of each rung, all of them on the last."""
+        ordered = {category: self._order(category, ids) for category, ids in items.items()}
+        rungs: list[Items] = [dict(items)]
+        share = self.factor
+        while share <= n_soups:
+            fewer: Mapping[str, list[str]] = {
+                category: ids[: min(len(ids), max(self.fewest, -(-len(ids) // share)))]
+                for category, ids in ordered.items()
+            }
+            if sum(map(len, fewer.values())) >= sum(map(len, rungs[0].values())):
+                break
+            rungs.insert(0, fewer)
+            share *= self.factor
+        return rungs
+
+    def _order(self, category: str, ids: object) -> list[str]:
+        def key(item: str) -> tuple[bytes, str]:
+            text = f"rung:{self.seed}:{len(category)}:{category}:{item}"
+            return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), item
+
+        assert isinstance(ids, (list, tuple))
+        return sorted(ids, key=key)

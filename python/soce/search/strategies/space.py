@@ -1,0 +1,132 @@
+"""What a strategy sees: soups and their objective on the selection items. Nothing held out is in reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from soce.exceptions import Problem, StudyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import NoReturn
+
+    from soce.selection.weights import WeightGrid
+
+Parts: TypeAlias = "Mapping[str, int]"
+"""Model → integer parts; models that are left out have none."""
+Items: TypeAlias = "Mapping[str, Sequence[str]]"
+"""Category → item ids."""
+
+
+class Space(Protocol):
+    """Soups that can be scored."""
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Models of the soup, in the order of the grid."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """All models that can be scored."""
+
+    @property
+    def grid(self) -> WeightGrid:
+        """Weights that are allowed."""
+
+    @property
+    def items(self) -> Items | None:
+        """The selection items; None if the evaluator tells no items apart."""
+
+    def values(
+        self,
+        soups: Sequence[Parts],
+        *,
+        items: Items | None = None,
+        rungs: Sequence[Mapping[int, float]] | None = None,
+    ) -> list[float]:
+        """Return the objective of each soup on these selection items, on all if None.
+
+        `rungs` are values on fewer items that go into the record.
+        """
+
+    def leave_out(self, soup: Parts, rungs: Mapping[int, float]) -> None:
+        """Record a soup that was given up after its last rung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A soup and its objective on all selection items."""
+
+    parts: Parts
+    value: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return parts, whole and value."""
+        return {"parts": dict(self.parts), "whole": sum(self.parts.values()), "value": self.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a strategy found."""
+
+    tried: tuple[Tried, ...]
+    """Every different soup that was scored on all selection items, in the order of proposal."""
+    best: Tried
+    tied: tuple[Tried, ...] = ()
+    """Others with the same value as the best."""
+    n_candidates: int = 0
+    """Different soups that were scored at all."""
+    trace: Mapping[str, Any] = field(default_factory=dict)
+    """How it went, as JSON."""
+
+
+class Strategy(Protocol):
+    """A way to go through soups."""
+
+    @property
+    def name(self) -> str:
+        """How the command line calls it."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return its name and settings."""
+
+    def run(self, space: Space) -> Found:
+        """Propose soups until done. The same values give the same proposals, so it can be run again."""
+
+
+def preference(parts: Parts, experts: Iterable[str]) -> tuple[Fraction, tuple[Fraction, ...]]:
+    """Return the key by which tied soups are ordered: nearest to uniform first, then by weights.
+
+    Notes
+    -----
+    The sum of (l p_i / q - 1)^2 over the l experts; then the weights, experts by name (docs/method.md).
+    """
+    names = sorted(set(experts) | parts.keys())
+    whole = sum(parts.values())
+    shares = tuple(Fraction(parts.get(name, 0), whole) for name in names)
+    return sum(((len(names) * share - 1) ** 2 for share in shares), Fraction(0)), shares
+
+
+def best_of(tried: Sequence[Tried], experts: Sequence[str]) -> tuple[Tried, tuple[Tried, ...]]:
+    """Return the soup with the largest value, ties broken by `preference`, and the others tied with it."""
+    most = max(one.value for one in tried)
+    top = sorted((one for one in tried if one.value == most), key=lambda one: preference(one.parts, experts))
+    return top[0], tuple(top[1:])
+
+
+def same_soup(parts: Parts) -> tuple[tuple[str, Fraction], ...]:
+    """Return a key that is equal for equal weights."""
+    whole = sum(parts.values())
+    return tuple((name, Fraction(parts[name], whole)) for name in sorted(parts) if parts[name])
+
+
+def distinct(soups: Iterable[Parts]) -> list[Parts]:
+    """Return the soups without repetitions."""
+    return list({same_soup(soup): soup for soup in reversed(list(soups))}.values())[::-1]
+
+
+def refuse(message: str, hint: str | None = None) -> NoReturn:
+    """Raise StudyError."""
+    raise StudyError.of([Problem("study", None, None, message, hint)])

@@ -1,0 +1,282 @@
+"""A study: the folder and the Optuna storage in which a search is recorded, resumed and shared.
+
+The folder holds ``study.json`` (what the scores belong to), ``evaluations/`` (outcomes by item) and, unless
+another storage is named, ``study.db``, which optuna-dashboard shows. A trial is added in one step when its
+recipe has been scored: none is ever left running by a worker that was killed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from soce.exceptions import Problem, StudyError, shown
+from soce.search.claims import claim
+from soce.search.identity import differences
+from soce.search.outcomes import Outcomes, read_json, write_json
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from typing import NoReturn
+
+    import optuna
+
+_FORMAT: Final = 1
+_MAX_LISTED: Final = 8
+_OWN: Final = frozenset({".lock", "programs", "soce.log"})
+"""What may be there before the study: its lock, what an evaluator's programs leave, the command's log."""
+
+
+class Study:
+    """Scores of recipes that are kept, so that nothing is evaluated twice.
+
+    Use `open`; it is a context manager that closes the storage.
+
+    Attributes
+    ----------
+    folder : Path
+    identity : mapping
+        What the scores belong to, as given.
+    name : str
+        Name of the study in its storage.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, object], name: str, storage: str | None) -> None:
+        self.folder = folder
+        self.identity = identity
+        self.name = name
+        url = storage or f"sqlite:///{(folder / 'study.db').absolute()}"
+        with self._writing():
+            self._storage, self._optuna = _open_storage(url, name)
+            for key, value in {"metric": "objective on the selection items", **identity}.items():
+                if self._optuna.user_attrs.get(key) != value:
+                    self._optuna.set_user_attr(key, value)
+        self._recorded: set[tuple[str, str]] = set()
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        identity: Mapping[str, object],
+        storage: str | None = None,
+    ) -> Self:
+        """Create a study in a folder, or go on with the one that is there.
+
+        Parameters
+        ----------
+        folder : path-like
+            A new or empty directory, or that of a study with the same identity. Workers share it.
+        identity : mapping of str to JSON
+            What the scores and their comparison depend on: ingredients, evaluator, objective, split.
+        storage : str, optional
+            URL of an Optuna storage, such as ``postgresql://…``; ``study.db`` in the folder if left out.
+
+        Raises
+        ------
+        StudyError
+            The folder holds something else, or a study of another identity; Optuna is missing; the storage
+            cannot be opened.
+        OSError
+            The folder cannot be written.
+        """
+        require_optuna()
+        place = Path(folder)
+        check_folder(place)
+        place.mkdir(parents=True, exist_ok=True)
+        with claim(place / ".lock", wait=True):
+            name = _name_of(place, identity)
+        return cls(place, identity, name, storage)
+
+    def outcomes(self, evaluator: Mapping[str, object]) -> Outcomes:
+        """Return the evaluations by the evaluator of this identity."""
+        ingredients = self.identity.get("ingredients", {})
+        assert isinstance(ingredients, dict)
+        return Outcomes(self.folder / "evaluations", ingredients=ingredients, evaluator=evaluator)
+
+    def claim(self, key: str) -> AbstractContextManager[bool]:
+        """Say to other workers that this one scores the recipe of that key; False if another one does."""
+        folder = self.folder / "evaluations"
+        folder.mkdir(exist_ok=True)
+        return claim(folder / f".{key}.lock")
+
+    def record(
+        self,
+        recipe: str,
+        parts: Mapping[str, int],
+        value: float,
+        *,
+        attributes: Mapping[str, object] | None = None,
+        rungs: Mapping[int, float] | None = None,
+        is_complete: bool = True,
+    ) -> bool:
+        """Add a trial, unless the recipe has one like it; return whether it was added.
+
+        Parameters
+        ----------
+        recipe : str
+            The recipe's id.
+        parts : mapping of ingredient to int
+            The trial's parameters.
+        value : float
+            Objective on the selection items.
+        attributes : mapping of str to JSON, optional
+            Shown beside the trial: scores by category, arms.
+        rungs : mapping of int to float, optional
+            Number of items → objective on them, of a recipe that was tried on few items first.
+        is_complete : bool
+            False if it was left out after its last rung; the trial is then a pruned one.
+        """
+        import optuna
+
+        state = optuna.trial.TrialState.COMPLETE if is_complete else optuna.trial.TrialState.PRUNED
+        if self._has(recipe, state.name):
+            return False
+        with self._writing():
+            for trial in self._optuna.get_trials(deepcopy=False):
+                self._recorded.add((str(trial.user_attrs.get("recipe")), trial.state.name))
+            if self._has(recipe, state.name):
+                return False
+            most = max(1, *parts.values())
+            trial = optuna.trial.create_trial(
+                state=state,
+                value=value if is_complete else None,
+                params=dict(parts),
+                distributions={name: optuna.distributions.IntDistribution(0, most) for name in parts},
+                user_attrs={"recipe": recipe, **(attributes or {})},
+                intermediate_values=dict(rungs or {}),
+            )
+            self._optuna.add_trial(trial)
+            self._recorded.add((recipe, state.name))
+            return True
+
+    def _has(self, recipe: str, state: str) -> bool:
+        # What is complete, as an arm for instance, is not recorded as given up as well.
+        return bool(self._recorded & {(recipe, state), (recipe, "COMPLETE")})
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """Return what is recorded, in the order in which it was added."""
+        return self._optuna.get_trials(deepcopy=False)
+
+    def close(self) -> None:
+        """Close the storage."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def __enter__(self) -> Self:
+        """Return the study itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        # One writer at a time: SQLite would make the others fail after a while, and two workers could add
+        # one recipe twice.
+        with claim(self.folder / ".lock", wait=True):
+            yield
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise `StudyError` if the folder holds something and no study; nothing is written."""
+    place = Path(folder)
+    if (place / "study.json").exists() or not place.is_dir():
+        return
+    strangers = sorted(entry.name for entry in place.iterdir() if entry.name not in _OWN)
+    if strangers:
+        message = f"the directory holds `{shown(strangers[0])}` and no study"
+        _refuse(place, message, "name a new directory, or the one of an earlier search")
+
+
+def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
+    """Return the name of the study in the folder, after checking its identity; make it if it is new."""
+    path = folder / "study.json"
+    if not path.exists():
+        check_folder(folder)
+        name = f"soce-{secrets.token_hex(4)}"
+        write_json(path, {"format": _FORMAT, "name": name, "identity": dict(identity)})
+        return name
+    found = read_json(path)
+    if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
+        _refuse(folder, "`study.json` is not of a study that this version reads", "name a new directory")
+    changes = _changes(found.get("identity"), dict(identity))
+    if changes and not _has_scores(folder):
+        # An evaluator that failed at once may be mended: there is nothing to lose or to mix up.
+        write_json(path, {**found, "identity": dict(identity)})
+    elif changes:
+        listed = "; ".join(changes[:_MAX_LISTED])
+        more = len(changes) - _MAX_LISTED
+        rest = f"; and {more} more" if more > 0 else ""
+        _refuse(
+            folder,
+            f"the study in it is of something else: {listed}{rest}",
+            "name a new directory; the scores of this one stay as they are",
+        )
+    return str(found["name"])
+
+
+def _changes(before: object, after: dict[str, object]) -> list[str]:
+    """Return what differs; of evaluators of two kinds only that they are."""
+    if isinstance(before, dict):
+        kinds = [
+            held.get("evaluator") if isinstance(held := one.get("evaluator"), dict) else None
+            for one in (before, after)
+        ]
+        if kinds[0] != kinds[1]:
+            before, after = (
+                {**one, "evaluator": kind} for one, kind in zip((before, after), kinds, strict=True)
+            )
+    return differences(before, after)
+
+
+def _has_scores(folder: Path) -> bool:
+    """Return whether something was scored, or is being scored by another worker."""
+    evaluations = folder / "evaluations"
+    return evaluations.is_dir() and any(evaluations.iterdir())
+
+
+def require_optuna() -> None:
+    """Raise `StudyError` if Optuna is missing."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        message = f"a search needs Optuna, which cannot be imported: {shown(str(error))}"
+        hint = "pip install 'soce[search]'"
+        raise StudyError.of([Problem("study", None, None, message, hint)]) from error
+
+
+def _open_storage(url: str, name: str) -> tuple[optuna.storages.RDBStorage, optuna.Study]:
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # What Optuna tells belongs to nobody's terminal here; its errors are raised all the same.
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+            study = optuna.create_study(
+                storage=storage, study_name=name, direction="maximize", load_if_exists=True
+            )
+    except (ImportError, ValueError, RuntimeError, SQLAlchemyError) as error:
+        # The URL may hold a password: only its kind is told.
+        kind = shown(url.partition(":")[0])
+        message = f"the `{kind}` storage cannot be opened: {shown(str(error.__cause__ or error))}"
+        hint = "give a URL such as sqlite:///study.db or postgresql://user@host/database"
+        raise StudyError.of([Problem("study", None, None, message, hint)]) from error
+    finally:
+        optuna.logging.set_verbosity(before)
+    return storage, study
+
+
+def _refuse(folder: Path, message: str, hint: str) -> NoReturn:
+    raise StudyError.of([Problem("study", str(folder), None, message, hint)])

@@ -1,0 +1,333 @@
+"""Selection files: recipe files of every soup on a grid, which also say how the experts were chosen."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from soce.exceptions import OutputError, Problem, ScoreTableError, named, shown
+from soce.recipes.files import looks_like_recipe
+from soce.recipes.model import same_path_key
+from soce.recipes.native import RESERVED, read_native
+from soce.recipes.parts import parse_dtype
+from soce.recipes.text import MAX_BYTES, MAX_VALUES, Table, parse, read_source
+from soce.recipes.write import n_values, printable, to_json, to_yaml
+from soce.scores.table import nearest
+from soce.selection.decoding import decode_selection
+from soce.selection.selected import fields_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    from soce.recipes.model import Ingredient
+    from soce.recipes.text import Source
+    from soce.recipes.write import Plain
+    from soce.selection.selected import Selection
+    from soce.selection.weights import WeightGrid
+
+FORMAT: Final = 1
+_MAX_NAME: Final = 100
+"""Longest name of a recipe, which becomes a directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionFile:
+    """What a selection file says."""
+
+    path: str
+    """The file."""
+    text: str
+    """Its text."""
+    selection: Selection
+    """Equal to the one that was written."""
+    ingredients: tuple[Ingredient, ...]
+    """The experts in their order, each with the path of its checkpoint."""
+    dtype: str | None
+    """Safetensors name of the soups' dtype, if the file gives one."""
+
+    @property
+    def grid(self) -> WeightGrid:
+        """Weights to try, in the ingredients' order."""
+        return self.selection.grid
+
+    @property
+    def objective(self) -> str:
+        """Name of the objective."""
+        return self.selection.objective
+
+    @property
+    def population(self) -> tuple[str, ...]:
+        """Models that the correlations ran over."""
+        return self.selection.population
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that were chosen, in walk order."""
+        return self.selection.chosen
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Names of the experts, in their order."""
+        return self.selection.models
+
+    @property
+    def digest(self) -> str:
+        """Digest of the score table."""
+        return self.selection.digest
+
+
+def write_selection(
+    selection: Selection,
+    path: str | os.PathLike[str],
+    *,
+    paths: Mapping[str, str | os.PathLike[str]] | None = None,
+    dtype: str | None = None,
+    overwrite: bool = False,
+) -> tuple[str, ...]:
+    """Write a selection as a recipe file: `soce-merge --recipes` makes every soup of its grid.
+
+    Parameters
+    ----------
+    selection : Selection
+    path : path-like
+        A ``.yaml``, ``.yml`` or ``.json`` file. It appears complete or not at all.
+    paths : mapping of model to path, optional
+        Checkpoints of candidates. Relative paths are relative to the working directory and are written
+        relative to the file; an expert without one gets its own name for a path.
+    dtype : str, optional
+        Output dtype of the soups, such as ``bf16``.
+    overwrite : bool
+        Replace a file that is there.
+
+    Returns
+    -------
+    tuple of str
+        What the user should know, also said in comments at the top of the file: experts without a path, or a
+        grid that is too large to be listed.
+
+    Raises
+    ------
+    OutputError
+        The file is there already, or has another suffix.
+    ScoreTableError
+        A path for a model that is no candidate, one path for two experts, an expert whose name no ingredient
+        can have, a selection that is larger than a recipe file may be.
+    RecipeError
+        An unknown dtype.
+    OSError
+        Writing failed.
+    """
+    target = Path(path)
+    check_target(target, overwrite=overwrite)
+    written, notes = _ingredients(selection, target, paths or {})
+    head: dict[str, Plain] = {"ingredients": written}
+    if dtype is not None:
+        head["dtype"] = parse_dtype(dtype).lower()
+    tail: dict[str, Plain] = {"selection": {"format": FORMAT, **_to_plain(selection)}}
+    is_json = target.name.lower().endswith(".json")
+    grid = selection.grid
+    text = None
+    if n_values({**head, **tail}) + grid.count * (grid.n_experts + 1) + 2 <= MAX_VALUES:
+        recipes = [_recipe(parts, number) for number, parts in enumerate(grid, 1)]
+        tree = {**head, "recipes": recipes, **tail}
+        text = to_json(tree) if is_json else _comments(selection, target, notes) + to_yaml(tree)
+        if n_values(tree) > MAX_VALUES or len(text.encode()) > MAX_BYTES:
+            text = None
+    if text is None:
+        notes.append(
+            f"the {grid.count} points of the grid are too many for a recipe file, `soce search` goes through "
+            "them; as a recipe, the file is the uniform soup"
+        )
+        tree = {**head, **tail}
+        text = to_json(tree) if is_json else _comments(selection, target, notes) + to_yaml(tree)
+        if n_values(tree) > MAX_VALUES or len(text.encode()) > MAX_BYTES:
+            message = f"the selection has {n_values(tree)} values, a recipe file at most {MAX_VALUES}"
+            _refuse_scores(message, "choose fewer categories, or a smaller population")
+    _write(target, text, overwrite=overwrite)
+    return tuple(notes)
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise `OutputError` or `OSError` unless a selection can be written there; writing checks it again."""
+    target = Path(path)
+    if not looks_like_recipe(target.name):
+        _refuse_output(target, "a selection file is named .yaml, .yml or .json")
+    target.parent.stat()  # a directory that is not there is an OSError that names it
+    if not overwrite and target.exists():
+        _refuse_exists(target)
+
+
+def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
+    """Read a selection file, strictly.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `write_selection` wrote. Paths of checkpoints may have been changed in it.
+
+    Returns
+    -------
+    SelectionFile
+
+    Raises
+    ------
+    RecipeError
+        Not a recipe file, no selection, or anything in it that cannot have been written.
+    OSError
+        It cannot be read.
+    """
+    name = os.fspath(path)
+    source = read_source(name)
+    tree = parse(source)
+    if not isinstance(tree, Table):
+        source.refuse(0, "a selection file must be a mapping")
+    if "selection" not in tree.entries:
+        source.refuse(tree.line, "the file has no `selection`", "`soce select` writes such files")
+    folder = Path(name).parent
+    native = read_native(source, tree, lambda written: str(folder / written))
+    node = tree.entries["selection"]
+    if not isinstance(node, Table):
+        source.refuse(node.line, "`selection` must be a mapping")
+    selection = decode_selection(source, _without_format(source, node))
+    ingredients = native.recipes[0][1].ingredients
+    found = tuple(ingredient.name for ingredient in ingredients)
+    line = tree.entries["ingredients"].line
+    if found != selection.models:
+        listed = ", ".join(f"`{shown(model)}`" for model in selection.models)
+        source.refuse(
+            line,
+            "the ingredients are not the experts of the selection, in their order, each with its own path",
+            f"the experts: {listed}",
+        )
+    if selection.grid.n_experts != len(selection.experts):
+        source.refuse(
+            node.line,
+            f"the grid is one for {selection.grid.n_experts} experts, there are {len(selection.experts)}",
+        )
+    return SelectionFile(name, source.text, selection, ingredients, native.dtype)
+
+
+def _without_format(source: Source, node: Table) -> Table:
+    """Return the table without its version and without what only repeats, after checking both."""
+    entries = dict(node.entries)
+    version = entries.pop("format", None)
+    text = getattr(version, "text", None)
+    if text != str(FORMAT):
+        line = node.line if version is None else version.line
+        given = "missing" if text is None else f"`{shown(text)}`"
+        source.refuse(line, f"`format` is {given}, this version reads {FORMAT}")
+    return Table(entries, node.line, node.key_lines)
+
+
+def _to_plain(selection: Selection) -> dict[str, Plain]:
+    fields: dict[str, Plain] = fields_of(selection)  # type: ignore[assignment]
+    return fields
+
+
+def _recipe(parts: Sequence[int], number: int) -> Plain:
+    """Return a point of the grid; the reader names it after its parts, if they make a name."""
+    if len("-".join(map(str, parts))) <= _MAX_NAME:
+        return list(parts)
+    return {"name": f"point-{number}", "weights": list(parts)}
+
+
+def _ingredients(
+    selection: Selection, target: Path, paths: Mapping[str, str | os.PathLike[str]]
+) -> tuple[dict[str, Plain], list[str]]:
+    """Return the paths to be written, and what to say about them."""
+    for model in paths:
+        if model not in selection.candidates:
+            hint = nearest(model, selection.candidates, "candidates")
+            _refuse_scores(f"a path is given for `{shown(model)}`, which is no candidate", hint)
+    written: dict[str, Plain] = {}
+    owners: dict[str, str] = {}
+    unknown = []
+    folder = os.path.realpath(target.parent)  # `..` in a written path starts from where links lead
+    for model in selection.models:
+        if model in RESERVED:
+            _refuse_scores(f"an ingredient cannot be named `{model}`", "rename the model (`--rename`)")
+        given = os.fspath(paths[model]) if model in paths else None
+        if given is None:
+            unknown.append(model)
+        place = model if given is None else _beside(given, folder)
+        if not place or "\0" in place:
+            _refuse_scores(f"the path of `{shown(model)}` is not one: `{shown(place)}`")
+        written[model] = place
+        key = same_path_key(os.path.join(folder, place))  # noqa: PTH118 - as the reader joins them
+        if key in owners:
+            _refuse_scores(
+                f"`{shown(owners[key])}` and `{shown(model)}` have the same path `{shown(place)}`",
+                "every expert needs a checkpoint of its own",
+            )
+        owners[key] = model
+    if not unknown:
+        return written, []
+    listed = ", ".join(f"`{shown(model)}`" for model in unknown)
+    return written, [f"no path is known for {listed}: write it under `ingredients`"]
+
+
+def _beside(path: str, folder: str) -> str:
+    """Return an absolute path as it is, another one relative to the folder of the file."""
+    if not path or Path(path).is_absolute():
+        return path
+    try:
+        return Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return str(Path.cwd() / path)
+
+
+def _comments(selection: Selection, target: Path, notes: Sequence[str]) -> str:
+    """Return the lines at the top of a file."""
+    from soce import __version__
+
+    name = shown(target.name)
+    experts = "1 expert" if len(selection.experts) == 1 else f"{len(selection.experts)} experts"
+    lines = [
+        f"Written by soce {__version__}: {experts} of {len(selection.candidates)} candidates of "
+        f"`{shown(selection.source)}`,",
+        f"chosen by {selection.rule}.",
+        f"Every soup of the grid: soce-merge --recipes {name} --output soups/",
+        *(f"Note: {note}." for note in notes),
+    ]
+    return "".join(f"# {printable(line)}\n" for line in lines)
+
+
+def _write(target: Path, text: str, *, overwrite: bool) -> None:
+    """Write a new file beside the target and give it the name when it is complete."""
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with named(target), partial.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            partial.replace(target)
+            return
+        try:
+            target.hardlink_to(partial)  # unlike a rename, it never replaces
+        except FileExistsError:
+            _refuse_exists(target)
+        except OSError:  # a file system without links
+            if target.exists():
+                _refuse_exists(target)
+            partial.replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def _refuse_exists(target: Path) -> NoReturn:
+    _refuse_output(target, "the file exists", "choose another name, or overwrite it")
+
+
+def _refuse_output(target: Path, message: str, hint: str | None = None) -> NoReturn:
+    raise OutputError.of([Problem("output", str(target), None, message, hint)])
+
+
+def _refuse_scores(message: str, hint: str | None = None) -> NoReturn:
+    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])

@@ -1,0 +1,284 @@
+"""Figures as PNG, SVG or PDF: the heatmap of correlations. matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import numpy as np
+
+from soce.exceptions import OutputError, Problem, named, shown
+from soce.selection.correlation import cluster_categories, critical_correlation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from soce.scores.table import Floats
+    from soce.selection.correlation import Correlation
+
+FORMATS: Final = ("png", "svg", "pdf")
+
+_MAX_VALUES: Final = 40
+"""Most categories for which numbers in the cells can be read."""
+_MAX_NAMES: Final = 150
+_MAX_NAME: Final = 44
+_JOINED: Final = 0.5
+"""Mean correlation from which neighbours are framed as one cluster."""
+_INK: Final = "#222222"
+_STYLE: Final[Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so a figure looks the same everywhere
+    "hatch.color": "#b0b0b0",
+    "hatch.linewidth": 0.6,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "soce",  # ids would be random
+    "text.color": _INK,
+    "text.parse_math": False,  # a name may hold dollar signs
+    "text.usetex": False,
+}
+
+
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """Refuse what `plot_correlation` would refuse for its name alone, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        A suffix other than ``.png``, ``.svg`` and ``.pdf``, or matplotlib is not installed.
+    OSError
+        The directory is not there.
+    """
+    path = Path(path)
+    if path.suffix.lower().removeprefix(".") not in FORMATS:
+        what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
+        _refuse(path, f"cannot draw {what}", "end the name in .png, .svg or .pdf")
+    path.parent.stat()  # a directory that is not there is an OSError that names it
+    try:
+        import matplotlib as mpl  # noqa: F401
+    except ImportError:
+        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
+
+
+def plot_correlation(
+    correlation: Correlation, path: str | os.PathLike[str], *, values: bool = True, title: str | None = None
+) -> Path:
+    """Draw the correlations as a heatmap in clustered order; an existing file is replaced.
+
+    Parameters
+    ----------
+    correlation : Correlation
+    path : path
+        Ends in ``.png``, ``.svg`` or ``.pdf``.
+    values : bool
+        Write rho into the cells; above 40 categories it is left out in any case.
+    title : str, optional
+        Stands above; a general one if left out.
+
+    Returns
+    -------
+    Path
+        The file. The same correlation gives the same bytes with the same matplotlib.
+
+    Raises
+    ------
+    OutputError
+        Another suffix, or matplotlib is not installed.
+    OSError
+        The file cannot be written.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 1.
+    """
+    check_plot(path)
+    import matplotlib as mpl
+
+    path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    try:
+        with named(path), mpl.rc_context(_STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # drawn as a box
+            figure = _draw(correlation, values=values, title=title)
+            figure.savefig(
+                partial, format=kind, dpi=160, metadata=metadata, bbox_inches="tight", pad_inches=0.15
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _draw(correlation: Correlation, *, values: bool, title: str | None) -> Figure:
+    """Return the figure; its margins are cut to what is drawn when it is saved."""
+    from matplotlib.figure import Figure
+
+    order = correlation.order()
+    where = {name: place for place, name in enumerate(correlation.categories)}
+    places = [where[name] for name in order]
+    rho = correlation.rho[np.ix_(places, places)]
+    size = len(order)
+    values = values and size <= _MAX_VALUES
+    cell = (0.44 if size <= 24 else 0.36) if values else min(0.22, max(0.03, 16 / size))  # inches
+    side = max(size * cell, 2.2)
+    figure = Figure(figsize=(side, side))
+    axes = figure.add_axes((0, 0, 1, 1))
+    _draw_cells(axes, rho, inches=side / size)
+    if values:
+        _write_values(axes, rho, points=min(8.0, 20 * side / size))
+    _frame_clusters(axes, correlation, order)
+    _name_categories(axes, order, inches=side / size)
+    # What stands around the cells is placed in inches and grows a little with them: alike for 3 and for 300.
+    zoom = min(2.0, max(1.0, side / 8))
+    height = min(side, 3.2 * zoom) / side
+    bar = figure.add_axes((1 + 0.2 / side, 1 - height, 0.14 * zoom / side, height))
+    _draw_scale(figure, bar, axes, correlation, zoom=zoom)
+    axes.set_title(
+        shown(title) if title is not None else "How categories move together",
+        loc="left",
+        fontsize=12 * zoom,
+        pad=10 * zoom,
+    )
+    caption = textwrap.fill(_caption(correlation, rho), width=max(46, int(side * 13 / zoom)))
+    # The label of the axis: below the names, wherever these end.
+    axes.set_xlabel(caption, fontsize=8.5 * zoom, loc="left", labelpad=10 * zoom, color=_INK, linespacing=1.4)
+    axes.xaxis.label.set_horizontalalignment("left")
+    return figure
+
+
+def _draw_cells(axes: Axes, rho: Floats, *, inches: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    size = len(rho)
+    axes.add_patch(Rectangle((0, 0), size, size, facecolor="#ececec", hatch="/////", linewidth=0, zorder=0))
+    edges = np.arange(size + 1)
+    mesh = axes.pcolormesh(
+        edges,
+        edges,
+        np.ma.masked_array(rho, mask=np.isnan(rho) | np.eye(size, dtype=bool)),
+        cmap="RdBu_r",  # blue and red differ for every kind of colour vision, and both darken from the middle
+        vmin=-1,
+        vmax=1,
+        edgecolors="white" if inches > 0.12 else "none",
+        linewidth=0.6 if inches > 0.12 else 0,
+        rasterized=size > _MAX_VALUES * 2,
+    )
+    mesh.set_zorder(1)
+    # A category with itself tells nothing, and a dark diagonal would draw the eye.
+    for place in np.nonzero(~np.isnan(np.diagonal(rho)))[0].tolist():
+        axes.add_patch(Rectangle((place, place), 1, 1, facecolor="#d5d5d5", linewidth=0, zorder=0.5))
+    axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _write_values(axes: Axes, rho: Floats, *, points: float) -> None:
+    import matplotlib as mpl
+
+    colours = mpl.colormaps["RdBu_r"]((rho + 1) / 2)
+    # The luminance at which black and white text stand out alike, for sRGB colours.
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    dark = linear[..., :3] @ [0.2126, 0.7152, 0.0722] < 0.179
+    for i, j in np.argwhere(~np.isnan(rho)).tolist():
+        if i != j:
+            axes.text(
+                j + 0.5,
+                i + 0.5,
+                _two_digits(rho[i, j]),
+                ha="center",
+                va="center",
+                fontsize=points,
+                color="white" if dark[i, j] else _INK,
+            )
+
+
+def _two_digits(value: float) -> str:
+    """Return rho as printed in a cell.
+
+    Examples
+    --------
+    >>> _two_digits(0.974), _two_digits(-0.4827), _two_digits(-0.001)
+    ('0.97', '\u22120.48', '0.00')
+    """
+    text = f"{value:.2f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "\u2212")
+
+
+def _frame_clusters(axes: Axes, correlation: Correlation, order: tuple[str, ...]) -> None:
+    from matplotlib.patches import Rectangle
+
+    where = {name: place for place, name in enumerate(order)}
+    fewest = 2 if len(order) <= _MAX_VALUES else 4  # frames of a few small cells hide more than they show
+    for cluster in cluster_categories(correlation, min_correlation=_JOINED):
+        start = min(where[name] for name in cluster)
+        if len(cluster) >= fewest:
+            axes.add_patch(
+                Rectangle(
+                    (start, start),
+                    len(cluster),
+                    len(cluster),
+                    fill=False,
+                    edgecolor=_INK,
+                    linewidth=1.4,
+                    zorder=3,
+                    clip_on=False,
+                )
+            )
+
+
+def _name_categories(axes: Axes, order: tuple[str, ...], *, inches: float) -> None:
+    if len(order) > _MAX_NAMES:
+        axes.set(xticks=[], yticks=[])
+        return
+    names = [shown(name) for name in order]
+    names = [name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…" for name in names]
+    points = min(9.0, 72 * inches * 0.8)
+    middle = np.arange(len(order)) + 0.5
+    axes.set_yticks(middle, names, fontsize=points)
+    axes.set_xticks(middle, names, fontsize=points, rotation=90)
+
+
+def _draw_scale(figure: Figure, bar: Axes, axes: Axes, correlation: Correlation, *, zoom: float) -> None:
+    scale = figure.colorbar(axes.collections[0], cax=bar, ticks=[-1, -0.5, 0, 0.5, 1])
+    scale.outline.set_visible(False)
+    bar.tick_params(labelsize=8 * zoom, length=2)
+    bar.set_yticklabels(["\u22121", "\u22120.5", "0", "0.5", "1"])
+    bar.set_ylabel("ρ", fontsize=10 * zoom, rotation=0, va="center")
+    critical = critical_correlation(len(correlation.population))
+    for value in (-critical, critical):
+        # It juts out: dark on dark, at the ends of the scale, it would not be seen.
+        bar.plot([-0.45, 1], [value, value], color=_INK, linewidth=1, clip_on=False)
+
+
+def _caption(correlation: Correlation, rho: Floats) -> str:
+    off = ~np.eye(len(rho), dtype=bool)
+    counts = correlation.n[off & (correlation.n >= correlation.min_overlap)]
+    n = len(correlation.population)
+    fewest, most = (int(counts.min()), int(counts.max())) if counts.size else (n, n)
+    # Spaces that do not break keep a sign and its number on one line.
+    parts = [
+        f"Pearson's ρ of {len(rho)} categories, "
+        + (
+            f"n\u00a0=\u00a0{n} models"
+            if fewest == n
+            else f"n\u00a0=\u00a0{fewest}–{most} models with both scores"
+        ),
+        f"|ρ|\u00a0<\u00a0{critical_correlation(n):.2f} (marks on the scale) cannot be told from 0 at "
+        "5\u00a0%",
+        f"Order: average linkage; frames: mean ρ\u00a0≥\u00a0{_JOINED}",
+    ]
+    if np.isnan(rho).any():
+        parts.append("Hatched: undefined")
+    if len(rho) > _MAX_NAMES:
+        parts.append("Too many names to write")
+    return ". ".join(parts) + "."
+
+
+def _refuse(path: Path, message: str, hint: str) -> NoReturn:
+    raise OutputError.of([Problem("output", os.fspath(path), None, message, hint)])

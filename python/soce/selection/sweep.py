@@ -1,0 +1,164 @@
+"""The sweep over thresholds: which categories and experts each one gives, from one sorted list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from soce.exceptions import ScoreTableError
+from soce.selection.experts import correlations_of
+from soce.selection.rules import refuse
+from soce.selection.weights import WeightGrid
+from soce.selection.winners import Contest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.scores.objective.linear import Objective
+    from soce.scores.table import ScoreTable
+    from soce.selection.correlation import Correlation, Missing
+    from soce.selection.weights import Share
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStep:
+    """What thresholds up to the next step give."""
+
+    threshold: float
+    """Of a step: it holds for thresholds above this. From `sweep_at`: the threshold that was asked for."""
+    entering: tuple[str, ...]
+    """Categories that enter here, by name; the two of a mutually weakest pair enter together."""
+    n_categories: int
+    """How many categories are chosen."""
+    experts: tuple[str, ...]
+    """Models, in the order in which the walk meets them."""
+    n_evaluations: int | None
+    """Points of the grid of weights; None if it has no room for this many experts."""
+
+
+def sweep_thresholds(
+    table: ScoreTable,
+    *,
+    signed: bool = False,
+    candidates: Sequence[str] | None = None,
+    population: Sequence[str] | None = None,
+    objective: Objective | None = None,
+    max_experts: int | None = None,
+    min_items: int | None = None,
+    min_overall: float | None = None,
+    tie_within: float = 0.0,
+    min_overlap: int = 3,
+    missing: Missing = "pairwise",
+    correlation: Correlation | None = None,
+    step: Share = "0.1",
+    minimum: Share | None = None,
+    maximum: Share | None = None,
+) -> tuple[SweepStep, ...]:
+    """Return every threshold at which the categories of `Threshold` change, ascending.
+
+    Parameters
+    ----------
+    table : ScoreTable of shape (n_models, n_columns)
+    signed : bool
+        Compare rho, not |rho|.
+    candidates, population, objective, max_experts, min_items, min_overall, tie_within
+        As for `select_experts`.
+    min_overlap, missing, correlation, step, minimum, maximum
+        As for `select_experts`.
+
+    Returns
+    -------
+    tuple of SweepStep
+        The last threshold is the saturation point: above it every category with a correlation is chosen.
+
+    Raises
+    ------
+    ScoreTableError
+        As `select_experts`, but neither for too many experts nor for thresholds that choose nothing.
+
+    Notes
+    -----
+    A category is chosen exactly for thresholds above its smallest |rho| with any other, and its winner
+    depends on no threshold; so one sort and one walk give all selections.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, line 5, for every tau.
+
+    Examples
+    --------
+    >>> from soce.scores.table import ScoreTable
+    >>> columns = {"math": [50, 60, 70, 80], "code": [50, 70, 80, 70], "chat": [70, 71, 71, 70]}
+    >>> table = ScoreTable.of(columns, models=["a", "b", "c", "d"])
+    >>> [(round(s.threshold, 2), s.entering, s.experts) for s in sweep_thresholds(table)]
+    [(0.0, ('chat', 'math'), ('c', 'd')), (0.69, ('code',), ('c', 'd'))]
+    """
+    if max_experts is not None and max_experts < 1:
+        refuse(f"{max_experts} experts were asked for", "at least one expert is needed")
+    contest = Contest(
+        table,
+        candidates=candidates,
+        objective=objective,
+        min_overall=min_overall,
+        tie_within=tie_within,
+        min_items=min_items,
+    )
+    found = correlations_of(
+        table, correlation, population=population, min_overlap=min_overlap, missing=missing
+    )
+    left_out = set(contest.small)
+    walk = [weak for weak in found.weakest(signed=signed) if weak.category not in left_out]
+    steps: list[SweepStep] = []
+    experts: tuple[str, ...] = ()
+    n_categories = 0
+    n_evaluations: int | None = 0
+    for value, entering in groupby(walk, key=lambda weak: weak.value):
+        names = tuple(weak.category for weak in entering)
+        before = len(experts)
+        for name in names:
+            winner = contest.winner([name])
+            full = max_experts is not None and len(experts) >= max_experts
+            if winner is not None and winner.model not in experts and not full:
+                experts = (*experts, winner.model)
+        n_categories += len(names)
+        if len(experts) != before:
+            n_evaluations = _count(len(experts), step=step, minimum=minimum, maximum=maximum)
+        steps.append(SweepStep(value, names, n_categories, experts, n_evaluations))
+    return tuple(steps)
+
+
+def sweep_at(steps: Sequence[SweepStep], thresholds: Sequence[float]) -> tuple[SweepStep, ...]:
+    """Return what each of these thresholds gives, read off a sweep.
+
+    Parameters
+    ----------
+    steps : sequence of SweepStep
+        From `sweep_thresholds`.
+    thresholds : sequence of float
+
+    Returns
+    -------
+    tuple of SweepStep
+        One for each threshold, in the order given; `entering` is everything that a threshold chooses.
+
+    Examples
+    --------
+    >>> sweep_at([SweepStep(0.2, ("math",), 1, ("a",), 1)], [0.2, 0.3])[1].experts
+    ('a',)
+    """
+    rows = []
+    for threshold in thresholds:
+        below = [step for step in steps if step.threshold < threshold]
+        names = tuple(name for step in below for name in step.entering)
+        last = below[-1] if below else SweepStep(threshold, (), 0, (), 0)
+        rows.append(SweepStep(threshold, names, last.n_categories, last.experts, last.n_evaluations))
+    return tuple(rows)
+
+
+def _count(n_experts: int, *, step: Share, minimum: Share | None, maximum: Share | None) -> int | None:
+    try:
+        return WeightGrid.of(n_experts, step=step, minimum=minimum, maximum=maximum).count
+    except ScoreTableError:
+        WeightGrid.of(1, step=step, minimum=minimum, maximum=maximum)  # raises if the options are wrong
+        return None
