@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= python3
 # SOCE_VENV lets repeated clean checkouts share one environment; `maturin develop` points it at the current one.
 VENV := $(abspath $(or $(SOCE_VENV),.venv))
-BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/bin
 # Flags for every cargo call, e.g. CARGO_FLAGS=--locked; extra words for pytest and the benchmark.
 CARGO_FLAGS ?=
 PYTEST_ARGS ?=

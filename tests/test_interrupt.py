@@ -17,7 +17,6 @@ from tests.checkpoints import checkpoint, f32, read_directory, sparse
 
 import soce
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork of Unix")
 # A test run in the background of a shell ignores SIGINT, and so would its children.
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 COMMAND = [sys.executable, "-c", f"{HEED}; from soce.cli.merge import main; main()"]

@@ -9,6 +9,9 @@
 //! ingredient is averaged, copied or refused; inputs are never opened for writing; nothing is written except through
 //! [`sink`]; no global pool and no global mutable state but the fault guard of [`io`].
 
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("soce runs on Linux and macOS");
+
 pub mod checkpoint;
 pub mod control;
 pub mod dtype;

@@ -4,7 +4,6 @@
 
 mod costs;
 mod mutations;
-#[cfg(unix)]
 #[allow(clippy::print_stderr, reason = "a test that proves nothing must say so")]
 mod on_disk;
 mod oracle;

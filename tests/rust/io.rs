@@ -19,7 +19,6 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 /// A shard as the checkpoint reader would describe it.
-#[cfg(unix)]
 fn shard(path: &Path) -> Shard {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path).unwrap();
@@ -193,7 +192,6 @@ fn an_output_file_is_never_one_that_exists_and_never_incomplete() {
     assert!(error.to_string().contains("60 of 100 bytes were written"), "{error}");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_new_file_has_the_mode_that_the_umask_leaves() {
     use std::os::unix::fs::PermissionsExt;
@@ -335,7 +333,6 @@ fn what_is_not_ours_is_never_replaced() {
     assert_eq!(names(parent.path()), ["other", "soup"]);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_link_is_never_replaced_even_with_a_slash_behind_it() {
     let parent = tempfile::tempdir().unwrap();
@@ -410,7 +407,6 @@ fn what_a_dead_run_left_is_removed_and_mentioned() {
     assert_eq!(names(parent.path()), ["soup"]);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_planted_state_directory_is_left_alone() {
     let parent = tempfile::tempdir().unwrap();

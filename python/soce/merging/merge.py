@@ -361,7 +361,7 @@ def _make_folder(folder: Path, *, sync: bool) -> None:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
-        if sync and os.name == "posix":
+        if sync:
             descriptor = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(descriptor)

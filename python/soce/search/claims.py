@@ -6,6 +6,7 @@ machines need a folder on a file system whose locks work between them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,8 +32,6 @@ def claim(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[bool]
     OSError
         The file cannot be made, or the file system has no locks.
     """
-    import fcntl
-
     name = os.fspath(path)
     descriptor = None
     try:

@@ -275,10 +275,7 @@ def _beside(path: str, folder: str) -> str:
     """Return an absolute path as it is, another one relative to the folder of the file."""
     if not path or Path(path).is_absolute():
         return path
-    try:
-        return Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
-    except ValueError:  # on another drive of Windows
-        return str(Path.cwd() / path)
+    return Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
 
 
 def _comments(selection: Selection, target: Path, notes: Sequence[str]) -> str:

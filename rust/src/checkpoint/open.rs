@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -172,9 +173,7 @@ pub(super) fn check_unchanged(shard: &Shard) -> Result<(), Problem> {
 
 impl Identity {
     /// The state that `metadata` tells.
-    #[cfg(unix)]
     pub(crate) fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Self {
             device: metadata.dev(),
@@ -183,15 +182,6 @@ impl Identity {
             mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         }
-    }
-
-    /// The state that `metadata` tells: size and time only.
-    #[cfg(not(unix))]
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().ok();
-        let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let mtime_ns = since.map_or(0, |since| since.as_nanos() as i128);
-        Self { device: 0, inode: 0, size: metadata.len(), mtime_ns, ctime_ns: 0 }
     }
 
     fn same_file(&self, other: &Self) -> bool {
@@ -253,29 +243,21 @@ fn unreachable(path: &Path, error: &io::Error) -> String {
 
 /// What a file is, in words.
 pub(super) fn kind(kind: FileType) -> &'static str {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt as _;
-        if kind.is_fifo() {
-            return "a FIFO";
-        } else if kind.is_socket() {
-            return "a socket";
-        } else if kind.is_char_device() || kind.is_block_device() {
-            return "a device";
-        }
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else {
+        "something else"
     }
-    if kind.is_dir() { "a directory" } else { "something else" }
 }
 
 /// Opens for reading; returns at once whatever the path is, and becomes no terminal's owner.
-#[cfg(unix)]
 fn open_regular(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     // The standard library adds O_CLOEXEC.
     fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
-}
-
-#[cfg(not(unix))]
-fn open_regular(path: &Path) -> io::Result<File> {
-    File::open(path)
 }

@@ -210,5 +210,5 @@ fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;

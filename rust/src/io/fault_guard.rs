@@ -13,18 +13,29 @@
 //! again: each new guard looks, and puts a further layer on top if need be. Layers are distinct functions, each with
 //! its own predecessor, so a chain can never become a circle.
 
+use std::io;
+use std::mem;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, PoisonError};
+
+use libc::{c_int, c_void, sigaction, siginfo_t};
+
+/// Most maps guarded at a time; at most 256 inputs are open in one merge.
+const SLOTS: usize = 1024;
+/// Most handlers of ours with others' in between.
+const LAYERS: usize = 4;
+
 /// Registers a map for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Guard {
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    slot: &'static guarded::Slot,
+    slot: &'static Slot,
 }
 
-#[cfg(any(target_os = "linux", target_os = "macos"))]
 impl Guard {
     /// Guard `length` bytes mapped at `start`. Fails if too many maps are guarded, or handlers piled up.
-    pub(super) fn new(start: *const u8, length: usize) -> std::io::Result<Self> {
-        guarded::register(start as usize, length).map(|slot| Self { slot })
+    pub(super) fn new(start: *const u8, length: usize) -> io::Result<Self> {
+        register(start as usize, length).map(|slot| Self { slot })
     }
 
     /// Whether a fault was seen in this map.
@@ -33,257 +44,226 @@ impl Guard {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "macos"))]
 impl Drop for Guard {
     fn drop(&mut self) {
-        guarded::unregister(self.slot);
+        unregister(self.slot);
     }
 }
 
-/// Elsewhere maps are only made on demand; Windows does not let anyone cut a mapped file.
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-impl Guard {
-    #[allow(clippy::unnecessary_wraps, reason = "the guard of other systems can fail")]
-    pub(super) fn new(_start: *const u8, _length: usize) -> std::io::Result<Self> {
-        Ok(Self {})
+/// One guarded map, as the handler sees it.
+#[derive(Debug)]
+struct Slot {
+    /// Even while `start` and `end` hold; odd while the slot is free or being filled.
+    version: AtomicUsize,
+    start: AtomicUsize,
+    end: AtomicUsize,
+    fault: AtomicBool,
+}
+
+impl Slot {
+    fn faulted(&self) -> bool {
+        self.fault.load(Ordering::SeqCst)
     }
 
-    #[allow(clippy::unused_self, reason = "the guard of other systems has a state")]
-    pub(super) fn faulted(&self) -> bool {
-        false
+    /// The end of the map, if the slot is in use and `address` lies in it.
+    fn end_if_holding(&self, address: usize) -> Option<usize> {
+        let before = self.version.load(Ordering::Acquire);
+        let (start, end) = (self.start.load(Ordering::Relaxed), self.end.load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        let steady = before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before;
+        (steady && (start..end).contains(&address)).then_some(end)
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-mod guarded {
-    use std::io;
-    use std::mem;
-    use std::ptr;
-    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering, fence};
-    use std::sync::{Mutex, PoisonError};
+/// What the handler needs to know of the one below it.
+struct Below {
+    handler: AtomicUsize,
+    flags: AtomicI32,
+}
 
-    use libc::{c_int, c_void, sigaction, siginfo_t};
+struct State {
+    open: usize,
+    /// What each of our layers replaced; `Some` while the layer may still be called.
+    replaced: [Option<sigaction>; LAYERS],
+}
 
-    /// Most maps guarded at a time; at most 256 inputs are open in one merge.
-    const SLOTS: usize = 1024;
-    /// Most handlers of ours with others' in between.
-    const LAYERS: usize = 4;
-
-    /// One guarded map, as the handler sees it.
-    #[derive(Debug)]
-    pub(super) struct Slot {
-        /// Even while `start` and `end` hold; odd while the slot is free or being filled.
-        version: AtomicUsize,
-        start: AtomicUsize,
-        end: AtomicUsize,
-        fault: AtomicBool,
+static TABLE: [Slot; SLOTS] = [const {
+    Slot {
+        version: AtomicUsize::new(1),
+        start: AtomicUsize::new(0),
+        end: AtomicUsize::new(0),
+        fault: AtomicBool::new(false),
     }
+}; SLOTS];
+static BELOW: [Below; LAYERS] =
+    [const { Below { handler: AtomicUsize::new(libc::SIG_DFL), flags: AtomicI32::new(0) } }; LAYERS];
+static PAGE: AtomicUsize = AtomicUsize::new(4096);
+static STATE: Mutex<State> = Mutex::new(State { open: 0, replaced: [None; LAYERS] });
 
-    impl Slot {
-        pub(super) fn faulted(&self) -> bool {
-            self.fault.load(Ordering::SeqCst)
-        }
+type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+const HANDLERS: [Handler; LAYERS] = [on_fault::<0>, on_fault::<1>, on_fault::<2>, on_fault::<3>];
 
-        /// The end of the map, if the slot is in use and `address` lies in it.
-        fn end_if_holding(&self, address: usize) -> Option<usize> {
-            let before = self.version.load(Ordering::Acquire);
-            let (start, end) = (self.start.load(Ordering::Relaxed), self.end.load(Ordering::Relaxed));
-            fence(Ordering::Acquire);
-            let steady = before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before;
-            (steady && (start..end).contains(&address)).then_some(end)
-        }
+fn register(start: usize, length: usize) -> io::Result<&'static Slot> {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = TABLE.iter().find(|slot| !slot.version.load(Ordering::Relaxed).is_multiple_of(2));
+    let slot = free.ok_or(io::ErrorKind::OutOfMemory)?;
+    let page = rustix::param::page_size();
+    PAGE.store(page, Ordering::Relaxed);
+    install(&mut state)?;
+    slot.fault.store(false, Ordering::Relaxed);
+    slot.start.store(start, Ordering::Relaxed);
+    slot.end.store((start + length).next_multiple_of(page), Ordering::Relaxed);
+    slot.version.fetch_add(1, Ordering::Release);
+    state.open += 1;
+    Ok(slot)
+}
+
+fn unregister(slot: &Slot) {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    slot.version.fetch_add(1, Ordering::Release);
+    state.open -= 1;
+    if state.open == 0 {
+        uninstall(&mut state);
     }
+}
 
-    /// What the handler needs to know of the one below it.
-    struct Below {
-        handler: AtomicUsize,
-        flags: AtomicI32,
+fn query() -> io::Result<sigaction> {
+    // SAFETY: `sigaction` is plain data for which all zeros is a value, and the call only writes to it.
+    unsafe {
+        let mut current: sigaction = mem::zeroed();
+        answered(libc::sigaction(libc::SIGBUS, ptr::null(), &raw mut current))?;
+        Ok(current)
     }
+}
 
-    struct State {
-        open: usize,
-        /// What each of our layers replaced; `Some` while the layer may still be called.
-        replaced: [Option<sigaction>; LAYERS],
+fn answered(status: c_int) -> io::Result<()> {
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn layer_of(action: &sigaction) -> Option<usize> {
+    HANDLERS.iter().position(|handler| *handler as usize == action.sa_sigaction)
+}
+
+/// Make sure that ours is the handler called first.
+fn install(state: &mut State) -> io::Result<()> {
+    let current = query()?;
+    if layer_of(&current).is_some() {
+        return Ok(());
     }
+    // A layer that somebody covered may be called by them yet, so it cannot be used a second time.
+    let free = state.replaced.iter().position(Option::is_none);
+    let layer = free.ok_or(io::ErrorKind::OutOfMemory)?;
+    let remember = |action: &sigaction| {
+        BELOW[layer].handler.store(action.sa_sigaction, Ordering::SeqCst);
+        BELOW[layer].flags.store(action.sa_flags, Ordering::SeqCst);
+    };
+    remember(&current);
+    // SAFETY: both structures are valid for the call, and `on_fault` has the signature that SA_SIGINFO asks for.
+    // SA_ONSTACK: runtimes with small stacks require it, and without an alternate stack it changes nothing.
+    let replaced = unsafe {
+        let mut action: sigaction = mem::zeroed();
+        action.sa_sigaction = HANDLERS[layer] as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        let mut replaced: sigaction = mem::zeroed();
+        answered(libc::sigaction(libc::SIGBUS, &raw const action, &raw mut replaced))?;
+        replaced
+    };
+    remember(&replaced);
+    state.replaced[layer] = Some(replaced);
+    Ok(())
+}
 
-    static TABLE: [Slot; SLOTS] = [const {
-        Slot {
-            version: AtomicUsize::new(1),
-            start: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-            fault: AtomicBool::new(false),
-        }
-    }; SLOTS];
-    static BELOW: [Below; LAYERS] =
-        [const { Below { handler: AtomicUsize::new(libc::SIG_DFL), flags: AtomicI32::new(0) } }; LAYERS];
-    static PAGE: AtomicUsize = AtomicUsize::new(4096);
-    static STATE: Mutex<State> = Mutex::new(State { open: 0, replaced: [None; LAYERS] });
-
-    type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
-    const HANDLERS: [Handler; LAYERS] = [on_fault::<0>, on_fault::<1>, on_fault::<2>, on_fault::<3>];
-
-    pub(super) fn register(start: usize, length: usize) -> io::Result<&'static Slot> {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = TABLE.iter().find(|slot| !slot.version.load(Ordering::Relaxed).is_multiple_of(2));
-        let slot = free.ok_or(io::ErrorKind::OutOfMemory)?;
-        let page = rustix::param::page_size();
-        PAGE.store(page, Ordering::Relaxed);
-        install(&mut state)?;
-        slot.fault.store(false, Ordering::Relaxed);
-        slot.start.store(start, Ordering::Relaxed);
-        slot.end.store((start + length).next_multiple_of(page), Ordering::Relaxed);
-        slot.version.fetch_add(1, Ordering::Release);
-        state.open += 1;
-        Ok(slot)
+/// Put the previous handler back, unless somebody covered ours: then it stays below theirs and passes faults on.
+fn uninstall(state: &mut State) {
+    let Ok(current) = query() else { return };
+    let Some(layer) = layer_of(&current) else { return };
+    let Some(replaced) = state.replaced[layer] else { return };
+    // SAFETY: `replaced` came from sigaction.
+    if unsafe { libc::sigaction(libc::SIGBUS, &raw const replaced, ptr::null_mut()) } == 0 {
+        state.replaced[layer] = None;
     }
+}
 
-    pub(super) fn unregister(slot: &Slot) {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.version.fetch_add(1, Ordering::Release);
-        state.open -= 1;
-        if state.open == 0 {
-            uninstall(&mut state);
-        }
-    }
-
-    fn query() -> io::Result<sigaction> {
-        // SAFETY: `sigaction` is plain data for which all zeros is a value, and the call only writes to it.
-        unsafe {
-            let mut current: sigaction = mem::zeroed();
-            answered(libc::sigaction(libc::SIGBUS, ptr::null(), &raw mut current))?;
-            Ok(current)
-        }
-    }
-
-    fn answered(status: c_int) -> io::Result<()> {
-        if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
-    fn layer_of(action: &sigaction) -> Option<usize> {
-        HANDLERS.iter().position(|handler| *handler as usize == action.sa_sigaction)
-    }
-
-    /// Make sure that ours is the handler called first.
-    fn install(state: &mut State) -> io::Result<()> {
-        let current = query()?;
-        if layer_of(&current).is_some() {
-            return Ok(());
-        }
-        // A layer that somebody covered may be called by them yet, so it cannot be used a second time.
-        let free = state.replaced.iter().position(Option::is_none);
-        let layer = free.ok_or(io::ErrorKind::OutOfMemory)?;
-        let remember = |action: &sigaction| {
-            BELOW[layer].handler.store(action.sa_sigaction, Ordering::SeqCst);
-            BELOW[layer].flags.store(action.sa_flags, Ordering::SeqCst);
-        };
-        remember(&current);
-        // SAFETY: both structures are valid for the call, and `on_fault` has the signature that SA_SIGINFO asks for.
-        // SA_ONSTACK: runtimes with small stacks require it, and without an alternate stack it changes nothing.
-        let replaced = unsafe {
-            let mut action: sigaction = mem::zeroed();
-            action.sa_sigaction = HANDLERS[layer] as usize;
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            libc::sigemptyset(&raw mut action.sa_mask);
-            let mut replaced: sigaction = mem::zeroed();
-            answered(libc::sigaction(libc::SIGBUS, &raw const action, &raw mut replaced))?;
-            replaced
-        };
-        remember(&replaced);
-        state.replaced[layer] = Some(replaced);
-        Ok(())
-    }
-
-    /// Put the previous handler back, unless somebody covered ours: then it stays below theirs and passes faults on.
-    fn uninstall(state: &mut State) {
-        let Ok(current) = query() else { return };
-        let Some(layer) = layer_of(&current) else { return };
-        let Some(replaced) = state.replaced[layer] else { return };
-        // SAFETY: `replaced` came from sigaction.
-        if unsafe { libc::sigaction(libc::SIGBUS, &raw const replaced, ptr::null_mut()) } == 0 {
-            state.replaced[layer] = None;
-        }
-    }
-
-    extern "C" fn on_fault<const LAYER: usize>(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-        // SAFETY: under SA_SIGINFO the kernel passes a valid `siginfo_t`, and the address is there for SIGBUS.
-        let (code, address) = unsafe { ((*info).si_code, address_of(&*info)) };
-        let sent_by_kernel = code > 0;
-        if sent_by_kernel {
-            for slot in &TABLE {
-                if let Some(end) = slot.end_if_holding(address) {
-                    slot.fault.store(true, Ordering::SeqCst);
-                    if cover_with_zeros(address, end) {
-                        return;
-                    }
+extern "C" fn on_fault<const LAYER: usize>(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: under SA_SIGINFO the kernel passes a valid `siginfo_t`, and the address is there for SIGBUS.
+    let (code, address) = unsafe { ((*info).si_code, address_of(&*info)) };
+    let sent_by_kernel = code > 0;
+    if sent_by_kernel {
+        for slot in &TABLE {
+            if let Some(end) = slot.end_if_holding(address) {
+                slot.fault.store(true, Ordering::SeqCst);
+                if cover_with_zeros(address, end) {
+                    return;
                 }
             }
         }
-        let below = &BELOW[LAYER];
-        match below.handler.load(Ordering::SeqCst) {
-            libc::SIG_IGN if !sent_by_kernel => {}
-            libc::SIG_DFL | libc::SIG_IGN => die(signal, sent_by_kernel),
-            handler if below.flags.load(Ordering::SeqCst) & libc::SA_SIGINFO != 0 => {
-                // SAFETY: it was installed under SA_SIGINFO, so it takes these three.
-                let handler = unsafe { mem::transmute::<usize, Handler>(handler) };
-                handler(signal, info, context);
-            }
-            handler => {
-                // SAFETY: it was installed without SA_SIGINFO, so it takes the number alone.
-                let handler = unsafe { mem::transmute::<usize, extern "C" fn(c_int)>(handler) };
-                handler(signal);
-            }
+    }
+    let below = &BELOW[LAYER];
+    match below.handler.load(Ordering::SeqCst) {
+        libc::SIG_IGN if !sent_by_kernel => {}
+        libc::SIG_DFL | libc::SIG_IGN => die(signal, sent_by_kernel),
+        handler if below.flags.load(Ordering::SeqCst) & libc::SA_SIGINFO != 0 => {
+            // SAFETY: it was installed under SA_SIGINFO, so it takes these three.
+            let handler = unsafe { mem::transmute::<usize, Handler>(handler) };
+            handler(signal, info, context);
+        }
+        handler => {
+            // SAFETY: it was installed without SA_SIGINFO, so it takes the number alone.
+            let handler = unsafe { mem::transmute::<usize, extern "C" fn(c_int)>(handler) };
+            handler(signal);
         }
     }
+}
 
-    unsafe fn address_of(info: &siginfo_t) -> usize {
-        // SAFETY: the caller's: this is a SIGBUS, whose `siginfo_t` has an address.
-        #[cfg(target_os = "linux")]
-        return unsafe { info.si_addr() as usize };
-        #[cfg(not(target_os = "linux"))]
-        return info.si_addr as usize;
+unsafe fn address_of(info: &siginfo_t) -> usize {
+    // SAFETY: the caller's: this is a SIGBUS, whose `siginfo_t` has an address.
+    #[cfg(target_os = "linux")]
+    return unsafe { info.si_addr() as usize };
+    #[cfg(not(target_os = "linux"))]
+    return info.si_addr as usize;
+}
+
+/// Zeros from the page of `address` up to `end`: the map is spoilt, so nothing is lost by doing it at once, and a
+/// large one costs one fault instead of one for each page.
+fn cover_with_zeros(address: usize, end: usize) -> bool {
+    let start = address & !(PAGE.load(Ordering::Relaxed) - 1);
+    // SAFETY: `start..end` are whole pages of a map that a slot holds, so it is ours and alive, and it is only ever
+    // read. errno is put back because the interrupted code may be about to look at it.
+    unsafe {
+        let errno = errno();
+        let saved = *errno;
+        let answer = libc::mmap(
+            start as *mut c_void,
+            end - start,
+            libc::PROT_READ,
+            libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED,
+            -1,
+            0,
+        );
+        *errno = saved;
+        answer != libc::MAP_FAILED
     }
+}
 
-    /// Zeros from the page of `address` up to `end`: the map is spoilt, so nothing is lost by doing it at once, and a
-    /// large one costs one fault instead of one for each page.
-    fn cover_with_zeros(address: usize, end: usize) -> bool {
-        let start = address & !(PAGE.load(Ordering::Relaxed) - 1);
-        // SAFETY: `start..end` are whole pages of a map that a slot holds, so it is ours and alive, and it is only ever
-        // read. errno is put back because the interrupted code may be about to look at it.
-        unsafe {
-            let errno = errno();
-            let saved = *errno;
-            let answer = libc::mmap(
-                start as *mut c_void,
-                end - start,
-                libc::PROT_READ,
-                libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED,
-                -1,
-                0,
-            );
-            *errno = saved;
-            answer != libc::MAP_FAILED
+/// Let the signal do what it does without handlers: the faulting instruction runs again as soon as we return, and
+/// a signal that was sent is sent again.
+fn die(signal: c_int, sent_by_kernel: bool) {
+    // SAFETY: a zeroed `sigaction` means SIG_DFL with no flags; sigaction and raise are async-signal-safe.
+    unsafe {
+        let action: sigaction = mem::zeroed();
+        libc::sigaction(signal, &raw const action, ptr::null_mut());
+        if !sent_by_kernel {
+            libc::raise(signal);
         }
     }
+}
 
-    /// Let the signal do what it does without handlers: the faulting instruction runs again as soon as we return, and
-    /// a signal that was sent is sent again.
-    fn die(signal: c_int, sent_by_kernel: bool) {
-        // SAFETY: a zeroed `sigaction` means SIG_DFL with no flags; sigaction and raise are async-signal-safe.
-        unsafe {
-            let action: sigaction = mem::zeroed();
-            libc::sigaction(signal, &raw const action, ptr::null_mut());
-            if !sent_by_kernel {
-                libc::raise(signal);
-            }
-        }
-    }
-
-    fn errno() -> *mut c_int {
-        // SAFETY: returns the address of this thread's own variable.
-        #[cfg(target_os = "linux")]
-        return unsafe { libc::__errno_location() };
-        // SAFETY: as above.
-        #[cfg(not(target_os = "linux"))]
-        return unsafe { libc::__error() };
-    }
+fn errno() -> *mut c_int {
+    // SAFETY: returns the address of this thread's own variable.
+    #[cfg(target_os = "linux")]
+    return unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    #[cfg(not(target_os = "linux"))]
+    return unsafe { libc::__error() };
 }

@@ -15,12 +15,9 @@ pub(super) fn compare(path: &Path, expected: &Identity, found: &Identity) -> Opt
     };
     field("size", expected.size.into(), found.size.into());
     field("mtime", expected.mtime_ns, found.mtime_ns);
-    #[cfg(unix)]
-    {
-        field("device", expected.device.into(), found.device.into());
-        field("inode", expected.inode.into(), found.inode.into());
-        field("ctime", expected.ctime_ns, found.ctime_ns);
-    }
+    field("device", expected.device.into(), found.device.into());
+    field("inode", expected.inode.into(), found.inode.into());
+    field("ctime", expected.ctime_ns, found.ctime_ns);
     (!changes.is_empty())
         .then(|| changed(path, &format!("changed since its header was read: {}", changes.join(", "))))
 }

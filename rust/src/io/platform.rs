@@ -3,28 +3,14 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::IntoRawFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-
-/// One positioned read; may be short.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::read_at(file, buffer, offset);
-    #[cfg(windows)]
-    return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
-}
-
-/// One positioned write; may be short.
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
-    #[cfg(windows)]
-    return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
-}
 
 /// Fill `buffer` from `offset` on. A file that ends first is [`io::ErrorKind::UnexpectedEof`].
 pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
-        match read_at(file, buffer, offset) {
+        match file.read_at(buffer, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 buffer = &mut buffer[count..];
@@ -40,7 +26,7 @@ pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64)
 /// Write all of `bytes` at `offset`; an error comes with the offset it happened at.
 pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> Result<(), (u64, io::Error)> {
     while !bytes.is_empty() {
-        match write_at(file, bytes, offset) {
+        match file.write_at(bytes, offset) {
             Ok(0) => return Err((offset, io::ErrorKind::WriteZero.into())),
             Ok(count) => {
                 bytes = &bytes[count..];
@@ -55,20 +41,11 @@ pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> Re
 
 /// Close and say if that failed; `File` on its own forgets the answer.
 pub(crate) fn close(file: File) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::fd::IntoRawFd;
-        // SAFETY: `into_raw_fd` gives up ownership, so the descriptor is closed here and nowhere else.
-        match unsafe { rustix::io::try_close(file.into_raw_fd()) } {
-            // The descriptor is gone after EINTR too; closing again could hit someone else's.
-            Ok(()) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        drop(file);
-        Ok(())
+    // SAFETY: `into_raw_fd` gives up ownership, so the descriptor is closed here and nowhere else.
+    match unsafe { rustix::io::try_close(file.into_raw_fd()) } {
+        // The descriptor is gone after EINTR too; closing again could hit someone else's.
+        Ok(()) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -156,13 +133,7 @@ pub(crate) fn read_dir(path: &Path) -> io::Result<std::fs::ReadDir> {
 
 /// Make the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    return File::open(path)?.sync_all();
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        Ok(())
-    }
+    File::open(path)?.sync_all()
 }
 
 /// Files that a run may open for its inputs, and as many again for its outputs, and leave open while it works on
@@ -171,24 +142,15 @@ pub(crate) fn descriptors_to_spare() -> usize {
     const MOST: u64 = 256;
     /// Standard streams, the interpreter's files, and those that workers use at the moment.
     const OTHERS: u64 = 48;
-    #[cfg(unix)]
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    #[cfg(not(unix))]
-    let limit = u64::MAX;
     (limit.saturating_sub(OTHERS) / 3).clamp(4, MOST) as usize
 }
 
 /// Physical memory in bytes, if the system tells.
 pub(crate) fn physical_memory() -> Option<u64> {
-    #[cfg(unix)]
-    {
-        // SAFETY: sysconf takes a number and touches no memory of ours.
-        let (pages, page) =
-            unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
-        u64::try_from(pages).ok()?.checked_mul(u64::try_from(page).ok()?)
-    }
-    #[cfg(not(unix))]
-    None
+    // SAFETY: sysconf takes a number and touches no memory of ours.
+    let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    u64::try_from(pages).ok()?.checked_mul(u64::try_from(page).ok()?)
 }
 
 /// Whether a file lies on a filesystem known to be local.
@@ -197,11 +159,6 @@ pub(crate) fn is_local(file: &File) -> bool {
     return rustix::fs::fstatfs(file).is_ok_and(|answer| LOCAL.contains(&(answer.f_type as u32)));
     #[cfg(target_os = "macos")]
     return rustix::fs::fstatfs(file).is_ok_and(|answer| answer.f_flags & libc::MNT_LOCAL as u32 != 0);
-    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-    {
-        let _ = file;
-        false
-    }
 }
 
 /// `f_type` of local filesystems, from linux/magic.h. Whatever is missing here is read instead of mapped.

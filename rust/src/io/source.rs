@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::blocks::Blocks;
@@ -177,22 +178,13 @@ impl Drop for Source {
 }
 
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        // Should a FIFO have taken the file's place, opening it must not wait for a writer.
-        use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    }
-    options.open(path)
+    // Should a FIFO have taken the file's place, opening it must not wait for a writer.
+    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
 /// No device, no memory for the map, no free slot in the guard, or nothing to map at all.
 fn can_be_read_instead(error: &io::Error, size: u64) -> bool {
-    #[cfg(unix)]
-    if error.raw_os_error() == Some(libc::ENODEV) {
-        return true;
-    }
-    size == 0 || matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::Unsupported)
+    size == 0
+        || error.raw_os_error() == Some(libc::ENODEV)
+        || matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::Unsupported)
 }

@@ -20,7 +20,6 @@ fn to_exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             };
             let text: String = py.import("os")?.call_method1("strerror", (number,))?.extract()?;
             let exception = PyOSError::new_err((number, format!("{what}: {text}"), name));
-            #[cfg(unix)]
             if number == libc::EMFILE {
                 add_hint(py, &exception, "raise the limit of open files: `ulimit -n 4096`");
             }

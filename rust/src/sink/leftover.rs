@@ -1,6 +1,7 @@
 //! What an earlier run left beside the output, and what may be done with it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::fingerprint::Fingerprint;
@@ -34,16 +35,7 @@ pub(super) enum Leftover {
 
 /// Device and inode.
 pub(super) fn id(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
-    }
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Look at what is in a locked state directory and finish or undo an exchange that was interrupted.

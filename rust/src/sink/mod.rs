@@ -6,6 +6,7 @@
 //! files, and which of them an interrupted run need not make again.
 
 pub mod digest;
+mod dirty;
 mod fingerprint;
 pub mod journal;
 mod leftover;
@@ -17,7 +18,6 @@ mod staging;
 mod state;
 mod target;
 mod tree;
-mod windows;
 
 pub use fingerprint::Fingerprint;
 pub use leftover::{finished_shards, has_state};

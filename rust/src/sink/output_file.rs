@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::windows::Windows;
+use super::dirty::DirtyWindows;
 use crate::error::{Error, Result};
 use crate::io::platform;
 
@@ -33,7 +33,7 @@ pub struct OutputFile {
     file: File,
     size: u64,
     durability: Durability,
-    windows: Windows,
+    windows: DirtyWindows,
     note: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl OutputFile {
         let note = reserve(&file, size)
             .map_err(|error| Error::io(path, format!("cannot reserve {size} bytes"), error))?
             .map(|reason| format!("`{}`: space was not reserved: {reason}", path.display()));
-        let windows = Windows::new(size, durability.dirty_window, durability.drop_cache);
+        let windows = DirtyWindows::new(size, durability.dirty_window, durability.drop_cache);
         Ok(Self { path: path.to_owned(), file, size, durability, windows, note })
     }
 
@@ -126,9 +126,6 @@ fn reserve(file: &File, size: u64) -> io::Result<Option<String>> {
 
 fn is_final(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    let again_later = [StorageFull, QuotaExceeded, FileTooLarge].contains(&error.kind());
-    #[cfg(unix)]
-    return again_later || error.raw_os_error() == Some(libc::EIO);
-    #[cfg(not(unix))]
-    return again_later;
+    [StorageFull, QuotaExceeded, FileTooLarge].contains(&error.kind())
+        || error.raw_os_error() == Some(libc::EIO)
 }

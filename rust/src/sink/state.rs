@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::target::{names, refusal};
@@ -14,6 +15,8 @@ pub(super) const JOURNAL: &str = "journal.jsonl";
 pub(super) const PAYLOAD: &str = "payload";
 /// Times that another run may vanish while we take its place.
 const ATTEMPTS: usize = 100;
+/// Follow no link, and wait for nobody at the other end of a FIFO.
+const NOT_LED_AWAY: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 const BY_HAND: &str = "look at it, then remove it by hand";
 
 /// Make the state directory, or take over a dead run's, and lock it. True if it was there before.
@@ -79,7 +82,6 @@ fn check_ours(state: &Path) -> Result<()> {
     if !metadata.is_dir() {
         return Err(refusal(state, "is in the way of this run and is not a directory").hint(BY_HAND).into());
     }
-    #[cfg(unix)]
     check_owner(state, &metadata)?;
     check_foreign(state, |_| true)
 }
@@ -88,7 +90,6 @@ fn check_ours(state: &Path) -> Result<()> {
 pub(super) fn check_foreign(state: &Path, expected: impl Fn(&str) -> bool) -> Result<()> {
     let listed = tree::list(state).map_err(|error| Error::io(state, "cannot list", error))?;
     let Listing { files, directories, others } = listed;
-    #[cfg(unix)]
     for directory in directories.iter().map(|name| state.join(name)) {
         let found = fs::symlink_metadata(&directory)
             .map_err(|error| Error::io(&directory, "cannot examine", error))?;
@@ -107,9 +108,7 @@ pub(super) fn check_foreign(state: &Path, expected: impl Fn(&str) -> bool) -> Re
     if foreign.is_empty() { Ok(()) } else { Err(refusal(state, message()).hint(BY_HAND).into()) }
 }
 
-#[cfg(unix)]
 fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), Problem> {
-    use std::os::unix::fs::MetadataExt as _;
     if metadata.uid() == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
@@ -118,11 +117,7 @@ fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), Problem> {
 
 /// Nobody else needs to look into an unfinished run, nor may plant links in it.
 fn create_private(directory: &Path) -> io::Result<()> {
-    #[cfg_attr(not(unix), allow(unused_mut, reason = "only Unix has a mode to set"))]
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
+    fs::DirBuilder::new().mode(0o700).create(directory)
 }
 
 /// Create a file that must not exist.
@@ -133,11 +128,7 @@ pub(super) fn create(path: &Path) -> Result<File> {
 
 /// Open a file of an earlier run, which must be a regular file of ours that has no other name.
 pub(super) fn open(path: &Path, write: bool) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(write);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let file = options.open(path)?;
+    let file = File::options().read(true).write(write).custom_flags(NOT_LED_AWAY).open(path)?;
     check_single(&file)?;
     Ok(file)
 }
@@ -149,15 +140,11 @@ fn check_single(file: &File) -> io::Result<()> {
     if !metadata.is_file() {
         return refused("not a regular file");
     }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return refused("belongs to another user");
-        }
-        if metadata.nlink() != 1 {
-            return refused("has another name (a hard link)");
-        }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return refused("belongs to another user");
+    }
+    if metadata.nlink() != 1 {
+        return refused("has another name (a hard link)");
     }
     Ok(())
 }
@@ -205,22 +192,11 @@ pub(super) fn read_regular(path: &Path, most: u64) -> Option<Vec<u8>> {
 fn open_lock(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options.open(path)
+    options.custom_flags(NOT_LED_AWAY).open(path)
 }
 
 /// Whether the open file still has this name: its run may have removed it between our opening and locking.
 fn is_at(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-        matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(a), Ok(b)) if same(&a, &b))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (file, path);
-        true // an open file cannot lose its name
-    }
+    let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(a), Ok(b)) if same(&a, &b))
 }

@@ -43,7 +43,6 @@ pub fn check_target(target: &Path, overwrite: bool) -> Result<(), Problem> {
     let (parent, target) = split(target)?;
     check_parent(&parent)?;
     let standing = examine(&target)?;
-    #[cfg(unix)]
     check_owner(&parent, &target, standing)?;
     if standing == Standing::Soup && !overwrite {
         return Err(refusal(&target, "already exists and holds a soup")
@@ -86,7 +85,6 @@ fn check_parent(parent: &Path) -> Result<(), Problem> {
         }
         Err(error) => return Err(refusal(parent, format!("cannot be examined: {error}"))),
     }
-    #[cfg(unix)]
     if let Err(error) = rustix::fs::access(parent, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
     {
         let message = format!("nothing can be made in it: {}", io::Error::from(error));
@@ -97,7 +95,6 @@ fn check_parent(parent: &Path) -> Result<(), Problem> {
 
 /// Refuse what the rename at the end would fail for. A directory that gets another parent is written itself, for its
 /// `..` changes; in a sticky directory only the owner of a name, or of the directory, may take it away.
-#[cfg(unix)]
 fn check_owner(parent: &Path, target: &Path, standing: Standing) -> Result<(), Problem> {
     use std::os::unix::fs::MetadataExt as _;
 

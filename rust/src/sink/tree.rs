@@ -1,6 +1,6 @@
 //! Lists and removes the little directory trees that this program makes: regular files, two directories deep.
 //!
-//! On Unix by descriptor and without following links, so that nothing planted in the tree leads outside of it.
+//! By descriptor and without following links, so that nothing planted in the tree leads outside of it.
 
 use std::io;
 use std::path::Path;
@@ -39,7 +39,6 @@ pub(super) fn clear(directory: &Path, keep: &dyn Fn(&str) -> bool) -> io::Result
     walk::top(directory, &|name| !keep(name), &mut Listing::default())
 }
 
-#[cfg(unix)]
 mod walk {
     use std::ffi::CString;
     use std::io;
@@ -111,49 +110,5 @@ mod walk {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-#[cfg(not(unix))]
-mod walk {
-    use std::path::Path;
-    use std::{fs, io};
-
-    use super::{DEEPEST, Listing};
-
-    pub(super) fn top(
-        directory: &Path,
-        remove: &dyn Fn(&str) -> bool,
-        found: &mut Listing,
-    ) -> io::Result<()> {
-        level(directory, "", 0, remove, found)
-    }
-
-    fn level(
-        directory: &Path,
-        prefix: &str,
-        depth: usize,
-        remove: &dyn Fn(&str) -> bool,
-        found: &mut Listing,
-    ) -> io::Result<()> {
-        for entry in fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()? {
-            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type()?;
-            if kind.is_file() {
-                if remove(&path) {
-                    fs::remove_file(entry.path())?;
-                }
-                found.files.push(path);
-            } else if kind.is_dir() && depth < DEEPEST {
-                level(&entry.path(), &format!("{path}/"), depth + 1, remove, found)?;
-                if remove(&path) {
-                    fs::remove_dir(entry.path())?;
-                }
-                found.directories.push(path);
-            } else {
-                found.others.push(path);
-            }
-        }
-        Ok(())
     }
 }

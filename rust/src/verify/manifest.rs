@@ -300,7 +300,6 @@ pub(super) fn stays_inside(name: &str) -> bool {
     let name = name.strip_prefix(TEMPLATES).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name);
     !matches!(name, "" | "." | "..")
         && !name.contains(['/', '\0'])
-        && (!cfg!(windows) || !name.contains(['\\', ':']))
         && name.len() <= index::MAX_FILE_NAME_BYTES
 }
 

@@ -20,7 +20,7 @@ const FLUSH: u64 = 256 << 20;
 const MOST: usize = 2;
 
 #[derive(Debug)]
-pub(super) struct Windows {
+pub(super) struct DirtyWindows {
     size: u64,
     window: u64,
     drop_cache: bool,
@@ -41,7 +41,7 @@ struct Waiting {
 }
 
 /// Counts one dirty window down when dropped, so that an error stops nobody else.
-struct Counted<'a>(&'a Windows);
+struct Counted<'a>(&'a DirtyWindows);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
@@ -50,7 +50,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-impl Windows {
+impl DirtyWindows {
     /// `window` 0 bounds nothing.
     pub(super) fn new(size: u64, window: u64, drop_cache: bool) -> Self {
         let count = if window == 0 { 0 } else { size.div_ceil(window) };
