@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from typing import Any
 import pytest
 from tests.landscapes import CATEGORIES, Landscape, Smooth, pool
 
-import soce.analysis
 from soce.analysis.ablation import ablation_table
 from soce.analysis.gains import category_gains
 from soce.analysis.games import plan_shapley, soup_game, soup_players
@@ -307,22 +304,3 @@ def test_too_many_players_are_refused(tmp_path: Path) -> None:
     object.__setattr__(kept, "pool", many)
     with pytest.raises(EvaluationError, match="13 players make too many soups"):
         plan_shapley(kept, models=many.names)
-
-
-# ---- names
-
-
-def test_every_public_name_is_there_and_lazy() -> None:
-    assert sorted(soce.analysis.__all__) == soce.analysis.__all__
-    for name in soce.analysis.__all__:
-        assert callable(getattr(soce.analysis, name)), name
-    assert set(soce.analysis.__all__) <= set(dir(soce.analysis))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = soce.analysis.nothing  # type: ignore[attr-defined]
-    code = (
-        "import sys, soce.analysis; print(sorted(m for m in sys.modules if m.startswith('soce.analysis.')));"
-        "from soce.analysis import *; heavy = {'torch', 'matplotlib', 'optuna', 'click', 'pandas'};"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.splitlines() == ["[]", "[]"]

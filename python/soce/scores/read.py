@@ -48,7 +48,7 @@ class _Module:
     name: str
 
     def _of(self, prefix: str) -> object:
-        return getattr(importlib.import_module(f"soce.scores.read.{self.module}"), f"{prefix}_{self.name}")
+        return getattr(importlib.import_module(f"soce.scores.formats.{self.module}"), f"{prefix}_{self.name}")
 
     def looks_like(self, path: Path) -> bool:
         return cast("Callable[[Path], bool]", self._of("looks_like"))(path)
