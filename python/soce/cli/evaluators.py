@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from soce.cli.output import message
-from soce.exceptions import shown
+from soce.evaluate.kinds import KINDS, EvaluatorOptions, open_evaluator, unused_options
+from soce.exceptions import EvaluationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,19 +19,15 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from soce.evaluate.evaluation import Evaluator
-    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.kinds import EvaluatorName
     from soce.search.pool import Pool
 
     Command = Callable[..., object]
 
-EVALUATOR_HELP = """\b
-An EVALUATOR is one of
-  tasks.jsonl              items with a `category`, scored by the live model
-  lm-eval:TASK[,TASK]      tasks of lm-evaluation-harness, a category each
-  module:function          your evaluate(model, tokenizer)
-or a program, whose scores are then read as any score table:
-  --evaluator-command "python score.py {checkpoint} --output {output}"
-"""
+EVALUATOR_HELP = "\b\nAn EVALUATOR is one of\n"
+for _kind in KINDS[:-1]:
+    EVALUATOR_HELP += f"  {_kind.form:<24} {_kind.help}\n"
+EVALUATOR_HELP += f'or {KINDS[-1].help}:\n  --evaluator-command "{KINDS[-1].form}"\n'
 
 
 def evaluator_options(command: Command) -> Command:
@@ -80,40 +78,8 @@ def evaluator_options(command: Command) -> Command:
     return command
 
 
-_FOR: Final[dict[str, tuple[str, ...]]] = {
-    "device": ("tasks.jsonl", "lm-eval", "function"),
-    "batch_size": ("tasks.jsonl", "lm-eval"),
-    "task_kind": ("tasks.jsonl",),
-    "normalise": ("tasks.jsonl",),
-    "num_fewshot": ("lm-eval",),
-    "include_path": ("lm-eval",),
-    "evaluator_metric": ("lm-eval", "command"),
-    "evaluator_scores": ("command",),
-    "evaluator_format": ("command",),
-    "timeout_seconds": ("command",),
-    "scratch": ("command",),
-}
-"""Options that some evaluators have no use for, and the kinds that have."""
-
-
-def _kind(name: str | None, command: str | None) -> str | None:
-    if command is not None:
-        return "command"
-    if name is None:
-        return None
-    if name.startswith("lm-eval:"):
-        return "lm-eval"
-    if name.lower().endswith((".jsonl", ".ndjson")):
-        return "tasks.jsonl"
-    return "function" if ":" in name else None
-
-
-def _check_used(settings: dict[str, Any], kinds: set[str | None]) -> None:
-    """Refuse options that would change nothing."""
-    for name, users in _FOR.items():
-        if settings[name] not in (None, ()) and kinds - {None} and not kinds.intersection(users):
-            option = f"--{name.replace('_', '-')}"
-            _usage(f"`{option}` has no effect here: it is for {' and '.join(users)}")
+_PREFIXED: Final = ("metric", "scores", "format")
+"""Options that are called `--evaluator-...`."""
 
 
 @contextmanager
@@ -121,98 +87,54 @@ def open_evaluators(
     options: dict[str, Any], pool: Pool, *, dtype: str | None, folder: Path, quiet: bool = False
 ) -> Iterator[tuple[Evaluator, Evaluator | None]]:
     """Open the evaluator and the one to report with; their options are taken out of `options`."""
-    settings = {name: options.pop(name) for name in ("dtype", *_FOR)}
-    settings["dtype"] = settings["dtype"] or dtype
-    named, command = options.pop("evaluator"), options.pop("evaluator_command")
-    other, other_command = options.pop("held_out"), options.pop("held_out_command")
-    if (named is None) == (command is None):
+    settings = EvaluatorOptions(
+        **{
+            field.name: options.pop(f"evaluator_{field.name}" if field.name in _PREFIXED else field.name)
+            for field in fields(EvaluatorOptions)
+        }
+    )
+    settings = replace(settings, dtype=settings.dtype or dtype)
+    name = _one_of(options, "evaluator")
+    other = _one_of(options, "held_out")
+    if name is None:
         _usage("give either `--evaluator` or `--evaluator-command`")
-    if other is not None and other_command is not None:
-        _usage("give either `--held-out` or `--held-out-command`")
-    _check_used(settings, {_kind(named, command), _kind(other, other_command)})
-    paths = [pool.paths[name] for name in pool.names]
-    with ExitStack() as opened:
-        live: list[SoupModel] = []
-
-        def soup() -> SoupModel:
-            if not live:
-                from soce.evaluate.soup_model import SoupModel
-
-                live.append(SoupModel(paths, device=settings["device"] or "auto", dtype=settings["dtype"]))
-            return live[0]  # one model for both
-
-        def start(name: str | None, words: str | None, which: str) -> Evaluator | None:
-            if words is not None:
-                made = _program(paths, words, settings, folder / "programs" / which, quiet=quiet)
-            elif name is not None:
-                made = _by_name(name, soup, settings)
-            else:
-                return None
-            opened.callback(made.close)
-            return made
-
-        first = start(named, command, "selection")
-        assert first is not None
-        yield first, start(other, other_command, "held-out")
-
-
-def _by_name(name: str, soup: Callable[[], SoupModel], settings: dict[str, Any]) -> Evaluator:
-    kind = _kind(name, None)
-    if kind == "lm-eval":
-        from soce.evaluate.lm_eval import LmEvalEvaluator
-
-        tasks = [task.strip() for task in name.removeprefix("lm-eval:").split(",") if task.strip()]
-        if not tasks:
-            _usage("`lm-eval:` names no task")
-        return LmEvalEvaluator(
-            soup(),
-            tasks,
-            include_path=settings["include_path"],
-            metric=settings["evaluator_metric"],
-            num_fewshot=settings["num_fewshot"],
-            batch_size=settings["batch_size"] or 16,
-        )
-    if kind == "tasks.jsonl":
-        from soce.evaluate.tasks import read_tasks
-        from soce.evaluate.torch_evaluator import TorchEvaluator
-
-        tasks_found = read_tasks(name, kind=settings["task_kind"])  # before the model, which takes longer
-        return TorchEvaluator(
-            soup(),
-            tasks_found,
-            normalise=settings["normalise"] or "none",
-            batch_size=settings["batch_size"],
-        )
-    if kind == "function":
-        from soce.evaluate.function import load_function
-
-        return load_function(name, soup())
-    _usage(f"`{shown(name)}` is no evaluator: give a .jsonl file, lm-eval:TASK or module:function")
-
-
-def _program(
-    paths: list[str], words: str, settings: dict[str, Any], folder: Path, *, quiet: bool
-) -> Evaluator:
-    from soce.evaluate.command import CommandEvaluator
-    from soce.scores.formats.options import ReadOptions
-
     try:
-        command = shlex.split(words)
+        unused = unused_options([name] if other is None else [name, other], settings)
+    except EvaluationError as error:
+        _usage(str(error))
+    for option, kinds in unused.items():
+        word = f"--{'evaluator-' if option in _PREFIXED else ''}{option.replace('_', '-')}"
+        _usage(f"`{word}` has no effect here: it is for {' and '.join(kind.name for kind in kinds)}")
+
+    def start(name: EvaluatorName, ingredients: Any, which: str) -> Evaluator:  # noqa: ANN401
+        if not (quiet or isinstance(name, str)):
+            message(f"information: for each soup: {shlex.join(name)}")
+        made = open_evaluator(name, ingredients, settings, folder=folder / "programs" / which)
+        opened.callback(made.close)
+        return made
+
+    with ExitStack() as opened:
+        paths = [pool.paths[name] for name in pool.names]
+        first = start(name, paths, "selection")
+        if other is None:
+            yield first, None
+        else:  # one live model for both
+            yield first, start(other, getattr(first, "soup", paths), "held-out")
+
+
+def _one_of(options: dict[str, Any], which: str) -> EvaluatorName | None:
+    """Return the evaluator that is named, or the command's words."""
+    name: str | None = options.pop(which)
+    command: str | None = options.pop(f"{which}_command")
+    if name is not None and command is not None:
+        word = f"--{which.replace('_', '-')}"
+        _usage(f"give either `{word}` or `{word}-command`")
+    if command is None:
+        return name
+    try:
+        return shlex.split(command)
     except ValueError as error:
         _usage(f"the command cannot be split into words: {error}")
-    if not quiet:
-        message(f"information: for each soup: {shlex.join(command)}")
-    merge_options: Any = {} if settings["dtype"] is None else {"dtype": settings["dtype"]}
-    return CommandEvaluator(
-        paths,
-        command,
-        folder=folder,
-        scores=settings["evaluator_scores"] or "{output}",
-        options=ReadOptions(format=settings["evaluator_format"], metric=settings["evaluator_metric"]),
-        scratch=settings["scratch"],
-        timeout_seconds=settings["timeout_seconds"],
-        merge_options=merge_options,
-    )
 
 
 def _usage(text: str) -> NoReturn:

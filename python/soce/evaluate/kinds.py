@@ -1,0 +1,243 @@
+"""The kinds of evaluators, as users name them, and how each is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from soce.evaluate.evaluation import refuse
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Sequence
+
+    from soce.evaluate.evaluation import Evaluator
+    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.tasks import Kind
+    from soce.evaluate.torch_evaluator import Normalisation
+
+    Ingredients: TypeAlias = "Sequence[str] | SoupModel"
+    PathText: TypeAlias = "str | os.PathLike[str]"
+
+EvaluatorName: TypeAlias = "str | Sequence[str]"
+"""``tasks.jsonl``, ``lm-eval:TASK,TASK``, ``module:function``, or the words of a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorOptions:
+    """Options of evaluators that are opened by name. None: the evaluator chooses.
+
+    `KINDS` tells which kinds of evaluators look at which.
+    """
+
+    dtype: str | None = None
+    """The dtype that soups are published in."""
+    device: str | None = None
+    batch_size: int | None = None
+    task_kind: Kind | None = None
+    """The kind of items that name none."""
+    normalise: Normalisation | None = None
+    """What log-likelihoods of choices are divided by."""
+    num_fewshot: int | None = None
+    include_path: tuple[str, ...] = ()
+    """Directories with tasks of your own."""
+    metric: str | None = None
+    """The metric to read."""
+    scores: str | None = None
+    """What the command leaves; ``{output}`` otherwise."""
+    format: str | None = None
+    """How that is read."""
+    timeout_seconds: float | None = None
+    scratch: str | None = None
+    """Where soups are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorKind:
+    """A way to score soups that users can name."""
+
+    name: str
+    form: str
+    """What users write."""
+    help: str
+    options: frozenset[str]
+    """The `EvaluatorOptions` that it looks at."""
+    open: Callable[[EvaluatorName, Ingredients, EvaluatorOptions, PathText | None], Evaluator]
+
+
+def open_evaluator(
+    name: EvaluatorName,
+    ingredients: Ingredients,
+    options: EvaluatorOptions | None = None,
+    *,
+    folder: PathText | None = None,
+) -> Evaluator:
+    """Return the evaluator of a name.
+
+    Parameters
+    ----------
+    name : str or sequence of str
+        A file of tasks (``tasks.jsonl``), ``lm-eval:TASK,TASK``, ``module:function``, or a command's words.
+    ingredients : sequence of str or SoupModel
+        Checkpoint directories, or the live model of them that another evaluator has already.
+    options : EvaluatorOptions, optional
+        What the evaluator has no use for is not looked at, see `unused_options`.
+    folder : path-like, optional
+        Where the logs and results of a command go.
+
+    Raises
+    ------
+    EvaluationError
+        No evaluator is named like this, or it cannot be opened.
+    SoceError, OSError
+        As the evaluator's class.
+    """
+    return kind_of(name).open(name, ingredients, options or EvaluatorOptions(), folder)
+
+
+def kind_of(name: EvaluatorName) -> EvaluatorKind:
+    """Return the kind of evaluator that a name is for.
+
+    Raises
+    ------
+    EvaluationError
+        There is none.
+
+    Examples
+    --------
+    >>> kind_of("lm-eval:hellaswag").name, kind_of("my_tasks:evaluate").name, kind_of(["score.py"]).name
+    ('lm-eval', 'function', 'command')
+    """
+    if not isinstance(name, str):
+        return _COMMAND
+    if name.startswith("lm-eval:"):
+        if not _task_names(name):
+            refuse("`lm-eval:` names no task")
+        return _LM_EVAL
+    if name.lower().endswith((".jsonl", ".ndjson")):
+        return _TASKS
+    if ":" not in name:
+        refuse(f"`{shown(name)}` is no evaluator: give a .jsonl file, lm-eval:TASK or module:function")
+    return _FUNCTION
+
+
+def unused_options(
+    names: Iterable[EvaluatorName], options: EvaluatorOptions
+) -> dict[str, tuple[EvaluatorKind, ...]]:
+    """Return the options that are set although none of these evaluators looks at them.
+
+    Returns
+    -------
+    dict
+        The option's name and the kinds that it is for.
+    """
+    kinds = [kind_of(name) for name in names]
+    unset = EvaluatorOptions()
+    return {
+        option.name: tuple(kind for kind in KINDS if option.name in kind.options)
+        for option in fields(options)
+        if getattr(options, option.name) != getattr(unset, option.name)
+        and not any(option.name in kind.options for kind in kinds)
+    }
+
+
+def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupModel:
+    from soce.evaluate.soup_model import SoupModel
+
+    if isinstance(ingredients, SoupModel):
+        return ingredients
+    return SoupModel(ingredients, device=options.device or "auto", dtype=options.dtype)
+
+
+def _open_tasks(
+    name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
+) -> Evaluator:
+    from soce.evaluate.tasks import read_tasks
+    from soce.evaluate.torch_evaluator import TorchEvaluator
+
+    tasks = read_tasks(name, kind=options.task_kind)  # before the model, which takes longer
+    return TorchEvaluator(
+        _soup_model(ingredients, options),
+        tasks,
+        normalise=options.normalise or "none",
+        batch_size=options.batch_size,
+    )
+
+
+def _open_lm_eval(
+    name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
+) -> Evaluator:
+    from soce.evaluate.lm_eval import LmEvalEvaluator
+
+    return LmEvalEvaluator(
+        _soup_model(ingredients, options),
+        _task_names(str(name)),
+        include_path=options.include_path,
+        metric=options.metric,
+        num_fewshot=options.num_fewshot,
+        batch_size=options.batch_size or 16,
+    )
+
+
+def _open_function(
+    name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
+) -> Evaluator:
+    from soce.evaluate.function import load_function
+
+    return load_function(str(name), _soup_model(ingredients, options))
+
+
+def _open_command(
+    command: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
+) -> Evaluator:
+    from soce.evaluate.command import CommandEvaluator
+    from soce.evaluate.soup_model import SoupModel
+    from soce.scores.formats.options import ReadOptions
+
+    return CommandEvaluator(
+        ingredients.ingredients if isinstance(ingredients, SoupModel) else ingredients,
+        command,
+        folder=folder,
+        scores=options.scores or "{output}",
+        options=ReadOptions(format=options.format, metric=options.metric),
+        scratch=options.scratch,
+        timeout_seconds=options.timeout_seconds,
+        merge_options={} if options.dtype is None else {"dtype": options.dtype},
+    )
+
+
+def _task_names(name: str) -> list[str]:
+    return [task.strip() for task in name.removeprefix("lm-eval:").split(",") if task.strip()]
+
+
+_TASKS: Final = EvaluatorKind(
+    "tasks.jsonl",
+    "tasks.jsonl",
+    "items with a `category`, scored by the live model",
+    frozenset({"dtype", "device", "batch_size", "task_kind", "normalise"}),
+    _open_tasks,
+)
+_LM_EVAL: Final = EvaluatorKind(
+    "lm-eval",
+    "lm-eval:TASK[,TASK]",
+    "tasks of lm-evaluation-harness, a category each",
+    frozenset({"dtype", "device", "batch_size", "num_fewshot", "include_path", "metric"}),
+    _open_lm_eval,
+)
+_FUNCTION: Final = EvaluatorKind(
+    "function",
+    "module:function",
+    "your evaluate(model, tokenizer)",
+    frozenset({"dtype", "device"}),
+    _open_function,
+)
+_COMMAND: Final = EvaluatorKind(
+    "command",
+    "python score.py {checkpoint} --output {output}",
+    "a program, whose scores are then read as any score table",
+    frozenset({"dtype", "metric", "scores", "format", "timeout_seconds", "scratch"}),
+    _open_command,
+)
+KINDS: Final = (_TASKS, _LM_EVAL, _FUNCTION, _COMMAND)
+"""Every kind of evaluator."""
