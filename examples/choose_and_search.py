@@ -178,7 +178,7 @@ def main(folder: Path, show: Callable[[str], object] = print) -> soce.SearchResu
 
     scores = soce.read_scores(folder / "scores.csv")
     correlation = soce.correlate_categories(scores)
-    selection = soce.select_experts(scores, soce.Clusters(3), candidates=list(paths))
+    selection = soce.select_experts(scores, soce.Clusters(3), soce.SelectionOptions(candidates=list(paths)))
     show(f"experts: {', '.join(selection.models)}; {selection.grid.count} soups to try")
 
     soce.write_selection(selection, folder / "selection.yaml", paths=paths)

@@ -105,7 +105,7 @@ def make_run(
     table = table_of({name: kitchen.score(recipe) for name, recipe in alone.items()})
     write_scores(table, folder / "scores.csv")
     rule = Explicit(kitchen.categories[:experts])  # the first so many models are best in one of these each
-    selection = soce.select_experts(table, rule, candidates=list(models), step=step)
+    selection = soce.select_experts(table, rule, soce.SelectionOptions(candidates=list(models), step=step))
     assert set(selection.models) == set(models[:experts])
     write_selection(selection, folder / "selection.yaml", paths=paths)
     if not finishes:

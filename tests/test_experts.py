@@ -17,6 +17,7 @@ from soce.scores.objective.linear import Formula, Mean, NamedColumn, Objective
 from soce.scores.table import Column, ScoreTable
 from soce.selection.correlation import correlate_categories
 from soce.selection.experts import select_experts
+from soce.selection.options import SelectionOptions
 from soce.selection.rules import Clusters, Explicit, Pairs, Rule, Threshold
 from soce.selection.selected import Selection
 from soce.selection.sweep import sweep_at, sweep_thresholds
@@ -35,7 +36,7 @@ GROUPS = (
 def choose(rule: Rule, candidates: tuple[str, ...], **options: object) -> Selection:
     table = board()
     options.setdefault("population", complete(table))
-    return select_experts(table, rule, candidates=candidates, **options)  # type: ignore[arg-type]
+    return select_experts(table, rule, SelectionOptions(candidates=candidates, **options))  # type: ignore[arg-type]
 
 
 # ---- the paper's Table 5
@@ -53,7 +54,7 @@ def test_every_row_of_table_5_is_an_expert() -> None:
 
 
 def test_category_winners_of_table_5() -> None:
-    contest = Contest(flores())
+    contest = Contest(flores(), SelectionOptions())
     winners = [contest.winner([name]) for name in flores().categories]
     assert [sum(w is not None and w.model == row for w in winners) for row in "12345"] == [8, 3, 12, 8, 5]
     assert not any(w is None or w.tied for w in winners)
@@ -76,7 +77,9 @@ def test_the_sweep_of_the_leaderboard(
     candidates: tuple[str, ...], expected: list[set[str]], objective: Objective
 ) -> None:
     table = board()
-    steps = sweep_thresholds(table, candidates=candidates, population=complete(table), objective=objective)
+    steps = sweep_thresholds(
+        table, SelectionOptions(candidates=candidates, population=complete(table), objective=objective)
+    )
     rows = sweep_at(steps, TAUS)
     assert [row.n_categories for row in rows] == COUNTS
     assert [short(row.experts) for row in rows] == expected
@@ -90,7 +93,7 @@ def test_the_sweep_of_the_leaderboard(
 
 def test_the_breakpoints_of_the_leaderboard() -> None:
     table = board()
-    steps = sweep_thresholds(table, candidates=LARGE, population=complete(table))
+    steps = sweep_thresholds(table, SelectionOptions(candidates=LARGE, population=complete(table)))
     assert [(step.entering, round(step.threshold, 4)) for step in steps] == [
         (("live_irrelevance", "live_parallel"), 0.0005),
         (("irrelevance", "javascript"), 0.0022),
@@ -108,7 +111,7 @@ def test_the_breakpoints_of_the_leaderboard() -> None:
     ]
     paper = [step for step in steps if short(step.experts) == {"xLAM", "CoALM", "watt"}]
     assert [round(step.threshold, 4) for step in paper] == [0.0022]  # up to 0.0104, where parallel enters
-    small = sweep_thresholds(table, candidates=SMALL, population=complete(table))
+    small = sweep_thresholds(table, SelectionOptions(candidates=SMALL, population=complete(table)))
     assert not any(short(step.experts) == {"xLAM", "ToolACE", "watt"} for step in small)
     assert choose(Threshold(0.5), LARGE).saturation == steps[-1].threshold
 
@@ -199,7 +202,7 @@ def test_the_columns_of_the_overall_file_give_the_same_experts(groups: bool) -> 
     table = _overall_columns(groups=groups)
     assert len(table.categories) == (17 if groups else 14)
     for candidates, expected in ((LARGE, FOUR_LARGE), (SMALL, FOUR_SMALL)):
-        steps = sweep_thresholds(table, candidates=candidates, population=complete(board()))
+        steps = sweep_thresholds(table, SelectionOptions(candidates=candidates, population=complete(board())))
         rows = sweep_at(steps, [tenths / 10 for tenths in range(1, 10)])
         assert all(short(row.experts) == expected for row in rows)
 
@@ -213,7 +216,8 @@ def test_five_aggregates_of_the_overall_file() -> None:
     large, small = (
         [short(row.experts) for row in sweep_at(steps, taus)]
         for steps in (
-            sweep_thresholds(table, candidates=names, population=population) for names in (LARGE, SMALL)
+            sweep_thresholds(table, SelectionOptions(candidates=names, population=population))
+            for names in (LARGE, SMALL)
         )
     )
     assert large == [{"CoALM", "Functionary"}, *[FOUR_LARGE] * 4]
@@ -240,12 +244,17 @@ def test_five_groups_with_signed_correlations(snapshot: str, n: int, low: float,
             signed: [
                 short(row.experts)
                 for row in sweep_at(
-                    sweep_thresholds(table, candidates=names, correlation=correlation, signed=signed), taus
+                    sweep_thresholds(
+                        table, SelectionOptions(candidates=names), correlation=correlation, signed=signed
+                    ),
+                    taus,
                 )
             ]
             for signed in (True, False)
         }
-        clusters = select_experts(table, Clusters(n_clusters=3), candidates=names, correlation=correlation)
+        clusters = select_experts(
+            table, Clusters(n_clusters=3), SelectionOptions(candidates=names), correlation=correlation
+        )
         assert short(clusters.models) == paper[size]
     both = [
         tau
@@ -283,11 +292,11 @@ def test_too_few_items_keep_categories_out() -> None:
     for name in tiny:
         counts[:, table.place(name)] = 16
     counted = replace(table, counts=counts)
-    selection = select_experts(counted, Threshold(0.9), candidates=LARGE, min_items=30)
+    selection = select_experts(counted, Threshold(0.9), SelectionOptions(candidates=LARGE, min_items=30))
     assert selection.small == tiny
     assert not set(selection.chosen) & set(tiny)
     assert len(selection.chosen) == 15
-    steps = sweep_thresholds(counted, candidates=LARGE, min_items=30)
+    steps = sweep_thresholds(counted, SelectionOptions(candidates=LARGE, min_items=30))
     assert steps[-1].n_categories == 15
     assert selection.models == steps[-1].experts
 
@@ -301,7 +310,7 @@ def table_of(columns: dict[str, list[float | None]], **options: object) -> Score
 
 
 def winner_of(table: ScoreTable, category: str, **options: object) -> tuple[str, tuple[str, ...], str]:
-    winner = Contest(table, **options).winner([category])  # type: ignore[arg-type]
+    winner = Contest(table, SelectionOptions(**options)).winner([category])  # type: ignore[arg-type]
     assert winner is not None
     return winner.model, winner.tied, winner.decided_by
 
@@ -328,7 +337,9 @@ def test_a_margin_below_two_standard_errors_is_uncertain(margin: float | None, u
 
 
 def test_a_missing_score_wins_nothing() -> None:
-    contest = Contest(table_of({"x": [None, 0, 3], "y": [9, 1, None], "z": [None, None, 1]}))
+    contest = Contest(
+        table_of({"x": [None, 0, 3], "y": [9, 1, None], "z": [None, None, 1]}), SelectionOptions()
+    )
     assert [getattr(contest.winner([name]), "model", None) for name in "xyz"] == ["c", "a", "c"]
     assert contest.winner(["x", "y"]) is not None
     both = contest.winner(["x", "y"])
@@ -340,7 +351,7 @@ def test_a_missing_score_wins_nothing() -> None:
 def test_lower_is_better_wins_and_reads_as_read() -> None:
     table = table_of({"perplexity": [5, 3, 4], "x": [1, 2, 3]})
     turned = table.with_columns([replace(table.columns[0], higher_is_better=False), table.columns[1]])
-    winner = Contest(turned).winner(["perplexity"])
+    winner = Contest(turned, SelectionOptions()).winner(["perplexity"])
     assert winner is not None
     assert (winner.model, winner.score, winner.runner_up, winner.margin) == ("b", 3.0, "c", 1.0)
 
@@ -351,24 +362,24 @@ def test_ties_within_standard_errors() -> None:
     table = ScoreTable(("a", "b", "c"), columns, scores, counts=np.full((3, 2), 100.0))
     assert winner_of(table, "x") == ("a", (), "score")
     assert winner_of(table, "x", tie_within=1.0) == ("b", ("a",), "objective")
-    winner = Contest(table, tie_within=1.0).winner(["x"])
+    winner = Contest(table, SelectionOptions(tie_within=1.0)).winner(["x"])
     assert winner is not None
     assert (winner.runner_up, winner.margin, winner.uncertain) == ("a", -1.0, True)
     assert winner.margin_stderr == pytest.approx(math.hypot(4, math.sqrt(0.79 * 0.21) * 10))
     bare = replace(table, counts=None)
     assert winner_of(bare, "x", tie_within=1.0) == ("a", (), "score")
-    notes = select_experts(bare, Explicit(("x",)), tie_within=1.0).notes
+    notes = select_experts(bare, Explicit(("x",)), SelectionOptions(tie_within=1.0)).notes
     assert any("standard errors are unknown: `x`" in note for note in notes)
 
 
 def test_a_smallest_overall_score_keeps_candidates_out() -> None:
     table = table_of({"x": [9, 5, 6, 1], "y": [0, 7, 5, None], "z": [1, 2, 2, 3]})
-    selection = select_experts(table, Explicit(("x", "y")), min_overall=4.0)
+    selection = select_experts(table, Explicit(("x", "y")), SelectionOptions(min_overall=4.0))
     assert selection.ineligible == ("a", "d")
     assert set(selection.models) == {"b", "c"}
     assert "below the smallest overall score: `a`, `d`" in selection.notes
     with pytest.raises(ScoreTableError, match=r"no candidate reaches an objective of 40.0") as caught:
-        select_experts(table, Explicit(("x",)), min_overall=40.0)
+        select_experts(table, Explicit(("x",)), SelectionOptions(min_overall=40.0))
     assert caught.value.problems[0].hint == "mean is at most 4.66667"
 
 
@@ -387,8 +398,8 @@ def test_more_experts_than_the_grid_holds() -> None:
         select_experts(table, Explicit(tuple(names)))
     hint = caught.value.problems[0].hint or ""
     assert all(word in hint for word in ("--max-experts", "--step 1/20", "pairs", "clusters"))
-    assert select_experts(table, Explicit(tuple(names)), step="1/20").grid.count > 10_000
-    assert len(select_experts(table, Explicit(tuple(names)), max_experts=10).models) == 10
+    assert select_experts(table, Explicit(tuple(names)), SelectionOptions(step="1/20")).grid.count > 10_000
+    assert len(select_experts(table, Explicit(tuple(names)), SelectionOptions(max_experts=10)).models) == 10
     steps = sweep_thresholds(table)
     assert steps[-1].n_evaluations is None
     assert len(steps[-1].experts) == 11
@@ -419,7 +430,7 @@ def test_explicit_categories_need_no_correlation() -> None:
 def test_refusals(options: dict[str, object], message: str) -> None:
     table = table_of({"x": [1, 2, 3, None], "y": [2, 1, 3, None]})
     with pytest.raises(ScoreTableError) as caught:
-        select_experts(table, Threshold(0.9), **options)  # type: ignore[arg-type]
+        select_experts(table, Threshold(0.9), SelectionOptions(**options))  # type: ignore[arg-type]
     assert caught.value.problems[0].message == message
 
 
@@ -453,7 +464,7 @@ RULES: tuple[Rule, ...] = (
 
 def selected(table: ScoreTable, rule: Rule, **options: object) -> Selection | str:
     try:
-        return select_experts(table, rule, **options)  # type: ignore[arg-type]
+        return select_experts(table, rule, SelectionOptions(**options))  # type: ignore[arg-type]
     except ScoreTableError as error:
         return str(error)
 

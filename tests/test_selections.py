@@ -20,6 +20,7 @@ from soce.scores.lint.findings import Finding
 from soce.scores.table import ScoreTable
 from soce.selection.experts import select_experts
 from soce.selection.file import SelectionFile, read_selection, write_selection
+from soce.selection.options import SelectionOptions
 from soce.selection.rules import Clusters, Explicit, Pairs, Rule, Threshold
 from soce.selection.selected import Selection
 from soce.selection.weights import WeightGrid
@@ -79,7 +80,7 @@ def table_of(models: list[str]) -> ScoreTable:
 
 def selection_of(models: list[str], **options: object) -> Selection:
     table = table_of(models)
-    return select_experts(table, Explicit(table.categories), **options)  # type: ignore[arg-type]
+    return select_experts(table, Explicit(table.categories), SelectionOptions(**options))  # type: ignore[arg-type]
 
 
 def edited(path: Path, old: str, new: str) -> Path:
@@ -105,7 +106,7 @@ def test_a_selection_reads_back_equal(
     tmp_path_factory: pytest.TempPathFactory, table: ScoreTable, rule: Rule, suffix: str, step: str
 ) -> None:
     try:
-        selection = select_experts(table, rule, step=step, tie_within=0.5, min_items=3)
+        selection = select_experts(table, rule, SelectionOptions(step=step, tie_within=0.5, min_items=3))
     except ScoreTableError:
         return
     path = tmp_path_factory.mktemp("selections") / f"selection{suffix}"
@@ -168,7 +169,9 @@ def test_findings_are_kept(tmp_path: Path) -> None:
 
 def test_a_selection_of_the_leaderboard_reads_back_equal(tmp_path: Path) -> None:
     table = board()
-    selection = select_experts(table, Threshold(0.1), candidates=LARGE, population=complete(table))
+    selection = select_experts(
+        table, Threshold(0.1), SelectionOptions(candidates=LARGE, population=complete(table))
+    )
     notes = write_selection(selection, tmp_path / "s.yaml", dtype="bfloat16")
     assert notes == (
         "no path is known for `CoALM-70B`, `watt-tool-70B (FC)`, `xLAM-2-70b-fc-r (FC)`, "
@@ -219,7 +222,7 @@ def test_the_grid_is_made_as_it_is(tmp_path: Path) -> None:
         "code": directory(tmp_path / "k", -3.0, 5.0),
         "chat": directory(tmp_path / "c", 0.25, 1e-3),
     }
-    selection = select_experts(table, Explicit(table.categories), step="1/4")
+    selection = select_experts(table, Explicit(table.categories), SelectionOptions(step="1/4"))
     write_selection(selection, tmp_path / "s.yaml", paths=paths)
     merge_all(tmp_path / "s.yaml", output=tmp_path / "soups")
     made = sorted(path.name for path in (tmp_path / "soups").iterdir() if path.is_dir())

@@ -77,6 +77,7 @@ from soce.selection.file import SelectionFile as SelectionFile
 from soce.selection.file import read_selection as read_selection
 from soce.selection.file import write_selection as write_selection
 from soce.selection.heatmap import plot_correlation as plot_correlation
+from soce.selection.options import SelectionOptions as SelectionOptions
 from soce.selection.rules import Clusters as Clusters
 from soce.selection.rules import Explicit as Explicit
 from soce.selection.rules import Pairs as Pairs

@@ -205,6 +205,7 @@ def _clusters(correlation: Correlation, wanted: int) -> tuple[tuple[str, ...], .
 def _sweep(
     table: ScoreTable, correlation: Correlation, named: list[str] | None, *, signed: bool
 ) -> tuple[SweepStep, ...]:
+    from soce.selection.options import SelectionOptions
     from soce.selection.sweep import sweep_thresholds
 
-    return sweep_thresholds(table, signed=signed, candidates=named, correlation=correlation)
+    return sweep_thresholds(table, SelectionOptions(named), signed=signed, correlation=correlation)

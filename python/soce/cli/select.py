@@ -16,6 +16,7 @@ from soce.cli.tables import TABLE_HELP, read_tables, table_options
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
+    from soce.cli.selecting import Prepared
     from soce.scores.objective.linear import Objective
     from soce.scores.table import ScoreTable
     from soce.selection.selected import Selection
@@ -84,7 +85,7 @@ def select(
         prepared = prepare(tables, rule, options, quiet=quiet)
         table = prepared.table
         if rule is None:
-            _show_sweep(table, prepared.settings, signed=signed, as_json=as_json)
+            _show_sweep(prepared, signed=signed, as_json=as_json)
             if not sweep:
                 _usage("missing option `--threshold`: the paper gives no value, so choose one from this list")
             return
@@ -101,14 +102,16 @@ def _usage(text: str) -> NoReturn:
     raise click.UsageError(text, click.get_current_context())
 
 
-def _show_sweep(table: ScoreTable, settings: dict[str, Any], *, signed: bool, as_json: bool) -> None:
+def _show_sweep(prepared: Prepared, *, signed: bool, as_json: bool) -> None:
     from soce.selection.sweep import sweep_thresholds
 
-    steps = sweep_thresholds(table, signed=signed, **settings)
+    steps = sweep_thresholds(
+        prepared.table, prepared.options, signed=signed, correlation=prepared.correlation
+    )
     if as_json:
         click.echo(json.dumps({"sweep": [asdict(step) for step in steps]}, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join([*table_lines(table), "", *sweep_lines(steps, name_experts=True)]))
+        click.echo("\n".join([*table_lines(prepared.table), "", *sweep_lines(steps, name_experts=True)]))
 
 
 @dataclass(frozen=True, slots=True)

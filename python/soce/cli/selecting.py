@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from soce.cli.analyze import Examined
     from soce.scores.table import ScoreTable
+    from soce.selection.correlation import Correlation
+    from soce.selection.options import SelectionOptions
     from soce.selection.rules import Rule
     from soce.selection.selected import Selection
 
@@ -141,8 +143,8 @@ class Prepared:
     paths: dict[str, str | None]
     """Candidates that were named, with their checkpoints."""
     examined: Examined
-    settings: dict[str, Any]
-    """Arguments of `soce.selection.experts.select_experts`."""
+    options: SelectionOptions
+    correlation: Correlation
 
 
 def prepare(tables: tuple[str, ...], rule: Rule | None, options: dict[str, Any], *, quiet: bool) -> Prepared:
@@ -151,6 +153,7 @@ def prepare(tables: tuple[str, ...], rule: Rule | None, options: dict[str, Any],
     Raises `ScoreTableError` if the table has errors.
     """
     from soce.scores.objective.parse import parse_objective
+    from soce.selection.options import SelectionOptions
 
     table = read_tables(tables, options)
     paths = candidates(options.pop("given"), options.pop("models_file"), table)
@@ -169,23 +172,22 @@ def prepare(tables: tuple[str, ...], rule: Rule | None, options: dict[str, Any],
     if not quiet:
         for finding in examined.findings:
             message(str(finding))
-    settings: dict[str, Any] = {
-        "candidates": list(paths) or None,
-        "population": population,
-        "objective": objective,
-        "missing": missing,
-        "min_overlap": min_overlap,
-        "correlation": correlation,
+    settings = SelectionOptions(
+        candidates=list(paths) or None,
+        population=population,
+        objective=objective,
+        missing=missing,
+        min_overlap=min_overlap,
         **options,
-    }
-    return Prepared(table, paths, examined, settings)
+    )
+    return Prepared(table, paths, examined, settings, correlation)
 
 
 def choose(prepared: Prepared, rule: Rule, *, quiet: bool) -> Selection:
     """Select the experts, with all that lint found."""
     from soce.selection.experts import select_experts
 
-    selection = select_experts(prepared.table, rule, **prepared.settings)
+    selection = select_experts(prepared.table, rule, prepared.options, correlation=prepared.correlation)
     if not quiet:
         for finding in selection.findings:
             message(str(finding))

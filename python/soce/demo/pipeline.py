@@ -98,6 +98,7 @@ def run_demo(
     from soce.search.study import require_optuna
     from soce.selection.experts import select_experts
     from soce.selection.file import read_selection, write_selection
+    from soce.selection.options import SelectionOptions
     from soce.selection.rules import Threshold
 
     require_optuna()  # before minutes of training
@@ -120,7 +121,9 @@ def run_demo(
         scores = table_of(evaluations)
         write_scores(scores, folder / "scores.csv")
         tell(f"choosing the experts of categories with |rho| < {THRESHOLD}")
-        selection = select_experts(scores, Threshold(THRESHOLD), candidates=list(paths), step=step)
+        selection = select_experts(
+            scores, Threshold(THRESHOLD), SelectionOptions(candidates=list(paths), step=step)
+        )
         write_selection(selection, folder / "selection.yaml", paths=paths, overwrite=True)
         tell(f"searching {selection.grid.count} soups of {', '.join(selection.models)}")
         result = search_soups(

@@ -10,20 +10,17 @@ import numpy as np
 from soce.exceptions import shown
 from soce.scores.lint.selections import lint_selection
 from soce.selection.correlation import Correlation, correlate_categories, critical_correlation
-from soce.selection.rules import Explicit, Pairs, Threshold, refuse, without
+from soce.selection.options import SelectionOptions
+from soce.selection.rules import Explicit, Pairs, Threshold, without
 from soce.selection.selected import Expert, Selection
-from soce.selection.weights import WeightGrid
 from soce.selection.winners import Contest, Winner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from soce.scores.objective.linear import Objective
     from soce.scores.table import ScoreTable
-    from soce.selection.correlation import Missing
     from soce.selection.rules import Group, Rule
-    from soce.selection.weights import Share
 
 __all__ = ["Expert", "Selection", "Winner", "correlations_of", "select_experts"]
 
@@ -31,20 +28,9 @@ __all__ = ["Expert", "Selection", "Winner", "correlations_of", "select_experts"]
 def select_experts(
     table: ScoreTable,
     rule: Rule,
+    options: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
     *,
-    candidates: Sequence[str] | None = None,
-    population: Sequence[str] | None = None,
-    objective: Objective | None = None,
-    max_experts: int | None = None,
-    min_items: int | None = None,
-    min_overall: float | None = None,
-    tie_within: float = 0.0,
-    min_overlap: int = 3,
-    missing: Missing = "pairwise",
     correlation: Correlation | None = None,
-    step: Share = "0.1",
-    minimum: Share | None = None,
-    maximum: Share | None = None,
 ) -> Selection:
     """Choose categories by a rule, and for each the best candidate.
 
@@ -53,28 +39,9 @@ def select_experts(
     table : ScoreTable of shape (n_models, n_columns)
     rule : Rule
         Which categories get an expert: `Threshold`, `Pairs`, `Clusters` or `Explicit`.
-    candidates : sequence of str, optional
-        Models that may become experts, 2 or more; all models if left out.
-    population : sequence of str, optional
-        Models that the correlations run over; all models if left out.
-    objective : Objective, optional
-        The first to decide a tie; the mean of the categories if left out.
-    max_experts : int, optional
-        The walk stops at this many; not in the paper.
-    min_items : int, optional
-        Keep categories out in which a candidate's score is known to stand for fewer items. They still take
-        part in the correlations; unknown counts keep nothing out. Not in the paper.
-    min_overall : float, optional
-        Candidates whose objective is below this, or undefined, win nothing. Not in the paper.
-    tie_within : float
-        Candidates within this many standard errors of the difference from the best are tied. Not in the
-        paper.
-    min_overlap, missing
-        See `correlate_categories`.
+    options : SelectionOptions
     correlation : Correlation, optional
-        Correlations of this table, so that they are computed once; decides over the three options before.
-    step, minimum, maximum : str, int, Fraction or Decimal
-        The grid of weights, see `WeightGrid.of`.
+        Correlations of this table, so that they are computed once; decides over the options for them.
 
     Returns
     -------
@@ -104,22 +71,11 @@ def select_experts(
     >>> selection.chosen, selection.models, selection.grid.count
     (('chat', 'math'), ('c', 'd'), 9)
     """
-    if max_experts is not None and max_experts < 1:
-        refuse(f"{max_experts} experts were asked for", "at least one expert is needed")
-    contest = Contest(
-        table,
-        candidates=candidates,
-        objective=objective,
-        min_overall=min_overall,
-        tie_within=tie_within,
-        min_items=min_items,
-    )
-    if correlation is None and isinstance(rule, Explicit) and _too_few(table, population):
-        found = _undefined(table, population, min_overlap=min_overlap, missing=missing)
+    contest = Contest(table, options)
+    if correlation is None and isinstance(rule, Explicit) and _too_few(table, options):
+        found = _undefined(table, options)
     else:
-        found = correlations_of(
-            table, correlation, population=population, min_overlap=min_overlap, missing=missing
-        )
+        found = correlations_of(table, options, correlation)
     chosen = rule.choose(found)
     groups = without(chosen, contest.small)
     if not groups:
@@ -128,7 +84,7 @@ def select_experts(
     winners = tuple(winner for _, winner in contested if winner is not None)
     models: list[str] = []
     for winner in winners:
-        if winner.model not in models and (max_experts is None or len(models) < max_experts):
+        if winner.model not in models and (options.max_experts is None or len(models) < options.max_experts):
             models.append(winner.model)
     if not models:
         table.refuse("no candidate has a score in any of the chosen categories")
@@ -156,10 +112,10 @@ def select_experts(
         candidates=contest.candidates,
         overall=contest.overall,
         ineligible=contest.ineligible,
-        min_overall=min_overall,
-        max_experts=max_experts,
-        min_items=min_items,
-        tie_within=tie_within,
+        min_overall=options.min_overall,
+        max_experts=options.max_experts,
+        min_items=options.min_items,
+        tie_within=options.tie_within,
         categories=contest.categories,
         constant=tuple(sorted(found.constant)),
         small=contest.small,
@@ -168,7 +124,7 @@ def select_experts(
         winners=winners,
         experts=experts,
         uncovered=uncovered,
-        grid=WeightGrid.of(len(experts), step=step, minimum=minimum, maximum=maximum),
+        grid=options.grid(len(experts)),
         notes=_notes(rule, found, contest, contested, experts=models),
         findings=lint_selection(
             n_selected=len(groups),  # every category is in some cluster: few clusters leave much out
@@ -182,32 +138,30 @@ def select_experts(
 
 
 def correlations_of(
-    table: ScoreTable,
-    correlation: Correlation | None,
-    *,
-    population: Sequence[str] | None,
-    min_overlap: int,
-    missing: Missing,
+    table: ScoreTable, options: SelectionOptions, correlation: Correlation | None
 ) -> Correlation:
     """Return the correlations given, after checking that they are of this table, or compute them."""
     if correlation is None:
-        return correlate_categories(table, population=population, min_overlap=min_overlap, missing=missing)
+        return correlate_categories(
+            table,
+            population=options.population,
+            min_overlap=options.min_overlap,
+            missing=options.missing,
+        )
     if sorted(correlation.categories) != sorted(table.categories):
         table.refuse("the correlations are of other categories than the table's")
     return correlation
 
 
-def _too_few(table: ScoreTable, population: Sequence[str] | None) -> bool:
+def _too_few(table: ScoreTable, options: SelectionOptions) -> bool:
     """Whether no correlation can be defined: then only categories by name can be chosen."""
-    models = table.models if population is None else set(population)
+    models = table.models if options.population is None else set(options.population)
     return len(models) < 3 or len(table.categories) < 2
 
 
-def _undefined(
-    table: ScoreTable, population: Sequence[str] | None, *, min_overlap: int, missing: Missing
-) -> Correlation:
+def _undefined(table: ScoreTable, options: SelectionOptions) -> Correlation:
     """Return correlations without any defined pair."""
-    models = table.models if population is None else population
+    models = table.models if options.population is None else options.population
     for model in models:
         table.row(model)  # refuses unknown names
     shape = (len(table.categories), len(table.categories))
@@ -216,8 +170,8 @@ def _undefined(
         np.full(shape, np.nan),
         np.zeros(shape, dtype=np.int64),
         tuple(sorted(models)),
-        missing,
-        min_overlap,
+        options.missing,
+        options.min_overlap,
     )
 
 

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 
 from soce.exceptions import ScoreTableError
 from soce.selection.experts import correlations_of
-from soce.selection.rules import refuse
-from soce.selection.weights import WeightGrid
+from soce.selection.options import SelectionOptions
 from soce.selection.winners import Contest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.scores.objective.linear import Objective
     from soce.scores.table import ScoreTable
-    from soce.selection.correlation import Correlation, Missing
-    from soce.selection.weights import Share
+    from soce.selection.correlation import Correlation
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +36,20 @@ class SweepStep:
 
 def sweep_thresholds(
     table: ScoreTable,
+    options: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
     *,
     signed: bool = False,
-    candidates: Sequence[str] | None = None,
-    population: Sequence[str] | None = None,
-    objective: Objective | None = None,
-    max_experts: int | None = None,
-    min_items: int | None = None,
-    min_overall: float | None = None,
-    tie_within: float = 0.0,
-    min_overlap: int = 3,
-    missing: Missing = "pairwise",
     correlation: Correlation | None = None,
-    step: Share = "0.1",
-    minimum: Share | None = None,
-    maximum: Share | None = None,
 ) -> tuple[SweepStep, ...]:
     """Return every threshold at which the categories of `Threshold` change, ascending.
 
     Parameters
     ----------
     table : ScoreTable of shape (n_models, n_columns)
+    options : SelectionOptions
     signed : bool
         Compare rho, not |rho|.
-    candidates, population, objective, max_experts, min_items, min_overall, tie_within
-        As for `select_experts`.
-    min_overlap, missing, correlation, step, minimum, maximum
+    correlation : Correlation, optional
         As for `select_experts`.
 
     Returns
@@ -94,19 +79,8 @@ def sweep_thresholds(
     >>> [(round(s.threshold, 2), s.entering, s.experts) for s in sweep_thresholds(table)]
     [(0.0, ('chat', 'math'), ('c', 'd')), (0.69, ('code',), ('c', 'd'))]
     """
-    if max_experts is not None and max_experts < 1:
-        refuse(f"{max_experts} experts were asked for", "at least one expert is needed")
-    contest = Contest(
-        table,
-        candidates=candidates,
-        objective=objective,
-        min_overall=min_overall,
-        tie_within=tie_within,
-        min_items=min_items,
-    )
-    found = correlations_of(
-        table, correlation, population=population, min_overlap=min_overlap, missing=missing
-    )
+    contest = Contest(table, options)
+    found = correlations_of(table, options, correlation)
     left_out = set(contest.small)
     walk = [weak for weak in found.weakest(signed=signed) if weak.category not in left_out]
     steps: list[SweepStep] = []
@@ -118,12 +92,12 @@ def sweep_thresholds(
         before = len(experts)
         for name in names:
             winner = contest.winner([name])
-            full = max_experts is not None and len(experts) >= max_experts
+            full = options.max_experts is not None and len(experts) >= options.max_experts
             if winner is not None and winner.model not in experts and not full:
                 experts = (*experts, winner.model)
         n_categories += len(names)
         if len(experts) != before:
-            n_evaluations = _count(len(experts), step=step, minimum=minimum, maximum=maximum)
+            n_evaluations = _count(len(experts), options)
         steps.append(SweepStep(value, names, n_categories, experts, n_evaluations))
     return tuple(steps)
 
@@ -156,9 +130,9 @@ def sweep_at(steps: Sequence[SweepStep], thresholds: Sequence[float]) -> tuple[S
     return tuple(rows)
 
 
-def _count(n_experts: int, *, step: Share, minimum: Share | None, maximum: Share | None) -> int | None:
+def _count(n_experts: int, options: SelectionOptions) -> int | None:
     try:
-        return WeightGrid.of(n_experts, step=step, minimum=minimum, maximum=maximum).count
+        return options.grid(n_experts).count
     except ScoreTableError:
-        WeightGrid.of(1, step=step, minimum=minimum, maximum=maximum)  # raises if the options are wrong
+        options.grid(1)  # raises if the options are wrong
         return None

@@ -15,8 +15,8 @@ from soce.selection.rules import refuse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.scores.objective.linear import Objective
     from soce.scores.table import ScoreTable
+    from soce.selection.options import SelectionOptions
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
     Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
@@ -61,23 +61,13 @@ class Contest:
     Parameters
     ----------
     table : ScoreTable of shape (n_models, n_columns)
-    candidates : sequence of str, optional
-        Models that may become experts, 2 or more; all models if left out.
-    objective : Objective, optional
-        The first to decide a tie; the mean of the categories if left out. Undefined is the lowest.
-    min_overall : float, optional
-        Candidates whose objective is below this, or undefined, are not eligible.
-    tie_within : float
-        Candidates within this many standard errors of the difference from the best count as tied with it.
-
-    min_items : int, optional
-        Categories in which a candidate's score is known to stand for fewer items are listed as small.
+    options : SelectionOptions
+        Of these: candidates, objective, min_items, min_overall and tie_within.
 
     Raises
     ------
     ScoreTableError
-        An unknown candidate, one twice, fewer than two, one without any score; nobody eligible; a negative or
-        infinite `tie_within`.
+        An unknown candidate, one twice, fewer than two, one without any score; nobody eligible.
 
     Notes
     -----
@@ -85,41 +75,29 @@ class Contest:
     table, (3) the smaller name by code point.
     """
 
-    def __init__(
-        self,
-        table: ScoreTable,
-        *,
-        candidates: Sequence[str] | None = None,
-        objective: Objective | None = None,
-        min_overall: float | None = None,
-        tie_within: float = 0.0,
-        min_items: int | None = None,
-    ) -> None:
-        if not 0 <= tie_within < math.inf:
-            refuse(f"candidates cannot be tied within {tie_within} standard errors", "give 0 or more")
-        if min_overall is not None and not math.isfinite(min_overall):
-            refuse(f"smallest overall score {min_overall} is not a number")
+    def __init__(self, table: ScoreTable, options: SelectionOptions) -> None:
         self.table = table
-        self.tie_within = tie_within
+        self.tie_within = options.tie_within
         self.categories = tuple(sorted(table.categories))
-        self.candidates = _checked_candidates(table, candidates)
-        asked = objective if objective is not None else Mean()
+        self.candidates = _checked_candidates(table, options.candidates)
+        asked = options.objective if options.objective is not None else Mean()
         self.objective = asked.name
         among = table.take(models=self.candidates)
         overall = np.asarray(asked.values(among), dtype=np.float64)  # (n_candidates,)
         self.overall = tuple(None if math.isnan(value) else float(value) for value in overall)
         ranks = np.where(np.isnan(overall), -np.inf, overall)
-        allowed = np.ones(len(ranks), dtype=bool) if min_overall is None else ranks >= min_overall
+        least = options.min_overall
+        allowed = np.ones(len(ranks), dtype=bool) if least is None else ranks >= least
         self.eligible = tuple(name for name, ok in zip(self.candidates, allowed, strict=True) if ok)
         self.ineligible = tuple(name for name in self.candidates if name not in set(self.eligible))
         if not self.eligible:
             best = "undefined for all of them" if np.isinf(ranks).all() else f"at most {ranks.max():g}"
             refuse(
-                f"no candidate reaches an objective of {min_overall}",
+                f"no candidate reaches an objective of {least}",
                 f"{shown(self.objective)} is {best}",
             )
-        self.min_items = min_items
-        self.small, self.unknown_items = _by_items(among, self.categories, min_items)
+        self.min_items = options.min_items
+        self.small, self.unknown_items = _by_items(among, self.categories, options.min_items)
         self._places = {name: place for place, name in enumerate(self.categories)}
         taken = among.take(models=self.eligible)
         self._oriented: Matrix = taken.oriented(self.categories)  # (n_eligible, n_categories)
@@ -204,8 +182,6 @@ class Contest:
 def _checked_candidates(table: ScoreTable, given: Sequence[str] | None) -> tuple[str, ...]:
     """Return the candidates by name, or refuse them."""
     names = table.models if given is None else tuple(given)
-    if isinstance(given, str):
-        refuse("the candidates must be a list of names")
     for name in names:
         table.row(name)  # refuses unknown names, with the nearest ones
     seen: set[str] = set()
@@ -233,8 +209,6 @@ def _by_items(
     """Return the categories with fewer items than asked for, and those whose counts are unknown."""
     if min_items is None:
         return (), ()
-    if min_items < 1:
-        refuse(f"the smallest number of items is {min_items}", "give 1 or more")
     if table.counts is None:
         return (), tuple(categories)
     counts = table.counts[:, [table.place(name) for name in categories]]
