@@ -153,7 +153,7 @@ def run(home: Path, rounds: int) -> dict[str, list[float]]:
         models = pool.submit(make_models, home).result()
 
     start = time.perf_counter()
-    from soce.evaluate.lm_eval import LmEvalEvaluator
+    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
 
     evaluator = LmEvalEvaluator(
         models,

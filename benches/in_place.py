@@ -26,8 +26,8 @@ from typing import Any
 import make_checkpoints
 import soce
 from measure import proc_fields
-from soce.evaluate.placement import same_bits
-from soce.evaluate.soup_model import SoupModel
+from soce.evaluate.live.placement import same_bits
+from soce.evaluate.live.soup_model import SoupModel
 
 LOAD = """
 import sys, torch, transformers

@@ -437,9 +437,9 @@ def test_real_models_are_searched_in_place_and_published(
     assert again.stdout == result.stdout
     assert "0 evaluations in this run" in again.stderr
     # The published soup, loaded as any model, scores what the search says of it.
-    from soce.evaluate.soup_model import SoupModel
-    from soce.evaluate.tasks import read_tasks
-    from soce.evaluate.torch_evaluator import TorchEvaluator
+    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.tasks.evaluator import TorchEvaluator
+    from soce.evaluate.tasks.items import read_tasks
     from soce.recipes.model import Recipe
 
     notes = json.loads((tmp_path / "all" / "soup" / "soce.json").read_text())["run"]["notes"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.landscapes import CATEGORIES, Landscape, Smooth, difficulty, pool, shares
 
 from soce.evaluate.evaluation import Evaluation
-from soce.evaluate.tasks import Item, Tasks
+from soce.evaluate.tasks.items import Item, Tasks
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.recipes.model import Recipe
 from soce.search.result import SearchResult

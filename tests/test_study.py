@@ -212,7 +212,7 @@ SEARCH = textwrap.dedent(
     import sys
     from pathlib import Path
     from tests.landscapes import Landscape, pool
-    from soce.search import search_soups
+    from soce.search.soups import search_soups
 
     folder, seconds, log = Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
     landscape = Landscape(n_items=20, log=log, seconds=seconds)

@@ -5,10 +5,10 @@ from soce._core import build_info as build_info
 from soce.evaluate.evaluation import CategoryScore as CategoryScore
 from soce.evaluate.evaluation import Evaluation as Evaluation
 from soce.evaluate.evaluation import Evaluator as Evaluator
-from soce.evaluate.soup_model import SoupModel as SoupModel
-from soce.evaluate.tasks import Tasks as Tasks
-from soce.evaluate.tasks import read_tasks as read_tasks
-from soce.evaluate.torch_evaluator import TorchEvaluator as TorchEvaluator
+from soce.evaluate.live.soup_model import SoupModel as SoupModel
+from soce.evaluate.tasks.evaluator import TorchEvaluator as TorchEvaluator
+from soce.evaluate.tasks.items import Tasks as Tasks
+from soce.evaluate.tasks.items import read_tasks as read_tasks
 from soce.exceptions import CheckpointError as CheckpointError
 from soce.exceptions import EvaluationError as EvaluationError
 from soce.exceptions import IncompatibleError as IncompatibleError

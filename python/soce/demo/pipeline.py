@@ -87,9 +87,9 @@ def run_demo(
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1.
     """
-    from soce.evaluate.soup_model import SoupModel
-    from soce.evaluate.tasks import read_tasks
-    from soce.evaluate.torch_evaluator import TorchEvaluator
+    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.tasks.evaluator import TorchEvaluator
+    from soce.evaluate.tasks.items import read_tasks
     from soce.recipes.model import Recipe
     from soce.report.publish import publish_soup
     from soce.scores.formats.long import write_scores

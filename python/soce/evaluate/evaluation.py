@@ -1,6 +1,6 @@
 """What an evaluator is and what it returns: recipe in, scores by category and by item out.
 
-Holds no evaluator and imports none: `soce.evaluate.torch_evaluator` and its neighbours do that.
+Holds no evaluator and imports none: `soce.evaluate.tasks.evaluator` and its neighbours do that.
 """
 
 from __future__ import annotations

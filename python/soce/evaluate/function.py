@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
-from soce.evaluate.soup_model import SoupModel
+from soce.evaluate.live.soup_model import SoupModel
 from soce.exceptions import EvaluationError, Problem, SoceError, shown
 from soce.scores.table import nearest
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from soce.evaluate.evaluation import Evaluator
-    from soce.evaluate.soup_model import SoupModel
-    from soce.evaluate.tasks import Kind
-    from soce.evaluate.torch_evaluator import Normalisation
+    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.tasks.evaluator import Normalisation
+    from soce.evaluate.tasks.items import Kind
 
     Ingredients: TypeAlias = "Sequence[str] | SoupModel"
     PathText: TypeAlias = "str | os.PathLike[str]"
@@ -143,7 +143,7 @@ def unused_options(
 
 
 def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupModel:
-    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.live.soup_model import SoupModel
 
     if isinstance(ingredients, SoupModel):
         return ingredients
@@ -153,8 +153,8 @@ def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupMode
 def _open_tasks(
     name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
 ) -> Evaluator:
-    from soce.evaluate.tasks import read_tasks
-    from soce.evaluate.torch_evaluator import TorchEvaluator
+    from soce.evaluate.tasks.evaluator import TorchEvaluator
+    from soce.evaluate.tasks.items import read_tasks
 
     tasks = read_tasks(name, kind=options.task_kind)  # before the model, which takes longer
     return TorchEvaluator(
@@ -168,7 +168,7 @@ def _open_tasks(
 def _open_lm_eval(
     name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
 ) -> Evaluator:
-    from soce.evaluate.lm_eval import LmEvalEvaluator
+    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
 
     return LmEvalEvaluator(
         _soup_model(ingredients, options),
@@ -191,8 +191,8 @@ def _open_function(
 def _open_command(
     command: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
 ) -> Evaluator:
-    from soce.evaluate.command import CommandEvaluator
-    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.command.evaluator import CommandEvaluator
+    from soce.evaluate.live.soup_model import SoupModel
     from soce.scores.formats.options import ReadOptions
 
     return CommandEvaluator(

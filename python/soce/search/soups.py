@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.tasks import Tasks, shared_items
+from soce.evaluate.tasks.items import Tasks, shared_items
 from soce.exceptions import shown
 from soce.scores.objective.linear import Mean
 from soce.scores.objective.parse import parse_objective

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from soce.evaluate.batching import padded
+from soce.evaluate.tasks.batching import padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from soce.evaluate.batching import Batches
+    from soce.evaluate.tasks.batching import Batches
 
 
 def continuations(

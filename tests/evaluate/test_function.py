@@ -34,7 +34,7 @@ def broken(model, tokenizer):
 
 @pytest.fixture(scope="module")
 def soup(tmp_path_factory):
-    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.live.soup_model import SoupModel
 
     return SoupModel(save_models(tmp_path_factory.mktemp("models")))
 

@@ -17,7 +17,7 @@ from soce import Ingredient, Recipe, Row
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from soce.evaluate.soup_model import SoupModel  # noqa: E402
+from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
 CLASSES = {"bert": "AutoModel", "vit": "AutoModelForImageClassification"}
@@ -136,7 +136,7 @@ def test_other_dtypes_published_or_computed_with(
 def test_a_model_that_transformers_must_convert_whole(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soce.evaluate.soup_model.find_placement", lambda *_: None)
+    monkeypatch.setattr("soce.evaluate.live.soup_model.find_placement", lambda *_: None)
     model = check(tmp_path, save(tmp_path, kind, "bfloat16", range(3)), kind)
     assert not model.is_direct
 

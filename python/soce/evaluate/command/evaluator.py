@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from soce.evaluate.command.program import describe_status, last_lines, run_program
+from soce.evaluate.command.scores import read_evaluation
+from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.programs import describe_status, last_lines, run_program
-from soce.evaluate.score_files import read_evaluation
-from soce.evaluate.scratch import Scratch
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.merging.merge import MergeOptions, PlanOptions, merge, plan
 from soce.recipes.model import Ingredient, Recipe, same_path_key

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from soce._core import Mixer
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.loading import require_torch
+from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
 from soce.merging.merge import plan
 from soce.recipes.model import Ingredient, Recipe, same_path_key

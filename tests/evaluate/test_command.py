@@ -14,10 +14,10 @@ from tests import checkpoints
 
 import soce
 from soce import Ingredient, Recipe, Row
-from soce.evaluate.command import CommandEvaluator
+from soce.evaluate.command.evaluator import CommandEvaluator
+from soce.evaluate.command.program import describe_status, last_lines, run_program
+from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import CategoryScore, Evaluator
-from soce.evaluate.programs import describe_status, last_lines, run_program
-from soce.evaluate.scratch import Scratch
 from soce.exceptions import EvaluationError, IncompatibleError, OutputError
 from soce.scores.formats.options import ReadOptions
 
@@ -334,8 +334,8 @@ def test_ctrl_c_in_a_terminal_stops_everything(kitchen):
     script = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from soce.evaluate.command import CommandEvaluator
-from soce.recipes import Recipe
+from soce.evaluate.command.evaluator import CommandEvaluator
+from soce.recipes.model import Recipe
 made = CommandEvaluator({kitchen.models}, {program}, scratch={str(kitchen.scratch)!r}, folder={str(kitchen.runs)!r})
 try:
     made.score(Recipe.of({kitchen.models}))
@@ -364,7 +364,7 @@ def wait_for(found):
 def test_what_a_killed_run_left_is_removed_by_the_next(kitchen):
     script = f"""
 import time
-from soce.evaluate.scratch import Scratch
+from soce.evaluate.command.scratch import Scratch
 made = Scratch({str(kitchen.scratch)!r})
 (made.path / "soup-x").mkdir()
 print(flush=True)
@@ -473,7 +473,7 @@ def test_a_program_has_no_terminal_to_ask(tmp_path):
     assert status == 0
 
 
-PAGE = (Path(__file__).parent.parent / "docs" / "evaluators.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "evaluators.md").read_text(encoding="utf-8")
 
 # Takes the arguments of `bfcl` and skips what is finished, as it does; knows nothing of function calls.
 FAKE_BFCL = """#!{python}
@@ -523,7 +523,7 @@ def test_the_page_s_script_for_bfcl_gives_every_candidate_directories_of_its_own
 
 
 def test_the_page_s_tasks_can_be_read(tmp_path):
-    from soce.evaluate.tasks import read_tasks
+    from soce.evaluate.tasks.items import read_tasks
 
     (block,) = PAGE.split("```json\n")[1:]
     path = tmp_path / "tasks.jsonl"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import soce
-from soce.evaluate.tasks import Item, Tasks, read_tasks
+from soce.evaluate.tasks.items import Item, Tasks, read_tasks
 
 GOOD = [
     {"category": "facts", "id": "sky", "kind": "multiple_choice", "prompt": "The sky is", "choices": [" blue", " red"], "answer": 1},

@@ -14,16 +14,16 @@ from tests.models import save
 import soce
 from soce import Recipe
 from soce.evaluate.evaluation import Evaluation, Evaluator
-from soce.evaluate.tasks import Item, Tasks
+from soce.evaluate.tasks.items import Item, Tasks
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from soce.evaluate.batching import Batches  # noqa: E402
-from soce.evaluate.encoding import Encoder  # noqa: E402
-from soce.evaluate.likelihood import rolling  # noqa: E402
-from soce.evaluate.soup_model import SoupModel  # noqa: E402
-from soce.evaluate.torch_evaluator import TorchEvaluator  # noqa: E402
+from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
+from soce.evaluate.tasks.batching import Batches  # noqa: E402
+from soce.evaluate.tasks.encoding import Encoder  # noqa: E402
+from soce.evaluate.tasks.evaluator import TorchEvaluator  # noqa: E402
+from soce.evaluate.tasks.likelihood import rolling  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
 NEW_TOKENS = 5

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soce.evaluate.loading import convert
+from soce.evaluate.live.loading import convert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

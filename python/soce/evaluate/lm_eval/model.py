@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from soce.evaluate.evaluation import OnProgress
-    from soce.evaluate.soup_model import SoupModel
+    from soce.evaluate.live.soup_model import SoupModel
 
 Seeds: TypeAlias = "tuple[int | None, int | None, int | None, int | None]"
 

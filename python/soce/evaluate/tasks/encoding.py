@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.likelihood import Request
+from soce.evaluate.tasks.likelihood import Request
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    from soce.evaluate.tasks import Item
+    from soce.evaluate.tasks.items import Item
 
 _USUAL_LENGTH: Final = 2048
 _NO_LIMIT: Final = 1 << 24  # tokenizers without a limit state 10^30

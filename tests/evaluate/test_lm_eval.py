@@ -12,7 +12,7 @@ from tests.tiny_models import save_models, write_tasks
 
 import soce
 from soce.evaluate.evaluation import Evaluation, Evaluator
-from soce.evaluate.lm_eval_tasks import choose_metric
+from soce.evaluate.lm_eval.tasks import choose_metric
 from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe
 
@@ -23,7 +23,7 @@ TASKS = ["tiny", "tiny_text", "tiny_surprise"]
 
 
 def test_without_the_harness_one_line_says_what_to_install(monkeypatch):
-    from soce.evaluate.lm_eval import LmEvalEvaluator
+    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
 
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(EvaluationError) as caught:
@@ -88,7 +88,7 @@ class Shared:
         return self.evaluator.score(self.first)
 
     def make(self, tasks=TASKS, **options):
-        from soce.evaluate.lm_eval import LmEvalEvaluator
+        from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
 
         options = {"include_path": self.tasks, "metric": METRIC, "batch_size": 8, **options}
         return LmEvalEvaluator(options.pop("soup", self.models), tasks, **options)
@@ -369,7 +369,7 @@ def test_a_hole_in_the_outcomes_is_refused(harness, monkeypatch, value):
 def test_a_model_that_the_harness_would_change_is_refused(harness, monkeypatch):
     import torch
 
-    soup = soce.evaluate.soup_model.SoupModel(harness.models)
+    soup = soce.evaluate.live.soup_model.SoupModel(harness.models)
 
     def tie():
         soup.model.lm_head.weight = soup.model.model.embed_tokens.weight

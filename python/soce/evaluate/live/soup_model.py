@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.loading import convert, load_model, quiet, require_torch
-from soce.evaluate.mixing import SoupMixer, torch_dtype
-from soce.evaluate.placement import find_placement, same_bits
+from soce.evaluate.live.loading import convert, load_model, quiet, require_torch
+from soce.evaluate.live.mixing import SoupMixer, torch_dtype
+from soce.evaluate.live.placement import find_placement, same_bits
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.recipes.parts import parse_dtype
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from soce.evaluate.evaluation import OnProgress
-    from soce.evaluate.mixing import OnNonFinite, Row
+    from soce.evaluate.live.mixing import OnNonFinite, Row
     from soce.recipes.model import Recipe
 
 _TIE = "save this model again with a program that ties the head, or untie all ingredients"

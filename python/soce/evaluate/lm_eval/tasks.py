@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.lm_eval_model import explained, harness, seeded, silent
+from soce.evaluate.lm_eval.model import explained, harness, seeded, silent
 from soce.exceptions import shown
 from soce.scores.table import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soce.evaluate.lm_eval_model import Seeds
+    from soce.evaluate.lm_eval.model import Seeds
 
 Aggregation: TypeAlias = Literal["mean", "perplexity"]
 

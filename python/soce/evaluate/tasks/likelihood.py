@@ -7,14 +7,14 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from soce.evaluate.batching import padded
+from soce.evaluate.tasks.batching import padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedModel
 
-    from soce.evaluate.batching import Batches
+    from soce.evaluate.tasks.batching import Batches
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
-from soce.evaluate.lm_eval_model import (
+from soce.evaluate.live.soup_model import SoupModel
+from soce.evaluate.lm_eval.model import (
     SEEDS,
     check_settings,
     explained,
@@ -17,8 +18,7 @@ from soce.evaluate.lm_eval_model import (
     seeded,
     silent,
 )
-from soce.evaluate.lm_eval_tasks import HarnessTask, Places, TaskSettings, load_tasks
-from soce.evaluate.soup_model import SoupModel
+from soce.evaluate.lm_eval.tasks import HarnessTask, Places, TaskSettings, load_tasks
 from soce.exceptions import shown
 from soce.scores.table import nearest
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
-    from soce.evaluate.lm_eval_model import Seeds
+    from soce.evaluate.lm_eval.model import Seeds
     from soce.recipes.model import Recipe
 
     PathText: TypeAlias = "str | os.PathLike[str]"

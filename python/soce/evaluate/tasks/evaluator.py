@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
-from soce.evaluate.batching import Batches
-from soce.evaluate.encoding import Encoder
 from soce.evaluate.evaluation import Evaluation, refuse
-from soce.evaluate.generation import continuations, tokens_with
-from soce.evaluate.likelihood import Likelihood, Request, likelihoods, rolling
-from soce.evaluate.loading import quiet, require_torch
+from soce.evaluate.live.loading import quiet, require_torch
+from soce.evaluate.tasks.batching import Batches
+from soce.evaluate.tasks.encoding import Encoder
+from soce.evaluate.tasks.generation import continuations, tokens_with
+from soce.evaluate.tasks.likelihood import Likelihood, Request, likelihoods, rolling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
-    from soce.evaluate.soup_model import SoupModel
-    from soce.evaluate.tasks import Item, Tasks
+    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.tasks.items import Item, Tasks
     from soce.recipes.model import Recipe
 
 Normalisation: TypeAlias = Literal["none", "token", "byte"]
