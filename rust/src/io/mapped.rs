@@ -28,7 +28,12 @@ impl Mapped {
         Ok(Self { guard, map })
     }
 
-    /// A range that the caller has checked to lie within the file.
+    /// Bytes of the map: those that the file had when it was made.
+    pub(super) fn length(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// A range that the caller has checked to lie within the map.
     pub(super) fn bytes(&self, range: Range<u64>) -> &[u8] {
         &self.map[range.start as usize..range.end as usize]
     }

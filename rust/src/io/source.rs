@@ -50,6 +50,12 @@ impl Source {
         if let Some(problem) = identity::compare(&path, &shard.identity, &Identity::of(&metadata)) {
             return Err(problem.into());
         }
+        Self::of(file, shard, backend, cache)
+    }
+
+    /// A file that was opened and had the identity of the shard.
+    fn of(file: File, shard: &Shard, backend: Option<Backend>, cache: Cache) -> Result<Self> {
+        let path = shard.path.clone();
         let size = shard.identity.size;
         let blocks = match cache {
             Cache::Keep => Blocks::new(size, |_| true),
@@ -62,7 +68,12 @@ impl Source {
         };
         let map = match backend.unwrap_or_else(|| Backend::for_file(&file)) {
             Backend::Mmap => match Mapped::new(&file) {
-                Ok(map) => Some(map),
+                Ok(map) if map.length() == size => Some(map),
+                Ok(map) => {
+                    let message =
+                        format!("had {size} bytes when it was opened, {} when mapped", map.length());
+                    return Err(identity::changed(&path, &message).into());
+                }
                 Err(error) if can_be_read_instead(&error, size) => None,
                 Err(error) => return Err(Error::io(&path, "cannot map", error)),
             },
@@ -187,4 +198,30 @@ fn can_be_read_instead(error: &io::Error, size: u64) -> bool {
     size == 0
         || error.raw_os_error() == Some(libc::ENODEV)
         || matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ProblemKind;
+
+    #[test]
+    fn a_file_cut_before_it_is_mapped_is_a_refusal() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("model.safetensors");
+        std::fs::write(&path, vec![1; 20_000]).expect("a new file");
+        let identity = Identity::of(&std::fs::metadata(&path).expect("a file"));
+        let name = "model.safetensors".to_owned();
+        let shard = Shard { path, name, identity, header_sha256: [0; 32], tensors: Vec::new() };
+        let file = File::options().read(true).write(true).open(&shard.path).expect("a file");
+        file.set_len(5000).expect("a shorter file");
+        let source = Source::of(file, &shard, Some(Backend::Mmap), Cache::Keep);
+        let error = source.and_then(|source| source.read(10_000, 5000, &mut Buffer::default()).map(drop));
+        let Err(Error::Refused(problems)) = error else { panic!("not a refusal") };
+        assert_eq!(
+            (problems[0].kind, problems[0].path.as_deref()),
+            (ProblemKind::Checkpoint, Some(&*shard.path))
+        );
+        assert!(["20000", "5000"].iter().all(|size| problems[0].message.contains(size)), "{}", problems[0]);
+    }
 }
