@@ -494,7 +494,7 @@ def test_an_existing_report_is_replaced_only_by_a_whole_one(
     def full(*_: Any, **__: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_report(report, target)
     monkeypatch.undo()

@@ -15,7 +15,7 @@ from tests.checkpoints import directory, read_directory
 
 from soce import OutputError, Recipe, RecipeError, merge, merge_all, read_recipes
 from soce.exceptions import ScoreTableError
-from soce.recipes.write import n_values, quoted, to_json, to_yaml
+from soce.files.emit import n_values, quoted, to_json, to_yaml
 from soce.scores.lint.findings import Finding
 from soce.scores.table import ScoreTable
 from soce.selection.experts import select_experts

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 _SHOWN = 200
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -110,17 +108,6 @@ class SoceError(Exception):
             if problem.hint is not None and not repeated:
                 lines.append(f"hint: {problem.hint}")
         return cls("\n".join(lines), found[0].path, found[0].tensor, found)
-
-
-@contextmanager
-def named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Give system failures inside that name no file, as a full disk does on writing, the name of `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 class CheckpointError(SoceError, ValueError):

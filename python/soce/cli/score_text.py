@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from soce.cli.output import columns
 from soce.exceptions import shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,12 +29,12 @@ def table_lines(table: ScoreTable) -> list[str]:
     aggregates = len(table.columns) - len(table.categories)
     cells = len(table.models) * len(table.categories)
     size = f"{len(table.models)} models × {len(table.categories)} categories"
-    lines = [f"{shown(table.source)}: {table.kind}, {size}, {_count(aggregates, 'aggregate')}"]
+    lines = [f"{shown(table.source)}: {table.kind}, {size}, {counted(aggregates, 'aggregate')}"]
     if table.n_missing:
         lines.append(f"missing   {table.n_missing} of {cells} scores")
     if table.ignored:
         names = [name for name, _ in table.ignored]
-        lines.append(f"left out  {_count(len(names), 'column')}: {_names(names, limit=2)} (why: see --json)")
+        lines.append(f"left out  {counted(len(names), 'column')}: {_names(names, limit=2)} (why: see --json)")
     return lines
 
 
@@ -119,8 +120,8 @@ def selection_lines(selection: Selection) -> list[str]:
     lines = [
         f"rule       {selection.rule}",
         f"objective  {shown(selection.objective)}",
-        f"population {_count(len(selection.population), 'model')}{chance}",
-        f"candidates {_count(len(selection.candidates), 'model')}",
+        f"population {counted(len(selection.population), 'model')}{chance}",
+        f"candidates {counted(len(selection.candidates), 'model')}",
         f"selected   {len(selection.chosen)} of {len(selection.categories)} categories",
         "",
     ]
@@ -144,13 +145,13 @@ def selection_lines(selection: Selection) -> list[str]:
     lines += ["", "experts"]
     lines += columns(
         [
-            [str(rank), shown(expert.model), _count(len(expert.categories), "category", "categories")]
+            [str(rank), shown(expert.model), counted(len(expert.categories), "category", "categories")]
             for rank, expert in enumerate(selection.experts, 1)
         ],
         "rll",
     )
     grid = selection.grid
-    lines += ["", f"grid       {_count(grid.count, 'soup')} of parts of {grid.whole}"]
+    lines += ["", f"grid       {counted(grid.count, 'soup')} of parts of {grid.whole}"]
     lines += [f"note       {note}" for note in selection.notes]
     return lines
 
@@ -176,10 +177,6 @@ def _margin(winner: Winner, digits: int) -> str:
         return ""
     error = "" if winner.margin_stderr is None else f" ± {winner.margin_stderr:.{digits}f}"
     return f"{winner.margin:.{digits}f}{error}{' ?' if winner.uncertain else ''}"
-
-
-def _count(n: int, one: str, many: str | None = None) -> str:
-    return f"{n} {one if n == 1 else many or one + 's'}"
 
 
 def _names(names: Sequence[str], limit: int = 6) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
 from soce.evaluate.live.soup_model import SoupModel
 from soce.exceptions import EvaluationError, Problem, SoceError, shown
-from soce.scores.table import nearest
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     import os

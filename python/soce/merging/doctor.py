@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from soce._core import Mixer
 from soce.exceptions import Problem, SoceError, shown
+from soce.files.words import counted
 from soce.merging.configs import config_differences
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
 from soce.merging.merge import plan
@@ -63,13 +64,13 @@ class Diagnosis:
     def verdict(self) -> str:
         """The outcome in one line."""
         if self.problems:
-            return f"not soupable: {_count(len(self.problems), 'problem')}"
+            return f"not soupable: {counted(len(self.problems), 'problem')}"
         cosines = [cosine for pair in self.distances.pairs if (cosine := _telling(pair)) is not None]
         n = len(self.ingredients)
         text = "soupable: " + (f"{n} checkpoints agree" if n > 1 else "nothing speaks against it")
         if cosines:
             text += f", lowest cosine {_three(min(cosines))}"
-        return text + (f"; {_count(len(self.warnings), 'warning')}" if self.warnings else "")
+        return text + (f"; {counted(len(self.warnings), 'warning')}" if self.warnings else "")
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain dictionaries and lists."""
@@ -267,7 +268,7 @@ def _warnings(distances: Distances, paths: Sequence[str]) -> list[str]:
     if independent:
         names = ", ".join(f"`{shown(name)}`" for name in sorted(independent)[:_LISTED])
         more = len(independent) - _LISTED
-        names += f" and {_count(more, 'more tensor')}" if more > 0 else ""
+        names += f" and {counted(more, 'more tensor')}" if more > 0 else ""
         warnings.append(
             f"{names}: cosines below {INDEPENDENT} look like independent beginnings, as of new heads"
         )
@@ -276,7 +277,7 @@ def _warnings(distances: Distances, paths: Sequence[str]) -> list[str]:
         cosine = _telling(found)
         if found.n_unshared:
             warnings.append(
-                f"{name} and the base `{shown(found.first)}` share {_count(found.n_tensors, 'tensor')}; "
+                f"{name} and the base `{shown(found.first)}` share {counted(found.n_tensors, 'tensor')}; "
                 f"{found.n_unshared} more are in one of them only, or in another shape"
             )
         if found.is_equal and found.first != found.second:
@@ -290,7 +291,3 @@ def _warnings(distances: Distances, paths: Sequence[str]) -> list[str]:
 
 def _three(cosine: float) -> str:
     return f"{round(cosine, 3) + 0.0:.3f}"  # the sum has no minus before zero
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -7,12 +7,11 @@ HTML, Markdown or JSON. What is missing is said in the report, and never an erro
 from __future__ import annotations
 
 import json
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from soce.exceptions import OutputError, Problem, SoceError, named, shown
+from soce.exceptions import OutputError, Problem, SoceError, shown
+from soce.files.atomic import write_text
 from soce.report.collect import Run, read_run
 from soce.report.document import Report, Section
 from soce.report.material import Material
@@ -194,12 +193,5 @@ def write_report(report: Report, path: str | os.PathLike[str], *, kind: Format |
     """
     target = Path(path)
     text = text_of(report, kind or format_of(target))
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with named(target):
-            partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        partial.replace(target)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    write_text(target, text.encode(errors="backslashreplace").decode())
     return target

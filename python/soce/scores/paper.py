@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, shown
-from soce.scores.table import Column, ScoreTable, nearest
+from soce.files.words import nearest
+from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from typing import NoReturn

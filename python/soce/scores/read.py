@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.words import nearest
 from soce.scores.formats.grid import SUFFIXES, read_grid
 from soce.scores.formats.joining import join_tables
 from soce.scores.formats.long import is_long, long_table, read_long, write_scores
 from soce.scores.formats.options import ReadOptions, apply_options
 from soce.scores.formats.table import read_wide, wide_table
 from soce.scores.paper import PAPER_TABLES, paper_table
-from soce.scores.table import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.words import nearest
 from soce.scores.notebook import html_table
 
 if TYPE_CHECKING:
@@ -324,14 +324,3 @@ class ScoreTable:
 
 def _or_none(value: float) -> float | None:
     return None if value != value else value
-
-
-def nearest(name: str, known: Sequence[str], what: str) -> str:
-    """Return a hint that names what `name` may have meant, or what there is."""
-    folded = {other.casefold(): other for other in reversed(known)}
-    near = difflib.get_close_matches(name.casefold(), list(folded), n=3, cutoff=0.5)
-    near += [key for key in folded if name.casefold() in key and key not in near][: 3 - len(near)]
-    if near:
-        return f"did you mean {' or '.join(f'`{shown(folded[key])}`' for key in near)}?"
-    listed = ", ".join(f"`{shown(other)}`" for other in known[:10])
-    return f"{what}: {listed}" + (f" and {len(known) - 10} more" if len(known) > 10 else "")

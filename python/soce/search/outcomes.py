@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import Evaluation
-from soce.exceptions import EvaluationError, Problem, StudyError, named, shown
+from soce.exceptions import EvaluationError, Problem, StudyError, shown
+from soce.files.atomic import write_json
 from soce.search.identity import digest_of
 
 if TYPE_CHECKING:
@@ -146,21 +146,6 @@ class Outcomes:
             if name not in known:
                 known[name] = _load(self.folder / name, recipe)
         return [known[name] for name in sorted(known)]
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file that is complete or not there, and on the disk before it has its name."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        with named(path), partial.open("x", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever is in it

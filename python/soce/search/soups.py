@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.tasks.items import Tasks, shared_items
 from soce.exceptions import shown
+from soce.files.atomic import write_json
 from soce.scores.objective.linear import Mean
 from soce.scores.objective.parse import parse_objective
 from soce.search.arms import (
@@ -21,7 +22,6 @@ from soce.search.arms import (
     unique_labels,
 )
 from soce.search.identity import ingredient_identity
-from soce.search.outcomes import write_json
 from soce.search.pool import Pool
 from soce.search.result import Arm, Comparison, Scored, SearchResult
 from soce.search.scoring import Progress, Scorer, SelectionSpace

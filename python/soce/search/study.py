@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from soce.exceptions import Problem, StudyError, shown
+from soce.files.atomic import write_json
 from soce.search.claims import claim
 from soce.search.identity import differences
-from soce.search.outcomes import Outcomes, read_json, write_json
+from soce.search.outcomes import Outcomes, read_json
 
 if TYPE_CHECKING:
     import os

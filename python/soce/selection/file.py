@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soce.exceptions import OutputError, Problem, ScoreTableError, named, shown
+from soce.exceptions import OutputError, Problem, ScoreTableError, shown
+from soce.files.atomic import write_text
+from soce.files.emit import n_values, printable, to_json, to_yaml
+from soce.files.words import nearest
 from soce.recipes.files import looks_like_recipe
 from soce.recipes.model import same_path_key
 from soce.recipes.native import RESERVED, read_native
 from soce.recipes.parts import parse_dtype
 from soce.recipes.text import MAX_BYTES, MAX_VALUES, Table, parse, read_source
-from soce.recipes.write import n_values, printable, to_json, to_yaml
-from soce.scores.table import nearest
 from soce.selection.decoding import decode_selection
 from soce.selection.selected import fields_of
 
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
+    from soce.files.emit import Plain
     from soce.recipes.model import Ingredient
     from soce.recipes.text import Source
-    from soce.recipes.write import Plain
     from soce.selection.selected import Selection
     from soce.selection.weights import WeightGrid
 
@@ -296,26 +295,10 @@ def _comments(selection: Selection, target: Path, notes: Sequence[str]) -> str:
 
 def _write(target: Path, text: str, *, overwrite: bool) -> None:
     """Write a new file beside the target and give it the name when it is complete."""
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with named(target), partial.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            partial.replace(target)
-            return
-        try:
-            target.hardlink_to(partial)  # unlike a rename, it never replaces
-        except FileExistsError:
-            _refuse_exists(target)
-        except OSError:  # a file system without links
-            if target.exists():
-                _refuse_exists(target)
-            partial.replace(target)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
+        write_text(target, text, overwrite=overwrite)
+    except FileExistsError:
+        _refuse_exists(target)
 
 
 def _refuse_exists(target: Path) -> NoReturn:

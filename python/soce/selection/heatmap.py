@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
-from soce.exceptions import OutputError, Problem, named, shown
+from soce.exceptions import OutputError, Problem, shown
+from soce.files.atomic import staged
 from soce.selection.correlation import cluster_categories, critical_correlation
 
 if TYPE_CHECKING:
@@ -99,18 +100,11 @@ def plot_correlation(
 
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    try:
-        with named(path), mpl.rc_context(_STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # drawn as a box
-            figure = _draw(correlation, values=values, title=title)
-            figure.savefig(
-                partial, format=kind, dpi=160, metadata=metadata, bbox_inches="tight", pad_inches=0.15
-            )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with staged(path) as partial, mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # drawn as a box
+        figure = _draw(correlation, values=values, title=title)
+        figure.savefig(partial, format=kind, dpi=160, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
     return path
 
 

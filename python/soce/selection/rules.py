@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from soce.exceptions import Problem, ScoreTableError, shown
-from soce.scores.table import nearest
+from soce.files.words import nearest
 from soce.selection.correlation import cluster_categories
 
 if TYPE_CHECKING:

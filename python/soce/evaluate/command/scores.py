@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.exceptions import EvaluationError, Problem, ScoreTableError, shown
-from soce.scores.table import nearest
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ from soce.evaluate.lm_eval.model import (
 )
 from soce.evaluate.lm_eval.tasks import HarnessTask, Places, TaskSettings, load_tasks
 from soce.exceptions import shown
-from soce.scores.table import nearest
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     import os

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, Problem, shown
-from soce.scores.table import nearest
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.lm_eval.model import explained, harness, seeded, silent
 from soce.exceptions import shown
-from soce.scores.table import nearest
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

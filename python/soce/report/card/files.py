@@ -10,14 +10,12 @@ gets no seal.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.exceptions import OutputError, Problem, named
+from soce.exceptions import OutputError, Problem
+from soce.files.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,16 +125,7 @@ def assemble(head: str, block: str, own: Handwritten) -> str:
 def replace_file(path: Path, text: str) -> None:
     """Write a file that appears complete or not at all; a link is replaced, not followed."""
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with named(path), partial.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
+    write_text(path, text)
 
 
 def _refuse(path: Path, message: str, hint: str) -> NoReturn:

@@ -7,14 +7,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soce.recipes.write import to_yaml
+from soce.files.emit import to_yaml
 from soce.report.document import Block, Cell, Code, Facts, Section, Table
 from soce.report.units import NONE, size, weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soce.recipes.write import Plain
+    from soce.files.emit import Plain
     from soce.report.collect import Run
     from soce.report.material import Material
 

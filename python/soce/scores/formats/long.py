@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.words import nearest
 from soce.scores.formats.cells import is_missing, parse_column
 from soce.scores.formats.grid import Grid, read_grid
 from soce.scores.formats.names import role_by_name
 from soce.scores.formats.table import NUMBER_HINT
 from soce.scores.formats.text import Refusals, parse_json
-from soce.scores.table import Column, ScoreTable, nearest
+from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     import os

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from soce.exceptions import shown
-from soce.scores.table import nearest
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.words import nearest
 from soce.scores.formats.cells import Parsed, parse_column
 from soce.scores.formats.grid import Grid, read_grid
 from soce.scores.formats.names import role_by_name, why_no_score
 from soce.scores.formats.options import DROPPED
 from soce.scores.formats.text import Refusals
-from soce.scores.table import Column, ScoreTable, nearest
+from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     import os

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.words import counted
 from soce.scores.lint.columns import places_of, prefixes_of
 from soce.scores.lint.exact import means_of_others
-from soce.scores.lint.findings import DETAILED, LISTED, Finding, counted, joined, quoted
+from soce.scores.lint.findings import DETAILED, LISTED, Finding, joined, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

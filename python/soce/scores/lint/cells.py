@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.words import counted
 from soce.scores.lint.columns import places_of
 from soce.scores.lint.exact import FULL, is_whole, scale_of, whole_items
-from soce.scores.lint.findings import DETAILED, LISTED, Finding, counted, joined, number, quoted
+from soce.scores.lint.findings import DETAILED, LISTED, Finding, joined, number, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

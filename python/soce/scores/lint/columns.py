@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.words import counted
 from soce.scores.formats.options import DROPPED
-from soce.scores.lint.findings import DETAILED, LISTED, Finding, counted, joined, number, quoted
+from soce.scores.lint.findings import DETAILED, LISTED, Finding, joined, number, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

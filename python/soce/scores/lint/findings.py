@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.words import counted
 from soce.scores.notebook import html_table
 
 if TYPE_CHECKING:
@@ -162,17 +163,6 @@ def joined(texts: Sequence[str], *, total: int | None = None) -> str:
     if total < 2:
         return "".join(texts)
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "model"), counted(2, "category", "categories")
-    ('1 model', '2 categories')
-    """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def number(value: float, decimals: int | None = None) -> str:

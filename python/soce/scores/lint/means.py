@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.words import counted
 from soce.scores import bfcl
 from soce.scores.lint.columns import prefixes_of, split_words
 from soce.scores.lint.exact import Comparison, compare, whole_items
-from soce.scores.lint.findings import Finding, counted, joined, number, quoted
+from soce.scores.lint.findings import Finding, joined, number, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from soce.scores.lint.findings import Finding, Findings, counted, quoted
+from soce.files.words import counted
+from soce.scores.lint.findings import Finding, Findings, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, runtime_c
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.words import nearest
 from soce.scores import bfcl
-from soce.scores.table import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

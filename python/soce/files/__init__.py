@@ -1,0 +1,1 @@
+"""Files and words, written once for every room: whole files, strict documents, exact numbers, wording."""

@@ -1,0 +1,90 @@
+"""Files that appear complete or not at all: written beside their name, brought to the disk, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Give system failures inside that name no file, as a full disk does on writing, the name of `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+@contextmanager
+def staged(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
+    """Give a new file beside `path` to write to, which gets the name of `path` at the end.
+
+    It is removed if anything inside raises. A link at `path` is replaced, not followed.
+
+    Raises
+    ------
+    FileExistsError
+        `path` is there and `overwrite` is False; it is kept.
+    OSError
+        Writing failed; `path` is as it was.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with named(target):
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            if overwrite:
+                partial.replace(target)
+            else:
+                _give_name(partial, target)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _give_name(partial: Path, target: Path) -> None:
+    """Rename without replacing: a link is refused if the name is taken, a rename is not."""
+    try:
+        target.hardlink_to(partial)
+    except OSError:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        partial.replace(target)  # a file system without links
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = True) -> None:
+    """Write a text file in UTF-8 that is complete or not there; see `staged`."""
+    _write(path, text.encode(), overwrite=overwrite)
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write a JSON file that is complete or not there, for `soce.files.documents.read_json`.
+
+    Names that are not UTF-8, which Python holds as surrogates, come back the same.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite.
+    OSError
+        Writing failed; the file is as it was.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    _write(path, f"{text}\n".encode(errors="surrogatepass"), overwrite=True)
+
+
+def _write(path: str | os.PathLike[str], content: bytes, *, overwrite: bool) -> None:
+    with staged(path, overwrite=overwrite) as partial, partial.open("xb") as file:
+        file.write(content)

@@ -1,0 +1,179 @@
+"""Files that people write, read strictly and with the place of everything in them; and our own JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from soce.exceptions import Problem, RecipeError, SoceError, shown
+from soce.files.parsing import (
+    Bare,
+    Items,
+    MalformedError,
+    Table,
+    no_constant,
+    parse_json,
+    parse_yaml,
+    unique_keys,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from soce.files.parsing import Value
+
+MAX_BYTES: Final = 1 << 20
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
+
+Place: TypeAlias = "Sequence[str | int]"
+"""The keys and indices that lead to a value: ``("models", 0, "weight")``; ``()`` is the whole file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that was read, and the places of what is in it."""
+
+    path: str
+    text: str
+    tree: Value
+    error: type[SoceError]
+    """What is raised about the file."""
+
+    def find(self, place: Place) -> tuple[tuple[str | int, ...], int, Value]:
+        """Return the part of `place` that is there, its line (0 in JSON) and its value."""
+        value, line, found = self.tree, 0, []
+        for key in place:
+            if isinstance(value, dict) and isinstance(key, str) and key in value:
+                line = value.lines[key] if isinstance(value, Table) else line
+                value = value[key]
+            elif isinstance(value, list) and isinstance(key, int) and 0 <= key < len(value):
+                line = value.lines[key] if isinstance(value, Items) else line
+                value = value[key]
+            else:
+                continue
+            found.append(key)
+        return tuple(found), line, value
+
+    def problem(self, place: Place, message: str, hint: str | None = None) -> Problem:
+        """Return a problem at a place: its line is quoted, or its keys where there are no lines."""
+        _, line, _ = self.find(place)
+        if not line and place and f"`{dotted(place)}`" not in message:
+            message = f"`{dotted(place)}`: {message}"
+        return self.problem_in_line(line, message, hint)
+
+    def problem_in_line(self, line: int, message: str, hint: str | None = None) -> Problem:
+        """Return a problem in a line of the text; 0 is none."""
+        lines = self.text.split("\n")
+        quoted = f"line {line} `{shown(lines[line - 1].strip())}`: " if 1 <= line <= len(lines) else ""
+        return Problem(self.error.kind, self.path, None, quoted + message, hint)
+
+    def refuse(self, place: Place, message: str, hint: str | None = None) -> NoReturn:
+        """Raise what is wrong at a place."""
+        raise self.error.of([self.problem(place, message, hint)])
+
+
+def read_document(path: str | os.PathLike[str], *, error: type[SoceError] = RecipeError) -> Document:
+    """Read a file that people write: JSON if its name ends in ``.json``, else YAML; see `soce.files.parsing`.
+
+    Parameters
+    ----------
+    path : path-like
+        At most `MAX_BYTES` of UTF-8.
+    error : type of SoceError
+        What is raised, here and by `Document.refuse`.
+
+    Raises
+    ------
+    SoceError
+        Of the class `error`: not a regular file, too large, not UTF-8, or not valid.
+    OSError
+        It cannot be read.
+    """
+    name = os.fspath(path)
+    nothing = Document(name, "", None, error)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            nothing.refuse((), "not a regular file")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        nothing.refuse((), f"larger than {MAX_BYTES} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as damage:
+        nothing.refuse((), f"not UTF-8: byte {damage.start}")
+    return parse_document(name, text, error=error)
+
+
+def parse_document(path: str, text: str, *, error: type[SoceError] = RecipeError) -> Document:
+    """Return the document of a text that is already there; `path` is what messages name."""
+    parse = parse_json if path.lower().endswith(".json") else parse_yaml
+    try:
+        return Document(path, text, parse(text), error)
+    except MalformedError as wrong:
+        problem = Document(path, text, None, error).problem_in_line(wrong.line, wrong.message, wrong.hint)
+        raise error.of([problem]) from None
+
+
+def read_json(
+    path: str | os.PathLike[str],
+    *,
+    error: type[SoceError],
+    hint: str | None = None,
+) -> Any:  # noqa: ANN401 - whatever is in it
+    """Return what a JSON file of our own holds, as `soce.files.atomic.write_json` wrote it.
+
+    Raises
+    ------
+    SoceError
+        Of the class `error`, with `hint`: not JSON, a key given twice, a number that is not finite.
+    OSError
+        It cannot be read.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8", "surrogatepass")
+        return json.loads(text, parse_constant=no_constant, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as damage:
+        told = "nested too deeply" if isinstance(damage, RecursionError) else shown(str(damage))
+        message = f"not what was written here: {told}"
+        raise error.of([Problem(error.kind, os.fspath(path), None, message, hint)]) from None
+
+
+def dotted(place: Place) -> str:
+    """Return a place in words, safe to print.
+
+    Examples
+    --------
+    >>> dotted(("models", 0, "weight"))
+    'models[0].weight'
+    """
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{shown(key)}" for key in place)
+    return text.removeprefix(".")
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any tree
+    """Return a document's tree as JSON has it: numbers and truth values instead of bare texts.
+
+    Examples
+    --------
+    >>> plain({"a": [Bare("1.5"), "1.5", Bare("true"), Bare("x")]})
+    {'a': [1.5, '1.5', True, 'x']}
+    """
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if not isinstance(value, Bare):
+        return value
+    if value in {"true", "false"}:
+        return value == "true"
+    if _INTEGER.fullmatch(value):
+        return int(value)
+    return float(value) if _NUMBER.fullmatch(value) else str(value)

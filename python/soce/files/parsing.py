@@ -1,0 +1,219 @@
+"""YAML and JSON texts to plain trees, strictly: bounded, nothing hidden, single values kept as text.
+
+Refused are aliases, anchors, tags, directives, further documents, duplicate keys, NaN, unpaired surrogates:
+a second meaning could hide in them. A loader that yields floats has already rounded, so none is used.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+    import yaml
+
+MAX_DEPTH: Final = 32
+MAX_VALUES: Final = 50_000
+"""Of keys, lists, mappings and single values; a grid of 5000 recipes of 8 ingredients stays below."""
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+
+Value: TypeAlias = "str | list[Value] | dict[str, Value] | None"
+"""What a file holds: mappings, lists, texts (`Bare` where no quotes were) and None for null."""
+
+
+class Bare(str):
+    """A single value without quotes: its text may be meant as a number or a truth value."""
+
+    __slots__ = ()
+
+
+class Items(list[Value]):
+    """A list of a YAML file, with the line of each item."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[int] = []
+
+
+class Table(dict[str, Value]):
+    """A mapping of a YAML file, with the line of each key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
+
+
+class MalformedError(Exception):
+    """What is wrong in a text, in which line (0: in none) and how to mend it."""
+
+    def __init__(self, line: int, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+        self.hint = hint
+
+
+def parse_json(text: str) -> Value:
+    """Return the tree of a JSON text; raises `MalformedError`."""
+    try:
+        tree = json.loads(
+            text, parse_float=Bare, parse_int=Bare, parse_constant=no_constant, object_pairs_hook=unique_keys
+        )
+    except json.JSONDecodeError as damage:
+        message = f"not valid JSON: {damage.msg[0].lower()}{damage.msg[1:]}"
+        raise MalformedError(damage.lineno, message) from None
+    except ValueError as damage:
+        raise MalformedError(0, f"not valid JSON: {damage}") from None
+    except RecursionError:
+        raise MalformedError(0, f"nested more than {MAX_DEPTH} levels deep") from None
+    return _Counter().from_json(tree, 1)
+
+
+def parse_yaml(text: str) -> Value:
+    """Return the tree of a YAML text; raises `MalformedError`."""
+    import yaml
+
+    try:
+        return _YamlReader(text).read()
+    except yaml.MarkedYAMLError as damage:
+        line = damage.problem_mark.line + 1 if damage.problem_mark else 0
+        raise MalformedError(line, f"not valid YAML: {shown(damage.problem or 'unreadable')}") from None
+    except yaml.reader.ReaderError as damage:
+        line = text.count("\n", 0, int(damage.position)) + 1
+        message = f"not valid YAML: character U+{int(damage.character):04X} is not allowed"
+        raise MalformedError(line, message) from None
+
+
+def no_constant(text: str) -> NoReturn:
+    """Refuse NaN and infinities: the `parse_constant` of a strict `json.loads`."""
+    message = f"`{text}` is not a JSON value"
+    raise ValueError(message)
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse keys given twice: the `object_pairs_hook` of a strict `json.loads`."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            message = f"duplicate key `{shown(key)}`"
+            raise ValueError(message)
+        table[key] = value
+    return table
+
+
+class _Counter:
+    """Holds one tree to its limits while it is made."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def text(self, text: str, line: int) -> str:
+        self.count_one(line)
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise MalformedError(line, f"`{shown(text)}` has an unpaired surrogate, which is no character")
+        return text
+
+    def count_one(self, line: int, depth: int = 0) -> None:
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise MalformedError(line, f"more than {MAX_VALUES} values")
+        if depth > MAX_DEPTH:
+            raise MalformedError(line, f"nested more than {MAX_DEPTH} levels deep")
+
+    def from_json(self, value: object, depth: int) -> Value:
+        if isinstance(value, str):
+            self.text(value, 0)
+            return value
+        if value is None or isinstance(value, bool):
+            self.count_one(0)
+            return None if value is None else Bare(str(value).lower())
+        self.count_one(0, depth)
+        if isinstance(value, list):
+            return [self.from_json(inner, depth + 1) for inner in value]
+        assert isinstance(value, dict)
+        return {self.text(key, 0): self.from_json(inner, depth + 1) for key, inner in value.items()}
+
+
+class _YamlReader(_Counter):
+    """A tree from parser events: what composing and constructing would do, without their freedoms."""
+
+    def __init__(self, text: str) -> None:
+        import yaml
+
+        super().__init__()
+        self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
+
+    def read(self) -> Value:
+        import yaml
+
+        tree: Value = None
+        begun = False
+        for event in self.events:
+            if isinstance(event, yaml.NodeEvent):
+                tree = self.node(event, 1)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                line = _line(event)
+                if begun:
+                    raise MalformedError(line, "a second document is not allowed", "write one per file")
+                if event.version or event.tags:
+                    hint = "remove the lines that begin with `%`"
+                    raise MalformedError(line, "directives are not allowed", hint)
+                begun = True
+        if not begun:
+            raise MalformedError(0, "the file is empty")
+        return tree
+
+    def node(self, event: yaml.Event, depth: int) -> Value:
+        import yaml
+
+        line = _line(event)
+        if isinstance(event, yaml.AliasEvent):
+            raise MalformedError(line, "aliases are not allowed", "repeat the value instead")
+        assert isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent)
+        if event.anchor is not None:
+            raise MalformedError(line, "anchors are not allowed", "repeat the value instead")
+        if event.tag is not None:
+            raise MalformedError(line, "tags are not allowed", "write the plain value")
+        if isinstance(event, yaml.ScalarEvent):
+            text = self.text(event.value, line)
+            return text if event.style else None if text in _NULLS else Bare(text)
+        self.count_one(line, depth)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self.items(depth)
+        return self.table(depth)
+
+    def items(self, depth: int) -> Items:
+        import yaml
+
+        items = Items()
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.lines.append(_line(event))
+            items.append(self.node(event, depth + 1))
+        return items
+
+    def table(self, depth: int) -> Table:
+        import yaml
+
+        table = Table()
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            line = _line(event)
+            self.node(event, depth + 1)
+            if not isinstance(event, yaml.ScalarEvent):
+                kind = "a list" if isinstance(event, yaml.SequenceStartEvent) else "a mapping"
+                raise MalformedError(line, f"{kind} cannot be a key")
+            key = str(event.value)
+            if key in table:
+                first = f"it is first given in line {table.lines[key]}"
+                raise MalformedError(line, f"duplicate key `{shown(key)}`", first)
+            table.lines[key] = line
+            table[key] = self.node(next(self.events), depth + 1)
+        return table
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0

@@ -1,0 +1,137 @@
+"""Documents to typed values by pydantic: everything that is wrong in a file at once, each with its place.
+
+Imports pydantic, so it is imported where such a file is read and nowhere else: soce must start quickly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter, ValidationError, model_validator
+
+from soce.exceptions import SoceError, shown
+from soce.files.documents import dotted
+from soce.files.words import in_words, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import ValidationInfo
+    from pydantic_core import ErrorDetails
+
+    from soce.exceptions import Problem
+    from soce.files.documents import Document, Place
+
+T = TypeVar("T")
+
+SINGLE: Final = "a single value"
+LIST: Final = "a list"
+MAPPING: Final = "a mapping"
+
+_EXPECTED: Final = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dataclass_type": MAPPING,
+    "dict_type": MAPPING,
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "an integer",
+    "int_parsing": "an integer",
+    "int_type": "an integer",
+    "list_type": LIST,
+    "model_attributes_type": MAPPING,
+    "model_type": MAPPING,
+    "string_type": SINGLE,
+    "tuple_type": LIST,
+}
+"""What pydantic's types of errors say should have been there."""
+
+
+def kind_of(value: object) -> str:
+    """Return `SINGLE`, `LIST` or `MAPPING`."""
+    return MAPPING if isinstance(value, dict) else LIST if isinstance(value, list | tuple) else SINGLE
+
+
+BY_KIND: Final = Discriminator(kind_of)
+"""For a value that may be of several kinds: ``Annotated[Annotated[A, Tag(SINGLE)] | ..., BY_KIND]``."""
+
+
+class Strict(BaseModel):
+    """A mapping in a file that people write: a key that is no field is refused, and the nearest one named.
+
+    With ``key: Kind = Field(default=None)`` a key may be left out, but null is refused.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_keys(cls, value: object, info: ValidationInfo) -> object:
+        """Tell `validate` which keys this mapping may have."""
+        if isinstance(info.context, dict):
+            info.context[id(value)] = tuple(cls.model_fields)
+        return value
+
+
+def validate(document: Document, kind: type[T], *, at: Place = ()) -> T:
+    """Return what is at a place of a document as a value of the type `kind`.
+
+    Parameters
+    ----------
+    document : Document
+        Or our own JSON: ``Document(path, "", content, StudyError)``.
+    kind : type
+        A `Strict` model, a dataclass with ``__pydantic_config__ = {"extra": "forbid"}``, or whatever else
+        pydantic knows. Its validators raise a `SoceError` to give a hint, else a `ValueError`.
+    at : sequence of keys and indices
+        The place; the whole file otherwise.
+
+    Raises
+    ------
+    SoceError
+        Of the document's class, with every problem that was found.
+    """
+    keys: dict[int, Sequence[str]] = {}
+    try:
+        return TypeAdapter(kind).validate_python(document.find(at)[2], context=keys)
+    except ValidationError as error:
+        problems = [
+            problem
+            for details in error.errors(include_url=False)
+            for problem in _problems(document, at, details, keys)
+        ]
+        raise document.error.of(dict.fromkeys(problems)) from None
+
+
+def _problems(
+    document: Document, at: Place, details: ErrorDetails, keys: dict[int, Sequence[str]]
+) -> list[Problem]:
+    """Return what pydantic says in one error, in our words."""
+    place, _, _ = document.find([*at, *details["loc"]])  # leaves out what is no key: names of unions' members
+    kind, given = details["type"], details["input"]
+    cause: Any = details.get("ctx", {}).get("error")
+    if isinstance(cause, SoceError):
+        return [document.problem(place, problem.message, problem.hint) for problem in cause.problems]
+    name = f"`{dotted(place)}`" if place else "the file"
+    if kind in {"missing", "missing_argument"}:
+        name = dotted([*place, details["loc"][-1]])
+        return [document.problem(place, f"`{name}` is missing")]
+    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
+        key = str(place[-1])
+        known = keys.get(id(document.find(place[:-1])[2]))
+        hint = None if known is None else nearest(key, known, "known keys")
+        inside = f" in `{dotted(place[:-1])}`" if len(place) > 1 else ""
+        return [document.problem(place, f"unknown key `{shown(key)}`{inside}", hint)]
+    if given is None:
+        return [document.problem(place, f"{name} is empty")]
+    expected = _EXPECTED.get(kind)
+    if kind == "union_tag_invalid":
+        tags = str(details["ctx"]["expected_tags"]).replace("'", "").split(", ")
+        expected = in_words(tags, last="or")
+    elif kind in {"literal_error", "enum"}:
+        expected = str(details["ctx"]["expected"]).replace("'", "`")
+    written = f"`{shown(given)}`" if isinstance(given, str) else kind_of(given)
+    if expected is not None:
+        return [document.problem(place, f"{name} must be {expected}, not {written}")]
+    told = str(cause) if cause is not None else details["msg"][0].lower() + details["msg"][1:]
+    return [document.problem(place, f"{name} is {written}: {told}")]

@@ -1,0 +1,69 @@
+"""Wording of messages: names in a list, numbers with their noun, what a wrong word may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def listed(names: Iterable[object], *, limit: int = 10) -> str:
+    """Return names between backticks and commas, safe to print; those past `limit` are counted.
+
+    Examples
+    --------
+    >>> listed(["a", "b"])
+    '`a`, `b`'
+    >>> listed("abcdef", limit=3)
+    '`a`, `b`, `c` and 3 more'
+    """
+    written = [f"`{shown(str(name))}`" for name in names]
+    more = f" and {len(written) - limit} more" if len(written) > limit else ""
+    return ", ".join(written[:limit]) + more
+
+
+def in_words(texts: Sequence[str], *, last: str = "and") -> str:
+    """Return texts as a list in a sentence.
+
+    Examples
+    --------
+    >>> in_words(["a"]), in_words(["a", "b", "c"], last="or")
+    ('a', 'a, b or c')
+    """
+    if len(texts) < 2:
+        return "".join(texts)
+    return f"{', '.join(texts[:-1])} {last} {texts[-1]}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "model"), counted(2, "category", "categories")
+    ('1 model', '2 categories')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def nearest(name: str, known: Iterable[str], what: str) -> str:
+    """Return a hint that names what `name` may have meant, or else what there is.
+
+    Examples
+    --------
+    >>> nearest("wieghts", ["weights", "rows"], "keys")
+    'did you mean `weights`?'
+    >>> nearest("x", ["weights", "rows"], "keys")
+    'keys: `weights`, `rows`'
+    """
+    known = list(known)
+    folded = {other.casefold(): other for other in reversed(known)}
+    near = difflib.get_close_matches(name.casefold(), list(folded), n=3, cutoff=0.5)
+    near += [key for key in folded if name.casefold() in key and key not in near][: 3 - len(near)]
+    if near:
+        return f"did you mean {' or '.join(f'`{shown(folded[key])}`' for key in near)}?"
+    return f"{what}: {listed(known)}"
