@@ -45,7 +45,7 @@ pub struct Options {
     pub backend: Option<Backend>,
     /// What happens to the page cache behind the work.
     pub cache: Cache,
-    /// Kernel set by name; the fastest otherwise.
+    /// Kernel set by name; that of `SOCE_KERNELS`, or the fastest, otherwise.
     pub kernels: Option<String>,
     /// Bring everything to the disk before the output appears.
     pub sync: bool,
