@@ -68,8 +68,8 @@ from soce.search.statistics import McNemar as McNemar
 from soce.search.statistics import PairedInterval as PairedInterval
 from soce.search.statistics import mcnemar as mcnemar
 from soce.search.statistics import paired_bootstrap as paired_bootstrap
+from soce.selection.clusters import cluster_categories as cluster_categories
 from soce.selection.correlation import Correlation as Correlation
-from soce.selection.correlation import cluster_categories as cluster_categories
 from soce.selection.correlation import correlate_categories as correlate_categories
 from soce.selection.correlation import critical_correlation as critical_correlation
 from soce.selection.experts import select_experts as select_experts

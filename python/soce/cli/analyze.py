@@ -196,7 +196,7 @@ def _json(
 
 
 def _clusters(correlation: Correlation, wanted: int) -> tuple[tuple[str, ...], ...]:
-    from soce.selection.correlation import cluster_categories
+    from soce.selection.clusters import cluster_categories
 
     defined = len(correlation.categories) - len(correlation.undefined)
     return cluster_categories(correlation, n_clusters=min(wanted, defined))

@@ -13,7 +13,8 @@ from rich.style import Style
 from rich.text import Text
 
 from soce.exceptions import shown
-from soce.selection.correlation import cluster_categories, critical_correlation
+from soce.selection.clusters import cluster_categories
+from soce.selection.correlation import critical_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

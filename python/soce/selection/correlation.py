@@ -1,21 +1,22 @@
-"""Step 1: how categories move together over a population of models, and their clusters. Decides nothing."""
+"""Step 1 of the method: how the scores of every two categories move together over a population of models."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from itertools import compress, pairwise
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from soce.exceptions import Problem, ScoreTableError, shown
-from soce.scores.notebook import html_table
+from soce.exceptions import shown
 from soce.selection.pearson import correlate_rows
+from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
+
+    import pandas as pd
 
     from soce.scores.table import Floats, ScoreTable
     from soce.selection.pearson import Integers
@@ -26,7 +27,6 @@ Missing: TypeAlias = Literal["pairwise", "complete"]
 _MIN_MODELS: Final = 3
 _MAX_OPTIMAL: Final = 60
 """Most categories whose leaves are put in the best order; the time grows with their cube or worse."""
-_MAX_HTML: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,8 @@ class Correlation:
         Models that have both scores.
     population : tuple of str
         Models that were used, by name.
-    missing : {"pairwise", "complete"}
-        Whether a pair uses all models that have both scores, or only models that have all.
-    min_overlap : int
-        Fewest models that define a pair.
+    missing, min_overlap
+        As given to `correlate_categories`.
     constant : tuple of str
         Categories with one and the same score throughout the population.
     dropped : tuple of str
@@ -88,24 +86,20 @@ class Correlation:
         self.rho.setflags(write=False)
         self.n.setflags(write=False)
 
-    def _canonical(self) -> list[int]:
-        """Return the places of the categories in order of name."""
-        return sorted(range(len(self.categories)), key=self.categories.__getitem__)
-
-    def _partners(self) -> Floats:
-        """Return rho in order of name, with NaN on the diagonal."""
-        places = self._canonical()
-        rho: Floats = self.rho[np.ix_(places, places)]
+    def _by_name(self) -> tuple[list[str], Floats, Integers]:
+        """Return categories, rho with NaN on the diagonal, and n, all in order of name."""
+        places = sorted(range(len(self.categories)), key=self.categories.__getitem__)
+        cut = np.ix_(places, places)
+        rho: Floats = self.rho[cut]
         np.fill_diagonal(rho, np.nan)
-        return rho
+        return [self.categories[place] for place in places], rho, self.n[cut]
 
     @property
     def undefined(self) -> tuple[str, ...]:
         """Categories without any defined pair, in column order."""
-        others = self.rho.copy()
-        np.fill_diagonal(others, np.nan)
-        lost = np.logical_and.reduce(np.isnan(others), axis=1)
-        return tuple(name for name, missing in zip(self.categories, lost, strict=True) if missing)
+        names, rho, _ = self._by_name()
+        lost = {name for name, values in zip(names, rho, strict=True) if np.isnan(values).all()}
+        return tuple(name for name in self.categories if name in lost)
 
     def weakest(self, *, signed: bool = False) -> tuple[Weakest, ...]:
         """Return the weakest partner of each category, weakest first: the order in which step 2 walks.
@@ -120,10 +114,6 @@ class Correlation:
         tuple of Weakest
             Ascending by value, then name. Categories without any defined pair are left out.
 
-        References
-        ----------
-        .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, line 5.
-
         Examples
         --------
         >>> from soce.scores.table import ScoreTable
@@ -132,10 +122,8 @@ class Correlation:
         >>> [(found.category, found.partner) for found in correlate_categories(table).weakest()]
         [('chat', 'math'), ('math', 'chat'), ('code', 'chat')]
         """
-        names = [self.categories[place] for place in self._canonical()]
-        values = self._partners()
-        values = values if signed else np.abs(values)
-        values[np.isnan(values)] = np.inf
+        names, rho, _ = self._by_name()
+        values = np.nan_to_num(rho if signed else np.abs(rho), nan=np.inf)
         partners = np.argmin(values, axis=1)
         found = [
             Weakest(name, float(values[place, partner]), names[partner])
@@ -163,21 +151,18 @@ class Correlation:
         list of Pair
             By value, then the names of both.
         """
-        places = self._canonical()
-        names = [self.categories[place] for place in places]
-        rho = self._partners()
+        names, rho, n = self._by_name()
         first, second = np.nonzero(np.triu(~np.isnan(rho), 1))
         values = rho[first, second]
         keys = values if signed else np.abs(values)
         order = np.argsort(-keys if strongest_first else keys, kind="stable")[:limit]
-        n = self.n[np.ix_(places, places)][first, second]
         return [
             Pair(names[i], names[j], value, count)
             for i, j, value, count in zip(
                 first[order].tolist(),
                 second[order].tolist(),
                 values[order].tolist(),
-                n[order].tolist(),
+                n[first, second][order].tolist(),
                 strict=True,
             )
         ]
@@ -213,19 +198,33 @@ class Correlation:
     @property
     def saturation(self) -> float | None:
         """Largest v_i: for a threshold above it every category is selected. None without a defined pair."""
-        found = self.weakest()
-        return found[-1].value if found else None
+        return max((found.value for found in self.weakest()), default=None)
 
     def order(self) -> tuple[str, ...]:
         """Return all categories so that those that move together stand together; undefined ones last."""
-        names, merges = _merge_categories(self)
-        if merges is None:
-            leaves = names
-        else:
-            from scipy.cluster.hierarchy import leaves_list
+        from scipy.cluster.hierarchy import leaves_list
 
-            leaves = [names[place] for place in leaves_list(merges).tolist()]
+        leaves, merges = self.linkage()
+        if len(merges):
+            leaves = [leaves[place] for place in leaves_list(merges).tolist()]
         return (*leaves, *sorted(set(self.categories) - set(leaves)))
+
+    def linkage(self) -> tuple[list[str], Floats]:
+        """Return how clusters of categories are joined, nearest first: average linkage on signed rho.
+
+        First the categories with a defined pair, by name; then scipy's linkage matrix of them, with distances
+        1 - rho, where an undefined rho counts as 0.
+        """
+        names, rho, _ = self._by_name()
+        places = np.flatnonzero(~np.isnan(rho).all(axis=1))
+        if len(places) < 2:
+            return [], np.empty((0, 4))
+        from scipy.cluster.hierarchy import linkage
+
+        rho = rho[np.ix_(places, places)]
+        distances = 1 - np.nan_to_num(rho[np.triu_indices(len(places), 1)], nan=0.0)
+        merges = linkage(distances, method="average", optimal_ordering=len(places) <= _MAX_OPTIMAL)
+        return [names[place] for place in places.tolist()], merges
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python, NaN as None; `low` and `high` are the 95 % intervals."""
@@ -243,36 +242,24 @@ class Correlation:
             "dropped": list(self.dropped),
             "critical_correlation": _or_none(critical_correlation(len(self.population))),
             "saturation": self.saturation,
-            "rho": [[_or_none(value) for value in row] for row in self.rho.tolist()],
-            "low": [[_or_none(value) for value in row] for row in low.tolist()],
-            "high": [[_or_none(value) for value in row] for row in high.tolist()],
+            "rho": _rows(self.rho),
+            "low": _rows(low),
+            "high": _rows(high),
             "n": self.n.tolist(),
         }
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return rho as a data frame, categories × categories."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rho, index=list(self.categories), columns=list(self.categories))
+
     def _repr_html_(self) -> str:
-        critical = critical_correlation(len(self.population))
-        caption = (
-            f"Pearson's ρ of {len(self.categories)} categories over {len(self.population)} models; "
-            f"|ρ| below {critical:.3f} cannot be told from 0 (5 %)"
-        )
-        if len(self.categories) > _MAX_HTML:
-            rows: list[list[object]] = [
-                [found.category, f"{found.value:.4f}", found.partner] for found in self.weakest()[:_MAX_HTML]
-            ]
-            return html_table(
-                ["category", "smallest |ρ|", "with"], rows, caption=f"{caption}. The first {_MAX_HTML}:"
-            )
-        order = self.order()
-        places = [self.categories.index(name) for name in order]
-        rho = self.rho[np.ix_(places, places)].tolist()
-        return html_table(
-            ["category", *order],
-            [
-                [name, *(f"{value:.2f}" if value == value else "·" for value in row)]
-                for name, row in zip(order, rho, strict=True)
-            ],
-            caption=caption,
-            shades=rho,
+        """Return rho as a table in clustered order; pandas leaves out the middle of a large one."""
+        order = list(self.order())
+        frame = self.to_frame().loc[order, order].rename(index=shown, columns=shown)
+        return frame.to_html(
+            max_rows=60, max_cols=20, show_dimensions=True, float_format="{:.2f}".format, na_rep="·"
         )
 
 
@@ -323,30 +310,27 @@ def correlate_categories(
     >>> found.rho[0].tolist(), found.n[0].tolist()
     ([1.0, 1.0, 0.0], [3, 3, 3])
     """
-    if missing not in {"pairwise", "complete"}:
+    if missing not in get_args(Missing):
         table.refuse(f"missing is `{shown(str(missing))}`", "use pairwise or complete")
-    if isinstance(min_overlap, bool) or min_overlap < _MIN_MODELS:
+    if min_overlap < _MIN_MODELS:
         table.refuse(
             f"min_overlap is {min_overlap}, at least {_MIN_MODELS} models are needed",
             "two models always correlate with 1 or -1",
         )
     names = sorted(table.models if population is None else population)
-    for name, following in pairwise(names):
-        if name == following:
-            table.refuse(f"the population names `{shown(name)}` twice")
+    if twice := [name for name, following in pairwise(names) if name == following]:
+        table.refuse(f"the population names `{shown(twice[0])}` twice")
     categories = sorted(table.categories)
     if len(categories) < 2:
         table.refuse(
             f"there {'is one category' if categories else 'are no categories'}, a correlation takes two",
             "name the score columns that are categories",
         )
-    rows = [table.row(name) for name in names]
-    scores = np.ascontiguousarray(table.oriented(categories)[rows].T)  # (n_categories, n_models)
-    holes = np.logical_or.reduce(np.isnan(scores), axis=0)
-    dropped = tuple(name for name, hole in zip(names, holes, strict=True) if hole and missing == "complete")
-    if dropped:
-        scores = np.ascontiguousarray(scores[:, np.logical_not(holes)])
-    used = tuple(name for name, hole in zip(names, holes, strict=True) if not (hole and dropped))
+    scores = table.oriented(categories)[[table.row(name) for name in names]]  # (n_models, n_categories)
+    taken = [missing == "pairwise" or not hole for hole in np.logical_or.reduce(np.isnan(scores), axis=1)]
+    scores = np.ascontiguousarray(scores[taken].T)  # (n_categories, n_models)
+    used = tuple(compress(names, taken))
+    dropped = tuple(sorted(set(names) - set(used)))
     if len(used) < _MIN_MODELS:
         what = f"{len(used)} model{'' if len(used) == 1 else 's'}"
         if dropped:
@@ -358,15 +342,9 @@ def correlate_categories(
             "correlate over more models than the candidates, such as a whole leaderboard",
         )
     rho, n = correlate_rows(scores, min_overlap=min_overlap)
-    constant = {
-        name
-        for name, low, high in zip(
-            categories, np.fmin.reduce(scores, 1), np.fmax.reduce(scores, 1), strict=True
-        )
-        if low == high
-    }
-    where = {name: place for place, name in enumerate(categories)}
-    back = [where[name] for name in table.categories]
+    low, high = np.fmin.reduce(scores, axis=1), np.fmax.reduce(scores, axis=1)
+    constant = set(compress(categories, low == high))
+    back = [categories.index(name) for name in table.categories]
     return Correlation(
         categories=table.categories,
         rho=rho[np.ix_(back, back)],
@@ -413,87 +391,16 @@ def critical_correlation(n: int, *, level: float = 0.05) -> float:
     return t / math.hypot(t, math.sqrt(n - 2))
 
 
-def cluster_categories(
-    correlation: Correlation, *, n_clusters: int | None = None, min_correlation: float | None = None
-) -> tuple[tuple[str, ...], ...]:
-    """Return clusters of categories that move together: average linkage on signed rho.
-
-    Parameters
-    ----------
-    correlation : Correlation
-    n_clusters : int, optional
-        Merge until this many are left.
-    min_correlation : float in [-1, 1], optional
-        Merge while the two nearest clusters correlate at least so much on average. One of the two is given.
-
-    Returns
-    -------
-    tuple of tuples of str
-        By descending size, then the name of the first member; members by name. Categories without any
-        defined pair are left out; an undefined pair counts as 0.
-
-    Raises
-    ------
-    ScoreTableError
-        Both limits or none; more clusters than categories.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1: experts "for each weakly-correlated category
-       cluster"; its Algorithm 1 has no clusters.
-
-    Examples
-    --------
-    >>> from soce.scores.table import ScoreTable
-    >>> columns = {"math": [1, 2, 3, 4], "code": [1, 3, 2, 4], "chat": [4, 1, 3, 2]}
-    >>> found = correlate_categories(ScoreTable.of(columns, models=["a", "b", "c", "d"]))
-    >>> cluster_categories(found, n_clusters=2)
-    (('code', 'math'), ('chat',))
-    """
-    if (n_clusters is None) == (min_correlation is None):
-        _refuse("clusters need either their number or the smallest correlation that joins them")
-    if min_correlation is not None and not -1 <= min_correlation <= 1:
-        _refuse(f"the smallest correlation {min_correlation} is outside [-1, 1]")
-    names, merges = _merge_categories(correlation)
-    if n_clusters is not None and not 1 <= n_clusters <= len(names):
-        _refuse(f"cannot make {n_clusters} clusters of {len(names)} categories with defined correlations")
-    clusters: dict[int, list[str]] = {place: [name] for place, name in enumerate(names)}
-    steps = [] if merges is None else merges.tolist()
-    for number, (left, right, distance, _) in enumerate(steps):
-        # By merges, not by height as fcluster does: two merges at one height would be made together.
-        if len(clusters) == n_clusters or (min_correlation is not None and distance > 1 - min_correlation):
-            break
-        clusters[len(names) + number] = clusters.pop(int(left)) + clusters.pop(int(right))
-    found = [tuple(sorted(members)) for members in clusters.values()]
-    return tuple(sorted(found, key=lambda members: (-len(members), members[0])))
-
-
-def _merge_categories(correlation: Correlation) -> tuple[list[str], Floats | None]:
-    """Return the categories with a defined pair, by name, and scipy's merges of them (None without any)."""
-    lost = set(correlation.undefined)
-    places = [place for place in correlation._canonical() if correlation.categories[place] not in lost]
-    names = [correlation.categories[place] for place in places]
-    if len(names) < 2:
-        return names, None
-    from scipy.cluster.hierarchy import linkage
-
-    rho = correlation.rho[np.ix_(places, places)]
-    distances = 1 - np.nan_to_num(rho[np.triu_indices(len(places), 1)], nan=0.0)
-    optimal = len(places) <= _MAX_OPTIMAL
-    merges: Floats = linkage(distances, method="average", optimal_ordering=optimal)
-    return names, merges
-
-
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        _refuse(
+        refuse(
             f"the level {level} is outside (0, 1)", "0.95 is a common level of an interval, 0.05 of a test"
         )
 
 
+def _rows(values: Floats) -> list[list[float | None]]:
+    return [[_or_none(value) for value in row] for row in values.tolist()]
+
+
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _refuse(message: str, hint: str | None = None) -> NoReturn:
-    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])

@@ -12,7 +12,8 @@ import numpy as np
 
 from soce.exceptions import OutputError, Problem, shown
 from soce.files.atomic import staged
-from soce.selection.correlation import cluster_categories, critical_correlation
+from soce.selection.clusters import cluster_categories
+from soce.selection.correlation import critical_correlation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soce.selection.rules import refuse
+from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,8 +1,9 @@
-"""Pearson's rho between the rows of an array with holes, as matrix products whose bits nothing can change.
+"""Pearson's rho between the rows of an array with holes; a pair's bits follow from its two rows alone.
 
-A library of linear algebra adds up in an order that depends on its threads, on the processor and on where a
-number stands in the matrix. So it only gets sums here that are exact in every order: numbers are split into
-slices of so few bits that no product and no sum of them is ever rounded (the scheme of Ozaki and others).
+A library of linear algebra adds up in an order that depends on its threads and on where a number stands in
+the matrix. So it only gets sums here that are exact in every order, of numbers with few enough bits; products
+are left to `numpy.einsum`, which has one loop for all. What another order of the models would differ in is
+rounded away.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     Line: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
     Places: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 
-_ILL_CONDITIONED: Final = 2.0**-12
+DECIMALS: Final = 12
+"""Correlations that agree to so many decimals are equal: their differences are those of rounding."""
+_ILL_CONDITIONED: Final = 2.0**-6
 """Below this share of its sum of squares a variance has lost digits: such pairs are computed one by one."""
 
 
@@ -36,8 +39,8 @@ def correlate_rows(scores: Floats, *, min_overlap: int) -> tuple[Floats, Integer
     Returns
     -------
     rho : array of shape (n_categories, n_categories)
-        Symmetric, in [-1, 1], ones on the diagonal; NaN where a row has a single value on the shared places,
-        or where these are too few.
+        Symmetric, in [-1, 1], ones on the diagonal, to 12 decimals; NaN where a row has a single value on the
+        shared places, or where these are too few.
     n : array of shape (n_categories, n_categories)
         Number of shared places.
 
@@ -48,106 +51,83 @@ def correlate_rows(scores: Floats, *, min_overlap: int) -> tuple[Floats, Integer
     (np.float64(1.0), np.int64(3))
     """
     present = ~np.isnan(scores)
-    n = _count_shared(present)
-    moved = _centre(_scale(np.where(present, scores, 0.0)), present)
-    products = _inner_products(moved)  # (n_categories, n_categories)
+    mask = present.astype(np.float64)
+    n = np.rint(mask @ mask.T).astype(np.int64)  # integers: exact in every order
+    # The sum of n multiples of 2^-bits below 1 is never rounded.
+    bits = 53 - (scores.shape[1] - 1).bit_length()
+    values = _rounded(_deviations(scores, present), bits)
+    products = _inner_products(values)  # (n_categories, n_categories)
     if present.all():
-        sums = moved.sum(axis=1, keepdims=True)  # (n_categories, 1)
+        sums = values.sum(axis=1, keepdims=True)  # (n_categories, 1)
         squares = np.diagonal(products)[:, np.newaxis]
-    else:
-        # [i, j]: of row i over the places that it shares with row j.
-        mask = present.astype(np.float64)
-        sums = _exact_sums(moved, mask)
-        squares = _exact_sums(np.square(moved), mask)
+    else:  # [i, j]: of row i over the places that it shares with row j
+        sums = values @ mask.T
+        squares = _rounded(values * values, bits) @ mask.T
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = squares - sums * sums / n
         rho = (products - sums * sums.T / n) / np.sqrt(variance * variance.T)
-    defined = n >= min_overlap
     # What is constant is decided by the scores, never by a variance.
     varies = np.fmin.reduce(scores, axis=1) < np.fmax.reduce(scores, axis=1)
-    defined &= varies[:, np.newaxis] & varies
+    defined = (n >= min_overlap) & varies[:, np.newaxis] & varies
     # The largest number of a row is near 1: if it stands on no shared place, what is left may be tiny too.
     ill = ~(variance > _ILL_CONDITIONED * np.maximum(squares, 1.0))
     again = np.triu(defined & (ill | ill.T))
     for place in np.nonzero(again.any(axis=1))[0].tolist():
         others = np.nonzero(again[place])[0]
-        values = _correlate_again(scores, present, place, others)
-        rho[place, others] = values
-        rho[others, place] = values
+        rho[place, others] = rho[others, place] = _correlate_pairs(scores, present, place, others)
+    rho = np.round(np.clip(rho, -1.0, 1.0), DECIMALS) + 0.0  # no -0.0
     rho[~defined] = np.nan
-    rho = np.clip(rho, -1.0, 1.0)
     np.fill_diagonal(rho, np.where(np.isnan(np.diagonal(rho)), np.nan, 1.0))
     return rho, n
 
 
-def _count_shared(present: Flags) -> Integers:
-    """Return how many places every two rows share; 32 bits count to 2^24 exactly, in half the time."""
-    mask = present.astype("float32" if present.shape[1] < 1 << 24 else "float64")
-    counts: Integers = np.rint(mask @ mask.T).astype(np.int64)
-    return counts
+def _rounded(values: Floats, bits: int) -> Floats:
+    """Return the nearest multiples of 2^-bits."""
+    return np.ldexp(np.rint(np.ldexp(values, bits)), -bits)
 
 
-def _scale(values: Floats) -> Floats:
+def _inner_products(values: Floats) -> Floats:
+    """Return the inner product of every two rows, each pair by the same loop."""
+    products = np.empty((len(values), len(values)))
+    for place, row in enumerate(values):
+        products[place, place:] = products[place:, place] = np.einsum("im,m->i", values[place:], row)
+    return products
+
+
+def _deviations(scores: Floats, present: Flags) -> Floats:
+    """Return deviations from near each row's mean, 0 in holes, the largest between 0.5 and 1.
+
+    The mean need not be exact, for the sums of the deviations are taken off later; powers of two are.
+    """
+    values = _scaled(np.where(present, scores, 0.0))
+    mean = values.sum(axis=1, keepdims=True) / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    return _scaled(np.where(present, values - mean, 0.0))
+
+
+def _scaled(values: Floats) -> Floats:
     """Return each row times the power of two that brings its largest number to [0.5, 1)."""
     _, exponents = np.frexp(np.abs(values).max(axis=1, keepdims=True))
     scaled: Floats = np.ldexp(values, -exponents)
     return scaled
 
 
-def _centre(values: Floats, present: Flags) -> Floats:
-    """Return deviations from each row's mean, 0 in holes, scaled; the mean need not be exact here."""
-    mean = values.sum(axis=1, keepdims=True) / np.maximum(present.sum(axis=1, keepdims=True), 1)
-    return _scale(np.where(present, values - mean, 0.0))
-
-
-def _split(values: Floats, bits: int) -> tuple[Floats, Floats]:
-    """Return numbers of at most 1 as multiples of 2^-bits, and the rest, which is half of that at most."""
-    large = 1.5 * 2.0 ** (52 - bits)
-    high: Floats = (values + large) - large
-    return high, values - high
-
-
-def _inner_products(values: Floats) -> Floats:
-    """Return the inner products of the rows, numbers of at most 1, to the last bits of a float."""
-    # n products of two slices sum to less than 2^53 units of their last place, so exactly.
-    bits = (53 - (values.shape[1] - 1).bit_length()) // 2
-    high, rest = _split(values, bits)
-    middle, rest = _split(rest, 2 * bits)
-    low, _ = _split(rest, 3 * bits)
-    cross = high @ middle.T
-    small = high @ low.T
-    products: Floats = (high @ high.T + (cross + cross.T)) + (middle @ middle.T + (small + small.T))
-    return products
-
-
-def _exact_sums(values: Floats, mask: Floats) -> Floats:
-    """Return the sum of each row of `values`, numbers of at most 1, over the places of each row of `mask`."""
-    bits = 53 - (values.shape[1] - 1).bit_length()
-    high, rest = _split(values, bits)
-    low, _ = _split(rest, 2 * bits)
-    sums: Floats = high @ mask.T + low @ mask.T
-    return sums
-
-
-def _correlate_again(scores: Floats, present: Flags, place: int, others: Places) -> Line:
+def _correlate_pairs(scores: Floats, present: Flags, place: int, others: Places) -> Line:
     """Return the correlation of one row with some others, each pair centred on the places that it shares."""
     shared = present[place] & present[others]  # (n_others, n_models)
-    first, first_varies = _deviations(np.broadcast_to(scores[place], shared.shape), shared)
-    second, second_varies = _deviations(scores[others], shared)
     n = shared.sum(axis=1)
+    first, second = np.broadcast_to(scores[place], shared.shape), scores[others]
+    x, y = _deviations(first, shared), _deviations(second, shared)
 
     def covariance(x: Floats, y: Floats) -> Line:
         total: Line = (x * y).sum(axis=1) - x.sum(axis=1) * y.sum(axis=1) / n
         return total
 
+    def varies(values: Floats) -> Flags:
+        lowest = np.where(shared, values, np.inf).min(axis=1)
+        flags: Flags = lowest < np.where(shared, values, -np.inf).max(axis=1)
+        return flags
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        rho = covariance(first, second) / np.sqrt(covariance(first, first) * covariance(second, second))
-    values: Line = np.where(first_varies & second_varies, rho, np.nan)
+        rho = covariance(x, y) / np.sqrt(covariance(x, x) * covariance(y, y))
+    values: Line = np.where(varies(first) & varies(second), rho, np.nan)
     return values
-
-
-def _deviations(values: Floats, shared: Flags) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Return deviations from the mean over the shared places, and which rows vary there."""
-    lowest = np.where(shared, values, np.inf).min(axis=1)
-    highest = np.where(shared, values, -np.inf).max(axis=1)
-    return _centre(_scale(np.where(shared, values, 0.0)), shared), lowest < highest

@@ -6,20 +6,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import shown
 from soce.files.words import nearest
-from soce.selection.correlation import cluster_categories
+from soce.selection.clusters import cluster_categories
+from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from typing import NoReturn
 
     from soce.selection.correlation import Correlation, Pair
-
-
-def refuse(message: str, hint: str | None = None) -> NoReturn:
-    """Raise a `ScoreTableError` about something that was asked for, not about a file."""
-    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from math import comb
 from operator import index
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import shown
+from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import NoReturn
 
 Share: TypeAlias = "str | int | Fraction | Decimal"
 
@@ -23,10 +23,6 @@ MAX_WHOLE: Final = 1 << 20
 
 _SHARE = re.compile(r"[0-9]{1,7}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}|[0-9]{1,7} ?/ ?[0-9]{1,7}", re.ASCII)
 _HOW_TO_WRITE = "write a decimal (0.1) or a fraction (1/20)"
-
-
-def _refuse(message: str, hint: str | None = None) -> NoReturn:
-    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +78,12 @@ class WeightGrid:
             try:
                 number = index(value)
             except TypeError:
-                _refuse(f"{name} is {shown(str(value))}, expected an integer")
+                refuse(f"{name} is {shown(str(value))}, expected an integer")
             if isinstance(value, bool) or number < lowest:
-                _refuse(f"{name} is {value}, expected an integer of {lowest} or more")
+                refuse(f"{name} is {value}, expected an integer of {lowest} or more")
             object.__setattr__(self, name, number)
         if self.whole > MAX_WHOLE:
-            _refuse(f"a grid of {self.whole} parts is finer than a soup can be: at most {MAX_WHOLE}")
+            refuse(f"a grid of {self.whole} parts is finer than a soup can be: at most {MAX_WHOLE}")
         if self.n_experts == 1:
             return
         if self.minimum * self.n_experts > self.whole:
@@ -95,20 +91,20 @@ class WeightGrid:
             finer = next(
                 (whole for whole in (20, 50, 100) if self.n_experts <= whole), 100 * -(-self.n_experts // 100)
             )
-            _refuse(
+            refuse(
                 f"{self.n_experts} experts do not fit on the grid of weights: with at least "
                 f"{Fraction(self.minimum, self.whole)} each there is room for {room}",
                 f"take fewer experts (`--max-experts {room}`), a finer grid (`--step 1/{finer}`), "
                 "or a rule that chooses fewer categories (pairs, clusters)",
             )
         if self.maximum is not None and self.maximum < self.minimum:
-            _refuse(
+            refuse(
                 f"the largest weight {Fraction(self.maximum, self.whole)} is below the smallest "
                 f"{Fraction(self.minimum, self.whole)}"
             )
         if self.maximum is not None and self.maximum * self.n_experts < self.whole:
             most = Fraction(self.maximum, self.whole)
-            _refuse(
+            refuse(
                 f"{self.n_experts} weights of at most {most} cannot sum to 1",
                 f"allow weights of {Fraction(1, self.n_experts)} or more",
             )
@@ -150,7 +146,7 @@ class WeightGrid:
         """
         size = _exact(step, "step")
         if not 0 < size <= 1 or size.numerator != 1:
-            _refuse(
+            refuse(
                 f"the step {shown(str(step))} does not divide 1 into equal parts",
                 "use a step such as 0.1, 0.05, 1/3 or 1/20",
             )
@@ -305,18 +301,18 @@ def _multiple(value: Share, step: Fraction, what: str) -> int:
     share = _exact(value, what)
     parts = share / step
     if parts.denominator != 1:
-        _refuse(f"the {what} {shown(str(value))} is not a multiple of the step {step}")
+        refuse(f"the {what} {shown(str(value))} is not a multiple of the step {step}")
     if share > 1:
-        _refuse(f"the {what} {shown(str(value))} is above 1", "weights are shares of 1")
+        refuse(f"the {what} {shown(str(value))} is above 1", "weights are shares of 1")
     return parts.numerator
 
 
 def _exact(value: Share, what: str) -> Fraction:
     """Return the number that was written; a float is not what it prints as."""
     if isinstance(value, bool):
-        _refuse(f"the {what} {value} is a truth value, not a number", _HOW_TO_WRITE)
+        refuse(f"the {what} {value} is a truth value, not a number", _HOW_TO_WRITE)
     if isinstance(value, float):
-        _refuse(
+        refuse(
             f"the {what} {value!r} is a float, and floats are not exact: 0.7 + 0.2 + 0.1 is not 1.0",
             f'pass the text "{value!r}" or a Fraction',
         )
@@ -326,15 +322,15 @@ def _exact(value: Share, what: str) -> Fraction:
         try:
             exact = Fraction(value)
         except (TypeError, ValueError):
-            _refuse(f"the {what} of type {type(value).__name__} is not exact", _HOW_TO_WRITE)
+            refuse(f"the {what} of type {type(value).__name__} is not exact", _HOW_TO_WRITE)
     else:
         text = value.strip(" ")
         if _SHARE.fullmatch(text) is None:
-            _refuse(f"the {what} `{shown(value)}` is not a positive decimal or fraction", _HOW_TO_WRITE)
+            refuse(f"the {what} `{shown(value)}` is not a positive decimal or fraction", _HOW_TO_WRITE)
         numerator, _, denominator = text.partition("/")
         if denominator and not int(denominator):
-            _refuse(f"the {what} `{shown(value)}` divides by zero", _HOW_TO_WRITE)
+            refuse(f"the {what} `{shown(value)}` divides by zero", _HOW_TO_WRITE)
         exact = Fraction(numerator) / int(denominator or "1")
     if exact < 0:
-        _refuse(f"the {what} {exact} is negative", _HOW_TO_WRITE)
+        refuse(f"the {what} {exact} is negative", _HOW_TO_WRITE)
     return exact

@@ -10,7 +10,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.scores.objective.linear import Mean
-from soce.selection.rules import refuse
+from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ import numpy as np
 from soce.report.document import Block, Cell, Facts, Figure, Note, Section, Table, Text
 from soce.report.figures.heatmap import heatmap
 from soce.report.units import NONE, Unit, decimal
-from soce.selection.correlation import cluster_categories, critical_correlation
+from soce.selection.clusters import cluster_categories
+from soce.selection.correlation import critical_correlation
 
 if TYPE_CHECKING:
     from soce.report.material import Material
