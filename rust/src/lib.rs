@@ -18,6 +18,7 @@ pub mod dtype;
 pub mod error;
 pub mod escape;
 pub mod io;
+mod json;
 pub mod kernels;
 pub mod merge;
 pub mod mix;

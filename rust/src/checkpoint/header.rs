@@ -10,10 +10,10 @@ mod write;
 use std::borrow::Cow;
 
 use super::TensorInfo;
-use super::json::{Fault, Reader, Step, push};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
+use crate::json::{Fault, Reader, Step, push};
 
 pub use write::write;
 

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::json::{self, Fault, Reader, Step};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
+use crate::json::{self, Fault, Reader, Step};
 
 /// Longest index in bytes.
 pub const MAX_INDEX_BYTES: u64 = 64 << 20;
@@ -171,10 +171,11 @@ impl Parser {
             if key != "total_size" {
                 return reader.skip();
             }
-            let size = reader.number_text()?;
-            self.index.total_size = size.and_then(|size| size.parse().ok());
+            let size = reader.raw()?;
+            self.index.total_size = size.parse().ok();
             if self.index.total_size.is_none() {
-                let got = size.map_or_else(|| "something else".to_owned(), shown);
+                let number = size.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+                let got = if number { shown(size) } else { "something else".to_owned() };
                 self.index
                     .warnings
                     .push(format!("expected `total_size` of the index in whole digits, got {got}"));

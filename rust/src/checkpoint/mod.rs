@@ -7,7 +7,6 @@ mod account;
 mod directory;
 pub mod header;
 pub mod index;
-mod json;
 mod open;
 pub mod origin;
 
@@ -21,7 +20,6 @@ use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
-pub(crate) use json::check as check_json;
 pub use open::reopen;
 pub(crate) use open::{read_small, sha256_of, small_file_size};
 

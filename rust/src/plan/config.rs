@@ -1,19 +1,15 @@
 //! `config.json`: read strictly, asked three things (tied embeddings, quantisation, custom code), and changed in
 //! nothing but its dtype, byte for byte.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
-
-use super::strict_json;
+use crate::json::{self, Reader, Step};
 
 /// Largest `config.json`, and largest of the small JSON files that are looked into.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
@@ -51,7 +47,7 @@ impl Config {
                 .at(&path)
                 .hint("mend the file: strict JSON is expected, without repeated keys, `NaN` or `Infinity`")
         };
-        let value = strict_json::parse(&bytes).map_err(wrong)?;
+        let value: Value = json::parse(&bytes).map_err(|what| wrong(format!("not valid JSON: {what}")))?;
         if !value.is_object() {
             return Err(wrong("expected a JSON object".to_owned()));
         }
@@ -87,25 +83,16 @@ impl Config {
     /// is what the top said, or `before`, the dtype of the first ingredient's tensors.
     pub(super) fn with_dtype(&self, written: Dtype, before: Option<Dtype>) -> Option<Vec<u8>> {
         let mut found = Vec::new();
-        let root: &RawValue = serde_json::from_str(&self.text).ok()?;
-        collect_dtypes(root, 0, &mut found);
+        collect_dtypes(&mut Reader::new(&self.text, usize::MAX), 0, &mut found).ok()?;
         let top = found.iter().find(|key| key.depth == 0).map(|key| key.dtype);
         let old = top.or(before);
-        let mut edits: Vec<(Range<usize>, String)> = found
-            .iter()
-            .filter(|key| key.dtype != written && (key.depth == 0 || Some(key.dtype) == old))
-            .map(|key| {
-                let start = key.raw.as_ptr() as usize - self.text.as_ptr() as usize;
-                let prefix = if key.raw.starts_with("\"torch.") { "torch." } else { "" };
-                (start..start + key.raw.len(), format!("\"{prefix}{}\"", torch_name(written)))
-            })
-            .collect();
-        edits.sort_by_key(|(range, _)| range.start);
+        let untrue = |key: &&DtypeKey| key.dtype != written && (key.depth == 0 || Some(key.dtype) == old);
         let mut text = self.text.clone();
-        for (range, new) in edits.iter().rev() {
-            text.replace_range(range.clone(), new);
+        for key in found.iter().filter(untrue).rev() {
+            let prefix = if self.text[key.place.clone()].starts_with("\"torch.") { "torch." } else { "" };
+            text.replace_range(key.place.clone(), &format!("\"{prefix}{}\"", torch_name(written)));
         }
-        (!edits.is_empty()).then(|| text.into_bytes())
+        (text != self.text).then(|| text.into_bytes())
     }
 }
 
@@ -129,47 +116,31 @@ fn quantisation(value: &Value) -> Option<(&'static str, Option<String>)> {
     LANGUAGE_MODELS.iter().find_map(|key| quantisation(value.get(key)?))
 }
 
-/// A dtype key: its value as written (with quotes), what it names, and how deep it lies.
-struct DtypeKey<'a> {
-    raw: &'a str,
+/// A dtype key: where its value stands (with quotes), what it names, and how deep it lies.
+struct DtypeKey {
+    place: Range<usize>,
     dtype: Dtype,
     depth: usize,
 }
 
-fn collect_dtypes<'a>(object: &'a RawValue, depth: usize, found: &mut Vec<DtypeKey<'a>>) {
-    let Ok(Members(members)) = serde_json::from_str(object.get()) else { return };
-    for (key, value) in members {
-        if DTYPE_KEYS.contains(&key.as_str()) {
-            let named = serde_json::from_str::<String>(value.get()).ok();
-            let dtype = named.and_then(|name| from_torch_name(&name));
-            found.extend(dtype.map(|dtype| DtypeKey { raw: value.get(), dtype, depth }));
-        } else if key.ends_with("_config") || key == "encoder" || key == "decoder" {
-            collect_dtypes(value, depth + 1, found);
+/// The dtype keys of the object at the cursor and of its sub-configs, in the order of the text.
+fn collect_dtypes(reader: &mut Reader<'_>, depth: usize, found: &mut Vec<DtypeKey>) -> Step<()> {
+    reader.object("an object", |reader, key| {
+        let start = reader.position();
+        if DTYPE_KEYS.contains(&&*key) {
+            let value = reader.raw()?;
+            let name = Reader::string_at(value, 0).ok();
+            let dtype = name.and_then(|name| from_torch_name(&name));
+            let place = start..start + value.len();
+            found.extend(dtype.map(|dtype| DtypeKey { place, dtype, depth }));
+            return Ok(());
         }
-    }
-}
-
-/// The members of a JSON object, their values as slices of the text.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = entries.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
+        let is_config = key.ends_with("_config") || key == "encoder" || key == "decoder";
+        if is_config && reader.peek() == Some(b'{') {
+            return collect_dtypes(reader, depth + 1, found);
         }
-        deserializer.deserialize_map(Collect)
-    }
+        reader.skip()
+    })
 }
 
 fn torch_name(dtype: Dtype) -> &'static str {
@@ -285,7 +256,7 @@ mod tests {
             let problem = Config::parse("c/config.json".into(), text.into()).unwrap_err().to_string();
             assert!(problem.starts_with("`c/config.json`: ") && problem.contains(expected), "{problem}");
         };
-        check(r#"{"a": 1, "a": 2}"#, "key `a` appears twice");
+        check(r#"{"a": 1, "a": 2}"#, "`a` is there twice");
         check("[]", "expected a JSON object");
         check(r#"{"x": Infinity}"#, "not valid JSON");
     }

@@ -18,7 +18,6 @@ mod report;
 mod rows;
 mod side_files;
 mod space;
-mod strict_json;
 mod target;
 mod tied;
 mod tokenizer;

@@ -7,10 +7,11 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::platform;
+use crate::json;
 
 use super::config::{Config, MAX_BYTES};
 use super::findings::{Findings, named};
-use super::{PlanOptions, SideContent, SideFile, strict_json};
+use super::{PlanOptions, SideContent, SideFile};
 
 /// Largest side file.
 const MAX_SIDE_FILE_BYTES: u64 = 256 << 20;
@@ -158,7 +159,7 @@ fn ask_about_code(directory: &Path, config: Option<&Config>, options: OpenOption
 fn tokenizer_has_code(path: &Path, directory: &Path, options: OpenOptions) -> bool {
     // A file that cannot be read is reported where it is copied, one that is no JSON where templates are compared.
     let bytes = path.is_file().then(|| read_small(path, directory, MAX_BYTES, &options).ok()).flatten();
-    let value = bytes.and_then(|bytes| strict_json::parse(&bytes).ok());
+    let value = bytes.and_then(|bytes| json::parse::<serde_json::Value>(&bytes).ok());
     value.is_some_and(|value| value.get("auto_map").is_some_and(|map| !map.is_null()))
 }
 

@@ -9,9 +9,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::checkpoint::{OpenOptions, check_json, index, read_small};
+use crate::checkpoint::{OpenOptions, index, read_small};
 use crate::error::Problem;
 use crate::escape::shown;
+use crate::json;
 use crate::plan::glob;
 
 use super::problem;
@@ -22,7 +23,6 @@ pub(super) const FILE_NAME: &str = "soce.json";
 const TEMPLATES: &str = "additional_chat_templates";
 /// Longest manifest; one of a million tensors has a third of this.
 const MAX_BYTES: u64 = 1 << 30;
-const MAX_DEPTH: usize = 64;
 /// The schema and the arithmetic that this version knows.
 const FORMAT: u64 = 1;
 pub(super) const NUMERICS: u64 = 1;
@@ -198,9 +198,7 @@ pub(super) fn read(path: &Path, root: &Path, options: OpenOptions) -> (Option<Ma
 
 /// The manifest and what is wrong with it, or why it is none.
 fn parse(bytes: &[u8]) -> Result<(Manifest, Vec<String>), String> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| format!("byte {}: not UTF-8", error.valid_up_to()))?;
-    check_json(text, MAX_DEPTH)?;
+    let text = json::checked(bytes)?;
     let failed = |error: serde_json::Error| format!("is no manifest: {}", shown(&error.to_string()));
     let format = serde_json::from_str::<Version>(text).map_err(failed)?.result.format;
     if format != FORMAT {

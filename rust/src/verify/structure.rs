@@ -1,15 +1,13 @@
 //! Headers and index against the manifest: names, sizes, offsets, dtypes, shapes, and the very bytes that soce writes.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::checkpoint::{Shard, TensorInfo, header, index, read_small, reopen};
 use crate::error::Problem;
 use crate::escape::shown;
 use crate::io::platform::read_exact_at;
+use crate::json::{self, Reader};
 
 use super::manifest::{Manifest, TensorEntry};
 use super::{Check, Options, Verification, named, problem};
@@ -103,8 +101,8 @@ fn check_header(shard: &Shard) -> Result<(), Problem> {
     read_exact_at(&file, &mut got, 0).map_err(failed)?;
     let text = got.get(header::LENGTH_BYTES as usize..).unwrap_or_default();
     // Tensors without bytes may stand in any order beside each other: the order is the text's.
-    let Names(names) = serde_json::from_slice(text)
-        .map_err(|error| problem(&shard.path, format!("changed while it was read: {error}")))?;
+    let names =
+        names(text).map_err(|what| problem(&shard.path, format!("changed while it was read: {what}")))?;
     let by_name: BTreeMap<&str, &TensorInfo> = shard.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
     let tensors = names.iter().filter_map(|name| by_name.get(name.as_str()));
     let expected = header::write(tensors.map(|t| (t.name.as_str(), t.dtype, t.shape.as_slice(), t.length)));
@@ -149,25 +147,13 @@ fn first_difference(expected: &[u8], got: &[u8]) -> Option<usize> {
     common.or_else(|| (expected.len() != got.len()).then(|| expected.len().min(got.len())))
 }
 
-/// The names of tensors in the order of the text.
-struct Names(Vec<String>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Names;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Names, A::Error> {
-                let mut names = Vec::new();
-                while let Some((name, IgnoredAny)) = entries.next_entry()? {
-                    names.push(name);
-                }
-                Ok(Names(names))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
+/// The names of tensors in the order of the text of a header.
+fn names(text: &[u8]) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    let mut reader = Reader::new(json::checked(text)?, usize::MAX);
+    let read = reader.object("an object", |reader, name| {
+        names.push(name.into_owned());
+        reader.skip()
+    });
+    read.map(|()| names).map_err(|fault| fault.what)
 }

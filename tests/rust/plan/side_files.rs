@@ -152,7 +152,7 @@ fn large_side_files_are_refused() {
 fn a_config_with_a_repeated_key_is_refused() {
     let kitchen = kitchen();
     kitchen.file("b/config.json", r#"{"a": 1, "a": 2}"#);
-    says(&kitchen.refusal(&["a", "b"]), "`b/config.json`: not valid JSON: key `a` appears twice");
+    says(&kitchen.refusal(&["a", "b"]), "`b/config.json`: not valid JSON: byte 9: `a` is there twice");
 }
 
 #[test]

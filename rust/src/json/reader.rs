@@ -1,16 +1,13 @@
-//! A strict JSON reader that walks a text once and keeps nothing.
+//! A strict cursor over a JSON text: it walks once and keeps nothing.
 //!
 //! A header must not be read through a map type: it would have lost duplicate keys, told `1.0` and `1` apart only by
-//! luck, and let arrays stand for objects. So the two formats here are read by this cursor instead. What it accepts is
-//! a subset of RFC 8259: no key twice in one object (compared after unescaping), bounded depth, numbers that fit a
-//! double. It never recurses deeper than the limit given and allocates four bytes a key.
-
-mod keys;
+//! luck, and let arrays stand for objects. The cursor never recurses deeper than the limit given and allocates four
+//! bytes a key.
 
 use std::borrow::Cow;
 
-pub(super) use keys::compare;
-
+use super::escapes::unescape;
+use super::keys::compare;
 use crate::escape::shown;
 
 /// Numbers nobody reads must still be within reach of every parser, so they stay clear of the double's limit.
@@ -18,18 +15,18 @@ const LARGEST_NUMBER: f64 = 1e300;
 
 /// Why a text was refused, and where.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Byte offset in the text.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// What was expected and found.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// The key that occurs twice, if that is the fault.
-    pub(super) twice: Option<String>,
+    pub(crate) twice: Option<String>,
 }
 
 /// `list` with `item` behind. It grows by a quarter: doubling, and then copying, would hold up to three times what is
 /// in it, and what a file may cost is bounded.
-pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
+pub(crate) fn push<T>(list: &mut Vec<T>, item: T) {
     if list.len() == list.capacity() {
         list.reserve_exact((list.len() / 4).max(64));
     }
@@ -37,19 +34,11 @@ pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
 }
 
 /// Outcome of a step.
-pub(super) type Step<T> = Result<T, Fault>;
-
-/// Whether `text`, shorter than 4 GiB, is one JSON value by the rules of this module; what is wrong with it, ready to
-/// be shown, if it is not.
-pub(crate) fn check(text: &str, max_depth: usize) -> Result<(), String> {
-    let mut reader = Reader::new(text, max_depth);
-    let read = reader.skip().and_then(|()| reader.end());
-    read.map_err(|fault| format!("byte {}: {}", fault.at, fault.what))
-}
+pub(crate) type Step<T> = Result<T, Fault>;
 
 /// A cursor over a JSON text.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
@@ -60,34 +49,34 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A cursor at the start of `text`, which must be shorter than 4 GiB.
-    pub(super) fn new(text: &'a str, max_depth: usize) -> Self {
+    pub(crate) fn new(text: &'a str, max_depth: usize) -> Self {
         Self { text, at: 0, depth: 0, max_depth, keys: Vec::new() }
     }
 
     /// The text that the cursor walks.
-    pub(super) fn text(&self) -> &'a str {
+    pub(crate) fn text(&self) -> &'a str {
         self.text
     }
 
     /// A fault at the cursor.
-    pub(super) fn fault<T>(&self, what: impl Into<String>) -> Step<T> {
+    pub(crate) fn fault<T>(&self, what: impl Into<String>) -> Step<T> {
         self.fault_at(self.at, what)
     }
 
     /// A fault at an earlier position.
     #[allow(clippy::unused_self, reason = "reads like `fault`")]
-    pub(super) fn fault_at<T>(&self, at: usize, what: impl Into<String>) -> Step<T> {
+    pub(crate) fn fault_at<T>(&self, at: usize, what: impl Into<String>) -> Step<T> {
         Err(Fault { at, what: what.into(), twice: None })
     }
 
     /// Where the next token begins.
-    pub(super) fn position(&mut self) -> usize {
+    pub(crate) fn position(&mut self) -> usize {
         let _ = self.peek();
         self.at
     }
 
     /// The first byte of the next token.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
@@ -95,7 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token, in words.
-    pub(super) fn found(&mut self) -> String {
+    pub(crate) fn found(&mut self) -> String {
         match self.peek() {
             None => "the end of the text".into(),
             Some(b'"') => "a string".into(),
@@ -112,18 +101,18 @@ impl<'a> Reader<'a> {
     }
 
     /// "expected .., got .." at the cursor.
-    pub(super) fn unexpected<T>(&mut self, expected: &str) -> Step<T> {
+    pub(crate) fn unexpected<T>(&mut self, expected: &str) -> Step<T> {
         let found = self.found();
         self.fault(format!("expected {expected}, got {found}"))
     }
 
     /// Nothing but white space is left.
-    pub(super) fn end(&mut self) -> Step<()> {
+    pub(crate) fn end(&mut self) -> Step<()> {
         if self.peek().is_none() { Ok(()) } else { self.unexpected("the end of the text") }
     }
 
     /// An object; `each` is called with every key and must consume the value.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         expected: &str,
         mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Step<()>,
@@ -156,12 +145,12 @@ impl<'a> Reader<'a> {
     }
 
     /// An array; `each` must consume one element.
-    pub(super) fn array(&mut self, expected: &str, each: impl FnMut(&mut Self) -> Step<()>) -> Step<()> {
+    pub(crate) fn array(&mut self, expected: &str, each: impl FnMut(&mut Self) -> Step<()>) -> Step<()> {
         self.sequence(b'[', b']', expected, each)
     }
 
     /// A string, unescaped; borrowed unless it holds escapes.
-    pub(super) fn string(&mut self, expected: &str) -> Step<Cow<'a, str>> {
+    pub(crate) fn string(&mut self, expected: &str) -> Step<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return self.unexpected(expected);
         }
@@ -198,12 +187,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The string that stands at `at`, unescaped and of just its size.
-    pub(super) fn string_at(text: &'a str, at: usize) -> Step<String> {
+    pub(crate) fn string_at(text: &'a str, at: usize) -> Step<String> {
         Ok(Self { at, ..Self::new(text, 0) }.string("a string")?.into_owned())
     }
 
     /// A whole number written in digits only, below 2^64.
-    pub(super) fn integer(&mut self, expected: &str) -> Step<u64> {
+    pub(crate) fn integer(&mut self, expected: &str) -> Step<u64> {
         if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
             return self.unexpected(expected);
         }
@@ -215,16 +204,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text of a number; any other value is skipped.
-    pub(super) fn number_text(&mut self) -> Step<Option<&'a str>> {
-        let number = matches!(self.peek(), Some(b'-' | b'0'..=b'9'));
-        let start = self.at;
+    /// Any value as it is written.
+    pub(crate) fn raw(&mut self) -> Step<&'a str> {
+        let start = self.position();
         self.skip()?;
-        Ok(self.text.get(start..self.at).filter(|_| number))
+        Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
     /// Any value, checked and forgotten.
-    pub(super) fn skip(&mut self) -> Step<()> {
+    pub(crate) fn skip(&mut self) -> Step<()> {
         match self.peek() {
             Some(b'{') => self.object("a value", |reader, _| reader.skip()),
             Some(b'[') => self.array("a value", Self::skip),
@@ -251,7 +239,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes `word` if it is next.
-    pub(super) fn literal(&mut self, word: &str) -> bool {
+    pub(crate) fn literal(&mut self, word: &str) -> bool {
         let _ = self.peek();
         let next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
         if next {
@@ -334,45 +322,11 @@ impl<'a> Reader<'a> {
 
     /// The character that a backslash at the cursor stands for.
     fn escape(&mut self) -> Step<char> {
-        let start = self.at;
-        self.at += 1;
-        let byte = self.byte();
-        self.at += 1;
-        let character = match byte {
-            Some(same @ (b'"' | b'\\' | b'/')) => Some(char::from(same)),
-            Some(b'b') => Some('\u{8}'),
-            Some(b'f') => Some('\u{c}'),
-            Some(b'n') => Some('\n'),
-            Some(b'r') => Some('\r'),
-            Some(b't') => Some('\t'),
-            Some(b'u') => self.unit().and_then(|unit| match unit {
-                0xd800..0xdc00 if self.literal_here("\\u") => match self.unit()? {
-                    low @ 0xdc00..0xe000 => {
-                        char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
-                    }
-                    _ => None,
-                },
-                _ => char::from_u32(unit),
-            }),
-            _ => None,
+        let Some((character, end)) = unescape(self.text, self.at) else {
+            return self.fault("invalid escape in a string");
         };
-        character.map_or_else(|| self.fault_at(start, "invalid escape in a string"), Ok)
-    }
-
-    fn literal_here(&mut self, word: &str) -> bool {
-        let next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
-        if next {
-            self.at += word.len();
-        }
-        next
-    }
-
-    /// Four hexadecimal digits.
-    fn unit(&mut self) -> Option<u32> {
-        let digits = self.text.get(self.at..self.at.checked_add(4)?)?;
-        self.at += 4;
-        // `from_str_radix` alone would take a sign.
-        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
+        self.at = end;
+        Ok(character)
     }
 
     /// Where the second of two equal keys of the innermost object begins.
@@ -380,9 +334,9 @@ impl<'a> Reader<'a> {
         let text = self.text;
         let keys = self.keys.get_mut(first_key..)?;
         // By position within equal names, so that the later one is reported.
-        keys.sort_unstable_by(|&a, &b| keys::compare(text, a as usize, b as usize).then(a.cmp(&b)));
+        keys.sort_unstable_by(|&a, &b| compare(text, a as usize, b as usize).then(a.cmp(&b)));
         keys.windows(2).find_map(|pair| match *pair {
-            [a, b] if keys::compare(text, a as usize, b as usize).is_eq() => Some(b as usize),
+            [a, b] if compare(text, a as usize, b as usize).is_eq() => Some(b as usize),
             _ => None,
         })
     }

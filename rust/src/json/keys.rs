@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::Reader;
+use super::escapes::unescape;
 
 /// Order of two valid strings of `text` by their unescaped characters; both positions are at the opening quote.
-pub(in crate::checkpoint) fn compare(text: &str, a: usize, b: usize) -> Ordering {
+pub(crate) fn compare(text: &str, a: usize, b: usize) -> Ordering {
     let bytes = text.as_bytes();
     let mut offset = 1;
     // Equal bytes are equal characters until a quote or a backslash.
@@ -23,15 +23,17 @@ pub(in crate::checkpoint) fn compare(text: &str, a: usize, b: usize) -> Ordering
 }
 
 /// The unescaped characters from `at`, which is inside a valid string, to its closing quote.
-fn characters(text: &str, at: usize) -> impl Iterator<Item = char> {
-    let mut reader = Reader { at, ..Reader::new(text, 0) };
-    std::iter::from_fn(move || match reader.byte()? {
-        b'"' => None,
-        b'\\' => reader.escape().ok(),
-        _ => {
-            let character = text.get(reader.at..)?.chars().next()?;
-            reader.at += character.len_utf8();
-            Some(character)
-        }
+fn characters(text: &str, mut at: usize) -> impl Iterator<Item = char> {
+    std::iter::from_fn(move || {
+        let (character, next) = match text.as_bytes().get(at)? {
+            b'"' => return None,
+            b'\\' => unescape(text, at)?,
+            _ => {
+                let character = text.get(at..)?.chars().next()?;
+                (character, at + character.len_utf8())
+            }
+        };
+        at = next;
+        Some(character)
     })
 }
