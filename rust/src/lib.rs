@@ -14,9 +14,11 @@ compile_error!("soce runs on Linux and macOS");
 
 pub mod checkpoint;
 pub mod control;
+pub mod digest;
 pub mod dtype;
 pub mod error;
 pub mod escape;
+pub(crate) mod glob;
 pub mod io;
 mod json;
 pub mod kernels;

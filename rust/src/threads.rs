@@ -1,8 +1,13 @@
-//! Starting threads where the system may refuse one: a limit of processes, a control group, no memory for a stack.
+//! How many threads there may be, and starting them where the system may refuse one: a limit of processes, a control group, no memory for a stack.
 
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use crate::error::{Error, Result};
+
+/// Threads used if nothing is asked for: what the scheduler and the control group allow.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
 
 /// Start a scoped thread.
 pub(crate) fn start<'scope, T: Send + 'scope>(

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use _core::checkpoint::{Checkpoint, OpenOptions, index, reopen};
+use _core::digest::Digest;
 use oracle::{check_against_reference, check_file, check_index, parse_file, text_of};
 use proptest::prelude::*;
 use safetensors::SafeTensors;

@@ -6,9 +6,8 @@ mod fault_guard;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use _core::checkpoint::{Identity, Shard};
-use _core::io::{Backend, Buffer, Cache, Source};
-use _core::sink::digest::{ChunkDigest, sha256_file};
+use _core::digest::ChunkDigest;
+use _core::io::{Backend, Buffer, Cache, Identity, Source};
 use _core::sink::{Beginning, Begun, Durability, Fingerprint, OutputFile, Staging, check_target};
 use _core::{Error, ProblemKind};
 
@@ -18,20 +17,13 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect()
 }
 
-/// A shard as the checkpoint reader would describe it.
-fn shard(path: &Path) -> Shard {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = fs::metadata(path).unwrap();
-    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-    let identity = Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.len(),
-        mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-        ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-    };
-    let name = "model.safetensors".to_owned();
-    Shard { path: path.to_owned(), name, identity, header_sha256: [0; 32], tensors: Vec::new() }
+fn identity(path: &Path) -> Identity {
+    Identity::of(&fs::metadata(path).unwrap())
+}
+
+/// The file as it is now.
+fn open(path: &Path, backend: Backend, cache: Cache) -> Source {
+    Source::open(path, &identity(path), Some(backend), cache).unwrap()
 }
 
 fn file(directory: &Path, bytes: &[u8]) -> PathBuf {
@@ -54,7 +46,7 @@ fn both_backends_give_the_same_bytes_under_every_cache_policy() {
     let path = file(directory.path(), &bytes);
     for backend in BACKENDS {
         for cache in [Cache::Auto, Cache::Keep, Cache::Drop] {
-            let source = Source::open(&shard(&path), Some(backend), cache).unwrap();
+            let source = open(&path, backend, cache);
             assert_eq!(source.backend(), backend);
             let mut scratch = Buffer::default();
             for pass in 0..2 {
@@ -78,7 +70,7 @@ fn reading_past_the_end_is_a_refusal_with_path_and_offset() {
     let directory = tempfile::tempdir().unwrap();
     let path = file(directory.path(), b"0123456789");
     for backend in BACKENDS {
-        let source = Source::open(&shard(&path), Some(backend), Cache::Keep).unwrap();
+        let source = open(&path, backend, Cache::Keep);
         let error = source.read(4, 7, &mut Buffer::default()).unwrap_err();
         assert_eq!(refused(&error), ProblemKind::Checkpoint);
         assert!(
@@ -94,7 +86,7 @@ fn an_empty_file_can_be_opened_by_either_backend() {
     let directory = tempfile::tempdir().unwrap();
     let path = file(directory.path(), b"");
     for backend in BACKENDS {
-        let source = Source::open(&shard(&path), Some(backend), Cache::Auto).unwrap();
+        let source = open(&path, backend, Cache::Auto);
         assert_eq!(source.read(0, 0, &mut Buffer::default()).unwrap(), b"");
     }
 }
@@ -103,10 +95,12 @@ fn an_empty_file_can_be_opened_by_either_backend() {
 fn a_file_that_changed_since_its_header_was_read_is_refused_by_field() {
     let directory = tempfile::tempdir().unwrap();
     let path = file(directory.path(), b"0123456789");
-    let before = shard(&path);
-    let source = Source::open(&before, None, Cache::Keep).unwrap();
+    let before = identity(&path);
+    let source = Source::open(&path, &before, None, Cache::Keep).unwrap();
     fs::write(&path, b"01234567").unwrap();
-    for error in [Source::open(&before, None, Cache::Keep).unwrap_err(), source.unchanged().unwrap_err()] {
+    for error in
+        [Source::open(&path, &before, None, Cache::Keep).unwrap_err(), source.unchanged().unwrap_err()]
+    {
         assert_eq!(refused(&error), ProblemKind::Checkpoint);
         assert!(error.to_string().contains("size was 10, is 8"), "{error}");
     }
@@ -116,7 +110,7 @@ fn a_file_that_changed_since_its_header_was_read_is_refused_by_field() {
 fn a_file_cut_under_positioned_reads_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = file(directory.path(), &pattern(1 << 20));
-    let source = Source::open(&shard(&path), Some(Backend::Pread), Cache::Keep).unwrap();
+    let source = open(&path, Backend::Pread, Cache::Keep);
     File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
     let error = source.read(0, 4096, &mut Buffer::default()).unwrap_err();
     assert_eq!(refused(&error), ProblemKind::Checkpoint);
@@ -131,7 +125,7 @@ fn memory_stays_flat_while_a_mapped_file_is_read_and_released() {
     }
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = file(directory.path(), &pattern(200 << 20));
-    let source = Source::open(&shard(&path), Some(Backend::Mmap), Cache::Auto).unwrap();
+    let source = open(&path, Backend::Mmap, Cache::Auto);
     let (size, chunk, before) = (200_usize << 20, (1 << 20) + 77, resident());
     let (mut most, mut sum) = (0, 0_u64);
     for start in (0..size).step_by(chunk) {
@@ -221,7 +215,6 @@ fn chunks_digested_by_threads_give_the_digest_of_the_tensor() {
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(digest.combine(&leaves), blake3::hash(&bytes));
-    sha256_file(Path::new("/nonexistent/file")).unwrap_err();
 }
 
 /// Begin a run that may write any of the small files of these tests.

@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
+use crate::digest::Digest;
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
+use crate::io::Identity;
 
 pub use open::reopen;
 pub(crate) use open::{read_small, sha256_of, small_file_size};
@@ -30,21 +30,6 @@ pub const MAX_HEADERS_BYTES: u64 = 512_000_000;
 const LISTED: usize = 10;
 /// Bytes looked at to tell what a file is that is no safetensors file.
 const START_BYTES: u64 = 64;
-
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Device number.
-    pub device: u64,
-    /// Inode number.
-    pub inode: u64,
-    /// Size in bytes.
-    pub size: u64,
-    /// Last change of the content, nanoseconds since 1970.
-    pub mtime_ns: i128,
-    /// Last change of the inode, nanoseconds since 1970.
-    pub ctime_ns: i128,
-}
 
 /// One tensor of one shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +56,7 @@ pub struct Shard {
     /// State of the file when its header was read.
     pub identity: Identity,
     /// SHA-256 of the header bytes (without the length).
-    pub header_sha256: [u8; 32],
+    pub header_sha256: Digest,
     /// Its tensors in file order.
     pub tensors: Vec<TensorInfo>,
 }
@@ -248,7 +233,7 @@ fn read_shard(
     let place = shown(&path.to_string_lossy());
     let notes = parsed.warnings.into_iter().map(|text| format!("`{place}`: {text}"));
     let notes = opened.note(&path).into_iter().chain(notes).collect();
-    let header_sha256 = Sha256::digest(&header).into();
+    let header_sha256 = Digest::sha256(&header);
     Ok((Shard { path, name, identity: opened.identity, header_sha256, tensors: parsed.tensors }, notes))
 }
 

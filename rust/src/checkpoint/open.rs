@@ -4,16 +4,18 @@
 //! put in a model's place is refused at once. Links are followed only inside the checkpoint's own directory and within
 //! one repository of the Hugging Face cache, unless the user allows more. Nothing here ever opens for writing.
 
-use std::fs::{self, File, FileType, Metadata};
+use std::fs::{self, File, FileType};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
-use super::{Identity, OpenOptions, Shard};
+use super::{OpenOptions, Shard};
+use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
+use crate::io::Identity;
+use crate::io::identity::changed;
+use crate::io::platform::open_input;
 
 /// A file that passed the checks.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ pub(super) fn open(path: &Path, root: &Path, options: OpenOptions) -> Result<Ope
         return Err(refuse(format!("is a link to `{target}`, outside the checkpoint"))
             .hint("if that file is meant, allow it with `--follow-links`"));
     }
-    let file = open_regular(&real).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
+    let file = open_input(&real).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
     let opened = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
     if !opened.is_file() || !Identity::of(&opened).same_file(&Identity::of(&found)) {
         return Err(refuse("was replaced while it was being opened".into()));
@@ -90,25 +92,11 @@ pub(crate) fn small_file_size(
 }
 
 /// SHA-256 of a side file of any size, under the same rules.
-pub(crate) fn sha256_of(path: &Path, root: &Path, options: OpenOptions) -> Result<[u8; 32], Problem> {
-    let mut file = open(path, root, options)?.file;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0_u64;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize().into()),
-            Ok(count) => {
-                hasher.update(buffer.get(..count).unwrap_or_default());
-                offset += count as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                let message = format!("cannot be read at offset {offset}: {error}");
-                return Err(Problem::new(ProblemKind::Checkpoint, message).at(path));
-            }
-        }
-    }
+pub(crate) fn sha256_of(path: &Path, root: &Path, options: OpenOptions) -> Result<Digest, Problem> {
+    Digest::sha256_of(open(path, root, options)?.file).map_err(|(offset, error)| {
+        let message = format!("cannot be read at offset {offset}: {error}");
+        Problem::new(ProblemKind::Checkpoint, message).at(path)
+    })
 }
 
 /// The whole of a file that has at most `cap` bytes.
@@ -148,61 +136,19 @@ pub(super) fn read_exactly(
 pub fn reopen(shard: &Shard) -> Result<File, Problem> {
     let refuse = |message: String| Problem::new(ProblemKind::Checkpoint, message).at(&shard.path);
     check_unchanged(shard)?;
-    let file = open_regular(&shard.path).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
+    let file = open_input(&shard.path).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
     let opened = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    match shard.identity.change(&Identity::of(&opened)) {
-        None => Ok(file),
-        Some(change) => Err(refuse(change)),
-    }
+    shard.identity.check(&shard.path, &Identity::of(&opened))?;
+    Ok(file)
 }
 
 /// Compares a shard's path with the state in which its header was read.
 pub(super) fn check_unchanged(shard: &Shard) -> Result<(), Problem> {
-    let change = match fs::metadata(&shard.path) {
-        Err(error) => Some(format!("changed since it was opened: {error}")),
-        Ok(found) if !found.is_file() => {
-            Some(format!("changed since it was opened: now {}", kind(found.file_type())))
-        }
-        Ok(found) => shard.identity.change(&Identity::of(&found)),
-    };
-    match change {
-        None => Ok(()),
-        Some(change) => Err(Problem::new(ProblemKind::Checkpoint, change).at(&shard.path)),
-    }
-}
-
-impl Identity {
-    /// The state that `metadata` tells.
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    fn same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
-    /// Which fields differ in a later state, in words.
-    pub(super) fn change(&self, now: &Self) -> Option<String> {
-        let fields = [
-            ("device", i128::from(self.device), i128::from(now.device)),
-            ("inode", i128::from(self.inode), i128::from(now.inode)),
-            ("size", i128::from(self.size), i128::from(now.size)),
-            ("mtime_ns", self.mtime_ns, now.mtime_ns),
-            ("ctime_ns", self.ctime_ns, now.ctime_ns),
-        ];
-        let changed: Vec<_> = fields
-            .into_iter()
-            .filter(|(_, before, after)| before != after)
-            .map(|(field, before, after)| format!("{field} was {before}, is {after}"))
-            .collect();
-        (!changed.is_empty()).then(|| format!("changed since it was opened: {}", changed.join("; ")))
+    let refuse = |now: String| Err(changed(&shard.path, format!("changed since it was opened: {now}")));
+    match fs::metadata(&shard.path) {
+        Err(error) => refuse(error.to_string()),
+        Ok(found) if !found.is_file() => refuse(format!("now {}", kind(found.file_type()))),
+        Ok(found) => shard.identity.check(&shard.path, &Identity::of(&found)),
     }
 }
 
@@ -254,10 +200,4 @@ pub(super) fn kind(kind: FileType) -> &'static str {
     } else {
         "something else"
     }
-}
-
-/// Opens for reading; returns at once whatever the path is, and becomes no terminal's owner.
-fn open_regular(path: &Path) -> io::Result<File> {
-    // The standard library adds O_CLOEXEC.
-    fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }

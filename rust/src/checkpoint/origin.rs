@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::open::read_small;
-use super::{Identity, OpenOptions, Shard};
+use super::{OpenOptions, Shard};
+use crate::io::Identity;
 
 /// Longest record: two hex names and a number are a third of it.
 const MAX_RECORD_BYTES: u64 = 512;

@@ -1,29 +1,67 @@
-//! Whether a file is still the one whose header was read.
+//! What tells one state of a file from another.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::checkpoint::Identity;
 use crate::error::{Problem, ProblemKind};
 
-/// The refusal that names every field in which `found` differs, if one does.
-pub(super) fn compare(path: &Path, expected: &Identity, found: &Identity) -> Option<Problem> {
-    let mut changes = Vec::new();
-    let mut field = |name: &str, old: i128, new: i128| {
-        if old != new {
-            changes.push(format!("{name} was {old}, is {new}"));
-        }
-    };
-    field("size", expected.size.into(), found.size.into());
-    field("mtime", expected.mtime_ns, found.mtime_ns);
-    field("device", expected.device.into(), found.device.into());
-    field("inode", expected.inode.into(), found.inode.into());
-    field("ctime", expected.ctime_ns, found.ctime_ns);
-    (!changes.is_empty())
-        .then(|| changed(path, &format!("changed since its header was read: {}", changes.join(", "))))
+/// Which file, and in which state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last change of the content, nanoseconds since 1970.
+    pub mtime_ns: i128,
+    /// Last change of the inode, nanoseconds since 1970.
+    pub ctime_ns: i128,
 }
 
-/// A refusal because somebody else touched an input.
-pub(super) fn changed(path: &Path, message: &str) -> Problem {
+impl Identity {
+    /// The state that `metadata` tells.
+    pub fn of(metadata: &Metadata) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether both are states of one file.
+    pub(crate) fn same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Refuse a file that is no longer in this state, naming every field that is another now.
+    pub(crate) fn check(&self, path: &Path, now: &Self) -> Result<(), Problem> {
+        let fields = [
+            ("device", i128::from(self.device), i128::from(now.device)),
+            ("inode", i128::from(self.inode), i128::from(now.inode)),
+            ("size", i128::from(self.size), i128::from(now.size)),
+            ("mtime_ns", self.mtime_ns, now.mtime_ns),
+            ("ctime_ns", self.ctime_ns, now.ctime_ns),
+        ];
+        let changes: Vec<String> = fields
+            .into_iter()
+            .filter(|(_, before, now)| before != now)
+            .map(|(field, before, now)| format!("{field} was {before}, is {now}"))
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(changed(path, format!("changed since it was opened: {}", changes.join("; "))))
+    }
+}
+
+/// The refusal of an input that somebody else touched.
+pub(crate) fn changed(path: &Path, message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Checkpoint, message)
         .at(path)
         .hint("let whatever writes to this checkpoint finish, then run again")
@@ -36,12 +74,12 @@ mod tests {
     #[test]
     fn every_changed_field_is_named() {
         let old = Identity { device: 1, inode: 2, size: 3, mtime_ns: 4, ctime_ns: 5 };
-        assert_eq!(compare(Path::new("a"), &old, &old), None);
+        assert_eq!(old.check(Path::new("a"), &old), Ok(()));
         let new = Identity { size: 30, mtime_ns: 40, ..old.clone() };
-        let problem = compare(Path::new("a"), &old, &new).expect("two fields differ");
+        let problem = old.check(Path::new("a"), &new).expect_err("two fields differ");
         assert_eq!(
             problem.to_string(),
-            "`a`: changed since its header was read: size was 3, is 30, mtime was 4, is 40"
+            "`a`: changed since it was opened: size was 3, is 30; mtime_ns was 4, is 40"
         );
     }
 }

@@ -7,50 +7,18 @@
 //! read-only, a cut file becomes an error by way of the fault guard (`fault_guard.rs`), and [`Source::check`] and
 //! [`Source::unchanged`] tell whether what was read can be trusted. Whoever needs more asks for [`Backend::Pread`].
 
+mod backend;
 mod blocks;
 mod buffer;
 mod fault_guard;
-mod identity;
+pub(crate) mod identity;
 mod mapped;
 mod memory;
 pub(crate) mod platform;
 mod source;
 
+pub use backend::{Backend, Cache};
 pub use buffer::Buffer;
+pub use identity::Identity;
 pub use memory::memory_limit;
 pub use source::Source;
-
-use std::fs::File;
-use std::path::Path;
-
-/// How the bytes of an input are reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Backend {
-    /// The file is mapped read-only; reading copies nothing.
-    Mmap,
-    /// Positioned reads into the worker's buffer.
-    Pread,
-}
-
-impl Backend {
-    /// [`Backend::Mmap`] on filesystems known to be local, [`Backend::Pread`] on network, FUSE and unknown ones.
-    pub fn for_path(path: &Path) -> Self {
-        source::open(path).map_or(Self::Pread, |file| Self::for_file(&file))
-    }
-
-    fn for_file(file: &File) -> Self {
-        if platform::is_local(file) { Self::Mmap } else { Self::Pread }
-    }
-}
-
-/// What happens to the page cache behind the work.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Cache {
-    /// Drop what this run brought in; what was cached before it stays cached.
-    #[default]
-    Auto,
-    /// Leave everything to the kernel.
-    Keep,
-    /// Drop everything that was read.
-    Drop,
-}

@@ -4,8 +4,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::IntoRawFd as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+/// Open for reading. Whatever has taken the file's place, it returns at once (a FIFO would wait for a writer), and this
+/// process becomes no terminal's owner. The standard library adds `O_CLOEXEC`.
+pub(crate) fn open_input(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
 
 /// Fill `buffer` from `offset` on. A file that ends first is [`io::ErrorKind::UnexpectedEof`].
 pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::backend::{Backend, Cache};
 use super::blocks::Blocks;
 use super::buffer::Buffer;
+use super::identity::{Identity, changed};
 use super::mapped::{Mapped, Probe};
-use super::{Backend, Cache, identity, platform};
-use crate::checkpoint::{Identity, Shard};
+use super::platform;
 use crate::error::{Error, Result};
 
 /// Bytes in unfinished blocks beyond which released ranges are unmapped at once.
@@ -18,9 +18,9 @@ const MAX_UNFINISHED: u64 = 16 << 20;
 /// One input shard opened for reading, shared by threads.
 ///
 /// ```no_run
-/// # fn example(shard: &_core::checkpoint::Shard) -> _core::Result<()> {
+/// # fn example(path: &std::path::Path, identity: &_core::io::Identity) -> _core::Result<()> {
 /// use _core::io::{Buffer, Cache, Source};
-/// let source = Source::open(shard, None, Cache::Auto)?;
+/// let source = Source::open(path, identity, None, Cache::Auto)?;
 /// let mut scratch = Buffer::default();
 /// let bytes = source.read(8, 4096, &mut scratch)?;
 /// // ... use the bytes ...
@@ -39,24 +39,26 @@ pub struct Source {
 }
 
 impl Source {
-    /// Open a shard, by `backend` or the one that suits its filesystem. A file that cannot be mapped is read.
+    /// Open the file at `path`, by `backend` or the one that suits its filesystem. A file that cannot be mapped is read.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Refused`] if the file is not the one whose header was read.
-    pub fn open(shard: &Shard, backend: Option<Backend>, cache: Cache) -> Result<Self> {
-        let path = shard.path.clone();
-        let file = open(&path).map_err(|error| Error::io(&path, "cannot open", error))?;
-        let metadata = file.metadata().map_err(|error| Error::io(&path, "cannot examine", error))?;
-        if let Some(problem) = identity::compare(&path, &shard.identity, &Identity::of(&metadata)) {
-            return Err(problem.into());
-        }
-        Self::of(file, shard, backend, cache)
+    /// [`Error::Io`], or [`Error::Refused`] if the file is no longer in the state `identity`.
+    pub fn open(path: &Path, identity: &Identity, backend: Option<Backend>, cache: Cache) -> Result<Self> {
+        let file = platform::open_input(path).map_err(|error| Error::io(path, "cannot open", error))?;
+        let metadata = file.metadata().map_err(|error| Error::io(path, "cannot examine", error))?;
+        identity.check(path, &Identity::of(&metadata))?;
+        Self::of(file, path, identity, backend, cache)
     }
 
-    /// A file that was opened and had the identity of the shard.
-    fn of(file: File, shard: &Shard, backend: Option<Backend>, cache: Cache) -> Result<Self> {
-        let path = shard.path.clone();
-        let size = shard.identity.size;
+    /// A file that was opened and was in the state `identity`.
+    fn of(
+        file: File,
+        path: &Path,
+        identity: &Identity,
+        backend: Option<Backend>,
+        cache: Cache,
+    ) -> Result<Self> {
+        let size = identity.size;
         let blocks = match cache {
             Cache::Keep => Blocks::new(size, |_| true),
             Cache::Drop => Blocks::new(size, |_| false),
@@ -72,14 +74,14 @@ impl Source {
                 Ok(map) => {
                     let message =
                         format!("had {size} bytes when it was opened, {} when mapped", map.length());
-                    return Err(identity::changed(&path, &message).into());
+                    return Err(changed(path, message).into());
                 }
                 Err(error) if can_be_read_instead(&error, size) => None,
-                Err(error) => return Err(Error::io(&path, "cannot map", error)),
+                Err(error) => return Err(Error::io(path, "cannot map", error)),
             },
             Backend::Pread => None,
         };
-        Ok(Self { path, identity: shard.identity.clone(), file, map, blocks })
+        Ok(Self { path: path.to_owned(), identity: identity.clone(), file, map, blocks })
     }
 
     /// The backend in use.
@@ -127,7 +129,7 @@ impl Source {
             Ok(metadata) if metadata.len() < expected => {
                 let message =
                     format!("was cut from {expected} to {} bytes while it was read", metadata.len());
-                Err(identity::changed(&self.path, &message).into())
+                Err(changed(&self.path, message).into())
             }
             _ => Err(Error::io(&self.path, "cannot read mapped bytes", io::Error::other("fault in the map"))),
         }
@@ -141,10 +143,7 @@ impl Source {
         self.check()?;
         let examined = |error| Error::io(&self.path, "cannot examine", error);
         for metadata in [self.file.metadata(), std::fs::metadata(&self.path)] {
-            let found = Identity::of(&metadata.map_err(examined)?);
-            if let Some(problem) = identity::compare(&self.path, &self.identity, &found) {
-                return Err(problem.into());
-            }
+            self.identity.check(&self.path, &Identity::of(&metadata.map_err(examined)?))?;
         }
         Ok(())
     }
@@ -175,7 +174,7 @@ impl Source {
 
     fn too_short(&self, offset: u64, length: usize) -> Error {
         let message = format!("ends within the {length} bytes at offset {offset} that its header promises");
-        identity::changed(&self.path, &message).into()
+        changed(&self.path, message).into()
     }
 }
 
@@ -186,11 +185,6 @@ impl Drop for Source {
             platform::drop_cache(&self.file, block.start, block.end - block.start);
         }
     }
-}
-
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    // Should a FIFO have taken the file's place, opening it must not wait for a writer.
-    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
 /// No device, no memory for the map, no free slot in the guard, or nothing to map at all.
@@ -211,17 +205,12 @@ mod tests {
         let path = directory.path().join("model.safetensors");
         std::fs::write(&path, vec![1; 20_000]).expect("a new file");
         let identity = Identity::of(&std::fs::metadata(&path).expect("a file"));
-        let name = "model.safetensors".to_owned();
-        let shard = Shard { path, name, identity, header_sha256: [0; 32], tensors: Vec::new() };
-        let file = File::options().read(true).write(true).open(&shard.path).expect("a file");
+        let file = File::options().read(true).write(true).open(&path).expect("a file");
         file.set_len(5000).expect("a shorter file");
-        let source = Source::of(file, &shard, Some(Backend::Mmap), Cache::Keep);
+        let source = Source::of(file, &path, &identity, Some(Backend::Mmap), Cache::Keep);
         let error = source.and_then(|source| source.read(10_000, 5000, &mut Buffer::default()).map(drop));
         let Err(Error::Refused(problems)) = error else { panic!("not a refusal") };
-        assert_eq!(
-            (problems[0].kind, problems[0].path.as_deref()),
-            (ProblemKind::Checkpoint, Some(&*shard.path))
-        );
+        assert_eq!((problems[0].kind, problems[0].path.as_deref()), (ProblemKind::Checkpoint, Some(&*path)));
         assert!(["20000", "5000"].iter().all(|size| problems[0].message.contains(size)), "{}", problems[0]);
     }
 }

@@ -63,8 +63,8 @@ impl<'a> Inputs<'a> {
         if let Some(source) = &entry.source {
             return Ok(Arc::clone(source)); // another worker was faster
         }
-        let checkpoint = &self.plan.checkpoints[ingredient];
-        let source = Arc::new(Source::open(&checkpoint.shards[shard], self.backend, self.cache)?);
+        let shard = &self.plan.checkpoints[ingredient].shards[shard];
+        let source = Arc::new(Source::open(&shard.path, &shard.identity, self.backend, self.cache)?);
         entry.source = Some(Arc::clone(&source));
         drop(entry);
         self.open.lock().expect("no panic while held").insert(place);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::checkpoint::OpenOptions;
+use crate::checkpoint::{Checkpoint, OpenOptions, Shard};
 use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
@@ -11,9 +11,9 @@ use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
 use crate::mix::Mix;
 use crate::plan::{self, Agreement};
-use crate::threads::start_some;
+use crate::threads::{default_threads, start_some};
 
-use super::{chunk_bytes, default_threads, mix_chunk};
+use super::{chunk_bytes, mix_chunk};
 
 /// Checked ingredients whose tensors can be mixed on demand; the files stay open.
 #[derive(Debug)]
@@ -42,9 +42,8 @@ impl Mixer {
     /// Everything found wrong with the ingredients; I/O errors.
     pub fn open(ingredients: &[PathBuf], backend: Option<Backend>, options: OpenOptions) -> Result<Self> {
         let agreement = plan::agree(ingredients, options)?;
-        let open = |checkpoint: &crate::checkpoint::Checkpoint| {
-            checkpoint.shards.iter().map(|shard| Source::open(shard, backend, Cache::Keep)).collect()
-        };
+        let open = |shard: &Shard| Source::open(&shard.path, &shard.identity, backend, Cache::Keep);
+        let open = |checkpoint: &Checkpoint| checkpoint.shards.iter().map(open).collect();
         let sources = agreement.checkpoints.iter().map(open).collect::<Result<_>>()?;
         Ok(Self { agreement, sources, kernels: Kernels::choose(None)? })
     }

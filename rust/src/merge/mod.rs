@@ -145,11 +145,6 @@ pub fn chunk_bytes(ingredients: usize) -> u64 {
     (share.next_power_of_two() >> u32::from(!share.is_power_of_two())).clamp(64 << 10, 1 << 20)
 }
 
-/// Threads used if nothing is asked for: what the scheduler and the control group allow.
-pub fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 /// Upper bound of private memory of a run, in bytes: 64 MB and two working sets a thread.
 pub fn memory_bound(ingredients: usize, threads: usize) -> u64 {
     64_000_000 + 2 * threads as u64 * (ingredients as u64 + 1) * chunk_bytes(ingredients)

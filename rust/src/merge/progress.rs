@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
+use crate::digest::{ChunkDigest, Digest, Leaf};
 use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::kernels::difference::Differences;
 use crate::kernels::{NonFinite, Tally};
 use crate::plan::{Fate, Plan};
-use crate::sink::digest::{ChunkDigest, Digest, Leaf};
 use crate::sink::journal::{NonFiniteCounts, TensorResult};
 
 use super::work::{Chunk, Work};

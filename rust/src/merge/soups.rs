@@ -11,7 +11,7 @@ use crate::escape::shown;
 use crate::plan::{Fate, Plan};
 use crate::sink::journal::{FileState, ShardRecord};
 use crate::sink::{self, Beginning, Begun, Fingerprint, Staging, has_state, manifest, read_back};
-use crate::threads::start_some;
+use crate::threads::{default_threads, start_some};
 
 use super::{Digests, Options};
 
@@ -127,7 +127,7 @@ fn accept(
             }
         }
     };
-    let threads = options.num_threads.unwrap_or_else(super::default_threads).clamp(1, plan.shards.len());
+    let threads = options.num_threads.unwrap_or_else(default_threads).clamp(1, plan.shards.len());
     std::thread::scope(|scope| {
         start_some(scope, threads, work)?
             .into_iter()

@@ -8,12 +8,13 @@ use crate::kernels::difference::Differences;
 use crate::kernels::{Kernels, Request, Tally, count_non_finite};
 use crate::mix::Mix;
 use crate::plan::{Fate, Plan};
+use crate::threads::default_threads;
 
 use super::inputs::Inputs;
 use super::outputs::Outputs;
 use super::progress::{Computed, Progress};
 use super::work::{Chunk, Work};
-use super::{MAX_THREADS, Options, chunk_bytes, default_threads};
+use super::{MAX_THREADS, Options, chunk_bytes};
 
 /// What all workers share.
 pub(super) struct Run<'a> {

@@ -9,7 +9,6 @@ mod cut;
 mod discrete;
 mod fates;
 mod findings;
-pub(crate) mod glob;
 mod layout;
 mod make;
 mod names;

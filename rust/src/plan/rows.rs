@@ -2,9 +2,10 @@
 
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
+use crate::glob;
 
 use super::findings::{Findings, named};
-use super::{Recipe, Row, glob};
+use super::{Recipe, Row};
 
 /// For each of `names`, in order, one row index per recipe. A tensor without a row is a problem, a row without a
 /// tensor a warning.

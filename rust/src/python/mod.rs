@@ -30,6 +30,6 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
     info.set_item("kernels", Kernels::available().iter().map(|set| set.name).collect::<Vec<_>>())?;
     info.set_item("optimised", !cfg!(debug_assertions))?;
-    info.set_item("num_threads", crate::merge::default_threads())?;
+    info.set_item("num_threads", crate::threads::default_threads())?;
     Ok(info)
 }

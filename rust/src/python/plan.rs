@@ -72,7 +72,7 @@ pub(super) struct Plan(planning::Plan);
 impl Plan {
     fn to_json(&self) -> PyResult<String> {
         let most = self.0.tensors.iter().map(|tensor| self.0.needed(tensor).len()).max().unwrap_or(0);
-        let num_threads = merge::default_threads();
+        let num_threads = crate::threads::default_threads();
         let mut json = self.0.to_json();
         json["num_threads"] = num_threads.into();
         json["memory_bytes"] = merge::memory_bound(most, num_threads).into();

@@ -7,11 +7,10 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use super::digest::Digest;
 use super::manifest::{self, NUMERICS, RECIPE_FILE};
 use super::state;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::escape::shown;
 use crate::merge::Digests;
@@ -42,7 +41,7 @@ impl Fingerprint {
                 "name": shard.name,
                 "size": shard.identity.size,
                 "mtime_ns": shard.identity.mtime_ns as i64,
-                "header_sha256": Digest(shard.header_sha256),
+                "header_sha256": shard.header_sha256,
             })
         };
         let ingredients =
@@ -52,7 +51,7 @@ impl Fingerprint {
         );
         let mut side_files = serde_json::Map::new();
         for side in &plan.side_files {
-            side_files.insert(side.name.clone(), json!(Digest(Sha256::digest(side.content.read()?).into())));
+            side_files.insert(side.name.clone(), json!(Digest::sha256(&side.content.read()?)));
         }
         let index = plan.index.as_ref().map(|_| plan.index_name.clone());
         let mut files: Vec<String> = plan.shards.iter().map(|shard| shard.name.clone()).collect();

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::digest::Digest;
 use super::state;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::io::platform;
 use crate::kernels::NonFinite;

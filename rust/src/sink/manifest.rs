@@ -7,14 +7,13 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::{Checkpoint, Shard};
+use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind, Result};
 use crate::merge::Report;
 use crate::plan::{Fate, Plan, Recipe};
 
-use super::digest::Digest;
 use super::fingerprint::Fingerprint;
 use super::journal::ShardRecord;
 use super::{Staging, state};
@@ -72,7 +71,7 @@ pub fn write_small_files(
     };
     for side in &plan.side_files {
         let bytes = side.content.read()?;
-        let digest = Digest(Sha256::digest(&bytes).into()).to_string();
+        let digest = Digest::sha256(&bytes).to_string();
         if made.fingerprint.side_file(&side.name) != Some(&digest) {
             let problem = Problem::new(ProblemKind::Checkpoint, "changed since the merge began");
             return Err(problem.at(&side.name).hint("let whatever writes it finish, then run again").into());
@@ -246,7 +245,7 @@ fn sources(plan: &Plan, recipe: &Recipe) -> Value {
             let mut entry = json!({
                 "name": shard.name,
                 "size": shard.identity.size,
-                "header_sha256": Digest(shard.header_sha256),
+                "header_sha256": shard.header_sha256,
             });
             if let Some(Some(claim)) = origin.sha256.get(s) {
                 entry["sha256"] = claim.sha256.as_str().into();

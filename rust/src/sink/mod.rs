@@ -5,7 +5,6 @@
 //! opened again for writing, but for the journal, which tells the next run what is finished. Not here: what is in the
 //! files, and which of them an interrupted run need not make again.
 
-pub mod digest;
 mod dirty;
 mod fingerprint;
 pub mod journal;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::digest::Digest;
 use super::journal::TensorResult;
 use super::state;
 use crate::control::Control;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::io::platform;
 use crate::plan::{Plan, PlannedShard};
@@ -41,9 +41,7 @@ pub(crate) fn read_back(
 ) -> Result<ReadBack> {
     let mut whole = sha256.then(Sha256::new);
     match compare(&directory.join(&shard.name), plan, shard, tensors, whole.as_mut(), control) {
-        Ok(difference) => {
-            Ok(ReadBack { sha256: whole.map(|hasher| Digest(hasher.finalize().into())), difference })
-        }
+        Ok(difference) => Ok(ReadBack { sha256: whole.map(|hasher| hasher.finalize().into()), difference }),
         Err(Error::Cancelled) => Err(Error::Cancelled),
         Err(error) => Ok(ReadBack { sha256: None, difference: Some(error.to_string()) }),
     }

@@ -5,10 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
-use super::digest::Digest;
 use super::tree;
+use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
@@ -207,7 +205,7 @@ fn is_sealed(bytes: &[u8]) -> bool {
     let Some(text) = bytes.strip_suffix(b"\n") else { return false };
     let start = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let (body, last) = text.split_at(start);
-    let digest = Digest(Sha256::digest(body).into());
+    let digest = Digest::sha256(body);
     let seal = format!("soce:seal sha256:{digest}");
     last == format!("<!-- {seal} -->").as_bytes() || last == format!("# {seal}").as_bytes()
 }
@@ -246,7 +244,7 @@ mod tests {
     use super::*;
 
     fn sealed(text: &str) -> String {
-        format!("{text}<!-- soce:seal sha256:{} -->\n", Digest(Sha256::digest(text.as_bytes()).into()))
+        format!("{text}<!-- soce:seal sha256:{} -->\n", Digest::sha256(text.as_bytes()))
     }
 
     /// A soup that lists nothing, with one more file in it.

@@ -8,7 +8,7 @@ use crate::kernels::NonFinite;
 use super::manifest::{Level, Manifest, NonFiniteEntry};
 use super::pieces::Reading;
 use super::scan::{Scanned, Wanted, scan};
-use super::{Check, Verification, hex, problem};
+use super::{Check, Verification, problem};
 
 /// Bytes that [`check`] reads.
 pub(super) fn bytes(shards: &[Shard], manifest: Option<&Manifest>) -> u64 {
@@ -71,7 +71,7 @@ fn compare(shard: &Shard, scanned: &Scanned, manifest: &Manifest, found: &mut Ve
     let mut problems = Vec::new();
     for (info, scanned) in shard.tensors.iter().zip(&scanned.tensors) {
         let expected = manifest.result.tensors.get(&info.name).and_then(|entry| entry.blake3.as_ref());
-        if let (Some(expected), Some(got)) = (expected, scanned.blake3.map(|digest| hex(&digest)))
+        if let (Some(expected), Some(got)) = (expected, scanned.blake3.map(|digest| digest.to_string()))
             && *expected != got
         {
             problems.push(differs(shard, "BLAKE3", expected, &got).tensor(&info.name));
@@ -79,7 +79,7 @@ fn compare(shard: &Shard, scanned: &Scanned, manifest: &Manifest, found: &mut Ve
     }
     let entry = manifest.shard(&shard.name);
     if let (Some(expected), Some(got)) =
-        (entry.and_then(|entry| entry.sha256.as_ref()), scanned.sha256.map(|digest| hex(&digest)))
+        (entry.and_then(|entry| entry.sha256.as_ref()), scanned.sha256.map(|digest| digest.to_string()))
         && *expected != got
     {
         problems.push(differs(shard, "SHA-256", expected, &got));

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::escape::shown;
 
 use super::manifest::{FILE_NAME, Manifest, stays_inside};
-use super::{Check, Options, Verification, hex, named, problem};
+use super::{Check, Options, Verification, named, problem};
 
 /// How the names of shards end.
 const SHARD: &str = ".safetensors";
@@ -52,9 +52,9 @@ pub(super) fn check(
             continue;
         }
         match sha256_of(&path, directory, options.open()) {
-            Ok(got) if hex(&got) == *expected => equal += 1,
+            Ok(got) if got.to_string() == *expected => equal += 1,
             Ok(got) => {
-                let message = format!("expected SHA-256 {}, got {}", shown(expected), hex(&got));
+                let message = format!("expected SHA-256 {}, got {got}", shown(expected));
                 found.add(Check::Files, [problem(&path, message)]);
             }
             Err(problem) => found.add(Check::Files, [problem]),

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use crate::checkpoint::{OpenOptions, index, read_small};
 use crate::error::Problem;
 use crate::escape::shown;
+use crate::glob;
 use crate::json;
-use crate::plan::glob;
 
 use super::problem;
 

@@ -11,7 +11,7 @@ use crate::error::{Problem, Result};
 use super::manifest::Manifest;
 use super::pieces::Reading;
 use super::scan::{ScannedTensor, Wanted, scan};
-use super::{Check, Verification, digests, hex, problem};
+use super::{Check, Verification, digests, problem};
 
 /// For every checkpoint the number of its source, if it has one. Each source is given away once.
 pub(super) fn by_headers(manifest: &Manifest, checkpoints: &[Checkpoint]) -> Vec<Option<usize>> {
@@ -44,7 +44,10 @@ pub(super) fn by_headers(manifest: &Manifest, checkpoints: &[Checkpoint]) -> Vec
 fn same_headers(manifest: &Manifest, source: usize, checkpoint: &Checkpoint) -> bool {
     let recorded = &manifest.sources[source].shards;
     recorded.len() == checkpoint.shards.len()
-        && recorded.iter().zip(&checkpoint.shards).all(|(a, b)| a.header_sha256 == hex(&b.header_sha256))
+        && recorded
+            .iter()
+            .zip(&checkpoint.shards)
+            .all(|(a, b)| a.header_sha256 == b.header_sha256.to_string())
 }
 
 /// For every checkpoint the number of its column in the recipe, by the digest of its content; all of their bytes are
@@ -104,7 +107,7 @@ fn content(
         let Some(location) = checkpoint.tensors.get(name).filter(|_| takes_part) else { continue };
         let Some(info) = checkpoint.tensor(name) else { continue };
         let digest = scanned.get(location.shard).and_then(|shard| shard.get(location.tensor)?.blake3);
-        let line = json!([name, info.dtype.name(), info.shape, hex(&digest.unwrap_or_default())]);
+        let line = json!([name, info.dtype.name(), info.shape, digest]);
         if !std::mem::take(&mut first) {
             hasher.update(b",");
         }

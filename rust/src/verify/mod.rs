@@ -25,7 +25,7 @@ use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES, OpenOptions, Shard};
 use crate::control::Control;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::Backend;
-use crate::merge::default_threads;
+use crate::threads::default_threads;
 
 use manifest::{Level, Manifest};
 use recompute::Recompute;
@@ -280,12 +280,4 @@ fn problem(path: &Path, message: impl Into<String>) -> Problem {
 /// A shard by name, of shards sorted by name.
 fn named<'a>(shards: &'a [Shard], name: &str) -> Option<&'a Shard> {
     shards.binary_search_by(|shard| shard.name.as_str().cmp(name)).ok().and_then(|place| shards.get(place))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

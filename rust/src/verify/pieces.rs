@@ -182,7 +182,7 @@ impl State<'_> {
         if let Some(source) = &*source {
             return Ok(Arc::clone(source));
         }
-        let opened = Arc::new(Source::open(self.shard, backend, Cache::Auto)?);
+        let opened = Arc::new(Source::open(&self.shard.path, &self.shard.identity, backend, Cache::Auto)?);
         *source = Some(Arc::clone(&opened));
         Ok(opened)
     }

@@ -6,10 +6,10 @@ use std::sync::{Condvar, Mutex};
 use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::Shard;
+use crate::digest::{ChunkDigest, Digest, Leaf};
 use crate::error::{Error, Result};
 use crate::io::Buffer;
 use crate::kernels::{NonFinite, Tally, count_non_finite};
-use crate::sink::digest::{ChunkDigest, Leaf};
 
 use super::pieces::{self, PIECE, Piece, Reading, Visit};
 
@@ -29,12 +29,12 @@ pub(super) struct Wanted {
 pub(super) struct Scanned {
     /// In file order.
     pub(super) tensors: Vec<ScannedTensor>,
-    pub(super) sha256: Option<[u8; 32]>,
+    pub(super) sha256: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct ScannedTensor {
-    pub(super) blake3: Option<[u8; 32]>,
+    pub(super) blake3: Option<Digest>,
     pub(super) non_finite: NonFinite,
 }
 
@@ -119,7 +119,7 @@ impl<'a> State<'a> {
             partial.seen += 1;
             if partial.seen == digest.leaves() {
                 let leaves: Option<Vec<Leaf>> = std::mem::take(&mut partial.leaves).into_iter().collect();
-                partial.scanned.blake3 = leaves.map(|leaves| *digest.combine(&leaves).as_bytes());
+                partial.scanned.blake3 = leaves.map(|leaves| digest.combine(&leaves).into());
             }
         }
         if !tally.is_clean() {
@@ -130,7 +130,7 @@ impl<'a> State<'a> {
     }
 
     fn finish(self, wanted: Wanted) -> Scanned {
-        let empty = wanted.tensors.then(|| *blake3::hash(b"").as_bytes());
+        let empty = wanted.tensors.then(|| Digest::of(b""));
         let tensors = self.tensors.into_iter().zip(&self.shard.tensors).map(|(partial, info)| {
             let mut scanned = partial.into_inner().expect("no panic while held").scanned;
             if info.length == 0 {
@@ -174,7 +174,7 @@ impl Turns {
         self.bell.notify_all();
     }
 
-    fn finish(self) -> [u8; 32] {
+    fn finish(self) -> Digest {
         self.state.into_inner().expect("no panic while held").hasher.finalize().into()
     }
 }
@@ -185,11 +185,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, Identity, OpenOptions, header};
+    use crate::checkpoint::{Checkpoint, OpenOptions, header};
     use crate::control::Control;
     use crate::dtype::Dtype;
-    use crate::io::Backend;
-    use crate::sink::digest::sha256_file;
+    use crate::io::{Backend, Identity};
 
     const WANTED: Wanted = Wanted { tensors: true, files: true, non_finite: true };
     const LENGTHS: [u64; 4] = [0, 3 * PIECE + 12, 8, PIECE];
@@ -226,11 +225,11 @@ mod tests {
         {
             for (shard, found) in shards.iter().zip(scanned(&shards, threads, backend)) {
                 let found = found.unwrap();
-                assert_eq!(found.sha256, Some(sha256_file(&shard.path).unwrap()));
+                assert_eq!(found.sha256, Some(Digest::sha256(&std::fs::read(&shard.path).unwrap())));
                 let bytes = std::fs::read(&shard.path).unwrap();
                 for (info, tensor) in shard.tensors.iter().zip(&found.tensors) {
                     let data = &bytes[info.offset as usize..(info.offset + info.length) as usize];
-                    assert_eq!(tensor.blake3, Some(blake3::hash(data).into()), "{}", info.name);
+                    assert_eq!(tensor.blake3, Some(Digest::of(data)), "{}", info.name);
                     assert_eq!(tensor.non_finite.total(), 0);
                 }
             }
@@ -252,7 +251,7 @@ mod tests {
             let cut = found.next().unwrap().expect_err("cut").to_string();
             assert!(cut.contains("ends within the"), "{cut}");
             let whole = found.next().unwrap().unwrap();
-            assert_eq!(whole.sha256, Some(sha256_file(&shards[1].path).unwrap()));
+            assert_eq!(whole.sha256, Some(Digest::sha256(&std::fs::read(&shards[1].path).unwrap())));
         }
     }
 

@@ -2,8 +2,6 @@
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 
-use sha2::Digest as _;
-
 use super::*;
 
 fn make(root: &Path, entry: &Value) {
@@ -92,8 +90,7 @@ fn a_checkpoint_knows_its_tensors_shards_and_index() {
     assert_eq!(checkpoint.tensor("b").unwrap().shape, [1]);
     let file = std::fs::read(&checkpoint.shards[0].path).unwrap();
     let length = usize::from(file[0]);
-    let digest: [u8; 32] = sha2::Sha256::digest(&file[8..8 + length]).into();
-    assert_eq!(checkpoint.shards[0].header_sha256, digest);
+    assert_eq!(checkpoint.shards[0].header_sha256, Digest::sha256(&file[8..8 + length]));
 }
 
 fn changed_by(change: impl FnOnce(&Path), expected: &[&str]) {

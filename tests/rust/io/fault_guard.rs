@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use _core::ProblemKind;
 use _core::io::{Backend, Buffer, Cache, Source};
 
-use super::{pattern, refused, shard};
+use super::{open, pattern, refused};
 
 const SIZE: usize = 64 << 20;
 
@@ -105,7 +105,7 @@ fn file(size: usize) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn mapped(path: &std::path::Path) -> Source {
-    let source = Source::open(&shard(path), Some(Backend::Mmap), Cache::Keep).unwrap();
+    let source = open(path, Backend::Mmap, Cache::Keep);
     assert_eq!(source.backend(), Backend::Mmap);
     source
 }
@@ -201,7 +201,7 @@ fn covered(foreign: bool) {
     }
     // No layer is left: the next file is read instead.
     set_handler(theirs, libc::SA_SIGINFO);
-    let source = Source::open(&shard(&first_path), Some(Backend::Mmap), Cache::Keep).unwrap();
+    let source = open(&first_path, Backend::Mmap, Cache::Keep);
     assert_eq!(source.backend(), Backend::Pread);
     drop(source);
     drop(first);

@@ -1,15 +1,14 @@
-//! Digests of tensors, from chunks in any order, and of files.
+//! Digests: of bytes, of files, and of tensors from chunks in any order.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Read};
+use std::str::FromStr;
 
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use crate::escape::shown;
 
 /// 32 bytes of a digest, in hexadecimal wherever it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,11 +19,54 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         blake3::hash(bytes).into()
     }
+
+    /// The SHA-256 of some bytes.
+    pub fn sha256(bytes: &[u8]) -> Self {
+        Sha256::digest(bytes).into()
+    }
+
+    /// The SHA-256 of all that can still be read; an error comes with how much that was.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn sha256_of(mut reader: impl Read) -> Result<Self, (u64, io::Error)> {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        let mut offset = 0_u64;
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finalize().into()),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    offset += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((offset, error)),
+            }
+        }
+    }
+}
+
+impl From<sha2::digest::Output<Sha256>> for Digest {
+    fn from(hash: sha2::digest::Output<Sha256>) -> Self {
+        Self(hash.into())
+    }
 }
 
 impl From<blake3::Hash> for Digest {
     fn from(hash: blake3::Hash) -> Self {
         Self(*hash.as_bytes())
+    }
+}
+
+/// 64 hexadecimal digits in lower case: a digest is compared as text, too, so there is one way to write it.
+impl FromStr for Digest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hash = blake3::Hash::from_hex(text).ok().filter(|_| lower);
+        hash.map(Into::into).ok_or_else(|| format!("expected 64 hexadecimal digits, got `{}`", shown(text)))
     }
 }
 
@@ -35,22 +77,22 @@ impl fmt::Display for Digest {
 }
 
 impl serde::Serialize for Digest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
 impl<'de> serde::Deserialize<'de> for Digest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        blake3::Hash::from_hex(text.as_bytes()).map(Into::into).map_err(serde::de::Error::custom)
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
 /// How the BLAKE3 of one tensor is put together from chunks of equal length, hashed anywhere in any order.
 ///
 /// ```
-/// use _core::sink::digest::ChunkDigest;
+/// use _core::digest::ChunkDigest;
 /// let tensor = vec![7_u8; 5000];
 /// let digest = ChunkDigest::new(5000, 2048);
 /// let leaves: Vec<_> = (0..digest.leaves()).map(|i| {
@@ -134,28 +176,6 @@ fn left_half(leaves: usize) -> usize {
     leaves.next_power_of_two() / 2
 }
 
-/// SHA-256 of a whole file.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn sha256_file(path: &Path) -> Result<[u8; 32]> {
-    let mut file = File::open(path).map_err(|error| Error::io(path, "cannot open", error))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0_u64;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize().into()),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                offset += count as u64;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io(path, format!("cannot read at offset {offset}"), error)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -201,11 +221,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_the_sha256_that_sha256sum_prints() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("abc");
-        std::fs::write(&path, "abc").expect("a temporary file");
-        let digest = sha256_file(&path).expect("a readable file");
-        assert_eq!(digest[..4], [0xba, 0x78, 0x16, 0xbf]);
+    fn bytes_and_readers_have_the_sha256_that_sha256sum_prints() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Digest::sha256(b"abc").to_string(), expected);
+        assert_eq!(Digest::sha256_of(&b"abc"[..]).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn a_digest_is_written_in_one_way_only() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for text in [digest.to_string().to_uppercase(), "x".to_owned(), "0".repeat(63), "0".repeat(65)] {
+            let error = text.parse::<Digest>().unwrap_err();
+            assert!(error.starts_with("expected 64 hexadecimal digits, got `"), "{error}");
+        }
     }
 }
