@@ -154,14 +154,10 @@ def run(home: Path, rounds: int) -> dict[str, list[float]]:
 
     start = time.perf_counter()
     from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
+    from soce.evaluate.lm_eval.options import LmEvalOptions
 
-    evaluator = LmEvalEvaluator(
-        models,
-        [f"bench_{task}" for task in TASKS],
-        include_path=tasks,
-        metric="acc brier_score",
-        batch_size=BATCH_SIZE,
-    )
+    options = LmEvalOptions(include_path=tasks, metric="acc brier_score", batch_size=BATCH_SIZE)
+    evaluator = LmEvalEvaluator(models, [f"bench_{task}" for task in TASKS], options)
     seconds: dict[str, list[float]] = {"set-up": [time.perf_counter() - start]}
     seconds |= {"in process": [], "merge": [], "lm_eval run": []}
     different = set()

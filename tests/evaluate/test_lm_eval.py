@@ -12,6 +12,7 @@ from tests.tiny_models import save_models, write_tasks
 
 import soce
 from soce.evaluate.evaluation import Evaluation, Evaluator
+from soce.evaluate.lm_eval.options import LmEvalOptions
 from soce.evaluate.lm_eval.tasks import choose_metric
 from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe
@@ -90,8 +91,9 @@ class Shared:
     def make(self, tasks=TASKS, **options):
         from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
 
+        soup = options.pop("soup", self.models)
         options = {"include_path": self.tasks, "metric": METRIC, "batch_size": 8, **options}
-        return LmEvalEvaluator(options.pop("soup", self.models), tasks, **options)
+        return LmEvalEvaluator(soup, tasks, LmEvalOptions(**options))
 
     def written(self, recipe):
         path = self.home / recipe.id
@@ -205,9 +207,9 @@ def test_some_items_score_what_they_score_among_all(harness):
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ({"tiny": ["0"]}, "there is no task `tiny`"),
-        ({"tiny_choice": ["12"]}, "task `tiny_choice` has no item `12`"),
-        ({"tiny_choice": []}, "no item is named"),
+        ({"tiny": ["0"]}, "there is no category `tiny`"),
+        ({"tiny_choice": ["12"]}, "category `tiny_choice` has no item `12`"),
+        ({"tiny_choice": []}, "no item of category `tiny_choice`"),
     ],
 )
 def test_items_that_do_not_exist_are_refused(harness, items, message):
@@ -322,7 +324,7 @@ def test_batches_that_do_not_fit_are_halved_and_told(harness, monkeypatch):
     import torch
 
     evaluator = harness.make(["tiny_choice"], soup=harness.evaluator.soup)
-    model = evaluator._harness_model
+    model = evaluator._model
     call = model._model_call
 
     def small_memory(inputs, *rest, **named):

@@ -69,7 +69,7 @@ def test_ids_left_out_are_those_of_the_content(tmp_path: Path) -> None:
         ("", "is empty"),
         ("{", "is not JSON: Expecting property name"),
         ("[1]", r"is `\[1\]`, not an object"),
-        ('{"category": "a", "category": "b"}', "has `category` twice"),
+        ('{"category": "a", "category": "b"}', "duplicate key `category`"),
         ({**GOOD[1], "kind": None}, "has no `kind`"),
         ({**GOOD[1], "kind": "essay"}, '`kind` is `"essay"`; kinds: multiple_choice, exact_match'),
         ({"kind": "exact_match", "prompt": "x"}, "has no `category` and no `answer`"),

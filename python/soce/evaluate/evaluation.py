@@ -1,19 +1,19 @@
-"""What an evaluator is and what it returns: recipe in, scores by category and by item out.
-
-Holds no evaluator and imports none: `soce.evaluate.tasks.evaluator` and its neighbours do that.
-"""
+"""What an evaluator is and what it returns: recipe in, scores by category and by item out."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast, get_args, runtime_checkable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from soce.exceptions import EvaluationError, Problem, shown
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import NoReturn
+
+    import pandas as pd
 
     from soce.recipes.model import Recipe
 
@@ -48,16 +48,9 @@ class CategoryScore:
 
     @classmethod
     def of(cls, outcomes: Iterable[float], *, geometric: bool = False, full: float = 1.0) -> CategoryScore:
-        """Return the mean of items' outcomes times `full`, with its standard error.
+        """Return the mean of items' outcomes times `full` (100 for percent), with its standard error.
 
-        Parameters
-        ----------
-        outcomes : iterable of float
-            At least one.
-        geometric : bool
-            Take the geometric mean, for perplexities.
-        full : float
-            What an outcome of 1 scores: 100 for percent.
+        Perplexities have a geometric mean.
 
         Notes
         -----
@@ -180,12 +173,7 @@ class Evaluation:
         return cls(scores, items, scale, better, frozenset(geometric), tuple(notes))
 
     def restricted(self, items: Mapping[str, Collection[str]]) -> Evaluation:
-        """Return the scores over some of the items only.
-
-        Parameters
-        ----------
-        items : mapping of category to collection of item ids
-            Categories that it does not name are left out.
+        """Return the scores over these items only (category → ids); categories left out are left out.
 
         Raises
         ------
@@ -197,42 +185,24 @@ class Evaluation:
                 "the evaluator tells no items apart, so its scores cannot be split",
                 "give two task sets, one to choose on and one to report",
             )
-        kept: dict[str, dict[str, float]] = {}
-        for category, wanted in items.items():
-            outcomes = self.items.get(category)
-            if outcomes is None:
-                refuse(f"category `{shown(category)}` has no items")
-            missing = sorted(set(wanted) - set(outcomes))
-            if missing:
-                counts = f"{len(missing)} of {len(wanted)} items were not evaluated"
-                refuse(f"category `{shown(category)}`: {counts}, the first is `{shown(missing[0])}`")
-            chosen = set(wanted)
-            kept[category] = {item: outcome for item, outcome in outcomes.items() if item in chosen}
+        chosen = chosen_items(self.items, items)
         return Evaluation.of_items(
-            kept,
+            {name: {item: self.items[name][item] for item in ids} for name, ids in chosen.items()},
             scale=self.scale,
-            higher_is_better={name: self.higher_is_better[name] for name in kept},
-            geometric=self.geometric & kept.keys(),
+            higher_is_better={name: self.higher_is_better[name] for name in chosen},
+            geometric=self.geometric & chosen.keys(),
             notes=self.notes,
         )
 
-    def with_notes(self, *notes: str) -> Evaluation:
-        """Return the same scores with more notes."""
-        return replace(self, notes=(*self.notes, *notes))
+    def to_frame(self) -> pd.DataFrame:
+        """Return score, number of items and standard error of every category."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(found) for found in self.categories.values()], index=[*self.categories])
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as dictionaries, lists and numbers."""
-        return {
-            "categories": {
-                name: {"score": found.score, "n": found.n, "stderr": found.stderr}
-                for name, found in self.categories.items()
-            },
-            "items": self.items and {name: dict(outcomes) for name, outcomes in self.items.items()},
-            "scale": self.scale,
-            "higher_is_better": dict(self.higher_is_better),
-            "geometric": sorted(self.geometric),
-            "notes": list(self.notes),
-        }
+        return {**asdict(self), "geometric": sorted(self.geometric), "notes": list(self.notes)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -244,17 +214,10 @@ class Evaluation:
             The data is something else.
         """
         try:
-            return cls(
-                {name: CategoryScore(**found) for name, found in data["categories"].items()},
-                data["items"],
-                cast("Scale | None", data["scale"]),
-                data["higher_is_better"],
-                frozenset(data["geometric"]),
-                tuple(data["notes"]),
-            )
+            scores = {name: CategoryScore(**found) for name, found in data["categories"].items()}
+            return cls(**{**data, "categories": scores})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            message = f"this is not a recorded evaluation: {shown(repr(error))}"
-            raise EvaluationError(message) from error
+            refuse(f"this is not a recorded evaluation: {shown(repr(error))}", cause=error)
 
 
 @runtime_checkable
@@ -266,7 +229,7 @@ class Evaluator(Protocol):
         """All that a score depends on besides the recipe, as JSON: tasks' digests, settings, versions."""
 
     def item_ids(self) -> Mapping[str, tuple[str, ...]] | None:
-        """Return every category's items; None if they are not known before something is scored."""
+        """Return every category's items; None if they are not known, or not before something is scored."""
 
     def score(
         self,
@@ -275,16 +238,65 @@ class Evaluator(Protocol):
         items: Mapping[str, Sequence[str]] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Evaluation:
-        """Return the scores of a recipe, on these items only or on all.
+        """Return the scores of a recipe.
 
-        `on_progress(done, total)` is called in between, on the caller's thread; raising from it stops the
-        evaluation. Raises `EvaluationError`, everything that a merge of the recipe raises, and `OSError`.
+        Parameters
+        ----------
+        recipe : Recipe
+            Its ingredients are some of the evaluator's.
+        items : mapping of category to item ids, optional
+            Score only these; all otherwise.
+        on_progress : callable, optional
+            Called with what is done and what there is in all, on the caller's thread; raising from it stops
+            the evaluation.
+
+        Raises
+        ------
+        EvaluationError
+            Unknown items, or an evaluation that failed.
+        SoceError, OSError
+            As a merge of the recipe.
         """
 
     def close(self) -> None:
         """Let go of models, files and processes."""
 
 
-def refuse(message: str, hint: str | None = None, path: str | None = None) -> NoReturn:
-    """Raise EvaluationError."""
-    raise EvaluationError.of([Problem("evaluation", path, None, message, hint)])
+def chosen_items(
+    known: Mapping[str, Collection[str]], wanted: Mapping[str, Collection[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the items that are wanted, category by category, in the order in which they are known.
+
+    Raises
+    ------
+    EvaluationError
+        A category or an item that is not known, or a category of which nothing is wanted.
+    """
+    for category, items in wanted.items():
+        place = f"category `{shown(category)}`"
+        if category not in known:
+            refuse(f"there is no {place}", nearest(category, list(known), "categories"))
+        if not items:
+            refuse(f"no item of {place} was asked for", "leave the category out")
+        strangers = sorted(set(items).difference(known[category]))
+        if strangers:
+            more = f", nor {len(strangers) - 1} more of the {len(items)} wanted" if strangers[1:] else ""
+            refuse(f"{place} has no item `{shown(strangers[0])}`{more}")
+    sets = {category: frozenset(items) for category, items in wanted.items()}
+    return {
+        category: tuple(item for item in items if item in sets[category])
+        for category, items in known.items()
+        if category in sets
+    }
+
+
+def refuse(
+    message: str, hint: str | None = None, path: str | None = None, *, cause: BaseException | None = None
+) -> NoReturn:
+    """Raise EvaluationError, from its cause if there is one."""
+    raise EvaluationError.of([Problem("evaluation", path, None, message, hint)]) from cause
+
+
+def told(error: Exception) -> str:
+    """Return an exception on one line, safe to show."""
+    return shown(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -7,24 +7,22 @@ import importlib
 import inspect
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
-from soce.evaluate.live.soup_model import SoupModel
-from soce.exceptions import EvaluationError, Problem, SoceError, shown
+from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse, told
+from soce.evaluate.live.evaluator import LiveEvaluator
+from soce.exceptions import SoceError, shown
 from soce.files.words import nearest
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
-    from typing import NoReturn
+    from collections.abc import Callable, Sequence
 
     from soce.evaluate.evaluation import OnProgress
-    from soce.recipes.model import Recipe
+    from soce.evaluate.live.soup_model import SoupModel
 
     PathText: TypeAlias = "str | os.PathLike[str]"
     Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, float]]"
@@ -57,35 +55,42 @@ def load_function(
     SoceError, OSError
         As `SoupModel`.
     """
-    module_name, colon, function_name = name.partition(":")
-    if not (colon and module_name and function_name):
+    module_name, _, function_name = name.partition(":")
+    if not (module_name and function_name):
         refuse(f"`{shown(name)}` is not of the form module:function", "write `my_tasks:evaluate`, say")
-    with _importable(Path.cwd() if folder is None else Path(folder)):
-        try:
-            module = importlib.import_module(module_name)
-        except Exception as error:
-            # Only its own absence: the module may exist and lack something itself.
-            if isinstance(error, ModuleNotFoundError) and error.name and _is_within(module_name, error.name):
-                hint = "it is looked for among installed modules and in the current directory"
-                _refuse(f"there is no module `{shown(error.name)}`", hint, error)
-            _refuse(f"module `{shown(module_name)}` cannot be imported: {_told(error)}", None, error)
-    function: Any = module
+    function: Any = _imported(module_name, Path.cwd() if folder is None else Path(folder))
     for part in function_name.split("."):
-        there = dir(function)
+        there = [held for held in dir(function) if not held.startswith("_")]
         function = getattr(function, part, None)
         if function is None:
             message = f"module `{shown(module_name)}` has no `{shown(function_name)}`"
-            refuse(message, nearest(part, [held for held in there if not held.startswith("_")], "it has"))
+            refuse(message, nearest(part, there, "it has"))
     return FunctionEvaluator(function, soup, name=name)
 
 
-class FunctionEvaluator:
+def _imported(name: str, folder: Path) -> object:
+    added = str(folder)
+    sys.path.append(added)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        # Only its own absence: the module may exist and lack something itself.
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            hint = "it is looked for among installed modules and in the current directory"
+            refuse(f"there is no module `{shown(error.name)}`", hint, cause=error)
+        refuse(f"module `{shown(name)}` cannot be imported: {told(error)}", cause=error)
+    finally:
+        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(added)]  # ours, not an equal one before it
+
+
+class FunctionEvaluator(LiveEvaluator):
     """Scores recipes with a function ``evaluate(model, tokenizer)``.
 
     The function is called once for each soup with the live model, in evaluation mode on its device, and the
     tokenizer. It returns a dictionary from categories to scores (larger is better), or to dictionaries from
     item ids to outcomes in 0 to 1, whose mean is the score; or an `Evaluation`, which can say more. All soups
-    must get the same categories. Without items the search cannot hold any back to report on.
+    must get the same categories. Without items the search cannot hold any back to report on; of some items
+    only, all are scored in any case.
 
     Parameters
     ----------
@@ -118,89 +123,51 @@ class FunctionEvaluator:
         try:
             inspect.signature(function).bind("model", "tokenizer")
         except TypeError as error:
-            hint = "an evaluator is called as evaluate(model, tokenizer)"
-            _refuse(f"`{shown(self._name)}` cannot be called with a model and a tokenizer", hint, error)
+            message = f"`{shown(self._name)}` cannot be called with a model and a tokenizer"
+            refuse(message, "an evaluator is called as evaluate(model, tokenizer)", cause=error)
         except ValueError:  # written in C: it does not say
             pass
         self._function = function
         self._file = _digest_of(function)
         self._items: dict[str, tuple[str, ...]] | None = None
-        self._categories: tuple[str, ...] | None = None
-        self.soup = soup if isinstance(soup, SoupModel) else SoupModel(soup)
+        self._categories: tuple[str, ...] = ()
+        super().__init__(soup)
 
-    @property
-    def identity(self) -> Mapping[str, object]:
-        """All that a score depends on besides the recipe, as far as it can be known.
-
-        The function is known by its name, the content of its file and its module's ``__version__``.
-        """
-        module = inspect.getmodule(self._function)
-        version = getattr(module, "__version__", None)
+    def _identity(self) -> dict[str, object]:
+        """Return the function's name, the content of its file and its module's ``__version__``."""
+        version = getattr(inspect.getmodule(self._function), "__version__", None)
         return {
             "evaluator": "function",
             "version": None if version is None else str(version),
             "function": self._name,
             "file": self._file,
-            **self.soup.identity,
         }
 
     def item_ids(self) -> dict[str, tuple[str, ...]] | None:
         """Return the items of the soup scored last; None before, or if the function tells none apart."""
         return self._items
 
-    def score(
-        self,
-        recipe: Recipe,
-        *,
-        items: Mapping[str, Sequence[str]] | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Evaluation:
-        """Make the model this soup, call the function and return what it says.
-
-        Parameters
-        ----------
-        recipe : Recipe
-        items : mapping of category to item ids, optional
-            Scores are returned over these only; the function scores all in any case.
-        on_progress : callable, optional
-            Called with (0, 1) before the function and (1, 1) after it.
-
-        Raises
-        ------
-        EvaluationError
-            The function raises, or returns something else than scores, or other categories than before.
-        SoceError
-            As `SoupModel.set`.
-        """
-        self.soup.set(recipe)
+    def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         self.soup.model.eval()  # type: ignore[no-untyped-call]
-        if on_progress is not None:
-            on_progress(0, 1)
+        on_progress(0, 1)
         try:
             found = self._function(self.soup.model, self.soup.tokenizer)
         except SoceError:
             raise
         except Exception as error:
-            _refuse(f"`{shown(self._name)}` raised {_told(error)}", None, error)
-        if on_progress is not None:
-            on_progress(1, 1)
-        evaluation = self._evaluation(found)
+            refuse(f"`{shown(self._name)}` raised {told(error)}", cause=error)
+        on_progress(1, 1)
+        evaluation = found if isinstance(found, Evaluation) else self._evaluation(found)
         categories = tuple(evaluation.categories)
-        if self._categories is not None and set(categories) != set(self._categories):
-            other = sorted(set(categories) ^ set(self._categories))[0]
-            self._refuse(f"scored category `{shown(other)}` for some soups only", None)
+        others = sorted(set(categories) ^ set(self._categories or categories))
+        if others:
+            self._refuse(f"scored category `{shown(others[0])}` for some soups only", None)
         self._categories = categories
         if evaluation.items is not None:
             self._items = {name: tuple(outcomes) for name, outcomes in evaluation.items.items()}
         return evaluation if items is None else evaluation.restricted(items)
 
-    def close(self) -> None:
-        """Let go of the model."""
-        self.soup.close()
-
     def _evaluation(self, found: object) -> Evaluation:
-        if isinstance(found, Evaluation):
-            return found
         if not isinstance(found, Mapping):
             self._refuse(f"returned a value of type {type(found).__name__}")
         if not found:
@@ -216,18 +183,18 @@ class FunctionEvaluator:
                 continue
             if not held:
                 self._refuse(f"returned {place} without items")
-            items[category] = {}
-            for item, outcome in held.items():
-                if not isinstance(item, (str, int)):
-                    self._refuse(f"returned an item in {place} that is no text but {type(item).__name__}")
-                which = f"{place}, item `{shown(str(item))}`"
-                number = self._number(outcome, which)
-                if not 0 <= number <= 1:
-                    self._refuse(f"returned {number} as {which}", "outcomes lie in 0 to 1; " + _CONTRACT)
-                items[category][str(item)] = number
+            items[category] = {str(item): self._outcome(item, held[item], place) for item in held}
             scores[category] = CategoryScore.of(items[category].values())
-        all_items = len(items) == len(scores)
-        return Evaluation(scores, items or None, "unit" if all_items else None)
+        return Evaluation(scores, items or None, "unit" if len(items) == len(scores) else None)
+
+    def _outcome(self, item: object, outcome: object, place: str) -> float:
+        if not isinstance(item, (str, int)):
+            self._refuse(f"returned an item in {place} that is no text but {type(item).__name__}")
+        place = f"{place}, item `{shown(str(item))}`"
+        number = self._number(outcome, place)
+        if not 0 <= number <= 1:
+            self._refuse(f"returned {number} as {place}", "outcomes lie in 0 to 1; " + _CONTRACT)
+        return number
 
     def _number(self, value: object, place: str) -> float:
         """Return a number of Python, NumPy or torch as it is."""
@@ -245,36 +212,11 @@ class FunctionEvaluator:
         refuse(f"`{shown(self._name)}` {message}", hint)
 
 
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let modules be imported from a folder, after all installed ones."""
-    added = str(folder)
-    sys.path.append(added)
-    try:
-        yield
-    finally:
-        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(added)]  # ours, not an equal one before it
-
-
-def _is_within(module: str, name: str) -> bool:
-    return module == name or module.startswith(f"{name}.")
-
-
 def _digest_of(function: object) -> str | None:
     try:
         path = inspect.getsourcefile(inspect.unwrap(function))  # type: ignore[arg-type]
     except TypeError:  # an object with __call__
         path = inspect.getsourcefile(type(function))
-    return (
-        None
-        if path is None or not Path(path).is_file()
-        else hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    )
-
-
-def _told(error: Exception) -> str:
-    return shown(" ".join(f"{type(error).__name__}: {error}".split()))
-
-
-def _refuse(message: str, hint: str | None, cause: Exception) -> NoReturn:
-    raise EvaluationError.of([Problem("evaluation", None, None, message, hint)]) from cause
+    if path is None or not Path(path).is_file():
+        return None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -169,15 +169,15 @@ def _open_lm_eval(
     name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
 ) -> Evaluator:
     from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
+    from soce.evaluate.lm_eval.options import LmEvalOptions
 
-    return LmEvalEvaluator(
-        _soup_model(ingredients, options),
-        _task_names(str(name)),
+    lm_eval_options = LmEvalOptions(
         include_path=options.include_path,
         metric=options.metric,
         num_fewshot=options.num_fewshot,
         batch_size=options.batch_size or 16,
     )
+    return LmEvalEvaluator(_soup_model(ingredients, options), _task_names(str(name)), lm_eval_options)
 
 
 def _open_function(

@@ -13,42 +13,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.lm_eval.model import explained, harness, seeded, silent
+from soce.evaluate.lm_eval.model import explained, lm_eval, seeded, silent
 from soce.exceptions import shown
 from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soce.evaluate.lm_eval.model import Seeds
+    from soce.evaluate.lm_eval.options import LmEvalOptions
 
 Aggregation: TypeAlias = Literal["mean", "perplexity"]
 
 # Where a task's data lie says nothing about a score: the documents themselves are digested.
-_PLACES: Final = ("dataset_path", "dataset_name", "dataset_kwargs", "metadata")
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSettings:
-    """What decides the requests besides the tasks; as the options of the harness's command line."""
-
-    num_fewshot: int | None
-    limit: float | None
-    seeds: Seeds
-    gen_kwargs: Mapping[str, Any]
-    apply_chat_template: bool
-    fewshot_as_multiturn: bool
-    system_instruction: str | None
+_WHERE: Final = ("dataset_path", "dataset_name", "dataset_kwargs", "metadata")
 
 
 @dataclass(slots=True)
-class HarnessTask:
-    """One task with all of its requests, and the metric that is its score."""
+class LoadedTask:
+    """A task of the harness with all of its requests, and the metric that is its score."""
 
     name: str
     task: Any
     requests: tuple[tuple[Any, ...], ...]
-    """The requests of each document; a document's place is its id."""
+    """The requests of each document, which is known by its number."""
     metric: str
     filter: str
     higher_is_better: bool
@@ -64,7 +51,7 @@ class HarnessTask:
 
     @property
     def item_ids(self) -> tuple[str, ...]:
-        """Ids of the documents: their places in the data, as the harness counts."""
+        """Ids of the documents: their numbers, as the harness counts."""
         return tuple(map(str, range(len(self.requests))))
 
     def offer(self, chosen: Sequence[int]) -> int:
@@ -77,11 +64,11 @@ class HarnessTask:
             replace(
                 instance,
                 arguments=copy.deepcopy(instance.arguments),
-                metadata=(instance.task_name, place, instance.repeats),
+                metadata=(instance.task_name, number, instance.repeats),
                 resps=[],
                 filtered_resps={},
             )
-            for place, document in enumerate(chosen)
+            for number, document in enumerate(chosen)
             for instance in self.requests[document]
         ]
 
@@ -96,63 +83,51 @@ class HarnessTask:
         self.task._instances = []
 
 
-class Places(tuple[int, ...]):
+class Documents(tuple[int, ...]):
     """Documents in ascending order, as the harness's `samples`, which it searches once for each document."""
 
-    def __contains__(self, place: object) -> bool:
+    def __contains__(self, document: object) -> bool:
         """Whether a document is one of them."""
         if not hasattr(self, "_known"):
             self._known = frozenset(self)
-        return place in self._known
+        return document in self._known
 
 
 def load_tasks(
     names: Sequence[str],
     model: Any,  # noqa: ANN401 - a model of the harness
-    settings: TaskSettings,
-    *,
-    include_path: Sequence[str],
-    metric: str | None,
-) -> tuple[HarnessTask, ...]:
+    options: LmEvalOptions,
+) -> tuple[LoadedTask, ...]:
     """Load tasks as `lm_eval.simple_evaluate` does, and build all requests.
 
-    Groups and tags stand for the tasks below them, which come in the order in which the harness has them.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Tasks, groups, tags, or paths of YAML files.
-    model : lm_eval.api.model.LM
-        Gives the chat template.
-    settings : TaskSettings
-    include_path : sequence of str
-        Directories with more tasks. The harness's own are looked at only if a name is not found there.
-    metric : str, optional
-        As `choose_metric`.
+    Groups and tags stand for the tasks below them, which come in the order in which the harness has them. The
+    model gives the chat template.
 
     Raises
     ------
     EvaluationError
         A name that is not known, data that cannot be loaded, or a metric that must be chosen.
     """
+    if isinstance(names, str):
+        refuse("the tasks are one text", "give a list of names")
     if not names:
         refuse("no task is named")
     what = f"load {', '.join(names)}"
-    with explained(what), silent(), redirect_stderr(StringIO()), seeded(settings.seeds):
-        loaded = _load(names, include_path)
-        return tuple(_built(name, task, model, settings, metric) for name, task in loaded.items())
+    with explained(what), silent(), redirect_stderr(StringIO()), seeded(options.seeds):
+        loaded = _load(names, options.folders)
+        return tuple(_with_requests(name, task, model, options) for name, task in loaded.items())
 
 
-def _load(names: Sequence[str], include_path: Sequence[str]) -> Mapping[str, Any]:
-    manager_of = harness("tasks").TaskManager
-    for folder in include_path:
+def _load(names: Sequence[str], folders: list[str]) -> Mapping[str, Any]:
+    manager_of = lm_eval("tasks").TaskManager
+    for folder in folders:
         if not Path(folder).is_dir():
             refuse("there is no such directory of tasks", None, folder)
     manager = None
-    if include_path:  # to index the harness's own thousands of tasks takes seconds
-        manager = manager_of(include_path=list(include_path), include_defaults=False)
+    if folders:  # to index the harness's own thousands of tasks takes seconds
+        manager = manager_of(include_path=folders, include_defaults=False)
     if manager is None or not all(_is_known(name, manager) for name in names):
-        manager = manager_of(include_path=list(include_path) or None)
+        manager = manager_of(include_path=folders or None)
     for name in names:
         if not _is_known(name, manager):
             refuse(f"there is no task `{shown(name)}`", nearest(name, manager.all_tasks, "tasks"))
@@ -164,38 +139,40 @@ def _is_known(name: str, manager: Any) -> bool:  # noqa: ANN401
     return name in manager.all_tasks or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
 
 
-def _built(
+def _with_requests(
     name: str,
     task: Any,  # noqa: ANN401
     model: Any,  # noqa: ANN401
-    settings: TaskSettings,
-    metric: str | None,
-) -> HarnessTask:
-    chosen, used_filter = choose_metric(
-        name, list(task.aggregation()), [one.name for one in task._filters], metric
+    options: LmEvalOptions,
+) -> LoadedTask:
+    metric, used_filter = choose_metric(
+        name, list(task.aggregation()), [one.name for one in task._filters], options.metric
     )
-    better = task.higher_is_better().get(chosen)
+    better = task.higher_is_better().get(metric)
     if not isinstance(better, bool):
         hint = "write `higher_is_better` into the task's `metric_list`"
-        refuse(f"task `{shown(name)}` does not say whether more `{shown(chosen)}` is better", hint)
-    if task.get_config("output_type") == "generate_until" and settings.gen_kwargs:
-        task.set_config(key="generation_kwargs", value=dict(settings.gen_kwargs), update=True)
+        refuse(f"task `{shown(name)}` does not say whether more `{shown(metric)}` is better", hint)
+    arguments = options.gen_kwargs
+    if isinstance(arguments, str):
+        arguments = lm_eval("utils").simple_parse_args_string(arguments)
+    if task.get_config("output_type") == "generate_until" and arguments:
+        task.set_config(key="generation_kwargs", value=dict(arguments), update=True)
     shots = task.get_config("num_fewshot")
-    if settings.num_fewshot is not None and shots != 0:  # a task that says 0 keeps it
-        task.set_config(key="num_fewshot", value=settings.num_fewshot)
+    if options.num_fewshot is not None and shots != 0:  # a task that says 0 keeps it
+        task.set_config(key="num_fewshot", value=options.num_fewshot)
     elif shots is None:
         task.set_config(key="num_fewshot", value=0)
-    task.set_fewshot_seed(seed=settings.seeds[3])
-    limit = settings.limit
+    task.set_fewshot_seed(seed=options.seeds[3])
+    limit = options.limit
     if limit is not None:
         limit = math.ceil(len(task.eval_docs) * limit) if limit < 1 else int(limit)
-    chat = settings.apply_chat_template
+    chat = options.apply_chat_template
     task.build_all_requests(
         limit=limit,
         cache_requests=False,
-        system_instruction=settings.system_instruction,
+        system_instruction=options.system_instruction,
         apply_chat_template=chat,
-        fewshot_as_multiturn=settings.fewshot_as_multiturn,
+        fewshot_as_multiturn=options.multiturn,
         chat_template=model.apply_chat_template if chat else None,
         tokenizer_name=model.tokenizer_name if chat else "",
     )
@@ -203,20 +180,11 @@ def _built(
     for instance in task.instances:
         by_document.setdefault(instance.doc_id, []).append(instance)
     requests = tuple(tuple(by_document[document]) for document in range(len(by_document)))
-    means: dict[Any, Aggregation] = {
-        harness("api.metrics").mean: "mean",
-        harness("api.metrics").perplexity: "perplexity",
-    }
-    return HarnessTask(
-        name,
-        task,
-        requests,
-        chosen,
-        used_filter,
-        better,
-        means.get(task.aggregation()[chosen]),
-        _digest(task, requests),
-    )
+    metrics = lm_eval("api.metrics")
+    means: dict[Any, Aggregation] = {metrics.mean: "mean", metrics.perplexity: "perplexity"}
+    aggregation = means.get(task.aggregation()[metric])
+    digest = _digest(task, requests)
+    return LoadedTask(name, task, requests, metric, used_filter, better, aggregation, digest)
 
 
 def choose_metric(
@@ -224,15 +192,8 @@ def choose_metric(
 ) -> tuple[str, str]:
     """Return the metric that is a task's score, and the filter of answers it is computed after.
 
-    Parameters
-    ----------
-    task : str
-        For messages.
-    metrics, filters : sequence of str
-        What the task has; every metric is computed after every filter.
-    wanted : str, optional
-        ``acc,none``, ``acc``, or several separated by spaces, of which the first is taken that the task has.
-        Without it a task must have one metric and one filter.
+    Every metric is computed after every filter. The first of those `wanted` is taken that the task has;
+    without it a task must have one metric and one filter.
 
     Raises
     ------
@@ -266,7 +227,7 @@ def choose_metric(
 
 
 def _digest(task: Any, requests: Sequence[Sequence[Any]]) -> str:  # noqa: ANN401
-    config = {key: value for key, value in task.dump_config().items() if key not in _PLACES}
+    config = {key: value for key, value in task.dump_config().items() if key not in _WHERE}
     digest = hashlib.sha256(_json({"config": config, "version": task.VERSION}))
     for document in requests:
         digest.update(_json(document[0].doc))

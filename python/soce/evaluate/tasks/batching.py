@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from soce.exceptions import EvaluationError, Problem
+from soce.evaluate.evaluation import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,33 +55,20 @@ class Batches:
     ) -> list[R]:
         """Return what `work` returns for every row, in the order of `rows`.
 
-        Parameters
-        ----------
-        rows : sequence
-        length : callable
-            What rows are sorted by, so that those of one batch need little padding.
-        cost : callable
-            Bytes that a batch takes.
-        work : callable
-            Takes a batch and returns one result per row.
-        on_done : callable
-            Called with every batch done.
-
-        Raises
-        ------
-        EvaluationError
-            Memory runs out for a single row.
+        `length` is what rows are sorted by, so that those of one batch need little padding; `cost` the bytes
+        that a batch takes. `work` takes a batch and returns one result per row, after which `on_done` is
+        called with the batch. Raises EvaluationError if memory runs out for a single row.
         """
         order = sorted(range(len(rows)), key=lambda i: (-length(rows[i]), i))
         results: dict[int, R] = {}
         while len(results) < len(rows):
             start = len(results)
-            places = order[start : start + self.size]
-            batch = [rows[i] for i in places]
+            numbers = order[start : start + self.size]
+            batch = [rows[i] for i in numbers]
             while not self.fixed and len(batch) > 1 and cost(batch) > BUDGET_BYTES:
                 batch = batch[: len(batch) // 2]
             try:
-                results |= zip(places, work(batch), strict=False)  # a smaller batch is the first of them
+                results |= zip(numbers, work(batch), strict=False)  # a smaller batch is the first of them
             except (RuntimeError, MemoryError) as error:
                 if not isinstance(error, MemoryError) and not any(word in str(error) for word in _WORDS):
                     raise
@@ -98,7 +85,7 @@ class Batches:
         if rows == 1:
             message = f"memory runs out for a single row of {length} tokens"
             hint = "give a smaller `max_length`, a smaller `compute_dtype`, or a device with more memory"
-            raise EvaluationError.of([Problem("evaluation", None, None, message, hint)]) from failure
+            refuse(message, hint, cause=failure)
         self.size = rows // 2
         self.notes.append(f"memory ran out with {rows} rows in a batch; the batch size is now {self.size}")
         if torch.cuda.is_available():
@@ -112,10 +99,10 @@ def padded(
     import torch
 
     longest = max(map(len, rows))
-    ids, mask = [], []
-    for row in rows:
-        gap = [pad] * (longest - len(row))
-        ids.append([*gap, *row] if left else [*row, *gap])
-        marks = [0] * len(gap), [1] * len(row)
-        mask.append([*marks[0], *marks[1]] if left else [*marks[1], *marks[0]])
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    ids = torch.full((len(rows), longest), pad)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        inside = slice(longest - len(row), None) if left else slice(len(row))
+        ids[i, inside] = torch.tensor(row)
+        mask[i, inside] = 1
+    return ids.to(device), mask.to(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.tasks.likelihood import Request
+from soce.evaluate.tasks.likelihood import Request, rolling
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -67,6 +67,17 @@ class Encoder:
             return []
         return [tuple(ids) for ids in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
+    def requests(self, item: Item) -> list[Request]:
+        """Return what the model is asked about an item: nothing of one whose answer it writes itself."""
+        if item.kind == "exact_match":
+            return []
+        if item.kind != "perplexity":
+            return [self.request(item, answer) for answer in item.choices or (item.answer,)]
+        tokens = self.plain([item.answer])[0]
+        if not tokens:
+            self._refuse_empty(item)
+        return rolling(tokens, start=self.start, max_length=self.max_length)
+
     def request(self, item: Item, answer: str) -> Request:
         """Return the request for an answer after the item's prompt."""
         prompt = item.prompt.rstrip()
@@ -92,13 +103,6 @@ class Encoder:
         if len(tokens) > self.max_length - room:
             self.cut += 1
             tokens = tokens[room - self.max_length :]
-        return tokens
-
-    def text(self, item: Item) -> tuple[int, ...]:
-        """Return the text of a perplexity item."""
-        tokens = self.plain([item.answer])[0]
-        if not tokens:
-            self._refuse_empty(item)
         return tokens
 
     def _refuse_empty(self, item: Item) -> None:

@@ -28,15 +28,13 @@ def continuations(
 ) -> list[str]:
     """Return what the model writes after each prompt, up to the first stop, the end or `max_new_tokens`.
 
-    `stop_tokens` are those that hold a stop, see `tokens_with`: the model need not write on after them.
-
-    Notes
-    -----
     Always the likeliest token; the model's own generation settings (penalties, sampling) are not used, but
-    its end tokens are. Rows are padded on the left and masked.
+    its end tokens are. It need not write on after `stop_tokens`, which hold a stop, see `tokens_with`.
     """
     import torch
 
+    if not prompts:
+        return []
     config: Any = model.config.get_text_config()
     ends = _ends(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
-from soce.evaluate.evaluation import refuse
+from soce.evaluate.evaluation import chosen_items, refuse
 from soce.exceptions import EvaluationError, Problem, shown
+from soce.files.parsing import no_constant, unique_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from typing import NoReturn
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn, TypeGuard
 
 Kind: TypeAlias = Literal["multiple_choice", "exact_match", "teacher_forced", "perplexity"]
 PathText: TypeAlias = "str | os.PathLike[str]"
@@ -44,6 +45,11 @@ class Item:
     """What it must say: the right choice, the answer, or the text whose perplexity is taken."""
     choices: tuple[str, ...] = ()
     """What it chooses from, for ``multiple_choice``."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no other item of its tasks has."""
+        return self.category, self.id
 
     @property
     def right(self) -> int:
@@ -83,14 +89,14 @@ class Tasks:
         if not self.items:
             refuse("there are no items", None, self.source)
         seen: set[tuple[str, str]] = set()
-        graded: dict[str, bool] = {}
+        has_texts: dict[str, bool] = {}
         for item in self.items:
             where = f"category `{shown(item.category)}`"
-            if (item.category, item.id) in seen:
+            if item.key in seen:
                 refuse(f"{where} has the item `{shown(item.id)}` twice", "every item needs an id of its own")
-            seen.add((item.category, item.id))
+            seen.add(item.key)
             is_text = item.kind == "perplexity"
-            if graded.setdefault(item.category, is_text) != is_text:
+            if has_texts.setdefault(item.category, is_text) != is_text:
                 hint = "perplexities and right answers have no common mean: give them different categories"
                 refuse(f"{where} has items of kind `perplexity` and of others", hint, self.source)
         lines = sorted(json.dumps([item.id, *item.content]) for item in self.items)
@@ -118,19 +124,9 @@ class Tasks:
         """
         if items is None:
             return self
-        known = self.item_ids()
-        for category, wanted in items.items():
-            if category not in known:
-                hint = f"categories: {', '.join(shown(name) for name in known)}"
-                refuse(f"there is no category `{shown(category)}`", hint, self.source)
-            if not wanted:
-                refuse(f"no item of category `{shown(category)}` was asked for", "leave the category out")
-            missing = sorted(set(wanted) - set(known[category]))
-            if missing:
-                refuse(f"category `{shown(category)}` has no item `{shown(missing[0])}`", None, self.source)
-        chosen = {category: set(wanted) for category, wanted in items.items()}
-        kept = tuple(item for item in self.items if item.id in chosen.get(item.category, ()))
-        return Tasks(kept, self.source)
+        chosen = chosen_items(self.item_ids(), items)
+        keys = {(category, item) for category, ids in chosen.items() for item in ids}
+        return Tasks(tuple(item for item in self.items if item.key in keys), self.source)
 
 
 def shared_items(first: Tasks, second: Tasks) -> int:
@@ -170,42 +166,35 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
     """
     if kind is not None and kind not in FIELDS:
         refuse(f"`{shown(str(kind))}` is not a kind of items", f"kinds: {', '.join(FIELDS)}")
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    names = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     items: list[Item] = []
     problems: list[Problem] = []
-    places: dict[tuple[str, str], str] = {}
-    for path in [os.fspath(path) for path in given]:
+    lines: dict[tuple[str, str], str] = {}
+    for path in names:
         count = len(items) + len(problems)
-        for number, line in _lines(path):
-            try:
-                item = _item(line, kind)
-                place = f"line {number}" if len(given) == 1 else f"line {number} of `{shown(path)}`"
-                first = places.setdefault((item.category, item.id), place)
-                if first != place:
-                    _wrong(f"item `{shown(item.id)}` of category `{shown(item.category)}` is also in {first}")
-                items.append(item)
-            except ValueError as error:
-                problems.append(Problem("evaluation", path, None, f"line {number}: {error}", None))
+        with Path(path).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    item = _item(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, kind)
+                    where = f"line {number}" if len(names) == 1 else f"line {number} of `{shown(path)}`"
+                    if lines.setdefault(item.key, where) != where:
+                        which = f"item `{shown(item.id)}` of category `{shown(item.category)}`"
+                        _wrong(f"{which} is also in {lines[item.key]}")
+                    items.append(item)
+                except ValueError as error:
+                    problems.append(Problem("evaluation", path, None, f"line {number}: {error}", None))
         if len(items) + len(problems) == count:
             problems.append(Problem("evaluation", path, None, "the file has no items", None))
     if len(problems) > _SHOWN:
         rest = f"{len(problems) - _SHOWN} more lines are wrong"
-        problems = [*problems[:_SHOWN], Problem("evaluation", None, None, rest, None)]
+        problems[_SHOWN:] = [Problem("evaluation", None, None, rest, None)]
     if problems:
         raise EvaluationError.of(problems)
-    return Tasks(tuple(items), ", ".join(os.fspath(path) for path in given))
-
-
-def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+    return Tasks(tuple(items), ", ".join(names))
 
 
 def _item(line: bytes, kind: str | None) -> Item:
     """Return the item of a line; raises ValueError without the line's number."""
-    if not line.strip():
-        _wrong("is empty")
     data = _object(line)
     kind = data.get("kind", kind)
     if kind is None:
@@ -219,33 +208,28 @@ def _item(line: bytes, kind: str | None) -> Item:
     strangers = sorted(data.keys() - {"category", "id", "kind", "meta", *fields})
     if strangers:
         _wrong(f"has a field `{shown(strangers[0])}`, which {kind} items do not have; notes go into `meta`")
-    prompt = _text(data, "prompt", empty=True) if "prompt" in fields else ""
+    prompt = _text(data["prompt"], "prompt", empty=True) if "prompt" in fields else ""
     choices: tuple[str, ...] = ()
     if kind == "multiple_choice":
-        choices, answer = _choices(data)
+        choices, answer = _choices(data["choices"], data["answer"])
     else:
-        answer = _text(data, fields[-1], stripped=kind == "exact_match")
-    category = _text(data, "category", stripped=True)
-    made = Item(category, "", cast("Kind", kind), prompt, answer, choices)
-    if data.get("id") is not None:
-        identifier = data["id"] if not _is_int(data["id"]) else str(data["id"])
-        identifier = _text({"id": identifier}, "id", stripped=True)
-    else:
-        content = json.dumps(made.content, separators=(",", ":"))
-        identifier = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return Item(category, identifier, made.kind, prompt, answer, choices)
+        answer = _text(data[fields[-1]], fields[-1], stripped=kind == "exact_match")
+    category = _text(data["category"], "category", stripped=True)
+    item = Item(category, "", cast("Kind", kind), prompt, answer, choices)
+    identifier = data.get("id")
+    if identifier is None:
+        content = json.dumps(item.content, separators=(",", ":"))
+        return replace(item, id=hashlib.sha256(content.encode()).hexdigest()[:16])
+    return replace(
+        item, id=_text(str(identifier) if _is_int(identifier) else identifier, "id", stripped=True)
+    )
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in found]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            _wrong(f"has `{shown(twice)}` twice")
-        return dict(found)
-
+    if not line.strip():
+        _wrong("is empty")
     try:
-        data = json.loads(line.decode(), object_pairs_hook=pairs)
+        data = json.loads(line.decode(), object_pairs_hook=unique_keys, parse_constant=no_constant)
     except UnicodeDecodeError:
         _wrong("is not UTF-8")
     except json.JSONDecodeError as error:
@@ -257,11 +241,10 @@ def _object(line: bytes) -> dict[str, Any]:
     return data
 
 
-def _choices(data: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    given, right = data["choices"], data["answer"]
+def _choices(given: object, right: object) -> tuple[tuple[str, ...], str]:
     if not isinstance(given, list) or len(given) < 2:
         _wrong("`choices` is not a list of at least two texts")
-    choices = tuple(_text({f"choices[{i}]": choice}, f"choices[{i}]") for i, choice in enumerate(given))
+    choices = tuple(_text(choice, f"choices[{i}]") for i, choice in enumerate(given))
     if len(set(choices)) < len(choices):
         _wrong("`choices` has the same text twice")
     if not _is_int(right) or not 0 <= right < len(choices):
@@ -269,8 +252,7 @@ def _choices(data: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
     return choices, choices[right]
 
 
-def _text(data: Mapping[str, Any], name: str, *, empty: bool = False, stripped: bool = False) -> str:
-    value = data[name]
+def _text(value: object, name: str, *, empty: bool = False, stripped: bool = False) -> str:
     if not isinstance(value, str):
         _wrong(f"`{name}` is {_value(value)}, not a text")
     if not empty and not (value.strip() if stripped else value):
@@ -282,7 +264,7 @@ def _text(data: Mapping[str, Any], name: str, *, empty: bool = False, stripped: 
     return value
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

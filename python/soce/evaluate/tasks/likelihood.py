@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from soce.evaluate.tasks.batching import padded
@@ -40,11 +41,14 @@ class _Row:
     """One input with everything that is asked about it."""
 
     tokens: tuple[int, ...]
+    requests: list[int] = field(default_factory=list)
+    """Their numbers."""
     asked: list[tuple[int, ...]] = field(default_factory=list)
-    """Ends of the sequences; each is predicted at as many last positions of the input."""
+    """Their last tokens; each is predicted at as many last positions of the input."""
 
     @property
-    def kept(self) -> int:
+    def most(self) -> int:
+        """How many of the last positions are asked about."""
         return max(map(len, self.asked))
 
 
@@ -55,85 +59,71 @@ def likelihoods(
     batches: Batches,
     on_done: Callable[[int], object],
 ) -> list[Likelihood]:
-    """Return one likelihood per request.
+    """Return one likelihood per request; `on_done` is called with the number of requests of every batch.
 
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Causal; its logits are turned into logarithms of probabilities in float32 and added in float64.
-    requests : sequence of Request
-    batches : Batches
-    on_done : callable
-        Called with the number of requests of every batch done.
-
-    Notes
-    -----
-    Rows are padded on the right, where a causal model does not look. Requests that differ in the last token
-    only, as choices of one token do, share a row.
+    Logits are turned into logarithms of probabilities in float32 and added in float64. Rows are padded on the
+    right, where a causal model does not look. Requests that differ in the last token only, as choices of one
+    token do, share a row.
     """
     import torch
 
     rows: dict[tuple[int, ...], _Row] = {}
-    where: list[tuple[int, int]] = []
-    places: dict[tuple[int, ...], int] = {}
-    for request in requests:
+    for number, request in enumerate(requests):
         given = request.tokens[:-1]
         row = rows.setdefault(given, _Row(given))
-        where.append((places.setdefault(given, len(places)), len(row.asked)))
+        row.requests.append(number)
         row.asked.append(request.tokens[-request.scored :])
     keeps_last = "logits_to_keep" in inspect.signature(model.forward).parameters
     vocabulary = int(getattr(model.config.get_text_config(), "vocab_size", 1 << 16))
     # Logits in the model's dtype, the same in float32, and the buffer of their sums of exponentials.
     position_bytes = vocabulary * (model.dtype.itemsize + 8)
 
-    def kept(batch: list[_Row]) -> int:
+    def n_last(batch: list[_Row]) -> int:
         """Return how many last positions of the longest row reach back to every scored token."""
         longest = max(len(row.tokens) for row in batch)
-        return longest - min(len(row.tokens) - row.kept for row in batch) if keeps_last else longest
+        return longest - min(len(row.tokens) - row.most for row in batch) if keeps_last else longest
 
     def work(batch: list[_Row]) -> list[list[Likelihood]]:
         with torch.inference_mode():
-            return _answers(model, batch, kept(batch), keeps_last=keeps_last)
+            return _answers(model, batch, n_last(batch), keeps_last=keeps_last)
 
     answers = batches.run(
         list(rows.values()),
         length=lambda row: len(row.tokens),
-        cost=lambda batch: position_bytes * len(batch) * kept(batch),
+        cost=lambda batch: position_bytes * len(batch) * n_last(batch),
         work=work,
         on_done=lambda batch: on_done(sum(len(row.asked) for row in batch)),
     )
-    return [answers[row][place] for row, place in where]
+    found = {
+        number: answer
+        for row, held in zip(rows.values(), answers, strict=True)
+        for number, answer in zip(row.requests, held, strict=True)
+    }
+    return [found[number] for number in range(len(requests))]
 
 
 def _answers(
-    model: PreTrainedModel, batch: Sequence[_Row], kept: int, *, keeps_last: bool
+    model: PreTrainedModel, batch: Sequence[_Row], n_last: int, *, keeps_last: bool
 ) -> list[list[Likelihood]]:
     import torch
 
     ids, mask = padded([row.tokens for row in batch], left=False, pad=0, device=model.device)
-    longest = ids.shape[1]
-    options: dict[str, Any] = {"logits_to_keep": kept} if keeps_last else {}
-    logits = model(
-        input_ids=ids, attention_mask=mask, use_cache=False, **options
-    ).logits  # (rows, kept, words)
+    options: dict[str, Any] = {"logits_to_keep": n_last} if keeps_last else {}
+    output = model(input_ids=ids, attention_mask=mask, use_cache=False, **options)
     sums, greedy = [], []
-    for row, found in zip(batch, logits, strict=True):
-        end = len(row.tokens) - (longest - kept)
-        scores = found[end - row.kept : end].float()  # (kept, words)
+    for row, logits in zip(batch, output.logits, strict=True):  # (n_last, words)
+        end = len(row.tokens) - (ids.shape[1] - n_last)
+        scores = logits[end - row.most : end].float()  # (most, words)
         totals, best = scores.logsumexp(-1), scores.argmax(-1)
         for asked in row.asked:
             targets = torch.tensor(asked, device=scores.device)
-            last = slice(row.kept - len(asked), row.kept)
+            last = slice(row.most - len(asked), row.most)
             chosen = scores[last].gather(-1, targets[:, None])[:, 0]
             sums.append((chosen - totals[last]).double().sum())
             greedy.append((best[last] == targets).all())
     logs, hits = torch.stack(sums).tolist(), torch.stack(greedy).tolist()
-    flat = [Likelihood(log, hit and not math.isnan(log)) for log, hit in zip(logs, hits, strict=True)]
-    answers, start = [], 0
-    for row in batch:
-        answers.append(flat[start : start + len(row.asked)])
-        start += len(row.asked)
-    return answers
+    flat = iter([Likelihood(log, hit and not math.isnan(log)) for log, hit in zip(logs, hits, strict=True)])
+    return [list(islice(flat, len(row.asked))) for row in batch]
 
 
 def rolling(tokens: Sequence[int], *, start: int, max_length: int) -> list[Request]:

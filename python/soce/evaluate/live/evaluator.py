@@ -1,0 +1,77 @@
+"""What all evaluators that score the live model have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from soce.evaluate.evaluation import chosen_items
+from soce.evaluate.live.soup_model import SoupModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soce.evaluate.evaluation import Evaluation, OnProgress
+    from soce.recipes.model import Recipe
+
+
+class LiveEvaluator(ABC):
+    """Makes a live model each soup that is to be scored; what its scores are is for subclasses to say.
+
+    Parameters
+    ----------
+    soup : SoupModel or sequence of str
+        The live model, or the ingredients to make it of. Closed by `close`.
+    """
+
+    def __init__(self, soup: SoupModel | Sequence[str]) -> None:
+        self.soup = soup if isinstance(soup, SoupModel) else SoupModel(soup)
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """All that a score depends on besides the recipe, as far as it can be known."""
+        return {**self._identity(), **self.soup.identity}
+
+    @abstractmethod
+    def item_ids(self) -> dict[str, tuple[str, ...]] | None:
+        """Return every category's items; None if they are not known before something is scored."""
+
+    def score(
+        self,
+        recipe: Recipe,
+        *,
+        items: Mapping[str, Sequence[str]] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Evaluation:
+        """Make the model this soup and return its scores, see `Evaluator.score`."""
+        chosen = self._chosen(items)
+        self.soup.set(recipe)
+        return self._score(chosen, on_progress or _nobody)
+
+    def score_current(
+        self, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: OnProgress | None = None
+    ) -> Evaluation:
+        """Return the scores of what the model's parameters hold now, whatever put it there."""
+        return self._score(self._chosen(items), on_progress or _nobody)
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self.soup.close()
+
+    def _chosen(self, items: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]] | None:
+        known = self.item_ids()
+        if items is None or known is None:
+            return items
+        return chosen_items(known, items)
+
+    @abstractmethod
+    def _identity(self) -> dict[str, object]:
+        """Return what scores depend on besides recipe and model."""
+
+    @abstractmethod
+    def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
+        """Return the scores of what the model holds, on items that are known or on all."""
+
+
+def _nobody(done: int, total: int) -> None:
+    """Take note of progress that nobody asked about."""
