@@ -31,10 +31,10 @@ from soce.merging.merge import plan as plan
 from soce.merging.merge import plan_all as plan_all
 from soce.merging.verify import Verification as Verification
 from soce.merging.verify import verify as verify
-from soce.recipes.files import RecipeFile as RecipeFile
 from soce.recipes.files import read_recipes as read_recipes
 from soce.recipes.model import Ingredient as Ingredient
 from soce.recipes.model import Recipe as Recipe
+from soce.recipes.model import RecipeFile as RecipeFile
 from soce.recipes.model import Row as Row
 from soce.report.card.card import Card as Card
 from soce.report.card.card import make_card as make_card

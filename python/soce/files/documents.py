@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -36,7 +37,7 @@ Place: TypeAlias = "Sequence[str | int]"
 """The keys and indices that lead to a value: ``("models", 0, "weight")``; ``()`` is the whole file."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Document:
     """A file that was read, and the places of what is in it."""
 
@@ -45,6 +46,10 @@ class Document:
     tree: Value
     error: type[SoceError]
     """What is raised about the file."""
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.text.split("\n")
 
     def find(self, place: Place) -> tuple[tuple[str | int, ...], int, Value]:
         """Return the part of `place` that is there, its line (0 in JSON) and its value."""
@@ -70,9 +75,13 @@ class Document:
 
     def problem_in_line(self, line: int, message: str, hint: str | None = None) -> Problem:
         """Return a problem in a line of the text; 0 is none."""
-        lines = self.text.split("\n")
-        quoted = f"line {line} `{shown(lines[line - 1].strip())}`: " if 1 <= line <= len(lines) else ""
+        there = 1 <= line <= len(self._lines)
+        quoted = f"line {line} `{shown(self._lines[line - 1].strip())}`: " if there else ""
         return Problem(self.error.kind, self.path, None, quoted + message, hint)
+
+    def placed(self, error: SoceError, place: Place) -> list[Problem]:
+        """Return the problems of an exception that knew no file, at a place of this one."""
+        return [self.problem(place, problem.message, problem.hint) for problem in error.problems]
 
     def refuse(self, place: Place, message: str, hint: str | None = None) -> NoReturn:
         """Raise what is wrong at a place."""

@@ -11,7 +11,7 @@ HOW_TO_WRITE: Final = "write an integer (5), a decimal (0.5) or a fraction (1/3)
 MAX_DIGITS: Final = 64
 """Most characters of a number."""
 
-_DECIMAL = re.compile(r"((?:0|[1-9][0-9]*)?(?:\.[0-9]*)?)(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
+_DECIMAL = re.compile(r"(?=\.?[0-9])(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _FRACTION = re.compile(r"(0|[1-9][0-9]*) ?/ ?([1-9][0-9]*)", re.ASCII)
 # What people or other readers might take for a number, in the order tried.
 _NOT_NUMBERS: Final = (
@@ -60,8 +60,7 @@ def exact_number(text: str, *, signed: bool = False) -> Fraction:
     digits, sign = (text[1:], -1) if signed and text.startswith("-") else (text, 1)
     if match := _FRACTION.fullmatch(digits):
         return sign * Fraction(int(match[1]), int(match[2]))
-    match = _DECIMAL.fullmatch(digits)
-    if match and match[1].strip("."):
-        return sign * Fraction(match[1]) * Fraction(10) ** int(match[2] or 0)
+    if _DECIMAL.fullmatch(digits):
+        return sign * Fraction(digits)
     reason = next((reason for form, reason in _NOT_NUMBERS if re.fullmatch(form, digits)), "is not a number")
     raise ValueError(reason)

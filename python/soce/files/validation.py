@@ -5,16 +5,25 @@ Imports pydantic, so it is imported where such a file is read and nowhere else: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from soce.exceptions import SoceError, shown
 from soce.files.documents import dotted
 from soce.files.words import in_words, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping
 
     from pydantic import ValidationInfo
     from pydantic_core import ErrorDetails
@@ -35,6 +44,8 @@ _EXPECTED: Final = {
     "dict_type": MAPPING,
     "float_parsing": "a number",
     "float_type": "a number",
+    "fraction_parsing": "a number",
+    "fraction_type": "a number",
     "int_from_float": "an integer",
     "int_parsing": "an integer",
     "int_type": "an integer",
@@ -56,20 +67,36 @@ BY_KIND: Final = Discriminator(kind_of)
 """For a value that may be of several kinds: ``Annotated[Annotated[A, Tag(SINGLE)] | ..., BY_KIND]``."""
 
 
+def read_by(parse: Callable[[str], object]) -> BeforeValidator:
+    """Return a validator for values whose text `parse` understands."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
 class Strict(BaseModel):
     """A mapping in a file that people write: a key that is no field is refused, and the nearest one named.
 
-    With ``key: Kind = Field(default=None)`` a key may be left out, but null is refused.
+    A key may be left out if its field has a default, but null is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Keys that people may expect here, and what to do instead."""
+
     @model_validator(mode="before")
     @classmethod
     def _tell_keys(cls, value: object, info: ValidationInfo) -> object:
-        """Tell `validate` which keys this mapping may have."""
+        """Tell `validate` which model read this mapping."""
         if isinstance(info.context, dict):
-            info.context[id(value)] = tuple(cls.model_fields)
+            info.context[id(value)] = cls
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_null(cls, value: object) -> object:
+        if value is None:
+            message = "is empty"
+            raise ValueError(message)
         return value
 
 
@@ -91,39 +118,48 @@ def validate(document: Document, kind: type[T], *, at: Place = ()) -> T:
     SoceError
         Of the document's class, with every problem that was found.
     """
-    keys: dict[int, Sequence[str]] = {}
+    models: dict[int, type[Strict]] = {}
     try:
-        return TypeAdapter(kind).validate_python(document.find(at)[2], context=keys)
+        return TypeAdapter(kind).validate_python(document.find(at)[2], context=models)
     except ValidationError as error:
-        problems = [
-            problem
+        found = [
+            (document.find([*at, *details["loc"]])[1], problem)
             for details in error.errors(include_url=False)
-            for problem in _problems(document, at, details, keys)
+            for problem in _problems(document, at, details, models)
         ]
-        raise document.error.of(dict.fromkeys(problems)) from None
+        in_order = [problem for _, problem in sorted(found, key=lambda entry: entry[0])]
+        raise document.error.of(dict.fromkeys(in_order)) from None
 
 
 def _problems(
-    document: Document, at: Place, details: ErrorDetails, keys: dict[int, Sequence[str]]
+    document: Document, at: Place, details: ErrorDetails, models: dict[int, type[Strict]]
 ) -> list[Problem]:
     """Return what pydantic says in one error, in our words."""
     place, _, _ = document.find([*at, *details["loc"]])  # leaves out what is no key: names of unions' members
     kind, given = details["type"], details["input"]
     cause: Any = details.get("ctx", {}).get("error")
     if isinstance(cause, SoceError):
-        return [document.problem(place, problem.message, problem.hint) for problem in cause.problems]
+        return document.placed(cause, place)
     name = f"`{dotted(place)}`" if place else "the file"
     if kind in {"missing", "missing_argument"}:
         name = dotted([*place, details["loc"][-1]])
         return [document.problem(place, f"`{name}` is missing")]
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
         key = str(place[-1])
-        known = keys.get(id(document.find(place[:-1])[2]))
-        hint = None if known is None else nearest(key, known, "known keys")
+        model = models.get(id(document.find(place[:-1])[2]))
+        if model is not None and key in model.refused:
+            message = f"key `{shown(key)}` is not supported here"
+            return [document.problem(place, message, model.refused[key])]
+        hint = None if model is None else nearest(key, model.model_fields, "known keys")
         inside = f" in `{dotted(place[:-1])}`" if len(place) > 1 else ""
         return [document.problem(place, f"unknown key `{shown(key)}`{inside}", hint)]
-    if given is None:
+    if given is None or given == "" or (kind == "too_short" and not given):
         return [document.problem(place, f"{name} is empty")]
+    if kind == "too_short":  # it is empty without the entries that are wrong
+        return []
+    if kind == "too_long":
+        there, most = details["ctx"]["actual_length"], details["ctx"]["max_length"]
+        return [document.problem(place, f"{name} has {there} entries, at most {most} are possible")]
     expected = _EXPECTED.get(kind)
     if kind == "union_tag_invalid":
         tags = str(details["ctx"]["expected_tags"]).replace("'", "").split(", ")

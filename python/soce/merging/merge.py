@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 import soce._core as _core
 from soce.exceptions import Problem, RecipeError, shown
-from soce.recipes.files import RecipeFile, looks_like_recipe, read_recipes
-from soce.recipes.mergekit import HOLDS, mergekit_yaml
-from soce.recipes.model import Ingredients, Recipe, same_path_key
-from soce.recipes.parts import parse_dtype, parse_size, refuse
+from soce.recipes.files import looks_like_recipe, read_recipes
+from soce.recipes.mergekit_file import mergekit_yaml
+from soce.recipes.model import Ingredients, Recipe, RecipeFile, same_path_key
+from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -1,4 +1,4 @@
-"""What a recipe is: ingredients, their exact weights, and a name for it that ignores their order."""
+"""What a recipe is: ingredients with exact weights, under an id that ignores their order."""
 
 from __future__ import annotations
 
@@ -176,3 +176,38 @@ def _merged_row(row: Row, into: Sequence[int], count: int) -> Row:
     for place, numerator in zip(into, row.numerators, strict=True):
         sums[place] += numerator
     return Row(row.pattern, *lowest_terms(sums, row.whole))
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """What a recipe file asks for."""
+
+    path: str
+    """The file."""
+    text: str
+    """Its text, kept in the soup's manifest."""
+    recipes: tuple[tuple[str | None, Recipe], ...]
+    """Name and recipe; the name is None in a file of one recipe."""
+    dtype: str | None = None
+    """Safetensors name of the output dtype, if the file gives one."""
+    max_shard_size: int | None = None
+    """Bytes, if the file gives a size."""
+    config_from: str | None = None
+    """Path of the ingredient that gives config and tokenizer, if the file names one."""
+    must_hold: str | None = None
+    """A mergekit `dtype`: it must hold every input exactly, or mergekit would round before averaging."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The one recipe of a file that has no `recipes`.
+
+        Raises
+        ------
+        RecipeError
+            The file has named recipes.
+        """
+        (name, recipe), *rest = self.recipes
+        if rest or name is not None:
+            hint = "use `--recipes` or `soce.merge_all`"
+            refuse(f"the file has {len(self.recipes)} named recipes", hint, self.path)
+        return recipe

@@ -10,6 +10,7 @@ from operator import index
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soce.exceptions import Problem, RecipeError, shown
+from soce.files.numbers import HOW_TO_WRITE, MAX_DIGITS, exact_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,34 +21,9 @@ Weight: TypeAlias = "str | int | Fraction | Decimal"
 MAX_PARTS: Final = 1 << 20
 """Most parts of a recipe in lowest terms; the core's limit (docs/numerics.md)."""
 
-_MAX_DIGITS = 64
-_NUMBER = re.compile(
-    r"(?P<digits>(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?)(?:[eE](?P<exponent>[+-]?[0-9]{1,2}))?", re.ASCII
-)
-_FRACTION = re.compile(r"(0|[1-9][0-9]*) ?/ ?([1-9][0-9]*)", re.ASCII)
-
-# What people or other YAML readers might take for a number, in the order tried.
-_NOT_NUMBERS: Final = (
-    (r"", "is empty"),
-    (r"(?i:~|null|none)", "is null, not a number"),
-    (r"(?i:[-+]?\.?nan)", "is not a number"),
-    (r"(?i:[-+]?\.?inf(inity)?)", "is infinite"),
-    (r"(?i:yes|no|on|off|true|false|y|n)", "is a truth value, not a number"),
-    (r"-.*", "is negative"),
-    (r"\+.*", "has a plus sign"),
-    (r"0[xX].*", "is hexadecimal"),
-    (r"0[oObB].*", "is octal or binary"),
-    (r"[0-9.]*_[0-9._]*", "has an underscore"),
-    (r"[0-9]+(:[0-9.]+)+", "is sexagesimal"),
-    (r"0[0-9]+.*", "starts with a zero, which some readers take for octal"),
-    (r"[0-9]+ ?/ ?0+", "divides by zero"),
-    (r"[0-9.]+%", "is a percentage"),
-    (r"[0-9]+,[0-9]+", "has a comma"),
-)
 _NEGATIVE_HINT = (
     "an average needs weights of zero or more; use a row with `numerators` and `whole` for other sums"
 )
-_HOW_TO_WRITE = "write an integer (5), a decimal (0.5) or a fraction (1/3)"
 
 
 def refuse(message: str, hint: str | None = None, path: str | None = None) -> NoReturn:
@@ -56,12 +32,7 @@ def refuse(message: str, hint: str | None = None, path: str | None = None) -> No
 
 
 def parse_weight(text: str) -> Fraction:
-    """Return the exact value of a weight written as an integer, a decimal or a fraction.
-
-    Parameters
-    ----------
-    text : str
-        ``5``, ``0.5``, ``5e-1`` or ``1/3``; at most 64 characters.
+    """Return the exact value of a weight; see `exact_number` for how it may be written.
 
     Raises
     ------
@@ -73,27 +44,17 @@ def parse_weight(text: str) -> Fraction:
     >>> parse_weight("0.1"), parse_weight("1/3"), parse_weight("5")
     (Fraction(1, 10), Fraction(1, 3), Fraction(5, 1))
     """
-    text = text.strip(" ")
-    if len(text) > _MAX_DIGITS:
-        refuse(f"weight `{shown(text)}` has {len(text)} characters, at most {_MAX_DIGITS} are read")
-    if match := _FRACTION.fullmatch(text):
-        return Fraction(int(match[1]), int(match[2]))
-    match = _NUMBER.fullmatch(text)
-    if match and match["digits"].strip("."):
-        return Fraction(match["digits"]) * Fraction(10) ** int(match["exponent"] or 0)
-    for pattern, reason in _NOT_NUMBERS:
-        if re.fullmatch(pattern, text):
-            hint = _NEGATIVE_HINT if reason == "is negative" else _HOW_TO_WRITE
-            refuse(f"weight `{shown(text)}` {reason}", hint)
-    refuse(f"weight `{shown(text)}` is not a number", _HOW_TO_WRITE)
+    try:
+        return exact_number(text)
+    except ValueError as reason:
+        hint = _NEGATIVE_HINT if str(reason) == "is negative" else HOW_TO_WRITE
+        refuse(f"weight `{shown(text)}` {reason}", hint)
 
 
-def parse_integer(text: str, what: str) -> int:
-    """Return a signed integer of at most 18 digits; `what` names it in the message."""
+def parse_integer(text: str) -> int:
+    """Return a numerator or a whole: a signed integer of at most 18 digits."""
     if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text, re.ASCII) is None:
-        refuse(
-            f"{what} `{shown(text)}` is not an integer", "numerators and whole are integers such as -1 or 3"
-        )
+        refuse(f"`{shown(text)}` is not an integer", "numerators and whole are integers such as -1 or 3")
     return int(text)
 
 
@@ -108,16 +69,16 @@ def exact_weight(value: Weight) -> Fraction:
     if isinstance(value, str):
         return parse_weight(value)
     if isinstance(value, bool):
-        refuse(f"weight {value} is a truth value, not a number", _HOW_TO_WRITE)
+        refuse(f"weight {value} is a truth value, not a number", HOW_TO_WRITE)
     if isinstance(value, Fraction):
         return value
     if isinstance(value, Decimal):
         if (
             not value.is_finite()
-            or abs(value.adjusted()) > _MAX_DIGITS
-            or len(value.as_tuple().digits) > _MAX_DIGITS
+            or abs(value.adjusted()) > MAX_DIGITS
+            or len(value.as_tuple().digits) > MAX_DIGITS
         ):
-            refuse(f"weight {shown(str(value))} is not a number that can be parts of a whole", _HOW_TO_WRITE)
+            refuse(f"weight {shown(str(value))} is not a number that can be parts of a whole", HOW_TO_WRITE)
         return Fraction(value)
     try:
         return Fraction(index(value))
@@ -220,12 +181,19 @@ def parse_size(text: str) -> int:
 
 
 DTYPES: Final = {
-    "F64": ("f64", "float64", "double"),
-    "F32": ("f32", "float32", "float"),
-    "F16": ("f16", "float16", "half"),
+    "F64": ("f64", "fp64", "float64", "double"),
+    "F32": ("f32", "fp32", "float32", "float"),
+    "F16": ("f16", "fp16", "float16", "half"),
     "BF16": ("bf16", "bfloat16"),
 }
 TORCH_DTYPES: Final = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+HOLDS: Final = {
+    "F64": frozenset({"F64", "F32", "F16", "BF16"}),
+    "F32": frozenset({"F32", "F16", "BF16"}),
+    "F16": frozenset({"F16"}),
+    "BF16": frozenset({"BF16"}),
+}
+"""Which dtypes each of them holds exactly."""
 
 
 def parse_dtype(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import OutputError, Problem, ScoreTableError, shown
 from soce.files.atomic import write_text
+from soce.files.documents import read_document
 from soce.files.emit import n_values, printable, to_json, to_yaml
 from soce.files.words import nearest
 from soce.recipes.files import looks_like_recipe
@@ -187,8 +188,7 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
         source.refuse(0, "a selection file must be a mapping")
     if "selection" not in tree.entries:
         source.refuse(tree.line, "the file has no `selection`", "`soce select` writes such files")
-    folder = Path(name).parent
-    native = read_native(source, tree, lambda written: str(folder / written))
+    native = read_native(read_document(name))
     node = tree.entries["selection"]
     if not isinstance(node, Table):
         source.refuse(node.line, "`selection` must be a mapping")
