@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from soce.scores.lint.scores import lint_scores
+from soce.selection.lint import lint_scores
 from soce.scores.table import Column, ScoreTable
 from soce.selection.correlation import correlate_categories
 from soce.selection.sweep import sweep_thresholds

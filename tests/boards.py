@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
-from soce.scores.formats.bfcl import read_bfcl
+from soce.scores.formats import bfcl_board
 from soce.scores.formats.options import ReadOptions
 from soce.scores.paper import paper_table
 from soce.scores.table import ScoreTable
@@ -40,7 +40,7 @@ def flores() -> ScoreTable:
 
 @cache
 def _board(path: Path) -> ScoreTable:
-    return read_bfcl(path, ReadOptions())
+    return bfcl_board.read(path, ReadOptions())
 
 
 def board(name: str = "bfcl/2025-04-30") -> ScoreTable:

@@ -44,8 +44,7 @@ from soce.scores.formats.options import ReadOptions as ReadOptions
 from soce.scores.lint.findings import Finding as Finding
 from soce.scores.lint.findings import Findings as Findings
 from soce.scores.lint.findings import raise_errors as raise_errors
-from soce.scores.lint.scores import lint_scores as lint_scores
-from soce.scores.lint.selections import lint_pair as lint_pair
+from soce.scores.lint.tables import lint_pair as lint_pair
 from soce.scores.objective.linear import Formula as Formula
 from soce.scores.objective.linear import Mean as Mean
 from soce.scores.objective.linear import NamedColumn as NamedColumn
@@ -77,6 +76,7 @@ from soce.selection.file import SelectionFile as SelectionFile
 from soce.selection.file import read_selection as read_selection
 from soce.selection.file import write_selection as write_selection
 from soce.selection.heatmap import plot_correlation as plot_correlation
+from soce.selection.lint import lint_scores as lint_scores
 from soce.selection.options import SelectionOptions as SelectionOptions
 from soce.selection.rules import Clusters as Clusters
 from soce.selection.rules import Explicit as Explicit

@@ -125,8 +125,8 @@ def examine(
     correlates: bool = True,
 ) -> Examined:
     """Correlate the categories if that is possible, and lint the table in any case."""
-    from soce.scores.lint.scores import lint_scores
     from soce.selection.correlation import correlate_categories
+    from soce.selection.lint import lint_scores
 
     for model in [*(population or []), *(named or [])]:
         table.row(model)

@@ -128,7 +128,7 @@ class Report:
 def _compare(table: ScoreTable, report_scores: str, settings: dict[str, Any], selection: Selection) -> Report:
     """Check the table that results will be reported on, and return how the experts do there."""
     from soce.scores.lint.findings import raise_errors
-    from soce.scores.lint.selections import lint_pair
+    from soce.scores.lint.tables import lint_pair
     from soce.scores.objective.parse import parse_objective
 
     report = read_tables([report_scores], settings, second=True)

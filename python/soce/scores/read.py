@@ -2,68 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import Problem, ScoreTableError, shown
-from soce.files.words import nearest
+from soce.files.words import listed, nearest
 from soce.scores.formats.grid import SUFFIXES, read_grid
-from soce.scores.formats.joining import join_tables
-from soce.scores.formats.long import is_long, long_table, read_long, write_scores
+from soce.scores.formats.long import is_long, long_table
 from soce.scores.formats.options import ReadOptions, apply_options
-from soce.scores.formats.table import read_wide, wide_table
+from soce.scores.formats.registry import FORMATS
+from soce.scores.formats.wide import wide_table
+from soce.scores.join import join_tables
 from soce.scores.paper import PAPER_TABLES, paper_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import NoReturn
 
     from soce.scores.table import ScoreTable
 
-__all__ = ["FORMATS", "ReadOptions", "read_long", "read_scores", "read_wide", "write_scores"]
-
-FORMATS: Final = {
-    "wide": "CSV, TSV, JSON or Parquet: a row for each model, a column for each category",
-    "long": "CSV, TSV, JSON or Parquet: columns model, category, score; optional n, stderr, split",
-    "lm-eval": "lm-evaluation-harness: results_*.json, or a directory of them",
-    "bfcl": "BFCL leaderboard: a directory of data_*.csv, or one of them",
-    "bfcl-scores": "BFCL evaluation: a score/ directory of BFCL_v*_score.json",
-    "lighteval": "lighteval: results_*.json, or a directory of them",
-    "inspect": "inspect_ai: a log (.eval or .json), or a directory of them",
-    "paper": f"a table of the paper, as `paper:NAME`: {', '.join(PAPER_TABLES)}",
-}
-"""Formats that can be read, each with a line on what it is."""
-
 _PAPER: Final = "paper:"
-
-
-@dataclass(frozen=True, slots=True)
-class _Module:
-    """Where a format that is recognised by its content lives; imported when a path may be of it."""
-
-    module: str
-    name: str
-
-    def _of(self, prefix: str) -> object:
-        return getattr(importlib.import_module(f"soce.scores.formats.{self.module}"), f"{prefix}_{self.name}")
-
-    def looks_like(self, path: Path) -> bool:
-        return cast("Callable[[Path], bool]", self._of("looks_like"))(path)
-
-    def read(self, path: Path, options: ReadOptions) -> ScoreTable:
-        return cast("Callable[[Path, ReadOptions], ScoreTable]", self._of("read"))(path, options)
-
-
-_RECOGNISED: Final = {
-    "lm-eval": _Module("lm_eval", "lm_eval"),
-    "bfcl": _Module("bfcl", "bfcl"),
-    "bfcl-scores": _Module("bfcl_scores", "bfcl_scores"),
-    "lighteval": _Module("lighteval", "lighteval"),
-    "inspect": _Module("inspect_ai", "inspect"),
-}
+_KNOWN: Final = f"name the format with `--format`: {', '.join(name for name in FORMATS if name != 'paper')}"
 
 
 def read_scores(
@@ -108,16 +69,16 @@ def read_scores(
     """
     options = ReadOptions() if options is None else options
     if options.format is not None and options.format not in FORMATS:
-        hint = nearest(options.format, list(FORMATS), "formats")
+        hint = nearest(options.format, FORMATS, "formats")
         _refuse(None, f"there is no format `{shown(options.format)}`", hint)
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     if not sources:
         _refuse(None, "there is nothing to read: no path is given")
     table = apply_options(join_tables([_read_source(one, options) for one in sources]), options)
     if not table.categories:
-        listed = ", ".join(f"`{shown(column.name)}`" for column in table.columns[:10])
+        names = listed(column.name for column in table.columns)
         table.refuse(
-            f"no column is a category, all are aggregates: {listed}", "name the categories with `--columns`"
+            f"no column is a category, all are aggregates: {names}", "name the categories with `--columns`"
         )
     return table
 
@@ -135,15 +96,16 @@ def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreT
         return _read_path(Path(written), options)
     if not name or not path:
         _refuse(None, f"`{shown(written)}` is neither a path nor NAME=PATH")
-    of_paper = path.startswith(_PAPER)
-    named = replace(options, model=name)
-    table = paper_table(path.removeprefix(_PAPER)) if of_paper else _read_path(Path(path), named)
+    if path.startswith(_PAPER):
+        table = paper_table(path.removeprefix(_PAPER))
+    else:
+        table = _read_path(Path(path), replace(options, model=name))
     if len(table.models) != 1:
         table.refuse(
             f"it holds {len(table.models)} models, so it cannot be read as the model `{shown(name)}`",
             "give the path alone, and rename models with `--rename`",
         )
-    return replace(table, models=(name,), blanked=tuple((name, *cell[1:]) for cell in table.blanked))
+    return table.renamed({table.models[0]: name})
 
 
 def _name_and_path(written: str) -> tuple[str | None, str]:
@@ -157,31 +119,27 @@ def _name_and_path(written: str) -> tuple[str | None, str]:
 
 def _read_path(path: Path, options: ReadOptions) -> ScoreTable:
     path.stat()  # what is not there, or a loop of links, is an OSError that says so
-    kind = options.format
-    if kind == "paper":
+    name = _recognised(path) if options.format is None else options.format
+    if name == "paper":
         hint = f"write `paper:NAME`: {', '.join(PAPER_TABLES)}"
         _refuse(path, "the tables of the paper are not files", hint)
-    if kind is None:
-        kind = _recognised(path)
-    if kind in _RECOGNISED:
-        return _RECOGNISED[kind].read(path, replace(options, rename={}))
+    if name is not None and (reader := FORMATS[name].reader):
+        return reader.read(path, options)
     if path.is_dir():
-        _refuse(path, f"is a directory, and a {kind} table is a file" if kind else _UNKNOWN_DIRECTORY, _KNOWN)
-    if kind is None and path.suffix.lower() not in SUFFIXES:
+        unknown = "the directory holds no score files of a known format"
+        _refuse(path, f"is a directory, and a {name} table is a file" if name else unknown, _KNOWN)
+    if name is None and path.suffix.lower() not in SUFFIXES:
         suffix = f"the suffix `{shown(path.suffix)}`" if path.suffix else "no suffix"
         _refuse(path, f"the file is of no known format and has {suffix}", _KNOWN)
     grid = read_grid(str(path))
-    long = is_long(grid.header) if kind is None else kind == "long"
-    return long_table(grid, options) if long else wide_table(grid, options)
-
-
-_UNKNOWN_DIRECTORY: Final = "the directory holds no score files of a known format"
-_KNOWN: Final = f"name the format with `--format`: {', '.join(name for name in FORMATS if name != 'paper')}"
+    long = is_long(grid.columns) if name is None else name == "long"
+    return (long_table if long else wide_table)(grid, str(path), options)
 
 
 def _recognised(path: Path) -> str | None:
     """Return the format that knows this path by its content; None: at most a plain table."""
-    found = [name for name, module in _RECOGNISED.items() if module.looks_like(path)]
+    readers = {name: form.reader for name, form in FORMATS.items()}
+    found = [name for name, reader in readers.items() if reader is not None and reader.recognise(path)]
     if len(found) > 1:
         _refuse(path, f"could be any of {', '.join(found)}", "say which one, with `--format`")
     return found[0] if found else None

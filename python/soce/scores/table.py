@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from html import escape
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, shown
-from soce.files.words import nearest
-from soce.scores.notebook import html_table
+from soce.files.words import counted, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,9 @@ Role: TypeAlias = Literal["category", "aggregate"]
 Scale: TypeAlias = Literal["percent", "unit"]
 
 _MAX_HTML: Final = 40
-_FULL: Final[dict[str, float]] = {"percent": 100.0, "unit": 1.0}
+_LONGEST_CAPTION: Final = 2000
+FULL: Final[dict[str, float]] = {"percent": 100.0, "unit": 1.0}
+"""The end of each scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +172,17 @@ class ScoreTable:
     @property
     def categories(self) -> tuple[str, ...]:
         """Names of the columns that the method uses, in column order."""
-        return tuple(column.name for column in self.columns if column.role == "category")
+        return tuple(self.columns[place].name for place in self.category_places)
+
+    @property
+    def category_places(self) -> list[int]:
+        """Indices of the columns that the method uses."""
+        return [place for place, column in enumerate(self.columns) if column.role == "category"]
 
     @property
     def n_missing(self) -> int:
         """Number of empty cells in the categories."""
-        return int(np.isnan(self.values[:, self._where("category")]).sum())
-
-    def _where(self, role: Role) -> list[int]:
-        return [place for place, column in enumerate(self.columns) if column.role == role]
+        return int(np.isnan(self.values[:, self.category_places]).sum())
 
     def row(self, model: str) -> int:
         """Return the row of a model; unknown names raise `ScoreTableError` with the nearest ones."""
@@ -210,7 +214,7 @@ class ScoreTable:
         -------
         array of shape (n_models, n_columns)
         """
-        places = self._where("category") if columns is None else [self.place(name) for name in columns]
+        places = self.category_places if columns is None else [self.place(name) for name in columns]
         signs = np.array([1.0 if self.columns[place].higher_is_better else -1.0 for place in places])
         oriented: Floats = self.values[:, places] * signs
         return oriented
@@ -224,10 +228,10 @@ class ScoreTable:
         -------
         array of shape (n_models, n_columns)
         """
-        places = self._where("category") if columns is None else [self.place(name) for name in columns]
+        places = self.category_places if columns is None else [self.place(name) for name in columns]
         errors = np.full((len(self.models), len(places)), np.nan)
         if self.counts is not None:
-            full = np.array([_FULL.get(self.columns[place].scale or "", np.nan) for place in places])
+            full = np.array([FULL.get(self.columns[place].scale or "", np.nan) for place in places])
             share = self.values[:, places] / full
             share = np.where((share >= 0) & (share <= 1), share, np.nan)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -283,20 +287,14 @@ class ScoreTable:
         )
 
     def _repr_html_(self) -> str:
-        n_models, n_columns = len(self.models), len(self.columns)
-        shown_rows, shown_places = range(min(n_models, _MAX_HTML)), range(min(n_columns, _MAX_HTML))
-        rows: list[list[object]] = [
-            [self.models[row], *(_or_none(float(self.values[row, place])) for place in shown_places)]
-            for row in shown_rows
-        ]
-        cut = len(shown_rows) < n_models or len(shown_places) < n_columns
-        return html_table(
-            ["model", *(self.columns[place].name for place in shown_places)],
-            rows,
-            caption=f"{self.source}: {self.kind}, {n_models} models × {len(self.categories)} categories, "
-            f"{n_columns - len(self.categories)} aggregates"
-            + (f". The first {len(shown_rows)} models and {len(shown_places)} columns:" if cut else ""),
+        frame = self.to_frame().rename(index=shown, columns=shown)
+        n_aggregates = len(self.columns) - len(self.categories)
+        caption = (
+            f"{self.source}: {self.kind}, {len(self.models)} models × {len(self.categories)} categories, "
+            f"{counted(n_aggregates, 'aggregate')}"
         )
+        table = frame.to_html(na_rep="", max_rows=_MAX_HTML, max_cols=_MAX_HTML)
+        return f"<p>{escape(shown(caption, limit=_LONGEST_CAPTION))}</p>{table}"
 
     @property
     def digest(self) -> str:
@@ -322,5 +320,15 @@ class ScoreTable:
         return digest.hexdigest()
 
 
-def _or_none(value: float) -> float | None:
-    return None if value != value else value
+def scale_of(scores: np.ndarray[Any, np.dtype[np.float64]]) -> Scale | None:
+    """Return the scale that scores show: ``percent`` if one is above 1, ``unit`` if one is neither 0 nor 1.
+
+    Examples
+    --------
+    >>> scale_of(np.array([0.5, 70])), scale_of(np.array([0.5, 1])), scale_of(np.array([0, 1, np.nan]))
+    ('percent', 'unit', None)
+    """
+    known = scores[~np.isnan(scores)]
+    if (known > 1).any():
+        return "percent"
+    return "unit" if ((known != 0) & (known != 1)).any() else None

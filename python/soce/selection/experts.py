@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.lint.selections import lint_selection
 from soce.selection.correlation import Correlation, correlate_categories, critical_correlation
+from soce.selection.lint import lint_selection
 from soce.selection.options import SelectionOptions
 from soce.selection.rules import Explicit, Pairs, Threshold, without
 from soce.selection.selected import Expert, Selection

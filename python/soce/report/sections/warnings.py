@@ -56,7 +56,7 @@ def _sentence(text: str) -> str:
 
 def _lint(material: Material) -> list[Finding]:
     """Return what lint says of the table now: a demo's selection holds only what it says of the selection."""
-    from soce.scores.lint.scores import lint_scores
+    from soce.selection.lint import lint_scores
 
     table, selection = material.run.table, material.run.selection
     assert table is not None

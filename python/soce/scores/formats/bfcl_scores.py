@@ -15,12 +15,12 @@ import numpy as np
 
 from soce.exceptions import ScoreTableError, shown
 from soce.scores import bfcl
+from soce.scores.formats.result_files import files_below
 from soce.scores.formats.text import Refusals, parse_json
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import NoReturn
 
     from soce.scores.formats.options import ReadOptions
 
@@ -32,7 +32,6 @@ _GROUPS: Final = frozenset(
 _NO_LEAVES: Final[dict[str, str]] = {"format_sensitivity": "accuracies under other prompt formats"}
 _EXPECTED: Final = 'expected `{"accuracy": 0.5, "correct_count": 12, "total_count": 24}`'
 _MAX_LINE_BYTES: Final = 1 << 16
-_MAX_FILES: Final = 100_000
 
 
 class _Score(NamedTuple):
@@ -41,7 +40,7 @@ class _Score(NamedTuple):
     total: int
 
 
-def looks_like_bfcl_scores(path: Path) -> bool:
+def recognise(path: Path) -> bool:
     """Whether this is a score file of the evaluator, or a folder with one somewhere below it."""
     try:
         return next(_score_files(path), None) is not None
@@ -49,7 +48,7 @@ def looks_like_bfcl_scores(path: Path) -> bool:
         return False
 
 
-def read_bfcl_scores(path: Path, options: ReadOptions) -> ScoreTable:
+def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Read score files of the BFCL evaluator: one model's folder, or a folder of several.
 
     A model is named as its folder, which is the evaluator's name for it with ``/`` replaced by ``_``, not the
@@ -117,24 +116,10 @@ def read_bfcl_scores(path: Path, options: ReadOptions) -> ScoreTable:
 
 
 def _score_files(path: Path) -> Iterator[tuple[Path, str, str]]:
-    """Yield path, version and category of every score file, in an order that no file system decides."""
-    if path.is_file():
-        if match := _NAME.fullmatch(path.name):
-            yield path, match[1], match[2]
-        return
-    n_files = 0
-    for folder, folders, files in os.walk(path, onerror=_raise):
-        folders.sort()
-        for name in sorted(files):
-            n_files += 1
-            if n_files > _MAX_FILES:
-                Refusals(path).refuse(f"the folder has more than {_MAX_FILES} files", "name the score folder")
-            if match := _NAME.fullmatch(name):
-                yield Path(folder, name), match[1], match[2]
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
+    """Yield path, version and category of every score file."""
+    for file in files_below(path):
+        if match := _NAME.fullmatch(file.name):
+            yield file, match[1], match[2]
 
 
 def _model_of(file: Path) -> str:

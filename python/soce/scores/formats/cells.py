@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from soce.exceptions import ScoreTableError, shown
+from soce.scores.table import scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,9 +207,8 @@ def parse_column(cells: Sequence[str]) -> Parsed:
     decimals = max((number.decimals for _, number in numbers), default=None)
     if any(number.digits >= _EXACT_DIGITS for _, number in numbers):
         decimals = None
-    return Parsed(
-        values, signed, scale_of(values, signed=signed), decimals, tuple(sorted(bad, key=lambda b: b.row))
-    )
+    scale = "percent" if signed else scale_of(values)
+    return Parsed(values, signed, scale, decimals, tuple(sorted(bad, key=lambda b: b.row)))
 
 
 # The spellings that are seen; the others are read too, but cell by cell.
@@ -248,12 +248,4 @@ def _parse_plain(cells: Sequence[str]) -> Parsed | None:
     else:
         places = [len(text) - point - 1 if (point := text.find(".")) >= 0 else 0 for text in present]
         decimals = max(places, default=None)
-    return Parsed(values, signed, scale_of(values, signed=signed), decimals, ())
-
-
-def scale_of(values: Vector, *, signed: bool = False) -> Scale | None:
-    """Return the scale that scores show: see `parse_column`."""
-    known = values[~np.isnan(values)]
-    if signed or (known > 1).any():
-        return "percent"
-    return "unit" if ((known != 0) & (known != 1)).any() else None
+    return Parsed(values, signed, "percent" if signed else scale_of(values), decimals, ())

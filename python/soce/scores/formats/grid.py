@@ -1,47 +1,37 @@
-"""Rows and columns of text, from CSV, TSV, JSON or Parquet. Does not know what is a score."""
+"""The cells of CSV, TSV, JSON and Parquet files as trimmed text. Does not know what is a score."""
 
 from __future__ import annotations
 
-import csv
 import io
-from dataclasses import dataclass
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
 
 from soce.exceptions import shown
 from soce.scores.formats.text import Refusals, WrittenFloat, parse_json, read_bytes, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 SUFFIXES: Final = (".csv", ".tsv", ".json", ".parquet")
 
 _MAX_CELLS: Final = 50_000_000
+_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 _SHAPES: Final = (
     'write {"model": {"category": 0.5}} or [{"model": "a", "category": 0.5}]; a missing score is null'
 )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Grid:
-    """A table of trimmed text."""
-
-    path: str
-    header: tuple[str, ...]
-    columns: tuple[tuple[str, ...], ...]
-    """One for each name in the header, all of one length; "" where there is nothing."""
-    places: tuple[int, ...]
-    """Where each row stands: its line, or its number from 1."""
-    unit: str
-    """What `places` counts: ``line``, ``entry`` or ``row``."""
-
-    def where(self, row: int) -> str:
-        """Return the place of a row, for messages."""
-        return f"{self.unit} {self.places[row]}"
-
-
-def read_grid(path: str) -> Grid:
+def read_grid(path: str) -> pd.DataFrame:
     """Read a file by its suffix: ``.tsv``, ``.json``, ``.parquet``; anything else is CSV.
+
+    Returns
+    -------
+    DataFrame
+        Trimmed text, "" where there is nothing. The index says where a row stands: ``line 3``, ``entry 2``.
 
     Raises
     ------
@@ -50,45 +40,54 @@ def read_grid(path: str) -> Grid:
     OSError
         It cannot be read.
     """
+    refusals = Refusals(path)
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
-        return _read_parquet(path)
+        return _of_parquet(read_bytes(path), refusals)
     text = read_text(path)
     if suffix == ".json":
         return grid_of_json(parse_json(text, path), path)
-    return _read_delimited(text, path, "\t" if suffix == ".tsv" else ",")
+    return _of_lines(text, refusals, "\t" if suffix == ".tsv" else ",")
 
 
-def _read_delimited(text: str, path: str, delimiter: str) -> Grid:
-    refusals = Refusals(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    line = 1
+def _of_lines(text: str, refusals: Refusals, separator: str) -> pd.DataFrame:
+    body = text.lstrip("\r\n")
     try:
-        for row in reader:
-            if row:
-                rows.append(row)
-                lines.append(line)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        refusals.refuse(f"line {line}: {error}")
-    header = rows[0]
+        rows = pd.read_csv(
+            io.StringIO(body, newline=""),
+            sep=separator,
+            header=None,
+            dtype=object,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            engine="python",  # the one that tells a cell that is not there (NaN) from an empty one
+        )
+    except pd.errors.ParserError as error:
+        hint = "every row needs as many cells as the header, every opened quote its end"
+        refusals.refuse(f"not valid {'CSV' if separator == ',' else 'TSV'}: {shown(str(error))}", hint)
+    breaks = np.zeros(len(rows), dtype=np.int64)
+    if '"' in body:  # only a quoted cell can hold a line break
+        breaks += rows.map(lambda cell: len(_LINE_BREAK.findall(str(cell)))).sum(axis=1).to_numpy()
+    first = 1 + len(_LINE_BREAK.findall(text[: len(text) - len(body)]))
+    lines = first + np.arange(len(rows)) + np.cumsum(breaks) - breaks
+    rows.index = pd.Index([f"line {line}" for line in lines])
+    rows = rows[rows.notna().any(axis=1)]
+    header = [*map(str, rows.iloc[0])]
     if len(header) == 1:
         other = next((mark for mark in ("\t", ";", ",", "|") if mark in header[0]), None)
-        hint = f"the header has `{shown(other)}`: is that what separates the columns?" if other else None
-        what = "commas" if delimiter == "," else "tabs"
-        refusals.refuse(f"line {lines[0]}: the header has one column; columns are separated by {what}", hint)
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            refusals.add(f"line {line}: {len(row)} cells, the header has {len(header)}")
+        asked = f"the header has `{shown(other)}`: is that what separates the columns?" if other else None
+        what = "commas" if separator == "," else "tabs"
+        refusals.refuse(f"{rows.index[0]}: the header has one column; columns are separated by {what}", asked)
+    n_cells = rows.notna().sum(axis=1)
+    for where, number in n_cells[n_cells < len(header)].items():
+        refusals.add(f"{where}: {number} cells, the header has {len(header)}")
     refusals.check()
-    return _grid(path, header, rows[1:], lines[1:], "line")
+    return _named(rows.iloc[1:], header, refusals)
 
 
-def _grid(path: str, header: Iterable[str], rows: list[list[str]], places: Iterable[int], unit: str) -> Grid:
-    refusals = Refusals(path)
-    names = tuple(name.strip() for name in header)
+def _named(rows: pd.DataFrame, header: Iterable[str], refusals: Refusals) -> pd.DataFrame:
+    """Return the rows, trimmed, under the names of the header."""
+    names = [name.strip() for name in header]
     first: dict[str, int] = {}
     for place, name in enumerate(names, 1):
         if not name and place > 1:
@@ -96,14 +95,13 @@ def _grid(path: str, header: Iterable[str], rows: list[list[str]], places: Itera
         if name in first and name:
             refusals.add(f"column `{shown(name)}` is there twice: columns {first[name]} and {place}")
         first.setdefault(name, place)
-    if not rows:
+    if rows.empty:
         refusals.add("the file has a header and no rows")
     refusals.check()
-    columns = tuple(tuple(map(str.strip, cells)) for cells in zip(*rows, strict=True))
-    return Grid(path, names, columns, tuple(places), unit)
+    return rows.map(str.strip).set_axis(names, axis=1)
 
 
-def grid_of_json(held: object, path: str) -> Grid:
+def grid_of_json(held: object, path: str) -> pd.DataFrame:
     """Return the grid of ``{"model": {"category": number}}`` or of a list of flat objects.
 
     Raises
@@ -113,42 +111,34 @@ def grid_of_json(held: object, path: str) -> Grid:
     """
     refusals = Refusals(path)
     if isinstance(held, dict):
-        if not held or not all(isinstance(scores, dict) for scores in held.values()):
-            refusals.refuse("the JSON is not a score table: its values are not objects", _SHAPES)
-        header = ["model", *_keys(held.values())]
-        rows = [
-            [model, *_cells(refusals, f"model `{shown(model)}`", scores, header[1:])]
-            for model, scores in held.items()
-        ]
+        what, entries, places = "values", list(held.values()), [f"model `{shown(model)}`" for model in held]
     elif isinstance(held, list):
-        if not held or not all(isinstance(entry, dict) for entry in held):
-            refusals.refuse("the JSON is not a score table: its entries are not objects", _SHAPES)
-        header = _keys(held)
-        rows = [_cells(refusals, f"entry {i}", entry, header) for i, entry in enumerate(held, 1)]
+        what, entries, places = "entries", held, [f"entry {i}" for i in range(1, len(held) + 1)]
     else:
         refusals.refuse("the JSON is not a score table: it is neither an object nor a list", _SHAPES)
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        refusals.refuse(f"the JSON is not a score table: its {what} are not objects", _SHAPES)
+    for place, entry in zip(places, entries, strict=True):
+        for name, value in entry.items():
+            if isinstance(value, (dict, list)):
+                refusals.add(f"{place}, column `{shown(name)}`: a score cannot be nested", _SHAPES)
     refusals.check()
+    rows = pd.DataFrame(_texts(entries), index=places, dtype=object).fillna("")
+    header = [*rows.columns]
+    if isinstance(held, dict):
+        rows.insert(0, "model", list(held), allow_duplicates=True)
+        header = ["model", *header]
     if len(header) < 2:
         refusals.refuse("the JSON is not a score table: it has no scores", _SHAPES)
-    return _grid(path, header, rows, range(1, len(rows) + 1), "entry")
+    return _named(rows, header, refusals)
 
 
-def _keys(entries: Iterable[Mapping[str, object]]) -> list[str]:
-    return list(dict.fromkeys(key for entry in entries for key in entry))
+def _texts(entries: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
+    return [{name: _text(value) for name, value in entry.items()} for entry in entries]
 
 
-def _cells(refusals: Refusals, where: str, entry: Mapping[str, object], header: list[str]) -> list[str]:
-    cells = []
-    for name in header:
-        value = entry.get(name)
-        if isinstance(value, (dict, list)):
-            refusals.add(f"{where}, column `{shown(name)}`: a score cannot be nested", _SHAPES)
-        cells.append(_cell(value))
-    return cells
-
-
-def _cell(value: Any) -> str:  # noqa: ANN401 (whatever JSON or Parquet hold)
-    if value is None:
+def _text(value: Any) -> str:  # noqa: ANN401 (whatever JSON or Parquet hold)
+    if value is None or value is pd.NA:
         return ""
     if isinstance(value, WrittenFloat):
         return value.text
@@ -157,29 +147,24 @@ def _cell(value: Any) -> str:  # noqa: ANN401 (whatever JSON or Parquet hold)
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _read_parquet(path: str) -> Grid:
-    refusals = Refusals(path)
-    content = read_bytes(path)
+def _of_parquet(content: bytes, refusals: Refusals) -> pd.DataFrame:
     try:
         import pyarrow as pa  # type: ignore[import-untyped]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
     except ImportError:
         refusals.refuse("reading Parquet needs pyarrow", "run `pip install 'soce[parquet]'`")
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        if file.metadata.num_rows * file.metadata.num_columns > _MAX_CELLS:
+        size = pq.read_metadata(io.BytesIO(content))
+        if size.num_rows * size.num_columns > _MAX_CELLS:
             refusals.refuse(f"the table has more than {_MAX_CELLS} cells")
-        table = file.read()
+        # Of Arrow's types, because integers with holes would become floats in pandas' own.
+        rows = pd.read_parquet(io.BytesIO(content), dtype_backend="pyarrow")
     except (pa.ArrowException, OSError) as error:
         # pyarrow calls damaged files OSError; the system had no part in it, the bytes are here already.
         refusals.refuse(f"the file is not Parquet that can be read: {shown(str(error).splitlines()[0])}")
-    header = list(table.column_names)
-    columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
-    # pandas writes its index last; it is the first column of the frame, and names the models.
-    index = [name for name in (table.schema.pandas_metadata or {}).get("index_columns", ()) if name in header]
-    if len(index) == 1:
-        place = header.index(index[0])
-        header.insert(0, header.pop(place))
-        columns.insert(0, columns.pop(place))
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    return _grid(path, header, rows, range(1, len(rows) + 1), "row")
+    if not isinstance(rows.index, pd.RangeIndex):  # an index that somebody kept names the models
+        rows = rows.reset_index()
+    header = [*map(str, rows.columns)]
+    cells = rows.astype(object).map(_text)
+    cells.index = pd.Index([f"row {number}" for number in range(1, len(cells) + 1)])
+    return _named(cells, header, refusals)

@@ -7,10 +7,20 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats.archives import read_member
-from soce.scores.formats.harness import join_results
-from soce.scores.formats.results import Format, Measurement, ResultFile, Task, count, inner, name_of, number
+from soce.scores.formats.result_files import (
+    Measurement,
+    ResultFile,
+    ResultFiles,
+    Task,
+    count,
+    error,
+    inner,
+    name_of,
+    number,
+)
+from soce.scores.formats.result_table import join_results
 from soce.scores.formats.text import Refusals, load_json, parse_json
+from soce.scores.formats.zip_member import read_member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,19 +31,19 @@ if TYPE_CHECKING:
 
 _HEADER: Final = "header.json"
 _AS_JSON: Final = "write the log as JSON: `inspect log dump --header-only LOG.eval > LOG.json`"
-_ERRORS: Final = frozenset({"bootstrap_stderr", "stderr"})
-_NOT_METRICS: Final = _ERRORS | {"std", "var"}
+_ERRORS: Final = ("stderr", "bootstrap_stderr")
+_NOT_METRICS: Final = frozenset({*_ERRORS, "std", "var"})
 _MEANS: Final = frozenset({"accuracy", "mean"})
 
 
-def looks_like_inspect(path: Path) -> bool:
+def recognise(path: Path) -> bool:
     """Whether a file, or some file below a directory, is a log of Inspect."""
     if path.is_dir():
-        return next(path.rglob("*.eval"), None) is not None or _FORMAT.looks_like(path)
-    return path.suffix == ".eval" or _FORMAT.looks_like(path)  # `.eval` also if it cannot be read
+        return next(path.rglob("*.eval"), None) is not None or _FILES.are_at(path)
+    return path.suffix == ".eval" or _FILES.are_at(path)  # `.eval` also if it cannot be read
 
 
-def read_inspect(path: Path, options: ReadOptions) -> ScoreTable:
+def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Return the table of Inspect logs.
 
     Parameters
@@ -60,23 +70,17 @@ def read_inspect(path: Path, options: ReadOptions) -> ScoreTable:
         No log has scores; a model has two results for one task; a metric to be chosen; an archive that is
         compressed with zstd, as Inspect writes it, and nothing to unpack it with.
     """
-    return join_results(_FORMAT.read(path), source=path, kind="inspect", options=options, short=short_metric)
+    return join_results(_FILES.read(path), path, "inspect", options, short=_without_score)
 
 
-def short_metric(metric: str) -> str:
-    """Return a metric without the score that it summarises.
-
-    Examples
-    --------
-    >>> short_metric("match/accuracy")
-    'accuracy'
-    """
+def _without_score(metric: str) -> str:
+    """Return ``accuracy`` of ``match/accuracy``."""
     return metric.rpartition("/")[2]
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
     if path.suffix != ".eval":
-        return load_json(path, allow_nan=True)
+        return load_json(path)
     text = read_member(path, _HEADER, absent="the run did not finish", instead=_AS_JSON)
     return parse_json(text, path, allow_nan=True)
 
@@ -117,15 +121,16 @@ def _metrics(
             for name, metric in score["metrics"].items()
             if isinstance(metric, dict) and "value" in metric
         }
-        error = next((values[name] for name in sorted(_ERRORS, reverse=True) if name in values), None)
+        stderr = next(
+            (error(values[name]) for name in sorted(_ERRORS, reverse=True) if name in values), math.nan
+        )
         for name, value in values.items():
             if value is None or name in _NOT_METRICS:
                 continue
             key = f"{prefix}/{name}"
             if key in metrics:
                 refusals.refuse(f"the log has the metric `{shown(key)}` twice")
-            stderr = error if name in _MEANS and error is not None and error >= 0 else math.nan
-            metrics[key] = Measurement(value, stderr=stderr, count=n_items)
+            metrics[key] = Measurement(value, stderr if name in _MEANS else math.nan, n_items)
     return metrics
 
 
@@ -139,7 +144,7 @@ def _n_items(score: Mapping[str, Any], results: Mapping[str, Any], about: Mappin
     return items if items.is_integer() else math.nan
 
 
-_FORMAT: Final = Format(
+_FILES: Final = ResultFiles(
     name="Inspect",
     suffixes=(".eval", ".json"),
     own_name=re.compile(r".*\.eval"),

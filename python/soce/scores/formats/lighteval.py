@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats.harness import join_results
-from soce.scores.formats.results import Format, Measurement, ResultFile, Task, count, inner, name_of, number
+from soce.scores.formats.result_files import (
+    Measurement,
+    ResultFile,
+    ResultFiles,
+    Task,
+    count,
+    error,
+    inner,
+    name_of,
+    number,
+    truth,
+)
+from soce.scores.formats.result_table import join_results
 from soce.scores.formats.text import Refusals, load_json
 
 if TYPE_CHECKING:
@@ -23,12 +32,12 @@ _AVERAGE: Final = ":_average|"
 _ALL: Final = "all"
 
 
-def looks_like_lighteval(path: Path) -> bool:
+def recognise(path: Path) -> bool:
     """Whether a file, or some file below a directory, is a result file of lighteval."""
-    return _FORMAT.looks_like(path)
+    return _FILES.are_at(path)
 
 
-def read_lighteval(path: Path, options: ReadOptions) -> ScoreTable:
+def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Return the table of lighteval results.
 
     Parameters
@@ -54,7 +63,7 @@ def read_lighteval(path: Path, options: ReadOptions) -> ScoreTable:
     ScoreTableError
         No results; a model without a name; two results of a model for one task; a metric to be chosen.
     """
-    return join_results(_FORMAT.read(path), source=path, kind="lighteval", options=options, short=str)
+    return join_results(_FILES.read(path), path, "lighteval", options, short=str)
 
 
 def _fits(held: object) -> bool:
@@ -124,22 +133,21 @@ def _metrics(
         score = number(value)
         if score is None or not name.strip() or name.endswith("_stderr"):
             continue
-        stderr = number(errors.get(f"{name}_stderr"))
-        direction = directions.get(name)
+        stderr = error(errors.get(f"{name}_stderr"))
         metrics[name] = Measurement(
             score,
-            stderr=math.nan if stderr is None or stderr < 0 else stderr,
+            stderr=stderr,
             count=count(config.get("effective_num_docs")),  # -1, so unknown, as 0.13.0 writes it
-            higher_is_better=direction if isinstance(direction, bool) else None,
+            higher_is_better=truth(directions.get(name)),
         )
     return metrics
 
 
-_FORMAT: Final = Format(
+_FILES: Final = ResultFiles(
     name="lighteval",
     suffixes=(".json",),
     own_name=re.compile(r"results_[0-9]{4}-[0-9]{2}-[0-9]{2}T.*\.json"),
-    load=functools.partial(load_json, allow_nan=True),
+    load=load_json,
     fits=_fits,
     parse=_parse,
     expected="there are no objects `config_general` and `results`",

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats.harness import join_results
-from soce.scores.formats.results import Format, Measurement, ResultFile, Task, count, inner, name_of, number
+from soce.scores.formats.result_files import (
+    Measurement,
+    ResultFile,
+    ResultFiles,
+    Task,
+    count,
+    error,
+    inner,
+    name_of,
+    number,
+    truth,
+)
+from soce.scores.formats.result_table import join_results
 from soce.scores.formats.text import Refusals, load_json
 
 if TYPE_CHECKING:
@@ -27,12 +37,12 @@ _TOP_LEVEL: Final = frozenset(
 _NOT_METRICS: Final = frozenset({"", "alias", "name", "sample_count", "sample_len", "samples"})
 
 
-def looks_like_lm_eval(path: Path) -> bool:
+def recognise(path: Path) -> bool:
     """Whether a file, or some file below a directory, is a result file of lm-evaluation-harness."""
-    return _FORMAT.looks_like(path)
+    return _FILES.are_at(path)
 
 
-def read_lm_eval(path: Path, options: ReadOptions) -> ScoreTable:
+def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Return the table of lm-evaluation-harness results.
 
     Parameters
@@ -59,17 +69,11 @@ def read_lm_eval(path: Path, options: ReadOptions) -> ScoreTable:
     ScoreTableError
         No results; a model without a name; two results of a model for one task; a metric to be chosen.
     """
-    return join_results(_FORMAT.read(path), source=path, kind="lm-eval", options=options, short=short_metric)
+    return join_results(_FILES.read(path), path, "lm-eval", options, short=_without_filter)
 
 
-def short_metric(metric: str) -> str:
-    """Return a metric without its filter.
-
-    Examples
-    --------
-    >>> short_metric("exact_match,strict-match")
-    'exact_match'
-    """
+def _without_filter(metric: str) -> str:
+    """Return ``exact_match`` of ``exact_match,strict-match``."""
     return metric.partition(",")[0]
 
 
@@ -130,25 +134,24 @@ def _metrics(
             if comma and isinstance(value, (str, bool)):
                 refusals.refuse(f"`{shown(key)}` of task `{shown(task)}` is not a number")
             continue
-        stderr = number(row.get(f"{name}_stderr{comma}{used_filter}"))
+        stderr = error(row.get(f"{name}_stderr{comma}{used_filter}"))
         counted = n_items
         if math.isnan(counted):
             counted = count(inner(row, "sample_count").get(key, row.get("sample_len")))
-        direction = directions.get(name)
         metrics[key] = Measurement(
             score,
-            stderr=math.nan if stderr is None or stderr < 0 else stderr,
+            stderr=stderr,
             count=counted,
-            higher_is_better=direction if isinstance(direction, bool) else None,
+            higher_is_better=truth(directions.get(name)),
         )
     return metrics
 
 
-_FORMAT: Final = Format(
+_FILES: Final = ResultFiles(
     name="lm-evaluation-harness",
     suffixes=(".json",),
     own_name=_NAME,
-    load=functools.partial(load_json, allow_nan=True),
+    load=load_json,
     fits=_fits,
     parse=_parse,
     expected="there is no object `results` with the settings of a run beside it",

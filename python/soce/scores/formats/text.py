@@ -1,7 +1,4 @@
-"""Strict reading of text and JSON files, shared by all readers. Knows no format.
-
-What two programs could read differently is refused: duplicate keys, ``NaN``, numbers out of range.
-"""
+"""Strict reading of text and JSON files of 64 MiB at most, shared by all readers. Knows no format."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.parsing import no_constant, unique_keys
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -59,46 +57,41 @@ class Refusals:
         listed = self.problems[:_MAX_LISTED]
         more = len(self.problems) - len(listed)
         if more:
-            listed = [
-                *listed,
-                Problem("scores", self.path, None, f"and {more} more problems like these", None),
-            ]
+            listed.append(Problem("scores", self.path, None, f"and {more} more problems like these", None))
         raise ScoreTableError.of(listed)
 
 
-def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> bytes:
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Return the content of a regular file.
 
     Raises
     ------
     ScoreTableError
-        It is empty, larger than `max_bytes`, a directory, a pipe or a device.
+        It is empty, larger than `MAX_BYTES`, a directory, a pipe or a device.
     OSError
         It cannot be read.
     """
     refusals = Refusals(path)
     # Without O_NONBLOCK a named pipe would hang until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            refusals.refuse("is a directory, not a file")
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        os.close(descriptor)
+        refusals.refuse("is a directory, not a file")
+    with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(status.st_mode):
             refusals.refuse("is not a regular file")
-        if status.st_size > max_bytes:
-            refusals.refuse(f"the file has {status.st_size} bytes, at most {max_bytes} are read")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(max_bytes + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > max_bytes:
-        refusals.refuse(f"the file has more than {max_bytes} bytes")
+        if status.st_size > MAX_BYTES:
+            refusals.refuse(f"the file has {status.st_size} bytes, at most {MAX_BYTES} are read")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        refusals.refuse(f"the file has more than {MAX_BYTES} bytes")
     if not content:
         refusals.refuse("the file is empty")
     return content
 
 
-def read_text(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """Return the text of a UTF-8 file, without a byte order mark.
 
     Raises
@@ -109,7 +102,7 @@ def read_text(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> st
         It cannot be read.
     """
     refusals = Refusals(path)
-    content = read_bytes(path, max_bytes=max_bytes)
+    content = read_bytes(path)
     for opening, what, hint in _OPENINGS:
         if content.startswith(opening):
             refusals.refuse(f"the file {what}", hint)
@@ -117,10 +110,8 @@ def read_text(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> st
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        message = (
-            f"the file is not UTF-8 text: byte 0x{content[error.start]:02x} at {error.start}, line {line}"
-        )
-        raise ScoreTableError.of([Problem("scores", refusals.path, None, message, None)]) from None
+        where = f"byte 0x{content[error.start]:02x} at {error.start}, line {line}"
+        refusals.refuse(f"the file is not UTF-8 text: {where}")
     if "\0" in text:
         refusals.refuse("the file is not text: it has NUL bytes")
     if not text.strip():
@@ -137,14 +128,14 @@ class WrittenFloat(float):
     text: str
 
     def __new__(cls, text: str) -> Self:
-        """Return the number that `text` stands for."""
+        """Return the number that `text` stands for; raises `ValueError` if no float can hold it."""
         number = super().__new__(cls, text)
+        vanished = not number and text.lower().partition("e")[0].strip("-0.")
+        if math.isinf(number) or vanished:
+            message = f"`{shown(text)}` is out of range"
+            raise ValueError(message)
         number.text = text
         return number
-
-
-class _RefusedJsonError(Exception):
-    pass
 
 
 def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = False) -> Any:  # noqa: ANN401
@@ -169,63 +160,34 @@ def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = Fal
     try:
         held = json.loads(
             text,
-            object_pairs_hook=_unique_keys,
-            parse_float=_parse_float,
+            object_pairs_hook=unique_keys,
+            parse_float=WrittenFloat,
             parse_int=_parse_int,
-            parse_constant=float if allow_nan else _refuse_constant,
+            parse_constant=float if allow_nan else no_constant,
         )
     except json.JSONDecodeError as error:
-        refusals.add(
-            f"line {error.lineno}, column {error.colno}: not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
-        )
-    except _RefusedJsonError as error:
-        refusals.add(str(error))
+        where = f"line {error.lineno}, column {error.colno}"
+        refusals.refuse(f"{where}: not JSON: {error.msg[:1].lower()}{error.msg[1:]}")
+    except ValueError as error:
+        refusals.refuse(str(error))
     except RecursionError:
-        refusals.add(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
+        pass
     else:
-        if _is_deep(held):
-            refusals.refuse(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
-        return held
-    refusals.check()
-    return None
+        if not _is_deep(held):
+            return held
+    refusals.refuse(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
 
 
-def load_json(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, allow_nan: bool = False) -> Any:  # noqa: ANN401
-    """Return what a JSON file holds, read strictly: `read_text`, then `parse_json`."""
-    return parse_json(read_text(path, max_bytes=max_bytes), path, allow_nan=allow_nan)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                message = f"key `{shown(key)}` is there twice"
-                raise _RefusedJsonError(message)
-            seen.add(key)
-    return held
-
-
-def _parse_float(text: str) -> WrittenFloat:
-    number = WrittenFloat(text)
-    vanished = not number and text.lower().partition("e")[0].strip("-0.")
-    if math.isinf(number) or vanished:
-        message = f"`{shown(text)}` is out of range"
-        raise _RefusedJsonError(message)
-    return number
+def load_json(path: str | os.PathLike[str]) -> Any:  # noqa: ANN401
+    """Return what a JSON file holds that a Python program may have written: ``NaN`` is read."""
+    return parse_json(read_text(path), path, allow_nan=True)
 
 
 def _parse_int(text: str) -> int:
     if len(text) > _MAX_DIGITS:
         message = f"a number has {len(text)} digits, at most {_MAX_DIGITS} are read"
-        raise _RefusedJsonError(message)
+        raise ValueError(message)
     return int(text)
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    message = f"`{text}` is not JSON; a missing score is `null`"
-    raise _RefusedJsonError(message)
 
 
 def _is_deep(held: object) -> bool:
@@ -239,6 +201,4 @@ def _is_deep(held: object) -> bool:
             for inner in (outer.values() if isinstance(outer, dict) else outer)
             if isinstance(inner, (dict, list))
         ]
-        if not level:
-            return False
-    return True
+    return bool(level)

@@ -1,16 +1,18 @@
-"""What a check reports: one finding, and the ordered list of them."""
+"""What a check reports: the list of all checks, one finding, and findings in their order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from html import escape
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from soce.exceptions import Problem, ScoreTableError, shown
-from soce.files.words import counted
-from soce.scores.notebook import html_table
+from soce.files.words import counted, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    import pandas as pd
 
 Severity: TypeAlias = Literal["error", "warning", "information"]
 
@@ -19,6 +21,106 @@ LISTED: Final = 5
 """As many names or values stand in a message; all of them in the finding's fields."""
 DETAILED: Final = 100
 """As many pairs or cells stand in the details."""
+
+
+class Check(NamedTuple):
+    """What one code stands for."""
+
+    severity: Severity
+    title: str
+    advice: str
+    """How to mend it or what it means, unless a finding knows better."""
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "S01": Check(
+        "warning",
+        "columns that are copies of each other",
+        "one column was probably copied over another; mend the file, or leave one out with `--columns`",
+    ),
+    "S02": Check(
+        "warning",
+        "an average that is not the mean of its parts",
+        "find out which of the cells are wrong; the column is not used unless the objective names it",
+    ),
+    "S03": Check(
+        "warning",
+        "a category with one and the same score",
+        "a constant category has no correlation, so thresholds, pairs and clusters leave it out",
+    ),
+    "S04": Check(
+        "error",
+        "shares of 1 beside percentages",
+        "bring all categories to one scale, or a mean over them counts some a hundred times",
+    ),
+    "S05": Check(
+        "warning",
+        "an aggregate over missing scores",
+        "the source counts what was not measured as 0 or leaves it out; do not compare such values",
+    ),
+    "S06": Check(
+        "warning",
+        "candidates that are nearly the same model",
+        "they split wins and add evaluations for nothing; keep one of each as a candidate",
+    ),
+    "S07": Check(
+        "warning",
+        "too few models for correlations",
+        "take more models into the population, such as all of a leaderboard; they need not be candidates",
+    ),
+    "S08": Check(
+        "warning",
+        "models measured on different numbers of items",
+        "measure all models on the same items, or differences between them are not theirs alone",
+    ),
+    "S09": Check(
+        "warning",
+        "a category of few items",
+        "differences there are mostly noise; `--min-items` keeps such categories out of the selection",
+    ),
+    "S10": Check(
+        "error",
+        "scores or item counts that cannot be",
+        "mend the file, or leave columns that are no accuracies out with `--columns`",
+    ),
+    "S11": Check(
+        "error",
+        "names that are equal, also when case is ignored",
+        "give every model and column a name of its own",
+    ),
+    "S12": Check(
+        "warning",
+        "an average among the categories",
+        "it counts its parts twice; leave it out with `--columns`, or declare it with `--aggregate`",
+    ),
+    "S13": Check(
+        "information",
+        "categories that rank the models alike",
+        "they rank the models of the population alike, so one of each pair would do",
+    ),
+    "S14": Check(
+        "warning",
+        "columns that are no scores",
+        "nothing to do if that is right; name the categories with `--columns` if it is not",
+    ),
+    "S15": Check(
+        "error",
+        "selection and report table do not match",
+        "both need the same categories; name those of both with `--columns`",
+    ),
+    "S16": Check("warning", "missing scores", "a model without a score cannot be expert there"),
+    "S17": Check(
+        "error",
+        "selection and report table are the same",
+        "report on other items than those that chose the experts, or leave the report table out",
+    ),
+    "S18": Check(
+        "warning",
+        "a selection that leaves next to nothing out",
+        "see the threshold sweep for smaller thresholds, or select by `pairs` or `clusters`",
+    ),
+}
+"""Every check by its code. `ScoreTable` itself refuses what S11 stands for, and infinite scores (S10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +134,7 @@ class Finding:
     """
 
     code: str
-    """``S01`` to ``S18``; what each means stands in the method's table of checks."""
+    """A key of `CHECKS`."""
     severity: Severity
     """``error``: stop. ``warning``: go on, but say so in the report. ``information``: good to know."""
     message: str
@@ -68,6 +170,22 @@ class Finding:
         }
 
 
+def found(
+    code: str,
+    message: str,
+    *,
+    models: Iterable[str] = (),
+    columns: Iterable[str] = (),
+    details: Mapping[str, object],
+    severity: Severity | None = None,
+    hint: str | None = None,
+) -> Finding:
+    """Return a finding with the severity and the advice of its check, unless it has others."""
+    check = CHECKS[code]
+    severity, hint = severity or check.severity, hint or check.advice
+    return Finding(code, severity, message, tuple(models), tuple(columns), hint, details)
+
+
 class Findings(tuple[Finding, ...]):
     """Findings, errors first, then by code; a tuple that can print itself.
 
@@ -83,7 +201,12 @@ class Findings(tuple[Finding, ...]):
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> Findings:
         """Return findings in their order."""
-        return cls(sorted(findings, key=_rank))
+        return cls(
+            sorted(
+                findings,
+                key=lambda it: (SEVERITIES.index(it.severity), it.code, it.columns, it.models, it.message),
+            )
+        )
 
     @property
     def errors(self) -> Findings:
@@ -107,17 +230,19 @@ class Findings(tuple[Finding, ...]):
         """Return plain Python that `json.dumps` writes."""
         return [finding.to_json() for finding in self]
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame, a row for each finding."""
+        import pandas as pd
+
+        names = ["check", "severity", "message", "hint"]
+        return pd.DataFrame([(it.code, it.severity, it.message, it.hint) for it in self], columns=names)
+
     def _repr_html_(self) -> str:
-        return html_table(
-            ["check", "severity", "message", "hint"],
-            [[finding.code, finding.severity, finding.message, finding.hint] for finding in self],
-            caption=f"{counted(len(self), 'finding')} in the score table",
-        )
+        import pandas as pd
 
-
-def _rank(finding: Finding) -> tuple[int, str, tuple[str, ...], tuple[str, ...], str]:
-    severity = SEVERITIES.index(finding.severity)
-    return severity, finding.code, finding.columns, finding.models, finding.message
+        with pd.option_context("display.max_colwidth", None):  # a message may name many models
+            table = self.to_frame().to_html(index=False, na_rep="")
+        return f"<p>{escape(counted(len(self), 'finding'))} in the score table</p>{table}"
 
 
 def raise_errors(findings: Iterable[Finding], source: str) -> None:
@@ -126,7 +251,7 @@ def raise_errors(findings: Iterable[Finding], source: str) -> None:
     Parameters
     ----------
     findings : iterable of Finding
-        What `lint_scores`, `lint_pair` or `lint_selection` returned.
+        What `lint_scores` or `lint_pair` returned.
     source : str
         The file, for the message.
 
@@ -160,9 +285,7 @@ def joined(texts: Sequence[str], *, total: int | None = None) -> str:
     total = len(texts) if total is None else total
     if total > LISTED + 1:  # one over the limit is not worth a cut
         return f"{', '.join(texts[:LISTED])} and {total - LISTED} more"
-    if total < 2:
-        return "".join(texts)
-    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+    return in_words(texts)
 
 
 def number(value: float, decimals: int | None = None) -> str:

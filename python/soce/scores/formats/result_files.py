@@ -15,6 +15,7 @@ from soce.scores.formats.text import Refusals
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterator, Mapping
+    from typing import NoReturn
 
 _MAX_ENTRIES: Final = 100_000
 
@@ -58,8 +59,8 @@ class ResultFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """How to know and read the result files of one harness."""
+class ResultFiles:
+    """How to know, find and read the result files of one harness."""
 
     name: str
     suffixes: tuple[str, ...]
@@ -73,9 +74,12 @@ class Format:
     """What a file of another format lacks, for the message."""
     hint: str
 
-    def looks_like(self, path: Path) -> bool:
+    def are_at(self, path: Path) -> bool:
         """Whether a file, or some file below a directory, is of this format."""
-        return any(self._is_own(file) for file in self._files(path))
+        try:
+            return any(self._is_own(file) for file in files_below(path))
+        except (OSError, ScoreTableError):
+            return False
 
     def _is_own(self, path: Path) -> bool:
         if not path.name.endswith(self.suffixes):
@@ -100,7 +104,9 @@ class Format:
                 refusals.refuse(f"the file holds no {self.name} results: {self.expected}", self.hint)
             return [self.parse(path, held)]
         found = []
-        for file in self._files(path):
+        for file in files_below(path):
+            if not file.name.endswith(self.suffixes):
+                continue
             try:
                 held = self.load(file)
             except ScoreTableError:
@@ -113,20 +119,32 @@ class Format:
             refusals.refuse(f"there are no {self.name} results below the directory", self.hint)
         return found
 
-    def _files(self, path: Path) -> Iterator[Path]:
-        if not path.is_dir():
-            yield path
-            return
-        n_entries = 0
-        for folder, subfolders, names in os.walk(path):
-            subfolders.sort()
-            n_entries += len(names) + len(subfolders)
-            if n_entries > _MAX_ENTRIES:
-                Refusals(path).refuse(
-                    f"there are more than {_MAX_ENTRIES} files below the directory",
-                    "name the directory of the results",
-                )
-            yield from (Path(folder, name) for name in sorted(names) if name.endswith(self.suffixes))
+
+def files_below(path: Path) -> Iterator[Path]:
+    """Yield a file itself, or those below a directory, in an order that no file system decides.
+
+    Raises
+    ------
+    ScoreTableError
+        There are more than 100,000.
+    OSError
+        A directory cannot be read.
+    """
+    if not path.is_dir():
+        yield path
+        return
+    n_entries = 0
+    for folder, subfolders, names in os.walk(path, onerror=_raise):
+        subfolders.sort()
+        n_entries += len(names) + len(subfolders)
+        if n_entries > _MAX_ENTRIES:
+            hint = "name the directory of the results"
+            Refusals(path).refuse(f"there are more than {_MAX_ENTRIES} files below the directory", hint)
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def number(value: Any) -> float | None:  # noqa: ANN401 (whatever a JSON file holds)
@@ -136,6 +154,17 @@ def number(value: Any) -> float | None:  # noqa: ANN401 (whatever a JSON file ho
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) else math.nan
+
+
+def error(value: Any) -> float:  # noqa: ANN401 (whatever a JSON file holds)
+    """Return a standard error of a JSON file, NaN if it is none."""
+    stated = number(value)
+    return math.nan if stated is None or stated < 0 else stated
+
+
+def truth(value: object) -> bool | None:
+    """Return a truth value of a JSON file, None if it is none."""
+    return value if isinstance(value, bool) else None
 
 
 def count(value: object) -> float:

@@ -16,7 +16,7 @@ from soce.scores.formats.text import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from soce.scores.formats.options import ReadOptions
@@ -61,10 +61,10 @@ class _File:
         return {"v4"} if self.name == "agentic" else {"v3", "v4"}
 
 
-def looks_like_bfcl(path: Path) -> bool:
+def recognise(path: Path) -> bool:
     """Whether this is a leaderboard table, by its header, or a folder of them."""
     if path.is_dir():
-        return any(looks_like_bfcl(path / f"data_{file}.csv") for file in bfcl.FILES)
+        return any(recognise(path / f"data_{file}.csv") for file in bfcl.FILES)
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -72,12 +72,12 @@ def looks_like_bfcl(path: Path) -> bool:
     return _file_of(first.rstrip("\r\n").split(",")) is not None
 
 
-def _file_of(headers: Sequence[str]) -> str | None:
+def _file_of(headers: Iterable[str]) -> str | None:
     given = {header.strip() for header in headers}
     return next((file for file, marks in _MARKS.items() if marks <= given), None)
 
 
-def read_bfcl(path: Path, options: ReadOptions) -> ScoreTable:
+def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Read a leaderboard: a folder with ``data_*.csv``, or one such file with what it has.
 
     The categories are the benchmark's leaves under their own names; other scores are aggregates, named after
@@ -123,33 +123,29 @@ def _read_file(path: Path, expected: str | None) -> _File:
     """Read and check one file; `expected` is the file of a board that its name says it is."""
     refusals = Refusals(path)
     grid = read_grid(str(path))
-    file = _file_of(grid.header)
+    file = _file_of(grid.columns)
     if file is None or expected not in {None, file}:
         what = "a table of a BFCL board" if expected is None else f"the `{expected}` table of a BFCL board"
         refusals.refuse(f"the header is not that of {what}", "read other tables with `--format wide`")
-    columns = dict(zip(grid.header, grid.columns, strict=True))
-    models = columns.pop("Model")
-    first: dict[str, int] = {}
-    for row, model in enumerate(models):
-        if model in first:
-            message = (
-                f"{grid.where(row)}: the model `{shown(model)}` is already in {grid.where(first[model])}"
-            )
-            refusals.add(message)
-        first.setdefault(model, row)
+    models = grid.pop("Model")
+    first: dict[str, str] = {}
+    for where, model in zip(grid.index, models, strict=True):
+        before = first.setdefault(model, where)
+        if before != where:
+            refusals.add(f"{where}: the model `{shown(model)}` is already in {before}")
     cells: dict[str, dict[str, _Cell]] = {}
     ignored = []
-    for header, texts in columns.items():
+    for header in grid.columns:
         reason = _reason(file, header)
         if reason is not None:
             ignored.append((f"{file}/{header}", reason))
             continue
         cells[f"{file}/{header}"] = {
-            model: _cell(text, f"{grid.where(row)}, column `{shown(header)}`", refusals)
-            for row, (model, text) in enumerate(zip(models, texts, strict=True))
+            model: _cell(text, f"{where}, column `{shown(header)}`", refusals)
+            for where, model, text in zip(grid.index, models, grid[header], strict=True)
         }
     refusals.check()
-    return _File(file, path, models, cells, tuple(ignored))
+    return _File(file, path, tuple(models), cells, tuple(ignored))
 
 
 def _reason(file: str, header: str) -> str | None:

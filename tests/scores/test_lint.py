@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from tests.shared_data import shared_data
 
 from soce.exceptions import ScoreTableError
-from soce.scores.formats.bfcl import read_bfcl
+from soce.scores.formats import bfcl_board
 from soce.scores.formats.options import ReadOptions
-from soce.scores.lint.exact import compare, is_whole, means_of_others
 from soce.scores.lint.findings import Finding, Findings, raise_errors
-from soce.scores.lint.scores import lint_scores
-from soce.scores.lint.selections import lint_pair, lint_selection
+from soce.scores.lint.rounding import compare, means_of_others, not_whole
+from soce.scores.lint.tables import lint_pair
 from soce.scores.paper import paper_table
 from soce.scores.table import Column, ScoreTable
 from soce.selection.correlation import correlate_categories
+from soce.selection.lint import lint_scores, lint_selection
 
 SEVENTY = ["xLAM-2-70b-fc-r (FC)", "CoALM-70B", "watt-tool-70B (FC)", "Functionary-Medium-v3.1 (FC)"]
 EIGHT = ["xLAM-2-8b-fc-r (FC)", "ToolACE-2-8B (FC)", "watt-tool-8B (FC)", "BitAgent-8B", "CoALM-8B"]
@@ -434,7 +434,10 @@ def test_s08_leaves_columns_alone_that_are_no_shares() -> None:
 def test_s08_accepts_every_rounded_share(n_items: int, decimals: int, data: st.DataObject) -> None:
     share = Fraction(100 * data.draw(st.integers(0, n_items)), n_items)
     column = Column("x", scale="percent", decimals=decimals)
-    assert is_whole(float(round(share * 10**decimals) / Fraction(10) ** decimals), n_items, column)
+    score = np.array([float(round(share * 10**decimals) / Fraction(10) ** decimals)])
+    checked, broken = not_whole(score, float(n_items), column)
+    assert checked.all()
+    assert not broken.any()
 
 
 def test_s08_names_counts_that_differ() -> None:
@@ -694,7 +697,7 @@ def test_flores_rows_one_to_five() -> None:
 
 
 def board(snapshot: str) -> ScoreTable:
-    return read_bfcl(shared_data(f"bfcl/{snapshot}"), ReadOptions())
+    return bfcl_board.read(shared_data(f"bfcl/{snapshot}"), ReadOptions())
 
 
 def test_bfcl_snapshot_with_the_paper_candidates() -> None:

@@ -113,13 +113,9 @@ def _bounded(stream: IO[bytes]) -> bytes:
 
 
 def _read_zstd(file: IO[bytes], member: zipfile.ZipInfo, refusals: Refusals, instead: str) -> bytes:
-    for module_name in ("backports.zstd", "zstandard"):
-        try:
-            module: Any = importlib.import_module(module_name)
-        except ImportError:
-            continue
-        break
-    else:
+    try:
+        zstandard: Any = importlib.import_module("zstandard")  # not installed everywhere
+    except ImportError:
         refusals.refuse(
             f"member `{member.filename}` is compressed with zstd, which Python reads from 3.14 on",
             f"`pip install zstandard`, or {instead}",
@@ -133,13 +129,8 @@ def _read_zstd(file: IO[bytes], member: zipfile.ZipInfo, refusals: Refusals, ins
     file.seek(n_name + n_extra, io.SEEK_CUR)
     packed = io.BytesIO(file.read(member.compress_size))
     try:
-        stream = (
-            module.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
-            if module_name == "zstandard"
-            else module.ZstdFile(packed)
-        )
-        content = _bounded(stream)
-    except module.ZstdError:
+        content = _bounded(zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True))
+    except zstandard.ZstdError:
         raise zipfile.BadZipFile from None
     if len(content) <= MAX_BYTES and zlib.crc32(content) != member.CRC:
         raise zipfile.BadZipFile

@@ -1,4 +1,4 @@
-"""Result files of evaluation harnesses, joined into one table: naming models, metrics, tasks and groups."""
+"""The table of a harness's result files: naming models, choosing metrics, telling tasks from groups."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.formats.metrics import choose_metrics, column_direction, column_scale
-from soce.scores.formats.results import Measurement
+from soce.scores.formats.metric_choice import choose_metrics, column_direction, column_scale
+from soce.scores.formats.result_files import Measurement
 from soce.scores.formats.text import Refusals
 from soce.scores.table import Column, ScoreTable
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soce.scores.formats.options import ReadOptions
-    from soce.scores.formats.results import ResultFile, Task
+    from soce.scores.formats.result_files import ResultFile, Task
     from soce.scores.table import Role
 
 _NO_FILTER: Final = ",none"
@@ -29,10 +29,10 @@ _NAME_HINT: Final = "say which model it is: `NAME=PATH`"
 
 def join_results(
     files: Sequence[ResultFile],
-    *,
     source: Path,
     kind: str,
     options: ReadOptions,
+    *,
     short: Callable[[str], str],
 ) -> ScoreTable:
     """Return the table of result files of one or many models.

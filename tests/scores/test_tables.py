@@ -19,10 +19,11 @@ from soce.scores.formats import text as files
 from soce.scores.formats.cells import NotANumberError, is_missing, parse_column, parse_score
 from soce.scores.formats.long import write_scores
 from soce.scores.formats.options import ReadOptions
-from soce.scores.read import FORMATS, read_scores
+from soce.scores.formats.registry import FORMATS
+from soce.scores.read import read_scores
 from soce.scores.table import Column, ScoreTable
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WIDE = "model,math,code\na,50.5,7\nb,60,8.25\n"
 
 
@@ -362,7 +363,7 @@ def test_options_that_do_not_fit(
     [
         (
             "model,math\na,1,2\nb\n",
-            ["line 2: 3 cells, the header has 2", "line 3: 1 cells, the header has 2"],
+            ["not valid CSV: Expected 2 fields in line 2, saw 3"],
         ),
         ("model,math,math\na,1,2\n", ["column `math` is there twice: columns 2 and 3"]),
         ("model,math, math \na,1,2\n", ["column `math` is there twice: columns 2 and 3"]),
@@ -375,8 +376,12 @@ def test_options_that_do_not_fit(
         ("model\na\n", ["line 1: the header has one column; columns are separated by commas"]),
         ("model;math\na;1\n", ["line 1: the header has one column; columns are separated by commas"]),
         ("model,math\na,one\n", ["no column holds scores"]),
-        ('model,math\na,"1\n', ["line 2: unexpected end of data"]),
-        ('model,math\n"a"x,1\n', ["line 2: ',' expected after '\"'"]),
+        (
+            "model,math\na\nb,2\n\nc\n",
+            ["line 2: 1 cells, the header has 2", "line 5: 1 cells, the header has 2"],
+        ),
+        ('model,math\na,"1\n', ["not valid CSV: unexpected end of data"]),
+        ('model,math\n"a"x,1\n', ["not valid CSV: ',' expected after '\"'"]),
         (
             "model,math,code\na,one,1\nb,2,two\nc,3,inf\n",
             [
@@ -440,9 +445,9 @@ def test_garbage_is_refused_in_one_line_each(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": {"math": 1}, "a": {"math": 2}}', "key `a` is there twice"),
-        ('{"a": {"math": NaN}}', "`NaN` is not JSON; a missing score is `null`"),
-        ('{"a": {"math": -Infinity}}', "`-Infinity` is not JSON; a missing score is `null`"),
+        ('{"a": {"math": 1}, "a": {"math": 2}}', "duplicate key `a`"),
+        ('{"a": {"math": NaN}}', "`NaN` is not a JSON value"),
+        ('{"a": {"math": -Infinity}}', "`-Infinity` is not a JSON value"),
         ('{"a": {"math": 1e400}}', "`1e400` is out of range"),
         ('{"a": {"math": 1e-400}}', "`1e-400` is out of range"),
         ('{"a": {"math": 1' + "0" * 99 + "}}", "a number has 100 digits, at most 64 are read"),
@@ -456,7 +461,7 @@ def test_garbage_is_refused_in_one_line_each(
         ("[1]", "the JSON is not a score table: its entries are not objects"),
         ("7", "the JSON is not a score table: it is neither an object nor a list"),
         ('{"a": {}}', "the JSON is not a score table: it has no scores"),
-        ('{"a": {"math": "1_000"}}', "entry 1, column `math`: `1_000` has an underscore"),
+        ('{"a": {"math": "1_000"}}', "model `a`, column `math`: `1_000` has an underscore"),
     ],
 )
 def test_malformed_json(tmp_path: Path, text: str, message: str) -> None:

@@ -1,12 +1,14 @@
-"""Metrics of evaluation harnesses: which one to read of each task, its scale and its direction."""
+"""Which metric of a harness to read of each task, its scale and its direction."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
+from soce.files.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +88,7 @@ def choose_metrics(
         chosen = {task: _first(task, metrics, wanted, short, refusals) for task, metrics in tasks.items()}
         found = {task: metric for task, metric in chosen.items() if metric is not None}
         if not found:
-            refusals.refuse(f"no task has a metric `{shown(wanted)}`", f"there are: {_listed(tasks)}")
+            refusals.refuse(f"no task has a metric `{shown(wanted)}`", f"there are: {_offered(tasks)}")
         return found
     common = set.intersection(*(set(metrics) for metrics in tasks.values()))
     if len(common) == 1:
@@ -101,8 +103,8 @@ def choose_metrics(
         first = several[0]
         more = f" (as {len(several)} of {len(tasks)} tasks have)" if len(several) > 1 else ""
         refusals.refuse(
-            f"task `{shown(first)}` has several metrics: {_quoted(tasks[first])}{more}",
-            f"choose the metric, or several in order of preference; there are: {_listed(tasks)}",
+            f"task `{shown(first)}` has several metrics: {listed(tasks[first], limit=_MAX_LISTED)}{more}",
+            f"choose the metric, or several in order of preference; there are: {_offered(tasks)}",
         )
     return {task: metrics[0] for task, metrics in tasks.items()}
 
@@ -121,8 +123,9 @@ def _first(
             return name
         fitting = [metric for metric in metrics if short(metric) == name]
         if len(fitting) > 1:
+            names = listed(fitting, limit=_MAX_LISTED)
             refusals.refuse(
-                f"metric `{shown(name)}` of task `{shown(task)}` is one of {_quoted(fitting)}",
+                f"metric `{shown(name)}` of task `{shown(task)}` is one of {names}",
                 f"give the full name, for example `{shown(fitting[0])}`",
             )
         if fitting:
@@ -130,17 +133,9 @@ def _first(
     return None
 
 
-def _quoted(names: Sequence[str]) -> str:
-    listed = ", ".join(f"`{shown(name)}`" for name in names[:_MAX_LISTED])
-    return listed + (f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else "")
-
-
-def _listed(tasks: Mapping[str, Sequence[str]]) -> str:
+def _offered(tasks: Mapping[str, Sequence[str]]) -> str:
     """Return every metric with the number of tasks that have it, the most frequent first."""
-    counts: dict[str, int] = {}
-    for metrics in tasks.values():
-        for metric in metrics:
-            counts[metric] = counts.get(metric, 0) + 1
+    counts = Counter(metric for metrics in tasks.values() for metric in metrics)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    listed = [f"`{shown(name)}` ({n} of {len(tasks)} tasks)" for name, n in ranked[:_MAX_LISTED]]
-    return ", ".join(listed) + (f" and {len(ranked) - _MAX_LISTED} more" if len(ranked) > _MAX_LISTED else "")
+    offered = ", ".join(f"`{shown(name)}` ({n} of {len(tasks)} tasks)" for name, n in ranked[:_MAX_LISTED])
+    return offered + (f" and {len(ranked) - _MAX_LISTED} more" if len(ranked) > _MAX_LISTED else "")

@@ -19,10 +19,9 @@ from tests.shared_data import shared_data
 
 from soce.exceptions import ScoreTableError
 from soce.scores.bfcl import BOARDS, OVERALL, REPEATS, versions_of
-from soce.scores.formats.bfcl import looks_like_bfcl, read_bfcl
-from soce.scores.formats.bfcl_scores import looks_like_bfcl_scores, read_bfcl_scores
-from soce.scores.formats.joining import join_tables
+from soce.scores.formats import bfcl_board, bfcl_scores
 from soce.scores.formats.options import ReadOptions, apply_options
+from soce.scores.join import join_tables
 from soce.scores.objective.linear import Formula, Mean, NamedColumn, Weighted, objective_stderr
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
@@ -35,7 +34,7 @@ GROK = "Grok-3-mini-beta (Prompt)"
 
 @cache
 def read(path: Path) -> ScoreTable:
-    return read_bfcl(path, ReadOptions())
+    return bfcl_board.read(path, ReadOptions())
 
 
 def board(snapshot: str) -> ScoreTable:
@@ -48,7 +47,7 @@ def version_of(snapshot: str) -> str:
 
 def refusal(path: Path) -> str:
     with pytest.raises(ScoreTableError) as caught:
-        read_bfcl(path, ReadOptions())
+        bfcl_board.read(path, ReadOptions())
     return str(caught.value)
 
 
@@ -327,10 +326,10 @@ def test_each_file_of_a_board_is_read_alone_with_what_it_has(snapshot: str) -> N
     folder = shared_data(f"bfcl/{snapshot}")
     for path in sorted(folder.glob("data_*.csv")):
         if path.name == "data_format_sensitivity.csv":
-            assert not looks_like_bfcl(path)
+            assert not bfcl_board.recognise(path)
             assert "the header is not that of a table of a BFCL board" in refusal(path)
             continue
-        assert looks_like_bfcl(path)
+        assert bfcl_board.recognise(path)
         table = read(path)
         file = path.stem.removeprefix("data_")
         for model in table.models:
@@ -368,9 +367,9 @@ def test_a_file_that_both_versions_have_claims_no_more_than_both_say() -> None:
 
 
 def test_boards_are_told_from_other_tables() -> None:
-    assert looks_like_bfcl(shared_data("bfcl/2025-04-30"))
-    assert not looks_like_bfcl(shared_data("bfcl"))
-    assert not looks_like_bfcl(shared_data("bfcl/paper_candidates_v3_2025-04-30.csv"))
+    assert bfcl_board.recognise(shared_data("bfcl/2025-04-30"))
+    assert not bfcl_board.recognise(shared_data("bfcl"))
+    assert not bfcl_board.recognise(shared_data("bfcl/paper_candidates_v3_2025-04-30.csv"))
 
 
 def test_files_of_different_boards_are_not_joined(tmp_path: Path) -> None:
@@ -401,18 +400,18 @@ def made(folder: Path, *lines: str, header: str = MULTI_TURN, name: str = "data_
 
 def test_a_board_of_one_file_in_a_folder(tmp_path: Path) -> None:
     path = made(tmp_path, "1,b (FC),50.00%,40.00%,60.00%,50.0%,50.00%", "2,a,0.00%,N/A,N/A,1.00%,N/A")
-    table = read_bfcl(tmp_path, ReadOptions())
+    table = bfcl_board.read(tmp_path, ReadOptions())
     assert table.models == ("b (FC)", "a")
     assert table.categories == tuple(leaf for leaf in BOARDS["v3"].items if leaf.startswith("multi_turn"))
     assert table.score("b (FC)", "multi_turn_base") == 40.0
     assert table.columns[table.place("multi_turn_miss_param")].decimals == 2
     assert table.blanked == (("a", "multi_turn/Multi Turn Overall Acc", "0.00%"),)
-    assert table.digest == read_bfcl(path, ReadOptions()).digest
+    assert table.digest == bfcl_board.read(path, ReadOptions()).digest
 
 
 def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path) -> None:
     made(tmp_path, "1,a,50%,40%,60%,50%,50%,soon", header=f"{MULTI_TURN},Composite")
-    table = read_bfcl(tmp_path, ReadOptions())
+    table = bfcl_board.read(tmp_path, ReadOptions())
     assert dict(table.ignored)["multi_turn/Composite"] == "not a score that BFCL v3 or v4 is known to have"
     assert len(table.columns) == 5
 
@@ -421,7 +420,7 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
     ("lines", "message"),
     [
         (["1,a,50%,40%,60%,50%"], "line 2: 6 cells, the header has 7"),
-        (["1,a, b,50%,40%,60%,50%,50%"], "line 2: 8 cells, the header has 7"),
+        (["1,a, b,50%,40%,60%,50%,50%"], "not valid CSV: Expected 7 fields in line 2, saw 8"),
         (
             ["1,a,50%,40%,60%,50%,50%", "2,a,50%,40%,60%,50%,50%"],
             "line 3: the model `a` is already in line 2",
@@ -430,7 +429,7 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
         (["1,a,50%,4o%,60%,50%,50%"], "line 2, column `Base`: `4o%` is not a number"),
         (["1,a,50%,inf%,60%,50%,50%"], "line 2, column `Base`: `inf%` is infinite"),
         (["1,,50%,40%,60%,50%,50%"], "a model is named ``"),
-        (['1,"a,50%'], "line 2: unexpected end of data"),
+        (['1,"a,50%'], "not valid CSV: unexpected end of data"),
         ([], "the file has a header and no rows"),
     ],
 )
@@ -440,9 +439,9 @@ def test_malformed_boards_are_refused(tmp_path: Path, lines: list[str], message:
 
 
 def test_other_folders_and_files_are_refused(tmp_path: Path) -> None:
-    assert not looks_like_bfcl(tmp_path)
+    assert not bfcl_board.recognise(tmp_path)
     assert "there is no table of a BFCL board" in refusal(tmp_path)
-    assert not looks_like_bfcl(tmp_path / "absent.csv")
+    assert not bfcl_board.recognise(tmp_path / "absent.csv")
     path = made(tmp_path, "1,a,50%,40%,60%,50%,50%", name="data_live.csv")
     assert (
         refusal(tmp_path).split("\n")[0]
@@ -451,7 +450,7 @@ def test_other_folders_and_files_are_refused(tmp_path: Path) -> None:
     path = made(tmp_path, "1,a,50%,50%,40%,60%,50%,50%", header=MULTI_TURN + ",Base", name="x.csv")
     assert refusal(path) == f"`{path}`: column `Base` is there twice: columns 4 and 8"
     path.write_bytes(bytes(range(256)))
-    assert not looks_like_bfcl(path)
+    assert not bfcl_board.recognise(path)
 
 
 percent = st.integers(0, 10_000).map(lambda hundredths: f"{hundredths // 100}.{hundredths % 100:02}%")
@@ -464,9 +463,9 @@ cells = st.tuples(*[st.one_of(percent, st.just("N/A"))] * 5)
 def test_the_order_of_lines_changes_nothing(rows: list[tuple[str, ...]], shuffled: Random) -> None:
     lines = [",".join(("1", f"model {number}", *row)) for number, row in enumerate(rows)]
     with tempfile.TemporaryDirectory() as folder:
-        first = read_bfcl(made(Path(folder), *lines), ReadOptions())
+        first = bfcl_board.read(made(Path(folder), *lines), ReadOptions())
         shuffled.shuffle(lines)
-        second = read_bfcl(made(Path(folder), *lines), ReadOptions())
+        second = bfcl_board.read(made(Path(folder), *lines), ReadOptions())
     assert first.digest == second.digest
     assert sorted(first.blanked) == sorted(second.blanked)
     for number, (overall, *leaves) in enumerate(rows):
@@ -492,7 +491,7 @@ def score_file(folder: Path, name: str, correct: int, total: int, accuracy: floa
 
 
 def read_scores_of(path: Path) -> ScoreTable:
-    return read_bfcl_scores(path, ReadOptions())
+    return bfcl_scores.read(path, ReadOptions())
 
 
 def test_flat_folders_of_v3(tmp_path: Path) -> None:
@@ -545,11 +544,11 @@ def test_categories_that_soce_does_not_know_come_last(tmp_path: Path) -> None:
 
 
 def test_score_folders_are_told_from_others(tmp_path: Path) -> None:
-    assert not looks_like_bfcl_scores(tmp_path)
-    assert not looks_like_bfcl_scores(tmp_path / "absent")
+    assert not bfcl_scores.recognise(tmp_path)
+    assert not bfcl_scores.recognise(tmp_path / "absent")
     path = score_file(tmp_path / "a" / "live", "BFCL_v4_live_simple_score.json", 1, 2)
-    assert looks_like_bfcl_scores(tmp_path)
-    assert looks_like_bfcl_scores(path)
+    assert bfcl_scores.recognise(tmp_path)
+    assert bfcl_scores.recognise(path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ScoreTableError, match="there is no BFCL score file"):
         read_scores_of(tmp_path / "empty")

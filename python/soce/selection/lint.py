@@ -1,0 +1,168 @@
+"""Lint of a selection: of its table with the population's size, and of what it chose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soce.files.words import counted
+from soce.scores.lint.findings import Findings, found, quoted
+from soce.scores.lint.tables import lint_table
+from soce.selection.correlation import correlate_categories, critical_correlation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from soce.scores.lint.findings import Finding
+    from soce.scores.table import ScoreTable
+    from soce.selection.correlation import Correlation
+
+_FEW_MODELS: Final = 8
+_FEWEST_MODELS: Final = 3
+
+
+def lint_scores(
+    table: ScoreTable,
+    *,
+    population: Sequence[str] | None = None,
+    candidates: Sequence[str] | None = None,
+    near: float = 2.0,
+    min_items: int = 30,
+    correlation: Correlation | None = None,
+    correlates: bool = True,
+) -> Findings:
+    """Check a score table.
+
+    Parameters
+    ----------
+    table : ScoreTable
+    population, candidates : sequence of str, optional
+        The models that correlations run over, and those that may become experts; all models if left out.
+        Rows of neither are not looked at.
+    near : float
+        Candidates that differ by at most this many percentage points in every category are near-duplicates.
+    min_items : int
+        A category measured on fewer items is reported.
+    correlation : Correlation, optional
+        That of the population, if it is there already.
+    correlates : bool
+        Whether the selection rests on correlations: it then is an error to have fewer than three models.
+
+    Returns
+    -------
+    Findings
+        Errors, warnings, information; each by code. No order of rows or columns changes them.
+
+    Raises
+    ------
+    ScoreTableError
+        A name in `population` or `candidates` that is not in the table.
+
+    Notes
+    -----
+    A score printed with d decimals stands for an interval of half-width 0.5 · 10^-d; a column passes for the
+    mean of others if the interval of that mean meets its own.
+
+    Examples
+    --------
+    >>> from soce.scores.table import ScoreTable
+    >>> columns = {"math": [50, 60, 70, 80], "code": [71, 71, 71, 71]}
+    >>> for finding in lint_scores(ScoreTable.of(columns, models=["a", "b", "c", "d"])):
+    ...     print(finding)
+    warning: S03: category `code` (71) is the same for all 4 models of the population
+    warning: S07: the population has 4 models: |ρ| below 0.950 cannot be told from 0 (5 %)
+    """
+    members = sorted(set(table.models if population is None else population))
+    if correlation is None and len(members) >= _FEWEST_MODELS and len(table.categories) > 1:
+        correlation = correlate_categories(table, population=members)
+    findings = lint_table(
+        table,
+        population=members,
+        candidates=candidates,
+        near=near,
+        min_items=min_items,
+        correlation=correlation,
+    )
+    return Findings.of([*findings, *_check_population(members, correlates=correlates)])
+
+
+def _check_population(members: Sequence[str], *, correlates: bool) -> Iterator[Finding]:
+    """S07: so few models that correlations say little, or nothing."""
+    n_models = len(members)
+    if n_models >= _FEW_MODELS:
+        return
+    if n_models < _FEWEST_MODELS:
+        why = (
+            "two points always lie on a line" if n_models == 2 else "a correlation needs two points at least"
+        )
+        yield found(
+            "S07",
+            f"correlations over {counted(n_models, 'model')} ({quoted(members)}) mean nothing: {why}",
+            severity="error" if correlates else "warning",
+            models=members,
+            hint="take more models into the population, such as all of a leaderboard, or name the categories",
+            details={"n_models": n_models, "critical_correlation": None},
+        )
+        return
+    critical = critical_correlation(n_models)
+    yield found(
+        "S07",
+        f"the population has {n_models} models: |ρ| below {critical:.3f} cannot be told from 0 (5 %)",
+        models=members,
+        details={"n_models": n_models, "critical_correlation": critical},
+    )
+
+
+def lint_selection(
+    *,
+    n_selected: int,
+    n_categories: int,
+    experts: Sequence[str],
+    candidates: Sequence[str],
+    threshold: float | None = None,
+    saturation: float | None = None,
+) -> Findings:
+    """Check whether a selection selected anything.
+
+    Parameters
+    ----------
+    n_selected : int
+        Number of categories that the rule kept, or of clusters of them.
+    n_categories : int
+        Number of categories that it could have kept.
+    experts, candidates : sequence of str
+        Who was chosen, of whom.
+    threshold : float, optional
+        τ, if the rule has one.
+    saturation : float, optional
+        The threshold above which all categories are kept.
+
+    Returns
+    -------
+    Findings
+        S18 if 90 % of the categories or more are kept, if all candidates are experts, or if the threshold
+        lies above the saturation point; else none.
+
+    Examples
+    --------
+    >>> len(lint_selection(n_selected=8, n_categories=17, experts=["a"], candidates=["a", "b"]))
+    0
+    """
+    reasons = []
+    if 10 * n_selected >= 9 * n_categories:
+        reasons.append(f"{n_selected} of {counted(n_categories, 'category', 'categories')} are kept")
+    if set(experts) >= set(candidates):
+        reasons.append(f"all {counted(len(set(candidates)), 'candidate')} are experts")
+    if threshold is not None and saturation is not None and threshold > saturation:
+        reasons.append(f"the threshold {threshold:g} is above the saturation point {saturation:.4g}")
+    if not reasons:
+        return Findings()
+    details = {
+        "n_selected": n_selected,
+        "n_categories": n_categories,
+        "n_experts": len(set(experts)),
+        "n_candidates": len(set(candidates)),
+        "threshold": threshold,
+        "saturation": saturation,
+    }
+    message = f"the selection leaves next to nothing out: {'; '.join(reasons)}"
+    return Findings((found("S18", message, models=experts, details=details),))
