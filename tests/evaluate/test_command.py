@@ -14,7 +14,7 @@ from tests import checkpoints
 
 import soce
 from soce import Ingredient, Recipe, Row
-from soce.evaluate.command.evaluator import CommandEvaluator
+from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
 from soce.evaluate.command.program import describe_status, last_lines, run_program
 from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import CategoryScore, Evaluator
@@ -65,8 +65,9 @@ class Kitchen:
 
     def make(self, program=PROGRAM, **options):
         command = options.pop("command", None) or self.program(program)
-        options = {"scratch": self.scratch, "folder": self.runs, "scores": "{output}/scores.csv", **options}
-        return CommandEvaluator(options.pop("ingredients", self.models), command, **options)
+        ingredients, on_start = options.pop("ingredients", self.models), options.pop("on_start", None)
+        chosen = CommandOptions(**{"scratch": self.scratch, "scores": "{output}/scores.csv", **options})
+        return CommandEvaluator(ingredients, command, chosen, folder=self.runs, on_start=on_start)
 
     def left(self):
         """Soups that were not removed."""
@@ -121,7 +122,7 @@ def test_the_program_gets_the_soup_that_is_published(kitchen):
         shutil.copytree(sys.argv[1], sys.argv[2] + "/copy")
         open(sys.argv[2] + "/scores.csv", "w").write("model,math\\nsoup,1\\n")
     """
-    made = kitchen.make(copy, merge_options={"dtype": "bfloat16"})
+    made = kitchen.make(copy, merge={"dtype": "bfloat16"})
     only = Recipe.of({kitchen.models[1]: 1})
     rows = Recipe(tuple(Ingredient(path, None) for path in kitchen.models[1:]), (Row("*", (2,), 1),))
     for recipe in (only, rows, kitchen.recipe):
@@ -246,7 +247,7 @@ def test_counts_errors_and_directions_come_from_the_file(kitchen):
             "model,category,score,n,stderr\\nsoup,math,50,200,3.5\\nsoup,loss,2.5,,\\n"
         )
     """
-    made = kitchen.make(program, options=ReadOptions(format="long", lower_is_better=("loss",)))
+    made = kitchen.make(program, read=ReadOptions(format="long", lower_is_better=("loss",)))
     found = made.score(kitchen.recipe)
     assert found.categories == {"math": CategoryScore(50, 200, 3.5), "loss": CategoryScore(2.5)}
     assert found.higher_is_better == {"math": True, "loss": False}
@@ -334,9 +335,10 @@ def test_ctrl_c_in_a_terminal_stops_everything(kitchen):
     script = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from soce.evaluate.command.evaluator import CommandEvaluator
+from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
 from soce.recipes.model import Recipe
-made = CommandEvaluator({kitchen.models}, {program}, scratch={str(kitchen.scratch)!r}, folder={str(kitchen.runs)!r})
+options = CommandOptions(scratch={str(kitchen.scratch)!r})
+made = CommandEvaluator({kitchen.models}, {program}, options, folder={str(kitchen.runs)!r})
 try:
     made.score(Recipe.of({kitchen.models}))
 finally:
@@ -410,12 +412,12 @@ def test_the_identity_follows_the_program_and_its_settings(kitchen):
         identity(program=PROGRAM + "# changed"),
         identity(environment={"TOKEN": "SECRET"}),
         identity(version="2.0"),
-        identity(merge_options={"dtype": "bfloat16"}),
-        identity(options=ReadOptions(format="wide")),
+        identity(merge={"dtype": "bfloat16"}),
+        identity(read=ReadOptions(format="wide")),
         identity(scores="{output}"),
     ]
     assert len({before, *others}) == 7
-    assert identity(timeout_seconds=5, merge_options={"num_threads": 1}) == before
+    assert identity(timeout_seconds=5, merge={"num_threads": 1}) == before
 
 
 @pytest.mark.parametrize(
@@ -426,7 +428,7 @@ def test_the_identity_follows_the_program_and_its_settings(kitchen):
         ({"command": [sys.executable, "program.py"]}, "no argument of the command has `{checkpoint}`"),
         ({"command": ["no-such-program", "{checkpoint}"]}, "there is no program `no-such-program`"),
         ({"timeout_seconds": 0}, "`timeout_seconds` is 0"),
-        ({"merge_options": {"sync": True}}, "`sync` cannot be chosen"),
+        ({"merge": {"sync": True}}, "`sync` cannot be chosen"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(kitchen, options, message):
@@ -512,7 +514,7 @@ def test_the_page_s_script_for_bfcl_gives_every_candidate_directories_of_its_own
     made = kitchen.make(
         command=["./bfcl.sh", "{checkpoint}", "{output}", "Salesforce/Llama-xLAM-2-8b-fc-r"],
         scores="{output}/score",
-        options=ReadOptions(format="bfcl-scores"),
+        read=ReadOptions(format="bfcl-scores"),
     )
     assert "./bfcl.sh" in made.identity["files"]
     found = [

@@ -191,20 +191,19 @@ def _open_function(
 def _open_command(
     command: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
 ) -> Evaluator:
-    from soce.evaluate.command.evaluator import CommandEvaluator
+    from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
     from soce.evaluate.live.soup_model import SoupModel
     from soce.scores.formats.options import ReadOptions
 
-    return CommandEvaluator(
-        ingredients.ingredients if isinstance(ingredients, SoupModel) else ingredients,
-        command,
-        folder=folder,
+    command_options = CommandOptions(
         scores=options.scores or "{output}",
-        options=ReadOptions(format=options.format, metric=options.metric),
+        read=ReadOptions(format=options.format, metric=options.metric),
         scratch=options.scratch,
         timeout_seconds=options.timeout_seconds,
-        merge_options={} if options.dtype is None else {"dtype": options.dtype},
+        merge={} if options.dtype is None else {"dtype": options.dtype},
     )
+    paths = ingredients.ingredients if isinstance(ingredients, SoupModel) else ingredients
+    return CommandEvaluator(paths, command, command_options, folder=folder)
 
 
 def _task_names(name: str) -> list[str]:

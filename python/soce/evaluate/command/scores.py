@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from soce.evaluate.evaluation import CategoryScore, Evaluation
-from soce.exceptions import EvaluationError, Problem, ScoreTableError, shown
-from soce.files.words import nearest
+from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
+from soce.exceptions import ScoreTableError, shown
+from soce.files.words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from typing import NoReturn
 
     from soce.evaluate.evaluation import Scale
     from soce.scores.formats.options import ReadOptions
@@ -52,30 +51,32 @@ def read_evaluation(
     except (OSError, ScoreTableError) as error:
         problem = error.problems[0] if isinstance(error, ScoreTableError) else None
         hint = None if problem is None else problem.hint
-        _refuse(log, f"the scores that the command left cannot be read: {problem or error}", hint, error)
+        message = f"the scores that the command left cannot be read: {problem or error}"
+        refuse(message, hint, str(log), cause=error)
     where = f"`{shown(str(source))}`"
     if len(table.models) != 1:
-        names = ", ".join(f"`{shown(name)}`" for name in table.models[:3])
         hint = "let the command write into `{output}`, which is empty for each soup"
-        _refuse(log, f"{where} has the scores of {len(table.models)} models: {names}", hint)
+        names = listed(table.models, limit=3)
+        refuse(f"{where} has the scores of {len(table.models)} models: {names}", hint, str(log))
+    columns = {column.name: column for column in table.columns}
     wanted = table.categories if categories is None else tuple(categories)
     for name in wanted:
-        if name not in table.categories:
+        if name not in columns:
             hint = nearest(name, table.categories, "categories")
-            _refuse(log, f"{where} has no category `{shown(name)}`", hint)
-    columns = {column.name: column for column in table.columns}
+            refuse(f"{where} has no category `{shown(name)}`", hint, str(log))
+        if math.isnan(table.score(table.models[0], name)):
+            refuse(f"{where} leaves category `{shown(name)}` without a score", None, str(log))
     scales = {columns[name].scale for name in wanted}
     scale: Scale | None = None if None in scales else "percent" if "percent" in scales else "unit"
-    scores = {}
-    for name in wanted:
-        factor = 100.0 if scale == "percent" and columns[name].scale == "unit" else 1.0
-        score = table.score(table.models[0], name)
-        if math.isnan(score):
-            _refuse(log, f"{where} leaves category `{shown(name)}` without a score", None)
-        scores[name] = _category(table, name, factor)
-    better = {name: columns[name].higher_is_better for name in wanted}
-    notes = [f"column `{shown(name)}` was left out: {shown(reason)}" for name, reason in table.ignored]
-    return Evaluation(scores, None, scale, better, notes=tuple(notes))
+    factors: dict[Scale | None, float] = {"unit": 100.0} if scale == "percent" else {}
+    return Evaluation(
+        {name: _category(table, name, factors.get(columns[name].scale, 1.0)) for name in wanted},
+        scale=scale,
+        higher_is_better={name: columns[name].higher_is_better for name in wanted},
+        notes=tuple(
+            f"column `{shown(name)}` was left out: {shown(reason)}" for name, reason in table.ignored
+        ),
+    )
 
 
 def _category(table: ScoreTable, name: str, factor: float) -> CategoryScore:
@@ -87,7 +88,3 @@ def _category(table: ScoreTable, name: str, factor: float) -> CategoryScore:
         int(n) if n >= 1 else None,
         None if math.isnan(stderr) else factor * stderr,
     )
-
-
-def _refuse(log: Path, message: str, hint: str | None, cause: Exception | None = None) -> NoReturn:
-    raise EvaluationError.of([Problem("evaluation", str(log), None, message, hint)]) from cause
