@@ -17,6 +17,7 @@ from soce import Ingredient, Recipe, Row
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from soce.evaluate.live.mixing import MixOptions  # noqa: E402
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
@@ -358,7 +359,7 @@ def test_soups_that_a_merge_refuses_for_their_values(tmp_path: Path) -> None:
         model.set(both)
     assert (caught.value.path, caught.value.tensor) == (str(paths[1]), "model.norm.weight")
     assert model.recipe is None
-    SoupModel([str(path) for path in paths], nonfinite="warn").set(both)
+    SoupModel([str(path) for path in paths], options=MixOptions(nonfinite="warn")).set(both)
 
 
 def test_soups_that_overflow_although_their_ingredients_do_not(tmp_path: Path) -> None:

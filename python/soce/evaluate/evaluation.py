@@ -297,6 +297,10 @@ def refuse(
     raise EvaluationError.of([Problem("evaluation", path, None, message, hint)]) from cause
 
 
+def no_progress(done: int, total: int) -> None:
+    """Take note of progress that nobody asked about."""
+
+
 def told(error: Exception) -> str:
     """Return an exception on one line, safe to show."""
     return shown(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from soce.evaluate.command.program import describe_status, last_lines, run_program
 from soce.evaluate.command.scores import read_evaluation
 from soce.evaluate.command.scratch import Scratch
-from soce.evaluate.evaluation import refuse
+from soce.evaluate.evaluation import no_progress, refuse
 from soce.exceptions import shown
 from soce.merging.merge import MergeOptions, PlanOptions, merge, plan
 from soce.recipes.model import Ingredient, Recipe, same_path_key
@@ -195,9 +195,10 @@ class CommandEvaluator:
         output.mkdir(parents=True)
         checkpoint = (folder if self.options.keep else self._scratch.path) / f"soup-{name}"
 
+        tell = on_progress or no_progress
+
         def poll(*_: object) -> None:
-            if on_progress is not None:
-                on_progress(0, 1)
+            tell(0, 1)
 
         try:
             options: MergeOptions = {"config_from": self.ingredients[0], **self.options.merge}
@@ -206,8 +207,7 @@ class CommandEvaluator:
         finally:
             if not self.options.keep:
                 shutil.rmtree(checkpoint, ignore_errors=True)
-        if on_progress is not None:
-            on_progress(1, 1)
+        tell(1, 1)
         return evaluation
 
     def close(self) -> None:

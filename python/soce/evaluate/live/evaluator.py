@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from soce.evaluate.evaluation import chosen_items
+from soce.evaluate.evaluation import chosen_items, no_progress
 from soce.evaluate.live.soup_model import SoupModel
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class LiveEvaluator(ABC):
         """Make the model this soup and return its scores, see `Evaluator.score`."""
         chosen = self._chosen(items)
         self.soup.set(recipe)
-        return self._score(chosen, on_progress or _nobody)
+        return self._score(chosen, on_progress or no_progress)
 
     def score_current(
         self, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: OnProgress | None = None
     ) -> Evaluation:
         """Return the scores of what the model's parameters hold now, whatever put it there."""
-        return self._score(self._chosen(items), on_progress or _nobody)
+        return self._score(self._chosen(items), on_progress or no_progress)
 
     def close(self) -> None:
         """Let go of the model."""
@@ -71,7 +71,3 @@ class LiveEvaluator(ABC):
     @abstractmethod
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         """Return the scores of what the model holds, on items that are known or on all."""
-
-
-def _nobody(done: int, total: int) -> None:
-    """Take note of progress that nobody asked about."""

@@ -8,32 +8,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from soce.evaluate.evaluation import refuse
-from soce.exceptions import EvaluationError, Problem, shown
+from soce.exceptions import EvaluationError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
     import torch
-    from transformers import PreTrainedModel
-
-_INSTALL = "pip install 'soce[torch]'"
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def require_torch() -> tuple[ModuleType, ModuleType]:
-    """Return torch and transformers.
-
-    Raises
-    ------
-    EvaluationError
-        One of them is not installed.
-    """
+    """Return torch and transformers; raises EvaluationError if one of them is not installed."""
     try:
         import torch
         import transformers
     except ImportError as error:
         message = f"evaluating models in place needs torch and transformers: {shown(str(error))}"
-        raise EvaluationError.of([Problem("evaluation", None, None, message, _INSTALL)]) from error
+        refuse(message, "pip install 'soce[torch]'", cause=error)
     return torch, transformers
 
 
@@ -62,7 +54,7 @@ def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None)
         near = difflib.get_close_matches(name, dir(transformers), n=3)
         hint = f"names alike: {', '.join(near)}" if near else "AutoModelForCausalLM is usual"
         refuse(f"transformers {transformers.__version__} has no model class `{shown(name)}`", hint)
-    with quiet(transformers), _explained(path, name):
+    with _loading(f"it as `{name}`", path):
         model, info = loader.from_pretrained(  # type: ignore[union-attr]
             path,
             dtype="auto" if dtype is None else dtype,
@@ -82,14 +74,23 @@ def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None)
     return result
 
 
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a checkpoint."""
+    _, transformers = require_torch()
+    with _loading("its tokenizer", path):
+        tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+    return tokenizer
+
+
 def convert(model: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the state dict of a new model that transformers loads from the tensors of a checkpoint.
 
     Tensors that need no conversion may share memory with `state`.
     """
-    _, transformers = require_torch()
     loader: Any = type(model)
-    with quiet(transformers), _explained(None, loader.__name__):
+    with _loading(f"it as `{loader.__name__}`"):
         converted, info = loader.from_pretrained(
             None,
             config=model.config,
@@ -119,10 +120,11 @@ def quiet(transformers: ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(path: str | None, name: str) -> Iterator[None]:
-    """Turn what transformers raises, of many types and many lines, into one line."""
+def _loading(what: str, path: str | None = None) -> Iterator[None]:
+    """Keep transformers quiet, and turn what it raises, of many types and many lines, into one line."""
     try:
-        yield
+        with quiet(require_torch()[1]):
+            yield
     except Exception as error:
         if isinstance(error, EvaluationError) or "out of memory" in str(error):
             raise
@@ -136,5 +138,4 @@ def _explained(path: str | None, name: str) -> Iterator[None]:
         elif "trust_remote_code" in text:
             text = "the model needs code of its own"
             hint = "soce runs no code from checkpoints; evaluate written checkpoints with a command instead"
-        message = f"transformers cannot load it as `{name}`: {shown(text)}"
-        raise EvaluationError.of([Problem("evaluation", path, None, message, hint)]) from error
+        refuse(f"transformers cannot load {what}: {shown(text)}", hint, path, cause=error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite, prod
 from pathlib import Path
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[tuple[int, ...], int]
 """Numerators, one per ingredient, and what they are divided by."""
-OnNonFinite: TypeAlias = Literal["error", "warn"]
 
 # What torch calls safetensors' dtypes: those that are averaged, and those that are copied.
 _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -40,6 +40,19 @@ def torch_dtype(held: str) -> torch.dtype:
     return dtype
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixOptions:
+    """How soups are mixed; see `soce.merge` for all but the first."""
+
+    num_threads: int | None = None
+    """Threads that mix; as many as the machine offers otherwise."""
+    nonfinite: Literal["error", "warn"] = "error"
+    """Whether NaN and infinities are refused."""
+    allow_different_tokenizers: bool = False
+    follow_links: bool = False
+    ignore_unreferenced: bool = False
+
+
 class SoupMixer:
     """Ingredients that agree, and any tensor of any soup of them.
 
@@ -47,15 +60,10 @@ class SoupMixer:
     ----------
     paths : sequence of str
         Checkpoint directories; the first gives config and tokenizer.
-    dtype : str, optional
+    dtype : str or None
         The dtype that soups are published in; each tensor's own otherwise, which must then be the same in
         all ingredients, so that it does not depend on the order in a recipe.
-    num_threads : int, optional
-        Threads that mix.
-    nonfinite : {"error", "warn"}
-        Whether NaN and infinities are refused, as in a merge.
-    allow_different_tokenizers, follow_links, ignore_unreferenced : bool
-        As in `soce.merge`.
+    options : MixOptions
 
     Raises
     ------
@@ -63,23 +71,12 @@ class SoupMixer:
         Everything that `soce.merge` would refuse; different dtypes although `dtype` is left out.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[str],
-        *,
-        dtype: str | None = None,
-        num_threads: int | None = None,
-        nonfinite: OnNonFinite = "error",
-        allow_different_tokenizers: bool = False,
-        follow_links: bool = False,
-        ignore_unreferenced: bool = False,
-    ) -> None:
+    def __init__(self, paths: Sequence[str], *, dtype: str | None, options: MixOptions) -> None:
         require_torch()
         uniform = Recipe.of([str(path) for path in paths])
         self.ingredients: tuple[Ingredient, ...] = uniform.ingredients
         self.dtype = None if dtype is None else parse_dtype(dtype)
-        self._num_threads = num_threads
-        self._nonfinite = nonfinite
+        self._options = options
         files = [ingredient.path for ingredient in self.ingredients if not Path(ingredient.path).is_dir()]
         if files:
             hint = "transformers loads directories: config, tokenizer and tensors together"
@@ -91,15 +88,17 @@ class SoupMixer:
                 dtype=self.dtype,
                 copy_code=False,
                 preflight=False,
-                allow_different_tokenizers=allow_different_tokenizers,
-                follow_links=follow_links,
-                ignore_unreferenced=ignore_unreferenced,
+                allow_different_tokenizers=options.allow_different_tokenizers,
+                follow_links=options.follow_links,
+                ignore_unreferenced=options.ignore_unreferenced,
             ).data
         self.side_files: tuple[str, ...] = tuple(planned["side_files"])
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])
 
         def opened(*paths: str) -> Mixer:
-            return Mixer(paths, follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+            return Mixer(
+                paths, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
+            )
 
         self._mixer = opened(*self.paths)
         self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
@@ -137,13 +136,7 @@ class SoupMixer:
         return prod(self.tensors[name][1]) * torch_dtype(self.published(name)).itemsize
 
     def rows(self, recipe: Recipe) -> dict[str, Row]:
-        """Return the mix of every tensor.
-
-        Raises
-        ------
-        RecipeError
-            An ingredient that is not one of these, or a tensor that no row matches.
-        """
+        """Return the mix of every tensor; RecipeError names a stranger, or a tensor that no row matches."""
         where = []
         for ingredient in recipe.ingredients:
             place = self._places.get(same_path_key(ingredient.path))
@@ -170,22 +163,17 @@ class SoupMixer:
     def mix(self, name: str, row: Row, target: torch.Tensor) -> None:
         """Write a tensor of the soup into contiguous CPU memory of the dtype that is published.
 
-        Raises
-        ------
-        CheckpointError
-            An ingredient is not finite, or changed since it was opened.
-        IncompatibleError
-            The result is not finite although the ingredients are.
-        RecipeError
-            The row sums to nothing.
+        Raises CheckpointError if an ingredient is not finite, or changed since it was opened;
+        IncompatibleError if the result is not finite although the ingredients are; RecipeError if the row
+        sums to nothing.
         """
         import torch
 
         if not target.numel():
             return
         data = target.reshape(-1).view(torch.uint8)
-        self._mixer.mix(name, *row, data, dtype=self.dtype, num_threads=self._num_threads)
-        if self._nonfinite == "error" and self.published(name) in _FLOATS:
+        self._mixer.mix(name, *row, data, dtype=self.dtype, num_threads=self._options.num_threads)
+        if self._options.nonfinite == "error" and self.published(name) in _FLOATS:
             self._check_finite(name, row, target)
 
     def original(self, name: str, ingredient: int) -> torch.Tensor:
@@ -196,7 +184,7 @@ class SoupMixer:
         tensor = torch.empty(shape, dtype=torch_dtype(held))
         if tensor.numel():
             data = tensor.reshape(-1).view(torch.uint8)
-            self._mixer.mix(name, *self._only(ingredient), data, num_threads=self._num_threads)
+            self._mixer.mix(name, *self._only(ingredient), data, num_threads=self._options.num_threads)
         return tensor
 
     def _only(self, ingredient: int) -> Row:

@@ -6,7 +6,6 @@ do not tell. Placements are found by what transformers does and proved by bits, 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -113,15 +112,13 @@ def _fused(
     generator = torch.Generator().manual_seed(0)
     probes = {name: _random(dtype, shape, generator) for name, dtype, shape in rest}
     converted = convert(model, {**in_place, **probes})
-    sizes = [probe.numel() for probe in probes.values() if probe.numel()]
-    step = math.gcd(*sizes)
-    by_dtype: dict[torch.dtype, dict[int, list[str]]] = {}
+    starts: dict[torch.dtype, dict[bytes, list[str]]] = {}
     blocks: list[Block] = []
     for live in uncovered:
         flat = converted[live].reshape(-1)
-        if flat.dtype not in by_dtype:
-            by_dtype[flat.dtype] = _keys_of(probes, flat.dtype)
-        tiles = _tiles(live, flat, step, probes, by_dtype[flat.dtype])
+        if flat.dtype not in starts:
+            starts[flat.dtype] = _by_first_bytes(probes, flat.dtype)
+        tiles = _tiles(live, flat, probes, starts[flat.dtype])
         if tiles is None:
             return None
         blocks += tiles
@@ -129,21 +126,13 @@ def _fused(
 
 
 def _tiles(
-    live: str,
-    flat: torch.Tensor,
-    step: int,
-    probes: Mapping[str, torch.Tensor],
-    keys: Mapping[int, Sequence[str]],
+    live: str, flat: torch.Tensor, probes: Mapping[str, torch.Tensor], starts: Mapping[bytes, Sequence[str]]
 ) -> list[Block] | None:
     """Return blocks that follow one another from the first element of `flat` to the last."""
     blocks: list[Block] = []
     start = 0
-    for place in _places(flat, step, keys):
-        if place < start:
-            continue
-        if place > start:
-            return None
-        for name in keys[_key(flat, start)]:
+    while start < flat.numel():
+        for name in starts.get(_first_bytes(flat[start:]), ()):
             probe = probes[name].reshape(-1)
             if same_bits(flat[start : start + probe.numel()], probe.to(flat.dtype)):
                 blocks.append(Block(name, live, start, probe.numel()))
@@ -151,35 +140,21 @@ def _tiles(
                 break
         else:
             return None
-    return blocks if start == flat.numel() else None
+    return blocks
 
 
-def _places(flat: torch.Tensor, step: int, keys: Mapping[int, Sequence[str]]) -> list[int]:
-    """Return the multiples of `step` where one of the keys is found, in order."""
-    import numpy as np
-
-    if flat.nbytes < 8:
-        return []
-    stride = step * flat.element_size()
-    count = (flat.nbytes - 8) // stride + 1
-    rows = _bytes(flat).as_strided((count, 8), (stride, 1)).contiguous().numpy().view(np.int64)[:, 0]
-    found = np.flatnonzero(np.isin(rows, np.fromiter(keys, np.int64, len(keys))))
-    return [int(row) * step for row in found]
-
-
-def _keys_of(probes: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[int, list[str]]:
-    keys: dict[int, list[str]] = defaultdict(list)
+def _by_first_bytes(probes: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[bytes, list[str]]:
+    """Return the names of tensors by what they start with in another dtype; some are too small to tell."""
+    names: dict[bytes, list[str]] = defaultdict(list)
     for name, probe in probes.items():
-        flat = probe.reshape(-1).to(dtype)
-        if flat.nbytes >= 8:
-            keys[_key(flat, 0)].append(name)
-    return keys
+        start = _first_bytes(probe.reshape(-1).to(dtype))
+        if len(start) == 8:
+            names[start].append(name)
+    return names
 
 
-def _key(flat: torch.Tensor, start: int) -> int:
-    """Return eight bytes as a number."""
-    data = _bytes(flat[start : start + 8])[:8]
-    return int.from_bytes(bytes(data.tolist()), "little", signed=True)
+def _first_bytes(flat: torch.Tensor) -> bytes:
+    return bytes(_bytes(flat[:8])[:8].tolist())
 
 
 def _random(dtype: torch.dtype, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:

@@ -7,21 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soce.evaluate.evaluation import refuse
-from soce.evaluate.live.loading import convert, load_model, quiet, require_torch
-from soce.evaluate.live.mixing import SoupMixer, torch_dtype
+from soce.evaluate.evaluation import no_progress, refuse
+from soce.evaluate.live.loading import convert, load_model, load_tokenizer, require_torch
+from soce.evaluate.live.mixing import MixOptions, SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.recipes.parts import parse_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from soce.evaluate.evaluation import OnProgress
-    from soce.evaluate.live.mixing import OnNonFinite, Row
+    from soce.evaluate.live.mixing import Row
     from soce.recipes.model import Recipe
 
 _TIE = "save this model again with a program that ties the head, or untie all ingredients"
@@ -46,12 +46,7 @@ class SoupModel:
         What `from_pretrained` is asked to cast parameters to; what the config says otherwise.
     model_class : str, optional
         A class of transformers by name; ``"AutoModelForCausalLM"`` otherwise.
-    num_threads : int, optional
-        Threads that mix; as many as the machine offers otherwise.
-    nonfinite : {"error", "warn"}
-        Whether NaN and infinities are refused, as in a merge.
-    allow_different_tokenizers, follow_links, ignore_unreferenced : bool
-        As in `soce.merge`.
+    options : MixOptions, optional
 
     Attributes
     ----------
@@ -86,24 +81,12 @@ class SoupModel:
         dtype: str | None = None,
         compute_dtype: str | None = None,
         model_class: str | None = None,
-        num_threads: int | None = None,
-        nonfinite: OnNonFinite = "error",
-        allow_different_tokenizers: bool = False,
-        follow_links: bool = False,
-        ignore_unreferenced: bool = False,
+        options: MixOptions | None = None,
     ) -> None:
         require_torch()
         import torch
 
-        self._mixer = SoupMixer(
-            ingredients,
-            dtype=dtype,
-            num_threads=num_threads,
-            nonfinite=nonfinite,
-            allow_different_tokenizers=allow_different_tokenizers,
-            follow_links=follow_links,
-            ignore_unreferenced=ignore_unreferenced,
-        )
+        self._mixer = SoupMixer(ingredients, dtype=dtype, options=options or MixOptions())
         self.warnings = self._mixer.warnings
         self.recipe: Recipe | None = None
         cast_to = self._mixer.dtype if compute_dtype is None else parse_dtype(compute_dtype)
@@ -114,14 +97,13 @@ class SoupModel:
         )
         stored = [(name, torch_dtype(held), shape) for name, (held, shape) in self._mixer.tensors.items()]
         self._placement = find_placement(self.model, stored, lambda name: self._mixer.original(name, 0))
+        self._twins = {} if self._placement is None else self._placement.twins
         self._check_tied()
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model.to(device)  # type: ignore[arg-type] # a decorator of transformers hides the signature
         self._live: dict[str, torch.Tensor] = self.model.state_dict()
         self._buffer = self._host_buffer()
-
-    # ---- what it says of itself
 
     @property
     def device(self) -> torch.device:
@@ -146,17 +128,7 @@ class SoupModel:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer of the first ingredient."""
-        _, transformers = require_torch()
-        path = self.ingredients[0]
-        try:
-            with quiet(transformers):
-                tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
-                    path, local_files_only=True, trust_remote_code=False
-                )
-        except Exception as error:
-            message = f"transformers cannot load its tokenizer: {shown(' '.join(str(error).split()))}"
-            raise EvaluationError.of([Problem("evaluation", path, None, message, None)]) from error
-        return tokenizer
+        return load_tokenizer(self.ingredients[0])
 
     @cached_property
     def identity(self) -> dict[str, object]:
@@ -176,8 +148,6 @@ class SoupModel:
             "torch": str(torch.__version__),
             "transformers": str(transformers.__version__),
         }
-
-    # ---- what it does
 
     def set(self, recipe: Recipe, *, on_progress: OnProgress | None = None) -> None:
         """Give every parameter and buffer the value that it has in the soup.
@@ -201,23 +171,15 @@ class SoupModel:
             The recipe mixes tied tensors differently.
         """
         rows = self._mixer.rows(recipe)
-        for twin, name in self._placement.twins.items() if self._placement is not None else ():
+        for twin, name in self._twins.items():
             if rows[twin] != rows[name]:
                 which = f"`{shown(twin)}` and `{shown(name)}`"
                 refuse(f"the recipe mixes {which} differently, but the model ties them", "match both at once")
-        self.recipe = None
-        if self._placement is None:
-            self._set_converted(rows, on_progress)
-        else:
-            done = 0
-            for block in self._placement.blocks:
-                live = self._live[block.live].reshape(-1)[block.start : block.start + block.count]
-                self._write(block.tensor, rows[block.tensor], live)
-                done += self._mixer.size(block.tensor)
-                if on_progress is not None:
-                    on_progress(done, self.nbytes)
-        if on_progress is not None:
-            on_progress(self.nbytes, self.nbytes)
+        self.recipe, done, tell = None, 0, on_progress or no_progress
+        for name in self._set_converted(rows) if self._placement is None else self._set_direct(rows):
+            done += self._mixer.size(name)
+            tell(done, self.nbytes)
+        tell(self.nbytes, self.nbytes)
         self.recipe = recipe
 
     def close(self) -> None:
@@ -225,30 +187,31 @@ class SoupModel:
         for name in ("model", "_live", "_buffer", "_mixer", "tokenizer"):
             self.__dict__.pop(name, None)
 
-    def _write(self, name: str, row: Row, live: torch.Tensor) -> None:
-        """Mix a tensor into a run of elements of a live one, through the host buffer if need be."""
-        if self._in_place(name, live):
-            self._mixer.mix(name, row, live)
-            return
-        written = torch_dtype(self._mixer.published(name))
-        mixed = self._buffer[: self._mixer.size(name)].view(written)
-        self._mixer.mix(name, row, mixed)
-        live.copy_(mixed)
+    def _set_direct(self, rows: Mapping[str, Row]) -> Iterator[str]:
+        """Mix each tensor into its run of live elements, through the host buffer if need be; yield it."""
+        for block in self._placement.blocks if self._placement is not None else ():
+            name = block.tensor
+            live = self._live[block.live].reshape(-1)[block.start : block.start + block.count]
+            if self._in_place(name, live):
+                self._mixer.mix(name, rows[name], live)
+            else:
+                mixed = self._buffer[: self._mixer.size(name)].view(torch_dtype(self._mixer.published(name)))
+                self._mixer.mix(name, rows[name], mixed)
+                live.copy_(mixed)
+            yield name
 
     def _in_place(self, name: str, live: torch.Tensor) -> bool:
         return live.device.type == "cpu" and live.dtype == torch_dtype(self._mixer.published(name))
 
-    def _set_converted(self, rows: Mapping[str, Row], on_progress: OnProgress | None) -> None:
-        """Mix the whole soup and let transformers convert it as it does on load."""
+    def _set_converted(self, rows: Mapping[str, Row]) -> Iterator[str]:
+        """Mix the whole soup, yield each tensor, and let transformers convert them as it does on load."""
         import torch
 
-        state, done = {}, 0
+        state = {}
         for name, (_, shape) in self._mixer.tensors.items():
             state[name] = torch.empty(shape, dtype=torch_dtype(self._mixer.published(name)))
             self._mixer.mix(name, rows[name], state[name])
-            done += self._mixer.size(name)
-            if on_progress is not None:
-                on_progress(done, self.nbytes)
+            yield name
         converted = convert(self.model, state)
         owners: dict[int, str] = {}
         for name, live in self._live.items():
@@ -271,7 +234,7 @@ class SoupModel:
 
     def _check_tied(self) -> None:
         """Refuse ingredients whose head differs from the embedding that their config ties it to."""
-        for twin, name in self._placement.twins.items() if self._placement is not None else ():
+        for twin, name in self._twins.items():
             for i, path in enumerate(self.ingredients):
                 if not same_bits(self._mixer.original(name, i), self._mixer.original(twin, i)):
                     message = f"is not `{shown(name)}` although the model ties them"
