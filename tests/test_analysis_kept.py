@@ -17,7 +17,7 @@ from soce.analysis.games import plan_shapley, soup_game, soup_players
 from soce.analysis.shapley import shapley_values
 from soce.analysis.wins import win_rates
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
-from soce.scores.objective.linear import Mean, Weighted
+from soce.scores.objective import Mean, Weighted
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
 from soce.search.run import open_run

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.boards import LARGE, SHORT, SMALL, as_categories, board, complete, flores, short, tables
 
 from soce.exceptions import ScoreTableError
-from soce.scores.objective.linear import Formula, Mean, NamedColumn, Objective
+from soce.scores.objective import Formula, Mean, NamedColumn, Objective
 from soce.scores.table import Column, ScoreTable
 from soce.selection.correlation import correlate_categories
 from soce.selection.experts import select_experts

@@ -22,7 +22,7 @@ from soce.scores.bfcl import BOARDS, OVERALL, REPEATS, versions_of
 from soce.scores.formats import bfcl_board, bfcl_scores
 from soce.scores.formats.options import ReadOptions, apply_options
 from soce.scores.join import join_tables
-from soce.scores.objective.linear import Formula, Mean, NamedColumn, Weighted, objective_stderr
+from soce.scores.objective import Formula, Mean, NamedColumn, Weighted, objective_stderr
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
 

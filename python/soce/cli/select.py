@@ -17,7 +17,7 @@ from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from soce.cli.selecting import Prepared
-    from soce.scores.objective.linear import Objective
+    from soce.scores.objective import Objective
     from soce.scores.table import ScoreTable
     from soce.selection.selected import Selection
 
@@ -129,7 +129,7 @@ def _compare(table: ScoreTable, report_scores: str, settings: dict[str, Any], se
     """Check the table that results will be reported on, and return how the experts do there."""
     from soce.scores.lint.findings import raise_errors
     from soce.scores.lint.tables import lint_pair
-    from soce.scores.objective.parse import parse_objective
+    from soce.scores.objective import parse_objective
 
     report = read_tables([report_scores], settings, second=True)
     raise_errors(lint_pair(table, report, candidates=selection.candidates), report.source)

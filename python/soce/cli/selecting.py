@@ -152,7 +152,7 @@ def prepare(tables: tuple[str, ...], rule: Rule | None, options: dict[str, Any],
 
     Raises `ScoreTableError` if the table has errors.
     """
-    from soce.scores.objective.parse import parse_objective
+    from soce.scores.objective import parse_objective
     from soce.selection.options import SelectionOptions
 
     table = read_tables(tables, options)

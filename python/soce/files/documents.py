@@ -108,9 +108,10 @@ def read_document(path: str | os.PathLike[str], *, error: type[SoceError] = Reci
     name = os.fspath(path)
     nothing = Document(name, "", None, error)
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        nothing.refuse((), "not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            nothing.refuse((), "not a regular file")
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         nothing.refuse((), f"larger than {MAX_BYTES} bytes")

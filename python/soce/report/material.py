@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import SoceError
 from soce.report.units import Unit
-from soce.scores.objective.linear import objective_stderr
-from soce.scores.objective.parse import parse_objective
+from soce.scores.objective import objective_stderr, parse_objective
 from soce.search.scoring import table_of
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from soce.analysis.games import ShapleyPlan
     from soce.evaluate.evaluation import Evaluation
     from soce.report.collect import Run
-    from soce.scores.objective.linear import Objective
+    from soce.scores.objective import Objective
     from soce.scores.table import ScoreTable
     from soce.search.result import Arm, SearchResult
     from soce.search.run import Which

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluation
-    from soce.scores.objective.linear import Objective
+    from soce.scores.objective import Objective
     from soce.search.pool import Pool
     from soce.search.strategies.space import Parts
 

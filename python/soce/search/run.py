@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import Problem, ScoreTableError, StudyError, shown
-from soce.scores.objective.linear import Objective, Weighted
-from soce.scores.objective.parse import parse_objective
+from soce.scores.objective import Objective, Weighted, parse_objective
 from soce.search.claims import claim
 from soce.search.identity import differences, ingredient_identity
 from soce.search.outcomes import Outcomes, read_json

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.scores.objective.linear import LinearObjective
+from soce.scores.objective import LinearObjective
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
-    from soce.scores.objective.linear import Objective
+    from soce.scores.objective import Objective
     from soce.search.outcomes import Outcomes
     from soce.search.pool import Pool
     from soce.search.strategies.space import Items, Parts

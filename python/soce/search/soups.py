@@ -11,8 +11,7 @@ from soce.evaluate.evaluation import refuse
 from soce.evaluate.tasks.items import Tasks, shared_items
 from soce.exceptions import shown
 from soce.files.atomic import write_json
-from soce.scores.objective.linear import Mean
-from soce.scores.objective.parse import parse_objective
+from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import (
     best_single,
     compare_arms,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
-    from soce.scores.objective.linear import Objective
+    from soce.scores.objective import Objective
     from soce.search.identity import Digests
     from soce.search.strategies.space import Items
 

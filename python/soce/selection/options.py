@@ -11,7 +11,7 @@ from soce.selection.refusal import refuse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.scores.objective.linear import Objective
+    from soce.scores.objective import Objective
     from soce.selection.correlation import Missing
     from soce.selection.weights import Share, WeightGrid
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.objective.linear import Mean
+from soce.scores.objective import Mean
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:

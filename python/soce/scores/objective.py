@@ -1,31 +1,44 @@
-"""Objectives that are sums of columns: what they need, their values and their standard errors.
+"""Objectives: one number per model, larger is better. Their weights are exact, no order changes a bit.
 
-The value is the sum of p_i s_i over q with integers p_i and q, where the sum is
+All that are named in a word are sums of columns: of p_i s_i over q with integers p_i and q, where the sum is
 rounded once (`math.fsum`) and columns where lower is better are negated.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import fsum, isnan, lcm, nan, sqrt
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from soce.exceptions import Problem, ScoreTableError, shown
-from soce.files.words import nearest
+from soce.exceptions import Problem, ScoreTableError, SoceError, shown
+from soce.files.documents import Document, read_document
+from soce.files.numbers import HOW_TO_WRITE, exact_number
+from soce.files.words import listed, nearest
 from soce.scores import bfcl
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
-    from typing import NoReturn
 
     from soce.scores.table import ScoreTable
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 FORMULAS: Final[dict[str, bfcl.Version]] = {f"bfcl-{version}": version for version in bfcl.BOARDS}
+OBJECTIVES: Final[dict[str, str]] = {
+    "mean": "unweighted mean of the categories",
+    "column:NAME": "one column of the table",
+    "weights:FILE": "weighted mean; a YAML, JSON or CSV file gives the weight of each category",
+    **{name: f"official overall accuracy of BFCL {version}" for name, version in FORMULAS.items()},
+}
+"""What `parse_objective` reads, and what it means."""
+
+
+_SHAPE: Final = "write one `category: number` a line, or a CSV file with the columns `category,weight`"
 
 
 class Objective(Protocol):
@@ -50,22 +63,17 @@ class LinearObjective(Objective, Protocol):
         """Return what each needed column counts, before columns where lower is better are negated."""
 
 
-class _Linear:
+class _Linear(ABC):
     """What follows from the coefficients."""
 
     __slots__ = ()
 
+    @abstractmethod
     def coefficients(self, table: ScoreTable) -> dict[str, Fraction]:
-        raise NotImplementedError
+        """Return what each needed column counts; raises `ScoreTableError` if the table lacks one."""
 
     def needs(self, table: ScoreTable) -> tuple[str, ...]:
-        """Return the columns that it is computed from.
-
-        Raises
-        ------
-        ScoreTableError
-            The table lacks one.
-        """
+        """Return the columns that it is computed from; raises `ScoreTableError` if the table lacks one."""
         return tuple(self.coefficients(table))
 
     def values(self, table: ScoreTable) -> Vector:
@@ -163,18 +171,14 @@ class Weighted(_Linear):
 
     def __post_init__(self) -> None:
         """Check the weights and keep a copy in the order of names."""
-        object.__setattr__(
-            self, "weights", {name: Fraction(self.weights[name]) for name in sorted(self.weights)}
-        )
-        for name, weight in self.weights.items():
+        weights = {name: Fraction(self.weights[name]) for name in sorted(self.weights)}
+        object.__setattr__(self, "weights", weights)
+        for name, weight in weights.items():
             if weight < 0:
                 hint = "for a column where lower is better, say so and give it a positive weight"
-                self._refuse(f"the weight {weight} of `{shown(name)}` is negative", hint)
-        if not any(self.weights.values()):
-            self._refuse("no category has a weight greater than zero")
-
-    def _refuse(self, message: str, hint: str | None = None) -> NoReturn:
-        raise ScoreTableError.of([Problem("scores", self.source, None, message, hint)])
+                raise _refusal(self.source, f"the weight {weight} of `{shown(name)}` is negative", hint)
+        if not any(weights.values()):
+            raise _refusal(self.source, "no category has a weight greater than zero")
 
     @property
     def name(self) -> str:
@@ -206,23 +210,20 @@ class Formula(_Linear):
     def __post_init__(self) -> None:
         """Refuse other names."""
         if self.name not in FORMULAS:
-            message = f"there is no formula `{shown(self.name)}`"
-            raise ScoreTableError.of(
-                [Problem("scores", None, None, message, nearest(self.name, list(FORMULAS), "formulas"))]
-            )
+            hint = nearest(self.name, FORMULAS, "formulas")
+            raise _refusal(None, f"there is no formula `{shown(self.name)}`", hint)
 
     def coefficients(self, table: ScoreTable) -> dict[str, Fraction]:
         """Return the exact weight of each leaf that counts."""
         version = FORMULAS[self.name]
         overall = bfcl.BOARDS[version].overall
-        names = [column.name for column in table.columns]
-        missing = [leaf for leaf in overall if leaf not in names]
-        if missing:
-            listed = ", ".join(f"`{leaf}`" for leaf in missing)
+        there = {column.name for column in table.columns}
+        if missing := [leaf for leaf in overall if leaf not in there]:
             hint = "it needs every leaf that counts: read the whole board, or choose another objective"
-            for other in bfcl.versions_of(names) - {version}:
+            for other in bfcl.versions_of(there) - {version}:
                 hint = f"these are scores of BFCL {other}: use `bfcl-{other}`"
-            table.refuse(f"the objective `{self.name}` needs {listed}, which the table lacks", hint)
+            names = listed(missing, limit=len(overall))
+            table.refuse(f"the objective `{self.name}` needs {names}, which the table lacks", hint)
         return overall
 
 
@@ -264,3 +265,104 @@ def objective_stderr(table: ScoreTable, objective: Objective) -> Vector:
     shares = np.array([float(share) for share in coefficients.values()])
     errors = table.standard_errors(list(coefficients)) * shares  # (n_models, n_columns)
     return np.array([sqrt(fsum(error * error for error in row)) for row in errors.tolist()])
+
+
+def parse_objective(text: str) -> Objective:
+    """Return the objective that a text names, see `OBJECTIVES`.
+
+    Parameters
+    ----------
+    text : str
+        ``mean``, ``column:NAME``, ``weights:FILE``, ``bfcl-v3`` or ``bfcl-v4``.
+
+    Returns
+    -------
+    Objective
+
+    Raises
+    ------
+    ScoreTableError
+        Another word, no name after the colon, or a weights file that cannot be read.
+    OSError
+        The weights file is not there.
+
+    Examples
+    --------
+    >>> parse_objective("column:Overall Acc")
+    NamedColumn(column='Overall Acc')
+    """
+    kind, _, rest = (part.strip() for part in text.partition(":"))
+    match kind, rest:
+        case "mean", "" if ":" not in text:
+            return Mean()
+        case ("bfcl-v3" | "bfcl-v4") as name, "" if ":" not in text:
+            return Formula(name)
+        case "column", name if name:
+            return NamedColumn(name)
+        case "weights", path if path:
+            return Weighted(read_weights(path), source=path)
+    hint = f"objectives: {listed(OBJECTIVES)}"
+    if ":" in text and kind in {"column", "weights"}:
+        hint = f"write `{kind}:{'NAME' if kind == 'column' else 'FILE'}`"
+    raise _refusal(None, f"`{shown(text)}` is not an objective", hint)
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Fraction]:
+    """Return the weight of each category that a file gives; no float ever holds one.
+
+    Parameters
+    ----------
+    path : path-like
+        A YAML or JSON mapping of category to number, or a ``.csv`` file with the columns ``category,weight``.
+        Numbers are integers, decimals or fractions (``1/3``).
+
+    Raises
+    ------
+    ScoreTableError
+        Anything else in the file, a category given twice, no category at all.
+    OSError
+        It cannot be read.
+    """
+    from soce.files.validation import read_by, validate
+
+    name = str(path)
+    if name.lower().endswith(".csv"):
+        document = _csv_document(name)
+    else:
+        document = read_document(name, error=ScoreTableError)
+    given = validate(document, dict[str, Annotated[Fraction, read_by(_exact_weight)]])
+    weights: dict[str, Fraction] = {}
+    for key, weight in given.items():
+        category = key.strip()
+        if not category:
+            document.refuse((), "a weight has no category", _SHAPE)
+        if category in weights:
+            document.refuse((key,), f"`{shown(category)}` is given twice", "give each category one weight")
+        weights[category] = weight
+    if not weights:
+        document.refuse((), "the file gives no weights", _SHAPE)
+    return weights
+
+
+def _csv_document(path: str) -> Document:
+    from soce.scores.formats.grid import read_grid
+
+    grid = read_grid(path)
+    if list(grid.columns) != ["category", "weight"]:
+        header = shown(",".join(grid.columns))
+        raise _refusal(path, f"the first line is `{header}`, expected `category,weight`", _SHAPE)
+    if (twice := grid["category"].duplicated()).any():
+        category = shown(grid["category"][twice].iloc[0])
+        raise _refusal(path, f"`{category}` is given twice", "give each category one weight")
+    return Document(path, "", dict(zip(grid["category"], grid["weight"], strict=True)), ScoreTableError)
+
+
+def _exact_weight(text: str) -> Fraction:
+    try:
+        return exact_number(text, signed=True)
+    except ValueError as error:
+        raise _refusal(None, f"the weight `{shown(text)}` {error}", HOW_TO_WRITE) from None
+
+
+def _refusal(source: str | None, message: str, hint: str | None = None) -> SoceError:
+    return ScoreTableError.of([Problem("scores", source, None, message, hint)])

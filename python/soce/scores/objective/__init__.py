@@ -1,1 +1,0 @@
-"""One number from a row of scores, larger is better."""
