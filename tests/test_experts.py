@@ -16,10 +16,9 @@ from soce.exceptions import ScoreTableError
 from soce.scores.objective import Formula, Mean, NamedColumn, Objective
 from soce.scores.table import Column, ScoreTable
 from soce.selection.correlation import correlate_categories
-from soce.selection.experts import select_experts
+from soce.selection.experts import Selection, select_experts
 from soce.selection.options import SelectionOptions
 from soce.selection.rules import Clusters, Explicit, Pairs, Rule, Threshold
-from soce.selection.selected import Selection
 from soce.selection.sweep import sweep_at, sweep_thresholds
 from soce.selection.winners import Contest, Winner
 
@@ -515,7 +514,8 @@ def test_experts_are_candidates_that_won(table: ScoreTable, rule: Rule) -> None:
         scores = table.values[:, place].mean(axis=1)
         assert scores[table.row(winner.model)] == pytest.approx(np.nanmax(scores))
     assert json.loads(json.dumps(selection.to_json()))["digest"] == table.digest
-    assert selection._repr_html_().count("<tr>") == len(selection.winners) + 1
+    assert list(selection.to_frame()["winner"]) == [winner.model for winner in selection.winners]
+    assert selection._repr_html_().count("<tr") == len(selection.winners) + 1
 
 
 @given(tables(), st.floats(0.01, 1))

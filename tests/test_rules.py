@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from tests.boards import board, complete, flores, tables
 from soce.exceptions import ScoreTableError
 from soce.scores.table import ScoreTable
 from soce.selection.correlation import correlate_categories
-from soce.selection.rules import Clusters, Explicit, Group, Pairs, Rule, Threshold, without
+from soce.selection.rules import RULES, Clusters, Explicit, Group, Pairs, Rule, Threshold, without
 
 
 def chosen(groups: tuple[Group, ...]) -> list[str]:
@@ -46,7 +47,7 @@ def test_a_threshold_is_strict() -> None:
 def test_first_pairs_of_the_leaderboard() -> None:
     table = board()
     correlation = correlate_categories(table, population=complete(table))
-    pairs = Pairs(4).chosen_pairs(correlation)
+    pairs = correlation.pairs(limit=4)
     assert [(pair.first, pair.second, round(abs(pair.rho), 4)) for pair in pairs] == [
         ("live_irrelevance", "live_parallel", 0.0005),
         ("irrelevance", "javascript", 0.0022),
@@ -154,7 +155,8 @@ def test_more_clusters_than_categories_are_refused() -> None:
     "rule",
     [Threshold(0.1), Pairs(2), Clusters(n_clusters=2), Clusters(min_correlation=0.5), Explicit(("a",))],
 )
-def test_every_rule_has_the_interface(rule: Rule) -> None:
-    assert isinstance(rule, Rule)
-    assert rule.to_json()["name"] == rule.name
+def test_every_rule_is_registered_and_says_what_it_does(rule: Rule) -> None:
+    assert type(rule) in RULES.values()
+    assert next(iter(asdict(rule).items())) == ("name", rule.name)
     assert str(rule)
+    assert rule.help

@@ -18,11 +18,10 @@ from soce.exceptions import ScoreTableError
 from soce.files.emit import n_values, quoted, to_json, to_yaml
 from soce.scores.lint.findings import Finding
 from soce.scores.table import ScoreTable
-from soce.selection.experts import select_experts
+from soce.selection.experts import Selection, select_experts
 from soce.selection.file import SelectionFile, read_selection, write_selection
 from soce.selection.options import SelectionOptions
 from soce.selection.rules import Clusters, Explicit, Pairs, Rule, Threshold
-from soce.selection.selected import Selection
 from soce.selection.weights import WeightGrid
 
 RULES: tuple[Rule, ...] = (

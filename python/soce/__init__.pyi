@@ -71,6 +71,8 @@ from soce.selection.clusters import cluster_categories as cluster_categories
 from soce.selection.correlation import Correlation as Correlation
 from soce.selection.correlation import correlate_categories as correlate_categories
 from soce.selection.correlation import critical_correlation as critical_correlation
+from soce.selection.experts import Expert as Expert
+from soce.selection.experts import Selection as Selection
 from soce.selection.experts import select_experts as select_experts
 from soce.selection.file import SelectionFile as SelectionFile
 from soce.selection.file import read_selection as read_selection
@@ -83,8 +85,6 @@ from soce.selection.rules import Explicit as Explicit
 from soce.selection.rules import Pairs as Pairs
 from soce.selection.rules import Rule as Rule
 from soce.selection.rules import Threshold as Threshold
-from soce.selection.selected import Expert as Expert
-from soce.selection.selected import Selection as Selection
 from soce.selection.sweep import SweepStep as SweepStep
 from soce.selection.sweep import sweep_at as sweep_at
 from soce.selection.sweep import sweep_thresholds as sweep_thresholds

@@ -15,7 +15,7 @@ from soce.cli.tables import TABLE_HELP, table_options
 from soce.exceptions import Problem, StudyError, shown
 
 if TYPE_CHECKING:
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
 
 _EPILOG = (
     TABLE_HELP

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from soce.scores.lint.findings import Finding
     from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
     from soce.selection.sweep import SweepStep
     from soce.selection.winners import Winner
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from soce.search.result import SearchResult
     from soce.search.scoring import Progress
     from soce.search.strategies.space import Strategy
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
 
     Command = Callable[..., object]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from soce.cli.selecting import Prepared
     from soce.scores.objective import Objective
     from soce.scores.table import ScoreTable
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
 
 _EPILOG = (
     TABLE_HELP

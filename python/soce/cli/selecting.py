@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from soce.cli.analyze import Examined
     from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
+    from soce.selection.experts import Selection
     from soce.selection.options import SelectionOptions
     from soce.selection.rules import Rule
-    from soce.selection.selected import Selection
 
     Command = Callable[..., Any]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
     from soce.search.result import SearchResult
     from soce.search.scoring import Progress
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
 
 THRESHOLD: Final = 0.5
 """The demo's tau; the paper gives none. `soce select --sweep` on the demo's scores shows what others give."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
     from soce.search.result import SearchResult
     from soce.search.run import KeptScores
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
 
 Kind = Literal["demo", "run", "search"]
 

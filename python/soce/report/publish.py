@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from soce.merging.merge import MergeReport
     from soce.search.result import SearchResult
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
 
 _MANIFEST: Final = "soce.json"
 _UNPUBLISHED: Final = ("ranked", "tied", "trace")

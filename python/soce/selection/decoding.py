@@ -14,8 +14,8 @@ from soce.exceptions import ScoreTableError, shown
 from soce.recipes.text import KIND, Items, Scalar, Table
 from soce.scores.lint.findings import Finding
 from soce.selection.correlation import Missing
+from soce.selection.experts import Expert, Selection
 from soce.selection.rules import Clusters, Explicit, Group, Pairs, Rule, Threshold
-from soce.selection.selected import Expert, Selection
 from soce.selection.weights import WeightGrid
 from soce.selection.winners import Winner
 

@@ -1,28 +1,143 @@
-"""From a score table to experts: which model for which category, and why. Makes and evaluates no soup."""
+"""Step 2 of the method: which model is the expert of which category, and why. Makes and evaluates no soup."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from soce.exceptions import shown
-from soce.selection.correlation import Correlation, correlate_categories, critical_correlation
+from soce.files.words import counted, listed
+from soce.scores.lint.findings import Finding  # noqa: TC001 - pydantic reads the annotations
+from soce.selection.correlation import Correlation, Missing, correlate_categories, critical_correlation
 from soce.selection.lint import lint_selection
 from soce.selection.options import SelectionOptions
-from soce.selection.rules import Explicit, Pairs, Threshold, without
-from soce.selection.selected import Expert, Selection
+from soce.selection.rules import Explicit, Group, Pairs, Rule, Threshold, without
+from soce.selection.weights import WeightGrid  # noqa: TC001 - pydantic reads the annotations
 from soce.selection.winners import Contest, Winner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from soce.scores.table import ScoreTable
-    from soce.selection.rules import Group, Rule
+    import pandas as pd
 
-__all__ = ["Expert", "Selection", "Winner", "correlations_of", "select_experts"]
+    from soce.scores.table import ScoreTable
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """A candidate that goes into the soup, and what it won."""
+
+    model: str
+    categories: tuple[str, ...]
+    """In walk order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which candidates are experts for what, with everything that is needed to find that again."""
+
+    source: str
+    """Where the score table was read from."""
+    kind: str
+    """The format that it was read as."""
+    digest: str
+    """Digest of the table (`ScoreTable.digest`)."""
+    rule: Rule
+    population: tuple[str, ...]
+    """Models that the correlations run over, by name."""
+    critical: float | None
+    """|rho| that chance exceeds once in twenty at this population; None below 3 models."""
+    missing: Missing
+    """``pairwise``: each pair uses the rows that have both; ``complete``: only complete rows are used."""
+    min_overlap: int
+    dropped: tuple[str, ...]
+    """Models left out of the population because a score is missing."""
+    objective: str
+    """Name of the objective: the first to decide a tie, and what the search maximises."""
+    candidates: tuple[str, ...]
+    """By name."""
+    overall: tuple[float | None, ...]
+    """Objective of each candidate; None where it is undefined."""
+    ineligible: tuple[str, ...]
+    """Candidates that `min_overall` keeps out."""
+    min_overall: float | None
+    max_experts: int | None
+    min_items: int | None
+    tie_within: float
+    categories: tuple[str, ...]
+    """Every category of the table, by name."""
+    constant: tuple[str, ...]
+    """Categories with one value for the whole population: no correlation is defined."""
+    small: tuple[str, ...]
+    """Categories kept out because they have fewer than `min_items` items."""
+    saturation: float | None
+    """Above this threshold every category qualifies, and the threshold does nothing."""
+    groups: tuple[Group, ...]
+    """What the rule chose, in walk order."""
+    winners: tuple[Winner, ...]
+    """One for each group that has a candidate with scores, in walk order."""
+    experts: tuple[Expert, ...]
+    """In the order in which the walk met them."""
+    uncovered: tuple[str, ...]
+    """Chosen categories whose winner is no expert: the walk had stopped, or nobody has a score there."""
+    grid: WeightGrid
+    """Weights to try, in the experts' order."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know, one sentence each."""
+    findings: tuple[Finding, ...] = ()
+    """What lint says of the selection (S18), and of the table if it was asked."""
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The paper's L: the chosen categories, in walk order."""
+        return tuple(name for group in self.groups for name in group.categories)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the experts, in their order."""
+        return tuple(expert.model for expert in self.experts)
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything in plain Python: dicts, lists or tuples, texts, numbers, None."""
+        found = asdict(self)
+        for winner, fields in zip(self.winners, found["winners"], strict=True):
+            fields["uncertain"] = winner.uncertain
+        found["grid"]["count"] = self.grid.count
+        found["chosen"] = self.chosen
+        return found
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the winners as a data frame, in walk order; `expert` counts the experts from 1."""
+        import pandas as pd
+
+        ranks = {expert.model: rank for rank, expert in enumerate(self.experts, 1)}
+        values = {group.categories: group.value for group in self.groups}
+        rows = [
+            {
+                "category": ", ".join(winner.categories),
+                "rho" if self.rule.signed else "|rho|": values[winner.categories],
+                "winner": winner.model,
+                "expert": ranks.get(winner.model),
+                "score": winner.score,
+                "tied with": ", ".join(winner.tied),
+                "runner-up": winner.runner_up,
+                "margin": winner.margin,
+                "standard error": winner.margin_stderr,
+            }
+            for winner in self.winners
+        ]
+        return pd.DataFrame(rows).astype({"expert": "Int64"})
+
+    def _repr_html_(self) -> str:
+        """Return the winners as a table."""
+        frame = self.to_frame()
+        for name in ("category", "winner", "tied with", "runner-up"):
+            frame[name] = frame[name].map(shown, na_action="ignore")
+        return frame.to_html(index=False, na_rep="", float_format="{:.4g}".format)
 
 
 def select_experts(
@@ -64,7 +179,6 @@ def select_experts(
 
     Examples
     --------
-    >>> from soce.selection.rules import Threshold
     >>> from soce.scores.table import ScoreTable
     >>> columns = {"math": [50, 60, 70, 80], "code": [50, 70, 80, 70], "chat": [70, 71, 71, 70]}
     >>> selection = select_experts(ScoreTable.of(columns, models=["a", "b", "c", "d"]), Threshold(0.3))
@@ -126,13 +240,15 @@ def select_experts(
         uncovered=uncovered,
         grid=options.grid(len(experts)),
         notes=_notes(rule, found, contest, contested, experts=models),
-        findings=lint_selection(
-            n_selected=len(groups),  # every category is in some cluster: few clusters leave much out
-            n_categories=len(contest.categories),
-            experts=models,
-            candidates=contest.candidates,
-            threshold=rule.tau if isinstance(rule, Threshold) else None,
-            saturation=saturation,
+        findings=tuple(
+            lint_selection(
+                n_selected=len(groups),  # every category is in some cluster: few clusters leave much out
+                n_categories=len(contest.categories),
+                experts=models,
+                candidates=contest.candidates,
+                threshold=rule.tau if isinstance(rule, Threshold) else None,
+                saturation=saturation,
+            )
         ),
     )
 
@@ -180,7 +296,7 @@ def _refuse_nothing(
 ) -> NoReturn:
     """Say why no category is left, and what would leave one."""
     if small:
-        hint = f"too few items: {_listed(small)}"
+        hint = f"too few items: {listed(small)}"
         table.refuse("every category that the rule chooses has fewer items than asked for", hint)
     weak = correlation.weakest(signed=rule.signed)
     if not weak:
@@ -211,7 +327,7 @@ def _notes(
     if len(experts) == 1:
         notes.append("one expert, no soup")
     if isinstance(rule, Pairs):
-        pairs = rule.chosen_pairs(correlation)
+        pairs = correlation.pairs(signed=rule.signed, limit=rule.m)
         critical = critical_correlation(len(correlation.population))
         noise = sum(abs(pair.rho) < critical for pair in pairs)
         if noise > 1:
@@ -220,28 +336,23 @@ def _notes(
                 "where it cannot be told from 0: their order is largely noise"
             )
     if contest.ineligible:
-        notes.append(f"below the smallest overall score: {_listed(contest.ineligible)}")
+        notes.append(f"below the smallest overall score: {listed(contest.ineligible)}")
     if correlation.constant:
-        notes.append(f"constant, so without a correlation: {_listed(sorted(correlation.constant))}")
+        notes.append(f"constant, so without a correlation: {listed(sorted(correlation.constant))}")
     if contest.small:
-        notes.append(f"fewer than {contest.min_items} items: {_listed(contest.small)}")
+        notes.append(f"fewer than {contest.min_items} items: {listed(contest.small)}")
     chosen = {name for group, _ in contested for name in group.categories}
     if kept := [name for name in contest.unknown_items if name in chosen]:
-        notes.append(f"kept without a known number of items: {_listed(kept)}")
+        notes.append(f"kept without a known number of items: {listed(kept)}")
     if contest.tie_within and (lacking := [name for name in sorted(chosen) if contest.lacks_errors([name])]):
-        notes.append(f"only equal scores are ties where standard errors are unknown: {_listed(lacking)}")
+        notes.append(f"only equal scores are ties where standard errors are unknown: {listed(lacking)}")
     if nobody := [name for group, winner in contested if winner is None for name in group.categories]:
-        notes.append(f"no candidate has a score: {_listed(nobody)}")
+        notes.append(f"no candidate has a score: {listed(nobody)}")
     left = [(w.model, name) for _, w in contested if w and w.model not in experts for name in w.categories]
     if left:
         models = sorted({model for model, _ in left})
-        n = len(experts)
         notes.append(
-            f"the walk stopped at {n} expert{'' if n == 1 else 's'}: {_listed(models)} would have won "
-            f"{_listed([name for _, name in left])}"
+            f"the walk stopped at {counted(len(experts), 'expert')}: {listed(models)} would have won "
+            f"{listed([name for _, name in left])}"
         )
     return tuple(notes)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{shown(name)}`" for name in names)

@@ -18,7 +18,7 @@ from soce.recipes.native import RESERVED, read_native
 from soce.recipes.parts import parse_dtype
 from soce.recipes.text import MAX_BYTES, MAX_VALUES, Table, parse, read_source
 from soce.selection.decoding import decode_selection
-from soce.selection.selected import fields_of
+from soce.selection.experts import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from soce.files.emit import Plain
     from soce.recipes.model import Ingredient
     from soce.recipes.text import Source
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
     from soce.selection.weights import WeightGrid
 
 FORMAT: Final = 1

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from soce.exceptions import shown
-from soce.files.words import nearest
+from soce.files.words import counted, nearest
 from soce.selection.clusters import cluster_categories
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from soce.selection.correlation import Correlation, Pair
+    from soce.selection.correlation import Correlation, Weakest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +25,6 @@ class Group:
     """Of a single category: its smallest |rho| with any other (rho, if the rule is signed)."""
     partner: str | None = None
     """The category that this smallest value is with."""
-
-
-@runtime_checkable
-class Rule(Protocol):
-    """Which categories get an expert, and in which order."""
-
-    @property
-    def name(self) -> str:
-        """The rule's word in options and files."""
-
-    @property
-    def signed(self) -> bool:
-        """Whether it looks at rho; else at |rho|, for which a strongly negative pair is not weak."""
-
-    def choose(self, correlation: Correlation) -> tuple[Group, ...]:
-        """Return the groups in walk order; empty if nothing qualifies."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return name and settings in plain Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +49,10 @@ class Threshold:
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, line 5.
     """
 
+    help: ClassVar[str] = "categories that correlate weakly with some other, as in the paper"
+    name: Literal["threshold"] = field(default="threshold", kw_only=True, repr=False)
     tau: float
     signed: bool = False
-    name: ClassVar[str] = "threshold"
 
     def __post_init__(self) -> None:
         """Check the range."""
@@ -84,11 +65,9 @@ class Threshold:
 
     def choose(self, correlation: Correlation) -> tuple[Group, ...]:
         """Return each qualifying category by ascending (smallest value, name)."""
-        return tuple(group for group in _walk(correlation, self.signed) if _value(group) < self.tau)
-
-    def to_json(self) -> dict[str, object]:
-        """Return name and settings in plain Python."""
-        return {"name": self.name, "tau": self.tau, "signed": self.signed}
+        return tuple(
+            _group(weak) for weak in correlation.weakest(signed=self.signed) if weak.value < self.tau
+        )
 
     def __str__(self) -> str:
         """Return the rule in words."""
@@ -119,32 +98,24 @@ class Pairs:
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 3 ("the least-correlated categories").
     """
 
+    help: ClassVar[str] = "the categories of the least correlated pairs"
+    name: Literal["pairs"] = field(default="pairs", kw_only=True, repr=False)
     m: int
     signed: bool = False
-    name: ClassVar[str] = "pairs"
 
     def __post_init__(self) -> None:
         """Check the count."""
         if self.m < 1:
             refuse(f"the rule takes {self.m} pairs", "at least one pair is needed")
 
-    def chosen_pairs(self, correlation: Correlation) -> tuple[Pair, ...]:
-        """Return the first m pairs."""
-        return tuple(correlation.pairs(signed=self.signed)[: self.m])
-
     def choose(self, correlation: Correlation) -> tuple[Group, ...]:
         """Return the categories pair by pair, by name within a pair."""
         groups: dict[str, Group] = {}
-        for pair in self.chosen_pairs(correlation):
+        for pair in correlation.pairs(signed=self.signed, limit=self.m):
             value = pair.rho if self.signed else abs(pair.rho)
-            first, second = sorted((pair.first, pair.second))
-            groups.setdefault(first, Group((first,), value, second))
-            groups.setdefault(second, Group((second,), value, first))
+            groups.setdefault(pair.first, Group((pair.first,), value, pair.second))
+            groups.setdefault(pair.second, Group((pair.second,), value, pair.first))
         return tuple(groups.values())
-
-    def to_json(self) -> dict[str, object]:
-        """Return name and settings in plain Python."""
-        return {"name": self.name, "m": self.m, "signed": self.signed}
 
     def __str__(self) -> str:
         """Return the rule in words."""
@@ -175,10 +146,11 @@ class Clusters:
        category cluster"); it does not say how the clusters are found.
     """
 
+    help: ClassVar[str] = "clusters of categories that move together"
+    signed: ClassVar[bool] = True
+    name: Literal["cluster"] = field(default="cluster", kw_only=True, repr=False)
     n_clusters: int | None = None
     min_correlation: float | None = None
-    name: ClassVar[str] = "cluster"
-    signed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check that one of the two is given, and its range."""
@@ -195,14 +167,6 @@ class Clusters:
             correlation, n_clusters=self.n_clusters, min_correlation=self.min_correlation
         )
         return tuple(Group(tuple(cluster)) for cluster in found)
-
-    def to_json(self) -> dict[str, object]:
-        """Return name and settings in plain Python."""
-        return {
-            "name": self.name,
-            "n_clusters": self.n_clusters,
-            "min_correlation": self.min_correlation,
-        }
 
     def __str__(self) -> str:
         """Return the rule in words."""
@@ -227,9 +191,10 @@ class Explicit:
         No category, one twice, or (from `choose`) one that the table lacks.
     """
 
-    categories: tuple[str, ...]
-    name: ClassVar[str] = "explicit"
+    help: ClassVar[str] = "categories by name"
     signed: ClassVar[bool] = False
+    name: Literal["explicit"] = field(default="explicit", kw_only=True, repr=False)
+    categories: tuple[str, ...]
 
     def __post_init__(self) -> None:
         """Check the list, and sort it."""
@@ -238,8 +203,7 @@ class Explicit:
             refuse("the categories must be a list of names")
         if not given:
             refuse("the list of categories is empty")
-        twice = sorted({name for name in given if list(given).count(name) > 1})
-        if twice:
+        if twice := sorted({name for name in given if list(given).count(name) > 1}):
             refuse(f"category `{shown(twice[0])}` is listed twice")
         object.__setattr__(self, "categories", tuple(sorted(given)))
 
@@ -249,18 +213,29 @@ class Explicit:
             if name not in correlation.categories:
                 hint = nearest(name, correlation.categories, "categories")
                 refuse(f"there is no category `{shown(name)}`", hint)
-        walk = [group for group in _walk(correlation, self.signed) if group.categories[0] in self.categories]
-        defined = {group.categories[0] for group in walk}
-        return (*walk, *(Group((name,)) for name in self.categories if name not in defined))
-
-    def to_json(self) -> dict[str, object]:
-        """Return name and settings in plain Python."""
-        return {"name": self.name, "categories": list(self.categories)}
+        walk = [weak for weak in correlation.weakest() if weak.category in self.categories]
+        undefined = sorted(set(self.categories) - {weak.category for weak in walk})
+        return (*map(_group, walk), *(Group((name,)) for name in undefined))
 
     def __str__(self) -> str:
         """Return the rule in words."""
-        n = len(self.categories)
-        return f"{n} categor{'y' if n == 1 else 'ies'} by name"
+        return f"{counted(len(self.categories), 'category', 'categories')} by name"
+
+
+Rule: TypeAlias = Threshold | Pairs | Clusters | Explicit
+"""Which categories get an expert, and in which order (`choose`).
+
+`name` is its word in files; `signed` says whether it looks at rho, else at |rho|, for which a strongly
+negative pair is not weak.
+"""
+
+RULES: Final[Mapping[str, type[Rule]]] = {
+    "threshold": Threshold,
+    "pairs": Pairs,
+    "clusters": Clusters,
+    "explicit": Explicit,
+}
+"""The rules by their words on the command line."""
 
 
 def without(groups: Sequence[Group], left_out: Collection[str]) -> tuple[Group, ...]:
@@ -272,9 +247,5 @@ def without(groups: Sequence[Group], left_out: Collection[str]) -> tuple[Group, 
     return tuple(group for group in kept if group.categories)
 
 
-def _walk(correlation: Correlation, signed: bool) -> list[Group]:  # noqa: FBT001 - private
-    return [Group((weak.category,), weak.value, weak.partner) for weak in correlation.weakest(signed=signed)]
-
-
-def _value(group: Group) -> float:
-    return math.inf if group.value is None else group.value
+def _group(weak: Weakest) -> Group:
+    return Group((weak.category,), weak.value, weak.partner)

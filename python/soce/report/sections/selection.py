@@ -15,7 +15,7 @@ from soce.selection.correlation import critical_correlation
 if TYPE_CHECKING:
     from soce.report.material import Material
     from soce.selection.correlation import Correlation
-    from soce.selection.selected import Selection
+    from soce.selection.experts import Selection
     from soce.selection.winners import Winner
 
 JOINED: Final = 0.5
