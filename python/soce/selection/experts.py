@@ -14,6 +14,7 @@ from soce.scores.lint.findings import Finding  # noqa: TC001 - pydantic reads th
 from soce.selection.correlation import Correlation, Missing, correlate_categories, critical_correlation
 from soce.selection.lint import lint_selection
 from soce.selection.options import SelectionOptions
+from soce.selection.record import Record
 from soce.selection.rules import Explicit, Group, Pairs, Rule, Threshold, without
 from soce.selection.weights import WeightGrid  # noqa: TC001 - pydantic reads the annotations
 from soce.selection.winners import Contest, Winner
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Expert:
+class Expert(Record):
     """A candidate that goes into the soup, and what it won."""
 
     model: str
@@ -37,7 +38,7 @@ class Expert:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Record):
     """Which candidates are experts for what, with everything that is needed to find that again."""
 
     source: str

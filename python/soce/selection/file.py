@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
-from soce.exceptions import OutputError, Problem, ScoreTableError, shown
+from soce.exceptions import OutputError, Problem, shown
 from soce.files.atomic import write_text
-from soce.files.documents import read_document
+from soce.files.documents import MAX_BYTES, plain, read_document
 from soce.files.emit import n_values, printable, to_json, to_yaml
-from soce.files.words import nearest
+from soce.files.parsing import MAX_VALUES
+from soce.files.words import counted, listed, nearest
 from soce.recipes.files import looks_like_recipe
 from soce.recipes.model import same_path_key
-from soce.recipes.native import RESERVED, read_native
 from soce.recipes.parts import parse_dtype
-from soce.recipes.text import MAX_BYTES, MAX_VALUES, Table, parse, read_source
-from soce.selection.decoding import decode_selection
-from soce.selection.experts import fields_of
+from soce.selection.experts import Selection
+from soce.selection.refusal import refuse
+from soce.selection.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from soce.files.emit import Plain
     from soce.recipes.model import Ingredient
-    from soce.recipes.text import Source
-    from soce.selection.experts import Selection
     from soce.selection.weights import WeightGrid
 
 FORMAT: Final = 1
@@ -128,27 +127,25 @@ def write_selection(
     head: dict[str, Plain] = {"ingredients": written}
     if dtype is not None:
         head["dtype"] = parse_dtype(dtype).lower()
-    tail: dict[str, Plain] = {"selection": {"format": FORMAT, **_to_plain(selection)}}
-    is_json = target.name.lower().endswith(".json")
+    tail: dict[str, Plain] = {"selection": {"format": FORMAT, **asdict(selection)}}
     grid = selection.grid
     text = None
     if n_values({**head, **tail}) + grid.count * (grid.n_experts + 1) + 2 <= MAX_VALUES:
         recipes = [_recipe(parts, number) for number, parts in enumerate(grid, 1)]
-        tree = {**head, "recipes": recipes, **tail}
-        text = to_json(tree) if is_json else _comments(selection, target, notes) + to_yaml(tree)
-        if n_values(tree) > MAX_VALUES or len(text.encode()) > MAX_BYTES:
-            text = None
+        text = _text(selection, target, notes, {**head, "recipes": recipes, **tail})
     if text is None:
         notes.append(
             f"the {grid.count} points of the grid are too many for a recipe file, `soce search` goes through "
             "them; as a recipe, the file is the uniform soup"
         )
-        tree = {**head, **tail}
-        text = to_json(tree) if is_json else _comments(selection, target, notes) + to_yaml(tree)
-        if n_values(tree) > MAX_VALUES or len(text.encode()) > MAX_BYTES:
-            message = f"the selection has {n_values(tree)} values, a recipe file at most {MAX_VALUES}"
-            _refuse_scores(message, "choose fewer categories, or a smaller population")
-    _write(target, text, overwrite=overwrite)
+        text = _text(selection, target, notes, {**head, **tail})
+    if text is None:
+        message = f"the selection has {n_values({**head, **tail})} values, a recipe file at most {MAX_VALUES}"
+        refuse(message, "choose fewer categories, or a smaller population")
+    try:
+        write_text(target, text, overwrite=overwrite)
+    except FileExistsError:
+        _refuse_exists(target)
     return tuple(notes)
 
 
@@ -181,51 +178,40 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
     OSError
         It cannot be read.
     """
-    name = os.fspath(path)
-    source = read_source(name)
-    tree = parse(source)
-    if not isinstance(tree, Table):
-        source.refuse(0, "a selection file must be a mapping")
-    if "selection" not in tree.entries:
-        source.refuse(tree.line, "the file has no `selection`", "`soce select` writes such files")
-    native = read_native(read_document(name))
-    node = tree.entries["selection"]
-    if not isinstance(node, Table):
-        source.refuse(node.line, "`selection` must be a mapping")
-    selection = decode_selection(source, _without_format(source, node))
-    ingredients = native.recipes[0][1].ingredients
-    found = tuple(ingredient.name for ingredient in ingredients)
-    line = tree.entries["ingredients"].line
-    if found != selection.models:
-        listed = ", ".join(f"`{shown(model)}`" for model in selection.models)
-        source.refuse(
-            line,
+    from pydantic import Discriminator
+
+    from soce.files.validation import validate
+    from soce.recipes.native import read_native
+
+    document = read_document(path)
+    if not isinstance(document.tree, dict):
+        document.refuse((), "a selection file must be a mapping")
+    written = document.tree.get("selection")
+    if not isinstance(written, dict):
+        document.refuse(("selection",), "the file has no `selection`", "`soce select` writes such files")
+    recipes = read_native(document)
+    if written.get("format") != str(FORMAT):
+        given = f"`{shown(str(written['format']))}`" if "format" in written else "missing"
+        document.refuse(("selection", "format"), f"`format` is {given}, this version reads {FORMAT}")
+    del written["format"]
+    # First by itself, where its name says which rule it is: of what fits no rule, each rule has a complaint.
+    validate(document, cast("type[Rule]", Annotated[Rule, Discriminator("name")]), at=("selection", "rule"))
+    selection = validate(document, Selection, at=("selection",))
+    findings = (replace(found, details=plain(found.details)) for found in selection.findings)
+    selection = replace(selection, findings=tuple(findings))
+    ingredients = recipes.recipes[0][1].ingredients
+    if tuple(ingredient.name for ingredient in ingredients) != selection.models:
+        document.refuse(
+            ("ingredients",),
             "the ingredients are not the experts of the selection, in their order, each with its own path",
-            f"the experts: {listed}",
+            f"the experts: {listed(selection.models)}",
         )
     if selection.grid.n_experts != len(selection.experts):
-        source.refuse(
-            node.line,
+        document.refuse(
+            ("selection", "grid"),
             f"the grid is one for {selection.grid.n_experts} experts, there are {len(selection.experts)}",
         )
-    return SelectionFile(name, source.text, selection, ingredients, native.dtype)
-
-
-def _without_format(source: Source, node: Table) -> Table:
-    """Return the table without its version and without what only repeats, after checking both."""
-    entries = dict(node.entries)
-    version = entries.pop("format", None)
-    text = getattr(version, "text", None)
-    if text != str(FORMAT):
-        line = node.line if version is None else version.line
-        given = "missing" if text is None else f"`{shown(text)}`"
-        source.refuse(line, f"`format` is {given}, this version reads {FORMAT}")
-    return Table(entries, node.line, node.key_lines)
-
-
-def _to_plain(selection: Selection) -> dict[str, Plain]:
-    fields: dict[str, Plain] = fields_of(selection)  # type: ignore[assignment]
-    return fields
+    return SelectionFile(document.path, document.text, selection, ingredients, recipes.dtype)
 
 
 def _recipe(parts: Sequence[int], number: int) -> Plain:
@@ -239,35 +225,35 @@ def _ingredients(
     selection: Selection, target: Path, paths: Mapping[str, str | os.PathLike[str]]
 ) -> tuple[dict[str, Plain], list[str]]:
     """Return the paths to be written, and what to say about them."""
+    from soce.recipes.native import RESERVED
+
     for model in paths:
         if model not in selection.candidates:
             hint = nearest(model, selection.candidates, "candidates")
-            _refuse_scores(f"a path is given for `{shown(model)}`, which is no candidate", hint)
+            refuse(f"a path is given for `{shown(model)}`, which is no candidate", hint)
     written: dict[str, Plain] = {}
     owners: dict[str, str] = {}
     unknown = []
     folder = os.path.realpath(target.parent)  # `..` in a written path starts from where links lead
     for model in selection.models:
         if model in RESERVED:
-            _refuse_scores(f"an ingredient cannot be named `{model}`", "rename the model (`--rename`)")
+            refuse(f"an ingredient cannot be named `{model}`", "rename the model (`--rename`)")
         given = os.fspath(paths[model]) if model in paths else None
         if given is None:
             unknown.append(model)
         place = model if given is None else _beside(given, folder)
         if not place or "\0" in place:
-            _refuse_scores(f"the path of `{shown(model)}` is not one: `{shown(place)}`")
+            refuse(f"the path of `{shown(model)}` is not one: `{shown(place)}`")
         written[model] = place
         key = same_path_key(os.path.join(folder, place))  # noqa: PTH118 - as the reader joins them
         if key in owners:
-            _refuse_scores(
+            refuse(
                 f"`{shown(owners[key])}` and `{shown(model)}` have the same path `{shown(place)}`",
                 "every expert needs a checkpoint of its own",
             )
         owners[key] = model
-    if not unknown:
-        return written, []
-    listed = ", ".join(f"`{shown(model)}`" for model in unknown)
-    return written, [f"no path is known for {listed}: write it under `ingredients`"]
+    notes = [f"no path is known for {listed(unknown)}: write it under `ingredients`"] if unknown else []
+    return written, notes
 
 
 def _beside(path: str, folder: str) -> str:
@@ -277,28 +263,21 @@ def _beside(path: str, folder: str) -> str:
     return Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
 
 
-def _comments(selection: Selection, target: Path, notes: Sequence[str]) -> str:
-    """Return the lines at the top of a file."""
-    from soce import __version__
-
-    name = shown(target.name)
-    experts = "1 expert" if len(selection.experts) == 1 else f"{len(selection.experts)} experts"
-    lines = [
-        f"Written by soce {__version__}: {experts} of {len(selection.candidates)} candidates of "
-        f"`{shown(selection.source)}`,",
-        f"chosen by {selection.rule}.",
-        f"Every soup of the grid: soce-merge --recipes {name} --output soups/",
-        *(f"Note: {note}." for note in notes),
-    ]
-    return "".join(f"# {printable(line)}\n" for line in lines)
-
-
-def _write(target: Path, text: str, *, overwrite: bool) -> None:
-    """Write a new file beside the target and give it the name when it is complete."""
-    try:
-        write_text(target, text, overwrite=overwrite)
-    except FileExistsError:
-        _refuse_exists(target)
+def _text(selection: Selection, target: Path, notes: Sequence[str], tree: Mapping[str, Plain]) -> str | None:
+    """Return a file's text, comments at the top of YAML; None if it is larger than a recipe file may be."""
+    if target.name.lower().endswith(".json"):
+        text = to_json(tree)
+    else:
+        n_experts = counted(len(selection.experts), "expert")
+        lines = [
+            f"Written by soce {version('soce')}: {n_experts} of {len(selection.candidates)} candidates of "
+            f"`{shown(selection.source)}`,",
+            f"chosen by {selection.rule}.",
+            f"Every soup of the grid: soce-merge --recipes {shown(target.name)} --output soups/",
+            *(f"Note: {note}." for note in notes),
+        ]
+        text = "".join(f"# {printable(line)}\n" for line in lines) + to_yaml(tree)
+    return text if n_values(tree) <= MAX_VALUES and len(text.encode()) <= MAX_BYTES else None
 
 
 def _refuse_exists(target: Path) -> NoReturn:
@@ -307,7 +286,3 @@ def _refuse_exists(target: Path) -> NoReturn:
 
 def _refuse_output(target: Path, message: str, hint: str | None = None) -> NoReturn:
     raise OutputError.of([Problem("output", str(target), None, message, hint)])
-
-
-def _refuse_scores(message: str, hint: str | None = None) -> NoReturn:
-    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 from soce.exceptions import shown
 from soce.files.words import counted, nearest
 from soce.selection.clusters import cluster_categories
+from soce.selection.record import Record
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Group(Record):
     """Categories that get one expert together: a cluster, or a single category."""
 
     categories: tuple[str, ...]
@@ -28,7 +29,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Record):
     """The paper's rule: categories that correlate weakly with at least one other.
 
     Parameters
@@ -75,7 +76,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(Record):
     """The categories of the m least correlated pairs; at most 2m, so this rule cannot saturate.
 
     Pairs of equal value, and the two categories of a pair, are taken by name (code point): an order by column
@@ -123,7 +124,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Clusters:
+class Clusters(Record):
     """Clusters of categories under average linkage; each gets one expert, by the mean of its categories.
 
     The similarity is rho with its sign: two categories that move against each other do not belong together.
@@ -176,7 +177,7 @@ class Clusters:
 
 
 @dataclass(frozen=True, slots=True)
-class Explicit:
+class Explicit(Record):
     """The categories that the user lists, walked in the order that `Threshold` would walk them.
 
     Categories without a defined correlation come last, by name; the order of the list decides nothing.

@@ -11,6 +11,7 @@ from operator import index
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soce.exceptions import shown
+from soce.selection.record import Record
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _HOW_TO_WRITE = "write a decimal (0.1) or a fraction (1/20)"
 
 
 @dataclass(frozen=True, slots=True)
-class WeightGrid:
+class WeightGrid(Record):
     """All weights that a soup of `n_experts` models is tried with.
 
     Parameters

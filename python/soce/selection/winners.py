@@ -10,6 +10,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.scores.objective import Mean
+from soce.selection.record import Record
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ NOISE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Winner:
+class Winner(Record):
     """The best candidate of a category or a cluster, and how clearly it is the best."""
 
     categories: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
@@ -10,7 +11,7 @@ from soce.exceptions import Problem, ScoreTableError, shown
 from soce.files.words import counted, in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
