@@ -292,6 +292,24 @@ def test_what_a_program_leaves_running_is_stopped(kitchen):
     assert is_gone(int(pid.read_text()))
 
 
+@pytest.mark.parametrize(
+    "left", ["pass", "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"]
+)
+def test_no_signal_goes_to_a_group_whose_number_may_be_a_strangers(tmp_path, monkeypatch, left):
+    """Once its first process is reaped, a group that has ended may be anybody's."""
+    signalled, kill = [], os.killpg
+
+    def ours(group, number):
+        os.waitid(os.P_PID, group, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # raises for what is not our child
+        signalled.append(number)
+        kill(group, number)
+
+    monkeypatch.setattr(os, "killpg", ours)
+    command = [sys.executable, "-c", f"import subprocess, sys; {left}; sys.exit(3)"]
+    assert run_program(command, log=tmp_path / "log", environment=os.environ) == 3
+    assert signalled == ([] if left == "pass" else [signal.SIGTERM])
+
+
 def is_gone(pid):
     for _ in range(100):
         try:

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 Status: TypeAlias = "int | None"
 
@@ -69,32 +69,70 @@ def run_program(
         )
     end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     try:
-        while True:
-            left = _POLL_SECONDS if end is None else min(_POLL_SECONDS, end - time.monotonic())
-            if left <= 0:
+        while not _ends_within(
+            process, _POLL_SECONDS if end is None else min(_POLL_SECONDS, end - time.monotonic())
+        ):
+            if end is not None and time.monotonic() >= end:
                 return None
-            with suppress(subprocess.TimeoutExpired):
-                return process.wait(left)
             if on_poll is not None:
                 on_poll()
     finally:
         _stop_group(process)
+    return process.returncode
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for the end of a program, but leave it a zombie, so that nobody else gets its number."""
+    end = time.monotonic() + seconds
+    pause = 0.001
+    while not _has_ended(process):
+        left = end - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, 0.05)
+    return True
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # this process ignores SIGCHLD
+        return True
 
 
 def _stop_group(process: subprocess.Popen[bytes]) -> None:
-    """End all processes of the program's session that did not leave its process group."""
+    """End all processes of the program's session that did not leave its process group, then reap the program.
+
+    Once it is reaped, its number and that of its group may be given to a stranger.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
         end = time.monotonic() + _GRACE_SECONDS
-        try:
-            os.killpg(process.pid, number)
-            while time.monotonic() < end:
-                process.poll()
-                os.killpg(process.pid, 0)
-                time.sleep(0.01)
-        except (ProcessLookupError, PermissionError):  # nobody is left, or only a zombie of another user
+        if not _has_members(process.pid):
             break
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        while _has_members(process.pid) and time.monotonic() < end:
+            time.sleep(0.01)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE_SECONDS)
+
+
+def _has_members(group: int) -> bool:
+    """Return whether anybody but zombies is in a process group of ours."""
+    processes = list(Path("/proc").glob("[0-9]*/stat"))
+    if not processes:  # macOS, where signals do not reach zombies
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+    for process in processes:
+        with suppress(OSError):  # it ended just now
+            state, _, its_group = process.read_bytes().rpartition(b")")[2].split()[:3]
+            if int(its_group) == group and state not in (b"Z", b"X"):
+                return True
+    return False
 
 
 def describe_status(status: Status, timeout_seconds: float | None) -> str:
