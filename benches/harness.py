@@ -166,7 +166,7 @@ def run(home: Path, rounds: int) -> dict[str, list[float]]:
         times = [time.perf_counter()]
         found = evaluator.score(recipe)
         times.append(time.perf_counter())
-        soce.merge(recipe, output=checkpoint, sync=False)
+        soce.merge(recipe, output=checkpoint, options=soce.MergeOptions(sync=False))
         times.append(time.perf_counter())
         theirs = command_line(checkpoint, tasks, output)
         times.append(time.perf_counter())

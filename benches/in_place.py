@@ -80,7 +80,7 @@ def one_process(
         state.clear()
         shutil.rmtree(target, ignore_errors=True)
         start = time.perf_counter()
-        soce.merge(mix, output=target, sync=False)
+        soce.merge(mix, output=target, options=soce.MergeOptions(sync=False))
         write.append(time.perf_counter() - start)
         start = time.perf_counter()
         state |= hub.AutoModelForCausalLM.from_pretrained(target, dtype="auto").to(device).state_dict()

@@ -113,5 +113,7 @@ def make_run(
     found = read_selection(folder / "selection.yaml")
     result = search_soups(found, kitchen, folder=folder / "search", candidates=paths, draws=500)
     if publishes:
-        soce.merge(result.best.recipe, output=folder / "soup", notes=result.to_json())
+        soce.merge(
+            result.best.recipe, output=folder / "soup", options=soce.MergeOptions(notes=result.to_json())
+        )
     return result

@@ -291,7 +291,7 @@ def test_an_output_that_does_not_fit_is_refused_before_it_is_begun(tiny_disk: Pa
     ):
         soce.merge(paths, output=tiny_disk / "soup")
     with pytest.raises(OSError, match="No space left") as caught:
-        soce.merge(paths, output=tiny_disk / "soup", preflight=False)
+        soce.merge(paths, output=tiny_disk / "soup", options=soce.MergeOptions(preflight=False))
     assert str(caught.value.filename).startswith(str(tiny_disk))
     assert list(tiny_disk.iterdir()) == []
     soce.merge([str(sparse(tmp_path / "C", "F32", 1000))], output=tiny_disk / "soup")
@@ -302,5 +302,5 @@ def test_an_output_that_does_not_fit_is_refused_before_it_is_begun(tiny_disk: Pa
 def test_a_number_of_threads_that_makes_no_sense_is_refused(tmp_path: Path, count: int) -> None:
     made = checkpoint(tmp_path / "A", {"w": ("F32", [1], f32(1))})
     with pytest.raises(soce.RecipeError, match=str(count)):
-        soce.merge([str(made)], output=tmp_path / "soup", num_threads=count)
+        soce.merge([str(made)], output=tmp_path / "soup", options=soce.MergeOptions(num_threads=count))
     assert not (tmp_path / "soup").exists()

@@ -60,7 +60,7 @@ def under(licence: str) -> str:
 
 
 def soup_of(home: Path, paths: dict[str, object]) -> Path:
-    soce.merge(paths, output=home / "soup", sync=False)
+    soce.merge(paths, output=home / "soup", options=soce.MergeOptions(sync=False))
     return home / "soup"
 
 
@@ -193,7 +193,7 @@ def test_rows_are_a_table_of_patterns(tmp_path: Path) -> None:
     paths = [model(tmp_path / "a", 1.0), model(tmp_path / "b", 2.0)]
     ingredients = tuple(Ingredient(path, None) for path in paths)
     rows = (soce.Row("w|x*", (1, 1), 2), soce.Row("*", (3, -1), 2))
-    soce.merge(Recipe(ingredients, rows), output=tmp_path / "soup", sync=False)
+    soce.merge(Recipe(ingredients, rows), output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     text = soce.make_card(tmp_path / "soup").text
     assert "| tensors | `a` | `b` | over |" in text
     assert "| <code>w&#124;x&#42;</code> | 1 | 1 | 2 |\n| `*` | 3 | -1 | 2 |" in text
@@ -330,10 +330,16 @@ def test_the_run_beside_the_soup_is_found_and_that_of_another_is_refused(
     soup, search = searched
     parts = json.loads((search / "result.json").read_text())["best"]["parts"]
     soce.merge(
-        {str(tmp_path / name): part for name, part in parts.items()}, output=tmp_path / "again", sync=False
+        {str(tmp_path / name): part for name, part in parts.items()},
+        output=tmp_path / "again",
+        options=soce.MergeOptions(sync=False),
     )
     assert soce.make_card(tmp_path / "again").has_scores
-    soce.merge([str(tmp_path / "a"), str(tmp_path / "b")], output=tmp_path / "other", sync=False)
+    soce.merge(
+        [str(tmp_path / "a"), str(tmp_path / "b")],
+        output=tmp_path / "other",
+        options=soce.MergeOptions(sync=False),
+    )
     assert not soce.make_card(tmp_path / "other").has_scores
     with pytest.raises(soce.StudyError, match="its best soup is another one: "):
         soce.make_card(tmp_path / "other", run=search)
@@ -458,14 +464,14 @@ def test_a_merge_replaces_a_soup_with_its_card_but_not_with_a_word_of_the_user(
     soup = searched[0]
     soce.write_card(soup, benchmarks={"math": "openai/gsm8k:main"})
     again = {str(tmp_path / "a"): 1, str(tmp_path / "b"): 7}
-    soce.merge(again, output=soup, overwrite=True, sync=False)
+    soce.merge(again, output=soup, options=soce.MergeOptions(overwrite=True, sync=False))
     assert not (soup / "README.md").exists()
     assert not (soup / ".eval_results").exists()
     soce.write_card(soup)
     with (soup / "README.md").open("a") as file:
         file.write("Mine.\n")
     with pytest.raises(soce.OutputError, match=r"does not list: `README.md`"):
-        soce.merge(again, output=soup, overwrite=True)
+        soce.merge(again, output=soup, options=soce.MergeOptions(overwrite=True))
 
 
 @pytest.mark.parametrize(

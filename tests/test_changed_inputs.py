@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.checkpoints import checkpoint, f32, sparse
 
 import soce
 
-SLOW = {"kernels": "scalar", "num_threads": 1, "sync": False}
+SLOW = soce.MergeOptions(kernels="scalar", num_threads=1, sync=False)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def empty(shard: Path) -> None:
     os.truncate(shard, 0)
 
 
-def replace(shard: Path) -> None:
+def replaced(shard: Path) -> None:
     sparse(shard.parent / "new", "F64", 12_500_000)
     (shard.parent / "new/model.safetensors").replace(shard)
 
@@ -52,7 +53,7 @@ def write_and_hide(shard: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [truncate, empty, replace, delete, write_into, write_and_hide], ids=lambda f: f.__name__
+    "change", [truncate, empty, replaced, delete, write_into, write_and_hide], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("io", ["mmap", "pread"])
 def test_an_ingredient_that_changes_during_a_merge(
@@ -68,7 +69,7 @@ def test_an_ingredient_that_changes_during_a_merge(
 
     handler = signal.getsignal(signal.SIGBUS)
     with pytest.raises((soce.CheckpointError, OSError)) as caught:
-        soce.merge(big, output=tmp_path / "soup", io=io, on_progress=on_progress, **SLOW)
+        soce.merge(big, output=tmp_path / "soup", on_progress=on_progress, options=replace(SLOW, io=io))
     assert "Y/model.safetensors" in f"{caught.value} {getattr(caught.value, 'filename', '')}"
     # A change that is noticed at the end leaves a finished shard, which nobody may use.
     assert not (tmp_path / "soup").exists()
@@ -81,7 +82,7 @@ def test_an_ingredient_that_changes_during_a_merge(
 
 
 @pytest.mark.parametrize(
-    "change", [truncate, empty, replace, delete, write_into, write_and_hide], ids=lambda f: f.__name__
+    "change", [truncate, empty, replaced, delete, write_into, write_and_hide], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("io", ["mmap", "pread"])
 def test_an_ingredient_that_changes_between_plan_and_merge(
@@ -90,7 +91,7 @@ def test_an_ingredient_that_changes_between_plan_and_merge(
     plan = soce.plan(big, output=tmp_path / "soup")
     change(Path(big[2], "model.safetensors"))
     with pytest.raises((soce.CheckpointError, OSError)):
-        plan.execute(io=io, sync=False)
+        plan.execute(options=soce.MergeOptions(io=io, sync=False))
     assert {path.name for path in tmp_path.iterdir()} == {"X", "Y", "Z"}
 
 
@@ -113,22 +114,22 @@ def test_a_target_that_somebody_else_fills_meanwhile_is_kept(
                 target.symlink_to("X")
 
     with pytest.raises(soce.OutputError):
-        soce.merge(big, output=target, on_progress=on_progress, **SLOW)
+        soce.merge(big, output=target, on_progress=on_progress, options=SLOW)
     # The work is done and kept: once the target's name is free again, the next merge only has to use it.
     assert {path.name for path in tmp_path.iterdir()} == {"X", "Y", "Z", "soup", "soup.soce-partial"}
     assert [path.name for path in Path(big[0]).iterdir()] == ["model.safetensors"]
     if kind == "directory":
         assert (target / "notes.txt").read_text() == "mine"
     target.rename(tmp_path / "elsewhere")
-    assert soce.merge(big, output=target, **SLOW).reused_shards == 1
+    assert soce.merge(big, output=target, options=SLOW).reused_shards == 1
 
 
 def test_a_plan_can_be_carried_out_once_for_each_time_its_target_is_free(tmp_path: Path) -> None:
     paths = [str(checkpoint(tmp_path / name, {"w": ("F32", [1], f32(1))})) for name in "AB"]
     plan = soce.plan(paths, output=tmp_path / "soup")
-    plan.execute(sync=False)
+    plan.execute(options=soce.MergeOptions(sync=False))
     with pytest.raises(soce.OutputError, match="already exists"):
-        plan.execute(sync=False)
+        plan.execute(options=soce.MergeOptions(sync=False))
 
 
 def test_a_state_directory_that_is_not_ours_is_refused_and_kept(tmp_path: Path) -> None:

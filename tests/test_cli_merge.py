@@ -333,7 +333,7 @@ def test_non_finite_values(here: Path) -> None:
     assert result.exit_code == 1
     assert "`w`" in result.stderr
     assert not (here / "soup").exists()
-    report = soce.merge(["A", "bad"], output="soup", nonfinite="warn")
+    report = soce.merge(["A", "bad"], output="soup", options=soce.MergeOptions(nonfinite="warn"))
     (found,) = [f for f in report.nonfinite if f.nan]
     assert (found.tensor, found.nan, found.pos_inf, found.neg_inf) == ("w", 1, 1, 0)
 
@@ -346,7 +346,7 @@ def test_wrong_calls_of_merge(here: Path) -> None:
     with pytest.raises(TypeError, match="overwrit"):
         soce.merge(["A", "B"], output="soup", overwrit=True)  # type: ignore[call-arg]
     with pytest.raises(soce.RecipeError, match="is not a dtype"):
-        soce.merge(["A", "B"], output="soup", dtype="int4")
+        soce.merge(["A", "B"], output="soup", options=soce.MergeOptions(dtype="int4"))
 
 
 def test_progress_can_stop_a_merge(here: Path) -> None:

@@ -456,7 +456,10 @@ def test_real_trainings_of_one_base_are_soupable(berts: dict[str, Path], tmp_pat
     assert [round(d.relative_distance or 0, 3) for d in found.distances.to_base] == [0.216, 0.092]
     assert round(found.distances.task_vectors[0].cosine or 0, 2) == 0.09
     assert found.distances.pairs[0].worst[0].tensor == "pooler.dense.weight"
-    assert soce.merge(paths, output=tmp_path / "soup", sync=False).counts["averaged"] == 199
+    assert (
+        soce.merge(paths, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).counts["averaged"]
+        == 199
+    )
 
 
 def test_real_figures_are_those_of_torch(berts: dict[str, Path]) -> None:

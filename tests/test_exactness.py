@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import soce
 
 FLOATS = list(reference.FORMATS)
 KERNELS = soce.build_info()["kernels"]
-QUICK = {"sync": False, "nonfinite": "warn"}
+QUICK = soce.MergeOptions(sync=False, nonfinite="warn")
 
 
 def bits_like(dtype: str, seed: int, count: int, flavour: str) -> list[int]:
@@ -108,7 +109,7 @@ def seven(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_every_half_float_pattern_in_every_recipe(dtype: str, kernels: str, seven, tmp_path: Path) -> None:
     recipes = {name: row(seven[dtype], *rows) for name, rows in RECIPES.items()}
-    soce.merge_all(recipes, output=tmp_path / "soups", kernels=kernels, **QUICK)
+    soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, kernels=kernels))
     for name in RECIPES:
         found = read_directory(tmp_path / "soups" / name)["w"]
         assert found == (dtype, [256, 256], expected(dtype, name, dtype)), name
@@ -118,14 +119,16 @@ def test_every_half_float_pattern_in_every_recipe(dtype: str, kernels: str, seve
 @pytest.mark.parametrize("dtype", ["BF16", "F16"])
 def test_every_half_float_pattern_to_every_output_dtype(dtype: str, out: str, seven, tmp_path: Path) -> None:
     for name in ("thirds", "primes"):
-        soce.merge(row(seven[dtype], *RECIPES[name]), output=tmp_path / name, dtype=out, **QUICK)
+        soce.merge(
+            row(seven[dtype], *RECIPES[name]), output=tmp_path / name, options=replace(QUICK, dtype=out)
+        )
         assert read_directory(tmp_path / name)["w"][2] == expected(dtype, name, out)
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16"])
 def test_one_pattern_alone_narrows_and_widens_exactly(dtype: str, seven, tmp_path: Path) -> None:
     for out in FLOATS:
-        soce.merge([str(seven[dtype][0])], output=tmp_path / out, dtype=out, **QUICK)
+        soce.merge([str(seven[dtype][0])], output=tmp_path / out, options=replace(QUICK, dtype=out))
         alone = reference.soup([(dtype, patterns(dtype)[0])], [1], 1, out)
         assert read_directory(tmp_path / out)["w"][2] == alone
 
@@ -144,7 +147,11 @@ def soups_of(
             checkpoint(Path(home, str(i)), {"w": (dtype, [count], data)})
             for i, (dtype, data) in enumerate(inputs)
         ]
-        soce.merge(row(paths, numerators, whole), output=Path(home, "soup"), dtype=out, **QUICK | options)
+        soce.merge(
+            row(paths, numerators, whole),
+            output=Path(home, "soup"),
+            options=replace(QUICK, dtype=out, **options),
+        )
         return read_directory(Path(home, "soup"))["w"][2]
 
 
@@ -222,9 +229,9 @@ def test_one_ingredient_alone_keeps_every_payload(dtype: str, tmp_path: Path) ->
     data = reference.pack(bits_like(dtype, 0, 3000, "any") + bits_like(dtype, 0, 3000, "special"), dtype)
     alone = checkpoint(tmp_path / "alone", {"w": (dtype, [6000], data)})
     poison = checkpoint(tmp_path / "poison", {"w": (dtype, [6000], b"\xff" * len(data))})
-    soce.merge({str(alone): 3, str(poison): 0}, output=tmp_path / "soup", **QUICK)
+    soce.merge({str(alone): 3, str(poison): 0}, output=tmp_path / "soup", options=QUICK)
     assert read_directory(tmp_path / "soup")["w"][2] == data
-    report = soce.merge({str(poison): 0, str(alone): "1"}, output=tmp_path / "again", **QUICK)
+    report = soce.merge({str(poison): 0, str(alone): "1"}, output=tmp_path / "again", options=QUICK)
     assert read_directory(tmp_path / "again")["w"][2] == data
     assert {found.ingredient for found in report.nonfinite} == {str(alone)}
 

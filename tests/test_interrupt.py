@@ -20,7 +20,7 @@ import soce
 # A test run in the background of a shell ignores SIGINT, and so would its children.
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 COMMAND = [sys.executable, "-c", f"{HEED}; from soce.cli.merge import main; main()"]
-SLOW = {"kernels": "scalar", "num_threads": 1, "sync": False}
+SLOW = soce.MergeOptions(kernels="scalar", num_threads=1, sync=False)
 """Integers, one element at a time: some hundred milliseconds for what `big` makes."""
 
 
@@ -91,10 +91,15 @@ def test_a_killed_merge_leaves_no_target_and_the_next_one_says_what_it_removed(
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert names(tmp_path) == {"X", "Y", "Z", "soup.soce-partial"}
-    report = soce.merge(big, output=tmp_path / "soup", sync=False)
+    report = soce.merge(big, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     assert any("removed what an interrupted run had left" in warning for warning in report.warnings)
     assert names(tmp_path) == {"X", "Y", "Z", "soup"}
-    assert soce.merge(big, output=tmp_path / "soup", sync=False, overwrite=True).warnings == ()
+    assert (
+        soce.merge(
+            big, output=tmp_path / "soup", options=soce.MergeOptions(sync=False, overwrite=True)
+        ).warnings
+        == ()
+    )
 
 
 def test_a_second_process_on_the_same_output_is_refused(
@@ -108,7 +113,7 @@ def test_a_second_process_on_the_same_output_is_refused(
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate()
-    soce.merge(small, output=tmp_path / "soup", sync=False)
+    soce.merge(small, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     assert set(read_directory(tmp_path / "soup")) == {"w"}
 
 
@@ -128,7 +133,7 @@ def test_an_exception_of_the_callback_cancels_and_propagates(big: list[str], tmp
 
     begun = time.monotonic()
     with pytest.raises(Stop):
-        soce.merge(big, output=tmp_path / "soup", on_progress=stop, **SLOW)
+        soce.merge(big, output=tmp_path / "soup", on_progress=stop, options=SLOW)
     assert time.monotonic() - begun < 2
     assert len(calls) == 1
     assert names(tmp_path) == {"X", "Y", "Z"}
@@ -143,7 +148,7 @@ def test_the_same_from_another_thread(big: list[str], tmp_path: Path) -> None:
             raise Stop
 
         try:
-            soce.merge(big, output=tmp_path / "soup", on_progress=stop, **SLOW)
+            soce.merge(big, output=tmp_path / "soup", on_progress=stop, options=SLOW)
         except Stop as error:
             caught.append(error)
 
@@ -156,7 +161,9 @@ def test_the_same_from_another_thread(big: list[str], tmp_path: Path) -> None:
 
 def test_progress_grows_to_the_total(big: list[str], tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    soce.merge(big, output=tmp_path / "soup", on_progress=lambda *progress: seen.append(progress), **SLOW)
+    soce.merge(
+        big, output=tmp_path / "soup", on_progress=lambda *progress: seen.append(progress), options=SLOW
+    )
     done = [progress[0] for progress in seen]
     assert done == sorted(set(done))
     assert len(done) > 2
@@ -179,7 +186,7 @@ def test_other_python_threads_run_on(big: list[str], tmp_path: Path) -> None:
     thread.start()
     try:
         before = count
-        seconds = soce.merge(big, output=tmp_path / "soup", **SLOW).seconds
+        seconds = soce.merge(big, output=tmp_path / "soup", options=SLOW).seconds
         counted = count - before
     finally:
         stop.set()
@@ -199,7 +206,9 @@ def test_two_hundred_merges_keep_memory_descriptors_and_threads_flat(
     def merges(count: int) -> None:
         for i in range(count):
             soce.merge(
-                small, output=tmp_path / "soup", sync=False, overwrite=True, io=("mmap", "pread")[i % 2]
+                small,
+                output=tmp_path / "soup",
+                options=soce.MergeOptions(sync=False, overwrite=True, io=("mmap", "pread")[i % 2]),
             )
             with pytest.raises(soce.SoceError):
                 soce.merge([small[0], str(tmp_path / "none")], output=tmp_path / "other")
@@ -220,7 +229,7 @@ def test_merges_in_two_threads_do_not_meet(small: list[str], tmp_path: Path) -> 
     def work(name: str) -> None:
         try:
             for i in range(20):
-                soce.merge(small, output=tmp_path / f"{name}{i}", sync=False)
+                soce.merge(small, output=tmp_path / f"{name}{i}", options=soce.MergeOptions(sync=False))
         except BaseException as error:
             errors.append(error)
 
@@ -241,7 +250,7 @@ def test_threads_that_want_the_same_output_get_one_soup(small: list[str], tmp_pa
 
     def work() -> None:
         try:
-            soce.merge(small, output=tmp_path / "soup", sync=False)
+            soce.merge(small, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
             outcomes.append("made")
         except soce.OutputError:
             outcomes.append("refused")
@@ -260,7 +269,7 @@ def test_a_forked_child_can_merge_after_its_parent_did(small: list[str], tmp_pat
 import os, sys, soce
 soce.merge({small!r}, output={str(tmp_path / "parent")!r})
 child = os.fork()
-soce.merge({small!r}, output={str(tmp_path / "half")!r} + ("child" if child == 0 else "parent"), num_threads=4)
+soce.merge({small!r}, output={str(tmp_path / "half")!r} + ("child" if child == 0 else "parent"), options=soce.MergeOptions(num_threads=4))
 if child == 0:
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

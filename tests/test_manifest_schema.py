@@ -12,6 +12,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatch
 from fractions import Fraction
 from inspect import signature
@@ -26,7 +27,7 @@ from soce import Ingredient, Recipe, Row
 
 jsonschema = pytest.importorskip("jsonschema")
 
-QUICK = {"sync": False}
+QUICK = soce.MergeOptions(sync=False)
 PAGE = Path(__file__).parent.parent / "docs" / "manifest.md"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 LEVELS = ("none", "tensors", "full")
@@ -182,7 +183,11 @@ def test_every_merge_writes_what_the_schema_says(
 ) -> None:
     for n, (output, options) in enumerate(kind(tmp_path)):
         ingredients = options.pop("ingredients")
-        soce.merge(ingredients, output=output, digests=level, differences=n % 2 == 0, **QUICK, **options)
+        soce.merge(
+            ingredients,
+            output=output,
+            options=replace(QUICK, digests=level, differences=n % 2 == 0, **options),
+        )
         manifest = manifest_of(output)
         assert faults(validator, manifest) == [], output.name
         result = manifest["result"]
@@ -207,7 +212,7 @@ def test_a_resumed_merge_says_so(validator, tmp_path: Path) -> None:
         paths.append(str(checkpoint(tmp_path / name, *files)))
     with pytest.raises(soce.CheckpointError, match="not finite"):
         soce.merge(paths, output=tmp_path / "soup")
-    soce.merge(paths, output=tmp_path / "soup", nonfinite="warn")
+    soce.merge(paths, output=tmp_path / "soup", options=soce.MergeOptions(nonfinite="warn"))
     manifest = manifest_of(tmp_path / "soup")
     assert faults(validator, manifest) == []
     assert manifest["run"]["resumes"] == 1
@@ -232,7 +237,7 @@ def differences_of(kind: Callable[[Path], Iterator[tuple[Path, dict]]], home: Pa
         ingredients = options.pop("ingredients")
         if isinstance(ingredients, list):  # parts that differ tell which ingredient a column is
             ingredients = {path: k + 1 for k, path in enumerate(ingredients)}
-        soce.merge(ingredients, output=output, differences=True, **QUICK, **options)
+        soce.merge(ingredients, output=output, options=replace(QUICK, differences=True, **options))
         manifest = manifest_of(output)
         rows, soup = manifest["result"]["recipe"]["rows"], read_directory(output)
         by_parts = {
@@ -271,7 +276,9 @@ def test_contents_are_what_the_page_says(tmp_path: Path) -> None:
     blake3 = pytest.importorskip("blake3").blake3
     for output, options in sharded(tmp_path):
         options["ingredients"] = {path: k + 1 for k, path in enumerate(options["ingredients"])}
-        soce.merge(options.pop("ingredients"), output=output, digests="full", **QUICK, **options)
+        soce.merge(
+            options.pop("ingredients"), output=output, options=replace(QUICK, digests="full", **options)
+        )
         manifest = manifest_of(output)
         expected = []
         for path in reversed(manifest["run"]["ingredients"]):  # by their parts, largest first
@@ -290,7 +297,7 @@ def test_many_recipes_write_one_manifest_each(validator, tmp_path: Path) -> None
     paths = [str(checkpoint(tmp_path / name, tensors(value))) for name, value in (("A", 1.0), ("B", 3.0))]
     grid = {"ingredients": paths, "recipes": [{"name": f"{k}", "weights": [k, 4 - k]} for k in range(5)]}
     (tmp_path / "grid.json").write_text(json.dumps(grid))
-    report = soce.merge_all(tmp_path / "grid.json", output=tmp_path / "soups", **QUICK)
+    report = soce.merge_all(tmp_path / "grid.json", output=tmp_path / "soups", options=QUICK)
     assert len(report.outputs) == 5
     for output in report.outputs:
         manifest = manifest_of(output)
@@ -306,7 +313,9 @@ def good(tmp_path_factory: pytest.TempPathFactory, validator) -> dict:
     """Return a manifest that has every key there is."""
     home = tmp_path_factory.mktemp("good")
     [(output, options)] = cached(home)
-    soce.merge(options["ingredients"], output=output, digests="full", differences=True, **QUICK)
+    soce.merge(
+        options["ingredients"], output=output, options=replace(QUICK, digests="full", differences=True)
+    )
     manifest = manifest_of(output)
     result = manifest["result"]
     for entry in result["tensors"].values():
@@ -494,12 +503,9 @@ def example(home: Path) -> dict:
     soce.merge(
         {str(first): "0.75", str(second): "0.25"},
         output=home / "soup",
-        digests="full",
-        nonfinite="warn",
-        num_threads=2,
-        kernels="scalar",
-        **QUICK,
-        differences=True,
+        options=replace(
+            QUICK, digests="full", nonfinite="warn", num_threads=2, kernels="scalar", differences=True
+        ),
     )
     return manifest_of(home / "soup")
 

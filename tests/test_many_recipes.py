@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.test_exactness import bits_like
 import soce
 from soce import Ingredient, Recipe, Row
 
-QUICK = {"sync": False}
+QUICK = soce.MergeOptions(sync=False)
 DTYPES = ("BF16", "F16", "F32", "F64")
 
 
@@ -46,15 +47,17 @@ def test_a_grid_makes_the_bytes_of_separate_merges(three: list[Path], tmp_path: 
         "recipes": [{"name": name, "weights": weights} for name, weights in grid.items()],
     }
     (tmp_path / "grid.json").write_text(json.dumps(text))
-    options = {"digests": "tensors", **QUICK}
-    report = soce.merge_all(tmp_path / "grid.json", output=tmp_path / "soups", num_threads=3, **options)
+    options = replace(QUICK, digests="tensors")
+    report = soce.merge_all(
+        tmp_path / "grid.json", output=tmp_path / "soups", options=replace(options, num_threads=3)
+    )
     assert [path.name for path in report.outputs] == list(grid)
     assert len(grid) == 21
     data = sum(len(data) for path in three for _, _, data in read_directory(path).values())
     assert report.bytes_read == data - 2 * 32, "every float once, the integers of the first ingredient"
     for name, weights in grid.items():
         recipe = dict(zip(map(str, three), weights, strict=True))
-        alone = soce.merge(recipe, output=tmp_path / name, chunk_bytes=4096, **options)
+        alone = soce.merge(recipe, output=tmp_path / name, options=replace(options, chunk_bytes=4096))
         assert shards(tmp_path / "soups" / name) == shards(tmp_path / name), name
         files = [{path.name for path in (home / name).iterdir()} for home in (tmp_path, tmp_path / "soups")]
         assert files[0] == files[1]
@@ -68,9 +71,9 @@ def test_a_grid_makes_the_bytes_of_separate_merges(three: list[Path], tmp_path: 
 def test_recipes_of_different_ingredients_share_one_pass(three: list[Path], tmp_path: Path) -> None:
     a, b, c = map(str, three)
     recipes = {"ab": [a, b], "cb": {c: 1, b: 3}, "b": [b], "bac": {b: "0.2", a: "0.5", c: "0.3"}}
-    soce.merge_all(recipes, output=tmp_path / "soups", **QUICK)
+    soce.merge_all(recipes, output=tmp_path / "soups", options=QUICK)
     for name, recipe in recipes.items():
-        soce.merge(recipe, output=tmp_path / name, **QUICK)
+        soce.merge(recipe, output=tmp_path / name, options=QUICK)
         assert shards(tmp_path / "soups" / name) == shards(tmp_path / name), name
 
 
@@ -80,9 +83,9 @@ def test_one_bad_soup_of_many_leaves_none(three: list[Path], tmp_path: Path) -> 
     )
     recipes = {"good": [str(three[0]), str(three[1])], "bad": [str(three[0]), poison]}
     with pytest.raises(soce.CheckpointError, match="3000 NaN"):
-        soce.merge_all(recipes, output=tmp_path / "soups", **QUICK)
+        soce.merge_all(recipes, output=tmp_path / "soups", options=QUICK)
     assert [path.name for path in tmp_path.rglob("*.safetensors")] == ["model.safetensors"]
-    report = soce.merge_all(recipes, output=tmp_path / "soups", nonfinite="warn", **QUICK)
+    report = soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, nonfinite="warn"))
     assert [(found.tensor, found.ingredient, found.nan) for found in report.nonfinite] == [
         ("layers.0.F32.weight", poison, 3000)
     ]
@@ -95,7 +98,7 @@ def test_rows_choose_by_tensor_name_and_the_first_match_decides(three: list[Path
         Row("layers.?.F16.weight", (2, 3, 5), 10),
         Row("layers.1.*", (3, -1, -1), 1),
     )
-    soce.merge(Recipe(ingredients, rows), output=tmp_path / "soup", nonfinite="warn", **QUICK)
+    soce.merge(Recipe(ingredients, rows), output=tmp_path / "soup", options=replace(QUICK, nonfinite="warn"))
     inputs, soup = [read_directory(path) for path in three], read_directory(tmp_path / "soup")
     expected = {
         "layers.0.BF16.weight": ((1, 0, 0), 1),
@@ -130,7 +133,7 @@ def test_importing_soce_and_merging_load_no_heavy_library(three: list[Path], tmp
     code = f"""
 import sys, soce
 loaded = [m for m in {heavy!r} if m in sys.modules]
-soce.merge({[str(path) for path in three]!r}, output={str(tmp_path / "soup")!r}, sync=False)
+soce.merge({[str(path) for path in three]!r}, output={str(tmp_path / "soup")!r}, options=soce.MergeOptions(sync=False))
 print(loaded, [m for m in {heavy!r} if m in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -35,7 +35,7 @@ def mixer(three: list[Path]) -> soce.Mixer:
 def test_a_mixer_gives_the_bytes_of_a_merge(
     three: list[Path], tmp_path: Path, io: str, parts: tuple[int, ...]
 ) -> None:
-    soce.merge(dict(zip(map(str, three), parts, strict=True)), output=tmp_path / "soup", **QUICK)
+    soce.merge(dict(zip(map(str, three), parts, strict=True)), output=tmp_path / "soup", options=QUICK)
     soup = read_directory(tmp_path / "soup")
     mixer = soce.Mixer([str(path) for path in three], io=io)
     assert [(name, dtype, shape) for name, (dtype, shape, _) in soup.items()] == mixer.tensors()

@@ -103,7 +103,7 @@ def plain(tmp_path: Path) -> Path:
 
 
 def sources(ingredients: list[Path], output: Path) -> list[dict]:
-    soce.merge([str(path) for path in ingredients], output=output, sync=False)
+    soce.merge([str(path) for path in ingredients], output=output, options=soce.MergeOptions(sync=False))
     return json.loads((output / "soce.json").read_text())["sources"]
 
 
@@ -133,7 +133,7 @@ def test_provenance_changes_no_result(download, published: Path, plain: Path, tm
     snapshot = download(cache_dir=tmp_path / "hub")
     results = []
     for n, path in enumerate((snapshot, published)):
-        soce.merge([str(path), str(plain)], output=tmp_path / str(n), sync=False)
+        soce.merge([str(path), str(plain)], output=tmp_path / str(n), options=soce.MergeOptions(sync=False))
         results.append(json.loads((tmp_path / str(n) / "soce.json").read_text())["result_digest"])
     assert results[0] == results[1]
 
@@ -231,7 +231,7 @@ def test_blobs_shared_by_the_repositories_of_a_cache(published: Path, tmp_path: 
         with pytest.raises(soce.CheckpointError, match="outside the checkpoint"):
             soce.plan([str(snapshot)], output=tmp_path / "soup")
         return
-    soce.merge([str(snapshot)], output=tmp_path / "soup", sync=False)
+    soce.merge([str(snapshot)], output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     (source,) = json.loads((tmp_path / "soup/soce.json").read_text())["sources"]
     assert source["hub"] == {"id": REPO, "revision": REVISION}
     for shard in source["shards"]:

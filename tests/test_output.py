@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.checkpoints import checkpoint, f32, read_directory, row, shards, stat
 
 import soce
 
-QUICK = {"sync": False}
+QUICK = soce.MergeOptions(sync=False)
 CODE = "from soce.cli.merge import main; main()"
 
 
@@ -42,7 +43,7 @@ def refused(two: list[str], output: Path, words: str, **options: object) -> None
     before = state_of(home), sorted(home.rglob("*"))
     for act in (soce.plan, soce.merge):
         with pytest.raises(soce.OutputError, match=words):
-            act(two, output=output, **options)
+            act(two, output=output, options=soce.MergeOptions(**options))
     assert (state_of(home), sorted(home.rglob("*"))) == before
 
 
@@ -51,25 +52,29 @@ def refused(two: list[str], output: Path, words: str, **options: object) -> None
 
 def test_an_absent_target_and_an_empty_directory_are_filled(two: list[str], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    soce.merge(two, output=tmp_path / "absent", **QUICK)
+    soce.merge(two, output=tmp_path / "absent", options=QUICK)
     soce.merge(two, output=tmp_path / "empty")
-    soce.merge(two, output=f"{tmp_path}/slash/", **QUICK)
+    soce.merge(two, output=f"{tmp_path}/slash/", options=QUICK)
     assert shards(tmp_path / "absent") == shards(tmp_path / "empty") == shards(tmp_path / "slash")
     assert left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize("sync", [True, False])
 def test_a_soup_is_replaced_only_when_asked(two: list[str], tmp_path: Path, sync: bool) -> None:
-    soce.merge(two, output=tmp_path / "soup", **QUICK)
+    soce.merge(two, output=tmp_path / "soup", options=QUICK)
     refused(two, tmp_path / "soup", "already exists and holds a soup")
     old = shards(tmp_path / "soup")
-    soce.merge({two[0]: 3, two[1]: 1}, output=tmp_path / "soup", overwrite=True, max_shard_size=12, sync=sync)
+    soce.merge(
+        {two[0]: 3, two[1]: 1},
+        output=tmp_path / "soup",
+        options=soce.MergeOptions(overwrite=True, max_shard_size=12, sync=sync),
+    )
     assert shards(tmp_path / "soup") != old
     assert left_behind(tmp_path) == []
 
 
 def test_a_soup_with_other_files_in_it_is_never_replaced(two: list[str], tmp_path: Path) -> None:
-    soce.merge(two, output=tmp_path / "soup", **QUICK)
+    soce.merge(two, output=tmp_path / "soup", options=QUICK)
     (tmp_path / "soup/notes.txt").write_text("mine")
     refused(two, tmp_path / "soup", "does not list: `notes.txt`", overwrite=True)
     (tmp_path / "soup/notes.txt").unlink()
@@ -101,7 +106,7 @@ def test_what_is_no_soup_is_never_replaced(
         case "dangling":
             target.symlink_to("nowhere")
         case "link-to-soup":
-            soce.merge(two, output=tmp_path / "real", **QUICK)
+            soce.merge(two, output=tmp_path / "real", options=QUICK)
             target.symlink_to("real")
     words = {
         "directory": "not a soup",
@@ -112,7 +117,7 @@ def test_what_is_no_soup_is_never_replaced(
     refused(two, target, words.get(kind, "symbolic link"), overwrite=overwrite)
     if "link" in kind:
         with pytest.raises(soce.OutputError, match="symbolic link"):
-            soce.merge(two, output=f"{target}/", overwrite=overwrite)
+            soce.merge(two, output=f"{target}/", options=soce.MergeOptions(overwrite=overwrite))
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -131,15 +136,17 @@ def test_no_output_touches_an_ingredient(two: list[str], tmp_path: Path, overwri
         refused(two, output, words, overwrite=overwrite)
     files = [f"{path}/model.safetensors" for path in two]
     with pytest.raises(soce.OutputError, match="is the ingredient"):
-        soce.merge(files, output=files[0], overwrite=overwrite)
+        soce.merge(files, output=files[0], options=soce.MergeOptions(overwrite=overwrite))
 
 
 def test_a_hard_link_to_the_old_soup_survives_its_replacement(two: list[str], tmp_path: Path) -> None:
-    soce.merge(two, output=tmp_path / "soup", **QUICK)
+    soce.merge(two, output=tmp_path / "soup", options=QUICK)
     (tmp_path / "linked").mkdir()
     os.link(tmp_path / "soup/model.safetensors", tmp_path / "linked/model.safetensors")
     before = state_of(tmp_path / "linked")
-    soce.merge([str(tmp_path / "linked"), two[0]], output=tmp_path / "soup", overwrite=True, **QUICK)
+    soce.merge(
+        [str(tmp_path / "linked"), two[0]], output=tmp_path / "soup", options=replace(QUICK, overwrite=True)
+    )
     assert state_of(tmp_path / "linked") == before
 
 
@@ -173,7 +180,7 @@ def test_modes_are_what_the_umask_leaves(two: list[str], tmp_path: Path, umask: 
 def test_ingredients_are_as_they_were(two: list[str], tmp_path: Path) -> None:
     before = [state_of(Path(path)) for path in two]
     for io in ("mmap", "pread"):
-        soce.merge(two, output=tmp_path / io, io=io, cache="drop")
+        soce.merge(two, output=tmp_path / io, options=soce.MergeOptions(io=io, cache="drop"))
     assert [state_of(Path(path)) for path in two] == before
 
 
@@ -182,7 +189,7 @@ def test_read_only_ingredients_can_be_souped(two: list[str], tmp_path: Path) -> 
         for file in Path(path).iterdir():
             file.chmod(0o444)
         Path(path).chmod(0o555)
-    soce.merge(two, output=tmp_path / "soup", **QUICK)
+    soce.merge(two, output=tmp_path / "soup", options=QUICK)
     assert left_behind(tmp_path) == []
     for path in two:
         Path(path).chmod(0o755)
@@ -196,7 +203,9 @@ def manifest_of(path: Path) -> dict:
 
 
 def test_the_manifest_says_what_is_there(two: list[str], tmp_path: Path) -> None:
-    report = soce.merge({two[0]: "0.6", two[1]: "0.4"}, output=tmp_path / "soup", digests="tensors", **QUICK)
+    report = soce.merge(
+        {two[0]: "0.6", two[1]: "0.4"}, output=tmp_path / "soup", options=replace(QUICK, digests="tensors")
+    )
     manifest = manifest_of(tmp_path / "soup")
     result = manifest["result"]
     assert result["recipe"]["rows"] == [{"pattern": "*", "parts": [3, 2], "whole": 5}]
@@ -222,7 +231,7 @@ def test_the_manifest_says_what_is_there(two: list[str], tmp_path: Path) -> None
 
 def test_digests_are_blake3_of_the_canonical_text(two: list[str], tmp_path: Path) -> None:
     blake3 = pytest.importorskip("blake3").blake3
-    soce.merge(two, output=tmp_path / "soup", digests="tensors", **QUICK)
+    soce.merge(two, output=tmp_path / "soup", options=replace(QUICK, digests="tensors"))
     manifest = manifest_of(tmp_path / "soup")
 
     def digest(value: object) -> str:
@@ -238,7 +247,7 @@ def test_digests_are_blake3_of_the_canonical_text(two: list[str], tmp_path: Path
 def test_equal_soups_have_equal_digests_and_others_do_not(two: list[str], tmp_path: Path) -> None:
     def digest(name: str, ingredients: dict, **options: object) -> str:
         return soce.merge(
-            ingredients, output=tmp_path / name, digests="tensors", **QUICK | options
+            ingredients, output=tmp_path / name, options=replace(QUICK, digests="tensors", **options)
         ).result_digests[0]
 
     first = digest("first", {two[0]: 1, two[1]: 1})
@@ -254,13 +263,13 @@ def test_equal_soups_have_equal_digests_and_others_do_not(two: list[str], tmp_pa
 
 
 def test_the_mergekit_recipe_says_the_parts(two: list[str], tmp_path: Path) -> None:
-    soce.merge({two[0]: "0.6", two[1]: "0.4"}, output=tmp_path / "soup", dtype="bf16", **QUICK)
+    soce.merge({two[0]: "0.6", two[1]: "0.4"}, output=tmp_path / "soup", options=replace(QUICK, dtype="bf16"))
     recipe = yaml.safe_load((tmp_path / "soup/mergekit_config.yml").read_text())
     assert recipe["merge_method"] == "linear"
     parts = [(model["model"], model["parameters"]["weight"]) for model in recipe["models"]]
     assert parts == [(two[0], 3), (two[1], 2)]
     assert (recipe["dtype"], recipe["out_dtype"]) == ("float32", "bfloat16")
-    soce.merge(tmp_path / "soup/mergekit_config.yml", output=tmp_path / "again", **QUICK)
+    soce.merge(tmp_path / "soup/mergekit_config.yml", output=tmp_path / "again", options=QUICK)
     assert shards(tmp_path / "again") == shards(tmp_path / "soup")
 
 
@@ -272,7 +281,7 @@ def test_what_is_copied_is_copied_whatever_the_recipe(tmp_path: Path) -> None:
     paths = [
         checkpoint(tmp_path / n, {"ids": ids, "w": ("F32", [1], f32(v))}) for n, v in (("a", 1), ("b", 2))
     ]
-    report = soce.merge(row(paths, [3, -1], 1), output=tmp_path / "soup", **QUICK)
+    report = soce.merge(row(paths, [3, -1], 1), output=tmp_path / "soup", options=QUICK)
     soup = read_directory(tmp_path / "soup")
     assert soup == {"ids": ids, "w": ("F32", [1], reference.pack([0x3F800000], "F32"))}
     assert report.counts == {"averaged": 1, "copied": 1, "tied": 0, "refused": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.test_exactness import KERNELS
 
 import soce
 
-QUICK = {"sync": False}
+QUICK = soce.MergeOptions(sync=False)
 INF, NAN = float("inf"), float("nan")
 
 
@@ -42,9 +43,9 @@ def test_non_finite_values_stop_a_merge_and_are_counted(tmp_path: Path, kernels:
     a = ("F32", [count], with_specials(count, at39_999=NAN, at20_000=INF))
     b = ("F32", [count], with_specials(count, at12_345=-INF, at12_346=-INF, at20_000=1.0))
     two = pair(tmp_path, a, b)
-    options = {"kernels": kernels, "num_threads": threads, "chunk_bytes": 4096, **QUICK}
+    options = replace(QUICK, kernels=kernels, num_threads=threads, chunk_bytes=4096)
     with pytest.raises(soce.CheckpointError) as caught:
-        soce.merge(two, output=tmp_path / "soup", **options)
+        soce.merge(two, output=tmp_path / "soup", options=options)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["A", "B"]
     texts = [problem.message for problem in caught.value.problems]
     assert texts[0].startswith(
@@ -58,7 +59,7 @@ def test_non_finite_values_stop_a_merge_and_are_counted(tmp_path: Path, kernels:
         f"{path}/model.safetensors" for path in two
     ]
 
-    report = soce.merge(two, output=tmp_path / "soup", nonfinite="warn", **options)
+    report = soce.merge(two, output=tmp_path / "soup", options=replace(options, nonfinite="warn"))
     found = {(f.ingredient, f.nan, f.pos_inf, f.neg_inf, f.created) for f in report.nonfinite}
     assert found == {(two[0], 1, 1, 0, 0), (two[1], 0, 0, 2, 0)}
     assert [found["first"] for found in json.loads(report.json)["nonfinite"]] == [20_000, 12_345]
@@ -77,14 +78,16 @@ def test_the_first_non_finite_value_is_named(tmp_path: Path, kernels: str, place
     two = pair(tmp_path, ("F32", [10_000], with_specials(10_000)), bad)
     weights = {two[0]: 0 if alone else 1, two[1]: 1}
     with pytest.raises(soce.CheckpointError, match=rf"the first at element {place}\b") as caught:
-        soce.merge(weights, output=tmp_path / "soup", kernels=kernels, chunk_bytes=4096, **QUICK)
+        soce.merge(
+            weights, output=tmp_path / "soup", options=replace(QUICK, kernels=kernels, chunk_bytes=4096)
+        )
     assert "2 of 10000" in caught.value.problems[0].message
 
 
 def test_a_poisoned_ingredient_without_parts_is_not_read(tmp_path: Path) -> None:
     two = pair(tmp_path, ("F32", [2], f32(1, 2)), ("F32", [2], f32(NAN, INF)))
     third = str(checkpoint(tmp_path / "C", {"w": ("F32", [2], f32(3, 4))}))
-    report = soce.merge({two[0]: 1, two[1]: 0, third: 1}, output=tmp_path / "soup", **QUICK)
+    report = soce.merge({two[0]: 1, two[1]: 0, third: 1}, output=tmp_path / "soup", options=QUICK)
     assert read_directory(tmp_path / "soup")["w"][2] == f32(2, 3)
     assert (report.nonfinite, report.bytes_read) == ((), 16)
 
@@ -93,12 +96,12 @@ def test_a_poisoned_ingredient_without_parts_is_not_read(tmp_path: Path) -> None
 def test_infinities_that_rounding_makes_are_refused_or_counted(tmp_path: Path, kernels: str) -> None:
     values = [1.0] * 1000 + [65519.996, 65520.0, -1e30] + [2.0] * 100
     two = pair(tmp_path, ("F32", [1103], f32(*values)), ("F32", [1103], f32(*values)))
-    options = {"dtype": "f16", "kernels": kernels, **QUICK}
+    options = replace(QUICK, dtype="f16", kernels=kernels)
     with pytest.raises(
         soce.IncompatibleError, match="2 of 1103 results are too large for F16, the first at element 1001"
     ):
-        soce.merge(two, output=tmp_path / "soup", **options)
-    report = soce.merge(two, output=tmp_path / "soup", nonfinite="warn", **options)
+        soce.merge(two, output=tmp_path / "soup", options=options)
+    report = soce.merge(two, output=tmp_path / "soup", options=replace(options, nonfinite="warn"))
     assert [(found.created, found.ingredient) for found in report.nonfinite] == [(2, None)]
     assert json.loads(report.json)["nonfinite"][0]["first"] == 1001
     bits = reference.unpack(read_directory(tmp_path / "soup")["w"][2], "F16")
@@ -111,7 +114,7 @@ def test_a_sum_that_is_no_average_may_overflow_and_says_so(tmp_path: Path) -> No
     with pytest.raises(
         soce.IncompatibleError, match="1 of 2 results are too large for F32, the first at element 0"
     ):
-        soce.merge(recipe, output=tmp_path / "soup", **QUICK)
+        soce.merge(recipe, output=tmp_path / "soup", options=QUICK)
 
 
 # ---- integers
@@ -123,7 +126,7 @@ def test_equal_integers_are_copied_and_others_refused_at_the_first_index(tmp_pat
     data = bytearray(5000 * size)
     a = (dtype, [50, 100], bytes(data))
     two = pair(tmp_path / "equal", a, a)
-    report = soce.merge(two, output=tmp_path / "soup", **QUICK)
+    report = soce.merge(two, output=tmp_path / "soup", options=QUICK)
     assert read_directory(tmp_path / "soup")["w"] == a
     assert (report.counts["copied"], report.counts["averaged"]) == (1, 0)
     data[4321 * size] = data[4999 * size] = 1
@@ -131,10 +134,10 @@ def test_equal_integers_are_copied_and_others_refused_at_the_first_index(tmp_pat
     with pytest.raises(
         soce.IncompatibleError, match=r"differs from .* at index 4321: expected (0|false), got (1|true)"
     ) as caught:
-        soce.merge(two, output=tmp_path / "other", **QUICK)
+        soce.merge(two, output=tmp_path / "other", options=QUICK)
     assert caught.value.tensor == "w"
     assert not (tmp_path / "other").exists()
-    report = soce.merge({two[0]: 1, two[1]: 0}, output=tmp_path / "unread", **QUICK)
+    report = soce.merge({two[0]: 1, two[1]: 0}, output=tmp_path / "unread", options=QUICK)
     assert read_directory(tmp_path / "unread")["w"] == a
 
 
@@ -162,7 +165,7 @@ def test_a_config_that_says_quantised_is_believed(tmp_path: Path, key: str) -> N
     with pytest.raises(soce.UnsupportedDtypeError, match="gptq"):
         soce.merge(two, output=tmp_path / "soup")
     two = pair(tmp_path / "null", tensor, tensor, **{key: None})
-    soce.merge(two, output=tmp_path / "soup", **QUICK)
+    soce.merge(two, output=tmp_path / "soup", options=QUICK)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +200,8 @@ def test_code_is_copied_only_when_asked(tmp_path: Path) -> None:
     Path(two[0], "modeling_x.py").write_text("raise SystemExit")
     with pytest.raises(soce.RecipeError, match="auto_map"):
         soce.merge(two, output=tmp_path / "soup")
-    soce.merge(two, output=tmp_path / "with", copy_code=True, **QUICK)
-    soce.merge(two, output=tmp_path / "without", copy_code=False, **QUICK)
+    soce.merge(two, output=tmp_path / "with", options=replace(QUICK, copy_code=True))
+    soce.merge(two, output=tmp_path / "without", options=replace(QUICK, copy_code=False))
     assert (tmp_path / "with/modeling_x.py").exists()
     assert not (tmp_path / "without/modeling_x.py").exists()
 
@@ -210,6 +213,8 @@ def test_tokenizers_that_number_tokens_differently_are_refused(tmp_path: Path) -
         Path(path, "vocab.json").write_text(json.dumps(vocabulary))
     with pytest.raises(soce.IncompatibleError, match="`a`"):
         soce.merge(two, output=tmp_path / "soup")
-    report = soce.merge(two, output=tmp_path / "soup", allow_different_tokenizers=True, **QUICK)
+    report = soce.merge(
+        two, output=tmp_path / "soup", options=replace(QUICK, allow_different_tokenizers=True)
+    )
     assert report.warnings
     assert json.loads((tmp_path / "soup/vocab.json").read_text()) == {"a": 0, "b": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import soce
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
 PARTS = (5, 2, 3)
-QUICK = {"sync": False}
+QUICK = soce.MergeOptions(sync=False)
 
 
 def weights(paths: list[Path]) -> dict[str, int]:
@@ -56,7 +57,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_minilm_souped_with_itself_is_itself(minilm: list[Path], tmp_path: Path) -> None:
-    report = soce.merge(weights(minilm), output=tmp_path / "soup", **QUICK)
+    report = soce.merge(weights(minilm), output=tmp_path / "soup", options=QUICK)
     original, soup = (read_file(path / "model.safetensors") for path in (minilm[0], tmp_path / "soup"))
     assert list(soup) == list(original)
     assert soup == original
@@ -74,7 +75,7 @@ def test_minilm_souped_with_itself_is_itself(minilm: list[Path], tmp_path: Path)
 
 def test_side_files_come_along_or_are_listed(minilm: list[Path], tmp_path: Path) -> None:
     plan = soce.plan(weights(minilm), output=tmp_path / "soup")
-    plan.execute(sync=False)
+    plan.execute(options=soce.MergeOptions(sync=False))
     there = {path.name for path in minilm[0].iterdir()}
     copied, left = set(plan.data["side_files"]), {name.rstrip("/") for name in plan.data["left_out"]}
     assert copied | left | {"model.safetensors"} == there
@@ -102,7 +103,7 @@ def test_a_soup_loads_and_is_the_mean_of_the_loaded(
     kind: str, shard_size: str, dtype: str, tmp_path: Path
 ) -> None:
     paths = save(tmp_path, kind, dtype, range(3), shard_size)
-    soce.merge(weights(paths), output=tmp_path / "soup", **QUICK)
+    soce.merge(weights(paths), output=tmp_path / "soup", options=QUICK)
     sharded = len(list(paths[0].glob("*.safetensors"))) > 1
     assert sharded == (shard_size == "20KB")
     names = [
@@ -125,7 +126,7 @@ def test_a_tied_head_that_only_some_saved_is_dropped(tmp_path: Path) -> None:
     paths = save(tmp_path, "llama-tied", "float32", range(3))
     extra = read_file(paths[1] / "model.safetensors")
     write_file(paths[1] / "model.safetensors", extra | {"lm_head.weight": extra["model.embed_tokens.weight"]})
-    report = soce.merge(weights(paths), output=tmp_path / "soup", **QUICK)
+    report = soce.merge(weights(paths), output=tmp_path / "soup", options=QUICK)
     assert report.counts["tied"] == 1
     assert load(tmp_path / "soup", "llama-tied")[1] == mean_of(
         [load(p, "llama-tied")[1] for p in paths], PARTS
@@ -135,13 +136,13 @@ def test_a_tied_head_that_only_some_saved_is_dropped(tmp_path: Path) -> None:
         paths[1] / "model.safetensors", extra | {"lm_head.weight": (dtype, shape, data[:-1] + b"\x00")}
     )
     with pytest.raises(soce.IncompatibleError, match="is not the embedding"):
-        soce.merge(weights(paths), output=tmp_path / "other", **QUICK)
+        soce.merge(weights(paths), output=tmp_path / "other", options=QUICK)
 
 
 @pytest.mark.parametrize(("dtype", "name"), [("bf16", "bfloat16"), ("f16", "float16"), ("f64", "float64")])
 def test_another_dtype_is_told_to_the_loader(dtype: str, name: str, tmp_path: Path) -> None:
     paths = save(tmp_path, "llama-tied", "float32", range(3), "20KB")
-    soce.merge(weights(paths), output=tmp_path / "soup", dtype=dtype, **QUICK)
+    soce.merge(weights(paths), output=tmp_path / "soup", options=replace(QUICK, dtype=dtype))
     before, after = (
         json.loads((where / "config.json").read_text()) for where in (paths[0], tmp_path / "soup")
     )
@@ -157,7 +158,7 @@ def test_another_dtype_is_told_to_the_loader(dtype: str, name: str, tmp_path: Pa
 @pytest.mark.parametrize("kind", ["llama-untied", "mixtral", "vit"])
 def test_shards_cut_anew_are_those_of_the_reference_writer(kind: str, most: int, tmp_path: Path) -> None:
     paths = save(tmp_path, kind, "bfloat16", range(3), "20KB")
-    soce.merge(weights(paths), output=tmp_path / "soup", max_shard_size=most, **QUICK)
+    soce.merge(weights(paths), output=tmp_path / "soup", options=replace(QUICK, max_shard_size=most))
     files = sorted((tmp_path / "soup").glob("*.safetensors"))
     for file in files:
         assert file.read_bytes() == as_safetensors_writes(file), file.name
@@ -190,7 +191,7 @@ def test_mixed_dtypes_are_cut_as_the_reference_writer_sorts_them(tmp_path: Path)
         }
         tensors |= {'quoted "name" ü\t': ("I32", [1], bytes(4))}
         paths.append(checkpoint(tmp_path / str(i), tensors))
-    soce.merge(weights(paths), output=tmp_path / "soup", max_shard_size=400, **QUICK)
+    soce.merge(weights(paths), output=tmp_path / "soup", options=replace(QUICK, max_shard_size=400))
     files = sorted((tmp_path / "soup").glob("*.safetensors"))
     assert len(files) > 3
     for file in files:
@@ -214,7 +215,7 @@ def test_a_mixture_of_ten_thousand_tiny_tensors(tmp_path: Path) -> None:
         names = list(tensors)
         files = [{name: tensors[name] for name in names[k::4]} for k in range(4)]
         paths.append(checkpoint(tmp_path / str(seed), *files))
-    report = soce.merge(weights(paths), output=tmp_path / "soup", digests="tensors", **QUICK)
+    report = soce.merge(weights(paths), output=tmp_path / "soup", options=replace(QUICK, digests="tensors"))
     assert report.counts["averaged"] == 10_000
     assert report.seconds < 30
     inputs = [read_directory(path) for path in paths]
@@ -251,11 +252,11 @@ def test_a_diffusion_model_of_one_file(as_files: bool, tmp_path: Path) -> None:
         paths.append(write_file(tmp_path / str(seed) / name, unet(seed)))
         (tmp_path / str(seed) / "config.json").write_text('{"_class_name": "UNet2DConditionModel"}')
     given = paths if as_files else [path.parent for path in paths]
-    report = soce.merge(weights(given), output=tmp_path / "soup", **QUICK)
+    report = soce.merge(weights(given), output=tmp_path / "soup", options=QUICK)
     soup = tmp_path / "soup" / name
     assert read_file(soup) == mean_of([read_file(path) for path in paths], PARTS)
     assert (tmp_path / "soup/config.json").exists() == (not as_files)
     assert any("is a single file" in warning for warning in report.warnings) == as_files
-    soce.merge(weights(given), output=tmp_path / "cut", max_shard_size=400, **QUICK)
+    soce.merge(weights(given), output=tmp_path / "cut", options=replace(QUICK, max_shard_size=400))
     stem = "model" if as_files else "diffusion_pytorch_model"
     assert (tmp_path / "cut" / f"{stem}.safetensors.index.json").exists()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import blake3
@@ -14,7 +15,7 @@ from tests.checkpoints import checkpoint, f32, read_directory, row, shards, spar
 
 import soce
 
-QUICK = {"sync": False, "num_threads": 1}
+QUICK = soce.MergeOptions(sync=False, num_threads=1)
 NAN = float("nan")
 
 
@@ -33,7 +34,7 @@ def two(tmp_path: Path) -> list[str]:
 def interrupted(two: list[str], output: Path, **options: object) -> Path:
     """Make two shards of three, and return the state directory."""
     with pytest.raises(soce.CheckpointError, match="not finite") as caught:
-        soce.merge(two, output=output, **QUICK, **options)
+        soce.merge(two, output=output, options=replace(QUICK, **options))
     (note,) = caught.value.__notes__
     assert note.startswith("2 of 3 shards are finished and will be used: run the same command again")
     state = output.with_name(f"{output.name}.soce-partial")
@@ -43,7 +44,7 @@ def interrupted(two: list[str], output: Path, **options: object) -> Path:
 
 
 def finished(two: list[str], output: Path, **options: object) -> soce.MergeReport:
-    return soce.merge(two, output=output, nonfinite="warn", **QUICK, **options)
+    return soce.merge(two, output=output, options=replace(QUICK, nonfinite="warn", **options))
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -65,7 +66,8 @@ def without_run(path: Path) -> dict[str, object]:
 def test_the_next_merge_makes_only_what_is_missing(two: list[str], tmp_path: Path, digests: str) -> None:
     state = interrupted(two, tmp_path / "soup", digests=digests)
     before = {path.name: path.stat().st_ino for path in (state / "payload").glob("model-0000[12]*")}
-    assert soce.plan(two, output=tmp_path / "soup").finished_shards(digests=digests) == {tmp_path / "soup": 2}
+    plan = soce.plan(two, output=tmp_path / "soup", options=soce.MergeOptions(digests=digests))
+    assert plan.finished_shards() == {tmp_path / "soup": 2}
     report = finished(two, tmp_path / "soup", digests=digests)
     last = shards(tmp_path / "soup")["model-00003-of-00003.safetensors"]
     assert (report.reused_shards, report.bytes_written) == (2, len(last))
@@ -106,7 +108,7 @@ def test_a_merge_of_something_else_is_refused_and_names_the_difference(
         (two, {"differences": True}, "`differences` was false, is true"),
     ]:
         with pytest.raises(soce.OutputError, match="of another plan is unfinished.*" + words) as caught:
-            soce.merge(recipe, output=tmp_path / "soup", **QUICK, **options)
+            soce.merge(recipe, output=tmp_path / "soup", options=replace(QUICK, **options))
         assert "`--restart`" in str(caught.value.problems[0].hint)
         assert {k: v for k, v in files(state).items() if k != "lock"} == {
             k: v for k, v in before.items() if k != "lock"
@@ -187,7 +189,7 @@ def test_what_was_made_of_changing_inputs_is_never_used(tmp_path: Path) -> None:
         (path / "model.safetensors").rename(path / "model-00002-of-00002.safetensors")
         two.append(str(path))
     output = tmp_path / "soup"
-    slow = {**QUICK, "kernels": "scalar"}
+    slow = replace(QUICK, kernels="scalar")
     journal = tmp_path / "soup.soce-partial/journal.jsonl"
 
     def on_progress(done: int, total: int) -> None:
@@ -195,18 +197,18 @@ def test_what_was_made_of_changing_inputs_is_never_used(tmp_path: Path) -> None:
             Path(two[1], "model-00002-of-00002.safetensors").touch()
 
     with pytest.raises(soce.CheckpointError, match="changed since it was opened") as caught:
-        soce.merge(two, output=output, on_progress=on_progress, **slow)
+        soce.merge(two, output=output, on_progress=on_progress, options=slow)
     assert "cannot be used: discard them with `--restart`" in caught.value.__notes__[0]
     with pytest.raises(soce.OutputError, match=r"cannot be continued: .*changed since"):
-        soce.merge(two, output=output, **QUICK)
-    assert soce.merge(two, output=output, restart=True, **QUICK).reused_shards == 0
-    soce.merge(two, output=tmp_path / "fresh", **QUICK)
+        soce.merge(two, output=output, options=QUICK)
+    assert soce.merge(two, output=output, options=replace(QUICK, restart=True)).reused_shards == 0
+    soce.merge(two, output=tmp_path / "fresh", options=QUICK)
     assert without_run(output) == without_run(tmp_path / "fresh")
 
 
 def test_without_digests_there_is_nothing_to_go_on_from(two: list[str], tmp_path: Path) -> None:
     with pytest.raises(soce.CheckpointError, match="not finite") as caught:
-        soce.merge(two, output=tmp_path / "soup", digests="none", **QUICK)
+        soce.merge(two, output=tmp_path / "soup", options=replace(QUICK, digests="none"))
     assert not hasattr(caught.value, "__notes__")
     assert {path.name for path in tmp_path.iterdir()} == {"A", "B"}
 
@@ -252,7 +254,7 @@ def test_the_old_soup_stays_until_the_new_one_is_whole(two: list[str], tmp_path:
     finished([two[1]], tmp_path / "soup")
     old = files(tmp_path / "soup")
     with pytest.raises(soce.CheckpointError, match="not finite"):
-        soce.merge(two, output=tmp_path / "soup", overwrite=True, **QUICK)
+        soce.merge(two, output=tmp_path / "soup", options=replace(QUICK, overwrite=True))
     assert files(tmp_path / "soup") == old
     assert finished(two, tmp_path / "soup", overwrite=True).reused_shards == 2
     finished(two, tmp_path / "fresh")
@@ -262,12 +264,12 @@ def test_the_old_soup_stays_until_the_new_one_is_whole(two: list[str], tmp_path:
 def test_many_soups_go_on_from_where_each_was(two: list[str], tmp_path: Path) -> None:
     recipes = {name: {two[0]: parts, two[1]: 1} for name, parts in (("one", 1), ("two", 2))}
     with pytest.raises(soce.CheckpointError, match="not finite") as caught:
-        soce.merge_all(recipes, output=tmp_path / "soups", **QUICK)
+        soce.merge_all(recipes, output=tmp_path / "soups", options=QUICK)
     assert caught.value.__notes__[0].startswith("4 of 6 shards are finished")
     (tmp_path / "soups/two.soce-partial/payload/model-00001-of-00003.safetensors").unlink()
-    report = soce.merge_all(recipes, output=tmp_path / "soups", nonfinite="warn", **QUICK)
+    report = soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, nonfinite="warn"))
     assert report.reused_shards == 3
-    soce.merge_all(recipes, output=tmp_path / "fresh", nonfinite="warn", **QUICK)
+    soce.merge_all(recipes, output=tmp_path / "fresh", options=replace(QUICK, nonfinite="warn"))
     for name in recipes:
         assert without_run(tmp_path / "soups" / name) == without_run(tmp_path / "fresh" / name)
 
@@ -278,20 +280,20 @@ def test_a_soup_that_was_published_before_the_others_is_not_made_twice(
     """A run killed between two renames: the first output is complete, the second has only to be renamed."""
     recipes = {name: {two[0]: parts, two[1]: 1} for name, parts in (("one", 1), ("two", 2))}
     with pytest.raises(soce.CheckpointError, match="not finite"):
-        soce.merge_all(recipes, output=tmp_path / "soups", **QUICK)
+        soce.merge_all(recipes, output=tmp_path / "soups", options=QUICK)
     kept = tmp_path / "kept"
     shutil.copytree(tmp_path / "soups/two.soce-partial", kept)
-    soce.merge_all(recipes, output=tmp_path / "soups", nonfinite="warn", **QUICK)
+    soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, nonfinite="warn"))
     shutil.rmtree(tmp_path / "soups/two")
     kept.rename(tmp_path / "soups/two.soce-partial")
     inode = (tmp_path / "soups/one").stat().st_ino
-    report = soce.merge_all(recipes, output=tmp_path / "soups", nonfinite="warn", **QUICK)
+    report = soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, nonfinite="warn"))
     assert report.complete_before == (tmp_path / "soups/one",)
     assert any("already complete" in warning for warning in report.warnings)
     assert (tmp_path / "soups/one").stat().st_ino == inode
     assert len(report.result_digests) == 2
     with pytest.raises(soce.OutputError, match="already exists"):
-        soce.merge_all(recipes, output=tmp_path / "soups", nonfinite="warn", **QUICK)
+        soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, nonfinite="warn"))
 
 
 # ---- level full, and differences
@@ -337,7 +339,7 @@ def test_differences_are_recorded_when_asked_for(two: list[str], tmp_path: Path)
 
 def test_an_ingredient_without_a_part_has_no_column(two: list[str], tmp_path: Path) -> None:
     recipe = row([Path(two[0]), Path(two[1])], [0, 1], 1)
-    soce.merge(recipe, output=tmp_path / "soup", digests="full", differences=True, **QUICK)
+    soce.merge(recipe, output=tmp_path / "soup", options=replace(QUICK, digests="full", differences=True))
     found = result(tmp_path / "soup")
     assert len(found["ingredients"]) == 1
     assert {tuple(tensor["differences"]) for tensor in found["tensors"].values()} == {("0",)}

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.test_exactness import KERNELS, bits_like
 import soce
 
 PARTS = (5, 2, 3, 1)
-QUICK = {"sync": False}
+QUICK = soce.MergeOptions(sync=False)
 
 
 def floats(dtype: str, seed: int, *shape: int) -> tuple[str, list[int], bytes]:
@@ -61,7 +62,11 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def right(four: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return the shards of one merge, after its tensors were compared with the reference."""
     soup = tmp_path_factory.mktemp("right") / "soup"
-    soce.merge(dict(zip(map(str, four), PARTS, strict=True)), output=soup, num_threads=1, io="pread", **QUICK)
+    soce.merge(
+        dict(zip(map(str, four), PARTS, strict=True)),
+        output=soup,
+        options=replace(QUICK, num_threads=1, io="pread"),
+    )
     inputs = [read_directory(path) for path in four]
     for name, (dtype, shape, data) in read_directory(soup).items():
         if dtype in reference.FORMATS:
@@ -74,7 +79,9 @@ def right(four: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 def merged(paths: list[Path], output: Path, **options: object) -> soce.MergeReport:
-    return soce.merge(dict(zip(map(str, paths), PARTS, strict=True)), output=output, **QUICK | options)
+    return soce.merge(
+        dict(zip(map(str, paths), PARTS, strict=True)), output=output, options=replace(QUICK, **options)
+    )
 
 
 @pytest.mark.parametrize("io", ["mmap", "pread", "auto"])
@@ -105,7 +112,7 @@ def test_every_order_of_the_ingredients_gives_the_same_shards(four, right, tmp_p
     weights = dict(zip(map(str, four), PARTS, strict=True))
     digests = set()
     for i, order in enumerate(permutations(weights)):
-        report = soce.merge({path: weights[path] for path in order}, output=tmp_path / str(i), **QUICK)
+        report = soce.merge({path: weights[path] for path in order}, output=tmp_path / str(i), options=QUICK)
         assert shards(tmp_path / str(i)) == right, order
         digests.update(report.result_digests)
     assert len(digests) == 1
@@ -115,12 +122,16 @@ def test_every_order_of_ingredients_of_different_dtypes(tmp_path: Path) -> None:
     kinds = [("BF16", "F16", "F32", "F64"), ("F16", "F32", "BF16", "F64"), ("F32", "BF16", "F16", "F32")]
     paths = [ingredient(tmp_path / str(i), i, dtypes) for i, dtypes in enumerate(kinds)]
     inputs = [read_directory(path) for path in paths]
-    options = {"nonfinite": "warn", **QUICK}
+    options = replace(QUICK, nonfinite="warn")
     for out in reference.FORMATS:
         found = []
         for i, order in enumerate(permutations(range(3))):
             weights = {str(paths[k]): PARTS[k] for k in order}
-            soce.merge(weights, output=tmp_path / f"{out}-{i}", dtype=out, num_threads=2, **options)
+            soce.merge(
+                weights,
+                output=tmp_path / f"{out}-{i}",
+                options=replace(options, dtype=out, num_threads=2),
+            )
             found.append(shards(tmp_path / f"{out}-{i}"))
         assert all(other == found[0] for other in found)
         tensors = read_directory(tmp_path / f"{out}-0")
@@ -133,7 +144,7 @@ def test_the_output_dtype_is_the_first_ingredients(tmp_path: Path) -> None:
     data = {"BF16": floats("BF16", 2, 9), "F32": floats("F32", 4, 9)}
     paths = [checkpoint(tmp_path / dtype, {"w": tensor}) for dtype, tensor in data.items()]
     for i, order in enumerate((paths, paths[::-1])):
-        report = soce.merge([str(path) for path in order], output=tmp_path / f"soup{i}", **QUICK)
+        report = soce.merge([str(path) for path in order], output=tmp_path / f"soup{i}", options=QUICK)
         assert read_directory(tmp_path / f"soup{i}")["w"][0] == order[0].name
         assert any("another float dtype" in warning for warning in report.warnings)
 
@@ -154,7 +165,7 @@ def test_how_the_ingredients_are_sharded_changes_no_tensor(four, right, tmp_path
 
 def test_copies_of_one_checkpoint_make_the_same_files(four, tmp_path: Path) -> None:
     copies = [ingredient(tmp_path / f"copy{i}", 3) for i in range(3)]
-    report = soce.merge({str(path): part for path, part in zip(copies, (50, 20, 30), strict=True)}, output=tmp_path / "soup", **QUICK)  # fmt: skip
+    report = soce.merge({str(path): part for path, part in zip(copies, (50, 20, 30), strict=True)}, output=tmp_path / "soup", options=QUICK)  # fmt: skip
     assert read_directory(tmp_path / "soup") == read_directory(copies[0])
     assert report.nonfinite == ()
 
@@ -164,11 +175,11 @@ def test_parts_are_proportions(four, tmp_path: Path) -> None:
     for i, weights in enumerate(
         [(5, 2, 3, 0), ("0.5", "0.2", "0.3", "0"), (50, 20, 30, 0), ("1/2", "1/5", "3/10", 0)]
     ):
-        soce.merge(dict(zip(map(str, four), weights, strict=True)), output=tmp_path / str(i), **QUICK)
+        soce.merge(dict(zip(map(str, four), weights, strict=True)), output=tmp_path / str(i), options=QUICK)
         found.append(shards(tmp_path / str(i)))
     assert all(other == found[0] for other in found)
     doubled = {str(four[0]): 2, f"{four[0]}/.": 3, str(four[1]): 2, str(four[2]): 3}
-    soce.merge(doubled, output=tmp_path / "doubled", **QUICK)
+    soce.merge(doubled, output=tmp_path / "doubled", options=QUICK)
     assert shards(tmp_path / "doubled") == found[0]
 
 
@@ -193,9 +204,7 @@ def test_flush_to_zero_of_the_caller_changes_nothing(threads: int, tmp_path: Pat
             soce.merge(
                 row(paths, [1, 1, 1], 3),
                 output=tmp_path / kernels,
-                num_threads=threads,
-                kernels=kernels,
-                **QUICK,
+                options=replace(QUICK, num_threads=threads, kernels=kernels),
             )
         mixer = soce.Mixer([str(path) for path in paths])
         for dtype in tensors:

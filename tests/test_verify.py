@@ -57,7 +57,9 @@ def three(tmp_path: Path) -> list[Path]:
 
 def merged(three: list[Path], **options: Any) -> Path:
     paths = dict(zip(map(str, three), (5, 2, 3), strict=True))
-    return soce.merge(paths, output=three[0].parent / "soup", sync=False, **options).output
+    return soce.merge(
+        paths, output=three[0].parent / "soup", options=soce.MergeOptions(sync=False, **options)
+    ).output
 
 
 @pytest.fixture
@@ -128,7 +130,9 @@ def test_tied_heads_are_computed_again(tmp_path: Path) -> None:
         checkpoint(tmp_path / "B", tensors, config={}),
         checkpoint(tmp_path / "C", tensors, config=config),
     ]
-    soup = soce.merge(paths, output=tmp_path / "soup", config_from=str(paths[2]), sync=False).output
+    soup = soce.merge(
+        paths, output=tmp_path / "soup", options=soce.MergeOptions(config_from=str(paths[2]), sync=False)
+    ).output
     assert json.loads((soup / "soce.json").read_text())["result"]["tied"] == ["lm_head.weight"]
     assert found(soup, data=True, recompute=True) == []
     assert found(soup, recompute=list(reversed(paths))) == []
@@ -140,7 +144,9 @@ def test_rows_and_ingredients_without_a_part_are_computed_again(three: list[Path
         tuple(soce.Ingredient(str(path), None) for path in three),
         (soce.Row("a", (1, 1, 0), 2), soce.Row("*", (0, 1, 0), 1)),
     )
-    soup = soce.merge(recipe, output=three[0].parent / "soup", digests=level, sync=False).output
+    soup = soce.merge(
+        recipe, output=three[0].parent / "soup", options=soce.MergeOptions(digests=level, sync=False)
+    ).output
     assert found(soup, recompute=True) == []
     assert level == "tensors" or found(soup, recompute=three[1::-1]) == []
     verification = soce.verify(soup, recompute=three)
@@ -157,7 +163,7 @@ def test_large_tensors_are_read_in_pieces_by_any_number_of_threads(tmp_path: Pat
         "x": ("BF16", [5], bf16(1, 2, 3, 4, 5)),
     }
     path = checkpoint(tmp_path / "A", tensors)
-    soup = soce.merge({path: 1}, output=tmp_path / "soup", sync=False).output
+    soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
     shard = soup / "model.safetensors"
     digest = hashlib.sha256(shard.read_bytes()).hexdigest()
     rewrite(soup, lambda m: m["result"]["shards"][0].update(sha256=digest))
@@ -374,7 +380,9 @@ def test_a_directory_without_manifest_has_its_structure_checked_and_its_data_sca
 
 
 def test_values_that_are_not_finite_are_counted_again(with_nan: list[Path], tmp_path: Path) -> None:
-    soup = soce.merge(with_nan, output=tmp_path / "soup", nonfinite="warn", sync=False).output
+    soup = soce.merge(
+        with_nan, output=tmp_path / "soup", options=soce.MergeOptions(nonfinite="warn", sync=False)
+    ).output
     assert found(soup, data=True, recompute=True) == []
     entry = json.loads((soup / "soce.json").read_text())["result"]["tensors"]["w"]["non_finite"]
     assert sorted(entry["ingredients"]) == [[1, 0, 0], [1, 1, 0]]
@@ -394,7 +402,9 @@ def test_values_that_are_not_finite_are_counted_again(with_nan: list[Path], tmp_
 
 def test_results_too_large_for_their_dtype_are_counted_again(tmp_path: Path) -> None:
     paths = [checkpoint(tmp_path / name, {"w": ("F32", [2], f32(1e38, 1))}) for name in "AB"]
-    soup = soce.merge(paths, output=tmp_path / "soup", dtype="f16", nonfinite="warn", sync=False).output
+    soup = soce.merge(
+        paths, output=tmp_path / "soup", options=soce.MergeOptions(dtype="f16", nonfinite="warn", sync=False)
+    ).output
     assert found(soup, data=True, recompute=True) == []
 
 
@@ -426,7 +436,11 @@ def test_ingredients_are_known_by_content_in_any_order_and_any_shards(three: lis
     assert verification.level == "full"
     assert verification.checked["ingredient_contents"] == 3
     assert verification.checked["shard_digests"] == 2
-    again = soce.merge({three[1]: 1}, output=three[0].parent / "again", max_shard_size=20, sync=False).output
+    again = soce.merge(
+        {three[1]: 1},
+        output=three[0].parent / "again",
+        options=soce.MergeOptions(max_shard_size=20, sync=False),
+    ).output
     assert len(list(again.glob("*.safetensors"))) > 2
     assert found(soup, recompute=[three[2], again, three[0]]) == []
     # Without contents, order decides between checkpoints with equal headers, and the computation tells.
@@ -451,7 +465,9 @@ def test_headers_tell_ingredients_apart_where_contents_are_not_recorded(tmp_path
         {"w": ("F32", [1], f32(5)), "x": ("F32", [2], f32(3, 7))},
     ]
     paths = [checkpoint(tmp_path / name, tensors) for name, tensors in zip("AB", pad, strict=True)]
-    soup = soce.merge({paths[0]: 1, paths[1]: 3}, output=tmp_path / "soup", sync=False).output
+    soup = soce.merge(
+        {paths[0]: 1, paths[1]: 3}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)
+    ).output
     assert found(soup, recompute=paths) == []
     assert found(soup, recompute=paths[::-1]) == []
 
@@ -561,7 +577,7 @@ def test_a_soup_in_the_hugging_face_cache_is_read_through_its_links(soup: Path) 
 
 def test_hostile_names_are_shown_escaped(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "A", {f"x{NASTY}": ("F32", [1], f32(1))})
-    soup = soce.merge({path: 1}, output=tmp_path / "soup", sync=False).output
+    soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
     assert soce.verify(soup, data=True, recompute=True).ok
     (soup / f"{NASTY.replace('/', '')}.safetensors").write_bytes(b"x")
     shard = soup / "model.safetensors"
@@ -596,7 +612,7 @@ def found_quickly(soup: Path) -> list[str]:
 def test_progress_ends_with_everything_and_can_cancel(tmp_path: Path) -> None:
     path = sparse(tmp_path / "A", "F32", 20_000_000)
     (path / "config.json").write_text("{}")
-    soup = soce.merge({path: 1}, output=tmp_path / "soup", sync=False).output
+    soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
     told: list[tuple[int, int]] = []
     soce.verify(soup, data=True, recompute=True, on_progress=lambda *call: told.append(call))
     assert told == sorted(told)
@@ -616,7 +632,7 @@ def test_progress_ends_with_everything_and_can_cancel(tmp_path: Path) -> None:
 def test_a_soup_that_changes_under_the_reader_is_a_finding(tmp_path: Path, io: Any) -> None:
     path = sparse(tmp_path / "A", "F32", 40_000_000)
     (path / "config.json").write_text("{}")
-    soup = soce.merge({path: 1}, output=tmp_path / "soup", sync=False).output
+    soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
     shard = soup / "model.safetensors"
     changed = []
 
@@ -680,7 +696,7 @@ def test_findings_are_printed_and_the_exit_code_is_1(soup: Path) -> None:
 
 def test_a_hundred_findings_are_printed_and_all_with_json(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "A", {f"w{i:03}": ("F32", [1], f32(1)) for i in range(150)})
-    soup = soce.merge({path: 1}, output=tmp_path / "soup", sync=False).output
+    soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
     shard = soup / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-600] + bytes(600))
     lines = run(soup, "--data").stdout.splitlines()
@@ -716,7 +732,9 @@ def test_the_page_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
     page = (ROOT / "docs" / "verify.md").read_text()
     monkeypatch.chdir(tmp_path)
     paths = [ingredient(Path(name), seed) for seed, name in enumerate("AB", 1)]
-    soup = soce.merge({paths[0]: 2, paths[1]: 1}, output=Path("soup"), sync=False).output
+    soup = soce.merge(
+        {paths[0]: 2, paths[1]: 1}, output=Path("soup"), options=soce.MergeOptions(sync=False)
+    ).output
 
     def damage() -> None:
         (soup / "config.json").write_text("{}")
@@ -725,7 +743,9 @@ def test_the_page_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
         shard.write_bytes(content[:-11] + bytes([content[-11] ^ 4]) + content[-10:])
 
     def mend() -> None:
-        soce.merge({paths[0]: 2, paths[1]: 1}, output=soup, overwrite=True, sync=False)
+        soce.merge(
+            {paths[0]: 2, paths[1]: 1}, output=soup, options=soce.MergeOptions(overwrite=True, sync=False)
+        )
 
     blocks = list(CONSOLE.finditer(page))
     assert len(blocks) == 5

@@ -122,7 +122,7 @@ def test_the_program_gets_the_soup_that_is_published(kitchen):
         shutil.copytree(sys.argv[1], sys.argv[2] + "/copy")
         open(sys.argv[2] + "/scores.csv", "w").write("model,math\\nsoup,1\\n")
     """
-    made = kitchen.make(copy, merge={"dtype": "bfloat16"})
+    made = kitchen.make(copy, merge=soce.MergeOptions(dtype="bfloat16"))
     only = Recipe.of({kitchen.models[1]: 1})
     rows = Recipe(tuple(Ingredient(path, None) for path in kitchen.models[1:]), (Row("*", (2,), 1),))
     for recipe in (only, rows, kitchen.recipe):
@@ -430,12 +430,12 @@ def test_the_identity_follows_the_program_and_its_settings(kitchen):
         identity(program=PROGRAM + "# changed"),
         identity(environment={"TOKEN": "SECRET"}),
         identity(version="2.0"),
-        identity(merge={"dtype": "bfloat16"}),
+        identity(merge=soce.MergeOptions(dtype="bfloat16")),
         identity(read=ReadOptions(format="wide")),
         identity(scores="{output}"),
     ]
     assert len({before, *others}) == 7
-    assert identity(timeout_seconds=5, merge={"num_threads": 1}) == before
+    assert identity(timeout_seconds=5, merge=soce.MergeOptions(num_threads=1)) == before
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ def test_the_identity_follows_the_program_and_its_settings(kitchen):
         ({"command": [sys.executable, "program.py"]}, "no argument of the command has `{checkpoint}`"),
         ({"command": ["no-such-program", "{checkpoint}"]}, "there is no program `no-such-program`"),
         ({"timeout_seconds": 0}, "`timeout_seconds` is 0"),
-        ({"merge": {"sync": True}}, "`sync` cannot be chosen"),
+        ({"merge": soce.MergeOptions(overwrite=True)}, "`overwrite` cannot be chosen"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(kitchen, options, message):

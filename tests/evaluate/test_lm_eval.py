@@ -98,7 +98,7 @@ class Shared:
     def written(self, recipe):
         path = self.home / recipe.id
         if not path.exists():
-            soce.merge(recipe, output=path, config_from=self.models[0], sync=False)
+            soce.merge(recipe, output=path, options=soce.MergeOptions(config_from=self.models[0], sync=False))
         return path
 
 

@@ -83,7 +83,9 @@ def check(
     published = []
     for i, recipe in enumerate(recipes(paths)):
         output = tmp_path / f"soup{i}"
-        soce.merge(recipe, output=output, config_from=str(paths[0]), sync=False, **options)
+        soce.merge(
+            recipe, output=output, options=soce.MergeOptions(config_from=str(paths[0]), sync=False, **options)
+        )
         published.append((recipe, loaded(output, kind, compute_dtype or "auto")))
     assert published[0][1] != published[1][1]
     for i in (*range(len(published)), 0, 1, 0, len(published) - 1, 1):
@@ -208,7 +210,7 @@ def test_tied_copies_in_every_checkpoint(tmp_path: Path) -> None:
         write_file(path / "model.safetensors", tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"]})  # fmt: skip
     model = SoupModel([str(path) for path in paths])
     plain = recipes(paths)[1]
-    soce.merge(plain, output=tmp_path / "soup", sync=False)
+    soce.merge(plain, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     model.set(plain)
     assert everything_of(model.model) == loaded(tmp_path / "soup", "llama-tied")
     apart = Recipe(plain.ingredients, (Row("lm_head*", (1, 0, 0), 1),))
@@ -252,7 +254,7 @@ def test_integer_buffers_are_copied(tmp_path: Path) -> None:
         net.save_pretrained(paths[-1])
     model = SoupModel([str(path) for path in paths], model_class="AutoModel")
     recipe = recipes(paths)[1]
-    soce.merge(recipe, output=tmp_path / "soup", sync=False)
+    soce.merge(recipe, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     model.set(recipe)
     from transformers import AutoModel
 
@@ -282,7 +284,7 @@ def test_parts_of_a_checkpoint_that_the_class_does_not_have(tmp_path: Path) -> N
     assert model._placement is not None
     assert model._placement.unused == ("lm_head.weight",)
     recipe = Recipe.of([str(path) for path in paths])
-    soce.merge(recipe, output=tmp_path / "soup", sync=False)
+    soce.merge(recipe, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     from transformers import AutoModel
 
     model.set(recipe)
@@ -341,7 +343,7 @@ def test_ingredients_of_different_dtypes_need_a_decision(tmp_path: Path) -> None
     for order in (paths, paths[::-1]):
         recipe = Recipe.of({str(path): part for path, part in zip(order, (2, 1), strict=True)})
         output = tmp_path / order[0].parent.name / "soup"
-        soce.merge(recipe, output=output, dtype="bfloat16", sync=False)
+        soce.merge(recipe, output=output, options=soce.MergeOptions(dtype="bfloat16", sync=False))
         model.set(recipe)
         assert everything_of(model.model) == loaded(output, "llama-tied")
 

@@ -106,7 +106,7 @@ class Naive:
 @pytest.fixture(scope="module")
 def naive(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Naive:
     output = tmp_path_factory.mktemp("published") / "soup"
-    soce.merge(recipe, output=output, sync=False)
+    soce.merge(recipe, output=output, options=soce.MergeOptions(sync=False))
     return Naive(output)
 
 

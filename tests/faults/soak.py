@@ -38,7 +38,6 @@ from tests.faults.soak_models import (
 )
 
 import soce
-from soce.merging import merge as merging
 
 MIB = 1 << 20
 GROWTH = 8 * MIB
@@ -163,7 +162,9 @@ class Soak:
         parts = random_parts(len(family.paths), chance)
         late = self.late(chance)
         plan = self.early(chance)
-        soce.merge(weights(family.paths, parts), output=self.home / "soup", **plan, **late)
+        soce.merge(
+            weights(family.paths, parts), output=self.home / "soup", options=soce.MergeOptions(**plan, **late)
+        )
         self.verify(self.home / "soup", family, parts, plan.get("dtype"), chance)
 
     def merge_all(self, family: Family, chance: random.Random) -> None:
@@ -171,7 +172,9 @@ class Soak:
         recipes = {f"r{n}": random_parts(len(family.paths), chance) for n in range(chance.randint(2, 4))}
         plan = self.early(chance)
         given = {name: weights(family.paths, parts) for name, parts in recipes.items()}
-        soce.merge_all(given, output=self.home / "soups", **plan, **self.late(chance))
+        soce.merge_all(
+            given, output=self.home / "soups", options=soce.MergeOptions(**plan, **self.late(chance))
+        )
         for name, parts in recipes.items():
             self.verify(self.home / "soups" / name, family, parts, plan.get("dtype"), chance)
 
@@ -204,7 +207,9 @@ class Soak:
                 break
         if not done:
             report = soce.merge(
-                weights(family.paths, parts), output=output, **(plan | {"overwrite": True}), **late
+                weights(family.paths, parts),
+                output=output,
+                options=soce.MergeOptions(**plan | {"overwrite": True}, **late),
             )
             reused = json.loads(report.json).get("reused_shards", 0)
             self.record.counts["shards reused"] += reused
@@ -240,10 +245,12 @@ class Soak:
 
         recipe = weights(family.paths, parts)
         try:
-            soce.merge(recipe, output=self.home / "soup", on_progress=stop, **plan, **late)
+            soce.merge(
+                recipe, output=self.home / "soup", on_progress=stop, options=soce.MergeOptions(**plan, **late)
+            )
         except Enough:
             self.record.counts["stopped in time"] += 1
-            soce.merge(recipe, output=self.home / "soup", **plan, **late)
+            soce.merge(recipe, output=self.home / "soup", options=soce.MergeOptions(**plan, **late))
         self.verify(self.home / "soup", family, parts, plan.get("dtype"), chance)
 
     # ---- how
@@ -318,7 +325,7 @@ def allocated() -> int | None:
 
 def digest_levels() -> list[str]:
     """Return the levels that this version knows."""
-    return list(get_args(get_type_hints(merging.ExecuteOptions)["digests"]))
+    return list(get_args(get_type_hints(soce.MergeOptions)["digests"]))
 
 
 def random_parts(count: int, chance: random.Random) -> list[int]:

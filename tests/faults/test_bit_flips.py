@@ -53,7 +53,11 @@ def soup(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
     parts = {ingredient("A"): 5, ingredient("B"): 2, ingredient("C\u00df"): 3}
     output = tmp_path / "soup"
-    return soce.merge(parts, output=output, digests=request.param, notes={"score": 0.1}, sync=False).output
+    return soce.merge(
+        parts,
+        output=output,
+        options=soce.MergeOptions(digests=request.param, notes={"score": 0.1}, sync=False),
+    ).output
 
 
 def regions(soup: Path) -> list[Region]:

@@ -215,7 +215,11 @@ def test_this_process_lives_on_with_the_handler_that_it_had(tmp_path: Path) -> N
         timer = threading.Timer(0.004 * i, os.truncate, (shard, len(whole) // 5))
         timer.start()
         try:
-            soce.merge(paths, output=tmp_path / "soup", io="mmap", kernels="scalar", sync=False, restart=True)
+            soce.merge(
+                paths,
+                output=tmp_path / "soup",
+                options=soce.MergeOptions(io="mmap", kernels="scalar", sync=False, restart=True),
+            )
         except (soce.CheckpointError, OSError) as error:
             outcomes[
                 "an error" if shard.name in f"{error} {getattr(error, 'filename', '')}" else "nameless"
@@ -231,4 +235,4 @@ def test_this_process_lives_on_with_the_handler_that_it_had(tmp_path: Path) -> N
     assert outcomes["an error"] > 0
     assert outcomes["nameless"] == 0
     record("changed in this process", **outcomes)
-    soce.merge(paths, output=tmp_path / "soup", sync=False, restart=True)
+    soce.merge(paths, output=tmp_path / "soup", options=soce.MergeOptions(sync=False, restart=True))

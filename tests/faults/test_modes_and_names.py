@@ -234,11 +234,15 @@ def test_odd_names_through_python(pair: Pair) -> None:
     for n, name in enumerate(ODD.values()):
         (pair.home / str(n)).mkdir()
         output = pair.home / str(n) / name
-        report = soce.merge([str(path) for path in pair.paths], output=output, sync=False)
+        report = soce.merge(
+            [str(path) for path in pair.paths], output=output, options=soce.MergeOptions(sync=False)
+        )
         assert report.output == output
         assert read_directory(output) == pair.mean()
         with pytest.raises(soce.OutputError, match="already exists") as caught:
-            soce.merge([str(path) for path in pair.paths], output=output, sync=False)
+            soce.merge(
+                [str(path) for path in pair.paths], output=output, options=soce.MergeOptions(sync=False)
+            )
         assert not any(c < " " and c != "\n" for c in str(caught.value))
         shutil.rmtree(output)
 
@@ -302,7 +306,7 @@ def test_names_that_differ_in_case_only(tmp_path: Path) -> None:
         paths.append(path)
     before = picture(*paths)
     recipes = {"soup": {str(paths[0]): 1, str(paths[1]): 1}, "SOUP": {str(paths[0]): 3, str(paths[1]): 1}}
-    soce.merge_all(recipes, output=tmp_path / "soups", sync=False)
+    soce.merge_all(recipes, output=tmp_path / "soups", options=soce.MergeOptions(sync=False))
     assert read_directory(tmp_path / "soups/soup") == {
         "w": ("F32", [1], f32(0.5)),
         "W": ("F32", [1], f32(4.5)),

@@ -75,7 +75,7 @@ def test_a_parent_that_may_be_written_and_not_read(own: Pair) -> None:
     def merge() -> None:
         lose_privileges()
         try:
-            soce.merge([str(spoilt)], output=out / "soup", sync=True)
+            soce.merge([str(spoilt)], output=out / "soup", options=soce.MergeOptions(sync=True))
         except (OSError, soce.CheckpointError) as error:
             caught.append(error)
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import soce
 
 blake3 = pytest.importorskip("blake3").blake3
 
-QUICK = {"sync": False, "num_threads": 1}
+QUICK = soce.MergeOptions(sync=False, num_threads=1)
 SHARDS = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
 OTHER = 65534
 """A user that has nothing on any Linux."""
@@ -43,13 +44,13 @@ class Scene:
         self.finish(home / "expected")
         self.expected = self.result(home / "expected")
         with pytest.raises(soce.CheckpointError, match="not finite"):
-            soce.merge(self.paths, output=self.output, **QUICK)
+            soce.merge(self.paths, output=self.output, options=QUICK)
         assert names(self.payload) == SHARDS or names(self.payload) == SHARDS[:2]
         self.outside = self.look()
 
     def finish(self, output: Path, **options: object) -> soce.MergeReport:
         """Merge to the end."""
-        return soce.merge(self.paths, output=output, nonfinite="warn", **QUICK, **options)
+        return soce.merge(self.paths, output=output, options=replace(QUICK, nonfinite="warn", **options))
 
     def try_to_finish(self, **options: object) -> soce.SoceError | None:
         """Merge to the end, or return why that was refused."""
@@ -579,7 +580,11 @@ def test_ready_without_payload_and_without_output(scene: Scene) -> None:
 
 def test_ready_with_the_payload_of_another_plan(scene: Scene) -> None:
     """A whole soup, but not the one that was asked for, lies where the payload was."""
-    soce.merge({scene.paths[0]: 5, scene.paths[1]: 1}, output=scene.home / "other", nonfinite="warn", **QUICK)
+    soce.merge(
+        {scene.paths[0]: 5, scene.paths[1]: 1},
+        output=scene.home / "other",
+        options=replace(QUICK, nonfinite="warn"),
+    )
     shutil.rmtree(scene.payload)
     (scene.home / "other").rename(scene.payload)
     ready(scene, scene.payload)
@@ -604,7 +609,11 @@ def test_an_empty_directory_with_the_number_of_the_lost_soup(scene: Scene) -> No
 
 def test_another_soup_with_the_number_of_the_lost_one(scene: Scene) -> None:
     """The same, but somebody has put another soup there: it is not ours, and it is not touched."""
-    soce.merge({scene.paths[0]: 5, scene.paths[1]: 1}, output=scene.home / "other", nonfinite="warn", **QUICK)
+    soce.merge(
+        {scene.paths[0]: 5, scene.paths[1]: 1},
+        output=scene.home / "other",
+        options=replace(QUICK, nonfinite="warn"),
+    )
     (scene.home / "other").rename(scene.output)
     ready(scene, scene.output)
     shutil.rmtree(scene.payload)
@@ -677,7 +686,7 @@ def test_a_journal_of_the_wildest_numbers(scene: Scene) -> None:
     ):
         scene.write([*scene.entries()[:3], entry])
         with pytest.raises(soce.CheckpointError, match="not finite"):
-            soce.merge(scene.paths, output=scene.output, **QUICK)
+            soce.merge(scene.paths, output=scene.output, options=QUICK)
     scene.finish(scene.output)
     assert scene.result(scene.output) == scene.expected
     assert read_directory(scene.output)

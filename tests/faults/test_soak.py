@@ -59,7 +59,7 @@ def test_one_wrong_bit_is_found(tmp_path: Path, dtype: str) -> None:
     parts = [3, 0, 1021]
     soup = tmp_path / "soup"
     recipe = {str(path): str(part) for path, part in zip(paths, parts, strict=True)}
-    soce.merge(recipe, output=soup, sync=False, dtype="F32", max_shard_size=500)
+    soce.merge(recipe, output=soup, options=soce.MergeOptions(sync=False, dtype="F32", max_shard_size=500))
     assert differences(soup, paths, parts, "F32", chance) == []
     assert differences(soup, paths, [3, 1, 1020], "F32", chance) != []
     assert differences(soup, paths, parts, None, chance) == [] or dtype != "F32"

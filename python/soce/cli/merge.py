@@ -14,7 +14,8 @@ from soce.exceptions import Problem, RecipeError, shown
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from soce.merging.merge import MergePlan, PlanOptions
+    from soce.merging.options import MergeOptions
+    from soce.merging.plan import MergePlan
     from soce.recipes.model import Recipe
 
 _EPILOG = """\b
@@ -144,12 +145,10 @@ def merge(
     if output is None:
         _usage("missing option `--output`")
     with refusals(debug=debug):
-        late = (
-            *("nonfinite", "io", "cache", "num_threads", "chunk_bytes"),
-            *("sync", "digests", "differences", "restart"),
-        )
-        plan_options: Any = {name: value for name, value in options.items() if name not in late}
-        made = _planned(ingredients, recipes, output, plan_options)
+        from soce.merging.options import MergeOptions
+
+        chosen = MergeOptions(command=sys.argv, **options)
+        made = _planned(ingredients, recipes, output, chosen)
         if plan_only:
             warn(made.data["warnings"])
             click.echo(made.to_json() if as_json else plan_text(made))
@@ -157,12 +156,10 @@ def merge(
         if not quiet:
             names = ", ".join(f"{found['parts']} x `{shown(found['path'])}`" for found in _parts(made))
             message(f"averaging {names}" if names else f"averaging {len(made.recipes)} recipes")
-            if not options["restart"]:
-                _tell_continued(made, options["digests"], differences=options["differences"])
+            if not chosen.restart:
+                _tell_continued(made)
         with progress(enabled=not quiet) as on_progress:
-            report = made.execute(
-                on_progress=on_progress, command=sys.argv, **{name: options[name] for name in late}
-            )
+            report = made.execute(on_progress=on_progress)
         if quiet:
             warn(report.warnings)
         else:
@@ -171,9 +168,9 @@ def merge(
             click.echo(report.json)
 
 
-def _tell_continued(plan: MergePlan, digests: str, *, differences: bool) -> None:
+def _tell_continued(plan: MergePlan) -> None:
     shards = len(plan.data["shards"])
-    for output, count in plan.finished_shards(digests=digests, differences=differences).items():
+    for output, count in plan.finished_shards().items():
         message(f"continuing `{shown(os.fspath(output))}`: {count} of {shards} shards are finished")
 
 
@@ -182,15 +179,15 @@ def _usage(text: str) -> NoReturn:
 
 
 def _planned(
-    ingredients: tuple[str, ...], recipes: str | None, output: str, options: PlanOptions
+    ingredients: tuple[str, ...], recipes: str | None, output: str, options: MergeOptions
 ) -> MergePlan:
-    from soce.merging.merge import plan, plan_all
+    from soce.merging.plan import plan, plan_all
 
     if recipes is not None:
-        return plan_all(recipes, output=output, **options)
+        return plan_all(recipes, output=output, options=options)
     if len(ingredients) == 1 and ingredients[0].lower().endswith(_SUFFIXES):
-        return plan(ingredients[0], output=output, **options)
-    return plan(recipe_of(ingredients), output=output, **options)
+        return plan(ingredients[0], output=output, options=options)
+    return plan(recipe_of(ingredients), output=output, options=options)
 
 
 def _parts(plan: MergePlan) -> list[dict[str, Any]]:

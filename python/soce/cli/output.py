@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from soce.merging.merge import MergePlan, MergeReport
+    from soce.merging.plan import MergePlan
+    from soce.merging.report import MergeReport
 
 
 class Outcome(click.Command):

@@ -193,6 +193,7 @@ def _open_command(
 ) -> Evaluator:
     from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
     from soce.evaluate.live.soup_model import SoupModel
+    from soce.merging.options import MergeOptions
     from soce.scores.formats.options import ReadOptions
 
     command_options = CommandOptions(
@@ -200,7 +201,7 @@ def _open_command(
         read=ReadOptions(format=options.format, metric=options.metric),
         scratch=options.scratch,
         timeout_seconds=options.timeout_seconds,
-        merge={} if options.dtype is None else {"dtype": options.dtype},
+        merge=MergeOptions(dtype=options.dtype),
     )
     paths = ingredients.ingredients if isinstance(ingredients, SoupModel) else ingredients
     return CommandEvaluator(paths, command, command_options, folder=folder)

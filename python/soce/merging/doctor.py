@@ -15,7 +15,8 @@ from soce.exceptions import Problem, SoceError, shown
 from soce.files.words import counted
 from soce.merging.configs import config_differences
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
-from soce.merging.merge import plan
+from soce.merging.options import MergeOptions
+from soce.merging.plan import plan
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.parts import refuse
 
@@ -147,11 +148,13 @@ def diagnose(
             planned = plan(
                 paths,
                 output=Path(scratch, "soup"),
-                copy_code=False,  # a question for the merge, which asks it
-                preflight=False,
-                allow_different_tokenizers=allow_different_tokenizers,
-                follow_links=follow_links,
-                ignore_unreferenced=ignore_unreferenced,
+                options=MergeOptions(
+                    copy_code=False,  # a question for the merge, which asks it
+                    preflight=False,
+                    allow_different_tokenizers=allow_different_tokenizers,
+                    follow_links=follow_links,
+                    ignore_unreferenced=ignore_unreferenced,
+                ),
             )
             warnings += planned.data["warnings"]
         except SoceError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import OutputError, Problem
 from soce.merging.merge import merge
+from soce.merging.options import MergeOptions
 from soce.report.card.card import Card, write_card
 from soce.search.identity import digest_of
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from soce.merging.merge import MergeReport
+    from soce.merging.report import MergeReport
     from soce.search.result import SearchResult
     from soce.selection.experts import Selection
 
@@ -90,10 +91,7 @@ def publish_soup(
         report = merge(
             result.best.recipe,
             output=place,
-            dtype=dtype,
-            overwrite=is_there,
-            notes=notes,
-            command=command,
+            options=MergeOptions(dtype=dtype, overwrite=is_there, notes=notes, command=command),
             on_progress=on_progress,
         )
     try:

@@ -18,7 +18,9 @@ from soce.evaluate.command.scores import read_evaluation
 from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.exceptions import shown
-from soce.merging.merge import MergeOptions, PlanOptions, merge, plan
+from soce.merging.merge import merge
+from soce.merging.options import DECIDE_CONTENT, MergeOptions
+from soce.merging.plan import plan
 from soce.recipes.model import Ingredient, Recipe, same_path_key
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ PathText: TypeAlias = "str | os.PathLike[str]"
 
 _CHECKPOINT: Final = "{checkpoint}"
 _OUTPUT: Final = "{output}"
-_FIXED: Final = frozenset({"config_from", "on_progress", "overwrite", "sync"})
+_FIXED: Final = frozenset({"config_from", "overwrite"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,8 @@ class CommandOptions:
     """Variables set on top of this process's own, with the command's placeholders."""
     version: str | None = None
     """The program's version: scores are not taken for those of another."""
-    merge: MergeOptions = field(default_factory=MergeOptions)
-    """Options of `soce.merge`."""
+    merge: MergeOptions = MergeOptions()
+    """How soups are written; `config_from` and `overwrite` are not to be chosen."""
     keep: bool = False
     """Keep every soup, beside its log."""
 
@@ -68,7 +70,7 @@ class CommandOptions:
         """Refuse what makes no sense."""
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             refuse(f"`timeout_seconds` is {self.timeout_seconds}", "leave it out to wait for ever")
-        fixed = sorted(_FIXED & self.merge.keys())
+        fixed = sorted(_FIXED & self.merge.changed().keys())
         if fixed:
             refuse(f"`{fixed[0]}` cannot be chosen for soups that are thrown away")
 
@@ -131,16 +133,10 @@ class CommandEvaluator:
         self._scratch = Scratch(parent)
         try:  # ingredients that do not fit, or a scratch that is too small
             target = self.folder if self.options.keep else self._scratch.path
-            plan(self.ingredients, output=target / "soup", **self._plan_options())  # type: ignore[arg-type]
+            plan(self.ingredients, output=target / "soup", options=self.options.merge)
         except BaseException:
             self.close()
             raise
-
-    def _plan_options(self) -> dict[str, object]:
-        """Return the options of the merge that change what is written."""
-        return {
-            name: held for name, held in self.options.merge.items() if name in PlanOptions.__annotations__
-        }
 
     @cached_property
     def identity(self) -> Mapping[str, object]:
@@ -166,7 +162,11 @@ class CommandEvaluator:
             },
             "scores": options.scores,
             "options": None if options.read is None else repr(options.read),
-            "merge": dict(sorted(self._plan_options().items())),
+            "merge": {
+                name: value
+                for name, value in sorted(options.merge.changed().items())
+                if name in DECIDE_CONTENT
+            },
         }
 
     def item_ids(self) -> None:
@@ -201,8 +201,8 @@ class CommandEvaluator:
             tell(0, 1)
 
         try:
-            options: MergeOptions = {"config_from": self.ingredients[0], **self.options.merge}
-            merge(full, output=checkpoint, sync=False, on_progress=poll, **options)  # type: ignore[misc]
+            options = replace(self.options.merge, config_from=self.ingredients[0], sync=False)
+            merge(full, output=checkpoint, options=options, on_progress=poll)
             evaluation = self._run(checkpoint, output, folder / "log.txt", poll)
         finally:
             if not self.options.keep:

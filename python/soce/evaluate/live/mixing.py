@@ -14,7 +14,8 @@ from soce._core import Mixer
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
-from soce.merging.merge import plan
+from soce.merging.options import MergeOptions
+from soce.merging.plan import plan
 from soce.recipes.model import Ingredient, Recipe, same_path_key
 from soce.recipes.parts import parse_dtype
 
@@ -85,12 +86,14 @@ class SoupMixer:
             planned = plan(  # the engine's own words for what does not fit
                 uniform,
                 output=Path(scratch, "soup"),
-                dtype=self.dtype,
-                copy_code=False,
-                preflight=False,
-                allow_different_tokenizers=options.allow_different_tokenizers,
-                follow_links=options.follow_links,
-                ignore_unreferenced=options.ignore_unreferenced,
+                options=MergeOptions(
+                    dtype=self.dtype,
+                    copy_code=False,
+                    preflight=False,
+                    allow_different_tokenizers=options.allow_different_tokenizers,
+                    follow_links=options.follow_links,
+                    ignore_unreferenced=options.ignore_unreferenced,
+                ),
             ).data
         self.side_files: tuple[str, ...] = tuple(planned["side_files"])
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])

@@ -1,0 +1,84 @@
+"""All that can be chosen about a merge, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+OnProgress: TypeAlias = Callable[[int, int], object]
+"""Called with bytes done and bytes in all, on the caller's thread; raising from it cancels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeOptions:
+    """What can be chosen about a merge, besides its recipe and its output.
+
+    Examples
+    --------
+    >>> from soce import MergeOptions
+    >>> MergeOptions(dtype="bf16", overwrite=True).overwrite
+    True
+    """
+
+    dtype: str | None = None
+    """Output dtype of averaged tensors (``"bfloat16"``, ``"f32"``); the first ingredient's otherwise, tensor
+    by tensor."""
+    max_shard_size: int | str | None = None
+    """Re-cut shards to at most this many bytes (``"5GB"``); the first ingredient's layout otherwise."""
+    config_from: str | None = None
+    """Path or name of the ingredient that gives config and tokenizer; the first one otherwise."""
+    overwrite: bool = False
+    """Replace an existing soup. A directory that holds anything else is refused all the same."""
+    allow_different_tokenizers: bool = False
+    """Accept ingredients that map tokens to different ids."""
+    copy_code: bool | None = None
+    """True copies ``*.py`` files beside the config, False leaves them out; None refuses if it needs them."""
+    follow_links: bool = False
+    """Follow links that leave an ingredient's directory."""
+    ignore_unreferenced: bool = False
+    """Accept shards that an ingredient's index does not name."""
+    preflight: bool = True
+    """False skips the comparison of free space with what will be written."""
+
+    num_threads: int | None = None
+    """Worker threads; as many as the machine offers otherwise."""
+    chunk_bytes: int | None = None
+    """A thread's unit of work, in bytes."""
+    io: Literal["auto", "mmap", "pread"] = "auto"
+    """How ingredients are read."""
+    cache: Literal["auto", "keep", "drop"] = "auto"
+    """Whether the page cache keeps what was read and written."""
+    kernels: str | None = None
+    """Kernel set by name (`soce.build_info` lists them), or ``"auto"`` for the fastest; otherwise what the
+    environment variable ``SOCE_KERNELS`` says, or the fastest. No set changes a bit."""
+    sync: bool = True
+    """False skips fsync: a power cut may then lose or damage the soup."""
+    digests: Literal["none", "tensors", "full"] = "tensors"
+    """``"tensors"`` records a digest of every tensor in the manifest; ``"full"`` also of every input tensor
+    and every shard, which is read back. With ``"none"`` an interrupted merge begins anew."""
+    differences: bool = False
+    """Record per tensor the largest absolute difference between the soup and each ingredient."""
+    nonfinite: Literal["error", "warn"] = "error"
+    """Whether NaN and infinities in the data stop the merge or are counted and reported."""
+    restart: bool = False
+    """Discard what an interrupted merge has finished instead of going on from there."""
+    command: Sequence[str] | None = None
+    """The command line to record in the manifest."""
+    notes: Mapping[str, object] | None = None
+    """JSON to record in the manifest under `run`, such as the scores that chose the recipe."""
+
+    def changed(self) -> dict[str, object]:
+        """Return the options that are not the default, by name."""
+        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        return {name: value for name, value, default in values if value != default}
+
+
+DECIDE_CONTENT: Final = frozenset({
+    "dtype", "max_shard_size", "config_from", "overwrite", "allow_different_tokenizers", "copy_code",
+    "follow_links", "ignore_unreferenced", "preflight",
+})  # fmt: skip
+"""Names of the options that decide what is written, and whether. The others change no byte of a tensor."""

@@ -1,0 +1,332 @@
+"""Plans of soups: everything is checked and laid out before a byte is written; thin over the core."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import soce._core as _core
+from soce.exceptions import Problem, RecipeError, shown
+from soce.files.words import listed
+from soce.merging.options import MergeOptions
+from soce.merging.report import MergeReport
+from soce.recipes.files import looks_like_recipe, read_recipes
+from soce.recipes.mergekit_file import mergekit_yaml
+from soce.recipes.model import Ingredients, Recipe, RecipeFile, same_path_key
+from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from soce.merging.options import OnProgress
+
+PathText: TypeAlias = "str | os.PathLike[str]"
+OneSoup: TypeAlias = "Ingredients | Recipe | RecipeFile | PathText"
+"""A mapping of path to weight, a sequence of paths, a recipe, a recipe file or its path."""
+ManySoups: TypeAlias = "Mapping[str, Recipe | Ingredients] | RecipeFile | PathText"
+"""A mapping of name to recipe, a recipe file with ``recipes:`` or its path."""
+
+
+class MergePlan:
+    """Everything decided about one or more soups, nothing done yet; made by `plan` and `plan_all`."""
+
+    def __init__(
+        self,
+        core: _core.Plan,
+        recipes: Sequence[tuple[Path, Recipe]],
+        source: RecipeFile | None,
+        options: MergeOptions,
+        folder: Path | None,
+    ) -> None:
+        self._core = core
+        self._recipes = tuple(recipes)
+        self._source = source
+        self._options = options
+        self._folder = folder
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipes, one per output."""
+        return tuple(recipe for _, recipe in self._recipes)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The directories to be made."""
+        return tuple(output for output, _ in self._recipes)
+
+    def to_json(self) -> str:
+        """Return the plan as one JSON object."""
+        return self._core.to_json()
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The plan as dictionaries and lists."""
+        return cast("dict[str, Any]", json.loads(self.to_json()))
+
+    def execute(
+        self, *, options: MergeOptions | None = None, on_progress: OnProgress | None = None
+    ) -> MergeReport:
+        """Read the ingredients once and write every soup, or go on where an interrupted merge stopped.
+
+        Parameters
+        ----------
+        options : MergeOptions, optional
+            Other ways to carry the plan out than it was made with; what is written is decided already.
+        on_progress : callable, optional
+            Called with bytes done and bytes in all, on the caller's thread; raising from it cancels.
+
+        Returns
+        -------
+        MergeReport
+
+        Raises
+        ------
+        CheckpointError
+            An ingredient changed since it was planned, or has non-finite values that `nonfinite` forbids.
+        OutputError
+            The output can no longer be put where it was asked for.
+        OSError
+            Reading or writing failed.
+
+        Notes
+        -----
+        Shards that are finished when a merge fails are kept beside the output, as a note on the exception
+        says, and used by the next merge of the same plan.
+        """
+        chosen = self._options if options is None else options
+        if chosen.num_threads is not None and chosen.num_threads < 1:
+            refuse(f"`num_threads` is {chosen.num_threads}", "leave it out to use all cores")
+        if self._folder is not None:
+            _make_folder(self._folder, sync=chosen.sync)
+        dtype = self._output_dtype()
+        texts = [
+            mergekit_yaml(recipe, [ingredient.path for ingredient in recipe.ingredients], dtype)
+            for recipe in self.recipes
+        ]
+        report = self._core.execute(
+            on_progress=on_progress,
+            num_threads=chosen.num_threads,
+            chunk_bytes=chosen.chunk_bytes,
+            io=chosen.io,
+            cache=chosen.cache,
+            kernels=chosen.kernels,
+            sync=chosen.sync,
+            digests=chosen.digests,
+            differences=chosen.differences,
+            nonfinite=chosen.nonfinite,
+            restart=chosen.restart,
+            recipe_texts=texts,
+            run_info=_run_info(self._source, chosen),
+        )
+        return MergeReport.from_json(report, self.outputs)
+
+    def finished_shards(self) -> dict[Path, int]:
+        """Return how many shards an interrupted merge with these options has finished, where it has any."""
+        counts = self._core.finished_shards(
+            digests=self._options.digests, differences=self._options.differences
+        )
+        return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
+
+    def _output_dtype(self) -> str:
+        """Return the dtype that most averaged tensors are written in."""
+        counts = Counter(tensor["dtype"] for tensor in self.data["tensors"] if tensor["fate"] == "averaged")
+        return next((dtype for dtype, _ in counts.most_common() if dtype in HOLDS), "F32")
+
+
+def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
+    """Check everything that can be checked before a soup is written, and lay it out.
+
+    Parameters
+    ----------
+    ingredients : mapping of path to weight, sequence of paths, Recipe, RecipeFile, or path of a recipe file
+        See `merge`.
+    output : path-like
+        The directory to be made.
+    options : MergeOptions
+
+    Returns
+    -------
+    MergePlan
+        `MergePlan.execute` carries it out.
+
+    Raises
+    ------
+    SoceError
+        Everything that is wrong, in `SoceError.problems`.
+    OSError
+        A file cannot be read.
+
+    Notes
+    -----
+    Reads headers and side files, and data only of tensors that must be equal; writes nothing.
+    """
+    recipe, source = _one(ingredients)
+    return _plan([(Path(output), recipe)], source, options)
+
+
+def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
+    """Plan many soups that one pass over the ingredients makes; see `merge_all` and `plan`."""
+    if isinstance(recipes, Mapping):
+        named = [
+            (name, recipe if isinstance(recipe, Recipe) else Recipe.of(recipe))
+            for name, recipe in recipes.items()
+        ]
+        source = None
+    else:
+        source = recipes if isinstance(recipes, RecipeFile) else read_recipes(recipes)
+        named = [(name, recipe) for name, recipe in source.recipes if name is not None]
+    if not named:
+        where = None if source is None else source.path
+        hint = "list them under `recipes:`, or give a single recipe as the argument of `merge`"
+        refuse("there are no named recipes", hint, where)
+    folder = Path(output)
+    with _folder_for_planning(folder):
+        return _plan([(folder / name, recipe) for name, recipe in named], source, options, folder)
+
+
+def _make_folder(folder: Path, *, sync: bool) -> None:
+    """Make a folder and those above it; with `sync`, a power cut cannot take it away again."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if sync:
+            descriptor = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def _folder_for_planning(folder: Path) -> Iterator[None]:
+    """Make the folder of many soups while they are planned, because targets are checked against it."""
+    try:
+        folder.mkdir()
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _one(ingredients: Ingredients | Recipe | RecipeFile | PathText) -> tuple[Recipe, RecipeFile | None]:
+    if isinstance(ingredients, Recipe):
+        return ingredients, None
+    if isinstance(ingredients, str | os.PathLike):
+        path = os.fspath(ingredients)
+        if not looks_like_recipe(path):
+            hint = "pass a mapping of path to weight, a sequence of paths, or a .yaml, .yml or .json recipe"
+            refuse("a single path that is not a recipe file", hint, path)
+        ingredients = read_recipes(path)
+    if isinstance(ingredients, RecipeFile):
+        return ingredients.recipe, ingredients
+    return Recipe.of(ingredients), None
+
+
+def _plan(
+    recipes: Sequence[tuple[Path, Recipe]],
+    source: RecipeFile | None,
+    options: MergeOptions,
+    folder: Path | None = None,
+) -> MergePlan:
+    """Lay the soups out; options win over what a recipe file says."""
+    places: dict[str, int] = {}
+    paths: list[str] = []
+    names: list[str] = []
+    for _, recipe in recipes:
+        for ingredient in recipe.ingredients:
+            if places.setdefault(same_path_key(ingredient.path), len(paths)) == len(paths):
+                paths.append(ingredient.path)
+                names.append(ingredient.name)
+    dtype, size, donor = options.dtype, options.max_shard_size, options.config_from
+    if source is not None:
+        dtype = source.dtype if dtype is None else dtype
+        size = source.max_shard_size if size is None else size
+        donor = source.config_from if donor is None else donor
+    size = parse_size(size) if isinstance(size, str) else size
+    if size is not None and not 0 < size < 1 << 63:
+        refuse(f"`max_shard_size` is {size}", "5GB is usual")
+    core = _core.plan(
+        paths,
+        [(os.fspath(output), _over(recipe, places)) for output, recipe in recipes],
+        dtype=None if dtype is None else parse_dtype(dtype),
+        max_shard_size=size,
+        config_from=0 if donor is None else _donor(donor, paths, names),
+        overwrite=options.overwrite,
+        allow_different_tokenizers=options.allow_different_tokenizers,
+        copy_code=options.copy_code,
+        follow_links=options.follow_links,
+        ignore_unreferenced=options.ignore_unreferenced,
+        skip_space_check=not options.preflight,
+    )
+    if source is not None and source.must_hold is not None:
+        _check_holds(source.path, source.must_hold, paths, options)
+    return MergePlan(core, recipes, source, options, folder)
+
+
+def _over(recipe: Recipe, places: Mapping[str, int]) -> list[tuple[str, list[int], int]]:
+    """Return the recipe's rows with one numerator for each of the ingredients of all recipes."""
+    where = [places[same_path_key(ingredient.path)] for ingredient in recipe.ingredients]
+    rows = []
+    for row in recipe.table:
+        numerators = [0] * len(places)
+        for place, numerator in zip(where, row.numerators, strict=True):
+            numerators[place] = numerator
+        rows.append((row.pattern, numerators, row.whole))
+    return rows
+
+
+def _donor(wanted: str, paths: Sequence[str], names: Sequence[str]) -> int:
+    if wanted in names:
+        return names.index(wanted)
+    keys = [same_path_key(path) for path in paths]
+    if same_path_key(wanted) in keys:
+        return keys.index(same_path_key(wanted))
+    hint = f"ingredients: {listed(names)}"
+    refuse(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
+
+
+def _check_holds(file: str, must_hold: str, paths: Sequence[str], options: MergeOptions) -> None:
+    """Refuse a mergekit `dtype` that would round an input before averaging."""
+    problems = []
+    for path in paths:
+        mixer = _core.Mixer(
+            [path], follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
+        )
+        dtypes = {dtype for _, dtype, _ in mixer.tensors()}
+        lost = sorted((dtypes & HOLDS.keys()) - HOLDS[must_hold])
+        if lost:
+            tensors = f"the {' and '.join(lost)} tensors of `{shown(path)}`"
+            message = f"`dtype` {must_hold} would round {tensors} before averaging"
+            hint = "write it as `out_dtype` instead: soce rounds once, at the end"
+            problems.append(Problem("recipe", file, None, message, hint))
+    if problems:
+        raise RecipeError.of(problems)
+
+
+def _run_info(source: RecipeFile | None, options: MergeOptions) -> str:
+    """Return what the manifest records of this run, as JSON."""
+    run: dict[str, object] = {
+        "soce": _core.build_info()["version"],
+        "python": platform.python_version(),
+        "recipe_text": None if source is None else source.text,
+        "command": None if options.command is None else [_utf8(word) for word in options.command],
+    }
+    if options.notes is not None:
+        run["notes"] = dict(options.notes)
+    return _utf8(json.dumps(run, allow_nan=False))
+
+
+def _utf8(text: str) -> str:
+    """Return `text` with unpaired surrogates (names that are not UTF-8) spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()

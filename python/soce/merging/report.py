@@ -1,0 +1,88 @@
+"""What a merge did, as the compiled core tells it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class NonFinite:
+    """Non-finite values met in one tensor."""
+
+    tensor: str
+    ingredient: str | None
+    """Where they were; None for the output."""
+    nan: int
+    pos_inf: int
+    neg_inf: int
+    created: int
+    """Outputs that are not finite although all their inputs are."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What a merge did."""
+
+    outputs: tuple[Path, ...]
+    """The soups, in the recipes' order."""
+    seconds: float
+    bytes_read: int
+    bytes_written: int
+    num_threads: int
+    kernels: str
+    """Name of the kernel set used."""
+    counts: Mapping[str, int]
+    """Tensors averaged, copied, tied and refused (always 0)."""
+    nonfinite: tuple[NonFinite, ...]
+    warnings: tuple[str, ...]
+    result_digests: tuple[str, ...]
+    """One per output, equal for equal results."""
+    reused_shards: int
+    """Shards that an interrupted merge had finished, over all outputs."""
+    complete_before: tuple[Path, ...]
+    """Outputs that an interrupted merge had already published."""
+    json: str
+    """The core's report, as one JSON object."""
+
+    @property
+    def output(self) -> Path:
+        """The soup, if there is one only.
+
+        Raises
+        ------
+        ValueError
+            There are several: see `outputs`.
+        """
+        (output,) = self.outputs
+        return output
+
+    @classmethod
+    def from_json(cls, text: str, outputs: Sequence[Path] | None = None) -> MergeReport:
+        """Return the report that the core wrote as `text`; `outputs` may have names that JSON cannot hold."""
+        data: dict[str, Any] = json.loads(text)
+        written = data["outputs"]
+        outputs = tuple(Path(output) for output in written) if outputs is None else tuple(outputs)
+        return cls(
+            outputs=outputs,
+            seconds=float(data["seconds"]),
+            bytes_read=data["bytes_read"],
+            bytes_written=data["bytes_written"],
+            num_threads=data["num_threads"],
+            kernels=data["kernels"],
+            counts=data["counts"],
+            nonfinite=tuple(
+                NonFinite(**{name: found[name] for name in NonFinite.__slots__})
+                for found in data["nonfinite"]
+            ),
+            warnings=tuple(data["warnings"]),
+            result_digests=tuple(data["result_digests"]),
+            reused_shards=data["reused_shards"],
+            complete_before=tuple(outputs[written.index(output)] for output in data["complete_before"]),
+            json=text,
+        )
