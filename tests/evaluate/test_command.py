@@ -129,7 +129,7 @@ def test_the_program_gets_the_soup_that_is_published(kitchen):
         made.score(recipe)
         (found,) = kitchen.runs.glob(f"{recipe.id}-*/output/copy")
         expected = kitchen.home / f"expected-{recipe.id}"
-        soce.merge(recipe, output=expected, dtype="bfloat16")
+        soce.merge(recipe, output=expected, options=soce.MergeOptions(dtype="bfloat16"))
         assert checkpoints.read_directory(found) == checkpoints.read_directory(expected)
         config = json.loads((found / "config.json").read_text())
         assert config["made"] == "A"
