@@ -90,8 +90,6 @@ from soce.selection.sweep import SweepStep as SweepStep
 from soce.selection.sweep import sweep_at as sweep_at
 from soce.selection.sweep import sweep_thresholds as sweep_thresholds
 from soce.selection.weights import WeightGrid as WeightGrid
-from soce.selection.weights import count_weights as count_weights
-from soce.selection.weights import enumerate_weights as enumerate_weights
 from soce.selection.winners import Winner as Winner
 
 __version__: str

@@ -52,34 +52,22 @@ class Pair:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Correlation:
-    """Pearson correlation of every pair of categories.
-
-    Parameters
-    ----------
-    categories : tuple of str
-        In the table's column order.
-    rho : array of shape (n_categories, n_categories)
-        Symmetric, in [-1, 1]; NaN where undefined.
-    n : array of shape (n_categories, n_categories)
-        Models that have both scores.
-    population : tuple of str
-        Models that were used, by name.
-    missing, min_overlap
-        As given to `correlate_categories`.
-    constant : tuple of str
-        Categories with one and the same score throughout the population.
-    dropped : tuple of str
-        Models left out by ``missing="complete"``, by name.
-    """
+    """Pearson correlation of every pair of categories."""
 
     categories: tuple[str, ...]
+    """In the table's column order."""
     rho: Floats
+    """Symmetric, in [-1, 1], of shape (n_categories, n_categories); NaN where undefined."""
     n: Integers
+    """Models that have both scores, of the same shape."""
     population: tuple[str, ...]
+    """Models that were used, by name."""
     missing: Missing = "pairwise"
     min_overlap: int = 3
     constant: tuple[str, ...] = ()
+    """Categories with one and the same score throughout the population."""
     dropped: tuple[str, ...] = ()
+    """Models left out by ``missing="complete"``, by name."""
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""

@@ -1,4 +1,7 @@
-"""Figures as PNG, SVG or PDF: the heatmap of correlations. matplotlib is imported when one is drawn."""
+"""The correlations as a heatmap in a PNG, SVG or PDF file; matplotlib is imported when one is drawn.
+
+The report draws its own (`soce.report.figures.heatmap`): it lives in a page, with that page's colours.
+"""
 
 from __future__ import annotations
 
@@ -65,9 +68,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
 
 
-def plot_correlation(
-    correlation: Correlation, path: str | os.PathLike[str], *, values: bool = True, title: str | None = None
-) -> Path:
+def plot_correlation(correlation: Correlation, path: str | os.PathLike[str]) -> Path:
     """Draw the correlations as a heatmap in clustered order; an existing file is replaced.
 
     Parameters
@@ -75,10 +76,6 @@ def plot_correlation(
     correlation : Correlation
     path : path
         Ends in ``.png``, ``.svg`` or ``.pdf``.
-    values : bool
-        Write rho into the cells; above 40 categories it is left out in any case.
-    title : str, optional
-        Stands above; a general one if left out.
 
     Returns
     -------
@@ -104,41 +101,38 @@ def plot_correlation(
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with staged(path) as partial, mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # drawn as a box
-        figure = _draw(correlation, values=values, title=title)
+        figure = _draw(correlation)
         figure.savefig(partial, format=kind, dpi=160, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
     return path
 
 
-def _draw(correlation: Correlation, *, values: bool, title: str | None) -> Figure:
+def _draw(correlation: Correlation) -> Figure:
     """Return the figure; its margins are cut to what is drawn when it is saved."""
     from matplotlib.figure import Figure
 
     order = correlation.order()
-    where = {name: place for place, name in enumerate(correlation.categories)}
-    places = [where[name] for name in order]
+    places = [correlation.categories.index(name) for name in order]
     rho = correlation.rho[np.ix_(places, places)]
     size = len(order)
-    values = values and size <= _MAX_VALUES
-    cell = (0.44 if size <= 24 else 0.36) if values else min(0.22, max(0.03, 16 / size))  # inches
+    has_values = size <= _MAX_VALUES
+    cell = (0.44 if size <= 24 else 0.36) if has_values else min(0.22, max(0.03, 16 / size))  # inches
     side = max(size * cell, 2.2)
     figure = Figure(figsize=(side, side))
     axes = figure.add_axes((0, 0, 1, 1))
     _draw_cells(axes, rho, inches=side / size)
-    if values:
+    if has_values:
         _write_values(axes, rho, points=min(8.0, 20 * side / size))
-    _frame_clusters(axes, correlation, order)
+    fewest = 2 if has_values else 4  # frames of a few small cells hide more than they show
+    for cluster in cluster_categories(correlation, min_correlation=_JOINED):
+        if len(cluster) >= fewest:
+            _frame(axes, min(map(order.index, cluster)), len(cluster))
     _name_categories(axes, order, inches=side / size)
     # What stands around the cells is placed in inches and grows a little with them: alike for 3 and for 300.
     zoom = min(2.0, max(1.0, side / 8))
     height = min(side, 3.2 * zoom) / side
     bar = figure.add_axes((1 + 0.2 / side, 1 - height, 0.14 * zoom / side, height))
     _draw_scale(figure, bar, axes, correlation, zoom=zoom)
-    axes.set_title(
-        shown(title) if title is not None else "How categories move together",
-        loc="left",
-        fontsize=12 * zoom,
-        pad=10 * zoom,
-    )
+    axes.set_title("How categories move together", loc="left", fontsize=12 * zoom, pad=10 * zoom)
     caption = textwrap.fill(_caption(correlation, rho), width=max(46, int(side * 13 / zoom)))
     # The label of the axis: below the names, wherever these end.
     axes.set_xlabel(caption, fontsize=8.5 * zoom, loc="left", labelpad=10 * zoom, color=_INK, linespacing=1.4)
@@ -180,17 +174,10 @@ def _write_values(axes: Axes, rho: Floats, *, points: float) -> None:
     # The luminance at which black and white text stand out alike, for sRGB colours.
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     dark = linear[..., :3] @ [0.2126, 0.7152, 0.0722] < 0.179
-    for i, j in np.argwhere(~np.isnan(rho)).tolist():
-        if i != j:
-            axes.text(
-                j + 0.5,
-                i + 0.5,
-                _two_digits(rho[i, j]),
-                ha="center",
-                va="center",
-                fontsize=points,
-                color="white" if dark[i, j] else _INK,
-            )
+    for i, j in np.argwhere(~np.isnan(rho) & ~np.eye(len(rho), dtype=bool)).tolist():
+        colour = "white" if dark[i, j] else _INK
+        text = _two_digits(rho[i, j])
+        axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=points, color=colour)
 
 
 def _two_digits(value: float) -> str:
@@ -205,26 +192,11 @@ def _two_digits(value: float) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "\u2212")
 
 
-def _frame_clusters(axes: Axes, correlation: Correlation, order: tuple[str, ...]) -> None:
+def _frame(axes: Axes, start: int, count: int) -> None:
     from matplotlib.patches import Rectangle
 
-    where = {name: place for place, name in enumerate(order)}
-    fewest = 2 if len(order) <= _MAX_VALUES else 4  # frames of a few small cells hide more than they show
-    for cluster in cluster_categories(correlation, min_correlation=_JOINED):
-        start = min(where[name] for name in cluster)
-        if len(cluster) >= fewest:
-            axes.add_patch(
-                Rectangle(
-                    (start, start),
-                    len(cluster),
-                    len(cluster),
-                    fill=False,
-                    edgecolor=_INK,
-                    linewidth=1.4,
-                    zorder=3,
-                    clip_on=False,
-                )
-            )
+    frame = Rectangle((start, start), count, count, fill=False, edgecolor=_INK, linewidth=1.4, zorder=3)
+    axes.add_patch(frame).set_clip_on(False)
 
 
 def _name_categories(axes: Axes, order: tuple[str, ...], *, inches: float) -> None:
@@ -257,15 +229,11 @@ def _caption(correlation: Correlation, rho: Floats) -> str:
     n = len(correlation.population)
     fewest, most = (int(counts.min()), int(counts.max())) if counts.size else (n, n)
     # Spaces that do not break keep a sign and its number on one line.
+    critical = critical_correlation(n)
+    models = f"{n} models" if fewest == n else f"{fewest}–{most} models with both scores"
     parts = [
-        f"Pearson's ρ of {len(rho)} categories, "
-        + (
-            f"n\u00a0=\u00a0{n} models"
-            if fewest == n
-            else f"n\u00a0=\u00a0{fewest}–{most} models with both scores"
-        ),
-        f"|ρ|\u00a0<\u00a0{critical_correlation(n):.2f} (marks on the scale) cannot be told from 0 at "
-        "5\u00a0%",
+        f"Pearson's ρ of {len(rho)} categories, n\u00a0=\u00a0{models}",
+        f"|ρ|\u00a0<\u00a0{critical:.2f} (marks on the scale) cannot be told from 0 at 5\u00a0%",
         f"Order: average linkage; frames: mean ρ\u00a0≥\u00a0{_JOINED}",
     ]
     if np.isnan(rho).any():

@@ -125,27 +125,18 @@ def lint_selection(
 
     Parameters
     ----------
-    n_selected : int
-        Number of categories that the rule kept, or of clusters of them.
-    n_categories : int
-        Number of categories that it could have kept.
+    n_selected, n_categories : int
+        How many categories, or clusters of them, the rule kept of how many that it could have kept.
     experts, candidates : sequence of str
         Who was chosen, of whom.
-    threshold : float, optional
-        τ, if the rule has one.
-    saturation : float, optional
-        The threshold above which all categories are kept.
+    threshold, saturation : float, optional
+        τ, if the rule has one, and that above which all categories are kept.
 
     Returns
     -------
     Findings
         S18 if 90 % of the categories or more are kept, if all candidates are experts, or if the threshold
         lies above the saturation point; else none.
-
-    Examples
-    --------
-    >>> len(lint_selection(n_selected=8, n_categories=17, experts=["a"], candidates=["a", "b"]))
-    0
     """
     reasons = []
     if 10 * n_selected >= 9 * n_categories:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from math import comb
-from operator import index
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soce.exceptions import shown
+from soce.files.numbers import HOW_TO_WRITE, exact_number
 from soce.selection.record import Record
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
 
 Share: TypeAlias = "str | int | Fraction | Decimal"
 
 MAX_WHOLE: Final = 1 << 20
 """Finest grid: a recipe in lowest terms has no more parts (docs/numerics.md)."""
-
-_SHARE = re.compile(r"[0-9]{1,7}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}|[0-9]{1,7} ?/ ?[0-9]{1,7}", re.ASCII)
-_HOW_TO_WRITE = "write a decimal (0.1) or a fraction (1/20)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,44 +67,37 @@ class WeightGrid(Record):
 
     def __post_init__(self) -> None:
         """Refuse grids without a point."""
-        for name in ("n_experts", "whole", "minimum", "maximum"):
+        for name, lowest in (("n_experts", 1), ("whole", 1), ("minimum", 0), ("maximum", 1)):
             value = getattr(self, name)
             if value is None and name == "maximum":
                 continue
-            lowest = 0 if name == "minimum" else 1
-            try:
-                number = index(value)
-            except TypeError:
-                refuse(f"{name} is {shown(str(value))}, expected an integer")
-            if isinstance(value, bool) or number < lowest:
-                refuse(f"{name} is {value}, expected an integer of {lowest} or more")
-            object.__setattr__(self, name, number)
+            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+                refuse(f"{name} is {shown(str(value))}, expected an integer of {lowest} or more")
         if self.whole > MAX_WHOLE:
             refuse(f"a grid of {self.whole} parts is finer than a soup can be: at most {MAX_WHOLE}")
         if self.n_experts == 1:
             return
         if self.minimum * self.n_experts > self.whole:
             room = self.whole // self.minimum
-            finer = next(
-                (whole for whole in (20, 50, 100) if self.n_experts <= whole), 100 * -(-self.n_experts // 100)
-            )
+            finer = next(n for n in (20, 50, *range(100, MAX_WHOLE, 100)) if self.n_experts <= n)
             refuse(
                 f"{self.n_experts} experts do not fit on the grid of weights: with at least "
                 f"{Fraction(self.minimum, self.whole)} each there is room for {room}",
                 f"take fewer experts (`--max-experts {room}`), a finer grid (`--step 1/{finer}`), "
                 "or a rule that chooses fewer categories (pairs, clusters)",
             )
-        if self.maximum is not None and self.maximum < self.minimum:
-            refuse(
-                f"the largest weight {Fraction(self.maximum, self.whole)} is below the smallest "
-                f"{Fraction(self.minimum, self.whole)}"
-            )
-        if self.maximum is not None and self.maximum * self.n_experts < self.whole:
-            most = Fraction(self.maximum, self.whole)
+        most = Fraction(self._most, self.whole)
+        if self._most < self.minimum:
+            refuse(f"the largest weight {most} is below the smallest {Fraction(self.minimum, self.whole)}")
+        if self._most * self.n_experts < self.whole:
             refuse(
                 f"{self.n_experts} weights of at most {most} cannot sum to 1",
                 f"allow weights of {Fraction(1, self.n_experts)} or more",
             )
+
+    @property
+    def _most(self) -> int:
+        return self.whole if self.maximum is None else self.maximum
 
     @classmethod
     def of(
@@ -161,7 +150,7 @@ class WeightGrid(Record):
         if self.n_experts == 1:
             return 1
         free = self.whole - self.n_experts * self.minimum
-        width = (self.whole if self.maximum is None else self.maximum) - self.minimum + 1
+        width = self._most - self.minimum + 1
         others = self.n_experts - 1
         return sum(
             (-1) ** above * comb(self.n_experts, above) * comb(free - above * width + others, others)
@@ -172,7 +161,7 @@ class WeightGrid(Record):
     def has_uniform_extra(self) -> bool:
         """Whether equal weights are tried although they are not on the grid."""
         each, over = divmod(self.whole, self.n_experts)
-        on_grid = over == 0 and self.minimum <= each and (self.maximum is None or each <= self.maximum)
+        on_grid = over == 0 and self.minimum <= each <= self._most
         return self.uniform and self.n_experts > 1 and not on_grid
 
     @property
@@ -191,14 +180,13 @@ class WeightGrid(Record):
         if self.n_experts == 1:
             yield (1,)
             return
-        most = self.whole if self.maximum is None else self.maximum
         parts = self._smallest(self.n_experts, self.whole)
         while True:
             yield tuple(parts)
             # The successor: raise the last part that may grow at the cost of those behind it.
             place, behind = self.n_experts - 2, parts[-1]
             while place >= 0 and (
-                parts[place] == most or behind == self.minimum * (self.n_experts - 1 - place)
+                parts[place] == self._most or behind == self.minimum * (self.n_experts - 1 - place)
             ):
                 behind += parts[place]
                 place -= 1
@@ -211,90 +199,15 @@ class WeightGrid(Record):
 
     def _smallest(self, length: int, total: int) -> list[int]:
         """Return the first composition of `total` in lexicographic order: what is over stands at the end."""
-        most = self.whole if self.maximum is None else self.maximum
         parts = [self.minimum] * length
         over = total - self.minimum * length
         for place in range(length - 1, -1, -1):
             if not over:
                 break
-            more = min(over, most - self.minimum)
+            more = min(over, self._most - self.minimum)
             parts[place] += more
             over -= more
         return parts
-
-
-def count_weights(
-    n_experts: int,
-    *,
-    step: Share = "0.1",
-    minimum: Share | None = None,
-    maximum: Share | None = None,
-    uniform: bool = True,
-) -> int:
-    """Return how many soups the grid asks for, without listing them.
-
-    Parameters
-    ----------
-    n_experts, step, minimum, maximum, uniform
-        See `WeightGrid.of`.
-
-    Returns
-    -------
-    int
-        The uniform soup included where it is off the grid.
-
-    Raises
-    ------
-    ScoreTableError
-        As `WeightGrid.of`.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13 and 14.
-
-    Examples
-    --------
-    >>> [count_weights(n) for n in range(2, 11)]
-    [9, 37, 85, 126, 127, 85, 37, 10, 1]
-    """
-    return WeightGrid.of(n_experts, step=step, minimum=minimum, maximum=maximum, uniform=uniform).count
-
-
-def enumerate_weights(
-    n_experts: int,
-    *,
-    step: Share = "0.1",
-    minimum: Share | None = None,
-    maximum: Share | None = None,
-    uniform: bool = True,
-) -> Iterator[tuple[int, ...]]:
-    """Yield the parts of every soup of the grid, one at a time.
-
-    Parameters
-    ----------
-    n_experts, step, minimum, maximum, uniform
-        See `WeightGrid.of`.
-
-    Yields
-    ------
-    tuple of int
-        The parts of each expert, lexicographic; last the uniform soup where it is off the grid.
-
-    Raises
-    ------
-    ScoreTableError
-        As `WeightGrid.of`.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13 and 14.
-
-    Examples
-    --------
-    >>> list(enumerate_weights(3, step="1/4"))
-    [(1, 1, 2), (1, 2, 1), (2, 1, 1), (1, 1, 1)]
-    """
-    return iter(WeightGrid.of(n_experts, step=step, minimum=minimum, maximum=maximum, uniform=uniform))
 
 
 def _multiple(value: Share, step: Fraction, what: str) -> int:
@@ -310,28 +223,14 @@ def _multiple(value: Share, step: Fraction, what: str) -> int:
 
 def _exact(value: Share, what: str) -> Fraction:
     """Return the number that was written; a float is not what it prints as."""
-    if isinstance(value, bool):
-        refuse(f"the {what} {value} is a truth value, not a number", _HOW_TO_WRITE)
     if isinstance(value, float):
         refuse(
             f"the {what} {value!r} is a float, and floats are not exact: 0.7 + 0.2 + 0.1 is not 1.0",
             f'pass the text "{value!r}" or a Fraction',
         )
-    if isinstance(value, Decimal):
-        value = format(value, "f") if value.is_finite() and abs(value.adjusted()) < 20 else str(value)
-    if not isinstance(value, str):
-        try:
-            exact = Fraction(value)
-        except (TypeError, ValueError):
-            refuse(f"the {what} of type {type(value).__name__} is not exact", _HOW_TO_WRITE)
-    else:
-        text = value.strip(" ")
-        if _SHARE.fullmatch(text) is None:
-            refuse(f"the {what} `{shown(value)}` is not a positive decimal or fraction", _HOW_TO_WRITE)
-        numerator, _, denominator = text.partition("/")
-        if denominator and not int(denominator):
-            refuse(f"the {what} `{shown(value)}` divides by zero", _HOW_TO_WRITE)
-        exact = Fraction(numerator) / int(denominator or "1")
-    if exact < 0:
-        refuse(f"the {what} {exact} is negative", _HOW_TO_WRITE)
-    return exact
+    if isinstance(value, Fraction | int):
+        return Fraction(value)
+    try:
+        return exact_number(str(value))
+    except ValueError as error:
+        refuse(f"the {what} `{shown(str(value))}` {error}", HOW_TO_WRITE)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
-from soce.selection.weights import WeightGrid, count_weights, enumerate_weights
+from soce.selection.weights import WeightGrid
 
 
 def brute_force(n_experts: int, whole: int, minimum: int, maximum: int) -> list[tuple[int, ...]]:
@@ -110,7 +110,7 @@ def test_huge_grids_are_counted_and_begun_without_being_made() -> None:
     assert next(iter(grid)) == (1,) * 39 + (961,)
     assert next(islice(grid, 1, None)) == (1,) * 38 + (2, 960)
     assert next(iter(WeightGrid(5000, 5000))) == (1,) * 5000
-    assert count_weights(3, step="1/1048576") == (2**20 - 1) * (2**20 - 2) // 2 + 1
+    assert WeightGrid.of(3, step="1/1048576").count == (2**20 - 1) * (2**20 - 2) // 2 + 1
 
 
 def test_a_cap_moves_the_uniform_point_off_the_grid() -> None:
@@ -123,11 +123,23 @@ def test_a_cap_moves_the_uniform_point_off_the_grid() -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["0.1", ".1", "0.10", "1/10", " 1 / 10 ", Fraction(1, 10), Decimal("0.1"), "2/20"]
+    "step",
+    [
+        "0.1",
+        ".1",
+        "0.10",
+        "1/10",
+        " 1 / 10 ",
+        Fraction(1, 10),
+        Decimal("0.1"),
+        Decimal("1e-1"),
+        "1e-1",
+        "2/20",
+    ],
 )
 def test_ways_to_write_a_tenth(step: object) -> None:
     assert WeightGrid.of(3, step=step) == WeightGrid(3)  # type: ignore[arg-type]
-    assert list(enumerate_weights(2, step=step)) == [(n, 10 - n) for n in range(1, 10)]  # type: ignore[arg-type]
+    assert list(WeightGrid.of(2, step=step)) == [(n, 10 - n) for n in range(1, 10)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["step", "minimum", "maximum"])
@@ -144,17 +156,16 @@ def test_floats_are_refused_with_the_reason(name: str) -> None:
         ({"step": "0.3"}, "the step 0.3 does not divide 1 into equal parts"),
         ({"step": "0"}, "the step 0 does not divide 1"),
         ({"step": "2"}, "the step 2 does not divide 1"),
-        ({"step": "-0.1"}, "the step `-0.1` is not a positive decimal or fraction"),
-        ({"step": "1e-1"}, "the step `1e-1` is not a positive decimal or fraction"),
+        ({"step": "-0.1"}, "the step `-0.1` is negative"),
         ({"step": "1/0"}, "the step `1/0` divides by zero"),
-        ({"step": "nan"}, "the step `nan` is not a positive decimal or fraction"),
-        ({"step": ""}, "the step `` is not"),
+        ({"step": "nan"}, "the step `nan` is not a number"),
+        ({"step": ""}, "the step `` is empty"),
         ({"step": "\x1b[2J"}, "the step `\\u{1b}[2J` is not"),
-        ({"step": True}, "the step True is a truth value"),
-        ({"step": None}, "the step of type NoneType is not exact"),
-        ({"step": Fraction(-1, 10)}, "the step -1/10 is negative"),
-        ({"step": Decimal("NaN")}, "the step `NaN` is not a positive decimal"),
-        ({"step": Decimal("1e-999999")}, "is not a positive decimal"),
+        ({"step": None}, "the step `None` is null"),
+        ({"step": Fraction(-1, 10)}, "the step -1/10 does not divide 1"),
+        ({"step": Decimal("NaN")}, "the step `NaN` is not a number"),
+        ({"step": Decimal("1e-999999")}, "is not a number"),
+        ({"minimum": Fraction(-1, 10)}, "minimum is -1, expected an integer of 0 or more"),
         ({"step": "1/2097152"}, "a grid of 2097152 parts is finer than a soup can be: at most 1048576"),
         ({"minimum": "0.25"}, "the smallest weight 0.25 is not a multiple of the step 1/10"),
         ({"maximum": "0.95"}, "the largest weight 0.95 is not a multiple of the step 1/10"),
