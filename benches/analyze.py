@@ -25,9 +25,9 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from soce.selection.lint import lint_scores
 from soce.scores.table import Column, ScoreTable
 from soce.selection.correlation import correlate_categories
+from soce.selection.lint import lint_scores
 from soce.selection.sweep import sweep_thresholds
 from soce.selection.weights import WeightGrid
 

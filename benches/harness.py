@@ -153,8 +153,7 @@ def run(home: Path, rounds: int) -> dict[str, list[float]]:
         models = pool.submit(make_models, home).result()
 
     start = time.perf_counter()
-    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
-    from soce.evaluate.lm_eval.options import LmEvalOptions
+    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator, LmEvalOptions
 
     options = LmEvalOptions(include_path=tasks, metric="acc brier_score", batch_size=BATCH_SIZE)
     evaluator = LmEvalEvaluator(models, [f"bench_{task}" for task in TASKS], options)

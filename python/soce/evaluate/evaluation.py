@@ -23,13 +23,7 @@ OnProgress: TypeAlias = "Callable[[int, int], object]"
 
 @dataclass(frozen=True, slots=True)
 class CategoryScore:
-    """The score of one model in one category.
-
-    Raises
-    ------
-    EvaluationError
-        A score that is not finite, a count below one, a standard error that is negative or not finite.
-    """
+    """The score of one model in one category."""
 
     score: float
     n: int | None = None
@@ -38,7 +32,7 @@ class CategoryScore:
     """Its standard error, in the units of `score`; None if unknown."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no number: a hole is left out, never written as NaN."""
+        """Raise EvaluationError for what is no number: a hole is left out, never written as NaN."""
         if not math.isfinite(self.score):
             refuse(f"a score is {self.score}", "leave a category without a score out")
         if self.n is not None and self.n < 1:
@@ -50,12 +44,9 @@ class CategoryScore:
     def of(cls, outcomes: Iterable[float], *, geometric: bool = False, full: float = 1.0) -> CategoryScore:
         """Return the mean of items' outcomes times `full` (100 for percent), with its standard error.
 
-        Perplexities have a geometric mean.
-
-        Notes
-        -----
-        The sum is exact, so the order of items changes no bit. The standard error is s / √n with n - 1 under
-        s, None for one item; for a geometric mean it is that of the logarithms times the score.
+        Perplexities have a geometric mean. The sum is exact, so the order of items changes no bit. The
+        standard error is s / √n with n - 1 under s, None for one item; for a geometric mean it is that of the
+        logarithms times the score.
 
         Examples
         --------
@@ -69,40 +60,16 @@ class CategoryScore:
             refuse("a category has no items")
         n = len(values)
         mean = math.fsum(values) / n
-        spread = (
-            math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n) if n > 1 else None
-        )
         score = full * (math.exp(mean) if geometric else mean)
-        if spread is not None:
-            spread *= score if geometric else full
-        return cls(score, n, spread)
+        if n == 1:
+            return cls(score, n)
+        spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+        return cls(score, n, spread * (score if geometric else full))
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The scores of one recipe.
-
-    Parameters
-    ----------
-    categories : mapping of category to CategoryScore
-        In the evaluator's order of categories.
-    items : mapping of category to mapping of item id to outcome, optional
-        Outcomes are 0 or 1, or graded in between, whatever `scale` says; those of a geometric category are
-        in the units of its score. None if the evaluator does not tell items apart.
-    scale : {"unit", "percent"}, optional
-        Whether 1 or 100 is full marks in every category; None if neither is.
-    higher_is_better : mapping of category to bool
-        What is left out is True.
-    geometric : collection of str
-        Categories whose score is the geometric mean of their items' outcomes (perplexity); the score of any
-        other that has items is their mean.
-    notes : sequence of str
-        What a reader of the scores must know, one sentence each.
-
-    Raises
-    ------
-    EvaluationError
-        No category, names of categories that do not exist, or an outcome that is not finite.
 
     Examples
     --------
@@ -114,14 +81,22 @@ class Evaluation:
     """
 
     categories: Mapping[str, CategoryScore]
+    """In the evaluator's order of categories."""
     items: Mapping[str, Mapping[str, float]] | None = None
+    """Category → item id → outcome: 0 or 1, or graded in between, whatever `scale` says; those of a geometric
+    category are in the units of its score. None if the evaluator does not tell items apart."""
     scale: Scale | None = None
+    """Whether 1 or 100 is full marks in every category; None if neither is."""
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    """True for categories left out."""
     geometric: frozenset[str] = frozenset()
+    """Categories whose score is the geometric mean of their items' outcomes (perplexity); the score of any
+    other that has items is their mean."""
     notes: tuple[str, ...] = ()
+    """What a reader of the scores must know, one sentence each."""
 
     def __post_init__(self) -> None:
-        """Copy what was given, fill in directions, and check that all parts speak of the same categories."""
+        """Copy what was given, fill in directions, and refuse what does not fit together."""
         if not self.categories:
             refuse("there are no scores")
         if self.scale is not None and self.scale not in get_args(Scale):
@@ -137,17 +112,15 @@ class Evaluation:
         object.__setattr__(self, "notes", tuple(self.notes))
         if self.items is None:
             return
-        items = {
-            category: {item: float(outcome) for item, outcome in outcomes.items()}
-            for category, outcomes in self.items.items()
-        }
-        for category, outcomes in items.items():
+        copies: dict[str, dict[str, float]] = {}
+        for category, outcomes in self.items.items():
+            copies[category] = {item: float(outcome) for item, outcome in outcomes.items()}
             least = 0.0 if category in self.geometric else -math.inf
-            wrong = [item for item, outcome in outcomes.items() if not least < outcome < math.inf]
-            if wrong:
-                place = f"category `{shown(category)}`, item `{shown(wrong[0])}`"
-                refuse(f"{place}: the outcome is {outcomes[wrong[0]]}")
-        object.__setattr__(self, "items", items)
+            for item, outcome in copies[category].items():
+                if not least < outcome < math.inf:
+                    place = f"category `{shown(category)}`, item `{shown(item)}`"
+                    refuse(f"{place}: the outcome is {outcome}")
+        object.__setattr__(self, "items", copies)
 
     @classmethod
     def of_items(
@@ -160,26 +133,17 @@ class Evaluation:
         notes: Sequence[str] = (),
     ) -> Evaluation:
         """Return the evaluation whose scores are the means of these outcomes."""
-        full = 100.0 if scale == "percent" else 1.0
         scores = {}
         for category, outcomes in items.items():
             if not outcomes:
                 refuse(f"category `{shown(category)}` has no items", "leave it out")
             is_geometric = category in geometric
-            scores[category] = CategoryScore.of(
-                outcomes.values(), geometric=is_geometric, full=1.0 if is_geometric else full
-            )
-        better = dict(higher_is_better or {})
-        return cls(scores, items, scale, better, frozenset(geometric), tuple(notes))
+            full = 100.0 if scale == "percent" and not is_geometric else 1.0
+            scores[category] = CategoryScore.of(outcomes.values(), geometric=is_geometric, full=full)
+        return cls(scores, items, scale, higher_is_better or {}, frozenset(geometric), tuple(notes))
 
     def restricted(self, items: Mapping[str, Collection[str]]) -> Evaluation:
-        """Return the scores over these items only (category → ids); categories left out are left out.
-
-        Raises
-        ------
-        EvaluationError
-            The evaluation has no items, or not one that is named.
-        """
+        """Return the scores over these items (category → ids) only, which must all be there."""
         if self.items is None:
             refuse(
                 "the evaluator tells no items apart, so its scores cannot be split",
@@ -206,13 +170,7 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
-        """Return what `to_json` gave.
-
-        Raises
-        ------
-        EvaluationError
-            The data is something else.
-        """
+        """Return what `to_json` gave; raises EvaluationError if the data is something else."""
         try:
             scores = {name: CategoryScore(**found) for name, found in data["categories"].items()}
             return cls(**{**data, "categories": scores})
@@ -267,10 +225,7 @@ def chosen_items(
 ) -> dict[str, tuple[str, ...]]:
     """Return the items that are wanted, category by category, in the order in which they are known.
 
-    Raises
-    ------
-    EvaluationError
-        A category or an item that is not known, or a category of which nothing is wanted.
+    Raises EvaluationError for those that are not known, and for a category of which nothing is wanted.
     """
     for category, items in wanted.items():
         place = f"category `{shown(category)}`"

@@ -18,13 +18,11 @@ from soce.exceptions import SoceError, shown
 from soce.files.words import nearest
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
 
-    PathText: TypeAlias = "str | os.PathLike[str]"
     Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, float]]"
 
 _CONTRACT = (
@@ -33,20 +31,10 @@ _CONTRACT = (
 )
 
 
-def load_function(
-    name: str, soup: SoupModel | Sequence[str], *, folder: PathText | None = None
-) -> FunctionEvaluator:
+def load_function(name: str, soup: SoupModel | Sequence[str]) -> FunctionEvaluator:
     """Return the evaluator of a function that is named ``module:function``.
 
-    Parameters
-    ----------
-    name : str
-        An importable module and a function in it, ``my_tasks:evaluate`` for instance.
-    soup : SoupModel or sequence of str
-        The live model, or the ingredients to make it of.
-    folder : path-like, optional
-        Where modules are looked for after the installed ones, while this one is imported; the current
-        directory otherwise.
+    The module is looked for among the installed ones, then in the current directory.
 
     Raises
     ------
@@ -58,7 +46,7 @@ def load_function(
     module_name, _, function_name = name.partition(":")
     if not (module_name and function_name):
         refuse(f"`{shown(name)}` is not of the form module:function", "write `my_tasks:evaluate`, say")
-    function: Any = _imported(module_name, Path.cwd() if folder is None else Path(folder))
+    function: Any = _imported(module_name)
     for part in function_name.split("."):
         there = [held for held in dir(function) if not held.startswith("_")]
         function = getattr(function, part, None)
@@ -68,8 +56,8 @@ def load_function(
     return FunctionEvaluator(function, soup, name=name)
 
 
-def _imported(name: str, folder: Path) -> object:
-    added = str(folder)
+def _imported(name: str) -> object:
+    added = str(Path.cwd())
     sys.path.append(added)
     try:
         return importlib.import_module(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
@@ -61,9 +61,9 @@ class EvaluatorKind:
     form: str
     """What users write."""
     help: str
-    options: frozenset[str]
+    options: tuple[str, ...]
     """The `EvaluatorOptions` that it looks at."""
-    open: Callable[[EvaluatorName, Ingredients, EvaluatorOptions, PathText | None], Evaluator]
+    open: Callable[[Any, Ingredients, EvaluatorOptions, PathText | None], Evaluator]
 
 
 def open_evaluator(
@@ -97,12 +97,7 @@ def open_evaluator(
 
 
 def kind_of(name: EvaluatorName) -> EvaluatorKind:
-    """Return the kind of evaluator that a name is for.
-
-    Raises
-    ------
-    EvaluationError
-        There is none.
+    """Return the kind of evaluator that a name is for; raises EvaluationError if there is none.
 
     Examples
     --------
@@ -125,20 +120,12 @@ def kind_of(name: EvaluatorName) -> EvaluatorKind:
 def unused_options(
     names: Iterable[EvaluatorName], options: EvaluatorOptions
 ) -> dict[str, tuple[EvaluatorKind, ...]]:
-    """Return the options that are set although none of these evaluators looks at them.
-
-    Returns
-    -------
-    dict
-        The option's name and the kinds that it is for.
-    """
-    kinds = [kind_of(name) for name in names]
-    unset = EvaluatorOptions()
+    """Return the options that are set although none of these evaluators looks at them, with those that do."""
+    looked_at = {option for name in names for option in kind_of(name).options}
     return {
         option.name: tuple(kind for kind in KINDS if option.name in kind.options)
         for option in fields(options)
-        if getattr(options, option.name) != getattr(unset, option.name)
-        and not any(option.name in kind.options for kind in kinds)
+        if option.name not in looked_at and getattr(options, option.name) != option.default
     }
 
 
@@ -150,26 +137,18 @@ def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupMode
     return SoupModel(ingredients, device=options.device or "auto", dtype=options.dtype)
 
 
-def _open_tasks(
-    name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
-) -> Evaluator:
+def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.tasks.evaluator import TorchEvaluator
     from soce.evaluate.tasks.items import read_tasks
 
     tasks = read_tasks(name, kind=options.task_kind)  # before the model, which takes longer
-    return TorchEvaluator(
-        _soup_model(ingredients, options),
-        tasks,
-        normalise=options.normalise or "none",
-        batch_size=options.batch_size,
-    )
+    soup = _soup_model(ingredients, options)
+    normalise = options.normalise or "none"
+    return TorchEvaluator(soup, tasks, normalise=normalise, batch_size=options.batch_size)
 
 
-def _open_lm_eval(
-    name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
-) -> Evaluator:
-    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
-    from soce.evaluate.lm_eval.options import LmEvalOptions
+def _open_lm_eval(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
+    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator, LmEvalOptions
 
     lm_eval_options = LmEvalOptions(
         include_path=options.include_path,
@@ -177,19 +156,17 @@ def _open_lm_eval(
         num_fewshot=options.num_fewshot,
         batch_size=options.batch_size or 16,
     )
-    return LmEvalEvaluator(_soup_model(ingredients, options), _task_names(str(name)), lm_eval_options)
+    return LmEvalEvaluator(_soup_model(ingredients, options), _task_names(name), lm_eval_options)
 
 
-def _open_function(
-    name: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, _: object
-) -> Evaluator:
+def _open_function(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.function import load_function
 
-    return load_function(str(name), _soup_model(ingredients, options))
+    return load_function(name, _soup_model(ingredients, options))
 
 
 def _open_command(
-    command: EvaluatorName, ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
+    command: Sequence[str], ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
 ) -> Evaluator:
     from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
     from soce.evaluate.live.soup_model import SoupModel
@@ -215,28 +192,24 @@ _TASKS: Final = EvaluatorKind(
     "tasks.jsonl",
     "tasks.jsonl",
     "items with a `category`, scored by the live model",
-    frozenset({"dtype", "device", "batch_size", "task_kind", "normalise"}),
+    ("dtype", "device", "batch_size", "task_kind", "normalise"),
     _open_tasks,
 )
 _LM_EVAL: Final = EvaluatorKind(
     "lm-eval",
     "lm-eval:TASK[,TASK]",
     "tasks of lm-evaluation-harness, a category each",
-    frozenset({"dtype", "device", "batch_size", "num_fewshot", "include_path", "metric"}),
+    ("dtype", "device", "batch_size", "num_fewshot", "include_path", "metric"),
     _open_lm_eval,
 )
 _FUNCTION: Final = EvaluatorKind(
-    "function",
-    "module:function",
-    "your evaluate(model, tokenizer)",
-    frozenset({"dtype", "device"}),
-    _open_function,
+    "function", "module:function", "your evaluate(model, tokenizer)", ("dtype", "device"), _open_function
 )
 _COMMAND: Final = EvaluatorKind(
     "command",
     "python score.py {checkpoint} --output {output}",
     "a program, whose scores are then read as any score table",
-    frozenset({"dtype", "metric", "scores", "format", "timeout_seconds", "scratch"}),
+    ("dtype", "metric", "scores", "format", "timeout_seconds", "scratch"),
     _open_command,
 )
 KINDS: Final = (_TASKS, _LM_EVAL, _FUNCTION, _COMMAND)

@@ -34,28 +34,11 @@ def run_program(
 ) -> Status:
     """Run a program to its end and return its exit status; None if it ran too long and was stopped.
 
+    What it writes goes to the new file `log`. It gets this environment and no other, and inherits the file
+    descriptors in `keep_open`. `on_poll` is called five times a second; raising from it stops the program.
+
     When this returns or raises, the program and whatever it started in its process group are gone: asked to
     stop first, killed five seconds later.
-
-    Parameters
-    ----------
-    command : sequence of str
-        The program and its arguments, given to it as they are.
-    log : Path
-        A file to be made, for all that it writes to its standard output and error.
-    environment : mapping of str to str
-        Its whole environment.
-    timeout_seconds : float, optional
-        How long it may take.
-    keep_open : sequence of int
-        File descriptors that it inherits.
-    on_poll : callable, optional
-        Called five times a second; raising from it stops the program.
-
-    Raises
-    ------
-    OSError
-        There is no such program, or the log cannot be made.
     """
     with log.open("xb") as output:
         process = subprocess.Popen(

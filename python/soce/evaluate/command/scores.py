@@ -21,28 +21,10 @@ if TYPE_CHECKING:
 def read_evaluation(
     source: Path, *, log: Path, options: ReadOptions | None = None, categories: Sequence[str] | None = None
 ) -> Evaluation:
-    """Read the scores of the one model that score files speak of.
+    """Read the scores of the one model that score files speak of; a program's `log` is named in messages.
 
-    Parameters
-    ----------
-    source : Path
-        A file or directory that `soce.scores.read.read_scores` knows.
-    log : Path
-        What the program wrote; named in every message.
-    options : ReadOptions, optional
-        As for `read_scores`.
-    categories : sequence of str, optional
-        Those to take, in this order; all otherwise.
-
-    Returns
-    -------
-    Evaluation
-        Without items. In percent if some categories are and the others are shares of 1.
-
-    Raises
-    ------
-    EvaluationError
-        The files cannot be read, or hold several models, or leave a category without a score.
+    They are in percent if some categories are and the others are shares of 1. Of the `categories` that are
+    wanted (all otherwise) none may be without a score.
     """
     from soce.scores.read import read_scores
 

@@ -17,26 +17,11 @@ _LOCK = ".lock"
 
 
 class Scratch:
-    """A fresh directory that this process holds until `close`.
+    """A fresh directory below `parent` that this process holds until `close`.
 
     Directories that processes left behind when they were killed are removed first: in ``/dev/shm`` they
-    would hold memory for ever. One that a program of a killed process still uses is left alone.
-
-    Parameters
-    ----------
-    parent : path-like
-        An existing directory.
-
-    Attributes
-    ----------
-    path : Path
-    descriptor : int
-        Of the lock. A program that inherits it keeps the directory from being removed.
-
-    Raises
-    ------
-    OSError
-        `parent` is no directory that can be written to.
+    would hold memory for ever. One that a program of a killed process still uses is left alone: it inherits
+    the `descriptor` of the lock.
     """
 
     def __init__(self, parent: PathText) -> None:

@@ -32,20 +32,9 @@ def require_torch() -> tuple[ModuleType, ModuleType]:
 def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None) -> PreTrainedModel:
     """Return the model that `from_pretrained` makes of a checkpoint, on the CPU.
 
-    Parameters
-    ----------
-    path : str
-        A checkpoint directory with its config.
-    model_class : str or None
-        A class of transformers by name; ``AutoModelForCausalLM`` if None.
-    dtype : torch.dtype or None
-        What its parameters are cast to; what the checkpoint says if None.
-
-    Raises
-    ------
-    EvaluationError
-        transformers does not know the architecture or cannot load it, or part of the model is not in the
-        checkpoint and would be drawn at random.
+    It is of a class of transformers, ``AutoModelForCausalLM`` if none is named; its parameters are cast to
+    `dtype`, or to what the checkpoint says. Raises EvaluationError if transformers cannot load it, or if part
+    of the model is not in the checkpoint and would be drawn at random.
     """
     _, transformers = require_torch()
     name = model_class or "AutoModelForCausalLM"
@@ -128,8 +117,7 @@ def _loading(what: str, path: str | None = None) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, EvaluationError) or "out of memory" in str(error):
             raise
-        text = " ".join(str(error).split())
-        hint = None
+        text, hint = " ".join(str(error).split()), None
         if "does not recognize this architecture" in text or "Unrecognized model" in text:
             hint = "a newer transformers may know it; otherwise evaluate written checkpoints with a command"
         elif "Unrecognized configuration class" in text:

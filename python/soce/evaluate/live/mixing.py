@@ -170,13 +170,8 @@ class SoupMixer:
         IncompatibleError if the result is not finite although the ingredients are; RecipeError if the row
         sums to nothing.
         """
-        import torch
-
-        if not target.numel():
-            return
-        data = target.reshape(-1).view(torch.uint8)
-        self._mixer.mix(name, *row, data, dtype=self.dtype, num_threads=self._options.num_threads)
-        if self._options.nonfinite == "error" and self.published(name) in _FLOATS:
+        self._write(name, row, target, self.dtype)
+        if target.numel() and self._options.nonfinite == "error" and self.published(name) in _FLOATS:
             self._check_finite(name, row, target)
 
     def original(self, name: str, ingredient: int) -> torch.Tensor:
@@ -185,10 +180,15 @@ class SoupMixer:
 
         held, shape = self.tensors[name]
         tensor = torch.empty(shape, dtype=torch_dtype(held))
-        if tensor.numel():
-            data = tensor.reshape(-1).view(torch.uint8)
-            self._mixer.mix(name, *self._only(ingredient), data, num_threads=self._options.num_threads)
+        self._write(name, self._only(ingredient), tensor)
         return tensor
+
+    def _write(self, name: str, row: Row, target: torch.Tensor, dtype: str | None = None) -> None:
+        import torch
+
+        if target.numel():
+            data = target.reshape(-1).view(torch.uint8)
+            self._mixer.mix(name, *row, data, dtype=dtype, num_threads=self._options.num_threads)
 
     def _only(self, ingredient: int) -> Row:
         return tuple(int(i == ingredient) for i in range(len(self.paths))), 1

@@ -42,8 +42,6 @@ class Placement:
     """They cover every element of the model's state dict once."""
     twins: Mapping[str, str]
     """Tensors that the checkpoint holds and the model ties to another: name → that other tensor's name."""
-    unused: tuple[str, ...]
-    """Tensors of the checkpoint that the model does not have."""
 
 
 def find_placement(
@@ -51,19 +49,9 @@ def find_placement(
 ) -> Placement | None:
     """Return how a checkpoint lies in the model loaded from it; None if its elements are rearranged.
 
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-        On the CPU, loaded from the checkpoint.
-    stored : sequence of (name, dtype, shape)
-        The checkpoint's tensors.
-    original : callable
-        Returns a tensor of the checkpoint.
-
-    Notes
-    -----
-    A tensor of the same name and shape is in place if the model holds its very bits. All others are looked
-    for after loading random numbers under their names, which are in place nowhere by accident.
+    The model is on the CPU; `stored` are name, dtype and shape of the checkpoint's tensors, and `original`
+    returns one. A tensor of the same name and shape is in place if the model holds its very bits. All others
+    are looked for after loading random numbers under their names, which are in place nowhere by accident.
     """
     live: dict[str, torch.Tensor] = model.state_dict()
     homes = {name: (tensor.data_ptr(), tensor.numel()) for name, tensor in live.items()}
@@ -87,17 +75,13 @@ def find_placement(
             blocks.append(Block(name, name, 0, tensor.numel()))
     uncovered = {homes[name]: name for name in reversed(live) if homes[name] not in owner}
     if not uncovered:
-        return Placement(tuple(blocks), twins, tuple(name for name, _, _ in rest))
+        return Placement(tuple(blocks), twins)
     if not all(live[name].is_contiguous() for name in uncovered.values()):
         return None
     in_place = {block.tensor: live[block.live] for block in blocks}
     in_place |= {name: live[name] for name in twins}
     fused = _fused(model, rest, sorted(uncovered.values()), in_place)
-    if fused is None:
-        return None
-    placed = {block.tensor for block in fused}
-    unused = tuple(name for name, _, _ in rest if name not in placed)
-    return Placement((*blocks, *fused), twins, unused)
+    return None if fused is None else Placement((*blocks, *fused), twins)
 
 
 def _fused(
@@ -115,32 +99,19 @@ def _fused(
     starts: dict[torch.dtype, dict[bytes, list[str]]] = {}
     blocks: list[Block] = []
     for live in uncovered:
-        flat = converted[live].reshape(-1)
+        flat, start = converted[live].reshape(-1), 0
         if flat.dtype not in starts:
             starts[flat.dtype] = _by_first_bytes(probes, flat.dtype)
-        tiles = _tiles(live, flat, probes, starts[flat.dtype])
-        if tiles is None:
-            return None
-        blocks += tiles
+        while start < flat.numel():  # tile by tile
+            for name in starts[flat.dtype].get(_first_bytes(flat[start:]), ()):
+                probe = probes[name].reshape(-1)
+                if same_bits(flat[start : start + probe.numel()], probe.to(flat.dtype)):
+                    blocks.append(Block(name, live, start, probe.numel()))
+                    start += probe.numel()
+                    break
+            else:
+                return None
     return blocks if len({block.tensor for block in blocks}) == len(blocks) else None
-
-
-def _tiles(
-    live: str, flat: torch.Tensor, probes: Mapping[str, torch.Tensor], starts: Mapping[bytes, Sequence[str]]
-) -> list[Block] | None:
-    """Return blocks that follow one another from the first element of `flat` to the last."""
-    blocks: list[Block] = []
-    start = 0
-    while start < flat.numel():
-        for name in starts.get(_first_bytes(flat[start:]), ()):
-            probe = probes[name].reshape(-1)
-            if same_bits(flat[start : start + probe.numel()], probe.to(flat.dtype)):
-                blocks.append(Block(name, live, start, probe.numel()))
-                start += probe.numel()
-                break
-        else:
-            return None
-    return blocks
 
 
 def _by_first_bytes(probes: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[bytes, list[str]]:

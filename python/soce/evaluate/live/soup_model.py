@@ -163,10 +163,8 @@ class SoupModel:
         ------
         RecipeError
             An ingredient that the model was not made of, a tensor that no row matches, a mix of nothing.
-        CheckpointError
-            An ingredient is not finite, or changed since the model was made.
-        IncompatibleError
-            The soup is not finite although its ingredients are.
+        CheckpointError, IncompatibleError
+            An ingredient is not finite, or changed since the model was made; the soup is not finite.
         EvaluationError
             The recipe mixes tied tensors differently.
         """

@@ -7,7 +7,7 @@ import importlib
 import logging
 import random
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import refuse, told
 from soce.exceptions import EvaluationError, shown
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
-    from soce.evaluate.lm_eval.options import Seeds
+
+Seeds: TypeAlias = "tuple[int | None, int | None, int | None, int | None]"
 
 
 def lm_eval(module: str = "") -> Any:  # noqa: ANN401 - the harness is not annotated

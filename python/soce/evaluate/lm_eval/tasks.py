@@ -20,7 +20,7 @@ from soce.files.words import nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soce.evaluate.lm_eval.options import LmEvalOptions
+    from soce.evaluate.lm_eval.evaluator import LmEvalOptions
 
 Aggregation: TypeAlias = Literal["mean", "perplexity"]
 
@@ -57,8 +57,8 @@ class LoadedTask:
     def offer(self, chosen: Sequence[int]) -> int:
         """Let the harness find fresh copies of these documents' requests, and return how many it will send.
 
-        Rebuilding them for every model would draw other few-shot examples each time, because the harness
-        seeds its sampler on loading only; and other ones again for some of the documents alone.
+        Rebuilt for every model or for some of the documents they would have other few-shot examples, because
+        the harness seeds its sampler on loading only.
         """
         instances = [
             replace(
@@ -101,12 +101,8 @@ def load_tasks(
     """Load tasks as `lm_eval.simple_evaluate` does, and build all requests.
 
     Groups and tags stand for the tasks below them, which come in the order in which the harness has them. The
-    model gives the chat template.
-
-    Raises
-    ------
-    EvaluationError
-        A name that is not known, data that cannot be loaded, or a metric that must be chosen.
+    model gives the chat template. Raises EvaluationError for a name that is not known, data that cannot be
+    loaded, or a metric that must be chosen.
     """
     if isinstance(names, str):
         refuse("the tasks are one text", "give a list of names")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.tasks.likelihood import Request, rolling
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -19,16 +19,16 @@ _USUAL_LENGTH: Final = 2048
 _NO_LIMIT: Final = 1 << 24  # tokenizers without a limit state 10^30
 
 
-class Encoder:
-    """Turns prompts and answers into tokens that fit the model's window.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Tokens, of which the last ones are scored and all others are given."""
 
-    Attributes
-    ----------
-    start : int
-        The token that a text without anything before it is predicted from.
-    cut : int
-        How many prompts lost their beginning.
-    """
+    tokens: tuple[int, ...]
+    scored: int
+
+
+class Encoder:
+    """Turns prompts and answers into tokens that fit the model's window; counts prompts that were cut."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, *, max_length: int | None
@@ -55,7 +55,7 @@ class Encoder:
 
     @property
     def start(self) -> int:
-        """The token before the first one of a text."""
+        """The token that a text without anything before it is predicted from."""
         if self._start is None:
             hint = "give every item a prompt, or the tokenizer a `bos_token`"
             refuse("the tokenizer has no token that a text starts with", hint)
@@ -108,3 +108,18 @@ class Encoder:
     def _refuse_empty(self, item: Item) -> None:
         place = f"category `{shown(item.category)}`, item `{shown(item.id)}`"
         refuse(f"{place}: the tokenizer makes no tokens of it", "is it the tokenizer of this model?")
+
+
+def rolling(tokens: Sequence[int], *, start: int, max_length: int) -> list[Request]:
+    """Return requests that together score every one of `tokens` once.
+
+    A text longer than the window is cut into windows; the first token of each is scored after the last one of
+    the window before it only, the first of all after `start`. The last window is filled from the left.
+    """
+    requests = []
+    for begin in range(0, len(tokens), max_length):
+        end = min(begin + max_length, len(tokens))
+        given = max(0, end - max_length)
+        before = (start,) if given == 0 else (tokens[given - 1],)
+        requests.append(Request((*before, *tokens[given:end]), end - begin))
+    return requests

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.loading import quiet, require_torch
-from soce.evaluate.tasks.batching import Batches
 from soce.evaluate.tasks.encoding import Encoder
-from soce.evaluate.tasks.generation import continuations, tokens_with
-from soce.evaluate.tasks.likelihood import Likelihood, likelihoods
+from soce.evaluate.tasks.inference import Batches, Likelihood, continuations, likelihoods, tokens_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
