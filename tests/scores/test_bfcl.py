@@ -428,7 +428,7 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
         (["1,a,50%,0.4,60%,50%,50%"], "line 2, column `Base`: `0.4` has no percent sign"),
         (["1,a,50%,4o%,60%,50%,50%"], "line 2, column `Base`: `4o%` is not a number"),
         (["1,a,50%,inf%,60%,50%,50%"], "line 2, column `Base`: `inf%` is infinite"),
-        (["1,,50%,40%,60%,50%,50%"], "a model is named ``"),
+        (["1,,50%,40%,60%,50%,50%"], "line 2: the model has no name"),
         (['1,"a,50%'], "not valid CSV: unexpected end of data"),
         ([], "the file has a header and no rows"),
     ],

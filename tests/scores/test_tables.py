@@ -118,7 +118,7 @@ NOT_NUMBERS = {
     "1e-400": "is out of range",
     "1e99999": "is out of range",
     "\u22125": "has a minus sign that is not `-`",
-    "1" * 65: "has 65 characters, at most 64 are read",
+    "1" * 65: "has more than 64 characters",
     "seven": "is not a number",
     "1.2.3": "is not a number",
     "٣": "is not a number",

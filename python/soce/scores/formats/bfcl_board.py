@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isnan, nan
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pandas as pd
 
 from soce.exceptions import shown
 from soce.scores import bfcl
@@ -16,7 +16,7 @@ from soce.scores.formats.text import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from soce.scores.formats.options import ReadOptions
@@ -31,34 +31,6 @@ _MARKS: Final[dict[str, frozenset[str]]] = {
 """Headers that tell which file of a board this is; the numbers of columns changed over time."""
 _FORMAT_SENSITIVITY: Final = "data_format_sensitivity.csv"
 _MIXED: Final = "read the files of one snapshot of one board; v3 and v4 measure different things"
-
-
-class _Cell(NamedTuple):
-    value: float = nan
-    decimals: int = 0
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """One file of a board."""
-
-    name: str
-    """Its name in `bfcl.FILES`."""
-    path: Path
-    models: tuple[str, ...]
-    cells: dict[str, dict[str, _Cell]]
-    """Of every score column, ``<file>/<header>``, the cell of each model."""
-    ignored: tuple[tuple[str, str], ...]
-
-    @property
-    def versions(self) -> set[bfcl.Version]:
-        """The versions whose file this can be; those of live and multi-turn look alike."""
-        if self.name == "overall":
-            return {"v4"} if "overall/Web Search Acc" in self.cells else {"v3"}
-        if self.name == "non_live":
-            return {"v3"} if "non_live/Non_Live Overall Acc" in self.cells else {"v4"}
-        return {"v4"} if self.name == "agentic" else {"v3", "v4"}
 
 
 def recognise(path: Path) -> bool:
@@ -78,158 +50,154 @@ def _file_of(headers: Iterable[str]) -> str | None:
 
 
 def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Read a leaderboard: a folder with ``data_*.csv``, or one such file with what it has.
+    """Return the table of a folder with ``data_*.csv``, or of one such file with what it has; in percent.
 
     The categories are the benchmark's leaves under their own names; other scores are aggregates, named after
     their file and header (``overall/Overall Acc``). An aggregate is missing if a leaf below it is, even where
-    the board prints a number: it counts missing leaves as 0.
-
-    Parameters
-    ----------
-    path : Path
-        Folder or file.
-    options : ReadOptions
-        Not looked at: the format leaves nothing open.
-
-    Returns
-    -------
-    ScoreTable
-        In percent, with the benchmark's numbers of items.
-
-    Raises
-    ------
-    ScoreTableError
-        Not such a table; malformed lines or cells; files of v3 and v4, or of different snapshots, together.
+    the board prints a number: it counts missing leaves as 0. No option is looked at.
     """
     del options
+    refusals = Refusals(path)
+    expected: dict[Path, str | None] = {path: None}
     if path.is_dir():
-        named = {file: path / f"data_{file}.csv" for file in bfcl.FILES}
-        files = [_read_file(place, file) for file, place in named.items() if place.exists()]
-    else:
-        files = [_read_file(path, None)]
+        expected = {path / f"data_{file}.csv": file for file in bfcl.FILES}
+    files = {place: _read_file(place, file) for place, file in expected.items() if place.exists()}
     if not files:
-        Refusals(path).refuse(
-            "there is no table of a BFCL board", "a board has `data_overall.csv` and others"
-        )
-    versions = set.intersection(*(file.versions for file in files))
-    if not versions:
-        sure = [(file.path.name, *file.versions) for file in files if len(file.versions) == 1]
-        told = ", ".join(f"`{name}` of {version}" for name, version in sure)
-        Refusals(path).refuse(f"the files are of different versions of the benchmark: {told}", _MIXED)
-    return _table(path, files, [bfcl.BOARDS[version] for version in sorted(versions)])
+        refusals.refuse("there is no table of a BFCL board", "a board has `data_overall.csv` and others")
+    versions = {place: _versions(texts) for place, texts in files.items()}
+    common = set.intersection(*versions.values())
+    if not common:
+        sure = [f"`{place.name}` of {min(found)}" for place, found in versions.items() if len(found) == 1]
+        refusals.refuse(f"the files are of different versions of the benchmark: {', '.join(sure)}", _MIXED)
+    # A row for each model of any file, a column for each header: what is printed.
+    texts = pd.concat(files.values(), axis=1, sort=False).fillna("")
+    ignored = {column: reason for column in texts.columns if (reason := _reason(column)) is not None}
+    if (path / _FORMAT_SENSITIVITY).exists():
+        ignored[_FORMAT_SENSITIVITY] = "accuracies under other prompt formats, of some models only"
+    texts = texts.drop(columns=[column for column in ignored if column in texts.columns])
+    boards = [bfcl.BOARDS[version] for version in sorted(common)]
+    for column, other in bfcl.REPEATS.items():
+        if column in texts.columns and other in texts.columns:
+            _check_equal(texts, column, other, refusals)
+            texts = texts.drop(columns=column)
+            ignored[column] = f"the same scores as `{boards[0].leaf(other) or other}`"
+    return _table(texts, boards, str(path), ignored)
 
 
-def _read_file(path: Path, expected: str | None) -> _File:
-    """Read and check one file; `expected` is the file of a board that its name says it is."""
+def _read_file(path: Path, expected: str | None) -> pd.DataFrame:
+    """Return the checked texts of one file, a row for each model; columns are ``<file>/<header>``.
+
+    `expected` is the file of a board that its name says it is.
+    """
     refusals = Refusals(path)
     grid = read_grid(str(path))
     file = _file_of(grid.columns)
     if file is None or expected not in {None, file}:
         what = "a table of a BFCL board" if expected is None else f"the `{expected}` table of a BFCL board"
         refusals.refuse(f"the header is not that of {what}", "read other tables with `--format wide`")
-    models = grid.pop("Model")
     first: dict[str, str] = {}
-    for where, model in zip(grid.index, models, strict=True):
+    for where, model in zip(grid.index, grid["Model"], strict=True):
         before = first.setdefault(model, where)
         if before != where:
             refusals.add(f"{where}: the model `{shown(model)}` is already in {before}")
-    cells: dict[str, dict[str, _Cell]] = {}
-    ignored = []
-    for header in grid.columns:
-        reason = _reason(file, header)
-        if reason is not None:
-            ignored.append((f"{file}/{header}", reason))
-            continue
-        cells[f"{file}/{header}"] = {
-            model: _cell(text, f"{where}, column `{shown(header)}`", refusals)
-            for where, model, text in zip(grid.index, models, grid[header], strict=True)
-        }
+        if not model:
+            refusals.add(f"{where}: the model has no name")
+    for header in grid.columns.drop("Model"):
+        if _reason(f"{file}/{header}") is None:
+            for where, text in zip(grid.index, grid[header], strict=True):
+                _check_cell(text, f"{where}, column `{shown(header)}`", refusals)
     refusals.check()
-    return _File(file, path, tuple(models), cells, tuple(ignored))
+    return grid.set_index("Model").add_prefix(f"{file}/")
 
 
-def _reason(file: str, header: str) -> str | None:
+def _reason(column: str) -> str | None:
     """Return why a column is not read, or None."""
-    column = f"{file}/{header}"
     known = any(board.leaf(column) or board.aggregate(column) for board in bfcl.BOARDS.values())
+    header = column.partition("/")[2]
     return bfcl.NOT_SCORES.get(header, None if known else "not a score that BFCL v3 or v4 is known to have")
 
 
-def _cell(text: str, place: str, refusals: Refusals) -> _Cell:
+def _check_cell(text: str, place: str, refusals: Refusals) -> None:
     try:
         number = parse_score(text)
     except NotANumberError as error:
         refusals.add(f"{place}: {error}")
-        return _Cell()
+        return
     if not number.percent and not isnan(number.value):
         hint = "a board prints 78.45%; read an edited table with `--format wide`"
         refusals.add(f"{place}: `{shown(text)}` has no percent sign", hint)
-    return _Cell(number.value, number.decimals, text)
 
 
-def _table(path: Path, files: Sequence[_File], boards: Sequence[bfcl.Board]) -> ScoreTable:
-    """Join the files on the model, and name what they hold; both boards if the version is not known."""
-    cells = {column: found for file in files for column, found in file.cells.items()}
-    models = list(dict.fromkeys(model for file in files for model in file.models))
-    ignored = [entry for file in files for entry in file.ignored]
-    if path.is_dir() and (path / _FORMAT_SENSITIVITY).exists():
-        ignored.append((_FORMAT_SENSITIVITY, "accuracies under other prompt formats, of some models only"))
-    for column, other in bfcl.REPEATS.items():
-        if column in cells and other in cells:
-            _check_equal(path, models, column, other, cells)
-            del cells[column]
-            ignored.append((column, f"the same scores as `{boards[0].leaf(other) or other}`"))
-    by_leaf = {boards[0].leaf(column): column for column in cells}
+def _versions(texts: pd.DataFrame) -> set[bfcl.Version]:
+    """Return the versions whose file this can be; those of live and multi-turn look alike."""
+    columns = set(texts.columns)
+    if "overall/Overall Acc" in columns:
+        return {"v4"} if "overall/Web Search Acc" in columns else {"v3"}
+    if "non_live/Java Simple AST" in columns:
+        return {"v3"} if "non_live/Non_Live Overall Acc" in columns else {"v4"}
+    return {"v4"} if "agentic/Agentic Overall Acc" in columns else {"v3", "v4"}
+
+
+def _check_equal(texts: pd.DataFrame, column: str, other: str, refusals: Refusals) -> None:
+    """Refuse a board whose files say different things: they are of different snapshots."""
+    for model, here, there in zip(texts.index, texts[column], texts[other], strict=True):
+        if here != there and not _same(parse_score(here).value, parse_score(there).value):
+            said = f"`{column}` is `{shown(here)}` but `{other}` is `{shown(there)}`"
+            refusals.refuse(f"model `{shown(model)}`: {said}, which should be equal", _MIXED)
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (isnan(one) and isnan(other))
+
+
+def _table(
+    texts: pd.DataFrame, boards: Sequence[bfcl.Board], source: str, ignored: dict[str, str]
+) -> ScoreTable:
+    """Name what a board holds; both boards are given if the version is not known."""
+    by_leaf = {boards[0].leaf(column): column for column in texts.columns}
     leaves = {leaf: by_leaf[leaf] for leaf in boards[0].items if leaf in by_leaf}
-    aggregates = [column for column in cells if column not in leaves.values()]
-    values = np.array(
-        [
-            [cells[column].get(model, _Cell()).value for column in (*leaves.values(), *aggregates)]
-            for model in models
-        ]
-    )
+    aggregates = [column for column in texts.columns if column not in leaves.values()]
+    texts = texts[[*leaves.values(), *aggregates]]
+    numbers = [[parse_score(text) for text in row] for row in texts.to_numpy()]
+    values = np.array([[number.value for number in row] for row in numbers])
+    models = tuple(texts.index)
     blanked: list[tuple[str, str, str]] = []
     for place, column in enumerate(aggregates, len(leaves)):
-        below = [i for i, leaf in enumerate(leaves) if leaf in _below(column, boards)]
+        surely = set.intersection(*(set(board.aggregate(column) or ()) for board in boards))
+        below = [i for i, leaf in enumerate(leaves) if leaf in surely]
         tainted = np.isnan(values[:, below]).any(axis=1) & ~np.isnan(values[:, place])
-        blanked += [(models[row], column, cells[column][models[row]].text) for row in np.flatnonzero(tainted)]
+        printed = texts[column].tolist()
+        blanked += [(models[row], column, printed[row]) for row in np.flatnonzero(tainted)]
         values[tainted, place] = nan
+    columns = []
+    for place, name in enumerate([*leaves, *aggregates]):
+        decimals = [row[place].decimals for row in numbers if not isnan(row[place].value)]
+        columns.append(
+            Column(
+                name,
+                role="category" if name in leaves else "aggregate",
+                scale="percent",
+                decimals=max(decimals, default=None),
+                parts=() if name in leaves else _parts(name, boards, leaves),
+            )
+        )
     items = [_items(leaf, boards) for leaf in leaves] + [nan] * len(aggregates)
     return ScoreTable(
-        tuple(models),
-        (
-            *(_column(leaf, cells[column]) for leaf, column in leaves.items()),
-            *(_column(column, cells[column], _parts(column, boards, leaves)) for column in aggregates),
-        ),
+        models,
+        tuple(columns),
         values,
         counts=np.where(np.isnan(values), nan, items),
-        source=str(path),
+        source=source,
         kind="bfcl",
-        ignored=tuple(ignored),
+        ignored=tuple(ignored.items()),
         blanked=tuple(blanked),
     )
 
 
-def _column(name: str, cells: Mapping[str, _Cell], parts: tuple[str, ...] | None = None) -> Column:
-    """Return the column of a leaf, or of an aggregate if parts are given, known or not."""
-    return Column(
-        name,
-        role="category" if parts is None else "aggregate",
-        scale="percent",
-        decimals=max((cell.decimals for cell in cells.values() if not isnan(cell.value)), default=None),
-        parts=parts or (),
-    )
-
-
-def _below(column: str, boards: Sequence[bfcl.Board]) -> set[str]:
-    """Return the leaves that are surely below an aggregate."""
-    return set.intersection(*(set(board.aggregate(column) or ()) for board in boards))
-
-
-def _parts(column: str, boards: Sequence[bfcl.Board], leaves: Mapping[str, str]) -> tuple[str, ...]:
+def _parts(column: str, boards: Sequence[bfcl.Board], leaves: Iterable[str]) -> tuple[str, ...]:
     """Return the leaves below an aggregate if it is known which, and they are all there."""
     forms = [board.aggregate(column) or {} for board in boards]
-    known = all(form == forms[0] for form in forms) and forms[0].keys() <= leaves.keys()
+    known = all(form == forms[0] for form in forms) and forms[0].keys() <= {*leaves}
     return tuple(leaf for leaf in leaves if leaf in forms[0]) if known else ()
 
 
@@ -238,16 +206,3 @@ def _items(leaf: str, boards: Sequence[bfcl.Board]) -> float:
     counts = {board.items[leaf] for board in boards}
     count = counts.pop()
     return nan if count is None or counts else float(count)
-
-
-def _check_equal(
-    path: Path, models: Sequence[str], column: str, other: str, cells: Mapping[str, Mapping[str, _Cell]]
-) -> None:
-    """Refuse a board whose files say different things: they are of different snapshots."""
-    for model in models:
-        here, there = (cells[name].get(model, _Cell()) for name in (column, other))
-        if here.value != there.value and not (isnan(here.value) and isnan(there.value)):
-            said = " but ".join(
-                f"`{name}` is `{shown(cell.text)}`" for name, cell in ((column, here), (other, there))
-            )
-            Refusals(path).refuse(f"model `{shown(model)}`: {said}, which should be equal", _MIXED)

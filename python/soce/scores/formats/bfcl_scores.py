@@ -49,29 +49,10 @@ def recognise(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Read score files of the BFCL evaluator: one model's folder, or a folder of several.
+    """Return the table of one model's folder, of a folder of several, or of a single file; shares of 1.
 
     A model is named as its folder, which is the evaluator's name for it with ``/`` replaced by ``_``, not the
-    leaderboard's display name.
-
-    Parameters
-    ----------
-    path : Path
-        Folder, searched to its leaves, or a single score file.
-    options : ReadOptions
-        Not looked at: the format leaves nothing open.
-
-    Returns
-    -------
-    ScoreTable
-        Shares of 1, with the numbers of items that were evaluated.
-
-    Raises
-    ------
-    ScoreTableError
-        No score file; files of several versions; a category twice; counts that contradict the accuracy.
-    OSError
-        A file cannot be read.
+    leaderboard's display name. No option is looked at.
     """
     del options
     refusals = Refusals(path)

@@ -1,4 +1,4 @@
-"""Numbers in the cells of score files, read strictly. Knows no format.
+"""What a cell of a score file means. Knows no format.
 
 A number that two programs could read differently is refused: ``1_000``, ``0x10``, ``12,5``, ``inf``.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from soce.exceptions import ScoreTableError, shown
+from soce.exceptions import shown
 from soce.scores.table import scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn, TypeAlias
+    from typing import TypeAlias
 
     from soce.scores.table import Scale
 
@@ -38,6 +39,7 @@ _NEARLY_NUMBERS: Final = (
     (r"[-+]?[0-9.]*,[0-9.,]*", "has a comma"),
     (r"[-+]?[0-9]*\.?[0-9]*[eE][+-]?[0-9]{4,}", "is out of range"),
     (r"[\u2212\uff0d][0-9.]+", "has a minus sign that is not `-`"),
+    (rf"[-+]?[0-9.]{{{_MAX_DIGITS},}}", f"has more than {_MAX_DIGITS} characters"),
 )
 
 
@@ -51,14 +53,16 @@ class Number(NamedTuple):
     decimals: int
     """Decimals written; 0 if missing."""
     digits: int
-    """Significant digits written; 0 if missing."""
+    """Significant digits written, 1 for a zero; 0 if missing."""
 
 
-class NotANumberError(ScoreTableError):
+class NotANumberError(ValueError):
     """The text of a cell is not a finite decimal number."""
 
-    meant: bool
-    """Whether somebody meant a number (``0x10``, ``1_000``, ``inf``), not text."""
+    def __init__(self, text: str, reason: str, *, meant: bool) -> None:
+        super().__init__(f"`{shown(text)}` {reason}")
+        self.meant = meant
+        """Whether somebody meant a number (``0x10``, ``1_000``, ``inf``), not text."""
 
 
 def is_missing(text: str) -> bool:
@@ -72,6 +76,7 @@ def is_missing(text: str) -> bool:
     return text.strip().casefold() in _MISSING
 
 
+@lru_cache(maxsize=1 << 16)  # printed scores repeat: tens of times as fast for a large table
 def parse_score(text: str) -> Number:
     """Return the number that a cell holds.
 
@@ -104,32 +109,18 @@ def parse_score(text: str) -> Number:
     match = _NUMBER.fullmatch(bare) if len(bare) <= _MAX_DIGITS else None
     digits = (match["whole"] + (match["places"] or "")) if match else ""
     if match is None or not digits:
-        _refuse_number(text, bare)
+        reasons = (reason for form, reason in _NEARLY_NUMBERS if re.fullmatch(form, bare, re.ASCII))
+        reason = next(reasons, None)
+        raise NotANumberError(text, reason or "is not a number", meant=reason is not None)
     value = float(bare)
     significant = digits.lstrip("0")
     if math.isinf(value) or (value == 0 and significant):
-        _refuse(text, "is out of range", meant=True)
+        raise NotANumberError(text, "is out of range", meant=True)
     decimals = max(0, len(match["places"] or "") - int(match["exponent"] or 0))
-    return Number(value, percent=bare is not text, decimals=decimals, digits=len(significant))
+    return Number(value, percent=bare is not text, decimals=decimals, digits=max(1, len(significant)))
 
 
-def _refuse_number(text: str, bare: str) -> NoReturn:
-    for pattern, reason in _NEARLY_NUMBERS:
-        if re.fullmatch(pattern, bare, re.ASCII):
-            _refuse(text, reason, meant=True)
-    if re.fullmatch(r"[-+]?[0-9.]+", bare, re.ASCII) and len(bare) > _MAX_DIGITS:
-        _refuse(text, f"has {len(bare)} characters, at most {_MAX_DIGITS} are read", meant=True)
-    _refuse(text, "is not a number", meant=False)
-
-
-def _refuse(text: str, reason: str, *, meant: bool) -> NoReturn:
-    error = NotANumberError(f"`{shown(text)}` {reason}")
-    error.meant = meant
-    raise error
-
-
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(NamedTuple):
     """A cell that is not a score."""
 
     row: int
@@ -162,7 +153,7 @@ def parse_column(cells: Sequence[str]) -> Parsed:
     Parameters
     ----------
     cells : sequence of str
-        One cell for each row, trimmed.
+        One cell for each row.
 
     Returns
     -------
@@ -184,68 +175,24 @@ def parse_column(cells: Sequence[str]) -> Parsed:
     >>> parse_column(["45%", "0.5"]).bad[0].message
     '`0.5` has no percent sign, others in its column do'
     """
-    fast = _parse_plain(cells)
-    if fast is not None:
-        return fast
-    values = np.full(len(cells), np.nan)
-    numbers: list[tuple[int, Number]] = []
-    bad: list[Bad] = []
-    for row, text in enumerate(cells):
+    numbers: dict[str, Number] = {}
+    refused: dict[str, NotANumberError] = {}
+    for text in dict.fromkeys(cells):
         try:
-            number = parse_score(text)
+            numbers[text] = parse_score(text)
         except NotANumberError as error:
-            bad.append(Bad(row, str(error), error.meant))
-            continue
-        if not math.isnan(number.value):
-            numbers.append((row, number))
-            values[row] = number.value
-    signed = any(number.percent for _, number in numbers)
-    for row, number in numbers:
-        if signed and not number.percent and number.value <= 1 and number.value != 0:
-            message = f"`{shown(cells[row])}` has no percent sign, others in its column do"
-            bad.append(Bad(row, message, meant=True))
-    decimals = max((number.decimals for _, number in numbers), default=None)
-    if any(number.digits >= _EXACT_DIGITS for _, number in numbers):
+            refused[text] = error
+    present = [number for number in numbers.values() if number.digits]
+    signed = any(number.percent for number in present)
+    for text, number in numbers.items() if signed else ():
+        if not number.percent and number.value <= 1 and number.value != 0:
+            refused[text] = NotANumberError(text, "has no percent sign, others in its column do", meant=True)
+    scores = {text: number.value for text, number in numbers.items()}
+    values = np.array([scores.get(text, math.nan) for text in cells], dtype=np.float64)
+    bad = tuple(
+        Bad(row, str(refused[text]), refused[text].meant) for row, text in enumerate(cells) if text in refused
+    )
+    decimals = max((number.decimals for number in present), default=None)
+    if any(number.digits >= _EXACT_DIGITS for number in present):
         decimals = None
-    scale = "percent" if signed else scale_of(values)
-    return Parsed(values, signed, scale, decimals, tuple(sorted(bad, key=lambda b: b.row)))
-
-
-# The spellings that are seen; the others are read too, but cell by cell.
-_USUAL_MISSING: Final = frozenset({"", "N/A", "NA", "n/a", "NaN", "nan", "null", "None", "none", "-"})
-_PLAIN: Final = frozenset("0123456789.+-")
-
-
-def _parse_plain(cells: Sequence[str]) -> Parsed | None:
-    """Return the scores of a column of plain decimals, all or none with percent signs; else None.
-
-    What `parse_column` does, tens of times as fast: a table of 1000 × 500 takes a quarter of a second.
-    """
-    present = [text for text in cells if text not in _USUAL_MISSING]
-    joined = "".join(present)
-    signed = "%" in joined
-    if signed:
-        if joined.count("%") != len(present) or any(text[-1] != "%" for text in present):
-            return None
-        present = [text[:-1] for text in present]
-        joined = "".join(present)
-    longest = max(map(len, present), default=0)
-    if not _PLAIN.issuperset(joined) or longest > _MAX_DIGITS:
-        return None
-    try:
-        scores = np.array([float(text) for text in present], dtype=np.float64)
-    except ValueError:
-        return None
-    if len(present) == len(cells):
-        values = scores
-    else:
-        values = np.full(len(cells), np.nan)
-        values[[text not in _USUAL_MISSING for text in cells]] = scores
-    if longest >= _EXACT_DIGITS and any(
-        len(text.replace(".", "").lstrip("+-0")) >= _EXACT_DIGITS for text in present
-    ):
-        decimals = None
-    else:
-        places = [len(text) - point - 1 if (point := text.find(".")) >= 0 else 0 for text in present]
-        decimals = max(places, default=None)
-    return Parsed(values, signed, "percent" if signed else scale_of(values), decimals, ())
+    return Parsed(values, signed, "percent" if signed else scale_of(values), decimals, bad)

@@ -98,7 +98,8 @@ def _named(rows: pd.DataFrame, header: Iterable[str], refusals: Refusals) -> pd.
     if rows.empty:
         refusals.add("the file has a header and no rows")
     refusals.check()
-    return rows.map(str.strip).set_axis(names, axis=1)
+    trimmed = {name: [cell.strip() for cell in rows.iloc[:, place]] for place, name in enumerate(names)}
+    return pd.DataFrame(trimmed, index=rows.index, dtype=object)
 
 
 def grid_of_json(held: object, path: str) -> pd.DataFrame:

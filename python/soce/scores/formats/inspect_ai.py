@@ -44,31 +44,11 @@ def recognise(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Return the table of Inspect logs.
+    """Return the table of a log, or of those of one or many models below a directory; samples are not read.
 
-    Parameters
-    ----------
-    path : Path
-        A log, or a directory with logs of one or many models below it. Samples are not read.
-    options : ReadOptions
-        `metric`: ``score/metric`` (``match/accuracy``), ``accuracy``, or several separated by spaces, of
-        which each task gives the first that it has. Without it: the one metric that all tasks share, or the
-        only one that each has. `level`: Inspect has no groups, so ``group`` is refused. `model`: the name,
-        if a log has no ``eval.model``.
-
-    Returns
-    -------
-    ScoreTable
-        Larger is better: logs do not say, so name the others in `ReadOptions.lower_is_better`. A metric
-        ``stderr`` is the standard error of ``accuracy`` or ``mean`` of the same score. A log whose run
-        failed gives no score: its task is missing for that model unless another log has it, and
-        `ScoreTable.ignored` names it if no model has it.
-
-    Raises
-    ------
-    ScoreTableError
-        No log has scores; a model has two results for one task; a metric to be chosen; an archive that is
-        compressed with zstd, as Inspect writes it, and nothing to unpack it with.
+    `ReadOptions.metric`: ``score/metric`` (``match/accuracy``), ``accuracy``, or several separated by spaces.
+    There are no groups. Larger is better: logs do not say. A metric ``stderr`` is the standard error of
+    ``accuracy`` or ``mean`` of the same score. A log whose run failed gives no score.
     """
     return join_results(_FILES.read(path), path, "inspect", options, short=_without_score)
 

@@ -38,30 +38,11 @@ def recognise(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Return the table of lighteval results.
+    """Return the table of a result file, or of those of one or many models below a directory.
 
-    Parameters
-    ----------
-    path : Path
-        A result file, or a directory with those of one or many models below it. Details are not read.
-    options : ReadOptions
-        `metric`: one name, or several separated by spaces, of which each task gives the first that it has.
-        Without it: the one metric that all tasks share, or the only one that each has. `level`: ``leaf``
-        makes categories of the tasks and aggregates of ``all`` and of ``…:_average|…``; at ``group`` an
-        average of subtasks stands for them, any other task for itself. `model`: the name, if a file has no
-        ``config_general.model_name``.
-
-    Returns
-    -------
-    ScoreTable
-        Columns are named as in the file, ``task|shots``. Directions come from ``config_tasks``; larger is
-        better if it is silent, except for perplexities. Averages carry no standard error: the file averages
-        those of the tasks, which is not one.
-
-    Raises
-    ------
-    ScoreTableError
-        No results; a model without a name; two results of a model for one task; a metric to be chosen.
+    Columns are named as in the file, ``task|shots``. `ReadOptions.level`: ``leaf`` makes categories of the
+    tasks and aggregates of ``all`` and of ``…:_average|…``; at ``group`` an average of subtasks stands for
+    them. Averages carry no standard error: the file averages those of the tasks, which is not one.
     """
     return join_results(_FILES.read(path), path, "lighteval", options, short=str)
 

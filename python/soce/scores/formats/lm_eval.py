@@ -43,31 +43,16 @@ def recognise(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Return the table of lm-evaluation-harness results.
+    """Return the table of a result file, or of those of one or many models below a directory.
 
-    Parameters
-    ----------
-    path : Path
-        A result file, or a directory with those of one or many models below it. Samples are not read.
-    options : ReadOptions
-        `metric`: ``acc,none``, ``acc``, or several separated by spaces, of which each task gives the first
-        that it has. Without it: the one metric that all tasks share, or the only one that each has.
-        `level`: ``leaf`` makes categories of the measured tasks and aggregates of the groups; at ``group``
-        a group of tasks stands for them, a task outside such groups for itself.
-        `model`: the name if a file has no ``model_name`` and does not lie in a directory that the harness
-        named after the model.
+    `ReadOptions.metric`: ``acc,none``, ``acc``, or several separated by spaces, of which each task gives the
+    first that it has; without it the one metric that all tasks share, or the only one that each has. `level`:
+    ``leaf`` makes categories of the measured tasks and aggregates of the groups; at ``group`` a group of
+    tasks stands for them. `model`: the name if neither the file nor the directory, which the harness named,
+    gives one.
 
-    Returns
-    -------
-    ScoreTable
-        Directions come from the files; where one is null or absent, larger is better except for metrics
-        that the harness registers as lower-is-better. Shares (``acc``, ``exact_match``, …) have the scale
-        ``unit``. Item counts are those that ran (``effective``), so a run with a limit shows.
-
-    Raises
-    ------
-    ScoreTableError
-        No results; a model without a name; two results of a model for one task; a metric to be chosen.
+    Directions come from the files; where they are silent, larger is better except for metrics that the
+    harness registers otherwise. Item counts are those that ran (``effective``), so a limit shows.
     """
     return join_results(_FILES.read(path), path, "lm-eval", options, short=_without_filter)
 

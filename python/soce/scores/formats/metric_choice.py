@@ -66,23 +66,13 @@ def choose_metrics(
         The metrics of each task, at least one.
     wanted : str, optional
         A metric's full or short name, or several separated by spaces: of each task the first that it has.
-        Tasks that have none of them are left out.
+        Tasks that have none are left out. Without it: the one metric that all tasks have in common; if there
+        is not exactly one, the only metric of each task.
     short : function
         Makes the short name of a metric.
     refusals : Refusals
-        Names the source.
-
-    Returns
-    -------
-    dict of str to str
-        Without `wanted`: the one metric that all tasks have in common; if there is not exactly one, the only
-        metric of each task.
-
-    Raises
-    ------
-    ScoreTableError
-        No task has a wanted metric; a short name fits two metrics of a task; nothing is wanted and some task
-        has several.
+        Refuses if no task has a wanted metric, if a short name fits two metrics of a task, or if nothing is
+        wanted and some task has several.
     """
     if wanted is not None and wanted.strip():
         chosen = {task: _first(task, metrics, wanted, short, refusals) for task, metrics in tasks.items()}

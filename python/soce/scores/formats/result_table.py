@@ -35,7 +35,7 @@ def join_results(
     *,
     short: Callable[[str], str],
 ) -> ScoreTable:
-    """Return the table of result files of one or many models.
+    """Return the table of result files of one or many models; columns as files and tasks name them first.
 
     Parameters
     ----------
@@ -49,11 +49,6 @@ def join_results(
         `model`, `metric` and `level` are looked at.
     short : function
         Makes the short name of a metric ("acc" of "acc,none"), which a user may give as well.
-
-    Returns
-    -------
-    ScoreTable
-        Columns in the order in which files and tasks name them first.
 
     Raises
     ------

@@ -34,26 +34,10 @@ _DAMAGE: Final = (
 
 
 def read_member(path: Path, name: str, *, absent: str, instead: str) -> str:
-    """Return the text of one member of a zip archive.
+    """Return the text of one member of a zip archive of `MAX_BYTES` at most; `path` names the archive.
 
-    Parameters
-    ----------
-    path : Path
-        The archive.
-    name : str
-        The member.
-    absent : str
-        What it means if the archive has no such member.
-    instead : str
-        What the user can do if Python cannot unpack it.
-
-    Raises
-    ------
-    ScoreTableError
-        Not a zip archive; no such member, or two; larger than 64 MiB; encrypted, damaged or not UTF-8;
-        compressed in a way that this Python cannot undo.
-    OSError
-        The file cannot be read.
+    `absent` says what it means if there is no such member, `instead` what the user can do if Python cannot
+    unpack it. Raises `ScoreTableError` for whatever is wrong with the archive.
     """
     refusals = Refusals(path)
     with path.open("rb") as file:
