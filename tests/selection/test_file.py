@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.boards import LARGE, board, complete, tables
 from tests.checkpoints import directory, read_directory
 
 from soce import OutputError, Recipe, RecipeError, merge, merge_all, read_recipes
 from soce.exceptions import ScoreTableError
-from soce.files.emit import n_values, quoted, to_json, to_yaml
+from soce.files.emit import n_values, quoted, to_json
 from soce.scores.lint.findings import Finding
 from soce.scores.table import ScoreTable
 from soce.selection.experts import Selection, select_experts
@@ -134,23 +134,6 @@ def test_odd_names_survive(tmp_path: Path, suffix: str) -> None:
         assert parts_of(path) == lowest(selection.grid)
         recipe = read_recipes(path).recipes[0][1]
         assert tuple(ingredient.name for ingredient in recipe.ingredients) == selection.models
-
-
-@settings(max_examples=200)
-@given(st.text(max_size=30))
-def test_any_text_survives_yaml(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    from soce.recipes.text import Items, Scalar, Source, Table, parse
-
-    tree = {"k": [text, [text]], text or "_": {"in": text}} if text != "k" else {"k": [text]}
-    yaml = to_yaml(tree)
-    read = parse(Source("x.yaml", yaml))
-    assert isinstance(read, Table)
-    assert list(read.entries) == list(tree)
-    first = read.entries["k"]
-    assert isinstance(first, Items)
-    assert isinstance(first.items[0], Scalar)
-    assert first.items[0].text == text
-    assert not first.items[0].is_null
 
 
 def test_findings_are_kept(tmp_path: Path) -> None:

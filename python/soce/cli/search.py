@@ -258,11 +258,11 @@ def _paths(
     given: tuple[str, ...], models_file: str | None, candidates: tuple[str, ...]
 ) -> dict[str, str | None]:
     """Return the checkpoints that were named; a models file may name others than the candidates."""
-    from soce.cli.tables import model_paths
+    from soce.recipes.files import read_model_paths
 
     found: dict[str, str | None] = {}
     if models_file is not None:
-        found |= {name: path for name, path in model_paths(models_file).items() if name in candidates}
+        found |= {name: path for name, path in read_model_paths(models_file).items() if name in candidates}
     for text in given:
         name = next((one for one in candidates if text.startswith(f"{one}=")), None)
         if name is None:

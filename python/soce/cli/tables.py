@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from soce.exceptions import Problem, RecipeError, ScoreTableError, shown
+from soce.exceptions import Problem, ScoreTableError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,7 +195,9 @@ def candidates(given: Sequence[str], models_file: str | None, table: ScoreTable)
     table : ScoreTable
         The models there are.
     """
-    paths = {} if models_file is None else model_paths(models_file)
+    from soce.recipes.files import read_model_paths
+
+    paths = {} if models_file is None else read_model_paths(models_file)
     found: dict[str, str | None] = {}
     for text in names(given) or list(paths):
         name, path = text, None
@@ -206,32 +208,4 @@ def candidates(given: Sequence[str], models_file: str | None, table: ScoreTable)
         if name in found:
             table.refuse(f"the candidate `{shown(name)}` is named twice", "name every candidate once")
         found[name] = path or paths.get(name)
-    return found
-
-
-def model_paths(models_file: str) -> dict[str, str]:
-    """Return model → path from a YAML or JSON mapping; relative paths are relative to the file."""
-    from soce.recipes.text import Scalar, Table, parse, read_source
-
-    source = read_source(models_file)
-    tree = parse(source)
-    if not isinstance(tree, Table) or not all(isinstance(node, Scalar) for node in tree.entries.values()):
-        source.refuse(0, "a file of models is a mapping of model to path", "write lines such as `name: path`")
-    folder = Path(models_file).parent
-    found: dict[str, str] = {}
-    for name, node in tree.entries.items():
-        assert isinstance(node, Scalar)
-        if node.is_null:
-            raise RecipeError.of(
-                [
-                    Problem(
-                        "recipe",
-                        models_file,
-                        None,
-                        f"model `{shown(name)}` has no path",
-                        "write `name: path`",
-                    )
-                ]
-            )
-        found[name] = str(folder / node.text)
     return found

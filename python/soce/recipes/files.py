@@ -1,7 +1,8 @@
-"""Recipe files of both formats: soce's own and mergekit's."""
+"""Recipe files of both formats, soce's own and mergekit's; and files that say where models are."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.files.documents import read_document
@@ -49,3 +50,23 @@ def read_recipes(path: str | os.PathLike[str]) -> RecipeFile:
     from soce.recipes.native import read_native
 
     return read_native(document)
+
+
+def read_model_paths(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read a YAML or JSON mapping of model to path of its checkpoint; paths in it are relative to it.
+
+    Raises
+    ------
+    RecipeError
+        With everything that is wrong in the file.
+    OSError
+        It cannot be read.
+    """
+    from soce.files.validation import validate
+    from soce.recipes.native import CheckpointPath
+
+    document = read_document(path)
+    folder = Path(path).parent
+    return {
+        name: str(folder / there) for name, there in validate(document, dict[str, CheckpointPath]).items()
+    }
