@@ -220,8 +220,8 @@ def test_items_that_do_not_exist_are_refused(harness, items, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"settings": {"use_cache": "cache.db"}}, "`use_cache` cannot be used: the harness's caches"),
-        ({"settings": {"cache_requests": True}}, "`cache_requests` cannot be used"),
+        ({"settings": {"use_cache": "cache.db"}}, "`use_cache` cannot be set here"),
+        ({"settings": {"cache_requests": True}}, "`cache_requests` cannot be set here"),
         ({"settings": {"dtype": "float16"}}, "`dtype` cannot be set here"),
         ({"settings": {"max_lenght": 10}}, "there is no setting `max_lenght`"),
         ({"limit": 0}, "`limit` is 0"),

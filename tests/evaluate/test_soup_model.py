@@ -281,8 +281,7 @@ def test_parts_of_a_checkpoint_that_the_class_does_not_have(tmp_path: Path) -> N
     paths = save(tmp_path, "llama-untied", "float32", range(2))
     model = SoupModel([str(path) for path in paths], model_class="AutoModel")
     assert model.is_direct
-    assert model._placement is not None
-    assert "lm_head.weight" not in {block.tensor for block in model._placement.blocks}
+    assert "lm_head.weight" not in {block.tensor for block in model._blocks}
     recipe = Recipe.of([str(path) for path in paths])
     soce.merge(recipe, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
     from transformers import AutoModel

@@ -16,7 +16,7 @@ from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
 from soce.merging.options import MergeOptions
 from soce.merging.plan import plan
-from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.parts import parse_dtype
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ class SoupMixer:
     def __init__(self, paths: Sequence[str], *, dtype: str | None, options: MixOptions) -> None:
         require_torch()
         uniform = Recipe.of([str(path) for path in paths])
-        self.ingredients: tuple[Ingredient, ...] = uniform.ingredients
+        self.paths: tuple[str, ...] = tuple(ingredient.path for ingredient in uniform.ingredients)
         self.dtype = None if dtype is None else parse_dtype(dtype)
         self._options = options
-        files = [ingredient.path for ingredient in self.ingredients if not Path(ingredient.path).is_dir()]
+        files = [path for path in self.paths if not Path(path).is_dir()]
         if files:
             hint = "transformers loads directories: config, tokenizer and tensors together"
             refuse("is not a checkpoint directory", hint, files[0])
@@ -110,6 +110,7 @@ class SoupMixer:
             for path in self.paths[1:]:
                 self._check_dtypes(path, {name: held for name, held, _ in opened(path).tensors()})
         self._finite: dict[str, set[int]] = {name: set() for name in self.tensors}
+        """Ingredients whose tensor is known to be finite."""
         self._places = {same_path_key(path): i for i, path in enumerate(self.paths)}
 
     def _check_dtypes(self, path: str, dtypes: dict[str, str]) -> None:
@@ -118,11 +119,6 @@ class SoupMixer:
                 message = f"expected {expected} as in `{shown(self.paths[0])}`, got {dtypes[name]}"
                 hint = "say which dtype soups are published in, with `dtype`"
                 raise EvaluationError.of([Problem("evaluation", path, name, message, hint)])
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The ingredients' directories."""
-        return tuple(ingredient.path for ingredient in self.ingredients)
 
     @cached_property
     def nbytes(self) -> int:

@@ -56,6 +56,12 @@ class SoupModel:
         What the parameters hold; None before the first `set` and after one that failed.
     warnings : tuple of str
         What the engine would warn of before merging these ingredients.
+    ingredients : tuple of str
+        Their directories.
+    is_direct : bool
+        Whether each tensor is mixed on its own; False if transformers must convert whole soups.
+    nbytes : int
+        Bytes of one soup, the total that `set` reports as progress.
 
     Raises
     ------
@@ -87,17 +93,20 @@ class SoupModel:
         import torch
 
         self._mixer = SoupMixer(ingredients, dtype=dtype, options=options or MixOptions())
+        self.ingredients = self._mixer.paths
         self.warnings = self._mixer.warnings
+        self.nbytes = self._mixer.nbytes
         self.recipe: Recipe | None = None
         cast_to = self._mixer.dtype if compute_dtype is None else parse_dtype(compute_dtype)
         self.model: PreTrainedModel = load_model(
-            self._mixer.paths[0],
+            self.ingredients[0],
             model_class=model_class,
             dtype=None if cast_to is None else torch_dtype(cast_to),
         )
         stored = [(name, torch_dtype(held), shape) for name, (held, shape) in self._mixer.tensors.items()]
-        self._placement = find_placement(self.model, stored, lambda name: self._mixer.original(name, 0))
-        self._twins = {} if self._placement is None else self._placement.twins
+        placement = find_placement(self.model, stored, lambda name: self._mixer.original(name, 0))
+        self.is_direct = placement is not None
+        self._blocks, self._twins = ((), {}) if placement is None else (placement.blocks, placement.twins)
         self._check_tied()
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -109,21 +118,6 @@ class SoupModel:
     def device(self) -> torch.device:
         """Where the model lives."""
         return self.model.device
-
-    @property
-    def ingredients(self) -> tuple[str, ...]:
-        """The ingredients' directories."""
-        return self._mixer.paths
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether each tensor is mixed on its own; False if transformers must convert whole soups."""
-        return self._placement is not None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one soup, the total that `set` reports as progress."""
-        return self._mixer.nbytes
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -174,7 +168,7 @@ class SoupModel:
                 which = f"`{shown(twin)}` and `{shown(name)}`"
                 refuse(f"the recipe mixes {which} differently, but the model ties them", "match both at once")
         self.recipe, done, tell = None, 0, on_progress or no_progress
-        for name in self._set_converted(rows) if self._placement is None else self._set_direct(rows):
+        for name in self._set_direct(rows) if self.is_direct else self._set_converted(rows):
             done += self._mixer.size(name)
             tell(done, self.nbytes)
         tell(self.nbytes, self.nbytes)
@@ -187,7 +181,7 @@ class SoupModel:
 
     def _set_direct(self, rows: Mapping[str, Row]) -> Iterator[str]:
         """Mix each tensor into its run of live elements, through the host buffer if need be; yield it."""
-        for block in self._placement.blocks if self._placement is not None else ():
+        for block in self._blocks:
             name = block.tensor
             live = self._live[block.live].reshape(-1)[block.start : block.start + block.count]
             if self._in_place(name, live):
@@ -222,11 +216,8 @@ class SoupModel:
         """Return memory for the largest tensor that cannot be mixed in place; pinned for CUDA."""
         import torch
 
-        blocks = self._placement.blocks if self._placement is not None else ()
-        needed = [
-            block.tensor for block in blocks if not self._in_place(block.tensor, self._live[block.live])
-        ]
-        most = max(map(self._mixer.size, needed), default=0)
+        blocks = [block for block in self._blocks if not self._in_place(block.tensor, self._live[block.live])]
+        most = max((self._mixer.size(block.tensor) for block in blocks), default=0)
         pinned = most > 0 and self.device.type == "cuda"
         return torch.empty(most, dtype=torch.uint8, pin_memory=pinned)
 

@@ -26,21 +26,16 @@ if TYPE_CHECKING:
 PathText: TypeAlias = "str | os.PathLike[str]"
 
 MODEL_SETTINGS: Final = (
-    "add_bos_token",
-    "backend",
-    "chat_template_args",
-    "enable_thinking",
-    "logits_cache",
-    "max_length",
-    "prefix_token_id",
-    "softmax_dtype",
-    "think_end_token",
-    "truncation",
-)
+    "add_bos_token", "backend", "chat_template_args", "enable_thinking", "logits_cache", "max_length",
+    "prefix_token_id", "softmax_dtype", "think_end_token", "truncation",
+)  # fmt: skip
 """Settings of the harness's `HFLM` that may be given."""
 
-_CACHES: Final = ("use_cache", "cache_requests", "rewrite_requests_cache", "delete_requests_cache")
-_OURS: Final = {
+_REFUSED: Final = {
+    **dict.fromkeys(
+        ("use_cache", "cache_requests", "rewrite_requests_cache", "delete_requests_cache"),
+        "the harness's caches do not know that weights changed",
+    ),
     "pretrained": "give the ingredients instead",
     "tokenizer": "the first ingredient's is used",
     "device": "say it to SoupModel",
@@ -48,6 +43,7 @@ _OURS: Final = {
     "parallelize": "one process holds the whole model",
     "peft": "merge the adapter into each ingredient first",
 }
+
 # Shares by definition, in 0 to 1; what other metrics are, nobody said.
 _SHARES: Final = frozenset({"acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match"})
 
@@ -99,14 +95,11 @@ class LmEvalOptions:
             refuse(f"`num_fewshot` is {self.num_fewshot}")
         if self.fewshot_as_multiturn and not self.apply_chat_template:
             refuse("`fewshot_as_multiturn` needs `apply_chat_template`")
+        if self.fewshot_as_multiturn is None:
+            object.__setattr__(self, "fewshot_as_multiturn", self.apply_chat_template)
         for name in self.settings:
-            if name in _CACHES:
-                refuse(
-                    f"`{name}` cannot be used: the harness's caches do not know that weights changed",
-                    "leave it out: model and tasks are kept in memory anyway",
-                )
-            if name in _OURS:
-                refuse(f"`{name}` cannot be set here", _OURS[name])
+            if name in _REFUSED:
+                refuse(f"`{name}` cannot be set here", _REFUSED[name])
             if name not in MODEL_SETTINGS:
                 refuse(f"there is no setting `{shown(name)}`", nearest(name, MODEL_SETTINGS, "settings"))
 
@@ -121,13 +114,6 @@ class LmEvalOptions:
     def seeds(self) -> Seeds:
         """The four seeds."""
         return (self.seed,) * 4 if isinstance(self.seed, int) else self.seed
-
-    @property
-    def multiturn(self) -> bool:
-        """Whether few-shot examples are turns of a chat."""
-        if self.fewshot_as_multiturn is None:
-            return self.apply_chat_template
-        return self.fewshot_as_multiturn
 
 
 class LmEvalEvaluator(LiveEvaluator):
@@ -247,7 +233,7 @@ class LmEvalEvaluator(LiveEvaluator):
                         bootstrap_iters=0,
                         log_samples=True,
                         apply_chat_template=options.apply_chat_template,
-                        fewshot_as_multiturn=options.multiturn,
+                        fewshot_as_multiturn=options.fewshot_as_multiturn,
                         system_instruction=options.system_instruction,
                         confirm_run_unsafe_code=options.confirm_run_unsafe_code,
                     )

@@ -168,7 +168,7 @@ def _with_requests(
         cache_requests=False,
         system_instruction=options.system_instruction,
         apply_chat_template=chat,
-        fewshot_as_multiturn=options.multiturn,
+        fewshot_as_multiturn=options.fewshot_as_multiturn,
         chat_template=model.apply_chat_template if chat else None,
         tokenizer_name=model.tokenizer_name if chat else "",
     )

@@ -115,13 +115,7 @@ class Tasks:
         return {category: tuple(found) for category, found in ids.items()}
 
     def only(self, items: Mapping[str, Sequence[str]] | None) -> Tasks:
-        """Return these items only (category → ids), or all if None.
-
-        Raises
-        ------
-        EvaluationError
-            A category or an item that is not there, or a category without items.
-        """
+        """Return these items only (category → ids), which must all be there, or all if None."""
         if items is None:
             return self
         chosen = chosen_items(self.item_ids(), items)
@@ -148,14 +142,9 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
     Parameters
     ----------
     paths : path-like or sequence of path-like
-        UTF-8, one JSON object per line; see `FIELDS`. Files are read one after the other.
+        UTF-8, one JSON object per line; see `FIELDS`. An item without ``id`` gets a digest of its content.
     kind : {"multiple_choice", "exact_match", "teacher_forced", "perplexity"}, optional
         The kind of items that do not state it.
-
-    Returns
-    -------
-    Tasks
-        An item without ``id`` gets a digest of its content as id.
 
     Raises
     ------
@@ -171,7 +160,7 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
     problems: list[Problem] = []
     lines: dict[tuple[str, str], str] = {}
     for path in names:
-        count = len(items) + len(problems)
+        number = 0
         with Path(path).open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -183,7 +172,7 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
                     items.append(item)
                 except ValueError as error:
                     problems.append(Problem("evaluation", path, None, f"line {number}: {error}", None))
-        if len(items) + len(problems) == count:
+        if not number:
             problems.append(Problem("evaluation", path, None, "the file has no items", None))
     if len(problems) > _SHOWN:
         rest = f"{len(problems) - _SHOWN} more lines are wrong"

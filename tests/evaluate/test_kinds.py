@@ -1,0 +1,97 @@
+"""Evaluators by name: which kind a name is for, which options it looks at, one live model for several."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from tests import checkpoints
+from tests.tiny_models import save_models
+
+from soce.evaluate.command.evaluator import CommandEvaluator
+from soce.evaluate.kinds import (
+    KINDS,
+    EvaluatorName,
+    EvaluatorOptions,
+    kind_of,
+    open_evaluator,
+    unused_options,
+)
+from soce.exceptions import EvaluationError
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("tasks.jsonl", "tasks.jsonl"),
+        ("my:tasks.NDJSON", "tasks.jsonl"),
+        ("lm-eval:gsm8k, ifeval", "lm-eval"),
+        ("my_tasks:evaluate", "function"),
+        (["score.py", "{checkpoint}"], "command"),
+    ],
+)
+def test_a_name_tells_its_kind(name: EvaluatorName, kind: str) -> None:
+    assert kind_of(name).name == kind
+
+
+@pytest.mark.parametrize("name", ["tasks.csv", "lm-eval:", "lm-eval: ,", "evaluate"])
+def test_names_of_no_kind_are_refused(name: str) -> None:
+    with pytest.raises(EvaluationError, match=r"is no evaluator|names no task"):
+        kind_of(name)
+
+
+def test_every_option_is_for_some_kind() -> None:
+    known = {field.name for field in fields(EvaluatorOptions)}
+    assert {option for kind in KINDS for option in kind.options} == known
+
+
+def test_options_that_change_nothing_are_told_with_their_kinds() -> None:
+    options = EvaluatorOptions(dtype="bf16", num_fewshot=0, metric="acc", timeout_seconds=9)
+    unused = unused_options(["tasks.jsonl", "my:evaluate"], options)
+    assert {option: [kind.name for kind in kinds] for option, kinds in unused.items()} == {
+        "num_fewshot": ["lm-eval"],
+        "metric": ["lm-eval", "command"],
+        "timeout_seconds": ["command"],
+    }
+    assert not unused_options(["lm-eval:gsm8k", ["score.py"]], options)
+
+
+def test_a_command_is_opened_with_its_options(tmp_path: Path) -> None:
+    path = str(checkpoints.directory(tmp_path / "A", 1.0, 2.0))
+    command = [sys.executable, "{checkpoint}"]
+    options = EvaluatorOptions(dtype="bf16", scratch=str(tmp_path), metric="acc", timeout_seconds=9)
+    made = open_evaluator(command, [path], options, folder=tmp_path / "runs")
+    assert isinstance(made, CommandEvaluator)
+    assert (made.options.scores, made.options.timeout_seconds) == ("{output}", 9)
+    assert made.options.merge.dtype == "bf16"
+    assert made.options.read is not None
+    assert made.options.read.metric == "acc"
+    assert made.folder == tmp_path / "runs"
+    made.close()
+
+
+def test_two_evaluators_share_one_live_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from soce.evaluate.function import FunctionEvaluator
+    from soce.evaluate.tasks.evaluator import TorchEvaluator
+
+    monkeypatch.chdir(tmp_path)
+    item = {"category": "a", "kind": "teacher_forced", "prompt": "ab", "answer": "c"}
+    Path("tasks.jsonl").write_text(json.dumps(item) + "\n")
+    Path("kinds_function.py").write_text("def evaluate(model, tokenizer):\n    return {'a': 1}\n")
+    first = open_evaluator("tasks.jsonl", save_models(tmp_path), EvaluatorOptions(device="cpu", batch_size=2))
+    assert isinstance(first, TorchEvaluator)
+    second = open_evaluator("kinds_function:evaluate", first.soup)
+    assert isinstance(second, FunctionEvaluator)
+    assert second.soup is first.soup
+    command = open_evaluator(
+        [sys.executable, "{checkpoint}"], first.soup, EvaluatorOptions(scratch=str(tmp_path))
+    )
+    assert isinstance(command, CommandEvaluator)
+    assert command.ingredients == first.soup.ingredients
+    for made in (first, second, command):
+        made.close()
