@@ -37,7 +37,7 @@ class Problem:
 
     kind: str
     """``checkpoint``, ``incompatible``, ``unsupported_dtype``, ``recipe``, ``output``, ``scores``,
-    ``evaluation`` or ``study``."""
+    ``evaluation`` or ``study``; of `soce.verify`, what was looked at."""
     path: str | None
     """The file or directory concerned."""
     tensor: str | None

@@ -99,7 +99,7 @@ def check(soup: Path, region: Region, offset: int, bit: int) -> bool:
             and tensor["offset"] <= offset < tensor["offset"] + tensor["length"]
         ]
         return any(
-            (finding.check, finding.path, finding.tensor) == ("data", os.fspath(region.path), name)
+            (finding.kind, finding.path, finding.tensor) == ("data", os.fspath(region.path), name)
             for finding in verification.findings
         )
     finally:

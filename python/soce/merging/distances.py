@@ -14,9 +14,11 @@ import numpy as np
 from soce._core import Mixer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from soce.merging.options import OnProgress
 
 ELEMENTS = 1 << 18
 """Elements of each checkpoint that are in memory at a time, as float64: 2 MiB."""
@@ -78,7 +80,7 @@ class TaskVectors:
 
 
 @dataclass(frozen=True, slots=True)
-class NotFinite:
+class NonFiniteTensor:
     """Values of one tensor that are not numbers; they count as zero in every distance."""
 
     path: str
@@ -96,7 +98,7 @@ class Distances:
     to_base: tuple[Distance, ...]
     """Of each ingredient; `first` is the base. Empty without one."""
     task_vectors: tuple[TaskVectors, ...]
-    not_finite: tuple[NotFinite, ...]
+    not_finite: tuple[NonFiniteTensor, ...]
 
 
 def measure_distances(
@@ -106,7 +108,7 @@ def measure_distances(
     n_worst: int = 10,
     follow_links: bool = False,
     ignore_unreferenced: bool = False,
-    on_progress: Callable[[int, int], object] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Distances:
     """Return how far checkpoints lie from each other and from their base.
 
@@ -147,7 +149,7 @@ def measure_distances(
     ]
     sums = _Sums(mixers, n_paths=len(paths), on_progress=on_progress)
     not_finite = tuple(
-        NotFinite(everything[i], name, nan, infinite, elements)
+        NonFiniteTensor(everything[i], name, nan, infinite, elements)
         for i, name, nan, infinite, elements in sorted(sums.not_finite)
     )
     pairs, to_base = [], []
@@ -184,9 +186,7 @@ class _Products:
 class _Sums:
     """One pass over all checkpoints; the last one, if it is not among the first `n_paths`, is the base."""
 
-    def __init__(
-        self, mixers: Sequence[Mixer], *, n_paths: int, on_progress: Callable[[int, int], object] | None
-    ) -> None:
+    def __init__(self, mixers: Sequence[Mixer], *, n_paths: int, on_progress: OnProgress | None) -> None:
         self._mixers = mixers
         self._n_paths = n_paths
         self._held = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from soce._core import Mixer
 from soce.exceptions import Problem, SoceError, shown
-from soce.files.words import counted
+from soce.files.words import counted, listed
 from soce.merging.configs import config_differences
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
 from soce.merging.options import MergeOptions
@@ -21,9 +21,10 @@ from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from soce.merging.distances import NotFinite
+    from soce.merging.distances import NonFiniteTensor
+    from soce.merging.options import OnProgress
 
 FAR = 0.5
 """Cosine below which two checkpoints are far apart for trainings of one base; docs/doctor.md has examples."""
@@ -95,7 +96,7 @@ def diagnose(
     allow_different_tokenizers: bool = False,
     follow_links: bool = False,
     ignore_unreferenced: bool = False,
-    on_progress: Callable[[int, int], object] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Diagnosis:
     """Say whether checkpoints can be souped: what a merge would refuse, and how far apart they are.
 
@@ -209,7 +210,7 @@ def _problems(distances: Distances, paths: Sequence[str]) -> list[Problem]:
     strangers = _strangers(distances.pairs)
     if len(strangers) > 1:
         between = [cosine for pair in distances.pairs if (cosine := _telling(pair)) is not None]
-        groups = " | ".join(", ".join(f"`{shown(path)}`" for path in group) for group in strangers)
+        groups = " | ".join(map(listed, strangers))
         message = f"these look like independent trainings: {groups} (lowest cosine {_three(min(between))})"
         hint = "averaging them will not work: average checkpoints that were trained from one base"
         problems.append(Problem("incompatible", None, None, message, hint))
@@ -231,7 +232,7 @@ def _told_once(problems: list[Problem], hint: str) -> list[Problem]:
     return told
 
 
-def _not_finite(found: NotFinite) -> str:
+def _not_finite(found: NonFiniteTensor) -> str:
     count = found.nan + found.infinite
     return (
         f"{count} of {found.elements} values are not finite ({found.nan} NaN, {found.infinite} infinite); "
@@ -269,9 +270,7 @@ def _warnings(distances: Distances, paths: Sequence[str]) -> list[str]:
         if cosine is None or cosine >= INDEPENDENT:
             independent.update(pair.independent)
     if independent:
-        names = ", ".join(f"`{shown(name)}`" for name in sorted(independent)[:_LISTED])
-        more = len(independent) - _LISTED
-        names += f" and {counted(more, 'more tensor')}" if more > 0 else ""
+        names = listed(sorted(independent), limit=_LISTED)
         warnings.append(
             f"{names}: cosines below {INDEPENDENT} look like independent beginnings, as of new heads"
         )

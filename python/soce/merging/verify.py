@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import soce._core as _core
-from soce.exceptions import Problem, RecipeError, shown
+from soce.exceptions import Problem, shown
+from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One difference between what is there and what should be."""
-
-    check: str
-    """``manifest``, ``structure``, ``files``, ``data``, ``non_finite`` or ``recompute``."""
-    path: str | None
-    """The file concerned."""
-    tensor: str | None
-    """The tensor concerned."""
-    message: str
-    """One sentence without full stop; names from files are already escaped."""
-    hint: str | None
-    """What the user can do about it."""
-
-    def __str__(self) -> str:
-        """Return the place and the message, without the hint."""
-        return str(Problem(self.check, self.path, self.tensor, self.message, None))
+    from soce.merging.options import OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +33,9 @@ class Verification:
     """How many of what was looked at: ``shards``, ``tensors``, ``manifest``, ``files``, ``side_files``; with
     the data ``tensor_digests``, ``shard_digests``, ``non_finite`` (float tensors scanned); with ingredients
     ``ingredient_contents`` (recognised by content) and ``recomputed`` (tensors that came out the same)."""
-    findings: tuple[Finding, ...]
+    findings: tuple[Problem, ...]
+    """Differences between what is there and what should be. Their kinds are ``manifest``, ``structure``,
+    ``files``, ``data``, ``non_finite`` and ``recompute``."""
     notes: tuple[str, ...]
     """What is worth saying but no difference."""
     bytes_read: int
@@ -71,7 +56,11 @@ class Verification:
             "level": self.level,
             "result_digest": self.result_digest,
             "checked": dict(self.checked),
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [
+                {"check": found.kind, "path": found.path, "tensor": found.tensor}
+                | {"message": found.message, "hint": found.hint}
+                for found in self.findings
+            ],
             "notes": list(self.notes),
             "bytes_read": self.bytes_read,
             "seconds": self.seconds,
@@ -86,7 +75,7 @@ def verify(
     num_threads: int | None = None,
     io: Literal["auto", "mmap", "pread"] = "auto",
     follow_links: bool = False,
-    on_progress: Callable[[int, int], object] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Verification:
     """Compare a soup with its manifest, and with its ingredients if asked.
 
@@ -137,17 +126,15 @@ def verify(
     True
     """
     if num_threads is not None and num_threads < 1:
-        message = f"`num_threads` is {num_threads}"
-        raise RecipeError.of([Problem("recipe", None, None, message, "leave it out to use all cores")])
-    if isinstance(recompute, str | os.PathLike):
-        message = f"`recompute` is the single path `{shown(os.fspath(recompute))}`"
-        raise RecipeError.of([Problem("recipe", None, None, message, "pass a sequence of paths")])
+        refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
     ingredients = None
+    if isinstance(recompute, str | os.PathLike):
+        refuse(f"`recompute` is the single path `{shown(os.fspath(recompute))}`", "pass a sequence of paths")
     if recompute is not None:
         ingredients = [] if recompute is True else [os.fspath(path) for path in recompute]
     if ingredients == [] and recompute is not True:
         hint = "pass the ingredients, or True for those that the manifest names"
-        raise RecipeError.of([Problem("recipe", None, None, "`recompute` is empty", hint)])
+        refuse("`recompute` is empty", hint)
     text = _core.verify(
         os.fspath(directory),
         data=data,
@@ -164,7 +151,10 @@ def verify(
         level=found["level"],
         result_digest=found["result_digest"],
         checked=found["checked"],
-        findings=tuple(Finding(**finding) for finding in found["findings"]),
+        findings=tuple(
+            Problem(one["check"], one["path"], one["tensor"], one["message"], one["hint"])
+            for one in found["findings"]
+        ),
         notes=tuple(found["notes"]),
         bytes_read=found["bytes_read"],
         seconds=float(found["seconds"]),
