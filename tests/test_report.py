@@ -18,10 +18,10 @@ from soce.analysis.games import ShapleyPlan
 from soce.cli.report import report as command
 from soce.exceptions import OutputError, StudyError
 from soce.report.build import build_report, format_of, text_of, write_report
-from soce.report.collect import read_run
 from soce.report.document import Figure, Report, Table
 from soce.scores.formats.long import write_scores
 from soce.scores.table import ScoreTable
+from soce.search.open import open_run
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -61,7 +61,7 @@ def page(report: Report) -> str:
 
 @pytest.fixture(scope="module")
 def report(made: Path) -> Report:
-    return build_report(read_run(made), why_not_more="nobody said how")
+    return build_report(open_run(made), why_not_more="nobody said how")
 
 
 def run(*arguments: object) -> Result:
@@ -168,7 +168,7 @@ def test_all_formats_hold_the_same_key_figures(report: Report, page: str) -> Non
 
 
 def test_the_same_run_gives_the_same_bytes(made: Path, report: Report, page: str) -> None:
-    again = build_report(read_run(made), why_not_more="nobody said how")
+    again = build_report(open_run(made), why_not_more="nobody said how")
     assert again.to_html() == page
     assert again.to_markdown() == report.to_markdown()
     assert again.to_json() == report.to_json()
@@ -214,7 +214,7 @@ def test_every_figure_has_words_and_text_stays_text(report: Report) -> None:
 def test_names_never_become_markup(tmp_path: Path) -> None:
     kitchen = Kitchen(HOSTILE, 3, categories=HOSTILE_CATEGORIES)
     make_run(tmp_path / "run", HOSTILE, 3, kitchen=kitchen)
-    report = build_report(read_run(tmp_path / "run"))
+    report = build_report(open_run(tmp_path / "run"))
     page, text, data = report.to_html(), report.to_markdown(), text_of(report, "json")
     found = Texts(page)
     assert [tag for tag, _ in found.tags].count("script") == 1
@@ -242,7 +242,7 @@ def test_names_never_become_markup(tmp_path: Path) -> None:
 )
 def test_weights_are_drawn_by_how_many_there_are(tmp_path: Path, experts: int, drawing: str) -> None:
     make_run(tmp_path / "run", MODELS, experts, step="1/5")
-    section = build_report(read_run(tmp_path / "run")).section("weights")
+    section = build_report(open_run(tmp_path / "run")).section("weights")
     (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
     assert drawing in figure.caption + figure.draw(720)
     # Every soup is a mark with its weights and its value.
@@ -257,7 +257,7 @@ def test_weights_are_drawn_by_how_many_there_are(tmp_path: Path, experts: int, d
 
 def test_a_run_that_was_stopped_before_the_search(tmp_path: Path) -> None:
     make_run(tmp_path / "run", finishes=False)
-    report = build_report(read_run(tmp_path / "run"))
+    report = build_report(open_run(tmp_path / "run"))
     assert report.tone == "open"
     assert report.verdict == "There is no result yet: nothing was searched yet: there is no `study.json`"
     assert report.section("result").missing == ("nothing was searched yet: there is no `study.json`",)
@@ -270,7 +270,7 @@ def test_a_run_that_was_stopped_before_the_search(tmp_path: Path) -> None:
 def test_a_search_that_was_stopped_says_how_far_it_is(copied: Path) -> None:
     (copied / "search" / "result.json").unlink()
     shutil.rmtree(copied / "soup")
-    report = build_report(read_run(copied))
+    report = build_report(open_run(copied))
     words = (
         "the search is not finished: 42 models and soups are scored so far; the same command goes on with it"
     )
@@ -282,7 +282,7 @@ def test_a_search_that_was_stopped_says_how_far_it_is(copied: Path) -> None:
 
 def test_a_run_of_one_ingredient(tmp_path: Path) -> None:
     make_run(tmp_path / "run", MODELS, 1)
-    report = build_report(read_run(tmp_path / "run"))
+    report = build_report(open_run(tmp_path / "run"))
     assert report.title == "One expert, no soup: ash"
     assert report.section("wins").missing == ("Win rates: the soup is its one ingredient.",)
     assert report.section("shapley").missing == (
@@ -294,7 +294,7 @@ def test_a_run_of_one_ingredient(tmp_path: Path) -> None:
 
 def test_scores_without_outcomes_by_item(tmp_path: Path) -> None:
     make_run(tmp_path / "run", kitchen=Kitchen(MODELS, 3, has_items=False))
-    report = build_report(read_run(tmp_path / "run"))
+    report = build_report(open_run(tmp_path / "run"))
     assert report.tone != "good"
     assert "optimistic" in report.to_markdown()
     assert report.section("wins").missing == ("Win rates: the scores of `birch` do not tell items apart.",)
@@ -303,7 +303,7 @@ def test_scores_without_outcomes_by_item(tmp_path: Path) -> None:
 
 def test_graded_outcomes_have_no_win_rates(tmp_path: Path) -> None:
     make_run(tmp_path / "run", kitchen=Kitchen(MODELS, 3, graded=True))
-    (reason,) = build_report(read_run(tmp_path / "run")).section("wins").missing
+    (reason,) = build_report(open_run(tmp_path / "run")).section("wins").missing
     assert reason.startswith("Win rates: ")
     assert "the outcome is 0." in reason
 
@@ -315,7 +315,7 @@ def test_an_ingredient_with_other_categories(copied: Path) -> None:
     arm = next(arm for arm in data["arms"] if arm["label"] == "ash")
     del arm["report"]["categories"]["algebra"]
     path.write_text(json.dumps(data))
-    report = build_report(read_run(copied))
+    report = build_report(open_run(copied))
     reason = "the scores of `ash` that are kept are not those of the result"
     assert report.section("categories").missing == (f"Gains with intervals: {reason}.",)
     assert report.section("wins").missing[0].startswith("Win rates: the outcomes by item that are kept")
@@ -337,7 +337,7 @@ def test_damaged_files_are_named_and_the_rest_is_shown(
     copied: Path, name: str, anchor: str, words: str, content: bytes
 ) -> None:
     (copied / name).write_bytes(content)
-    report = build_report(read_run(copied))
+    report = build_report(open_run(copied))
     missing = " ".join(report.section(anchor).missing)
     assert words in missing or "is not a manifest" in missing or "cannot be read" in missing
     assert len(report.sections) == len(ANCHORS)
@@ -347,7 +347,7 @@ def test_damaged_files_are_named_and_the_rest_is_shown(
 def test_damaged_outcomes_cost_only_what_needs_them(copied: Path) -> None:
     for path in (copied / "search" / "evaluations").glob("*.json"):
         path.write_text("{")
-    report = build_report(read_run(copied))
+    report = build_report(open_run(copied))
     assert report.section("wins").missing
     assert report.section("result").data["ablation"]
     assert report.section("consistency").missing
@@ -358,18 +358,18 @@ def test_another_score_table_is_not_taken_for_the_one(copied: Path) -> None:
     table = ScoreTable.of({"algebra": [1, 2, 3], "coding": [3, 1, 2]}, models=["ash", "birch", "cedar"])
     (copied / "scores.csv").unlink()
     write_scores(table, copied / "scores.csv")
-    section = build_report(read_run(copied)).section("selection")
+    section = build_report(open_run(copied)).section("selection")
     assert section.data["correlation"]["categories"] == list(CATEGORIES)
-    assert "is not there, or is another one now" in text_of(build_report(read_run(copied)), "markdown")
+    assert "is not there, or is another one now" in text_of(build_report(open_run(copied)), "markdown")
 
 
 def test_a_search_alone_needs_its_selection(made: Path) -> None:
-    found = read_run(made / "search")
+    found = open_run(made / "search")
     assert found.kind == "search"
     section = build_report(found).section("selection")
     assert "name it with `--selection`" in section.missing[0]
     assert section.data["correlation"]["n_models"] == 4
-    again = build_report(read_run(made / "search", selection=made / "selection.yaml"))
+    again = build_report(open_run(made / "search", selection=made / "selection.yaml"))
     assert again.section("selection").missing == ()
 
 
@@ -433,13 +433,13 @@ def test_soups_that_are_missing_are_scored_once_and_kept(copied: Path) -> None:
     def score(plan: ShapleyPlan) -> None:
         plan.evaluate(kitchen)
 
-    first = build_report(read_run(copied), score_more=score)
+    first = build_report(open_run(copied), score_more=score)
     assert kitchen.calls == 3
     values = first.section("shapley").data["singles"]["values"]
     total = sum(one["value"] for one in values.values())
-    uniform = next(arm for arm in read_run(copied).result.arms if arm.kind == "uniform-selected")  # type: ignore[union-attr]
+    uniform = next(arm for arm in open_run(copied).result.arms if arm.kind == "uniform-selected")  # type: ignore[union-attr]
     assert total == pytest.approx(uniform.report.value, abs=1e-12)
-    again = build_report(read_run(copied))
+    again = build_report(open_run(copied))
     assert again.section("shapley") == first.section("shapley") or (
         again.section("shapley").data == first.section("shapley").data
     )
@@ -512,7 +512,7 @@ def test_a_run_is_read_without_a_trace(copied: Path) -> None:
         }
 
     before = state()
-    build_report(read_run(copied))
+    build_report(open_run(copied))
     assert state() == before
     with pytest.raises(StudyError, match="holds no run"):
-        read_run(copied / "models")
+        open_run(copied / "models")

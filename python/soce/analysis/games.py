@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from soce.analysis.shapley import ShapleyValues
     from soce.evaluate.evaluation import Evaluator
-    from soce.search.run import KeptScores, Which
+    from soce.search.run import ItemSet, Run
     from soce.search.scoring import Progress
 
 Reading: TypeAlias = Literal["union", "nested"]
@@ -219,9 +219,9 @@ def soup_game(
 class ShapleyPlan:
     """The Shapley values of a finished run: what is known of them, and what has yet to be scored."""
 
-    kept: KeptScores
+    run: Run
     game: SoupGame
-    on: Which
+    on: ItemSet
 
     @property
     def n_soups(self) -> int:
@@ -230,7 +230,7 @@ class ShapleyPlan:
 
     def missing(self) -> tuple[Recipe, ...]:
         """Return the soups that were not scored on these items."""
-        return self.kept.missing(self.game.recipes(), on=self.on)
+        return self.run.unscored(self.game.recipes(), on=self.on)
 
     def evaluate(
         self, evaluator: Evaluator, *, on_progress: Callable[[Progress], object] | None = None
@@ -247,9 +247,9 @@ class ShapleyPlan:
         Raises
         ------
         StudyError, EvaluationError, SoceError, OSError
-            As `KeptScores.evaluate`.
+            As `Run.evaluate`.
         """
-        return self.kept.evaluate(self.game.recipes(), evaluator, on=self.on, on_progress=on_progress)
+        return self.run.evaluate(self.game.recipes(), evaluator, on=self.on, on_progress=on_progress)
 
     def values(self, *, empty: float = 0.0) -> ShapleyValues:
         """Return the Shapley values.
@@ -264,24 +264,24 @@ class ShapleyPlan:
             refuse(
                 f"{len(lacking)} of {self.n_soups} soups were not scored on the {self.on} items",
                 "score them with `evaluate`",
-                str(self.kept.folder),
+                str(self.run.search),
             )
         return shapley_values(self.game, self.game.players, empty=empty)
 
 
 def plan_shapley(
-    kept: KeptScores,
+    run: Run,
     *,
     size: int = 1,
     reading: Reading = "union",
     models: Sequence[str] | None = None,
-    on: Which = "report",
+    on: ItemSet = "report",
 ) -> ShapleyPlan:
     """Return what the Shapley values of a finished run take.
 
     Parameters
     ----------
-    kept : KeptScores
+    run : Run
         See `open_run`.
     size : int
         1: single models; 2: pairs; 3: triplets.
@@ -297,11 +297,11 @@ def plan_shapley(
     EvaluationError
         More than 12 players, models that are not in the run.
     """
-    players = soup_players(kept.pool.experts if models is None else models, size)
+    players = soup_players(run.pool.experts if models is None else models, size)
     if len(players) > _MOST_LISTED:
         refuse(
             f"{len(players)} players make too many soups to score them all",
             f"at most {_MOST_LISTED} players; name fewer `models`, or sample with `shapley_values`",
         )
-    game = soup_game(players, reading, score=lambda recipe: kept.value(recipe, on=on), ingredients=kept.pool)
-    return ShapleyPlan(kept, game, on)
+    game = soup_game(players, reading, score=lambda recipe: run.value(recipe, on=on), ingredients=run.pool)
+    return ShapleyPlan(run, game, on)

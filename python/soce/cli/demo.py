@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.output import Outcome, message, refusals
+from soce.search.folder import LOG, SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,12 +50,12 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, deb
     that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
     with refusals(debug=debug):
-        from soce.cli.log import NAME, logged
+        from soce.cli.log import logged
         from soce.cli.search_text import result_lines
         from soce.demo.pipeline import run_demo
 
         with (
-            logged(Path(output) / NAME, "demo") as log,
+            logged(Path(output) / LOG, "demo") as log,
             _watched(log, enabled=not quiet) as watch,
         ):
             run = run_demo(output, seed=seed, cache=cache, **watch)
@@ -65,7 +66,7 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, deb
             json.dumps(_plain(run), indent=2, ensure_ascii=False, allow_nan=False) if as_json else report
         )
         if not quiet:
-            scores = run.folder / "scores.csv"
+            scores = run.folder / SCORES
             message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
             message(f"information: see it with `soce report {run.folder}`")
 
@@ -74,7 +75,7 @@ def _plain(run: DemoRun) -> dict[str, object]:
     return {
         "folder": str(run.folder),
         "models": {name: str(path) for name, path in run.models.candidates.items()},
-        "scores": str(run.folder / "scores.csv"),
+        "scores": str(run.folder / SCORES),
         "selection": run.selection.to_json(),
         "result": run.result.to_json(),
         "soup": str(run.soup),

@@ -12,6 +12,7 @@ import click
 from soce.cli.output import message
 from soce.evaluate.kinds import KINDS, EvaluatorOptions, open_evaluator, unused_options
 from soce.exceptions import EvaluationError
+from soce.search.folder import PROGRAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +110,7 @@ def open_evaluators(
     def start(name: EvaluatorName, ingredients: Any, which: str) -> Evaluator:  # noqa: ANN401
         if not (quiet or isinstance(name, str)):
             message(f"information: for each soup: {shlex.join(name)}")
-        made = open_evaluator(name, ingredients, settings, folder=folder / "programs" / which)
+        made = open_evaluator(name, ingredients, settings, folder=folder / PROGRAMS / which)
         opened.callback(made.close)
         return made
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NAME: Final = "soce.log"
 _EVERY: Final = 30.0
 """Seconds between two lines about the same piece of work."""
 

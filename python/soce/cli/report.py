@@ -12,6 +12,7 @@ import click
 from soce.cli.evaluators import EVALUATOR_HELP, evaluator_options, open_evaluators
 from soce.cli.output import Outcome, message, refusals
 from soce.exceptions import shown
+from soce.search.folder import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from soce.analysis.games import ShapleyPlan
     from soce.evaluate.evaluation import Evaluator
     from soce.report.build import Format
-    from soce.report.collect import Run
+    from soce.search.run import Run
     from soce.search.scoring import Progress
 
 _EPILOG = (
@@ -91,15 +92,15 @@ def report(
     """
     with refusals(debug=debug):
         from soce.report.build import build_report, format_of, text_of, write_report
-        from soce.report.collect import read_run
         from soce.report.page import check_renderers
+        from soce.search.open import open_run
 
         target, form = _target(folder, output, kind, format_of)
         if form == "html":
             check_renderers()  # before anything is evaluated
         if not evaluate and (options["evaluator"] or options["evaluator_command"]):
             _usage("--no-evaluate does not go with an evaluator")
-        run = read_run(folder, selection=selection)
+        run = open_run(folder, selection=selection)
         others = None
         if other_benchmarks:
             from soce.scores.read import read_scores
@@ -139,7 +140,7 @@ def _scoring(
     if not evaluate:
         yield None, "nothing was to be evaluated (`--no-evaluate`)"
         return
-    if run.kept is None:
+    if run.identity is None:
         yield None, ""
         return
     named = options["evaluator"] or options["evaluator_command"]
@@ -147,8 +148,8 @@ def _scoring(
         yield None, "give the search's `--evaluator`, and its `--held-out` if it had one, to score them"
         return
     if not named:
-        options["evaluator"] = str(run.folder / "models" / "dev.jsonl")
-        options["held_out"] = str(run.folder / "models" / "test.jsonl")
+        options["evaluator"] = str(run.folder / MODELS / "dev.jsonl")
+        options["held_out"] = str(run.folder / MODELS / "test.jsonl")
         lacking = [name for name in ("evaluator", "held_out") if not Path(options[name]).is_file()]
         if lacking:
             yield None, f"the demo's tasks are gone: there is no `{shown(options[lacking[0]])}`"
@@ -157,7 +158,7 @@ def _scoring(
     def score(plan: ShapleyPlan) -> None:
         with (
             open_evaluators(
-                dict(options), plan.kept.pool, dtype=None, folder=plan.kept.folder, quiet=quiet
+                dict(options), plan.run.pool, dtype=None, folder=plan.run.search, quiet=quiet
             ) as found,
             _watched(enabled=not quiet) as tell,
         ):

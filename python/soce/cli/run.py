@@ -13,6 +13,7 @@ from soce.cli.search import run_search, search_options, show
 from soce.cli.selecting import choose, prepare, rule_of, selection_options
 from soce.cli.tables import TABLE_HELP, table_options
 from soce.exceptions import Problem, StudyError, shown
+from soce.search.folder import LOG, SCORES, SEARCH, SELECTION, SOUP
 
 if TYPE_CHECKING:
     from soce.selection.experts import Selection
@@ -27,8 +28,6 @@ Examples:
   soce run scores.csv --models models.yaml --rule clusters --clusters 3 -e tasks.jsonl -o run/
 """
 )
-_SELECTION = "selection.yaml"
-_SCORES = "scores.csv"
 
 
 @click.command(
@@ -66,7 +65,7 @@ def run(
     fails_if_worse = options.pop("fail_if_worse")
     folder = Path(output)
     with refusals(debug=debug):
-        from soce.cli.log import NAME, logged
+        from soce.cli.log import logged
         from soce.scores.formats.long import write_scores
         from soce.search.pool import Pool
         from soce.selection.file import read_selection
@@ -83,14 +82,14 @@ def run(
         selection = choose(prepared, rule, quiet=quiet)
         paths = {name: path for name, path in prepared.paths.items() if path is not None}
         _keep(selection, folder, paths, quiet=quiet)
-        if not (folder / _SCORES).exists():  # for the report: what the selection names may move or change
-            write_scores(prepared.table, folder / _SCORES)
-        found = read_selection(folder / _SELECTION)
+        if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
+            write_scores(prepared.table, folder / SCORES)
+        found = read_selection(folder / SELECTION)
         pool = Pool.of(found, candidates=prepared.paths)
         if not quiet:
             experts = ", ".join(shown(name) for name in pool.experts)
             message(f"information: experts {experts}; {pool.weights.count} points on the grid")
-        with logged(folder / NAME, "run") as log:
+        with logged(folder / LOG, "run") as log:
             log.start()
             log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
             result = run_search(
@@ -99,8 +98,8 @@ def run(
                 search,
                 selection=found.selection,
                 dtype=found.dtype,
-                output=folder / "search",
-                publish=str(folder / "soup"),
+                output=folder / SEARCH,
+                publish=str(folder / SOUP),
                 log=log,
                 quiet=quiet,
             )
@@ -129,7 +128,7 @@ def _keep(selection: Selection, folder: Path, paths: dict[str, str], *, quiet: b
     from soce.search.identity import differences
     from soce.selection.file import read_selection, write_selection
 
-    target = folder / _SELECTION
+    target = folder / SELECTION
     folder.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         write_selection(selection, target, paths=paths)

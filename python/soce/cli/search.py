@@ -14,6 +14,7 @@ import click
 from soce.cli.evaluators import EVALUATOR_HELP, evaluator_options, open_evaluators
 from soce.cli.output import Outcome, message, print_report, progress, refusals, warn
 from soce.exceptions import shown
+from soce.search.folder import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,14 +141,14 @@ def search(
     """
     fails_if_worse = options.pop("fail_if_worse")
     with refusals(debug=debug):
-        from soce.cli.log import NAME, logged
+        from soce.cli.log import logged
         from soce.search.pool import Pool
         from soce.selection.file import read_selection
 
         found = read_selection(selection)
         paths = _paths(given, models_file, found.selection.candidates)
         pool = Pool.of(found, candidates=paths)
-        with logged(Path(output) / NAME, "search") as log:
+        with logged(Path(output) / LOG, "search") as log:
             result = run_search(
                 pool,
                 found.objective,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.demo.experts import DemoModels, Steps, make_experts
 from soce.exceptions import OutputError, Problem
+from soce.search.folder import DEMO, MODELS, SCORES, SEARCH, SELECTION, SOUP
 from soce.search.identity import differences
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ def run_demo(
     folder = Path(folder)
     _claim(folder, {"seed": seed, "steps": asdict(steps or Steps()), "step": step})
     tell("training a base model, four experts and two bad candidates")
-    models = DemoModels.at(folder / "models")
+    models = DemoModels.at(folder / MODELS)
     if not models.test.exists():  # the folder appears when all is done
-        make_experts(folder / "models", seed=seed, steps=steps, cache=cache, on_progress=on_training)
+        make_experts(folder / MODELS, seed=seed, steps=steps, cache=cache, on_progress=on_training)
     paths = {name: str(path) for name, path in models.candidates.items()}
     soup = SoupModel(list(paths.values()))
     try:
@@ -119,17 +120,17 @@ def run_demo(
             name: dev.score(Recipe.of({path: 1})) for name, path in paths.items()
         }
         scores = table_of(evaluations)
-        write_scores(scores, folder / "scores.csv")
+        write_scores(scores, folder / SCORES)
         tell(f"choosing the experts of categories with |rho| < {THRESHOLD}")
         selection = select_experts(
             scores, Threshold(THRESHOLD), SelectionOptions(candidates=list(paths), step=step)
         )
-        write_selection(selection, folder / "selection.yaml", paths=paths, overwrite=True)
+        write_selection(selection, folder / SELECTION, paths=paths, overwrite=True)
         tell(f"searching {selection.grid.count} soups of {', '.join(selection.models)}")
         result = search_soups(
-            read_selection(folder / "selection.yaml"),
+            read_selection(folder / SELECTION),
             dev,
-            folder=folder / "search",
+            folder=folder / SEARCH,
             candidates=paths,
             held_out_evaluator=test,
             on_progress=on_search,
@@ -137,15 +138,13 @@ def run_demo(
     finally:
         soup.close()
     tell("publishing the best soup")
-    published = publish_soup(
-        result, folder / "soup", selection=selection, run=folder / "search", overwrite=True
-    )
+    published = publish_soup(result, folder / SOUP, selection=selection, run=folder / SEARCH, overwrite=True)
     return DemoRun(folder, models, scores, selection, result, published.path)
 
 
 def _claim(folder: Path, own: dict[str, object]) -> None:
     """Say in the folder what demo it holds, or refuse one that holds something else."""
-    mark = folder / "demo.json"
+    mark = folder / DEMO
     try:
         found = json.loads(mark.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """The report of a run: what was souped and why, what it gained, and how to make it again, as one document.
 
-`read_run` collects what a folder holds, `build_report` makes sections of it, and the report writes itself as
+`build_report` makes sections of a run, and the report writes itself as
 HTML, Markdown or JSON. What is missing is said in the report, and never an error.
 """
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from soce.exceptions import OutputError, Problem, SoceError, shown
 from soce.files.atomic import write_text
-from soce.report.collect import Run, read_run
 from soce.report.document import Report, Section
 from soce.report.material import Material
 from soce.report.sections import (
@@ -36,15 +35,14 @@ if TYPE_CHECKING:
 
     from soce.analysis.games import ShapleyPlan
     from soce.scores.table import ScoreTable
+    from soce.search.run import Run
 
 __all__ = [
     "FORMATS",
     "Format",
     "Report",
-    "Run",
     "build_report",
     "format_of",
-    "read_run",
     "text_of",
     "write_report",
 ]
@@ -87,7 +85,7 @@ def build_report(
     Parameters
     ----------
     run : Run
-        See `read_run`.
+        See `open_run`.
     others : ScoreTable, optional
         Scores of the soup and its ingredients on benchmarks that took no part in the search.
     score_more : callable, optional
@@ -118,7 +116,7 @@ def build_report(
 def _head(material: Material) -> tuple[str, str, str, Literal["good", "bad", "open"]]:
     run = material.run
     command = {"demo": "soce demo", "run": "soce run", "search": "soce search"}[run.kind]
-    seed = f", seed {run.settings['seed']}" if run.kind == "demo" and "seed" in run.settings else ""
+    seed = f", seed {run.settings['seed']}" if run.settings and "seed" in run.settings else ""
     if run.result is None:
         experts = _listed(run.experts) or "no experts yet"
         reason = "; ".join(run.why("result"))

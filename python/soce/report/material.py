@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
     from soce.analysis.games import ShapleyPlan
     from soce.evaluate.evaluation import Evaluation
-    from soce.report.collect import Run
     from soce.scores.objective import Objective
     from soce.scores.table import ScoreTable
     from soce.search.result import Arm, SearchResult
-    from soce.search.run import Which
+    from soce.search.run import ItemSet, Run
     from soce.selection.correlation import Correlation
 
 NORMAL_95: Final = 1.959963984540054
@@ -72,20 +71,20 @@ class Material:
         """The heading of reported scores."""
         return "same items" if self.result.is_optimistic else "held out"
 
-    def evaluations(self, which: Which) -> dict[str, Evaluation]:
+    def evaluations(self, which: ItemSet) -> dict[str, Evaluation]:
         """Return what is kept of the arms by label, on the items of ``selection`` or ``report``.
 
         An arm is left out if its scores are not those of the result: the study then went on since.
         """
-        kept, result = self.run.kept, self.run.result
-        if kept is None or result is None:
+        run, result = self.run, self.run.result
+        if run.identity is None or result is None:
             return {}
         if which not in self._evaluations:
             found = {}
             for arm in result.arms:
                 try:
-                    evaluation = kept.evaluation(kept.pool.recipe(arm.parts), on=which)
-                except (SoceError, KeyError):  # a damaged file, or a model that the study does not know
+                    evaluation = run.evaluation(run.pool.recipe(arm.parts), on=which)
+                except SoceError:  # a damaged file
                     continue
                 stated = arm.selection if which == "selection" else arm.report
                 if evaluation is not None and _same(evaluation, stated.categories):
@@ -96,17 +95,17 @@ class Material:
     @cached_property
     def objective(self) -> Objective | None:
         """What was maximised; None if it cannot be read again."""
-        result, kept = self.run.result, self.run.kept
+        result = self.run.result
         if result is None:
             return None
-        if kept is not None:
-            return kept.objective
+        if self.run.identity is not None:
+            return self.run.objective
         try:
             return parse_objective(result.objective)
         except (SoceError, OSError):
             return None
 
-    def margins(self, which: Which) -> dict[str, float]:
+    def margins(self, which: ItemSet) -> dict[str, float]:
         """Return half the width of a 95 % interval of each arm's objective, where it is known."""
         objective, found = self.objective, self.evaluations(which)
         if objective is None or not found:
@@ -158,8 +157,8 @@ class Material:
     @cached_property
     def soups_table(self) -> ScoreTable | None:
         """The scores of all soups of two models or more that were tried, on the selection items."""
-        kept, result = self.run.kept, self.run.result
-        if kept is None or result is None:
+        run, result = self.run, self.run.result
+        if run.identity is None or result is None:
             return None
         found: dict[str, Evaluation] = {}
         several = [one.parts for one in result.ranked] + [arm.parts for arm in result.arms]
@@ -167,9 +166,9 @@ class Material:
             if sum(1 for part in parts.values() if part) < 2:
                 continue
             try:
-                recipe = kept.pool.recipe(parts)
-                evaluation = kept.evaluation(recipe, on="selection")
-            except (SoceError, KeyError):
+                recipe = run.pool.recipe(parts)
+                evaluation = run.evaluation(recipe, on="selection")
+            except SoceError:
                 continue
             if evaluation is not None:
                 found[recipe.id] = evaluation

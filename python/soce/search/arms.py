@@ -49,6 +49,7 @@ def make_arm(
     report: Evaluation,
 ) -> Arm:
     """Return an arm from its evaluations."""
+    parts = {name: part for name, part in parts.items() if part}
     return Arm(
         kind, label, parts, pool.recipe(parts), _scored(objective, selection), _scored(objective, report)
     )

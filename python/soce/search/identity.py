@@ -7,10 +7,12 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from soce.exceptions import CheckpointError, Problem, shown
+from soce.exceptions import CheckpointError, Problem, StudyError, shown
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -21,6 +23,66 @@ _SIDE_FILES: Final = frozenset({".jinja", ".json", ".model", ".py", ".txt"})
 """Suffixes of files beside the shards that may change a score: config, tokenizer, chat template, code."""
 _MAX_HEADER: Final = 100_000_000
 _BLOCK: Final = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SearchIdentity:
+    """What the scores of a search and their comparison depend on; with another one they are another study."""
+
+    ingredients: Mapping[str, Mapping[str, Any]]
+    """Model → its `ingredient_identity`."""
+    experts: tuple[str, ...]
+    evaluator: Mapping[str, Any]
+    """`Evaluator.identity` of the one that the search chose by."""
+    held_out_evaluator: Mapping[str, Any] | None
+    """That of the one with other tasks to report on, if there was one."""
+    share: Fraction | None
+    """Share of the items that was held out; None if none were, or other tasks took their place."""
+    split_seed: int
+    objective: str
+    objective_weights: Mapping[str, str] | None
+    """Column → its weight, if the objective has some."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return what ``study.json`` says."""
+        return {
+            "ingredients": {name: dict(one) for name, one in self.ingredients.items()},
+            "experts": list(self.experts),
+            "evaluator": dict(self.evaluator),
+            "objective": {"name": self.objective, "weights": self.objective_weights},
+            "held_out": {
+                "evaluator": None if self.held_out_evaluator is None else dict(self.held_out_evaluator),
+                "share": None if self.share is None else str(self.share),
+                "seed": self.split_seed,
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> SearchIdentity:  # noqa: ANN401 - whatever a file holds
+        """Return the identity that `to_json` described.
+
+        Raises
+        ------
+        StudyError
+            The data is something else.
+        """
+        try:
+            held, objective = data["held_out"], data["objective"]
+            other, weights = held["evaluator"], objective["weights"]
+            return cls(
+                {str(name): dict(one) for name, one in data["ingredients"].items()},
+                tuple(map(str, data["experts"])),
+                dict(data["evaluator"]),
+                None if other is None else dict(other),
+                None if held["share"] is None else Fraction(held["share"]),
+                int(held["seed"]),
+                str(objective["name"]),
+                None if weights is None else {str(name): str(share) for name, share in weights.items()},
+            )
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            message = f"`study.json` is not of a search: {shown(repr(error))}"
+            hint = "give the output of `soce search` or `soce run`"
+            raise StudyError.of([Problem("study", None, None, message, hint)]) from error
 
 
 def digest_of(value: object) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from soce.exceptions import Problem, SoceError, StudyError, shown
+from soce.recipes.model import Ingredient, Recipe
 from soce.scores.notebook import html_table
 from soce.search.scoring import weights_text
+from soce.search.statistics import McNemar, PairedInterval
+from soce.search.strategies.space import Tried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soce.evaluate.evaluation import Scale
-    from soce.recipes.model import Recipe
-    from soce.search.statistics import McNemar, PairedInterval
-    from soce.search.strategies.space import Parts, Tried
+    from soce.search.pool import Pool
+    from soce.search.strategies.space import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,13 @@ class Scored:
     def to_json(self) -> dict[str, object]:
         """Return the fields."""
         return {"value": self.value, "categories": dict(self.categories), "n_items": self.n_items}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Scored:
+        """Return what `to_json` described."""
+        categories = {str(name): float(score) for name, score in data["categories"].items()}
+        n_items = data["n_items"]
+        return cls(float(data["value"]), categories, None if n_items is None else int(n_items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,35 @@ class Arm:
             "report": self.report.to_json(),
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], pool: Pool | None) -> Arm:
+        """Return what `to_json` described, its recipe over the checkpoints of a pool."""
+        parts = {str(name): int(part) for name, part in data["parts"].items()}
+        if not parts or min(parts.values()) < 1:
+            message = f"a soup of {parts}"
+            raise ValueError(message)
+        if pool is not None and not parts.keys() <= pool.paths.keys():
+            message = f"a soup of {', '.join(parts)}, not of {', '.join(pool.names)}"
+            raise ValueError(message)
+        return cls(
+            str(data["arm"]),
+            str(data["label"]),
+            parts,
+            _recipe_without_paths(parts) if pool is None else pool.recipe(parts),
+            Scored.from_json(data["selection"]),
+            Scored.from_json(data["report"]),
+        )
+
+
+def _recipe_without_paths(parts: Mapping[str, int]) -> Recipe:
+    """Return the soup with these parts; its id and its key among evaluations are those of the search."""
+    return Recipe(
+        tuple(
+            Ingredient(f"ingredient-{place}", Fraction(part), name)
+            for place, (name, part) in enumerate(parts.items())
+        )
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -91,6 +131,20 @@ class Comparison:
             "mcnemar": None if self.mcnemar is None else self.mcnemar.to_json(),
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Comparison:
+        """Return what `to_json` described."""
+        interval, test = data["interval"], data["mcnemar"]
+        return cls(
+            str(data["first"]),
+            str(data["second"]),
+            float(data["difference"]),
+            data["percentage_points"],
+            data["relative_percent"],
+            None if interval is None else PairedInterval(**interval),
+            None if test is None else McNemar(**test),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
@@ -118,7 +172,7 @@ class SearchResult:
     """The model that is best on the selection items, and on the reported ones: the harder one to beat."""
     beats_best_single: bool
     notes: tuple[str, ...]
-    n_evaluated: int = 0
+    n_evaluated: int = field(default=0, compare=False)
     """Calls of the evaluator that this run needed: 0 if all was known. Not part of `to_json`."""
 
     @property
@@ -201,6 +255,59 @@ class SearchResult:
             "trace": dict(self.trace),
             "notes": list(self.notes),
         }
+
+    @classmethod
+    def from_json(cls, data: Any, *, pool: Pool | None = None) -> SearchResult:  # noqa: ANN401 - JSON
+        """Return the result that `to_json` described.
+
+        Parameters
+        ----------
+        data : mapping
+            What ``result.json`` holds, or what the manifest of a soup keeps of it: without ``ranked``,
+            ``tied`` and ``trace``, which are then empty.
+        pool : Pool, optional
+            The models of the search. The data does not say where they are; without a pool, recipes name their
+            ingredients and cannot be merged.
+
+        Raises
+        ------
+        StudyError
+            The data is something else.
+        """
+        try:
+            return cls._from_json(data, pool)
+        except (AttributeError, KeyError, TypeError, ValueError, SoceError) as error:
+            message = f"this is not the result of a search that this version reads: {shown(repr(error))}"
+            hint = "the search writes it again if it is run once more"
+            raise StudyError.of([Problem("study", None, None, message, hint)]) from error
+
+    @classmethod
+    def _from_json(cls, data: Mapping[str, Any], pool: Pool | None) -> SearchResult:
+        split, best_single = data["split"], data["best_single"]
+        result = cls(
+            objective=str(data["objective"]),
+            scale=data["scale"],
+            strategy=dict(data["strategy"]),
+            arms=tuple(Arm.from_json(arm, pool) for arm in data["arms"]),
+            comparisons=tuple(Comparison.from_json(one) for one in data["comparisons"]),
+            ranked=tuple(Tried.from_json(one) for one in data.get("ranked", ())),
+            tied=tuple(Tried.from_json(one) for one in data.get("tied", ())),
+            trace=dict(data.get("trace", {})),
+            n_candidates=int(data["n_candidates"]),
+            is_optimistic=bool(data["optimistic"]),
+            split=None if split is None else dict(split),
+            best_single_selection=str(best_single["on_selection"]),
+            best_single_report=str(best_single["on_report"]),
+            beats_best_single=bool(data["beats_best_single"]),
+            notes=tuple(map(str, data["notes"])),
+        )
+        labels = {arm.label for arm in result.arms}
+        named = {result.best_single_selection, result.best_single_report}
+        named |= {label for one in result.comparisons for label in (one.first, one.second)}
+        if not labels or not named <= labels:
+            message = f"no arm is called {', '.join(sorted(named - labels))}"
+            raise ValueError(message)
+        return result
 
     def _repr_html_(self) -> str:
         """Return the arms as a table."""

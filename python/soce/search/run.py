@@ -1,76 +1,115 @@
-"""A finished search, opened again: its models, items and scores, and the scores that it lacks."""
+"""A run, finished or not: what `soce run`, `soce demo` or `soce search` has left in a folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import Problem, ScoreTableError, StudyError, shown
-from soce.scores.objective import Objective, Weighted, parse_objective
-from soce.search.claims import claim
+from soce.search.evaluations import EvaluationStore
+from soce.search.folder import EVALUATIONS, SOUP, Kind, search_folder
 from soce.search.identity import differences, ingredient_identity
-from soce.search.outcomes import Outcomes, read_json
-from soce.search.pool import Pool
 from soce.search.scoring import Progress, Scorer, objective_value
 from soce.search.split import split_items
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from pathlib import Path
     from typing import NoReturn
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
+    from soce.scores.objective import Objective
+    from soce.scores.table import ScoreTable
+    from soce.search.identity import SearchIdentity
+    from soce.search.pool import Pool
+    from soce.search.result import SearchResult
     from soce.search.strategies.space import Items
+    from soce.search.trials import Trials
+    from soce.selection.experts import Selection
 
-Which: TypeAlias = Literal["report", "selection"]
+ItemSet: TypeAlias = Literal["report", "selection"]
+"""The items that results are reported on, or those that soups were chosen on."""
+
+_RESUME = "run the search again: it goes on where it was"
+_REPEAT = "run the search again: it evaluates nothing that is known"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class KeptScores:
-    """The study of a search, and all scores that are in it. Reading it changes nothing.
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Run:
+    """What there is of a run. Use `open_run`.
 
-    Use `open_run`.
+    What a run lacks is None, and `missing` says why. Nothing is written but by `evaluate`.
     """
 
     folder: Path
-    identity: Mapping[str, Any]
-    """What the scores belong to, as in ``study.json``."""
-    pool: Pool
-    objective: Objective
-    result: Mapping[str, Any] | None
-    """Content of ``result.json``; None if the search was not finished."""
-    is_split: bool
-    """Whether report and selection are parts of the same items, scored by one evaluator."""
-    without_path: tuple[str, ...] = ()
-    """Models whose checkpoint is unknown: what was scored can be read, nothing new can be made of them."""
-    _outcomes: dict[str, Outcomes] = field(default_factory=dict, init=False, repr=False)
+    kind: Kind
+    selection: Selection | None
+    """How the experts were chosen."""
+    expert_paths: Mapping[str, str]
+    """Checkpoints of the experts, as the selection names them."""
+    table: ScoreTable | None
+    """The scores that the experts were chosen by."""
+    identity: SearchIdentity | None
+    """What the scores of the search belong to."""
+    known_pool: Pool | None
+    """The models of the search; see `pool`."""
+    objective: Objective | None
+    """What was maximised."""
+    result: SearchResult | None
+    trials: Trials | None
+    """When the search recorded its trials."""
+    manifest: Mapping[str, Any] | None
+    """Of the published soup."""
+    settings: Mapping[str, Any] | None
+    """Of a demo."""
+    missing: Mapping[str, str]
+    """``selection``, ``scores``, ``study``, ``objective``, ``result``, ``soup``, ``settings`` → why not."""
+    _stores: dict[str, EvaluationStore] = field(default_factory=dict, init=False, repr=False)
     _items: dict[str, Items | None] = field(default_factory=dict, init=False, repr=False)
 
-    def evaluator_identity(self, on: Which = "report") -> Mapping[str, Any]:
-        """Return the identity of the evaluator that scores these items."""
-        _check_which(on)
-        other = self.identity["held_out"]["evaluator"]
-        found: Mapping[str, Any] = (
-            other if on == "report" and other is not None else self.identity["evaluator"]
-        )
-        return found
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
 
-    def outcomes(self, evaluator: Mapping[str, object]) -> Outcomes:
-        """Return the evaluations by the evaluator of this identity."""
-        return Outcomes(
-            self.folder / "evaluations", ingredients=self.identity["ingredients"], evaluator=evaluator
-        )
+    @property
+    def search(self) -> Path:
+        """The folder of the search."""
+        return search_folder(self.folder, self.kind)
 
-    def claim(self, key: str) -> AbstractContextManager[bool]:
-        """Say to other workers that this one scores the recipe of that key; False if another one does."""
-        return claim(self.folder / "evaluations" / f".{key}.lock")
+    @property
+    def soup(self) -> Path:
+        """Where the published soup is."""
+        return self.folder / SOUP
 
-    def items(self, on: Which = "report") -> Items | None:
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Models of the soup, in the order of the grid; empty if nobody knows."""
+        if self.selection is not None:
+            return self.selection.models
+        return () if self.known_pool is None else self.known_pool.experts
+
+    @property
+    def pool(self) -> Pool:
+        """The models of the search; `StudyError` if nothing was searched, or its study is damaged."""
+        if self.known_pool is None:
+            self._refuse_study()
+        return self.known_pool
+
+    @property
+    def n_evaluations(self) -> int:
+        """Calls of the evaluator whose outcomes are kept."""
+        return sum(1 for _ in (self.search / EVALUATIONS).glob("[!.]*.json"))
+
+    def why(self, *parts: str) -> tuple[str, ...]:
+        """Return the reasons for those of the parts that are missing."""
+        return tuple(dict.fromkeys(self.missing[part] for part in parts if part in self.missing))
+
+    # ---- scores of the search
+
+    def items(self, on: ItemSet = "report") -> Items | None:
         """Return the items of each category; None if the evaluator tells none apart.
 
         Raises
@@ -78,61 +117,38 @@ class KeptScores:
         StudyError
             Nothing was scored on them yet.
         """
-        _check_which(on)
+        if on not in get_args(ItemSet):
+            refuse(f"there are no `{shown(str(on))}` items", "use report or selection")
         if on not in self._items:
             self._items[on] = self._find_items(on)
         return self._items[on]
 
-    def _find_items(self, on: Which) -> Items | None:
+    def _find_items(self, on: ItemSet) -> Items | None:
         """Return the items on which a single model was scored: these are all."""
         first = self.pool.recipe({min(self.pool.names): 1})
-        known = self._of(on).known(first)
+        known = self._store(on).known(first)
         if known is None:
-            _refuse(self.folder, f"nothing was scored on the {on} items yet", "finish the search first")
+            self._refuse(f"nothing was scored on the {on} items yet", "finish the search first")
         if not known.items or any(not known.items.get(name) for name in known.categories):
             return None
         items = {name: tuple(sorted(known.items[name])) for name in known.categories}
-        if not self.is_split:
+        identity = self._identity
+        if identity.share is None:
             return items
         if self.result is None:
             # Until the end nothing is scored on the held-out items, so nobody knows which there are.
-            message = "the search was not finished, so its held-out items are not known"
-            _refuse(self.folder, message, "run the search again: it goes on where it was")
-        held = self.identity["held_out"]
-        split = split_items(items, share=Fraction(held["share"]), seed=held["seed"])
-        if self.result.get("split") != split.to_json():
-            message = "`result.json` tells of another split than the scores that are kept"
-            _refuse(self.folder, message, "run the search again: it evaluates nothing that is known")
+            self._refuse("the search was not finished, so its held-out items are not known", _RESUME)
+        split = split_items(items, share=identity.share, seed=identity.split_seed)
+        if self.result.split != split.to_json():
+            self._refuse("`result.json` tells of another split than the scores that are kept", _REPEAT)
         return split.held_out if on == "report" else split.selection
 
-    def evaluation(self, recipe: Recipe, *, on: Which = "report") -> Evaluation | None:
+    def evaluation(self, recipe: Recipe, *, on: ItemSet = "report") -> Evaluation | None:
         """Return the scores of a soup on these items; None if it was not scored on all of them."""
-        return self._of(on).find(recipe, self.items(on))
+        items = self.items(on)
+        return self._store(on).find(recipe, items)
 
-    def value(self, recipe: Recipe, *, on: Which = "report") -> float:
-        """Return the objective of a soup on these items.
-
-        Raises
-        ------
-        EvaluationError
-            It was not scored on all of them.
-        """
-        found = self.evaluation(recipe, on=on)
-        if found is None:
-            names = ", ".join(f"`{shown(one.name)}`" for one in recipe.ingredients if one.weight)
-            refuse(
-                f"the soup of {names} was not scored on the {on} items",
-                "score it with `evaluate`",
-                str(self.folder),
-            )
-        return objective_value(self.objective, found)
-
-    def missing(self, recipes: Sequence[Recipe], *, on: Which = "report") -> tuple[Recipe, ...]:
-        """Return those of the soups that were not scored on all of these items."""
-        items, outcomes = self.items(on), self._of(on)
-        return tuple(recipe for recipe in recipes if outcomes.find(recipe, items) is None)
-
-    def evaluations(self, *, on: Which = "report") -> dict[str, Evaluation]:
+    def evaluations(self, *, on: ItemSet = "report") -> dict[str, Evaluation]:
         """Return the evaluation of every arm by its label, single models first and the soup last.
 
         Raises
@@ -140,38 +156,50 @@ class KeptScores:
         StudyError
             The search was not finished.
         """
+        if self.result is None:
+            self._refuse(self.missing["result"], _RESUME)
         found = {}
-        for label, recipe in self.arms().items():
-            evaluation = self.evaluation(recipe, on=on)
+        for arm in self.result.arms:
+            evaluation = self.evaluation(self.pool.recipe(arm.parts), on=on)
             if evaluation is None:
-                message = f"the arm `{shown(label)}` was not scored on the {on} items"
-                _refuse(self.folder, message, "run the search again: it finishes what is missing")
-            found[label] = evaluation
+                self._refuse(f"the arm `{shown(arm.label)}` was not scored on the {on} items", _REPEAT)
+            found[arm.label] = evaluation
         return found
 
-    def arms(self) -> dict[str, Recipe]:
-        """Return the recipe of every arm by its label, in the result's order.
+    def value(self, recipe: Recipe, *, on: ItemSet = "report") -> float:
+        """Return the objective of a soup on these items.
 
         Raises
         ------
-        StudyError
-            The search was not finished, or its result is damaged.
+        EvaluationError
+            It was not scored on all of them.
+        ScoreTableError
+            The objective is not one that has a name.
         """
-        if self.result is None:
-            message = "there is no `result.json`: the search was not finished"
-            _refuse(self.folder, message, "run the search again: it goes on where it was")
-        try:
-            return {str(arm["label"]): self.pool.recipe(arm["parts"]) for arm in self.result["arms"]}
-        except (AttributeError, KeyError, TypeError) as error:
-            message = f"`result.json` is not the result of a search: {shown(repr(error))}"
-            _refuse(self.folder, message, "run the search again: it evaluates nothing that is known")
+        found = self.evaluation(recipe, on=on)
+        if found is None:
+            names = ", ".join(f"`{shown(one.name)}`" for one in recipe.ingredients if one.weight)
+            refuse(
+                f"the soup of {names} was not scored on the {on} items",
+                "score it with `evaluate`",
+                str(self.search),
+            )
+        if self.objective is None:
+            place = str(self.search)
+            hint = "give it as `objective`"
+            raise ScoreTableError.of([Problem("scores", place, None, self.missing["objective"], hint)])
+        return objective_value(self.objective, found)
+
+    def unscored(self, recipes: Sequence[Recipe], *, on: ItemSet = "report") -> tuple[Recipe, ...]:
+        """Return those of the soups that were not scored on all of these items."""
+        return tuple(recipe for recipe in recipes if self.evaluation(recipe, on=on) is None)
 
     def evaluate(
         self,
         recipes: Sequence[Recipe],
         evaluator: Evaluator,
         *,
-        on: Which = "report",
+        on: ItemSet = "report",
         on_progress: Callable[[Progress], object] | None = None,
     ) -> int:
         """Score the soups that are missing, keep their scores in the folder, and return how many there were.
@@ -196,139 +224,64 @@ class KeptScores:
         SoceError, OSError
             Ingredients that cannot be read or mixed; the folder cannot be written.
         """
-        wanted = self.missing(recipes, on=on)
+        wanted = self.unscored(recipes, on=on)
         if not wanted:
             return 0
-        changes = differences(dict(self.evaluator_identity(on)), dict(evaluator.identity))
+        changes = differences(dict(self._evaluator(on)), dict(evaluator.identity))
         if changes:
-            _refuse(
-                self.folder,
+            self._refuse(
                 f"the run's scores are by another evaluator: {'; '.join(changes[:8])}",
                 "give the same tasks and settings as the search had, on the same kind of device",
             )
         self._check_ingredients(wanted)
         if on_progress is not None:
             on_progress(Progress("missing soups", 0, len(wanted), 0, 0, 0))
-        scorer = Scorer(self, evaluator, on_progress=on_progress)
+        scorer = Scorer(self._store(on), evaluator, on_progress=on_progress)
         scorer.begin("missing soups")
         scorer.score(wanted, self.items(on))
-        self._of(on).refresh()
         return scorer.n_evaluated
 
-    def _of(self, on: Which) -> Outcomes:
+    @property
+    def _identity(self) -> SearchIdentity:
+        if self.identity is None:
+            self._refuse_study()
+        return self.identity
+
+    def _evaluator(self, on: ItemSet) -> Mapping[str, Any]:
+        """Return the identity of the evaluator that scores these items."""
+        other = self._identity.held_out_evaluator
+        return other if on == "report" and other is not None else self._identity.evaluator
+
+    def _store(self, on: ItemSet) -> EvaluationStore:
         """Return the evaluations on these items; files are read once."""
-        identity = self.evaluator_identity(on)
-        key = "selection" if identity == self.identity["evaluator"] else "report"
-        if key not in self._outcomes:
-            self._outcomes[key] = self.outcomes(identity)
-        return self._outcomes[key]
+        evaluator = self._evaluator(on)
+        key = "selection" if evaluator == self._identity.evaluator else "report"
+        if key not in self._stores:
+            ingredients = self._identity.ingredients
+            folder = self.search / EVALUATIONS
+            self._stores[key] = EvaluationStore(folder, ingredients=ingredients, evaluator=evaluator)
+        return self._stores[key]
 
     def _check_ingredients(self, recipes: Sequence[Recipe]) -> None:
         """Refuse models that are not those whose scores are kept; where they lie may have changed."""
         used = {one.name for recipe in recipes for one in recipe.ingredients if one.weight}
         for name in sorted(used):
-            if name in self.without_path:
-                _refuse(
-                    self.folder,
-                    f"nobody said where the model `{shown(name)}` is",
-                    "give its checkpoint in `paths`",
+            if name in self.pool.without_path:
+                self._refuse(
+                    f"nobody said where the model `{shown(name)}` is", "give its checkpoint in `paths`"
                 )
-            before = self.identity["ingredients"][name]
+            before = self._identity.ingredients[name]
             by_content = "path" not in before
             found = ingredient_identity(self.pool.paths[name], digests="content" if by_content else "files")
             changes = differences({**before, "path": None}, {**found, "path": None})
             if changes:
-                _refuse(
-                    self.folder,
+                self._refuse(
                     f"the model `{shown(name)}` is not the one that was scored: {'; '.join(changes[:3])}",
                     "give the checkpoint of the search in `paths`; a copy must keep the files' times",
                 )
 
+    def _refuse_study(self) -> NoReturn:
+        self._refuse(self.missing["study"], "give the output of `soce search` or `soce run`")
 
-def open_run(
-    folder: str | os.PathLike[str],
-    *,
-    paths: Mapping[str, str | os.PathLike[str]] | None = None,
-    objective: Objective | None = None,
-) -> KeptScores:
-    """Open the scores of a search that is finished, or was interrupted.
-
-    Parameters
-    ----------
-    folder : path-like
-        Output of `soce search`, with ``study.json`` in it, or of `soce run` or `soce demo`, with ``search/``.
-    paths : mapping of model to path, optional
-        Checkpoints that have moved. Needed only to score what is missing.
-    objective : Objective, optional
-        Only where the run's was an object of your own.
-
-    Returns
-    -------
-    KeptScores
-
-    Raises
-    ------
-    StudyError
-        There is no study, it is damaged, or `paths` names a model that is not in it.
-    ScoreTableError
-        The objective is not one that has a name.
-    """
-    place = Path(folder)
-    if not (place / "study.json").exists() and (place / "search" / "study.json").exists():
-        place /= "search"
-    if not (place / "study.json").exists():
-        _refuse(place, "there is no `study.json` in it", "give the output of `soce search` or `soce run`")
-    found = read_json(place / "study.json")
-    try:
-        identity = found["identity"]
-        known = dict(identity["ingredients"])
-        experts = tuple(map(str, identity["experts"]))
-        held = identity["held_out"]
-        is_split = held["evaluator"] is None and held["share"] is not None
-        name, weights = identity["objective"]["name"], identity["objective"]["weights"]
-        own = {model: one.get("path") for model, one in known.items()}
-        assert isinstance(identity["evaluator"], dict)
-    except (AssertionError, AttributeError, KeyError, TypeError) as error:
-        message = f"`study.json` is not of a search: {shown(repr(error))}"
-        _refuse(place, message, "give the output of `soce search` or `soce run`")
-    for model, path in (paths or {}).items():
-        if model not in known:
-            listed = ", ".join(f"`{shown(other)}`" for other in sorted(known))
-            _refuse(place, f"there is no model `{shown(model)}` in the run", f"models: {listed}")
-        own[model] = str(path)
-    # A path that nobody knows is never used: what stands there keeps the models apart.
-    without = tuple(sorted(model for model, path in own.items() if path is None))
-    located = {model: f"(unknown)/{model}" if path is None else path for model, path in own.items()}
-    result = read_json(place / "result.json") if (place / "result.json").exists() else None
-    if result is not None and not isinstance(result, dict):
-        _refuse(place, "`result.json` is not the result of a search", "run the search again")
-    return KeptScores(
-        place,
-        identity,
-        Pool(located, experts),
-        objective or _objective(place, name, weights),
-        result,
-        is_split,
-        without,
-    )
-
-
-def _objective(folder: Path, name: str, weights: Mapping[str, str] | None) -> Objective:
-    try:
-        if weights is not None:
-            source = name.partition(":")[2] or name
-            return Weighted({column: Fraction(share) for column, share in weights.items()}, source=source)
-        return parse_objective(name)
-    except (ScoreTableError, ValueError) as error:
-        message = f"the run's objective `{shown(str(name))}` cannot be made again: {shown(str(error))}"
-        hint = "give it as `objective`"
-        raise ScoreTableError.of([Problem("scores", str(folder), None, message, hint)]) from error
-
-
-def _check_which(on: str) -> None:
-    if on not in get_args(Which):
-        refuse(f"there are no `{shown(str(on))}` items", "use report or selection")
-
-
-def _refuse(folder: Path, message: str, hint: str) -> NoReturn:
-    raise StudyError.of([Problem("study", str(folder), None, message, hint)])
+    def _refuse(self, message: str, hint: str) -> NoReturn:
+        raise StudyError.of([Problem("study", str(self.search), None, message, hint)])

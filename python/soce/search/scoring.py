@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
@@ -14,12 +14,11 @@ from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
     from soce.scores.objective import Objective
-    from soce.search.outcomes import Outcomes
+    from soce.search.evaluations import EvaluationStore
     from soce.search.pool import Pool
     from soce.search.strategies.space import Items, Parts
     from soce.search.study import Study
@@ -45,22 +44,13 @@ class Progress:
     """Calls of the evaluator in this run; what was known already costs none."""
 
 
-class Keeper(Protocol):
-    """Where scores are kept: a `Study`, or what is left of one that is finished."""
-
-    def outcomes(self, evaluator: Mapping[str, object]) -> Outcomes:
-        """Return the evaluations by the evaluator of this identity."""
-
-    def claim(self, key: str) -> AbstractContextManager[bool]:
-        """Say to other workers that this one scores the recipe of that key; False if another one does."""
-
-
 class Scorer:
     """An evaluator whose scores are kept.
 
     Parameters
     ----------
-    study : Keeper
+    store : EvaluationStore
+        Of the evaluator's identity.
     evaluator : Evaluator
     on_progress : callable, optional
         Raising from it stops the search; nothing that was scored is lost.
@@ -68,7 +58,7 @@ class Scorer:
 
     def __init__(
         self,
-        study: Keeper,
+        store: EvaluationStore,
         evaluator: Evaluator,
         *,
         on_progress: Callable[[Progress], object] | None = None,
@@ -78,8 +68,7 @@ class Scorer:
         self.stage = ""
         self.asks_whole = evaluator.item_ids() is None
         self.categories: tuple[str, ...] | None = None
-        self._study = study
-        self._outcomes: Outcomes = study.outcomes(evaluator.identity)
+        self._store = store
         self._on_progress = on_progress
         self._done = self._total = 0
 
@@ -114,17 +103,17 @@ class Scorer:
         self._total += len(recipes)
         while len(found) < len(recipes):
             before = len(found)
-            self._outcomes.refresh()
+            self._store.refresh()
             for place, recipe in enumerate(recipes):
                 if place in found:
                     continue
-                known = self._outcomes.find(recipe, items)
+                known = self._store.find(recipe, items)
                 if known is None:
-                    with self._study.claim(self._outcomes.key(recipe)) as is_mine:
+                    with self._store.claim(recipe) as is_mine:
                         if not is_mine:
                             continue
-                        self._outcomes.refresh()  # a worker may have finished it just before
-                        known = self._outcomes.find(recipe, items)
+                        self._store.refresh()  # a worker may have finished it just before
+                        known = self._store.find(recipe, items)
                         if known is None:
                             known = self._evaluate(recipe, items)
                 self._check_categories(known, items)
@@ -141,15 +130,15 @@ class Scorer:
     def _evaluate(self, recipe: Recipe, items: Items | None) -> Evaluation:
         # One that cannot say what its items are cannot leave some out either: it scores all of them once.
         is_whole = items is None or self.asks_whole
-        missing = None if is_whole or items is None else self._outcomes.missing(recipe, items)
+        missing = None if is_whole or items is None else self._store.missing(recipe, items)
         evaluation = self.evaluator.score(recipe, items=missing, on_progress=self._tell)
         self.n_evaluated += 1
         needed = items if is_whole else missing
         if needed is not None:
             _check_items(evaluation, needed)
         self._check_categories(evaluation, needed)  # before it is kept
-        self._outcomes.add(recipe, evaluation, is_whole=is_whole)
-        known = self._outcomes.find(recipe, items)
+        self._store.add(recipe, evaluation, is_whole=is_whole)
+        known = self._store.find(recipe, items)
         assert known is not None
         return known
 

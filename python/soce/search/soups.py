@@ -20,7 +20,9 @@ from soce.search.arms import (
     make_arm,
     unique_labels,
 )
-from soce.search.identity import ingredient_identity
+from soce.search.evaluations import EvaluationStore
+from soce.search.folder import EVALUATIONS, RESULT
+from soce.search.identity import SearchIdentity, ingredient_identity
 from soce.search.pool import Pool
 from soce.search.result import Arm, Comparison, Scored, SearchResult
 from soce.search.scoring import Progress, Scorer, SelectionSpace
@@ -185,25 +187,31 @@ def search_soups(
             "the held-out tasks are the tasks to choose on",
             "name other tasks to report on, or none: the items are then split",
         )
-    identity = _identity(
-        pool,
-        evaluator,
-        wanted,
-        digests=digests,
-        held_out={
-            "evaluator": None if held_out_evaluator is None else dict(held_out_evaluator.identity),
-            "share": None if share is None or held_out_evaluator is not None else str(share),
-            "seed": split_seed,
-        },
+    weights = getattr(wanted, "weights", None)
+    identity = SearchIdentity(
+        ingredients={name: ingredient_identity(pool.paths[name], digests=digests) for name in pool.names},
+        experts=pool.experts,
+        evaluator=evaluator.identity,
+        held_out_evaluator=None if held_out_evaluator is None else held_out_evaluator.identity,
+        share=share if held_out_evaluator is None else None,
+        split_seed=split_seed,
+        objective=wanted.name,
+        objective_weights=None if weights is None else {name: str(one) for name, one in weights.items()},
     )
-    with Study.open(folder, identity=identity, storage=storage) as study:
-        scorer = Scorer(study, evaluator, on_progress=on_progress)
+
+    def scorer_of(one: Evaluator) -> Scorer:
+        ingredients = identity.ingredients
+        store = EvaluationStore(Path(folder) / EVALUATIONS, ingredients=ingredients, evaluator=one.identity)
+        return Scorer(store, one, on_progress=on_progress)
+
+    with Study.open(folder, identity=identity.to_json(), storage=storage) as study:
+        scorer = scorer_of(evaluator)
         items = _Items.of(scorer, pool, share, split_seed, has_other=held_out_evaluator is not None)
         space = SelectionSpace(pool, scorer, wanted, items.selection, study)
         arms = fixed_arms(pool)
         reporter = scorer
         if held_out_evaluator is not None:
-            reporter = Scorer(study, held_out_evaluator, on_progress=on_progress)
+            reporter = scorer_of(held_out_evaluator)
             _try_both(scorer, items.selection, reporter, pool)
         scorer.begin("single models")
         space.values([parts for kind, _, parts in arms if kind == "single"])
@@ -260,7 +268,7 @@ def search_soups(
             notes=tuple(notes),
             n_evaluated=n_evaluated,
         )
-        write_json(Path(folder) / "result.json", result.to_json())
+        write_json(Path(folder) / RESULT, result.to_json())
         return result
 
 
@@ -291,30 +299,6 @@ class _Items:
             return cls(items, None)
         split = split_items(items, share=share, seed=seed)
         return cls(split.selection, split)
-
-
-def _identity(
-    pool: Pool,
-    evaluator: Evaluator,
-    objective: Objective,
-    *,
-    digests: Digests,
-    held_out: dict[str, object],
-) -> dict[str, object]:
-    ingredients = {
-        name: ingredient_identity(pool.paths[name], digests=digests) for name in sorted(pool.names)
-    }
-    weights = getattr(objective, "weights", None)
-    return {
-        "ingredients": ingredients,
-        "experts": list(pool.experts),
-        "evaluator": dict(evaluator.identity),
-        "objective": {
-            "name": objective.name,
-            "weights": None if weights is None else {name: str(share) for name, share in weights.items()},
-        },
-        "held_out": held_out,
-    }
 
 
 def _try_both(scorer: Scorer, items: Items | None, reporter: Scorer, pool: Pool) -> None:

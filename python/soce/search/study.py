@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from soce.exceptions import Problem, StudyError, shown
 from soce.files.atomic import write_json
 from soce.search.claims import claim
+from soce.search.evaluations import read_json
+from soce.search.folder import EVALUATIONS, LOCK, LOG, PROGRAMS, STUDY, TRIALS
 from soce.search.identity import differences
-from soce.search.outcomes import Outcomes, read_json
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
     from typing import NoReturn
 
     import optuna
 
 _FORMAT: Final = 1
 _MAX_LISTED: Final = 8
-_OWN: Final = frozenset({".lock", "programs", "soce.log"})
+_OWN: Final = frozenset({LOCK, PROGRAMS, LOG})
 """What may be there before the study: its lock, what an evaluator's programs leave, the command's log."""
 
 
@@ -51,7 +51,7 @@ class Study:
         self.folder = folder
         self.identity = identity
         self.name = name
-        url = storage or f"sqlite:///{(folder / 'study.db').absolute()}"
+        url = storage or f"sqlite:///{(folder / TRIALS).absolute()}"
         with self._writing():
             self._storage, self._optuna = _open_storage(url, name)
             for key, value in {"metric": "objective on the selection items", **identity}.items():
@@ -90,21 +90,9 @@ class Study:
         place = Path(folder)
         check_folder(place)
         place.mkdir(parents=True, exist_ok=True)
-        with claim(place / ".lock", wait=True):
+        with claim(place / LOCK, wait=True):
             name = _name_of(place, identity)
         return cls(place, identity, name, storage)
-
-    def outcomes(self, evaluator: Mapping[str, object]) -> Outcomes:
-        """Return the evaluations by the evaluator of this identity."""
-        ingredients = self.identity.get("ingredients", {})
-        assert isinstance(ingredients, dict)
-        return Outcomes(self.folder / "evaluations", ingredients=ingredients, evaluator=evaluator)
-
-    def claim(self, key: str) -> AbstractContextManager[bool]:
-        """Say to other workers that this one scores the recipe of that key; False if another one does."""
-        folder = self.folder / "evaluations"
-        folder.mkdir(exist_ok=True)
-        return claim(folder / f".{key}.lock")
 
     def record(
         self,
@@ -181,14 +169,14 @@ class Study:
     def _writing(self) -> Iterator[None]:
         # One writer at a time: SQLite would make the others fail after a while, and two workers could add
         # one recipe twice.
-        with claim(self.folder / ".lock", wait=True):
+        with claim(self.folder / LOCK, wait=True):
             yield
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
     """Raise `StudyError` if the folder holds something and no study; nothing is written."""
     place = Path(folder)
-    if (place / "study.json").exists() or not place.is_dir():
+    if (place / STUDY).exists() or not place.is_dir():
         return
     strangers = sorted(entry.name for entry in place.iterdir() if entry.name not in _OWN)
     if strangers:
@@ -198,7 +186,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
 
 def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
     """Return the name of the study in the folder, after checking its identity; make it if it is new."""
-    path = folder / "study.json"
+    path = folder / STUDY
     if not path.exists():
         check_folder(folder)
         name = f"soce-{secrets.token_hex(4)}"
@@ -239,7 +227,7 @@ def _changes(before: object, after: dict[str, object]) -> list[str]:
 
 def _has_scores(folder: Path) -> bool:
     """Return whether something was scored, or is being scored by another worker."""
-    evaluations = folder / "evaluations"
+    evaluations = folder / EVALUATIONS
     return evaluations.is_dir() and any(evaluations.iterdir())
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from soce.exceptions import Problem, StudyError, shown
+from soce.exceptions import Problem, SoceError, StudyError, shown
+from soce.search.open import open_run
+from soce.search.result import SearchResult
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-_RESULT: Final = "result.json"
+    from soce.search.result import Scored
+    from soce.search.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,6 @@ class Measured:
     value: float
     categories: Mapping[str, float]
     n_items: int | None
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Measured:
-        """Read what `soce.search.Scored.to_json` wrote."""
-        count = data["n_items"]
-        categories = {str(name): float(score) for name, score in data["categories"].items()}
-        return cls(float(data["value"]), categories, None if count is None else int(count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +77,28 @@ class Results:
         return 100.0 if self.scale == "unit" else 1.0
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Results:
-        """Read a result in JSON.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError, AttributeError
-            It is none.
-        """
-        arms = tuple(
-            Compared(
-                str(arm["arm"]),
-                str(arm["label"]),
-                {str(name): int(part) for name, part in arm["parts"].items()},
-                Measured.of(arm["selection"]),
-                Measured.of(arm["report"]),
-            )
-            for arm in data["arms"]
-        )
-        best_single = str(data["best_single"]["on_report"])
-        if best_single not in {arm.label for arm in arms}:
-            raise KeyError(best_single)
-        selection = data.get("selected_by")
+    def of(cls, result: SearchResult, selected_by: object = None) -> Results:
+        """Return what the card says of a result."""
         return cls(
-            str(data["objective"]),
-            data["scale"],
-            str(data["strategy"]["name"]),
-            int(data["n_candidates"]),
-            bool(data["optimistic"]),
-            arms,
-            best_single,
-            tuple(dict(one) for one in data["comparisons"]),
-            tuple(str(note) for note in data["notes"]),
-            str(data["verdict"]),
-            dict(selection) if isinstance(selection, dict) else None,
+            result.objective,
+            result.scale,
+            str(result.strategy["name"]),
+            result.n_candidates,
+            result.is_optimistic,
+            tuple(
+                Compared(arm.kind, arm.label, arm.parts, _measured(arm.selection), _measured(arm.report))
+                for arm in result.arms
+            ),
+            result.best_single_report,
+            tuple(one.to_json() for one in result.comparisons),
+            result.notes,
+            result.verdict,
+            dict(selected_by) if isinstance(selected_by, dict) else None,
         )
+
+
+def _measured(scored: Scored) -> Measured:
+    return Measured(scored.value, scored.categories, scored.n_items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,38 +143,36 @@ def find_results(
         `run` holds no result, or that of another soup.
     """
     if run is not None:
-        folder = Path(run)
-        path = next((one for one in _places(folder) if one.exists()), None)
-        if path is None:
-            _refuse(
-                folder, "holds no `result.json`", "give the folder of a finished `soce run` or `soce search`"
-            )
-        results = _read(path)
-        if results is None:
-            _refuse(path, "is no result that this version reads", "search again with this version")
-        if _parts_of(results) != (None if parts is None else tuple(parts)):
-            found = ", ".join(f"{part} {shown(name)}" for name, part in results.soup.parts.items())
-            _refuse(path, f"its best soup is another one: {found}", "give the run that chose this soup")
-        return Found(results, _names(path.parent))
-    beside = Path(soup).absolute().parent / "search" / _RESULT
+        return _of_run(run, parts)
+    beside = _opened(Path(soup).absolute().parent)
+    names = {} if beside is None else _names(beside)
     try:
-        return Found(Results.of(notes), _names(beside.parent))
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return Found(Results.of(SearchResult.from_json(notes), notes.get("selected_by")), names)
+    except StudyError:  # a soup that no search has chosen
         pass
-    results = _read(beside) if beside.is_file() else None
-    if results is None or parts is None or _parts_of(results) != tuple(parts):
+    if beside is None or beside.result is None or parts is None:
         return None
-    return Found(results, _names(beside.parent))
+    results = Results.of(beside.result)
+    return Found(results, names) if _parts_of(results) == tuple(parts) else None
 
 
-def _places(folder: Path) -> tuple[Path, ...]:
-    return (folder / _RESULT, folder / "search" / _RESULT)
+def _of_run(folder: str | os.PathLike[str], parts: Sequence[int] | None) -> Found:
+    run = _opened(folder)
+    if run is None or run.result is None:
+        why = f": {run.missing['result']}" if run is not None else ""
+        hint = "give the folder of a finished `soce run` or `soce search`"
+        _refuse(Path(folder), f"holds no `result.json` that this version reads{why}", hint)
+    results = Results.of(run.result)
+    if _parts_of(results) != (None if parts is None else tuple(parts)):
+        found = ", ".join(f"{part} {shown(name)}" for name, part in results.soup.parts.items())
+        _refuse(run.search, f"its best soup is another one: {found}", "give the run that chose this soup")
+    return Found(results, _names(run))
 
 
-def _read(path: Path) -> Results | None:
+def _opened(folder: str | os.PathLike[str]) -> Run | None:
     try:
-        return Results.of(json.loads(path.read_text(encoding="utf-8")))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return open_run(folder)
+    except (SoceError, OSError):
         return None
 
 
@@ -202,14 +182,10 @@ def _parts_of(results: Results) -> tuple[int, ...]:
     return tuple(sorted((part // divisor for part in found), reverse=True))
 
 
-def _names(folder: Path) -> dict[str, str]:
-    """Return which name the study in a folder gave to which path; nothing if it does not say."""
-    try:
-        study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        found = study["identity"]["ingredients"]
-        return {str(one["path"]): str(name) for name, one in found.items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return {}
+def _names(run: Run) -> dict[str, str]:
+    """Return which name the study of a run gave to which path; nothing if it does not say."""
+    known = {} if run.identity is None else run.identity.ingredients
+    return {str(one["path"]): name for name, one in known.items() if "path" in one}
 
 
 def _refuse(path: Path, message: str, hint: str) -> NoReturn:

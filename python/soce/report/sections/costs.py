@@ -20,8 +20,8 @@ def build(material: Material) -> Section:
     if run.result is not None:
         facts.append(("Different soups compared", count(run.result.n_candidates), "by the strategy"))
         data["n_candidates"] = run.result.n_candidates
-    if run.kept is not None:
-        number = sum(1 for _ in (run.search_folder / "evaluations").glob("[!.]*.json"))
+    if run.identity is not None:
+        number = run.n_evaluations
         facts.append(
             (
                 "Evaluations kept",
@@ -33,18 +33,18 @@ def build(material: Material) -> Section:
         n_items = None if run.result is None else run.result.best.selection.n_items
         if n_items is not None:
             facts.append(("Items scored for each soup", count(n_items), "on the selection side"))
-    if run.record is not None:
-        record = run.record
+    if run.trials is not None:
+        trials = run.trials
         remark = "from the first score recorded to the last, pauses included"
-        facts.append(("Time of the search", seconds(record.seconds), remark))
-        each = record.seconds_each
+        facts.append(("Time of the search", seconds(trials.seconds), remark))
+        each = trials.seconds_each
         facts.append(
             ("Time per soup", NONE if each is None else seconds(each), "median from one to the next")
         )
-        data |= {"n_trials": record.n_trials, "seconds": record.seconds, "seconds_each": each}
+        data |= {"n_trials": trials.n_trials, "seconds": trials.seconds, "seconds_each": each}
     facts += _merge(material, data)
     missing = []
-    if run.record is None:
+    if run.trials is None:
         missing.append(
             "Time of the search: there is no `study.db` to read it from; another storage may hold the trials."
         )

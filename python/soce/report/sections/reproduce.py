@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soce.files.emit import Plain
-    from soce.report.collect import Run
     from soce.report.material import Material
+    from soce.search.run import Run
 
 _SHORT = 16
 
@@ -61,9 +61,9 @@ def _recipe(run: Run, material: Material) -> str:
 
 def _path(run: Run, name: str) -> str:
     """Return where a model is: relative to the run's folder if it is in there."""
-    found = run.paths.get(name)
-    if run.kept is not None and name in run.kept.pool.paths:
-        found = run.kept.pool.paths[name]
+    found = run.expert_paths.get(name)
+    if run.identity is not None and name in run.pool.paths:
+        found = run.pool.paths[name]
     if found is None:
         return name
     try:
@@ -79,7 +79,7 @@ def _commands(run: Run) -> tuple[list[str], str]:
     command = made.get("command") if isinstance(made, dict) else None
     remark = ""
     if run.kind == "demo":
-        first = [f"soce demo --seed {run.settings.get('seed', 0)} --output {name}"]
+        first = [f"soce demo --seed {(run.settings or {}).get('seed', 0)} --output {name}"]
     elif isinstance(command, list) and command and all(isinstance(word, str) for word in command):
         first = [shlex.join([Path(command[0]).name, *command[1:]])]
     else:
@@ -92,13 +92,13 @@ def _commands(run: Run) -> tuple[list[str], str]:
 
 
 def _ingredients(run: Run, material: Material) -> Table | None:
-    if run.kept is None:
+    if run.identity is None:
         return None
     parts: Mapping[str, int] = {} if run.result is None else material.soup.parts
     whole = sum(parts.values())
     rows = []
-    for name, identity in run.kept.identity["ingredients"].items():
-        shards = identity.get("shards") if isinstance(identity, dict) else None
+    for name, identity in run.identity.ingredients.items():
+        shards = identity.get("shards")
         if not isinstance(shards, dict):
             continue
         sizes = [one["bytes"] for one in shards.values() if isinstance(one, dict) and "bytes" in one]
@@ -132,12 +132,10 @@ def _digests(run: Run, data: dict[str, Any]) -> list[tuple[str, Cell, str]]:
         add("Recipe of the soup", "file", run.manifest.get("file_digest"), "of its manifest")
     if run.selection is not None:
         add("Score table", "scores", run.selection.digest, "SHA-256 of names and scores")
-    if run.kept is not None:
-        identity = run.kept.identity
-        evaluator = identity["evaluator"]
+    if run.identity is not None:
+        evaluator, other = run.identity.evaluator, run.identity.held_out_evaluator
         add("Tasks to choose on", "tasks", evaluator.get("tasks"))
-        other = identity["held_out"]["evaluator"]
-        if isinstance(other, dict):
+        if other is not None:
             add("Tasks to report on", "held_out_tasks", other.get("tasks"))
         words = [f"{key} {value}" for key, value in evaluator.items() if _is_short(key, value)]
         facts.append(("Evaluator", Cell(", ".join(words) or "unnamed", dict(evaluator)), ""))

@@ -18,9 +18,9 @@ def build(material: Material) -> Section:
     """Return the section."""
     title = "What each expert is worth"
     run = material.run
-    if run.kept is None or run.result is None:
+    if run.identity is None or run.result is None:
         return Section("shapley", title, missing=run.why("result", "study"))
-    if len(run.kept.pool.experts) < 2:
+    if len(run.pool.experts) < 2:
         return Section(
             "shapley", title, missing=("Shapley values: there is one expert, and nothing to divide.",)
         )
@@ -43,8 +43,7 @@ def build(material: Material) -> Section:
 def _values(material: Material) -> ShapleyValues | str:
     from soce.analysis.games import plan_shapley
 
-    assert material.run.kept is not None
-    plan = plan_shapley(material.run.kept)
+    plan = plan_shapley(material.run)
     lacking = len(plan.missing())
     if lacking and material.score_more is not None:
         material.score_more(plan)
@@ -59,11 +58,11 @@ def _tuples(material: Material, size: int) -> ShapleyValues | None:
     """Return the values of pairs or triplets: their uniform soups are those that are scored by now."""
     from soce.analysis.games import plan_shapley
 
-    kept = material.run.kept
-    if kept is None or len(kept.pool.experts) <= size:
+    run = material.run
+    if len(run.pool.experts) <= size:
         return None
     try:
-        return plan_shapley(kept, size=size).values()
+        return plan_shapley(run, size=size).values()
     except SoceError:  # too many players
         return None
 

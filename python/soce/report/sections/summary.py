@@ -89,10 +89,10 @@ def _unfinished(material: Material) -> Section:
     if run.selection is not None:
         experts = ", ".join(run.selection.models) or "none"
         facts.append(("Experts", Cell(experts, list(run.selection.models)), f"by {run.selection.rule}"))
-    record = run.record
-    if record is not None:
-        facts.append(("Soups and models scored so far", count(record.n_trials), ""))
-        if record.best is not None:
-            facts.append(("Best objective so far", Cell(f"{record.best:.4g}", record.best), ""))
+    trials = run.trials
+    if trials is not None:
+        facts.append(("Soups and models scored so far", count(trials.n_trials), ""))
+        if trials.best is not None:
+            facts.append(("Best objective so far", Cell(f"{trials.best:.4g}", trials.best), ""))
     blocks = (Facts(tuple(facts)),) if facts else ()
     return Section("summary", "Summary", blocks, run.why("result"))

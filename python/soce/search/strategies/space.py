@@ -66,6 +66,15 @@ class Tried:
         """Return parts, whole and value."""
         return {"parts": dict(self.parts), "whole": sum(self.parts.values()), "value": self.value}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Tried:
+        """Return what `to_json` described."""
+        parts = {str(name): int(part) for name, part in data["parts"].items()}
+        if min(parts.values()) < 0 or not any(parts.values()):
+            message = f"a soup of {parts}"
+            raise ValueError(message)
+        return cls(parts, float(data["value"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

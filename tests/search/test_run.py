@@ -1,7 +1,8 @@
-"""A finished search, opened again: its scores are found, what is missing is scored once, the rest refused."""
+"""A run, opened again: its scores are found, what is missing is scored once, the rest refused."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from fractions import Fraction
@@ -18,9 +19,9 @@ from soce.analysis.shapley import shapley_values
 from soce.analysis.wins import win_rates
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.scores.objective import Mean, Weighted
+from soce.search.open import open_run
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
-from soce.search.run import open_run
 from soce.search.scoring import Progress
 from soce.search.soups import search_soups
 
@@ -36,24 +37,26 @@ def searched(tmp_path: Path, evaluator: Landscape | None = None, **options: Any)
 def test_what_was_scored_is_found_and_nothing_else(tmp_path: Path) -> None:
     result, folder = searched(tmp_path)
     before = sorted(path.name for path in folder.rglob("*"))
-    kept = open_run(folder)
-    assert kept.pool.names == ("a", "b", "c")
-    assert kept.is_split
-    assert kept.without_path == ()
+    run = open_run(folder)
+    assert run.pool.names == ("a", "b", "c")
+    assert run.identity is not None
+    assert run.identity.share == Fraction(1, 2)
+    assert run.missing.keys() == {"selection", "scores", "soup"}
+    assert run.pool.without_path == ()
     for arm in result.arms:
-        assert kept.value(arm.recipe, on="report") == arm.report.value
-        assert kept.value(arm.recipe, on="selection") == arm.selection.value
-    assert list(kept.arms()) == [arm.label for arm in result.arms]
-    assert [kept.arms()[arm.label] for arm in result.arms] == [arm.recipe for arm in result.arms]
+        assert run.value(arm.recipe, on="report") == arm.report.value
+        assert run.value(arm.recipe, on="selection") == arm.selection.value
+    assert run.result == result
+    assert list(run.evaluations()) == [arm.label for arm in result.arms]
     for tried in result.ranked:
-        assert kept.value(kept.pool.recipe(tried.parts), on="selection") == tried.value
-    uneven = kept.pool.recipe({"a": 1, "b": 19})
-    assert kept.missing([uneven, result.best.recipe], on="report") == (uneven,)
+        assert run.value(run.pool.recipe(tried.parts), on="selection") == tried.value
+    uneven = run.pool.recipe({"a": 1, "b": 19})
+    assert run.unscored([uneven, result.best.recipe], on="report") == (uneven,)
     with pytest.raises(EvaluationError, match="the soup of `a`, `b` was not scored on the report items"):
-        kept.value(uneven)
-    items = kept.items("report") or {}
+        run.value(uneven)
+    items = run.items("report") or {}
     assert {name: len(ids) for name, ids in items.items()} == dict.fromkeys(CATEGORIES, 100)
-    assert not set(items["math"]) & set((kept.items("selection") or {})["math"])
+    assert not set(items["math"]) & set((run.items("selection") or {})["math"])
     assert sorted(path.name for path in folder.rglob("*")) == before, "reading changes nothing"
 
 
@@ -62,8 +65,8 @@ def test_shapley_values_score_only_what_is_missing(tmp_path: Path, has_other: bo
     evaluator, other = Smooth(), Smooth(tag="held-out-") if has_other else None
     _, folder = searched(tmp_path, evaluator, held_out_evaluator=other)
     reporter = evaluator if other is None else other
-    kept = open_run(folder)
-    plan = plan_shapley(kept)
+    run = open_run(folder)
+    plan = plan_shapley(run)
     assert plan.n_soups == 7
     lacking = plan.missing()
     assert len(lacking) == 3, "pairs: the grid has none without its third expert"
@@ -78,13 +81,13 @@ def test_shapley_values_score_only_what_is_missing(tmp_path: Path, has_other: bo
     assert (seen[-1].done, seen[-1].n_evaluated) == (3, 3)
     assert plan.missing() == ()
     assert plan.evaluate(reporter) == 0
-    assert open_run(folder).missing(plan.game.recipes()) == (), "kept in the folder"
+    assert open_run(folder).unscored(plan.game.recipes()) == (), "kept in the folder"
     found = plan.values()
 
     def score(recipe: object) -> float:
         return Mean().values(_table(reporter, recipe))[0]
 
-    expected = shapley_values(soup_game(soup_players("abc"), score=score, ingredients=kept.pool), "abc")
+    expected = shapley_values(soup_game(soup_players("abc"), score=score, ingredients=run.pool), "abc")
     assert found.value == pytest.approx(dict(expected.value), abs=1e-9)
     assert (found.method, found.reading) == ("exact", "union")
     again, _ = searched(tmp_path, evaluator, held_out_evaluator=other)
@@ -100,12 +103,12 @@ def _table(evaluator: Landscape, recipe: Any) -> Any:
 def test_pairs_are_drawn_from_the_same_scores(tmp_path: Path) -> None:
     evaluator = Landscape()
     _, folder = searched(tmp_path, evaluator)
-    kept = open_run(folder)
-    plan_shapley(kept).evaluate(evaluator)
-    pairs = plan_shapley(kept, size=2)
+    run = open_run(folder)
+    plan_shapley(run).evaluate(evaluator)
+    pairs = plan_shapley(run, size=2)
     assert pairs.n_soups == 4
     assert pairs.missing() == ()
-    nested = plan_shapley(kept, size=2, reading="nested")
+    nested = plan_shapley(run, size=2, reading="nested")
     assert (nested.n_soups, len(nested.missing())) == (7, 3), "two pairs of three models: 2/4, 1/4, 1/4"
     assert pairs.values().players == ("a + b", "a + c", "b + c")
 
@@ -126,8 +129,8 @@ def test_a_progress_callback_that_raises_loses_nothing(tmp_path: Path) -> None:
 
 def test_other_analyses_take_what_a_run_holds(tmp_path: Path) -> None:
     result, folder = searched(tmp_path)
-    kept = open_run(folder)
-    evaluations = kept.evaluations()
+    run = open_run(folder)
+    evaluations = run.evaluations()
     found = win_rates(evaluations, ["a", "b", "c"], "soce")
     assert found.n_items == 200
     for name in "abc":
@@ -139,7 +142,7 @@ def test_other_analyses_take_what_a_run_holds(tmp_path: Path) -> None:
         )
     gains = category_gains(evaluations, "soce", ["a", "b", "c"], draws=20)
     assert [one.category for one in gains.categories] == list(CATEGORIES)
-    assert ablation_table(result).to_json() == ablation_table(kept.result or {}).to_json()
+    assert ablation_table(result).to_json() == ablation_table(run.result or {}).to_json()
     table = ablation_table(result)
     for one in table.differences[:5]:
         same = next(
@@ -159,12 +162,12 @@ def test_other_analyses_take_what_a_run_holds(tmp_path: Path) -> None:
 def test_an_evaluator_that_knows_no_items(tmp_path: Path) -> None:
     evaluator = Landscape(has_items=False)
     _, folder = searched(tmp_path, evaluator)
-    kept = open_run(folder)
-    assert kept.items() is None
-    plan = plan_shapley(kept)
+    run = open_run(folder)
+    assert run.items() is None
+    plan = plan_shapley(run)
     assert len(plan.missing()) == 3
     assert plan.evaluate(evaluator) == 3
-    assert plan.values().total == kept.value(kept.pool.recipe({"a": 1, "b": 1, "c": 1}))
+    assert plan.values().total == run.value(run.pool.recipe({"a": 1, "b": 1, "c": 1}))
 
 
 def test_an_evaluator_that_names_its_items_late(tmp_path: Path) -> None:
@@ -178,10 +181,11 @@ def test_an_evaluator_that_names_its_items_late(tmp_path: Path) -> None:
 def test_nothing_held_out(tmp_path: Path) -> None:
     evaluator = Landscape()
     _, folder = searched(tmp_path, evaluator, share=None)
-    kept = open_run(folder)
-    assert not kept.is_split
-    assert kept.items("report") == kept.items("selection")
-    assert kept.value(kept.pool.recipe({"a": 1})) == kept.value(kept.pool.recipe({"a": 1}), on="selection")
+    run = open_run(folder)
+    assert run.identity is not None
+    assert run.identity.share is None
+    assert run.items("report") == run.items("selection")
+    assert run.value(run.pool.recipe({"a": 1})) == run.value(run.pool.recipe({"a": 1}), on="selection")
 
 
 def test_a_folder_that_holds_the_search_is_enough(tmp_path: Path) -> None:
@@ -189,20 +193,24 @@ def test_a_folder_that_holds_the_search_is_enough(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     folder.rename(home / "search")
-    assert open_run(home).folder == home / "search"
+    run = open_run(home)
+    assert (run.kind, run.folder, run.search) == ("run", home, home / "search")
+    assert run.value(run.pool.recipe({"a": 1})) > 0
 
 
 def test_objectives_come_back(tmp_path: Path) -> None:
     objective = Weighted({"math": Fraction(3), "code": Fraction(1)}, source="here")
     result, folder = searched(tmp_path, objective=objective)
-    kept = open_run(folder)
-    assert kept.objective == objective
-    assert kept.value(result.best.recipe) == result.best.report.value
+    run = open_run(folder)
+    assert run.objective == objective
+    assert run.value(result.best.recipe) == result.best.report.value
     other = json.loads((folder / "study.json").read_text())
     other["identity"]["objective"] = {"name": "my own", "weights": None}
     (folder / "study.json").write_text(json.dumps(other))
+    without = open_run(folder)
+    assert (without.objective, without.missing.keys() & {"objective"}) == (None, {"objective"})
     with pytest.raises(ScoreTableError, match="the run's objective `my own` cannot be made again"):
-        open_run(folder)
+        without.value(result.best.recipe)
     assert open_run(folder, objective=objective).value(result.best.recipe) == result.best.report.value
 
 
@@ -233,11 +241,11 @@ def test_models_that_moved_or_changed(tmp_path: Path) -> None:
 def test_models_known_by_content_need_a_path_to_be_mixed(tmp_path: Path) -> None:
     evaluator = Landscape()
     _, folder = searched(tmp_path, evaluator, digests="content")
-    kept = open_run(folder)
-    assert kept.without_path == ("a", "b", "c")
-    assert len(kept.evaluations()) == 6
+    run = open_run(folder)
+    assert run.pool.without_path == ("a", "b", "c")
+    assert len(run.evaluations()) == 6
     with pytest.raises(StudyError, match="nobody said where the model `a` is"):
-        plan_shapley(kept).evaluate(evaluator)
+        plan_shapley(run).evaluate(evaluator)
     paths = {name: str(tmp_path / name) for name in "abc"}
     assert plan_shapley(open_run(folder, paths=paths)).evaluate(evaluator) == 3
 
@@ -245,14 +253,14 @@ def test_models_known_by_content_need_a_path_to_be_mixed(tmp_path: Path) -> None
 def test_an_unfinished_search(tmp_path: Path) -> None:
     _, folder = searched(tmp_path)
     (folder / "result.json").unlink()
-    kept = open_run(folder)
-    assert kept.result is None
-    for ask in (kept.arms, kept.evaluations, kept.items, lambda: plan_shapley(kept).missing()):
+    run = open_run(folder)
+    assert run.result is None
+    for ask in (run.evaluations, run.items, lambda: plan_shapley(run).missing()):
         with pytest.raises(StudyError, match="the search was not finished") as caught:
             ask()
         assert caught.value.problems[0].hint
     with pytest.raises(StudyError, match="the search was not finished"):
-        kept.items("selection")
+        run.items("selection")
 
 
 def test_a_result_of_another_split_is_refused(tmp_path: Path) -> None:
@@ -276,31 +284,35 @@ def test_a_result_of_another_split_is_refused(tmp_path: Path) -> None:
 )
 def test_damaged_studies_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "study.json").write_text(content)
-    with pytest.raises(StudyError) as caught:
-        open_run(tmp_path)
-    assert str(tmp_path) in str(caught.value)
+    run = open_run(tmp_path)
+    assert run.missing.keys() >= {"study", "result"}
+    with pytest.raises(StudyError, match="the study cannot be read") as caught:
+        _ = run.pool
+    assert caught.value.problems[0].path == str(tmp_path)
 
 
 def test_folders_and_names_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"there is no `study\.json` in it"):
+    with pytest.raises(StudyError, match="the directory holds no run"):
         open_run(tmp_path)
     _, folder = searched(tmp_path)
     with pytest.raises(StudyError, match="there is no model `z` in the run"):
         open_run(folder, paths={"z": "path"})
-    kept = open_run(folder)
+    run = open_run(folder)
     with pytest.raises(EvaluationError, match="there are no `other` items"):
-        kept.items("other")  # type: ignore[arg-type]
+        run.items("other")  # type: ignore[arg-type]
     with pytest.raises(EvaluationError, match="nobody said where the model `z` is"):
-        plan_shapley(kept, models=["a", "z"])
+        plan_shapley(run, models=["a", "z"])
     (folder / "result.json").write_text("[]")
-    with pytest.raises(StudyError, match=r"`result\.json` is not the result"):
-        open_run(folder)
+    run = open_run(folder)
+    assert run.missing["result"].startswith("`result.json` cannot be read")
+    with pytest.raises(StudyError, match=r"`result\.json` cannot be read"):
+        run.evaluations()
 
 
 def test_too_many_players_are_refused(tmp_path: Path) -> None:
     _, folder = searched(tmp_path)
-    kept = open_run(folder)
+    run = open_run(folder)
     many = Pool({f"m{n}": f"path/{n}" for n in range(13)}, ("m0",))
-    object.__setattr__(kept, "pool", many)
+    run = dataclasses.replace(run, known_pool=many)
     with pytest.raises(EvaluationError, match="13 players make too many soups"):
-        plan_shapley(kept, models=many.names)
+        plan_shapley(run, models=many.names)

@@ -1,4 +1,4 @@
-"""Evaluations kept in files, so that nothing is scored twice. Knows no search and no objective."""
+"""Evaluations in files, so that nothing is scored twice. Knows no search and no objective."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import EvaluationError, Problem, StudyError, shown
 from soce.files.atomic import write_json
+from soce.search.claims import claim
 from soce.search.identity import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import NoReturn
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _FORMAT: Final = 1
 
 
-class Outcomes:
+class EvaluationStore:
     """Evaluations of recipes by one evaluator.
 
     A file holds what one call of the evaluator returned; a recipe's files together are what is known of it,
@@ -79,6 +81,11 @@ class Outcomes:
             for row in recipe.table
         ]
         return f"{recipe.id}-{digest_of([_FORMAT, self._evaluator, mix])[:16]}"
+
+    def claim(self, recipe: Recipe) -> AbstractContextManager[bool]:
+        """Say to other workers that this one scores the recipe; the value is False if another one does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return claim(self.folder / f".{self.key(recipe)}.lock")
 
     def find(self, recipe: Recipe, items: Items | None) -> Evaluation | None:
         """Return the scores over these items, over all if None; None if some were not evaluated.

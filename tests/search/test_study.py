@@ -10,6 +10,8 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,9 @@ from tests.landscapes import Landscape, pool, read_log
 
 from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import CheckpointError, StudyError
+from soce.recipes.model import Ingredient, Recipe
 from soce.search.claims import claim
+from soce.search.evaluations import EvaluationStore
 from soce.search.identity import ingredient_identity
 from soce.search.soups import search_soups
 from soce.search.study import Study
@@ -148,7 +152,9 @@ def test_a_study_without_a_score_may_become_another_one(tmp_path: Path) -> None:
     Study.open(tmp_path / "run", identity=IDENTITY).close()
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
     study = Study.open(tmp_path / "run", identity=other)
-    with study.claim("r1"), pytest.raises(StudyError, match="something else"):  # it is being scored
+    store = EvaluationStore(study.folder / "evaluations", ingredients={"a": "a"}, evaluator={})
+    recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
+    with store.claim(recipe), pytest.raises(StudyError, match="something else"):  # it is being scored
         Study.open(tmp_path / "run", identity=IDENTITY)
     study.close()
     assert json.loads((tmp_path / "run" / "study.json").read_text())["identity"] == other
@@ -168,40 +174,42 @@ def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(tmp_pa
     assert "secret" not in str(caught.value)
 
 
-# ---- outcomes
+# ---- evaluations
+
+
+def store(folder: Path, names: str, evaluator: Mapping[str, object]) -> EvaluationStore:
+    return EvaluationStore(folder, ingredients={name: name for name in names}, evaluator=evaluator)
 
 
 def test_more_items_cost_only_what_is_missing(tmp_path: Path) -> None:
     landscape = Landscape(n_items=10)
     soups = pool(tmp_path)
-    with Study.open(tmp_path / "run", identity={"ingredients": {n: n for n in "abc"}}) as study:
-        outcomes = study.outcomes(landscape.identity)
-        recipe = soups.recipe({"a": 5, "b": 2, "c": 3})
-        first = {"math": landscape.items["math"][:4]}
-        assert outcomes.find(recipe, first) is None
-        outcomes.add(recipe, landscape.score(recipe, items=first), is_whole=False)
-        missing = outcomes.missing(recipe, landscape.items)
-        assert {name: len(ids) for name, ids in missing.items()} == {"math": 6, "code": 10}
-        assert outcomes.find(recipe, landscape.items) is None
-        outcomes.add(recipe, landscape.score(recipe, items=missing), is_whole=False)
-        # Another process reads the files; the union is what one call would have returned.
-        again = study.outcomes(landscape.identity)
-        assert again.find(recipe, landscape.items) == landscape.score(recipe)
-        assert again.find(soups.recipe({"c": 30, "b": 20, "a": 50}), first) is not None
-        assert again.find(soups.recipe({"a": 5, "b": 3, "c": 2}), first) is None
-        assert study.outcomes({"landscape": 2}).find(recipe, first) is None
+    known = store(tmp_path / "evaluations", "abc", landscape.identity)
+    recipe = soups.recipe({"a": 5, "b": 2, "c": 3})
+    first = {"math": landscape.items["math"][:4]}
+    assert known.find(recipe, first) is None
+    known.add(recipe, landscape.score(recipe, items=first), is_whole=False)
+    missing = known.missing(recipe, landscape.items)
+    assert {name: len(ids) for name, ids in missing.items()} == {"math": 6, "code": 10}
+    assert known.find(recipe, landscape.items) is None
+    known.add(recipe, landscape.score(recipe, items=missing), is_whole=False)
+    # Another process reads the files; the union is what one call would have returned.
+    again = store(tmp_path / "evaluations", "abc", landscape.identity)
+    assert again.find(recipe, landscape.items) == landscape.score(recipe)
+    assert again.find(soups.recipe({"c": 30, "b": 20, "a": 50}), first) is not None
+    assert again.find(soups.recipe({"a": 5, "b": 3, "c": 2}), first) is None
+    assert store(tmp_path / "evaluations", "abc", {"landscape": 2}).find(recipe, first) is None
 
 
 def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
-    soups = pool(tmp_path)
-    recipe = soups.recipe({"a": 1})
-    with Study.open(tmp_path / "run", identity={"ingredients": {"a": 1}}) as study:
-        outcomes = study.outcomes({})
-        outcomes.add(recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True)
-        (file,) = (tmp_path / "run" / "evaluations").glob("*.json")
-        file.write_text(file.read_text()[:40])
-        with pytest.raises(StudyError, match="is not an evaluation that was recorded here"):
-            study.outcomes({}).find(recipe, None)
+    recipe = pool(tmp_path).recipe({"a": 1})
+    store(tmp_path / "evaluations", "a", {}).add(
+        recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True
+    )
+    (file,) = (tmp_path / "evaluations").glob("*.json")
+    file.write_text(file.read_text()[:40])
+    with pytest.raises(StudyError, match="is not an evaluation that was recorded here"):
+        store(tmp_path / "evaluations", "a", {}).find(recipe, None)
 
 
 # ---- killed, resumed, shared
@@ -223,7 +231,7 @@ SEARCH = textwrap.dedent(
 
 
 def environment() -> dict[str, str]:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "python"), str(root)])}
 
 

@@ -1,4 +1,4 @@
-"""When a study's scores were recorded: read from its own database, without Optuna. Changes nothing."""
+"""When a search recorded its trials: read from its own database, without Optuna. Changes nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """The trials of a study."""
+class Trials:
+    """The trials that a search has recorded."""
 
     n_trials: int
     best: float | None
@@ -35,9 +35,8 @@ class Record:
         return median(self.gaps) if self.gaps else None
 
 
-def read_record(folder: Path) -> Record | None:
-    """Return the trials of the study in a folder; None if they are in another storage, or cannot be read."""
-    path = folder / "study.db"
+def read_trials(path: Path) -> Trials | None:
+    """Return the trials in a database; None if they are in another storage, or cannot be read."""
     if not path.is_file():
         return None
     try:
@@ -51,4 +50,4 @@ def read_record(folder: Path) -> Record | None:
     except (sqlite3.Error, TypeError, ValueError):
         return None
     gaps = tuple((after - before).total_seconds() for before, after in pairwise(moments))
-    return Record(len(moments), best if isinstance(best, float) else None, gaps)
+    return Trials(len(moments), best if isinstance(best, float) else None, gaps)

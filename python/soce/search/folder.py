@@ -1,0 +1,68 @@
+"""The names of a run's files: no other file spells them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from soce.exceptions import Problem, StudyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import NoReturn
+
+Kind: TypeAlias = Literal["demo", "run", "search"]
+"""Which command wrote a folder: `soce demo`, `soce run` or `soce search`."""
+
+SCORES: Final = "scores.csv"
+"""The table that the experts were chosen by; of `soce run` and `soce demo`, as are the next three."""
+SELECTION: Final = "selection.yaml"
+SEARCH: Final = "search"
+"""The folder of the search."""
+SOUP: Final = "soup"
+"""The published soup."""
+LOG: Final = "soce.log"
+DEMO: Final = "demo.json"
+"""The settings of a demo."""
+MODELS: Final = "models"
+"""The models and the tasks of a demo."""
+
+STUDY: Final = "study.json"
+"""What the scores of a search belong to: a `SearchIdentity`."""
+TRIALS: Final = "study.db"
+"""Optuna's storage, unless another one is named."""
+EVALUATIONS: Final = "evaluations"
+"""A file for every call of the evaluator."""
+RESULT: Final = "result.json"
+"""The `SearchResult`, once the search is finished."""
+LOCK: Final = ".lock"
+PROGRAMS: Final = "programs"
+"""What an evaluator's programs leave."""
+
+
+def kind_of(folder: Path) -> Kind:
+    """Return which command wrote a folder.
+
+    Raises
+    ------
+    StudyError
+        None did.
+    """
+    if not folder.is_dir():
+        _refuse(folder, "this is a file, not the directory of a run")
+    if (folder / DEMO).is_file():
+        return "demo"
+    if (folder / STUDY).is_file() or (folder / RESULT).is_file():
+        return "search"
+    if (folder / SELECTION).is_file() or any((folder / SEARCH / name).is_file() for name in (STUDY, RESULT)):
+        return "run"
+    _refuse(folder, f"the directory holds no run: neither `{SELECTION}` nor `{STUDY}` is there")
+
+
+def search_folder(folder: Path, kind: Kind) -> Path:
+    """Return where the search of a run is kept."""
+    return folder if kind == "search" else folder / SEARCH
+
+
+def _refuse(folder: Path, message: str) -> NoReturn:
+    hint = "give the output of `soce run`, `soce demo` or `soce search`"
+    raise StudyError.of([Problem("study", str(folder), None, message, hint)])
