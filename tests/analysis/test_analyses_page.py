@@ -59,5 +59,5 @@ def test_the_page_tells_of_every_function() -> None:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and file.stem != "spherical"
     }
     untold = {name for name in functions if f"{name}(" not in PAGE and f"`{name}`" not in PAGE}
-    assert untold == {"adjusted_rand_index"}, "told by its name in words"
+    assert not untold
     assert len(BLOCKS) == 9
