@@ -18,6 +18,7 @@ from soce.cli.card import card as command
 from soce.recipes.model import Ingredient, Recipe
 from soce.report.card.files import is_sealed
 from soce.report.publish import publish_soup
+from soce.search.result import Comparison
 from soce.search.soups import search_soups
 
 ROOT = Path(__file__).parent.parent
@@ -586,12 +587,11 @@ def notes_card(home: Path, soup: Path, name: str) -> None:
         "n_candidates": 2,
         "optimistic": False,
         "arms": arms,
-        "best_single": {"on_report": name},
-        "comparisons": [
-            {"first": "soce", "second": name, "difference": 0.0, "interval": None, "mcnemar": None}
-        ],
+        "split": None,
+        "beats_best_single": False,
+        "best_single": {"on_selection": name, "on_report": name},
+        "comparisons": [Comparison("soce", name, 0.0, 0.0, 0.0).to_json()],
         "notes": [name],
-        "verdict": f"The soup beats {name}",
     }
     (home / "search").mkdir(exist_ok=True)
     (home / "search" / "result.json").write_text(json.dumps(result))

@@ -256,10 +256,10 @@ def test_an_unfinished_search(tmp_path: Path) -> None:
     run = open_run(folder)
     assert run.result is None
     for ask in (run.evaluations, run.items, lambda: plan_shapley(run).missing()):
-        with pytest.raises(StudyError, match="the search was not finished") as caught:
+        with pytest.raises(StudyError, match="the search is not finished") as caught:
             ask()
         assert caught.value.problems[0].hint
-    with pytest.raises(StudyError, match="the search was not finished"):
+    with pytest.raises(StudyError, match="the search is not finished"):
         run.items("selection")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import EvaluationError, Problem, StudyError, shown
 from soce.files.atomic import write_json
+from soce.files.documents import read_json
 from soce.search.claims import claim
 from soce.search.identity import digest_of
 
@@ -155,21 +155,13 @@ class EvaluationStore:
         return [known[name] for name in sorted(known)]
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever is in it
-    """Return what `write_json` wrote; `StudyError` if it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except (ValueError, RecursionError):  # the latter: nested as no study is
-        _refuse_damaged(path)
-
-
 def _load(path: Path, recipe: Recipe) -> tuple[bool, Evaluation]:
-    content = read_json(path)
     try:
+        content = read_json(path, error=StudyError)
         if content["format"] != _FORMAT or content["recipe"]["id"] != recipe.id:
             _refuse_damaged(path)
         return bool(content["is_whole"]), Evaluation.from_json(content["evaluation"])
-    except (KeyError, TypeError, EvaluationError):
+    except (KeyError, TypeError, EvaluationError, StudyError):
         _refuse_damaged(path)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from soce.exceptions import Problem, ScoreTableError, SoceError, StudyError, shown
+from soce.files.documents import read_json
 from soce.scores.objective import Weighted, parse_objective
 from soce.search.folder import (
     DEMO,
@@ -95,6 +95,8 @@ def open_run(
             missing[name] = str(reason)
         except SoceError as error:
             missing[name] = f"{file} cannot be read: {error.problems[0].message}"
+        except OSError as error:
+            missing[name] = f"{file} cannot be read: {error.strerror}"
         return None
 
     settings = part("settings", f"`{DEMO}`", _settings, place) if kind == "demo" else None
@@ -114,15 +116,13 @@ def open_run(
         unfinished = missing["study"]
     else:
         so_far = f": {trials.n_trials} models and soups are scored so far" if trials else ""
-        unfinished = f"the search was not finished{so_far}; the same command goes on with it"
+        unfinished = f"the search is not finished{so_far}; the same command goes on with it"
     return Run(
         folder=place,
         kind=kind,
         selection=experts,
         expert_paths={} if chosen is None else {one.name: one.path for one in chosen.ingredients},
-        table=part(
-            "scores", "the score table", _table, place, None if chosen is None else chosen.selection, missing
-        ),
+        table=part("scores", "the score table", _table, place, experts, missing),
         identity=identity,
         known_pool=pool,
         objective=objective,
@@ -135,7 +135,7 @@ def open_run(
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    found = _json(folder / DEMO)
+    found = read_json(folder / DEMO, error=StudyError)
     return found if isinstance(found, dict) else {}
 
 
@@ -154,7 +154,7 @@ def _study(
     """Return what was searched: its identity and its models, where they are now."""
     if not (search / STUDY).is_file():
         _lack(f"nothing was searched yet: there is no `{STUDY}`")
-    data = _json(search / STUDY)
+    data = read_json(search / STUDY, error=StudyError)
     identity = SearchIdentity.from_json(data.get("identity") if isinstance(data, dict) else None)
     located = {**_located(identity, models), **{name: str(path) for name, path in paths.items()}}
     without = tuple(sorted(name for name, path in located.items() if path is None))
@@ -189,7 +189,7 @@ def _objective(identity: SearchIdentity) -> Objective:
 def _result(search: Path, pool: Pool | None, unfinished: str) -> SearchResult:
     if not (search / RESULT).is_file():
         _lack(unfinished)
-    return SearchResult.from_json(_json(search / RESULT), pool=pool)
+    return SearchResult.from_json(read_json(search / RESULT, error=StudyError), pool=pool)
 
 
 def _table(folder: Path, selection: Selection | None, missing: Mapping[str, str]) -> ScoreTable:
@@ -218,7 +218,7 @@ def _manifest(folder: Path, kind: Kind) -> dict[str, Any]:
     path = folder / SOUP / _MANIFEST
     if not path.is_file():
         _lack(f"no soup was published {'beside the search' if kind == 'search' else 'yet'}")
-    found = _json(path)
+    found = read_json(path, error=StudyError)
     if not isinstance(found, dict) or not isinstance(found.get("result"), dict):
         _lack(f"`{SOUP}/{_MANIFEST}` is not a manifest")
     return found
@@ -230,14 +230,6 @@ def _check_names(search: Path, paths: Mapping[str, object], *, known: Mapping[st
             listed = ", ".join(f"`{shown(other)}`" for other in sorted(known))
             message = f"there is no model `{shown(name)}` in the run"
             raise StudyError.of([Problem("study", str(search), None, message, f"models: {listed}")])
-
-
-def _json(path: Path) -> Any:  # noqa: ANN401 - whatever is in it
-    try:
-        return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except (OSError, ValueError, RecursionError) as error:  # the latter: nested as nothing of ours is
-        message = f"`{path.name}` is damaged"
-        raise StudyError.of([Problem("study", str(path), None, message, "run the search again")]) from error
 
 
 def _lack(why: str) -> NoReturn:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from soce.exceptions import Problem, StudyError, shown
 from soce.files.atomic import write_json
+from soce.files.documents import read_json
 from soce.search.claims import claim
-from soce.search.evaluations import read_json
 from soce.search.folder import EVALUATIONS, LOCK, LOG, PROGRAMS, STUDY, TRIALS
 from soce.search.identity import differences
 
@@ -192,7 +192,7 @@ def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
         name = f"soce-{secrets.token_hex(4)}"
         write_json(path, {"format": _FORMAT, "name": name, "identity": dict(identity)})
         return name
-    found = read_json(path)
+    found = read_json(path, error=StudyError, hint="name a new directory")
     if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
         _refuse(folder, "`study.json` is not of a study that this version reads", "name a new directory")
     changes = _changes(found.get("identity"), dict(identity))
