@@ -17,7 +17,6 @@ from soce import Ingredient, Recipe, Row
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from soce.evaluate.live.mixing import MixOptions  # noqa: E402
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
@@ -70,7 +69,7 @@ def check(
     *,
     device: str = "cpu",
     compute_dtype: str | None = None,
-    **options: Any,
+    dtype: str | None = None,
 ) -> SoupModel:
     """Compare soups A, B, A, B, … in place with the same ones published and loaded."""
     model = SoupModel(
@@ -78,14 +77,13 @@ def check(
         device=device,
         model_class=CLASSES.get(kind),
         compute_dtype=compute_dtype,
-        **options,
+        merge=soce.MergeOptions(dtype=dtype),
     )
+    options = soce.MergeOptions(dtype=dtype, config_from=str(paths[0]), sync=False)
     published = []
     for i, recipe in enumerate(recipes(paths)):
         output = tmp_path / f"soup{i}"
-        soce.merge(
-            recipe, output=output, options=soce.MergeOptions(config_from=str(paths[0]), sync=False, **options)
-        )
+        soce.merge(recipe, output=output, options=options)
         published.append((recipe, loaded(output, kind, compute_dtype or "auto")))
     assert published[0][1] != published[1][1]
     for i in (*range(len(published)), 0, 1, 0, len(published) - 1, 1):
@@ -331,6 +329,8 @@ def test_what_the_engine_refuses_is_refused_in_its_words(tmp_path: Path) -> None
     file = str(paths[0] / "model.safetensors")
     with pytest.raises(soce.EvaluationError, match="not a checkpoint directory"):
         SoupModel([file])
+    with pytest.raises(soce.EvaluationError, match="`max_shard_size` has no effect"):
+        SoupModel([str(paths[0])], merge=soce.MergeOptions(max_shard_size="5GB"))
 
 
 def test_ingredients_of_different_dtypes_need_a_decision(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_ingredients_of_different_dtypes_need_a_decision(tmp_path: Path) -> None
     paths += save(tmp_path / "b", "llama-tied", "bfloat16", range(1, 2))
     with pytest.raises(soce.EvaluationError, match=r"expected F32 as in .*, got BF16"):
         SoupModel([str(path) for path in paths])
-    model = SoupModel([str(path) for path in paths], dtype="bfloat16")
+    model = SoupModel([str(path) for path in paths], merge=soce.MergeOptions(dtype="bfloat16"))
     for order in (paths, paths[::-1]):
         recipe = Recipe.of({str(path): part for path, part in zip(order, (2, 1), strict=True)})
         output = tmp_path / order[0].parent.name / "soup"
@@ -360,7 +360,7 @@ def test_soups_that_a_merge_refuses_for_their_values(tmp_path: Path) -> None:
         model.set(both)
     assert (caught.value.path, caught.value.tensor) == (str(paths[1]), "model.norm.weight")
     assert model.recipe is None
-    SoupModel([str(path) for path in paths], options=MixOptions(nonfinite="warn")).set(both)
+    SoupModel([str(path) for path in paths], merge=soce.MergeOptions(nonfinite="warn")).set(both)
 
 
 def test_soups_that_overflow_although_their_ingredients_do_not(tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_soups_that_overflow_although_their_ingredients_do_not(tmp_path: Path) -
     for refused in (model.set, lambda recipe: soce.merge(recipe, output=tmp_path / "soup")):
         with pytest.raises(soce.IncompatibleError, match="results are too large for F32"):
             refused(outside)
-    halved = SoupModel([a, b], dtype="bf16")
+    halved = SoupModel([a, b], merge=soce.MergeOptions(dtype="bf16"))
     for _ in range(2):
         with pytest.raises(soce.IncompatibleError, match="results are too large for BF16"):
             halved.set(Recipe.of({a: 1}))

@@ -131,10 +131,12 @@ def unused_options(
 
 def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupModel:
     from soce.evaluate.live.soup_model import SoupModel
+    from soce.merging.options import MergeOptions
 
     if isinstance(ingredients, SoupModel):
         return ingredients
-    return SoupModel(ingredients, device=options.device or "auto", dtype=options.dtype)
+    merge = MergeOptions(dtype=options.dtype)
+    return SoupModel(ingredients, device=options.device or "auto", merge=merge)
 
 
 def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:

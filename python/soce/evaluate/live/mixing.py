@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from math import isfinite, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soce._core import Mixer
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
-from soce.merging.options import MergeOptions
+from soce.files.words import listed
 from soce.merging.plan import plan
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.parts import parse_dtype
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 
     import torch
 
+    from soce.merging.options import MergeOptions
+
 Row: TypeAlias = tuple[tuple[int, ...], int]
 """Numerators, one per ingredient, and what they are divided by."""
+
+_USED: Final = frozenset({
+    "dtype", "num_threads", "nonfinite", "allow_different_tokenizers", "follow_links", "ignore_unreferenced",
+})  # fmt: skip
+"""Options of a merge that mean something where nothing is written."""
 
 # What torch calls safetensors' dtypes: those that are averaged, and those that are copied.
 _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -41,19 +48,6 @@ def torch_dtype(held: str) -> torch.dtype:
     return dtype
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixOptions:
-    """How soups are mixed; see `soce.merge` for all but the first."""
-
-    num_threads: int | None = None
-    """Threads that mix; as many as the machine offers otherwise."""
-    nonfinite: Literal["error", "warn"] = "error"
-    """Whether NaN and infinities are refused."""
-    allow_different_tokenizers: bool = False
-    follow_links: bool = False
-    ignore_unreferenced: bool = False
-
-
 class SoupMixer:
     """Ingredients that agree, and any tensor of any soup of them.
 
@@ -61,23 +55,27 @@ class SoupMixer:
     ----------
     paths : sequence of str
         Checkpoint directories; the first gives config and tokenizer.
-    dtype : str or None
-        The dtype that soups are published in; each tensor's own otherwise, which must then be the same in
-        all ingredients, so that it does not depend on the order in a recipe.
-    options : MixOptions
+    options : MergeOptions
+        Those in `_USED`. Without a `dtype` each tensor's own must be the same in all ingredients, so that it
+        does not depend on the order in a recipe.
 
     Raises
     ------
     SoceError
-        Everything that `soce.merge` would refuse; different dtypes although `dtype` is left out.
+        Everything that `soce.merge` would refuse; an option without effect; different dtypes.
     """
 
-    def __init__(self, paths: Sequence[str], *, dtype: str | None, options: MixOptions) -> None:
+    def __init__(self, paths: Sequence[str], options: MergeOptions) -> None:
         require_torch()
         uniform = Recipe.of([str(path) for path in paths])
         self.paths: tuple[str, ...] = tuple(ingredient.path for ingredient in uniform.ingredients)
-        self.dtype = None if dtype is None else parse_dtype(dtype)
+        self.dtype = None if options.dtype is None else parse_dtype(options.dtype)
         self._options = options
+        unused = sorted(options.changed().keys() - _USED)
+        if unused:
+            refuse(
+                f"`{unused[0]}` has no effect here: nothing is written", f"options: {listed(sorted(_USED))}"
+            )
         files = [path for path in self.paths if not Path(path).is_dir()]
         if files:
             hint = "transformers loads directories: config, tokenizer and tensors together"
@@ -86,14 +84,7 @@ class SoupMixer:
             planned = plan(  # the engine's own words for what does not fit
                 uniform,
                 output=Path(scratch, "soup"),
-                options=MergeOptions(
-                    dtype=self.dtype,
-                    copy_code=False,
-                    preflight=False,
-                    allow_different_tokenizers=options.allow_different_tokenizers,
-                    follow_links=options.follow_links,
-                    ignore_unreferenced=options.ignore_unreferenced,
-                ),
+                options=replace(options, copy_code=False, preflight=False),
             ).data
         self.side_files: tuple[str, ...] = tuple(planned["side_files"])
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])

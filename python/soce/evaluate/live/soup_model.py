@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.evaluate.live.loading import convert, load_model, load_tokenizer, require_torch
-from soce.evaluate.live.mixing import MixOptions, SoupMixer, torch_dtype
+from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
 from soce.exceptions import EvaluationError, Problem, shown
+from soce.merging.options import MergeOptions
 from soce.recipes.parts import parse_dtype
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ class SoupModel:
         Checkpoint directories of one architecture. The first gives config and tokenizer.
     device : str
         Where the model lives; ``"auto"`` is CUDA if there is a device, else the CPU.
-    dtype : str, optional
-        The dtype that soups are published in, as the option of `soce.merge`.
     compute_dtype : str, optional
         What `from_pretrained` is asked to cast parameters to; what the config says otherwise.
     model_class : str, optional
         A class of transformers by name; ``"AutoModelForCausalLM"`` otherwise.
-    options : MixOptions, optional
+    merge : MergeOptions, optional
+        The options of `soce.merge` that the soups are to be of: `dtype`, `nonfinite`, `num_threads` and those
+        that say which ingredients are accepted.
 
     Attributes
     ----------
@@ -69,7 +70,7 @@ class SoupModel:
         Ingredients that `soce.merge` would refuse.
     EvaluationError
         torch or transformers is missing, or transformers cannot load the model; ingredients of different
-        dtypes although `dtype` is left out; a tied head that differs from the embedding.
+        dtypes although no `dtype` is chosen; a tied head that differs from the embedding.
     OSError
         A file cannot be read.
 
@@ -84,15 +85,14 @@ class SoupModel:
         ingredients: Sequence[str],
         *,
         device: str = "auto",
-        dtype: str | None = None,
         compute_dtype: str | None = None,
         model_class: str | None = None,
-        options: MixOptions | None = None,
+        merge: MergeOptions | None = None,
     ) -> None:
         require_torch()
         import torch
 
-        self._mixer = SoupMixer(ingredients, dtype=dtype, options=options or MixOptions())
+        self._mixer = SoupMixer(ingredients, merge or MergeOptions())
         self.ingredients = self._mixer.paths
         self.warnings = self._mixer.warnings
         self.nbytes = self._mixer.nbytes
