@@ -14,7 +14,7 @@ from soce.exceptions import shown
 from soce.scores.formats.text import Refusals, WrittenFloat, parse_json, read_bytes, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 SUFFIXES: Final = (".csv", ".tsv", ".json", ".parquet")
 
@@ -65,28 +65,31 @@ def _of_lines(text: str, refusals: Refusals, separator: str) -> pd.DataFrame:
     except pd.errors.ParserError as error:
         hint = "every row needs as many cells as the header, every opened quote its end"
         refusals.refuse(f"not valid {'CSV' if separator == ',' else 'TSV'}: {shown(str(error))}", hint)
-    breaks = np.zeros(len(rows), dtype=np.int64)
-    if '"' in body:  # only a quoted cell can hold a line break
-        breaks += rows.map(lambda cell: len(_LINE_BREAK.findall(str(cell)))).sum(axis=1).to_numpy()
+    cells = rows.to_numpy()
     first = 1 + len(_LINE_BREAK.findall(text[: len(text) - len(body)]))
-    lines = first + np.arange(len(rows)) + np.cumsum(breaks) - breaks
-    rows.index = pd.Index([f"line {line}" for line in lines])
-    rows = rows[rows.notna().any(axis=1)]
-    header = [*map(str, rows.iloc[0])]
+    lines = first + np.arange(len(cells))
+    if '"' in body:  # a quoted cell may hold line breaks
+        breaks = [sum(len(_LINE_BREAK.findall(str(cell))) for cell in row) for row in cells]
+        lines[1:] += np.cumsum(breaks[:-1])
+    n_cells = np.sum(~pd.isna(cells), axis=1)
+    blank = n_cells == 0
+    cells, n_cells, places = cells[~blank], n_cells[~blank], [f"line {line}" for line in lines[~blank]]
+    header = cells[0].tolist()
     if len(header) == 1:
         other = next((mark for mark in ("\t", ";", ",", "|") if mark in header[0]), None)
         asked = f"the header has `{shown(other)}`: is that what separates the columns?" if other else None
         what = "commas" if separator == "," else "tabs"
-        refusals.refuse(f"{rows.index[0]}: the header has one column; columns are separated by {what}", asked)
-    n_cells = rows.notna().sum(axis=1)
-    for where, number in n_cells[n_cells < len(header)].items():
-        refusals.add(f"{where}: {number} cells, the header has {len(header)}")
+        refusals.refuse(f"{places[0]}: the header has one column; columns are separated by {what}", asked)
+    for row in np.flatnonzero(n_cells < len(header)):
+        refusals.add(f"{places[row]}: {n_cells[row]} cells, the header has {len(header)}")
     refusals.check()
-    return _named(rows.iloc[1:], header, refusals)
+    return _grid(header, cells[1:].T, places[1:], refusals)
 
 
-def _named(rows: pd.DataFrame, header: Iterable[str], refusals: Refusals) -> pd.DataFrame:
-    """Return the rows, trimmed, under the names of the header."""
+def _grid(
+    header: Iterable[str], columns: Iterable[Iterable[str]], places: Sequence[str], refusals: Refusals
+) -> pd.DataFrame:
+    """Return the trimmed cells under the names of the header, the places as index."""
     names = [name.strip() for name in header]
     first: dict[str, int] = {}
     for place, name in enumerate(names, 1):
@@ -95,11 +98,11 @@ def _named(rows: pd.DataFrame, header: Iterable[str], refusals: Refusals) -> pd.
         if name in first and name:
             refusals.add(f"column `{shown(name)}` is there twice: columns {first[name]} and {place}")
         first.setdefault(name, place)
-    if rows.empty:
+    if not places:
         refusals.add("the file has a header and no rows")
     refusals.check()
-    trimmed = {name: [cell.strip() for cell in rows.iloc[:, place]] for place, name in enumerate(names)}
-    return pd.DataFrame(trimmed, index=rows.index, dtype=object)
+    trimmed = {name: [cell.strip() for cell in cells] for name, cells in zip(names, columns, strict=True)}
+    return pd.DataFrame(trimmed, index=pd.Index(places), dtype=object)
 
 
 def grid_of_json(held: object, path: str) -> pd.DataFrame:
@@ -124,18 +127,14 @@ def grid_of_json(held: object, path: str) -> pd.DataFrame:
             if isinstance(value, (dict, list)):
                 refusals.add(f"{place}, column `{shown(name)}`: a score cannot be nested", _SHAPES)
     refusals.check()
-    rows = pd.DataFrame(_texts(entries), index=places, dtype=object).fillna("")
-    header = [*rows.columns]
+    names = dict.fromkeys(name for entry in entries for name in entry)
+    columns = [[_text(entry.get(name)) for entry in entries] for name in names]
+    header = [*names]
     if isinstance(held, dict):
-        rows.insert(0, "model", list(held), allow_duplicates=True)
-        header = ["model", *header]
+        header, columns = ["model", *header], [list(held), *columns]
     if len(header) < 2:
         refusals.refuse("the JSON is not a score table: it has no scores", _SHAPES)
-    return _named(rows, header, refusals)
-
-
-def _texts(entries: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
-    return [{name: _text(value) for name, value in entry.items()} for entry in entries]
+    return _grid(header, columns, places, refusals)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 (whatever JSON or Parquet hold)
@@ -165,7 +164,6 @@ def _of_parquet(content: bytes, refusals: Refusals) -> pd.DataFrame:
         refusals.refuse(f"the file is not Parquet that can be read: {shown(str(error).splitlines()[0])}")
     if not isinstance(rows.index, pd.RangeIndex):  # an index that somebody kept names the models
         rows = rows.reset_index()
-    header = [*map(str, rows.columns)]
-    cells = rows.astype(object).map(_text)
-    cells.index = pd.Index([f"row {number}" for number in range(1, len(cells) + 1)])
-    return _named(cells, header, refusals)
+    columns = [map(_text, rows.iloc[:, place].astype(object)) for place in range(rows.shape[1])]
+    places = [f"row {number}" for number in range(1, len(rows) + 1)]
+    return _grid(map(str, rows.columns), columns, places, refusals)

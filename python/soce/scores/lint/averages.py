@@ -62,8 +62,10 @@ def check_averages(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
 def _claims_of(table: ScoreTable, place: int, board: bfcl.Board | None) -> list[_Claim]:
     """Return what a column may claim to be; empty if it claims nothing. One claim that holds is enough."""
     column = table.columns[place]
-    names = {other.name for other in table.columns}
     form = None if board is None else board.aggregate(column.name)
+    if form is None and not column.parts and not is_average(column.name):
+        return []
+    names = {other.name for other in table.columns}
     if board is not None and form is not None:
         leaves = [leaf for leaf in sorted(form) if form[leaf]]
         if not names.issuperset(leaves):
@@ -231,6 +233,8 @@ def check_tainted(table: ScoreTable) -> Iterator[Finding]:
 
 def _leaves_below(table: ScoreTable, place: int) -> set[int]:
     """Return the measured columns below an aggregate, through aggregates of aggregates."""
+    if not table.columns[place].parts:
+        return set()
     places = {column.name: index for index, column in enumerate(table.columns)}
     leaves: set[int] = set()
     seen, waiting = {place}, [place]
