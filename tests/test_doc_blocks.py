@@ -45,9 +45,10 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "soce select board --models models.yaml --rule clusters --clusters 3 --objective bfcl-v3 --quiet",
     ): EXAMPLE,
     ("docs/demo.md", "make demo"): DEMO,
-    ("docs/evaluators.md", "from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator"): Elsewhere(
-        "tests/evaluate/test_lm_eval.py::test_groups_are_no_categories_not_even_groups_in_groups"
-    ),
+    (
+        "docs/evaluators.md",
+        "from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator, LmEvalOptions",
+    ): Elsewhere("tests/evaluate/test_lm_eval.py::test_groups_are_no_categories_not_even_groups_in_groups"),
     ("docs/evaluators.md", "#!/bin/sh"): NotRun(
         "BFCL needs a GPU and an environment of its own, as the page says"
     ),
