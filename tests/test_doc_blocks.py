@@ -28,7 +28,7 @@ class NotRun:
 EXAMPLE = Elsewhere("tests/test_docs.py::test_the_worked_example_prints_what_it_says")
 DEMO = Elsewhere("tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
 REPORT = Elsewhere("tests/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
-VERIFY = Elsewhere("tests/test_verify.py::test_the_page_prints_what_it_says")
+VERIFY = Elsewhere("tests/merging/test_verify.py::test_the_page_prints_what_it_says")
 DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("README.md", "make demo"): Elsewhere(
         "tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests import reference
 from tests.checkpoints import Tensors, checkpoint, read_directory, shards
-from tests.test_exactness import bits_like
+from tests.merging.test_exactness import bits_like
 
 import soce
 from soce import Ingredient, Recipe, Row

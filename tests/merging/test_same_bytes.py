@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests import reference
 from tests.checkpoints import Tensors, checkpoint, read_directory, row, shards
-from tests.test_exactness import KERNELS, bits_like
+from tests.merging.test_exactness import KERNELS, bits_like
 
 import soce
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests import reference
 from tests.checkpoints import checkpoint, f32, read_directory, row
-from tests.test_exactness import KERNELS
+from tests.merging.test_exactness import KERNELS
 
 import soce
 

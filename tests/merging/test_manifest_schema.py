@@ -28,7 +28,7 @@ from soce import Ingredient, Recipe, Row
 jsonschema = pytest.importorskip("jsonschema")
 
 QUICK = soce.MergeOptions(sync=False)
-PAGE = Path(__file__).parent.parent / "docs" / "manifest.md"
+PAGE = Path(__file__).parents[2] / "docs" / "manifest.md"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 LEVELS = ("none", "tensors", "full")
 INF, NAN = float("inf"), float("nan")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import reference
 from tests.checkpoints import checkpoint, read_directory
-from tests.test_many_recipes import DTYPES, QUICK, tensors
+from tests.merging.test_many_recipes import DTYPES, QUICK, tensors
 
 import soce
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests import reference
 from tests.checkpoints import Tensors, checkpoint, read_directory, read_file, write_file
+from tests.merging.test_exactness import bits_like
 from tests.models import MODELS, load, mean_of, save
-from tests.test_exactness import bits_like
 
 import soce
 
