@@ -2,8 +2,7 @@
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use _core::Dtype;
-use _core::kernels::difference::Differences;
-use _core::kernels::{Kernels, Request, Tally};
+use _core::kernels::{Differences, Kernels, Request, Tally};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 

@@ -1,9 +1,31 @@
 //! Names from files, made safe for a terminal, a log or an exception text.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Longest text shown in full, in characters.
 const SHOWN: usize = 200;
+
+/// Names or problems of one sort told in full before the rest is only counted.
+pub(crate) const LISTED: usize = 10;
+
+/// Names in backticks, the first few of them.
+pub(crate) fn listing<T: AsRef<str>>(names: &[T]) -> String {
+    listing_of(names, names.len() as u64)
+}
+
+/// The same where `names` are only the first of `count`.
+pub(crate) fn listing_of<T: AsRef<str>>(names: &[T], count: u64) -> String {
+    let first: Vec<String> =
+        names.iter().take(LISTED).map(|name| format!("`{}`", shown(name.as_ref()))).collect();
+    let rest = count.saturating_sub(LISTED as u64);
+    if rest > 0 { format!("{} and {rest} more", first.join(", ")) } else { first.join(", ") }
+}
+
+/// A path in backticks, made safe.
+pub fn quoted(path: &Path) -> String {
+    format!("`{}`", shown(&path.to_string_lossy()))
+}
 
 /// `text` with control, bidirectional, zero-width and line-separating characters written as `\u{..}`, cut after
 /// 200 characters with a count of the rest.

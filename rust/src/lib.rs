@@ -22,12 +22,15 @@ pub(crate) mod glob;
 pub mod io;
 mod json;
 pub mod kernels;
+pub mod manifest;
 pub mod merge;
 pub mod mix;
+pub mod mixing;
 pub mod plan;
 #[cfg(feature = "python")]
 mod python;
 pub mod sink;
+pub mod target;
 mod threads;
 pub mod verify;
 

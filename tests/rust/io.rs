@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use _core::digest::ChunkDigest;
 use _core::io::{Backend, Buffer, Cache, Identity, Source};
-use _core::sink::{Beginning, Begun, Durability, Fingerprint, OutputFile, Staging, check_target};
+use _core::manifest::Fingerprint;
+use _core::sink::{Beginning, Begun, Durability, OutputFile, Staging};
+use _core::target::check_target;
 use _core::{Error, ProblemKind};
 
 const BACKENDS: [Backend; 2] = [Backend::Mmap, Backend::Pread];

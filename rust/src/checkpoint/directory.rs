@@ -4,10 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::index::{self, Index};
-use super::open::{kind, open, read_capped};
-use super::{OpenOptions, listing};
+use super::open::{OpenOptions, kind, open, read_capped};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{LISTED, listing, listing_of, shown};
 use crate::io::platform;
 
 /// Suffix of shards.
@@ -320,10 +319,10 @@ fn incomplete_set(names: &[String]) -> Option<Problem> {
     }
     let first: Vec<_> = (1..=count)
         .filter(|number| numbers.binary_search(number).is_err())
-        .take(super::LISTED + 1)
+        .take(LISTED + 1)
         .map(|number| format!("{stem}-{number:0digits$}-of-{count:0digits$}{SHARD}"))
         .collect();
-    let list = super::listing_of(&first, missing);
+    let list = listing_of(&first, missing);
     Some(problem(format!("{missing} of {count} shards are missing: {list}")).hint("download them again"))
 }
 

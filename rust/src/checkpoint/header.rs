@@ -9,9 +9,10 @@ mod write;
 
 use std::borrow::Cow;
 
-use super::TensorInfo;
+use self::layout::{count, problem};
+use super::shard::TensorInfo;
 use crate::dtype::Dtype;
-use crate::error::{Problem, ProblemKind};
+use crate::error::Problem;
 use crate::escape::shown;
 use crate::json::{Fault, Reader, Step, push};
 
@@ -95,14 +96,6 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Header, Problem> {
     layout::check_size(data.saturating_add(end), file_size)?;
     let warnings = unknown.map(|unknown| unknown.warning()).into_iter().collect();
     Ok(Header { tensors, warnings })
-}
-
-fn problem(message: impl Into<String>) -> Problem {
-    Problem::new(ProblemKind::Checkpoint, message)
-}
-
-fn count(bytes: u64) -> String {
-    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
 }
 
 fn with_hint(problem: Problem, hint: Option<&str>) -> Problem {

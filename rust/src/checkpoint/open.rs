@@ -9,13 +9,22 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{OpenOptions, Shard};
+use super::shard::Shard;
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 use crate::io::Identity;
 use crate::io::identity::changed;
 use crate::io::platform::open_input;
+
+/// What the user allows beyond the strict rules.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// Read shards and side files that are links to regular files elsewhere.
+    pub follow_links: bool,
+    /// Accept `*.safetensors` files that the index does not mention, without reading them.
+    pub ignore_unreferenced: bool,
+}
 
 /// A file that passed the checks.
 #[derive(Debug)]

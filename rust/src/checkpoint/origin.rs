@@ -11,8 +11,11 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::open::read_small;
-use super::{OpenOptions, Shard};
+use serde::{Deserialize, Serialize};
+
+use super::open::{OpenOptions, read_small};
+use super::shard::Shard;
+use crate::digest::Digest;
 use crate::io::Identity;
 
 /// Longest record: two hex names and a number are a third of it.
@@ -45,29 +48,21 @@ pub struct Hub {
 /// A digest that somebody else computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// 64 hex digits.
-    pub sha256: String,
+    /// What they say it is.
+    pub sha256: Digest,
     /// Who says so.
     pub source: ClaimSource,
 }
 
 /// Who says what a file's SHA-256 is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClaimSource {
     /// The name of a blob in the Hugging Face cache.
+    #[serde(rename = "hf-blob-name")]
     BlobName,
     /// The record of a download into a plain directory.
+    #[serde(rename = "hf-metadata")]
     Metadata,
-}
-
-impl ClaimSource {
-    /// The name in manifests.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::BlobName => "hf-blob-name",
-            Self::Metadata => "hf-metadata",
-        }
-    }
 }
 
 /// What one shard says.
@@ -199,7 +194,7 @@ fn nanoseconds(text: &str) -> Option<i128> {
 }
 
 fn claim(name: &str, source: ClaimSource) -> Option<Claim> {
-    is_hex(name, SHA256_DIGITS).then(|| Claim { sha256: name.to_owned(), source })
+    name.parse().ok().map(|sha256| Claim { sha256, source })
 }
 
 fn is_blob_name(name: &str) -> bool {

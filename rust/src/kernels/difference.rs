@@ -10,20 +10,13 @@
 //! difference is below the f32 of the largest one known holds nothing new and is not looked at again. All but a few
 //! blocks of a tensor are of that kind.
 
-use super::Kernels;
 use super::format::{Format, Value};
 use crate::dtype::Dtype;
 
 /// Elements that are passed over, or looked at again, together.
-const BLOCK: usize = 2048;
+pub(super) const BLOCK: usize = 2048;
 /// Bits of infinity; those of every NaN are more.
 const INFINITY: u64 = f64::INFINITY.to_bits();
-
-/// The largest differences of one tensor, by ingredient.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Differences {
-    largest: Vec<f64>,
-}
 
 /// The same elements of a soup and of an ingredient.
 #[derive(Debug, Clone, Copy)]
@@ -32,82 +25,6 @@ pub(super) struct Pair<'a> {
     pub(super) output_dtype: Dtype,
     pub(super) input: &'a [u8],
     pub(super) input_dtype: Dtype,
-}
-
-impl Differences {
-    /// Nothing compared yet, for `ingredients` of them.
-    pub fn new(ingredients: usize) -> Self {
-        Self { largest: vec![0.0; ingredients] }
-    }
-
-    /// Take in a chunk of the soup and the same elements of an ingredient. Integers are copied only where they are
-    /// equal, so they add nothing.
-    ///
-    /// # Panics
-    /// If the chunks differ in their number of elements: a bug in the caller.
-    pub fn record(
-        &mut self,
-        ingredient: usize,
-        output: &[u8],
-        output_dtype: Dtype,
-        input: &[u8],
-        input_dtype: Dtype,
-    ) {
-        let kernels = Kernels::choose(None).expect("there is always a kernel set");
-        let largest = &mut self.largest[ingredient];
-        *largest = kernels.difference(Pair { output, output_dtype, input, input_dtype }, *largest);
-    }
-
-    /// Take in what was found in other chunks of the same tensor.
-    ///
-    /// # Panics
-    /// If `other` has another number of ingredients: a bug in the caller.
-    pub fn merge(&mut self, other: &Self) {
-        assert_eq!(self.largest.len(), other.largest.len(), "as many ingredients");
-        for (mine, &theirs) in self.largest.iter_mut().zip(&other.largest) {
-            *mine = mine.max(theirs);
-        }
-    }
-
-    /// The largest differences, finite and not negative.
-    pub fn values(&self) -> &[f64] {
-        &self.largest
-    }
-
-    /// The same as text: the shortest decimal that is read back as the same f64, with an exponent below 1e-5 and from
-    /// 1e16 on.
-    pub fn texts(&self) -> Vec<String> {
-        self.largest.iter().map(|&value| text(value)).collect()
-    }
-}
-
-/// Largest `|output − input|` of a chunk, 0 for an empty one.
-///
-/// # Panics
-/// If the chunks differ in their number of elements: a bug in the caller.
-pub fn max_difference(output: &[u8], output_dtype: Dtype, input: &[u8], input_dtype: Dtype) -> f64 {
-    let mut differences = Differences::new(1);
-    differences.record(0, output, output_dtype, input, input_dtype);
-    differences.largest[0]
-}
-
-fn text(value: f64) -> String {
-    let text = format!("{value:?}");
-    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
-}
-
-impl Kernels {
-    /// The larger of `known` and the largest difference of a pair.
-    fn difference(&self, pair: Pair<'_>, known: f64) -> f64 {
-        let (Some(output), Some(input)) = (Format::of(pair.output_dtype), Format::of(pair.input_dtype))
-        else {
-            return known;
-        };
-        let elements = pair.output.len() / output.bytes;
-        assert_eq!(pair.output.len(), elements * output.bytes, "whole output elements");
-        assert_eq!(pair.input.len(), elements * input.bytes, "as many elements in as out");
-        (self.difference)(&pair, known)
-    }
 }
 
 /// The definition: element by element.
@@ -131,7 +48,7 @@ pub(super) fn by_definition(pair: &Pair<'_>, known: f64) -> f64 {
 }
 
 /// `±mantissa·2^exponent` as f64; exact for every format.
-fn widened(negative: bool, mantissa: u64, exponent: i32) -> f64 {
+pub(super) fn widened(negative: bool, mantissa: u64, exponent: i32) -> f64 {
     let format = Format::of(Dtype::F64).expect("a float");
     f64::from_bits(format.encode(negative, u128::from(mantissa), false, exponent))
 }
@@ -287,6 +204,3 @@ fn wide<O: Element, I: Element>(pair: &Pair<'_>, known: f64) -> f64 {
     }
     f64::from_bits(largest)
 }
-
-#[cfg(test)]
-mod tests;

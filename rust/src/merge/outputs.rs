@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::io::platform;
+use crate::manifest::Digests;
 use crate::plan::Plan;
 use crate::sink::journal::ShardRecord;
 use crate::sink::{Durability, OutputFile, read_back};
 
+use super::options::MergeOptions;
 use super::progress::Progress;
 use super::soups::Soup;
-use super::{Digests, Options};
 
 /// By recipe; `None` where an earlier run has finished that file.
 pub(super) type Files = Vec<Option<OutputFile>>;
@@ -29,7 +30,12 @@ pub(super) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    pub(super) fn new(plan: &'a Plan, soups: &'a [Soup], durability: Durability, options: &Options) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        soups: &'a [Soup],
+        durability: Durability,
+        options: &MergeOptions,
+    ) -> Self {
         let shards = plan.shards.iter().map(|_| Mutex::new(None)).collect();
         let none = || plan.shards.iter().map(|_| Mutex::new(None)).collect();
         let records = soups.iter().map(|_| none()).collect();

@@ -5,13 +5,13 @@ use std::sync::Mutex;
 use crate::digest::{ChunkDigest, Digest, Leaf};
 use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::kernels::difference::Differences;
-use crate::kernels::{NonFinite, Tally};
+use crate::kernels::{Differences, NonFinite, Tally};
+use crate::manifest::Digests;
 use crate::plan::{Fate, Plan};
 use crate::sink::journal::{NonFiniteCounts, TensorResult};
 
+use super::options::MergeOptions;
 use super::work::{Chunk, Work};
-use super::{Digests, Options};
 
 /// State of every tensor of every recipe.
 pub(super) struct Progress<'a> {
@@ -54,7 +54,7 @@ pub(super) struct Computed<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(plan: &'a Plan, work: &Work, options: &Options) -> Self {
+    pub(super) fn new(plan: &'a Plan, work: &Work, options: &MergeOptions) -> Self {
         let recipes = plan.request.recipes.len();
         let state = |tensor| TensorState {
             chunks_left: work.chunks_of(tensor),

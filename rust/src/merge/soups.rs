@@ -8,12 +8,14 @@ use crate::checkpoint::Checkpoint;
 use crate::control::Control;
 use crate::error::{Error, Problem, Result};
 use crate::escape::shown;
+use crate::manifest::{Brief, Digests, Fingerprint};
 use crate::plan::{Fate, Plan};
 use crate::sink::journal::{FileState, ShardRecord};
-use crate::sink::{self, Beginning, Begun, Fingerprint, Staging, has_state, manifest, read_back};
+use crate::sink::{self, Beginning, Begun, Staging, read_back};
+use crate::target::has_state;
 use crate::threads::{default_threads, start_some};
 
-use super::{Digests, Options};
+use super::options::MergeOptions;
 
 /// One soup.
 pub(super) struct Soup {
@@ -34,10 +36,14 @@ impl Soup {
 }
 
 /// Begin every soup of `plan`, or go on where an interrupted run stopped. Also returns what the user should know.
-pub(super) fn begin(plan: &Plan, options: &Options, control: &Control) -> Result<(Vec<Soup>, Vec<String>)> {
+pub(super) fn begin(
+    plan: &Plan,
+    options: &MergeOptions,
+    control: &Control,
+) -> Result<(Vec<Soup>, Vec<String>)> {
     let recipes = &plan.request.recipes;
     let fingerprints = (0..recipes.len())
-        .map(|recipe| Fingerprint::of(plan, recipe, options.digests, options.differences))
+        .map(|recipe| plan.fingerprint(recipe, options.digests, options.differences))
         .collect::<Result<Vec<_>>>()?;
     // Soups appear one after the other. If a run was killed in between, those that it had published have no state
     // directory any more, but others of the same request have.
@@ -47,7 +53,7 @@ pub(super) fn begin(plan: &Plan, options: &Options, control: &Control) -> Result
     let mut soups = Vec::new();
     for (recipe, fingerprint) in recipes.iter().zip(fingerprints) {
         let published = || {
-            manifest::text_of(&recipe.output, "plan_digest").as_deref() == Some(fingerprint.digest())
+            Brief::of_any(&recipe.output).is_of(&fingerprint.digest().to_string())
                 && !has_state(&recipe.output)
         };
         let begun = if interrupted && published() {
@@ -95,7 +101,7 @@ fn accept(
     recipe: usize,
     soup: &mut Soup,
     inputs: &[Vec<FileState>],
-    options: &Options,
+    options: &MergeOptions,
     control: &Control,
 ) -> Result<Vec<String>> {
     let Some((staging, history)) = soup.staging.as_ref().and_then(|s| Some((s, s.history()?))) else {
@@ -159,7 +165,7 @@ fn reason_to_redo(
     shard: usize,
     (record, then): (&ShardRecord, &[Vec<FileState>]),
     now: &[Vec<FileState>],
-    options: &Options,
+    options: &MergeOptions,
 ) -> Option<String> {
     if options.digests == Digests::None {
         return Some("it has no digests".to_owned());
@@ -194,7 +200,7 @@ pub fn finished_shards(plan: &Plan, digests: Digests, differences: bool) -> Resu
         if !has_state(output) {
             return Ok(0);
         }
-        let fingerprint = Fingerprint::of(plan, recipe, digests, differences)?;
+        let fingerprint = plan.fingerprint(recipe, digests, differences)?;
         Ok(sink::finished_shards(output, &fingerprint).unwrap_or(0))
     };
     (0..plan.request.recipes.len()).map(count).collect()

@@ -4,22 +4,22 @@ use crate::control::Control;
 use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::Buffer;
-use crate::kernels::difference::Differences;
-use crate::kernels::{Kernels, Request, Tally, count_non_finite};
+use crate::kernels::{Differences, Kernels, Tally};
 use crate::mix::Mix;
+use crate::mixing::{chunk_bytes, mix_chunk};
 use crate::plan::{Fate, Plan};
 use crate::threads::default_threads;
 
 use super::inputs::Inputs;
+use super::options::{MAX_THREADS, MergeOptions};
 use super::outputs::Outputs;
 use super::progress::{Computed, Progress};
 use super::work::{Chunk, Work};
-use super::{MAX_THREADS, Options, chunk_bytes};
 
 /// What all workers share.
 pub(super) struct Run<'a> {
     plan: &'a Plan,
-    options: &'a Options,
+    options: &'a MergeOptions,
     control: &'a Control,
     pub(super) kernels: &'static Kernels,
     pub(super) num_threads: usize,
@@ -32,7 +32,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Refuse options that make no sense. Returns the bytes of a chunk.
-    pub(super) fn check(plan: &Plan, options: &Options) -> Result<u64> {
+    pub(super) fn check(plan: &Plan, options: &MergeOptions) -> Result<u64> {
         Kernels::choose(options.kernels.as_deref())?;
         let num_threads = options.num_threads.unwrap_or_else(default_threads);
         if !(1..=MAX_THREADS).contains(&num_threads) {
@@ -54,7 +54,7 @@ impl<'a> Run<'a> {
     /// `shards`: which of them must be made.
     pub(super) fn prepare(
         plan: &'a Plan,
-        options: &'a Options,
+        options: &'a MergeOptions,
         chunk_bytes: u64,
         shards: &[bool],
         control: &'a Control,
@@ -192,42 +192,4 @@ fn differ(mix: &Mix, inputs: &[Option<(&[u8], Dtype)>], dtype: Dtype, output: &[
         differences.record(i, output, dtype, bytes, input_dtype);
     }
     differences
-}
-
-/// One chunk by one row. `inputs` holds the chunk's bytes of every ingredient with a numerator in the row; one
-/// ingredient that is the whole result is copied, NaN payloads included.
-pub(super) fn mix_chunk(
-    kernels: &Kernels,
-    mix: &Mix,
-    inputs: &[Option<(&[u8], Dtype)>],
-    output_dtype: Dtype,
-    output: &mut [u8],
-    tally: &mut Tally,
-) {
-    let used: Vec<usize> = (0..inputs.len()).filter(|&i| mix.numerators()[i] != 0).collect();
-    let input = |i: usize| inputs[i].expect("an ingredient with a numerator was read");
-    let mut counts = Tally::new(used.len());
-    counts.base = tally.base;
-    match mix.sole() {
-        Some(sole) if input(sole).1 == output_dtype => {
-            output.copy_from_slice(input(sole).0);
-            count_non_finite(output, output_dtype, &mut counts);
-        }
-        _ => {
-            let bytes: Vec<&[u8]> = used.iter().map(|&i| input(i).0).collect();
-            let dtypes: Vec<Dtype> = used.iter().map(|&i| input(i).1).collect();
-            let numerators: Vec<i64> = used.iter().map(|&i| mix.numerators()[i]).collect();
-            let request = Request {
-                inputs: &bytes,
-                dtypes: &dtypes,
-                numerators: &numerators,
-                whole: mix.whole(),
-                output_dtype,
-            };
-            kernels.mean(&request, output, &mut counts);
-        }
-    }
-    if !counts.is_clean() {
-        tally.spread(&counts, &used);
-    }
 }

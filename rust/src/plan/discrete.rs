@@ -4,24 +4,15 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use crate::checkpoint::{Checkpoint, Shard, TensorInfo, reopen};
+use crate::checkpoint::{Checkpoint, LocatedTensor, reopen};
 use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::escape::quoted;
 
-use super::fates::locate;
-use super::findings::{Findings, named};
+use super::findings::Findings;
 
 /// Bytes read at a time from each of two files.
 const BLOCK: usize = 4 << 20;
-
-/// A tensor of one ingredient, where its bytes are.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Piece<'a> {
-    /// The file.
-    pub(super) shard: &'a Shard,
-    /// The stretch of it.
-    pub(super) tensor: &'a TensorInfo,
-}
 
 /// Compare the tensors `names` of every ingredient that is `used` with the first's; they agree in dtype and shape
 /// wherever they are compared.
@@ -35,7 +26,7 @@ pub(super) fn check(
     for (checkpoint, _) in others.iter().zip(used.iter().skip(1)).filter(|(_, used)| **used) {
         let mut problems = Vec::new();
         for name in names {
-            let (Some(expected), Some(got)) = (locate(first, name), locate(checkpoint, name)) else {
+            let (Some(expected), Some(got)) = (first.locate(name), checkpoint.locate(name)) else {
                 continue;
             };
             let comparable =
@@ -52,11 +43,11 @@ pub(super) fn check(
     Ok(())
 }
 
-fn differs(expected: Piece<'_>, got: Piece<'_>, at: &Difference) -> Problem {
+fn differs(expected: LocatedTensor<'_>, got: LocatedTensor<'_>, at: &Difference) -> Problem {
     let dtype = got.tensor.dtype;
     let message = format!(
         "differs from {} at index {}: expected {}, got {}",
-        named(&expected.shard.path),
+        quoted(&expected.shard.path),
         at.index,
         value(dtype, &at.expected),
         value(dtype, &at.got),
@@ -77,9 +68,11 @@ pub(super) struct Difference {
 }
 
 /// Where two tensors of one dtype and one length first differ.
-pub(super) fn first_difference(expected: Piece<'_>, got: Piece<'_>) -> Result<Option<Difference>> {
-    let place =
-        |piece: Piece<'_>| (piece.shard.identity.device, piece.shard.identity.inode, piece.tensor.offset);
+pub(super) fn first_difference(
+    expected: LocatedTensor<'_>,
+    got: LocatedTensor<'_>,
+) -> Result<Option<Difference>> {
+    let place = |at: LocatedTensor<'_>| (at.shard.identity.device, at.shard.identity.inode, at.tensor.offset);
     let length = expected.tensor.length;
     if length == 0 || place(expected) == place(got) {
         return Ok(None);
@@ -105,10 +98,10 @@ pub(super) fn first_difference(expected: Piece<'_>, got: Piece<'_>) -> Result<Op
     Ok(None)
 }
 
-fn read(file: &File, piece: Piece<'_>, done: u64, block: &mut [u8]) -> Result<()> {
-    let offset = piece.tensor.offset + done;
+fn read(file: &File, at: LocatedTensor<'_>, done: u64, block: &mut [u8]) -> Result<()> {
+    let offset = at.tensor.offset + done;
     file.read_exact_at(block, offset)
-        .map_err(|error| Error::io(&piece.shard.path, format!("cannot read at offset {offset}"), error))
+        .map_err(|error| Error::io(&at.shard.path, format!("cannot read at offset {offset}"), error))
 }
 
 /// One element as a number; a boolean as its byte unless that is 0 or 1.

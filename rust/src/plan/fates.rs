@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkpoint::{Checkpoint, TensorInfo};
+use crate::checkpoint::{Checkpoint, LocatedTensor, TensorInfo};
 use crate::dtype::DtypeClass;
 use crate::error::{Problem, ProblemKind, Result};
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 
 use super::config::Config;
-use super::discrete::{self, Piece};
-use super::findings::{Findings, named};
-use super::{Fate, Request, names, quantised, rows, tied};
+use super::findings::Findings;
+use super::{Fate, Request, discrete, names, quantised, rows, tied};
 
 /// What happens to each tensor.
 #[derive(Debug)]
@@ -53,13 +52,6 @@ pub(super) fn decide(
     Ok(Fates { by_name: averaged.chain(copied).collect(), tied })
 }
 
-/// A tensor by name, with its file.
-pub(super) fn locate<'a>(checkpoint: &'a Checkpoint, name: &str) -> Option<Piece<'a>> {
-    let location = checkpoint.tensors.get(name)?;
-    let shard = checkpoint.shards.get(location.shard)?;
-    Some(Piece { shard, tensor: shard.tensors.get(location.tensor)? })
-}
-
 /// Which ingredients have parts in any row of any recipe; the data of the others is never read.
 fn used(request: &Request) -> Vec<bool> {
     let rows = || request.recipes.iter().flat_map(|recipe| &recipe.rows);
@@ -88,8 +80,10 @@ fn check_agreement(checkpoints: &[Checkpoint], findings: &mut Findings) {
     let Some((first, others)) = checkpoints.split_first() else { return };
     for other in others {
         let (mut shapes, mut dtypes, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
-        let tensors =
-            other.shards.iter().flat_map(|s| s.tensors.iter().map(move |tensor| Piece { shard: s, tensor }));
+        let tensors = other
+            .shards
+            .iter()
+            .flat_map(|s| s.tensors.iter().map(move |tensor| LocatedTensor { shard: s, tensor }));
         for got in tensors {
             let Some(expected) = first.tensor(&got.tensor.name) else { continue };
             if expected.shape != got.tensor.shape {
@@ -121,16 +115,16 @@ fn check_agreement(checkpoints: &[Checkpoint], findings: &mut Findings) {
             };
             findings.warn(format!(
                 "{}: `{}`{more}: {} where {} has another float dtype; the mean is exact, and rounded once",
-                named(&other.root),
+                quoted(&other.root),
                 shown(&example.name),
                 example.dtype,
-                named(&first.root),
+                quoted(&first.root),
             ));
         }
     }
 }
 
-fn shape_differs(expected: &TensorInfo, got: Piece<'_>, ingredient: &Checkpoint) -> Problem {
+fn shape_differs(expected: &TensorInfo, got: LocatedTensor<'_>, ingredient: &Checkpoint) -> Problem {
     let (e, g) = (&expected.shape, &got.tensor.shape);
     let message = format!("expected shape {e:?}, got {g:?}");
     let vocabulary = is_vocabulary(&expected.name) && e.len() == g.len() && e.get(1..) == g.get(1..);
@@ -141,11 +135,11 @@ fn shape_differs(expected: &TensorInfo, got: Piece<'_>, ingredient: &Checkpoint)
         )
         .hint(format!(
             "checkpoints with different vocabularies cannot be averaged: leave {} out of the recipe",
-            named(&ingredient.root)
+            quoted(&ingredient.root)
         )),
         _ => Problem::new(ProblemKind::Incompatible, message).hint(format!(
             "another architecture or size: leave {} out of the recipe",
-            named(&ingredient.root)
+            quoted(&ingredient.root)
         )),
     };
     problem.at(&got.shard.path).tensor(&expected.name)

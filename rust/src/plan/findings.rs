@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::error::{Error, Problem, Result};
-use crate::escape::shown;
 
 /// How many tensors are named for one kind of problem in one ingredient; the rest is counted.
 const LISTED: usize = 20;
@@ -49,11 +48,6 @@ impl Findings {
             Err(Error::Refused(std::mem::take(&mut self.problems)))
         }
     }
-}
-
-/// A path as messages show it.
-pub(super) fn named(path: &Path) -> String {
-    format!("`{}`", shown(&path.to_string_lossy()))
 }
 
 #[cfg(test)]

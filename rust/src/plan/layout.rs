@@ -5,10 +5,11 @@
 
 use crate::checkpoint::{Checkpoint, header, index};
 use crate::error::{Problem, ProblemKind};
+use crate::escape::quoted;
 
 use super::cut::{Draft, Item, SHARD_SUFFIX, cut, without_empty};
 use super::fates::Fates;
-use super::findings::{Findings, named};
+use super::findings::Findings;
 use super::{Fate, PlannedShard, PlannedTensor, Request, TensorSource};
 
 /// Name of the index unless the donor's has another.
@@ -179,8 +180,8 @@ pub(super) fn note(request: &Request, checkpoints: &[Checkpoint]) -> Option<Stri
     (request.options.config_from != 0).then(|| {
         format!(
             "config and tokenizer come from {}, shard layout and dtypes from {}",
-            named(&donor.root),
-            named(&first.root)
+            quoted(&donor.root),
+            quoted(&first.root)
         )
     })
 }

@@ -3,15 +3,16 @@
 //! Round one reads the request and the headers, round two compares the ingredients with each other, round three lays
 //! the output out, which only makes sense for ingredients that agree.
 
+use std::path::Path;
+
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
+use crate::target::check_outputs;
 
 use super::config::Config;
 use super::findings::Findings;
-use super::{
-    Fate, Plan, PlannedTensor, Request, SideContent, fates, layout, side_files, space, target, tokenizer,
-};
+use super::{Fate, Plan, PlannedTensor, Request, SideContent, fates, layout, side_files, space, tokenizer};
 
 /// Prove that `request` can be carried out and fix everything about its result. Reads headers, side files and the
 /// tensors that must be equal; writes nothing.
@@ -34,7 +35,8 @@ pub fn make(request: Request) -> Result<Plan> {
         Some(donor) => side_files::collect(donor, config, &request.options, &mut findings)?,
         None => side_files::SideFiles::default(),
     };
-    target::check(&request, &checkpoints, &mut findings);
+    let outputs: Vec<&Path> = request.recipes.iter().map(|recipe| recipe.output.as_path()).collect();
+    findings.problems.extend(check_outputs(&outputs, &checkpoints, request.options.overwrite));
     findings.refuse()?;
 
     let layout = layout::lay_out(&request, &checkpoints, &fates, &mut findings);

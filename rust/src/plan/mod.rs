@@ -9,6 +9,7 @@ mod cut;
 mod discrete;
 mod fates;
 mod findings;
+mod fingerprint;
 mod layout;
 mod make;
 mod names;
@@ -17,7 +18,6 @@ mod report;
 mod rows;
 mod side_files;
 mod space;
-mod target;
 mod tied;
 mod tokenizer;
 
@@ -28,6 +28,7 @@ pub use make::make;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::dtype::Dtype;
+use crate::manifest::How;
 use crate::mix::Mix;
 
 /// A row of a coefficient table: the mix of every tensor whose name matches and no earlier row matched.
@@ -187,6 +188,14 @@ pub struct Plan {
 }
 
 impl PlannedTensor {
+    /// How it is made, in one word.
+    pub(crate) fn how(&self) -> How {
+        match self.fate {
+            Fate::Averaged { .. } => How::Averaged,
+            Fate::Copied => How::Copied,
+        }
+    }
+
     /// Bytes of one element in the output.
     ///
     /// # Panics

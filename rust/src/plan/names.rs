@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 
-use super::fates::locate;
-use super::findings::{Findings, named};
+use super::findings::Findings;
 use super::tied::is_head;
 
 const HINT: &str = "ingredients must come from one architecture and have the same tensors";
@@ -21,19 +20,19 @@ pub(super) fn check(checkpoints: &[Checkpoint], dropped: &BTreeSet<&str>, findin
         let renamed = renamed(first, other, &missing, &extra);
         let hint = |name: &str| renamed.clone().unwrap_or_else(|| hint(name));
         let lacks = |name: &&str| {
-            Problem::new(ProblemKind::Incompatible, format!("missing, but {} has it", named(&first.root)))
+            Problem::new(ProblemKind::Incompatible, format!("missing, but {} has it", quoted(&first.root)))
                 .at(&other.root)
                 .tensor(*name)
                 .hint(hint(name))
         };
         let surplus = |name: &&str| {
-            Problem::new(ProblemKind::Incompatible, format!("missing in {}", named(&first.root)))
-                .at(locate(other, name).map_or(&other.root, |piece| &piece.shard.path))
+            Problem::new(ProblemKind::Incompatible, format!("missing in {}", quoted(&first.root)))
+                .at(other.locate(name).map_or(&other.root, |found| &found.shard.path))
                 .tensor(*name)
                 .hint(hint(name))
         };
         findings.tensors(&other.root, missing.iter().map(lacks).collect(), "tensors are missing");
-        let rest = format!("tensors are missing in {}", named(&first.root));
+        let rest = format!("tensors are missing in {}", quoted(&first.root));
         findings.tensors(&other.root, extra.iter().map(surplus).collect(), &rest);
     }
 }
@@ -62,9 +61,9 @@ fn renamed(first: &Checkpoint, other: &Checkpoint, missing: &[&str], extra: &[&s
     };
     Some(format!(
         "the names in {} begin with `{}` where those in {} do not: rename the tensors of one of them",
-        named(&with.root),
+        quoted(&with.root),
         shown(&prefix),
-        named(&without.root)
+        quoted(&without.root)
     ))
 }
 

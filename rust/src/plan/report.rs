@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::checkpoint::Checkpoint;
+use crate::manifest::How;
 
 use super::side_files::SideFiles;
-use super::{Fate, Plan, PlannedTensor, Recipe};
+use super::{Plan, PlannedTensor, Recipe};
 
 impl Plan {
     /// Bytes of ingredients that the merge reads, all recipes sharing one pass: each tensor of each ingredient once
@@ -35,8 +36,7 @@ impl Plan {
 
     /// The plan as printed for programs.
     pub fn to_json(&self) -> Value {
-        let averaged =
-            self.tensors.iter().filter(|tensor| matches!(tensor.fate, Fate::Averaged { .. })).count();
+        let averaged = self.tensors.iter().filter(|tensor| tensor.how() == How::Averaged).count();
         let donor = self.checkpoints.get(self.request.options.config_from);
         let shards = self
             .shards
@@ -69,15 +69,11 @@ impl Plan {
     }
 
     fn tensor(&self, tensor: &PlannedTensor) -> Value {
-        let fate = match tensor.fate {
-            Fate::Averaged { .. } => "averaged",
-            Fate::Copied => "copied",
-        };
         json!({
             "name": tensor.name,
             "dtype": tensor.dtype.name(),
             "shape": tensor.shape,
-            "fate": fate,
+            "fate": tensor.how(),
             "shard": self.shards.get(tensor.shard).map(|shard| &shard.name),
         })
     }

@@ -1,10 +1,10 @@
 //! Which row of each recipe a tensor takes: the first whose pattern matches.
 
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 use crate::glob;
 
-use super::findings::{Findings, named};
+use super::findings::Findings;
 use super::{Recipe, Row};
 
 /// For each of `names`, in order, one row index per recipe. A tensor without a row is a problem, a row without a
@@ -37,7 +37,7 @@ pub(super) fn assign(recipes: &[Recipe], names: &[&str], findings: &mut Findings
 }
 
 fn unused(recipe: &Recipe, row: &Row, names: &[&str]) -> String {
-    let (output, pattern) = (named(&recipe.output), shown(&row.pattern));
+    let (output, pattern) = (quoted(&recipe.output), shown(&row.pattern));
     if names.iter().any(|name| glob::matches(&row.pattern, name)) {
         format!("{output}: row `{pattern}` is never reached: earlier rows take every tensor it matches")
     } else {

@@ -6,19 +6,19 @@ use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::escape::quoted;
 use crate::io::platform;
 use crate::json;
+use crate::manifest;
 
 use super::config::{Config, MAX_BYTES};
-use super::findings::{Findings, named};
+use super::findings::Findings;
 use super::{PlanOptions, SideContent, SideFile};
 
 /// Largest side file.
 const MAX_SIDE_FILE_BYTES: u64 = 256 << 20;
 /// The one directory that is looked into.
 const TEMPLATES: &str = "additional_chat_templates";
-/// Written anew for every soup.
-const MANIFEST: &str = "soce.json";
 
 /// What comes along and what stays behind.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(super) fn collect(
     let Some(directory) = donor.directory() else {
         findings.warn(format!(
             "{} is a single file: config, tokenizer and other side files are not written",
-            named(&donor.root)
+            quoted(&donor.root)
         ));
         return Ok(side_files);
     };
@@ -126,7 +126,7 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 fn is_allowed(name: &str) -> bool {
     let weight_index =
         name.ends_with(".index.json") || name.contains(".safetensors.index.") || name.contains(".bin.index.");
-    if name.starts_with('.') || name == MANIFEST || name.starts_with("adapter_") || weight_index {
+    if name.starts_with('.') || name == manifest::FILE_NAME || name.starts_with("adapter_") || weight_index {
         return false;
     }
     [".json", ".model", ".txt", ".jinja"].iter().any(|ending| name.ends_with(ending))

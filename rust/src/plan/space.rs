@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::target::{TargetPaths, parent};
 
 use super::Request;
 use super::findings::Findings;
-use super::target::{parent, partial};
 
 /// Compare free space with `bytes` per output plus 1 %, less what an interrupted run already holds.
 pub(super) fn check(request: &Request, bytes: u64, findings: &mut Findings) -> Result<()> {
@@ -21,7 +21,7 @@ pub(super) fn check(request: &Request, bytes: u64, findings: &mut Findings) -> R
     for recipe in &request.recipes {
         let parent = parent(&recipe.output);
         let metadata = fs::metadata(parent).map_err(|error| Error::io(parent, "cannot look at", error))?;
-        let held = held(&partial(&recipe.output).join("payload"));
+        let held = held(&TargetPaths::of(&recipe.output).payload);
         let entry = needed.entry(metadata.dev()).or_insert((parent, 0));
         entry.1 = entry.1.saturating_add(with_margin.saturating_sub(held));
     }

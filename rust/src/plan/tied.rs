@@ -3,12 +3,11 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind, Result};
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 
 use super::config::Config;
 use super::discrete::first_difference;
-use super::fates::locate;
-use super::findings::{Findings, named};
+use super::findings::Findings;
 
 const HINT: &str = "save this model again with a program that ties the head, or untie all ingredients";
 
@@ -24,7 +23,7 @@ pub(super) fn check_flags(configs: &[Option<Config>], findings: &mut Findings) {
     for (config, got) in stated().filter(|(_, got)| *got != expected) {
         let message = format!(
             "expected `tie_word_embeddings` to be {expected} as in {}, got {got}",
-            named(&reference.path)
+            quoted(&reference.path)
         );
         findings.problem(
             Problem::new(ProblemKind::Incompatible, message)
@@ -78,14 +77,14 @@ fn check_copies(
     let mut common: Option<Vec<&str>> = None;
     for &holder in holders {
         let checkpoint = &checkpoints[holder];
-        let Some(copy) = locate(checkpoint, head) else { continue };
+        let Some(copy) = checkpoint.locate(head) else { continue };
         let problem = |message: String| {
             Problem::new(ProblemKind::Incompatible, message).at(&copy.shard.path).tensor(head).hint(HINT)
         };
         let mut equal = Vec::new();
         let mut nearest = None;
         for name in candidates(checkpoints, checkpoint, head) {
-            let Some(embedding) = locate(checkpoint, name) else { continue };
+            let Some(embedding) = checkpoint.locate(name) else { continue };
             match first_difference(embedding, copy)? {
                 None => equal.push(name),
                 Some(difference) if nearest.is_none() => nearest = Some((name, difference.index)),

@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 use crate::json;
 
 use super::PlanOptions;
 use super::config::MAX_BYTES;
-use super::findings::{Findings, named};
+use super::findings::Findings;
 
 /// Largest tokenizer that is looked into.
 const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
@@ -49,8 +49,8 @@ pub(super) fn check(checkpoints: &[Checkpoint], options: &PlanOptions, findings:
                 }
                 (Some(_), Ok(Some(_))) => findings.warn(format!(
                     "{} differs from the one in {}, which the soup gets",
-                    named(&other.join(name)),
-                    named(donor)
+                    quoted(&other.join(name)),
+                    quoted(donor)
                 )),
             }
         }
@@ -69,8 +69,8 @@ fn read(directory: &Path, name: &str, options: OpenOptions) -> Result<Option<Vec
 fn only_in(with: &Path, without: &Path, name: &str, findings: &mut Findings) {
     findings.warn(format!(
         "{} has a `{name}`, {} has none: they were not compared",
-        named(with),
-        named(without)
+        quoted(with),
+        quoted(without)
     ));
 }
 
@@ -83,18 +83,18 @@ fn compare_ids(
 ) {
     let difference = match (ids(name, expected.1), ids(name, got.1)) {
         (Ok(a), Ok(b)) => differing((expected.0, &a), (got.0, &b)),
-        (Err(what), _) => Some(format!("{} cannot be compared: {what}", named(&expected.0.join(name)))),
+        (Err(what), _) => Some(format!("{} cannot be compared: {what}", quoted(&expected.0.join(name)))),
         (_, Err(what)) => Some(format!("cannot be compared: {what}")),
     };
     let path = got.0.join(name);
     match difference {
         None => findings.warn(format!(
             "{} gives the same ids to the same tokens as the one in {}, which the soup gets, but differs otherwise",
-            named(&path),
-            named(expected.0)
+            quoted(&path),
+            quoted(expected.0)
         )),
         Some(difference) if options.allow_different_tokenizers => {
-            findings.warn(format!("{}: {difference}", named(&path)));
+            findings.warn(format!("{}: {difference}", quoted(&path)));
         }
         Some(difference) => findings.problem(
             Problem::new(ProblemKind::Incompatible, difference)
@@ -140,7 +140,7 @@ fn differing(a: (&Path, &HashMap<String, u64>), b: (&Path, &HashMap<String, u64>
     let count = by_id.len();
     let more = if count > LISTED { format!("; and {} more tokens", count - LISTED) } else { String::new() };
     (count > 0).then(|| {
-        format!("maps tokens to other ids than the one in {}: {}{more}", named(a.0), text.join("; "))
+        format!("maps tokens to other ids than the one in {}: {}{more}", quoted(a.0), text.join("; "))
     })
 }
 
@@ -206,8 +206,8 @@ fn check_templates<'a>(
         if template(other, options, findings) != expected {
             findings.warn(format!(
                 "{}: chat template differs from that of {}, which the soup gets",
-                named(other),
-                named(donor)
+                quoted(other),
+                quoted(donor)
             ));
         }
     }
@@ -229,7 +229,7 @@ fn template(directory: &Path, options: OpenOptions, findings: &mut Findings) -> 
         Err(what) => {
             findings.warn(format!(
                 "{}: {what}; its chat template was not compared",
-                named(&directory.join(name))
+                quoted(&directory.join(name))
             ));
             None
         }

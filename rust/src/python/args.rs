@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use crate::dtype::{Dtype, DtypeClass};
 use crate::io::{Backend, Cache};
-use crate::merge::Digests;
+use crate::manifest::Digests;
 
 /// A float dtype by its safetensors name.
 pub(super) fn float_dtype(name: Option<&str>) -> PyResult<Option<Dtype>> {
@@ -35,9 +35,8 @@ pub(super) fn cache(name: &str) -> PyResult<Cache> {
 }
 
 pub(super) fn digests(name: &str) -> PyResult<Digests> {
-    let levels = [Digests::None, Digests::Tensors, Digests::Full];
-    let found = levels.into_iter().find(|level| level.name() == name);
-    found.ok_or_else(|| one_of("digests", name, &levels.map(Digests::name)))
+    let found = Digests::ALL.into_iter().find(|level| level.name() == name);
+    found.ok_or_else(|| one_of("digests", name, &Digests::ALL.map(Digests::name)))
 }
 
 /// Whether `name` is the second of two words.

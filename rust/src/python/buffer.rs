@@ -14,11 +14,11 @@ use super::interrupt::run_interruptible;
 use crate::checkpoint::OpenOptions;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind};
-use crate::merge;
 use crate::mix::Mix;
+use crate::mixing;
 
 #[pyclass(frozen, module = "soce._core")]
-pub(super) struct Mixer(merge::Mixer);
+pub(super) struct Mixer(mixing::Mixer);
 
 #[pymethods]
 impl Mixer {
@@ -33,7 +33,7 @@ impl Mixer {
     ) -> PyResult<Self> {
         let backend = args::backend(io)?;
         let options = OpenOptions { follow_links, ignore_unreferenced };
-        let open = |_: &_| merge::Mixer::open(&ingredients, backend, options);
+        let open = |_: &_| mixing::Mixer::open(&ingredients, backend, options);
         Ok(Self(run_interruptible(py, |_, _| Ok(()), open)?))
     }
 
@@ -59,7 +59,7 @@ impl Mixer {
         let mut memory = Memory::of(out)?;
         self.check_dtype(name, memory.dtype()?, dtype)?;
         let bytes = memory.bytes();
-        let options = merge::MixOptions { dtype, start, num_threads };
+        let options = mixing::MixOptions { dtype, start, num_threads };
         run_interruptible(
             py,
             |_, _| Ok(()),

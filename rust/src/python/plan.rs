@@ -11,10 +11,9 @@ use super::interrupt::run_interruptible;
 use crate::checkpoint::OpenOptions;
 use crate::error::Result;
 use crate::kernels::Kernels;
-use crate::merge::{self, Options, Report};
+use crate::merge::{self, MergeOptions, MergeReport, Provenance};
 use crate::mix::Mix;
 use crate::plan::{self as planning, PlanOptions, Recipe, Request, Row};
-use crate::sink::manifest::Provenance;
 
 /// Pattern, numerators in ingredient order, whole.
 type RowArguments = (String, Vec<i64>, u64);
@@ -111,7 +110,7 @@ impl Plan {
         recipe_texts: Vec<String>,
         run_info: &str,
     ) -> PyResult<String> {
-        let options = Options {
+        let options = MergeOptions {
             num_threads,
             chunk_bytes,
             backend: args::backend(io)?,
@@ -142,7 +141,7 @@ impl Plan {
 }
 
 impl Plan {
-    fn report(&self, report: &Report) -> Value {
+    fn report(&self, report: &MergeReport) -> Value {
         let plan = &self.0;
         let root = |ingredient: usize| plan.checkpoints[ingredient].root.to_string_lossy().into_owned();
         let output = |recipe: usize| plan.request.recipes[recipe].output.to_string_lossy();

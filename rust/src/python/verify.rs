@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::args;
 use super::interrupt::run_interruptible;
-use crate::verify::{self as verifying, Finding, Options, Verification};
+use crate::verify::{self as verifying, Finding, Verification, VerifyOptions};
 
 #[pyfunction]
 #[pyo3(signature = (directory, *, data, recompute, on_progress, num_threads, io, follow_links))]
@@ -23,7 +23,7 @@ pub(super) fn verify(
     io: &str,
     follow_links: bool,
 ) -> PyResult<String> {
-    let options = Options { data, recompute, num_threads, backend: args::backend(io)?, follow_links };
+    let options = VerifyOptions { data, recompute, num_threads, backend: args::backend(io)?, follow_links };
     let total = AtomicU64::new(0);
     let mut told = None;
     let on_tick = |py: Python<'_>, done: u64| {

@@ -5,23 +5,18 @@
 //! opened again for writing, but for the journal, which tells the next run what is finished. Not here: what is in the
 //! files, and which of them an interrupted run need not make again.
 
+mod beginning;
 mod dirty;
-mod fingerprint;
 pub mod journal;
 mod leftover;
-pub mod manifest;
 mod output_file;
 mod read_back;
 mod rename;
 mod staging;
 mod state;
-mod target;
-mod tree;
 
-pub use fingerprint::Fingerprint;
-pub use leftover::{finished_shards, has_state};
+pub use beginning::Beginning;
+pub use leftover::finished_shards;
 pub use output_file::{Durability, OutputFile};
 pub(crate) use read_back::read_back;
-pub use staging::{Beginning, Begun, Staging};
-pub(crate) use target::STATE_SUFFIX;
-pub use target::check_target;
+pub use staging::{Begun, Staging};

@@ -6,54 +6,16 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::fingerprint::Fingerprint;
-use super::journal::{Entry, FileState, History, Journal, ShardRecord};
+use super::beginning::Beginning;
+use super::journal::{Entry, History, Journal, ShardRecord};
 use super::leftover::{self, Leftover};
-use super::manifest::FILE_NAME;
 use super::rename::{exchange, flags_unsupported, move_aside, rename_new};
-use super::state::{self, JOURNAL, LOCK, PAYLOAD, PLAN};
-use super::target::{self, Standing, check_target, refusal};
-use super::tree;
+use super::state::{self, JOURNAL, LOCK, PLAN};
 use crate::error::{Error, Result};
 use crate::escape::shown;
 use crate::io::platform;
-
-/// Where the old directory waits if two directories cannot be exchanged.
-const OLD_SUFFIX: &str = ".soce-old";
-
-/// The paths of a run.
-#[derive(Debug)]
-pub(super) struct Places {
-    pub(super) target: PathBuf,
-    pub(super) state: PathBuf,
-    pub(super) payload: PathBuf,
-    pub(super) old: PathBuf,
-}
-
-impl Places {
-    pub(super) fn of(target: &Path) -> Self {
-        let state = with_suffix(target, target::STATE_SUFFIX);
-        let payload = state.join(PAYLOAD);
-        Self { target: target.to_owned(), payload, state, old: with_suffix(target, OLD_SUFFIX) }
-    }
-}
-
-/// What [`Staging::begin`] is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Beginning<'a> {
-    /// The directory to be made.
-    pub target: &'a Path,
-    /// Replace a soup that is there.
-    pub overwrite: bool,
-    /// The output is to survive a power cut once it is published.
-    pub sync: bool,
-    /// Discard what an interrupted run has finished.
-    pub restart: bool,
-    /// What will be made.
-    pub plan: &'a Fingerprint,
-    /// States of the inputs, by ingredient and shard.
-    pub inputs: &'a [Vec<FileState>],
-}
+use crate::manifest::FILE_NAME;
+use crate::target::{PAYLOAD, Standing, TargetPaths, check_target, examine, refusal, split, tree};
 
 /// What [`Staging::begin`] found.
 #[derive(Debug)]
@@ -69,7 +31,7 @@ pub enum Begun {
 #[derive(Debug)]
 pub struct Staging {
     parent: PathBuf,
-    places: Places,
+    paths: TargetPaths,
     overwrite: bool,
     sync: bool,
     notes: Vec<String>,
@@ -97,38 +59,38 @@ impl Staging {
     /// [`Error::Refused`] if the target may not be written, another run is writing it, or what an interrupted run left
     /// belongs to another plan or cannot be believed; [`Error::Io`].
     pub fn begin(ask: &Beginning<'_>) -> Result<Begun> {
-        let (parent, target) = target::split(ask.target)?;
-        let places = Places::of(&target);
+        let (parent, target) = split(ask.target)?;
+        let paths = TargetPaths::of(&target);
         // Where a run was interrupted, the target may be its own work: that is looked at under the lock.
-        let interrupted = fs::symlink_metadata(&places.state).is_ok();
+        let interrupted = fs::symlink_metadata(&paths.state).is_ok();
         check_target(&target, ask.overwrite || interrupted)?;
-        let (lock, old) = state::claim(&places.state, &target)?;
-        let mut held = Held { state: places.state.clone(), lock: Some(lock) };
-        let left = match look(&places, ask, old) {
+        let (lock, old) = state::claim(&paths.state, &target)?;
+        let mut held = Held { state: paths.state.clone(), lock: Some(lock) };
+        let left = match look(&paths, ask, old) {
             Err(error) if !old => {
                 let _ = held.remove();
                 return Err(error);
             }
             other => other?,
         };
-        if matches!(&left, Leftover::Published { plan, .. } if plan == ask.plan.digest()) {
-            held.remove().map_err(failed(&places.state, "cannot remove"))?;
+        if matches!(&left, Leftover::Published { plan, .. } if *plan == ask.plan.digest().to_string()) {
+            held.remove().map_err(failed(&paths.state, "cannot remove"))?;
             return Ok(Begun::Published);
         }
         let mut notes = Vec::new();
         let (history, journal) = if let Leftover::Unfinished { history, good } = left {
-            (Some(history), Journal::reopen(&places.state.join(JOURNAL), good, ask.sync)?)
+            (Some(history), Journal::reopen(&paths.state.join(JOURNAL), good, ask.sync)?)
         } else {
-            if held.clear().map_err(failed(&places.state, "cannot remove"))? {
-                notes.push(format!("`{}`: removed what an interrupted run had left", display(&places.state)));
+            if held.clear().map_err(failed(&paths.state, "cannot remove"))? {
+                notes.push(format!("`{}`: removed what an interrupted run had left", display(&paths.state)));
             }
-            (None, begin_anew(&places, ask, &mut held)?)
+            (None, begin_anew(&paths, ask, &mut held)?)
         };
         let finished = AtomicUsize::new(history.as_ref().map_or(0, |history| history.shards.len()));
         let (overwrite, sync) = (ask.overwrite, ask.sync);
         let staging = Self {
             parent,
-            places,
+            paths,
             overwrite,
             sync,
             notes,
@@ -138,9 +100,9 @@ impl Staging {
             swapped: AtomicBool::new(false),
             held,
         };
-        staging.append(&Entry::Begin { plan: ask.plan.digest().to_owned(), inputs: ask.inputs.to_vec() })?;
+        staging.append(&Entry::Begin { plan: ask.plan.digest().to_string(), inputs: ask.inputs.to_vec() })?;
         if ask.sync {
-            synced(&staging.places.state)?;
+            synced(&staging.paths.state)?;
             synced(&staging.parent)?;
         }
         Ok(Begun::Work(Box::new(staging)))
@@ -156,8 +118,8 @@ impl Staging {
     /// # Errors
     /// [`Error::Io`].
     pub fn keep_only(&self, files: &[&str]) -> Result<()> {
-        tree::clear(&self.places.payload, &|name| files.contains(&name))
-            .map_err(failed(&self.places.payload, "cannot remove"))?;
+        tree::clear(&self.paths.payload, &|name| files.contains(&name))
+            .map_err(failed(&self.paths.payload, "cannot remove"))?;
         self.finished.store(files.len(), Ordering::Relaxed);
         Ok(())
     }
@@ -191,12 +153,12 @@ impl Staging {
 
     /// The state directory.
     pub fn state(&self) -> &Path {
-        &self.places.state
+        &self.paths.state
     }
 
     /// The directory that becomes the target.
     pub fn payload(&self) -> &Path {
-        &self.places.payload
+        &self.paths.payload
     }
 
     /// What the user should know about, ready to be shown.
@@ -235,7 +197,7 @@ impl Staging {
     /// [`Error::Refused`] if the target has changed since [`Staging::begin`] so that it may not be replaced,
     /// [`Error::Io`]; in both cases the target is as before.
     pub fn commit(&self) -> Result<()> {
-        let Places { target, payload, state, old } = &self.places;
+        let TargetPaths { target, payload, state, old } = &self.paths;
         if self.sync {
             let listing = tree::list(payload).map_err(failed(payload, "cannot list"))?;
             let inner = listing.directories.iter().map(|name| payload.join(name));
@@ -246,7 +208,7 @@ impl Staging {
         self.append(&Entry::Ready { payload: leftover::id(payload).unwrap_or_default() })?;
         check_target(target, self.overwrite)?;
         let cannot = failed(target, "cannot put the output in place");
-        match target::examine(target)? {
+        match examine(target)? {
             Standing::Absent => rename_new(payload, target).map_err(cannot)?,
             Standing::EmptyDirectory => fs::rename(payload, target).map_err(cannot)?,
             Standing::Soup => match exchange(payload, target) {
@@ -276,9 +238,9 @@ impl Staging {
             }
         };
         if self.swapped.load(Ordering::Relaxed) {
-            note(&self.places.old, remove_old(&self.places.old));
+            note(&self.paths.old, remove_old(&self.paths.old));
         }
-        note(&self.places.state, self.held.remove());
+        note(&self.paths.state, self.held.remove());
         (!left.is_empty()).then(|| left.join("; "))
     }
 }
@@ -322,31 +284,31 @@ impl Held {
 }
 
 /// What an earlier run left, if the target may then be written.
-fn look(places: &Places, ask: &Beginning<'_>, old: bool) -> Result<Leftover> {
-    let left = if old { leftover::examine(places, ask)? } else { Leftover::Nothing };
+fn look(paths: &TargetPaths, ask: &Beginning<'_>, old: bool) -> Result<Leftover> {
+    let left = if old { leftover::examine(paths, ask)? } else { Leftover::Nothing };
     if let Leftover::Published { plan, swapped } = &left {
         if *swapped {
-            remove_old(&places.old).map_err(failed(&places.old, "cannot remove"))?;
+            remove_old(&paths.old).map_err(failed(&paths.old, "cannot remove"))?;
         }
-        if plan == ask.plan.digest() {
+        if *plan == ask.plan.digest().to_string() {
             return Ok(left);
         }
     }
-    if fs::symlink_metadata(&places.old).is_ok() {
+    if fs::symlink_metadata(&paths.old).is_ok() {
         let message = "was left when replacing the soup was interrupted";
-        let hint = format!("rename it back to `{}`, or remove it by hand", display(&places.target));
-        return Err(refusal(&places.old, message).hint(hint).into());
+        let hint = format!("rename it back to `{}`, or remove it by hand", display(&paths.target));
+        return Err(refusal(&paths.old, message).hint(hint).into());
     }
-    check_target(&places.target, ask.overwrite)?;
+    check_target(&paths.target, ask.overwrite)?;
     Ok(left)
 }
 
 /// Plan, payload and journal of a run that has nothing to go on from. If that fails, nothing stays.
-fn begin_anew(places: &Places, ask: &Beginning<'_>, held: &mut Held) -> Result<Journal> {
+fn begin_anew(paths: &TargetPaths, ask: &Beginning<'_>, held: &mut Held) -> Result<Journal> {
     let make = || {
-        write_new(&places.state.join(PLAN), ask.plan.text().as_bytes(), ask.sync)?;
-        let journal = Journal::create(&places.state.join(JOURNAL), ask.sync)?;
-        fs::create_dir(&places.payload).map_err(failed(&places.payload, "cannot create"))?;
+        write_new(&paths.state.join(PLAN), ask.plan.text().as_bytes(), ask.sync)?;
+        let journal = Journal::create(&paths.state.join(JOURNAL), ask.sync)?;
+        fs::create_dir(&paths.payload).map_err(failed(&paths.payload, "cannot create"))?;
         Ok(journal)
     };
     make().inspect_err(|_| {
@@ -367,7 +329,7 @@ fn write_new(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
 /// Remove a soup that was moved aside, if it is one and holds nothing else; its manifest last, so that an interrupted
 /// removal can be finished.
 fn remove_old(directory: &Path) -> io::Result<()> {
-    match target::examine(directory) {
+    match examine(directory) {
         Ok(Standing::Absent) => return Ok(()),
         Ok(Standing::Soup) => {
             tree::clear(directory, &|name| name == FILE_NAME)?;
@@ -377,12 +339,6 @@ fn remove_old(directory: &Path) -> io::Result<()> {
         Err(problem) => return Err(io::Error::other(problem.message)),
     }
     fs::remove_dir(directory)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn display(path: &Path) -> String {

@@ -5,14 +5,14 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::target::{names, refusal};
-use super::tree::{self, Listing};
 use crate::error::{Error, Problem, Result};
+use crate::escape::listing;
+use crate::target::tree::{self, Listing};
+use crate::target::{PAYLOAD, refusal};
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const PLAN: &str = "plan.json";
 pub(super) const JOURNAL: &str = "journal.jsonl";
-pub(super) const PAYLOAD: &str = "payload";
 /// Times that another run may vanish while we take its place.
 const ATTEMPTS: usize = 100;
 /// Follow no link, and wait for nobody at the other end of a FIFO.
@@ -104,7 +104,7 @@ pub(super) fn check_foreign(state: &Path, expected: impl Fn(&str) -> bool) -> Re
         .map(String::as_str)
         .collect();
     let message =
-        || format!("is in the way of this run and holds what no run puts there: {}", names(&foreign));
+        || format!("is in the way of this run and holds what no run puts there: {}", listing(&foreign));
     if foreign.is_empty() { Ok(()) } else { Err(refusal(state, message()).hint(BY_HAND).into()) }
 }
 
@@ -177,16 +177,6 @@ pub(super) fn read_if_there(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     let read = file.take(most + 1).read_to_end(&mut bytes);
     read.map_err(|error| Error::io(path, "cannot read", error))?;
     Ok((bytes.len() as u64 <= most).then_some(bytes))
-}
-
-/// All bytes of a regular file of at most `most`, whoever owns it; `None` if it cannot be had.
-pub(super) fn read_regular(path: &Path, most: u64) -> Option<Vec<u8>> {
-    if !fs::symlink_metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(most + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= most).then_some(bytes)
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {

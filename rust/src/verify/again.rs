@@ -7,8 +7,8 @@ use crate::dtype::DtypeClass;
 use crate::error::{Error, Result};
 use crate::io::Buffer;
 use crate::kernels::Tally;
-use crate::merge::{MixOptions, Mixer};
 use crate::mix::Mix;
+use crate::mixing::{MixOptions, Mixer};
 
 use super::pieces::{Piece, Reading, Visit};
 

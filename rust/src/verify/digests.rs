@@ -1,26 +1,27 @@
 //! Bytes against the manifest's digests, and values that are not finite against its counts.
 
 use crate::checkpoint::{Shard, TensorInfo};
+use crate::digest::Digest;
 use crate::dtype::DtypeClass;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::kernels::NonFinite;
+use crate::manifest::{Digests, NonFiniteEntry, ReadManifest};
 
-use super::manifest::{Level, Manifest, NonFiniteEntry};
+use super::findings::{Check, Verification, problem};
 use super::pieces::Reading;
 use super::scan::{Scanned, Wanted, scan};
-use super::{Check, Verification, problem};
 
 /// Bytes that [`check`] reads.
-pub(super) fn bytes(shards: &[Shard], manifest: Option<&Manifest>) -> u64 {
+pub(super) fn bytes(shards: &[Shard], manifest: Option<&ReadManifest>) -> u64 {
     let wanted = wanted(manifest);
     let data = |shard: &Shard| shard.tensors.iter().map(|tensor| tensor.length).sum::<u64>();
     shards.iter().map(|shard| if wanted.files { shard.identity.size } else { data(shard) }).sum()
 }
 
-fn wanted(manifest: Option<&Manifest>) -> Wanted {
-    let files = |manifest: &Manifest| manifest.result.shards.iter().any(|shard| shard.sha256.is_some());
+fn wanted(manifest: Option<&ReadManifest>) -> Wanted {
+    let files = |manifest: &ReadManifest| manifest.result.shards.iter().any(|shard| shard.sha256.is_some());
     Wanted {
-        tensors: manifest.is_some_and(|manifest| manifest.level() != Level::None),
+        tensors: manifest.is_some_and(|manifest| manifest.level() != Digests::None),
         files: manifest.is_some_and(files),
         non_finite: true,
     }
@@ -32,7 +33,7 @@ fn wanted(manifest: Option<&Manifest>) -> Wanted {
 /// Cancellation only.
 pub(super) fn check(
     shards: &[Shard],
-    manifest: Option<&Manifest>,
+    manifest: Option<&ReadManifest>,
     reading: &Reading<'_>,
     found: &mut Verification,
 ) -> Result<()> {
@@ -67,29 +68,23 @@ pub(super) fn check(
     Ok(())
 }
 
-fn compare(shard: &Shard, scanned: &Scanned, manifest: &Manifest, found: &mut Verification) {
+fn compare(shard: &Shard, scanned: &Scanned, manifest: &ReadManifest, found: &mut Verification) {
     let mut problems = Vec::new();
     for (info, scanned) in shard.tensors.iter().zip(&scanned.tensors) {
-        let expected = manifest.result.tensors.get(&info.name).and_then(|entry| entry.blake3.as_ref());
-        if let (Some(expected), Some(got)) = (expected, scanned.blake3.map(|digest| digest.to_string()))
-            && *expected != got
-        {
-            problems.push(differs(shard, "BLAKE3", expected, &got).tensor(&info.name));
-        }
+        let expected = manifest.result.tensors.get(&info.name).and_then(|entry| entry.blake3);
+        problems.extend(
+            differs(shard, "BLAKE3", expected, scanned.blake3).map(|problem| problem.tensor(&info.name)),
+        );
     }
-    let entry = manifest.shard(&shard.name);
-    if let (Some(expected), Some(got)) =
-        (entry.and_then(|entry| entry.sha256.as_ref()), scanned.sha256.map(|digest| digest.to_string()))
-        && *expected != got
-    {
-        problems.push(differs(shard, "SHA-256", expected, &got));
-    }
+    let expected = manifest.shard(&shard.name).and_then(|entry| entry.sha256);
+    problems.extend(differs(shard, "SHA-256", expected, scanned.sha256));
     found.add(Check::Data, problems);
 }
 
-fn differs(shard: &Shard, what: &str, expected: &str, got: &str) -> Problem {
-    let expected = crate::escape::shown(expected);
-    problem(&shard.path, format!("expected {what} {expected}, got {got}"))
+/// A problem if both digests are known and differ.
+fn differs(shard: &Shard, what: &str, expected: Option<Digest>, got: Option<Digest>) -> Option<Problem> {
+    let (expected, got) = (expected?, got?);
+    (expected != got).then(|| problem(&shard.path, format!("expected {what} {expected}, got {got}")))
 }
 
 /// What is wrong with the number of values that are not finite. From the result alone it is known only between bounds

@@ -8,21 +8,20 @@ use std::path::Path;
 use crate::checkpoint::{Shard, sha256_of};
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::escape::shown;
+use crate::escape::listing;
+use crate::manifest::{FILE_NAME, ReadManifest, stays_inside};
 
-use super::manifest::{FILE_NAME, Manifest, stays_inside};
-use super::{Check, Options, Verification, named, problem};
+use super::findings::{Check, Verification, named, problem};
+use super::options::VerifyOptions;
 
 /// How the names of shards end.
 const SHARD: &str = ".safetensors";
-/// Names told in full before the rest is only counted.
-const LISTED: usize = 10;
 
 /// Compare the files of the directory with the manifest's list.
 pub(super) fn check(
     directory: &Path,
-    options: &Options,
-    manifest: &Manifest,
+    options: &VerifyOptions,
+    manifest: &ReadManifest,
     shards: &[Shard],
     found: &mut Verification,
     control: &Control,
@@ -52,9 +51,9 @@ pub(super) fn check(
             continue;
         }
         match sha256_of(&path, directory, options.open()) {
-            Ok(got) if got.to_string() == *expected => equal += 1,
+            Ok(got) if got == *expected => equal += 1,
             Ok(got) => {
-                let message = format!("expected SHA-256 {}, got {got}", shown(expected));
+                let message = format!("expected SHA-256 {expected}, got {got}");
                 found.add(Check::Files, [problem(&path, message)]);
             }
             Err(problem) => found.add(Check::Files, [problem]),
@@ -71,7 +70,7 @@ pub(super) fn check(
     if !undigested.is_empty() {
         found
             .notes
-            .push(format!("the manifest has no digest of {}: only that it is there", names(&undigested)));
+            .push(format!("the manifest has no digest of {}: only that it is there", listing(&undigested)));
     }
     strangers(directory, &listed, found)
 }
@@ -108,13 +107,7 @@ fn strangers(directory: &Path, listed: &BTreeSet<&str>, found: &mut Verification
     }
     others.sort_unstable();
     if !others.is_empty() {
-        found.notes.push(format!("not part of the soup: {}", names(&others)));
+        found.notes.push(format!("not part of the soup: {}", listing(&others)));
     }
     Ok(())
-}
-
-fn names(names: &[String]) -> String {
-    let first: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{}`", shown(name))).collect();
-    let rest = names.len().saturating_sub(LISTED);
-    if rest == 0 { first.join(", ") } else { format!("{} and {rest} more", first.join(", ")) }
 }

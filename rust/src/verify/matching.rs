@@ -3,18 +3,18 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::checkpoint::{Checkpoint, Shard};
+use crate::digest::Digest;
 use crate::error::{Problem, Result};
+use crate::manifest::{Content, How, ReadManifest};
 
-use super::manifest::Manifest;
+use super::digests;
+use super::findings::{Check, Verification, problem};
 use super::pieces::Reading;
 use super::scan::{ScannedTensor, Wanted, scan};
-use super::{Check, Verification, digests, problem};
 
 /// For every checkpoint the number of its source, if it has one. Each source is given away once.
-pub(super) fn by_headers(manifest: &Manifest, checkpoints: &[Checkpoint]) -> Vec<Option<usize>> {
+pub(super) fn by_headers(manifest: &ReadManifest, checkpoints: &[Checkpoint]) -> Vec<Option<usize>> {
     let used = |source: &usize| manifest.sources[*source].parts.iter().any(|&part| part != 0);
     let sources: Vec<usize> = (0..manifest.sources.len()).filter(used).collect();
     let equal: Vec<Vec<usize>> = checkpoints
@@ -41,13 +41,10 @@ pub(super) fn by_headers(manifest: &Manifest, checkpoints: &[Checkpoint]) -> Vec
     places.into_iter().map(|place| place.map(|place| sources[place])).collect()
 }
 
-fn same_headers(manifest: &Manifest, source: usize, checkpoint: &Checkpoint) -> bool {
+fn same_headers(manifest: &ReadManifest, source: usize, checkpoint: &Checkpoint) -> bool {
     let recorded = &manifest.sources[source].shards;
     recorded.len() == checkpoint.shards.len()
-        && recorded
-            .iter()
-            .zip(&checkpoint.shards)
-            .all(|(a, b)| a.header_sha256 == b.header_sha256.to_string())
+        && recorded.iter().zip(&checkpoint.shards).all(|(a, b)| a.header_sha256 == b.header_sha256)
 }
 
 /// For every checkpoint the number of its column in the recipe, by the digest of its content; all of their bytes are
@@ -56,8 +53,8 @@ fn same_headers(manifest: &Manifest, source: usize, checkpoint: &Checkpoint) -> 
 /// # Errors
 /// Cancellation only.
 pub(super) fn by_content(
-    manifest: &Manifest,
-    contents: &[&str],
+    manifest: &ReadManifest,
+    contents: &[Digest],
     checkpoints: &[Checkpoint],
     reading: &Reading<'_>,
     found: &mut Verification,
@@ -91,30 +88,25 @@ pub(super) fn by_content(
 
 const DIGESTS: Wanted = Wanted { tensors: true, files: false, non_finite: false };
 
-/// BLAKE3 of name, dtype, shape and digest of every tensor that an ingredient with these parts gave to the soup.
+/// What an ingredient with these parts gave to the soup.
 fn content(
-    manifest: &Manifest,
+    manifest: &ReadManifest,
     parts: &[i64],
     checkpoint: &Checkpoint,
     scanned: &[Vec<ScannedTensor>],
-) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"[");
-    let mut first = true;
+) -> Digest {
+    let mut content = Content::new();
     for (name, entry) in &manifest.result.tensors {
-        let takes_part = entry.fate == "copied"
-            || entry.row.is_some_and(|row| parts.get(row).is_some_and(|&part| part != 0));
+        let takes_part = entry.how == How::Copied
+            || manifest.row(name).is_some_and(|row| parts.get(row).is_some_and(|&part| part != 0));
         let Some(location) = checkpoint.tensors.get(name).filter(|_| takes_part) else { continue };
         let Some(info) = checkpoint.tensor(name) else { continue };
         let digest = scanned.get(location.shard).and_then(|shard| shard.get(location.tensor)?.blake3);
-        let line = json!([name, info.dtype.name(), info.shape, digest]);
-        if !std::mem::take(&mut first) {
-            hasher.update(b",");
+        if let Some(digest) = digest {
+            content.add(name, info.dtype, &info.shape, digest);
         }
-        hasher.update(line.to_string().as_bytes());
     }
-    hasher.update(b"]");
-    hasher.finalize().to_hex().to_string()
+    content.finish()
 }
 
 /// A largest matching: `equal[i]` are the columns that checkpoint `i` could be.

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::checkpoint::{Checkpoint, Shard, TensorInfo};
+use crate::digest::Digest;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::shown;
 use crate::kernels::Tally;
-use crate::merge::Mixer;
+use crate::manifest::{NUMERICS, ReadManifest, TensorEntry};
 use crate::mix::Mix;
+use crate::mixing::Mixer;
 
 use super::again::{Again, Computing};
-use super::manifest::{Manifest, NUMERICS, TensorEntry};
+use super::findings::{Check, Verification, problem};
+use super::options::VerifyOptions;
 use super::pieces::{self, Reading};
-use super::{Check, Options, Verification, digests, matching, problem};
+use super::{digests, matching};
 
 /// Path and parts, one per row.
 type Ingredient = (PathBuf, Vec<i64>);
@@ -23,7 +26,7 @@ type Ingredient = (PathBuf, Vec<i64>);
 /// Ingredients, opened; not yet known which is which.
 pub(super) struct Recompute {
     checkpoints: Vec<Checkpoint>,
-    options: Options,
+    options: VerifyOptions,
 }
 
 impl Recompute {
@@ -32,9 +35,9 @@ impl Recompute {
     /// # Errors
     /// [`Error::Refused`] if no ingredient is known; cancellation.
     pub(super) fn prepare(
-        manifest: &Manifest,
+        manifest: &ReadManifest,
         paths: &[PathBuf],
-        options: &Options,
+        options: &VerifyOptions,
         found: &mut Verification,
     ) -> Result<Option<Self>> {
         if manifest.result.numerics != NUMERICS {
@@ -68,7 +71,7 @@ impl Recompute {
     }
 
     /// Bytes that matching the ingredients reads.
-    pub(super) fn bytes(&self, manifest: &Manifest) -> u64 {
+    pub(super) fn bytes(&self, manifest: &ReadManifest) -> u64 {
         if manifest.result.ingredients.is_none() {
             return 0;
         }
@@ -82,7 +85,7 @@ impl Recompute {
     /// Cancellation only.
     pub(super) fn run(
         self,
-        manifest: &Manifest,
+        manifest: &ReadManifest,
         shards: &[Shard],
         reading: &Reading<'_>,
         found: &mut Verification,
@@ -108,7 +111,7 @@ impl Recompute {
 
     /// Open the ingredients together. The config of the first decides about tied heads; where several could be the one
     /// that gave the soup its config, the first that makes the ingredients agree is as good.
-    fn open(&self, ingredients: &mut [Ingredient], manifest: &Manifest) -> Result<Mixer> {
+    fn open(&self, ingredients: &mut [Ingredient], manifest: &ReadManifest) -> Result<Mixer> {
         let mut open = |first: usize| {
             ingredients[..=first].rotate_right(1);
             let paths: Vec<PathBuf> = ingredients.iter().map(|(path, _)| path.clone()).collect();
@@ -125,7 +128,7 @@ impl Recompute {
     /// Every ingredient that has a part, first the one that gave the config as far as can be told.
     fn matched(
         &self,
-        manifest: &Manifest,
+        manifest: &ReadManifest,
         reading: &Reading<'_>,
         found: &mut Verification,
     ) -> Result<Option<Vec<Ingredient>>> {
@@ -134,7 +137,7 @@ impl Recompute {
         let parts_of = |source: usize| manifest.sources[source].parts.clone();
         let mut parts: Vec<Option<Vec<i64>>> = sources.iter().map(|source| source.map(parts_of)).collect();
         if let Some(ingredients) = &manifest.result.ingredients {
-            let contents: Vec<&str> = ingredients.iter().map(|entry| entry.content.as_str()).collect();
+            let contents: Vec<Digest> = ingredients.iter().map(|entry| entry.content).collect();
             let known = matching::by_content(manifest, &contents, &self.checkpoints, reading, found)?;
             let strangers = known.iter().filter(|column| column.is_none()).count();
             let missing = columns.len() - (known.len() - strangers);
@@ -175,7 +178,7 @@ impl Recompute {
     }
 
     /// Say so if order alone told which ingredient is which.
-    fn note_guesses(&self, manifest: &Manifest, sources: &[Option<usize>], found: &mut Verification) {
+    fn note_guesses(&self, manifest: &ReadManifest, sources: &[Option<usize>], found: &mut Verification) {
         let parts: Vec<&[i64]> =
             sources.iter().flatten().map(|&source| manifest.sources[source].parts.as_slice()).collect();
         if parts.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -189,7 +192,7 @@ impl Recompute {
 }
 
 /// The paths that the manifest names, of those ingredients that have a part.
-fn recorded(manifest: &Manifest, found: &mut Verification) -> Vec<PathBuf> {
+fn recorded(manifest: &ReadManifest, found: &mut Verification) -> Vec<PathBuf> {
     let used = manifest.sources.iter().map(|source| source.parts.iter().any(|&part| part != 0));
     let paths = manifest.run.ingredients.iter().zip(used).filter(|(_, used)| *used);
     let paths: Vec<PathBuf> = paths.map(|(path, _)| PathBuf::from(path)).collect();
@@ -201,7 +204,7 @@ fn recorded(manifest: &Manifest, found: &mut Verification) -> Vec<PathBuf> {
 
 /// Compute every tensor that the ingredients have and compare it with the soup's.
 fn compare(
-    manifest: &Manifest,
+    manifest: &ReadManifest,
     shards: &[Shard],
     mixer: &Mixer,
     rows: &[Mix],
@@ -261,7 +264,7 @@ fn compare(
 
 /// The row that makes a tensor; none for a copy. An error if the ingredients cannot give it.
 fn expected(
-    manifest: &Manifest,
+    manifest: &ReadManifest,
     inputs: &BTreeMap<&str, (Dtype, &[u64])>,
     info: &TensorInfo,
 ) -> Result<Option<usize>, String> {
@@ -281,8 +284,7 @@ fn expected(
     if dtype.class() != DtypeClass::Float {
         return Ok(None);
     }
-    let entry = manifest.result.tensors.get(&info.name);
-    entry.and_then(|entry| entry.row).map(Some).ok_or_else(|| "no row of the recipe matches".to_owned())
+    manifest.row(&info.name).map(Some).ok_or_else(|| "no row of the recipe matches".to_owned())
 }
 
 /// Values of the ingredients that are not finite, counted now and then. The order of ingredients may be another.

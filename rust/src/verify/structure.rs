@@ -8,9 +8,10 @@ use crate::error::Problem;
 use crate::escape::shown;
 use crate::io::platform::read_exact_at;
 use crate::json::{self, Reader};
+use crate::manifest::{ReadManifest, TensorEntry};
 
-use super::manifest::{Manifest, TensorEntry};
-use super::{Check, Options, Verification, named, problem};
+use super::findings::{Check, Verification, named, problem};
+use super::options::VerifyOptions;
 
 /// How the index's name ends.
 const INDEX: &str = ".safetensors.index.json";
@@ -18,8 +19,8 @@ const INDEX: &str = ".safetensors.index.json";
 /// Compare the shards that could be read with the manifest.
 pub(super) fn check(
     directory: &Path,
-    options: &Options,
-    manifest: &Manifest,
+    options: &VerifyOptions,
+    manifest: &ReadManifest,
     shards: &[Shard],
     found: &mut Verification,
 ) {
@@ -46,7 +47,7 @@ pub(super) fn check(
 }
 
 /// Every tensor where the manifest has it, and no other.
-fn compare_tensors(manifest: &Manifest, shards: &[Shard], problems: &mut Vec<Problem>) {
+fn compare_tensors(manifest: &ReadManifest, shards: &[Shard], problems: &mut Vec<Problem>) {
     let tensors = &manifest.result.tensors;
     let mut there: BTreeMap<&str, (&Shard, &TensorInfo)> = BTreeMap::new();
     for shard in shards {
@@ -75,8 +76,8 @@ fn compare_tensors(manifest: &Manifest, shards: &[Shard], problems: &mut Vec<Pro
 
 fn differences(expected: &TensorEntry, got: &TensorInfo) -> Vec<String> {
     let mut differences = Vec::new();
-    if expected.dtype != got.dtype.name() {
-        differences.push(format!("expected dtype {}, got {}", shown(&expected.dtype), got.dtype));
+    if expected.dtype != got.dtype {
+        differences.push(format!("expected dtype {}, got {}", expected.dtype, got.dtype));
     }
     if expected.shape != got.shape {
         differences.push(format!("expected shape {:?}, got {:?}", expected.shape, got.shape));
@@ -118,8 +119,8 @@ fn check_header(shard: &Shard) -> Result<(), Problem> {
 /// The index is as soce writes it for these shards, byte for byte.
 fn check_index(
     directory: &Path,
-    options: &Options,
-    manifest: &Manifest,
+    options: &VerifyOptions,
+    manifest: &ReadManifest,
     shards: &[Shard],
 ) -> Option<Problem> {
     let name = manifest.result.files.iter().find(|name| name.ends_with(INDEX) && !name.contains('/'))?;

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::{TensorInfo, count, problem};
-use crate::error::Problem;
+use crate::checkpoint::TensorInfo;
+use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
 /// Sorts the tensors by place, proves that they cover the data without hole or overlap, and makes their offsets count
@@ -57,4 +57,14 @@ pub(super) fn check_size(expected: u64, file_size: u64) -> Result<(), Problem> {
         Ordering::Equal => return Ok(()),
     };
     Err(problem(format!("expected a file of {expected} bytes, got {file_size}")).hint(hint))
+}
+
+/// A header that is not as it should be.
+pub(super) fn problem(message: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Checkpoint, message)
+}
+
+/// A number of bytes in words.
+pub(super) fn count(bytes: u64) -> String {
+    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
 }

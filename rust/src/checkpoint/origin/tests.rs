@@ -58,7 +58,7 @@ fn download(root: &Path, revisions: [&str; 2], after: i64) -> PathBuf {
 }
 
 fn claims(source: ClaimSource, digits: &str) -> Vec<Option<Claim>> {
-    digits.chars().map(|digit| Some(Claim { sha256: sha(digit), source })).collect()
+    digits.chars().map(|digit| Some(Claim { sha256: sha(digit).parse().unwrap(), source })).collect()
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "compared with a field that is an Option")]

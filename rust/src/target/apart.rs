@@ -4,24 +4,22 @@
 //! link shows the same files under another name.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::paths::{TargetPaths, has_state, parent};
+use super::standing::check_target;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
-use crate::sink::{STATE_SUFFIX, check_target, has_state};
-
-use super::Request;
-use super::findings::{Findings, named};
+use crate::escape::quoted;
 
 /// Device and inode.
 type Id = (u64, u64);
 
 /// An output directory that may not exist yet.
-struct Place<'a> {
-    output: &'a Path,
+struct Output<'a> {
+    path: &'a Path,
     canonical: PathBuf,
     /// The target itself, seen through links, if it exists.
     own: Option<Id>,
@@ -30,8 +28,8 @@ struct Place<'a> {
 }
 
 /// An ingredient's directory and files.
-struct Held<'a> {
-    checkpoint: &'a Checkpoint,
+struct Ingredient<'a> {
+    root: &'a Path,
     /// Resolved paths of the directory or file given, and of every shard.
     canonical: Vec<PathBuf>,
     ids: HashSet<Id>,
@@ -39,66 +37,57 @@ struct Held<'a> {
     above: HashSet<Id>,
 }
 
-/// Check all outputs; space is looked at later, when sizes are known.
-pub(super) fn check(request: &Request, checkpoints: &[Checkpoint], findings: &mut Findings) {
-    let held: Vec<Held<'_>> = checkpoints.iter().map(Held::new).collect();
-    let places: Vec<Option<Place<'_>>> =
-        request.recipes.iter().map(|recipe| Place::new(&recipe.output)).collect();
+/// Whether soups may be written at all of `outputs`, one problem for each that may not.
+pub(crate) fn check_outputs(outputs: &[&Path], checkpoints: &[Checkpoint], overwrite: bool) -> Vec<Problem> {
+    let ingredients: Vec<Ingredient<'_>> = checkpoints.iter().map(Ingredient::new).collect();
+    let resolved: Vec<Option<Output<'_>>> = outputs.iter().map(|path| Output::new(path)).collect();
     // An interrupted run may have published some of its outputs; the next one looks at them under its lock.
-    let interrupted = request.recipes.iter().any(|recipe| has_state(&recipe.output));
-    for (i, recipe) in request.recipes.iter().enumerate() {
-        let output = recipe.output.as_path();
-        let place = places[i].as_ref();
+    let overwrite = overwrite || outputs.iter().any(|path| has_state(path));
+    let mut problems = Vec::new();
+    for (i, (&path, output)) in outputs.iter().zip(&resolved).enumerate() {
+        let output = output.as_ref();
         let near_ingredient =
-            || held.iter().find_map(|held| Some((place?.relation(held)?, &held.checkpoint.root)));
+            || ingredients.iter().find_map(|other| Some((output?.relation(other)?, other.root)));
         let near_output =
-            || places[..i].iter().flatten().find_map(|other| Some((place?.near(other)?, other.output)));
+            || resolved[..i].iter().flatten().find_map(|other| Some((output?.near(other)?, other.path)));
         if let Some((relation, root)) = near_ingredient() {
-            findings.problem(problem(output, format!("{relation} the ingredient {}", named(root))));
+            problems.push(problem(path, format!("{relation} the ingredient {}", quoted(root))));
         } else if let Some((relation, other)) = near_output() {
-            findings.problem(problem(output, format!("{relation} the output {}", named(other))));
-        } else if let Err(problem) = check_target(output, request.options.overwrite || interrupted) {
-            findings.problem(problem);
-        } else if place.is_none() {
-            findings.problem(problem(output, "its parent directory cannot be resolved"));
+            problems.push(problem(path, format!("{relation} the output {}", quoted(other))));
+        } else if let Err(problem) = check_target(path, overwrite) {
+            problems.push(problem);
+        } else if output.is_none() {
+            problems.push(problem(path, "its parent directory cannot be resolved"));
         }
     }
+    problems
 }
 
 fn problem(output: &Path, message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Output, message).at(output).hint("choose another output directory")
 }
 
-/// The directory in which an output is made.
-pub(super) fn parent(output: &Path) -> &Path {
-    match output.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => output,
-    }
-}
-
-impl<'a> Place<'a> {
+impl<'a> Output<'a> {
     /// `None` where [`check_target`] has a reason to refuse.
-    fn new(output: &'a Path) -> Option<Self> {
-        let canonical = parent(output).canonicalize().ok()?;
+    fn new(path: &'a Path) -> Option<Self> {
+        let canonical = parent(path).canonicalize().ok()?;
         let above = canonical.ancestors().filter_map(id).collect();
-        Some(Self { output, own: id(output), above, canonical: canonical.join(output.file_name()?) })
+        Some(Self { path, own: id(path), above, canonical: canonical.join(path.file_name()?) })
     }
 
     /// How the target lies to an ingredient, if they touch.
-    fn relation(&self, held: &Held<'_>) -> Option<&'static str> {
+    fn relation(&self, ingredient: &Ingredient<'_>) -> Option<&'static str> {
         let is = |path: &PathBuf| *path == self.canonical;
-        if held.canonical.iter().any(is) || self.own.is_some_and(|own| held.ids.contains(&own)) {
+        if ingredient.canonical.iter().any(is) || self.own.is_some_and(|own| ingredient.ids.contains(&own)) {
             return Some("is");
         }
         let inside = |path: &PathBuf| self.canonical.starts_with(path);
-        if held.canonical.iter().any(inside) || !held.ids.is_disjoint(&self.above) {
+        if ingredient.canonical.iter().any(inside) || !ingredient.ids.is_disjoint(&self.above) {
             return Some("lies inside");
         }
         let around = |path: &PathBuf| path.starts_with(&self.canonical);
-        let contains =
-            held.canonical.iter().any(around) || self.own.is_some_and(|own| held.above.contains(&own));
+        let contains = ingredient.canonical.iter().any(around)
+            || self.own.is_some_and(|own| ingredient.above.contains(&own));
         contains.then_some("contains")
     }
 
@@ -108,7 +97,7 @@ impl<'a> Place<'a> {
         let inside = |a: &Self, b: &Self| {
             a.canonical.starts_with(&b.canonical)
                 || b.own.is_some_and(|own| a.above.contains(&own))
-                || a.canonical == partial(&b.canonical)
+                || a.canonical == TargetPaths::of(&b.canonical).state
         };
         if self.canonical == other.canonical || same(self.own, other.own) {
             Some("is")
@@ -120,7 +109,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl<'a> Held<'a> {
+impl<'a> Ingredient<'a> {
     fn new(checkpoint: &'a Checkpoint) -> Self {
         let paths =
             std::iter::once(&checkpoint.root).chain(checkpoint.shards.iter().map(|shard| &shard.path));
@@ -131,32 +120,11 @@ impl<'a> Held<'a> {
         let directories: HashSet<&Path> =
             canonical.iter().flat_map(|path| path.ancestors().skip(1)).collect();
         let above = directories.into_iter().filter_map(id).filter(|id| !ids.contains(id)).collect();
-        Self { checkpoint, canonical, ids, above }
+        Self { root: &checkpoint.root, canonical, ids, above }
     }
 }
 
 fn id(path: impl AsRef<Path>) -> Option<Id> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
-}
-
-/// Where the output `target` is made before it gets its name.
-pub(super) fn partial(target: &Path) -> PathBuf {
-    let mut name: OsString = target.as_os_str().to_owned();
-    name.push(STATE_SUFFIX);
-    PathBuf::from(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::parent;
-
-    #[test]
-    fn a_bare_name_is_made_in_the_current_directory() {
-        assert_eq!(parent(Path::new("out")), Path::new("."));
-        assert_eq!(parent(Path::new("a/out")), Path::new("a"));
-        assert_eq!(parent(Path::new("/")), Path::new("/"));
-    }
 }

@@ -3,23 +3,20 @@
 use std::collections::BTreeSet;
 
 use crate::checkpoint::index;
-use crate::dtype::{Dtype, DtypeClass};
+use crate::dtype::DtypeClass;
 use crate::escape::shown;
 use crate::mix::Mix;
 
-use super::{Level, Manifest, stays_inside};
+use super::digests::Digests;
+use super::document::How;
+use super::read::{ReadManifest, stays_inside};
 
-const HEX_DIGITS: usize = 64;
-
-impl Manifest {
+impl ReadManifest {
     /// What can be said without looking at any other file.
     pub(super) fn check(&self, wrong: &mut Vec<String>) {
         let result = &self.result;
-        if let Some(digest) = self.plan_digest.as_ref().filter(|digest| !is_digest(digest)) {
-            wrong.push(format!("`plan_digest`: expected 64 hexadecimal digits, got `{}`", shown(digest)));
-        }
-        let count = |fate: &str| result.tensors.values().filter(|tensor| tensor.fate == fate).count() as u64;
-        let (averaged, copied) = (count("averaged"), count("copied"));
+        let count = |how: How| result.tensors.values().filter(|tensor| tensor.how == how).count() as u64;
+        let (averaged, copied) = (count(How::Averaged), count(How::Copied));
         for (name, expected, got) in [
             ("averaged", averaged, result.counts.averaged),
             ("copied", copied, result.counts.copied),
@@ -29,10 +26,6 @@ impl Manifest {
             if expected != got {
                 wrong.push(format!("`counts.{name}`: expected {expected}, got {got}"));
             }
-        }
-        let tensors = result.tensors.len() as u64;
-        if averaged + copied != tensors {
-            wrong.push(format!("expected {tensors} tensors averaged or copied, got {}", averaged + copied));
         }
         for name in result.tied.iter().filter(|name| result.tensors.contains_key(*name)) {
             wrong.push(format!("tensor `{}`: is both written and left out as tied", shown(name)));
@@ -65,38 +58,31 @@ impl Manifest {
             wrong.push(format!("expected {columns} `ingredients`, got {}", ingredients.len()));
         }
         for (name, tensor) in &self.result.tensors {
-            let class = Dtype::from_name(&tensor.dtype).map(Dtype::class);
-            let fits = match tensor.fate.as_str() {
-                "averaged" => class == Some(DtypeClass::Float) && tensor.row.is_some(),
-                "copied" => class == Some(DtypeClass::Discrete),
-                _ => false,
+            let fits = match tensor.how {
+                How::Averaged => tensor.dtype.class() == DtypeClass::Float && self.row(name).is_some(),
+                How::Copied => tensor.dtype.class() == DtypeClass::Discrete,
             };
             if !fits {
-                let (fate, dtype) = (shown(&tensor.fate), shown(&tensor.dtype));
-                wrong.push(format!("tensor `{}`: {dtype} cannot be `{fate}` by this recipe", shown(name)));
+                let (how, dtype) = (tensor.how.name(), tensor.dtype);
+                wrong.push(format!("tensor `{}`: {dtype} cannot be `{how}` by this recipe", shown(name)));
             }
         }
     }
 
-    /// Digests everywhere or nowhere, each of them one.
+    /// Digests everywhere or nowhere.
     fn check_levels(&self, wrong: &mut Vec<String>) {
         let result = &self.result;
-        let level = self.level();
-        if let Some(said) = self.run.digests.as_ref().filter(|said| *said != level.name()) {
-            wrong.push(format!("`run.digests`: expected `{}`, got `{}`", level.name(), shown(said)));
+        let (level, said) = (self.level(), self.run.digests);
+        if said != level {
+            wrong.push(format!("`run.digests`: expected `{}`, got `{}`", level.name(), said.name()));
         }
-        let tensors = result.tensors.iter().map(|(name, tensor)| (name, tensor.blake3.as_deref()));
-        for (name, digest) in tensors.filter(|_| level != Level::None) {
-            if !digest.is_some_and(is_digest) {
-                let got = digest.map_or("none".to_owned(), |digest| format!("`{}`", shown(digest)));
-                wrong.push(format!("tensor `{}`: expected a BLAKE3 digest, got {got}", shown(name)));
-            }
+        let undigested = result.tensors.iter().filter(|(_, tensor)| tensor.blake3.is_none());
+        for (name, _) in undigested.filter(|_| level != Digests::None) {
+            wrong.push(format!("tensor `{}`: expected a BLAKE3 digest, got none", shown(name)));
         }
         let some = result.shards.iter().any(|shard| shard.sha256.is_some());
-        for shard in result.shards.iter().filter(|_| some) {
-            if !shard.sha256.as_deref().is_some_and(is_digest) {
-                wrong.push(format!("shard `{}`: expected a SHA-256 digest", shown(&shard.name)));
-            }
+        for shard in result.shards.iter().filter(|shard| some && shard.sha256.is_none()) {
+            wrong.push(format!("shard `{}`: expected a SHA-256 digest, got none", shown(&shard.name)));
         }
     }
 
@@ -134,8 +120,4 @@ impl Manifest {
             wrong.push(format!("tensor `{}`: `shards` does not list its shard `{shard}`", shown(name)));
         }
     }
-}
-
-fn is_digest(text: &str) -> bool {
-    text.len() == HEX_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::index::Index;
-use super::{LISTED, Location, Shard};
+use super::shard::{Location, Shard};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{LISTED, shown};
 
 /// Problems of one sort: the first few in full, the rest as a number.
-struct Findings {
+struct Repeated {
     problems: Vec<Problem>,
     unlisted: usize,
 }
 
-impl Findings {
+impl Repeated {
     fn new() -> Self {
         Self { problems: Vec::new(), unlisted: 0 }
     }
@@ -39,7 +39,7 @@ impl Findings {
 /// Every tensor by name; a name in two shards is a problem.
 pub(super) fn gather(root: &Path, shards: &[Shard]) -> (BTreeMap<String, Location>, Vec<Problem>) {
     let mut tensors = BTreeMap::<String, Location>::new();
-    let mut twice = Findings::new();
+    let mut twice = Repeated::new();
     for (shard_number, shard) in shards.iter().enumerate() {
         for (tensor_number, tensor) in shard.tensors.iter().enumerate() {
             let location = Location { shard: shard_number, tensor: tensor_number };
@@ -67,7 +67,7 @@ pub(super) fn compare(
 ) -> Vec<Problem> {
     let name_of = |location: &Location| shards.get(location.shard).map(|shard| shard.name.as_str());
     let is_read = |name: &str| shards.binary_search_by(|shard| shard.name.as_str().cmp(name)).is_ok();
-    let (mut misplaced, mut unlisted) = (Findings::new(), Findings::new());
+    let (mut misplaced, mut unlisted) = (Repeated::new(), Repeated::new());
     for (tensor, number) in &index.tensors {
         let claimed = index.shards.get(*number as usize).map_or("", String::as_str);
         let found = tensors.get(tensor).and_then(name_of);

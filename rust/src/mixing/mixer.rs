@@ -13,7 +13,7 @@ use crate::mix::Mix;
 use crate::plan::{self, Agreement};
 use crate::threads::{default_threads, start_some};
 
-use super::{chunk_bytes, mix_chunk};
+use super::chunk::{chunk_bytes, mix_chunk};
 
 /// Checked ingredients whose tensors can be mixed on demand; the files stay open.
 #[derive(Debug)]

@@ -10,21 +10,21 @@ const DEEPEST: usize = 2;
 
 /// What is in a directory, as paths relative to it with `/` between names.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Listing {
-    pub(super) files: Vec<String>,
-    pub(super) directories: Vec<String>,
+pub(crate) struct Listing {
+    pub(crate) files: Vec<String>,
+    pub(crate) directories: Vec<String>,
     /// Links, sockets, directories too deep: whatever is never removed.
-    pub(super) others: Vec<String>,
+    pub(crate) others: Vec<String>,
 }
 
 impl Listing {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.directories.is_empty() && self.others.is_empty()
     }
 }
 
 /// List a directory; fails if it is a link to one.
-pub(super) fn list(directory: &Path) -> io::Result<Listing> {
+pub(crate) fn list(directory: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
     walk::top(directory, &|_| false, &mut listing)?;
     listing.files.sort();
@@ -35,7 +35,7 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
 
 /// Remove what is in a directory, regular files and directories, but for what is to be kept. A directory in which
 /// something is kept stays.
-pub(super) fn clear(directory: &Path, keep: &dyn Fn(&str) -> bool) -> io::Result<()> {
+pub(crate) fn clear(directory: &Path, keep: &dyn Fn(&str) -> bool) -> io::Result<()> {
     walk::top(directory, &|name| !keep(name), &mut Listing::default())
 }
 

@@ -3,20 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::paths::split;
 use super::tree;
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::listing;
+use crate::manifest::{Brief, FILE_NAME};
 
-/// What the state directory's name has more than the target's.
-pub(crate) const STATE_SUFFIX: &str = ".soce-partial";
-/// Longest file name on the filesystems that matter.
-const LONGEST_NAME: usize = 255;
-/// Most names listed in a message.
-const NAMES_SHOWN: usize = 5;
-const MANIFEST: &str = "soce.json";
 /// What may lie in a soup beside what its manifest lists: its model card, and scores for the Hub.
 const CARD: &str = "README.md";
 const CARD_SCORES: &str = ".eval_results";
@@ -25,7 +20,7 @@ const LONGEST_CARD: u64 = 1 << 22;
 
 /// What is at the target now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     Absent,
     EmptyDirectory,
     /// A soup with nothing else in it.
@@ -47,27 +42,6 @@ pub fn check_target(target: &Path, overwrite: bool) -> Result<(), Problem> {
             .hint("choose another name, or replace it with `--overwrite`"));
     }
     Ok(())
-}
-
-/// Parent and target, the latter without trailing slash, which would follow a link.
-pub(super) fn split(target: &Path) -> Result<(PathBuf, PathBuf), Problem> {
-    let Some(name) = target.file_name() else {
-        return Err(
-            refusal(target, "names no directory that can be made").hint("give the path of a new directory")
-        );
-    };
-    let longest = LONGEST_NAME - STATE_SUFFIX.len();
-    if name.len() > longest {
-        let message = format!("its name has {} bytes, more than {longest}", name.len());
-        return Err(refusal(target, message).hint("choose a shorter name"));
-    }
-    let parent = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let target =
-        if target.is_absolute() || parent != Path::new(".") { parent.join(name) } else { name.into() };
-    Ok((parent, target))
 }
 
 fn check_parent(parent: &Path) -> Result<(), Problem> {
@@ -118,7 +92,7 @@ fn check_owner(parent: &Path, target: &Path, standing: Standing) -> Result<(), P
 }
 
 /// What is at `target`, or why it stays there.
-pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
+pub(crate) fn examine(target: &Path) -> Result<Standing, Problem> {
     let by_hand = "choose another name, or remove it by hand";
     let metadata = match fs::symlink_metadata(target) {
         Ok(metadata) => metadata,
@@ -134,55 +108,51 @@ pub(super) fn examine(target: &Path) -> Result<Standing, Problem> {
     if is_mount(target) {
         return Err(refusal(target, "is a mount point").hint("give a directory inside it"));
     }
-    let listing =
-        tree::list(target).map_err(|error| refusal(target, format!("cannot be listed: {error}")))?;
-    if listing.is_empty() {
+    let found = tree::list(target).map_err(|error| refusal(target, format!("cannot be listed: {error}")))?;
+    if found.is_empty() {
         return Ok(Standing::EmptyDirectory);
     }
-    let manifest = target.join(MANIFEST);
-    if !listing.files.iter().any(|name| name == MANIFEST) {
+    if !found.files.iter().any(|name| name == FILE_NAME) {
         return Err(refusal(target, "already exists, is not empty and is not a soup").hint(by_hand));
     }
-    let listed = files_of(&manifest)?;
+    let listed = files_of(target)?;
     let belongs = belongs(target)?;
     let own = |name: &&String| !belongs(name);
     let directory = |name: &&String| {
         *name != CARD_SCORES && !listed.iter().any(|file| file.starts_with(&format!("{name}/")))
     };
-    let unlisted: Vec<&str> = (listing.files.iter().filter(own))
-        .chain(listing.directories.iter().filter(directory))
-        .chain(&listing.others)
+    let unlisted: Vec<&str> = (found.files.iter().filter(own))
+        .chain(found.directories.iter().filter(directory))
+        .chain(&found.others)
         .map(String::as_str)
         .collect();
     if unlisted.is_empty() {
         return Ok(Standing::Soup);
     }
-    let message = format!("already exists and holds what its manifest does not list: {}", names(&unlisted));
+    let message = format!("already exists and holds what its manifest does not list: {}", listing(&unlisted));
     Err(refusal(target, message).hint("move these files elsewhere, or choose another name"))
 }
 
 /// Tells whether a file belongs to the soup at `directory`, by its manifest or as its card; nothing does if there is none.
-pub(super) fn belongs(directory: &Path) -> Result<impl Fn(&str) -> bool, Problem> {
-    let manifest = directory.join(MANIFEST);
-    let listed = match fs::symlink_metadata(&manifest) {
+pub(crate) fn belongs(directory: &Path) -> Result<impl Fn(&str) -> bool, Problem> {
+    let listed = match fs::symlink_metadata(directory.join(FILE_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        _ => Some(files_of(&manifest)?),
+        _ => Some(files_of(directory)?),
     };
     Ok(move |name: &str| {
         let Some(listed) = &listed else { return false };
-        name == MANIFEST || listed.contains(name) || is_card(directory, name)
+        name == FILE_NAME || listed.contains(name) || is_card(directory, name)
     })
 }
 
-/// The names that a manifest lists, relative to its directory.
-fn files_of(manifest: &Path) -> Result<BTreeSet<String>, Problem> {
-    let hint = "choose another name, or remove the directory by hand";
-    let text = fs::read(manifest).map_err(|error| refusal(manifest, format!("cannot be read: {error}")))?;
-    let value: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|error| refusal(manifest, format!("is no manifest: {error}")).hint(hint))?;
-    let files = value.pointer("/result/files").and_then(serde_json::Value::as_array);
-    let names = files.and_then(|files| files.iter().map(|name| name.as_str().map(str::to_owned)).collect());
-    names.ok_or_else(|| refusal(manifest, "lists no `result.files`").hint(hint))
+/// The names that the manifest of the soup in `directory` lists, relative to it.
+fn files_of(directory: &Path) -> Result<BTreeSet<String>, Problem> {
+    let refuse = |what: String| {
+        let hint = "choose another name, or remove the directory by hand";
+        refusal(&directory.join(FILE_NAME), what).hint(hint)
+    };
+    let files = Brief::of(directory).map_err(refuse)?.files();
+    files.ok_or_else(|| refuse("lists no `result.files`".to_owned()))
 }
 
 /// Whether this file is part of a model card as soce has written it. A card's last line is a comment with the SHA-256 of
@@ -210,17 +180,7 @@ fn is_sealed(bytes: &[u8]) -> bool {
     last == format!("<!-- {seal} -->").as_bytes() || last == format!("# {seal}").as_bytes()
 }
 
-/// Quoted, separated by commas, the first few.
-pub(super) fn names(names: &[&str]) -> String {
-    let mut text: Vec<String> =
-        names.iter().take(NAMES_SHOWN).map(|name| format!("`{}`", shown(name))).collect();
-    if names.len() > NAMES_SHOWN {
-        text.push(format!("and {} more", names.len() - NAMES_SHOWN));
-    }
-    text.join(", ")
-}
-
-pub(super) fn refusal(path: &Path, message: impl Into<String>) -> Problem {
+pub(crate) fn refusal(path: &Path, message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Output, message).at(path)
 }
 
@@ -250,7 +210,7 @@ mod tests {
     /// A soup that lists nothing, with one more file in it.
     fn standing(name: &str, content: &str) -> Result<Standing, Problem> {
         let target = tempfile::tempdir().expect("a temporary directory");
-        fs::write(target.path().join(MANIFEST), r#"{"result": {"files": []}}"#).expect("a new file");
+        fs::write(target.path().join(FILE_NAME), r#"{"result": {"files": []}}"#).expect("a new file");
         let path = target.path().join(name);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a new directory");
         fs::write(path, content).expect("a new file");

@@ -5,6 +5,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernels::difference::{BLOCK, widened};
+use crate::kernels::format::{Format, Value};
 
 /// A whole number of vectors of any instruction set; with fewer, only the loop for the rest would see an element.
 const LANES: usize = 64;

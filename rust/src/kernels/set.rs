@@ -1,0 +1,55 @@
+//! A kernel set: one implementation of the hot loops, behind checks of what it is given.
+
+use super::difference::Pair;
+use super::format::Format;
+use super::request::Request;
+use super::tally::Tally;
+
+/// One implementation of the hot loop. Sets differ in speed, never in a bit.
+pub struct Kernels {
+    /// Its name: `scalar`, `avx2`, `avx512` or `neon`.
+    pub name: &'static str,
+    pub(super) run: fn(&Request<'_>, &mut [u8], &mut Tally),
+    pub(super) difference: fn(&Pair<'_>, f64) -> f64,
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Kernels {
+    /// Average a chunk into `output` and count what is not finite.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub fn mean(&self, request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+        let format = Format::of(request.output_dtype).expect("a float output dtype");
+        let elements = output.len() / format.bytes;
+        assert_eq!(output.len(), elements * format.bytes, "whole output elements");
+        assert!(
+            request.inputs.len() == request.dtypes.len() && request.inputs.len() == request.numerators.len()
+        );
+        assert!(
+            tally.inputs.len() == request.inputs.len() && !request.inputs.is_empty() && request.whole > 0
+        );
+        for (input, &dtype) in request.inputs.iter().zip(request.dtypes) {
+            let bytes = Format::of(dtype).expect("a float input dtype").bytes;
+            assert_eq!(input.len(), elements * bytes, "as many elements in as out");
+        }
+        (self.run)(request, output, tally);
+    }
+
+    /// The larger of `known` and the largest difference of a pair.
+    pub(super) fn difference(&self, pair: Pair<'_>, known: f64) -> f64 {
+        let (Some(output), Some(input)) = (Format::of(pair.output_dtype), Format::of(pair.input_dtype))
+        else {
+            return known;
+        };
+        let elements = pair.output.len() / output.bytes;
+        assert_eq!(pair.output.len(), elements * output.bytes, "whole output elements");
+        assert_eq!(pair.input.len(), elements * input.bytes, "as many elements in as out");
+        (self.difference)(&pair, known)
+    }
+}

@@ -1,0 +1,205 @@
+//! The keys of `soce.json`, as they are written and read. What is not here is no manifest of this format, but for `run`,
+//! where later versions may say more.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::digests::Digests;
+use crate::checkpoint::origin::ClaimSource;
+use crate::digest::Digest;
+use crate::dtype::Dtype;
+
+/// The manifest's file name.
+pub(crate) const FILE_NAME: &str = "soce.json";
+/// The recipe as mergekit would read it.
+pub(crate) const RECIPE_FILE: &str = "mergekit_config.yml";
+/// Number of the schema of `result`.
+pub(crate) const FORMAT: u64 = 1;
+/// Number of the bit contract: docs/numerics.md.
+pub(crate) const NUMERICS: u64 = 1;
+/// Longest manifest read; one of a million tensors has a third of this.
+pub(crate) const MAX_BYTES: u64 = 1 << 30;
+
+/// All of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    pub(crate) result: Outcome,
+    pub(crate) result_digest: Digest,
+    pub(crate) plan_digest: Digest,
+    pub(crate) sources: Vec<SourceEntry>,
+    pub(crate) run: RunEntry,
+    /// Of everything else; `None` until that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) file_digest: Option<Digest>,
+}
+
+/// What was made.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Outcome {
+    pub(crate) format: u64,
+    pub(crate) numerics: u64,
+    pub(crate) recipe: RecipeEntry,
+    /// In the order of the recipe's parts; only if the ingredients' bytes were hashed as they passed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) ingredients: Option<Vec<IngredientEntry>>,
+    pub(crate) donor: DonorEntry,
+    pub(crate) tensors: BTreeMap<String, TensorEntry>,
+    pub(crate) tied: Vec<String>,
+    pub(crate) shards: Vec<ShardEntry>,
+    pub(crate) files: Vec<String>,
+    pub(crate) counts: Counts,
+}
+
+/// How the tensors were mixed. The order of parts does not depend on the one the ingredients were given in.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecipeEntry {
+    pub(crate) method: String,
+    pub(crate) rows: Vec<RowEntry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RowEntry {
+    pub(crate) pattern: String,
+    pub(crate) parts: Vec<i64>,
+    pub(crate) whole: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IngredientEntry {
+    /// See [`super::Content`].
+    pub(crate) content: Digest,
+}
+
+/// What came along with config and tokenizer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DonorEntry {
+    /// SHA-256 by name.
+    pub(crate) side_files: BTreeMap<String, Digest>,
+    pub(crate) left_out: Vec<String>,
+}
+
+/// How a tensor was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum How {
+    Averaged,
+    Copied,
+}
+
+impl How {
+    /// Its name in plans and manifests.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Averaged => "averaged",
+            Self::Copied => "copied",
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TensorEntry {
+    #[serde(rename = "fate")]
+    pub(crate) how: How,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) shard: String,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) blake3: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) non_finite: Option<NonFiniteEntry>,
+    /// Largest difference to each ingredient, `null` where it has no part.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) differences: Option<Vec<Option<String>>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NonFiniteEntry {
+    /// NaN, +inf, -inf of each ingredient.
+    pub(crate) ingredients: Vec<[u64; 3]>,
+    /// Infinite results of finite inputs.
+    pub(crate) created: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShardEntry {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) sha256: Option<Digest>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Counts {
+    pub(crate) averaged: u64,
+    pub(crate) copied: u64,
+    pub(crate) tied: u64,
+    pub(crate) refused: u64,
+}
+
+/// Where an ingredient came from.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceEntry {
+    /// One per row.
+    pub(crate) parts: Vec<i64>,
+    pub(crate) gave_config: bool,
+    pub(crate) shards: Vec<SourceShard>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) hub: Option<HubEntry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceShard {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) header_sha256: Digest,
+    /// As somebody else says, who is [`SourceShard::sha256_source`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) sha256: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) sha256_source: Option<ClaimSource>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HubEntry {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) id: Option<String>,
+    pub(crate) revision: String,
+}
+
+/// How it was done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunEntry {
+    /// What the caller adds: versions, command line. Written first, so that it hides nothing of the rest.
+    #[serde(flatten)]
+    pub(crate) more: Map<String, Value>,
+    pub(crate) core: String,
+    pub(crate) kernels: String,
+    pub(crate) digests: Digests,
+    pub(crate) num_threads: usize,
+    pub(crate) bytes_read: u64,
+    pub(crate) bytes_written: u64,
+    pub(crate) os: String,
+    pub(crate) architecture: String,
+    pub(crate) warnings: Vec<String>,
+    /// Paths as given.
+    pub(crate) ingredients: Vec<String>,
+    /// Runs that were interrupted before this one.
+    pub(crate) resumes: usize,
+}

@@ -1,0 +1,248 @@
+//! The small files of a soup: side files, recipe, index and, last, `soce.json`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::report::MergeReport;
+use crate::checkpoint::{Checkpoint, Shard};
+use crate::digest::Digest;
+use crate::error::{Problem, ProblemKind, Result};
+use crate::manifest::{
+    Content, Counts, DonorEntry, FILE_NAME, FORMAT, Fingerprint, How, HubEntry, IngredientEntry, Manifest,
+    NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry, SourceEntry,
+    SourceShard, TensorEntry, canonical, digest_of,
+};
+use crate::plan::{Fate, Plan, PlannedTensor, Recipe};
+use crate::sink::Staging;
+use crate::sink::journal::{ShardRecord, TensorResult};
+
+/// What the caller adds to the manifests.
+#[derive(Debug, Clone, Default)]
+pub struct Provenance {
+    /// For each recipe the text of `mergekit_config.yml`; where it is missing or empty, none is written.
+    pub recipe_texts: Vec<String>,
+    /// Merged into `run`: versions, command line.
+    pub run: Map<String, Value>,
+}
+
+/// What is known of one soup when its shards are complete.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Made<'a> {
+    /// Index of its recipe.
+    pub(super) recipe: usize,
+    /// Its fingerprint.
+    pub(super) fingerprint: &'a Fingerprint,
+    /// Its shards, in the plan's order.
+    pub(super) shards: &'a [ShardRecord],
+    /// Runs that were interrupted before this one.
+    pub(super) resumes: usize,
+}
+
+/// Write everything but the shards of one soup: side files, recipe, index and, last, the manifest. Returns the
+/// `result_digest`.
+///
+/// # Errors
+/// [`crate::Error::Io`]; [`crate::Error::Refused`] if a side file is no longer the one that was planned.
+pub(super) fn write(
+    plan: &Plan,
+    made: Made<'_>,
+    staging: &Staging,
+    report: &MergeReport,
+    provenance: &Provenance,
+) -> Result<String> {
+    let mut files: Vec<String> = plan.shards.iter().map(|shard| shard.name.clone()).collect();
+    let mut side_files = BTreeMap::new();
+    let mut write = |name: &str, bytes: &[u8]| {
+        files.push(name.to_owned());
+        staging.write_small(name, bytes)
+    };
+    for side in &plan.side_files {
+        let bytes = side.content.read()?;
+        let digest = Digest::sha256(&bytes);
+        if made.fingerprint.side_file(&side.name) != Some(&digest.to_string()) {
+            let problem = Problem::new(ProblemKind::Checkpoint, "changed since the merge began");
+            return Err(problem.at(&side.name).hint("let whatever writes it finish, then run again").into());
+        }
+        write(&side.name, &bytes)?;
+        side_files.insert(side.name.clone(), digest);
+    }
+    if let Some(text) = provenance.recipe_texts.get(made.recipe).filter(|text| !text.is_empty()) {
+        write(RECIPE_FILE, text.as_bytes())?;
+    }
+    if let Some(index) = &plan.index {
+        write(&plan.index_name, index)?;
+    }
+    files.sort();
+    let donor = DonorEntry { side_files, left_out: plan.left_out.clone() };
+    let result = result(plan, made, files, donor);
+    let result_digest = digest_of(&result);
+    let mut manifest = Manifest {
+        result,
+        result_digest,
+        plan_digest: made.fingerprint.digest(),
+        sources: sources(plan, &plan.request.recipes[made.recipe]),
+        run: run(plan, made, report, provenance),
+        file_digest: None,
+    };
+    manifest.file_digest = Some(digest_of(&manifest));
+    staging.write_small(FILE_NAME, canonical(&manifest).as_bytes())?;
+    Ok(result_digest.to_string())
+}
+
+fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) -> Outcome {
+    let recipe = &plan.request.recipes[made.recipe];
+    let contents = contents(plan, recipe, made);
+    let columns = columns(recipe, contents.as_deref());
+    let mut tensors = BTreeMap::new();
+    let mut averaged = 0;
+    for (shard, record) in plan.shards.iter().zip(made.shards) {
+        for (&tensor, result) in shard.tensors.iter().zip(&record.tensors) {
+            let tensor = &plan.tensors[tensor];
+            averaged += u64::from(tensor.how() == How::Averaged);
+            let non_finite = result.non_finite.as_ref().map(|found| {
+                let counts = columns.iter().map(|&i| &found.inputs[i]);
+                NonFiniteEntry {
+                    ingredients: counts.map(|c| [c.nan, c.positive, c.negative]).collect(),
+                    created: found.created,
+                }
+            });
+            let differences = match &tensor.fate {
+                Fate::Averaged { rows } if !result.differences.is_empty() => {
+                    let parts = recipe.rows[rows[made.recipe]].mix.numerators();
+                    let text = |&i: &usize| (parts[i] != 0).then(|| result.differences[i].clone());
+                    Some(columns.iter().map(text).collect())
+                }
+                _ => None,
+            };
+            let entry = TensorEntry {
+                how: tensor.how(),
+                dtype: tensor.dtype,
+                shape: tensor.shape.clone(),
+                shard: shard.name.clone(),
+                offset: tensor.offset,
+                length: tensor.length,
+                blake3: result.blake3,
+                non_finite,
+                differences,
+            };
+            tensors.insert(tensor.name.clone(), entry);
+        }
+    }
+    let shards = plan.shards.iter().zip(made.shards).map(|(shard, record)| ShardEntry {
+        name: shard.name.clone(),
+        size: shard.size,
+        sha256: record.sha256,
+    });
+    let ingredients =
+        contents.map(|contents| columns.iter().map(|&i| IngredientEntry { content: contents[i] }).collect());
+    Outcome {
+        format: FORMAT,
+        numerics: NUMERICS,
+        recipe: recipe_entry(recipe, &columns),
+        ingredients,
+        donor,
+        tensors,
+        tied: plan.tied.iter().map(|(name, _)| name.clone()).collect(),
+        shards: shards.collect(),
+        files,
+        counts: Counts {
+            averaged,
+            copied: plan.tensors.len() as u64 - averaged,
+            tied: plan.tied.len() as u64,
+            refused: 0,
+        },
+    }
+}
+
+/// For each ingredient the digest of the tensors that went in. `None` unless the bytes were hashed as they passed.
+fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>> {
+    // A soup of copied tensors alone has no digest of inputs to tell the level by.
+    if made.shards.iter().any(|record| record.sha256.is_none()) {
+        return None;
+    }
+    let tensors = plan.shards.iter().zip(made.shards).flat_map(|(shard, record)| {
+        shard.tensors.iter().map(|&tensor| &plan.tensors[tensor]).zip(&record.tensors)
+    });
+    let mut tensors: Vec<(&PlannedTensor, &TensorResult)> = tensors.collect();
+    tensors.sort_by_key(|(tensor, _)| &tensor.name);
+    let content = |i: usize| {
+        let mut content = Content::new();
+        for &(tensor, result) in &tensors {
+            let digest = match &tensor.fate {
+                Fate::Copied => result.blake3, // the same bytes in every ingredient
+                Fate::Averaged { rows } => {
+                    if recipe.rows[rows[made.recipe]].mix.numerators()[i] == 0 {
+                        continue;
+                    }
+                    *result.inputs.get(i)?
+                }
+            };
+            content.add(&tensor.name, tensor.sources[i].dtype, &tensor.shape, digest?);
+        }
+        Some(content.finish())
+    };
+    (0..plan.checkpoints.len()).map(content).collect()
+}
+
+/// The ingredients that have a part, in an order that does not depend on the one they were given in: by their parts,
+/// largest first, then by content. The order given is that of `sources`.
+fn columns(recipe: &Recipe, contents: Option<&[Digest]>) -> Vec<usize> {
+    let ingredients = recipe.rows.first().map_or(0, |row| row.mix.numerators().len());
+    let parts = |i: usize| recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect::<Vec<_>>();
+    let mut columns: Vec<usize> =
+        (0..ingredients).filter(|&i| parts(i).iter().any(|&part| part != 0)).collect();
+    columns.sort_by_key(|&i| (std::cmp::Reverse(parts(i)), contents.map(|found| found[i])));
+    columns
+}
+
+fn recipe_entry(recipe: &Recipe, columns: &[usize]) -> RecipeEntry {
+    let rows = recipe.rows.iter().map(|row| RowEntry {
+        pattern: row.pattern.clone(),
+        parts: columns.iter().map(|&i| row.mix.numerators()[i]).collect(),
+        whole: row.mix.whole(),
+    });
+    RecipeEntry { method: "linear".to_owned(), rows: rows.collect() }
+}
+
+fn sources(plan: &Plan, recipe: &Recipe) -> Vec<SourceEntry> {
+    let source = |(i, checkpoint): (usize, &Checkpoint)| {
+        let origin = &checkpoint.origin;
+        let shard = |(s, shard): (usize, &Shard)| {
+            let claim = origin.sha256.get(s).and_then(Option::as_ref);
+            SourceShard {
+                name: shard.name.clone(),
+                size: shard.identity.size,
+                header_sha256: shard.header_sha256,
+                sha256: claim.map(|claim| claim.sha256),
+                sha256_source: claim.map(|claim| claim.source),
+            }
+        };
+        let hub = origin.hub.as_ref();
+        SourceEntry {
+            parts: recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect(),
+            gave_config: i == plan.request.options.config_from,
+            shards: checkpoint.shards.iter().enumerate().map(shard).collect(),
+            hub: hub.map(|hub| HubEntry { id: hub.id.clone(), revision: hub.revision.clone() }),
+        }
+    };
+    plan.checkpoints.iter().enumerate().map(source).collect()
+}
+
+fn run(plan: &Plan, made: Made<'_>, report: &MergeReport, provenance: &Provenance) -> RunEntry {
+    let paths = plan.request.ingredients.iter().map(|path| path.to_string_lossy().into_owned());
+    RunEntry {
+        more: provenance.run.clone(),
+        core: env!("CARGO_PKG_VERSION").to_owned(),
+        kernels: report.kernels.to_owned(),
+        digests: report.digests,
+        num_threads: report.num_threads,
+        bytes_read: report.bytes_read,
+        bytes_written: report.bytes_written,
+        os: std::env::consts::OS.to_owned(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        warnings: [&plan.warnings[..], &report.warnings].concat(),
+        ingredients: paths.collect(),
+        resumes: made.resumes,
+    }
+}

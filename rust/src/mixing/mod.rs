@@ -1,0 +1,10 @@
+//! Tensors mixed on demand: what a merge, the live model and a verification compute alike.
+//!
+//! Not here: where the bytes go, and which chunk comes next.
+
+mod chunk;
+mod mixer;
+
+pub use chunk::chunk_bytes;
+pub(crate) use chunk::mix_chunk;
+pub use mixer::{MixOptions, Mixer};

@@ -1,0 +1,71 @@
+//! What tells one soup of a plan from every other: all that decides about its bytes, and nothing else.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+
+use super::{Plan, SideContent};
+use crate::checkpoint::Shard;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::manifest::{Digests, FILE_NAME, Fingerprint, NUMERICS, RECIPE_FILE};
+
+impl Plan {
+    /// The fingerprint of the soup number `recipe`. Reads the donor's side files.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] if a side file cannot be read.
+    pub fn fingerprint(&self, recipe: usize, digests: Digests, differences: bool) -> Result<Fingerprint> {
+        let rows = self.request.recipes[recipe].rows.iter().map(
+            |row| json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()}),
+        );
+        let shard = |shard: &Shard| {
+            json!({
+                "name": shard.name,
+                "size": shard.identity.size,
+                "mtime_ns": shard.identity.mtime_ns as i64,
+                "header_sha256": shard.header_sha256,
+            })
+        };
+        let ingredients =
+            self.checkpoints.iter().map(|found| found.shards.iter().map(shard).collect::<Vec<_>>());
+        let shards = self.shards.iter().map(
+            |shard| json!({"name": shard.name, "size": shard.size, "header": Digest::of(&shard.header)}),
+        );
+        let mut side_files = serde_json::Map::new();
+        for side in &self.side_files {
+            side_files.insert(side.name.clone(), json!(Digest::sha256(&side.content.read()?)));
+        }
+        let index = self.index.as_ref().map(|_| self.index_name.clone());
+        let mut files: Vec<String> = self.shards.iter().map(|shard| shard.name.clone()).collect();
+        files.extend(self.side_files.iter().map(|side| side.name.clone()));
+        files.extend(index);
+        files.extend([RECIPE_FILE.to_owned(), FILE_NAME.to_owned()]);
+        files.sort();
+        files.dedup();
+        Ok(Fingerprint::of_value(json!({
+            "soce": env!("CARGO_PKG_VERSION"),
+            "numerics": NUMERICS,
+            "recipe": rows.collect::<Vec<_>>(),
+            "ingredients": ingredients.collect::<Vec<_>>(),
+            "tied": self.tied.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            "shards": shards.collect::<Vec<_>>(),
+            "side_files": side_files,
+            "digests": digests.name(),
+            "differences": differences,
+            "files": files,
+        })))
+    }
+}
+
+impl SideContent {
+    /// The bytes to be written.
+    pub(crate) fn read(&self) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.into()),
+            Self::CopyOf(path, _) => {
+                std::fs::read(path).map(Into::into).map_err(|error| Error::io(path, "cannot read", error))
+            }
+        }
+    }
+}
