@@ -3,4 +3,5 @@
 mod allocation;
 mod checkpoint;
 mod io;
+mod layers;
 mod plan;
