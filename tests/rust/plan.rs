@@ -1,7 +1,6 @@
 //! Plans of small checkpoints on disk: what is refused and in which words, and what is laid out.
 
 mod builder;
-mod fates;
 mod layout;
 mod properties;
 mod request;
@@ -9,3 +8,4 @@ mod side_files;
 mod target;
 mod tied;
 mod tokenizer;
+mod treatments;

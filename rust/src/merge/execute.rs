@@ -84,7 +84,7 @@ fn make(
             let (run, outputs, fail) = (&run, &outputs, &fail);
             move || {
                 for shard in shards {
-                    outputs.finish(shard, &run.progress, control).unwrap_or_else(fail);
+                    outputs.finish(shard, &run.states, control).unwrap_or_else(fail);
                 }
             }
         })?;

@@ -8,10 +8,10 @@ mod execute;
 mod inputs;
 mod options;
 mod outputs;
-mod progress;
 mod report;
 mod small_files;
 mod soups;
+mod tensor_states;
 mod work;
 mod worker;
 

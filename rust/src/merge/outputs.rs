@@ -11,8 +11,8 @@ use crate::sink::journal::ShardRecord;
 use crate::sink::{Durability, OutputFile, read_back};
 
 use super::options::MergeOptions;
-use super::progress::Progress;
 use super::soups::Soup;
+use super::tensor_states::TensorStates;
 
 /// By recipe; `None` where an earlier run has finished that file.
 pub(super) type Files = Vec<Option<OutputFile>>;
@@ -72,7 +72,7 @@ impl<'a> Outputs<'a> {
     ///
     /// # Panics
     /// If a worker still holds the files: it must let go before it reports its chunk.
-    pub(super) fn finish(&self, shard: usize, progress: &Progress<'_>, control: &Control) -> Result<()> {
+    pub(super) fn finish(&self, shard: usize, states: &TensorStates<'_>, control: &Control) -> Result<()> {
         drop(self.open(shard)?); // a shard of empty tensors was never opened
         let files = self.shards[shard].lock().expect("no panic while held").take();
         let files = Arc::into_inner(files.expect("just opened")).expect("workers let go of finished shards");
@@ -80,7 +80,7 @@ impl<'a> Outputs<'a> {
         for (recipe, (file, soup)) in files.into_iter().zip(self.soups).enumerate() {
             let (Some(file), Some(staging)) = (file, &soup.staging) else { continue };
             file.finish(&planned.header)?;
-            let tensors: Vec<_> = planned.tensors.iter().map(|&t| progress.result(recipe, t)).collect();
+            let tensors: Vec<_> = planned.tensors.iter().map(|&t| states.result(recipe, t)).collect();
             let mut sha256 = None;
             if self.digests == Digests::Full {
                 let found = read_back(staging.payload(), self.plan, planned, &tensors, true, control)?;

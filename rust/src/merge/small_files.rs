@@ -13,7 +13,7 @@ use crate::manifest::{
     NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry, SourceEntry,
     SourceShard, TensorEntry, canonical, digest_of,
 };
-use crate::plan::{Fate, Plan, PlannedTensor, Recipe};
+use crate::plan::{Plan, PlannedTensor, Recipe, Treatment};
 use crate::sink::Staging;
 use crate::sink::journal::{ShardRecord, TensorResult};
 
@@ -107,8 +107,8 @@ fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) ->
                     created: found.created,
                 }
             });
-            let differences = match &tensor.fate {
-                Fate::Averaged { rows } if !result.differences.is_empty() => {
+            let differences = match &tensor.treatment {
+                Treatment::Averaged { rows } if !result.differences.is_empty() => {
                     let parts = recipe.rows[rows[made.recipe]].mix.numerators();
                     let text = |&i: &usize| (parts[i] != 0).then(|| result.differences[i].clone());
                     Some(columns.iter().map(text).collect())
@@ -169,9 +169,9 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
     let content = |i: usize| {
         let mut content = Content::new();
         for &(tensor, result) in &tensors {
-            let digest = match &tensor.fate {
-                Fate::Copied => result.blake3, // the same bytes in every ingredient
-                Fate::Averaged { rows } => {
+            let digest = match &tensor.treatment {
+                Treatment::Copied => result.blake3, // the same bytes in every ingredient
+                Treatment::Averaged { rows } => {
                     if recipe.rows[rows[made.recipe]].mix.numerators()[i] == 0 {
                         continue;
                     }

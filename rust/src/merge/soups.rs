@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::error::{Error, Problem, Result};
 use crate::escape::shown;
 use crate::manifest::{Brief, Digests, Fingerprint};
-use crate::plan::{Fate, Plan};
+use crate::plan::{Plan, Treatment};
 use crate::sink::journal::{FileState, ShardRecord};
 use crate::sink::{self, Beginning, Begun, Staging, read_back};
 use crate::target::has_state;
@@ -175,9 +175,11 @@ fn reason_to_redo(
     }
     let mut read = BTreeSet::new();
     for tensor in plan.shards[shard].tensors.iter().map(|&tensor| &plan.tensors[tensor]) {
-        let parts = match &tensor.fate {
-            Fate::Copied => None,
-            Fate::Averaged { rows } => Some(plan.request.recipes[recipe].rows[rows[recipe]].mix.numerators()),
+        let parts = match &tensor.treatment {
+            Treatment::Copied => None,
+            Treatment::Averaged { rows } => {
+                Some(plan.request.recipes[recipe].rows[rows[recipe]].mix.numerators())
+            }
         };
         let sources = tensor.sources.iter().enumerate();
         read.extend(

@@ -7,13 +7,13 @@ use crate::io::Buffer;
 use crate::kernels::{Differences, Kernels, Tally};
 use crate::mix::Mix;
 use crate::mixing::{chunk_bytes, mix_chunk};
-use crate::plan::{Fate, Plan};
+use crate::plan::{Plan, Treatment};
 use crate::threads::default_threads;
 
 use super::inputs::Inputs;
 use super::options::{MAX_THREADS, MergeOptions};
 use super::outputs::Outputs;
-use super::progress::{Computed, Progress};
+use super::tensor_states::{Computed, TensorStates};
 use super::work::{Chunk, Work};
 
 /// What all workers share.
@@ -25,7 +25,7 @@ pub(super) struct Run<'a> {
     pub(super) num_threads: usize,
     pub(super) work: Work,
     inputs: Inputs<'a>,
-    pub(super) progress: Progress<'a>,
+    pub(super) states: TensorStates<'a>,
     /// Ingredients that each tensor needs, by tensor; none for those of a shard that is there already.
     needed: Vec<Vec<usize>>,
 }
@@ -72,7 +72,7 @@ impl<'a> Run<'a> {
             kernels: Kernels::choose(options.kernels.as_deref())?,
             num_threads: options.num_threads.unwrap_or_else(default_threads),
             inputs: Inputs::new(plan, &needed, options.backend, options.cache),
-            progress: Progress::new(plan, &work, options),
+            states: TensorStates::new(plan, &work, options),
             work,
             needed,
         })
@@ -119,9 +119,9 @@ impl<'a> Worker<'a> {
         run.control.check()?;
         let Some(chunk) = run.work.next(&mut self.shard) else { return Ok(Step::Done) };
         self.chunk(chunk)?;
-        if let Some(tensor) = run.progress.finish_chunk(&chunk) {
+        if let Some(tensor) = run.states.finish_chunk(&chunk) {
             if !run.options.allow_non_finite {
-                run.progress.refuse_non_finite(tensor)?;
+                run.states.refuse_non_finite(tensor)?;
             }
             run.inputs.close_finished(run.plan, tensor, &run.needed[tensor]);
         }
@@ -149,7 +149,7 @@ impl<'a> Worker<'a> {
         }
         for &ingredient in needed {
             let (bytes, _) = inputs[ingredient].expect("needed");
-            run.progress.record_input(ingredient, &chunk, bytes);
+            run.states.record_input(ingredient, &chunk, bytes);
         }
         let files = self.outputs.open(tensor.shard)?;
         for (recipe, file) in files.iter().enumerate() {
@@ -157,9 +157,9 @@ impl<'a> Worker<'a> {
             let mut tally = Tally::new(inputs.len());
             tally.base = chunk.first;
             let mut differences = None;
-            let bytes: &[u8] = match &tensor.fate {
-                Fate::Copied => inputs[0].expect("copied from the first ingredient").0,
-                Fate::Averaged { rows } => {
+            let bytes: &[u8] = match &tensor.treatment {
+                Treatment::Copied => inputs[0].expect("copied from the first ingredient").0,
+                Treatment::Averaged { rows } => {
                     let mix = &run.plan.request.recipes[recipe].rows[rows[recipe]].mix;
                     let length = (chunk.elements * tensor.element_bytes()) as usize;
                     let no_memory = |error| Error::io(file.path(), "no memory for a chunk", error);
@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
                 }
             };
             let differences = differences.as_ref();
-            run.progress.record(&chunk, &Computed { recipe, bytes, tally: &tally, differences });
+            run.states.record(&chunk, &Computed { recipe, bytes, tally: &tally, differences });
             // A fault under a map gave zeros: they must not reach the output.
             sources.iter().try_for_each(|source| source.check())?;
             file.write_at(tensor.offset + chunk.first * tensor.element_bytes(), bytes)?;

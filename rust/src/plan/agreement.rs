@@ -7,8 +7,8 @@ use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::error::Result;
 use crate::mix::Mix;
 
-use super::findings::Findings;
-use super::{PlanOptions, Recipe, Request, Row, fates, make};
+use super::remarks::Remarks;
+use super::{MergeRequest, PlanOptions, Recipe, Row, make, treatments};
 
 /// Ingredients that agree in names, shapes, dtypes and integers.
 #[derive(Debug)]
@@ -28,17 +28,17 @@ pub struct Agreement {
 pub fn agree(ingredients: &[PathBuf], open: OpenOptions) -> Result<Agreement> {
     let mix = Mix::average(&vec![1; ingredients.len()])?;
     let everything = Recipe { rows: vec![Row { pattern: "*".to_owned(), mix }], output: PathBuf::new() };
-    let request = Request {
+    let request = MergeRequest {
         ingredients: ingredients.to_vec(),
         recipes: vec![everything],
         options: PlanOptions { open, ..PlanOptions::default() },
     };
-    let mut findings = Findings::default();
-    let checkpoints = make::open(&request, &mut findings);
-    findings.refuse()?;
-    let configs = make::read_configs(&request, &checkpoints, &mut findings);
-    let fates = fates::decide(&request, &checkpoints, &configs, &mut findings)?;
-    findings.refuse()?;
-    let tied = fates.tied.into_iter().map(|(name, _)| name).collect();
-    Ok(Agreement { checkpoints, tied, warnings: findings.warnings })
+    let mut remarks = Remarks::default();
+    let checkpoints = make::open(&request, &mut remarks);
+    remarks.refuse()?;
+    let configs = make::read_configs(&request, &checkpoints, &mut remarks);
+    let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
+    remarks.refuse()?;
+    let tied = treatments.tied.into_iter().map(|(name, _)| name).collect();
+    Ok(Agreement { checkpoints, tied, warnings: remarks.warnings })
 }

@@ -3,8 +3,8 @@
 use crate::checkpoint::TensorInfo;
 use crate::dtype::Dtype;
 
-use super::Fate;
-use super::findings::Findings;
+use super::Treatment;
+use super::remarks::Remarks;
 
 /// How every shard's name ends.
 pub(super) const SHARD_SUFFIX: &str = ".safetensors";
@@ -20,7 +20,7 @@ pub(super) struct Draft<'a> {
 #[derive(Debug)]
 pub(super) struct Item<'a> {
     pub(super) info: &'a TensorInfo,
-    pub(super) fate: &'a Fate,
+    pub(super) treatment: &'a Treatment,
     pub(super) dtype: Dtype,
     pub(super) elements: u64,
     pub(super) length: u64,
@@ -56,7 +56,7 @@ pub(super) fn cut<'a>(
     drafts: Vec<Draft<'a>>,
     most: u64,
     stem: &str,
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Vec<Draft<'a>> {
     let mut cuts: Vec<Vec<Item<'a>>> = Vec::new();
     let mut filled = 0u64;
@@ -75,7 +75,7 @@ pub(super) fn cut<'a>(
         }
     }
     if oversized > 0 {
-        findings.warn(format!(
+        remarks.warn(format!(
             "{oversized} tensors are larger than the shard size of {most} bytes: each gets a shard of its own"
         ));
     }

@@ -9,7 +9,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::quoted;
 
-use super::findings::Findings;
+use super::remarks::Remarks;
 
 /// Bytes read at a time from each of two files.
 const BLOCK: usize = 4 << 20;
@@ -20,7 +20,7 @@ pub(super) fn check(
     checkpoints: &[Checkpoint],
     used: &[bool],
     names: &[&str],
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Result<()> {
     let Some((first, others)) = checkpoints.split_first() else { return Ok(()) };
     for (checkpoint, _) in others.iter().zip(used.iter().skip(1)).filter(|(_, used)| **used) {
@@ -38,7 +38,7 @@ pub(super) fn check(
                 problems.push(differs(expected, got, &difference));
             }
         }
-        findings.tensors(&checkpoint.root, problems, "integer tensors differ");
+        remarks.tensors(&checkpoint.root, problems, "integer tensors differ");
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
 
 use super::cut::{Draft, Item, SHARD_SUFFIX, cut, without_empty};
-use super::fates::Fates;
-use super::findings::Findings;
-use super::{Fate, PlannedShard, PlannedTensor, Request, TensorSource};
+use super::remarks::Remarks;
+use super::treatments::Treatments;
+use super::{MergeRequest, PlannedShard, PlannedTensor, TensorSource, Treatment};
 
 /// Name of the index unless the donor's has another.
 const INDEX_NAME: &str = "model.safetensors.index.json";
@@ -29,21 +29,21 @@ pub(super) struct Layout {
 
 /// Lay the output out. The ingredients are known to agree.
 pub(super) fn lay_out(
-    request: &Request,
+    request: &MergeRequest,
     checkpoints: &[Checkpoint],
-    fates: &Fates,
-    findings: &mut Findings,
+    treatments: &Treatments,
+    remarks: &mut Remarks,
 ) -> Layout {
     let Some(first) = checkpoints.first() else { return Layout::default() };
-    let drafts = donor_drafts(request, first, fates, findings);
+    let drafts = donor_drafts(request, first, treatments, remarks);
     let recut = request.options.max_shard_size;
     let drafts = match recut {
-        Some(most) => cut(drafts, most, &stem(first), findings),
+        Some(most) => cut(drafts, most, &stem(first), remarks),
         None => without_empty(drafts),
     };
     let mut layout = Layout { index_name: index_name(first, recut.is_some()), ..Layout::default() };
     for draft in &drafts {
-        add_shard(&mut layout, draft, checkpoints, request, findings);
+        add_shard(&mut layout, draft, checkpoints, request, remarks);
     }
     if layout.shards.len() > 1 || first.index_name.is_some() {
         let shard_of =
@@ -56,25 +56,25 @@ pub(super) fn lay_out(
 
 /// The first ingredient's shards with the tensors that stay, in file order.
 fn donor_drafts<'a>(
-    request: &Request,
+    request: &MergeRequest,
     first: &'a Checkpoint,
-    fates: &'a Fates,
-    findings: &mut Findings,
+    treatments: &'a Treatments,
+    remarks: &mut Remarks,
 ) -> Vec<Draft<'a>> {
     let mut drafts = Vec::with_capacity(first.shards.len());
     for shard in &first.shards {
         let mut items = Vec::with_capacity(shard.tensors.len());
         for info in &shard.tensors {
-            let Some(fate) = fates.by_name.get(&info.name) else { continue };
-            let dtype = match fate {
-                Fate::Averaged { .. } => request.options.dtype.unwrap_or(info.dtype),
-                Fate::Copied => info.dtype,
+            let Some(treatment) = treatments.by_name.get(&info.name) else { continue };
+            let dtype = match treatment {
+                Treatment::Averaged { .. } => request.options.dtype.unwrap_or(info.dtype),
+                Treatment::Copied => info.dtype,
             };
             let elements = info.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
             let sizes = elements.and_then(|n| Some((n, n.checked_mul(dtype.bytes()? as u64)?)));
             match sizes {
-                Some((elements, length)) => items.push(Item { info, fate, dtype, elements, length }),
-                None => findings.problem(
+                Some((elements, length)) => items.push(Item { info, treatment, dtype, elements, length }),
+                None => remarks.problem(
                     Problem::new(ProblemKind::Output, format!("is too large to be written as {dtype}"))
                         .at(&shard.path)
                         .tensor(&info.name),
@@ -110,13 +110,13 @@ fn add_shard(
     layout: &mut Layout,
     draft: &Draft<'_>,
     checkpoints: &[Checkpoint],
-    request: &Request,
-    findings: &mut Findings,
+    request: &MergeRequest,
+    remarks: &mut Remarks,
 ) {
     let mut refuse = |message: String, hint: &str| {
         let output = request.recipes.first().map(|recipe| recipe.output.join(&draft.name));
         let problem = Problem::new(ProblemKind::Output, message).hint(hint);
-        findings.problem(match output {
+        remarks.problem(match output {
             Some(path) => problem.at(path),
             None => problem,
         });
@@ -153,7 +153,7 @@ fn add_shard(
             shard,
             offset,
             length: item.length,
-            fate: item.fate.clone(),
+            treatment: item.treatment.clone(),
             sources: sources(checkpoints, &item.info.name),
         });
         offset = offset.saturating_add(item.length);
@@ -174,7 +174,7 @@ fn sources(checkpoints: &[Checkpoint], name: &str) -> Vec<TensorSource> {
 }
 
 /// A note on where the layout comes from, when it is not where the config comes from.
-pub(super) fn note(request: &Request, checkpoints: &[Checkpoint]) -> Option<String> {
+pub(super) fn note(request: &MergeRequest, checkpoints: &[Checkpoint]) -> Option<String> {
     let donor = checkpoints.get(request.options.config_from)?;
     let first = checkpoints.first()?;
     (request.options.config_from != 0).then(|| {
@@ -191,19 +191,20 @@ mod tests {
     use super::{Draft, Item, Layout, add_shard};
     use crate::checkpoint::TensorInfo;
     use crate::dtype::Dtype;
-    use crate::plan::findings::Findings;
-    use crate::plan::{Fate, PlanOptions, Request};
+    use crate::plan::remarks::Remarks;
+    use crate::plan::{MergeRequest, PlanOptions, Treatment};
 
     /// The problem of a file `name` with `count` empty tensors called `tensor`.
     fn refusal(name: &str, tensor: &str, count: usize) -> Option<String> {
         let info =
             TensorInfo { name: tensor.into(), dtype: Dtype::F32, shape: vec![0], offset: 0, length: 0 };
-        let item = || Item { info: &info, fate: &Fate::Copied, dtype: Dtype::F32, elements: 0, length: 0 };
+        let item =
+            || Item { info: &info, treatment: &Treatment::Copied, dtype: Dtype::F32, elements: 0, length: 0 };
         let draft = Draft { name: name.into(), items: (0..count).map(|_| item()).collect() };
-        let request = Request { ingredients: vec![], recipes: vec![], options: PlanOptions::default() };
-        let mut findings = Findings::default();
-        add_shard(&mut Layout::default(), &draft, &[], &request, &mut findings);
-        findings.problems.first().map(ToString::to_string)
+        let request = MergeRequest { ingredients: vec![], recipes: vec![], options: PlanOptions::default() };
+        let mut remarks = Remarks::default();
+        add_shard(&mut Layout::default(), &draft, &[], &request, &mut remarks);
+        remarks.problems.first().map(ToString::to_string)
     }
 
     #[test]

@@ -11,8 +11,11 @@ use crate::error::{Problem, ProblemKind, Result};
 use crate::target::check_outputs;
 
 use super::config::Config;
-use super::findings::Findings;
-use super::{Fate, Plan, PlannedTensor, Request, SideContent, fates, layout, side_files, space, tokenizer};
+use super::remarks::Remarks;
+use super::{
+    MergeRequest, Plan, PlannedTensor, SideContent, Treatment, layout, side_files, space, tokenizer,
+    treatments,
+};
 
 /// Prove that `request` can be carried out and fix everything about its result. Reads headers, side files and the
 /// tensors that must be equal; writes nothing.
@@ -20,32 +23,32 @@ use super::{Fate, Plan, PlannedTensor, Request, SideContent, fates, layout, side
 /// # Errors
 ///
 /// [`crate::Error::Refused`] with everything that is wrong; [`crate::Error::Io`] if the system refuses to read.
-pub fn make(request: Request) -> Result<Plan> {
-    let mut findings = Findings::default();
-    check_request(&request, &mut findings);
-    let checkpoints = open(&request, &mut findings);
-    findings.refuse()?;
+pub fn make(request: MergeRequest) -> Result<Plan> {
+    let mut remarks = Remarks::default();
+    check_request(&request, &mut remarks);
+    let checkpoints = open(&request, &mut remarks);
+    remarks.refuse()?;
 
-    let configs = read_configs(&request, &checkpoints, &mut findings);
-    let fates = fates::decide(&request, &checkpoints, &configs, &mut findings)?;
-    tokenizer::check(&checkpoints, &request.options, &mut findings);
+    let configs = read_configs(&request, &checkpoints, &mut remarks);
+    let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
+    tokenizer::check(&checkpoints, &request.options, &mut remarks);
     let donor = request.options.config_from;
     let config = configs.get(donor).and_then(Option::as_ref);
     let mut side = match checkpoints.get(donor) {
-        Some(donor) => side_files::collect(donor, config, &request.options, &mut findings)?,
+        Some(donor) => side_files::collect(donor, config, &request.options, &mut remarks)?,
         None => side_files::SideFiles::default(),
     };
     let outputs: Vec<&Path> = request.recipes.iter().map(|recipe| recipe.output.as_path()).collect();
-    findings.problems.extend(check_outputs(&outputs, &checkpoints, request.options.overwrite));
-    findings.refuse()?;
+    remarks.problems.extend(check_outputs(&outputs, &checkpoints, request.options.overwrite));
+    remarks.refuse()?;
 
-    let layout = layout::lay_out(&request, &checkpoints, &fates, &mut findings);
+    let layout = layout::lay_out(&request, &checkpoints, &treatments, &mut remarks);
     if let Some(bytes) = config.and_then(|config| true_dtype(config, &layout.tensors)) {
         for file in side.files.iter_mut().filter(|file| file.name == "config.json") {
             file.content = SideContent::Bytes(bytes.clone());
         }
     }
-    findings.warnings.extend(layout::note(&request, &checkpoints));
+    remarks.warnings.extend(layout::note(&request, &checkpoints));
     let plan = Plan {
         request,
         checkpoints,
@@ -55,20 +58,20 @@ pub fn make(request: Request) -> Result<Plan> {
         index_name: layout.index_name,
         side_files: side.files,
         left_out: side.left_out,
-        tied: fates.tied,
-        warnings: std::mem::take(&mut findings.warnings),
+        tied: treatments.tied,
+        warnings: std::mem::take(&mut remarks.warnings),
         total_size: layout.total_size,
         total_parameters: layout.total_parameters,
     };
-    space::check(&plan.request, plan.bytes_per_output(), &mut findings)?;
-    findings.refuse()?;
+    space::check(&plan.request, plan.bytes_per_output(), &mut remarks)?;
+    remarks.refuse()?;
     Ok(plan)
 }
 
 /// What can be wrong with a request before any file is looked at.
-fn check_request(request: &Request, findings: &mut Findings) {
+fn check_request(request: &MergeRequest, remarks: &mut Remarks) {
     let mut refuse = |message: String, hint: &str| {
-        findings.problem(Problem::new(ProblemKind::Recipe, message).hint(hint));
+        remarks.problem(Problem::new(ProblemKind::Recipe, message).hint(hint));
     };
     let (ingredients, options) = (request.ingredients.len(), &request.options);
     if ingredients == 0 {
@@ -91,7 +94,7 @@ fn check_request(request: &Request, findings: &mut Findings) {
     for recipe in &request.recipes {
         let at = |message: String| Problem::new(ProblemKind::Recipe, message).at(&recipe.output);
         if recipe.rows.is_empty() {
-            findings.problem(
+            remarks.problem(
                 at("the recipe has no rows".to_owned()).hint("a plain average is one row with pattern `*`"),
             );
         }
@@ -101,35 +104,35 @@ fn check_request(request: &Request, findings: &mut Findings) {
                 let pattern = crate::escape::shown(&row.pattern);
                 let message =
                     format!("row `{pattern}`: expected parts for {ingredients} ingredients, got {parts}");
-                findings.problem(at(message).hint("give one number per ingredient, 0 for none"));
+                remarks.problem(at(message).hint("give one number per ingredient, 0 for none"));
             }
         }
     }
 }
 
-pub(super) fn open(request: &Request, findings: &mut Findings) -> Vec<Checkpoint> {
+pub(super) fn open(request: &MergeRequest, remarks: &mut Remarks) -> Vec<Checkpoint> {
     let mut budget = MAX_HEADERS_BYTES;
     let mut checkpoints = Vec::with_capacity(request.ingredients.len());
     for path in &request.ingredients {
         match Checkpoint::open_within(path, &request.options.open, &mut budget) {
             Ok(checkpoint) => {
-                findings.warnings.extend(checkpoint.warnings.iter().cloned());
+                remarks.warnings.extend(checkpoint.warnings.iter().cloned());
                 checkpoints.push(checkpoint);
             }
-            Err(problems) => findings.problems.extend(problems),
+            Err(problems) => remarks.problems.extend(problems),
         }
     }
     checkpoints
 }
 
 pub(super) fn read_configs(
-    request: &Request,
+    request: &MergeRequest,
     checkpoints: &[Checkpoint],
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Vec<Option<Config>> {
     let read = |checkpoint: &Checkpoint| {
         Config::read(checkpoint, request.options.open).unwrap_or_else(|problem| {
-            findings.problem(problem);
+            remarks.problem(problem);
             None
         })
     };
@@ -138,7 +141,7 @@ pub(super) fn read_configs(
 
 /// The config's text, if its dtype is not that of the averaged tensors any more.
 fn true_dtype(config: &Config, tensors: &[PlannedTensor]) -> Option<Vec<u8>> {
-    let averaged = || tensors.iter().filter(|tensor| matches!(tensor.fate, Fate::Averaged { .. }));
+    let averaged = || tensors.iter().filter(|tensor| matches!(tensor.treatment, Treatment::Averaged { .. }));
     let written = shared(averaged().map(|tensor| tensor.dtype))?;
     let before = shared(averaged().filter_map(|tensor| tensor.sources.first()).map(|source| source.dtype));
     config.with_dtype(written, before)

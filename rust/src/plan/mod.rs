@@ -1,4 +1,4 @@
-//! The plan of a merge: proof that the ingredients agree, a fate for every tensor, and the layout of the output.
+//! The plan of a merge: proof that the ingredients agree, a treatment for every tensor, and the layout of the output.
 //!
 //! Planning reads headers and side files, and compares the tensors that must be equal (integers, tied heads). It
 //! writes nothing. A plan that exists can only fail by I/O errors, changed inputs or non-finite data.
@@ -7,19 +7,19 @@ mod agreement;
 mod config;
 mod cut;
 mod discrete;
-mod fates;
-mod findings;
 mod fingerprint;
 mod layout;
 mod make;
 mod names;
 mod quantised;
-mod report;
+mod remarks;
 mod rows;
 mod side_files;
 mod space;
+mod summary;
 mod tied;
 mod tokenizer;
+mod treatments;
 
 use std::path::PathBuf;
 
@@ -51,7 +51,7 @@ pub struct Recipe {
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct MergeRequest {
     /// Checkpoints, in the recipes' order.
     pub ingredients: Vec<PathBuf>,
     /// One or more soups over these ingredients, made in one pass.
@@ -94,7 +94,7 @@ pub struct TensorSource {
 
 /// What happens to a tensor of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum Treatment {
     /// Averaged; for recipe `r` with the row `rows[r]` of its table.
     Averaged {
         /// One row index per recipe.
@@ -122,7 +122,7 @@ pub struct PlannedTensor {
     /// Bytes in the output.
     pub length: u64,
     /// What happens to it.
-    pub fate: Fate,
+    pub treatment: Treatment,
     /// Where it lies in each ingredient, in the recipes' order.
     pub sources: Vec<TensorSource>,
 }
@@ -162,7 +162,7 @@ pub enum SideContent {
 #[derive(Debug)]
 pub struct Plan {
     /// The request it answers.
-    pub request: Request,
+    pub request: MergeRequest,
     /// The ingredients, opened and checked.
     pub checkpoints: Vec<Checkpoint>,
     /// Output tensors sorted by (shard, offset).
@@ -190,9 +190,9 @@ pub struct Plan {
 impl PlannedTensor {
     /// How it is made, in one word.
     pub(crate) fn how(&self) -> How {
-        match self.fate {
-            Fate::Averaged { .. } => How::Averaged,
-            Fate::Copied => How::Copied,
+        match self.treatment {
+            Treatment::Averaged { .. } => How::Averaged,
+            Treatment::Copied => How::Copied,
         }
     }
 
@@ -208,7 +208,7 @@ impl PlannedTensor {
 impl Plan {
     /// The ingredients whose bytes of a tensor the merge reads: those with a numerator in any recipe's row.
     pub fn needed(&self, tensor: &PlannedTensor) -> Vec<usize> {
-        let Fate::Averaged { rows } = &tensor.fate else { return vec![0] };
+        let Treatment::Averaged { rows } = &tensor.treatment else { return vec![0] };
         let takes_part = |ingredient: &usize| {
             let mut mixes = self.request.recipes.iter().zip(rows).map(|(recipe, &row)| &recipe.rows[row].mix);
             mixes.any(|mix| mix.numerators()[*ingredient] != 0)

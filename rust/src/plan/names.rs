@@ -6,13 +6,13 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{quoted, shown};
 
-use super::findings::Findings;
+use super::remarks::Remarks;
 use super::tied::is_head;
 
 const HINT: &str = "ingredients must come from one architecture and have the same tensors";
 
 /// Compare each ingredient's names with the first's, leaving out the tied heads in `dropped`.
-pub(super) fn check(checkpoints: &[Checkpoint], dropped: &BTreeSet<&str>, findings: &mut Findings) {
+pub(super) fn check(checkpoints: &[Checkpoint], dropped: &BTreeSet<&str>, remarks: &mut Remarks) {
     let Some((first, others)) = checkpoints.split_first() else { return };
     for other in others {
         let missing = lacking(first, other, dropped);
@@ -31,9 +31,9 @@ pub(super) fn check(checkpoints: &[Checkpoint], dropped: &BTreeSet<&str>, findin
                 .tensor(*name)
                 .hint(hint(name))
         };
-        findings.tensors(&other.root, missing.iter().map(lacks).collect(), "tensors are missing");
+        remarks.tensors(&other.root, missing.iter().map(lacks).collect(), "tensors are missing");
         let rest = format!("tensors are missing in {}", quoted(&first.root));
-        findings.tensors(&other.root, extra.iter().map(surplus).collect(), &rest);
+        remarks.tensors(&other.root, extra.iter().map(surplus).collect(), &rest);
     }
 }
 

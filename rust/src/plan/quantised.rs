@@ -8,7 +8,7 @@ use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
 use super::config::Config;
-use super::findings::Findings;
+use super::remarks::Remarks;
 
 /// Name endings that only quantised formats write, with the format. The longest ending that fits decides.
 const SUFFIXES: [(&str, &str); 25] = [
@@ -42,14 +42,14 @@ const SUFFIXES: [(&str, &str); 25] = [
 const HINT: &str = "dequantise to BF16 first: the codes of a quantised model have no mean";
 
 /// One problem per ingredient and format, and one per config that declares a quantisation.
-pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], findings: &mut Findings) {
+pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], remarks: &mut Remarks) {
     for (checkpoint, config) in checkpoints.iter().zip(configs) {
         for (format, (name, count)) in formats(checkpoint) {
             let more =
                 if count > 1 { format!(", with {} more such tensors", count - 1) } else { String::new() };
             let message = format!("belongs to a model quantised as {format}{more}");
             let path = checkpoint.tensors.get(name).and_then(|at| checkpoint.shards.get(at.shard));
-            findings.problem(
+            remarks.problem(
                 Problem::new(ProblemKind::UnsupportedDtype, message)
                     .at(path.map_or(&checkpoint.root, |shard| &shard.path))
                     .tensor(name)
@@ -59,8 +59,7 @@ pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], find
         if let Some((config, (key, method))) = config.as_ref().and_then(|c| Some((c, c.quantisation()?))) {
             let method = method.map_or(String::new(), |method| format!(" ({})", shown(&method)));
             let message = format!("`{key}` says that the model is quantised{method}");
-            findings
-                .problem(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT));
+            remarks.problem(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT));
         }
     }
 }

@@ -4,12 +4,12 @@ use crate::error::{Problem, ProblemKind};
 use crate::escape::{quoted, shown};
 use crate::glob;
 
-use super::findings::Findings;
+use super::remarks::Remarks;
 use super::{Recipe, Row};
 
 /// For each of `names`, in order, one row index per recipe. A tensor without a row is a problem, a row without a
 /// tensor a warning.
-pub(super) fn assign(recipes: &[Recipe], names: &[&str], findings: &mut Findings) -> Vec<Vec<usize>> {
+pub(super) fn assign(recipes: &[Recipe], names: &[&str], remarks: &mut Remarks) -> Vec<Vec<usize>> {
     let mut assigned = vec![Vec::with_capacity(recipes.len()); names.len()];
     for recipe in recipes {
         let mut taken = vec![false; recipe.rows.len()];
@@ -28,9 +28,9 @@ pub(super) fn assign(recipes: &[Recipe], names: &[&str], findings: &mut Findings
                 ),
             }
         }
-        findings.tensors(&recipe.output, unmatched, "tensors match no row of the recipe");
+        remarks.tensors(&recipe.output, unmatched, "tensors match no row of the recipe");
         for (row, _) in recipe.rows.iter().zip(&taken).filter(|(_, taken)| !**taken) {
-            findings.warn(unused(recipe, row, names));
+            remarks.warn(unused(recipe, row, names));
         }
     }
     assigned
@@ -49,35 +49,35 @@ fn unused(recipe: &Recipe, row: &Row, names: &[&str]) -> String {
 mod tests {
     use super::assign;
     use crate::mix::Mix;
-    use crate::plan::findings::Findings;
+    use crate::plan::remarks::Remarks;
     use crate::plan::{Recipe, Row};
 
-    fn check(patterns: &[&str], names: &[&str]) -> (Vec<Vec<usize>>, Findings) {
+    fn check(patterns: &[&str], names: &[&str]) -> (Vec<Vec<usize>>, Remarks) {
         let mix = Mix::average(&[1, 1]).unwrap();
         let rows = patterns.iter().map(|p| Row { pattern: (*p).into(), mix: mix.clone() }).collect();
-        let mut findings = Findings::default();
-        let assigned = assign(&[Recipe { rows, output: "out".into() }], names, &mut findings);
-        (assigned, findings)
+        let mut remarks = Remarks::default();
+        let assigned = assign(&[Recipe { rows, output: "out".into() }], names, &mut remarks);
+        (assigned, remarks)
     }
 
     #[test]
     fn the_first_matching_row_wins() {
-        let (assigned, findings) = check(&["a.*", "*"], &["a.x", "b.a.x"]);
+        let (assigned, remarks) = check(&["a.*", "*"], &["a.x", "b.a.x"]);
         assert_eq!(assigned, [[0], [1]]);
-        assert!(findings.problems.is_empty() && findings.warnings.is_empty());
+        assert!(remarks.problems.is_empty() && remarks.warnings.is_empty());
     }
 
     #[test]
     fn a_tensor_without_a_row_is_a_problem() {
-        let (_, findings) = check(&["a.*"], &["a.x", "b"]);
-        assert_eq!(findings.problems[0].to_string(), "`out`: tensor `b`: no row of the recipe matches");
+        let (_, remarks) = check(&["a.*"], &["a.x", "b"]);
+        assert_eq!(remarks.problems[0].to_string(), "`out`: tensor `b`: no row of the recipe matches");
     }
 
     #[test]
     fn rows_that_take_nothing_are_warned_about() {
-        let (_, findings) = check(&["*", "a.*", "c\u{1b}"], &["a.x"]);
+        let (_, remarks) = check(&["*", "a.*", "c\u{1b}"], &["a.x"]);
         assert_eq!(
-            findings.warnings,
+            remarks.warnings,
             [
                 "`out`: row `a.*` is never reached: earlier rows take every tensor it matches",
                 "`out`: row `c\\u{1b}` matches no tensor that is averaged",

@@ -12,7 +12,7 @@ use crate::json;
 use crate::manifest;
 
 use super::config::{Config, MAX_BYTES};
-use super::findings::Findings;
+use super::remarks::Remarks;
 use super::{PlanOptions, SideContent, SideFile};
 
 /// Largest side file.
@@ -32,11 +32,11 @@ pub(super) fn collect(
     donor: &Checkpoint,
     config: Option<&Config>,
     options: &PlanOptions,
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Result<SideFiles> {
     let mut side_files = SideFiles::default();
     let Some(directory) = donor.directory() else {
-        findings.warn(format!(
+        remarks.warn(format!(
             "{} is a single file: config, tokenizer and other side files are not written",
             quoted(&donor.root)
         ));
@@ -52,7 +52,7 @@ pub(super) fn collect(
         }
         if path.is_dir() {
             if name == TEMPLATES {
-                collect_templates(&mut side_files, directory, options.open, findings)?;
+                collect_templates(&mut side_files, directory, options.open, remarks)?;
             } else {
                 side_files.left_out.push(format!("{name}/"));
             }
@@ -60,13 +60,13 @@ pub(super) fn collect(
             let content = config.map(|config| SideContent::Bytes(config.bytes()));
             side_files.files.extend(content.map(|content| SideFile { name, content }));
         } else if is_allowed(&name) || (copy_code && is_code(&name)) {
-            side_files.add(name, directory, options.open, findings);
+            side_files.add(name, directory, options.open, remarks);
         } else {
             side_files.left_out.push(name);
         }
     }
     if options.copy_code.is_none() {
-        ask_about_code(directory, config, options.open, findings);
+        ask_about_code(directory, config, options.open, remarks);
     }
     Ok(side_files)
 }
@@ -81,11 +81,11 @@ impl SideFiles {
         files.iter().map(size).sum()
     }
 
-    fn add(&mut self, name: String, directory: &Path, options: OpenOptions, findings: &mut Findings) {
+    fn add(&mut self, name: String, directory: &Path, options: OpenOptions, remarks: &mut Remarks) {
         let path = directory.join(&name);
         match small_file_size(&path, directory, MAX_SIDE_FILE_BYTES, options) {
             Ok(size) => self.files.push(SideFile { name, content: SideContent::CopyOf(path, size) }),
-            Err(problem) => findings.problem(problem),
+            Err(problem) => remarks.problem(problem),
         }
     }
 }
@@ -94,12 +94,12 @@ fn collect_templates(
     side_files: &mut SideFiles,
     directory: &Path,
     options: OpenOptions,
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Result<()> {
     for name in names(&directory.join(TEMPLATES))? {
         let relative = format!("{TEMPLATES}/{name}");
         if has_extension(&name, "jinja") && !directory.join(&relative).is_dir() {
-            side_files.add(relative, directory, options, findings);
+            side_files.add(relative, directory, options, remarks);
         } else {
             side_files.left_out.push(relative);
         }
@@ -143,12 +143,12 @@ fn has_extension(name: &str, expected: &str) -> bool {
 }
 
 /// A model that is loaded by code of its own: the user decides whether that code comes along.
-fn ask_about_code(directory: &Path, config: Option<&Config>, options: OpenOptions, findings: &mut Findings) {
+fn ask_about_code(directory: &Path, config: Option<&Config>, options: OpenOptions, remarks: &mut Remarks) {
     let model = config.filter(|config| config.has_auto_map()).map(|config| config.path.clone());
     let path = directory.join("tokenizer_config.json");
     let tokenizer = tokenizer_has_code(&path, directory, options).then_some(path);
     if let Some(path) = model.or(tokenizer) {
-        findings.problem(
+        remarks.problem(
             Problem::new(ProblemKind::Recipe, "`auto_map` names code that is run when the model is loaded")
                 .at(path)
                 .hint("read the `*.py` files, then copy them with `--copy-code` or leave them out with `--no-code`"),

@@ -8,11 +8,11 @@ use std::path::Path;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::target::{TargetPaths, parent};
 
-use super::Request;
-use super::findings::Findings;
+use super::MergeRequest;
+use super::remarks::Remarks;
 
 /// Compare free space with `bytes` per output plus 1 %, less what an interrupted run already holds.
-pub(super) fn check(request: &Request, bytes: u64, findings: &mut Findings) -> Result<()> {
+pub(super) fn check(request: &MergeRequest, bytes: u64, remarks: &mut Remarks) -> Result<()> {
     if request.options.skip_space_check {
         return Ok(());
     }
@@ -28,7 +28,7 @@ pub(super) fn check(request: &Request, bytes: u64, findings: &mut Findings) -> R
     for (parent, needed) in needed.into_values() {
         let found = rustix::fs::statvfs(parent)
             .map_err(|error| Error::io(parent, "cannot ask for space", error.into()))?;
-        findings.problems.extend(missing(parent, needed, found.f_bavail.saturating_mul(found.f_frsize)));
+        remarks.problems.extend(missing(parent, needed, found.f_bavail.saturating_mul(found.f_frsize)));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::escape::{quoted, shown};
 
 use super::config::Config;
 use super::discrete::first_difference;
-use super::findings::Findings;
+use super::remarks::Remarks;
 
 const HINT: &str = "save this model again with a program that ties the head, or untie all ingredients";
 
@@ -17,7 +17,7 @@ pub(super) fn is_head(name: &str) -> bool {
 }
 
 /// Report ingredients whose `tie_word_embeddings` contradicts the first that states it.
-pub(super) fn check_flags(configs: &[Option<Config>], findings: &mut Findings) {
+pub(super) fn check_flags(configs: &[Option<Config>], remarks: &mut Remarks) {
     let stated = || configs.iter().flatten().filter_map(|config| Some((config, config.tied()?)));
     let Some((reference, expected)) = stated().next() else { return };
     for (config, got) in stated().filter(|(_, got)| *got != expected) {
@@ -25,7 +25,7 @@ pub(super) fn check_flags(configs: &[Option<Config>], findings: &mut Findings) {
             "expected `tie_word_embeddings` to be {expected} as in {}, got {got}",
             quoted(&reference.path)
         );
-        findings.problem(
+        remarks.problem(
             Problem::new(ProblemKind::Incompatible, message)
                 .at(&config.path)
                 .hint("a tied and an untied model have no mean that is either: tie or untie all of them"),
@@ -40,7 +40,7 @@ pub(super) fn resolve(
     configs: &[Option<Config>],
     config_from: usize,
     used: &[bool],
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Result<Vec<(String, Vec<usize>)>> {
     let flag = |config: &Option<Config>| config.as_ref().and_then(Config::tied);
     // The output's config must say so itself, or whoever loads the soup gets a random head.
@@ -61,7 +61,7 @@ pub(super) fn resolve(
             continue;
         }
         let read: Vec<usize> = holders.iter().copied().filter(|&i| used.get(i) == Some(&true)).collect();
-        check_copies(checkpoints, head, &read, findings)?;
+        check_copies(checkpoints, head, &read, remarks)?;
         dropped.push((head.to_owned(), holders));
     }
     Ok(dropped)
@@ -72,7 +72,7 @@ fn check_copies(
     checkpoints: &[Checkpoint],
     head: &str,
     holders: &[usize],
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Result<()> {
     let mut common: Option<Vec<&str>> = None;
     for &holder in holders {
@@ -96,7 +96,7 @@ fn check_copies(
                 || "no tensor of its shape and dtype is there".to_owned(),
                 |(name, index)| format!("it differs from `{}` at index {index}", shown(name)),
             );
-            findings.problem(problem(format!(
+            remarks.problem(problem(format!(
                 "is not the embedding although `tie_word_embeddings` is true, and other ingredients lack it: {how}"
             )));
             return Ok(());
@@ -106,7 +106,7 @@ fn check_copies(
             Some(before) => before.into_iter().filter(|name| equal.contains(name)).collect(),
         };
         if shared.is_empty() {
-            findings.problem(problem("equals different tensors in different ingredients".to_owned()));
+            remarks.problem(problem("equals different tensors in different ingredients".to_owned()));
             return Ok(());
         }
         common = Some(shared);

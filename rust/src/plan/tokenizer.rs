@@ -14,7 +14,7 @@ use crate::json;
 
 use super::PlanOptions;
 use super::config::MAX_BYTES;
-use super::findings::Findings;
+use super::remarks::Remarks;
 
 /// Largest tokenizer that is looked into.
 const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
@@ -26,28 +26,28 @@ const OTHERS: [&str; 4] = ["tokenizer.model", "vocab.txt", "merges.txt", "tekken
 const LISTED: usize = 3;
 
 /// Compare the tokenizer of every ingredient with the donor's, which the soup gets.
-pub(super) fn check(checkpoints: &[Checkpoint], options: &PlanOptions, findings: &mut Findings) {
+pub(super) fn check(checkpoints: &[Checkpoint], options: &PlanOptions, remarks: &mut Remarks) {
     let Some(donor) = checkpoints.get(options.config_from).and_then(Checkpoint::directory) else { return };
     let others = || checkpoints.iter().filter_map(Checkpoint::directory).filter(|other| *other != donor);
     for name in WITH_IDS.into_iter().chain(OTHERS) {
         let expected = match read(donor, name, options.open) {
             Ok(bytes) => bytes,
             Err(problem) => {
-                findings.problem(problem);
+                remarks.problem(problem);
                 continue;
             }
         };
         for other in others() {
             match (&expected, read(other, name, options.open)) {
-                (_, Err(problem)) => findings.problem(problem),
+                (_, Err(problem)) => remarks.problem(problem),
                 (None, Ok(None)) => {}
-                (Some(_), Ok(None)) => only_in(donor, other, name, findings),
-                (None, Ok(Some(_))) => only_in(other, donor, name, findings),
+                (Some(_), Ok(None)) => only_in(donor, other, name, remarks),
+                (None, Ok(Some(_))) => only_in(other, donor, name, remarks),
                 (Some(expected), Ok(Some(got))) if *expected == got => {}
                 (Some(expected), Ok(Some(got))) if WITH_IDS.contains(&name) => {
-                    compare_ids((donor, expected), (other, &got), name, options, findings);
+                    compare_ids((donor, expected), (other, &got), name, options, remarks);
                 }
-                (Some(_), Ok(Some(_))) => findings.warn(format!(
+                (Some(_), Ok(Some(_))) => remarks.warn(format!(
                     "{} differs from the one in {}, which the soup gets",
                     quoted(&other.join(name)),
                     quoted(donor)
@@ -55,7 +55,7 @@ pub(super) fn check(checkpoints: &[Checkpoint], options: &PlanOptions, findings:
             }
         }
     }
-    check_templates(donor, others(), options.open, findings);
+    check_templates(donor, others(), options.open, remarks);
 }
 
 fn read(directory: &Path, name: &str, options: OpenOptions) -> Result<Option<Vec<u8>>, Problem> {
@@ -66,8 +66,8 @@ fn read(directory: &Path, name: &str, options: OpenOptions) -> Result<Option<Vec
     read_small(&path, directory, MAX_TOKENIZER_BYTES, &options).map(Some)
 }
 
-fn only_in(with: &Path, without: &Path, name: &str, findings: &mut Findings) {
-    findings.warn(format!(
+fn only_in(with: &Path, without: &Path, name: &str, remarks: &mut Remarks) {
+    remarks.warn(format!(
         "{} has a `{name}`, {} has none: they were not compared",
         quoted(with),
         quoted(without)
@@ -79,7 +79,7 @@ fn compare_ids(
     got: (&Path, &[u8]),
     name: &str,
     options: &PlanOptions,
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) {
     let difference = match (ids(name, expected.1), ids(name, got.1)) {
         (Ok(a), Ok(b)) => differing((expected.0, &a), (got.0, &b)),
@@ -88,15 +88,15 @@ fn compare_ids(
     };
     let path = got.0.join(name);
     match difference {
-        None => findings.warn(format!(
+        None => remarks.warn(format!(
             "{} gives the same ids to the same tokens as the one in {}, which the soup gets, but differs otherwise",
             quoted(&path),
             quoted(expected.0)
         )),
         Some(difference) if options.allow_different_tokenizers => {
-            findings.warn(format!("{}: {difference}", quoted(&path)));
+            remarks.warn(format!("{}: {difference}", quoted(&path)));
         }
-        Some(difference) => findings.problem(
+        Some(difference) => remarks.problem(
             Problem::new(ProblemKind::Incompatible, difference)
                 .at(path)
                 .hint("rows of the embeddings mean different tokens; `--allow-different-tokenizers` averages them anyway"),
@@ -199,12 +199,12 @@ fn check_templates<'a>(
     donor: &Path,
     others: impl Iterator<Item = &'a Path>,
     options: OpenOptions,
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) {
-    let expected = template(donor, options, findings);
+    let expected = template(donor, options, remarks);
     for other in others {
-        if template(other, options, findings) != expected {
-            findings.warn(format!(
+        if template(other, options, remarks) != expected {
+            remarks.warn(format!(
                 "{}: chat template differs from that of {}, which the soup gets",
                 quoted(other),
                 quoted(donor)
@@ -214,11 +214,11 @@ fn check_templates<'a>(
 }
 
 /// `chat_template.jinja`, or else the key in `tokenizer_config.json`.
-fn template(directory: &Path, options: OpenOptions, findings: &mut Findings) -> Option<Value> {
+fn template(directory: &Path, options: OpenOptions, remarks: &mut Remarks) -> Option<Value> {
     let mut file = |name: &str| {
         let path = directory.join(name);
         let read = path.is_file().then(|| read_small(&path, directory, MAX_BYTES, &options))?;
-        read.map_err(|problem| findings.problem(problem)).ok()
+        read.map_err(|problem| remarks.problem(problem)).ok()
     };
     if let Some(bytes) = file("chat_template.jinja") {
         return Some(Value::from(String::from_utf8_lossy(&bytes).into_owned()));
@@ -227,7 +227,7 @@ fn template(directory: &Path, options: OpenOptions, findings: &mut Findings) -> 
     match json::parse::<Value>(&file(name)?) {
         Ok(value) => value.get("chat_template").filter(|template| !template.is_null()).cloned(),
         Err(what) => {
-            findings.warn(format!(
+            remarks.warn(format!(
                 "{}: {what}; its chat template was not compared",
                 quoted(&directory.join(name))
             ));

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::merge::{self, MergeOptions, MergeReport, Provenance};
 use crate::mix::Mix;
-use crate::plan::{self as planning, PlanOptions, Recipe, Request, Row};
+use crate::plan::{self as planning, MergeRequest, PlanOptions, Recipe, Row};
 
 /// Pattern, numerators in ingredient order, whole.
 type RowArguments = (String, Vec<i64>, u64);
@@ -59,7 +59,7 @@ pub(super) fn plan(
         Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<Result<_>>()? })
     };
     let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
-    let request = Request { ingredients, recipes, options };
+    let request = MergeRequest { ingredients, recipes, options };
     let plan = run_interruptible(py, |_, _| Ok(()), |_| planning::make(request))?;
     Ok(Plan(plan))
 }

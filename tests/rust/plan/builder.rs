@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use _core::plan::{Plan, PlanOptions, Recipe, Request, Row, make};
+use _core::plan::{MergeRequest, Plan, PlanOptions, Recipe, Row, make};
 use _core::{Error, Mix, Problem};
 use tempfile::TempDir;
 
@@ -88,14 +88,14 @@ impl Kitchen {
     }
 
     /// A uniform average of `ingredients`, to be written to `out`.
-    pub(super) fn request(&self, ingredients: &[&str]) -> Request {
+    pub(super) fn request(&self, ingredients: &[&str]) -> MergeRequest {
         self.weighted(ingredients, &vec![1; ingredients.len()])
     }
 
     /// An average of `ingredients`, to be written to `out`.
-    pub(super) fn weighted(&self, ingredients: &[&str], parts: &[u64]) -> Request {
+    pub(super) fn weighted(&self, ingredients: &[&str], parts: &[u64]) -> MergeRequest {
         let row = Row { pattern: "*".into(), mix: Mix::average(parts).unwrap() };
-        Request {
+        MergeRequest {
             ingredients: ingredients.iter().map(|name| self.path(name)).collect(),
             recipes: vec![Recipe { rows: vec![row], output: self.path("out") }],
             options: PlanOptions::default(),
@@ -117,7 +117,7 @@ impl Kitchen {
     }
 
     /// The text of a refusal, with paths relative to the kitchen.
-    pub(super) fn refused(&self, request: Request) -> String {
+    pub(super) fn refused(&self, request: MergeRequest) -> String {
         let error = make(request).map(|plan| plan.to_json().to_string()).unwrap_err();
         assert!(matches!(error, Error::Refused(_)), "{error}");
         self.relative(&error.to_string())

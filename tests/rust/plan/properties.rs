@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use _core::Mix;
 use _core::checkpoint::{TensorInfo, header, index};
 use _core::dtype::Dtype;
-use _core::plan::{Fate, Plan, Recipe, Request, Row, make};
+use _core::plan::{MergeRequest, Plan, Recipe, Row, Treatment, make};
 use proptest::prelude::*;
 
 use super::builder::{Kitchen, Tensor, tensor};
@@ -59,7 +59,7 @@ impl Case {
         kitchen.sharded(&format!("m{number}"), &shards);
     }
 
-    fn request(&self, kitchen: &Kitchen, order: &[usize]) -> Request {
+    fn request(&self, kitchen: &Kitchen, order: &[usize]) -> MergeRequest {
         let mix = Mix::average(&vec![1; order.len()]).unwrap();
         let row = |pattern: String| Row { pattern, mix: mix.clone() };
         let rows = self.patterns.iter().map(|start| row(format!("{start}*"))).chain([row("*".into())]);
@@ -130,11 +130,11 @@ fn check_sources(case: &Case, plan: &Plan) {
         let (_, float, _) = &case.sketches[&tensor.name];
         let row = case.patterns.iter().position(|start| tensor.name.starts_with(start));
         let expected = if *float {
-            Fate::Averaged { rows: vec![row.unwrap_or(case.patterns.len())] }
+            Treatment::Averaged { rows: vec![row.unwrap_or(case.patterns.len())] }
         } else {
-            Fate::Copied
+            Treatment::Copied
         };
-        assert_eq!(tensor.fate, expected, "{}", tensor.name);
+        assert_eq!(tensor.treatment, expected, "{}", tensor.name);
         let own = tensor.sources[0].dtype;
         assert_eq!(tensor.dtype, if *float { case.dtype.unwrap_or(own) } else { own });
     }
@@ -169,7 +169,7 @@ proptest! {
         for (a, b) in again.tensors.iter().zip(&plan.tensors) {
             let sources: Vec<_> = turned.iter().map(|&i| b.sources[i]).collect();
             prop_assert_eq!(&a.sources, &sources);
-            prop_assert_eq!((&a.fate, a.dtype, a.offset), (&b.fate, b.dtype, b.offset));
+            prop_assert_eq!((&a.treatment, a.dtype, a.offset), (&b.treatment, b.dtype, b.offset));
         }
     }
 

@@ -4,7 +4,7 @@ use _core::Mix;
 use _core::checkpoint::OpenOptions;
 use _core::dtype::Dtype;
 use _core::plan::agree;
-use _core::plan::{Fate, Recipe, Row, make};
+use _core::plan::{Recipe, Row, Treatment, make};
 
 use super::builder::{Kitchen, bf16, says, tensor};
 
@@ -61,10 +61,11 @@ fn the_first_row_that_matches_decides() {
     request.recipes[0].rows = vec![row("layers.?.*", &[1, 0]), row("*", &[1, 1]), row("nothing*", &[1, 2])];
     request.recipes.push(Recipe { rows: vec![row("*", &[1, 3])], output: kitchen.path("out2") });
     let plan = make(request).unwrap();
-    let fate = |name: &str| plan.tensors.iter().find(|tensor| tensor.name == name).unwrap().fate.clone();
-    assert_eq!(fate("embed"), Fate::Averaged { rows: vec![1, 0] });
-    assert_eq!(fate("layers.0.w"), Fate::Averaged { rows: vec![0, 0] });
-    assert_eq!(fate("ids"), Fate::Copied);
+    let treatment =
+        |name: &str| plan.tensors.iter().find(|tensor| tensor.name == name).unwrap().treatment.clone();
+    assert_eq!(treatment("embed"), Treatment::Averaged { rows: vec![1, 0] });
+    assert_eq!(treatment("layers.0.w"), Treatment::Averaged { rows: vec![0, 0] });
+    assert_eq!(treatment("ids"), Treatment::Copied);
     assert_eq!(kitchen.warnings(&plan), ["`out`: row `nothing*` matches no tensor that is averaged"]);
     assert_eq!(plan.bytes_read(), 2 * 8 + 2 * 4 + 3);
     assert_eq!(plan.bytes_written(), 2 * plan.bytes_per_output());

@@ -7,14 +7,14 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::kernels::{Differences, NonFinite, Tally};
 use crate::manifest::Digests;
-use crate::plan::{Fate, Plan};
+use crate::plan::{Plan, Treatment};
 use crate::sink::journal::{NonFiniteCounts, TensorResult};
 
 use super::options::MergeOptions;
 use super::work::{Chunk, Work};
 
 /// State of every tensor of every recipe.
-pub(super) struct Progress<'a> {
+pub(super) struct TensorStates<'a> {
     plan: &'a Plan,
     /// By tensor.
     tensors: Vec<Mutex<TensorState>>,
@@ -53,7 +53,7 @@ pub(super) struct Computed<'a> {
     pub(super) differences: Option<&'a Differences>,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> TensorStates<'a> {
     pub(super) fn new(plan: &'a Plan, work: &Work, options: &MergeOptions) -> Self {
         let recipes = plan.request.recipes.len();
         let state = |tensor| TensorState {
@@ -85,7 +85,7 @@ impl<'a> Progress<'a> {
     /// Hash a chunk of an ingredient, if that was asked for. The hash is taken outside the lock.
     pub(super) fn record_input(&self, ingredient: usize, chunk: &Chunk, bytes: &[u8]) {
         let tensor = &self.plan.tensors[chunk.tensor];
-        if self.digests != Digests::Full || tensor.fate == Fate::Copied {
+        if self.digests != Digests::Full || tensor.treatment == Treatment::Copied {
             return;
         }
         let dtype = tensor.sources[ingredient].dtype;
@@ -162,7 +162,7 @@ impl<'a> Progress<'a> {
         let found = &state.recipes[recipe];
         let mut inputs = Vec::new();
         let mut differences = Vec::new();
-        if let Fate::Averaged { rows } = &planned.fate {
+        if let Treatment::Averaged { rows } = &planned.treatment {
             let mix = &self.plan.request.recipes[recipe].rows[rows[recipe]].mix;
             if self.digests == Digests::Full {
                 let digest = |(hashing, &part): (&Hashing, &i64)| {

@@ -9,14 +9,14 @@ const LISTED: usize = 20;
 
 /// Problems and warnings so far.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct Remarks {
     /// Each is a reason for a refusal.
     pub(super) problems: Vec<Problem>,
     /// Ready to be shown.
     pub(super) warnings: Vec<String>,
 }
 
-impl Findings {
+impl Remarks {
     /// One more reason for a refusal.
     pub(super) fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
@@ -54,20 +54,20 @@ impl Findings {
 mod tests {
     use std::path::Path;
 
-    use super::Findings;
+    use super::Remarks;
     use crate::error::{Problem, ProblemKind};
 
     #[test]
     fn twenty_tensors_are_listed_and_the_rest_counted() {
-        let mut findings = Findings::default();
+        let mut remarks = Remarks::default();
         let problem =
             |i: usize| Problem::new(ProblemKind::Incompatible, "missing").tensor(i.to_string()).hint("mend");
-        findings.tensors(Path::new("a"), (0..20).map(problem).collect(), "tensors are missing");
-        assert_eq!(findings.problems.len(), 20);
-        findings.problems.clear();
-        findings.tensors(Path::new("a"), (0..25).map(problem).collect(), "tensors are missing");
-        assert_eq!(findings.problems.len(), 21);
-        assert_eq!(findings.problems[20].to_string(), "`a`: 5 more tensors are missing");
-        assert_eq!(findings.problems[20].hint.as_deref(), Some("mend"));
+        remarks.tensors(Path::new("a"), (0..20).map(problem).collect(), "tensors are missing");
+        assert_eq!(remarks.problems.len(), 20);
+        remarks.problems.clear();
+        remarks.tensors(Path::new("a"), (0..25).map(problem).collect(), "tensors are missing");
+        assert_eq!(remarks.problems.len(), 21);
+        assert_eq!(remarks.problems[20].to_string(), "`a`: 5 more tensors are missing");
+        assert_eq!(remarks.problems[20].hint.as_deref(), Some("mend"));
     }
 }

@@ -8,35 +8,35 @@ use crate::error::{Problem, ProblemKind, Result};
 use crate::escape::{quoted, shown};
 
 use super::config::Config;
-use super::findings::Findings;
-use super::{Fate, Request, discrete, names, quantised, rows, tied};
+use super::remarks::Remarks;
+use super::{MergeRequest, Treatment, discrete, names, quantised, rows, tied};
 
 /// What happens to each tensor.
 #[derive(Debug)]
-pub(super) struct Fates {
+pub(super) struct Treatments {
     /// Tensors of the output. Complete only if nothing was found wrong.
-    pub(super) by_name: BTreeMap<String, Fate>,
+    pub(super) by_name: BTreeMap<String, Treatment>,
     /// Tied heads that are left out, and the ingredients that had them.
     pub(super) tied: Vec<(String, Vec<usize>)>,
 }
 
-/// Decide the fate of every tensor, comparing the ingredients with the first.
+/// Decide the treatment of every tensor, comparing the ingredients with the first.
 pub(super) fn decide(
-    request: &Request,
+    request: &MergeRequest,
     checkpoints: &[Checkpoint],
     configs: &[Option<Config>],
-    findings: &mut Findings,
-) -> Result<Fates> {
+    remarks: &mut Remarks,
+) -> Result<Treatments> {
     let used = used(request);
-    quantised::check(checkpoints, configs, findings);
-    tied::check_flags(configs, findings);
-    let tied = tied::resolve(checkpoints, configs, request.options.config_from, &used, findings)?;
+    quantised::check(checkpoints, configs, remarks);
+    tied::check_flags(configs, remarks);
+    let tied = tied::resolve(checkpoints, configs, request.options.config_from, &used, remarks)?;
     let dropped: BTreeSet<&str> = tied.iter().map(|(name, _)| name.as_str()).collect();
-    names::check(checkpoints, &dropped, findings);
+    names::check(checkpoints, &dropped, remarks);
     for checkpoint in checkpoints {
-        check_dtypes(checkpoint, findings);
+        check_dtypes(checkpoint, remarks);
     }
-    check_agreement(checkpoints, findings);
+    check_agreement(checkpoints, remarks);
 
     let class = |class: DtypeClass| -> Vec<&str> {
         let infos = checkpoints.first().into_iter().flat_map(|first| &first.shards).flat_map(|s| &s.tensors);
@@ -44,23 +44,23 @@ pub(super) fn decide(
         kept.map(|info| info.name.as_str()).collect()
     };
     let (averaged, copied) = (class(DtypeClass::Float), class(DtypeClass::Discrete));
-    discrete::check(checkpoints, &used, &copied, findings)?;
-    let rows = rows::assign(&request.recipes, &averaged, findings);
+    discrete::check(checkpoints, &used, &copied, remarks)?;
+    let rows = rows::assign(&request.recipes, &averaged, remarks);
     let averaged =
-        averaged.into_iter().zip(rows).map(|(name, rows)| (name.to_owned(), Fate::Averaged { rows }));
-    let copied = copied.into_iter().map(|name| (name.to_owned(), Fate::Copied));
-    Ok(Fates { by_name: averaged.chain(copied).collect(), tied })
+        averaged.into_iter().zip(rows).map(|(name, rows)| (name.to_owned(), Treatment::Averaged { rows }));
+    let copied = copied.into_iter().map(|name| (name.to_owned(), Treatment::Copied));
+    Ok(Treatments { by_name: averaged.chain(copied).collect(), tied })
 }
 
 /// Which ingredients have parts in any row of any recipe; the data of the others is never read.
-fn used(request: &Request) -> Vec<bool> {
+fn used(request: &MergeRequest) -> Vec<bool> {
     let rows = || request.recipes.iter().flat_map(|recipe| &recipe.rows);
     let has_parts = |i: usize| rows().any(|row| row.mix.numerators().get(i).is_some_and(|&n| n != 0));
     (0..request.ingredients.len()).map(has_parts).collect()
 }
 
 /// Tensors whose dtype has no mean.
-fn check_dtypes(checkpoint: &Checkpoint, findings: &mut Findings) {
+fn check_dtypes(checkpoint: &Checkpoint, remarks: &mut Remarks) {
     let mut problems = Vec::new();
     for shard in &checkpoint.shards {
         for tensor in shard.tensors.iter().filter(|t| t.dtype.class() == DtypeClass::Refused) {
@@ -72,11 +72,11 @@ fn check_dtypes(checkpoint: &Checkpoint, findings: &mut Findings) {
             problems.push(problem.at(&shard.path).tensor(&tensor.name).hint(hint));
         }
     }
-    findings.tensors(&checkpoint.root, problems, "tensors have a dtype that cannot be averaged");
+    remarks.tensors(&checkpoint.root, problems, "tensors have a dtype that cannot be averaged");
 }
 
 /// Shapes and dtypes of every ingredient against the first's.
-fn check_agreement(checkpoints: &[Checkpoint], findings: &mut Findings) {
+fn check_agreement(checkpoints: &[Checkpoint], remarks: &mut Remarks) {
     let Some((first, others)) = checkpoints.split_first() else { return };
     for other in others {
         let (mut shapes, mut dtypes, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
@@ -105,15 +105,15 @@ fn check_agreement(checkpoints: &[Checkpoint], findings: &mut Findings) {
                 );
             }
         }
-        findings.tensors(&other.root, shapes, "tensors have another shape");
-        findings.tensors(&other.root, dtypes, "tensors have another dtype");
+        remarks.tensors(&other.root, shapes, "tensors have another shape");
+        remarks.tensors(&other.root, dtypes, "tensors have another dtype");
         if let Some(example) = mixed.first() {
             let more = if mixed.len() > 1 {
                 format!(" and {} more tensors", mixed.len() - 1)
             } else {
                 String::new()
             };
-            findings.warn(format!(
+            remarks.warn(format!(
                 "{}: `{}`{more}: {} where {} has another float dtype; the mean is exact, and rounded once",
                 quoted(&other.root),
                 shown(&example.name),

@@ -2,7 +2,7 @@
 
 use _core::ProblemKind;
 use _core::dtype::Dtype;
-use _core::plan::{Fate, make};
+use _core::plan::{Treatment, make};
 
 use super::builder::{Kitchen, bf16, says, tensor};
 
@@ -13,7 +13,7 @@ fn float_tensors_are_averaged_whatever_their_dtype() {
         kitchen.model("a", &[tensor("w", dtype, &[3], &vec![0; 3 * size])]);
         kitchen.model("b", &[tensor("w", dtype, &[3], &vec![1; 3 * size])]);
         let plan = kitchen.plan(&["a", "b"]);
-        assert_eq!(plan.tensors[0].fate, Fate::Averaged { rows: vec![0] });
+        assert_eq!(plan.tensors[0].treatment, Treatment::Averaged { rows: vec![0] });
         assert_eq!(plan.tensors[0].dtype.name(), dtype);
         assert!(plan.warnings.is_empty());
     }
@@ -59,7 +59,7 @@ fn equal_integers_and_booleans_are_copied() {
         let ids = tensor("ids", dtype, &[3], &vec![1; 3 * size]);
         kitchen.model("a", &[ids.clone(), bf16("w", &[2], 0)]).model("b", &[bf16("w", &[2], 1), ids]);
         let plan = kitchen.plan(&["a", "b"]);
-        assert_eq!(plan.tensors[0].fate, Fate::Copied, "{dtype}");
+        assert_eq!(plan.tensors[0].treatment, Treatment::Copied, "{dtype}");
         let counts = &plan.to_json()["counts"];
         assert_eq!((counts["averaged"].as_u64(), counts["copied"].as_u64()), (Some(1), Some(1)));
     }
