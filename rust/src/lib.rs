@@ -2,8 +2,8 @@
 //!
 //! Data flows one way: [`checkpoint`] reads and checks headers, [`plan`] proves that the ingredients agree and lays
 //! the output out, [`merge`] streams chunks through the [`kernels`] into a [`sink`], and [`verify`] checks what came
-//! out, now or years later. The crate knows no Python: the
-//! bindings live behind the feature `python`.
+//! out, now or years later, against its [`manifest`]. The crate knows no Python: the bindings live behind the feature
+//! `python`. Which room may use which is in `tests/rust/layers.rs`.
 //!
 //! Invariants: no output bit depends on threads, chunks, CPU, I/O backend or ingredient order; every tensor of every
 //! ingredient is averaged, copied or refused; inputs are never opened for writing; nothing is written except through
