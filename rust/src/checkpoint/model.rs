@@ -107,7 +107,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// One problem per shard, naming each field of its [`Identity`] that is another now.
+    /// One problem per shard, naming each field of its [`crate::io::Identity`] that is another now.
     pub fn still_same(&self) -> Result<(), Vec<Problem>> {
         let changed: Vec<_> =
             self.shards.iter().filter_map(|shard| open::check_unchanged(shard).err()).collect();

@@ -61,12 +61,14 @@ struct Slot {
 }
 
 impl Slot {
-    const FREE: Self = Self {
-        version: AtomicUsize::new(1),
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        fault: AtomicBool::new(false),
-    };
+    const fn new() -> Self {
+        Self {
+            version: AtomicUsize::new(1),
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            fault: AtomicBool::new(false),
+        }
+    }
 
     fn is_free(&self) -> bool {
         !self.version.load(Ordering::Relaxed).is_multiple_of(2)
@@ -113,7 +115,7 @@ struct State {
     replaced: [Option<sigaction>; LAYERS],
 }
 
-static TABLE: [Slot; SLOTS] = [const { Slot::FREE }; SLOTS];
+static TABLE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 static BELOW: [Below; LAYERS] =
     [const { Below { handler: AtomicUsize::new(libc::SIG_DFL), flags: AtomicI32::new(0) } }; LAYERS];
 static PAGE: AtomicUsize = AtomicUsize::new(4096);
@@ -291,7 +293,7 @@ mod tests {
     fn a_slot_that_is_used_again_never_mixes_two_maps() {
         /// Few under Miri, which alone can show on x86 what a missing fence allows elsewhere.
         const ROUNDS: usize = if cfg!(miri) { 200 } else { 2_000_000 };
-        let (slot, done) = (Slot::FREE, AtomicBool::new(false));
+        let (slot, done) = (Slot::new(), AtomicBool::new(false));
         let ready = std::sync::Barrier::new(6);
         // The start of one with the end of a later one would hold addresses that neither holds.
         let maps = [(1000, 2000), (5000, 6000), (9000, 10000)];

@@ -19,7 +19,7 @@ impl Kernels {
         sets::available()
     }
 
-    /// The set called `name`, else the one that the environment variable [`VARIABLE`] names, else the fastest. The
+    /// The set called `name`, else the one that the environment variable `SOCE_KERNELS` names, else the fastest. The
     /// fastest may also be asked for by name: `auto`.
     ///
     /// # Errors

@@ -15,8 +15,9 @@ fn elements(dtype: Dtype, count: usize, others: &[(usize, u64)]) -> Vec<u8> {
     let format = Format::of(dtype).unwrap();
     let one = format.encode(false, 1, false, 0);
     let mut bytes = vec![0; count * format.bytes];
-    (0..count).for_each(|i| format.store(&mut bytes, i, one));
-    others.iter().for_each(|&(i, bits)| format.store(&mut bytes, i, bits));
+    for (i, bits) in (0..count).map(|i| (i, one)).chain(others.iter().copied()) {
+        format.store(&mut bytes, i, bits);
+    }
     bytes
 }
 
@@ -101,7 +102,7 @@ fn non_finite_values_are_counted_where_they_are() {
 fn the_largest_finite_value_is_none_of_them() {
     for dtype in FLOATS {
         let format = Format::of(dtype).unwrap();
-        for bits in [format.infinity - 1, format.infinity - 1 | format.sign(), 0, format.sign()] {
+        for bits in [format.infinity - 1, (format.infinity - 1) | format.sign(), 0, format.sign()] {
             let mut tally = Tally::new(1);
             count_non_finite(&elements(dtype, 9, &[(4, bits)]), dtype, &mut tally);
             assert!(tally.is_clean(), "{dtype} {bits:x}");

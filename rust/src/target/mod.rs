@@ -2,7 +2,7 @@
 //! whether it keeps away from ingredients and other outputs.
 //!
 //! One answer for planning, which asks before there is any work, and for the sink, which asks again before the rename.
-//! Nothing is written here but the removal of what [`tree`] is told to remove.
+//! Nothing is written here but the removal of what `tree` is told to remove.
 
 mod apart;
 mod paths;

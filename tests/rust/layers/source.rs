@@ -29,8 +29,8 @@ struct File {
 
 impl Crate {
     /// Of the files of a source folder, by name.
-    pub(super) fn new(texts: impl IntoIterator<Item = (String, String)>) -> Self {
-        let files = texts.into_iter().map(|(name, text)| (module(&name), File::read(name, &text)));
+    pub(super) fn new(sources: impl IntoIterator<Item = (String, String)>) -> Self {
+        let files = sources.into_iter().map(|(name, text)| (module(&name), File::read(name, &text)));
         let mut files: BTreeMap<Names, File> = files.collect();
         let tests: Vec<Names> = files.values().flat_map(|file| file.tests.clone()).collect();
         files.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
@@ -64,13 +64,14 @@ impl Crate {
                 from.truncate(from.len() - more);
                 Some([from, rest[more..].to_vec()].concat())
             }
-            name => match file.imported.get(name).filter(|path| **path != [name.to_owned()]) {
-                Some(path) => Some([self.absolute(file, module, path)?, rest.to_vec()].concat()),
-                None => {
-                    let child = [from, vec![name.to_owned()]].concat();
-                    self.files.contains_key(&child).then(|| [child, rest.to_vec()].concat())
+            name => {
+                let imported = file.imported.get(name).filter(|path| **path != [name.to_owned()]);
+                if let Some(path) = imported {
+                    return Some([self.absolute(file, module, path)?, rest.to_vec()].concat());
                 }
-            },
+                let child = [from, vec![name.to_owned()]].concat();
+                self.files.contains_key(&child).then(|| [child, rest.to_vec()].concat())
+            }
         }
     }
 
