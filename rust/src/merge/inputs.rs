@@ -10,7 +10,7 @@ use crate::io::{Backend, Cache, Source, platform};
 use crate::plan::Plan;
 
 /// One shard.
-struct Entry {
+struct InputShard {
     /// Tensors still to be read.
     left: usize,
     source: Option<Arc<Source>>,
@@ -24,7 +24,7 @@ pub(super) struct Inputs<'a> {
     backend: Option<Backend>,
     cache: Cache,
     /// By ingredient and shard.
-    shards: Vec<Vec<Mutex<Entry>>>,
+    shards: Vec<Vec<Mutex<InputShard>>>,
     /// Counts what is asked for.
     clock: AtomicU64,
     /// Shards that are open.
@@ -41,7 +41,7 @@ impl<'a> Inputs<'a> {
                 uses[ingredient][tensor.sources[ingredient].shard] += 1;
             }
         }
-        let entry = |left| Mutex::new(Entry { left, source: None, used: 0 });
+        let entry = |left| Mutex::new(InputShard { left, source: None, used: 0 });
         let shards = uses.into_iter().map(|uses| uses.into_iter().map(entry).collect()).collect();
         let most = platform::descriptors_to_spare();
         Self { plan, backend, cache, shards, clock: AtomicU64::new(0), open: Mutex::default(), most }
@@ -71,7 +71,7 @@ impl<'a> Inputs<'a> {
         Ok(source)
     }
 
-    fn entry(&self, (ingredient, shard): (usize, usize)) -> MutexGuard<'_, Entry> {
+    fn entry(&self, (ingredient, shard): (usize, usize)) -> MutexGuard<'_, InputShard> {
         self.shards[ingredient][shard].lock().expect("no panic while held")
     }
 

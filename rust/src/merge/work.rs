@@ -29,7 +29,7 @@ pub(super) struct Work {
     before: Vec<u64>,
     /// Elements, shard and elements per chunk of each tensor.
     tensors: Vec<(u64, usize, u64)>,
-    shards: Vec<Deal>,
+    shards: Vec<ShardChunks>,
     /// Workers at each shard.
     workers: Mutex<Vec<usize>>,
     chunk_bytes: u64,
@@ -37,7 +37,7 @@ pub(super) struct Work {
 
 /// The chunks of one shard.
 #[derive(Debug, Default)]
-struct Deal {
+struct ShardChunks {
     /// Number of the next chunk.
     next: AtomicU64,
     /// Number of the first chunk behind this shard.
@@ -50,19 +50,19 @@ impl Work {
     /// `needed`: whether a shard must be made.
     pub(super) fn new(plan: &Plan, chunk_bytes: u64, needed: &[bool]) -> Self {
         let mut before = vec![0];
-        let mut shards: Vec<Deal> = plan.shards.iter().map(|_| Deal::default()).collect();
+        let mut shards: Vec<ShardChunks> = plan.shards.iter().map(|_| ShardChunks::default()).collect();
         let mut tensors = Vec::new();
         let mut all = 0;
         for tensor in &plan.tensors {
             let per_chunk = chunk_bytes / tensor.element_bytes();
             let chunks = tensor.elements.div_ceil(per_chunk);
             if needed[tensor.shard] {
-                let deal = &mut shards[tensor.shard];
-                if *deal.left.get_mut() == 0 {
-                    *deal.next.get_mut() = all;
+                let shard = &mut shards[tensor.shard];
+                if *shard.left.get_mut() == 0 {
+                    *shard.next.get_mut() = all;
                 }
-                *deal.left.get_mut() += chunks;
-                deal.end = all + chunks;
+                *shard.left.get_mut() += chunks;
+                shard.end = all + chunks;
             }
             all += chunks;
             before.push(all);
@@ -75,9 +75,9 @@ impl Work {
     /// The next chunk for a worker at `shard`; once that is dealt out, the worker moves on to another.
     pub(super) fn next(&self, shard: &mut Option<usize>) -> Option<Chunk> {
         loop {
-            if let Some(deal) = shard.map(|shard| &self.shards[shard]) {
-                let index = deal.next.fetch_add(1, Ordering::Relaxed);
-                if index < deal.end {
+            if let Some(chunks) = shard.map(|shard| &self.shards[shard]) {
+                let index = chunks.next.fetch_add(1, Ordering::Relaxed);
+                if index < chunks.end {
                     return Some(self.chunk(index));
                 }
             }

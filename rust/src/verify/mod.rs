@@ -5,7 +5,6 @@
 //! headers, manifest and one block a thread. Deliberately not here: any trust in the manifest. A digest in it guards
 //! against accidents; against a forger, who can write digests too, only the ingredients help.
 
-mod again;
 mod digests;
 mod files;
 mod findings;
@@ -13,6 +12,7 @@ mod matching;
 mod options;
 mod pieces;
 mod recompute;
+mod recomputed;
 mod scan;
 mod soup;
 mod structure;

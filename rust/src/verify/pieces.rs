@@ -59,9 +59,9 @@ pub(super) fn each(
     reading: &Reading<'_>,
     visitor: &dyn Visit,
 ) -> Result<Vec<Option<Error>>> {
-    let deal = Deal::new(shards, visitor);
+    let pieces = Pieces::new(shards, visitor);
     let cancelled = std::thread::scope(|scope| {
-        let work = || Worker { deal: &deal, reading, visitor }.run();
+        let work = || Worker { pieces: &pieces, reading, visitor }.run();
         let workers: Vec<_> = (0..reading.threads.max(1)).map(|_| scope.spawn(work)).collect();
         let ends: Vec<Result<()>> = workers
             .into_iter()
@@ -70,20 +70,20 @@ pub(super) fn each(
         ends.into_iter().collect::<Result<()>>()
     });
     cancelled?;
-    Ok(deal
+    Ok(pieces
         .shards
         .into_iter()
         .map(|state| state.failure.into_inner().expect("no panic while held"))
         .collect())
 }
 
-struct Deal<'a> {
-    shards: Vec<State<'a>>,
+struct Pieces<'a> {
+    shards: Vec<ShardState<'a>>,
     /// Workers at each shard.
     workers: Mutex<Vec<usize>>,
 }
 
-struct State<'a> {
+struct ShardState<'a> {
     shard: &'a Shard,
     cursor: Mutex<Cursor>,
     /// Nothing is left to be handed out.
@@ -129,12 +129,12 @@ impl Cursor {
     }
 }
 
-impl<'a> Deal<'a> {
+impl<'a> Pieces<'a> {
     fn new(shards: &[&'a Shard], visitor: &dyn Visit) -> Self {
         let state = |(number, &shard): (usize, &&'a Shard)| {
             let data = shard.tensors.first().map_or(shard.identity.size, |first| first.offset);
             let header = if visitor.wants_header(number) { 0 } else { data };
-            State {
+            ShardState {
                 shard,
                 cursor: Mutex::new(Cursor { header, ..Cursor::default() }),
                 dealt: AtomicBool::new(false),
@@ -176,7 +176,7 @@ impl<'a> Deal<'a> {
     }
 }
 
-impl State<'_> {
+impl ShardState<'_> {
     fn source(&self, backend: Option<Backend>) -> Result<Arc<Source>> {
         let mut source = self.source.lock().expect("no panic while held");
         if let Some(source) = &*source {
@@ -200,7 +200,7 @@ impl State<'_> {
 }
 
 struct Worker<'a> {
-    deal: &'a Deal<'a>,
+    pieces: &'a Pieces<'a>,
     reading: &'a Reading<'a>,
     visitor: &'a dyn Visit,
 }
@@ -212,8 +212,8 @@ impl Worker<'_> {
         let _alarm = Alarm(self);
         loop {
             self.reading.control.check()?;
-            let Some(piece) = self.deal.next(&mut shard) else { return Ok(()) };
-            let state = &self.deal.shards[piece.shard];
+            let Some(piece) = self.pieces.next(&mut shard) else { return Ok(()) };
+            let state = &self.pieces.shards[piece.shard];
             match self.piece(state, &piece, &mut scratch, &mut buffer) {
                 Ok(()) => {}
                 Err(error) => {
@@ -230,7 +230,7 @@ impl Worker<'_> {
 
     fn piece(
         &self,
-        state: &State<'_>,
+        state: &ShardState<'_>,
         piece: &Piece,
         scratch: &mut Buffer,
         buffer: &mut Buffer,
@@ -246,7 +246,7 @@ impl Worker<'_> {
 
     /// Hand out nothing more of a shard.
     fn give_up(&self, number: usize) {
-        let state = &self.deal.shards[number];
+        let state = &self.pieces.shards[number];
         let _cursor = state.cursor.lock().expect("no panic while held");
         if !state.dealt.swap(true, Ordering::AcqRel) {
             state.left.fetch_sub(1, Ordering::AcqRel);
@@ -261,7 +261,7 @@ struct Alarm<'a>(&'a Worker<'a>);
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            (0..self.0.deal.shards.len()).for_each(|shard| self.0.visitor.give_up(shard));
+            (0..self.0.pieces.shards.len()).for_each(|shard| self.0.visitor.give_up(shard));
         }
     }
 }

@@ -14,10 +14,10 @@ use crate::manifest::{NUMERICS, ReadManifest, TensorEntry};
 use crate::mix::Mix;
 use crate::mixing::Mixer;
 
-use super::again::{Again, Computing};
 use super::findings::{Check, Verification, problem};
 use super::options::VerifyOptions;
 use super::pieces::{self, Reading};
+use super::recomputed::{Recomputation, RecomputedTensor};
 use super::{digests, matching};
 
 /// Path and parts, one per row.
@@ -225,7 +225,7 @@ fn compare(
                 }
             };
             let mix = row.and_then(|row| rows.get(row)).or(rows.first())?;
-            Some(Again { info, mix, state: Mutex::default() })
+            Some(RecomputedTensor { info, mix, state: Mutex::default() })
         });
         shard_tensors.push(tensors.collect());
     }
@@ -235,11 +235,11 @@ fn compare(
     }
     found.add(Check::Recompute, problems);
 
-    let again = Computing { mixer, reading: *reading, shards: shard_tensors };
+    let recomputation = Recomputation { mixer, reading: *reading, shards: shard_tensors };
     let all: Vec<&Shard> = shards.iter().collect();
-    let failures = pieces::each(&all, reading, &again)?;
+    let failures = pieces::each(&all, reading, &recomputation)?;
     let mut equal = 0;
-    for ((shard, tensors), failure) in shards.iter().zip(again.shards).zip(failures) {
+    for ((shard, tensors), failure) in shards.iter().zip(recomputation.shards).zip(failures) {
         if let Some(error) = failure {
             found.add(Check::Recompute, digests::unreadable(error));
             continue;

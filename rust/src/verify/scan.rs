@@ -47,7 +47,7 @@ pub(super) fn scan(
     wanted: Wanted,
     reading: &Reading<'_>,
 ) -> Result<Vec<Result<Scanned, Error>>> {
-    let scan = Scan { wanted, shards: shards.iter().map(|shard| State::new(shard)).collect() };
+    let scan = Scan { wanted, shards: shards.iter().map(|shard| ShardScan::new(shard)).collect() };
     let failures = pieces::each(shards, reading, &scan)?;
     let results = scan.shards.into_iter().zip(failures).map(|(state, failure)| match failure {
         Some(error) => Err(error),
@@ -58,10 +58,10 @@ pub(super) fn scan(
 
 struct Scan<'a> {
     wanted: Wanted,
-    shards: Vec<State<'a>>,
+    shards: Vec<ShardScan<'a>>,
 }
 
-struct State<'a> {
+struct ShardScan<'a> {
     shard: &'a Shard,
     tensors: Vec<Mutex<Partial>>,
     file: Turns,
@@ -97,7 +97,7 @@ impl Visit for Scan<'_> {
     }
 }
 
-impl<'a> State<'a> {
+impl<'a> ShardScan<'a> {
     fn new(shard: &'a Shard) -> Self {
         let tensors = shard.tensors.iter().map(|_| Mutex::default()).collect();
         Self { shard, tensors, file: Turns::default() }

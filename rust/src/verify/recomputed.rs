@@ -13,30 +13,30 @@ use crate::mixing::{MixOptions, Mixer};
 use super::pieces::{Piece, Reading, Visit};
 
 /// All tensors of all shards, as they are computed.
-pub(super) struct Computing<'a> {
+pub(super) struct Recomputation<'a> {
     pub(super) mixer: &'a Mixer,
     pub(super) reading: Reading<'a>,
     /// By shard, in file order; `None` for what cannot be computed.
-    pub(super) shards: Vec<Vec<Option<Again<'a>>>>,
+    pub(super) shards: Vec<Vec<Option<RecomputedTensor<'a>>>>,
 }
 
 /// One tensor.
-pub(super) struct Again<'a> {
+pub(super) struct RecomputedTensor<'a> {
     pub(super) info: &'a TensorInfo,
     pub(super) mix: &'a Mix,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<Comparison>,
 }
 
 /// What is known of it so far.
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct Comparison {
     /// Element, expected and got bytes of the first difference.
     first: Option<(u64, Vec<u8>, Vec<u8>)>,
     different: u64,
     pub(super) tally: Tally,
 }
 
-impl State {
+impl Comparison {
     /// The first difference, in words.
     pub(super) fn difference(&self) -> Option<String> {
         let (element, expected, got) = self.first.as_ref()?;
@@ -56,21 +56,21 @@ impl State {
     }
 }
 
-impl Visit for Computing<'_> {
+impl Visit for Recomputation<'_> {
     fn wants_header(&self, _shard: usize) -> bool {
         false
     }
 
     fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Buffer) -> Result<()> {
         let Some((number, start)) = piece.tensor else { return Ok(()) };
-        let Some(again) = &self.shards[piece.shard][number] else { return Ok(()) };
-        let size = again.info.dtype.bytes().expect("a float or an integer") as u64;
-        let no_memory = |error| Error::io(&again.info.name, "no memory to compute it again", error);
+        let Some(tensor) = &self.shards[piece.shard][number] else { return Ok(()) };
+        let size = tensor.info.dtype.bytes().expect("a float or an integer") as u64;
+        let no_memory = |error| Error::io(&tensor.info.name, "no memory to compute it again", error);
         let buffer = buffer.first(bytes.len()).map_err(no_memory)?;
-        let dtype = (again.info.dtype.class() == DtypeClass::Float).then_some(again.info.dtype);
+        let dtype = (tensor.info.dtype.class() == DtypeClass::Float).then_some(tensor.info.dtype);
         let options = MixOptions { dtype, start: Some(start / size), num_threads: Some(1) };
-        let tally = self.mixer.mix(&again.info.name, again.mix, options, buffer, self.reading.control)?;
-        let mut state = again.state.lock().expect("no panic while held");
+        let tally = self.mixer.mix(&tensor.info.name, tensor.mix, options, buffer, self.reading.control)?;
+        let mut state = tensor.state.lock().expect("no panic while held");
         if state.tally.inputs.len() < tally.inputs.len() {
             state.tally = Tally::new(tally.inputs.len());
         }
