@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -17,7 +19,7 @@ from tests.shared_data import shared_data
 from soce.exceptions import ScoreTableError
 from soce.scores.formats import bfcl_board
 from soce.scores.formats.options import ReadOptions
-from soce.scores.lint.findings import Finding, Findings, raise_errors
+from soce.scores.lint.findings import CHECKS, Check, Finding, Findings, raise_errors
 from soce.scores.lint.rounding import compare, means_of_others, not_whole
 from soce.scores.lint.tables import lint_pair
 from soce.scores.paper import paper_table
@@ -570,6 +572,12 @@ def test_s18_says_when_nothing_was_selected(
 
 
 # What the findings are
+
+
+def test_the_page_lists_every_check() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "score-tables.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (S\d\d) \| (\w+) \| (.+?) \| (.+) \|$", page, re.MULTILINE)
+    assert {code: Check(*rest) for code, *rest in rows} == CHECKS
 
 
 def test_findings_are_ordered_and_print_themselves() -> None:

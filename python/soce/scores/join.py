@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,32 +12,25 @@ from soce.scores import bfcl
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import NoReturn
 
-_Value = TypeVar("_Value")
-
-_MAX_NAMED = 3
+_MAX_NAMED: Final = 3
+_AGREED: Final = {
+    "role": "the role",
+    "scale": "the scale",
+    "higher_is_better": "higher_is_better",
+    "metric": "the metric",
+    "parts": "the list of parts",
+}
+"""What tables must say alike of a column, if they say it."""
 
 
 def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
-    """Return the table of all models and all columns; what no table has is missing.
+    """Return the table of all models and all columns, in order of appearance; what no table has is missing.
 
-    Parameters
-    ----------
-    tables : sequence of ScoreTable
-        At least one. Columns of equal names are the same column.
-
-    Returns
-    -------
-    ScoreTable
-        Models and columns in order of appearance. Decimals of a column: the most that a table has.
-
-    Raises
-    ------
-    ScoreTableError
-        Two tables disagree on the metric, scale, direction, role or parts of a column, or both score a model
-        in it.
+    Columns of equal names are the same column. Raises `ScoreTableError` if two tables disagree on the
+    metric, scale, direction, role or parts of one, or both score a model in it.
     """
     if len(tables) == 1:
         return tables[0]
@@ -45,35 +38,27 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
     sources = list(dict.fromkeys(table.source for table in tables))
     more = len(sources) - _MAX_NAMED
     source = ", ".join(sources[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-    models = {
-        name: row for row, name in enumerate(dict.fromkeys(m for table in tables for m in table.models))
-    }
-    names = {
-        name: place
-        for place, name in enumerate(dict.fromkeys(c.name for table in tables for c in table.columns))
-    }
-    arrays = {name: np.full((len(models), len(names)), np.nan) for name in ("values", "counts", "stderrs")}
-    said_by = np.full((len(models), len(names)), -1)
+    models = _numbered(model for table in tables for model in table.models)
+    names = _numbered(column.name for table in tables for column in table.columns)
+    shape = (len(models), len(names))
+    arrays = {name: np.full(shape, np.nan) for name in ("values", "counts", "stderrs")}
+    said_by = np.full(shape, -1)
     for number, table in enumerate(tables):
-        rows = [models[name] for name in table.models]
+        rows = [models[model] for model in table.models]
         places = [names[column.name] for column in table.columns]
         cut = np.ix_(rows, places)
         present = ~np.isnan(table.values)
-        twice = np.argwhere(present & (said_by[cut] >= 0))
-        if twice.size:
-            i, j = twice[0]
-            model, column = shown(table.models[i]), shown(table.columns[j].name)
-            other = tables[said_by[rows[i], places[j]]].source
+        for row, place in np.argwhere(present & (said_by[cut] >= 0))[:1]:
+            model, column = shown(table.models[row]), shown(table.columns[place].name)
+            first, second = shown(tables[said_by[rows[row], places[place]]].source), shown(table.source)
             _refuse(
                 source,
-                f"model `{model}` has a score in `{column}` twice: in `{shown(other)}` and in"
-                f" `{shown(table.source)}`",
+                f"model `{model}` has a score in `{column}` twice: in `{first}` and in `{second}`",
                 "leave one of the files out, or name the models apart with NAME=PATH",
             )
         said_by[cut] = np.where(present, number, said_by[cut])
         for name, array in arrays.items():
-            given: np.ndarray[tuple[int, int], np.dtype[np.float64]] | None = getattr(table, name)
-            if given is not None:
+            if (given := getattr(table, name)) is not None:
                 array[cut] = np.where(np.isnan(given), array[cut], given)
     return ScoreTable(
         tuple(models),
@@ -86,6 +71,10 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         ignored=tuple(dict.fromkeys(pair for table in tables for pair in table.ignored)),
         blanked=tuple(cell for table in tables for cell in table.blanked),
     )
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(dict.fromkeys(names))}
 
 
 def _check_benchmarks(tables: Sequence[ScoreTable]) -> None:
@@ -104,40 +93,27 @@ def _check_benchmarks(tables: Sequence[ScoreTable]) -> None:
 
 
 def _column(source: str, name: str, tables: Sequence[ScoreTable]) -> Column:
+    """Return the column of a name in which all tables that have it agree."""
     held = [(column, table) for table in tables for column in table.columns if column.name == name]
-
-    def agreed(what: str, said: Sequence[tuple[_Value, ScoreTable]], *, otherwise: _Value) -> _Value:
-        if not said:
-            return otherwise
-        first, told_by = said[0]
-        for value, table in said:
-            if value != first:
+    agreed: dict[str, Any] = {}
+    for field, what in _AGREED.items():
+        for column, table in held:
+            value = getattr(column, field)
+            if value in (None, ()):  # this source does not say
+                continue
+            if field not in agreed:
+                agreed[field], told_by = value, table
+            elif value != agreed[field]:
                 _refuse(
                     source,
-                    f"column `{shown(name)}`: {what} is {shown(str(first))} in `{shown(told_by.source)}` and"
-                    f" {shown(str(value))} in `{shown(table.source)}`",
+                    f"column `{shown(name)}`: {what} is {shown(str(agreed[field]))} in "
+                    f"`{shown(told_by.source)}` and {shown(str(value))} in `{shown(table.source)}`",
                     "scores of one column must mean the same in all files",
                 )
-        return first
-
-    known = [
-        column.decimals for column, table in held if not np.isnan(table.values[:, table.place(name)]).all()
-    ]
-    return replace(
-        held[0][0],
-        role=agreed("the role", [(c.role, table) for c, table in held], otherwise="category"),
-        scale=agreed(
-            "the scale", [(c.scale, table) for c, table in held if c.scale is not None], otherwise=None
-        ),
-        higher_is_better=agreed(
-            "higher_is_better", [(c.higher_is_better, table) for c, table in held], otherwise=True
-        ),
-        decimals=None if None in known else max((d for d in known if d is not None), default=None),
-        metric=agreed(
-            "the metric", [(c.metric, table) for c, table in held if c.metric is not None], otherwise=None
-        ),
-        parts=agreed("the list of parts", [(c.parts, table) for c, table in held if c.parts], otherwise=()),
-    )
+    known = [column.decimals for column, table in held if not np.isnan(table.oriented([name])).all()]
+    rounded = [decimals for decimals in known if decimals is not None]
+    decimals = max(rounded, default=None) if len(rounded) == len(known) else None
+    return replace(held[0][0], decimals=decimals, **agreed)
 
 
 def _refuse(source: str, message: str, hint: str) -> NoReturn:

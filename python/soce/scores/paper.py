@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, shown
-from soce.files.words import nearest
+from soce.files.words import listed, nearest
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    from soce.scores.table import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,10 @@ def paper_table(name: str) -> ScoreTable:
     scored = [column for column in rows[0] if column not in _NOT_SCORES]
     columns = []
     for column in scored:
-        printed = [row[column] for row in rows]
-        decimals = max(len(text.partition(".")[2]) for text in printed)
-        if column == _AVERAGE:
-            parts = tuple(other for other in scored if other != _AVERAGE)
-            columns.append(Column(column, "aggregate", "percent", decimals=decimals, parts=parts))
-        else:
-            columns.append(Column(column, "category", "percent", decimals=decimals))
+        decimals = max(len(row[column].partition(".")[2]) for row in rows)
+        parts = tuple(other for other in scored if other != _AVERAGE) if column == _AVERAGE else ()
+        role: Role = "aggregate" if column == _AVERAGE else "category"
+        columns.append(Column(column, role, "percent", decimals=decimals, parts=parts))
     return ScoreTable(
         tuple(row["model"] for row in rows),
         tuple(columns),
@@ -117,7 +116,7 @@ def paper_roles(name: str) -> dict[str, str]:
     """
     rows = _rows(name)
     if "role" not in rows[0]:
-        known = ", ".join(f"`{other}`" for other, printed in _PRINTED.items() if printed.part is not None)
+        known = listed(other for other, printed in _PRINTED.items() if printed.part is not None)
         _refuse(f"the paper's table `{name}` has no roles", f"tables with roles: {known}")
     return {row["model"]: row["role"] for row in rows}
 

@@ -76,22 +76,11 @@ def is_missing(text: str) -> bool:
 
 
 def parse_score(text: str) -> Number:
-    """Return the number that a cell holds.
+    """Return the number that a cell holds: a finite decimal, or a word for a missing score.
 
-    Parameters
-    ----------
-    text : str
-        A finite decimal number with an optional percent sign, or a word for a missing score: empty, ``N/A``,
-        ``NA``, ``NaN``, ``null``, ``none``, ``-`` in any case.
-
-    Returns
-    -------
-    Number
-
-    Raises
-    ------
-    NotANumberError
-        Anything else. The message is what follows the place: "`0x10` is hexadecimal".
+    An optional percent sign may follow. Missing: empty, ``N/A``, ``NA``, ``NaN``, ``null``, ``none``, ``-``
+    in any case. Raises `NotANumberError` for anything else; its message is what follows the place: "`0x10`
+    is hexadecimal".
 
     Examples
     --------
@@ -146,24 +135,11 @@ class Parsed:
 
 
 def parse_column(cells: Sequence[str]) -> Parsed:
-    """Return the scores of one column.
+    """Return the scores of one column, with every bad cell.
 
-    Parameters
-    ----------
-    cells : sequence of str
-        One cell for each row.
-
-    Returns
-    -------
-    Parsed
-        With every bad cell. Scale: ``percent`` if there is a percent sign or a score above 1, ``unit`` if
-        all scores are at most 1 and some is neither 0 nor 1, else None. Decimals: the most that any cell
-        has; None if a cell has 16 or more significant digits (nobody rounded it), or if all are missing.
-
-    Notes
-    -----
-    A cell without percent sign in a column with some is a percentage too, if it is above 1 or is 0. Anything
-    else (``0.45`` under ``45%``) could be either and is bad.
+    A cell without percent sign in a column with some is a percentage too, if it is above 1 or is 0;
+    anything else (``0.45`` under ``45%``) could be either and is bad. Decimals: the most that any cell has;
+    None if a cell has 16 or more significant digits (nobody rounded it), or if all are missing.
 
     Examples
     --------

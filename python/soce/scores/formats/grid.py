@@ -28,17 +28,9 @@ _SHAPES: Final = (
 def read_grid(path: str) -> pd.DataFrame:
     """Read a file by its suffix: ``.tsv``, ``.json``, ``.parquet``; anything else is CSV.
 
-    Returns
-    -------
-    DataFrame
-        Trimmed text, "" where there is nothing. The index says where a row stands: ``line 3``, ``entry 2``.
-
-    Raises
-    ------
-    ScoreTableError
-        Not such a file; no header, no rows, rows of different lengths, a name twice in the header.
-    OSError
-        It cannot be read.
+    Cells are trimmed text, "" where there is nothing; the index says where a row stands: ``line 3``,
+    ``entry 2``. Raises `ScoreTableError` for what is no such file, has no header or rows, rows of different
+    lengths, or a name twice in the header.
     """
     refusals = Refusals(path)
     suffix = Path(path).suffix.lower()
@@ -106,13 +98,7 @@ def _grid(
 
 
 def grid_of_json(held: object, path: str) -> pd.DataFrame:
-    """Return the grid of ``{"model": {"category": number}}`` or of a list of flat objects.
-
-    Raises
-    ------
-    ScoreTableError
-        Another shape, nested or no cells.
-    """
+    """Return the grid of ``{"model": {"category": number}}`` or of a list of flat objects."""
     refusals = Refusals(path)
     if isinstance(held, dict):
         what, entries, places = "values", list(held.values()), [f"model `{shown(model)}`" for model in held]

@@ -50,28 +50,11 @@ def is_long(names: Iterable[str]) -> bool:
 
 
 def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTable:
-    """Return the score table of a long grid.
+    """Return the score table of a long grid that was read at `path`.
 
-    Parameters
-    ----------
-    grid : DataFrame
-        From `read_grid`. Columns `model`, `category`, `score`; optional `n` (items), `stderr`, `split`;
-        optional `role`, `scale`, `higher_is_better`, `decimals`, `parts` and `metric`, which belong to the
-        category and are the same in all its rows or empty. See `write_scores`.
-    path : str
-        Where it was read, for messages.
-    options : ReadOptions
-        `split`, needed if the table has several.
-
-    Returns
-    -------
-    ScoreTable
-        Models and columns in order of appearance.
-
-    Raises
-    ------
-    ScoreTableError
-        With every cell that is not what it should be; a (model, category, split) that is there twice.
+    Columns `model`, `category`, `score`; optional `n` (items), `stderr`, `split`; optional `role`, `scale`,
+    `higher_is_better`, `decimals`, `parts` and `metric`, which belong to the category and are the same in
+    all its rows or empty. Every cell that is not what it should be is in the `ScoreTableError`.
     """
     refusals = Refusals(path)
     for name in _NEEDED:

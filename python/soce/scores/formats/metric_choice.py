@@ -58,21 +58,12 @@ def choose_metrics(
     short: Callable[[str], str],
     refusals: Refusals,
 ) -> dict[str, str]:
-    """Return the metric to read of each task.
+    """Return the metric to read of each task, given the metrics of each, at least one.
 
-    Parameters
-    ----------
-    tasks : mapping of str to sequence of str
-        The metrics of each task, at least one.
-    wanted : str, optional
-        A metric's full or short name, or several separated by spaces: of each task the first that it has.
-        Tasks that have none are left out. Without it: the one metric that all tasks have in common; if there
-        is not exactly one, the only metric of each task.
-    short : function
-        Makes the short name of a metric.
-    refusals : Refusals
-        Refuses if no task has a wanted metric, if a short name fits two metrics of a task, or if nothing is
-        wanted and some task has several.
+    `wanted` is a metric's full name or its `short` one, or several separated by spaces: of each task the
+    first that it has; tasks that have none are left out. Without it: the one metric that all tasks have in
+    common; if there is not exactly one, the only metric of each task. What is not there or not clear is
+    refused.
     """
     if wanted is not None and wanted.strip():
         chosen = {task: _first(task, metrics, wanted, short, refusals) for task, metrics in tasks.items()}

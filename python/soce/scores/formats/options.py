@@ -53,23 +53,9 @@ class ReadOptions:
 
 
 def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:
-    """Return the table with the user's names, roles and directions.
+    """Return the table with the user's names, roles and directions; the options for reading were used before.
 
-    Parameters
-    ----------
-    table : ScoreTable
-        As read and joined.
-    options : ReadOptions
-        Only `columns`, `rename`, `lower_is_better`, `aggregates` and `drop` are looked at.
-
-    Returns
-    -------
-    ScoreTable
-
-    Raises
-    ------
-    ScoreTableError
-        An option names a model or column that is not there, or contradicts another option; nothing is left.
+    Raises `ScoreTableError` if an option names a model or column that is not there, or contradicts another.
 
     Examples
     --------

@@ -33,6 +33,8 @@ class Format:
     """What it is, in one line."""
     module: str | None = None
     """Its `Reader` in this folder, imported when a path may be of it; None: read otherwise."""
+    options: tuple[str, ...] = ()
+    """Fields of `ReadOptions` that only some formats look at, this one among them."""
 
     @property
     def reader(self) -> Reader | None:
@@ -42,14 +44,19 @@ class Format:
         return cast("Reader", importlib.import_module(f"soce.scores.formats.{self.module}"))
 
 
+_RESULTS: Final = ("metric", "level")
+
 FORMATS: Final[dict[str, Format]] = {
     "wide": Format("CSV, TSV, JSON or Parquet: a row for each model, a column for each category"),
-    "long": Format("CSV, TSV, JSON or Parquet: columns model, category, score; optional n, stderr, split"),
-    "lm-eval": Format("lm-evaluation-harness: results_*.json, or a directory of them", "lm_eval"),
+    "long": Format(
+        "CSV, TSV, JSON or Parquet: columns model, category, score; optional n, stderr, split",
+        options=("split",),
+    ),
+    "lm-eval": Format("lm-evaluation-harness: results_*.json, or a directory of them", "lm_eval", _RESULTS),
     "bfcl": Format("BFCL leaderboard: a directory of data_*.csv, or one of them", "bfcl_board"),
     "bfcl-scores": Format("BFCL evaluation: a score/ directory of BFCL_v*_score.json", "bfcl_scores"),
-    "lighteval": Format("lighteval: results_*.json, or a directory of them", "lighteval"),
-    "inspect": Format("inspect_ai: a log (.eval or .json), or a directory of them", "inspect_ai"),
+    "lighteval": Format("lighteval: results_*.json, or a directory of them", "lighteval", _RESULTS),
+    "inspect": Format("inspect_ai: a log (.eval or .json), or a directory of them", "inspect_ai", _RESULTS),
     "paper": Format(f"a table of the paper, as `paper:NAME`: {', '.join(PAPER_TABLES)}"),
 }
 """Every format by the name that `ReadOptions.format` and `ScoreTable.kind` have for it."""

@@ -121,15 +121,7 @@ class ResultFiles:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """Yield a file itself, or those below a directory, in an order that no file system decides.
-
-    Raises
-    ------
-    ScoreTableError
-        There are more than 100,000.
-    OSError
-        A directory cannot be read.
-    """
+    """Yield a file itself, or those below a directory, in an order that no file system decides."""
     if not path.is_dir():
         yield path
         return

@@ -37,24 +37,10 @@ def join_results(
 ) -> ScoreTable:
     """Return the table of result files of one or many models; columns as files and tasks name them first.
 
-    Parameters
-    ----------
-    files : sequence of ResultFile
-        At least one.
-    source : Path
-        What the user named, for messages.
-    kind : str
-        The format.
-    options : ReadOptions
-        `model`, `metric` and `level` are looked at.
-    short : function
-        Makes the short name of a metric ("acc" of "acc,none"), which a user may give as well.
-
-    Raises
-    ------
-    ScoreTableError
-        A file does not name its model, a model has two results for a task, a metric must be chosen or is not
-        there, files disagree on a direction, there are no groups at group level.
+    `source` is what the user named, `kind` the format. `short` makes the short name of a metric ("acc" of
+    "acc,none"), which a user may give as well. Raises `ScoreTableError` if a file does not name its model,
+    a model has two results for a task, a metric must be chosen or is not there, files disagree on a
+    direction, or there are no groups at group level.
     """
     refusals = Refusals(source)
     models = _by_model(files, options.model)

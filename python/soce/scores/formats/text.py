@@ -62,15 +62,7 @@ class Refusals:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a regular file.
-
-    Raises
-    ------
-    ScoreTableError
-        It is empty, larger than `MAX_BYTES`, a directory, a pipe or a device.
-    OSError
-        It cannot be read.
-    """
+    """Return the content of a regular file of 1 to `MAX_BYTES` bytes; refuse anything else."""
     refusals = Refusals(path)
     # Without O_NONBLOCK a named pipe would hang until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -94,12 +86,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 def read_text(path: str | os.PathLike[str]) -> str:
     """Return the text of a UTF-8 file, without a byte order mark.
 
-    Raises
-    ------
-    ScoreTableError
-        As `read_bytes`; the file is not UTF-8 text, is blank, or is something else by its first bytes.
-    OSError
-        It cannot be read.
+    Raises `ScoreTableError` as `read_bytes`, or if the file is no text, blank, or something else by its
+    first bytes.
     """
     refusals = Refusals(path)
     content = read_bytes(path)
@@ -191,7 +179,11 @@ def _parse_int(text: str) -> int:
 
 
 def _is_deep(held: object) -> bool:
-    """Whether anything lies below `_MAX_DEPTH` levels; without recursion, level by level."""
+    """Return what a JSON text holds, whatever that is; floats are `WrittenFloat`.
+
+    Raises `ScoreTableError` naming `path`: not JSON, a key twice, a number out of range, deeper than 64
+    levels; ``NaN`` or ``Infinity``, which Python programs write, unless they are allowed.
+    """
     level = [held]
     for _ in range(_MAX_DEPTH + 1):
         level = [

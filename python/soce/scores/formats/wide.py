@@ -27,34 +27,12 @@ _FEWEST_RANKED: Final = 5
 
 
 def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTable:
-    """Return the score table of a wide grid.
+    """Return the score table of a wide grid that was read at `path`.
 
-    Parameters
-    ----------
-    grid : DataFrame
-        From `read_grid`.
-    path : str
-        Where it was read, for messages.
-    options : ReadOptions
-        `model_column`; `columns`, `aggregates` and `lower_is_better` say which columns are scores, `drop`
-        which are not looked at. Their names are checked by `apply_options`.
-
-    Returns
-    -------
-    ScoreTable
-        Columns that are not scores are in `ignored`, each with the reason.
-
-    Raises
-    ------
-    ScoreTableError
-        With every cell that is not a number, and whatever else is wrong.
-
-    Notes
-    -----
     A column is not one of scores if its name says rank, cost, latency, link, url or license; if no cell of
     it is a number or was meant as one; or if its cells are the ranks 1 to n in any order, n at least 5. A
-    name in the options makes any column one of scores. Where some cells are numbers, all others must be
-    numbers or missing.
+    name in the options makes any column one of scores (`apply_options` checks these names). Where some
+    cells are numbers, all others must be numbers or missing: every other cell is in the `ScoreTableError`.
     """
     refusals = Refusals(path)
     model_column = _model_column(grid, options, refusals)

@@ -45,18 +45,7 @@ class Comparison:
 def compare(
     table: ScoreTable, place: int, parts: Sequence[int], weights: Sequence[Fraction] | None = None
 ) -> Comparison:
-    """Compare a column with a weighted sum of others, within what rounding explains.
-
-    Parameters
-    ----------
-    table : ScoreTable
-    place : int
-        Index of the column.
-    parts : sequence of int
-        Indices of the others.
-    weights : sequence of Fraction, optional
-        One per part; left out: their mean.
-    """
+    """Compare a column with the weighted sum of others, else their mean, within what rounding explains."""
     shares = np.full(len(parts), 1 / len(parts)) if weights is None else np.array([*map(float, weights)])
     printed, values = table.values[:, place], table.values[:, list(parts)]
     computed = values @ shares
@@ -70,11 +59,7 @@ def compare(
 def means_of_others(values: Floats, columns: Sequence[Column]) -> Mask:
     """Return which columns are, in every row, the mean of all others, within what rounding explains.
 
-    Parameters
-    ----------
-    values : array of shape (n_models, n_columns)
-        Without missing scores.
-    columns : sequence of Column
+    `values` has no missing scores.
     """
     n_others = len(columns) - 1
     halves = np.array([column.half_width for column in columns])
@@ -86,12 +71,7 @@ def means_of_others(values: Floats, columns: Sequence[Column]) -> Mask:
 
 
 def not_whole(scores: Values, counts: Values | float, column: Column) -> tuple[Mask, Mask]:
-    """Return where a count is known, and where the score is not a whole number of the items.
-
-    Returns
-    -------
-    (checked, broken) : arrays of shape (n_models,)
-    """
+    """Return where a count is known, and where the score is not a whole number of the items."""
     if column.scale is None:
         nothing = np.zeros(len(scores), dtype=np.bool_)
         return nothing, nothing

@@ -31,30 +31,9 @@ def lint_table(
     min_items: int = 30,
     correlation: Correlations | None = None,
 ) -> Findings:
-    """Check a score table: all of `soce.selection.lint.lint_scores` but the size of the population.
+    """Return all that `soce.selection.lint.lint_scores` finds but S07, with the same arguments.
 
-    Parameters
-    ----------
-    table : ScoreTable
-    population, candidates : sequence of str, optional
-        The models that correlations run over, and those that may become experts; all models if left out.
-        Rows of neither are not looked at.
-    near : float
-        Candidates that differ by at most this many percentage points in every category are near-duplicates.
-    min_items : int
-        A category measured on fewer items is reported.
-    correlation : Correlations, optional
-        That of the population; without it nobody looks for categories that rank the models alike.
-
-    Returns
-    -------
-    Findings
-        Errors, warnings, information; each by code. No order of rows or columns changes them.
-
-    Raises
-    ------
-    ScoreTableError
-        A name in `population` or `candidates` that is not in the table.
+    Without a correlation nobody looks for categories that rank the models alike (S13).
     """
     population = sorted(set(table.models if population is None else population))
     candidates = sorted(set(table.models if candidates is None else candidates))
