@@ -9,13 +9,14 @@ from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.loading import quiet, require_torch
 from soce.evaluate.tasks.encoding import Encoder
-from soce.evaluate.tasks.inference import Batches, Likelihood, continuations, likelihoods, tokens_with
+from soce.evaluate.tasks.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.tasks.engine import Likelihood
     from soce.evaluate.tasks.items import Item, Tasks
 
 Normalisation: TypeAlias = Literal["none", "token", "byte"]
@@ -108,14 +109,13 @@ class TorchEvaluator(LiveEvaluator):
         self._normalise = normalise
         self._per = perplexity_per
         self._stop = tuple(stop)
-        self._batches = Batches(batch_size)
+        self._engine = Engine(self.soup, batch_size=batch_size, stop=self._stop)
         with quiet(transformers):
             encoder = Encoder(self.soup.tokenizer, model.config, max_length=max_length)
             self._max_length = encoder.max_length
             answers = [item.answer for item in tasks.items if item.kind == "exact_match"]
             longest = max(map(len, encoder.plain(answers)), default=0)
             self._max_new_tokens = max_new_tokens or 2 * longest + 8
-            self._stop_tokens = tokens_with(self.soup.tokenizer, self._stop) if answers else frozenset()
             self._prompts = {
                 item.key: encoder.prompt(item, room=self._max_new_tokens)
                 for item in tasks.items
@@ -151,19 +151,11 @@ class TorchEvaluator(LiveEvaluator):
             done += count
             on_progress(done, total)
 
-        noted = len(self._batches.notes)
-        found = iter(likelihoods(self.soup.model, requests, batches=self._batches, on_done=advance))
+        noted = len(self._engine.batches.notes)
+        found = iter(self._engine.likelihoods(requests, advance))
         answers = {item.key: [next(found) for _ in self._requests[item.key]] for item in chosen}
-        texts = continuations(
-            self.soup.model,
-            self.soup.tokenizer,
-            [self._prompts[key] for key in written],
-            max_new_tokens=self._max_new_tokens,
-            stop=self._stop,
-            stop_tokens=self._stop_tokens,
-            batches=self._batches,
-            on_done=advance,
-        )
+        prompts = [self._prompts[key] for key in written]
+        texts = self._engine.continuations(prompts, max_new_tokens=self._max_new_tokens, on_done=advance)
         text_of = dict(zip(written, texts, strict=True))
         outcomes: dict[str, dict[str, float]] = {}
         for item in chosen:
@@ -172,7 +164,7 @@ class TorchEvaluator(LiveEvaluator):
             else:
                 outcome = self._outcome(item, answers[item.key])
             outcomes.setdefault(item.category, {})[item.id] = outcome
-        notes = self._batches.notes[noted:]
+        notes = self._engine.batches.notes[noted:]
         if self._cut:
             notes.append(f"{self._cut} prompts were cut to the window of {self._max_length} tokens")
         undefined = sum(any(math.isnan(answer.log) for answer in held) for held in answers.values())

@@ -1,0 +1,298 @@
+"""What a live model says: how likely it finds the end of a text, and what it writes after a prompt."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from soce.evaluate.evaluation import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import torch
+    from transformers import PreTrainedModel
+
+    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.tasks.encoding import Request
+
+    T = TypeVar("T")
+    R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """The answer to a request."""
+
+    log: float
+    """Sum of the natural logarithms of the scored tokens' probabilities; NaN if the model gave NaN."""
+    greedy: bool
+    """Whether every scored token is the likeliest one."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """One input with everything that is asked about it."""
+
+    tokens: tuple[int, ...]
+    requests: list[int] = field(default_factory=list)
+    """Their numbers."""
+    asked: list[tuple[int, ...]] = field(default_factory=list)
+    """Their last tokens; each is predicted at as many last positions of the input."""
+
+    @property
+    def most(self) -> int:
+        """How many of the last positions are asked about."""
+        return max(map(len, self.asked))
+
+
+class Engine:
+    """Asks a live causal model, many requests at once; `batches.notes` tell of memory that ran out.
+
+    Parameters
+    ----------
+    soup : SoupModel
+    batch_size : int or None
+        Rows of a batch; chosen otherwise.
+    stop : sequence of str
+        Where continuations end, apart from end tokens.
+    """
+
+    def __init__(self, soup: SoupModel, *, batch_size: int | None, stop: Sequence[str]) -> None:
+        self._soup = soup
+        self._stop = tuple(stop)
+        self.batches = Batches(batch_size)
+
+    def likelihoods(self, requests: Sequence[Request], on_done: Callable[[int], object]) -> list[Likelihood]:
+        """Return one likelihood per request; `on_done` is called with the number of requests of every batch.
+
+        Logits are turned into logarithms of probabilities in float32 and added in float64. Rows are padded on
+        the right, where a causal model does not look. Requests that differ in the last token only, as choices
+        of one token do, share a row.
+        """
+        model = self._soup.model
+        rows: dict[tuple[int, ...], _Row] = {}
+        for number, request in enumerate(requests):
+            given = request.tokens[:-1]
+            row = rows.setdefault(given, _Row(given))
+            row.requests.append(number)
+            row.asked.append(request.tokens[-request.scored :])
+        keeps_last = "logits_to_keep" in inspect.signature(model.forward).parameters
+        vocabulary = int(getattr(model.config.get_text_config(), "vocab_size", 1 << 16))
+        # Logits in the model's dtype, the same in float32, and the buffer of their sums of exponentials.
+        position_bytes = vocabulary * (model.dtype.itemsize + 8)
+
+        def n_last(batch: list[_Row]) -> int:
+            """Return how many last positions of the longest row reach back to every scored token."""
+            longest = max(len(row.tokens) for row in batch)
+            return longest - min(len(row.tokens) - row.most for row in batch) if keeps_last else longest
+
+        answers = self.batches.run(
+            list(rows.values()),
+            length=lambda row: len(row.tokens),
+            cost=lambda batch: position_bytes * len(batch) * n_last(batch),
+            work=lambda batch: _answers(model, batch, n_last(batch), keeps_last=keeps_last),
+            on_done=lambda batch: on_done(sum(len(row.asked) for row in batch)),
+        )
+        found = {
+            number: answer
+            for row, held in zip(rows.values(), answers, strict=True)
+            for number, answer in zip(row.requests, held, strict=True)
+        }
+        return [found[number] for number in range(len(requests))]
+
+    def continuations(
+        self, prompts: Sequence[tuple[int, ...]], *, max_new_tokens: int, on_done: Callable[[int], object]
+    ) -> list[str]:
+        """Return what the model writes after each prompt, up to the first stop, the end or `max_new_tokens`.
+
+        Always the likeliest token; the model's own generation settings (penalties, sampling) are not used,
+        but its end tokens are.
+        """
+        if not prompts:
+            return []
+        import torch
+
+        model, tokenizer = self._soup.model, self._soup.tokenizer
+        config: Any = model.config.get_text_config()
+        ends = self._end_tokens
+        stops = sorted(ends | self._stop_tokens)
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
+        # What keys and values of a row take, roughly: hidden states of every layer, twice.
+        layers = getattr(config, "num_hidden_layers", 32) * getattr(config, "hidden_size", 4096)
+        token_bytes = max(1, 2 * layers * model.dtype.itemsize)
+
+        def work(batch: list[tuple[int, ...]]) -> list[str]:
+            ids, mask = padded(batch, left=True, pad=pad, device=model.device)
+            with torch.inference_mode(), _plain(model):
+                generate: Any = model.generate
+                written = generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    do_sample=False,
+                    num_beams=1,
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=stops or None,
+                    pad_token_id=pad,
+                )[:, ids.shape[1] :]
+            return list(map(self._text, written.tolist()))
+
+        return self.batches.run(
+            prompts,
+            length=len,
+            cost=lambda batch: token_bytes * len(batch) * (max(map(len, batch)) + max_new_tokens),
+            work=work,
+            on_done=lambda batch: on_done(len(batch)),
+        )
+
+    def _text(self, tokens: list[int]) -> str:
+        """Return the text before the first end token and the first stop."""
+        length = next((i for i, token in enumerate(tokens) if token in self._end_tokens), len(tokens))
+        text = str(self._soup.tokenizer.decode(tokens[:length], skip_special_tokens=True))
+        for word in self._stop:
+            text = text.split(word, 1)[0]
+        return text
+
+    @cached_property
+    def _end_tokens(self) -> set[int]:
+        """Every token that means the end to the tokenizer, the model or its generation settings."""
+        ends: set[int] = set()
+        for holder in (self._soup.tokenizer, self._soup.model.config, self._soup.model.generation_config):
+            found: Any = getattr(holder, "eos_token_id", None)
+            ends |= {found} if isinstance(found, int) else set(found or ())
+        return ends
+
+    @cached_property
+    def _stop_tokens(self) -> set[int]:
+        """Tokens whose text holds a stop: the model need not write on after them."""
+        tokenizer = self._soup.tokenizer
+        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        return {token for token, text in enumerate(texts) if any(word in text for word in self._stop)}
+
+
+def _answers(
+    model: PreTrainedModel, batch: Sequence[_Row], n_last: int, *, keeps_last: bool
+) -> list[list[Likelihood]]:
+    import torch
+
+    ids, mask = padded([row.tokens for row in batch], left=False, pad=0, device=model.device)
+    options: dict[str, Any] = {"logits_to_keep": n_last} if keeps_last else {}
+    with torch.inference_mode():
+        output = model(input_ids=ids, attention_mask=mask, use_cache=False, **options)
+        sums, greedy = [], []
+        for row, logits in zip(batch, output.logits, strict=True):  # (n_last, words)
+            end = len(row.tokens) - (ids.shape[1] - n_last)
+            scores = logits[end - row.most : end].float()  # (most, words)
+            totals, best = scores.logsumexp(-1), scores.argmax(-1)
+            for asked in row.asked:
+                targets = torch.tensor(asked, device=scores.device)
+                last = slice(row.most - len(asked), row.most)
+                chosen = scores[last].gather(-1, targets[:, None])[:, 0]
+                sums.append((chosen - totals[last]).double().sum())
+                greedy.append((best[last] == targets).all())
+        logs, hits = torch.stack(sums).tolist(), torch.stack(greedy).tolist()
+    flat = iter([Likelihood(log, hit and not math.isnan(log)) for log, hit in zip(logs, hits, strict=True)])
+    return [list(islice(flat, len(row.asked))) for row in batch]
+
+
+@contextmanager
+def _plain(model: PreTrainedModel) -> Iterator[None]:
+    """Put the model's own generation settings aside; they would fill in what is not given."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+LARGEST: Final = 64
+"""Rows of the first batch tried."""
+
+BUDGET_BYTES: Final = 1 << 30
+"""What one batch may take. A fixed number and not a share of the free memory, because in BF16 the last bits
+of a score may depend on how rows are batched."""
+
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class Batches:
+    """Runs rows longest first, `size` at once, or as many as `LARGEST` and `BUDGET_BYTES` allow.
+
+    The size is halved whenever memory runs out, and it stays so; `notes` tell.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size or LARGEST
+        self.fixed = size is not None
+        self.notes: list[str] = []
+
+    def run(
+        self,
+        rows: Sequence[T],
+        *,
+        length: Callable[[T], int],
+        cost: Callable[[list[T]], int],
+        work: Callable[[list[T]], list[R]],
+        on_done: Callable[[list[T]], object],
+    ) -> list[R]:
+        """Return what `work` returns for every row, in the order of `rows`.
+
+        `length` is what rows are sorted by, so that those of one batch need little padding; `cost` the bytes
+        that a batch takes. `work` takes a batch and returns one result per row, after which `on_done` is
+        called with the batch. Raises EvaluationError if memory runs out for a single row.
+        """
+        order = sorted(range(len(rows)), key=lambda i: (-length(rows[i]), i))
+        results: dict[int, R] = {}
+        while len(results) < len(rows):
+            start = len(results)
+            numbers = order[start : start + self.size]
+            batch = [rows[i] for i in numbers]
+            while not self.fixed and len(batch) > 1 and cost(batch) > BUDGET_BYTES:
+                batch = batch[: len(batch) // 2]
+            try:
+                results |= zip(numbers, work(batch), strict=False)  # a smaller batch is the first of them
+            except (RuntimeError, MemoryError) as error:
+                if not isinstance(error, MemoryError) and not any(word in str(error) for word in _WORDS):
+                    raise
+                failure = error.with_traceback(None)  # the frames hold the batch's tensors
+            else:
+                on_done(batch)
+                continue
+            self._shrink(len(batch), length(batch[0]), failure)
+        return [results[i] for i in range(len(rows))]
+
+    def _shrink(self, rows: int, length: int, failure: Exception) -> None:
+        import torch
+
+        if rows == 1:
+            message = f"memory runs out for a single row of {length} tokens"
+            hint = "give a smaller `max_length`, a smaller `compute_dtype`, or a device with more memory"
+            refuse(message, hint, cause=failure)
+        self.size = rows // 2
+        self.notes.append(f"memory ran out with {rows} rows in a batch; the batch size is now {self.size}")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def padded(
+    rows: Sequence[Sequence[int]], *, left: bool, pad: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask, padded on one side to the longest row."""
+    import torch
+
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), pad)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        inside = slice(longest - len(row), None) if left else slice(len(row))
+        ids[i, inside] = torch.tensor(row)
+        mask[i, inside] = 1
+    return ids.to(device), mask.to(device)
