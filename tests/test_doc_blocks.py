@@ -27,7 +27,7 @@ class NotRun:
 
 EXAMPLE = Elsewhere("tests/test_docs.py::test_the_worked_example_prints_what_it_says")
 DEMO = Elsewhere("tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
-REPORT = Elsewhere("tests/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
+REPORT = Elsewhere("tests/report/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
 VERIFY = Elsewhere("tests/merging/test_verify.py::test_the_page_prints_what_it_says")
 DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("README.md", "make demo"): Elsewhere(
@@ -56,7 +56,7 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("docs/index.md", "soce demo"): DEMO,
     ("docs/reliability.md", "make test"): NotRun("runs these very tests"),
     ("docs/report.md", "soce report soce-demo"): REPORT,
-    ("docs/report.md", "from soce.report import build_report, read_run, write_report"): REPORT,
+    ("docs/report.md", "from soce.report.build import build_report"): REPORT,
     ("docs/verify.md", "soce verify soup"): VERIFY,
     ("docs/verify.md", "soce verify soup --data --recompute A B"): VERIFY,
     ("docs/verify.md", "soce verify soup --quiet --recompute B A"): VERIFY,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from soce.analysis.games import ShapleyPlan
     from soce.evaluate.evaluation import Evaluator
-    from soce.report.build import Format
+    from soce.report.report import Format
     from soce.search.run import Run
     from soce.search.scoring import Progress
 
@@ -91,8 +91,9 @@ def report(
     for a demo, for others with the search's own --evaluator.
     """
     with refusals(debug=debug):
-        from soce.report.build import build_report, format_of, text_of, write_report
+        from soce.report.build import build_report
         from soce.report.page import check_renderers
+        from soce.report.report import format_of
         from soce.search.open import open_run
 
         target, form = _target(folder, output, kind, format_of)
@@ -109,9 +110,9 @@ def report(
         with _scoring(run, options, evaluate=evaluate, quiet=quiet) as (score_more, why_not):
             made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
         if target is None:
-            click.echo(text_of(made, form), nl=False)
+            click.echo(made.text(form), nl=False)
             return
-        write_report(made, target, kind=form)
+        made.write(target, kind=form)
         if not quiet:
             missing = [section.title for section in made.sections if section.missing]
             message(f"wrote `{shown(str(target))}`")

@@ -1,19 +1,17 @@
-"""The report of a run: what was souped and why, what it gained, and how to make it again, as one document.
+"""The report of a run: what was souped and why, what it gained, and how to make it again.
 
-`build_report` makes sections of a run, and the report writes itself as
-HTML, Markdown or JSON. What is missing is said in the report, and never an error.
+What is missing is said in the report, and never an error.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
-from soce.exceptions import OutputError, Problem, SoceError, shown
-from soce.files.atomic import write_text
-from soce.report.document import Report, Section
-from soce.report.material import Material
+from soce.files.words import counted, in_words
+from soce.report.document import Section
+from soce.report.report import Report
+from soce.report.run_view import RunView
 from soce.report.sections import (
     categories,
     consistency,
@@ -30,47 +28,41 @@ from soce.report.sections import (
 )
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-
     from soce.analysis.games import ShapleyPlan
     from soce.scores.table import ScoreTable
     from soce.search.run import Run
 
-__all__ = [
-    "FORMATS",
-    "Format",
-    "Report",
-    "build_report",
-    "format_of",
-    "text_of",
-    "write_report",
-]
+Build: TypeAlias = Callable[[Section, RunView], None]
 
-Format: TypeAlias = Literal["html", "markdown", "json"]
 
-FORMATS: Final[dict[str, Format]] = {
-    ".html": "html",
-    ".htm": "html",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".json": "json",
+class _Part(NamedTuple):
+    """How a section is made."""
+
+    title: str
+    build: Build
+    needs: tuple[str, ...] = ()
+    """Parts of the run without which nothing of the section can be shown."""
+    what: str = "This section"
+    """What cannot be shown if a file is damaged."""
+
+
+_PARTS: Final = {
+    "summary": _Part("Summary", summary.build),
+    "result": _Part("What the soup gained", result.build, ("result",)),
+    "categories": _Part("Category by category", categories.build, ("result",)),
+    "selection": _Part("What was souped, and why", selection.build),
+    "weights": _Part("How the weights were chosen", weights.build, ("result",)),
+    "shapley": _Part("What each expert is worth", shapley.build, ("result", "study"), "Shapley values"),
+    "wins": _Part("Which items the soup solves", wins.build, ("result",), "Win rates"),
+    "consistency": _Part(
+        "Consistency before and after souping", consistency.build, ("result",), "The comparison"
+    ),
+    "overfit": _Part("Overfit check on other benchmarks", overfit.build, ("result",), "The check"),
+    "warnings": _Part("Warnings", warnings.build),
+    "costs": _Part("What it cost", costs.build),
+    "reproduce": _Part("Recipe and how to reproduce it", reproduce.build),
 }
-"""Endings of files, and what is written into them."""
-_SECTIONS: Final = (
-    ("summary", summary),
-    ("result", result),
-    ("categories", categories),
-    ("selection", selection),
-    ("weights", weights),
-    ("shapley", shapley),
-    ("wins", wins),
-    ("consistency", consistency),
-    ("overfit", overfit),
-    ("warnings", warnings),
-    ("costs", costs),
-    ("reproduce", reproduce),
-)
+"""By the anchor of the section."""
 
 
 def build_report(
@@ -101,95 +93,38 @@ def build_report(
     """
     from soce import __version__
 
-    material = Material(run, others, score_more, why_not_more)
-    sections = []
-    for anchor, module in _SECTIONS:
-        try:
-            sections.append(module.build(material))
-        except SoceError as error:  # a damaged file: the other sections know nothing of it
-            reason = f"This section: {error.problems[0].message}."
-            sections.append(Section(anchor, anchor.capitalize(), missing=(reason,)))
-    title, subtitle, verdict, tone = _head(material)
-    return Report(title, subtitle, verdict, tone, tuple(sections), __version__)
+    view = RunView(run, others, score_more, why_not_more)
+    title, subtitle, verdict, tone = _head(view)
+    sections = [_section(anchor, part, view) for anchor, part in _PARTS.items()]
+    return Report(title, subtitle, verdict, tone, sections, __version__)
 
 
-def _head(material: Material) -> tuple[str, str, str, Literal["good", "bad", "open"]]:
-    run = material.run
-    command = {"demo": "soce demo", "run": "soce run", "search": "soce search"}[run.kind]
-    seed = f", seed {run.settings['seed']}" if run.settings and "seed" in run.settings else ""
+def _section(anchor: str, part: _Part, view: RunView) -> Section:
+    section = Section(anchor, part.title, missing=list(view.run.why(*part.needs)))
+    if not section.missing:
+        with section.trying(part.what):  # the other sections know nothing of a damaged file
+            part.build(section, view)
+    return section
+
+
+def _head(view: RunView) -> tuple[str, str, str, Literal["good", "bad", "open"]]:
+    run = view.run
+    command = f"`soce {run.kind}`"
+    if run.settings and "seed" in run.settings:
+        command += f", seed {run.settings['seed']}"
     if run.result is None:
-        experts = _listed(run.experts) or "no experts yet"
+        experts = _names(run.experts) or "no experts yet"
         reason = "; ".join(run.why("result"))
-        return (
-            f"Unfinished: {experts}",
-            f"`{command}`{seed}",
-            f"There is no result yet: {reason}",
-            "open",
-        )
-    found, parents = run.result, material.parents
-    n_categories = len(found.best.report.categories)
-    categories = f"{n_categories} categor{'y' if n_categories == 1 else 'ies'}"
-    title = f"A soup of {_listed(parents)}" if len(parents) > 1 else f"One expert, no soup: {parents[0]}"
-    subtitle = f"`{command}`{seed} · {categories} · {len(found.singles)} candidate models"
+        return f"Unfinished: {experts}", command, f"There is no result yet: {reason}", "open"
+    found, parents = run.result, view.parents
+    title = f"A soup of {_names(parents)}" if len(parents) > 1 else f"One expert, no soup: {parents[0]}"
+    categories = counted(len(found.best.report.categories), "category", "categories")
+    subtitle = f"{command} · {categories} · {len(found.singles)} candidate models"
     interval = found.against_best.interval
     is_sure = interval is None or interval.low > 0
-    tone: Literal["good", "bad", "open"] = (
-        "bad" if not found.beats_best_single else "open" if found.is_optimistic or not is_sure else "good"
-    )
-    return title, subtitle, f"{found.verdict}.", tone
+    tone: Literal["good", "bad", "open"] = "good" if is_sure and not found.is_optimistic else "open"
+    return title, subtitle, f"{found.verdict}.", tone if found.beats_best_single else "bad"
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    if len(names) > 6:
-        return f"{', '.join(names[:5])} and {len(names) - 5} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
-
-
-def format_of(path: str | os.PathLike[str]) -> Format:
-    """Return the format that a file's ending tells.
-
-    Raises
-    ------
-    OutputError
-        Another ending than those of `FORMATS`.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        what = f"a `{shown(suffix)}` file" if suffix else "a file without an ending"
-        hint = "end the name in .html, .md or .json, or give `--format`"
-        raise OutputError.of([Problem("output", str(path), None, f"a report is not written as {what}", hint)])
-    return FORMATS[suffix]
-
-
-def text_of(report: Report, kind: Format) -> str:
-    """Return the report as text in that format."""
-    if kind == "html":
-        return report.to_html()
-    if kind == "markdown":
-        return report.to_markdown()
-    # ASCII only: characters that hide or turn others are written as numbers.
-    return json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n"
-
-
-def write_report(report: Report, path: str | os.PathLike[str], *, kind: Format | None = None) -> Path:
-    """Write a report to a file, which then is complete or as it was before.
-
-    Parameters
-    ----------
-    report : Report
-    path : path-like
-        An existing file is replaced.
-    kind : {"html", "markdown", "json"}, optional
-        As the file's ending says if left out.
-
-    Raises
-    ------
-    OutputError
-        Another ending and no kind; jinja2 or matplotlib is missing.
-    OSError
-        The file cannot be written.
-    """
-    target = Path(path)
-    text = text_of(report, kind or format_of(target))
-    write_text(target, text.encode(errors="backslashreplace").decode())
-    return target
+def _names(names: tuple[str, ...]) -> str:
+    return in_words(names) if len(names) <= 6 else in_words([*names[:5], f"{len(names) - 5} more"])

@@ -11,14 +11,14 @@ from soce.report.document import Code, Facts, Figure, Note, Table, Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.report.document import Block, Report
+    from soce.report.document import Block, Document
 
 _LONGEST: Final = 20_000
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 _NUMBER: Final = re.compile(r"^(\d+)([.)])")
 
 
-def markdown(report: Report) -> str:
+def markdown(report: Document) -> str:
     """Return the report."""
     lines = [f"# {_text(report.title)}", "", _text(report.subtitle), "", f"**{_text(report.verdict)}**", ""]
     for section in report.sections:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import OutputError, Problem, shown
-from soce.report.document import Code, Facts, Figure, Note, Table, Text
+from soce.report.figures.canvas import svg
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from soce.report.document import Block, Cell, Report
+    from soce.report.cells import Cell
+    from soce.report.document import Block, Document, Figure
 
 WIDE: Final = 720
 NARROW: Final = 340
@@ -23,27 +24,10 @@ _MOST: Final = 32
 """Characters of code that is kept on one line."""
 _CODE: Final = "<code>{}</code>"
 _LONG: Final = '<code class="long">{}</code>'
-_KINDS: Final = {
-    Text: "text",
-    Note: "note",
-    Facts: "facts",
-    Table: "table",
-    Figure: "figure",
-    Code: "code",
-}
 
 
-def page(report: Report) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    report : Report
-
-    Returns
-    -------
-    str
-        A whole document. The same report gives the same text with the same matplotlib.
+def page(report: Document) -> str:
+    """Return a whole HTML document; the same report gives the same text with the same matplotlib.
 
     Raises
     ------
@@ -61,7 +45,7 @@ def page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"words": words, "visible": visible}
-    environment.globals |= {"kind_of": _kind_of, "draw": _draw, "cell_class": _cell_class, "shade": _shade}
+    environment.globals |= {"kind_of": _kind_of, "draw": _draw, "cell_class": _cell_class}
     style, script = _source("style.css"), _source("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Nothing but this style and this script: a page that is opened from a disk can be trusted as a picture.
@@ -114,21 +98,16 @@ def _trusted(text: str) -> Markup:
 
 
 def _kind_of(block: Block) -> str:
-    return _KINDS[type(block)]
+    return type(block).__name__.lower()
 
 
 def _draw(figure: Figure, width: int) -> Markup:
-    return _trusted(figure.draw(width))
+    name = f"{figure.name}-{width}"
+    return _trusted(svg(figure.drawing, width, name=name, title=figure.title, description=figure.description))
 
 
 def _cell_class(cell: Cell, is_right: bool) -> str:  # noqa: FBT001 - a template's call
     names = ["number"] if is_right else []
     if cell.tone:
         names.append(cell.tone)
-    if cell.shade is not None:
-        names.append("positive" if cell.shade > 0 else "negative")
     return " ".join(names)
-
-
-def _shade(cell: Cell) -> Any:  # noqa: ANN401 - a number or nothing
-    return None if cell.shade is None else round(min(abs(cell.shade), 1.0) * 100)

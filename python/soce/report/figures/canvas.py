@@ -10,13 +10,13 @@ import re
 import warnings
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from xml.etree import ElementTree as ET
 
 from soce.exceptions import OutputError, Problem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -32,18 +32,13 @@ SINGLE: Final = "#070007"
 POSITIVE: Final = "#080008"
 NEGATIVE: Final = "#090009"
 FAINT: Final = "#0a000a"
-_NAMES: Final = {
-    INK: "ink",
-    SOFT: "soft",
-    LINE: "line",
-    PAPER: "paper",
-    SOUP: "soup",
-    UNIFORM: "uniform",
-    SINGLE: "single",
-    POSITIVE: "positive",
-    NEGATIVE: "negative",
-    FAINT: "faint",
-}
+_NAMES: Final = dict(
+    zip(
+        (INK, SOFT, LINE, PAPER, SOUP, UNIFORM, SINGLE, POSITIVE, NEGATIVE, FAINT),
+        ("ink", "soft", "line", "paper", "soup", "uniform", "single", "positive", "negative", "faint"),
+        strict=True,
+    )
+)
 """Colours no drawing would have by chance → custom properties of the page."""
 TEXT: Final = 12.5
 SMALL: Final = 11.5
@@ -104,6 +99,45 @@ class Canvas:
         axes.set_axisbelow(True)
         return axes
 
+    def write(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = TEXT,
+        color: str = INK,
+        **style: Any,  # noqa: ANN401
+    ) -> None:
+        """Write text at this place."""
+        self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, color=color, **style)
+
+    def dot(
+        self,
+        axes: Axes,
+        at: tuple[float, float],
+        size: float,
+        *,
+        face: str,
+        edge: str | None = None,
+        edge_width: float = 0,
+        tip: str = "",
+        **style: Any,  # noqa: ANN401
+    ) -> None:
+        """Draw a dot, `size` pixels wide, at a place of the axes."""
+        (dot,) = axes.plot(
+            [at[0]],
+            [at[1]],
+            "o",
+            markersize=size,
+            markerfacecolor=face,
+            markeredgecolor=edge or face,
+            markeredgewidth=edge_width,
+            **style,
+        )
+        if tip:
+            self.tip(dot, tip)
+
     def tip(self, artist: Artist, text: str) -> None:
         """Say more of a mark when it is pointed at."""
         name = f"tip-{len(self.tips)}"
@@ -111,19 +145,26 @@ class Canvas:
         self.tips[name] = shown(text, limit=600)
 
 
-def draw(
-    name: str, width: float, height: float, paint: Callable[[Canvas], None], *, title: str, description: str
-) -> str:
+class Drawing(Protocol):
+    """What can be drawn at any width."""
+
+    def height(self, width: float) -> float:
+        """Return how high it is, in pixels."""
+
+    def paint(self, canvas: Canvas) -> None:
+        """Draw it."""
+
+
+def svg(drawing: Drawing, width: float, *, name: str, title: str, description: str) -> str:
     """Return a drawing as an SVG element for a page.
 
     Parameters
     ----------
+    drawing : Drawing
+    width : float
+        In pixels.
     name : str
         Begins every id, so that two drawings of a page share none.
-    width, height : float
-        In pixels.
-    paint : callable
-        Draws on the canvas.
     title, description : str
         For those who do not see it.
 
@@ -140,10 +181,11 @@ def draw(
         raise OutputError.of(
             [Problem("output", None, None, message, "pip install 'soce[report]'")]
         ) from error
+    height = drawing.height(width)
     with mpl.rc_context(_STYLE), mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # the page's fonts have it
         canvas = Canvas(Figure(figsize=(width / 72, height / 72), dpi=72), width, height)
-        paint(canvas)
+        drawing.paint(canvas)
         text = StringIO()
         canvas.figure.savefig(text, format="svg", metadata={"Date": None})
     return _for_page(text.getvalue(), name, canvas, title=title, description=description)

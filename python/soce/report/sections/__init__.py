@@ -1,1 +1,1 @@
-"""The sections of a report, one file each: `build` takes the material and returns a section."""
+"""The sections of a report, one file each: `build` fills a section with what a run says."""

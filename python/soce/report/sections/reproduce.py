@@ -5,99 +5,83 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from soce.files.emit import to_yaml
-from soce.report.document import Block, Cell, Code, Facts, Section, Table
-from soce.report.units import NONE, size, weights
+from soce.report.cells import NONE, Cell, size, weights
+from soce.report.document import Code, Facts, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soce.files.emit import Plain
-    from soce.report.material import Material
+    from soce.report.document import Section
+    from soce.report.run_view import RunView
     from soce.search.run import Run
 
 _SHORT = 16
 
 
-def build(material: Material) -> Section:
-    """Return the section."""
-    title = "Recipe and how to reproduce it"
-    run = material.run
-    blocks: list[Block] = []
-    missing: list[str] = []
-    data: dict[str, Any] = {}
+def build(section: Section, view: RunView) -> None:
+    """Fill the section."""
+    run = view.run
     if run.result is None:
-        missing.append(f"The recipe: {'; '.join(run.why('result'))}.")
+        section.missing.append(f"The recipe: {'; '.join(run.why('result'))}.")
     else:
-        recipe = _recipe(run, material)
-        blocks.append(Code(f"The recipe: {weights(dict(material.soup.parts))}", recipe))
-        data["recipe"] = {"id": material.soup.recipe.id, "parts": dict(material.soup.parts), "file": recipe}
-    commands, remark = _commands(run)
-    blocks.append(Code("Commands", "\n".join(commands)))
-    data["commands"] = commands
-    if remark:
-        missing.append(remark)
-    table = _ingredients(run, material)
-    if table is not None:
-        blocks.append(table)
-    facts = _digests(run, data)
+        parts, recipe = view.soup.parts, _recipe(view)
+        section.blocks.append(Code(f"The recipe: {weights(parts).text}", recipe))
+        section.data["recipe"] = {"id": view.soup.recipe.id, "parts": dict(parts), "file": recipe}
+    commands = _commands(section, view)
+    section.blocks.append(Code("Commands", "\n".join(commands)))
+    section.data["commands"] = commands
+    if run.identity is not None:
+        parts = {} if run.result is None else view.soup.parts
+        section.blocks.append(_ingredients(run.identity.ingredients, parts))
+    facts = _digests(section, view)
     if facts:
-        blocks.append(Facts(tuple(facts)))
+        section.blocks.append(Facts(facts))
     if run.manifest is None:
-        missing.append(f"Digests of the published soup: {'; '.join(run.why('soup'))}.")
-    return Section("reproduce", title, tuple(blocks), tuple(missing), data)
+        section.missing.append(f"Digests of the published soup: {'; '.join(run.why('soup'))}.")
 
 
-def _recipe(run: Run, material: Material) -> str:
-    parts = material.soup.parts
-    used = [name for name in run.experts if parts.get(name)]
+def _recipe(view: RunView) -> str:
+    parts = view.soup.parts
+    used = [name for name in view.run.experts if parts.get(name)]
     used += [name for name in parts if parts[name] and name not in used]
-    ingredients: dict[str, Plain] = {name: _path(run, name) for name in used}
+    ingredients: dict[str, Plain] = {name: _path(view.run, name) for name in used}
     shares: dict[str, Plain] = {name: parts[name] for name in used}
     return f"# recipe.yaml\n{to_yaml({'ingredients': ingredients, 'weights': shares})}".rstrip("\n")
 
 
 def _path(run: Run, name: str) -> str:
     """Return where a model is: relative to the run's folder if it is in there."""
-    found = run.expert_paths.get(name)
-    if run.identity is not None and name in run.pool.paths:
-        found = run.pool.paths[name]
-    if found is None:
-        return name
-    try:
-        inside = Path(os.path.abspath(found)).relative_to(Path(os.path.abspath(run.folder)))  # noqa: PTH100
-    except ValueError:
-        return found
-    return inside.as_posix()
+    searched = {} if run.identity is None else run.pool.paths
+    found = searched.get(name) or run.expert_paths.get(name) or name
+    place = Path(os.path.abspath(found))  # noqa: PTH100 - a link is not followed
+    folder = Path(os.path.abspath(run.folder))  # noqa: PTH100
+    return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else found
 
 
-def _commands(run: Run) -> tuple[list[str], str]:
-    name = shlex.quote(run.name)
-    made = (run.manifest or {}).get("run")
-    command = made.get("command") if isinstance(made, dict) else None
-    remark = ""
+def _commands(section: Section, view: RunView) -> list[str]:
+    run, name = view.run, shlex.quote(view.run.name)
+    command = view.merge.get("command")
+    commands = []
     if run.kind == "demo":
-        first = [f"soce demo --seed {(run.settings or {}).get('seed', 0)} --output {name}"]
+        commands.append(f"soce demo --seed {(run.settings or {}).get('seed', 0)} --output {name}")
     elif isinstance(command, list) and command and all(isinstance(word, str) for word in command):
-        first = [shlex.join([Path(command[0]).name, *command[1:]])]
+        commands.append(shlex.join([Path(command[0]).name, *command[1:]]))
     else:
-        first = []
         why = "the published soup does not hold it" if run.manifest else "; ".join(run.why("soup"))
-        remark = f"The command of the search, which a published soup records: {why}."
+        section.missing.append(f"The command of the search, which a published soup records: {why}.")
     if run.result is not None:
-        first.append("soce merge recipe.yaml --output soup-again   # the soup alone, bit for bit")
-    return [*first, f"soce report {name}"], remark
+        commands.append("soce merge recipe.yaml --output soup-again   # the soup alone, bit for bit")
+    return [*commands, f"soce report {name}"]
 
 
-def _ingredients(run: Run, material: Material) -> Table | None:
-    if run.identity is None:
-        return None
-    parts: Mapping[str, int] = {} if run.result is None else material.soup.parts
+def _ingredients(known: Mapping[str, Mapping[str, object]], parts: Mapping[str, int]) -> Table:
     whole = sum(parts.values())
     rows = []
-    for name, identity in run.identity.ingredients.items():
+    for name, identity in known.items():
         shards = identity.get("shards")
         if not isinstance(shards, dict):
             continue
@@ -115,10 +99,11 @@ def _ingredients(run: Run, material: Material) -> Table | None:
         )
     kind = "content" if rows and rows[0][2] is NONE else "header"
     header = ("model", "part", "size", "shards", f"SHA-256 of the first shard's {kind}")
-    return Table("Models that were scored", header, tuple(rows), is_folded=True)
+    return Table("Models that were scored", header, rows, is_folded=True)
 
 
-def _digests(run: Run, data: dict[str, Any]) -> list[tuple[str, Cell, str]]:
+def _digests(section: Section, view: RunView) -> list[tuple[str, Cell, str]]:
+    run = view.run
     facts: list[tuple[str, Cell, str]] = []
     digests: dict[str, object] = {}
 
@@ -133,17 +118,16 @@ def _digests(run: Run, data: dict[str, Any]) -> list[tuple[str, Cell, str]]:
     if run.selection is not None:
         add("Score table", "scores", run.selection.digest, "SHA-256 of names and scores")
     if run.identity is not None:
-        evaluator, other = run.identity.evaluator, run.identity.held_out_evaluator
+        evaluator = run.identity.evaluator
         add("Tasks to choose on", "tasks", evaluator.get("tasks"))
-        if other is not None:
-            add("Tasks to report on", "held_out_tasks", other.get("tasks"))
+        add("Tasks to report on", "held_out_tasks", (run.identity.held_out_evaluator or {}).get("tasks"))
         words = [f"{key} {value}" for key, value in evaluator.items() if _is_short(key, value)]
         facts.append(("Evaluator", Cell(", ".join(words) or "unnamed", dict(evaluator)), ""))
-    made = (run.manifest or {}).get("run")
-    if isinstance(made, dict):
-        words = [f"{key} {made[key]}" for key in ("soce", "python", "os") if isinstance(made.get(key), str)]
+    if view.merge:
+        tools = ("soce", "python", "os")
+        words = [f"{key} {view.merge[key]}" for key in tools if isinstance(view.merge.get(key), str)]
         facts.append(("Versions", Cell(", ".join(words)), "of the merge"))
-    data["digests"] = digests
+    section.data["digests"] = digests
     return facts
 
 

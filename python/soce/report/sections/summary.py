@@ -4,95 +4,85 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soce.report.document import Block, Cell, Facts, Note, Section, Text
-from soce.report.units import count, relative, weights
+from soce.files.words import counted
+from soce.report.cells import Cell, count, names, relative, weights
+from soce.report.document import Facts, Note, Text
 
 if TYPE_CHECKING:
-    from soce.report.material import Material
+    from soce.report.document import Section
+    from soce.report.run_view import RunView
 
 
-def build(material: Material) -> Section:
-    """Return the section."""
-    if material.run.result is None:
-        return _unfinished(material)
-    result, unit = material.result, material.unit
-    best, single = result.best.report, result.arm(result.best_single_report)
-    against = result.against_best
-    interval = ""
-    if against.interval is not None:
-        ends = unit.interval(against.interval.low, against.interval.high).text
-        interval = f"{100 * against.interval.level:g} % interval {ends}"
-    tiles = Facts(
+def build(section: Section, view: RunView) -> None:
+    """Fill the section."""
+    if view.run.result is None:
+        _unfinished(section, view)
+        return
+    result, unit = view.result, view.unit
+    best, single, against = result.best, result.arm(result.best_single_report), result.against_best
+    interval = against.interval
+    tiles = (
         (
-            (
-                f"Soup, {material.held_out}",
-                Cell(unit.score(best.value).text + unit.percent, best.value * unit.times, "soup"),
-                f"best single model {unit.score(single.report.value).text}{unit.percent} ({single.label})",
-            ),
-            ("Gain over best single", unit.difference(against.difference), interval),
-            ("Relative gain", relative(against.relative_percent), "of the best single model's score"),
-            (
-                "Soups compared",
-                count(result.n_candidates),
-                f"{result.strategy.get('name', 'search')}, on {_items(result.best.selection.n_items)}",
-            ),
+            f"Soup, {view.held_out}",
+            Cell(unit.score(best.report.value).text + unit.percent, best.report.value * unit.times, "soup"),
+            f"best single model {unit.score(single.report.value).text}{unit.percent} ({single.label})",
         ),
-        "tiles",
+        (
+            "Gain over best single",
+            unit.difference(against.difference),
+            f"{100 * interval.level:g} % interval {unit.interval(interval).text}" if interval else "",
+        ),
+        ("Relative gain", relative(against.relative_percent), "of the best single model's score"),
+        (
+            "Soups compared",
+            count(result.n_candidates),
+            f"{result.strategy.get('name', 'search')}, on {_items(best.selection.n_items)}",
+        ),
     )
-    parents = material.parents
-    blocks: list[Block] = [
-        tiles,
-        Text(
-            f"The soup is {weights(dict(result.best.parts))}: an exact average of "
-            f"{len(parents)} checkpoint{'' if len(parents) == 1 else 's'}, as large and as fast as one of "
-            "them. "
-            f"It was chosen by `{result.objective}` on {_items(result.best.selection.n_items)} and is "
-            f"reported on {_items(result.best.report.n_items)}"
-            + (", the same ones." if result.is_optimistic else " that played no part in choosing it.")
-        ),
-    ]
-    if len(parents) == 1:
-        blocks.append(
-            Note(
-                f"There is one ingredient, `{parents[0]}`: the soup is that model, and no average was taken."
-            )
+    text = (
+        f"The soup is {weights(best.parts).text}: an exact average of "
+        f"{counted(len(view.parents), 'checkpoint')}, as large and as fast as one of them. It was chosen by "
+        f"`{result.objective}` on {_items(best.selection.n_items)} and is reported on "
+        f"{_items(best.report.n_items)}"
+    )
+    text += ", the same ones." if result.is_optimistic else " that played no part in choosing it."
+    section.blocks += [Facts(tiles, "tiles"), Text(text)]
+    if len(view.parents) == 1:
+        words = (
+            f"There is one ingredient, `{view.parents[0]}`: the soup is that model, and no average was taken."
         )
+        section.blocks.append(Note(words))
     if result.is_optimistic:
-        blocks.append(
-            Note(
-                "Selected and reported on the same items: the figures are optimistic.",
-                "warning",
-                "Hold items out with `--held-out-share` or `--held-out` to know what the soup is worth.",
-            )
-        )
-    data = {
+        hint = "Hold items out with `--held-out-share` or `--held-out` to know what the soup is worth."
+        words = "Selected and reported on the same items: the figures are optimistic."
+        section.blocks.append(Note(words, "warning", hint))
+    section.data |= {
         "verdict": result.verdict,
         "beats_best_single": result.beats_best_single,
         "optimistic": result.is_optimistic,
         "objective": result.objective,
         "scale": result.scale,
-        "best": result.best.to_json(),
+        "best": best.to_json(),
         "best_single": single.to_json(),
         "against_best_single": against.to_json(),
         "n_candidates": result.n_candidates,
     }
-    return Section("summary", "Summary", tuple(blocks), data=data)
 
 
 def _items(number: int | None) -> str:
     return "an unknown number of items" if number is None else f"{count(number).text} items"
 
 
-def _unfinished(material: Material) -> Section:
-    run = material.run
+def _unfinished(section: Section, view: RunView) -> None:
+    run = view.run
     facts = []
     if run.selection is not None:
-        experts = ", ".join(run.selection.models) or "none"
-        facts.append(("Experts", Cell(experts, list(run.selection.models)), f"by {run.selection.rule}"))
-    trials = run.trials
-    if trials is not None:
-        facts.append(("Soups and models scored so far", count(trials.n_trials), ""))
-        if trials.best is not None:
-            facts.append(("Best objective so far", Cell(f"{trials.best:.4g}", trials.best), ""))
-    blocks = (Facts(tuple(facts)),) if facts else ()
-    return Section("summary", "Summary", blocks, run.why("result"))
+        facts.append(("Experts", names(run.selection.models), f"by {run.selection.rule}"))
+    if run.trials is not None:
+        facts.append(("Soups and models scored so far", count(run.trials.n_trials), ""))
+        if run.trials.best is not None:
+            best = Cell(f"{run.trials.best:.4g}", run.trials.best)
+            facts.append(("Best objective so far", best, ""))
+    if facts:
+        section.blocks.append(Facts(facts))
+    section.missing += run.why("result")

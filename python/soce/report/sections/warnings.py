@@ -2,64 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from soce.report.document import Block, Note, Section, Text
+from soce.report.cells import sentence
+from soce.report.document import Note, Text
 from soce.scores.lint.findings import Findings
+from soce.selection.lint import lint_scores
 
 if TYPE_CHECKING:
-    from soce.report.material import Material
+    from soce.report.document import Section
+    from soce.report.run_view import RunView
     from soce.scores.lint.findings import Finding
 
 
-def build(material: Material) -> Section:
-    """Return the section."""
-    title = "Warnings"
-    run = material.run
-    blocks: list[Block] = []
-    missing: list[str] = []
-    findings: list[Finding] = []
+def build(section: Section, view: RunView) -> None:
+    """Fill the section."""
+    run = view.run
+    findings = _findings(view)
     if run.selection is None:
-        missing.append(f"What lint says of the score table: {'; '.join(run.why('selection'))}.")
+        why = "; ".join(run.why("selection"))
+        section.missing.append(f"What lint says of the score table: {why}.")
+    elif not findings:
+        section.blocks.append(Text("Lint found nothing in the score table or the selection."))
     else:
-        findings = list(run.selection.findings)
-        codes = {finding.code for finding in findings}
-        if run.table is not None:
-            findings += [finding for finding in _lint(material) if finding.code not in codes]
-        findings = list(Findings.of(findings))
-        if findings:
-            blocks.append(Text("What lint says of the score table and of the selection:"))
-            for finding in findings:
-                kind: Literal["information", "warning"] = (
-                    "information" if finding.severity == "information" else "warning"
-                )
-                text = f"{finding.code}: {finding.message}."
-                blocks.append(
-                    Note(text, kind, None if finding.hint is None else f"{_sentence(finding.hint)}.")
-                )
-        else:
-            blocks.append(Text("Lint found nothing in the score table or the selection."))
-    notes = list(run.result.notes) if run.result is not None else []
-    made = (run.manifest or {}).get("run")
-    if isinstance(made, dict) and isinstance(made.get("warnings"), list):
-        notes += [str(warning) for warning in made["warnings"]]
+        section.blocks.append(Text("What lint says of the score table and of the selection:"))
+        section.blocks += [
+            Note(
+                f"{finding.code}: {finding.message}.",
+                "information" if finding.severity == "information" else "warning",
+                None if finding.hint is None else sentence(finding.hint),
+            )
+            for finding in findings
+        ]
+    notes = [] if run.result is None else list(run.result.notes)
+    said = view.merge.get("warnings")
+    notes += map(str, said if isinstance(said, list) else ())
     if notes:
-        blocks.append(Text("What the search says of its result:"))
-        blocks += [Note(f"{_sentence(note)}.") for note in notes]
-    data: dict[str, Any] = {"findings": [finding.to_json() for finding in findings], "notes": notes}
-    return Section("warnings", title, tuple(blocks), tuple(missing), data)
+        section.blocks.append(Text("What the search says of its result:"))
+        section.blocks += [Note(sentence(note)) for note in notes]
+    section.data |= {"findings": [finding.to_json() for finding in findings], "notes": notes}
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
-
-
-def _lint(material: Material) -> list[Finding]:
-    """Return what lint says of the table now: a demo's selection holds only what it says of the selection."""
-    from soce.selection.lint import lint_scores
-
-    table, selection = material.run.table, material.run.selection
-    assert table is not None
-    assert selection is not None
-    known = [name for name in selection.candidates if name in table.models]
-    return list(lint_scores(table, population=selection.population, candidates=known))
+def _findings(view: RunView) -> list[Finding]:
+    """Return what the selection holds, and what lint says now: a demo's holds only what is said of itself."""
+    table, selection = view.run.table, view.run.selection
+    if selection is None:
+        return []
+    findings = list(selection.findings)
+    if table is not None:
+        codes = {finding.code for finding in findings}
+        known = [name for name in selection.candidates if name in table.models]
+        now = lint_scores(table, population=selection.population, candidates=known)
+        findings += [finding for finding in now if finding.code not in codes]
+    return list(Findings.of(findings))

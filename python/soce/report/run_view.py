@@ -1,23 +1,23 @@
-"""What several sections need of a run, worked out once: evaluations of the arms, soups that were tried."""
+"""A run as the sections of its report see it: what several of them need, worked out once."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import SoceError
-from soce.report.units import Unit
-from soce.scores.objective import objective_stderr, parse_objective
+from soce.report.cells import Unit
+from soce.scores.objective import objective_stderr
 from soce.search.scoring import table_of
+from soce.selection.correlation import correlate_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from soce.analysis.games import ShapleyPlan
     from soce.evaluate.evaluation import Evaluation
-    from soce.scores.objective import Objective
     from soce.scores.table import ScoreTable
     from soce.search.result import Arm, SearchResult
     from soce.search.run import ItemSet, Run
@@ -28,7 +28,7 @@ NORMAL_95: Final = 1.959963984540054
 
 
 @dataclass
-class Material:
+class RunView:
     """A run, and what is computed from it when it is first asked for."""
 
     run: Run
@@ -42,14 +42,14 @@ class Material:
 
     @property
     def result(self) -> SearchResult:
-        """The result; ask `Run.result` before whether there is one."""
+        """The result, which a section that asks for it needs."""
         assert self.run.result is not None
         return self.run.result
 
     @cached_property
     def unit(self) -> Unit:
         """How scores are written."""
-        return Unit(None if self.run.result is None else self.run.result.scale)
+        return Unit(self.result.scale)
 
     @property
     def soup(self) -> Arm:
@@ -71,49 +71,43 @@ class Material:
         """The heading of reported scores."""
         return "same items" if self.result.is_optimistic else "held out"
 
-    def evaluations(self, which: ItemSet) -> dict[str, Evaluation]:
+    @property
+    def merge(self) -> Mapping[str, Any]:
+        """How the published soup was made, as its manifest says; empty if it is not known."""
+        found = (self.run.manifest or {}).get("run")
+        return found if isinstance(found, dict) else {}
+
+    def evaluations(self, on: ItemSet) -> dict[str, Evaluation]:
         """Return what is kept of the arms by label, on the items of ``selection`` or ``report``.
 
         An arm is left out if its scores are not those of the result: the study then went on since.
         """
-        run, result = self.run, self.run.result
-        if run.identity is None or result is None:
-            return {}
-        if which not in self._evaluations:
-            found = {}
-            for arm in result.arms:
-                try:
-                    evaluation = run.evaluation(run.pool.recipe(arm.parts), on=which)
-                except SoceError:  # a damaged file
-                    continue
-                stated = arm.selection if which == "selection" else arm.report
-                if evaluation is not None and _same(evaluation, stated.categories):
-                    found[arm.label] = evaluation
-            self._evaluations[which] = found
-        return self._evaluations[which]
+        if on not in self._evaluations:
+            self._evaluations[on] = {}
+            for arm in [] if self.run.result is None else self.result.arms:
+                found = self._evaluation(arm.parts, on)
+                stated = arm.selection if on == "selection" else arm.report
+                if found and stated.categories == {
+                    name: score.score for name, score in found.categories.items()
+                }:
+                    self._evaluations[on][arm.label] = found
+        return self._evaluations[on]
 
-    @cached_property
-    def objective(self) -> Objective | None:
-        """What was maximised; None if it cannot be read again."""
-        result = self.run.result
-        if result is None:
-            return None
-        if self.run.identity is not None:
-            return self.run.objective
+    def _evaluation(self, parts: Mapping[str, int], on: ItemSet) -> Evaluation | None:
+        """Return the scores of a soup; None also if the file that holds them is damaged."""
         try:
-            return parse_objective(result.objective)
-        except (SoceError, OSError):
+            return self.run.evaluation(self.run.pool.recipe(parts), on=on)
+        except SoceError:
             return None
 
-    def margins(self, which: ItemSet) -> dict[str, float]:
+    def margins(self, on: ItemSet) -> dict[str, float]:
         """Return half the width of a 95 % interval of each arm's objective, where it is known."""
-        objective, found = self.objective, self.evaluations(which)
-        if objective is None or not found:
-            return {}
-        margins = {}
-        for label, evaluation in found.items():
+        margins: dict[str, float] = {}
+        if self.run.objective is None:
+            return margins
+        for label, evaluation in self.evaluations(on).items():
             try:
-                error = float(objective_stderr(table_of({label: evaluation}), objective)[0])
+                error = float(objective_stderr(table_of({label: evaluation}), self.run.objective)[0])
             except SoceError:
                 continue
             if math.isfinite(error):
@@ -123,9 +117,7 @@ class Material:
     @cached_property
     def correlation(self) -> tuple[Correlation | None, str]:
         """How categories move together, and what to say about where the scores are from, or why not."""
-        from soce.selection.correlation import correlate_categories
-
-        selection, table = self.run.selection, self.run.table
+        selection, table, singles = self.run.selection, self.run.table, self.singles_table
         try:
             if table is not None and selection is not None:
                 found = correlate_categories(
@@ -135,19 +127,17 @@ class Material:
                     missing=selection.missing,
                 )
                 return found, ""
-            singles = self.singles_table()
             if singles is None:
                 return None, " ".join(self.run.why("scores")) or "no model has been scored yet"
             reason = self.run.missing.get("scores", "the score table is not there")
-            return (
-                correlate_categories(singles),
-                f"These are correlations of the single models' scores on the items of the search: {reason}.",
-            )
+            remark = "These are correlations of the single models' scores on the items of the search"
+            return correlate_categories(singles), f"{remark}: {reason}."
         except SoceError as error:
             return None, str(error.problems[0].message)
 
+    @cached_property
     def singles_table(self) -> ScoreTable | None:
-        """Return the scores of the single models on the selection items; None without any."""
+        """The scores of the single models on the selection items; None without any."""
         if self.run.result is None:
             return None
         found = self.evaluations("selection")
@@ -157,25 +147,12 @@ class Material:
     @cached_property
     def soups_table(self) -> ScoreTable | None:
         """The scores of all soups of two models or more that were tried, on the selection items."""
-        run, result = self.run, self.run.result
-        if run.identity is None or result is None:
-            return None
         found: dict[str, Evaluation] = {}
-        several = [one.parts for one in result.ranked] + [arm.parts for arm in result.arms]
-        for parts in several:
-            if sum(1 for part in parts.values() if part) < 2:
-                continue
-            try:
-                recipe = run.pool.recipe(parts)
-                evaluation = run.evaluation(recipe, on="selection")
-            except SoceError:
-                continue
-            if evaluation is not None:
-                found[recipe.id] = evaluation
+        ranked, arms = self.result.ranked, self.result.arms
+        for parts in (*(one.parts for one in ranked), *(arm.parts for arm in arms)):
+            if sum(part > 0 for part in parts.values()) > 1:
+                evaluation = self._evaluation(parts, "selection")
+                if evaluation is not None:
+                    found[self.run.pool.recipe(parts).id] = evaluation
         names = {tuple(evaluation.categories) for evaluation in found.values()}
         return table_of(found) if len(names) == 1 else None
-
-
-def _same(evaluation: Evaluation, stated: Mapping[str, float]) -> bool:
-    found = {name: score.score for name, score in evaluation.categories.items()}
-    return found == dict(stated)

@@ -10,7 +10,7 @@ import pytest
 from tests.browser import PROGRAM, WHY_NOT, Page, browser
 from tests.report_runs import Kitchen, make_run
 
-from soce.report.build import build_report, write_report
+from soce.report.build import build_report
 from soce.search.open import open_run
 
 pytest.importorskip("matplotlib")
@@ -74,7 +74,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folder / "names", NAMES, 3, kitchen=Kitchen(NAMES, 3, categories=[f"{name} tasks" for name in NAMES])
     )
     return {
-        name: write_report(build_report(open_run(folder / name)), folder / f"{name}.html")
+        name: build_report(open_run(folder / name)).write(folder / f"{name}.html")
         for name in ("plain", "names")
     }
 

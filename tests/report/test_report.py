@@ -17,8 +17,10 @@ from tests.report_runs import CATEGORIES, Kitchen, make_run
 from soce.analysis.games import ShapleyPlan
 from soce.cli.report import report as command
 from soce.exceptions import OutputError, StudyError
-from soce.report.build import build_report, format_of, text_of, write_report
-from soce.report.document import Figure, Report, Table
+from soce.report.build import build_report
+from soce.report.document import Figure, Table
+from soce.report.figures.canvas import svg
+from soce.report.report import Report, format_of
 from soce.scores.formats.long import write_scores
 from soce.scores.table import ScoreTable
 from soce.search.open import open_run
@@ -64,6 +66,10 @@ def report(made: Path) -> Report:
     return build_report(open_run(made), why_not_more="nobody said how")
 
 
+def draw(figure: Figure, width: int) -> str:
+    return svg(figure.drawing, width, name="x", title=figure.title, description=figure.description)
+
+
 def run(*arguments: object) -> Result:
     result = CliRunner().invoke(command, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
@@ -102,13 +108,13 @@ def test_every_section_is_there_and_says_what_it_lacks(report: Report) -> None:
     assert [section.anchor for section in report.sections] == ANCHORS
     lacking = {section.anchor: section.missing for section in report.sections if section.missing}
     assert set(lacking) == {"shapley", "overfit", "reproduce"}
-    assert lacking["shapley"] == (
+    assert lacking["shapley"] == [
         "Shapley values: 3 of the 7 uniform soups of the experts were never scored; nobody said how.",
-    )
+    ]
     assert "`--other-benchmarks`" in lacking["overfit"][0]
-    assert lacking["reproduce"] == (
+    assert lacking["reproduce"] == [
         "The command of the search, which a published soup records: the published soup does not hold it.",
-    )
+    ]
 
 
 def test_the_numbers_are_those_of_the_result(made: Path, report: Report) -> None:
@@ -164,7 +170,7 @@ def test_all_formats_hold_the_same_key_figures(report: Report, page: str) -> Non
             elif isinstance(block, Figure):
                 assert kept["description"] == block.description
     assert n_cells > 150
-    assert json.loads(text_of(report, "json")) == data
+    assert json.loads(report.text("json")) == data
 
 
 def test_the_same_run_gives_the_same_bytes(made: Path, report: Report, page: str) -> None:
@@ -202,7 +208,7 @@ def test_every_figure_has_words_and_text_stays_text(report: Report) -> None:
     }
     for figure in figures:
         for width in (340, 720):
-            drawing = figure.draw(width)
+            drawing = draw(figure, width)
             assert f'viewBox="0 0 {width} ' in drawing
             assert 'role="img"' in drawing
             assert html.escape(figure.title, quote=False) in drawing
@@ -215,7 +221,7 @@ def test_names_never_become_markup(tmp_path: Path) -> None:
     kitchen = Kitchen(HOSTILE, 3, categories=HOSTILE_CATEGORIES)
     make_run(tmp_path / "run", HOSTILE, 3, kitchen=kitchen)
     report = build_report(open_run(tmp_path / "run"))
-    page, text, data = report.to_html(), report.to_markdown(), text_of(report, "json")
+    page, text, data = report.to_html(), report.to_markdown(), report.text("json")
     found = Texts(page)
     assert [tag for tag, _ in found.tags].count("script") == 1
     assert "img" not in {tag for tag, _ in found.tags}
@@ -244,9 +250,9 @@ def test_weights_are_drawn_by_how_many_there_are(tmp_path: Path, experts: int, d
     make_run(tmp_path / "run", MODELS, experts, step="1/5")
     section = build_report(open_run(tmp_path / "run")).section("weights")
     (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
-    assert drawing in figure.caption + figure.draw(720)
+    assert drawing in figure.caption + draw(figure, 720)
     # Every soup is a mark with its weights and its value.
-    marks = re.findall(r'<g class="tip"><title>([^<]*)', figure.draw(340))
+    marks = re.findall(r'<g class="tip"><title>([^<]*)', draw(figure, 340))
     ranked = section.data["ranked"]
     assert len(marks) >= len(ranked)
     assert any(f"{100 * ranked[0]['value']:.2f}" in mark for mark in marks)
@@ -260,8 +266,8 @@ def test_a_run_that_was_stopped_before_the_search(tmp_path: Path) -> None:
     report = build_report(open_run(tmp_path / "run"))
     assert report.tone == "open"
     assert report.verdict == "There is no result yet: nothing was searched yet: there is no `study.json`"
-    assert report.section("result").missing == ("nothing was searched yet: there is no `study.json`",)
-    assert report.section("selection").missing == ()
+    assert report.section("result").missing == ["nothing was searched yet: there is no `study.json`"]
+    assert report.section("selection").missing == []
     assert report.section("selection").data["correlation"]["n_models"] == 4
     assert "Not shown" in report.to_html()
     assert "*Not shown:*" in report.to_markdown()
@@ -272,9 +278,9 @@ def test_a_search_that_was_stopped_says_how_far_it_is(copied: Path) -> None:
     shutil.rmtree(copied / "soup")
     report = build_report(open_run(copied))
     words = (
-        "the search is not finished: 42 models and soups are scored so far; the same command goes on with it"
+        "the search was not finished: 42 models and soups are scored so far; the same command goes on with it"
     )
-    assert report.section("result").missing == (words,)
+    assert report.section("result").missing == [words]
     facts = report.to_json()["sections"][0]["blocks"][0]["facts"]
     assert {fact["name"]: fact["value"] for fact in facts}["Soups and models scored so far"] == 42
     assert report.section("reproduce").data["digests"].keys() == {"scores"}
@@ -284,10 +290,10 @@ def test_a_run_of_one_ingredient(tmp_path: Path) -> None:
     make_run(tmp_path / "run", MODELS, 1)
     report = build_report(open_run(tmp_path / "run"))
     assert report.title == "One expert, no soup: ash"
-    assert report.section("wins").missing == ("Win rates: the soup is its one ingredient.",)
-    assert report.section("shapley").missing == (
+    assert report.section("wins").missing == ["Win rates: the soup is its one ingredient."]
+    assert report.section("shapley").missing == [
         "Shapley values: there is one expert, and nothing to divide.",
-    )
+    ]
     assert "There is one expert" in report.to_markdown()
     report.to_markdown()
 
@@ -297,7 +303,7 @@ def test_scores_without_outcomes_by_item(tmp_path: Path) -> None:
     report = build_report(open_run(tmp_path / "run"))
     assert report.tone != "good"
     assert "optimistic" in report.to_markdown()
-    assert report.section("wins").missing == ("Win rates: the scores of `birch` do not tell items apart.",)
+    assert report.section("wins").missing == ["Win rates: the scores of `birch` do not tell items apart."]
     assert "no outcomes by item" in report.to_markdown()
 
 
@@ -317,7 +323,7 @@ def test_an_ingredient_with_other_categories(copied: Path) -> None:
     path.write_text(json.dumps(data))
     report = build_report(open_run(copied))
     reason = "the scores of `ash` that are kept are not those of the result"
-    assert report.section("categories").missing == (f"Gains with intervals: {reason}.",)
+    assert report.section("categories").missing == [f"Gains with intervals: {reason}."]
     assert report.section("wins").missing[0].startswith("Win rates: the outcomes by item that are kept")
     assert report.section("result").data["ablation"]["beats_best_single"] == data["beats_best_single"]
     report.to_markdown()
@@ -360,7 +366,7 @@ def test_another_score_table_is_not_taken_for_the_one(copied: Path) -> None:
     write_scores(table, copied / "scores.csv")
     section = build_report(open_run(copied)).section("selection")
     assert section.data["correlation"]["categories"] == list(CATEGORIES)
-    assert "is not there, or is another one now" in text_of(build_report(open_run(copied)), "markdown")
+    assert "is not there, or is another one now" in build_report(open_run(copied)).to_markdown()
 
 
 def test_a_search_alone_needs_its_selection(made: Path) -> None:
@@ -370,7 +376,7 @@ def test_a_search_alone_needs_its_selection(made: Path) -> None:
     assert "name it with `--selection`" in section.missing[0]
     assert section.data["correlation"]["n_models"] == 4
     again = build_report(open_run(made / "search", selection=made / "selection.yaml"))
-    assert again.section("selection").missing == ()
+    assert again.section("selection").missing == []
 
 
 @pytest.mark.parametrize("what", ["empty", "file", "strangers", "nothing"])
@@ -496,10 +502,10 @@ def test_an_existing_report_is_replaced_only_by_a_whole_one(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_report(report, target)
+        report.write(target)
     monkeypatch.undo()
     assert target.read_text() == "before"
-    assert write_report(report, target).read_text().startswith("# A soup of")
+    assert report.write(target).read_text().startswith("# A soup of")
     assert not [path for path in copied.iterdir() if path.name.startswith(".")]
 
 

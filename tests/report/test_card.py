@@ -21,7 +21,7 @@ from soce.report.publish import publish_soup
 from soce.search.result import Comparison
 from soce.search.soups import search_soups
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b\x07\r\t\x7f\x9b\u00ad\u200b\u200e\u202e\u2028\u2066\ufeff"
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
 MIT = """MIT License

@@ -1,0 +1,224 @@
+"""Cells: what people read, and the value behind it. Points and relative percent are never both called %."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from soce.evaluate.evaluation import Scale
+
+Tone: TypeAlias = Literal["", "soup", "best", "soft", "warning"]
+
+
+class Interval(Protocol):
+    """From a lower to an upper end."""
+
+    @property
+    def low(self) -> float: ...  # noqa: D102
+
+    @property
+    def high(self) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table, or a fact: what people read, and what it stands for."""
+
+    text: str
+    value: object = None
+    """A number, bool or list for JSON; None: the text itself."""
+    tone: Tone = ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it stands right: a number, or a few of them."""
+        values = self.value if isinstance(self.value, list) and len(self.value) == 2 else [self.value]
+        return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in values)
+
+    def to_json(self) -> object:
+        """Return the value, the text if there is none; what is no finite number is null."""
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            return None
+        return self.text if self.value is None else self.value
+
+
+MINUS: Final = "\u2212"
+NONE: Final = Cell("–", None, "soft")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a number with its sign, a true minus.
+
+    Examples
+    --------
+    >>> signed(14.893), signed(-0.004), signed(-2.5, 1)
+    ('+14.89', '0.00', '−2.5')
+    """
+    text = plain(value, digits)
+    return text if value <= 0 or float(text) == 0 else f"+{text}"
+
+
+def plain(value: float, digits: int = 2) -> str:
+    """Return a number with a true minus.
+
+    Examples
+    --------
+    >>> plain(-0.4827), plain(-0.001)
+    ('−0.48', '0.00')
+    """
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def _number(value: float | None, write: Callable[[float], str], tone: Tone = "") -> Cell:
+    return NONE if value is None or not math.isfinite(value) else Cell(write(value), value, tone)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How scores of this run are written: percent where the scale is known."""
+
+    scale: Scale | None
+
+    @property
+    def times(self) -> float:
+        """What turns the objective's units into percentage points."""
+        return 100.0 if self.scale == "unit" else 1.0
+
+    @property
+    def points(self) -> str:
+        """``pp``, or nothing if scores are no shares."""
+        return "" if self.scale is None else " pp"
+
+    @property
+    def percent(self) -> str:
+        """``%``, or nothing."""
+        return "" if self.scale is None else " %"
+
+    @property
+    def axis(self) -> str:
+        """The unit as an axis names it."""
+        return "" if self.scale is None else " (%)"
+
+    @property
+    def points_axis(self) -> str:
+        """The unit of a difference as an axis or a column names it."""
+        return "" if self.scale is None else " (percentage points)"
+
+    def score(self, value: float | None, *, tone: Tone = "") -> Cell:
+        """Return a score as a cell."""
+        return _number(None if value is None else value * self.times, plain, tone)
+
+    def difference(self, value: float | None) -> Cell:
+        """Return a difference of scores as a cell, in points."""
+        scaled = None if value is None else value * self.times
+        return _number(scaled, lambda number: f"{signed(number)}{self.points}")
+
+    def ends(self, interval: Interval | None) -> tuple[float, float] | None:
+        """Return the ends of an interval of a difference, in points."""
+        return None if interval is None else (interval.low * self.times, interval.high * self.times)
+
+    def interval(self, interval: Interval | None) -> Cell:
+        """Return an interval of a difference as a cell."""
+        ends = self.ends(interval)
+        if ends is None or not all(map(math.isfinite, ends)):
+            return NONE
+        return Cell(f"[{signed(ends[0])}, {signed(ends[1])}]{self.points}", list(ends))
+
+
+def relative(value: float | None) -> Cell:
+    """Return a relative difference, given in percent."""
+    return _number(value, lambda number: f"{signed(number)} %")
+
+
+def share(value: float | None) -> Cell:
+    """Return a share of 1 in percent."""
+    return _number(value, lambda number: f"{100 * number:.1f} %")
+
+
+def decimal(value: float | None, digits: int = 3, *, tone: Tone = "") -> Cell:
+    """Return a number as a cell."""
+    return _number(value, lambda number: plain(number, digits), tone)
+
+
+def probability(p: float) -> Cell:
+    """Return a p-value as a cell; one that a float cannot hold is tiny, not zero."""
+    return Cell(f"{p:.2g}" if p > 0 else "< 1e-300", p)
+
+
+def count(value: int | None) -> Cell:
+    """Return a whole number with thin spaces between thousands.
+
+    Examples
+    --------
+    >>> count(8775680).text == "8\u202f775\u202f680"
+    True
+    """
+    return NONE if value is None else Cell(f"{value:,}".replace(",", "\u202f"), value)
+
+
+def pair(first: int, second: int) -> Cell:
+    """Return two counts that stand against each other."""
+    return Cell(f"{first} : {second}", [first, second])
+
+
+def names(found: Sequence[str]) -> Cell:
+    """Return a list of names."""
+    return Cell(", ".join(found) or "none", list(found))
+
+
+def size(n_bytes: int | None) -> Cell:
+    """Return bytes in powers of 1000."""
+    if n_bytes is None:
+        return NONE
+    value, unit = float(n_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return Cell(f"{value:.3g} {unit}", n_bytes)
+
+
+def seconds(value: float | None) -> Cell:
+    """Return a duration.
+
+    Examples
+    --------
+    >>> seconds(3.21).text, seconds(188.3).text, seconds(7260).text
+    ('3.2 s', '3 min 8 s', '2 h 1 min')
+    """
+    if value is None:
+        return NONE
+    whole = round(value)
+    if value < 60:
+        return Cell(f"{value:.1f} s", value)
+    if whole < 3600:
+        return Cell(f"{whole // 60} min {whole % 60} s", value)
+    return Cell(f"{whole // 3600} h {whole % 3600 // 60} min", value)
+
+
+def weights(parts: Mapping[str, int]) -> Cell:
+    """Return weights as decimals where these are exact to three digits, else as fractions.
+
+    Examples
+    --------
+    >>> weights({"a": 4, "b": 6}).text, weights({"a": 1, "b": 2}).text
+    ('0.4 a + 0.6 b', '1/3 a + 2/3 b')
+    """
+    whole = sum(parts.values())
+    is_exact = all(1000 * part % whole == 0 for part in parts.values())
+    text = " + ".join(
+        f"{part / whole:g} {name}" if is_exact else f"{part}/{whole} {name}"
+        for name, part in parts.items()
+        if part
+    )
+    return Cell(text, dict(parts))
+
+
+def sentence(text: str) -> str:
+    """Return words with a capital at the front and a full stop behind."""
+    return f"{text[:1].upper()}{text[1:]}."
