@@ -16,9 +16,9 @@ from tests.landscapes import Landscape, pool
 import soce
 from soce.cli.card import card as command
 from soce.recipes.model import Ingredient, Recipe
-from soce.report.card.files import is_sealed
+from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup
-from soce.search.result import Comparison
+from soce.search.result import Arm, Comparison, Scored, SearchResult
 from soce.search.soups import search_soups
 
 ROOT = Path(__file__).parents[2]
@@ -479,8 +479,8 @@ def test_a_merge_replaces_a_soup_with_its_card_but_not_with_a_word_of_the_user(
     ("content", "words"),
     [
         (None, "holds no `soce.json`"),
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "not what was written here"),
+        ("[" * 100_000, "not what was written here"),
         ("[]", "is no manifest of a soup"),
         ("{}", "is no manifest of a soup"),
         ('{"run": {"ingredients": ["a"]}, "sources": [], "result": {}}', "is no manifest of a soup"),
@@ -575,24 +575,27 @@ def test_names_are_shown_and_mean_nothing(tmp_path: Path, name: str) -> None:
 
 def notes_card(home: Path, soup: Path, name: str) -> None:
     """Lay a result beside the soup whose categories and models bear the name."""
-    scored = {"value": 0.5, "categories": {name: 0.5, "x": 0.25}, "n_items": 3}
-    arms = [
-        {"arm": "single", "label": name, "parts": {name: 1}, "selection": scored, "report": scored},
-        {"arm": "soce", "label": "soce", "parts": {name: 2, "b": 1}, "selection": scored, "report": scored},
-    ]
-    result = {
-        "objective": name,
-        "scale": "unit",
-        "strategy": {"name": name},
-        "n_candidates": 2,
-        "optimistic": False,
-        "arms": arms,
-        "split": None,
-        "beats_best_single": False,
-        "best_single": {"on_selection": name, "on_report": name},
-        "comparisons": [Comparison("soce", name, 0.0, 0.0, 0.0).to_json()],
-        "notes": [name],
-    }
+    scored = Scored(0.5, {name: 0.5, "x": 0.25}, 3)
+    result = SearchResult(
+        objective=name,
+        scale="unit",
+        strategy={"name": name},
+        arms=tuple(
+            Arm(kind, label, parts, Recipe.of(parts), scored, scored)
+            for kind, label, parts in (("single", name, {name: 1}), ("soce", "soce", {name: 2, "b": 1}))
+        ),
+        comparisons=(Comparison("soce", name, 0.0, 0.0, 0.0),),
+        ranked=(),
+        tied=(),
+        trace={},
+        n_candidates=2,
+        is_optimistic=False,
+        split=None,
+        best_single_selection=name,
+        best_single_report=name,
+        beats_best_single=False,
+        notes=(name,),
+    ).to_json()
     (home / "search").mkdir(exist_ok=True)
     (home / "search" / "result.json").write_text(json.dumps(result))
 

@@ -278,7 +278,7 @@ def test_a_search_that_was_stopped_says_how_far_it_is(copied: Path) -> None:
     shutil.rmtree(copied / "soup")
     report = build_report(open_run(copied))
     words = (
-        "the search was not finished: 42 models and soups are scored so far; the same command goes on with it"
+        "the search is not finished: 42 models and soups are scored so far; the same command goes on with it"
     )
     assert report.section("result").missing == [words]
     facts = report.to_json()["sections"][0]["blocks"][0]["facts"]

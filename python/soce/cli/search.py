@@ -282,6 +282,7 @@ def _publish(
     quiet: bool,
 ) -> None:
     """Write the best soup and its card, unless it is there already."""
+    from soce.merging.options import MergeOptions
     from soce.report.publish import publish_soup
 
     with progress(enabled=not quiet) as on_progress:
@@ -290,8 +291,7 @@ def _publish(
             target,
             selection=selection,
             run=run,
-            dtype=dtype,
-            command=sys.argv,
+            options=MergeOptions(dtype=dtype, command=sys.argv),
             on_progress=on_progress,
         )
     if quiet:

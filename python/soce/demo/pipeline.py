@@ -91,6 +91,7 @@ def run_demo(
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.tasks.evaluator import TorchEvaluator
     from soce.evaluate.tasks.items import read_tasks
+    from soce.merging.options import MergeOptions
     from soce.recipes.model import Recipe
     from soce.report.publish import publish_soup
     from soce.scores.formats.long import write_scores
@@ -138,7 +139,8 @@ def run_demo(
     finally:
         soup.close()
     tell("publishing the best soup")
-    published = publish_soup(result, folder / SOUP, selection=selection, run=folder / SEARCH, overwrite=True)
+    options = MergeOptions(overwrite=True)
+    published = publish_soup(result, folder / SOUP, selection=selection, run=folder / SEARCH, options=options)
     return DemoRun(folder, models, scores, selection, result, published.path)
 
 

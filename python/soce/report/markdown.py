@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.report.document import Code, Facts, Figure, Note, Table, Text
+from soce.report.markup import table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from soce.report.document import Block, Document
 
 _LONGEST: Final = 20_000
@@ -55,20 +54,15 @@ def _block(block: Block) -> list[str]:
             return [_text(block.caption), "", fence, *body.split("\n"), fence]
 
 
-def _table(table: Table) -> list[str]:
-    lines = [_row([_text(name) for name in table.header])]
-    lines.append(_row(["---:" if side else "---" for side in table.right]))
-    for row in table.rows:
-        texts = [
+def _table(block: Table) -> list[str]:
+    rows = [
+        [
             f"**{_text(one.text)}**" if one.tone in {"soup", "best"} and one.text else _text(one.text)
             for one in row
         ]
-        lines.append(_row(texts))
-    return lines
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+        for row in block.rows
+    ]
+    return table([_text(name) for name in block.header], rows, ("r" if side else "l" for side in block.right))
 
 
 def _text(text: str) -> str:

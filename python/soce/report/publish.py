@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.exceptions import OutputError, Problem
+from soce.exceptions import CheckpointError, OutputError, Problem
 from soce.merging.merge import merge
 from soce.merging.options import MergeOptions
+from soce.merging.plan import plan
 from soce.report.card.card import Card, write_card
+from soce.report.card.choice import selection_notes
+from soce.report.card.metadata import require_hub
+from soce.report.card.soup import MANIFEST, read_soup
 from soce.search.identity import digest_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
 
+    from soce.merging.options import OnProgress
     from soce.merging.report import MergeReport
     from soce.search.result import SearchResult
     from soce.selection.experts import Selection
 
-_MANIFEST: Final = "soce.json"
 _UNPUBLISHED: Final = ("ranked", "tied", "trace")
 """Parts of a result that the search's folder keeps, and that a soup has no need of."""
 
@@ -43,10 +45,8 @@ def publish_soup(
     *,
     selection: Selection | None = None,
     run: str | os.PathLike[str] | None = None,
-    dtype: str | None = None,
-    overwrite: bool = False,
-    command: Sequence[str] | None = None,
-    on_progress: Callable[[int, int], object] | None = None,
+    options: MergeOptions = MergeOptions(),
+    on_progress: OnProgress | None = None,
 ) -> Published:
     """Write the best soup of a search and its model card, unless the soup is there already.
 
@@ -54,17 +54,13 @@ def publish_soup(
     ----------
     result : SearchResult
     target : path-like
-        The soup's directory. It may be there if it holds this soup.
+        The soup's directory. It may be there if it holds this soup, in the same dtype and shards.
     selection : Selection, optional
         How the experts were chosen, for the card.
     run : path-like, optional
         The search's folder, which knows the names of the checkpoints.
-    dtype : str, optional
-        Output dtype.
-    overwrite : bool
-        Replace another soup.
-    command : sequence of str, optional
-        The command line, for the manifest.
+    options : MergeOptions
+        Of the merge; its `notes` become what the search found. With `overwrite`, another soup is replaced.
     on_progress : callable, optional
         Called with bytes done and bytes in all.
 
@@ -75,25 +71,22 @@ def publish_soup(
     Raises
     ------
     OutputError
-        The target holds another soup, or something else.
+        The target holds another soup, or something else; huggingface_hub is not installed.
     SoceError, OSError
         As `merge`.
     """
     place = Path(target)
     check_publishable(place)
-    notes = notes_of(result, selection)
+    options = replace(options, notes=notes_of(result, selection))
+    is_there = (place / MANIFEST).is_file()
+    other = _other_soup(place, result, options) if is_there else None
     report = None
-    is_there = (place / _MANIFEST).is_file()
-    if is_there and _noted(place) != notes["result"] and not overwrite:
-        hint = "choose another directory, or remove it"
-        raise OutputError.of([Problem("output", str(target), None, "it holds another soup", hint)])
-    if not is_there or _noted(place) != notes["result"]:
-        report = merge(
-            result.best.recipe,
-            output=place,
-            options=MergeOptions(dtype=dtype, overwrite=is_there, notes=notes, command=command),
-            on_progress=on_progress,
-        )
+    if other and not options.overwrite:
+        hint = "choose another directory, or replace it with `overwrite`"
+        raise OutputError.of([Problem("output", str(target), None, f"it holds {other}", hint)])
+    if other or not is_there:
+        options = replace(options, overwrite=is_there)
+        report = merge(result.best.recipe, output=place, options=options, on_progress=on_progress)
     try:
         card = write_card(place, run=run)
     except OutputError:
@@ -102,9 +95,13 @@ def publish_soup(
 
 
 def check_publishable(target: str | os.PathLike[str]) -> None:
-    """Raise `OutputError` if something lies at the target that is no soup: to be known before a search."""
+    """Raise `OutputError` if nothing can be published there, as is to be known before a search.
+
+    That is if something lies there that is no soup, or no card can be written.
+    """
+    require_hub()
     place = Path(target)
-    if place.exists() and not (place / _MANIFEST).is_file():
+    if place.exists() and not (place / MANIFEST).is_file():
         problem = Problem("output", str(target), None, "it exists and is no soup", "choose another directory")
         raise OutputError.of([problem])
 
@@ -116,24 +113,33 @@ def notes_of(result: SearchResult, selection: Selection | None = None) -> dict[s
     ``selected_by`` the rule and the experts.
     """
     data = result.to_json()
-    kept = {name: value for name, value in data.items() if name not in _UNPUBLISHED}
-    notes: dict[str, Any] = {"result": digest_of(data), **kept}
+    notes: dict[str, Any] = {"result": digest_of(data)}
+    notes |= {name: value for name, value in data.items() if name not in _UNPUBLISHED}
     if selection is not None:
-        notes["selected_by"] = {
-            "rule": str(selection.rule),
-            "scores": selection.digest,
-            "candidates": list(selection.candidates),
-            "experts": [
-                {"model": expert.model, "categories": list(expert.categories)} for expert in selection.experts
-            ],
-        }
+        notes["selected_by"] = selection_notes(selection)
     return notes
 
 
-def _noted(soup: Path) -> object:
-    """Return the digest of the result that a soup's manifest names, or None."""
+def _other_soup(place: Path, result: SearchResult, options: MergeOptions) -> str | None:
+    """Return which other soup lies there than the one to be published; None if it is this one."""
     try:
-        manifest = json.loads((soup / _MANIFEST).read_text(encoding="utf-8"))
-        return manifest["run"]["notes"]["result"]
-    except (KeyError, TypeError, ValueError):
-        return None
+        soup = read_soup(place)
+    except CheckpointError:
+        return "a soup whose manifest is damaged"
+    assert options.notes is not None
+    if soup.notes.get("result") != options.notes["result"]:
+        return "another soup"
+    # Only a plan knows what dtype and shards are, where nothing is said of them; it is not for this place.
+    elsewhere = place.with_name(f".{place.name}.plan")
+    wanted = plan(
+        result.best.recipe, output=elsewhere, options=replace(options, overwrite=False, preflight=False)
+    ).data
+    tensors = {name: one["dtype"] for name, one in soup.manifest["result"]["tensors"].items()}
+    if tensors != {one["name"]: one["dtype"] for one in wanted["tensors"]}:
+        return f"this soup in other dtypes ({', '.join(soup.dtypes)})"
+    shards = [(one["name"], one["size"]) for one in soup.manifest["result"]["shards"]]
+    return (
+        None
+        if shards == [(one["name"], one["size"]) for one in wanted["shards"]]
+        else "this soup in other shards"
+    )

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import OutputError, Problem, shown
-from soce.report.card.body import body_lines
-from soce.report.card.eval_results import FILE, FOLDER, eval_result_entries, eval_results_text
-from soce.report.card.files import CARD, assemble, is_sealed, read_card, replace_file
-from soce.report.card.front_matter import make_front_matter, to_yaml
-from soce.report.card.licences import Licence, agreed, licences_of, read_text, warnings_of
-from soce.report.card.results import find_results
+from soce.files.atomic import write_text
+from soce.report.card.choice import find_choice
+from soce.report.card.licences import Licence, agreed, licence_of, warnings_of
+from soce.report.card.metadata import eval_results, head_text, make_head, require_hub
+from soce.report.card.readme import README, YAML, assemble, is_sealed, read_card, read_text, seal
 from soce.report.card.soup import read_soup
+from soce.report.card.text import card_text
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
     from pathlib import Path
 
-    from soce.report.card.files import Handwritten
+EVAL_RESULTS: Final = ".eval_results/soce.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def make_card(
     StudyError
         The run is that of another soup, or not finished.
     OutputError
-        A README.md that soce did not write.
+        A README.md that soce did not write; huggingface_hub is not installed.
     EvaluationError
         A benchmark that is none, or whose score was not held out.
     OSError
@@ -104,29 +104,33 @@ def make_card(
     Rewriting a card keeps what a user wrote into it: text above and below the marked block, and whatever the
     head says (``base_model`` and ``tags`` are added to). Only what stands inside the block is lost.
     """
-    first = read_soup(soup)
-    found = find_results(soup, first.notes, first.parts if first.is_plain else None, run=run)
-    made = read_soup(soup, names=found.names if found else None, hub_ids=hub_ids)
-    path = made.folder / CARD
+    require_hub()
+    found = read_soup(soup)
+    choice = find_choice(found, run)
+    found = found.named({} if choice is None else choice.names, hub_ids or {})
+    path = found.folder / README
     own = read_card(path, overwrite=overwrite)
-    licences = licences_of(made.ingredients)
+    licences = [licence_of(one) for one in found.ingredients]
     warnings = list(warnings_of(licences))
-    licence = agreed(licences)
-    if license is not None:
-        licence = Licence("", license.lower(), None, None, "whoever wrote the card")
-    head = make_front_matter(made, licence=licence, kept=own.head)
+    licence = agreed(licences) if license is None else Licence("", "whoever wrote the card", license.lower())
+    head = make_head(found, licence=licence, kept=own.head)
     if licence is not None and head["license"] != licence.identifier:
         said = "the caller says" if license else "the ingredients say"
         warnings.append(
             f"the card's head says license `{shown(str(head['license']))}` and {said} "
             f"`{licence.identifier}`: the head was written by hand and is kept"
         )
-    results = found.results if found else None
-    title = None if _has_heading(own) else made.folder.resolve().name
-    block = body_lines(made, results=results, licences=licences, warnings=warnings, title=title)
-    text = assemble(to_yaml(head), "\n".join(block) + "\n", own)
-    entries = tuple(eval_result_entries(results, benchmarks or {}))
-    return Card(path, text, head, entries, tuple(warnings), results is not None, not is_sealed(text))
+    has_title = any(line.startswith("# ") for line in own.above.splitlines())
+    block = card_text(
+        found,
+        choice,
+        licences=licences,
+        warnings=warnings,
+        title=None if has_title else found.folder.resolve().name,
+    )
+    text = assemble(head_text(head), block, own)
+    entries = eval_results(None if choice is None else choice.result, benchmarks or {})
+    return Card(path, text, head, tuple(entries), tuple(warnings), choice is not None, not is_sealed(text))
 
 
 def write_card(
@@ -145,22 +149,20 @@ def write_card(
     made = make_card(
         soup, run=run, hub_ids=hub_ids, license=license, benchmarks=benchmarks, overwrite=overwrite
     )
-    entries = made.path.parent / FOLDER / FILE
     if made.eval_results:
-        before = read_text(entries)
-        if entries.exists() and not (overwrite or (before is not None and is_sealed(before))):
-            problem = Problem(
-                "output",
-                str(entries),
-                None,
-                "was not written by soce, or was changed since",
-                "move it elsewhere, or replace it with `--overwrite`",
-            )
-            raise OutputError.of([problem])
-        replace_file(entries, eval_results_text([dict(entry) for entry in made.eval_results]))
-    replace_file(made.path, made.text)
+        _write_eval_results(made, overwrite=overwrite)
+    write_text(made.path, made.text)
     return made
 
 
-def _has_heading(own: Handwritten) -> bool:
-    return any(line.startswith("# ") for line in own.above.splitlines())
+def _write_eval_results(made: Card, *, overwrite: bool) -> None:
+    import yaml
+
+    path = made.path.parent / EVAL_RESULTS
+    if path.exists() and not (overwrite or is_sealed(read_text(path))):
+        message = "was not written by soce, or was changed since"
+        hint = "move it elsewhere, or replace it with `--overwrite`"
+        raise OutputError.of([Problem("output", str(path), None, message, hint)])
+    path.parent.mkdir(exist_ok=True)
+    entries = [dict(entry) for entry in made.eval_results]
+    write_text(path, seal(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=110), YAML))

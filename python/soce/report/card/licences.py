@@ -6,18 +6,17 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
+from soce.files.words import listed
+from soce.report.card.readme import README, read_text, split_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soce.report.card.soup import Source
 
-_LONGEST: Final = 1 << 20
-"""Bytes of a README or LICENSE that are looked at."""
-_FRONT_MATTER: Final = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}")
 _SPDX: Final = re.compile(r"^\W*SPDX-License-Identifier:\s*([A-Za-z0-9.+-]{1,100})\s*\W*$", re.MULTILINE)
 _APACHE: Final = "d5e4c8942091934e8f11f49efe6055366918b8034549dbfffc2e71a2c4f5de32"
@@ -40,13 +39,14 @@ class Licence:
     """What an ingredient's files say about its licence."""
 
     ingredient: str
-    identifier: str | None
-    """As on the Hub, such as ``apache-2.0``; None: not known."""
-    name: str | None
-    """``license_name`` of a licence of its own."""
-    link: str | None
     where: str
     """Which file says so, or why nothing is known."""
+    identifier: str | None = None
+    """As on the Hub, such as ``apache-2.0``; None: not known."""
+    name: str | None = None
+    """``license_name`` of a licence of its own."""
+    link: str | None = None
+    """``license_link`` of a licence of its own."""
 
     @property
     def key(self) -> tuple[str | None, str | None]:
@@ -77,43 +77,33 @@ def _words(licence: Licence) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", text)) - {""}
 
 
-def licences_of(sources: Sequence[Source]) -> tuple[Licence, ...]:
-    """Return what the files of each ingredient say, in their order."""
-    return tuple(licence_of(source) for source in sources)
-
-
 def licence_of(source: Source) -> Licence:
     """Return what the ingredient's README.md, or else its licence file, says.
 
     A licence file counts if it has an ``SPDX-License-Identifier``, or is the text of Apache 2.0 or MIT word
     for word; any other text is told to be there, and not understood.
     """
-    if source.path is None or not Path(source.path).exists():
-        return Licence(source.name, None, None, None, "the files are not where they were")
     path = Path(source.path)
+    if not path.exists():
+        return Licence(source.name, "the files are not where they were")
     folder = path if path.is_dir() else path.parent
-    said = front_matter(read_text(folder / "README.md") or "") or {}
+    said = split_head(read_text(folder / README) or "")[0] or {}
     identifier = said.get("license")
     if isinstance(identifier, list) and len(identifier) == 1:
         (identifier,) = identifier
     if isinstance(identifier, str) and _IDENTIFIER.fullmatch(identifier):
-        return Licence(
-            source.name,
-            identifier.lower(),
-            _line(said.get("license_name")),
-            _line(said.get("license_link")),
-            "README.md",
-        )
+        name, link = (_line(said.get(key)) for key in ("license_name", "license_link"))
+        return Licence(source.name, README, identifier.lower(), name, link)
     if identifier is not None:
-        return Licence(source.name, None, None, None, "the README.md names no licence that can be read")
+        return Licence(source.name, "the README.md names no licence that can be read")
     for name in _FILES:
         text = read_text(folder / name)
         if text is None:
             continue
         known = _recognised(text)
         where = name if known else f"the text in {name} is none that is known word for word"
-        return Licence(source.name, known, None, None, where)
-    return Licence(source.name, None, None, None, "the files name none")
+        return Licence(source.name, where, known)
+    return Licence(source.name, "the files name none")
 
 
 def agreed(licences: Sequence[Licence]) -> Licence | None:
@@ -129,11 +119,11 @@ def warnings_of(licences: Sequence[Licence]) -> tuple[str, ...]:
     known = [one for one in licences if one.identifier is not None]
     found = []
     for where in dict.fromkeys(one.where for one in unknown):
-        listed = ", ".join(f"`{shown(one.ingredient)}`" for one in unknown if one.where == where)
-        found.append(f"no licence is known of {listed}: {where}")
+        names = [one.ingredient for one in unknown if one.where == where]
+        found.append(f"no licence is known of {listed(names, limit=len(names))}: {where}")
     if len({one.key for one in known}) > 1:
-        listed = ", ".join(f"`{shown(one.ingredient)}` {_title(one)}" for one in known)
-        found.append(f"the ingredients' licences differ: {listed}; find out which one the soup may have")
+        words = ", ".join(f"`{shown(one.ingredient)}` {_title(one)}" for one in known)
+        found.append(f"the ingredients' licences differ: {words}; find out which one the soup may have")
     for one in known:
         if one.forbids_derivatives:
             found.append(
@@ -146,37 +136,13 @@ def warnings_of(licences: Sequence[Licence]) -> tuple[str, ...]:
             )
     own = [one for one in known if one.has_own_terms]
     if own:
-        listed = ", ".join(f"`{shown(one.ingredient)}` ({_title(one)})" for one in own)
-        found.append(f"licences with terms of their own, which the soup inherits: {listed}; read them")
+        words = ", ".join(f"`{shown(one.ingredient)}` ({_title(one)})" for one in own)
+        found.append(f"licences with terms of their own, which the soup inherits: {words}; read them")
     return tuple(found)
 
 
 def _title(licence: Licence) -> str:
     return f"{licence.identifier}, {licence.name}" if licence.name else str(licence.identifier)
-
-
-def front_matter(text: str) -> dict[str, Any] | None:
-    """Return the YAML between the first two lines ``---``; None if there is none or it is no mapping."""
-    import yaml
-
-    found = _FRONT_MATTER.match(text)
-    if found is None:
-        return None
-    try:
-        data = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def read_text(path: Path) -> str | None:
-    """Return the text of a small regular file, or None."""
-    try:
-        if not path.is_file() or path.stat().st_size > _LONGEST:
-            return None
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError):
-        return None
 
 
 def _line(value: object) -> str | None:

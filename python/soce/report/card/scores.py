@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from soce.report.card.markdown import code, plain, table
+from soce.report.markup import code, plain, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from soce.report.card.results import Compared, Measured, Results
+    from soce.search.result import Arm, Comparison, Scored, SearchResult
 
 _MAX_ARMS = 8
 """Columns of the table by category."""
 
 
-def score_lines(results: Results) -> list[str]:
+def score_lines(result: SearchResult) -> list[str]:
     """Return the section on scores."""
-    unit = " in percent" if results.scale else ""
-    same = results.is_optimistic
-    header = ["", "weights", f"to choose on ({_items(results.soup.chosen)})"]
-    if not same:
-        header.append(f"**held out** ({_items(results.soup.reported)})")
+    soup, same = result.best, result.is_optimistic
+    header = ["", "weights", f"to choose on ({_items(soup.selection)})"]
+    header += [] if same else [f"**held out** ({_items(soup.report)})"]
     rows = []
-    for arm in results.arms:
-        cells = [_label(results, arm), _weights(arm), _number(results, arm.chosen.value)]
-        rows.append(cells if same else [*cells, f"**{_number(results, arm.reported.value)}**"])
+    for arm in result.arms:
+        held_out = [] if same else [f"**{result.number(arm.report.value)}**"]
+        rows.append([_label(result, arm), _weights(arm), result.number(arm.selection.value), *held_out])
     mark = (
         "**Nothing was held out: the scores are those of the items that chose the weights, and optimistic.**"
         if same
@@ -35,61 +31,58 @@ def score_lines(results: Results) -> list[str]:
     return [
         "## Scores",
         "",
-        f"{code(results.objective)} over {len(results.soup.reported.categories)} categories{unit}, "
-        "higher is better.",
+        f"{code(result.objective)} over {len(soup.report.categories)} categories"
+        f"{' in percent' if result.scale else ''}, higher is better.",
         "",
         *table(header, rows, "llr" + "r" * (not same)),
         "",
         mark,
         "",
-        *_differences(results),
-        f"{plain(results.verdict)}.",
-        *(line for note in results.notes for line in ("", f"Note: {plain(note)}.")),
+        *_differences(result),
+        f"{plain(result.verdict)}.",
+        *(line for note in result.notes for line in ("", f"Note: {plain(note)}.")),
         "",
-        *_categories(results),
+        *_categories(result),
     ]
 
 
-def _differences(results: Results) -> list[str]:
-    own = [one for one in results.comparisons if one.get("first") == results.soup.label]
-    rows = [
-        [f"{code(str(one['first']))} − {code(str(one['second']))}", *_difference(results, one)] for one in own
-    ]
+def _differences(result: SearchResult) -> list[str]:
+    rows = [_difference(result, one) for one in result.comparisons if one.first == result.best.label]
     if not rows:
         return []
-    unit = " (percentage points)" if results.scale else ""
+    unit = " (percentage points)" if result.scale else ""
     return [*table(["", f"difference{unit}", "interval", "McNemar"], rows, "lrrl"), ""]
 
 
-def _difference(results: Results, one: Mapping[str, Any]) -> list[str]:
-    interval, test = one.get("interval"), one.get("mcnemar")
-    shown_interval = shown_test = ""
+def _difference(result: SearchResult, one: Comparison) -> list[str]:
+    interval, test, times = one.interval, one.mcnemar, result.times
+    between = tested = ""
     if interval:
-        low, high = interval["low"] * results.times, interval["high"] * results.times
-        shown_interval = f"{100 * interval['level']:g} %: {low:+.2f} to {high:+.2f}"
+        ends = f"{interval.low * times:+.2f} to {interval.high * times:+.2f}"
+        between = f"{100 * interval.level:g} %: {ends}"
     if test:
-        p = f"= {test['p']:.2g}" if test["p"] > 0 else "< 1e-300"  # what a float cannot hold
-        shown_test = f"{test['only_first']}:{test['only_second']}, p {p}"
-    return [f"{one['difference'] * results.times:+.2f}", shown_interval, shown_test]
+        p = f"= {test.p:.2g}" if test.p > 0 else "< 1e-300"  # what a float cannot hold
+        tested = f"{test.only_first}:{test.only_second}, p {p}"
+    return [f"{code(one.first)} − {code(one.second)}", f"{one.difference * times:+.2f}", between, tested]
 
 
-def _categories(results: Results) -> list[str]:
+def _categories(result: SearchResult) -> list[str]:
     """Return the reported scores by category: the soup, then what it is made of, best first."""
-    going = [name for name, part in sorted(results.soup.parts.items(), key=lambda item: -item[1]) if part]
-    others = [arm for arm in results.arms[:-1] if arm.kind != "single"]
-    singles = [arm for name in going for arm in results.singles if arm.label == name]
-    best = next(arm for arm in results.arms if arm.label == results.best_single)
+    soup, best = result.best, result.arm(result.best_single_report)
+    going = [name for name, part in sorted(soup.parts.items(), key=lambda item: -item[1]) if part]
+    singles = [arm for name in going for arm in result.singles if arm.label == name]
     if best not in singles:
         singles.insert(0, best)
-    arms = [results.soup, *singles, *others][:_MAX_ARMS]
+    others = [arm for arm in result.arms[:-1] if arm.kind != "single"]
+    arms = [soup, *singles, *others][:_MAX_ARMS]
     rows = []
-    for category in results.soup.reported.categories:
-        scores = [arm.reported.categories.get(category) for arm in arms]
+    for category in soup.report.categories:
+        scores = [arm.report.categories.get(category) for arm in arms]
         top = max(score for score in scores if score is not None)
-        cells = ["" if score is None else _number(results, score) for score in scores]
+        cells = ["" if score is None else result.number(score) for score in scores]
         marked = [f"**{cell}**" if score == top else cell for cell, score in zip(cells, scores, strict=True)]
         rows.append([code(category), *marked])
-    where = "on the items that chose it" if results.is_optimistic else "on the held-out items"
+    where = "on the items that chose it" if result.is_optimistic else "on the held-out items"
     return [
         f"<details open><summary>By category, {where}</summary>",
         "",
@@ -99,22 +92,18 @@ def _categories(results: Results) -> list[str]:
     ]
 
 
-def _label(results: Results, arm: Compared) -> str:
-    if arm is results.soup:
+def _label(result: SearchResult, arm: Arm) -> str:
+    if arm is result.best:
         return f"{code(arm.label)} (this soup)"
-    return f"{code(arm.label)}{' (best single)' if arm.label == results.best_single else ''}"
+    return f"{code(arm.label)}{' (best single)' if arm.label == result.best_single_report else ''}"
 
 
-def _weights(arm: Compared) -> str:
+def _weights(arm: Arm) -> str:
     if arm.kind == "single":
         return ""
     whole = sum(arm.parts.values())
     return ", ".join(f"{part}/{whole} {code(name)}" for name, part in arm.parts.items() if part)
 
 
-def _items(measured: Measured) -> str:
-    return "items not counted" if measured.n_items is None else f"{measured.n_items:,} items"
-
-
-def _number(results: Results, value: float) -> str:
-    return f"{value * results.times:.2f}"
+def _items(scored: Scored) -> str:
+    return "items not counted" if scored.n_items is None else f"{scored.n_items:,} items"

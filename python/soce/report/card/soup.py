@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import CheckpointError, Problem, shown
+from soce.files.documents import read_json
+from soce.files.words import listed
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import NoReturn
 
 MANIFEST: Final = "soce.json"
@@ -29,7 +30,7 @@ class Source:
 
     name: str
     """What the card calls it: never a path of this machine."""
-    path: str | None
+    path: str
     """Where it was read; read for its licence, never printed."""
     hub_id: str | None
     """Its repository on the Hub, if that is known."""
@@ -71,108 +72,131 @@ class Soup:
     @property
     def parts(self) -> tuple[int, ...]:
         """Parts of the sources that go in, in lowest terms, largest first; of a plain average."""
-        found = [source.parts[-1] for source in self.sources if source.goes_in]
-        divisor = gcd(*found) or 1
-        return tuple(sorted((part // divisor for part in found), reverse=True))
+        return lowest_terms(source.parts[-1] for source in self.sources if source.goes_in)
 
     @property
     def run(self) -> Mapping[str, Any]:
         """How the soup was made: versions, warnings, notes."""
-        found = self.manifest.get("run")
-        return found if isinstance(found, dict) else {}
+        return _mapping(self.manifest.get("run"))
 
     @property
     def notes(self) -> Mapping[str, Any]:
         """What whoever made the soup recorded with it."""
-        found = self.run.get("notes")
-        return found if isinstance(found, dict) else {}
+        return _mapping(self.run.get("notes"))
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Dtypes of the tensors."""
+        return tuple(sorted({str(one["dtype"]) for one in self.manifest["result"]["tensors"].values()}))
 
     def side_file(self, name: str) -> Mapping[str, Any]:
         """Return a JSON object that lies beside the tensors, or an empty one."""
         try:
-            found = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            return _mapping(read_json(self.folder / name, error=CheckpointError))
+        except (OSError, CheckpointError):
             return {}
-        return found if isinstance(found, dict) else {}
+
+    def named(self, names: Mapping[str, str], hub_ids: Mapping[str, str]) -> Soup:
+        """Return the same with other names of the ingredients.
+
+        Parameters
+        ----------
+        names : mapping of path to name
+        hub_ids : mapping of name to Hub id
+            Which repositories the ingredients are, where the manifest and the Hub's cache do not say.
+
+        Raises
+        ------
+        CheckpointError
+            A Hub id for a name that no ingredient has, or one that is none.
+        """
+        sources = [replace(one, name=names.get(one.path, one.name)) for one in self.sources]
+        known = sorted(source.name for source in sources)
+        for name, hub_id in hub_ids.items():
+            if name not in known:
+                hint = f"they are called {listed(known, limit=len(known))}"
+                _refuse(self.folder, f"no ingredient is called `{shown(name)}`", hint)
+            if not HUB_ID.fullmatch(hub_id):
+                message = f"`{shown(hub_id)}` is no id of a model on the Hub"
+                _refuse(self.folder, message, "write ORGANISATION/MODEL")
+        sources = [replace(one, hub_id=hub_ids.get(one.name, one.hub_id)) for one in sources]
+        return replace(self, sources=tuple(sources))
 
 
-def read_soup(
-    folder: str | os.PathLike[str],
-    *,
-    names: Mapping[str, str] | None = None,
-    hub_ids: Mapping[str, str] | None = None,
-) -> Soup:
+def read_soup(folder: str | os.PathLike[str]) -> Soup:
     """Read the manifest of a soup; no tensor is touched.
 
-    Parameters
-    ----------
-    folder : path-like
-        A directory that holds ``soce.json``.
-    names : mapping of path to name, optional
-        What ingredients are called; else the shortest end of their paths that tells them apart.
-    hub_ids : mapping of name to Hub id, optional
-        Which repositories the ingredients are, where the manifest and the Hub's cache do not say.
-
-    Returns
-    -------
-    Soup
+    An ingredient is called as on the Hub if that is known, else by the shortest end of its path that tells it
+    from the others.
 
     Raises
     ------
     CheckpointError
-        No manifest, or one of something else; a Hub id for a name that no ingredient has.
+        No manifest, or one of something else.
     OSError
         The manifest cannot be read.
     """
-    place = Path(folder)
+    place, hint = Path(folder), "give the directory of a soup that soce has written"
     path = place / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path, error=CheckpointError)
     except FileNotFoundError:
-        _refuse(place, "holds no `soce.json`", "give the directory of a soup that soce has written")
-    except (ValueError, RecursionError) as error:
-        _refuse(path, f"is no JSON: {shown(str(error))}", "the soup is damaged: merge it again")
+        _refuse(place, "holds no `soce.json`", hint)
     try:
+        rows = tuple((str(row["pattern"]), int(row["whole"])) for row in manifest["result"]["recipe"]["rows"])
         paths = [str(one) for one in manifest["run"]["ingredients"]]
-        rows = _rows(manifest)
-        found = zip(paths, _names(paths), manifest["sources"], strict=True)
-        sources = [_source(path, (names or {}).get(path), end, data) for path, end, data in found]
-        complete = all(len(source.parts) == len(rows) for source in sources) and bool(rows and sources)
-        digests = isinstance(manifest["result_digest"], str) and isinstance(manifest["file_digest"], str)
+        found = zip(paths, _ends(paths), manifest["sources"], strict=True)
+        sources = tuple(_source(path, end, data) for path, end, data in found)
+        soup = Soup(place, manifest, sources, rows)
+        digests = [manifest[key] for key in ("result_digest", "file_digest")]
+        is_complete = all(len(one.parts) == len(rows) for one in sources) and set(map(type, digests)) == {str}
+        is_complete &= bool(rows and sources and soup.dtypes)
     except (KeyError, TypeError, ValueError, AttributeError):
-        complete = digests = False
-    if not (complete and digests):
-        _refuse(path, "is no manifest of a soup", "give the directory of a soup that soce has written")
-    return Soup(place, manifest, _with_hub_ids(place, sources, hub_ids or {}), rows)
+        is_complete = False
+    if not is_complete:
+        _refuse(path, "is no manifest of a soup", hint)
+    return soup
 
 
-def _rows(manifest: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
-    return tuple((str(row["pattern"]), int(row["whole"])) for row in manifest["result"]["recipe"]["rows"])
+def lowest_terms(parts: Iterable[int]) -> tuple[int, ...]:
+    """Return parts of a whole in lowest terms, largest first, without those that are 0.
+
+    Examples
+    --------
+    >>> lowest_terms([2, 0, 8])
+    (4, 1)
+    """
+    found = [part for part in parts if part]
+    divisor = gcd(*found) or 1
+    return tuple(sorted((part // divisor for part in found), reverse=True))
 
 
-def _source(path: str, given: str | None, end: str, found: Mapping[str, Any]) -> Source:
-    hub = found.get("hub")
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
     hub_id, revision = _from_cache(path)
-    if isinstance(hub, dict) and HUB_ID.fullmatch(str(hub.get("id"))):
+    hub = _mapping(found.get("hub"))
+    if HUB_ID.fullmatch(str(hub.get("id"))):
         hub_id, revision = str(hub["id"]), str(hub["revision"]) if hub.get("revision") else None
     parts = tuple(int(part) for part in found["parts"])
     shards = tuple(dict(shard) for shard in found["shards"])
-    return Source(given or hub_id or end, path, hub_id, revision, parts, bool(found["gave_config"]), shards)
+    return Source(hub_id or end, path, hub_id, revision, parts, bool(found["gave_config"]), shards)
 
 
 def _from_cache(path: str) -> tuple[str | None, str | None]:
     """Return id and revision that the layout of the Hub's cache tells, ``models--A--B/snapshots/COMMIT``."""
     parts = PurePath(path).parts
-    for place, part in enumerate(parts[:-2]):
-        found = _CACHED.fullmatch(part)
-        if found and parts[place + 1] == "snapshots" and HUB_ID.fullmatch(f"{found[1]}/{found[2]}"):
-            commit = parts[place + 2]
+    for name, folder, commit in zip(parts, parts[1:], parts[2:], strict=False):
+        found = _CACHED.fullmatch(name)
+        if found and folder == "snapshots" and HUB_ID.fullmatch(f"{found[1]}/{found[2]}"):
             return f"{found[1]}/{found[2]}", commit if _REVISION.fullmatch(commit) else None
     return None, None
 
 
-def _names(paths: Sequence[str]) -> list[str]:
-    """Return a name for each path: the shortest end that tells it from the others."""
+def _ends(paths: Sequence[str]) -> list[str]:
+    """Return for each path the shortest end that tells it from the others."""
     ends = [PurePath(path).parts or (path,) for path in paths]
     found = []
     for parts in ends:
@@ -182,19 +206,6 @@ def _names(paths: Sequence[str]) -> list[str]:
         kept = [part for part in parts[-length:] if part != PurePath(part).anchor]
         found.append("/".join(kept) or "ingredient")
     return found
-
-
-def _with_hub_ids(folder: Path, sources: Sequence[Source], given: Mapping[str, str]) -> tuple[Source, ...]:
-    from dataclasses import replace
-
-    known = {source.name for source in sources}
-    for name, hub_id in given.items():
-        if name not in known:
-            listed = ", ".join(f"`{shown(one)}`" for one in sorted(known))
-            _refuse(folder, f"no ingredient is called `{shown(name)}`", f"they are called {listed}")
-        if not HUB_ID.fullmatch(hub_id):
-            _refuse(folder, f"`{shown(hub_id)}` is no id of a model on the Hub", "write ORGANISATION/MODEL")
-    return tuple(replace(one, hub_id=given.get(one.name, one.hub_id)) for one in sources)
 
 
 def _refuse(path: Path, message: str, hint: str) -> NoReturn:

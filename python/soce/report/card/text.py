@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soce.report.card.markdown import code, plain, table
+from soce.files.words import counted
 from soce.report.card.scores import score_lines
+from soce.report.markup import code, plain, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from soce.report.card.choice import Choice
     from soce.report.card.licences import Licence
-    from soce.report.card.results import Results
     from soce.report.card.soup import Soup, Source
 
 PAPER: Final = """\
@@ -25,21 +26,21 @@ PAPER: Final = """\
 }"""
 
 
-def body_lines(
+def card_text(
     soup: Soup,
+    choice: Choice | None,
     *,
-    results: Results | None,
     licences: Sequence[Licence],
     warnings: Sequence[str],
     title: str | None,
-) -> list[str]:
-    """Return the lines of the card below its head.
+) -> str:
+    """Return the card below its head.
 
     Parameters
     ----------
     soup : Soup
-    results : Results, optional
-        Of the search that chose it.
+    choice : Choice, optional
+        How a search chose it.
     licences : sequence of Licence
         Of the ingredients.
     warnings : sequence of str
@@ -47,42 +48,39 @@ def body_lines(
     title : str, optional
         The heading; None if the card has one already.
     """
-    head = [] if title is None else [f"# {code(title)}", ""]
     sections = (
-        _disclosure(soup, results),
+        [] if title is None else [f"# {code(title)}"],
+        _disclosure(soup, choice),
         _recipe(soup),
-        [] if results is None else _choice(results),
-        [] if results is None else score_lines(results),
+        [] if choice is None else _choice(choice),
+        [] if choice is None else score_lines(choice.result),
         _licences(licences, warnings),
         _verify(soup),
-        _citation(),
+        ["## Citation", "", "```bibtex", PAPER, "```"],
     )
-    return [*head, *(line for section in sections if section for line in (*section, ""))]
+    return "".join(f"{line}\n" for section in sections if section for line in (*section, ""))
 
 
-def _disclosure(soup: Soup, results: Results | None) -> list[str]:
-    count = len(soup.ingredients)
+def _disclosure(soup: Soup, choice: Choice | None) -> list[str]:
     counts = soup.manifest["result"].get("counts", {})
     copied = int(counts.get("copied", 0)) + int(counts.get("tied", 0))
-    rest = (
-        f" {copied} tensors are equal in all of them and were copied, or share another's values."
-        if copied
-        else ""
+    made = (
+        f"**A model soup: nothing here was trained.** Each of its {counts.get('averaged', 'averaged')} "
+        f"averaged tensors is the weighted mean of the same tensor of "
+        f"{counted(len(soup.ingredients), 'checkpoint')}, computed exactly and rounded once, by soce "
+        f"{plain(str(soup.run.get('soce', '')))}."
     )
-    searched = (
-        ""
-        if results is None
-        else f" The weights were chosen from {results.n_candidates} soups by their scores on a benchmark, "
-        "which is itself a fit to that benchmark."
-    )
-    version = plain(str(soup.run.get("soce", "")))
+    if copied:
+        made += f" {copied} tensors are equal in all of them and were copied, or share another's values."
+    if choice is not None:
+        made += (
+            f" The weights were chosen from {choice.result.n_candidates} soups by their scores on a "
+            "benchmark, which is itself a fit to that benchmark."
+        )
     return [
         "## What this checkpoint is",
         "",
-        f"**A model soup: nothing here was trained.** Each of its {counts.get('averaged', 'averaged')} "
-        f"averaged tensors is the weighted mean of the same tensor of {count} "
-        f"checkpoint{'' if count == 1 else 's'}, computed exactly and rounded once, by soce {version}."
-        f"{rest}{searched}",
+        made,
         "",
         "**For whoever studies its inside**: these parameters were not reached by gradient descent. "
         "Circuits, outlier parameters and other structure may be blends of those of the ingredients and say "
@@ -92,30 +90,29 @@ def _disclosure(soup: Soup, results: Results | None) -> list[str]:
 
 
 def _recipe(soup: Soup) -> list[str]:
+    going, names = soup.ingredients, [_name(one) for one in soup.ingredients]
     lines = ["## Recipe", ""]
     if soup.is_plain:
         whole = soup.rows[0][1]
+        parts = [one.parts[0] for one in going]
         rows = [
-            [_name(one), str(one.parts[0]), f"{100 * one.parts[0] / whole:.4g} %"] for one in soup.ingredients
+            [name, str(part), f"{100 * part / whole:.4g} %"] for name, part in zip(names, parts, strict=True)
         ]
         lines += table(["ingredient", f"parts of {whole}", "share"], rows, "lrr")
     else:
-        going = soup.ingredients
-        header = ["tensors", *(_name(one) for one in going), "over"]
         rows = [
             [code(pattern), *(str(one.parts[place]) for one in going), str(whole)]
             for place, (pattern, whole) in enumerate(soup.rows)
         ]
         lines += ["The first pattern that matches a tensor's name gives its parts.", ""]
-        lines += table(header, rows, "l" + "r" * (len(going) + 1))
-    revisions = [[_name(one), code(one.revision)] for one in soup.ingredients if one.revision is not None]
+        lines += table(["tensors", *names, "over"], rows, "l" + "r" * (len(going) + 1))
+    revisions = [[_name(one), code(one.revision)] for one in going if one.revision is not None]
     if revisions:
         lines += ["", *table(["ingredient", "revision"], revisions, "ll")]
     donor = next((one for one in soup.sources if one.gave_config), None)
-    given = [] if donor is None else [f"Configuration and tokenizer are those of {_name(donor)}."]
-    dtypes = sorted({str(one["dtype"]) for one in soup.manifest["result"]["tensors"].values()})
-    given.append(f"Tensors are {', '.join(code(one) for one in dtypes)}.")
-    return [*lines, "", " ".join(given), "", *_shards(soup)]
+    given = f"Configuration and tokenizer are those of {_name(donor)}. " if donor else ""
+    dtypes = ", ".join(code(one) for one in soup.dtypes)
+    return [*lines, "", f"{given}Tensors are {dtypes}.", "", *_shards(soup)]
 
 
 def _shards(soup: Soup) -> list[str]:
@@ -127,60 +124,50 @@ def _shards(soup: Soup) -> list[str]:
             said = ", as the Hub says" if shard.get("sha256_source") else ""
             digest = f"file{said}: {whole}" if whole else f"header: {shard.get('header_sha256', 'not known')}"
             rows.append([_name(source), code(str(shard["name"])), f"{int(shard['size']):,}", code(digest)])
+    header = ["ingredient", "file", "bytes", "SHA-256"]
     return [
         "<details><summary>The ingredients' files</summary>",
         "",
-        *table(["ingredient", "file", "bytes", "SHA-256"], rows, "llrl"),
+        *table(header, rows, "llrl"),
         "",
         "</details>",
     ]
 
 
-def _choice(results: Results) -> list[str]:
+def _choice(choice: Choice) -> list[str]:
     lines = ["## How it was chosen", ""]
-    chosen = results.selection
+    result, chosen = choice.result, choice.selected_by
     if chosen is not None:
-        lines.append(
-            f"Experts by {plain(str(chosen.get('rule', 'a rule that was not recorded')))}, from "
-            f"{len(chosen.get('candidates', ()))} candidates:"
-        )
-        lines += ["", *_experts(chosen), ""]
-    items = results.soup.chosen.n_items
-    lines.append(
-        f"Weights by the strategy {code(results.strategy)}: {results.n_candidates} different soups were "
-        f"scored on {'some' if items is None else f'{items:,}'} items, and the best "
-        f"{code(results.objective)} won. That is the method of *Soup Of Category Experts* "
-        "([paper](https://arxiv.org/abs/2511.13254)), where the rule is a threshold and the strategy a grid."
-    )
-    return lines
+        rule = plain(str(chosen.get("rule", "a rule that was not recorded")))
+        lines += [f"Experts by {rule}, from {len(chosen.get('candidates', ()))} candidates:", ""]
+        lines += [*_experts(chosen.get("experts")), ""]
+    items = result.best.selection.n_items
+    return [
+        *lines,
+        f"Weights by the strategy {code(str(result.strategy['name']))}: {result.n_candidates} different "
+        f"soups were scored on {'some' if items is None else f'{items:,}'} items, and the best "
+        f"{code(result.objective)} won. That is the method of *Soup Of Category Experts* "
+        "([paper](https://arxiv.org/abs/2511.13254)), where the rule is a threshold and the strategy a grid.",
+    ]
 
 
-def _experts(chosen: object) -> list[str]:
-    experts = chosen.get("experts", ()) if isinstance(chosen, dict) else ()
+def _experts(experts: object) -> list[str]:
     rows = [
         [code(str(one["model"])), ", ".join(code(str(name)) for name in one["categories"])]
-        for one in experts
+        for one in (experts if isinstance(experts, list) else ())
         if isinstance(one, dict) and isinstance(one.get("categories"), list) and "model" in one
     ]
     return table(["expert", "best in"], rows, "ll") if rows else []
 
 
 def _licences(licences: Sequence[Licence], warnings: Sequence[str]) -> list[str]:
-    rows = [
-        [
-            code(one.ingredient),
-            "not known"
-            if one.identifier is None
-            else code(one.identifier) + (f" {plain(one.name)}" if one.name else ""),
-            plain(one.where),
-        ]
-        for one in licences
-    ]
-    lines = [
-        "## Licences of the ingredients",
-        "",
-        *table(["ingredient", "licence", "as said by"], rows, "lll"),
-    ]
+    rows = []
+    for one in licences:
+        known = "not known" if one.identifier is None else code(one.identifier)
+        name = f" {plain(one.name)}" if one.name else ""
+        rows.append([code(one.ingredient), known + name, plain(one.where)])
+    lines = ["## Licences of the ingredients", ""]
+    lines += table(["ingredient", "licence", "as said by"], rows, "lll")
     return [*lines, *(line for text in warnings for line in ("", f"> **Mind**: {_sentence(text)}."))]
 
 
@@ -193,6 +180,11 @@ def _sentence(text: str) -> str:
 
 
 def _verify(soup: Soup) -> list[str]:
+    result, file = (code(str(soup.manifest[key])) for key in ("result_digest", "file_digest"))
+    rows = [
+        ["`result_digest`, equal for every merge of this recipe", result],
+        ["`file_digest`, of `soce.json` itself", file],
+    ]
     return [
         "## Verify",
         "",
@@ -203,22 +195,8 @@ def _verify(soup: Soup) -> list[str]:
         "$ soce verify . --data",
         "```",
         "",
-        *table(
-            ["digest (BLAKE3)", ""],
-            [
-                [
-                    "`result_digest`, equal for every merge of this recipe",
-                    code(str(soup.manifest["result_digest"])),
-                ],
-                ["`file_digest`, of `soce.json` itself", code(str(soup.manifest["file_digest"]))],
-            ],
-            "ll",
-        ),
+        *table(["digest (BLAKE3)", ""], rows, "ll"),
     ]
-
-
-def _citation() -> list[str]:
-    return ["## Citation", "", "```bibtex", *PAPER.splitlines(), "```"]
 
 
 def _name(source: Source) -> str:

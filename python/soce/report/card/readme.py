@@ -1,10 +1,9 @@
-"""The files of a card in the soup's directory: what is soce's own in them, and what a user wrote.
+"""The README.md of a model: its head in YAML, what is soce's own in it, and what a user wrote.
 
-A card is a head in YAML and a block between two marked lines; both are written anew each time. If nothing
-else is in the file, its last line is a seal, a digest of all before it: such a file holds nothing of
-anybody's own, so a later merge with ``--overwrite`` may replace it. Once a user has written into the file
-the seal no longer fits. From then on the text above and below the block and what the head says stay, and the
-gets no seal.
+A card is a head and a block between two marked lines; both are written anew each time. If nothing else is in
+the file, its last line is a seal, a digest of all before it: such a file holds nothing of anybody's own, so a
+later merge with ``--overwrite`` may replace it. Once a user has written into the file the seal no longer
+fits. From then on the text above and below the block and what the head says stay, and the file gets no seal.
 """
 
 from __future__ import annotations
@@ -15,24 +14,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import OutputError, Problem
-from soce.files.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import NoReturn
 
-CARD: Final = "README.md"
+README: Final = "README.md"
 BEGIN: Final = (
     "<!-- soce:begin `soce card` rewrites what stands between here and soce:end; write above or below it -->"
 )
 END: Final = "<!-- soce:end -->"
+MARKDOWN: Final = ("<!-- ", " -->")
+YAML: Final = ("# ", "")
+"""The two signs of a comment."""
 _BLOCK: Final = re.compile(
     r"^<!-- soce:begin [^\n]*-->\n.*?^<!-- soce:end -->(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _SEAL_LINE: Final = re.compile(r"^(?:<!-- |# )soce:seal sha256:[0-9a-f]{64}(?: -->)?\n?", re.MULTILINE)
-_LONGEST: Final = 1 << 22
-_HEAD: Final = re.compile(r"\A---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
+_LONGEST: Final = 1 << 20
+"""Bytes of a file that is looked at."""
+_HEAD: Final = re.compile(r"\A\s*---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,42 @@ class Handwritten:
 NOTHING: Final = Handwritten({}, "", "")
 
 
-def seal(text: str, *, comment: tuple[str, str]) -> str:
-    """Return the text with its digest as a last line, between the two signs of a comment."""
+def read_text(path: Path) -> str | None:
+    """Return the text of a small regular file, or None."""
+    try:
+        if not path.is_file() or path.stat().st_size > _LONGEST:
+            return None
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return None
+
+
+def split_head(text: str) -> tuple[dict[str, Any] | None, str]:
+    """Return what stands between the first two lines ``---``, and the rest; None if it is no mapping."""
+    import yaml
+
+    found = _HEAD.match(text)
+    if found is None:
+        return {}, text
+    try:
+        head = yaml.safe_load(found[1] or "{}")
+    except (yaml.YAMLError, ValueError, RecursionError):
+        head = None
+    is_mapping = isinstance(head, dict) and all(isinstance(key, str) for key in head)
+    return head if is_mapping else None, text[found.end() :]
+
+
+def seal(text: str, comment: tuple[str, str]) -> str:
+    """Return the text with its digest as a last line, in a comment."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{text}{comment[0]}soce:seal sha256:{digest}{comment[1]}\n"
 
 
-def is_sealed(text: str) -> bool:
+def is_sealed(text: str | None) -> bool:
     """Whether nothing has been changed since soce wrote the text."""
-    body, _, last = text.removesuffix("\n").rpartition("\n")
+    body, _, last = (text or "").removesuffix("\n").rpartition("\n")
     body += "\n"
-    return f"{last}\n" in {
-        seal(body, comment=comment).removeprefix(body) for comment in (("<!-- ", " -->"), ("# ", ""))
-    }
+    return any(f"{body}{last}\n" == seal(body, comment) for comment in (MARKDOWN, YAML))
 
 
 def read_card(path: Path, *, overwrite: bool = False) -> Handwritten:
@@ -76,56 +101,34 @@ def read_card(path: Path, *, overwrite: bool = False) -> Handwritten:
     ------
     OutputError
         It is no card of soce, or its head is no YAML.
-    OSError
-        It cannot be read.
     """
-    hint = "move it elsewhere, or replace it with `--overwrite`"
     if not path.exists() and not path.is_symlink():
         return NOTHING
-    if not path.is_file() or path.stat().st_size > _LONGEST:
+    if not path.is_file():
         _refuse(path, "is no card that soce has written", "move it elsewhere")
-    try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except ValueError:
-        text = "\0"
+    text = read_text(path)
     if is_sealed(text):
         return NOTHING
-    text = _SEAL_LINE.sub("", text)
+    text = _SEAL_LINE.sub("", text or "")
     blocks = list(_BLOCK.finditer(text))
     if len(blocks) != 1:
         if overwrite:
             return NOTHING
+        hint = "move it elsewhere, or replace it with `--overwrite`"
         _refuse(path, "is no card that soce has written, or the marks of its block are damaged", hint)
-    above, below = text[: blocks[0].start()], text[blocks[0].end() :]
-    head = _HEAD.match(above)
-    return Handwritten(_head_of(path, head), above[head.end() :] if head else above, below)
-
-
-def _head_of(path: Path, head: re.Match[str] | None) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load((head and head[1]) or "{}")
-    except (yaml.YAMLError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+    head, above = split_head(text[: blocks[0].start()])
+    if head is None:
         _refuse(path, "what stands between the lines `---` is no YAML mapping", "mend it by hand")
-    return found
+    return Handwritten(head, above, text[blocks[0].end() :])
 
 
 def assemble(head: str, block: str, own: Handwritten) -> str:
     """Return the text of a card, sealed if nobody wrote into it."""
     marked = f"{BEGIN}\n{block}{END}\n"
     if own == NOTHING:
-        return seal(f"{head}\n{marked}", comment=("<!-- ", " -->"))
+        return seal(f"{head}\n{marked}", MARKDOWN)
     above = own.above if own.above.startswith("\n") or not own.above else f"\n{own.above}"
     return f"{head}{above or chr(10)}{marked}{own.below}"
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file that appears complete or not at all; a link is replaced, not followed."""
-    path.parent.mkdir(exist_ok=True)
-    write_text(path, text)
 
 
 def _refuse(path: Path, message: str, hint: str) -> NoReturn:

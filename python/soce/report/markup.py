@@ -1,4 +1,4 @@
-"""Markdown that says what is meant, whatever a name contains."""
+"""Pieces of Markdown that say what is meant, whatever a name contains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 def code(text: str) -> str:
@@ -40,7 +40,7 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", safe)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: str) -> list[str]:
-    """Return a table; cells are Markdown without bars of their own; `right` has an r or l per column."""
-    lines = [header, ["---:" if side == "r" else "---" for side in right], *rows]
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Iterable[str]) -> list[str]:
+    """Return a table; cells are Markdown without bars of their own; `sides` has an r or l per column."""
+    lines = [header, ["---:" if side == "r" else "---" for side in sides], *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]

@@ -1,0 +1,107 @@
+"""Which search chose a soup, and what it found: from the run, or from the notes in the soup's manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from soce.exceptions import Problem, SoceError, StudyError, shown
+from soce.report.card.soup import lowest_terms
+from soce.search.open import open_run
+from soce.search.result import SearchResult
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from soce.report.card.soup import Soup
+    from soce.search.run import Run
+    from soce.selection.experts import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a soup was chosen."""
+
+    result: SearchResult
+    selected_by: Mapping[str, Any] | None
+    """How the experts were chosen, as `selection_notes` says it; None if nobody knows."""
+    names: Mapping[str, str]
+    """What the run calls the checkpoints, by path."""
+
+
+def selection_notes(selection: Selection) -> dict[str, Any]:
+    """Return what a soup's manifest keeps of the choice of its experts."""
+    experts = [{"model": one.model, "categories": list(one.categories)} for one in selection.experts]
+    return {
+        "rule": str(selection.rule),
+        "scores": selection.digest,
+        "candidates": list(selection.candidates),
+        "experts": experts,
+    }
+
+
+def find_choice(soup: Soup, run: str | os.PathLike[str] | None = None) -> Choice | None:
+    """Return how a soup was chosen.
+
+    The result is that of `run` if it is given; else the one in the manifest's notes; else the one beside the
+    soup, as `soce run` lays it down, provided that its best soup has the same parts.
+
+    Parameters
+    ----------
+    soup : Soup
+    run : path-like, optional
+        A folder of `soce run`, `soce search` or `soce demo`.
+
+    Raises
+    ------
+    StudyError
+        `run` holds no result, or that of another soup.
+    """
+    if run is not None:
+        finished = _finished(run, soup)
+        assert finished.result is not None
+        return _choice(soup, finished.result, finished)
+    try:
+        beside = open_run(soup.folder.absolute().parent)
+    except (SoceError, OSError):
+        beside = None
+    try:
+        return _choice(soup, SearchResult.from_json(soup.notes), beside)
+    except StudyError:  # a soup that no search has published
+        result = None if beside is None else beside.result
+        return _choice(soup, result, beside) if result is not None and _chose(result, soup) else None
+
+
+def _choice(soup: Soup, result: SearchResult, run: Run | None) -> Choice:
+    selected_by = soup.notes.get("selected_by")
+    if not isinstance(selected_by, dict):
+        selected_by = (
+            selection_notes(run.selection) if run is not None and run.selection is not None else None
+        )
+    known = {} if run is None or run.identity is None else run.identity.ingredients
+    names = {str(one["path"]): name for name, one in known.items() if "path" in one}
+    return Choice(result, selected_by, names)
+
+
+def _finished(folder: str | os.PathLike[str], soup: Soup) -> Run:
+    """Return the run of a folder if it chose that soup."""
+    place, hint = str(folder), "give the folder of a finished `soce run` or `soce search`"
+    try:
+        run = open_run(folder)
+        why = run.missing.get("result")
+    except (SoceError, OSError):
+        why = "there is no run in it"
+    if why is not None:
+        message = f"holds no `result.json` that this version reads: {why}"
+        raise StudyError.of([Problem("study", place, None, message, hint)])
+    if run.result is not None and not _chose(run.result, soup):
+        found = ", ".join(f"{part} {shown(name)}" for name, part in run.result.best.parts.items())
+        message, hint = f"its best soup is another one: {found}", "give the run that chose this soup"
+        raise StudyError.of([Problem("study", str(run.search), None, message, hint)])
+    return run
+
+
+def _chose(result: SearchResult, soup: Soup) -> bool:
+    """Whether the best soup has the parts of this one, which are the same for every tensor."""
+    return soup.is_plain and lowest_terms(result.best.parts.values()) == soup.parts
