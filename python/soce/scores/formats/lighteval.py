@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.exceptions import shown
 from soce.scores.formats.result_files import (
     Measurement,
     ResultFile,
@@ -16,10 +16,12 @@ from soce.scores.formats.result_files import (
     inner,
     name_of,
     number,
+    rows_of,
+    time_in_name,
     truth,
 )
 from soce.scores.formats.result_table import join_results
-from soce.scores.formats.text import Refusals, load_json
+from soce.scores.formats.text import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,13 +58,16 @@ def _fits(held: object) -> bool:
 
 
 def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
-    refusals = Refusals(path)
-    if not held["results"]:
-        refusals.refuse("the results are empty")
     general = held["config_general"]
     name = name_of(general.get("model_name")) or name_of(inner(general, "model_config").get("model_name"))
-    stamp = path.name.rpartition("_")[2].removesuffix(".json")
-    return ResultFile(str(path), name, stamp, _tasks(held, refusals))
+    names = [task.strip() for task in held["results"]]
+    tasks = []
+    for task, row in rows_of(path, held):
+        config = inner(inner(held, "config_tasks"), task)
+        is_average = _is_average(task.strip())
+        members = _members(task.strip(), names) if is_average else None
+        tasks.append(Task(task.strip(), _metrics(row, config, with_errors=not is_average), members))
+    return ResultFile(str(path), name, time_in_name(path), tuple(tasks))
 
 
 def _is_average(task: str) -> bool:
@@ -86,22 +91,8 @@ def _members(group: str, tasks: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _tasks(held: Mapping[str, Any], refusals: Refusals) -> tuple[Task, ...]:
-    names = [task.strip() for task in held["results"]]
-    tasks = []
-    for task, row in held["results"].items():
-        if not isinstance(row, dict):
-            refusals.refuse(f"the result of task `{shown(task)}` is not an object")
-        name = task.strip()
-        config = inner(inner(held, "config_tasks"), task)
-        is_average = _is_average(name)
-        metrics = _metrics(row, config, errors={} if is_average else row)
-        tasks.append(Task(name, metrics, _members(name, names) if is_average else None))
-    return tuple(tasks)
-
-
 def _metrics(
-    row: Mapping[str, Any], config: Mapping[str, Any], errors: Mapping[str, Any]
+    row: Mapping[str, Any], config: Mapping[str, Any], *, with_errors: bool
 ) -> dict[str, Measurement]:
     stated = config.get("metrics")
     directions = {
@@ -114,13 +105,9 @@ def _metrics(
         score = number(value)
         if score is None or not name.strip() or name.endswith("_stderr"):
             continue
-        stderr = error(errors.get(f"{name}_stderr"))
-        metrics[name] = Measurement(
-            score,
-            stderr=stderr,
-            count=count(config.get("effective_num_docs")),  # -1, so unknown, as 0.13.0 writes it
-            higher_is_better=truth(directions.get(name)),
-        )
+        stderr = error(row.get(f"{name}_stderr")) if with_errors else math.nan
+        n_items = count(config.get("effective_num_docs"))  # -1, so unknown, as 0.13.0 writes it
+        metrics[name] = Measurement(score, stderr, n_items, truth(directions.get(name)))
     return metrics
 
 

@@ -17,6 +17,8 @@ from soce.scores.formats.result_files import (
     inner,
     name_of,
     number,
+    rows_of,
+    time_in_name,
     truth,
 )
 from soce.scores.formats.result_table import join_results
@@ -73,21 +75,9 @@ def _fits(held: object) -> bool:
 
 
 def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
-    refusals = Refusals(path)
-    if not held["results"]:
-        refusals.refuse("the results are empty")
-    stamp = path.name.rpartition("_")[2].removesuffix(".json")
-    return ResultFile(str(path), _model(path, held), stamp, _tasks(held, refusals))
-
-
-def _model(path: Path, held: Mapping[str, Any]) -> str | None:
-    stated = name_of(held.get("model_name"))
-    if stated is not None or not _NAME.fullmatch(path.name):
-        return stated
-    return name_of(path.absolute().parent.name)
-
-
-def _tasks(held: Mapping[str, Any], refusals: Refusals) -> tuple[Task, ...]:
+    model = name_of(held.get("model_name"))
+    if model is None and _NAME.fullmatch(path.name):
+        model = name_of(path.absolute().parent.name)
     members = {
         task: tuple(name.strip() for name in below if isinstance(name, str))
         for task, below in inner(held, "group_subtasks").items()
@@ -95,15 +85,13 @@ def _tasks(held: Mapping[str, Any], refusals: Refusals) -> tuple[Task, ...]:
     }
     groups = {**dict.fromkeys(inner(held, "groups"), ()), **members}
     tasks = []
-    for task, row in held["results"].items():
-        if not isinstance(row, dict):
-            refusals.refuse(f"the result of task `{shown(task)}` is not an object")
+    for task, row in rows_of(path, held):
         n_items = count(inner(inner(held, "n-samples"), task).get("effective"))
         directions = inner(inner(held, "higher_is_better"), task)
-        metrics = _metrics(task, row, n_items, directions, refusals)
+        metrics = _metrics(task, row, n_items, directions, Refusals(path))
         reason = "is a group without a score" if task in groups else "has no score"
         tasks.append(Task(task.strip(), metrics, groups.get(task), reason))
-    return tuple(tasks)
+    return ResultFile(str(path), model, time_in_name(path), tuple(tasks))
 
 
 def _metrics(
@@ -120,15 +108,9 @@ def _metrics(
                 refusals.refuse(f"`{shown(key)}` of task `{shown(task)}` is not a number")
             continue
         stderr = error(row.get(f"{name}_stderr{comma}{used_filter}"))
-        counted = n_items
-        if math.isnan(counted):
+        if math.isnan(counted := n_items):
             counted = count(inner(row, "sample_count").get(key, row.get("sample_len")))
-        metrics[key] = Measurement(
-            score,
-            stderr=stderr,
-            count=counted,
-            higher_is_better=truth(directions.get(name)),
-        )
+        metrics[key] = Measurement(score, stderr, counted, truth(directions.get(name)))
     return metrics
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.exceptions import ScoreTableError
+from soce.exceptions import ScoreTableError, shown
 from soce.scores.formats.cells import is_missing
 from soce.scores.formats.text import Refusals
 
@@ -137,6 +137,21 @@ def files_below(path: Path) -> Iterator[Path]:
 
 def _raise(error: OSError) -> NoReturn:
     raise error
+
+
+def time_in_name(path: Path) -> str:
+    """Return when a file called ``results_<time>.json`` was written."""
+    return path.name.rpartition("_")[2].removesuffix(".json")
+
+
+def rows_of(path: Path, held: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the tasks of the object `results`, each with what is said of it."""
+    if not held["results"]:
+        Refusals(path).refuse("the results are empty")
+    for task, row in held["results"].items():
+        if not isinstance(row, dict):
+            Refusals(path).refuse(f"the result of task `{shown(task)}` is not an object")
+        yield task, row
 
 
 def number(value: Any) -> float | None:  # noqa: ANN401 (whatever a JSON file holds)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from soce.scores.formats.options import ReadOptions
     from soce.scores.formats.result_files import ResultFile, Task
-    from soce.scores.table import Role
 
 _NO_FILTER: Final = ",none"
 """lm-evaluation-harness writes ``acc,none`` what it called ``acc`` before version 0.4."""
@@ -42,46 +41,19 @@ def join_results(
     a model has two results for a task, a metric must be chosen or is not there, files disagree on a
     direction, or there are no groups at group level.
     """
-    refusals = Refusals(source)
-    models = _by_model(files, options.model)
-    ignored: dict[str, str] = {}
-    rows = {name: _merged(name, held, refusals) for name, held in models.items()}
-    tasks = list(dict.fromkeys(task for row in rows.values() for task in row))
-    groups = _groups(rows)
-    metrics = {
-        task: sorted({metric for row in rows.values() if task in row for metric in row[task].metrics})
-        for task in tasks
-    }
-    for task in tasks:
-        if not metrics[task]:
-            ignored[task] = next(row[task].reason for row in rows.values() if task in row)
-    leaves = [task for task in tasks if task not in groups and metrics[task]]
-    if not leaves and not (options.level == "group" and any(metrics[group] for group in groups)):
-        refusals.refuse("there are no scores in the results", _first_reason(ignored))
-    chosen = choose_metrics(
-        {task: metrics[task] for task in leaves or groups if metrics[task]}, options.metric, short, refusals
-    )
-    roles, parts = _level(chosen, metrics, groups, level=options.level, refusals=refusals, ignored=ignored)
-    ignored |= {
-        task: f"has no metric `{shown(options.metric or '')}`"
-        for task in leaves
-        if task not in chosen and task not in ignored
-    }
-    return _table(rows, roles, parts, chosen, short=short, refusals=refusals, kind=kind, ignored=ignored)
-
-
-def _first_reason(ignored: Mapping[str, str]) -> str | None:
-    return next((f"`{shown(task)}` {reason}" for task, reason in ignored.items()), None)
-
-
-def _by_model(files: Sequence[ResultFile], given: str | None) -> dict[str, list[ResultFile]]:
     models: dict[str, list[ResultFile]] = {}
     for file in files:
-        name = file.model or given
+        name = file.model or options.model
         if name is None:
             Refusals(file.path).refuse("the file does not say which model it is about", _NAME_HINT)
         models.setdefault(name, []).append(file)
-    return models
+    refusals = Refusals(source)
+    rows = {name: _merged(name, held, refusals) for name, held in models.items()}
+    results = _Results(rows, refusals, short)
+    results.choose(options.metric, at_groups=options.level == "group")
+    if options.level == "group":
+        results.put_groups_for_tasks()
+    return results.table(kind)
 
 
 def _merged(model: str, files: Sequence[ResultFile], refusals: Refusals) -> dict[str, Task]:
@@ -137,98 +109,108 @@ def _leaves_of(group: str, groups: Mapping[str, tuple[str, ...]]) -> tuple[str, 
     return tuple(sorted(leaves))
 
 
-def _level(
-    chosen: dict[str, str],
-    metrics: Mapping[str, Sequence[str]],
-    groups: Mapping[str, tuple[str, ...]],
-    *,
-    level: str,
-    refusals: Refusals,
-    ignored: dict[str, str],
-) -> tuple[dict[str, Role], dict[str, tuple[str, ...]]]:
-    """Say which task is a category and which an aggregate, and choose the groups' metrics."""
-    leaves = {task: _leaves_of(task, groups) for task in groups}
-    for group, below in leaves.items():
-        if group in chosen or group in ignored:
-            continue
-        # A group's score is comparable with its tasks only under their metric.
-        of_tasks = {chosen[task] for task in (below or chosen) if task in chosen and task not in groups}
-        same = [metric for metric in metrics[group] if metric in of_tasks] if len(of_tasks) == 1 else []
-        if same:
-            chosen[group] = same[0]
-        else:
-            ignored[group] = "is a group without a score in the metric of its tasks"
-    parts = {}
-    for group in [group for group in groups if group in chosen]:
-        metric = chosen[group]
-        # The harnesses average over those tasks of a group that have the metric.
-        below = tuple(task for task in leaves[group] if metric in metrics.get(task, ()))
-        parts[group] = below if all(chosen.get(task) == metric for task in below) else ()
-    if level == "leaf":
-        return {task: "aggregate" if task in groups else "category" for task in chosen}, parts
-    if not groups:
-        refusals.refuse("there are no groups in the results", "leave out the level, or ask for `leaf`")
-    inner = {group for group in parts if not any(member in groups for member in groups[group])}
-    covered = {task: group for group in sorted(inner) for task in groups[group]}
-    if not inner:
-        refusals.refuse("no group of the results has a score", "leave out the level, or ask for `leaf`")
-    for task in [task for task in chosen if task in covered and task not in groups]:
-        del chosen[task]
-        ignored[task] = f"is part of the group `{shown(covered[task])}`"
-    roles: dict[str, Role] = {
-        task: "category" if task in inner or task not in groups else "aggregate" for task in chosen
-    }
-    return roles, {}
+class _Results:
+    """The results of all models: what is read of each task, and what becomes a category."""
 
+    def __init__(
+        self, rows: Mapping[str, Mapping[str, Task]], refusals: Refusals, short: Callable[[str], str]
+    ) -> None:
+        self.rows = rows
+        self.refusals = refusals
+        self.short = short
+        self.groups = _groups(rows)
+        self.metrics: dict[str, list[str]] = {}
+        """Those of each task in any file."""
+        self.ignored: dict[str, str] = {}
+        self.chosen: dict[str, str] = {}
+        """The metric that is read of each task and group."""
+        self.parts: dict[str, tuple[str, ...]] = {}
+        """The tasks that each group averages."""
+        for name in dict.fromkeys(task for row in rows.values() for task in row):
+            tasks = [row[name] for row in rows.values() if name in row]
+            self.metrics[name] = sorted({metric for task in tasks for metric in task.metrics})
+            if not self.metrics[name]:
+                self.ignored[name] = tasks[0].reason
+        self.categories = {name for name in self.metrics if name not in self.groups}
 
-def _table(
-    rows: Mapping[str, Mapping[str, Task]],
-    roles: Mapping[str, Role],
-    parts: Mapping[str, tuple[str, ...]],
-    chosen: Mapping[str, str],
-    *,
-    short: Callable[[str], str],
-    refusals: Refusals,
-    kind: str,
-    ignored: Mapping[str, str],
-) -> ScoreTable:
-    order = dict.fromkeys(task for row in rows.values() for task in row if task in roles)
-    names = [name for role in ("category", "aggregate") for name in order if roles[name] == role]
-    columns = []
-    held: list[list[Measurement]] = []
-    for name in names:
-        metric = chosen[name]
+    def choose(self, wanted: str | None, *, at_groups: bool) -> None:
+        """Choose the metric of each task, and of the groups that have one in it."""
+        scored = {name: metrics for name, metrics in self.metrics.items() if metrics}
+        tasks = {name: metrics for name, metrics in scored.items() if name not in self.groups}
+        if not tasks and not (at_groups and scored):
+            first = next((f"`{shown(task)}` {reason}" for task, reason in self.ignored.items()), None)
+            self.refusals.refuse("there are no scores in the results", first)
+        self.chosen = choose_metrics(tasks or scored, wanted, self.short, self.refusals)
+        leaves = {group: _leaves_of(group, self.groups) for group in self.groups}
+        for group, below in leaves.items():
+            if group in self.chosen or group in self.ignored:
+                continue
+            # A group's score is comparable with its tasks only under their metric.
+            of_tasks = {self.chosen[task] for task in (below or tasks) if task in self.chosen}
+            if len(of_tasks) == 1 and of_tasks <= set(self.metrics[group]):
+                self.chosen[group] = of_tasks.pop()
+            else:
+                self.ignored[group] = "is a group without a score in the metric of its tasks"
+        for group in [group for group in self.groups if group in self.chosen]:
+            metric = self.chosen[group]
+            # The harnesses average over those tasks of a group that have the metric.
+            having = tuple(task for task in leaves[group] if metric in self.metrics.get(task, ()))
+            self.parts[group] = having if all(self.chosen.get(task) == metric for task in having) else ()
+        for task in tasks:
+            if task not in self.chosen:
+                self.ignored.setdefault(task, f"has no metric `{shown(wanted or '')}`")
+
+    def put_groups_for_tasks(self) -> None:
+        """Make categories of the innermost groups instead of their tasks."""
+        hint = "leave out the level, or ask for `leaf`"
+        if not self.groups:
+            self.refusals.refuse("there are no groups in the results", hint)
+        inner = [group for group in sorted(self.parts) if self.groups.keys().isdisjoint(self.groups[group])]
+        if not inner:
+            self.refusals.refuse("no group of the results has a score", hint)
+        covered = {task: group for group in inner for task in self.groups[group]}
+        for task in [task for task in self.chosen if task in covered and task not in self.groups]:
+            del self.chosen[task]
+            self.ignored[task] = f"is part of the group `{shown(covered[task])}`"
+        self.categories |= set(inner)
+        self.parts = {}
+
+    def table(self, kind: str) -> ScoreTable:
+        """Return the table of what was chosen, categories first."""
+        order = [name for name in self.metrics if name in self.chosen]
+        columns, held = [], []
+        for name in sorted(order, key=lambda name: name not in self.categories):
+            column, cells = self._column(name)
+            columns.append(column)
+            held.append([(cell.value, cell.count, cell.stderr) for cell in cells])
+        values, counts, stderrs = np.array(held, dtype=np.float64).T  # each (n_models, n_columns)
+        return ScoreTable(
+            tuple(self.rows),
+            tuple(columns),
+            values,
+            counts=None if np.isnan(counts).all() else counts,
+            stderrs=None if np.isnan(stderrs).all() else stderrs,
+            source=self.refusals.path,
+            kind=kind,
+            ignored=tuple(self.ignored.items()),
+        )
+
+    def _column(self, name: str) -> tuple[Column, list[Measurement]]:
+        metric = self.chosen[name]
         missing = Measurement(math.nan)
-        cells = [row[name].metrics.get(metric, missing) if name in row else missing for row in rows.values()]
+        tasks = [row.get(name) for row in self.rows.values()]
+        cells = [missing if task is None else task.metrics.get(metric, missing) for task in tasks]
         stated = {cell.higher_is_better for cell in cells} - {None}
         if len(stated) > 1:
-            refusals.refuse(
-                f"the files disagree on whether a larger `{shown(metric)}` is better in `{shown(name)}`"
-            )
+            message = f"the files disagree on whether a larger `{shown(metric)}` is better in `{shown(name)}`"
+            self.refusals.refuse(message)
         direction = next(iter(stated), None)
-        columns.append(
-            Column(
-                name,
-                role=roles[name],
-                scale=column_scale(short(metric), [cell.value for cell in cells]),
-                higher_is_better=column_direction(short(metric)) if direction is None else direction,
-                parts=parts.get(name, ()),
-                metric=metric.removesuffix(_NO_FILTER),
-            )
+        column = Column(
+            name,
+            role="category" if name in self.categories else "aggregate",
+            scale=column_scale(self.short(metric), [cell.value for cell in cells]),
+            higher_is_better=column_direction(self.short(metric)) if direction is None else direction,
+            parts=self.parts.get(name, ()),
+            metric=metric.removesuffix(_NO_FILTER),
         )
-        held.append(cells)
-
-    def grid(attribute: str) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        return np.array([[getattr(cell, attribute) for cell in cells] for cells in held]).T
-
-    counts, stderrs = grid("count"), grid("stderr")
-    return ScoreTable(
-        tuple(rows),
-        tuple(columns),
-        grid("value"),
-        counts=None if np.isnan(counts).all() else counts,
-        stderrs=None if np.isnan(stderrs).all() else stderrs,
-        source=refusals.path,
-        kind=kind,
-        ignored=tuple(ignored.items()),
-    )
+        return column, cells
