@@ -77,17 +77,9 @@ class _Linear(ABC):
         return tuple(self.coefficients(table))
 
     def values(self, table: ScoreTable) -> Vector:
-        """Return the number for each model, larger is better; NaN where a score it needs is missing.
+        """Return the number for each model, in the units of the columns; NaN where a score is missing.
 
-        Returns
-        -------
-        array of shape (n_models,)
-            In the units of the columns.
-
-        Raises
-        ------
-        ScoreTableError
-            The table lacks a column that is needed, or mixes shares of 1 with percent.
+        Raises `ScoreTableError` if the table lacks a needed column, or mixes shares of 1 with percent.
         """
         coefficients = self.coefficients(table)
         _check_scales(table, coefficients)
@@ -229,17 +221,10 @@ class Formula(_Linear):
 
 def _check_scales(table: ScoreTable, columns: Mapping[str, Fraction]) -> None:
     """Refuse to add shares of 1 to percent."""
-    examples: dict[str, str] = {}
-    for name in columns:
-        scale = table.columns[table.place(name)].scale
-        if scale is not None:
-            examples.setdefault(scale, name)
-    if len(examples) > 1:
-        table.refuse(
-            f"`{shown(examples['unit'])}` is a share of 1 and `{shown(examples['percent'])}` a percentage, "
-            "so the objective cannot add them",
-            "write all scores on one scale",
-        )
+    by_scale = {table.columns[table.place(name)].scale: shown(name) for name in reversed([*columns])}
+    if {"unit", "percent"} <= by_scale.keys():
+        unlike = f"`{by_scale['unit']}` is a share of 1 and `{by_scale['percent']}` a percentage"
+        table.refuse(f"{unlike}, so the objective cannot add them", "write all scores on one scale")
 
 
 def objective_stderr(table: ScoreTable, objective: Objective) -> Vector:
@@ -291,19 +276,21 @@ def parse_objective(text: str) -> Objective:
     >>> parse_objective("column:Overall Acc")
     NamedColumn(column='Overall Acc')
     """
-    kind, _, rest = (part.strip() for part in text.partition(":"))
-    match kind, rest:
-        case "mean", "" if ":" not in text:
-            return Mean()
-        case ("bfcl-v3" | "bfcl-v4") as name, "" if ":" not in text:
-            return Formula(name)
-        case "column", name if name:
-            return NamedColumn(name)
-        case "weights", path if path:
-            return Weighted(read_weights(path), source=path)
+    kind, colon, rest = (part.strip() for part in text.partition(":"))
     hint = f"objectives: {listed(OBJECTIVES)}"
-    if ":" in text and kind in {"column", "weights"}:
-        hint = f"write `{kind}:{'NAME' if kind == 'column' else 'FILE'}`"
+    match kind + colon:
+        case "mean":
+            return Mean()
+        case "bfcl-v3" | "bfcl-v4" as name:
+            return Formula(name)
+        case "column:":
+            if rest:
+                return NamedColumn(rest)
+            hint = "write `column:NAME`"
+        case "weights:":
+            if rest:
+                return Weighted(read_weights(rest), source=rest)
+            hint = "write `weights:FILE`"
     raise _refusal(None, f"`{shown(text)}` is not an objective", hint)
 
 

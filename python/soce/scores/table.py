@@ -203,16 +203,9 @@ class ScoreTable:
         return float(self.values[self.row(model), self.place(column)])
 
     def oriented(self, columns: Sequence[str] | None = None) -> Floats:
-        """Return scores with larger always better: columns where lower is better are negated.
+        """Return scores of these columns, else of the categories, with larger always better.
 
-        Parameters
-        ----------
-        columns : sequence of str, optional
-            Which columns, in this order; the categories if left out.
-
-        Returns
-        -------
-        array of shape (n_models, n_columns)
+        Columns where lower is better are negated.
         """
         places = self.category_places if columns is None else [self.place(name) for name in columns]
         signs = np.array([1.0 if self.columns[place].higher_is_better else -1.0 for place in places])
@@ -223,10 +216,6 @@ class ScoreTable:
         """Return standard errors in the columns' units, NaN where neither stated nor computable.
 
         Where the source states none: sqrt(s (1 - s) / n) for a share s of n items, taken as independent.
-
-        Returns
-        -------
-        array of shape (n_models, n_columns)
         """
         places = self.category_places if columns is None else [self.place(name) for name in columns]
         errors = np.full((len(self.models), len(places)), np.nan)
