@@ -29,7 +29,7 @@ class ReadOptions:
     """
 
     format: str | None = None
-    """A name in `soce.scores.read.FORMATS`; None: detected."""
+    """A name in `soce.scores.formats.registry.FORMATS`; None: detected."""
     model_column: str | None = None
     """Column that holds the models' names; None: the first."""
     columns: tuple[str, ...] | None = None

@@ -12,6 +12,7 @@ from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores import bfcl
 from soce.scores.column_names import is_average, prefixes_of
+from soce.scores.lint.checks import CHECKS
 from soce.scores.lint.findings import DETAILED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import Comparison, broken_items, compare, means_of_others
 
@@ -136,7 +137,7 @@ def _not_the_mean(
             for row in rows
         },
     }
-    hint = "find out which of the cells are wrong; the column is not used unless the objective names it"
+    hint = CHECKS["S02"].advice
     if claim.weights is not None:
         hint = "either a cell is wrong, or the model was measured on another number of items (see S08)"
     if column.role == "category":

@@ -8,7 +8,8 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.words import counted
-from soce.scores.lint.findings import CHECKS, DETAILED, LISTED, Finding, found, joined, number, quoted
+from soce.scores.lint.checks import CHECKS
+from soce.scores.lint.findings import DETAILED, LISTED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import broken_items, not_whole
 from soce.scores.table import FULL, scale_of
 
