@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from soce.exceptions import Problem, SoceError, StudyError, shown
 from soce.recipes.model import Ingredient, Recipe
-from soce.scores.notebook import html_table
 from soce.search.scoring import weights_text
 from soce.search.statistics import McNemar, PairedInterval
 from soce.search.strategies.space import Tried
@@ -311,6 +311,8 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         """Return the arms as a table."""
+        import pandas as pd
+
         best = self.arm(self.best_single_report).report.value
         rows: list[list[object]] = []
         for arm in self.arms:
@@ -322,10 +324,12 @@ class SearchResult:
                     self.number(arm.selection.value),
                     self.number(arm.report.value),
                     f"{difference * self.times:+.2f}{self.unit}",
-                    f"{100 * difference / abs(best):+.2f} %" if best else None,
+                    f"{100 * difference / abs(best):+.2f} %" if best else "",
                 ]
             )
         header = ["arm", "weights", "selection", "held out", "to the best single", "relative"]
         if self.is_optimistic:
             header[3] = "same items"
-        return html_table(header, rows, caption=f"{self.objective} · {self.verdict}")
+        with pd.option_context("display.max_colwidth", None):  # weights name every model
+            table = pd.DataFrame(rows, columns=header).to_html(index=False)
+        return f"<p>{escape(f'{self.objective} · {self.verdict}')}</p>{table}"
