@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeAlias
 
-from soce.recipes.parts import Weight, exact_weight, lowest_terms, refuse, to_parts
+from soce.files.words import listed
+from soce.recipes.parts import Weight, check_not_negative, exact_weight, lowest_terms, refuse, to_parts
 
 Ingredients: TypeAlias = "Mapping[str, Weight | None] | Sequence[str]"
 """Paths with weights, or paths alone for equal parts."""
@@ -86,32 +87,26 @@ class Recipe:
         given = tuple(self.ingredients)
         if not given:
             refuse("a recipe needs at least one ingredient")
-        weighted = [ingredient for ingredient in given if ingredient.weight is not None]
-        if weighted and len(weighted) != len(given):
-            without = ", ".join(f"`{i.name}`" for i in given if i.weight is None)
-            refuse(
-                f"some ingredients have weights, but not {without}",
-                "give every ingredient a weight (0 leaves one out), or none of them for equal parts",
-            )
-        if not weighted and not self.rows:
+        weights = [ingredient.weight for ingredient in given if ingredient.weight is not None]
+        if weights and len(weights) != len(given):
+            without = listed(ingredient.name for ingredient in given if ingredient.weight is None)
+            hint = "give every ingredient a weight (0 leaves one out), or none of them for equal parts"
+            refuse(f"some ingredients have weights, but not {without}", hint)
+        if not weights and not self.rows:
             refuse("the recipe has neither weights nor rows")
-        places: dict[str, int] = {}
-        into = [places.setdefault(same_path_key(ingredient.path), len(places)) for ingredient in given]
-        weights = [Fraction(0)] * len(places)
-        for ingredient in weighted:
-            if ingredient.weight is not None and ingredient.weight < 0:
-                to_parts([ingredient.weight])  # raises: a sum must not hide it
-        kept: dict[int, Ingredient] = {}
-        for place, ingredient in zip(into, given, strict=True):
-            weights[place] += ingredient.weight or 0
-            kept.setdefault(place, ingredient)
-        parts = to_parts(weights) if weighted else None
-        merged = tuple(
-            Ingredient(kept[place].path, weights[place] if weighted else None, kept[place].name)
-            for place in range(len(places))
-        )
+        check_not_negative(weights)  # a sum must not hide it
+        keys = [same_path_key(ingredient.path) for ingredient in given]
+        unique: dict[str, Ingredient] = {}
+        for key, ingredient in zip(keys, given, strict=True):
+            first = unique.setdefault(key, ingredient)
+            if first is not ingredient and first.weight is not None and ingredient.weight is not None:
+                unique[key] = replace(first, weight=first.weight + ingredient.weight)
+        merged = tuple(unique.values())
+        columns = {key: i for i, key in enumerate(unique)}
+        into = [columns[key] for key in keys]
+        parts = to_parts([one.weight or Fraction(0) for one in merged]) if weights else None
         object.__setattr__(self, "ingredients", merged)
-        object.__setattr__(self, "rows", tuple(_merged_row(row, into, len(places)) for row in self.rows))
+        object.__setattr__(self, "rows", tuple(_merged_row(row, into, len(merged)) for row in self.rows))
         object.__setattr__(self, "parts", parts)
 
     @classmethod
@@ -152,6 +147,14 @@ class Recipe:
             return self.rows
         return (*self.rows, Row("*", self.parts, sum(self.parts)))
 
+    def table_over(self, paths: Sequence[str]) -> tuple[Row, ...]:
+        """Return the table with a numerator for each of `paths`: all ingredients, and maybe more."""
+        columns = {same_path_key(path): i for i, path in enumerate(paths)}
+        into = [columns[same_path_key(ingredient.path)] for ingredient in self.ingredients]
+        return tuple(
+            Row(row.pattern, _spread(row.numerators, into, len(paths)), row.whole) for row in self.table
+        )
+
     @property
     def id(self) -> str:
         """Sixteen hexadecimal digits, the same for every order of ingredients and every unit of weights."""
@@ -172,10 +175,15 @@ def _merged_row(row: Row, into: Sequence[int], count: int) -> Row:
         refuse(f"row `{row.pattern}` has {len(row.numerators)} numerators for {len(into)} ingredients")
     if not row.pattern:
         refuse("a row has an empty pattern", "`*` matches every tensor")
+    return Row(row.pattern, *lowest_terms(_spread(row.numerators, into, count), row.whole))
+
+
+def _spread(numerators: Sequence[int], into: Sequence[int], count: int) -> tuple[int, ...]:
+    """Return `count` numerators: the sums of those that go `into` each."""
     sums = [0] * count
-    for place, numerator in zip(into, row.numerators, strict=True):
+    for place, numerator in zip(into, numerators, strict=True):
         sums[place] += numerator
-    return Row(row.pattern, *lowest_terms(sums, row.whole))
+    return tuple(sums)
 
 
 @dataclass(frozen=True, slots=True)

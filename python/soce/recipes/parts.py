@@ -94,6 +94,13 @@ def exact_weight(value: Weight) -> Fraction:
     )
 
 
+def check_not_negative(weights: Sequence[Fraction]) -> None:
+    """Refuse a negative weight."""
+    for weight in weights:
+        if weight < 0:
+            refuse(f"weight {shown(str(weight))} is negative", _NEGATIVE_HINT)
+
+
 def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
     """Return integer parts in the same proportions, in lowest terms; their sum is the whole.
 
@@ -107,9 +114,7 @@ def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
     >>> to_parts([Fraction("0.5"), Fraction("0.2"), Fraction("0.3")])
     (5, 2, 3)
     """
-    for weight in weights:
-        if weight < 0:
-            refuse(f"weight {shown(str(weight))} is negative", _NEGATIVE_HINT)
+    check_not_negative(weights)
     if not weights:
         refuse("a recipe needs at least one ingredient")
     if not any(weights):
