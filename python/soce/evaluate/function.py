@@ -171,20 +171,18 @@ class FunctionEvaluator(LiveEvaluator):
                 continue
             if not held:
                 self._refuse(f"returned {place} without items")
-            items[category] = {str(item): self._outcome(item, held[item], place) for item in held}
-            scores[category] = CategoryScore.of(items[category].values())
+            items[category] = outcomes = {}
+            for item, outcome in held.items():
+                if not isinstance(item, (str, int)):
+                    self._refuse(f"returned an item in {place} that is no text but {type(item).__name__}")
+                which = f"{place}, item `{shown(str(item))}`"
+                outcomes[str(item)] = self._number(outcome, which, least=0, most=1)
+            scores[category] = CategoryScore.of(outcomes.values())
         return Evaluation(scores, items or None, "unit" if len(items) == len(scores) else None)
 
-    def _outcome(self, item: object, outcome: object, place: str) -> float:
-        if not isinstance(item, (str, int)):
-            self._refuse(f"returned an item in {place} that is no text but {type(item).__name__}")
-        place = f"{place}, item `{shown(str(item))}`"
-        number = self._number(outcome, place)
-        if not 0 <= number <= 1:
-            self._refuse(f"returned {number} as {place}", "outcomes lie in 0 to 1; " + _CONTRACT)
-        return number
-
-    def _number(self, value: object, place: str) -> float:
+    def _number(
+        self, value: object, place: str, *, least: float = -math.inf, most: float = math.inf
+    ) -> float:
         """Return a number of Python, NumPy or torch as it is."""
         item = getattr(value, "item", None)
         if callable(item) and getattr(value, "ndim", 1) == 0:
@@ -192,8 +190,8 @@ class FunctionEvaluator(LiveEvaluator):
         if not isinstance(value, Real):
             self._refuse(f"returned a value of type {type(value).__name__} as {place}")
         number = float(value)
-        if not math.isfinite(number):
-            self._refuse(f"returned {number} as {place}", "leave out what has no score")
+        if not (math.isfinite(number) and least <= number <= most):
+            self._refuse(f"returned {number} as {place}", f"leave out what has no score; {_CONTRACT}")
         return number
 
     def _refuse(self, message: str, hint: str | None = _CONTRACT) -> NoReturn:

@@ -69,7 +69,7 @@ class EvaluatorKind:
 def open_evaluator(
     name: EvaluatorName,
     ingredients: Ingredients,
-    options: EvaluatorOptions | None = None,
+    options: EvaluatorOptions = EvaluatorOptions(),
     *,
     folder: PathText | None = None,
 ) -> Evaluator:
@@ -93,7 +93,7 @@ def open_evaluator(
     SoceError, OSError
         As the evaluator's class.
     """
-    return kind_of(name).open(name, ingredients, options or EvaluatorOptions(), folder)
+    return kind_of(name).open(name, ingredients, options, folder)
 
 
 def kind_of(name: EvaluatorName) -> EvaluatorKind:

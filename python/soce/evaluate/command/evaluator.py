@@ -114,26 +114,26 @@ class CommandEvaluator:
         self,
         ingredients: Sequence[str],
         command: Sequence[str],
-        options: CommandOptions | None = None,
+        options: CommandOptions = CommandOptions(),
         *,
         folder: PathText | None = None,
         on_start: Callable[[tuple[str, ...]], object] | None = None,
     ) -> None:
         self.ingredients = tuple(os.fspath(path) for path in ingredients)
-        self.options = options or CommandOptions()
+        self.options = options
         self.command = _checked(command)
-        self._path = self.options.environment.get("PATH")
+        self._path = options.environment.get("PATH")
         if shutil.which(self.command[0], path=self._path) is None:
             refuse(f"there is no program `{shown(self.command[0])}` that can be run", "give its path")
         self._categories: tuple[str, ...] = ()
         self._on_start = on_start
-        parent = Path(tempfile.gettempdir() if self.options.scratch is None else self.options.scratch)
+        parent = Path(tempfile.gettempdir() if options.scratch is None else options.scratch)
         self.folder = Path(tempfile.mkdtemp(prefix="soce-runs-", dir=parent) if folder is None else folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._scratch = Scratch(parent)
         try:  # ingredients that do not fit, or a scratch that is too small
-            target = self.folder if self.options.keep else self._scratch.path
-            plan(self.ingredients, output=target / "soup", options=self.options.merge)
+            target = self.folder if options.keep else self._scratch.path
+            plan(self.ingredients, output=target / "soup", options=options.merge)
         except BaseException:
             self.close()
             raise

@@ -87,12 +87,12 @@ class SoupModel:
         device: str = "auto",
         compute_dtype: str | None = None,
         model_class: str | None = None,
-        merge: MergeOptions | None = None,
+        merge: MergeOptions = MergeOptions(),
     ) -> None:
         require_torch()
         import torch
 
-        self._mixer = SoupMixer(ingredients, merge or MergeOptions())
+        self._mixer = SoupMixer(ingredients, merge)
         self.ingredients = self._mixer.paths
         self.warnings = self._mixer.warnings
         self.nbytes = self._mixer.nbytes

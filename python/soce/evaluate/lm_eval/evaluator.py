@@ -148,11 +148,14 @@ class LmEvalEvaluator(LiveEvaluator):
     """
 
     def __init__(
-        self, soup: SoupModel | Sequence[str], tasks: Sequence[str], options: LmEvalOptions | None = None
+        self,
+        soup: SoupModel | Sequence[str],
+        tasks: Sequence[str],
+        options: LmEvalOptions = LmEvalOptions(),
     ) -> None:
         lm_eval()  # before a model is loaded for nothing
         super().__init__(soup)
-        self._options = options or LmEvalOptions()
+        self._options = options
         self._model = wrapped(self.soup, self._options.batch_size, self._options.settings)
         self.tasks: tuple[LoadedTask, ...] = load_tasks(tasks, self._model, self._options)
 
