@@ -6,13 +6,19 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from tests.checkpoints import directory
 
-from soce.evaluate.evaluation import Evaluation
+from soce.evaluate.evaluation import Evaluation, Evaluator
 from soce.recipes.model import Recipe
+from soce.search.options import SearchOptions
 from soce.search.pool import Pool
+from soce.search.result import SearchResult
+from soce.search.soups import search_soups
+from soce.selection.file import SelectionFile
 
 OPTIMUM = {"a": 0.5, "b": 0.2, "c": 0.3}
 """Weights of the best soup of the default landscape: the paper's 70B recipe."""
@@ -135,3 +141,12 @@ def read_log(log: Path) -> list[tuple[str, str, int, int]]:
     """Return (what, recipe, items, process) of every line."""
     lines = [line.split() for line in log.read_text().splitlines()]
     return [(what, recipe, int(count), int(process)) for what, recipe, count, process in lines]
+
+
+def search_with(
+    selection: SelectionFile | Pool, evaluator: Evaluator, *, folder: Path, **chosen: Any
+) -> SearchResult:
+    """Search with the options that are among those chosen; the rest are arguments of `search_soups`."""
+    names = {field.name for field in fields(SearchOptions)} & chosen.keys()
+    options = SearchOptions(**{name: chosen.pop(name) for name in names})
+    return search_soups(selection, evaluator, folder=folder, options=options, **chosen)

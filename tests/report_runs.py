@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from tests.checkpoints import directory
-from tests.landscapes import difficulty, shares
+from tests.landscapes import difficulty, search_with, shares
 
 import soce
 from soce.evaluate.evaluation import Evaluation
@@ -16,7 +16,6 @@ from soce.recipes.model import Ingredient, Recipe
 from soce.scores.formats.long import write_scores
 from soce.search.result import SearchResult
 from soce.search.scoring import table_of
-from soce.search.soups import search_soups
 from soce.selection.file import read_selection, write_selection
 from soce.selection.rules import Explicit
 
@@ -111,7 +110,7 @@ def make_run(
     if not finishes:
         return None
     found = read_selection(folder / "selection.yaml")
-    result = search_soups(found, kitchen, folder=folder / "search", candidates=paths, draws=500)
+    result = search_with(found, kitchen, folder=folder / "search", candidates=paths, draws=500)
     if publishes:
         soce.merge(
             result.best.recipe, output=folder / "soup", options=soce.MergeOptions(notes=result.to_json())

@@ -58,6 +58,7 @@ from soce.scores.paper import paper_table as paper_table
 from soce.scores.read import read_scores as read_scores
 from soce.scores.table import Column as Column
 from soce.scores.table import ScoreTable as ScoreTable
+from soce.search.options import SearchOptions as SearchOptions
 from soce.search.pool import Pool as Pool
 from soce.search.result import SearchResult as SearchResult
 from soce.search.soups import search_soups as search_soups

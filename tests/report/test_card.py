@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from tests.checkpoints import checkpoint, f32, state_of
-from tests.landscapes import Landscape, pool
+from tests.landscapes import Landscape, pool, search_with
 
 import soce
 from soce.cli.card import card as command
@@ -19,7 +19,6 @@ from soce.recipes.model import Ingredient, Recipe
 from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup
 from soce.search.result import Arm, Comparison, Scored, SearchResult
-from soce.search.soups import search_soups
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b\x07\r\t\x7f\x9b\u00ad\u200b\u200e\u202e\u2028\u2066\ufeff"
@@ -79,7 +78,7 @@ def soup(tmp_path: Path) -> Path:
 def searched(tmp_path: Path) -> tuple[Path, Path]:
     """Make a soup that a search chose, and return it with the search's folder."""
     pytest.importorskip("optuna")
-    result = search_soups(pool(tmp_path, "ab"), Landscape(), folder=tmp_path / "search")
+    result = search_with(pool(tmp_path, "ab"), Landscape(), folder=tmp_path / "search")
     publish_soup(result, tmp_path / "soup", run=tmp_path / "search")
     return tmp_path / "soup", tmp_path / "search"
 
@@ -316,7 +315,7 @@ def _weights(arm: dict) -> str:
 
 def test_scores_that_were_not_held_out_say_so(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    result = search_soups(pool(tmp_path, "ab"), Landscape(), folder=tmp_path / "search", share=None)
+    result = search_with(pool(tmp_path, "ab"), Landscape(), folder=tmp_path / "search", share=None)
     made = publish_soup(result, tmp_path / "soup").card
     assert made is not None
     assert "Nothing was held out" in made.text

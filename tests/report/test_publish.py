@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from tests.checkpoints import state_of
-from tests.landscapes import Landscape, pool
+from tests.landscapes import Landscape, pool, search_with
 
 import soce
 from soce.merging.options import MergeOptions
 from soce.report.publish import check_publishable, publish_soup
 from soce.search.result import SearchResult
-from soce.search.soups import search_soups
 
 pytest.importorskip("optuna")
 pytest.importorskip("huggingface_hub")
@@ -22,7 +21,7 @@ pytest.importorskip("huggingface_hub")
 
 @pytest.fixture
 def result(tmp_path: Path) -> SearchResult:
-    return search_soups(pool(tmp_path, "ab"), Landscape(), folder=tmp_path / "search")
+    return search_with(pool(tmp_path, "ab"), Landscape(), folder=tmp_path / "search")
 
 
 def dtypes(soup: Path) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.landscapes import CATEGORIES, Landscape, Smooth, pool
+from tests.landscapes import CATEGORIES, Landscape, Smooth, pool, search_with
 
 from soce.analysis.ablation import ablation_table
 from soce.analysis.gains import category_gains
@@ -22,8 +22,7 @@ from soce.scores.objective import Mean, Weighted
 from soce.search.open import open_run
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
-from soce.search.scoring import Progress
-from soce.search.soups import search_soups
+from soce.search.scoring import SearchProgress
 
 pytest.importorskip("optuna")
 
@@ -31,7 +30,7 @@ pytest.importorskip("optuna")
 def searched(tmp_path: Path, evaluator: Landscape | None = None, **options: Any) -> tuple[SearchResult, Path]:
     folder = tmp_path / "run"
     evaluator = evaluator or Landscape()
-    return search_soups(pool(tmp_path), evaluator, folder=folder, draws=50, **options), folder
+    return search_with(pool(tmp_path), evaluator, folder=folder, draws=50, **options), folder
 
 
 def test_what_was_scored_is_found_and_nothing_else(tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ def test_shapley_values_score_only_what_is_missing(tmp_path: Path, has_other: bo
     with pytest.raises(EvaluationError, match="3 of 7 soups were not scored on the report items"):
         plan.values()
     reporter.calls.clear()
-    seen: list[Progress] = []
+    seen: list[SearchProgress] = []
     assert plan.evaluate(reporter, on_progress=seen.append) == 3
     assert [recipe for recipe, _ in reporter.calls] == [recipe.id for recipe in lacking]
     assert {count for _, count in reporter.calls} == {200 if other is None else 400}
@@ -118,7 +117,7 @@ def test_a_progress_callback_that_raises_loses_nothing(tmp_path: Path) -> None:
     _, folder = searched(tmp_path, evaluator)
     plan = plan_shapley(open_run(folder))
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: SearchProgress) -> None:
         if progress.done == 2:
             raise KeyboardInterrupt
 

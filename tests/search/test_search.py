@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.landscapes import CATEGORIES, Landscape, Smooth, difficulty, pool, shares
+from tests.landscapes import CATEGORIES, Landscape, Smooth, difficulty, pool, search_with, shares
 
 from soce.evaluate.evaluation import Evaluation
 from soce.evaluate.tasks.items import Item, Tasks
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.recipes.model import Recipe
 from soce.search.result import SearchResult
-from soce.search.soups import STRATEGIES, search_soups, strategy_of
+from soce.search.soups import STRATEGIES, strategy_of
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
@@ -235,7 +235,7 @@ def test_halving_needs_items() -> None:
 def searched(folder: Path, landscape: Landscape, names: str = "abc", **options: Any) -> SearchResult:
     options.setdefault("draws", 200)
     others = options.pop("others", "")
-    return search_soups(pool(folder, names, others), landscape, folder=folder / "run", **options)
+    return search_with(pool(folder, names, others), landscape, folder=folder / "run", **options)
 
 
 def test_every_arm_is_there_in_the_order_of_the_paper(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_equal_is_not_better(tmp_path: Path) -> None:
         def quality(self, weights: Mapping[str, float], category: str) -> float:
             return 0.5
 
-    flat = search_soups(pool(tmp_path), Flat(), folder=tmp_path / "flat", draws=50)
+    flat = search_with(pool(tmp_path), Flat(), folder=tmp_path / "flat", draws=50)
     assert not flat.beats_best_single
 
 
@@ -386,7 +386,7 @@ def test_an_evaluator_that_cannot_name_its_items_scores_all_once(tmp_path: Path)
     assert not found.is_optimistic
     assert len(landscape.calls) == 40
     assert {count for _, count in landscape.calls} == {400}
-    whole = search_soups(pool(tmp_path), Landscape(), folder=tmp_path / "told", draws=200)
+    whole = search_with(pool(tmp_path), Landscape(), folder=tmp_path / "told", draws=200)
     assert found.to_json() == whole.to_json()
 
 
@@ -403,11 +403,11 @@ def test_task_sets_that_do_not_go_together_are_found_before_the_search(tmp_path:
     first, other = Landscape(), Landscape(tag="test-")
     other.items = {"math": other.items["math"]}
     with pytest.raises(EvaluationError, match="only the tasks to choose on have the category `code`"):
-        search_soups(pool(tmp_path), first, folder=tmp_path / "other", held_out_evaluator=other)
+        search_with(pool(tmp_path), first, folder=tmp_path / "other", held_out_evaluator=other)
     assert (len(first.calls), len(other.calls)) == (1, 1)
     same = Landscape()
     with pytest.raises(EvaluationError, match="the held-out tasks are the tasks to choose on"):
-        search_soups(pool(tmp_path), Landscape(), folder=tmp_path / "same", held_out_evaluator=same)
+        search_with(pool(tmp_path), Landscape(), folder=tmp_path / "same", held_out_evaluator=same)
     assert not (tmp_path / "same").exists()
 
 
@@ -470,8 +470,8 @@ def test_halving_evaluates_no_item_twice_and_records_its_rungs(tmp_path: Path) -
 
 
 def test_input_order_changes_nothing(tmp_path: Path) -> None:
-    found = search_soups(pool(tmp_path, "abc", "d"), Landscape(), folder=tmp_path / "one", draws=50)
-    other = search_soups(pool(tmp_path, "cab", "d"), Landscape(), folder=tmp_path / "two", draws=50)
+    found = search_with(pool(tmp_path, "abc", "d"), Landscape(), folder=tmp_path / "one", draws=50)
+    other = search_with(pool(tmp_path, "cab", "d"), Landscape(), folder=tmp_path / "two", draws=50)
     assert found.best.recipe.id == other.best.recipe.id
     assert {arm.label: arm.report for arm in found.arms} == {arm.label: arm.report for arm in other.arms}
     assert found.comparisons == other.comparisons
@@ -530,7 +530,7 @@ def test_an_evaluator_that_leaves_out_items_or_categories_is_refused(tmp_path: P
             return Evaluation({name: found.categories[name] for name in names})
 
     with pytest.raises(EvaluationError, match="no score for the category `code`"):
-        search_soups(pool(tmp_path), Forgets(has_items=False), folder=tmp_path / "forgets", strategy="greedy")
+        search_with(pool(tmp_path), Forgets(has_items=False), folder=tmp_path / "forgets", strategy="greedy")
 
 
 def test_an_objective_that_needs_another_category_is_refused_early(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.checkpoints import directory
-from tests.landscapes import Landscape, pool, read_log
+from tests.landscapes import Landscape, pool, read_log, search_with
 
 from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import CheckpointError, StudyError
@@ -24,7 +24,6 @@ from soce.recipes.model import Ingredient, Recipe
 from soce.search.claims import claim
 from soce.search.evaluations import EvaluationStore
 from soce.search.identity import ingredient_identity
-from soce.search.soups import search_soups
 from soce.search.study import Study
 
 IDENTITY = {"ingredients": {"a": {"path": "A"}, "b": {"path": "B"}}, "objective": {"name": "mean"}}
@@ -219,12 +218,11 @@ SEARCH = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from tests.landscapes import Landscape, pool
-    from soce.search.soups import search_soups
+    from tests.landscapes import Landscape, pool, search_with
 
     folder, seconds, log = Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
     landscape = Landscape(n_items=20, log=log, seconds=seconds)
-    found = search_soups(pool(folder), landscape, folder=folder / "run", draws=100)
+    found = search_with(pool(folder), landscape, folder=folder / "run", draws=100)
     print(found.n_evaluated, found.best.parts)
     """
 )
@@ -264,29 +262,29 @@ def test_a_killed_search_goes_on_without_repeating_an_evaluation(tmp_path: Path)
     assert 5 < len(finished) < 40
 
     landscape = Landscape(n_items=20)
-    found = search_soups(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
+    found = search_with(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
     # What the killed process had returned but not yet kept may be asked for again: at most the last one.
     assert len(set(landscape.calls) & set(finished)) <= 1
     assert not set(landscape.calls) & set(finished[:-1])
     whole = Landscape(n_items=20)
     assert (
-        search_soups(pool(tmp_path), whole, folder=tmp_path / "whole", draws=100).to_json() == found.to_json()
+        search_with(pool(tmp_path), whole, folder=tmp_path / "whole", draws=100).to_json() == found.to_json()
     )
     assert set(finished) | set(landscape.calls) == set(whole.calls)
     assert not list((tmp_path / "run" / "evaluations").glob(".*.lock"))
 
     last = Landscape(n_items=20)
-    again = search_soups(pool(tmp_path), last, folder=tmp_path / "run", draws=100)
+    again = search_with(pool(tmp_path), last, folder=tmp_path / "run", draws=100)
     assert last.calls == []
     assert again.n_evaluated == 0
     assert again.to_json() == found.to_json()
 
 
 def test_a_trial_missing_after_a_kill_is_added_from_the_kept_scores(tmp_path: Path) -> None:
-    search_soups(pool(tmp_path), Landscape(n_items=20), folder=tmp_path / "run", draws=100)
+    search_with(pool(tmp_path), Landscape(n_items=20), folder=tmp_path / "run", draws=100)
     (tmp_path / "run" / "study.db").unlink()
     landscape = Landscape(n_items=20)
-    found = search_soups(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
+    found = search_with(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
     assert landscape.calls == []
     identity = json.loads((tmp_path / "run" / "study.json").read_text())["identity"]
     with Study.open(tmp_path / "run", identity=identity) as study:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soce.analysis.shapley import ShapleyValues
     from soce.evaluate.evaluation import Evaluator
     from soce.search.run import ItemSet, Run
-    from soce.search.scoring import Progress
+    from soce.search.scoring import SearchProgress
 
 Reading: TypeAlias = Literal["union", "nested"]
 
@@ -233,7 +233,7 @@ class ShapleyPlan:
         return self.run.unscored(self.game.recipes(), on=self.on)
 
     def evaluate(
-        self, evaluator: Evaluator, *, on_progress: Callable[[Progress], object] | None = None
+        self, evaluator: Evaluator, *, on_progress: Callable[[SearchProgress], object] | None = None
     ) -> int:
         """Score the soups that are missing, keep their scores in the run, and return how many there were.
 
@@ -242,7 +242,7 @@ class ShapleyPlan:
         evaluator : Evaluator
             The one of the run.
         on_progress : callable, optional
-            Called with a `Progress`; raising from it stops, and nothing that was scored is lost.
+            Called with a `SearchProgress`; raising from it stops, and nothing that was scored is lost.
 
         Raises
         ------

@@ -14,9 +14,9 @@ _COMMANDS = ("analyze", "select", "doctor", "search", "run", "merge", "verify", 
 def _group() -> click.Group:
     import click
 
-    from soce.cli.output import Outcome, print_version
+    from soce.cli.command import Program, print_version
 
-    class Lazy(Outcome, click.Group):
+    class Lazy(Program, click.Group):
         """A group whose commands are imported when they are needed."""
 
         def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

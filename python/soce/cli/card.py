@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.output import Outcome, message, refusals, warn
+from soce.cli.command import Subcommand, message, usage, warn
 from soce.exceptions import shown
 
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-_EPILOG = """\b
+_EXAMPLES = """\b
 Examples:
   soce card soup/
   soce card soup/ --run run/ --hub-id math=org/model-math --hub-id code=org/model-code
@@ -22,10 +18,9 @@ Examples:
 
 
 @click.command(
-    cls=Outcome,
+    cls=Subcommand,
     short_help="Write the model card of a soup.",
-    epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    notes=(_EXAMPLES,),
 )
 @click.argument("soup", metavar="DIR")
 @click.option(
@@ -50,7 +45,6 @@ Examples:
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the card and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print head and warnings as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
-@click.option("--debug", is_flag=True, help="Print tracebacks.")
 def card(
     *,
     soup: str,
@@ -62,7 +56,6 @@ def card(
     to_stdout: bool,
     as_json: bool,
     quiet: bool,
-    debug: bool,
 ) -> None:
     """Write README.md into the soup DIR: what was souped, how it was chosen, what it scored, how to check it.
 
@@ -71,27 +64,26 @@ def card(
     kept when the card is written again. A licence is stated only where all ingredients state the same.
     """
     if to_stdout and as_json:
-        _usage("--stdout and --json do not go together")
-    with refusals(debug=debug):
-        from soce.report.card.card import make_card, write_card
+        usage("--stdout and --json do not go together")
+    from soce.report.card.card import make_card, write_card
 
-        act = make_card if to_stdout else write_card
-        made = act(
-            soup,
-            run=run,
-            hub_ids=_pairs("--hub-id", hub_ids, "NAME=ORG/MODEL"),
-            license=license,
-            benchmarks=_pairs("--benchmark", benchmarks, "CATEGORY=DATASET"),
-            overwrite=overwrite,
-        )
-        warn(made.warnings)
-        if to_stdout:
-            click.echo(made.text, nl=False)
-        elif as_json:
-            click.echo(json.dumps(made.to_json(), indent=2, ensure_ascii=False, default=str))
-        if not (quiet or to_stdout):
-            scores = "" if made.has_scores else ", without scores: none are known, see `--run`"
-            message(f"wrote `{shown(str(made.path))}`{scores}")
+    act = make_card if to_stdout else write_card
+    made = act(
+        soup,
+        run=run,
+        hub_ids=_pairs("--hub-id", hub_ids, "NAME=ORG/MODEL"),
+        license=license,
+        benchmarks=_pairs("--benchmark", benchmarks, "CATEGORY=DATASET"),
+        overwrite=overwrite,
+    )
+    warn(made.warnings)
+    if to_stdout:
+        click.echo(made.text, nl=False)
+    elif as_json:
+        click.echo(json.dumps(made.to_json(), indent=2, ensure_ascii=False, default=str))
+    if not (quiet or to_stdout):
+        scores = "" if made.has_scores else ", without scores: none are known, see `--run`"
+        message(f"wrote `{shown(str(made.path))}`{scores}")
 
 
 def _pairs(option: str, given: tuple[str, ...], shape: str) -> dict[str, str]:
@@ -99,10 +91,6 @@ def _pairs(option: str, given: tuple[str, ...], shape: str) -> dict[str, str]:
     for text in given:
         name, equals, value = text.rpartition("=")
         if not equals or not name or not value:
-            _usage(f"{option} `{shown(text)}` is not {shape}")
+            usage(f"{option} `{shown(text)}` is not {shape}")
         found[name] = value
     return found
-
-
-def _usage(text: str) -> NoReturn:
-    raise click.UsageError(text, click.get_current_context())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.output import Outcome, message, refusals
+from soce.cli.command import Subcommand, message, print_json
+from soce.cli.progress import stage_bars
 from soce.search.folder import LOG, SCORES
 
 if TYPE_CHECKING:
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
     from soce.cli.log import Log
     from soce.demo.pipeline import DemoRun
-    from soce.search.scoring import Progress
+    from soce.search.scoring import SearchProgress
 
-_EPILOG = """\b
+_EXAMPLES = """\b
 Examples:
   soce demo
   soce demo --seed 3 --output demo-3 --json
@@ -28,10 +27,9 @@ Examples:
 
 
 @click.command(
-    cls=Outcome,
+    cls=Subcommand,
     short_help="See the method beat its ingredients, in minutes.",
-    epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    notes=(_EXAMPLES,),
 )
 @click.option("--output", "-o", default="soce-demo", metavar="DIR", help="Default: soce-demo.")
 @click.option(
@@ -40,8 +38,7 @@ Examples:
 @click.option("--cache/--no-cache", default=True, help="Reuse models trained before. Default: --cache.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
-@click.option("--debug", is_flag=True, help="Print tracebacks.")
-def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, debug: bool) -> None:
+def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool) -> None:
     """Train tiny language models, choose experts among them, and publish the best soup.
 
     A Llama of half a million parameters learns ten small tasks on the CPU; four experts go on with one
@@ -49,26 +46,23 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool, deb
     models of your own: scores, selection, search, merge. The soup is compared with every ingredient on items
     that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
-    with refusals(debug=debug):
-        from soce.cli.log import logged
-        from soce.cli.search_text import result_lines
-        from soce.demo.pipeline import run_demo
+    from soce.cli.log import logged
+    from soce.cli.text.search import result_lines
+    from soce.demo.pipeline import run_demo
 
-        with (
-            logged(Path(output) / LOG, "demo") as log,
-            _watched(log, enabled=not quiet) as watch,
-        ):
-            run = run_demo(output, seed=seed, cache=cache, **watch)
-            log.line(run.result.verdict)
-        report = "\n".join(result_lines(run.result))
-        (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
-        click.echo(
-            json.dumps(_plain(run), indent=2, ensure_ascii=False, allow_nan=False) if as_json else report
-        )
-        if not quiet:
-            scores = run.folder / SCORES
-            message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
-            message(f"information: see it with `soce report {run.folder}`")
+    with (
+        logged(Path(output) / LOG, "demo") as log,
+        _watched(log, enabled=not quiet) as watch,
+    ):
+        run = run_demo(output, seed=seed, cache=cache, **watch)
+        log.line(run.result.verdict)
+    report = "\n".join(result_lines(run.result))
+    (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
+    print_json(_plain(run)) if as_json else click.echo(report)
+    if not quiet:
+        scores = run.folder / SCORES
+        message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
+        message(f"information: see it with `soce report {run.folder}`")
 
 
 def _plain(run: DemoRun) -> dict[str, object]:
@@ -85,52 +79,24 @@ def _plain(run: DemoRun) -> dict[str, object]:
 @contextmanager
 def _watched(log: Log, *, enabled: bool) -> Iterator[dict[str, Any]]:
     """Yield the callbacks that say what is going on: in the log, as a line a stage, as bars on a terminal."""
-
-    def note(sentence: str) -> None:
-        log.start()  # the pipeline has made sure that the folder is this demo's own
-        log.line(sentence)
-
-    def keep_search(found: Progress) -> None:
-        log.progress(found.stage, found.done, found.total, "soups")
-
-    if not (enabled and sys.stderr.isatty()):
-
-        def say(sentence: str) -> None:
-            note(sentence)
-            if enabled:
-                message(sentence)
-
-        def keep_training(name: str, done: int, total: int) -> None:
-            log.progress(f"training {name}", done, total, "steps")
-
-        yield {"on_stage": say, "on_training": keep_training, "on_search": keep_search}
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
+    with stage_bars(enabled=enabled) as bars:
 
         def on_stage(sentence: str) -> None:
-            note(sentence)
-            for task in tasks.values():
-                bars.remove_task(task)
-            tasks.clear()
-            bars.console.print(sentence, highlight=False)
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], completed=done, total=total)
+            log.start()  # the pipeline has made sure that the folder is this demo's own
+            log.line(sentence)
+            if bars is not None:
+                bars.say(sentence)
+            elif enabled:
+                message(sentence)
 
         def on_training(name: str, done: int, total: int) -> None:
             log.progress(f"training {name}", done, total, "steps")
-            show(name, done, total)
+            if bars is not None:
+                bars.show(name, done, total)
 
-        def on_search(progress: Progress) -> None:
-            keep_search(progress)
-            show(progress.stage, progress.done, progress.total)
+        def on_search(found: SearchProgress) -> None:
+            log.progress(found.stage, found.done, found.total, "soups")
+            if bars is not None:
+                bars.show(found.stage, found.done, found.total)
 
         yield {"on_stage": on_stage, "on_training": on_training, "on_search": on_search}

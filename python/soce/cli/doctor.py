@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.output import Outcome, columns, error_lines, message, progress, refusals, warn
+from soce.cli.command import Subcommand, error_lines, message, print_json, usage, warn
+from soce.cli.progress import byte_bar
+from soce.cli.text.layout import columns
 from soce.exceptions import SoceError, shown
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from soce.merging.distances import Distance
     from soce.merging.doctor import Checkpoint, Diagnosis
 
-_EPILOG = """\b
+_EXAMPLES = """\b
 Examples:
   soce doctor path/A path/B path/C
   soce doctor path/A path/B --base path/base     how far each was trained, and in which directions
@@ -24,7 +25,7 @@ Examples:
 """
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Subcommand, notes=(_EXAMPLES,))
 @click.argument("ingredients", nargs=-1, required=True, metavar="PATH...")
 @click.option("--base", metavar="PATH", help="The checkpoint that they were trained from.")
 @click.option(
@@ -37,7 +38,6 @@ Examples:
 @click.option("--follow-links", is_flag=True, help="Follow links that leave a checkpoint's directory.")
 @click.option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no progress.")
-@click.option("--debug", is_flag=True, help="Print tracebacks.")
 def doctor(
     *,
     ingredients: tuple[str, ...],
@@ -45,7 +45,6 @@ def doctor(
     worst: int,
     as_json: bool,
     quiet: bool,
-    debug: bool,
     **options: Any,  # noqa: ANN401 - as declared by the decorators above
 ) -> int:
     """Say whether checkpoints can be souped.
@@ -56,15 +55,13 @@ def doctor(
     use. Exits with 0 if they can be souped, and with 1 if not. Writes nothing.
     """
     if len(ingredients) < 2 and base is None:
-        text = "one checkpoint only: give two or more, or one and its --base"
-        raise click.UsageError(text, click.get_current_context())
-    with refusals(debug=debug):
-        from soce.merging.doctor import diagnose
+        usage("one checkpoint only: give two or more, or one and its --base")
+    from soce.merging.doctor import diagnose
 
-        with progress(enabled=not quiet) as on_progress:
-            found = diagnose(ingredients, base=base, n_worst=worst, on_progress=on_progress, **options)
+    with byte_bar(enabled=not quiet) as on_progress:
+        found = diagnose(ingredients, base=base, n_worst=worst, on_progress=on_progress, **options)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_json())
     elif found.checkpoints:
         click.echo("\n".join(report_lines(found, worst)) + "\n")
     warn(found.warnings)

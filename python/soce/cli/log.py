@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from soce.cli.output import error_lines
+from soce.cli.command import error_lines
+from soce.cli.text.layout import duration
 from soce.exceptions import SoceError, shown
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ class Log:
         """Begin to write: the folder is known to be this command's own."""
         if self._waiting is None:
             return
-        from soce import __version__
+        import soce
 
         waiting, self._waiting = self._waiting, None
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.line(f"soce {__version__} started")
+        self.line(f"soce {soce.__version__} started")
         self._append("".join(waiting))
 
     def line(self, text: str) -> None:
@@ -95,20 +96,6 @@ class _Work:
         if not first < done < total or now <= began:
             return ""
         return duration((now - began) / (done - first) * (total - done))
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it.
-
-    Examples
-    --------
-    >>> duration(42.4), duration(600), duration(9_000)
-    ('42 s', '10 min', '2 h 30 min')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.output import Outcome, message, plan_text, print_report, print_version, progress, refusals, warn
+from soce.cli.command import Subcommand, message, print_version, usage, warn
+from soce.cli.options.merge import merge_options
+from soce.cli.progress import byte_bar
+from soce.cli.text.merge import plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from soce.merging.options import MergeOptions
     from soce.merging.plan import MergePlan
     from soce.recipes.model import Recipe
 
-_EPILOG = """\b
+_EXAMPLES = """\b
 Examples:
   soce-merge path/A=0.5 path/B=0.2 path/C=0.3 --output soup
   soce-merge path/A path/B --output soup              equal parts
@@ -28,35 +28,7 @@ Examples:
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-class _Size(click.ParamType[int]):
-    """A number of bytes: 5GB, 500MB, 2GiB."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from soce.recipes.parts import parse_size
-
-        try:
-            return value if isinstance(value, int) else parse_size(str(value))
-        except RecipeError as error:
-            self.fail(error.problems[0].message, param, ctx)
-
-
-class _Dtype(click.ParamType[str]):
-    """A dtype by any of its names, given on as the safetensors name."""
-
-    name = "dtype"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from soce.recipes.parts import parse_dtype
-
-        try:
-            return parse_dtype(str(value))
-        except RecipeError as error:
-            self.fail(f"{error.problems[0].message}: {error.problems[0].hint}", param, ctx)
-
-
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Subcommand, notes=(_EXAMPLES,))
 @click.argument("ingredients", nargs=-1, metavar="(PATH[=WEIGHT]... | RECIPE)")
 @click.option(
     "--output", "-o", metavar="DIR", help="The directory to be made; appears complete or not at all."
@@ -66,53 +38,8 @@ class _Dtype(click.ParamType[str]):
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would be done and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON on stdout.")
-@click.option("--dtype", type=_Dtype(), metavar="DTYPE", help="Output dtype: f64, f32, f16 or bf16.")
-@click.option("--max-shard-size", type=_Size(), metavar="SIZE", help="Re-cut shards, e.g. 5GB, 500MB, 2GiB.")
-@click.option(
-    "--config-from", metavar="NAME", help="Ingredient that gives config and tokenizer; else the first."
-)
-@click.option("--overwrite", is_flag=True, help="Replace an existing soup.")
-@click.option(
-    "--nonfinite",
-    type=click.Choice(["error", "warn"]),
-    default="error",
-    help="What NaN and infinities in the data do.",
-)
-@click.option(
-    "--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How ingredients are read."
-)
-@click.option(
-    "--cache",
-    type=click.Choice(["auto", "keep", "drop"]),
-    default="auto",
-    help="What stays in the page cache.",
-)
-@click.option(
-    "--num-threads", "-j", type=click.IntRange(min=1), metavar="N", help="Worker threads; else all cores."
-)
-@click.option("--chunk-bytes", type=_Size(), metavar="SIZE", help="A thread's unit of work.")
-@click.option("--sync/--no-sync", default=True, help="Wait until the soup is on the disk. Default: --sync.")
-@click.option(
-    "--digests",
-    type=click.Choice(["none", "tensors", "full"]),
-    default="tensors",
-    help="What is hashed; `full`: inputs and shards too, read back.",
-)
-@click.option("--differences", is_flag=True, help="Record how far each tensor is from each ingredient.")
-@click.option("--restart", is_flag=True, help="Discard what an interrupted merge has finished.")
-@click.option(
-    "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."
-)
-@click.option(
-    "--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."
-)
-@click.option("--follow-links", is_flag=True, help="Follow links that leave an ingredient's directory.")
-@click.option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name.")
-@click.option(
-    "--preflight/--no-preflight", default=True, help="Compare free space first. Default: --preflight."
-)
+@merge_options
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
-@click.option("--debug", is_flag=True, help="Print tracebacks.")
 @click.option(
     "--version",
     is_flag=True,
@@ -128,9 +55,8 @@ def merge(
     recipes: str | None,
     plan_only: bool,
     as_json: bool,
+    merging: MergeOptions,
     quiet: bool,
-    debug: bool,
-    **options: Any,  # noqa: ANN401 - as declared by the decorators above
 ) -> None:
     """Average safetensors checkpoints exactly.
 
@@ -139,43 +65,29 @@ def merge(
     equal. RECIPE is a .yaml or .json file: soce's own format, or mergekit's with `merge_method: linear`.
     """
     if not ingredients and recipes is None:
-        _usage("no ingredients: give PATH=WEIGHT for each, or a recipe file")
+        usage("no ingredients: give PATH=WEIGHT for each, or a recipe file")
     if ingredients and recipes is not None:
-        _usage("--recipes names its ingredients itself: give no others")
+        usage("--recipes names its ingredients itself: give no others")
     if output is None:
-        _usage("missing option `--output`")
-    with refusals(debug=debug):
-        from soce.merging.options import MergeOptions
-
-        chosen = MergeOptions(command=sys.argv, **options)
-        made = _planned(ingredients, recipes, output, chosen)
-        if plan_only:
-            warn(made.data["warnings"])
-            click.echo(made.to_json() if as_json else plan_text(made))
-            return
-        if not quiet:
-            names = ", ".join(f"{found['parts']} x `{shown(found['path'])}`" for found in _parts(made))
-            message(f"averaging {names}" if names else f"averaging {len(made.recipes)} recipes")
-            if not chosen.restart:
-                _tell_continued(made)
-        with progress(enabled=not quiet) as on_progress:
-            report = made.execute(on_progress=on_progress)
-        if quiet:
-            warn(report.warnings)
-        else:
-            print_report(report)
-        if as_json:
-            click.echo(report.json)
-
-
-def _tell_continued(plan: MergePlan) -> None:
-    shards = len(plan.data["shards"])
-    for output, count in plan.finished_shards().items():
-        message(f"continuing `{shown(os.fspath(output))}`: {count} of {shards} shards are finished")
-
-
-def _usage(text: str) -> NoReturn:
-    raise click.UsageError(text, click.get_current_context())
+        usage("missing option `--output`")
+    made = _planned(ingredients, recipes, output, merging)
+    if plan_only:
+        warn(made.data["warnings"])
+        click.echo(made.to_json() if as_json else plan_text(made))
+        return
+    if not quiet:
+        message(_averaging(made))
+        shards = len(made.data["shards"])
+        continued = {} if merging.restart else made.finished_shards()
+        for soup, count in continued.items():
+            message(f"continuing `{shown(os.fspath(soup))}`: {count} of {shards} shards are finished")
+    with byte_bar(enabled=not quiet) as on_progress:
+        report = made.execute(on_progress=on_progress)
+    warn(report.warnings)
+    if not quiet:
+        message(report_text(report))
+    if as_json:
+        click.echo(report.json)
 
 
 def _planned(
@@ -190,15 +102,16 @@ def _planned(
     return plan(recipe_of(ingredients), output=output, options=options)
 
 
-def _parts(plan: MergePlan) -> list[dict[str, Any]]:
-    """Return parts and paths of a plan of one plain average; else nothing."""
-    if len(plan.recipes) != 1 or plan.recipes[0].rows or plan.recipes[0].parts is None:
-        return []
+def _averaging(plan: MergePlan) -> str:
+    """Return what is averaged: the parts of one plain average, else how many recipes."""
     recipe = plan.recipes[0]
-    return [
-        {"parts": part, "path": ingredient.path}
-        for part, ingredient in zip(recipe.parts or (), recipe.ingredients, strict=True)
+    if len(plan.recipes) > 1 or recipe.rows or recipe.parts is None:
+        return f"averaging {len(plan.recipes)} recipes"
+    names = [
+        f"{part} x `{shown(ingredient.path)}`"
+        for part, ingredient in zip(recipe.parts, recipe.ingredients, strict=True)
     ]
+    return f"averaging {', '.join(names)}"
 
 
 def recipe_of(arguments: tuple[str, ...]) -> Recipe:

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.evaluators import EVALUATOR_HELP, evaluator_options, open_evaluators
-from soce.cli.output import Outcome, message, refusals
+from soce.cli.command import Subcommand, message, usage
+from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.progress import stage_bars
 from soce.exceptions import shown
 from soce.search.folder import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import NoReturn
+    from collections.abc import Callable
 
     from soce.analysis.games import ShapleyPlan
-    from soce.evaluate.evaluation import Evaluator
+    from soce.cli.evaluators import NamedEvaluators
     from soce.report.report import Format
     from soce.search.run import Run
-    from soce.search.scoring import Progress
 
-_EPILOG = (
-    EVALUATOR_HELP
-    + """
-\b
+_EXAMPLES = """\b
 Examples:
   soce report soce-demo
   soce report run/ --output report.html
   soce report run/ --evaluator tasks.jsonl
   soce report run/ --no-evaluate --format json --output -
 """
-)
 
 
 @click.command(
-    cls=Outcome,
-    short_help="See a run: one page, readable anywhere.",
-    epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Subcommand, short_help="See a run: one page, readable anywhere.", notes=(evaluator_help, _EXAMPLES)
 )
 @click.argument("folder", metavar="RUN")
 @click.option(
@@ -70,7 +61,6 @@ Examples:
 )
 @evaluator_options
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
-@click.option("--debug", is_flag=True, help="Print tracebacks.")
 def report(
     *,
     folder: str,
@@ -79,9 +69,8 @@ def report(
     selection: str | None,
     other_benchmarks: tuple[str, ...],
     evaluate: bool,
+    evaluating: NamedEvaluators,
     quiet: bool,
-    debug: bool,
-    **options: Any,  # noqa: ANN401 - as declared by the decorators above
 ) -> None:
     """Write the report of RUN, the output of `soce run`, `soce demo` or `soce search`.
 
@@ -90,35 +79,34 @@ def report(
     named in the report with the reason. Soups that Shapley values lack are scored if it is known how: always
     for a demo, for others with the search's own --evaluator.
     """
-    with refusals(debug=debug):
-        from soce.report.build import build_report
-        from soce.report.page import check_renderers
-        from soce.report.report import format_of
-        from soce.search.open import open_run
+    from soce.report.build import build_report
+    from soce.report.page import check_renderers
+    from soce.report.report import format_of
+    from soce.search.open import open_run
 
-        target, form = _target(folder, output, kind, format_of)
-        if form == "html":
-            check_renderers()  # before anything is evaluated
-        if not evaluate and (options["evaluator"] or options["evaluator_command"]):
-            _usage("--no-evaluate does not go with an evaluator")
-        run = open_run(folder, selection=selection)
-        others = None
-        if other_benchmarks:
-            from soce.scores.read import read_scores
+    target, form = _target(folder, output, kind, format_of)
+    if form == "html":
+        check_renderers()  # before anything is evaluated
+    if not evaluate and evaluating.choose is not None:
+        usage("--no-evaluate does not go with an evaluator")
+    run = open_run(folder, selection=selection)
+    others = None
+    if other_benchmarks:
+        from soce.scores.read import read_scores
 
-            others = read_scores(list(other_benchmarks))
-        with _scoring(run, options, evaluate=evaluate, quiet=quiet) as (score_more, why_not):
-            made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
-        if target is None:
-            click.echo(made.text(form), nl=False)
-            return
-        made.write(target, kind=form)
-        if not quiet:
-            missing = [section.title for section in made.sections if section.missing]
-            message(f"wrote `{shown(str(target))}`")
-            if missing:
-                listed = ", ".join(f"`{shown(title)}`" for title in missing)
-                message(f"information: not all could be shown, the report says why: {listed}")
+        others = read_scores(list(other_benchmarks))
+    score_more, why_not = _scoring(run, evaluating, evaluate=evaluate, quiet=quiet)
+    made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
+    if target is None:
+        click.echo(made.text(form), nl=False)
+        return
+    made.write(target, kind=form)
+    if not quiet:
+        missing = [section.title for section in made.sections if section.missing]
+        message(f"wrote `{shown(str(target))}`")
+        if missing:
+            listed = ", ".join(f"`{shown(title)}`" for title in missing)
+            message(f"information: not all could be shown, the report says why: {listed}")
 
 
 def _target(
@@ -133,57 +121,36 @@ def _target(
     return Path(output), kind or format_of(output)
 
 
-@contextmanager
 def _scoring(
-    run: Run, options: dict[str, Any], *, evaluate: bool, quiet: bool
-) -> Iterator[tuple[Callable[[ShapleyPlan], object] | None, str]]:
-    """Yield what scores the soups that are missing, or why nothing does."""
+    run: Run, evaluating: NamedEvaluators, *, evaluate: bool, quiet: bool
+) -> tuple[Callable[[ShapleyPlan], object] | None, str]:
+    """Return what scores the soups that are missing, or why nothing does."""
     if not evaluate:
-        yield None, "nothing was to be evaluated (`--no-evaluate`)"
-        return
+        return None, "nothing was to be evaluated (`--no-evaluate`)"
     if run.identity is None:
-        yield None, ""
-        return
-    named = options["evaluator"] or options["evaluator_command"]
-    if not named and run.kind != "demo":
-        yield None, "give the search's `--evaluator`, and its `--held-out` if it had one, to score them"
-        return
-    if not named:
-        options["evaluator"] = str(run.folder / MODELS / "dev.jsonl")
-        options["held_out"] = str(run.folder / MODELS / "test.jsonl")
-        lacking = [name for name in ("evaluator", "held_out") if not Path(options[name]).is_file()]
-        if lacking:
-            yield None, f"the demo's tasks are gone: there is no `{shown(options[lacking[0]])}`"
-            return
+        return None, ""
+    if evaluating.choose is None:
+        if run.kind != "demo":
+            return None, "give the search's `--evaluator`, and its `--held-out` if it had one, to score them"
+        choose, report = (run.folder / MODELS / name for name in ("dev.jsonl", "test.jsonl"))
+        for tasks in (choose, report):
+            if not tasks.is_file():
+                return None, f"the demo's tasks are gone: there is no `{shown(str(tasks))}`"
+        evaluating = replace(evaluating, choose=str(choose), report=str(report))
 
     def score(plan: ShapleyPlan) -> None:
+        pool = plan.run.pool
+        paths = [pool.paths[name] for name in pool.names]
         with (
-            open_evaluators(
-                dict(options), plan.run.pool, dtype=None, folder=plan.run.search, quiet=quiet
-            ) as found,
-            _watched(enabled=not quiet) as tell,
+            evaluating.opened(paths, dtype=None, folder=plan.run.search, quiet=quiet) as (first, other),
+            stage_bars(enabled=not quiet) as bars,
         ):
-            evaluator: Evaluator = found[1] if found[1] is not None and plan.on == "report" else found[0]
-            plan.evaluate(evaluator, on_progress=tell)
+            evaluator = other if other is not None and plan.on == "report" else first
+            plan.evaluate(
+                evaluator,
+                on_progress=None
+                if bars is None
+                else lambda found: bars.show("missing soups", found.done, found.total),
+            )
 
-    yield score, ""
-
-
-@contextmanager
-def _watched(*, enabled: bool) -> Iterator[Callable[[Progress], object] | None]:
-    """Show how far the missing soups are, with the time left, on a terminal only."""
-    if not (enabled and sys.stderr.isatty()):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    shape = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*shape, console=Console(stderr=True), transient=True) as bars:
-        soups = bars.add_task("missing soups", total=None)
-        yield lambda found: bars.update(soups, completed=found.done, total=found.total)
-
-
-def _usage(text: str) -> NoReturn:
-    raise click.UsageError(text, click.get_current_context())
+    return score, ""

@@ -1,40 +1,41 @@
-"""The command `soce run`: from a score table to a published soup, each step as its own command does it."""
+"""The command `soce run`: from a score table to a published soup."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.evaluators import EVALUATOR_HELP, evaluator_options
-from soce.cli.output import Outcome, message, refusals
-from soce.cli.search import run_search, search_options, show
-from soce.cli.selecting import choose, prepare, rule_of, selection_options
-from soce.cli.tables import TABLE_HELP, table_options
+from soce.cli.command import Subcommand, message, usage
+from soce.cli.examine import prepare
+from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.options.search import search_options
+from soce.cli.options.selection import selection_options
+from soce.cli.options.table import table_help, table_options
 from soce.exceptions import Problem, StudyError, shown
-from soce.search.folder import LOG, SCORES, SEARCH, SELECTION, SOUP
 
 if TYPE_CHECKING:
+    from soce.cli.evaluators import NamedEvaluators
+    from soce.cli.options.selection import RuleOptions
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.table import ScoreTable
+    from soce.search.options import SearchOptions
     from soce.selection.experts import Selection
+    from soce.selection.file import SelectionFile
+    from soce.selection.options import SelectionOptions
 
-_EPILOG = (
-    TABLE_HELP
-    + EVALUATOR_HELP
-    + """
-\b
+_EXAMPLES = """\b
 Examples:
   soce run scores.csv --models models.yaml --threshold 0.1 -e tasks.jsonl -o run/
   soce run scores.csv --models models.yaml --rule clusters --clusters 3 -e tasks.jsonl -o run/
 """
-)
 
 
 @click.command(
-    cls=Outcome,
+    cls=Subcommand,
     short_help="Do all steps: analyze, select, search, merge.",
-    epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    notes=(table_help, evaluator_help, _EXAMPLES),
 )
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @selection_options
@@ -46,85 +47,67 @@ Examples:
 @table_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result of the search as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
-@click.option("--debug", is_flag=True, help="Print tracebacks.")
 def run(
     *,
     tables: tuple[str, ...],
-    sign: str,
+    reading: ReadOptions,
+    ruling: RuleOptions,
+    selecting: SelectionOptions,
+    given: tuple[str, ...],
+    models_file: str | None,
+    evaluating: NamedEvaluators,
+    searching: SearchOptions,
     output: str,
+    fail_if_worse: bool,
     as_json: bool,
     quiet: bool,
-    debug: bool,
-    **options: Any,  # noqa: ANN401 - as declared by the decorators above
 ) -> int:
     """Select experts by TABLE, search their weights with an evaluator, and publish the best soup.
 
     The same command goes on where it was stopped. A table or an option that changes the selection is refused
     in the same output, because its scores would not be comparable.
     """
-    fails_if_worse = options.pop("fail_if_worse")
+    from soce.cli.log import logged
+    from soce.cli.steps import SearchStep, show
+    from soce.search.folder import LOG, SEARCH, SOUP
+    from soce.search.pool import Pool
+
+    rule = ruling.make()
+    if rule is None:
+        usage("missing option `--threshold`: `soce select --sweep` shows what each would select")
     folder = Path(output)
-    with refusals(debug=debug):
-        from soce.cli.log import logged
-        from soce.scores.formats.long import write_scores
-        from soce.search.pool import Pool
-        from soce.selection.file import read_selection
-
-        rule = rule_of(options, signed=sign == "signed", sweep=False)
-        if rule is None:
-            _usage("missing option `--threshold`: `soce select --sweep` shows what each would select")
-        search, selecting = _divided(options)
-        prepared = prepare(tables, rule, selecting, quiet=quiet)
-        lacking = [name for name, path in prepared.paths.items() if path is None]
-        if lacking or not prepared.paths:
-            which = ", ".join(f"`{shown(name)}`" for name in lacking) or "the candidates"
-            _usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
-        selection = choose(prepared, rule, quiet=quiet)
-        paths = {name: path for name, path in prepared.paths.items() if path is not None}
-        _keep(selection, folder, paths, quiet=quiet)
-        if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
-            write_scores(prepared.table, folder / SCORES)
-        found = read_selection(folder / SELECTION)
-        pool = Pool.of(found, candidates=prepared.paths)
-        if not quiet:
-            experts = ", ".join(shown(name) for name in pool.experts)
-            message(f"information: experts {experts}; {pool.weights.count} points on the grid")
-        with logged(folder / LOG, "run") as log:
-            log.start()
-            log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
-            result = run_search(
-                pool,
-                found.objective,
-                search,
-                selection=found.selection,
-                dtype=found.dtype,
-                output=folder / SEARCH,
-                publish=str(folder / SOUP),
-                log=log,
-                quiet=quiet,
-            )
-        show(result, as_json=as_json)
-        if not quiet:
-            message(f"information: see it with `soce report {shown(output)}`")
-        return 3 if fails_if_worse and not result.beats_best_single else 0
-
-
-def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of the search and those of the selection."""
-
-    def nothing() -> None:
-        """Carry options."""
-
-    declared = search_options(evaluator_options(nothing))
-    names = {option.name for option in getattr(declared, "__click_params__", ())}
-    return (
-        {name: value for name, value in options.items() if name in names},
-        {name: value for name, value in options.items() if name not in names},
+    correlates = rule.name != "explicit"
+    prepared = prepare(
+        tables, reading, selecting, given=given, models_file=models_file, correlates=correlates, quiet=quiet
     )
+    lacking = [name for name, path in prepared.paths.items() if path is None]
+    if lacking or not prepared.paths:
+        which = ", ".join(f"`{shown(name)}`" for name in lacking) or "the candidates"
+        usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
+    paths = {name: path for name, path in prepared.paths.items() if path is not None}
+    selection = prepared.select(rule, quiet=quiet)
+    found = _kept(folder, selection, prepared.table, paths, quiet=quiet)
+    pool = Pool.of(found, candidates=paths)
+    if not quiet:
+        experts = ", ".join(shown(name) for name in pool.experts)
+        message(f"information: experts {experts}; {pool.weights.count} points on the grid")
+    step = SearchStep(pool, found, folder / SEARCH, folder / SOUP, quiet)
+    with logged(folder / LOG, "run") as log:
+        log.start()
+        log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
+        result = step.run(evaluating, searching, log)
+    show(result, as_json=as_json)
+    if not quiet:
+        message(f"information: see it with `soce report {shown(output)}`")
+    return 3 if fail_if_worse and not result.beats_best_single else 0
 
 
-def _keep(selection: Selection, folder: Path, paths: dict[str, str], *, quiet: bool) -> None:
-    """Write the selection, or check that the one that is there is the same."""
+def _kept(
+    folder: Path, selection: Selection, table: ScoreTable, paths: dict[str, str], *, quiet: bool
+) -> SelectionFile:
+    """Write selection and scores, or check that the selection that is there is the same."""
+    from soce.scores.formats.long import write_scores
+    from soce.search.folder import SCORES, SELECTION
     from soce.search.identity import differences
     from soce.selection.file import read_selection, write_selection
 
@@ -134,22 +117,10 @@ def _keep(selection: Selection, folder: Path, paths: dict[str, str], *, quiet: b
         write_selection(selection, target, paths=paths)
         if not quiet:
             message(f"wrote `{shown(str(target))}`")
-        return
-    before = read_selection(target)
-    changes = differences(before.selection.to_json(), selection.to_json())
-    if changes:
-        raise StudyError.of(
-            [
-                Problem(
-                    "study",
-                    str(target),
-                    None,
-                    f"the selection in it is another one: {'; '.join(changes[:5])}",
-                    "name a new output, or give the same table and options",
-                )
-            ]
-        )
-
-
-def _usage(text: str) -> NoReturn:
-    raise click.UsageError(text, click.get_current_context())
+    elif changes := differences(read_selection(target).selection.to_json(), selection.to_json()):
+        message_text = f"the selection in it is another one: {'; '.join(changes[:5])}"
+        hint = "name a new output, or give the same table and options"
+        raise StudyError.of([Problem("study", str(target), None, message_text, hint)])
+    if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
+        write_scores(table, folder / SCORES)
+    return read_selection(target)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.output import Outcome, message, progress, refusals
+from soce.cli.command import Subcommand, message, print_json, usage
+from soce.cli.progress import byte_bar
 from soce.exceptions import shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from soce.merging.verify import Verification
 
-_EPILOG = """\b
+_EXAMPLES = """\b
 Examples:
   soce verify soup                             headers, index, side files, manifest: seconds
   soce verify soup --data                      every byte against its digest
@@ -27,7 +28,7 @@ _LISTED = 100
 """Findings told on stdout without --json."""
 
 
-@click.command(cls=Outcome, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Subcommand, notes=(_EXAMPLES,))
 @click.argument("directory", metavar="DIR")
 @click.argument("ingredients", nargs=-1, metavar="[INGREDIENT]...")
 @click.option("--data", is_flag=True, help="Read every byte and compare it with the manifest's digests.")
@@ -45,16 +46,17 @@ _LISTED = 100
 )
 @click.option("--follow-links", is_flag=True, help="Follow links that leave a checkpoint's directory.")
 @click.option("--quiet", "-q", is_flag=True, help="Print findings only.")
-@click.option("--debug", is_flag=True, help="Print tracebacks.")
 def verify(
     *,
     directory: str,
     ingredients: tuple[str, ...],
+    data: bool,
     recompute: bool,
     as_json: bool,
+    num_threads: int | None,
+    io: Literal["auto", "mmap", "pread"],
+    follow_links: bool,
     quiet: bool,
-    debug: bool,
-    **options: Any,  # noqa: ANN401 - as declared by the decorators above
 ) -> int:
     """Say whether the soup in DIR is what its manifest says.
 
@@ -64,22 +66,28 @@ def verify(
     nothing.
     """
     if ingredients and not recompute:
-        text = "ingredients are compared with --recompute only: add it, or give one directory"
-        raise click.UsageError(text, click.get_current_context())
-    with refusals(debug=debug):
-        from soce.merging.verify import verify as look
+        usage("ingredients are compared with --recompute only: add it, or give one directory")
+    from soce.merging.verify import verify as look
 
-        again: Sequence[str] | Literal[True] | None = (ingredients or True) if recompute else None
-        with progress(enabled=not quiet) as on_progress:
-            found = look(directory, recompute=again, on_progress=on_progress, **options)
-        if not quiet:
-            for note in found.notes:
-                message(f"note: {note}")
-        if as_json:
-            click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
-        else:
-            for line in report_lines(found, quiet=quiet):
-                click.echo(line)
+    again: Sequence[str] | Literal[True] | None = (ingredients or True) if recompute else None
+    with byte_bar(enabled=not quiet) as on_progress:
+        found = look(
+            directory,
+            data=data,
+            recompute=again,
+            num_threads=num_threads,
+            io=io,
+            follow_links=follow_links,
+            on_progress=on_progress,
+        )
+    if not quiet:
+        for note in found.notes:
+            message(f"note: {note}")
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for line in report_lines(found, quiet=quiet):
+            click.echo(line)
     return 0 if found.ok else 1
 
 
@@ -103,8 +111,7 @@ def report_lines(found: Verification, *, quiet: bool = False) -> list[str]:
         lines.append(f"not looked at: the data; with `--data` they are {data} (level {found.level})")
     where = f"`{shown(str(found.directory))}`"
     if found.findings:
-        count = len(found.findings)
-        lines.append(f"{where}: {count} finding{'' if count == 1 else 's'}")
+        lines.append(f"{where}: {counted(len(found.findings), 'finding')}")
     elif found.has_manifest:
         lines.append(f"{where}: as its manifest says")
     else:

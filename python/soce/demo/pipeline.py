@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluation
     from soce.scores.table import ScoreTable
     from soce.search.result import SearchResult
-    from soce.search.scoring import Progress
+    from soce.search.scoring import SearchProgress
     from soce.selection.experts import Selection
 
 THRESHOLD: Final = 0.5
@@ -50,7 +50,7 @@ def run_demo(
     cache: bool | str | os.PathLike[str] = True,
     on_stage: Callable[[str], object] | None = None,
     on_training: Callable[[str, int, int], object] | None = None,
-    on_search: Callable[[Progress], object] | None = None,
+    on_search: Callable[[SearchProgress], object] | None = None,
 ) -> DemoRun:
     """Train tiny experts, choose among them as the paper does, and publish the best soup.
 
@@ -71,7 +71,7 @@ def run_demo(
     on_training : callable, optional
         Called with a model's name, its steps done and its steps in all.
     on_search : callable, optional
-        Called with a `Progress`.
+        Called with a `SearchProgress`.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from soce.exceptions import Problem, ScoreTableError, StudyError, shown
 from soce.search.evaluations import EvaluationStore
 from soce.search.folder import EVALUATIONS, SOUP, Kind, search_folder
 from soce.search.identity import differences, ingredient_identity
-from soce.search.scoring import Progress, Scorer, objective_value
+from soce.search.scoring import Scorer, SearchProgress, objective_value
 from soce.search.split import split_items
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Run:
         evaluator: Evaluator,
         *,
         on: ItemSet = "report",
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: Callable[[SearchProgress], object] | None = None,
     ) -> int:
         """Score the soups that are missing, keep their scores in the folder, and return how many there were.
 
@@ -212,8 +212,8 @@ class Run:
             Of the same identity as the run's.
         on : {"report", "selection"}
         on_progress : callable, optional
-            Called with a `Progress`, first before anything is scored; raising from it stops, and nothing that
-            was scored is lost.
+            Called with a `SearchProgress`, first before anything is scored; raising from it stops, and
+            nothing that was scored is lost.
 
         Raises
         ------
@@ -235,7 +235,7 @@ class Run:
             )
         self._check_ingredients(wanted)
         if on_progress is not None:
-            on_progress(Progress("missing soups", 0, len(wanted), 0, 0, 0))
+            on_progress(SearchProgress("missing soups", 0, len(wanted), 0, 0, 0))
         scorer = Scorer(self._store(on), evaluator, on_progress=on_progress)
         scorer.begin("missing soups")
         scorer.score(wanted, self.items(on))

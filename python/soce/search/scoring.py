@@ -28,7 +28,7 @@ _POLL_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SearchProgress:
     """What a search is doing."""
 
     stage: str
@@ -61,7 +61,7 @@ class Scorer:
         store: EvaluationStore,
         evaluator: Evaluator,
         *,
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: Callable[[SearchProgress], object] | None = None,
     ) -> None:
         self.evaluator = evaluator
         self.n_evaluated = 0
@@ -161,7 +161,9 @@ class Scorer:
 
     def _tell(self, done: int, total: int) -> None:
         if self._on_progress is not None:
-            self._on_progress(Progress(self.stage, self._done, self._total, done, total, self.n_evaluated))
+            self._on_progress(
+                SearchProgress(self.stage, self._done, self._total, done, total, self.n_evaluated)
+            )
 
 
 def _check_items(evaluation: Evaluation, wanted: Items) -> None:

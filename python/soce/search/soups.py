@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +22,10 @@ from soce.search.arms import (
 from soce.search.evaluations import EvaluationStore
 from soce.search.folder import EVALUATIONS, RESULT
 from soce.search.identity import SearchIdentity, ingredient_identity
+from soce.search.options import SearchOptions
 from soce.search.pool import Pool
 from soce.search.result import Arm, Comparison, Scored, SearchResult
-from soce.search.scoring import Progress, Scorer, SelectionSpace
+from soce.search.scoring import Scorer, SearchProgress, SelectionSpace
 from soce.search.split import Split, split_items
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.space import Found, Space, Strategy, Tried, preference
@@ -35,10 +35,9 @@ from soce.selection.file import SelectionFile
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
+    from fractions import Fraction
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
-    from soce.scores.objective import Objective
-    from soce.search.identity import Digests
     from soce.search.strategies.space import Items
 
 __all__ = [
@@ -47,8 +46,8 @@ __all__ = [
     "Comparison",
     "Found",
     "Pool",
-    "Progress",
     "Scored",
+    "SearchProgress",
     "SearchResult",
     "Space",
     "Strategy",
@@ -109,17 +108,11 @@ def search_soups(
     evaluator: Evaluator,
     *,
     folder: str | os.PathLike[str],
+    options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
     candidates: Mapping[str, str | None] | None = None,
-    objective: Objective | str | None = None,
     categories: Sequence[str] = (),
-    strategy: Strategy | str = "grid",
-    share: Fraction | None = Fraction(1, 2),
-    split_seed: int = 0,
     held_out_evaluator: Evaluator | None = None,
-    storage: str | None = None,
-    digests: Digests = "files",
-    draws: int = 10_000,
-    on_progress: Callable[[Progress], object] | None = None,
+    on_progress: Callable[[SearchProgress], object] | None = None,
 ) -> SearchResult:
     """Find the best weights of the experts and compare the soup with what it must beat.
 
@@ -131,28 +124,15 @@ def search_soups(
         Scores recipes; the search sees its selection items only.
     folder : path-like
         Where the study is kept. The same call finishes what was interrupted, and repeats nothing.
+    options : SearchOptions
     candidates : mapping of model to path, optional
         Checkpoints of other candidates of a selection file; they become arms.
-    objective : Objective or str, optional
-        What is maximised; that of the selection file, the mean of the categories for a pool.
     categories : sequence of str, optional
         Categories that experts were selected by; a note says so if the evaluator has others.
-    strategy : Strategy or str
-        See `STRATEGIES`.
-    share : Fraction, optional
-        Share of each category's items that is held out; None reports on the items that were chosen on.
-    split_seed : int
-        Another seed, another split; also that of the bootstrap.
     held_out_evaluator : Evaluator, optional
         Other tasks of the same categories to report on. The items of `evaluator` are then not split.
-    storage : str, optional
-        URL of an Optuna storage, see `Study.open`.
-    digests : {"files", "content"}
-        How ingredients are told apart, see `ingredient_identity`.
-    draws : int
-        Resamples of the paired bootstrap.
     on_progress : callable, optional
-        Called with a `Progress`; raising from it stops the search, and nothing is lost.
+        Called with a `SearchProgress`; raising from it stops the search, and nothing is lost.
 
     Returns
     -------
@@ -174,6 +154,7 @@ def search_soups(
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13-18, and section 7.1.
     """
+    objective = options.objective
     pool = selection if isinstance(selection, Pool) else Pool.of(selection, candidates=candidates)
     known_categories = tuple(categories)
     if isinstance(selection, SelectionFile):
@@ -181,7 +162,7 @@ def search_soups(
         objective = selection.objective if objective is None else objective
     objective = Mean() if objective is None else objective
     wanted = parse_objective(objective) if isinstance(objective, str) else objective
-    plan = strategy_of(strategy) if isinstance(strategy, str) else strategy
+    strategy = strategy_of(options.strategy) if isinstance(options.strategy, str) else options.strategy
     if held_out_evaluator is not None and dict(held_out_evaluator.identity) == dict(evaluator.identity):
         refuse(
             "the held-out tasks are the tasks to choose on",
@@ -189,12 +170,14 @@ def search_soups(
         )
     weights = getattr(wanted, "weights", None)
     identity = SearchIdentity(
-        ingredients={name: ingredient_identity(pool.paths[name], digests=digests) for name in pool.names},
+        ingredients={
+            name: ingredient_identity(pool.paths[name], digests=options.digests) for name in pool.names
+        },
         experts=pool.experts,
         evaluator=evaluator.identity,
         held_out_evaluator=None if held_out_evaluator is None else held_out_evaluator.identity,
-        share=share if held_out_evaluator is None else None,
-        split_seed=split_seed,
+        share=options.share if held_out_evaluator is None else None,
+        split_seed=options.split_seed,
         objective=wanted.name,
         objective_weights=None if weights is None else {name: str(one) for name, one in weights.items()},
     )
@@ -204,9 +187,11 @@ def search_soups(
         store = EvaluationStore(Path(folder) / EVALUATIONS, ingredients=ingredients, evaluator=one.identity)
         return Scorer(store, one, on_progress=on_progress)
 
-    with Study.open(folder, identity=identity.to_json(), storage=storage) as study:
+    with Study.open(folder, identity=identity.to_json(), storage=options.storage) as study:
         scorer = scorer_of(evaluator)
-        items = _Items.of(scorer, pool, share, split_seed, has_other=held_out_evaluator is not None)
+        items = _Items.of(
+            scorer, pool, options.share, options.split_seed, has_other=held_out_evaluator is not None
+        )
         space = SelectionSpace(pool, scorer, wanted, items.selection, study)
         arms = fixed_arms(pool)
         reporter = scorer
@@ -217,9 +202,9 @@ def search_soups(
         space.values([parts for kind, _, parts in arms if kind == "single"])
         scorer.begin("uniform soups")
         space.values([parts for kind, _, parts in arms if kind != "single"])
-        scorer.begin(plan.name)
-        found = plan.run(space)
-        kind = "greedy" if plan.name == "greedy" else "soce"
+        scorer.begin(strategy.name)
+        found = strategy.run(space)
+        kind = "greedy" if strategy.name == "greedy" else "soce"
         arms.append((kind, kind, found.best.parts))
         # Only now, and only the arms, on what was held out.
         recipes = [pool.recipe(parts) for _, _, parts in arms]
@@ -237,7 +222,9 @@ def search_soups(
             for (kind, _, parts), label, one, other in zip(arms, labels, chosen_on, reported, strict=True)
         ]
         by_label = dict(zip(labels, reported, strict=True))
-        comparisons, remarks = compare_arms(made, by_label, wanted, draws=draws, seed=split_seed)
+        comparisons, remarks = compare_arms(
+            made, by_label, wanted, draws=options.draws, seed=options.split_seed
+        )
         is_optimistic = items.split is None and held_out_evaluator is None
         soup, single = made[-1], best_single(made, on="report")
         notes = [
@@ -251,7 +238,7 @@ def search_soups(
         result = SearchResult(
             objective=wanted.name,
             scale=chosen_on[0].scale,
-            strategy=plan.to_json(),
+            strategy=strategy.to_json(),
             arms=tuple(made),
             comparisons=comparisons,
             ranked=tuple(

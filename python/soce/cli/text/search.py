@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soce.cli.output import columns
+from soce.cli.text.layout import columns
 from soce.exceptions import shown
 from soce.search.scoring import weights_text
 

@@ -12,14 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from tests.checkpoints import directory, f32, read_directory
 from tests.landscapes import Landscape, read_log
 
-import soce.cli.search
+from soce.cli.evaluators import NamedEvaluators
 from soce.cli.run import run as run_command
 from soce.cli.search import search
 from soce.cli.select import select
@@ -37,20 +36,6 @@ g,44.0,63
 h,58.0,55
 """
 SELECT = ["--rule", "explicit", "--category", "math", "--category", "code"]
-EVALUATOR_OPTIONS = [
-    "device",
-    "dtype",
-    "batch_size",
-    "num_fewshot",
-    "include_path",
-    "evaluator_metric",
-    "timeout_seconds",
-    "scratch",
-    "evaluator",
-    "evaluator_command",
-    "held_out",
-    "held_out_command",
-]
 
 
 class Landscapes:
@@ -61,9 +46,7 @@ class Landscapes:
         self.opened: list[Landscape] = []
 
     @contextmanager
-    def __call__(self, options: dict[str, Any], *_: object, **__: object) -> Iterator[tuple[Evaluator, None]]:
-        for name in EVALUATOR_OPTIONS:
-            options.pop(name)
+    def opened_for(self, *_: object, **__: object) -> Iterator[tuple[Evaluator, None]]:
         self.opened.append(Landscape(optimum=self.optimum))
         yield self.opened[-1], None
 
@@ -71,7 +54,7 @@ class Landscapes:
 @pytest.fixture
 def landscapes(monkeypatch: pytest.MonkeyPatch) -> Landscapes:
     found = Landscapes()
-    monkeypatch.setattr(soce.cli.search, "open_evaluators", found)
+    monkeypatch.setattr(NamedEvaluators, "opened", found.opened_for)
     return found
 
 
@@ -306,24 +289,22 @@ INTERRUPTED = textwrap.dedent(
     import sys
     from contextlib import contextmanager
     from pathlib import Path
-    import soce.cli.search
+    from soce.cli.evaluators import NamedEvaluators
+    from soce.cli.search import search
     from tests.landscapes import Landscape
-    from tests.test_cli_search import EVALUATOR_OPTIONS
 
     @contextmanager
-    def landscape(options, *_, **__):
-        for name in EVALUATOR_OPTIONS:
-            options.pop(name)
+    def landscape(*_, **__):
         yield Landscape(log=Path("log"), seconds=0.05), None
 
-    soce.cli.search.open_evaluators = landscape
-    soce.cli.search.search.main(["selection.yaml", "-e", "x.jsonl", "-o", "run"], prog_name="soce search")
+    NamedEvaluators.opened = landscape
+    search.main(["selection.yaml", "-e", "x.jsonl", "-o", "run"], prog_name="soce search")
     """
 )
 
 
 def start(here: Path) -> subprocess.Popen[str]:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "python"), str(root)])}
     return subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED],

@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from tests.checkpoints import bf16, directory, f32, read_file, write_file
 
 import soce
+from soce.cli.command import Subcommand
 from soce.cli.merge import merge as command
-from soce.cli.output import Outcome, size
+from soce.cli.text.layout import size
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_soce_merge_is_the_same_command() -> None:
 
 
 def test_an_interrupt_exits_with_130() -> None:
-    @click.command(cls=Outcome)
+    @click.command(cls=Subcommand)
     def stop() -> None:
         raise KeyboardInterrupt
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.checkpoints import sparse
-from tests.test_cli_search import SELECT, Landscapes, here, landscapes, run, search_here  # noqa: F401
+from tests.cli.test_search import SELECT, Landscapes, here, landscapes, run, search_here  # noqa: F401
 
-from soce.cli.log import Log, _Work, duration
+from soce.cli.log import Log, _Work
 from soce.cli.run import run as run_command
+from soce.cli.text.layout import duration
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \d+ (search|run|demo): (.*)")
 

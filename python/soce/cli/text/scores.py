@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from soce.cli.output import columns
+from soce.cli.text.layout import columns, filled_columns, named
 from soce.exceptions import shown
 from soce.files.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from soce.cli.select import Report
     from soce.scores.lint.findings import Finding
     from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
@@ -34,7 +33,7 @@ def table_lines(table: ScoreTable) -> list[str]:
         lines.append(f"missing   {table.n_missing} of {cells} scores")
     if table.ignored:
         names = [name for name, _ in table.ignored]
-        lines.append(f"left out  {counted(len(names), 'column')}: {_names(names, limit=2)} (why: see --json)")
+        lines.append(f"left out  {counted(len(names), 'column')}: {named(names, limit=2)} (why: see --json)")
     return lines
 
 
@@ -58,7 +57,7 @@ def correlation_lines(correlation: Correlation, *, signed: bool) -> list[str]:
         f"|ρ| below {critical_correlation(n):.3f} cannot be told from 0 at the 5 % level"
     ]
     if correlation.constant:
-        lines.append(f"constant  {_names(correlation.constant)}: undefined, never weak")
+        lines.append(f"constant  {named(correlation.constant)}: undefined, never weak")
     low, high = correlation.interval()
     at = {name: place for place, name in enumerate(correlation.categories)}
     weakest = correlation.pairs(signed=signed, limit=_PAIRS)
@@ -84,29 +83,29 @@ def correlation_lines(correlation: Correlation, *, signed: bool) -> list[str]:
 
 def cluster_lines(clusters: Sequence[Sequence[str]]) -> list[str]:
     """Return the clusters of categories, largest first."""
-    rows = [[str(rank), _names(names, limit=20)] for rank, names in enumerate(clusters, 1)]
+    rows = [[str(rank), named(names, limit=20)] for rank, names in enumerate(clusters, 1)]
     return [f"clusters  average linkage on ρ, cut at {len(clusters)}", *columns(rows, "rl")]
 
 
 def sweep_lines(steps: Sequence[SweepStep], *, name_experts: bool) -> list[str]:
     """Return the thresholds at which the selection changes; long sweeps are cut to where experts change."""
-    kept = list(steps)
-    if len(kept) > _STEPS:
-        kept = [
+    shown_steps = list(steps)
+    if len(shown_steps) > _STEPS:
+        shown_steps = [
             step
             for before, step in zip([None, *steps[:-1]], steps, strict=True)
             if before is None or step is steps[-1] or before.experts != step.experts
         ]
-    cut = kept[: _STEPS - 1] + kept[-1:] if len(kept) > _STEPS else kept
+    cut = shown_steps[: _STEPS - 1] + shown_steps[-1:] if len(shown_steps) > _STEPS else shown_steps
     rows = [["τ above", "categories", "experts", "soups", "enters", "new expert"]]
     before: Sequence[str] = ()
     for step in cut:
         soups = "too many" if step.n_evaluations is None else str(step.n_evaluations)
         new = [name for name in step.experts if name not in before] if name_experts else []
         known = f"{step.threshold:.4f}", str(step.n_categories), str(len(step.experts)), soups
-        rows.append([*known, _names(step.entering), _names(new)])
+        rows.append([*known, named(step.entering), named(new)])
         before = step.experts
-    lines = ["thresholds", *aligned(rows, "rrrrll")]
+    lines = ["thresholds", *filled_columns(rows, "rrrrll")]
     if len(cut) < len(steps):
         lines.append(f"  {len(steps) - len(cut)} more steps: see --json")
     return lines
@@ -131,15 +130,15 @@ def selection_lines(selection: Selection) -> list[str]:
         value = values[winner.categories]
         rows.append(
             [
-                _names(winner.categories),
+                named(winner.categories),
                 "" if value is None else f"{value:.4f}",
                 shown(winner.model),
                 f"{winner.score:.{digits}f}",
                 _margin(winner, digits),
-                _names(winner.tied),
+                named(winner.tied),
             ]
         )
-    lines += aligned(rows, "lrlrrl")
+    lines += filled_columns(rows, "lrlrrl")
     if any(winner.uncertain for winner in selection.winners):
         lines.append("  ? the margin is within two standard errors of zero")
     lines += ["", "experts"]
@@ -156,20 +155,14 @@ def selection_lines(selection: Selection) -> list[str]:
     return lines
 
 
-def report_lines(report: Report) -> list[str]:
-    """Return how the experts do on other items."""
-    digits = 4 if all(value is None or abs(value) <= 1 for _, value in report.overall) else 2
+def reported_lines(objective: str, source: str, overall: Mapping[str, float | None]) -> list[str]:
+    """Return how the experts do on the items of another table; None where the objective is undefined."""
+    digits = 4 if all(value is None or abs(value) <= 1 for value in overall.values()) else 2
     rows = [
         [shown(model), "undefined" if value is None else f"{value:.{digits}f}"]
-        for model, value in report.overall
+        for model, value in overall.items()
     ]
-    return [f"reported   {shown(report.objective)} on {shown(report.source)}", *columns(rows, "lr")]
-
-
-def aligned(rows: Sequence[Sequence[str]], right: str) -> list[str]:
-    """Return rows as aligned lines, without columns that have nothing below their head."""
-    filled = [place for place in range(len(right)) if any(row[place] for row in rows[1:])]
-    return columns([[row[place] for place in filled] for row in rows], "".join(right[i] for i in filled))
+    return [f"reported   {shown(objective)} on {shown(source)}", *columns(rows, "lr")]
 
 
 def _margin(winner: Winner, digits: int) -> str:
@@ -177,8 +170,3 @@ def _margin(winner: Winner, digits: int) -> str:
         return ""
     error = "" if winner.margin_stderr is None else f" ± {winner.margin_stderr:.{digits}f}"
     return f"{winner.margin:.{digits}f}{error}{' ?' if winner.uncertain else ''}"
-
-
-def _names(names: Sequence[str], limit: int = 6) -> str:
-    listed = ", ".join(shown(name) for name in names[:limit])
-    return f"{listed} and {len(names) - limit} more" if len(names) > limit else listed

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from soce.cli.heatmap import heatmap, heatmap_text
+from soce.cli.text.heatmap import heatmap, heatmap_text
 from soce.scores.table import ScoreTable
 from soce.selection.correlation import Correlation, correlate_categories
 

@@ -1,0 +1,112 @@
+"""Options of a search of weights."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from soce.cli.command import usage
+from soce.cli.options.group import OptionGroup, all_of
+from soce.cli.options.types import Registered
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from soce.search.options import SearchOptions
+    from soce.search.strategies.space import Strategy
+
+
+_OF_STRATEGY = ("strategy", "budget", "seed", "accept", "greedy_over")
+
+
+def _searching(**given: Any) -> SearchOptions:  # noqa: ANN401 - click's
+    from soce.search.options import SearchOptions
+
+    return SearchOptions(
+        strategy=_strategy(
+            *(given.pop(name) for name in ("strategy", "budget", "seed", "accept", "greedy_over"))
+        ),
+        share=_share(given.pop("held_out_share")),
+        digests=given.pop("ingredient_digests"),
+        **given,
+    )
+
+
+def _strategy(
+    name: str,
+    budget: int | None,
+    seed: int,
+    accept: Literal["gt", "ge"],
+    over: Literal["experts", "candidates"],
+) -> Strategy:
+    from soce.search.soups import strategy_of
+    from soce.search.strategies.greedy import Greedy
+
+    if name == "greedy":
+        if budget is not None:
+            usage("--budget does not go with --strategy greedy")
+        return Greedy(accept, over)
+    if (accept, over) != ("gt", "experts"):
+        usage("--accept and --greedy-over go with --strategy greedy")
+    return strategy_of(name, budget=budget, seed=seed)
+
+
+def _share(text: str) -> Fraction | None:
+    try:
+        share = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        usage(f"--held-out-share `{shown(text)}` is not a number such as 1/2 or 0.3")
+    if not 0 <= share < 1:
+        usage(f"--held-out-share {share} is not between 0 and 1")
+    return share or None
+
+
+def _strategies() -> Iterable[str]:
+    from soce.search.soups import STRATEGIES
+
+    return STRATEGIES
+
+
+_SEARCH = OptionGroup("searching", _searching)
+
+search_options = all_of(
+    _SEARCH.option(
+        "--strategy", type=Registered(_strategies), default="grid", help="Default: grid, the paper's."
+    ),
+    _SEARCH.option(
+        "--budget", type=click.IntRange(min=1), metavar="N", help="Most different soups to propose."
+    ),
+    _SEARCH.option("--seed", type=int, default=0, metavar="N", help="Of the strategy. Default: 0."),
+    _SEARCH.option(
+        "--accept",
+        type=click.Choice(["gt", "ge"]),
+        default="gt",
+        help="Greedy: keep what is better, or not worse. Default: gt.",
+    ),
+    _SEARCH.option(
+        "--greedy-over",
+        type=click.Choice(["experts", "candidates"]),
+        default="experts",
+        help="Greedy: which models. Default: experts.",
+    ),
+    _SEARCH.option(
+        "--held-out-share",
+        default="1/2",
+        metavar="SHARE",
+        help="Share of each category's items to report on; 0: none. Default: 1/2.",
+    ),
+    _SEARCH.option("--split-seed", type=int, default=0, metavar="N", help="Of the split. Default: 0."),
+    _SEARCH.option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
+    _SEARCH.option(
+        "--ingredient-digests",
+        type=click.Choice(["files", "content"]),
+        default="files",
+        help="Tell ingredients apart by size and time, or by every byte. Default: files.",
+    ),
+    click.option(
+        "--fail-if-worse", is_flag=True, help="Exit with 3 if the soup does not beat the best single model."
+    ),
+)

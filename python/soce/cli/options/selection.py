@@ -1,0 +1,179 @@
+"""Options that decide which experts are selected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soce.cli.command import usage
+from soce.cli.options.group import OptionGroup, all_of
+from soce.cli.options.types import Registered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from soce.selection.options import SelectionOptions
+    from soce.selection.rules import Rule
+
+
+def _selection(**given: Any) -> SelectionOptions:  # noqa: ANN401 - click's
+    from soce.cli.inputs import names_of
+    from soce.selection.options import SelectionOptions
+
+    if "objective" in given:
+        from soce.scores.objective import parse_objective
+
+        given["objective"] = parse_objective(given["objective"])
+    return SelectionOptions(population=names_of(given.pop("population")), **given)
+
+
+_SELECTION = OptionGroup("selecting", _selection)
+
+population_options = all_of(
+    _SELECTION.option(
+        "--population",
+        multiple=True,
+        metavar="NAME|@FILE",
+        help="Models over which correlations are computed; else all.",
+    ),
+    _SELECTION.option(
+        "--missing",
+        type=click.Choice(["pairwise", "complete"]),
+        default="pairwise",
+        help="Use every model that has both scores, or only models that have all.",
+    ),
+    _SELECTION.option(
+        "--min-overlap",
+        type=click.IntRange(min=3),
+        default=3,
+        metavar="N",
+        help="Models that must have both scores. Default: 3.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOptions:
+    """The rule of a selection as options name it."""
+
+    rule: str
+    threshold: float | None
+    pairs: int | None
+    clusters: int | None
+    min_correlation: float | None
+    categories: tuple[str, ...]
+    sign: str
+
+    @property
+    def signed(self) -> bool:
+        """Whether rho is compared, not |rho|."""
+        return self.sign == "signed"
+
+    def make(self) -> Rule | None:
+        """Return the rule; None if its threshold is missing."""
+        from soce.selection.rules import Clusters, Explicit, Pairs, Threshold
+
+        self._refuse_strangers()
+        match self.rule:
+            case "threshold":
+                return None if self.threshold is None else Threshold(self.threshold, self.signed)
+            case "pairs":
+                if self.pairs is None:
+                    usage("--rule pairs needs --pairs")
+                return Pairs(self.pairs, self.signed)
+            case "clusters":
+                if (self.clusters is None) == (self.min_correlation is None):
+                    usage("--rule clusters needs either --clusters or --min-correlation")
+                return Clusters(self.clusters, self.min_correlation)
+            case _:
+                if not self.categories:
+                    usage("--rule explicit needs --category")
+                return Explicit(self.categories)
+
+    def _refuse_strangers(self) -> None:
+        """Refuse settings of another rule."""
+        for flag, value, rule in (
+            ("--threshold", self.threshold, "threshold"),
+            ("--pairs", self.pairs, "pairs"),
+            ("--clusters", self.clusters, "clusters"),
+            ("--min-correlation", self.min_correlation, "clusters"),
+            ("--category", self.categories or None, "explicit"),
+        ):
+            if value is not None and rule != self.rule:
+                usage(f"{flag} does not go with --rule {self.rule}")
+
+
+def _rules() -> Iterable[str]:
+    from soce.selection.rules import RULES
+
+    return RULES
+
+
+_RULE = OptionGroup("ruling", RuleOptions)
+
+sign_settings: dict[str, Any] = {
+    "type": click.Choice(["abs", "signed"]),
+    "default": "abs",
+    "help": "Compare |rho| (the paper's) or rho.",
+}
+
+selection_options = all_of(
+    click.option(
+        "--candidate",
+        "-c",
+        "given",
+        multiple=True,
+        metavar="NAME[=PATH]|@FILE",
+        help="A model that may become an expert, and its checkpoint; else all.",
+    ),
+    click.option(
+        "--models", "models_file", metavar="FILE", help="YAML of candidates: a line `NAME: PATH` for each."
+    ),
+    _RULE.option(
+        "--threshold", type=float, metavar="TAU", help="Select categories with |rho| < TAU to some other."
+    ),
+    _RULE.option(
+        "--rule",
+        type=Registered(_rules),
+        default="threshold",
+        help="How categories are selected. Default: threshold, the paper's.",
+    ),
+    _RULE.option(
+        "--pairs", type=int, metavar="M", help="With --rule pairs: how many of the least correlated."
+    ),
+    _RULE.option("--clusters", type=int, metavar="K", help="With --rule clusters: how many."),
+    _RULE.option(
+        "--min-correlation",
+        type=float,
+        metavar="RHO",
+        help="With --rule clusters: join only above this average.",
+    ),
+    _RULE.option(
+        "--category", "categories", multiple=True, metavar="NAME", help="With --rule explicit: a category."
+    ),
+    population_options,
+    _RULE.option("--sign", **sign_settings),
+    _SELECTION.option(
+        "--objective",
+        default="mean",
+        metavar="F",
+        help="mean, column:NAME, weights:FILE, bfcl-v3 or bfcl-v4. Default: mean.",
+    ),
+    _SELECTION.option("--max-experts", type=click.IntRange(min=1), metavar="N", help="Stop after N experts."),
+    _SELECTION.option(
+        "--min-items", type=click.IntRange(min=1), metavar="N", help="Keep smaller categories out."
+    ),
+    _SELECTION.option(
+        "--min-overall", type=float, metavar="F", help="Candidates below this objective win nothing."
+    ),
+    _SELECTION.option(
+        "--tie-within", type=float, default=0.0, metavar="K", help="Scores within K standard errors are tied."
+    ),
+    _SELECTION.option(
+        "--step", default="0.1", metavar="W", help="Step of the grid of weights. Default: 0.1."
+    ),
+    _SELECTION.option("--minimum", metavar="W", help="Smallest weight. Default: the step."),
+    _SELECTION.option("--maximum", metavar="W", help="Largest weight. Default: what the others leave."),
+)

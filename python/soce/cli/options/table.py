@@ -1,0 +1,78 @@
+"""Options that say how a score table is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soce.cli.options.group import OptionGroup, all_of
+from soce.cli.options.types import Names, Registered, Renaming, names_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from soce.scores.formats.options import ReadOptions
+
+
+def _reading(**given: Any) -> ReadOptions:  # noqa: ANN401 - click's
+    from soce.scores.formats.options import ReadOptions
+
+    parts = [part.partition("=") for part in given.pop("aggregates")]
+    return ReadOptions(
+        rename=dict(given.pop("rename")),
+        aggregates={name: names_in(listed) for name, _, listed in parts},
+        drop=given.pop("drop") or (),
+        **given,
+    )
+
+
+def _formats() -> Iterable[str]:
+    from soce.scores.formats.registry import FORMATS
+
+    return FORMATS
+
+
+_TABLE = OptionGroup("reading", _reading)
+
+table_options = all_of(
+    _TABLE.option(
+        "--format", type=Registered(_formats), metavar="KIND", help="Read as this kind; else detected."
+    ),
+    _TABLE.option(
+        "--columns", type=Names(), metavar="A,B,...", help="The columns that are categories; else detected."
+    ),
+    _TABLE.option("--drop", type=Names(), metavar="A,B,...", help="Columns to leave out."),
+    _TABLE.option("--model-column", metavar="NAME", help="Column that names the models; else the first."),
+    _TABLE.option(
+        "--aggregate",
+        "aggregates",
+        multiple=True,
+        metavar="NAME[=A,B,...]",
+        help="A column computed from others, and from which.",
+    ),
+    _TABLE.option(
+        "--lower-is-better", multiple=True, metavar="COLUMN", help="Smaller is better in this column."
+    ),
+    _TABLE.option(
+        "--rename",
+        multiple=True,
+        type=Renaming(),
+        metavar="OLD=NEW",
+        help="Call a model or directory by another name.",
+    ),
+    _TABLE.option("--metric", metavar="NAME", help="Metric of harness results, such as acc or acc,none."),
+    _TABLE.option(
+        "--level", type=click.Choice(["leaf", "group"]), default="leaf", help="Level of harness results."
+    ),
+    _TABLE.option("--split", metavar="NAME", help="Split of a long table that has several."),
+)
+
+
+def table_help() -> str:
+    """Return what a TABLE is."""
+    return """\b
+A TABLE is a file or a directory of scores: CSV, TSV, JSON, Parquet, wide or long;
+results of lm-evaluation-harness, lighteval or inspect; a BFCL leaderboard or score
+directory; or `paper:flores36`, a table of the paper. NAME=TABLE names its only model.
+"""

@@ -1,0 +1,75 @@
+"""Progress on a terminal: bars on stderr while a block runs, nothing where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import Progress, ProgressColumn, TaskID
+
+
+@contextmanager
+def byte_bar(*, enabled: bool) -> Iterator[Callable[[int, int], object] | None]:
+    """Show bytes, rate and time left; yield what is called with bytes done and bytes in all."""
+    if not (enabled and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with _bars(columns) as bars:
+        tasks: list[TaskID] = []  # none until the size of the work is known: `0/?` would say nothing
+
+        def tell(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(bars.add_task("merge", total=total))
+            bars.update(tasks[0], completed=done, total=total)
+
+        yield tell
+
+
+class Stages:
+    """Bars for pieces of work that have names, under the sentences that were said."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, bar: str, done: int, total: int, *, label: str | None = None) -> None:
+        """Say how far a piece of work is; a bar with nothing to count is hidden."""
+        if bar not in self._tasks:
+            self._tasks[bar] = self._bars.add_task(label or bar, total=total)
+        self._bars.update(
+            self._tasks[bar], description=label or bar, completed=done, total=total, visible=total > 0
+        )
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence, and take away the bars of what came before."""
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        self._bars.console.print(sentence, highlight=False)
+
+
+@contextmanager
+def stage_bars(*, enabled: bool) -> Iterator[Stages | None]:
+    """Show pieces of work, each with its count and the time left."""
+    if not (enabled and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with _bars(columns) as bars:
+        yield Stages(bars)
+
+
+def _bars(columns: tuple[ProgressColumn, ...]) -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -1,0 +1,65 @@
+"""Numbers and tables as people read them on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soce.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def size(count: int) -> str:
+    """Return bytes in powers of 1000.
+
+    Examples
+    --------
+    >>> size(999), size(2_470_000_000)
+    ('999 B', '2.47 GB')
+    """
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    Examples
+    --------
+    >>> duration(42.4), duration(600), duration(9_000)
+    ('42 s', '10 min', '2 h 30 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def named(names: Sequence[str], limit: int = 6) -> str:
+    """Return names in a row, the first `limit` of them and how many more there are."""
+    listed = ", ".join(shown(name) for name in names[:limit])
+    return f"{listed} and {len(names) - limit} more" if len(names) > limit else listed
+
+
+def columns(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Return rows as aligned lines; `sides` has an r or l per column."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(sides))]
+    return [
+        "  "
+        + "  ".join(
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, sides, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def filled_columns(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Return rows as aligned lines, without columns that have nothing below their head."""
+    filled = [place for place in range(len(sides)) if any(row[place] for row in rows[1:])]
+    return columns([[row[place] for place in filled] for row in rows], "".join(sides[i] for i in filled))

@@ -1,0 +1,70 @@
+"""Plans and reports of merges as text."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from soce.cli.text.layout import columns, named, size
+from soce.exceptions import shown
+from soce.files.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.merging.plan import MergePlan
+    from soce.merging.report import MergeReport
+
+
+def plan_text(plan: MergePlan) -> str:
+    """Return the plan for people: what goes in, with its parts, and what comes out."""
+    data = plan.data
+    paths = [ingredient["path"] for ingredient in data["ingredients"]]
+    rows = [["#", "shards", "tensors", "size", "path"]]
+    for number, found in enumerate(data["ingredients"], 1):
+        counts = str(found["shards"]), str(found["tensors"]), size(found["bytes"])
+        rows.append([str(number), *counts, shown(found["path"])])
+    lines = ["ingredients", *columns(rows, "rrrrl")]
+    for output in data["outputs"]:
+        lines += ["", f"output {shown(output['path'])}"]
+        for row in output["rows"]:
+            lines.append(f"  tensors {shown(row['pattern'])}")
+            table = [
+                [f"{numerator}", f"of {row['whole']}", f"{100 * numerator / row['whole']:.4g} %", shown(path)]
+                for numerator, path in zip(row["numerators"], paths, strict=True)
+            ]
+            lines += ["  " + line for line in columns(table, "rlrl")]
+    counted_tensors = data["counts"]
+    donor = data["config_from"]
+    lines += [
+        "",
+        "tensors  "
+        + ", ".join(f"{counted_tensors[kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")),
+        f"read     {size(data['bytes_read'])}",
+        f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
+        f"memory   {size(data['memory_bytes'])}",
+        f"config   from {shown(paths[donor] if isinstance(donor, int) else str(donor))}",
+        f"copied   {_files(data['side_files'])}",
+        f"left out {_files(data['left_out'])}",
+        f"kernels  {data['kernels']}, {data['num_threads']} thread(s)",
+    ]
+    return "\n".join(lines)
+
+
+def _files(found: Sequence[Any]) -> str:
+    names = [entry["name"] if isinstance(entry, dict) else str(entry) for entry in found]
+    return named(names, limit=len(names)) or "nothing"
+
+
+def report_text(report: MergeReport) -> str:
+    """Return in one line what a merge did."""
+    counts = {kind: report.counts[kind] for kind in ("averaged", "copied", "tied") if report.counts.get(kind)}
+    done = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    moved = report.bytes_read + report.bytes_written
+    speed = size(int(moved / report.seconds)) if report.seconds > 0 else "?"
+    outputs = [f"`{shown(os.fspath(output))}`" for output in report.outputs]
+    where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
+    return (
+        f"wrote {where}: {counted(sum(counts.values()), 'tensor')} ({done}), {size(report.bytes_written)} in "
+        f"{report.seconds:.1f} s ({speed}/s read and written)"
+    )
