@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
@@ -480,6 +481,22 @@ def test_damaged_parquet(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "inf.parquet")
     with pytest.raises(ScoreTableError, match="row 2, column `math`: `inf` is infinite"):
         read_scores(tmp_path / "inf.parquet")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
+def test_changed_bytes_of_parquet_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("changed") / "t.parquet"
+    frame = pd.DataFrame({"model": ["a", "b"], "math": [1.5, 2.5], "code": [7, None]})
+    frame.set_index("model").to_parquet(path)
+    content = bytearray(path.read_bytes())
+    for where, byte in changes:
+        content[int(where * len(content))] = byte
+    path.write_bytes(content)
+    with contextlib.suppress(ScoreTableError):  # nothing else may be raised
+        read_scores(path)
 
 
 def test_parquet_without_pyarrow_says_what_to_install(

@@ -6,7 +6,6 @@ from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
 from soce.exceptions import shown
 from soce.scores import bfcl
@@ -18,6 +17,8 @@ from soce.scores.table import Column, ScoreTable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    import pandas as pd
 
     from soce.scores.formats.options import ReadOptions
 
@@ -56,6 +57,8 @@ def read(path: Path, options: ReadOptions) -> ScoreTable:
     their file and header (``overall/Overall Acc``). An aggregate is missing if a leaf below it is, even where
     the board prints a number: it counts missing leaves as 0. No option is looked at.
     """
+    import pandas as pd
+
     del options
     refusals = Refusals(path)
     expected: dict[Path, str | None] = {path: None}

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 
 from soce.exceptions import shown
 from soce.scores.formats.text import Refusals, WrittenFloat, parse_json, read_bytes, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import pandas as pd
 
 SUFFIXES: Final = (".csv", ".tsv", ".json", ".parquet")
 
@@ -43,6 +44,8 @@ def read_grid(path: str) -> pd.DataFrame:
 
 
 def _of_lines(text: str, refusals: Refusals, separator: str) -> pd.DataFrame:
+    import pandas as pd
+
     body = text.lstrip("\r\n")
     try:
         rows = pd.read_csv(
@@ -82,6 +85,8 @@ def _grid(
     header: Iterable[str], columns: Iterable[Iterable[str]], places: Sequence[str], refusals: Refusals
 ) -> pd.DataFrame:
     """Return the trimmed cells under the names of the header, the places as index."""
+    import pandas as pd
+
     names = [name.strip() for name in header]
     first: dict[str, int] = {}
     for place, name in enumerate(names, 1):
@@ -124,7 +129,7 @@ def grid_of_json(held: object, path: str) -> pd.DataFrame:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 (whatever JSON or Parquet hold)
-    if value is None or value is pd.NA:
+    if value is None:
         return ""
     if isinstance(value, WrittenFloat):
         return value.text
@@ -135,21 +140,27 @@ def _text(value: Any) -> str:  # noqa: ANN401 (whatever JSON or Parquet hold)
 
 def _of_parquet(content: bytes, refusals: Refusals) -> pd.DataFrame:
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]
+        import pandas as pd
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
     except ImportError:
         refusals.refuse("reading Parquet needs pyarrow", "run `pip install 'soce[parquet]'`")
+    header: list[str] = []
+    columns: list[list[str]] = []
     try:
         size = pq.read_metadata(io.BytesIO(content))
-        if size.num_rows * size.num_columns > _MAX_CELLS:
-            refusals.refuse(f"the table has more than {_MAX_CELLS} cells")
-        # Of Arrow's types, because integers with holes would become floats in pandas' own.
-        rows = pd.read_parquet(io.BytesIO(content), dtype_backend="pyarrow")
-    except (pa.ArrowException, OSError) as error:
-        # pyarrow calls damaged files OSError; the system had no part in it, the bytes are here already.
-        refusals.refuse(f"the file is not Parquet that can be read: {shown(str(error).splitlines()[0])}")
-    if not isinstance(rows.index, pd.RangeIndex):  # an index that somebody kept names the models
-        rows = rows.reset_index()
-    columns = [map(_text, rows.iloc[:, place].astype(object)) for place in range(rows.shape[1])]
-    places = [f"row {number}" for number in range(1, len(rows) + 1)]
-    return _grid(map(str, rows.columns), columns, places, refusals)
+        n_cells = size.num_rows * size.num_columns
+        if n_cells <= _MAX_CELLS:
+            # Of Arrow's types, because integers with holes would become floats in pandas' own.
+            rows = pd.read_parquet(io.BytesIO(content), dtype_backend="pyarrow")
+            if not isinstance(rows.index, pd.RangeIndex):  # an index that somebody kept names the models
+                rows = rows.reset_index()
+            header = [*map(str, rows.columns)]
+            cells = (rows.iloc[:, place].to_numpy(dtype=object, na_value="") for place in range(len(header)))
+            columns = [[*map(_text, column)] for column in cells]
+    except Exception as error:  # damaged files make pyarrow and pandas raise nearly anything
+        told = shown(str(error).partition("\n")[0])
+        refusals.refuse(f"the file is not Parquet that can be read: {told}")
+    if n_cells > _MAX_CELLS:
+        refusals.refuse(f"the table has more than {_MAX_CELLS} cells")
+    places = [f"row {number}" for number in range(1, len(columns[0]) + 1)] if columns else []
+    return _grid(header, columns, places, refusals)
