@@ -155,8 +155,8 @@ def _of_parquet(content: bytes, refusals: Refusals) -> pd.DataFrame:
             if not isinstance(rows.index, pd.RangeIndex):  # an index that somebody kept names the models
                 rows = rows.reset_index()
             header = [*map(str, rows.columns)]
-            cells = (rows.iloc[:, place].to_numpy(dtype=object, na_value="") for place in range(len(header)))
-            columns = [[*map(_text, column)] for column in cells]
+            cells = (rows.iloc[:, place].to_numpy(dtype=object) for place in range(len(header)))
+            columns = [["" if value is pd.NA else _text(value) for value in column] for column in cells]
     except Exception as error:  # damaged files make pyarrow and pandas raise nearly anything
         told = shown(str(error).partition("\n")[0])
         refusals.refuse(f"the file is not Parquet that can be read: {told}")
