@@ -56,7 +56,9 @@ def test_the_page_tells_of_every_function() -> None:
         node.name
         for file in sorted((ROOT / "python" / "soce" / "analysis").glob("*.py"))
         for node in ast.parse(file.read_text()).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and file.stem != "spherical"
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and file.stem != "item_clusters"
     }
     untold = {name for name in functions if f"{name}(" not in PAGE and f"`{name}`" not in PAGE}
     assert not untold

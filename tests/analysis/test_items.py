@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soce.analysis.item_categories import Answers, cluster_items
-from soce.analysis.spherical import adjusted_rand_index
+from soce.analysis.item_clusters import adjusted_rand_index
 from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.exceptions import EvaluationError
 from soce.selection.correlation import correlate_categories

@@ -206,7 +206,7 @@ def test_gains_against_the_best_and_against_each() -> None:
     math_, code = found.categories
     assert (math_.category, math_.soup, math_.best_single, code.best_single) == ("math", 75.0, "a", "b")
     assert [gain.difference for gain in math_.against] == [50.0, 25.0]
-    assert (code.against_best.difference, code.against_best.points) == (-25.0, -25.0)
+    assert (code.against_best.difference, code.against_best.percentage_points) == (-25.0, -25.0)
     expected = paired_bootstrap(
         SCORED["s"].items or {}, SCORED["a"].items or {}, weights={"math": 100.0}, draws=500, seed=3
     )
@@ -230,7 +230,7 @@ def test_gains_of_shares_are_told_in_points_and_of_losses_turned_round() -> None
     assert [gain.against_best.difference for gain in found.categories] == pytest.approx(
         [0.25, 2.0], abs=1e-12
     )
-    assert [gain.against_best.points for gain in found.categories] == [25.0, None]
+    assert [gain.against_best.percentage_points for gain in found.categories] == [25.0, None]
     assert found.categories[1].against_best.interval is not None
     assert found.categories[1].against_best.interval.difference == pytest.approx(2.0, abs=1e-12)
     assert found.categories[1].against_best.is_clear

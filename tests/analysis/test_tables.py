@@ -231,7 +231,8 @@ MEANS = {"table1-70b": 67.235, "table1-8b": 66.180, "table2-mgsm": 41.825, "tabl
 def test_the_differences_of_the_paper_s_tables(name: str) -> None:
     found = ablation_of_scores(*printed(name))
     assert [
-        (round(one.points or 0, 2), round(one.relative_percent or 0, 3)) for one in found.differences
+        (round(one.percentage_points or 0, 2), round(one.relative_percent or 0, 3))
+        for one in found.differences
     ] == GOLDEN[name]
     assert round(found.mean_of_singles, 3) == MEANS[name]
     assert found.beats_best_single
@@ -244,9 +245,9 @@ def test_a_soup_that_only_equals_the_best_does_not_beat_it() -> None:
     found = ablation_of_scores(scores, roles, scale="unit")
     assert not found.beats_best_single
     assert found.best_single_report == "a"
-    assert found.row("b").points == pytest.approx(-10)
+    assert found.row("b").percentage_points == pytest.approx(-10)
     assert found.row("b").relative_percent == pytest.approx(-20)
-    assert ablation_of_scores(scores, roles, scale=None).row("b").points is None
+    assert ablation_of_scores(scores, roles, scale=None).row("b").percentage_points is None
     zero = ablation_of_scores(dict.fromkeys(scores, 0.0), roles)
     assert {one.relative_percent for one in zero.differences} == {None}
     json.dumps(zero.to_json(), allow_nan=False)

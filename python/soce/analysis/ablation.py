@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from soce.exceptions import Problem, StudyError, shown
+from soce.files.plain import Plain
 from soce.search.result import SearchResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
+
+    from soce.search.result import Comparison
+    from soce.search.statistics import McNemar, PairedInterval
 
 ROLES: Final = ("single", "uniform-all", "uniform-selected")
 """Kinds of arms besides the soup itself, whose kind is the strategy's: ``soce``, ``greedy``."""
@@ -19,7 +23,7 @@ _COLUMNS: Final = {"ingredient": "single"}
 
 
 @dataclass(frozen=True, slots=True)
-class AblationRow:
+class AblationRow(Plain):
     """One arm."""
 
     arm: str
@@ -31,25 +35,13 @@ class AblationRow:
     """Objective on the items it was chosen on, in the objective's units; None if unknown."""
     report: float
     """Objective on the reported items."""
-    points: float | None
+    percentage_points: float | None
     """`report` minus the best single model's, in percentage points; None if scores are no shares."""
     relative_percent: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python; units are in the names."""
-        return {
-            "arm": self.arm,
-            "label": self.label,
-            "parts": None if self.parts is None else dict(self.parts),
-            "selection": self.selection,
-            "report": self.report,
-            "percentage_points": self.points,
-            "relative_percent": self.relative_percent,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Plain):
     """First minus second on the reported items."""
 
     first: str
@@ -58,25 +50,12 @@ class Difference:
     isolates: str
     """What the difference is due to, in words."""
     difference: float
-    points: float | None
+    percentage_points: float | None
     relative_percent: float | None
     """100 (first / second - 1); None if the second is 0."""
-    interval: Mapping[str, Any] | None = None
-    mcnemar: Mapping[str, Any] | None = None
+    interval: PairedInterval | None = None
+    mcnemar: McNemar | None = None
     """As in the search's result, where it has them."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python; units are in the names."""
-        return {
-            "first": self.first,
-            "second": self.second,
-            "isolates": self.isolates,
-            "difference": self.difference,
-            "percentage_points": self.points,
-            "relative_percent": self.relative_percent,
-            "interval": None if self.interval is None else dict(self.interval),
-            "mcnemar": None if self.mcnemar is None else dict(self.mcnemar),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,33 +129,16 @@ def ablation_table(result: SearchResult | Mapping[str, Any]) -> Ablation:
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, section 4.1 and Tables 1 and 2.
     """
-    data: Mapping[str, Any] = result.to_json() if isinstance(result, SearchResult) else result
-    try:
-        arms = [
-            (
-                str(arm["arm"]),
-                str(arm["label"]),
-                {str(name): int(part) for name, part in arm["parts"].items()},
-                float(arm["selection"]["value"]),
-                float(arm["report"]["value"]),
-            )
-            for arm in data["arms"]
-        ]
-        known = {(one["first"], one["second"]): one for one in data["comparisons"]}
-        details: dict[str, Any] = {
-            "objective": str(data["objective"]),
-            "scale": data["scale"],
-            "is_optimistic": bool(data["optimistic"]),
-            "n_candidates": int(data["n_candidates"]),
-        }
-        return _ablation(arms, known, **details)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, StudyError):
-            raise
-        _refuse(
-            f"this is not the result of a search: {shown(repr(error))}",
-            "give a `SearchResult`, or what its `result.json` holds",
-        )
+    found = result if isinstance(result, SearchResult) else SearchResult.from_json(result)
+    arms = [_Arm(one.kind, one.label, one.parts, one.selection.value, one.report.value) for one in found.arms]
+    return _ablation(
+        arms,
+        {(one.first, one.second): one for one in found.comparisons},
+        objective=found.objective,
+        scale=found.scale,
+        is_optimistic=found.is_optimistic,
+        n_candidates=found.n_candidates,
+    )
 
 
 def ablation_of_scores(
@@ -209,52 +171,57 @@ def ablation_of_scores(
     >>> table = paper_table("table1-8b")
     >>> scores = {name: table.score(name, "bfcl_accuracy") for name in table.models}
     >>> found = ablation_of_scores(scores, paper_roles("table1-8b"))
-    >>> [round(one.points, 2) for one in found.differences]
+    >>> [round(one.percentage_points, 2) for one in found.differences]
     [-2.57, 4.21, 2.49, 6.7, 4.13, 1.64]
     """
     for name in sorted(scores.keys() ^ roles.keys()):
         what = "no role" if name in scores else "no score"
         _refuse(f"`{shown(name)}` has {what}", "give both for the same models")
-    arms: list[tuple[str, str, dict[str, int] | None, float | None, float]] = []
+    arms = []
     for name, role in roles.items():
         if not math.isfinite(scores[name]):
             _refuse(f"the score of `{shown(name)}` is {scores[name]}", "leave out what has no score")
-        arms.append((_COLUMNS.get(role, role), name, None, None, float(scores[name])))
+        arms.append(_Arm(_COLUMNS.get(role, role), name, None, None, float(scores[name])))
     return _ablation(arms, {}, objective=objective, scale=scale, is_optimistic=None, n_candidates=None)
 
 
+class _Arm(NamedTuple):
+    kind: str
+    label: str
+    parts: Mapping[str, int] | None
+    selection: float | None
+    report: float
+
+
 def _ablation(
-    arms: Sequence[tuple[str, str, Mapping[str, int] | None, float | None, float]],
-    known: Mapping[tuple[str, str], Mapping[str, Any]],
+    arms: Sequence[_Arm],
+    known: Mapping[tuple[str, str], Comparison],
     *,
     objective: str,
     scale: str | None,
     is_optimistic: bool | None,
     n_candidates: int | None,
 ) -> Ablation:
-    singles = sorted((arm for arm in arms if arm[0] == "single"), key=lambda arm: arm[1])
+    singles = sorted((arm for arm in arms if arm.kind == "single"), key=lambda arm: arm.label)
     if not singles:
         _refuse(
             "there is no single model among the arms", "an ablation compares soups with their ingredients"
         )
-    soups = [[arm for arm in arms if arm[0] == role] for role in ROLES[1:]]
-    soups.append([arm for arm in arms if arm[0] not in ROLES])
+    soups = [[arm for arm in arms if arm.kind == role] for role in ROLES[1:]]
+    soups.append([arm for arm in arms if arm.kind not in ROLES])
     for role, found in zip((*ROLES[1:], "the soup"), soups, strict=True):
         if len(found) != 1:
             _refuse(f"there are {len(found)} arms for {role}, expected one", "give every arm once")
     uniform_all, uniform_selected, soup = (found[0] for found in soups)
-    best = min(singles, key=lambda arm: (-arm[4], arm[1]))
+    best = min(singles, key=lambda arm: (-arm.report, arm.label))
     times = {"unit": 100.0, "percent": 1.0}.get(scale or "")
 
-    def differ(first: float, second: float) -> tuple[float, float | None, float | None]:
-        difference = first - second
+    def differ(first: _Arm, second: _Arm) -> tuple[float, float | None, float | None]:
+        difference = first.report - second.report
         points = None if times is None else times * difference
-        return difference, points, 100 * difference / abs(second) if second else None
+        return difference, points, 100 * difference / abs(second.report) if second.report else None
 
-    rows = tuple(
-        AblationRow(kind, label, parts, selection, report, *differ(report, best[4])[1:])
-        for kind, label, parts, selection, report in (*singles, uniform_all, uniform_selected, soup)
-    )
+    rows = tuple(AblationRow(*arm, *differ(arm, best)[1:]) for arm in (*singles, *(one[0] for one in soups)))
     pairs = (
         (uniform_all, best, "averaging everything"),
         (uniform_selected, uniform_all, "the selection of experts"),
@@ -265,27 +232,19 @@ def _ablation(
     )
     differences = []
     for first, second, isolates in pairs:
-        detail = known.get((first[1], second[1]), {})
-        differences.append(
-            Difference(
-                first[1],
-                second[1],
-                isolates,
-                *differ(first[4], second[4]),
-                detail.get("interval"),
-                detail.get("mcnemar"),
-            )
-        )
-    chosen = [(selection, label) for _, label, _, selection, _ in singles if selection is not None]
+        compared = known.get((first.label, second.label))
+        tests = () if compared is None else (compared.interval, compared.mcnemar)
+        differences.append(Difference(first.label, second.label, isolates, *differ(first, second), *tests))
+    chosen = [(arm.selection, arm.label) for arm in singles if arm.selection is not None]
     return Ablation(
         rows,
         tuple(differences),
         objective,
         scale,
         min(chosen, key=lambda one: (-one[0], one[1]))[1] if chosen else None,
-        best[1],
-        soup[4] > best[4],
-        math.fsum(arm[4] for arm in singles) / len(singles),
+        best.label,
+        soup.report > best.report,
+        math.fsum(arm.report for arm in singles) / len(singles),
         is_optimistic,
         n_candidates,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.plain import Plain
 from soce.selection.correlation import correlate_categories, critical_correlation
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _UNITS: Final = 2.0**40
 
 
 @dataclass(frozen=True, slots=True)
-class ConsistencySummary:
+class ConsistencySummary(Plain):
     """The correlations of the pairs of categories that are defined before and after souping."""
 
     n_pairs: int
@@ -43,13 +44,9 @@ class ConsistencySummary:
     share_above: float
     """Share of pairs with rho > 0.9."""
 
-    def to_json(self) -> dict[str, float]:
-        """Return the fields."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class ConsistencyInterval:
+class ConsistencyInterval(Plain):
     """Percentile interval of the difference of mean correlations, models resampled within each group."""
 
     low: float
@@ -61,10 +58,6 @@ class ConsistencyInterval:
     """Pairs times draws that were left out, because a category was constant among the models drawn."""
     n_without_pairs: int
     """Draws without any defined pair; they have no part in the interval."""
-
-    def to_json(self) -> dict[str, float]:
-        """Return the fields."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
+from soce.files.plain import Plain
+from soce.files.words import listed
 from soce.search.statistics import paired_bootstrap
 
 if TYPE_CHECKING:
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class Gain(Plain):
     """The soup minus one model in one category; positive is better, whatever the category's direction."""
 
     model: str
     difference: float
     """In the scores' units."""
-    points: float | None
+    percentage_points: float | None
     """In percentage points; None if scores are no shares."""
     interval: PairedInterval | None
     """In the scores' units; None if there are no outcomes by item."""
@@ -33,18 +35,9 @@ class Gain:
         """Whether the interval leaves 0 out; None without one."""
         return None if self.interval is None else not self.interval.low <= 0 <= self.interval.high
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python."""
-        return {
-            "model": self.model,
-            "difference": self.difference,
-            "percentage_points": self.points,
-            "interval": None if self.interval is None else self.interval.to_json(),
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class CategoryGain:
+class CategoryGain(Plain):
     """The soup in one category."""
 
     category: str
@@ -56,19 +49,9 @@ class CategoryGain:
     against: tuple[Gain, ...]
     """Against every single model, in the order given."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python."""
-        return {
-            "category": self.category,
-            "soup": self.soup,
-            "best_single": self.best_single,
-            "against_best": self.against_best.to_json(),
-            "against": [gain.to_json() for gain in self.against],
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class CategoryGains:
+class CategoryGains(Plain):
     """A soup against single models, category by category."""
 
     soup: str
@@ -76,16 +59,6 @@ class CategoryGains:
     scale: str | None
     categories: tuple[CategoryGain, ...]
     notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python."""
-        return {
-            "soup": self.soup,
-            "singles": list(self.singles),
-            "scale": self.scale,
-            "categories": [found.to_json() for found in self.categories],
-            "notes": list(self.notes),
-        }
 
 
 def category_gains(
@@ -133,7 +106,7 @@ def category_gains(
     >>> def scored(*outcomes):
     ...     return Evaluation.of_items({"math": dict(zip("pqrs", outcomes))})
     >>> found = category_gains({"a": scored(1, 0, 0, 0), "soup": scored(1, 1, 1, 0)}, "soup", ["a"])
-    >>> found.categories[0].against_best.points
+    >>> found.categories[0].against_best.percentage_points
     50.0
     """
     names = tuple(singles)
@@ -143,7 +116,7 @@ def category_gains(
         if (*names, soup).count(name) > 1:
             refuse(f"`{shown(name)}` is named twice", "name every single model once, and the soup apart")
         if name not in evaluations:
-            known = ", ".join(f"`{shown(other)}`" for other in sorted(evaluations)[:8])
+            known = listed(sorted(evaluations), limit=8)
             refuse(f"there is no evaluation of `{shown(name)}`", f"there are those of {known or 'nothing'}")
     made = evaluations[soup]
     for name in names:
@@ -178,8 +151,8 @@ def category_gains(
     n_intervals = sum(gain.interval is not None for one in found for gain in one.against)
     notes = []
     if without:
-        listed = ", ".join(f"`{shown(name)}`" for name in dict.fromkeys(without))
-        notes.append(f"no intervals, as there are no outcomes by item: {listed}")
+        names_without = listed(dict.fromkeys(without))
+        notes.append(f"no intervals, as there are no outcomes by item: {names_without}")
     if n_intervals > 1:
         notes.append(
             f"{n_intervals} intervals of {100 * level:g} % each: about {n_intervals * (1 - level):.1f} "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 from soce.analysis.shapley import shapley_values
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
+from soce.files.words import listed
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.pool import Pool
 
@@ -206,7 +207,7 @@ def soup_game(
             if models.count(model) > 1:
                 refuse(f"the player `{shown(name)}` has `{shown(model)}` twice", "name every model once")
             if model not in paths:
-                known = ", ".join(f"`{shown(other)}`" for other in sorted(paths)[:8])
+                known = listed(sorted(paths), limit=8)
                 refuse(f"nobody said where the model `{shown(model)}` is", f"known: {known or 'none'}")
         if name in members or frozenset(models) in seen:
             refuse(f"the player `{shown(name)}` is there twice", "name every player once")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from soce.exceptions import shown
+from soce.files.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -18,7 +19,7 @@ Flag: TypeAlias = Literal["below_min", "between", "above_max"]
 
 
 @dataclass(frozen=True, slots=True)
-class BenchmarkCheck:
+class BenchmarkCheck(Plain):
     """The soup against its ingredients on one benchmark. Scores are as read."""
 
     benchmark: str
@@ -38,30 +39,16 @@ class BenchmarkCheck:
     higher_is_better: bool = True
     """If not, ``below_min`` means worse than the worst ingredient, whose score is the maximum."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python, NaN as None."""
-        return {
-            "benchmark": self.benchmark,
-            "took_part": self.took_part,
-            "soup": _or_none(self.soup),
-            "minimum": _or_none(self.minimum),
-            "mean": _or_none(self.mean),
-            "maximum": _or_none(self.maximum),
-            "weighted_mean": self.weighted_mean,
-            "flag": self.flag,
-            "missing": list(self.missing),
-            "higher_is_better": self.higher_is_better,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class OverfitCheck:
+class OverfitCheck(Plain):
     """A soup against its ingredients on several benchmarks."""
 
     soup: str
     ingredients: tuple[str, ...]
     parts: tuple[int, ...] | None
     benchmarks: tuple[BenchmarkCheck, ...]
+    TOLD = ("regressions",)
 
     @property
     def regressions(self) -> tuple[str, ...]:
@@ -69,16 +56,6 @@ class OverfitCheck:
         return tuple(
             found.benchmark for found in self.benchmarks if found.flag == "below_min" and not found.took_part
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python."""
-        return {
-            "soup": self.soup,
-            "ingredients": list(self.ingredients),
-            "parts": None if self.parts is None else list(self.parts),
-            "benchmarks": [found.to_json() for found in self.benchmarks],
-            "regressions": list(self.regressions),
-        }
 
 
 def check_overfit(
@@ -196,7 +173,3 @@ def _parts(
     if min(found) < 0 or not any(found):
         table.refuse(f"the parts are {list(found)}", "parts are 0 or more, and one of them is more")
     return found
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

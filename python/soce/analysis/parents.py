@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from soce.exceptions import shown
+from soce.files.plain import Plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class Family(Plain):
     """A soup and the models it was made of."""
 
     parents: tuple[str, ...]
@@ -23,7 +24,7 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyCounts:
+class FamilyCounts(Plain):
     """A soup against its parents, category by category; better is strictly better."""
 
     family: Family
@@ -47,20 +48,9 @@ class FamilyCounts:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
-        return {
-            "parents": list(self.family.parents),
-            "soup": self.family.soup,
-            "n_categories": self.n_categories,
-            "better_than_one": self.better_than_one,
-            "better_than_all": self.better_than_all,
-            "worse_than_all": self.worse_than_all,
-            "tied_with_worst": list(self.tied_with_worst),
-            "tied_with_best": list(self.tied_with_best),
-            "missing": list(self.missing),
-            "lowest_parent_mean": self.lowest_parent_mean,
-            "highest_parent_mean": self.highest_parent_mean,
-            "soup_mean": self.soup_mean,
-        }
+        counts = Plain.to_json(self)
+        del counts["family"]
+        return {"parents": list(self.family.parents), "soup": self.family.soup, **counts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +96,7 @@ class ParentCounts:
                 "better_than_all": self.n_above(half, than="all"),
             },
             "net_gain": {
-                gain.category: {
-                    "mean": None if math.isnan(gain.mean) else gain.mean,
-                    "n_families": gain.n_families,
-                }
+                gain.category: {"mean": to_plain(gain.mean), "n_families": gain.n_families}
                 for gain in self.gains
             },
         }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
+from soce.files.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -138,8 +139,10 @@ def shapley_values(
         if coalition not in known:
             found = float(game(coalition))
             if not math.isfinite(found):
-                listed = ", ".join(f"`{shown(name)}`" for name in sorted(coalition))
-                refuse(f"the value of {listed} is {found}", "every coalition needs a finite value")
+                refuse(
+                    f"the value of {listed(sorted(coalition))} is {found}",
+                    "every coalition needs a finite value",
+                )
             known[coalition] = found
         return known[coalition]
 

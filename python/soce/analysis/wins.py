@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import Evaluation, refuse
 from soce.exceptions import shown
+from soce.files.plain import Plain
+from soce.files.words import listed
 from soce.search.statistics import McNemar, mcnemar_p
 
 if TYPE_CHECKING:
@@ -17,24 +19,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Plain):
     """So many of so many items."""
 
     count: int
     of: int
+    TOLD = ("share",)
 
     @property
     def share(self) -> float | None:
         """The share; None, not 0, if there are no such items."""
         return self.count / self.of if self.of else None
 
-    def to_json(self) -> dict[str, float | None]:
-        """Return both numbers and the share."""
-        return {"count": self.count, "of": self.of, "share": self.share}
-
 
 @dataclass(frozen=True, slots=True)
-class WinRates:
+class WinRates(Plain):
     """A soup against its parents on the same items, each solved or not."""
 
     soup: str
@@ -56,6 +55,7 @@ class WinRates:
     """Category and id of the items that only the soup solves."""
     lost: tuple[tuple[str, str], ...]
     """Category and id of the items that only the soup fails."""
+    TOLD = ("n_tests",)
 
     @property
     def n_tests(self) -> int:
@@ -69,20 +69,8 @@ class WinRates:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
-        return {
-            "soup": self.soup,
-            "parents": list(self.parents),
-            "n_items": self.n_items,
-            "solved": dict(self.solved),
-            "retention": {name: rate.to_json() for name, rate in self.retention.items()},
-            "rescue": self.rescue.to_json(),
-            "fails": [{"parents": number, **rate.to_json()} for number, rate in self.fails],
-            "regression": self.regression.to_json(),
-            "mcnemar": {name: test.to_json() for name, test in self.mcnemar.items()},
-            "n_tests": self.n_tests,
-            "rescued": [list(item) for item in self.rescued],
-            "lost": [list(item) for item in self.lost],
-        }
+        fails = [{"parents": number, **rate.to_json()} for number, rate in self.fails]
+        return {**Plain.to_json(self), "fails": fails}
 
 
 def win_rates(
@@ -219,7 +207,7 @@ def outcomes_of_failures(
 
 def _solved(outcomes: Mapping[str, Outcomes | Evaluation], name: str, solved_at: float | None) -> Solved:
     if name not in outcomes:
-        known = ", ".join(f"`{shown(other)}`" for other in sorted(outcomes)[:8])
+        known = listed(sorted(outcomes), limit=8)
         refuse(f"there are no outcomes of `{shown(name)}`", f"there are outcomes of {known or 'nothing'}")
     given = outcomes[name]
     by_category: Outcomes

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from soce.report.cells import NONE, Cell, pair, probability, relative
 from soce.report.document import Figure, Table, Text
 from soce.report.figures.rows import Bars, Differences, Row
-from soce.search.statistics import PairedInterval
 
 if TYPE_CHECKING:
     from soce.report.cells import Tone
@@ -189,7 +188,7 @@ def _ablation(section: Section, view: RunView) -> None:
             Cell(one.isolates),
             unit.difference(one.difference),
             relative(one.relative_percent),
-            unit.interval(PairedInterval(**one.interval) if one.interval else None),
+            unit.interval(one.interval),
         )
         for one in found.differences
     ]

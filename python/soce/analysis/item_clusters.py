@@ -1,4 +1,4 @@
-"""Clusters of directions: spherical k-means on weighted rows, what they explain, their likeness."""
+"""Clusters of items by direction: k-means, what the clusters explain, how alike two partitions are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+from scipy.cluster.vq import kmeans, vq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
     Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
     Counts: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
-_MAX_STEPS: Final = 100
 FOLDS: Final = 10
 FEW_STARTS: Final = 3
 """Of the clusterings that are made again and again; the one that is returned has 20."""
 _DIGITS: Final = 12
 _TIE: Final = 1e-12
-"""Inner products that differ by less are equal: the smaller label wins, however they were added up."""
+"""A step that makes clusters tighter by less is the last one."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,26 +31,24 @@ class Clustering:
     labels: Labels
     """Of each row."""
     centres: Floats
-    """Directions of shape (n_clusters, n_columns)."""
-    within: float
-    """Sum over rows of weight times inner product with the own centre; larger is tighter."""
+    """Of shape (n_clusters, n_columns)."""
 
     def nearest(self, rows: Floats) -> Labels:
         """Return the cluster of each of other rows of the same columns."""
-        return _nearest(directions(rows), self.centres)
+        return vq(directions(rows), self.centres)[0].astype(np.intp)
 
 
 def directions(rows: Floats) -> Floats:
     """Return each row minus its mean, scaled to length 1. No row may be constant."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     unit: Floats = centred / np.linalg.norm(centred, axis=1, keepdims=True)
-    return unit
+    return np.round(unit, _DIGITS)  # directions that are equal but for rounding count as one
 
 
 def cluster_directions(
     rows: Floats, counts: Counts, clusters: int, *, seed: int, starts: int = 20
 ) -> Clustering:
-    """Return the tightest of some clusterings of rows by direction.
+    """Return the tightest of some k-means clusterings of rows by direction.
 
     Parameters
     ----------
@@ -62,63 +60,20 @@ def cluster_directions(
         Number of clusters, seed of the starts, how many.
     """
     unit = directions(rows)
-    weights = counts.astype(np.float64)
-    best: Clustering | None = None
+    points, different = np.repeat(unit, counts, axis=0), np.unique(unit, axis=0)
+    found = []
     for start in range(starts):
-        found = _run(unit, weights, clusters, np.random.default_rng([seed, start]))
-        if best is None or found.within > best.within * (1 + _TIE):
-            best = found
-    assert best is not None
-    return best
-
-
-def _run(unit: Floats, weights: Floats, clusters: int, rng: np.random.Generator) -> Clustering:
-    """Spread the first centres as k-means++ does, then assign and average until nothing changes."""
-    centres = unit[[_draw(weights, rng)]]
-    while len(centres) < clusters:
-        far = np.maximum(1.0 - (unit @ centres.T).max(axis=1), 0.0)
-        far[far < _TIE] = 0.0
-        centres = np.concatenate([centres, unit[[_draw(weights * far, rng)]]])
-    labels = _nearest(unit, centres)
-    for _ in range(_MAX_STEPS):
-        centres = _centres(unit, weights, labels, centres)
-        following = _nearest(unit, centres)
-        if (following == labels).all():
-            break
-        labels = following
-    within = float((weights * np.einsum("ij,ij->i", unit, centres[labels])).sum())
-    return Clustering(labels, centres, within)
-
-
-def _draw(weights: Floats, rng: np.random.Generator) -> int:
-    total = np.cumsum(weights)
-    place = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
-    return min(place, int(np.flatnonzero(weights)[-1]))
-
-
-def _nearest(unit: Floats, centres: Floats) -> Labels:
-    likeness = unit @ centres.T  # (n_rows, n_clusters)
-    best = likeness.max(axis=1, keepdims=True)
-    nearest: Labels = (likeness >= best - _TIE).argmax(axis=1)
-    return nearest
-
-
-def _centres(unit: Floats, weights: Floats, labels: Labels, before: Floats) -> Floats:
-    """Return the mean direction of each cluster; one that lost its rows takes the row that fits worst."""
-    mine = np.where(labels == np.arange(len(before))[:, np.newaxis], weights, 0.0)  # (n_clusters, n_rows)
-    sums = mine @ unit
-    lengths = np.linalg.norm(sums, axis=1)
-    centres = np.where(lengths[:, np.newaxis] > _TIE, sums / np.maximum(lengths, _TIE)[:, np.newaxis], before)
-    for label in range(len(before)):
-        if not (labels == label).any():
-            likeness = np.einsum("ij,ij->i", unit, centres[labels])
-            centres[label] = unit[int(likeness.argmin())]
-    return centres
+        rng = np.random.default_rng([seed, start])
+        first = different[rng.choice(len(different), clusters, replace=False)]
+        centres, distance = kmeans(points, first, thresh=_TIE)
+        found.append((-len(centres), float(distance), start, centres))  # it drops clusters that lose all
+    centres = min(found, key=lambda one: one[:3])[3]
+    return Clustering(vq(unit, centres)[0].astype(np.intp), centres)
 
 
 def n_directions(rows: Floats) -> int:
     """Return how many different directions rows have, none of which is constant."""
-    return len(np.unique(np.round(directions(rows), _DIGITS), axis=0))
+    return len(np.unique(directions(rows), axis=0))
 
 
 def explained_aside(
