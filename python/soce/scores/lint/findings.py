@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import Problem, ScoreTableError, shown
 from soce.files.words import counted, in_words
-from soce.scores.lint.checks import CHECKS, SEVERITIES
+from soce.scores.lint.checks import CHECKS, SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
-
-    from soce.scores.lint.checks import Severity
 
 LISTED: Final = 5
 """As many names or values stand in a message; all of them in the finding's fields."""
