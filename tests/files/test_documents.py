@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BeforeValidator, Field, Tag
 
 from soce.exceptions import Problem, RecipeError, ScoreTableError
-from soce.files.documents import Document, dotted, parse_document, plain, read_document
+from soce.files.documents import ParsedFile, dotted, parse_document, plain, read_document
 from soce.files.emit import n_values, to_json, to_yaml
 from soce.files.parsing import MAX_VALUES, Bare
 from soce.files.validation import BY_KIND, LIST, MAPPING, Strict, validate
@@ -227,4 +227,4 @@ def test_all_problems_come_at_once_also_of_json() -> None:
 
 def test_places_in_words() -> None:
     assert dotted(("a", 0, "b\x1b", "c")) == "a[0].b\\u{1b}.c"
-    assert isinstance(Document("x", "", Bare("1"), RecipeError).find(())[2], Bare)
+    assert isinstance(ParsedFile("x", "", Bare("1"), RecipeError).find(())[2], Bare)

@@ -9,16 +9,15 @@ from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Sequence
 
     from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.tasks.evaluator import Normalisation
     from soce.evaluate.tasks.items import Kind
+    from soce.files.atomic import PathText
 
     Ingredients: TypeAlias = "Sequence[str] | SoupModel"
-    PathText: TypeAlias = "str | os.PathLike[str]"
 
 EvaluatorName: TypeAlias = "str | Sequence[str]"
 """``tasks.jsonl``, ``lm-eval:TASK,TASK``, ``module:function``, or the words of a command."""

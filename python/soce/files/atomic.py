@@ -8,14 +8,17 @@ import os
 import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PathText: TypeAlias = "str | os.PathLike[str]"
+"""Whatever names a file."""
+
 
 @contextmanager
-def named(path: str | os.PathLike[str]) -> Iterator[None]:
+def named(path: PathText) -> Iterator[None]:
     """Give system failures inside that name no file, as a full disk does on writing, the name of `path`."""
     try:
         yield
@@ -26,7 +29,7 @@ def named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextmanager
-def staged(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
+def staged(path: PathText, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a new file beside `path` to write to, which gets the name of `path` at the end.
 
     It is removed if anything inside raises. A link at `path` is replaced, not followed.
@@ -64,12 +67,12 @@ def _give_name(partial: Path, target: Path) -> None:
         partial.replace(target)  # a file system without links
 
 
-def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = True) -> None:
+def write_text(path: PathText, text: str, *, overwrite: bool = True) -> None:
     """Write a text file in UTF-8 that is complete or not there; see `staged`."""
     _write(path, text.encode(), overwrite=overwrite)
 
 
-def write_json(path: str | os.PathLike[str], value: object) -> None:
+def write_json(path: PathText, value: object) -> None:
     """Write a JSON file that is complete or not there, for `soce.files.documents.read_json`.
 
     Names that are not UTF-8, which Python holds as surrogates, come back the same.
@@ -85,6 +88,6 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
     _write(path, f"{text}\n".encode(errors="surrogatepass"), overwrite=True)
 
 
-def _write(path: str | os.PathLike[str], content: bytes, *, overwrite: bool) -> None:
+def _write(path: PathText, content: bytes, *, overwrite: bool) -> None:
     with staged(path, overwrite=overwrite) as partial, partial.open("xb") as file:
         file.write(content)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from soce.exceptions import Problem, RecipeError, SoceError, shown
 from soce.files.parsing import (
     Bare,
-    Items,
+    LinedList,
+    LinedTable,
     MalformedError,
-    Table,
     no_constant,
     parse_json,
     parse_yaml,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from soce.files.atomic import PathText
     from soce.files.parsing import Value
 
 MAX_BYTES: Final = 1 << 20
@@ -38,7 +39,7 @@ Place: TypeAlias = "Sequence[str | int]"
 
 
 @dataclass(frozen=True)
-class Document:
+class ParsedFile:
     """A file that was read, and the places of what is in it."""
 
     path: str
@@ -56,10 +57,10 @@ class Document:
         value, line, found = self.tree, 0, []
         for key in place:
             if isinstance(value, dict) and isinstance(key, str) and key in value:
-                line = value.lines[key] if isinstance(value, Table) else line
+                line = value.lines[key] if isinstance(value, LinedTable) else line
                 value = value[key]
             elif isinstance(value, list) and isinstance(key, int) and 0 <= key < len(value):
-                line = value.lines[key] if isinstance(value, Items) else line
+                line = value.lines[key] if isinstance(value, LinedList) else line
                 value = value[key]
             else:
                 continue
@@ -88,7 +89,7 @@ class Document:
         raise self.error.of([self.problem(place, message, hint)])
 
 
-def read_document(path: str | os.PathLike[str], *, error: type[SoceError] = RecipeError) -> Document:
+def read_document(path: PathText, *, error: type[SoceError] = RecipeError) -> ParsedFile:
     """Read a file that people write: JSON if its name ends in ``.json``, else YAML; see `soce.files.parsing`.
 
     Parameters
@@ -96,7 +97,7 @@ def read_document(path: str | os.PathLike[str], *, error: type[SoceError] = Reci
     path : path-like
         At most `MAX_BYTES` of UTF-8.
     error : type of SoceError
-        What is raised, here and by `Document.refuse`.
+        What is raised, here and by `ParsedFile.refuse`.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def read_document(path: str | os.PathLike[str], *, error: type[SoceError] = Reci
         It cannot be read.
     """
     name = os.fspath(path)
-    nothing = Document(name, "", None, error)
+    nothing = ParsedFile(name, "", None, error)
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -122,18 +123,18 @@ def read_document(path: str | os.PathLike[str], *, error: type[SoceError] = Reci
     return parse_document(name, text, error=error)
 
 
-def parse_document(path: str, text: str, *, error: type[SoceError] = RecipeError) -> Document:
+def parse_document(path: str, text: str, *, error: type[SoceError] = RecipeError) -> ParsedFile:
     """Return the document of a text that is already there; `path` is what messages name."""
     parse = parse_json if path.lower().endswith(".json") else parse_yaml
     try:
-        return Document(path, text, parse(text), error)
+        return ParsedFile(path, text, parse(text), error)
     except MalformedError as wrong:
-        problem = Document(path, text, None, error).problem_in_line(wrong.line, wrong.message, wrong.hint)
+        problem = ParsedFile(path, text, None, error).problem_in_line(wrong.line, wrong.message, wrong.hint)
         raise error.of([problem]) from None
 
 
 def read_json(
-    path: str | os.PathLike[str],
+    path: PathText,
     *,
     error: type[SoceError],
     hint: str | None = None,

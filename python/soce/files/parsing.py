@@ -32,7 +32,7 @@ class Bare(str):
     __slots__ = ()
 
 
-class Items(list[Value]):
+class LinedList(list[Value]):
     """A list of a YAML file, with the line of each item."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Items(list[Value]):
         self.lines: list[int] = []
 
 
-class Table(dict[str, Value]):
+class LinedTable(dict[str, Value]):
     """A mapping of a YAML file, with the line of each key."""
 
     def __init__(self) -> None:
@@ -187,19 +187,19 @@ class _YamlReader(_Counter):
             return self.items(depth)
         return self.table(depth)
 
-    def items(self, depth: int) -> Items:
+    def items(self, depth: int) -> LinedList:
         import yaml
 
-        items = Items()
+        items = LinedList()
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.lines.append(_line(event))
             items.append(self.node(event, depth + 1))
         return items
 
-    def table(self, depth: int) -> Table:
+    def table(self, depth: int) -> LinedTable:
         import yaml
 
-        table = Table()
+        table = LinedTable()
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             line = _line(event)
             self.node(event, depth + 1)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from soce.exceptions import Problem
-    from soce.files.documents import Document, Place
+    from soce.files.documents import ParsedFile, Place
 
 T = TypeVar("T")
 
@@ -100,13 +100,13 @@ class Strict(BaseModel):
         return value
 
 
-def validate(document: Document, kind: type[T], *, at: Place = ()) -> T:
+def validate(document: ParsedFile, kind: type[T], *, at: Place = ()) -> T:
     """Return what is at a place of a document as a value of the type `kind`.
 
     Parameters
     ----------
-    document : Document
-        Or our own JSON: ``Document(path, "", content, StudyError)``.
+    document : ParsedFile
+        Or our own JSON: ``ParsedFile(path, "", content, StudyError)``.
     kind : type
         A `Strict` model, a dataclass with ``__pydantic_config__ = {"extra": "forbid"}``, or whatever else
         pydantic knows. Its validators raise a `SoceError` to give a hint, else a `ValueError`.
@@ -132,7 +132,7 @@ def validate(document: Document, kind: type[T], *, at: Place = ()) -> T:
 
 
 def _problems(
-    document: Document, at: Place, details: ErrorDetails, models: dict[int, type[Strict]]
+    document: ParsedFile, at: Place, details: ErrorDetails, models: dict[int, type[Strict]]
 ) -> list[Problem]:
     """Return what pydantic says in one error, in our words."""
     place, _, _ = document.find([*at, *details["loc"]])  # leaves out what is no key: names of unions' members

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from soce.files.documents import read_document
 
 if TYPE_CHECKING:
-    import os
-
+    from soce.files.atomic import PathText
     from soce.recipes.model import RecipeFile
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -20,7 +19,7 @@ def looks_like_recipe(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def read_recipes(path: str | os.PathLike[str]) -> RecipeFile:
+def read_recipes(path: PathText) -> RecipeFile:
     """Read a recipe file: soce's own format (docs/recipe-format.md) or mergekit's `linear` YAML.
 
     Parameters
@@ -52,7 +51,7 @@ def read_recipes(path: str | os.PathLike[str]) -> RecipeFile:
     return read_native(document)
 
 
-def read_model_paths(path: str | os.PathLike[str]) -> dict[str, str]:
+def read_model_paths(path: PathText) -> dict[str, str]:
     """Read a YAML or JSON mapping of model to path of its checkpoint; paths in it are relative to it.
 
     Raises

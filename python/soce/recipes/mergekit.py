@@ -15,11 +15,11 @@ from pydantic import AfterValidator, Field
 from soce.exceptions import RecipeError, shown
 from soce.files.validation import Strict, validate
 from soce.recipes.model import Ingredient, Recipe, RecipeFile, same_path_key
-from soce.recipes.native import CheckpointPath, Dtype, Weight
+from soce.recipes.native import CheckpointPath, Dtype, ExactWeight
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
-    from soce.files.documents import Document
+    from soce.files.documents import ParsedFile
 
 _WHOLE_MODELS: Final = "soce averages whole models: list them under `models`"
 _TOKENIZER: Final = "the tokenizer is copied from the first model; use --config-from to choose another"
@@ -36,7 +36,7 @@ def _no_adapter(path: str) -> str:
 class _ModelParameters(Strict):
     refused: ClassVar[dict[str, str]] = {"normalize": _PARAMETER}
 
-    weight: Weight | None = None
+    weight: ExactWeight | None = None
 
 
 class _Model(Strict):
@@ -45,7 +45,7 @@ class _Model(Strict):
 
 
 class _Parameters(Strict):
-    weight: Weight | None = None
+    weight: ExactWeight | None = None
     normalize: bool = True
 
 
@@ -70,7 +70,7 @@ class MergekitContent(Strict):
     out_dtype: Dtype | None = None
 
 
-def read_mergekit(document: Document) -> RecipeFile:
+def read_mergekit(document: ParsedFile) -> RecipeFile:
     """Return the recipe of a mergekit file with ``merge_method: linear``.
 
     Raises
@@ -105,7 +105,7 @@ def read_mergekit(document: Document) -> RecipeFile:
     )
 
 
-def _path(document: Document, written: str, index: int) -> str:
+def _path(document: ParsedFile, written: str, index: int) -> str:
     """Return the path of a model: beside the file, or in the working directory, like mergekit."""
     beside = str(Path(document.path).parent / written)
     if Path(written).is_absolute() or not Path(written).exists():

@@ -29,7 +29,7 @@ from soce.recipes.parts import (
 
 if TYPE_CHECKING:
     from soce.exceptions import Problem
-    from soce.files.documents import Document, Place
+    from soce.files.documents import ParsedFile, Place
 
 RESERVED: Final = frozenset({"weights", "rows", "numerators", "whole", "equal"})
 """Names that an ingredient cannot have."""
@@ -62,15 +62,15 @@ def _kind_of_recipe(value: object) -> str:
 _NUMBER_OR_TEXT: Final = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
 
 CheckpointPath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(no_nul)]
-Weight: TypeAlias = Annotated[Fraction, read_by(parse_weight), _NUMBER_OR_TEXT]
+ExactWeight: TypeAlias = Annotated[Fraction, read_by(parse_weight), _NUMBER_OR_TEXT]
 Dtype: TypeAlias = Annotated[str, read_by(parse_dtype)]
 _Name: TypeAlias = Annotated[str, Field(min_length=1)]
 _Integer: TypeAlias = Annotated[int, read_by(parse_integer)]
 _Equal: TypeAlias = Annotated[str, AfterValidator(_equal), WithJsonSchema({"const": "equal"})]
 _Weights: TypeAlias = Annotated[
     Annotated[_Equal, Tag(SINGLE)]
-    | Annotated[tuple[Weight, ...], Tag(LIST)]
-    | Annotated[dict[str, Weight], Tag(MAPPING)],
+    | Annotated[tuple[ExactWeight, ...], Tag(LIST)]
+    | Annotated[dict[str, ExactWeight], Tag(MAPPING)],
     BY_KIND,
 ]
 _Numerators: TypeAlias = Annotated[
@@ -78,30 +78,30 @@ _Numerators: TypeAlias = Annotated[
 ]
 
 
-class _Ingredient(Strict):
+class _IngredientEntry(Strict):
     path: CheckpointPath
-    weight: Weight | None = None
+    weight: ExactWeight | None = None
     name: _Name | None = None
 
 
-class _Row(Strict):
+class _RowEntry(Strict):
     pattern: _Name
     weights: _Weights | None = None
     numerators: _Numerators | None = None
     whole: _Integer | None = None
 
 
-_Rows: TypeAlias = Annotated[tuple[_Row, ...], Field(min_length=1)]
+_Rows: TypeAlias = Annotated[tuple[_RowEntry, ...], Field(min_length=1)]
 
 
-class _Mix(Strict):
+class _MixEntry(Strict):
     name: _Name | None = None
     weights: _Weights | None = None
     rows: _Rows | None = None
 
 
 _OneIngredient: TypeAlias = Annotated[
-    Annotated[CheckpointPath, Tag(SINGLE)] | Annotated[_Ingredient, Tag(MAPPING)], BY_KIND
+    Annotated[CheckpointPath, Tag(SINGLE)] | Annotated[_IngredientEntry, Tag(MAPPING)], BY_KIND
 ]
 _Ingredients: TypeAlias = Annotated[
     Annotated[tuple[_OneIngredient, ...], Tag(LIST), Field(min_length=1, max_length=_MAX_INGREDIENTS)]
@@ -110,9 +110,9 @@ _Ingredients: TypeAlias = Annotated[
 ]
 _OneRecipe: TypeAlias = Annotated[
     Annotated[_Equal, Tag(SINGLE)]
-    | Annotated[tuple[Weight, ...], Tag(LIST)]
-    | Annotated[dict[str, Weight], Tag(MAPPING)]
-    | Annotated[_Mix, Tag(_MIX)],
+    | Annotated[tuple[ExactWeight, ...], Tag(LIST)]
+    | Annotated[dict[str, ExactWeight], Tag(MAPPING)]
+    | Annotated[_MixEntry, Tag(_MIX)],
     Discriminator(_kind_of_recipe),
 ]
 _Recipes: TypeAlias = Annotated[
@@ -136,7 +136,7 @@ class RecipeContent(Strict):
     """How the ingredients were chosen, for `soce.selection.file`; it changes no soup."""
 
 
-def read_native(document: Document) -> RecipeFile:
+def read_native(document: ParsedFile) -> RecipeFile:
     """Return the recipes of a file in soce's own format.
 
     Raises
@@ -154,7 +154,7 @@ def _with_keys(given: tuple[T, ...] | dict[str, T]) -> Iterable[tuple[str | int,
 class _Reader:
     """Gives the content of one file its meaning; problems are gathered, so that all are told at once."""
 
-    def __init__(self, document: Document, content: RecipeContent) -> None:
+    def __init__(self, document: ParsedFile, content: RecipeContent) -> None:
         self.document = document
         self.content = content
         self.problems: list[Problem] = []
@@ -199,11 +199,11 @@ class _Reader:
 
     def _ingredients(self) -> None:
         given = self.content.ingredients
-        named: Iterable[tuple[str | int, str | _Ingredient]] = _with_keys(given)
+        named: Iterable[tuple[str | int, str | _IngredientEntry]] = _with_keys(given)
         folder = Path(self.document.path).parent
         for key, value in named:
             place = ("ingredients", key)
-            entry = _Ingredient(path=value) if isinstance(value, str) else value
+            entry = _IngredientEntry(path=value) if isinstance(value, str) else value
             path = str(folder / entry.path)
             if isinstance(key, str) and entry.name is not None:
                 self._add(place, f"ingredient `{shown(key)}` is named twice")
@@ -240,7 +240,7 @@ class _Reader:
             return [Fraction(1)] * len(self.names)
         return self._in_order(given, place, "`weights`")
 
-    def _row(self, row: _Row, place: Place) -> Row | None:
+    def _row(self, row: _RowEntry, place: Place) -> Row | None:
         try:
             if row.weights is not None and row.numerators is None and row.whole is None:
                 weights = self._weights(row.weights, (*place, "weights"))
@@ -291,10 +291,10 @@ class _Reader:
             self._add(("ingredients",), "`weight` belongs inside `recipes` when there are many")
             return []
         found: dict[str | None, Recipe | None] = {}
-        recipes: Iterable[tuple[str | int, _Weights | _Mix]] = _with_keys(given)
+        recipes: Iterable[tuple[str | int, _Weights | _MixEntry]] = _with_keys(given)
         for key, entry in recipes:
             place = ("recipes", key)
-            mix = entry if isinstance(entry, _Mix) else _Mix.model_construct(weights=entry)
+            mix = entry if isinstance(entry, _MixEntry) else _MixEntry.model_construct(weights=entry)
             recipe = self._recipe(place, mix.weights, mix.rows)
             if recipe is None:
                 continue

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
 import numpy as np
 
 from soce.exceptions import Problem, ScoreTableError, SoceError, shown
-from soce.files.documents import Document, read_document
+from soce.files.documents import ParsedFile, read_document
 from soce.files.numbers import HOW_TO_WRITE, exact_number
 from soce.files.words import listed, nearest
 from soce.scores import bfcl
@@ -331,7 +331,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Fraction]:
     return weights
 
 
-def _csv_document(path: str) -> Document:
+def _csv_document(path: str) -> ParsedFile:
     from soce.scores.formats.grid import read_grid
 
     grid = read_grid(path)
@@ -341,7 +341,7 @@ def _csv_document(path: str) -> Document:
     if (twice := grid["category"].duplicated()).any():
         category = shown(grid["category"][twice].iloc[0])
         raise _refusal(path, f"`{category}` is given twice", "give each category one weight")
-    return Document(path, "", dict(zip(grid["category"], grid["weight"], strict=True)), ScoreTableError)
+    return ParsedFile(path, "", dict(zip(grid["category"], grid["weight"], strict=True)), ScoreTableError)
 
 
 def _exact_weight(text: str) -> Fraction:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.command.program import describe_status, last_lines, run_program
 from soce.evaluate.command.scores import read_evaluation
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluation, OnProgress
+    from soce.files.atomic import PathText
     from soce.scores.formats.options import ReadOptions
 
-PathText: TypeAlias = "str | os.PathLike[str]"
 
 _CHECKPOINT: Final = "{checkpoint}"
 _OUTPUT: Final = "{output}"

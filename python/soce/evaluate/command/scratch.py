@@ -8,9 +8,10 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
-PathText: TypeAlias = "str | os.PathLike[str]"
+if TYPE_CHECKING:
+    from soce.files.atomic import PathText
 
 _PREFIX = "soce-scratch-"
 _LOCK = ".lock"

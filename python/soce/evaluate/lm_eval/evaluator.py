@@ -6,7 +6,7 @@ import importlib.metadata
 import math
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.lm_eval.model import Seeds
     from soce.evaluate.lm_eval.tasks import LoadedTask
+    from soce.files.atomic import PathText
 
-PathText: TypeAlias = "str | os.PathLike[str]"
 
 MODEL_SETTINGS: Final = (
     "add_bos_token", "backend", "chat_template_args", "enable_thinking", "logits_cache", "max_length",

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn, TypeGuard
 
+    from soce.files.atomic import PathText
+
 Kind: TypeAlias = Literal["multiple_choice", "exact_match", "teacher_forced", "perplexity"]
-PathText: TypeAlias = "str | os.PathLike[str]"
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "multiple_choice": ("prompt", "choices", "answer"),
