@@ -1,4 +1,4 @@
-//! The buffer sink: any tensor of any mix, straight into a caller's memory, without a file or a copy in between.
+//! Any tensor of any mix, in blocks to whoever asked, without a file in between.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use crate::checkpoint::{Checkpoint, OpenOptions, Shard};
 use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
-use crate::error::{Problem, ProblemKind, Result};
+use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
 use crate::mix::Mix;
@@ -14,6 +14,9 @@ use crate::plan::{self, Agreement};
 use crate::threads::{default_threads, start_some};
 
 use super::chunk::{chunk_bytes, mix_chunk};
+
+/// Most bytes of a block: it is still in the cache of its core when it is taken away.
+const BLOCK: usize = 256 << 10;
 
 /// Checked ingredients whose tensors can be mixed on demand; the files stay open.
 #[derive(Debug)]
@@ -62,11 +65,12 @@ impl Mixer {
         Some(self.agreement.checkpoints.first()?.tensor(name)?.dtype)
     }
 
-    /// Write `mix` of tensor `name`, or of a part of it, into `output` as little-endian elements. An integer or boolean
-    /// tensor is copied. The bytes are those a merge would write.
+    /// Compute `mix` of tensor `name`, or of a part of it: `length` bytes, little-endian elements. An integer or boolean
+    /// tensor is copied. The bytes are those a merge would write. `write` gets them in blocks, each with the place of
+    /// its first byte, from several threads and in any order.
     ///
     /// # Errors
-    /// No such tensor, a buffer of another size, a row of another length, inputs that changed, cancellation.
+    /// No such tensor, another length, a row of another length, inputs that changed, cancellation.
     ///
     /// # Panics
     /// If a worker panics: a bug.
@@ -75,7 +79,8 @@ impl Mixer {
         name: &str,
         mix: &Mix,
         options: MixOptions,
-        output: &mut [u8],
+        length: usize,
+        write: &(dyn Fn(usize, &[u8]) + Sync),
         control: &Control,
     ) -> Result<Tally> {
         let checkpoints = &self.agreement.checkpoints;
@@ -98,7 +103,7 @@ impl Mixer {
         }
         let size = dtype.bytes().expect("floats and integers have whole bytes");
         let elements = first.shape.iter().product::<u64>();
-        let (from, got) = (options.start.unwrap_or(0), output.len() as u64);
+        let (from, got) = (options.start.unwrap_or(0), length as u64);
         let Some(rest) = elements.checked_sub(from).map(|count| count * size as u64) else {
             let message = format!("expected a start of at most {elements}, got {from}");
             return Err(refuse(message).hint("elements are counted from 0").into());
@@ -116,13 +121,13 @@ impl Mixer {
             return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }
 
-        let per_chunk = chunk_bytes(checkpoints.len()) as usize / size;
+        let per_chunk = (chunk_bytes(checkpoints.len()) as usize).min(BLOCK) / size;
         let needed: Vec<usize> = (0..checkpoints.len())
             .filter(|&i| if copied { i == 0 } else { mix.numerators()[i] != 0 })
             .collect();
-        let chunk = |number: usize, output: &mut [u8], scratch: &mut [Buffer]| -> Result<Tally> {
+        let chunk = |start: usize, block: &mut Buffer, scratch: &mut [Buffer]| -> Result<Tally> {
             control.check()?;
-            let (start, count) = (number * per_chunk, output.len() / size);
+            let count = per_chunk.min(length / size - start);
             let mut inputs = vec![None; checkpoints.len()];
             for (&i, scratch) in needed.iter().zip(scratch) {
                 let (location, info) = infos[i];
@@ -134,9 +139,12 @@ impl Mixer {
             let mut tally = Tally::new(checkpoints.len());
             tally.base = from + start as u64;
             if copied {
-                output.copy_from_slice(inputs[0].expect("needed").0);
+                write(start * size, inputs[0].expect("needed").0);
             } else {
-                mix_chunk(self.kernels, mix, &inputs, dtype, output, &mut tally);
+                let no_memory = |error| Error::io(name, "no memory to compute it", error);
+                let block = block.first(count * size).map_err(no_memory)?;
+                mix_chunk(self.kernels, mix, &inputs, dtype, block, &mut tally);
+                write(start * size, block);
             }
             for &i in &needed {
                 let (location, info) = infos[i];
@@ -150,16 +158,17 @@ impl Mixer {
         let threads = options
             .num_threads
             .unwrap_or_else(default_threads)
-            .clamp(1, output.len().div_ceil(per_chunk * size).max(1));
-        let chunks = Mutex::new(output.chunks_mut(per_chunk * size).enumerate());
+            .clamp(1, length.div_ceil(per_chunk * size).max(1));
+        let chunks = Mutex::new((0..length / size).step_by(per_chunk));
         let work = || -> Result<Tally> {
             float_env::reset();
+            let mut block = Buffer::default();
             let mut scratch = needed.iter().map(|_| Buffer::default()).collect::<Vec<_>>();
             let mut tally = Tally::new(checkpoints.len());
             loop {
                 let next = chunks.lock().expect("no panic while held").next();
-                let Some((number, output)) = next else { return Ok(tally) };
-                tally.merge(&chunk(number, output, &mut scratch)?);
+                let Some(start) = next else { return Ok(tally) };
+                tally.merge(&chunk(start, &mut block, &mut scratch)?);
             }
         };
         // Always on threads of its own: the caller's floating-point mode is neither trusted nor changed.

@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "memory that Python owns, reached through the buffer protocol or DLPack")]
 
 use std::ffi::{c_char, c_int, c_void};
+use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
@@ -45,7 +47,6 @@ impl Mixer {
     #[allow(clippy::too_many_arguments, reason = "arguments of a Python method")]
     fn mix(
         &self,
-        py: Python<'_>,
         name: &str,
         numerators: Vec<i64>,
         whole: u64,
@@ -56,15 +57,13 @@ impl Mixer {
     ) -> PyResult<()> {
         let mix = Mix::new(&numerators, whole)?;
         let dtype = args::float_dtype(dtype)?;
-        let mut memory = Memory::of(out)?;
+        let memory = Memory::of(out)?;
         self.check_dtype(name, memory.dtype()?, dtype)?;
-        let bytes = memory.bytes();
+        let region = memory.region();
         let options = mixing::MixOptions { dtype, start, num_threads };
-        run_interruptible(
-            py,
-            |_, _| Ok(()),
-            |control| self.0.mix(name, &mix, options, bytes, control).map(drop),
-        )
+        let write = |place: usize, bytes: &[u8]| region.write(place, bytes);
+        let work = |control: &_| self.0.mix(name, &mix, options, region.length, &write, control).map(drop);
+        run_interruptible(out.py(), |_, _| Ok(()), work)
     }
 }
 
@@ -132,18 +131,56 @@ impl Memory {
         }
     }
 
-    fn bytes(&mut self) -> &mut [u8] {
+    fn region(&self) -> Region<'_> {
         let (start, length) = match self {
             Self::Buffer(buffer) => (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()),
             Self::Tensor(tensor) => (tensor.start, tensor.length),
         };
-        if length == 0 {
-            return &mut [];
+        Region { start, length, held: PhantomData }
+    }
+}
+
+/// Where the memory lies. There is never a reference to it, for while the GIL is released any thread of Python may read
+/// and write there: it is only stored to, by [`Region::write`].
+#[derive(Clone, Copy)]
+struct Region<'a> {
+    start: *mut u8,
+    length: usize,
+    held: PhantomData<&'a Memory>,
+}
+
+// SAFETY: all that threads can do with a region is to store to it atomically.
+unsafe impl Send for Region<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Region<'_> {}
+
+impl Region<'_> {
+    /// Store `bytes` from `place` on, eight at a time where that is aligned. Whoever reads or writes there meanwhile
+    /// spoils numbers: stores race with nothing that the compiler could have assumed.
+    fn write(&self, place: usize, bytes: &[u8]) {
+        let end = place.checked_add(bytes.len());
+        assert!(end.is_some_and(|end| end <= self.length), "a block within the memory");
+        let target = self.start.wrapping_add(place);
+        let head = target.align_offset(size_of::<u64>()).min(bytes.len());
+        let (head, rest) = bytes.split_at(head);
+        let (words, tail) = rest.as_chunks::<{ size_of::<u64>() }>();
+        let aligned = target.wrapping_add(head.len());
+        let byte = |target: *mut u8, byte: u8| {
+            // SAFETY: within the `length` bytes that the exporter keeps writable and in place while it is held, which
+            // it is for `'a`: resizing fails, or is by the exporter's own words forbidden until it is given back.
+            unsafe { AtomicU8::from_ptr(target) }.store(byte, Ordering::Relaxed);
+        };
+        for (i, &value) in head.iter().enumerate() {
+            byte(target.wrapping_add(i), value);
         }
-        // SAFETY: the exporter guarantees `length` writable contiguous bytes while it is held, which `self` does. That
-        // nobody else uses them meanwhile is the caller's promise, as for every function that fills an array; bytes
-        // have no invalid values, so a broken promise spoils numbers and not memory.
-        unsafe { std::slice::from_raw_parts_mut(start, length) }
+        for (i, &word) in words.iter().enumerate() {
+            // SAFETY: as above, and aligned behind `head`.
+            let target = unsafe { AtomicU64::from_ptr(aligned.wrapping_add(8 * i).cast()) };
+            target.store(u64::from_ne_bytes(word), Ordering::Relaxed);
+        }
+        for (i, &value) in tail.iter().enumerate() {
+            byte(aligned.wrapping_add(8 * words.len() + i), value);
+        }
     }
 }
 
@@ -206,7 +243,8 @@ impl DlpackTensor {
         let mut contiguous = true;
         for axis in (0..shape.len()).rev() {
             contiguous &= strides.get(axis).is_none_or(|&stride| shape[axis] <= 1 || stride == elements);
-            elements *= shape[axis];
+            // Within a tensor that exists nothing overflows, but for one that is empty.
+            elements = elements.saturating_mul(shape[axis].max(0));
         }
         if elements > 0 && !contiguous {
             return Err(PyBufferError::new_err("`out` is not contiguous; pass a contiguous tensor"));
@@ -220,8 +258,11 @@ impl DlpackTensor {
             (4, 16) => Some(Dtype::BF16),
             _ => None,
         };
-        owned.length = (elements.unsigned_abs() * bits / 8) as usize;
+        owned.length = (elements.unsigned_abs().saturating_mul(bits) / 8) as usize;
         if owned.length > 0 {
+            if tensor.data.is_null() {
+                return Err(PyBufferError::new_err("`out` has no memory"));
+            }
             owned.start = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
         }
         Ok(owned)

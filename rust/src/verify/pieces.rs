@@ -40,8 +40,7 @@ pub(super) trait Visit: Sync {
     fn wants_header(&self, shard: usize) -> bool;
 
     /// One piece; called on many threads at a time, for a shard's pieces in the order of their numbers, or nearly so.
-    /// `buffer` belongs to the thread.
-    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Buffer) -> Result<()>;
+    fn visit(&self, piece: &Piece, bytes: &[u8]) -> Result<()>;
 
     /// Nobody will see the rest of this shard: whoever waits for it must not.
     fn give_up(&self, shard: usize);
@@ -207,14 +206,14 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn run(&self) -> Result<()> {
-        let (mut scratch, mut buffer) = (Buffer::default(), Buffer::default());
+        let mut scratch = Buffer::default();
         let mut shard = None;
         let _alarm = Alarm(self);
         loop {
             self.reading.control.check()?;
             let Some(piece) = self.pieces.next(&mut shard) else { return Ok(()) };
             let state = &self.pieces.shards[piece.shard];
-            match self.piece(state, &piece, &mut scratch, &mut buffer) {
+            match self.piece(state, &piece, &mut scratch) {
                 Ok(()) => {}
                 Err(error) => {
                     self.give_up(piece.shard);
@@ -228,16 +227,10 @@ impl Worker<'_> {
         }
     }
 
-    fn piece(
-        &self,
-        state: &ShardState<'_>,
-        piece: &Piece,
-        scratch: &mut Buffer,
-        buffer: &mut Buffer,
-    ) -> Result<()> {
+    fn piece(&self, state: &ShardState<'_>, piece: &Piece, scratch: &mut Buffer) -> Result<()> {
         let source = state.source(self.reading.backend)?;
         let bytes = source.read(piece.offset, piece.length as usize, scratch)?;
-        self.visitor.visit(piece, bytes, buffer)?;
+        self.visitor.visit(piece, bytes)?;
         source.check()?;
         source.release(piece.offset, piece.length as usize);
         self.reading.control.advance(piece.length);

@@ -4,8 +4,7 @@ use std::sync::Mutex;
 
 use crate::checkpoint::TensorInfo;
 use crate::dtype::DtypeClass;
-use crate::error::{Error, Result};
-use crate::io::Buffer;
+use crate::error::Result;
 use crate::kernels::Tally;
 use crate::mix::Mix;
 use crate::mixing::{MixOptions, Mixer};
@@ -37,6 +36,18 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
+    /// Count the elements, from `start` on, that are not what was expected.
+    fn compare<'a>(&mut self, start: u64, elements: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        for (element, (expected, got)) in
+            (start..).zip(elements).filter(|(_, (expected, got))| expected != got)
+        {
+            self.different += 1;
+            if self.first.as_ref().is_none_or(|(first, ..)| element < *first) {
+                self.first = Some((element, expected.to_vec(), got.to_vec()));
+            }
+        }
+    }
+
     /// The first difference, in words.
     pub(super) fn difference(&self) -> Option<String> {
         let (element, expected, got) = self.first.as_ref()?;
@@ -61,34 +72,27 @@ impl Visit for Recomputation<'_> {
         false
     }
 
-    fn visit(&self, piece: &Piece, bytes: &[u8], buffer: &mut Buffer) -> Result<()> {
+    fn visit(&self, piece: &Piece, bytes: &[u8]) -> Result<()> {
         let Some((number, start)) = piece.tensor else { return Ok(()) };
         let Some(tensor) = &self.shards[piece.shard][number] else { return Ok(()) };
-        let size = tensor.info.dtype.bytes().expect("a float or an integer") as u64;
-        let no_memory = |error| Error::io(&tensor.info.name, "no memory to compute it again", error);
-        let buffer = buffer.first(bytes.len()).map_err(no_memory)?;
+        let size = tensor.info.dtype.bytes().expect("a float or an integer");
         let dtype = (tensor.info.dtype.class() == DtypeClass::Float).then_some(tensor.info.dtype);
-        let options = MixOptions { dtype, start: Some(start / size), num_threads: Some(1) };
-        let tally = self.mixer.mix(&tensor.info.name, tensor.mix, options, buffer, self.reading.control)?;
+        let first = start / size as u64;
+        let options = MixOptions { dtype, start: Some(first), num_threads: Some(1) };
+        let compare = |place: usize, computed: &[u8]| {
+            let read = &bytes[place..place + computed.len()];
+            if computed != read {
+                let mut state = tensor.state.lock().expect("no panic while held");
+                state.compare(first + (place / size) as u64, computed.chunks(size).zip(read.chunks(size)));
+            }
+        };
+        let control = self.reading.control;
+        let tally = self.mixer.mix(&tensor.info.name, tensor.mix, options, bytes.len(), &compare, control)?;
         let mut state = tensor.state.lock().expect("no panic while held");
         if state.tally.inputs.len() < tally.inputs.len() {
             state.tally = Tally::new(tally.inputs.len());
         }
         state.tally.merge(&tally);
-        if &*buffer == bytes {
-            return Ok(());
-        }
-        let size = size as usize;
-        for (i, (expected, got)) in buffer.chunks(size).zip(bytes.chunks(size)).enumerate() {
-            if expected == got {
-                continue;
-            }
-            state.different += 1;
-            let element = start / size as u64 + i as u64;
-            if state.first.as_ref().is_none_or(|(first, ..)| element < *first) {
-                state.first = Some((element, expected.to_vec(), got.to_vec()));
-            }
-        }
         Ok(())
     }
 

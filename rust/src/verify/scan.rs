@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 use crate::checkpoint::Shard;
 use crate::digest::{ChunkDigest, Digest, Leaf};
 use crate::error::{Error, Result};
-use crate::io::Buffer;
 use crate::kernels::{NonFinite, Tally, count_non_finite};
 
 use super::pieces::{self, PIECE, Piece, Reading, Visit};
@@ -81,7 +80,7 @@ impl Visit for Scan<'_> {
         self.wanted.files
     }
 
-    fn visit(&self, piece: &Piece, bytes: &[u8], _buffer: &mut Buffer) -> Result<()> {
+    fn visit(&self, piece: &Piece, bytes: &[u8]) -> Result<()> {
         let state = &self.shards[piece.shard];
         if let Some((tensor, start)) = piece.tensor {
             state.tensor(tensor, start, bytes, self.wanted);
