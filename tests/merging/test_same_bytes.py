@@ -108,6 +108,41 @@ def test_kernel_sets_and_caches_change_no_byte(four, right, tmp_path: Path, kern
     assert shards(tmp_path / "soup") == right
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_the_environment_names_the_kernel_set(
+    four, right, tmp_path: Path, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOCE_KERNELS", kernels)
+    assert merged(four, tmp_path / "soup").kernels == kernels
+    assert shards(tmp_path / "soup") == right
+    assert soce.verify(tmp_path / "soup", data=True, recompute=four).ok
+    assert merged(four, tmp_path / "fastest", kernels="auto").kernels == KERNELS[-1]
+    mixer = soce.Mixer([str(path) for path in four])
+    name, (_, _, data) = next(iter(read_directory(tmp_path / "soup").items()))
+    out = bytearray(len(data))
+    mixer.mix(name, PARTS, sum(PARTS), out)
+    assert out == data
+
+
+def test_a_kernel_set_that_is_not_there_is_refused(
+    four, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soup = tmp_path / "soup"
+    merged(four, soup)
+    monkeypatch.setenv("SOCE_KERNELS", "sse9")
+    attempts = [
+        lambda: merged(four, tmp_path / "other"),
+        lambda: soce.verify(soup, recompute=four),
+        lambda: soce.Mixer([str(path) for path in four]),
+    ]
+    for attempt in attempts:
+        with pytest.raises(soce.RecipeError, match="`SOCE_KERNELS`: no kernel set `sse9`") as caught:
+            attempt()
+        assert all(name in str(caught.value) for name in ["auto", *KERNELS])
+    assert not (tmp_path / "other").exists()
+    assert merged(four, tmp_path / "explicit", kernels="scalar").kernels == "scalar"
+
+
 def test_every_order_of_the_ingredients_gives_the_same_shards(four, right, tmp_path: Path) -> None:
     weights = dict(zip(map(str, four), PARTS, strict=True))
     digests = set()

@@ -12,6 +12,7 @@ use super::{digests, files, pieces, structure};
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES, OpenOptions, Shard, read_small};
 use crate::control::Control;
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::kernels::Kernels;
 use crate::manifest::{self, Digests, ReadManifest, ShardEntry};
 use crate::threads::default_threads;
 
@@ -37,6 +38,9 @@ pub fn verify(
             .at(directory)
             .hint("give the directory of the soup")
             .into());
+    }
+    if options.recompute.is_some() {
+        Kernels::choose(None)?; // a set that is not there is no fault of the soup
     }
     let mut found = Verification::default();
     let manifest = read_manifest(directory, options, &mut found)?;
