@@ -2,23 +2,36 @@
 """The Rust core: plans, streams and publishes merges."""
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import TypedDict, final, type_check_only
 
-__all__ = ["Mixer", "Plan", "build_info", "plan", "verify"]
+from soce.merging.options import MergeOptions
+
+__all__ = ["Mixer", "Plan", "build_info", "matches", "plan", "verify"]
+
+@type_check_only
+class Planning(TypedDict):
+    dtype: str | None
+    max_shard_size: int | None
+    config_from: int
+    overwrite: bool
+    allow_different_tokenizers: bool
+    copy_code: bool | None
+    follow_links: bool
+    ignore_unreferenced: bool
+    skip_space_check: bool
+
+@type_check_only
+class Verifying(TypedDict):
+    data: bool
+    recompute: Sequence[str] | None
+    num_threads: int | None
+    io: str
+    follow_links: bool
 
 def plan(
     ingredients: Sequence[str],
     recipes: Sequence[tuple[str, Sequence[tuple[str, Sequence[int], int]]]],
-    *,
-    dtype: str | None,
-    max_shard_size: int | None,
-    config_from: int,
-    overwrite: bool,
-    allow_different_tokenizers: bool,
-    copy_code: bool | None,
-    follow_links: bool,
-    ignore_unreferenced: bool,
-    skip_space_check: bool,
+    options: Planning,
 ) -> Plan:
     """Prove that the ingredients agree and lay the outputs out; write nothing.
 
@@ -31,7 +44,7 @@ def plan(
 class Plan:
     """Everything decided; nothing done."""
 
-    def to_json(self) -> str:
+    def to_json(self, *, kernels: str | None) -> str:
         """Return the plan as a JSON object."""
 
     def finished_shards(self, *, digests: str, differences: bool) -> list[int]:
@@ -39,20 +52,11 @@ class Plan:
 
     def execute(
         self,
+        options: MergeOptions,
         *,
-        on_progress: Callable[[int, int], object] | None,
-        num_threads: int | None,
-        chunk_bytes: int | None,
-        io: str,
-        cache: str,
-        kernels: str | None,
-        sync: bool,
-        digests: str,
-        differences: bool,
-        nonfinite: str,
-        restart: bool,
         recipe_texts: Sequence[str],
         run_info: str,
+        on_progress: Callable[[int, int], object] | None,
     ) -> str:
         """Write the outputs and return the report as a JSON object.
 
@@ -92,22 +96,22 @@ class Mixer:
         With `start`, only a part: the elements from that one on of the flat tensor, as many as `out` holds.
         `out` is anything with a buffer (numpy array, bytearray) or DLPack memory on the CPU (torch tensor).
         If it holds floats, they must be of the dtype that is written; integers hold any dtype's bits.
+        Until this returns nobody else may use that memory, nor resize or free it behind the back of its owner
+        (``resize(refcheck=False)`` of numpy, ``resize_`` of torch).
         """
 
-def verify(
-    directory: str,
-    *,
-    data: bool,
-    recompute: Sequence[str] | None,
-    on_progress: Callable[[int, int], object] | None,
-    num_threads: int | None,
-    io: str,
-    follow_links: bool,
-) -> str:
+def verify(directory: str, options: Verifying, *, on_progress: Callable[[int, int], object] | None) -> str:
     """Compare a soup with its manifest and return what was checked and found as a JSON object.
 
-    `recompute` are the ingredients to compute every tensor from again; none in it means those that the
-    manifest names. What is wrong in the directory is in the JSON; exceptions are for what cannot be read.
+    `recompute` in `options` are the ingredients to compute every tensor from again; none in it means those
+    that the manifest names. What is wrong in the directory is in the JSON; exceptions are for what cannot be
+    read.
+    """
+
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a recipe's pattern matches the whole of a tensor's name.
+
+    ``*`` is any run of characters, ``?`` any one. Takes at most as many steps as the product of the lengths.
     """
 
 def build_info() -> dict[str, object]:

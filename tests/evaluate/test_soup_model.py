@@ -17,6 +17,7 @@ from soce import Ingredient, Recipe, Row
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from soce.evaluate.live.mixing import SoupMixer  # noqa: E402
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
@@ -419,3 +420,15 @@ def test_missing_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(soce.EvaluationError, match=r"pip install 'soce\[torch\]'"):
         SoupModel([str(tmp_path)])
+
+
+def test_rows_of_many_stars_are_matched_at_once(tmp_path: Path) -> None:
+    """A matcher that goes back to every star would not end within the age of the universe."""
+    name = "a" * 250
+    paths = [str(tmp_path / side) for side in "AB"]
+    for path in paths:
+        Path(path).mkdir()
+        write_file(Path(path, "model.safetensors"), {name: ("F32", [1], bytes(4))})
+    rows = (Row("*a" * 60 + "*b", (1, 0), 1), Row("*", (1, 1), 2))
+    recipe = Recipe(Recipe.of(paths).ingredients, rows)
+    assert SoupMixer(paths, soce.MergeOptions()).rows(recipe) == {name: ((1, 1), 2)}

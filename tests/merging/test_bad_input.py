@@ -304,3 +304,14 @@ def test_a_number_of_threads_that_makes_no_sense_is_refused(tmp_path: Path, coun
     with pytest.raises(soce.RecipeError, match=str(count)):
         soce.merge([str(made)], output=tmp_path / "soup", options=soce.MergeOptions(num_threads=count))
     assert not (tmp_path / "soup").exists()
+
+
+@pytest.mark.parametrize("place", ["path", "pattern", "output"])
+def test_half_a_character_is_refused_wherever_it_stands(good: Path, bad: Path, place: str) -> None:
+    half = "w\ud800"
+    paths = [str(good), half if place == "path" else str(bad)]
+    rows = (soce.Row(half if place == "pattern" else "*", (1, 1), 2),)
+    recipe = soce.Recipe(soce.Recipe.of(paths).ingredients, rows)
+    with pytest.raises(soce.RecipeError, match=r"`w\\u\{d800\}` has an unpaired surrogate"):
+        soce.merge(recipe, output=half if place == "output" else "soup")
+    assert not Path("soup").exists()

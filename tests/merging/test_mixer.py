@@ -17,6 +17,7 @@ from tests.checkpoints import checkpoint, read_directory
 from tests.merging.test_many_recipes import DTYPES, QUICK, tensors
 
 import soce
+from soce._core import matches
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +226,40 @@ def test_a_mixer_notices_that_a_file_changed(tmp_path: Path) -> None:
         file.truncate(2000)
     with pytest.raises((soce.CheckpointError, OSError)):
         mixer.mix("w", (1, 1), 2, bytearray(4000))
+
+
+@pytest.mark.parametrize("offset", range(9))
+def test_memory_need_not_be_aligned(mixer: soce.Mixer, three: list[Path], offset: int) -> None:
+    name, correct = "layers.0.BF16.weight", mean(three, "layers.0.BF16.weight")
+    memory = bytearray(b"\xaa" * (len(correct) + 20))
+    mixer.mix(name, (5, 2, 3), 10, memoryview(memory)[offset : offset + len(correct)])
+    assert memory == b"\xaa" * offset + correct + b"\xaa" * (20 - offset)
+
+
+def test_memory_that_others_use_meanwhile_is_neither_moved_nor_written_beyond(tmp_path: Path) -> None:
+    """Threads read, try to resize, and fill the same memory: the bytes are right once all have returned."""
+    count = 4_000_000
+    paths = [
+        str(checkpoint(tmp_path / n, {"w": ("F32", [count], struct.pack("<f", 1) * count)})) for n in "AB"
+    ]
+    out, mixer, refused = bytearray(4 * count), soce.Mixer(paths), []
+    workers = [threading.Thread(target=mixer.mix, args=("w", (1, 1), 2, out)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        assert out.count(0, 0, 4096) <= 4096
+        try:
+            out.append(0)
+            out.pop()
+        except BufferError as error:
+            refused.append(error)
+    assert refused
+    assert out == struct.pack("<f", 1) * count
+
+
+def test_a_pattern_of_many_stars_is_matched_at_once() -> None:
+    hard = "*a" * 50 + "*b"
+    assert not matches(hard, "a" * 4096)
+    assert matches(hard, "a" * 4096 + "b")
+    assert matches("layers.?.*", "layers.1.mlp.weight")
+    assert not matches("[ab].w", "a.w")

@@ -63,7 +63,7 @@ class MergePlan:
 
     def to_json(self) -> str:
         """Return the plan as one JSON object."""
-        return self._core.to_json()
+        return self._core.to_json(kernels=self._options.kernels)
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -110,21 +110,8 @@ class MergePlan:
             mergekit_yaml(recipe, [ingredient.path for ingredient in recipe.ingredients], dtype)
             for recipe in self.recipes
         ]
-        report = self._core.execute(
-            on_progress=on_progress,
-            num_threads=chosen.num_threads,
-            chunk_bytes=chosen.chunk_bytes,
-            io=chosen.io,
-            cache=chosen.cache,
-            kernels=chosen.kernels,
-            sync=chosen.sync,
-            digests=chosen.digests,
-            differences=chosen.differences,
-            nonfinite=chosen.nonfinite,
-            restart=chosen.restart,
-            recipe_texts=texts,
-            run_info=_run_info(self._source, chosen),
-        )
+        run_info = _run_info(self._source, chosen)
+        report = self._core.execute(chosen, recipe_texts=texts, run_info=run_info, on_progress=on_progress)
         return MergeReport.from_json(report, self.outputs)
 
     def finished_shards(self) -> dict[Path, int]:
@@ -256,19 +243,22 @@ def _plan(
     size = parse_size(size) if isinstance(size, str) else size
     if size is not None and not 0 < size < 1 << 63:
         refuse(f"`max_shard_size` is {size}", "5GB is usual")
-    core = _core.plan(
-        paths,
-        [(os.fspath(output), _over(recipe, places)) for output, recipe in recipes],
-        dtype=None if dtype is None else parse_dtype(dtype),
-        max_shard_size=size,
-        config_from=0 if donor is None else _donor(donor, paths, names),
-        overwrite=options.overwrite,
-        allow_different_tokenizers=options.allow_different_tokenizers,
-        copy_code=options.copy_code,
-        follow_links=options.follow_links,
-        ignore_unreferenced=options.ignore_unreferenced,
-        skip_space_check=not options.preflight,
-    )
+    tables = [(os.fspath(output), _over(recipe, places)) for output, recipe in recipes]
+    how: _core.Planning = {
+        "dtype": None if dtype is None else parse_dtype(dtype),
+        "max_shard_size": size,
+        "config_from": 0 if donor is None else _donor(donor, paths, names),
+        "overwrite": options.overwrite,
+        "allow_different_tokenizers": options.allow_different_tokenizers,
+        "copy_code": options.copy_code,
+        "follow_links": options.follow_links,
+        "ignore_unreferenced": options.ignore_unreferenced,
+        "skip_space_check": not options.preflight,
+    }
+    try:
+        core = _core.plan(paths, tables, how)
+    except UnicodeEncodeError as error:  # a path that no system has, or a pattern of no tensor's name
+        refuse(f"`{shown(error.object)}` has an unpaired surrogate, which is no character")
     if source is not None and source.must_hold is not None:
         _check_holds(source.path, source.must_hold, paths, options)
     return MergePlan(core, recipes, source, options, folder)

@@ -137,12 +137,14 @@ def verify(
         refuse("`recompute` is empty", hint)
     text = _core.verify(
         os.fspath(directory),
-        data=data,
-        recompute=ingredients,
+        {
+            "data": data,
+            "recompute": ingredients,
+            "num_threads": num_threads,
+            "io": io,
+            "follow_links": follow_links,
+        },
         on_progress=on_progress,
-        num_threads=num_threads,
-        io=io,
-        follow_links=follow_links,
     )
     found: dict[str, Any] = json.loads(text)
     return Verification(

@@ -11,6 +11,7 @@ mod verify;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::glob;
 use crate::kernels::Kernels;
 
 #[pymodule]
@@ -19,8 +20,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<buffer::Mixer>()?;
     module.add_function(wrap_pyfunction!(plan::plan, module)?)?;
     module.add_function(wrap_pyfunction!(verify::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(matches, module)?)?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     Ok(())
+}
+
+/// Whether a recipe's pattern matches the whole of a tensor's name.
+#[pyfunction]
+fn matches(pattern: &str, name: &str) -> bool {
+    glob::matches(pattern, name)
 }
 
 /// Version, kernel sets this CPU runs (slowest first) and whether the core was compiled with optimisation.

@@ -18,21 +18,12 @@ use crate::plan::{self as planning, MergeRequest, PlanOptions, Recipe, Row};
 /// Pattern, numerators in ingredient order, whole.
 type RowArguments = (String, Vec<i64>, u64);
 
-#[pyfunction]
-#[pyo3(signature = (
-    ingredients, recipes, *, dtype, max_shard_size, config_from, overwrite, allow_different_tokenizers, copy_code,
-    follow_links, ignore_unreferenced, skip_space_check
-))]
-#[allow(
-    clippy::too_many_arguments,
-    clippy::fn_params_excessive_bools,
-    reason = "keyword arguments of a Python function"
-)]
-pub(super) fn plan(
-    py: Python<'_>,
-    ingredients: Vec<PathBuf>,
-    recipes: Vec<(PathBuf, Vec<RowArguments>)>,
-    dtype: Option<&str>,
+/// A dictionary with these keys.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, set by name")]
+pub(super) struct Planning {
+    dtype: Option<String>,
     max_shard_size: Option<u64>,
     config_from: usize,
     overwrite: bool,
@@ -41,16 +32,42 @@ pub(super) fn plan(
     follow_links: bool,
     ignore_unreferenced: bool,
     skip_space_check: bool,
+}
+
+/// An object with these attributes: `MergeOptions` of Python.
+#[derive(FromPyObject)]
+struct Executing {
+    num_threads: Option<usize>,
+    chunk_bytes: Option<u64>,
+    io: String,
+    cache: String,
+    kernels: Option<String>,
+    sync: bool,
+    digests: String,
+    differences: bool,
+    nonfinite: String,
+    restart: bool,
+}
+
+#[pyfunction]
+pub(super) fn plan(
+    py: Python<'_>,
+    ingredients: Vec<PathBuf>,
+    recipes: Vec<(PathBuf, Vec<RowArguments>)>,
+    options: Planning,
 ) -> PyResult<Plan> {
     let options = PlanOptions {
-        dtype: args::float_dtype(dtype)?,
-        max_shard_size,
-        config_from,
-        overwrite,
-        allow_different_tokenizers,
-        copy_code,
-        skip_space_check,
-        open: OpenOptions { follow_links, ignore_unreferenced },
+        dtype: args::float_dtype(options.dtype.as_deref())?,
+        max_shard_size: options.max_shard_size,
+        config_from: options.config_from,
+        overwrite: options.overwrite,
+        allow_different_tokenizers: options.allow_different_tokenizers,
+        copy_code: options.copy_code,
+        skip_space_check: options.skip_space_check,
+        open: OpenOptions {
+            follow_links: options.follow_links,
+            ignore_unreferenced: options.ignore_unreferenced,
+        },
     };
     let recipe = |(output, rows): (PathBuf, Vec<RowArguments>)| -> Result<Recipe> {
         let row = |(pattern, numerators, whole): RowArguments| {
@@ -69,13 +86,14 @@ pub(super) struct Plan(planning::Plan);
 
 #[pymethods]
 impl Plan {
-    fn to_json(&self) -> PyResult<String> {
+    #[pyo3(signature = (*, kernels))]
+    fn to_json(&self, kernels: Option<&str>) -> PyResult<String> {
         let most = self.0.tensors.iter().map(|tensor| self.0.needed(tensor).len()).max().unwrap_or(0);
         let num_threads = crate::threads::default_threads();
         let mut json = self.0.to_json();
         json["num_threads"] = num_threads.into();
         json["memory_bytes"] = merge::memory_bound(most, num_threads).into();
-        json["kernels"] = Kernels::choose(None)?.name.into();
+        json["kernels"] = Kernels::choose(kernels)?.name.into();
         Ok(json.to_string())
     }
 
@@ -84,43 +102,26 @@ impl Plan {
         Ok(merge::finished_shards(&self.0, args::digests(digests)?, differences)?)
     }
 
-    #[pyo3(signature = (
-        *, on_progress, num_threads, chunk_bytes, io, cache, kernels, sync, digests, differences, nonfinite, restart,
-        recipe_texts, run_info
-    ))]
-    #[allow(
-        clippy::too_many_arguments,
-        clippy::fn_params_excessive_bools,
-        reason = "keyword arguments of a Python method"
-    )]
+    #[pyo3(signature = (options, *, recipe_texts, run_info, on_progress))]
     fn execute(
         &self,
         py: Python<'_>,
-        on_progress: Option<Py<PyAny>>,
-        num_threads: Option<usize>,
-        chunk_bytes: Option<u64>,
-        io: &str,
-        cache: &str,
-        kernels: Option<String>,
-        sync: bool,
-        digests: &str,
-        differences: bool,
-        nonfinite: &str,
-        restart: bool,
+        options: Executing,
         recipe_texts: Vec<String>,
         run_info: &str,
+        on_progress: Option<Py<PyAny>>,
     ) -> PyResult<String> {
         let options = MergeOptions {
-            num_threads,
-            chunk_bytes,
-            backend: args::backend(io)?,
-            cache: args::cache(cache)?,
-            kernels,
-            sync,
-            digests: args::digests(digests)?,
-            differences,
-            allow_non_finite: args::flag("nonfinite", nonfinite, ["error", "warn"])?,
-            restart,
+            num_threads: options.num_threads,
+            chunk_bytes: options.chunk_bytes,
+            backend: args::backend(&options.io)?,
+            cache: args::cache(&options.cache)?,
+            kernels: options.kernels,
+            sync: options.sync,
+            digests: args::digests(&options.digests)?,
+            differences: options.differences,
+            allow_non_finite: args::flag("nonfinite", &options.nonfinite, ["error", "warn"])?,
+            restart: options.restart,
         };
         let run = serde_json::from_str(run_info).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let provenance = Provenance { recipe_texts, run };

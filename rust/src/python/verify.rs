@@ -10,20 +10,32 @@ use super::args;
 use super::interrupt::run_interruptible;
 use crate::verify::{self as verifying, Finding, Verification, VerifyOptions};
 
+/// A dictionary with these keys.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(super) struct Verifying {
+    data: bool,
+    recompute: Option<Vec<PathBuf>>,
+    num_threads: Option<usize>,
+    io: String,
+    follow_links: bool,
+}
+
 #[pyfunction]
-#[pyo3(signature = (directory, *, data, recompute, on_progress, num_threads, io, follow_links))]
-#[allow(clippy::too_many_arguments, reason = "keyword arguments of a Python function")]
+#[pyo3(signature = (directory, options, *, on_progress))]
 pub(super) fn verify(
     py: Python<'_>,
     directory: PathBuf,
-    data: bool,
-    recompute: Option<Vec<PathBuf>>,
+    options: Verifying,
     on_progress: Option<Py<PyAny>>,
-    num_threads: Option<usize>,
-    io: &str,
-    follow_links: bool,
 ) -> PyResult<String> {
-    let options = VerifyOptions { data, recompute, num_threads, backend: args::backend(io)?, follow_links };
+    let options = VerifyOptions {
+        data: options.data,
+        recompute: options.recompute,
+        num_threads: options.num_threads,
+        backend: args::backend(&options.io)?,
+        follow_links: options.follow_links,
+    };
     let total = AtomicU64::new(0);
     let mut told = None;
     let on_tick = |py: Python<'_>, done: u64| {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +9,7 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from soce._core import Mixer
+from soce._core import Mixer, matches
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
@@ -135,15 +134,15 @@ class SoupMixer:
                 message = "is not an ingredient of the model to be evaluated"
                 raise RecipeError.of([Problem("recipe", ingredient.path, None, message, hint)])
             where.append(place)
-        table: list[tuple[re.Pattern[str], Row]] = []
+        table: list[tuple[str, Row]] = []
         for row in recipe.table:
             numerators = [0] * len(self.paths)
             for place, numerator in zip(where, row.numerators, strict=True):
                 numerators[place] = numerator
-            table.append((_glob(row.pattern), (tuple(numerators), row.whole)))
+            table.append((row.pattern, (tuple(numerators), row.whole)))
         rows: dict[str, Row] = {}
         for name, (held, _) in self.tensors.items():
-            found = next((mix for pattern, mix in table if pattern.fullmatch(name)), None)
+            found = next((mix for pattern, mix in table if matches(pattern, name)), None)
             if found is None and held in _FLOATS:
                 hint = "end the recipe with a row whose pattern is `*`"
                 raise RecipeError.of([Problem("recipe", None, name, "no row of the recipe matches", hint)])
@@ -204,13 +203,6 @@ class SoupMixer:
         message = f"results are too large for {self.published(name)}"
         hint = "a wider `dtype` holds them"
         raise IncompatibleError.of([Problem("incompatible", None, name, message, hint)])
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    """Return the pattern of a row as the core reads it: ``*`` any run, ``?`` any one character."""
-    pattern = re.sub(r"\*+", "*", pattern)  # or a pattern of many stars would take for ever
-    words = {"*": ".*", "?": "."}
-    return re.compile("".join(words.get(c) or re.escape(c) for c in pattern), re.DOTALL)
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
