@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BeforeValidator, Field, Tag
 
 from soce.exceptions import Problem, RecipeError, ScoreTableError
-from soce.files.documents import ParsedFile, dotted, parse_document, plain, read_document
+from soce.files.documents import ParsedFile, as_json, dotted, parse_document, read_document
 from soce.files.emit import n_values, to_json, to_yaml
 from soce.files.parsing import MAX_VALUES, Bare
 from soce.files.validation import BY_KIND, LIST, MAPPING, Strict, validate
@@ -42,7 +42,7 @@ def test_single_values_stay_text_and_every_place_has_a_line() -> None:
         "words": ["1", "1", "true", "x"],
     }
     assert document.tree == tree
-    assert plain(document.tree)["words"] == ["1", 1, True, "x"]
+    assert as_json(document.tree)["words"] == ["1", 1, True, "x"]
     lines = {
         ("models",): 2, ("models", 0): 3, ("models", 0, "weight"): 4, ("models", 1, "name"): 5, ("words", 3): 6, (): 0,
     }  # fmt: skip
@@ -139,7 +139,7 @@ trees = st.dictionaries(
 def test_what_is_written_is_read_back(tree: dict[str, object]) -> None:
     for name, text in (("r.yaml", to_yaml(tree)), ("r.json", to_json(tree))):  # type: ignore[arg-type]
         if tree:
-            assert plain(parse_document(name, text).tree) == tree
+            assert as_json(parse_document(name, text).tree) == tree
     assert n_values(tree) >= 1  # type: ignore[arg-type]
 
 

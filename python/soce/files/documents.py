@@ -169,18 +169,18 @@ def dotted(place: Place) -> str:
     return text.removeprefix(".")
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - any tree
+def as_json(value: Any) -> Any:  # noqa: ANN401 - any tree
     """Return a document's tree as JSON has it: numbers and truth values instead of bare texts.
 
     Examples
     --------
-    >>> plain({"a": [Bare("1.5"), "1.5", Bare("true"), Bare("x")]})
+    >>> as_json({"a": [Bare("1.5"), "1.5", Bare("true"), Bare("x")]})
     {'a': [1.5, '1.5', True, 'x']}
     """
     if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
+        return {key: as_json(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner) for inner in value]
+        return [as_json(inner) for inner in value]
     if not isinstance(value, Bare):
         return value
     if value in {"true", "false"}:

@@ -1,4 +1,4 @@
-"""Plain trees to recipe text that reads back the same, whatever the names contain."""
+"""Trees of plain values to YAML and JSON that read back the same, whatever the names contain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-Plain: TypeAlias = "str | int | float | bool | Sequence[Plain] | Mapping[str, Plain] | None"
+Tree: TypeAlias = "str | int | float | bool | Sequence[Tree] | Mapping[str, Tree] | None"
 
 _WIDTH: Final = 100
 _LONG_KEY: Final = 1000
@@ -20,7 +20,7 @@ _WORDS: Final = frozenset(
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
-def to_yaml(tree: Mapping[str, Plain]) -> str:
+def to_yaml(tree: Mapping[str, Tree]) -> str:
     """Return a mapping as YAML of the subset that recipes are read in.
 
     Examples
@@ -36,12 +36,12 @@ def to_yaml(tree: Mapping[str, Plain]) -> str:
     return "".join(f"{line}\n" for line in _mapping(tree, ""))
 
 
-def to_json(tree: Mapping[str, Plain]) -> str:
+def to_json(tree: Mapping[str, Tree]) -> str:
     """Return a mapping as JSON."""
     return json.dumps(tree, indent=1, allow_nan=False) + "\n"
 
 
-def n_values(tree: Plain) -> int:
+def n_values(tree: Tree) -> int:
     """Return how many values a tree has as the recipe reader counts them: keys, lists, mappings, scalars."""
     if isinstance(tree, Mapping):
         return 1 + len(tree) + sum(n_values(value) for value in tree.values())
@@ -67,7 +67,7 @@ def _escape(char: str) -> str:
     return f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
 
 
-def _scalar(value: Plain) -> str:
+def _scalar(value: Tree) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -78,7 +78,7 @@ def _scalar(value: Plain) -> str:
     return repr(value)
 
 
-def _mapping(tree: Mapping[str, Plain], indent: str) -> list[str]:
+def _mapping(tree: Mapping[str, Tree], indent: str) -> list[str]:
     lines = []
     for name, value in tree.items():
         key = quoted(name)
@@ -87,7 +87,7 @@ def _mapping(tree: Mapping[str, Plain], indent: str) -> list[str]:
     return lines
 
 
-def _entry(start: str, value: Plain, indent: str) -> list[str]:
+def _entry(start: str, value: Tree, indent: str) -> list[str]:
     """Return the lines of a value that stands behind `start`."""
     if isinstance(value, Mapping):
         return [start, *_mapping(value, indent + "  ")] if value else [f"{start} {{}}"]
@@ -98,7 +98,7 @@ def _entry(start: str, value: Plain, indent: str) -> list[str]:
     return [f"{start} {_scalar(value)}"]
 
 
-def _item(value: Plain, indent: str) -> list[str]:
+def _item(value: Tree, indent: str) -> list[str]:
     """Return the lines of an item of a list: a mapping starts behind the dash."""
     if isinstance(value, Mapping) and value:
         first, *rest = _mapping(value, indent + "  ")
@@ -106,7 +106,7 @@ def _item(value: Plain, indent: str) -> list[str]:
     return _entry(f"{indent}-", value, indent)
 
 
-def _is_scalar(value: Plain) -> bool:
+def _is_scalar(value: Tree) -> bool:
     return value is None or isinstance(value, (str, int, float))
 
 

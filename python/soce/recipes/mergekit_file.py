@@ -10,7 +10,7 @@ from soce.recipes.parts import TORCH_DTYPES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.files.emit import Plain
+    from soce.files.emit import Tree
     from soce.recipes.model import Recipe
 
 _COMMENT: Final = """\
@@ -38,7 +38,7 @@ def mergekit_yaml(recipe: Recipe, paths: Sequence[str], out_dtype: str) -> str:
     """
     if recipe.rows or recipe.parts is None:
         return ""
-    models: list[Plain] = [
+    models: list[Tree] = [
         {"model": path, "parameters": {"weight": part}}
         for path, part in zip(paths, recipe.parts, strict=True)
         if part

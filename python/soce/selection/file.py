@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from soce.exceptions import OutputError, Problem, shown
 from soce.files.atomic import write_text
-from soce.files.documents import MAX_BYTES, plain, read_document
+from soce.files.documents import MAX_BYTES, as_json, read_document
 from soce.files.emit import n_values, printable, to_json, to_yaml
 from soce.files.parsing import MAX_VALUES
 from soce.files.words import counted, listed, nearest
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-    from soce.files.emit import Plain
+    from soce.files.emit import Tree
     from soce.recipes.model import Ingredient
     from soce.selection.weights import WeightGrid
 
@@ -124,10 +124,10 @@ def write_selection(
     target = Path(path)
     check_target(target, overwrite=overwrite)
     written, notes = _ingredients(selection, target, paths or {})
-    head: dict[str, Plain] = {"ingredients": written}
+    head: dict[str, Tree] = {"ingredients": written}
     if dtype is not None:
         head["dtype"] = parse_dtype(dtype).lower()
-    tail: dict[str, Plain] = {"selection": {"format": FORMAT, **asdict(selection)}}
+    tail: dict[str, Tree] = {"selection": {"format": FORMAT, **asdict(selection)}}
     grid = selection.grid
     text = None
     if n_values({**head, **tail}) + grid.count * (grid.n_experts + 1) + 2 <= MAX_VALUES:
@@ -197,7 +197,7 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
     # First by itself, where its name says which rule it is: of what fits no rule, each rule has a complaint.
     validate(document, cast("type[Rule]", Annotated[Rule, Discriminator("name")]), at=("selection", "rule"))
     selection = validate(document, Selection, at=("selection",))
-    findings = (replace(found, details=plain(found.details)) for found in selection.findings)
+    findings = (replace(found, details=as_json(found.details)) for found in selection.findings)
     selection = replace(selection, findings=tuple(findings))
     ingredients = recipes.recipes[0][1].ingredients
     if tuple(ingredient.name for ingredient in ingredients) != selection.models:
@@ -214,7 +214,7 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
     return SelectionFile(document.path, document.text, selection, ingredients, recipes.dtype)
 
 
-def _recipe(parts: Sequence[int], number: int) -> Plain:
+def _recipe(parts: Sequence[int], number: int) -> Tree:
     """Return a point of the grid; the reader names it after its parts, if they make a name."""
     if len("-".join(map(str, parts))) <= _MAX_NAME:
         return list(parts)
@@ -223,7 +223,7 @@ def _recipe(parts: Sequence[int], number: int) -> Plain:
 
 def _ingredients(
     selection: Selection, target: Path, paths: Mapping[str, str | os.PathLike[str]]
-) -> tuple[dict[str, Plain], list[str]]:
+) -> tuple[dict[str, Tree], list[str]]:
     """Return the paths to be written, and what to say about them."""
     from soce.recipes.native import RESERVED
 
@@ -231,7 +231,7 @@ def _ingredients(
         if model not in selection.candidates:
             hint = nearest(model, selection.candidates, "candidates")
             refuse(f"a path is given for `{shown(model)}`, which is no candidate", hint)
-    written: dict[str, Plain] = {}
+    written: dict[str, Tree] = {}
     owners: dict[str, str] = {}
     unknown = []
     folder = os.path.realpath(target.parent)  # `..` in a written path starts from where links lead
@@ -263,7 +263,7 @@ def _beside(path: str, folder: str) -> str:
     return Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
 
 
-def _text(selection: Selection, target: Path, notes: Sequence[str], tree: Mapping[str, Plain]) -> str | None:
+def _text(selection: Selection, target: Path, notes: Sequence[str], tree: Mapping[str, Tree]) -> str | None:
     """Return a file's text, comments at the top of YAML; None if it is larger than a recipe file may be."""
     if target.name.lower().endswith(".json"):
         text = to_json(tree)

@@ -14,7 +14,7 @@ from soce.report.document import Code, Facts, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soce.files.emit import Plain
+    from soce.files.emit import Tree
     from soce.report.document import Section
     from soce.report.run_view import RunView
     from soce.search.run import Run
@@ -48,8 +48,8 @@ def _recipe(view: RunView) -> str:
     parts = view.soup.parts
     used = [name for name in view.run.experts if parts.get(name)]
     used += [name for name in parts if parts[name] and name not in used]
-    ingredients: dict[str, Plain] = {name: _path(view.run, name) for name in used}
-    shares: dict[str, Plain] = {name: parts[name] for name in used}
+    ingredients: dict[str, Tree] = {name: _path(view.run, name) for name in used}
+    shares: dict[str, Tree] = {name: parts[name] for name in used}
     return f"# recipe.yaml\n{to_yaml({'ingredients': ingredients, 'weights': shares})}".rstrip("\n")
 
 
