@@ -46,8 +46,8 @@ def read_scores(
     Returns
     -------
     ScoreTable
-        Scores as read: the format that was recognised is in `kind`, what was left out in `ignored`. Scores of
-        lower-is-better columns are not negated; see `ScoreTable.oriented`.
+        Scores as read: the format that was recognised is in `ScoreTable.kind`, what was left out in
+        `ScoreTable.ignored`. Scores of lower-is-better columns are not negated; see `ScoreTable.oriented`.
 
     Raises
     ------

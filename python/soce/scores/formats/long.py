@@ -216,7 +216,7 @@ def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     """Write a table as long CSV, which `read_scores` reads back equal.
 
     Scores, counts, standard errors, scales, directions, roles, decimals, parts, metrics, missing cells and
-    the order of models and columns survive; `source`, `kind`, `ignored` and `blanked` do not. Text is written
+    the order of models and columns survive; what only messages say does not. Text is written
     as it is: a spreadsheet program may take a name that begins with ``=`` for a formula.
 
     Parameters

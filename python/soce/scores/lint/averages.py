@@ -14,7 +14,7 @@ from soce.scores import bfcl
 from soce.scores.column_names import is_average, prefixes_of
 from soce.scores.lint.checks import CHECKS
 from soce.scores.lint.findings import DETAILED, Finding, found, joined, number, quoted
-from soce.scores.lint.rounding import Comparison, broken_items, compare, means_of_others
+from soce.scores.lint.rounding import Deviation, broken_items, compare, means_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def check_averages(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
     versions = bfcl.versions_of(column.name for column in table.columns)
     board = bfcl.BOARDS[versions.pop()] if len(versions) == 1 else None
     for place in range(len(table.columns)):
-        failed: list[tuple[_Claim, Comparison]] = []
+        failed: list[tuple[_Claim, Deviation]] = []
         for claim in _claims_of(table, place, board):
             compared = [compare(table, place, claim.parts, claim.weights)]
             if (by_items := _item_shares(table, claim)) is not None:
@@ -104,7 +104,7 @@ def _item_shares(table: ScoreTable, claim: _Claim) -> list[Fraction] | None:
 
 
 def _not_the_mean(
-    table: ScoreTable, place: int, claim: _Claim, comparison: Comparison, copies: Pairs
+    table: ScoreTable, place: int, claim: _Claim, comparison: Deviation, copies: Pairs
 ) -> Finding:
     column, printed = table.columns[place], table.values[:, place]
     rows = np.flatnonzero(comparison.beyond).tolist()
@@ -156,7 +156,7 @@ def _not_the_mean(
 
 
 def _implied(
-    table: ScoreTable, place: int, claim: _Claim, comparison: Comparison, pair: Sequence[int]
+    table: ScoreTable, place: int, claim: _Claim, comparison: Deviation, pair: Sequence[int]
 ) -> dict[str, object]:
     """Return the scores in one of two copied columns that would make the mean right, row by row.
 

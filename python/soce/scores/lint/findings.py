@@ -28,8 +28,8 @@ class Finding:
 
     Examples
     --------
-    >>> print(Finding("S09", "warning", "category `a` has 16 items", columns=("a",)))
-    warning: S09: category `a` has 16 items
+    >>> print(Finding("S09", "warning", "a category has 16 items", columns=("math",)))
+    warning: S09: a category has 16 items
     """
 
     code: str
@@ -57,7 +57,7 @@ class Finding:
         return f"{self.severity}: {self.code}: {self.message}"
 
     def to_json(self) -> dict[str, object]:
-        """Return plain Python that `json.dumps` writes."""
+        """Return plain Python, fit for JSON."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -126,7 +126,7 @@ class Findings(tuple[Finding, ...]):
         return "\n".join(lines) or "nothing found"
 
     def to_json(self) -> list[dict[str, object]]:
-        """Return plain Python that `json.dumps` writes."""
+        """Return plain Python, fit for JSON."""
         return [finding.to_json() for finding in self]
 
     def to_frame(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Comparisons that respect rounding: a printed score stands for half a unit of its last digit either way.
+"""Deviations that respect rounding: a printed score stands for half a unit of its last digit either way.
 
 A mean of n scores of d decimals that is further off than rounding explains is so by 1 / (2 n 10^d) at
 least, and sums of floats are off by less than `SLACK`. So a case on the boundary falls on the side where
@@ -29,7 +29,7 @@ _MOST_ITEMS: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Deviation:
     """One column against what others imply, row by row."""
 
     rows: Mask
@@ -44,7 +44,7 @@ class Comparison:
 
 def compare(
     table: ScoreTable, place: int, parts: Sequence[int], weights: Sequence[Fraction] | None = None
-) -> Comparison:
+) -> Deviation:
     """Compare a column with the weighted sum of others, else their mean, within what rounding explains."""
     shares = np.full(len(parts), 1 / len(parts)) if weights is None else np.array([*map(float, weights)])
     printed, values = table.values[:, place], table.values[:, list(parts)]
@@ -53,7 +53,7 @@ def compare(
     halves = np.array([table.columns[part].half_width for part in parts])
     tolerance = float(table.columns[place].half_width + np.abs(shares) @ halves)
     slack = SLACK * np.maximum(1.0, np.nanmax(np.abs(values), axis=1, initial=0.0))
-    return Comparison(rows, computed, rows & (np.abs(printed - computed) > tolerance + slack), tolerance)
+    return Deviation(rows, computed, rows & (np.abs(printed - computed) > tolerance + slack), tolerance)
 
 
 def means_of_others(values: Floats, columns: Sequence[Column]) -> Mask:
