@@ -62,13 +62,13 @@ from soce.search.options import SearchOptions as SearchOptions
 from soce.search.pool import Pool as Pool
 from soce.search.result import SearchResult as SearchResult
 from soce.search.soups import search_soups as search_soups
-from soce.search.soups import strategy_of as strategy_of
 from soce.search.split import Split as Split
 from soce.search.split import split_items as split_items
 from soce.search.statistics import McNemar as McNemar
 from soce.search.statistics import PairedInterval as PairedInterval
 from soce.search.statistics import mcnemar as mcnemar
 from soce.search.statistics import paired_bootstrap as paired_bootstrap
+from soce.search.strategies.registry import strategy_of as strategy_of
 from soce.selection.clusters import cluster_categories as cluster_categories
 from soce.selection.correlation import Correlation as Correlation
 from soce.selection.correlation import correlate_categories as correlate_categories

@@ -18,7 +18,7 @@ from soce.cli.card import card as command
 from soce.recipes.model import Ingredient, Recipe
 from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup
-from soce.search.result import Arm, Comparison, Scored, SearchResult
+from soce.search.result import Arm, ArmScore, Comparison, SearchResult
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b\x07\r\t\x7f\x9b\u00ad\u200b\u200e\u202e\u2028\u2066\ufeff"
@@ -574,7 +574,7 @@ def test_names_are_shown_and_mean_nothing(tmp_path: Path, name: str) -> None:
 
 def notes_card(home: Path, soup: Path, name: str) -> None:
     """Lay a result beside the soup whose categories and models bear the name."""
-    scored = Scored(0.5, {name: 0.5, "x": 0.25}, 3)
+    scored = ArmScore(0.5, {name: 0.5, "x": 0.25}, 3)
     result = SearchResult(
         objective=name,
         scale="unit",

@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 from soce.exceptions import StudyError
 from soce.search.identity import SearchIdentity
 from soce.search.pool import Pool
-from soce.search.result import Arm, Comparison, Scored, SearchResult
+from soce.search.result import Arm, ArmScore, Comparison, SearchResult
 from soce.search.statistics import McNemar, PairedInterval
-from soce.search.strategies.space import Tried
+from soce.search.strategies.space import ScoredSoup
 
 POOL = Pool({"b": "path/B", "a": "path/A", "\u00fc <c>": "path/C"}, ("b", "a"))
 LABELS = (*POOL.names, "uniform-all", "uniform-selected", "soce")
 
 names = st.text('a\u00e9\u4e2d"\\\n', min_size=1, max_size=3)
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.floats(-1e6, 1e6)
 counts = st.integers(0, 10_000)
 maybe = st.none() | numbers
 texts = st.dictionaries(names, st.none() | names | counts, max_size=2)
 soups = st.dictionaries(st.sampled_from(POOL.names), st.integers(1, 20), min_size=1)
-scored = st.builds(Scored, numbers, st.dictionaries(names, numbers, max_size=2), st.none() | counts)
-tried = st.lists(st.builds(Tried, soups, numbers), max_size=2).map(tuple)
+scored = st.builds(ArmScore, numbers, st.dictionaries(names, numbers, max_size=2), st.none() | counts)
+tried = st.lists(st.builds(ScoredSoup, soups, numbers), max_size=2).map(tuple)
 comparisons = st.builds(
     Comparison,
     st.sampled_from(LABELS),
@@ -42,7 +42,7 @@ against_best = st.builds(Comparison, st.just("soce"), st.just("a"), numbers, may
 
 
 def arm(label: str) -> st.SearchStrategy[Arm]:
-    def made(parts: dict[str, int], selection: Scored, report: Scored) -> Arm:
+    def made(parts: dict[str, int], selection: ArmScore, report: ArmScore) -> Arm:
         kind = "single" if label in POOL.names else label
         return Arm(kind, label, parts, POOL.recipe(parts), selection, report)
 
@@ -103,7 +103,7 @@ def test_an_identity_comes_back_from_its_json(identity: SearchIdentity) -> None:
 
 def result_json(**changes: Any) -> dict[str, Any]:
     pool = Pool({"a": "A", "b": "B"}, ("a", "b"))
-    one = Scored(0.5, {"math": 0.5}, 10)
+    one = ArmScore(0.5, {"math": 0.5}, 10)
     arms = [
         Arm(kind, label, parts, pool.recipe(parts), one, one)
         for kind, label, parts in (

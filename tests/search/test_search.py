@@ -20,13 +20,15 @@ from soce.evaluate.tasks.items import Item, Tasks
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.recipes.model import Recipe
 from soce.search.result import SearchResult
-from soce.search.soups import STRATEGIES, strategy_of
+from soce.search.strategies.bayesian import Bayesian
+from soce.search.strategies.cmaes import CmaEs
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
-from soce.search.strategies.samplers import Bayesian, CmaEs, round_to_parts
+from soce.search.strategies.proposals import round_to_parts
+from soce.search.strategies.registry import STRATEGIES, strategy_of
 from soce.search.strategies.space import Items, Parts, best_of, preference, same_soup
-from soce.search.strategies.space import Tried as One
+from soce.search.strategies.space import ScoredSoup as One
 from soce.selection.weights import WeightGrid
 
 
@@ -178,6 +180,11 @@ def test_a_gaussian_process_proposes_too() -> None:
     assert found.best.value > 0.98
     again = Bayesian("gp", 15, seed=0).run(Space(space.function, "cba", whole=20))
     assert [one.parts for one in again.tried] == [one.parts for one in found.tried]
+
+
+def test_a_batch_of_no_proposals_is_refused() -> None:
+    with pytest.raises(StudyError, match="the batch is 0"):
+        Bayesian("tpe", 10, batch=0).run(Space(near(a=1)))
 
 
 def test_samplers_stop_on_a_grid_that_is_used_up() -> None:

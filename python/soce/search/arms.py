@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
-from soce.search.result import Arm, Comparison, Scored
+from soce.search.result import Arm, ArmScore, Comparison
 from soce.search.scoring import n_items, objective_value, outcome_weights
 from soce.search.statistics import mcnemar, paired_bootstrap
 
@@ -15,32 +15,20 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluation
     from soce.scores.objective import Objective
     from soce.search.pool import Pool
+    from soce.search.statistics import McNemar, PairedInterval
     from soce.search.strategies.space import Parts
 
 
-def fixed_arms(pool: Pool) -> list[tuple[str, str, Parts]]:
-    """Return kind, label and parts of what is always scored: single models and uniform soups."""
-    arms: list[tuple[str, str, Parts]] = [("single", name, {name: 1}) for name in sorted(pool.names)]
-    arms.append(("uniform-all", "uniform-all", dict.fromkeys(pool.names, 1)))
-    arms.append(("uniform-selected", "uniform-selected", dict.fromkeys(pool.experts, 1)))
+def fixed_arms(pool: Pool) -> list[tuple[str, Parts]]:
+    """Return kind and parts of what is always scored: single models and uniform soups."""
+    arms: list[tuple[str, Parts]] = [("single", {name: 1}) for name in sorted(pool.names)]
+    arms.append(("uniform-all", dict.fromkeys(pool.names, 1)))
+    arms.append(("uniform-selected", dict.fromkeys(pool.experts, 1)))
     return arms
-
-
-def unique_labels(arms: Sequence[tuple[str, str, Parts]]) -> list[str]:
-    """Return a label for each arm, told apart from models that are named like a soup."""
-    taken = {label for kind, label, _ in arms if kind == "single"}
-    labels = []
-    for kind, label, _ in arms:
-        while kind != "single" and label in taken:
-            label += " (soup)"
-        labels.append(label)
-        taken.add(label)
-    return labels
 
 
 def make_arm(
     kind: str,
-    label: str,
     parts: Parts,
     *,
     pool: Pool,
@@ -49,15 +37,28 @@ def make_arm(
     report: Evaluation,
 ) -> Arm:
     """Return an arm from its evaluations."""
-    parts = {name: part for name, part in parts.items() if part}
+    used = {name: part for name, part in parts.items() if part}
     return Arm(
-        kind, label, parts, pool.recipe(parts), _scored(objective, selection), _scored(objective, report)
+        kind,
+        _label(kind, used, pool),
+        used,
+        pool.recipe(used),
+        _scored(objective, selection),
+        _scored(objective, report),
     )
 
 
-def _scored(objective: Objective, evaluation: Evaluation) -> Scored:
+def _label(kind: str, parts: Parts, pool: Pool) -> str:
+    """Return the model's name or the kind, told apart from models that are named like a soup."""
+    label = next(iter(parts)) if kind == "single" else kind
+    while kind != "single" and label in pool.names:
+        label += " (soup)"
+    return label
+
+
+def _scored(objective: Objective, evaluation: Evaluation) -> ArmScore:
     scores = {name: found.score for name, found in evaluation.categories.items()}
-    return Scored(objective_value(objective, evaluation), scores, n_items(evaluation))
+    return ArmScore(objective_value(objective, evaluation), scores, n_items(evaluation))
 
 
 def best_single(arms: Sequence[Arm], *, on: str) -> Arm:
@@ -122,13 +123,15 @@ def compare_arms(
             if second.kind == "single" and all(sample.higher_is_better.values()):
                 test = mcnemar(one, other)
                 n_tests += test is not None
-        found.append(_comparison(first, second, sample, interval=interval, test=test))
+        found.append(_comparison(first, second, sample, interval, test))
     if n_tests > 1:
         notes.append(f"{n_tests} McNemar tests were made, one against each single model: p is not corrected")
     return tuple(found), tuple(notes)
 
 
-def _comparison(first: Arm, second: Arm, sample: Evaluation, *, interval: object, test: object) -> Comparison:
+def _comparison(
+    first: Arm, second: Arm, sample: Evaluation, interval: PairedInterval | None, test: McNemar | None
+) -> Comparison:
     difference = first.report.value - second.report.value
     size = abs(second.report.value)
     points = None if sample.scale is None else difference * (100.0 if sample.scale == "unit" else 1.0)
@@ -138,8 +141,8 @@ def _comparison(first: Arm, second: Arm, sample: Evaluation, *, interval: object
         difference,
         points,
         100 * difference / size if size else None,
-        interval,  # type: ignore[arg-type]
-        test,  # type: ignore[arg-type]
+        interval,
+        test,
     )
 
 

@@ -17,7 +17,7 @@ class SearchOptions:
     """How `search_soups` proposes weights, splits items and keeps scores."""
 
     strategy: Strategy | str = "grid"
-    """What proposes weights, by its name in `soce.search.soups.STRATEGIES` or as an object."""
+    """What proposes weights, by its name in `soce.search.strategies.registry.STRATEGIES` or as an object."""
     objective: Objective | str | None = None
     """What is maximised; that of the selection file, the mean of the categories for a pool."""
     share: Fraction | None = Fraction(1, 2)

@@ -11,7 +11,7 @@ from soce.exceptions import Problem, SoceError, StudyError, shown
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.scoring import weights_text
 from soce.search.statistics import McNemar, PairedInterval
-from soce.search.strategies.space import Tried
+from soce.search.strategies.space import ScoredSoup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ArmScore:
     """An objective and the category scores that it was computed from, on one set of items."""
 
     value: float
@@ -34,7 +34,7 @@ class Scored:
         return {"value": self.value, "categories": dict(self.categories), "n_items": self.n_items}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Scored:
+    def from_json(cls, data: Mapping[str, Any]) -> ArmScore:
         """Return what `to_json` described."""
         categories = {str(name): float(score) for name, score in data["categories"].items()}
         n_items = data["n_items"]
@@ -51,8 +51,8 @@ class Arm:
     """The model's name, or the kind."""
     parts: Parts
     recipe: Recipe
-    selection: Scored
-    report: Scored
+    selection: ArmScore
+    report: ArmScore
     """On the held-out items; the selection items again if nothing was held out."""
 
     @property
@@ -87,8 +87,8 @@ class Arm:
             str(data["label"]),
             parts,
             _recipe_without_paths(parts) if pool is None else pool.recipe(parts),
-            Scored.from_json(data["selection"]),
-            Scored.from_json(data["report"]),
+            ArmScore.from_json(data["selection"]),
+            ArmScore.from_json(data["report"]),
         )
 
 
@@ -157,9 +157,9 @@ class SearchResult:
     """Single models by name, uniform soups, and last the soup that was searched for."""
     comparisons: tuple[Comparison, ...]
     """The differences of docs/search.md, in its order; intervals and tests where there are outcomes."""
-    ranked: tuple[Tried, ...]
+    ranked: tuple[ScoredSoup, ...]
     """Soups that were scored on all selection items, best first."""
-    tied: tuple[Tried, ...]
+    tied: tuple[ScoredSoup, ...]
     """Others with the same value on the selection items as the one chosen."""
     trace: Mapping[str, Any]
     n_candidates: int
@@ -290,8 +290,8 @@ class SearchResult:
             strategy=dict(data["strategy"]),
             arms=tuple(Arm.from_json(arm, pool) for arm in data["arms"]),
             comparisons=tuple(Comparison.from_json(one) for one in data["comparisons"]),
-            ranked=tuple(Tried.from_json(one) for one in data.get("ranked", ())),
-            tied=tuple(Tried.from_json(one) for one in data.get("tied", ())),
+            ranked=tuple(ScoredSoup.from_json(one) for one in data.get("ranked", ())),
+            tied=tuple(ScoredSoup.from_json(one) for one in data.get("tied", ())),
             trace=dict(data.get("trace", {})),
             n_candidates=int(data["n_candidates"]),
             is_optimistic=bool(data["optimistic"]),

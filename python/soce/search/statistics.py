@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -152,12 +151,9 @@ def mcnemar(first: Outcomes, second: Outcomes) -> McNemar | None:
 
 def mcnemar_p(b: int, c: int) -> float:
     """Return the exact two-sided p-value of b against c discordant items; 1 if there are none."""
-    n, fewer = b + c, min(b, c)
-    tail, term = 0, 1
-    for i in range(fewer + 1):
-        tail += term
-        term = term * (n - i) // (i + 1)
-    return float(min(Fraction(1), Fraction(2 * tail, 2**n)))
+    from scipy.stats import binomtest  # slow to import
+
+    return float(binomtest(min(b, c), b + c).pvalue) if b + c else 1.0
 
 
 def _paired(first: Outcomes, second: Outcomes, category: str) -> np.ndarray:

@@ -42,8 +42,8 @@ def _strategy(
     accept: Literal["gt", "ge"],
     over: Literal["experts", "candidates"],
 ) -> Strategy:
-    from soce.search.soups import strategy_of
     from soce.search.strategies.greedy import Greedy
+    from soce.search.strategies.registry import strategy_of
 
     if name == "greedy":
         if budget is not None:
@@ -65,7 +65,7 @@ def _share(text: str) -> Fraction | None:
 
 
 def _strategies() -> Iterable[str]:
-    from soce.search.soups import STRATEGIES
+    from soce.search.strategies.registry import STRATEGIES
 
     return STRATEGIES
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from soce.report.markup import code, plain, table
 
 if TYPE_CHECKING:
-    from soce.search.result import Arm, Comparison, Scored, SearchResult
+    from soce.search.result import Arm, ArmScore, Comparison, SearchResult
 
 _MAX_ARMS = 8
 """Columns of the table by category."""
@@ -105,5 +105,5 @@ def _weights(arm: Arm) -> str:
     return ", ".join(f"{part}/{whole} {code(name)}" for name, part in arm.parts.items() if part)
 
 
-def _items(scored: Scored) -> str:
+def _items(scored: ArmScore) -> str:
     return "items not counted" if scored.n_items is None else f"{scored.n_items:,} items"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from soce.search.strategies.space import Found, Tried
+from soce.search.strategies.space import ScoredSoup, StrategyOutcome
 
 if TYPE_CHECKING:
     from soce.search.strategies.space import Space
@@ -33,32 +33,29 @@ class Greedy:
     every time, exactly.
     """
 
+    name: ClassVar[str] = "greedy"
+
     accept: Literal["gt", "ge"] = "gt"
     over: Literal["experts", "candidates"] = "experts"
-
-    @property
-    def name(self) -> str:
-        """``greedy``."""
-        return "greedy"
 
     def to_json(self) -> dict[str, object]:
         """Return the name and the settings."""
         return {"name": self.name, **asdict(self)}
 
-    def run(self, space: Space) -> Found:
+    def run(self, space: Space) -> StrategyOutcome:
         """Order the models, then try them one after the other."""
         models = sorted(space.experts if self.over == "experts" else space.candidates)
         scores = dict(zip(models, space.values([{model: 1} for model in models]), strict=True))
         order = sorted(models, key=lambda model: (-scores[model], model))
         members = [order[0]]
-        best = Tried({order[0]: 1}, scores[order[0]])
+        best = ScoredSoup({order[0]: 1}, scores[order[0]])
         tried = [best]
         steps: list[dict[str, object]] = []
         for model in order[1:]:
             soup = dict.fromkeys([*members, model], 1)
             (value,) = space.values([soup])
             is_kept = value > best.value or (self.accept == "ge" and value == best.value)
-            tried.append(Tried(soup, value))
+            tried.append(ScoredSoup(soup, value))
             steps.append({"model": model, "value": value, "best_before": best.value, "kept": is_kept})
             if is_kept:
                 members.append(model)
@@ -76,4 +73,4 @@ class Greedy:
             "members": members,
         }
         others = tuple(one for one in tried if one.value == best.value and one is not best)
-        return Found(tuple(tried), best, others, len(tried), trace)
+        return StrategyOutcome(tuple(tried), best, others, len(tried), trace)

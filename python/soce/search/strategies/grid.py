@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from soce.search.strategies.space import Found, Tried, best_of, distinct, refuse
+from soce.search.strategies.space import ScoredSoup, StrategyOutcome, best_of, distinct, refuse
 
 if TYPE_CHECKING:
     from soce.search.strategies.space import Parts, Space
@@ -25,23 +25,20 @@ class Grid:
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13-18.
     """
 
-    budget: int | None = None
+    name: ClassVar[str] = "grid"
 
-    @property
-    def name(self) -> str:
-        """``grid``."""
-        return "grid"
+    budget: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the name and the settings."""
         return {"name": self.name, **asdict(self)}
 
-    def run(self, space: Space) -> Found:
+    def run(self, space: Space) -> StrategyOutcome:
         """Score all points."""
         soups = points(space, self.budget)
-        tried = tuple(Tried(soup, value) for soup, value in zip(soups, space.values(soups), strict=True))
+        tried = tuple(ScoredSoup(soup, value) for soup, value in zip(soups, space.values(soups), strict=True))
         best, tied = best_of(tried, space.experts)
-        return Found(tried, best, tied, len(tried), {"points": space.grid.count})
+        return StrategyOutcome(tried, best, tied, len(tried), {"points": space.grid.count})
 
 
 def points(space: Space, budget: int | None) -> list[Parts]:

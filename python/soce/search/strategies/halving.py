@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from soce.search.strategies.grid import points
-from soce.search.strategies.space import Found, Tried, best_of, preference, refuse
+from soce.search.strategies.space import ScoredSoup, StrategyOutcome, best_of, preference, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,21 +35,18 @@ class SuccessiveHalving:
     .. [1] Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", arXiv:1502.07943.
     """
 
+    name: ClassVar[str] = "successive-halving"
+
     factor: int = 3
     fewest: int = 10
     budget: int | None = None
     seed: int = 0
 
-    @property
-    def name(self) -> str:
-        """``successive-halving``."""
-        return "successive-halving"
-
     def to_json(self) -> dict[str, object]:
         """Return the name and the settings."""
         return {"name": self.name, **asdict(self)}
 
-    def run(self, space: Space) -> Found:
+    def run(self, space: Space) -> StrategyOutcome:
         """Go from rung to rung."""
         if space.items is None:
             refuse(
@@ -77,9 +74,9 @@ class SuccessiveHalving:
         values = space.values(left, rungs=history)
         n_items = sum(map(len, space.items.values()))
         trace.append({"items": n_items, "soups": len(left), "kept": 1, "best": max(values)})
-        tried = tuple(Tried(soup, value) for soup, value in zip(left, values, strict=True))
+        tried = tuple(ScoredSoup(soup, value) for soup, value in zip(left, values, strict=True))
         best, tied = best_of(tried, space.experts)
-        return Found(tried, best, tied, n_candidates, {"rungs": trace})
+        return StrategyOutcome(tried, best, tied, n_candidates, {"rungs": trace})
 
     def rungs(self, items: Items, n_soups: int) -> list[Items]:
         """Return the items of each rung, all of them on the last."""

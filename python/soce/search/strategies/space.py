@@ -56,7 +56,7 @@ class Space(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class ScoredSoup:
     """A soup and its objective on all selection items."""
 
     parts: Parts
@@ -67,7 +67,7 @@ class Tried:
         return {"parts": dict(self.parts), "whole": sum(self.parts.values()), "value": self.value}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Tried:
+    def from_json(cls, data: Mapping[str, Any]) -> ScoredSoup:
         """Return what `to_json` described."""
         parts = {str(name): int(part) for name, part in data["parts"].items()}
         if min(parts.values()) < 0 or not any(parts.values()):
@@ -77,13 +77,13 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a strategy found."""
+class StrategyOutcome:
+    """What a strategy came to."""
 
-    tried: tuple[Tried, ...]
+    tried: tuple[ScoredSoup, ...]
     """Every different soup that was scored on all selection items, in the order of proposal."""
-    best: Tried
-    tied: tuple[Tried, ...] = ()
+    best: ScoredSoup
+    tied: tuple[ScoredSoup, ...] = ()
     """Others with the same value as the best."""
     n_candidates: int = 0
     """Different soups that were scored at all."""
@@ -101,7 +101,7 @@ class Strategy(Protocol):
     def to_json(self) -> dict[str, object]:
         """Return its name and settings."""
 
-    def run(self, space: Space) -> Found:
+    def run(self, space: Space) -> StrategyOutcome:
         """Propose soups until done. The same values give the same proposals, so it can be run again."""
 
 
@@ -118,7 +118,7 @@ def preference(parts: Parts, experts: Iterable[str]) -> tuple[Fraction, tuple[Fr
     return sum(((len(names) * share - 1) ** 2 for share in shares), Fraction(0)), shares
 
 
-def best_of(tried: Sequence[Tried], experts: Sequence[str]) -> tuple[Tried, tuple[Tried, ...]]:
+def best_of(tried: Sequence[ScoredSoup], experts: Sequence[str]) -> tuple[ScoredSoup, tuple[ScoredSoup, ...]]:
     """Return the soup with the largest value, ties broken by `preference`, and the others tied with it."""
     most = max(one.value for one in tried)
     top = sorted((one for one in tried if one.value == most), key=lambda one: preference(one.parts, experts))

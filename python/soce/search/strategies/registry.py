@@ -1,0 +1,78 @@
+"""The strategies by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from soce.exceptions import shown
+from soce.files.words import listed
+from soce.search.strategies.bayesian import Bayesian
+from soce.search.strategies.cmaes import CmaEs
+from soce.search.strategies.greedy import Greedy
+from soce.search.strategies.grid import Grid
+from soce.search.strategies.halving import SuccessiveHalving
+from soce.search.strategies.proposals import DEFAULT_BUDGET
+from soce.search.strategies.space import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from soce.search.strategies.space import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyKind:
+    """A strategy that can be asked for by name."""
+
+    help: str
+    make: Callable[[int | None, int], Strategy]
+    """Takes the budget and the seed; strategies without the one or the other leave it."""
+
+
+STRATEGIES: Final[Mapping[str, StrategyKind]] = {
+    "grid": StrategyKind("every point of the grid, as in the paper", lambda budget, _: Grid(budget)),
+    "greedy": StrategyKind(
+        "models by score, each kept if the uniform soup gets better", lambda _, __: Greedy()
+    ),
+    "cmaes": StrategyKind(
+        "evolution of the weights, for more experts than a grid can hold",
+        lambda budget, seed: CmaEs(_sampled(budget), seed),
+    ),
+    "gp": StrategyKind(
+        "a Gaussian process proposes weights", lambda budget, seed: Bayesian("gp", _sampled(budget), seed)
+    ),
+    "tpe": StrategyKind(
+        "a tree of Parzen estimators proposes weights",
+        lambda budget, seed: Bayesian("tpe", _sampled(budget), seed),
+    ),
+    "successive-halving": StrategyKind(
+        "the grid on few items first, the better points on more",
+        lambda budget, seed: SuccessiveHalving(budget=budget, seed=seed),
+    ),
+}
+"""What `strategy_of` knows."""
+
+
+def strategy_of(name: str, *, budget: int | None = None, seed: int = 0) -> Strategy:
+    """Return a strategy by name with its usual settings, see `STRATEGIES`.
+
+    Parameters
+    ----------
+    name : str
+    budget : int, optional
+        Most different soups; 100 for strategies that sample, no limit for the others.
+    seed : int
+
+    Raises
+    ------
+    StudyError
+        An unknown name.
+    """
+    if name not in STRATEGIES:
+        refuse(f"`{shown(name)}` is not a strategy", f"strategies: {listed(STRATEGIES)}")
+    return STRATEGIES[name].make(budget, seed)
+
+
+def _sampled(budget: int | None) -> int:
+    return DEFAULT_BUDGET if budget is None else budget
