@@ -18,7 +18,7 @@ from soce.cli.card import card as command
 from soce.recipes.model import Ingredient, Recipe
 from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup
-from soce.search.result import Arm, ArmScore, Comparison, SearchResult
+from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b\x07\r\t\x7f\x9b\u00ad\u200b\u200e\u202e\u2028\u2066\ufeff"
@@ -583,7 +583,7 @@ def notes_card(home: Path, soup: Path, name: str) -> None:
             Arm(kind, label, parts, Recipe.of(parts), scored, scored)
             for kind, label, parts in (("single", name, {name: 1}), ("soce", "soce", {name: 2, "b": 1}))
         ),
-        comparisons=(Comparison("soce", name, 0.0, 0.0, 0.0),),
+        comparisons=(ArmComparison("soce", name, 0.0, 0.0, 0.0),),
         ranked=(),
         tied=(),
         trace={},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from soce.exceptions import StudyError
 from soce.search.identity import SearchIdentity
 from soce.search.pool import Pool
-from soce.search.result import Arm, ArmScore, Comparison, SearchResult
+from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
 from soce.search.statistics import McNemar, PairedInterval
 from soce.search.strategies.space import ScoredSoup
 
@@ -29,7 +29,7 @@ soups = st.dictionaries(st.sampled_from(POOL.names), st.integers(1, 20), min_siz
 scored = st.builds(ArmScore, numbers, st.dictionaries(names, numbers, max_size=2), st.none() | counts)
 tried = st.lists(st.builds(ScoredSoup, soups, numbers), max_size=2).map(tuple)
 comparisons = st.builds(
-    Comparison,
+    ArmComparison,
     st.sampled_from(LABELS),
     st.sampled_from(LABELS),
     numbers,
@@ -38,7 +38,7 @@ comparisons = st.builds(
     st.none() | st.builds(PairedInterval, numbers, numbers, numbers, numbers, counts, counts, counts),
     st.none() | st.builds(McNemar, counts, counts, numbers),
 )
-against_best = st.builds(Comparison, st.just("soce"), st.just("a"), numbers, maybe, maybe)
+against_best = st.builds(ArmComparison, st.just("soce"), st.just("a"), numbers, maybe, maybe)
 
 
 def arm(label: str) -> st.SearchStrategy[Arm]:
@@ -112,7 +112,7 @@ def result_json(**changes: Any) -> dict[str, Any]:
             ("soce", "soce", {"a": 1, "b": 3}),
         )
     ]
-    comparison = Comparison("soce", "a", 0.0, None, None)
+    comparison = ArmComparison("soce", "a", 0.0, None, None)
     result = SearchResult(
         "mean", "unit", {"name": "grid"}, tuple(arms), (comparison,), (), (), {}, 3, True, None, "a", "a", False, ()
     )  # fmt: skip

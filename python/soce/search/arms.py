@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
-from soce.search.result import Arm, ArmScore, Comparison
+from soce.search.result import Arm, ArmComparison, ArmScore
 from soce.search.scoring import n_items, objective_value, outcome_weights
 from soce.search.statistics import mcnemar, paired_bootstrap
 
@@ -74,7 +74,7 @@ def compare_arms(
     *,
     draws: int,
     seed: int,
-) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
+) -> tuple[tuple[ArmComparison, ...], tuple[str, ...]]:
     """Return the differences that are reported, and what to say about them.
 
     Parameters
@@ -131,11 +131,11 @@ def compare_arms(
 
 def _comparison(
     first: Arm, second: Arm, sample: Evaluation, interval: PairedInterval | None, test: McNemar | None
-) -> Comparison:
+) -> ArmComparison:
     difference = first.report.value - second.report.value
     size = abs(second.report.value)
     points = None if sample.scale is None else difference * (100.0 if sample.scale == "unit" else 1.0)
-    return Comparison(
+    return ArmComparison(
         first.label,
         second.label,
         difference,

@@ -103,7 +103,7 @@ def _recipe_without_paths(parts: Mapping[str, int]) -> Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ArmComparison:
     """A difference of two arms on the reported items."""
 
     first: str
@@ -132,7 +132,7 @@ class Comparison:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Comparison:
+    def from_json(cls, data: Mapping[str, Any]) -> ArmComparison:
         """Return what `to_json` described."""
         interval, test = data["interval"], data["mcnemar"]
         return cls(
@@ -155,7 +155,7 @@ class SearchResult:
     strategy: Mapping[str, Any]
     arms: tuple[Arm, ...]
     """Single models by name, uniform soups, and last the soup that was searched for."""
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ArmComparison, ...]
     """The differences of docs/search.md, in its order; intervals and tests where there are outcomes."""
     ranked: tuple[ScoredSoup, ...]
     """Soups that were scored on all selection items, best first."""
@@ -206,7 +206,7 @@ class SearchResult:
         return f"The soup beats the best single model: {numbers}"
 
     @property
-    def against_best(self) -> Comparison:
+    def against_best(self) -> ArmComparison:
         """The soup minus the best single model on the reported items."""
         return next(
             one
@@ -289,7 +289,7 @@ class SearchResult:
             scale=data["scale"],
             strategy=dict(data["strategy"]),
             arms=tuple(Arm.from_json(arm, pool) for arm in data["arms"]),
-            comparisons=tuple(Comparison.from_json(one) for one in data["comparisons"]),
+            comparisons=tuple(ArmComparison.from_json(one) for one in data["comparisons"]),
             ranked=tuple(ScoredSoup.from_json(one) for one in data.get("ranked", ())),
             tied=tuple(ScoredSoup.from_json(one) for one in data.get("tied", ())),
             trace=dict(data.get("trace", {})),

@@ -62,7 +62,8 @@ def search_soups(
     held_out_evaluator : Evaluator, optional
         Other tasks of the same categories to report on. The items of `evaluator` are then not split.
     on_progress : callable, optional
-        Called with a `SearchProgress`; raising from it stops the search, and nothing is lost.
+        Called with a `soce.search.scoring.SearchProgress`; raising from it stops the search, and nothing is
+        lost.
 
     Returns
     -------

@@ -75,7 +75,7 @@ def paired_bootstrap(
     geometric : collection of str
         Categories whose score is the geometric mean of the outcomes.
     draws, level, seed
-        Number of resamples, coverage, and seed of `numpy.random.default_rng`.
+        Number of resamples, coverage, and seed of ``numpy.random.default_rng``.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from soce.exceptions import shown
 from soce.search.scoring import weights_text
 
 if TYPE_CHECKING:
-    from soce.search.result import Comparison, SearchResult
+    from soce.search.result import ArmComparison, SearchResult
 
 _MAX_TIED = 5
 
@@ -76,7 +76,7 @@ def _comparison_lines(result: SearchResult) -> list[str]:
     return columns(rows, "lrrll")
 
 
-def _row(result: SearchResult, comparison: Comparison) -> list[str]:
+def _row(result: SearchResult, comparison: ArmComparison) -> list[str]:
     second = shown(comparison.second)
     if comparison.second == result.best_single_report:
         second = f"best single ({second})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from soce.report.markup import code, plain, table
 
 if TYPE_CHECKING:
-    from soce.search.result import Arm, ArmScore, Comparison, SearchResult
+    from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
 
 _MAX_ARMS = 8
 """Columns of the table by category."""
@@ -54,7 +54,7 @@ def _differences(result: SearchResult) -> list[str]:
     return [*table(["", f"difference{unit}", "interval", "McNemar"], rows, "lrrl"), ""]
 
 
-def _difference(result: SearchResult, one: Comparison) -> list[str]:
+def _difference(result: SearchResult, one: ArmComparison) -> list[str]:
     interval, test, times = one.interval, one.mcnemar, result.times
     between = tested = ""
     if interval:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from soce.report.document import Section
     from soce.report.figures.rows import RowKind
     from soce.report.run_view import RunView
-    from soce.search.result import Arm, Comparison
+    from soce.search.result import Arm, ArmComparison
 
 
 def build(section: Section, view: RunView) -> None:
@@ -115,7 +115,7 @@ def _mark(view: RunView, label: str) -> str:
 def _differences(section: Section, view: RunView) -> None:
     result, unit = view.result, view.unit
 
-    def order(one: Comparison) -> tuple[bool, int, float]:
+    def order(one: ArmComparison) -> tuple[bool, int, float]:
         is_best = one.second == result.best_single_report
         return (not is_best, _rank(result.arm(one.second)), one.difference)
 
