@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-    from soce.search.result import Comparison
+    from soce.search.result import ArmComparison
     from soce.search.statistics import McNemar, PairedInterval
 
 ROLES: Final = ("single", "uniform-all", "uniform-selected")
@@ -195,7 +195,7 @@ class _Arm(NamedTuple):
 
 def _ablation(
     arms: Sequence[_Arm],
-    known: Mapping[tuple[str, str], Comparison],
+    known: Mapping[tuple[str, str], ArmComparison],
     *,
     objective: str,
     scale: str | None,
