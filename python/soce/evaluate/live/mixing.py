@@ -101,7 +101,7 @@ class SoupMixer:
                 self._check_dtypes(path, {name: held for name, held, _ in opened(path).tensors()})
         self._finite: dict[str, set[int]] = {name: set() for name in self.tensors}
         """Ingredients whose tensor is known to be finite."""
-        self._places = {same_path_key(path): i for i, path in enumerate(self.paths)}
+        self._keys = frozenset(map(same_path_key, self.paths))
 
     def _check_dtypes(self, path: str, dtypes: dict[str, str]) -> None:
         for name, (expected, _) in self.tensors.items():
@@ -126,27 +126,22 @@ class SoupMixer:
 
     def rows(self, recipe: Recipe) -> dict[str, Row]:
         """Return the mix of every tensor; RecipeError names a stranger, or a tensor that no row matches."""
-        where = []
         for ingredient in recipe.ingredients:
-            place = self._places.get(same_path_key(ingredient.path))
-            if place is None:
-                hint = f"it was made of {', '.join(f'`{shown(path)}`' for path in self.paths)}"
+            if same_path_key(ingredient.path) not in self._keys:
                 message = "is not an ingredient of the model to be evaluated"
+                hint = f"it has {listed(self.paths)}"
                 raise RecipeError.of([Problem("recipe", ingredient.path, None, message, hint)])
-            where.append(place)
-        table: list[tuple[str, Row]] = []
-        for row in recipe.table:
-            numerators = [0] * len(self.paths)
-            for place, numerator in zip(where, row.numerators, strict=True):
-                numerators[place] = numerator
-            table.append((row.pattern, (tuple(numerators), row.whole)))
+        table = recipe.table_over(self.paths)
         rows: dict[str, Row] = {}
         for name, (held, _) in self.tensors.items():
-            found = next((mix for pattern, mix in table if matches(pattern, name)), None)
-            if found is None and held in _FLOATS:
+            found = next((row for row in table if matches(row.pattern, name)), None)
+            if held not in _FLOATS:
+                rows[name] = self._only(0)
+            elif found is not None:
+                rows[name] = found.numerators, found.whole
+            else:
                 hint = "end the recipe with a row whose pattern is `*`"
                 raise RecipeError.of([Problem("recipe", None, name, "no row of the recipe matches", hint)])
-            rows[name] = found if held in _FLOATS and found is not None else self._only(0)
         return rows
 
     def mix(self, name: str, row: Row, target: torch.Tensor) -> None:
