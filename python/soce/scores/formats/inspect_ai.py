@@ -12,11 +12,11 @@ from soce.scores.formats.result_files import (
     ResultFile,
     ResultFiles,
     Task,
-    count,
-    error,
-    inner,
+    count_of,
     name_of,
-    number,
+    object_in,
+    score_of,
+    stderr_of,
 )
 from soce.scores.formats.result_table import join_results
 from soce.scores.formats.text import Refusals, load_json, parse_json
@@ -78,7 +78,7 @@ def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
     metrics: dict[str, Measurement] = {}
     reason = "has no score"
     if held["status"] == "success":
-        metrics = _metrics(inner(held, "results"), about, refusals)
+        metrics = _metrics(object_in(held, "results"), about, refusals)
     else:
         reason = f"has no score: the status of the run is `{shown(str(held['status']))}`"
     created = about.get("created")
@@ -97,12 +97,12 @@ def _metrics(
         prefix = name_of(score.get("name")) or name_of(score.get("scorer")) or ""
         n_items = _n_items(score, results, about)
         values = {
-            name.strip(): number(metric["value"])
+            name.strip(): score_of(metric["value"])
             for name, metric in score["metrics"].items()
             if isinstance(metric, dict) and "value" in metric
         }
         stderr = next(
-            (error(values[name]) for name in sorted(_ERRORS, reverse=True) if name in values), math.nan
+            (stderr_of(values[name]) for name in sorted(_ERRORS, reverse=True) if name in values), math.nan
         )
         for name, value in values.items():
             if value is None or name in _NOT_METRICS:
@@ -116,11 +116,11 @@ def _metrics(
 
 def _n_items(score: Mapping[str, Any], results: Mapping[str, Any], about: Mapping[str, Any]) -> float:
     """Return the items scored. Logs that do not say count each item once per epoch."""
-    scored = count(score.get("scored_samples"))
+    scored = count_of(score.get("scored_samples"))
     if not math.isnan(scored):
         return scored
-    epochs = count(inner(about, "config").get("epochs"))
-    items = count(results.get("completed_samples")) / (1.0 if math.isnan(epochs) else epochs)
+    epochs = count_of(object_in(about, "config").get("epochs"))
+    items = count_of(results.get("completed_samples")) / (1.0 if math.isnan(epochs) else epochs)
     return items if items.is_integer() else math.nan
 
 

@@ -11,14 +11,14 @@ from soce.scores.formats.result_files import (
     ResultFile,
     ResultFiles,
     Task,
-    count,
-    error,
-    inner,
+    count_of,
     name_of,
-    number,
+    object_in,
     rows_of,
+    score_of,
+    stderr_of,
     time_in_name,
-    truth,
+    truth_of,
 )
 from soce.scores.formats.result_table import join_results
 from soce.scores.formats.text import load_json
@@ -59,11 +59,11 @@ def _fits(held: object) -> bool:
 
 def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
     general = held["config_general"]
-    name = name_of(general.get("model_name")) or name_of(inner(general, "model_config").get("model_name"))
+    name = name_of(general.get("model_name")) or name_of(object_in(general, "model_config").get("model_name"))
     names = [task.strip() for task in held["results"]]
     tasks = []
     for task, row in rows_of(path, held):
-        config = inner(inner(held, "config_tasks"), task)
+        config = object_in(object_in(held, "config_tasks"), task)
         is_average = _is_average(task.strip())
         members = _members(task.strip(), names) if is_average else None
         tasks.append(Task(task.strip(), _metrics(row, config, with_errors=not is_average), members))
@@ -102,12 +102,12 @@ def _metrics(
     }
     metrics = {}
     for name, value in row.items():
-        score = number(value)
+        score = score_of(value)
         if score is None or not name.strip() or name.endswith("_stderr"):
             continue
-        stderr = error(row.get(f"{name}_stderr")) if with_errors else math.nan
-        n_items = count(config.get("effective_num_docs"))  # -1, so unknown, as 0.13.0 writes it
-        metrics[name] = Measurement(score, stderr, n_items, truth(directions.get(name)))
+        stderr = stderr_of(row.get(f"{name}_stderr")) if with_errors else math.nan
+        n_items = count_of(config.get("effective_num_docs"))  # -1, so unknown, as 0.13.0 writes it
+        metrics[name] = Measurement(score, stderr, n_items, truth_of(directions.get(name)))
     return metrics
 
 

@@ -12,14 +12,14 @@ from soce.scores.formats.result_files import (
     ResultFile,
     ResultFiles,
     Task,
-    count,
-    error,
-    inner,
+    count_of,
     name_of,
-    number,
+    object_in,
     rows_of,
+    score_of,
+    stderr_of,
     time_in_name,
-    truth,
+    truth_of,
 )
 from soce.scores.formats.result_table import join_results
 from soce.scores.formats.text import Refusals, load_json
@@ -80,14 +80,14 @@ def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
         model = name_of(path.absolute().parent.name)
     members = {
         task: tuple(name.strip() for name in below if isinstance(name, str))
-        for task, below in inner(held, "group_subtasks").items()
+        for task, below in object_in(held, "group_subtasks").items()
         if isinstance(below, list) and below  # 0.4.9 lists plain tasks as well, with nothing below them
     }
-    groups = {**dict.fromkeys(inner(held, "groups"), ()), **members}
+    groups = {**dict.fromkeys(object_in(held, "groups"), ()), **members}
     tasks = []
     for task, row in rows_of(path, held):
-        n_items = count(inner(inner(held, "n-samples"), task).get("effective"))
-        directions = inner(inner(held, "higher_is_better"), task)
+        n_items = count_of(object_in(object_in(held, "n-samples"), task).get("effective"))
+        directions = object_in(object_in(held, "higher_is_better"), task)
         metrics = _metrics(task, row, n_items, directions, Refusals(path))
         reason = "is a group without a score" if task in groups else "has no score"
         tasks.append(Task(task.strip(), metrics, groups.get(task), reason))
@@ -102,15 +102,15 @@ def _metrics(
         name, comma, used_filter = key.partition(",")  # no comma before 0.4, nor in the key " " of a group
         if name.strip() in _NOT_METRICS or name.endswith("_stderr"):
             continue
-        score = number(value)
+        score = score_of(value)
         if score is None:
             if comma and isinstance(value, (str, bool)):
                 refusals.refuse(f"`{shown(key)}` of task `{shown(task)}` is not a number")
             continue
-        stderr = error(row.get(f"{name}_stderr{comma}{used_filter}"))
+        stderr = stderr_of(row.get(f"{name}_stderr{comma}{used_filter}"))
         if math.isnan(counted := n_items):
-            counted = count(inner(row, "sample_count").get(key, row.get("sample_len")))
-        metrics[key] = Measurement(score, stderr, counted, truth(directions.get(name)))
+            counted = count_of(object_in(row, "sample_count").get(key, row.get("sample_len")))
+        metrics[key] = Measurement(score, stderr, counted, truth_of(directions.get(name)))
     return metrics
 
 

@@ -154,7 +154,7 @@ def rows_of(path: Path, held: Mapping[str, Any]) -> Iterator[tuple[str, dict[str
         yield task, row
 
 
-def number(value: Any) -> float | None:  # noqa: ANN401 (whatever a JSON file holds)
+def score_of(value: Any) -> float | None:  # noqa: ANN401 (whatever a JSON file holds)
     """Return a score of a JSON file, NaN if missing or not finite, None if it is no number."""
     if value is None or (isinstance(value, str) and is_missing(value)):
         return math.nan
@@ -163,18 +163,18 @@ def number(value: Any) -> float | None:  # noqa: ANN401 (whatever a JSON file ho
     return float(value) if math.isfinite(value) else math.nan
 
 
-def error(value: Any) -> float:  # noqa: ANN401 (whatever a JSON file holds)
+def stderr_of(value: Any) -> float:  # noqa: ANN401 (whatever a JSON file holds)
     """Return a standard error of a JSON file, NaN if it is none."""
-    stated = number(value)
+    stated = score_of(value)
     return math.nan if stated is None or stated < 0 else stated
 
 
-def truth(value: object) -> bool | None:
+def truth_of(value: object) -> bool | None:
     """Return a truth value of a JSON file, None if it is none."""
     return value if isinstance(value, bool) else None
 
 
-def count(value: object) -> float:
+def count_of(value: object) -> float:
     """Return a number of items, NaN if it is not one."""
     is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return float(value) if is_count and isinstance(value, int) else math.nan
@@ -185,7 +185,7 @@ def name_of(value: object) -> str | None:
     return (value.strip() or None) if isinstance(value, str) else None
 
 
-def inner(held: Mapping[str, Any], key: str) -> dict[str, Any]:
+def object_in(held: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return an object inside another, an empty one if there is none."""
     value = held.get(key)
     return value if isinstance(value, dict) else {}
