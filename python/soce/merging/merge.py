@@ -8,8 +8,9 @@ from soce.merging.options import MergeOptions
 from soce.merging.plan import plan, plan_all
 
 if TYPE_CHECKING:
+    from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
-    from soce.merging.plan import ManySoups, OneSoup, PathText
+    from soce.merging.plan import ManySoups, OneSoup
     from soce.merging.report import MergeReport
 
 

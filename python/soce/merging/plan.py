@@ -19,15 +19,15 @@ from soce.merging.options import MergeOptions
 from soce.merging.report import MergeReport
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
-from soce.recipes.model import Ingredients, Recipe, RecipeFile, same_path_key
+from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same_path_key
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
 
-PathText: TypeAlias = "str | os.PathLike[str]"
 OneSoup: TypeAlias = "Ingredients | Recipe | RecipeFile | PathText"
 """A mapping of path to weight, a sequence of paths, a recipe, a recipe file or its path."""
 ManySoups: TypeAlias = "Mapping[str, Recipe | Ingredients] | RecipeFile | PathText"
@@ -227,14 +227,12 @@ def _plan(
     folder: Path | None = None,
 ) -> MergePlan:
     """Lay the soups out; options win over what a recipe file says."""
-    places: dict[str, int] = {}
-    paths: list[str] = []
-    names: list[str] = []
+    by_path: dict[str, Ingredient] = {}
     for _, recipe in recipes:
         for ingredient in recipe.ingredients:
-            if places.setdefault(same_path_key(ingredient.path), len(paths)) == len(paths):
-                paths.append(ingredient.path)
-                names.append(ingredient.name)
+            by_path.setdefault(same_path_key(ingredient.path), ingredient)
+    ingredients = list(by_path.values())
+    paths = [ingredient.path for ingredient in ingredients]
     dtype, size, donor = options.dtype, options.max_shard_size, options.config_from
     if source is not None:
         dtype = source.dtype if dtype is None else dtype
@@ -243,11 +241,17 @@ def _plan(
     size = parse_size(size) if isinstance(size, str) else size
     if size is not None and not 0 < size < 1 << 63:
         refuse(f"`max_shard_size` is {size}", "5GB is usual")
-    tables = [(os.fspath(output), _over(recipe, places)) for output, recipe in recipes]
+    tables = [
+        (
+            os.fspath(output),
+            [(row.pattern, row.numerators, row.whole) for row in recipe.table_over(paths)],
+        )
+        for output, recipe in recipes
+    ]
     how: _core.Planning = {
         "dtype": None if dtype is None else parse_dtype(dtype),
         "max_shard_size": size,
-        "config_from": 0 if donor is None else _donor(donor, paths, names),
+        "config_from": 0 if donor is None else _donor(donor, ingredients),
         "overwrite": options.overwrite,
         "allow_different_tokenizers": options.allow_different_tokenizers,
         "copy_code": options.copy_code,
@@ -264,25 +268,15 @@ def _plan(
     return MergePlan(core, recipes, source, options, folder)
 
 
-def _over(recipe: Recipe, places: Mapping[str, int]) -> list[tuple[str, list[int], int]]:
-    """Return the recipe's rows with one numerator for each of the ingredients of all recipes."""
-    where = [places[same_path_key(ingredient.path)] for ingredient in recipe.ingredients]
-    rows = []
-    for row in recipe.table:
-        numerators = [0] * len(places)
-        for place, numerator in zip(where, row.numerators, strict=True):
-            numerators[place] = numerator
-        rows.append((row.pattern, numerators, row.whole))
-    return rows
-
-
-def _donor(wanted: str, paths: Sequence[str], names: Sequence[str]) -> int:
-    if wanted in names:
-        return names.index(wanted)
-    keys = [same_path_key(path) for path in paths]
-    if same_path_key(wanted) in keys:
-        return keys.index(same_path_key(wanted))
-    hint = f"ingredients: {listed(names)}"
+def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
+    """Return the index of the ingredient that gives config and tokenizer, by its name or its path."""
+    for i, ingredient in enumerate(ingredients):
+        if ingredient.name == wanted:
+            return i
+    for i, ingredient in enumerate(ingredients):
+        if same_path_key(ingredient.path) == same_path_key(wanted):
+            return i
+    hint = f"ingredients: {listed(ingredient.name for ingredient in ingredients)}"
     refuse(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
 
 
