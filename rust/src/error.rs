@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 
 /// Result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system refused an operation on a file.
-    #[error("`{}`: {what}: {source}", shown(&path.to_string_lossy()))]
+    #[error("{}: {what}: {source}", quoted(path))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -115,7 +115,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(path) = &self.path {
-            write!(f, "`{}`: ", shown(&path.to_string_lossy()))?;
+            write!(f, "{}: ", quoted(path))?;
         }
         if let Some(tensor) = &self.tensor {
             write!(f, "tensor `{}`: ", shown(tensor))?;

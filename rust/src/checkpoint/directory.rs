@@ -6,7 +6,7 @@ use std::path::Path;
 use super::index::{self, Index};
 use super::open::{OpenOptions, kind, open, read_capped};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::{LISTED, listing, listing_of, shown};
+use crate::escape::{LISTED, listing, listing_of, quoted, shown};
 use crate::io::platform;
 
 /// Suffix of shards.
@@ -143,7 +143,7 @@ fn holds_shards(folder: &Path) -> bool {
 fn several_models(root: &Path, names: &Names) -> Problem {
     let first = names.folders.first().map(|folder| root.join(folder)).unwrap_or_default();
     problem(format!("expected one model, got subfolders with safetensors files: {}", listing(&names.folders)))
-        .hint(format!("merge each model by itself, e.g. `{}`", shown(&first.to_string_lossy())))
+        .hint(format!("merge each model by itself, e.g. {}", quoted(&first)))
 }
 
 fn with_index(
@@ -166,10 +166,10 @@ fn with_index(
             return None;
         }
     };
-    let shown_path = shown(&path.to_string_lossy());
-    selection.warnings.extend(
-        std::mem::take(&mut index.warnings).into_iter().map(|text| format!("`{shown_path}`: {text}")),
-    );
+    let place = quoted(&path);
+    selection
+        .warnings
+        .extend(std::mem::take(&mut index.warnings).into_iter().map(|text| format!("{place}: {text}")));
 
     let is_there = |name: &&String| names.shards.binary_search(name).is_ok();
     let missing: Vec<_> = index.shards.iter().filter(|name| !is_there(name)).collect();

@@ -8,7 +8,7 @@ use super::shard::{LocatedTensor, Location, Shard, TensorInfo};
 use super::{consistency, directory, header, index, origin};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::quoted;
 
 /// Most bytes of headers in all shards of all ingredients together.
 pub const MAX_HEADERS_BYTES: u64 = 512_000_000;
@@ -137,8 +137,8 @@ fn single(path: &Path) -> Result<directory::Selection, Problem> {
     let name = directory::check_single(path)?;
     let mut selection = directory::Selection::default();
     if let Some(count) = directory::set_size(&name).filter(|count| *count > 1) {
-        let place = shown(&path.to_string_lossy());
-        selection.warnings.push(format!("`{place}`: one of {count} shards, taken as a model by itself"));
+        let place = quoted(&path);
+        selection.warnings.push(format!("{place}: one of {count} shards, taken as a model by itself"));
     }
     selection.shards.push(name);
     Ok(selection)
@@ -173,8 +173,8 @@ fn read_shard(
     let missing = length - header.len() as u64;
     open::read_exactly(&mut opened.file, start.len() as u64, missing, &mut header).map_err(at)?;
     let parsed = header::parse(&header, size).map_err(at)?;
-    let place = shown(&path.to_string_lossy());
-    let notes = parsed.warnings.into_iter().map(|text| format!("`{place}`: {text}"));
+    let place = quoted(&path);
+    let notes = parsed.warnings.into_iter().map(|text| format!("{place}: {text}"));
     let notes = opened.note(&path).into_iter().chain(notes).collect();
     let header_sha256 = Digest::sha256(&header);
     Ok((Shard { path, name, identity: opened.identity, header_sha256, tensors: parsed.tensors }, notes))
@@ -185,6 +185,6 @@ fn wrong_total(index: &index::Index, path: &Path, shards: &[Shard]) -> Option<St
     let lengths = || shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| tensor.length);
     let total = lengths().fold(0_u64, u64::saturating_add);
     let claimed = index.total_size.filter(|claimed| *claimed != total)?;
-    let place = shown(&path.to_string_lossy());
-    Some(format!("`{place}`: expected total_size {total}, got {claimed}; the output's is computed anew"))
+    let place = quoted(&path);
+    Some(format!("{place}: expected total_size {total}, got {claimed}; the output's is computed anew"))
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::shard::Shard;
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::quoted;
 use crate::io::Identity;
 use crate::io::identity::changed;
 use crate::io::platform::open_input;
@@ -40,11 +40,8 @@ pub(super) struct Opened {
 impl Opened {
     /// A warning, if the file was read only because the user allowed links.
     pub(super) fn note(&self, path: &Path) -> Option<String> {
-        let target = shown(&self.elsewhere.as_ref()?.to_string_lossy());
-        Some(format!(
-            "`{}`: read from `{target}`, as `--follow-links` allows",
-            shown(&path.to_string_lossy())
-        ))
+        let target = quoted(self.elsewhere.as_ref()?);
+        Some(format!("{}: read from {target}, as `--follow-links` allows", quoted(path)))
     }
 }
 
@@ -61,8 +58,7 @@ pub(super) fn open(path: &Path, root: &Path, options: OpenOptions) -> Result<Ope
     })?;
     let elsewhere = !belongs(&real, &home);
     if elsewhere && !options.follow_links {
-        let target = shown(&real.to_string_lossy());
-        return Err(refuse(format!("is a link to `{target}`, outside the checkpoint"))
+        return Err(refuse(format!("is a link to {}, outside the checkpoint", quoted(&real)))
             .hint("if that file is meant, allow it with `--follow-links`"));
     }
     let file = open_input(&real).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
@@ -189,7 +185,7 @@ fn belongs(real: &Path, home: &Path) -> bool {
 fn unreachable(path: &Path, error: &io::Error) -> String {
     match fs::read_link(path) {
         Ok(target) if error.kind() == io::ErrorKind::NotFound => {
-            format!("is a link to `{}`, which does not exist", shown(&target.to_string_lossy()))
+            format!("is a link to {}, which does not exist", quoted(&target))
         }
         Ok(_) => format!("is a link that cannot be followed: {error}"),
         Err(_) => format!("cannot be read: {error}"),

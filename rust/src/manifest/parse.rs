@@ -92,7 +92,95 @@ fn differs(what: &str, expected: Digest, got: Digest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, without};
+    use std::collections::BTreeMap;
+
+    use serde_json::{Map, Value};
+
+    use super::*;
+    use crate::dtype::Dtype;
+    use crate::manifest::{
+        Counts, Digests, DonorEntry, How, NUMERICS, Outcome, RecipeEntry, RowEntry, RunEntry, ShardEntry,
+        SourceEntry, TensorEntry, canonical, digest_of,
+    };
+
+    fn written() -> Manifest {
+        let name = "model.safetensors".to_owned();
+        let tensor = TensorEntry {
+            how: How::Averaged,
+            dtype: Dtype::BF16,
+            shape: vec![2],
+            shard: name.clone(),
+            offset: 80,
+            length: 4,
+            blake3: None,
+            non_finite: None,
+            differences: None,
+        };
+        let row = RowEntry { pattern: "*".to_owned(), parts: vec![2, 1], whole: 3 };
+        let result = Outcome {
+            format: FORMAT,
+            numerics: NUMERICS,
+            recipe: RecipeEntry { method: "linear".to_owned(), rows: vec![row] },
+            ingredients: None,
+            donor: DonorEntry { side_files: BTreeMap::new(), left_out: Vec::new() },
+            tensors: BTreeMap::from([("w".to_owned(), tensor)]),
+            tied: Vec::new(),
+            shards: vec![ShardEntry { name: name.clone(), size: 84, sha256: None }],
+            files: vec![name],
+            counts: Counts { averaged: 1, copied: 0, tied: 0, refused: 0 },
+        };
+        let source =
+            |part| SourceEntry { parts: vec![part], gave_config: part == 1, shards: Vec::new(), hub: None };
+        let run = RunEntry {
+            more: Map::from_iter([("soce".to_owned(), "0.1.0".into()), ("core".to_owned(), "hidden".into())]),
+            core: "0.1.0".to_owned(),
+            kernels: "scalar".to_owned(),
+            digests: Digests::None,
+            num_threads: 1,
+            bytes_read: 8,
+            bytes_written: 84,
+            os: "linux".to_owned(),
+            architecture: "x86_64".to_owned(),
+            warnings: Vec::new(),
+            ingredients: vec!["a".to_owned(), "b".to_owned()],
+            resumes: 0,
+        };
+        let mut manifest = Manifest {
+            result_digest: digest_of(&result),
+            result,
+            plan_digest: Digest::of(b"plan"),
+            sources: vec![source(1), source(2)],
+            run,
+            file_digest: None,
+        };
+        manifest.file_digest = Some(digest_of(&manifest));
+        manifest
+    }
+
+    #[test]
+    fn what_is_written_is_read_without_a_complaint() {
+        let text = canonical(&written());
+        let (read, wrong) = parse(text.as_bytes()).expect("a manifest");
+        assert_eq!(wrong, Vec::<String>::new());
+        assert_eq!((read.level(), read.row("w"), read.run.core.as_str()), (Digests::None, Some(0), "0.1.0"));
+        assert_eq!(read.run.more, Map::from_iter([("soce".to_owned(), "0.1.0".into())]));
+    }
+
+    #[test]
+    fn keys_that_the_format_does_not_have_are_refused_but_in_run() {
+        let with_more = |place: &str| {
+            let mut value = serde_json::to_value(written()).expect("plain data");
+            let object = value.pointer_mut(place).and_then(Value::as_object_mut).expect(place);
+            object.insert("more".to_owned(), 1.into());
+            parse(canonical(&value).as_bytes())
+        };
+        for place in ["", "/result", "/result/recipe/rows/0", "/result/tensors/w", "/sources/1"] {
+            let error = with_more(place).expect_err(place);
+            assert!(error.contains("unknown field `more`"), "{place}: {error}");
+        }
+        let (_, wrong) = with_more("/run").expect("a manifest");
+        assert!(matches!(&wrong[..], [only] if only.starts_with("`file_digest`: ")), "{wrong:?}");
+    }
 
     #[test]
     fn the_file_digest_is_cut_out_of_the_text() {

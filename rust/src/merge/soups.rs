@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::checkpoint::Checkpoint;
 use crate::control::Control;
 use crate::error::{Error, Problem, Result};
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 use crate::manifest::{Brief, Digests, Fingerprint};
 use crate::plan::{Plan, Treatment};
 use crate::sink::journal::{FileState, ShardRecord};
@@ -75,8 +75,8 @@ pub(super) fn begin(
         if let Some(staging) = &staging {
             notes.extend_from_slice(staging.notes());
         } else {
-            let output = shown(&recipe.output.to_string_lossy());
-            notes.push(format!("`{output}`: already complete: an interrupted run had published it"));
+            let output = quoted(&recipe.output);
+            notes.push(format!("{output}: already complete: an interrupted run had published it"));
         }
         let resumes = staging.as_ref().and_then(|staging| staging.history()).map_or(0, |found| found.runs);
         soups.push(Soup { fingerprint, staging, finished: vec![None; plan.shards.len()], resumes });
@@ -145,14 +145,14 @@ fn accept(
     staging.keep_only(&kept)?;
     let mut doubts = doubts.into_inner().expect("no panic while held");
     doubts.sort();
-    let state = shown(&staging.state().to_string_lossy());
+    let state = quoted(staging.state());
     let mut notes = vec![format!(
-        "`{state}`: continued an interrupted run: {} of {} shards were finished",
+        "{state}: continued an interrupted run: {} of {} shards were finished",
         kept.len(),
         plan.shards.len()
     )];
     let again = |(shard, doubt): (usize, String)| {
-        format!("`{state}`: made `{}` again: {doubt}", shown(&plan.shards[shard].name))
+        format!("{state}: made `{}` again: {doubt}", shown(&plan.shards[shard].name))
     };
     notes.extend(doubts.into_iter().map(again));
     Ok(notes)
@@ -189,7 +189,7 @@ fn reason_to_redo(
     let state = |states: &[Vec<FileState>], (i, s): (usize, usize)| states.get(i)?.get(s).copied();
     let touched = read.into_iter().find(|&file| state(then, file) != state(now, file))?;
     let path = &plan.checkpoints[touched.0].shards[touched.1].path;
-    Some(format!("`{}` was touched since", shown(&path.to_string_lossy())))
+    Some(format!("{} was touched since", quoted(path)))
 }
 
 /// For each soup of `plan`, how many of its shards an interrupted run of the same plan and options has finished.

@@ -1,4 +1,4 @@
-//! Where results go: a staging directory beside the target, files written at their offsets, digests, one rename.
+//! Where results go: a staging directory beside the target, files written at their offsets, one rename.
 //!
 //! Under the target name there is nothing, or the old directory, or the complete new one. Everything is written below
 //! `<target>.soce-partial/`, whose `payload/` becomes the target by a rename; files are only ever created, never

@@ -8,7 +8,7 @@ use crate::checkpoint::{Checkpoint, Shard, TensorInfo};
 use crate::digest::Digest;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::escape::shown;
+use crate::escape::quoted;
 use crate::kernels::Tally;
 use crate::manifest::{NUMERICS, ReadManifest, TensorEntry};
 use crate::mix::Mix;
@@ -163,8 +163,8 @@ impl Recompute {
         let mut config_first = None;
         for ((checkpoint, parts), source) in self.checkpoints.iter().zip(parts).zip(sources) {
             let Some(parts) = parts else {
-                let path = shown(&checkpoint.root.to_string_lossy());
-                found.notes.push(format!("`{path}` has no part in this soup and was not used"));
+                let path = quoted(&checkpoint.root);
+                found.notes.push(format!("{path} has no part in this soup and was not used"));
                 continue;
             };
             let gave_config = source.is_some_and(|source| manifest.sources[source].gave_config);
@@ -196,8 +196,7 @@ fn recorded(manifest: &ReadManifest, found: &mut Verification) -> Vec<PathBuf> {
     let used = manifest.sources.iter().map(|source| source.parts.iter().any(|&part| part != 0));
     let paths = manifest.run.ingredients.iter().zip(used).filter(|(_, used)| *used);
     let paths: Vec<PathBuf> = paths.map(|(path, _)| PathBuf::from(path)).collect();
-    let names: Vec<String> =
-        paths.iter().map(|path| format!("`{}`", shown(&path.to_string_lossy()))).collect();
+    let names: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
     found.notes.push(format!("ingredients as the manifest names them: {}", names.join(", ")));
     paths
 }
