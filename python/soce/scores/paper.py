@@ -92,22 +92,10 @@ def paper_table(name: str) -> ScoreTable:
 
 
 def paper_roles(name: str) -> dict[str, str]:
-    """Return what each row of Table 1 or 2 is.
+    """Return what each row of Table 1 or 2 is, by model.
 
-    Parameters
-    ----------
-    name : str
-        ``table1-70b``, ``table1-8b``, ``table2-mgsm`` or ``table2-infbench``.
-
-    Returns
-    -------
-    dict of str to str
-        By model: ``ingredient`` (a single candidate), ``uniform-all``, ``uniform-selected`` or ``soce``.
-
-    Raises
-    ------
-    ScoreTableError
-        There is no such table, or its rows have no roles.
+    ``ingredient`` (a single candidate), ``uniform-all``, ``uniform-selected`` or ``soce``. Raises
+    `ScoreTableError` if there is no such table, or its rows have no roles.
 
     Examples
     --------

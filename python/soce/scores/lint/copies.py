@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Pairs: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
-_EQUAL_SHARE: Final = (4, 5)
-"""Two columns equal in this share of the models that have both are copies of each other."""
 _REDUNDANT: Final = 0.999
 _FIRST_LOOK: Final = 8
 _ABSENT: Final = -1e300
@@ -45,7 +43,8 @@ class Correlations(Protocol):
 def copied_columns(table: ScoreTable) -> Pairs:
     """Return pairs of columns that are copies: indices of both, number of equal rows, rows that have both.
 
-    Few distinct values make columns equal by chance, so the equal rows must show three at least.
+    Copies are equal in four fifths of the models that have both. Few distinct values make columns equal by
+    chance, so the equal rows must show three at least.
 
     Returns
     -------
@@ -62,8 +61,7 @@ def copied_columns(table: ScoreTable) -> Pairs:
     for first in range(len(places) - 1):
         equal = np.count_nonzero(values[first, :first_rows] == values[first + 1 :, :first_rows], axis=1)
         differing = both_first[first, first + 1 :] - equal
-        allowed = (_EQUAL_SHARE[1] - _EQUAL_SHARE[0]) * both[first, first + 1 :]
-        others = np.flatnonzero(_EQUAL_SHARE[1] * differing <= allowed) + first + 1
+        others = np.flatnonzero(5 * differing <= both[first, first + 1 :]) + first + 1
         if not others.size:
             continue
         same = values[first] == values[others]  # (n_others, n_models)
@@ -71,8 +69,7 @@ def copied_columns(table: ScoreTable) -> Pairs:
         lowest = np.min(np.where(same, values[first], np.inf), axis=1, keepdims=True)
         highest = np.max(np.where(same, values[first], -np.inf), axis=1, keepdims=True)
         between = same & (values[first] > lowest) & (values[first] < highest)  # a third value
-        enough = _EQUAL_SHARE[1] * equal >= _EQUAL_SHARE[0] * both[first, others]
-        kept = enough & between.any(axis=1)
+        kept = (5 * equal >= 4 * both[first, others]) & between.any(axis=1)
         seconds = others[kept]
         rows = [np.full(len(seconds), places[first]), places[seconds], equal[kept], both[first, seconds]]
         pairs.append(np.stack(rows, axis=1).astype(np.int64))
