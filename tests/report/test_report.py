@@ -20,6 +20,7 @@ from soce.exceptions import OutputError, StudyError
 from soce.report.build import build_report
 from soce.report.document import Figure, Table
 from soce.report.figures.canvas import svg
+from soce.report.figures.rows import Bars, Row
 from soce.report.report import Report, format_of
 from soce.scores.formats.long import write_scores
 from soce.scores.table import ScoreTable
@@ -215,6 +216,14 @@ def test_every_figure_has_words_and_text_stays_text(report: Report) -> None:
             assert html.escape(figure.description, quote=False) in drawing
             assert "<text" in drawing
             assert not re.search(r"#0[0-9a]00", drawing), "a colour of the theme that was not replaced"
+
+
+def test_a_number_in_a_name_is_no_number_of_a_drawing() -> None:
+    bars = Bars([Row("model-3.14159  v2", 1.23456, "1.23456"), Row("#010001", 2.0, "2")], "axis 0.12345")
+    drawing = svg(bars, 720, name="x", title="0.98765", description="")
+    for text in ("model-3.14159  v2", "1.23456", "#010001", "axis 0.12345", "0.98765"):
+        assert f">{text}</" in drawing
+    assert not re.search(r'="[^"]*\d\.\d{3}', drawing)  # but places are short
 
 
 def test_names_never_become_markup(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""A report as Markdown: tables of GitHub's kind, figures in words. Names cannot become markup."""
+"""A report as Markdown: tables of GitHub's kind, figures in words. Names cannot become markup.
+
+`code`, `plain` and `table` are for model cards as well.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.report.document import Code, Facts, Figure, Note, Table, Text
-from soce.report.markup import table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from soce.report.document import Block, Document
 
 _LONGEST: Final = 20_000
@@ -79,3 +83,38 @@ def _text(text: str) -> str:
 def _escaped(text: str) -> str:
     # A number with a full stop at the start of a line would be a list.
     return _NUMBER.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", text))
+
+
+def code(text: str) -> str:
+    r"""Return text as a code span, in which Markdown and HTML mean nothing, also within a table.
+
+    Examples
+    --------
+    >>> print(code("model-7B"), code("<b>"), code("a`|b"))
+    `model-7B` <code>&#60;b&#62;</code> <code>a&#96;&#124;b</code>
+    """
+    safe = shown(text)
+    if safe.strip() == safe != "" and not re.search(r"[`|\\<>&]", safe):
+        return f"`{safe}`"
+    # A backtick ends a span, a bar ends a cell of a table, a backslash may hide the bar's own, and some
+    # readers take HTML for HTML even within a span: as numbers they are only characters, for all of them.
+    numbers = (c if c.isalnum() or ord(c) > 127 else f"&#{ord(c)};" for c in safe or " ")
+    return f"<code>{''.join(numbers)}</code>"
+
+
+def plain(text: str) -> str:
+    r"""Return text with everything escaped that Markdown or HTML would take as its own.
+
+    Examples
+    --------
+    >>> print(plain("[a](b) <i>"))
+    \[a\]\(b\) &lt;i&gt;
+    """
+    safe = shown(text, limit=2_000).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", safe)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Iterable[str]) -> list[str]:
+    """Return a table; cells are Markdown without bars of their own; `sides` has an r or l per column."""
+    lines = [header, ["---:" if side == "r" else "---" for side in sides], *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}")
 _SPDX: Final = re.compile(r"^\W*SPDX-License-Identifier:\s*([A-Za-z0-9.+-]{1,100})\s*\W*$", re.MULTILINE)
+_MIT_HEAD: Final = re.compile(
+    r"\A(?:(?:The )?MIT License (?:\(MIT\) )?)?(?:Copyright [^:;]{1,120}? (?=Permission ))?"
+)
+_MIT: Final = "fe2a9817987f862eaced948f0468c7f51d2fedfc48c5c505b246a49a3870e9a5"
 _APACHE: Final = "d5e4c8942091934e8f11f49efe6055366918b8034549dbfffc2e71a2c4f5de32"
+"""SHA-256 of the terms, with single blanks."""
 _FILES: Final = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt", "COPYING")
 _OWN_TERMS: Final = (
     "llama",
@@ -159,22 +164,5 @@ def _recognised(text: str) -> str | None:
         terms = words.partition("END OF TERMS AND CONDITIONS")[0]
         if hashlib.sha256(terms.encode()).hexdigest() == _APACHE:
             return "apache-2.0"
-    return "mit" if _MIT.fullmatch(words) else None
-
-
-_MIT: Final = re.compile(
-    r"(?:(?:The )?MIT License (?:\(MIT\) )?)?(?:Copyright [^:;]{1,120}? )?"
-    + re.escape(
-        "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and "
-        'associated documentation files (the "Software"), to deal in the Software without restriction, '
-        "including without limitation the rights to use, copy, modify, merge, publish, distribute, "
-        "sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is "
-        "furnished to do so, subject to the following conditions: The above copyright notice and this "
-        "permission notice shall be included in all copies or substantial portions of the Software. THE "
-        'SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT '
-        "LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. "
-        "IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER "
-        "LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN "
-        "CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."
-    )
-)
+    terms = _MIT_HEAD.sub("", words)
+    return "mit" if hashlib.sha256(terms.encode()).hexdigest() == _MIT else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soce.report.markup import code, plain, table
+from soce.report.markdown import code, plain, table
 
 if TYPE_CHECKING:
     from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.files.words import counted
 from soce.report.card.scores import score_lines
-from soce.report.markup import code, plain, table
+from soce.report.markdown import code, plain, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

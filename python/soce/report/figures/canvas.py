@@ -13,7 +13,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from xml.etree import ElementTree as ET
 
-from soce.exceptions import OutputError, Problem, shown
+from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,8 +71,9 @@ _STYLE: Final[Any] = {
 _SVG: Final = "http://www.w3.org/2000/svg"
 _XLINK: Final = "http://www.w3.org/1999/xlink"
 _NUMBER: Final = re.compile(r"-?\d+\.\d{3,}")
-_UPRIGHT: Final = re.compile(r' transform="rotate\(-?0 [^)]*\)"')
-_BLANKS: Final = re.compile(r">\s+<")
+_UPRIGHT: Final = ("rotate(0 ", "rotate(-0 ")
+_REFERENCE: Final = re.compile(r'(?:href="|url\()#([^")]+)')
+"""An id that another element refers to."""
 
 
 @dataclass(slots=True)
@@ -98,6 +99,16 @@ class Canvas:
             spine.set_visible(False)
         axes.set_axisbelow(True)
         return axes
+
+    def strip(self, axes: Axes, colours: Sequence[tuple[str, float]]) -> None:
+        """Fill the axes with colours and how opaque they are, from left to right."""
+        from matplotlib.patches import Rectangle
+
+        low, high = axes.get_xlim()
+        step = (high - low) / len(colours)
+        for place, (colour, alpha) in enumerate(colours):
+            at = (low + place * step, 0)
+            axes.add_patch(Rectangle(at, step, 1, facecolor=colour, alpha=alpha, linewidth=0))
 
     def write(
         self,
@@ -167,20 +178,10 @@ def svg(drawing: Drawing, width: float, *, name: str, title: str, description: s
         Begins every id, so that two drawings of a page share none.
     title, description : str
         For those who do not see it.
-
-    Raises
-    ------
-    OutputError
-        matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        message = f"drawing needs matplotlib: {shown(str(error))}"
-        raise OutputError.of(
-            [Problem("output", None, None, message, "pip install 'soce[report]'")]
-        ) from error
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     height = drawing.height(width)
     with mpl.rc_context(_STYLE), mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # the page's fonts have it
@@ -224,74 +225,63 @@ def widest(texts: Sequence[str], size: float = TEXT) -> float:
 
 
 def _for_page(text: str, name: str, canvas: Canvas, *, title: str, description: str) -> str:
+    """Return matplotlib's SVG as an element of a page: its ids its own, its colours and fonts the page's."""
     root = ET.fromstring(text)  # what matplotlib has just written
-    for element in root.findall(f"{{{_SVG}}}metadata"):
-        root.remove(element)
-    _drop_styles(root)
-    referred = _prefix_ids(root, name)
-    for element in root.iter():
+    referred = set(_REFERENCE.findall(text))
+    for element in list(root.iter()):
+        for child in list(element):
+            if child.tag in {
+                f"{{{_SVG}}}metadata",
+                f"{{{_SVG}}}style",
+            }:  # a style would hold for the whole page
+                element.remove(child)
         own = element.get("id", "")
-        tip = canvas.tips.get(own.removeprefix(f"{name}-"))
-        if tip is not None:
-            label = ET.Element(f"{{{_SVG}}}title")
-            label.text = tip
-            element.insert(0, label)
-            element.set("class", "tip")
         if own not in referred:
             element.attrib.pop("id", None)
-        _restyle(element)
+        element.attrib = {
+            key.removeprefix(f"{{{_XLINK}}}"): _attribute(key, value, name)
+            for key, value in element.attrib.items()
+            if not (element is root and key in {"width", "height"}) and not value.startswith(_UPRIGHT)
+        }
+        if own in canvas.tips:
+            _describe(element, 0, "title", canvas.tips[own])
+            element.set("class", "tip")
+        if element.tag != f"{{{_SVG}}}text":
+            element.text = (element.text or "").strip()
+        element.tail = None
     _unwrap(root)
-    for key in ("width", "height"):
-        root.attrib.pop(key, None)
-    root.set("viewBox", f"0 0 {canvas.width:g} {canvas.height:g}")
+    root.set("viewBox", f"0 0 {canvas.width:g} {round(canvas.height, 2):g}")
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-description")
-    for place, (kind, words) in enumerate((("title", title), ("desc", description))):
-        element = ET.Element(f"{{{_SVG}}}{kind}")
-        element.set("id", f"{name}-{'title' if kind == 'title' else 'description'}")
-        element.text = shown(words, limit=4000)
-        root.insert(place, element)
+    _describe(root, 0, "title", shown(title, limit=4000)).set("id", f"{name}-title")
+    _describe(root, 1, "desc", shown(description, limit=4000)).set("id", f"{name}-description")
     ET.register_namespace("", _SVG)
-    found = ET.tostring(root, encoding="unicode")
+    return ET.tostring(root, encoding="unicode")
+
+
+def _describe(element: ET.Element, place: int, kind: str, words: str) -> ET.Element:
+    label = ET.Element(f"{{{_SVG}}}{kind}")
+    label.text = words
+    element.insert(place, label)
+    return label
+
+
+def _attribute(key: str, value: str, name: str) -> str:
+    """Return an attribute with the page's colours and fonts, short numbers, and ids of this drawing."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key.endswith("href") or "url(#" in value:
+        value = value.replace("#", f"#{name}-", 1)
     for colour, variable in _NAMES.items():
-        found = found.replace(colour, f"var(--{variable})")
-    found = _NUMBER.sub(lambda number: f"{float(number.group()):.2f}", found)
-    return _BLANKS.sub("><", _UPRIGHT.sub("", found)).replace(" z ", "z").replace("  ", "")
+        value = value.replace(colour, f"var(--{variable})")
+    value = _NUMBER.sub(lambda number: f"{float(number.group()):.2f}", value)
+    return _style(value) if key == "style" else value.replace("  ", "").strip()
 
 
-def _drop_styles(root: ET.Element) -> None:
-    """Take matplotlib's style element out: it would hold for the whole page."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag == f"{{{_SVG}}}style":
-                parent.remove(child)
-
-
-def _prefix_ids(root: ET.Element, name: str) -> set[str]:
-    """Make ids the drawing's own; return those that something refers to."""
-    referred: set[str] = set()
-    for element in root.iter():
-        if "id" in element.attrib:
-            element.set("id", f"{name}-{element.get('id')}")
-        for key, value in list(element.attrib.items()):
-            if key == f"{{{_XLINK}}}href" and value.startswith("#"):
-                del element.attrib[key]
-                element.set("href", f"#{name}-{value[1:]}")
-                referred.add(f"{name}-{value[1:]}")
-            elif "url(#" in value:
-                target = value.partition("url(#")[2].partition(")")[0]
-                element.set(key, value.replace(f"url(#{target})", f"url(#{name}-{target})"))
-                referred.add(f"{name}-{target}")
-    return referred
-
-
-def _restyle(element: ET.Element) -> None:
-    """Leave the font's family to the page, and lines with round ends and joins."""
-    style = element.get("style")
-    if not style:
-        return
+def _style(text: str) -> str:
+    """Leave the font's family to the page."""
     kept = []
-    for entry in style.split(";"):
+    for entry in text.split(";"):
         key, _, value = (part.strip() for part in entry.partition(":"))
         if key == "font":
             size = re.search(r"[\d.]+px", value)
@@ -300,20 +290,13 @@ def _restyle(element: ET.Element) -> None:
                 kept.append("font-weight: 600")
         elif key not in {"font-family", ""}:
             kept.append(f"{key}: {value}")
-    element.set("style", "; ".join(kept))
+    return "; ".join(kept)
 
 
-def _unwrap(root: ET.Element) -> None:
+def _unwrap(parent: ET.Element) -> None:
     """Remove groups that say nothing, which are most."""
-    for parent in list(root.iter()):
-        changed = True
-        while changed:
-            changed = False
-            for place, child in enumerate(list(parent)):
-                if child.tag == f"{{{_SVG}}}g" and not child.attrib:
-                    children = list(child)
-                    parent.remove(child)
-                    for offset, grandchild in enumerate(children):
-                        parent.insert(place + offset, grandchild)
-                    changed = True
-                    break
+    children = []
+    for child in list(parent):
+        _unwrap(child)
+        children += list(child) if child.tag == f"{{{_SVG}}}g" and not child.attrib else [child]
+    parent[:] = children

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,13 +73,14 @@ class Heatmap:
         for i, j in np.ndindex(self.rho.shape):
             value = float(self.rho[i, j])
             is_known = value == value and i != j
+            colour, alpha = _colour(value) if is_known else (FAINT, 1.0)
             patch = _rectangle(
                 axes,
                 (j + gap / 2, i + gap / 2),
                 1 - gap,
                 1 - gap,
-                facecolor=(POSITIVE if value > 0 else NEGATIVE) if is_known else FAINT,
-                alpha=round(min(1.0, abs(value)) ** 1.15, 3) if is_known else 1.0,
+                facecolor=colour,
+                alpha=alpha,
                 linewidth=0,
             )
             if is_known and len(self.names) <= 40:
@@ -104,6 +106,10 @@ def _rectangle(
     return axes.add_patch(Rectangle(at, width, height, **style))
 
 
+def _colour(rho: float) -> tuple[str, float]:
+    return POSITIVE if rho > 0 else NEGATIVE, round(math.pow(min(1.0, abs(rho)), 1.15), 3)
+
+
 def _short(value: float) -> str:
     """Return rho in two digits without the zero before the point.
 
@@ -121,11 +127,8 @@ def _scale(canvas: Canvas, left: float, top: float) -> None:
     steps, width = 20, min(220.0, canvas.width - left - 10)
     axes = canvas.axes(left, top, width, 12)
     axes.set(xlim=(-1, 1), ylim=(0, 1), yticks=[])
-    for step in range(steps):
-        value = (step + 0.5) / steps * 2 - 1
-        colour = POSITIVE if value > 0 else NEGATIVE
-        alpha = round(abs(value) ** 1.15, 3)
-        _rectangle(axes, (value - 1 / steps, 0), 2 / steps, 1, facecolor=colour, alpha=alpha, linewidth=0)
+    values = [(step + 0.5) / steps * 2 - 1 for step in range(steps)]
+    canvas.strip(axes, [_colour(value) for value in values])
     axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "ρ = 0", "0.5", "1"])
     axes.tick_params(axis="x", labelcolor=SOFT, pad=3)
     _rectangle(axes, (-1, 0), 2, 1, fill=False, edgecolor=LINE, linewidth=1)

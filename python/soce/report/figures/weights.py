@@ -261,14 +261,10 @@ class Ternary(_Weights):
 
     def _strip(self, canvas: Canvas, low: float, high: float) -> None:
         """Draw what the fill means."""
-        from matplotlib.patches import Rectangle
-
         width, steps = min(220.0, canvas.width * 0.5), 16
         axes = canvas.axes((canvas.width - width) / 2, canvas.height - 50, width, 10)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
-        for step in range(steps):
-            alpha = _fill((step + 0.5) / steps)
-            axes.add_patch(Rectangle((step / steps, 0), 1 / steps, 1, facecolor=SOUP, alpha=alpha, lw=0))
+        canvas.strip(axes, [(SOUP, _fill((step + 0.5) / steps)) for step in range(steps)])
         axes.set_xticks([0, 1], [plain(low, 1), plain(high, 1)])
         axes.set_xlabel(cut(self.axis, canvas.width - 20, SMALL), labelpad=2)
 
