@@ -153,7 +153,8 @@ def run(home: Path, rounds: int) -> dict[str, list[float]]:
         models = pool.submit(make_models, home).result()
 
     start = time.perf_counter()
-    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator, LmEvalOptions
+    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
+    from soce.evaluate.lm_eval.options import LmEvalOptions
 
     options = LmEvalOptions(include_path=tasks, metric="acc brier_score", batch_size=BATCH_SIZE)
     evaluator = LmEvalEvaluator(models, [f"bench_{task}" for task in TASKS], options)

@@ -47,7 +47,7 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("docs/demo.md", "make demo"): DEMO,
     (
         "docs/evaluators.md",
-        "from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator, LmEvalOptions",
+        "from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator",
     ): Elsewhere("tests/evaluate/test_lm_eval.py::test_groups_are_no_categories_not_even_groups_in_groups"),
     ("docs/evaluators.md", "#!/bin/sh"): NotRun(
         "BFCL needs a GPU and an environment of its own, as the page says"

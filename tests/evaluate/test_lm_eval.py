@@ -12,7 +12,7 @@ from tests.tiny_models import save_models, write_tasks
 
 import soce
 from soce.evaluate.evaluation import Evaluation, Evaluator
-from soce.evaluate.lm_eval.evaluator import LmEvalOptions
+from soce.evaluate.lm_eval.options import LmEvalOptions
 from soce.evaluate.lm_eval.tasks import choose_metric
 from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe

@@ -149,7 +149,8 @@ def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, 
 
 
 def _open_lm_eval(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
-    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator, LmEvalOptions
+    from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
+    from soce.evaluate.lm_eval.options import LmEvalOptions
 
     lm_eval_options = LmEvalOptions(
         include_path=options.include_path,

@@ -116,7 +116,7 @@ class Recipe:
         Parameters
         ----------
         ingredients : mapping of path to weight, or sequence of paths
-            Weights are str, int, `Fraction` or `Decimal`; all None means equal parts.
+            Weights are str, int, `Fraction` or `decimal.Decimal`; all None means equal parts.
 
         Raises
         ------

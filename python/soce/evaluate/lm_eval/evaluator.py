@@ -4,116 +4,24 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.lm_eval.model import explained, lm_eval, progress_hook, seeded, silent, wrapped
+from soce.evaluate.lm_eval.options import LmEvalOptions
 from soce.evaluate.lm_eval.tasks import Documents, load_tasks
 from soce.exceptions import shown
-from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
-    from soce.evaluate.lm_eval.model import Seeds
     from soce.evaluate.lm_eval.tasks import LoadedTask
-    from soce.files.atomic import PathText
-
-
-MODEL_SETTINGS: Final = (
-    "add_bos_token", "backend", "chat_template_args", "enable_thinking", "logits_cache", "max_length",
-    "prefix_token_id", "softmax_dtype", "think_end_token", "truncation",
-)  # fmt: skip
-"""Settings of the harness's `HFLM` that may be given."""
-
-_REFUSED: Final = {
-    **dict.fromkeys(
-        ("use_cache", "cache_requests", "rewrite_requests_cache", "delete_requests_cache"),
-        "the harness's caches do not know that weights changed",
-    ),
-    "pretrained": "give the ingredients instead",
-    "tokenizer": "the first ingredient's is used",
-    "device": "say it to SoupModel",
-    "dtype": "say it to SoupModel",
-    "parallelize": "one process holds the whole model",
-    "peft": "merge the adapter into each ingredient first",
-}
 
 # Shares by definition, in 0 to 1; what other metrics are, nobody said.
 _SHARES: Final = frozenset({"acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LmEvalOptions:
-    """Options of an evaluation by the harness, named and chosen as on its own command line.
-
-    Raises
-    ------
-    EvaluationError
-        A setting that does not exist, makes no sense, or would let one soup get the answers of another.
-    """
-
-    include_path: PathText | Sequence[PathText] = ()
-    """Directories with tasks of your own. The harness's are looked at only if a name is not found there."""
-    metric: str | None = None
-    """The metric to read, ``acc`` or ``acc,none``, or several separated by spaces, in order of preference.
-    Needed where a task has several."""
-    num_fewshot: int | None = None
-    """Examples in front of a question; the task's own number otherwise."""
-    limit: float | None = None
-    """Only so many documents of each task, or such a share of them: to try things out."""
-    batch_size: int | str = 16
-    """Requests at once: a number, ``"auto"`` or ``"auto:N"``. A number is halved when memory runs out, which
-    a note of the evaluation tells."""
-    seed: int | Seeds = (0, 1234, 1234, 1234)
-    """Of Python, NumPy, torch and few-shot examples."""
-    gen_kwargs: Mapping[str, Any] | str = field(default_factory=dict)
-    """Arguments of generation, on top of the tasks' own: ``"max_gen_toks=64"``."""
-    apply_chat_template: bool = False
-    """Whether prompts go through the tokenizer's chat template."""
-    fewshot_as_multiturn: bool | None = None
-    """Whether few-shot examples are turns of the chat; if there is one, unless said otherwise."""
-    system_instruction: str | None = None
-    """What the chat begins with."""
-    confirm_run_unsafe_code: bool = False
-    """Needed for tasks that run code which the model wrote."""
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """More settings of the model, of those in `MODEL_SETTINGS`."""
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without the harness."""
-        if self.limit is not None and not self.limit > 0:
-            refuse(f"`limit` is {self.limit}", "it is a number of documents, or a share below 1")
-        if isinstance(self.batch_size, int) and self.batch_size < 1:
-            refuse(f"`batch_size` is {self.batch_size}")
-        if self.num_fewshot is not None and self.num_fewshot < 0:
-            refuse(f"`num_fewshot` is {self.num_fewshot}")
-        if self.fewshot_as_multiturn and not self.apply_chat_template:
-            refuse("`fewshot_as_multiturn` needs `apply_chat_template`")
-        if self.fewshot_as_multiturn is None:
-            object.__setattr__(self, "fewshot_as_multiturn", self.apply_chat_template)
-        for name in self.settings:
-            if name in _REFUSED:
-                refuse(f"`{name}` cannot be set here", _REFUSED[name])
-            if name not in MODEL_SETTINGS:
-                refuse(f"there is no setting `{shown(name)}`", nearest(name, MODEL_SETTINGS, "settings"))
-
-    @property
-    def folders(self) -> list[str]:
-        """The directories of `include_path`."""
-        one = isinstance(self.include_path, str | os.PathLike)
-        paths: Any = [self.include_path] if one else self.include_path
-        return [os.fspath(path) for path in paths]
-
-    @property
-    def seeds(self) -> Seeds:
-        """The four seeds."""
-        return (self.seed,) * 4 if isinstance(self.seed, int) else self.seed
 
 
 class LmEvalEvaluator(LiveEvaluator):

@@ -20,7 +20,7 @@ from soce.files.words import nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soce.evaluate.lm_eval.evaluator import LmEvalOptions
+    from soce.evaluate.lm_eval.options import LmEvalOptions
 
 Aggregation: TypeAlias = Literal["mean", "perplexity"]
 
