@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from soce.cli.command import Subcommand, message, print_json
 from soce.cli.progress import stage_bars
-from soce.search.folder import LOG, SCORES
+from soce.demo.models import DemoModels, OnProgress, Steps, user_cache
+from soce.search.folder import LOG, SCORES, SEARCH, SOUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from soce.cli.log import Log
-    from soce.demo.pipeline import DemoRun
-    from soce.search.scoring import SearchProgress
+    from soce.scores.table import ScoreTable
+    from soce.search.result import SearchResult
+    from soce.selection.experts import Selection
 
 _EXAMPLES = """\b
 Examples:
@@ -46,16 +49,9 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool) -> 
     models of your own: scores, selection, search, merge. The soup is compared with every ingredient on items
     that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
-    from soce.cli.log import logged
     from soce.cli.text.search import result_lines
-    from soce.demo.pipeline import run_demo
 
-    with (
-        logged(Path(output) / LOG, "demo") as log,
-        _watched(log, enabled=not quiet) as watch,
-    ):
-        run = run_demo(output, seed=seed, cache=cache, **watch)
-        log.line(run.result.verdict)
+    run = run_demo(Path(output), seed=seed, cache=user_cache() if cache else None, quiet=quiet)
     report = "\n".join(result_lines(run.result))
     (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
     print_json(_plain(run)) if as_json else click.echo(report)
@@ -63,6 +59,61 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool) -> 
         scores = run.folder / SCORES
         message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
         message(f"information: see it with `soce report {run.folder}`")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRun:
+    """What a demo made, and where."""
+
+    folder: Path
+    models: DemoModels
+    scores: ScoreTable
+    """Of all candidates on the items to choose on."""
+    selection: Selection
+    result: SearchResult
+    soup: Path
+    """The published checkpoint."""
+
+
+def run_demo(
+    folder: Path,
+    *,
+    seed: int = 0,
+    steps: Steps = Steps(),  # noqa: B008 - frozen
+    step: str = "0.1",
+    cache: Path | None = None,
+    quiet: bool = False,
+) -> DemoRun:
+    """Prepare the demo's models and scores, and go on as `soce run` does; `step` is that of the grid."""
+    from soce.cli.evaluators import NamedEvaluators
+    from soce.cli.log import logged
+    from soce.cli.steps import SearchStep, keep_selection
+    from soce.demo.prepare import THRESHOLD, prepare_demo
+    from soce.evaluate.kinds import EvaluatorOptions
+    from soce.search.options import SearchOptions
+    from soce.search.pool import Pool
+    from soce.search.study import require_optuna
+    from soce.selection.experts import select_experts
+    from soce.selection.options import SelectionOptions
+    from soce.selection.rules import Threshold
+
+    require_optuna()  # before minutes of training
+    with logged(folder / LOG, "demo") as log:
+        with _watched(log, enabled=not quiet) as (on_stage, on_training):
+            demo = prepare_demo(
+                folder, seed=seed, steps=steps, cache=cache, on_stage=on_stage, on_training=on_training
+            )
+            on_stage(f"choosing the experts of categories with |rho| < {THRESHOLD}")
+            paths = {name: str(path) for name, path in demo.models.candidates.items()}
+            options = SelectionOptions(candidates=list(paths), step=step)
+            selection = select_experts(demo.scores, Threshold(THRESHOLD), options)
+            on_stage(f"searching {selection.grid.count} soups of {', '.join(selection.models)}")
+        found = keep_selection(folder, selection, demo.scores, paths, quiet=quiet)
+        pool = Pool.of(found, candidates=paths)
+        evaluators = NamedEvaluators(str(demo.models.dev), str(demo.models.test), EvaluatorOptions())
+        search = SearchStep(pool, found, folder / SEARCH, folder / SOUP, quiet)
+        result = search.run(evaluators, SearchOptions(), log)
+    return DemoRun(folder, demo.models, demo.scores, selection, result, folder / SOUP)
 
 
 def _plain(run: DemoRun) -> dict[str, object]:
@@ -77,12 +128,12 @@ def _plain(run: DemoRun) -> dict[str, object]:
 
 
 @contextmanager
-def _watched(log: Log, *, enabled: bool) -> Iterator[dict[str, Any]]:
-    """Yield the callbacks that say what is going on: in the log, as a line a stage, as bars on a terminal."""
+def _watched(log: Log, *, enabled: bool) -> Iterator[tuple[Callable[[str], object], OnProgress]]:
+    """Yield what says what is going on: in the log, as a line a stage, as bars on a terminal."""
     with stage_bars(enabled=enabled) as bars:
 
         def on_stage(sentence: str) -> None:
-            log.start()  # the pipeline has made sure that the folder is this demo's own
+            log.start()  # not before: the folder is this demo's own now
             log.line(sentence)
             if bars is not None:
                 bars.say(sentence)
@@ -94,9 +145,4 @@ def _watched(log: Log, *, enabled: bool) -> Iterator[dict[str, Any]]:
             if bars is not None:
                 bars.show(name, done, total)
 
-        def on_search(found: SearchProgress) -> None:
-            log.progress(found.stage, found.done, found.total, "soups")
-            if bars is not None:
-                bars.show(found.stage, found.done, found.total)
-
-        yield {"on_stage": on_stage, "on_training": on_training, "on_search": on_search}
+        yield on_stage, on_training

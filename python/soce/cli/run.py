@@ -13,16 +13,13 @@ from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.search import search_options
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import table_help, table_options
-from soce.exceptions import Problem, StudyError, shown
+from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from soce.cli.evaluators import NamedEvaluators
     from soce.cli.options.selection import RuleOptions
     from soce.scores.formats.options import ReadOptions
-    from soce.scores.table import ScoreTable
     from soce.search.options import SearchOptions
-    from soce.selection.experts import Selection
-    from soce.selection.file import SelectionFile
     from soce.selection.options import SelectionOptions
 
 _EXAMPLES = """\b
@@ -68,7 +65,7 @@ def run(
     in the same output, because its scores would not be comparable.
     """
     from soce.cli.log import logged
-    from soce.cli.steps import SearchStep, show
+    from soce.cli.steps import SearchStep, keep_selection, show
     from soce.search.folder import LOG, SEARCH, SOUP
     from soce.search.pool import Pool
 
@@ -86,7 +83,7 @@ def run(
         usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
     paths = {name: path for name, path in prepared.paths.items() if path is not None}
     selection = prepared.select(rule, quiet=quiet)
-    found = _kept(folder, selection, prepared.table, paths, quiet=quiet)
+    found = keep_selection(folder, selection, prepared.table, paths, quiet=quiet)
     pool = Pool.of(found, candidates=paths)
     if not quiet:
         experts = ", ".join(shown(name) for name in pool.experts)
@@ -100,27 +97,3 @@ def run(
     if not quiet:
         message(f"information: see it with `soce report {shown(output)}`")
     return 3 if fail_if_worse and not result.beats_best_single else 0
-
-
-def _kept(
-    folder: Path, selection: Selection, table: ScoreTable, paths: dict[str, str], *, quiet: bool
-) -> SelectionFile:
-    """Write selection and scores, or check that the selection that is there is the same."""
-    from soce.scores.formats.long import write_scores
-    from soce.search.folder import SCORES, SELECTION
-    from soce.search.identity import differences
-    from soce.selection.file import read_selection, write_selection
-
-    target = folder / SELECTION
-    folder.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        write_selection(selection, target, paths=paths)
-        if not quiet:
-            message(f"wrote `{shown(str(target))}`")
-    elif changes := differences(read_selection(target).selection.to_json(), selection.to_json()):
-        message_text = f"the selection in it is another one: {'; '.join(changes[:5])}"
-        hint = "name a new output, or give the same table and options"
-        raise StudyError.of([Problem("study", str(target), None, message_text, hint)])
-    if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
-        write_scores(table, folder / SCORES)
-    return read_selection(target)

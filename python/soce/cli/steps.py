@@ -1,4 +1,4 @@
-"""What `search`, `run` and `demo` share: search the weights, publish the best soup, show the result."""
+"""What `search`, `run` and `demo` share: keep the selection, search its weights, publish, show the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from soce.cli.command import message, print_json, warn
 from soce.cli.progress import byte_bar, stage_bars
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines
-from soce.exceptions import shown
+from soce.exceptions import Problem, StudyError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,11 +21,37 @@ if TYPE_CHECKING:
 
     from soce.cli.evaluators import NamedEvaluators
     from soce.cli.log import Log
+    from soce.scores.table import ScoreTable
     from soce.search.options import SearchOptions
     from soce.search.pool import Pool
     from soce.search.result import SearchResult
     from soce.search.scoring import SearchProgress
+    from soce.selection.experts import Selection
     from soce.selection.file import SelectionFile
+
+
+def keep_selection(
+    folder: Path, selection: Selection, table: ScoreTable, paths: dict[str, str], *, quiet: bool
+) -> SelectionFile:
+    """Write selection and scores, or check that the selection that is there is the same."""
+    from soce.scores.formats.long import write_scores
+    from soce.search.folder import SCORES, SELECTION
+    from soce.search.identity import differences
+    from soce.selection.file import read_selection, write_selection
+
+    target = folder / SELECTION
+    folder.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        write_selection(selection, target, paths=paths)
+        if not quiet:
+            message(f"wrote `{shown(str(target))}`")
+    elif changes := differences(read_selection(target).selection.to_json(), selection.to_json()):
+        message_text = f"the selection in it is another one: {'; '.join(changes[:5])}"
+        hint = "name a new output, or give the same table and options"
+        raise StudyError.of([Problem("study", str(target), None, message_text, hint)])
+    if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
+        write_scores(table, folder / SCORES)
+    return read_selection(target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A tiny Llama with a character tokenizer, and how one is trained: fixed steps, one thread, same bits.
 
-Deliberately not here: where models go, what is cached, processes (`soce.demo.experts`).
+Deliberately not here: where models go, what is cached, processes (`soce.demo.models`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WARM_UP = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """Everything that one model's bits follow from, besides its starting point and the installed versions."""
 
     name: str
@@ -85,7 +85,7 @@ def make_config() -> LlamaConfig:
 
 
 def train(
-    plan: Plan, base: Path | None, output: Path, *, on_step: Callable[[int], object] | None = None
+    plan: TrainingPlan, base: Path | None, output: Path, *, on_step: Callable[[int], object] | None = None
 ) -> None:
     """Train one model on the CPU and save it with its tokenizer.
 
@@ -94,7 +94,7 @@ def train(
 
     Parameters
     ----------
-    plan : Plan
+    plan : TrainingPlan
     base : Path or None
         The checkpoint to start from; None starts from random values.
     output : Path
@@ -134,7 +134,7 @@ def train(
         make_tokenizer().save_pretrained(output)
 
 
-def _batches(plan: Plan) -> Iterator[list[Item]]:
+def _batches(plan: TrainingPlan) -> Iterator[list[Item]]:
     """Yield batches for ever, each from the plan's own categories or from all of them."""
     rng = random.Random(f"{plan.name} {plan.seed}")
     own, every = (draw_any(names, "train", rng) for names in (plan.categories, CATEGORIES))

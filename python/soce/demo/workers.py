@@ -16,12 +16,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any
 
-from soce.demo.training import Plan, train
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from soce.demo.training import TrainingPlan, train
 
 _DONE = "done"
 
@@ -34,7 +31,7 @@ class WorkerError(RuntimeError):
 class Job:
     """One model to train, from where to where."""
 
-    plan: Plan
+    plan: TrainingPlan
     base: Path | None
     output: Path
 
@@ -47,7 +44,7 @@ class Job:
     def from_json(cls, line: str) -> Job:
         """Return the job that `to_json` wrote."""
         raw: dict[str, Any] = json.loads(line)
-        plan = Plan(**{**raw["plan"], "categories": tuple(raw["plan"]["categories"])})
+        plan = TrainingPlan(**{**raw["plan"], "categories": tuple(raw["plan"]["categories"])})
         return cls(plan, None if raw["base"] is None else Path(raw["base"]), Path(raw["output"]))
 
 
@@ -103,7 +100,7 @@ class _Child:
 
 
 class Workers:
-    """Processes that train models side by side. Use it in a ``with`` statement, which ends them.
+    """Processes that train models side by side, until they are closed.
 
     Raises
     ------
@@ -119,16 +116,6 @@ class Workers:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the processes, whatever they are doing."""
-        self.close()
 
     def close(self) -> None:
         """End the processes, whatever they are doing."""

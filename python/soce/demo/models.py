@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -11,13 +10,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from soce.demo.data import CATEGORIES, CLUSTERS
 from soce.demo.tasks import write_tasks
-from soce.demo.training import Plan
+from soce.demo.training import TrainingPlan
 from soce.demo.workers import Job, WorkerError, Workers, run_here
 from soce.exceptions import OutputError, Problem, SoceError
 
@@ -55,7 +55,7 @@ class DemoModels:
 
     @classmethod
     def at(cls, folder: Path) -> DemoModels:
-        """Return the paths of what `make_experts` puts into a folder."""
+        """Return the paths of what `make_models` puts into a folder."""
         return cls(
             base=folder / BASE,
             experts={name: folder / name for name in CLUSTERS},
@@ -70,13 +70,13 @@ class DemoModels:
         return {BASE: self.base, **self.experts, **self.bad}
 
 
-def make_experts(
+def make_models(
     folder: str | os.PathLike[str],
     *,
     seed: int = 0,
-    steps: Steps | None = None,
+    steps: Steps = Steps(),
+    cache: Path | None = None,
     on_progress: OnProgress | None = None,
-    cache: bool | str | os.PathLike[str] = True,
     workers: int | None = None,
 ) -> DemoModels:
     """Train the demo's models and write its benchmarks.
@@ -88,13 +88,13 @@ def make_experts(
     seed : int
         The same seed gives the same bits (same versions, same kind of processor), in any number of processes.
         The benchmarks are the same for every seed.
-    steps : Steps, optional
+    steps : Steps
+    cache : Path, optional
+        Where trained models are kept, each from when it is done, such as `user_cache`. A cache that cannot be
+        written is done without.
     on_progress : callable, optional
         Called with a model's name, its steps done and its steps in all; once, all done, for a model from the
         cache.
-    cache : bool or path
-        Where trained models are kept, each from when it is done; True is ``soce/demo`` in the user's cache
-        directory. A cache that cannot be written is done without.
     workers : int, optional
         Processes to train in, with one thread each; by default as many as there are processors to use. One
         means this process.
@@ -109,42 +109,34 @@ def make_experts(
     _require_packages()
     folder = Path(folder)
     if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
-        raise OutputError.of(
-            [
-                Problem(
-                    "output",
-                    str(folder),
-                    None,
-                    "exists and is not an empty directory",
-                    "choose another directory",
-                )
-            ]
-        )
-    plans = make_plans(seed, Steps() if steps is None else steps)
+        message = "exists and is not an empty directory"
+        raise OutputError.of([Problem("output", str(folder), None, message, "choose another directory")])
+    plans = make_plans(seed, steps)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         made = Path(scratch, "models")
         made.mkdir()
-        _fill(made, plans, _Cache.at(cache), on_progress or (lambda *_: None), workers or _processors())
+        kept = None if cache is None else _Cache(cache)
+        _fill(made, plans, kept, on_progress or (lambda *_: None), workers or _processors())
         write_tasks("dev", made / "dev.jsonl")
         write_tasks("test", made / "test.jsonl")
         made.rename(folder)
     return DemoModels.at(folder)
 
 
-def make_plans(seed: int, steps: Steps) -> dict[str, Plan]:
+def make_plans(seed: int, steps: Steps) -> dict[str, TrainingPlan]:
     """Return how each model is trained, the base first; all others start from it."""
-    plans = [Plan(BASE, seed, steps.base, 2e-3, CATEGORIES, general=1.0)]
+    plans = [TrainingPlan(BASE, seed, steps.base, 2e-3, CATEGORIES, general=1.0)]
     for name, categories in CLUSTERS.items():
         # Half of the batches from everywhere: experts that forget the rest do not average well.
-        plans.append(Plan(name, seed, steps.expert, 1.5e-3, categories, general=0.5))
-    plans.append(Plan("hot", seed, steps.hot, 8e-3, CLUSTERS["tool"], general=0.0))
-    plans.append(Plan("narrow", seed, steps.narrow, 3e-3, ("sort",), general=0.0))
+        plans.append(TrainingPlan(name, seed, steps.expert, 1.5e-3, categories, general=0.5))
+    plans.append(TrainingPlan("hot", seed, steps.hot, 8e-3, CLUSTERS["tool"], general=0.0))
+    plans.append(TrainingPlan("narrow", seed, steps.narrow, 3e-3, ("sort",), general=0.0))
     return {plan.name: plan for plan in plans}
 
 
 def _fill(
-    made: Path, plans: Mapping[str, Plan], cache: _Cache | None, on_progress: OnProgress, workers: int
+    made: Path, plans: Mapping[str, TrainingPlan], cache: _Cache | None, on_progress: OnProgress, workers: int
 ) -> None:
     """Put every model into `made`: from the cache, or trained and put into the cache."""
     keys = _cache_keys(plans)
@@ -167,11 +159,17 @@ def _fill(
     first = [job for job in jobs if job.base is None]
     rest = [job for job in jobs if job.base is not None]
     if workers > 1 and len(rest) > 1:
-        with contextlib.suppress(WorkerError), Workers(min(workers, len(rest))) as children:
+        with suppress(WorkerError), closing(Workers(min(workers, len(rest)))) as children:
             children.run(first, on_step=on_step, on_done=on_done)
             children.run(rest, on_step=on_step, on_done=on_done)
     left = [job for job in (*first, *rest) if job.plan.name not in done]
     run_here(left, on_step=on_step, on_done=on_done)
+
+
+def user_cache() -> Path:
+    """Return where a user's demos keep the models that they trained."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "soce" / "demo"
 
 
 def _processors() -> int:
@@ -189,7 +187,7 @@ def _require_packages() -> None:
         raise SoceError.of([Problem("soce", None, None, message, "pip install 'soce[torch,search]'")])
 
 
-def _cache_keys(plans: Mapping[str, Plan]) -> dict[str, str]:
+def _cache_keys(plans: Mapping[str, TrainingPlan]) -> dict[str, str]:
     """Return a name for each model that is another one whenever its bits may be."""
     from importlib.metadata import version
     from importlib.resources import files
@@ -211,15 +209,6 @@ class _Cache:
 
     root: Path
 
-    @classmethod
-    def at(cls, place: bool | str | os.PathLike[str]) -> _Cache | None:  # noqa: FBT001 - what the caller gave
-        if place is False:
-            return None
-        if place is True:
-            home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-            return cls(Path(home).expanduser() / "soce" / "demo")
-        return cls(Path(place))
-
     def fetch(self, key: str, into: Path) -> bool:
         """Copy a model if it is there and whole."""
         entry = self.root / key
@@ -234,7 +223,7 @@ class _Cache:
 
     def keep(self, model: Path, key: str) -> None:
         """Put a copy of a model in, all of it at once."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".new-", dir=self.root) as scratch:
                 entry = Path(scratch, "entry")

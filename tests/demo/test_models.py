@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from soce.demo import data, experts, numerals, training, workers
-from soce.demo.experts import Steps, make_experts, make_plans
+from soce.demo import data, models, numerals, training, workers
+from soce.demo.models import Steps, make_models, make_plans
 from soce.exceptions import OutputError, SoceError
 
 FEW = Steps(base=2, expert=2, hot=2, narrow=2)
@@ -190,7 +190,7 @@ def test_only_the_answer_and_its_end_are_learned():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Models trained here, one after the other, without any cache."""
-    return make_experts(tmp_path_factory.mktemp("demo") / "models", seed=3, steps=FEW, cache=False, workers=1)
+    return make_models(tmp_path_factory.mktemp("demo") / "models", seed=3, steps=FEW, workers=1)
 
 
 def test_transformers_loads_every_model_whole(made):
@@ -233,7 +233,7 @@ def test_processes_and_the_state_of_torch_change_no_bit(made, tmp_path):
     torch.manual_seed(99)
     before = torch.random.get_rng_state(), torch.get_num_threads()
     steps: dict[str, list[int]] = {}
-    again = make_experts(
+    again = make_models(
         tmp_path / "models",
         seed=3,
         steps=FEW,
@@ -250,7 +250,7 @@ def test_processes_and_the_state_of_torch_change_no_bit(made, tmp_path):
     damaged = next((tmp_path / "cache").glob("narrow-*/model/model.safetensors"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\xff")
     steps.clear()
-    cached = make_experts(
+    cached = make_models(
         tmp_path / "cached",
         seed=3,
         steps=FEW,
@@ -278,23 +278,22 @@ def test_another_seed_gives_other_models(made, tmp_path):
 
 
 def test_keys_change_with_what_the_bits_follow_from():
-    keys = experts._cache_keys(make_plans(0, Steps()))
+    keys = models._cache_keys(make_plans(0, Steps()))
     assert len(set(keys.values())) == 7
-    assert keys == experts._cache_keys(make_plans(0, Steps()))
-    assert not set(keys.values()) & set(experts._cache_keys(make_plans(1, Steps())).values())
-    longer = experts._cache_keys(make_plans(0, Steps(base=281)))
+    assert keys == models._cache_keys(make_plans(0, Steps()))
+    assert not set(keys.values()) & set(models._cache_keys(make_plans(1, Steps())).values())
+    longer = models._cache_keys(make_plans(0, Steps(base=281)))
     assert not set(keys.values()) & set(longer.values()), "what starts from another base is another model"
-    narrow = experts._cache_keys(make_plans(0, Steps(narrow=51)))
+    narrow = models._cache_keys(make_plans(0, Steps(narrow=51)))
     assert {name for name in keys if keys[name] != narrow[name]} == {"narrow"}
 
 
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert experts._Cache.at(True) == experts._Cache(tmp_path / "soce" / "demo")
+    assert models.user_cache() == tmp_path / "soce" / "demo"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert experts._Cache.at(True) == experts._Cache(tmp_path / ".cache" / "soce" / "demo")
-    assert experts._Cache.at(False) is None
+    assert models.user_cache() == tmp_path / ".cache" / "soce" / "demo"
 
 
 def pretend(plan, base, output, *, on_step=None):
@@ -308,7 +307,7 @@ def pretend(plan, base, output, *, on_step=None):
 def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "train", pretend)
     (tmp_path / "file").touch()
-    made = make_experts(tmp_path / "models", steps=FEW, cache=tmp_path / "file" / "cache", workers=1)
+    made = make_models(tmp_path / "models", steps=FEW, cache=tmp_path / "file" / "cache", workers=1)
     assert (made.experts["lang"] / "model.safetensors").read_text().endswith(" base")
 
 
@@ -316,7 +315,7 @@ def test_what_a_process_did_not_do_is_done_here(monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "train", pretend)
     for number, interpreter in enumerate(["/nowhere/python", "/bin/false", ""]):
         monkeypatch.setattr(sys, "executable", interpreter)
-        made = make_experts(tmp_path / str(number), steps=FEW, cache=False, workers=2)
+        made = make_models(tmp_path / str(number), steps=FEW, workers=2)
         assert all((path / "model.safetensors").is_file() for path in made.candidates.values())
 
 
@@ -324,13 +323,13 @@ def test_a_folder_in_use_is_refused_before_anything_is_trained(tmp_path):
     (tmp_path / "notes.txt").touch()
     for place in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(OutputError, match="exists and is not an empty directory"):
-            make_experts(place, steps=FEW, cache=False)
+            make_models(place, steps=FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_an_empty_folder_is_filled(monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "train", pretend)
-    make_experts(tmp_path, steps=FEW, cache=False, workers=1)
+    make_models(tmp_path, steps=FEW, workers=1)
     assert len(list(tmp_path.iterdir())) == 9
 
 
@@ -339,7 +338,7 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
     with pytest.raises(
         SoceError, match=r"needs `torch` and `transformers`\nhint: pip install 'soce\[torch,search\]'"
     ):
-        make_experts(tmp_path / "models")
+        make_models(tmp_path / "models")
 
 
 def test_stopping_half_way_keeps_what_is_done_and_leaves_nothing_else(monkeypatch, tmp_path):
@@ -349,9 +348,7 @@ def test_stopping_half_way_keeps_what_is_done_and_leaves_nothing_else(monkeypatc
         if what == "math":
             raise KeyboardInterrupt
 
-    make = functools.partial(
-        make_experts, tmp_path / "models", steps=FEW, cache=tmp_path / "cache", workers=1
-    )
+    make = functools.partial(make_models, tmp_path / "models", steps=FEW, cache=tmp_path / "cache", workers=1)
     with pytest.raises(KeyboardInterrupt):
         make(on_progress=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
@@ -365,8 +362,8 @@ def test_stopping_half_way_keeps_what_is_done_and_leaves_nothing_else(monkeypatc
 def test_ctrl_c_ends_the_processes_too(tmp_path):
     script = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from soce.demo.experts import Steps, make_experts\n"
-        "make_experts(sys.argv[1], steps=Steps(100000, 2, 2, 2), cache=False, workers=2,\n"
+        "from soce.demo.models import Steps, make_models\n"
+        "make_models(sys.argv[1], steps=Steps(100000, 2, 2, 2), workers=2,\n"
         "             on_progress=lambda *step: print(*step, flush=True))\n"
     )
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
@@ -392,8 +389,8 @@ def test_children_end_soon_after_a_parent_that_was_killed(tmp_path):
     if not Path("/proc").exists():
         pytest.skip("needs /proc to find the processes")
     script = (
-        "import sys; from soce.demo.experts import Steps, make_experts\n"
-        "make_experts(sys.argv[1], steps=Steps(100000, 2, 2, 2), cache=False, workers=2,\n"
+        "import sys; from soce.demo.models import Steps, make_models\n"
+        "make_models(sys.argv[1], steps=Steps(100000, 2, 2, 2), workers=2,\n"
         "             on_progress=lambda *step: print(*step, flush=True))\n"
     )
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from tests.checkpoints import read_directory
 
 import soce
+from soce.cli.demo import DemoRun, run_demo
 from soce.demo import data
-from soce.demo.experts import Steps
-from soce.demo.pipeline import DemoRun, run_demo
+from soce.demo.models import Steps
 from soce.exceptions import OutputError, StudyError
 
 pytest.importorskip("torch")
