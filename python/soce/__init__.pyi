@@ -88,7 +88,6 @@ from soce.selection.rules import Pairs as Pairs
 from soce.selection.rules import Rule as Rule
 from soce.selection.rules import Threshold as Threshold
 from soce.selection.sweep import SweepStep as SweepStep
-from soce.selection.sweep import sweep_at as sweep_at
 from soce.selection.sweep import sweep_thresholds as sweep_thresholds
 from soce.selection.weights import WeightGrid as WeightGrid
 from soce.selection.winners import Winner as Winner

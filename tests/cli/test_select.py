@@ -154,7 +154,7 @@ def test_a_selection_goes_to_a_file_that_soce_merge_takes(here: Path) -> None:
     assert found.exit_code == 0, found.stderr
     assert "wrote `selection.yaml`" in found.stderr
     selection = read_selection("selection.yaml")
-    assert set(selection.experts) == {"a", "b", "c"}
+    assert set(selection.selection.models) == {"a", "b", "c"}
     made = run(merge, "--recipes", "selection.yaml", "--output", "soups", "--no-sync", "--quiet")
     assert made.exit_code == 0, made.stderr
     soups = {path.name for path in (here / "soups").iterdir()}

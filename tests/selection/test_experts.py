@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from soce.selection.correlation import correlate_categories
 from soce.selection.experts import Selection, select_experts
 from soce.selection.options import SelectionOptions
 from soce.selection.rules import Clusters, Explicit, Pairs, Rule, Threshold
-from soce.selection.sweep import sweep_at, sweep_thresholds
+from soce.selection.sweep import SweepStep, sweep_thresholds
 from soce.selection.winners import Contest, Winner
 
 OBJECTIVES = (Mean(), Formula("bfcl-v3"))
@@ -30,6 +31,16 @@ GROUPS = (
     "live_relevance",
     "overall/Irrelevance Detection",
 )
+
+
+def sweep_at(steps: Sequence[SweepStep], thresholds: Sequence[float]) -> list[SweepStep]:
+    """Return what each threshold gives; `entering` is everything that it chooses."""
+    rows = []
+    for threshold in thresholds:
+        below = [step for step in steps if step.threshold < threshold]
+        last = below[-1] if below else SweepStep(threshold, (), 0, (), 0)
+        rows.append(replace(last, entering=tuple(name for step in below for name in step.entering)))
+    return rows
 
 
 def choose(rule: Rule, candidates: tuple[str, ...], **options: object) -> Selection:

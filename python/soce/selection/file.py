@@ -59,26 +59,6 @@ class SelectionFile:
         """Name of the objective."""
         return self.selection.objective
 
-    @property
-    def population(self) -> tuple[str, ...]:
-        """Models that the correlations ran over."""
-        return self.selection.population
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """The categories that were chosen, in walk order."""
-        return self.selection.chosen
-
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """Names of the experts, in their order."""
-        return self.selection.models
-
-    @property
-    def digest(self) -> str:
-        """Digest of the score table."""
-        return self.selection.digest
-
 
 def write_selection(
     selection: Selection,

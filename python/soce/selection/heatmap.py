@@ -33,6 +33,8 @@ _MAX_NAMES: Final = 150
 _MAX_NAME: Final = 44
 _JOINED: Final = 0.5
 """Mean correlation from which neighbours are framed as one cluster."""
+_DARK: Final = 0.7
+"""From this |rho| on white stands out more from the colour map than black does."""
 _INK: Final = "#222222"
 _STYLE: Final[Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so a figure looks the same everywhere
@@ -168,28 +170,10 @@ def _draw_cells(axes: Axes, rho: Floats, *, inches: float) -> None:
 
 
 def _write_values(axes: Axes, rho: Floats, *, points: float) -> None:
-    import matplotlib as mpl
-
-    colours = mpl.colormaps["RdBu_r"]((rho + 1) / 2)
-    # The luminance at which black and white text stand out alike, for sRGB colours.
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    dark = linear[..., :3] @ [0.2126, 0.7152, 0.0722] < 0.179
     for i, j in np.argwhere(~np.isnan(rho) & ~np.eye(len(rho), dtype=bool)).tolist():
-        colour = "white" if dark[i, j] else _INK
-        text = _two_digits(rho[i, j])
+        colour = "white" if abs(rho[i, j]) > _DARK else _INK
+        text = f"{rho[i, j]:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=points, color=colour)
-
-
-def _two_digits(value: float) -> str:
-    """Return rho as printed in a cell.
-
-    Examples
-    --------
-    >>> _two_digits(0.974), _two_digits(-0.4827), _two_digits(-0.001)
-    ('0.97', '\u22120.48', '0.00')
-    """
-    text = f"{value:.2f}"
-    return text.lstrip("-") if float(text) == 0 else text.replace("-", "\u2212")
 
 
 def _frame(axes: Axes, start: int, count: int) -> None:

@@ -57,11 +57,6 @@ def lint_scores(
     ScoreTableError
         A name in `population` or `candidates` that is not in the table.
 
-    Notes
-    -----
-    A score printed with d decimals stands for an interval of half-width 0.5 · 10^-d; a column passes for the
-    mean of others if the interval of that mean meets its own.
-
     Examples
     --------
     >>> from soce.scores.table import ScoreTable

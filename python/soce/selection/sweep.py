@@ -12,8 +12,6 @@ from soce.selection.options import SelectionOptions
 from soce.selection.winners import Contest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
 
@@ -23,7 +21,7 @@ class SweepStep:
     """What thresholds up to the next step give."""
 
     threshold: float
-    """Of a step: it holds for thresholds above this. From `sweep_at`: the threshold that was asked for."""
+    """It holds for thresholds above this."""
     entering: tuple[str, ...]
     """Categories that enter here, by name; the two of a mutually weakest pair enter together."""
     n_categories: int
@@ -100,34 +98,6 @@ def sweep_thresholds(
             n_evaluations = _count(len(experts), options)
         steps.append(SweepStep(value, names, n_categories, experts, n_evaluations))
     return tuple(steps)
-
-
-def sweep_at(steps: Sequence[SweepStep], thresholds: Sequence[float]) -> tuple[SweepStep, ...]:
-    """Return what each of these thresholds gives, read off a sweep.
-
-    Parameters
-    ----------
-    steps : sequence of SweepStep
-        From `sweep_thresholds`.
-    thresholds : sequence of float
-
-    Returns
-    -------
-    tuple of SweepStep
-        One for each threshold, in the order given; `entering` is everything that a threshold chooses.
-
-    Examples
-    --------
-    >>> sweep_at([SweepStep(0.2, ("math",), 1, ("a",), 1)], [0.2, 0.3])[1].experts
-    ('a',)
-    """
-    rows = []
-    for threshold in thresholds:
-        below = [step for step in steps if step.threshold < threshold]
-        names = tuple(name for step in below for name in step.entering)
-        last = below[-1] if below else SweepStep(threshold, (), 0, (), 0)
-        rows.append(SweepStep(threshold, names, last.n_categories, last.experts, last.n_evaluations))
-    return tuple(rows)
 
 
 def _count(n_experts: int, options: SelectionOptions) -> int | None:
