@@ -99,7 +99,7 @@ class Pool:
                 )
             known.setdefault(name, path)
         without = tuple(name for name in selection.selection.candidates if name not in known)
-        return cls(known, selection.experts, selection.grid, without)
+        return cls(known, selection.selection.models, selection.grid, without)
 
     @property
     def names(self) -> tuple[str, ...]:
