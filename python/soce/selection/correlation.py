@@ -215,7 +215,7 @@ class Correlation:
         return [names[place] for place in places.tolist()], merges
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python, NaN as None; `low` and `high` are the 95 % intervals."""
+        """Return everything as plain Python, NaN as None; ``low`` and ``high`` are the 95 % intervals."""
         low, high = self.interval()
         np.fill_diagonal(low, np.nan)
         np.fill_diagonal(high, np.nan)

@@ -112,7 +112,7 @@ class Selection(Record):
         return found
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the winners as a data frame, in walk order; `expert` counts the experts from 1."""
+        """Return the winners as a data frame, in walk order; ``expert`` counts the experts from 1."""
         import pandas as pd
 
         ranks = {expert.model: rank for rank, expert in enumerate(self.experts, 1)}

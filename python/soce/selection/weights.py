@@ -109,7 +109,7 @@ class WeightGrid(Record):
         maximum: Share | None = None,
         uniform: bool = True,
     ) -> WeightGrid:
-        """Return the grid of weights that are multiples of `step`, read exactly.
+        """Return the grid of weights that are multiples of a step, read exactly.
 
         Parameters
         ----------
@@ -118,9 +118,9 @@ class WeightGrid(Record):
         step : str, int, Fraction or Decimal
             Distance of neighbouring weights; divides 1.
         minimum : str, int, Fraction or Decimal, optional
-            Smallest weight of a model, a multiple of `step`; one step if left out.
+            Smallest weight of a model, a multiple of the step; one step if left out.
         maximum : str, int, Fraction or Decimal, optional
-            Largest weight of a model, a multiple of `step`; if left out, what the others leave.
+            Largest weight of a model, a multiple of the step; if left out, what the others leave.
         uniform : bool
             Add equal weights if they are not on the grid.
 
