@@ -143,6 +143,10 @@ def test_the_best_soup_is_published_with_its_scores(here: Path, landscapes: Land
     other = run(search, "selection.yaml", "-e", "x.jsonl", "-o", "other", "--publish", "soup")
     assert other.exit_code == 1
     assert "it holds another soup" in other.stderr
+    arguments = ("selection.yaml", "-e", "x.jsonl", "-o", "other", "--publish", "soup", "--overwrite")
+    assert run(search, *arguments).exit_code == 0
+    manifest = json.loads((here / "soup" / "soce.json").read_text())
+    assert manifest["run"]["notes"]["best"]["parts"] == {"a": 2, "c": 8}
 
 
 def test_a_place_that_cannot_be_published_to_is_refused_first(here: Path, landscapes: Landscapes) -> None:

@@ -42,6 +42,7 @@ Examples:
 )
 @search_options
 @table_options
+@click.option("--overwrite", is_flag=True, help="Replace another soup in soup/.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result of the search as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def run(
@@ -56,6 +57,7 @@ def run(
     searching: SearchOptions,
     output: str,
     fail_if_worse: bool,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -88,7 +90,7 @@ def run(
     if not quiet:
         experts = ", ".join(shown(name) for name in pool.experts)
         message(f"information: experts {experts}; {pool.weights.count} points on the grid")
-    step = SearchStep(pool, found, folder / SEARCH, folder / SOUP, quiet)
+    step = SearchStep(pool, found, folder / SEARCH, folder / SOUP, quiet, overwrite)
     with logged(folder / LOG, "run") as log:
         log.start()
         log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")

@@ -49,6 +49,7 @@ Examples:
 )
 @search_options
 @click.option("--publish", metavar="DIR", help="Write the best soup there, its scores in the manifest.")
+@click.option("--overwrite", is_flag=True, help="Replace another soup in the DIR of `--publish`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def search(
@@ -60,6 +61,7 @@ def search(
     searching: SearchOptions,
     output: str,
     publish: str | None,
+    overwrite: bool,
     fail_if_worse: bool,
     as_json: bool,
     quiet: bool,
@@ -78,7 +80,8 @@ def search(
     found = read_selection(selection)
     pool = Pool.of(found, candidates=_paths(given, models_file, found.selection.candidates))
     folder = Path(output)
-    step = SearchStep(pool, found, folder, None if publish is None else Path(publish), quiet)
+    target = None if publish is None else Path(publish)
+    step = SearchStep(pool, found, folder, target, quiet, overwrite)
     with logged(folder / LOG, "search") as log:
         result = step.run(evaluating, searching, log)
     show(result, as_json=as_json)

@@ -63,6 +63,8 @@ class SearchStep:
     folder: Path
     publish: Path | None
     quiet: bool
+    overwrite: bool = False
+    """Replace another soup that lies where the best one is to be."""
 
     def run(self, evaluators: NamedEvaluators, options: SearchOptions, log: Log) -> SearchResult:
         """Search, and publish the best soup."""
@@ -117,7 +119,7 @@ class SearchStep:
                 target,
                 selection=self.selection.selection,
                 run=self.folder,
-                options=MergeOptions(dtype=dtype, command=sys.argv),
+                options=MergeOptions(dtype=dtype, overwrite=self.overwrite, command=sys.argv),
                 on_progress=on_progress,
             )
         if self.quiet:

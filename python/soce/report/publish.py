@@ -82,7 +82,7 @@ def publish_soup(
     other = _other_soup(place, result, options) if is_there else None
     report = None
     if other and not options.overwrite:
-        hint = "choose another directory, or replace it with `overwrite`"
+        hint = "choose another directory, or replace it with `--overwrite`"
         raise OutputError.of([Problem("output", str(target), None, f"it holds {other}", hint)])
     if other or not is_there:
         options = replace(options, overwrite=is_there)
