@@ -263,6 +263,35 @@ fn publishing_makes_the_target_and_leaves_nothing_else() {
 }
 
 #[test]
+fn what_comes_into_an_old_soup_while_it_is_replaced_is_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let target = parent.path().join("soup");
+    for place in ["soup.soce-kept", "soup.soce-kept-2"] {
+        let place = parent.path().join(place);
+        soup(&target, target.exists(), "old").unwrap();
+        let staging = begin(&target, true, false).unwrap();
+        staging.write_small("config.json", b"new").unwrap();
+        staging.write_small("soce.json", br#"{"result": {"files": ["config.json"]}}"#).unwrap();
+        staging.commit().unwrap();
+        // Whoever worked in the old soup's directory works there still.
+        let old = staging.payload();
+        fs::write(old.join("notes.txt"), "mine").unwrap();
+        fs::write(old.join("additional_chat_templates/mine.jinja"), "mine").unwrap();
+        fs::write(old.join("config.json"), "edited").unwrap();
+        let note = staging.clean().expect("something was left");
+        for name in ["notes.txt", "mine.jinja", "config.json", &place.to_string_lossy()] {
+            assert!(note.contains(name), "{name}: {note}");
+        }
+        assert_eq!(names(&place), ["additional_chat_templates", "config.json", "notes.txt"]);
+        assert_eq!(names(&place.join("additional_chat_templates")), ["mine.jinja"]);
+        assert_eq!(fs::read_to_string(place.join("config.json")).unwrap(), "edited");
+        assert_eq!(fs::read_to_string(target.join("config.json")).unwrap(), "new");
+    }
+    soup(&target, true, "again").unwrap();
+    assert_eq!(names(parent.path()), ["soup", "soup.soce-kept", "soup.soce-kept-2"]);
+}
+
+#[test]
 fn an_empty_directory_is_replaced() {
     let parent = tempfile::tempdir().unwrap();
     let target = parent.path().join("soup/");

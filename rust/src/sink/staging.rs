@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::beginning::Beginning;
 use super::journal::{Entry, History, Journal, ShardRecord};
@@ -12,10 +12,11 @@ use super::leftover::{self, Leftover};
 use super::rename::{exchange, flags_unsupported, move_aside, rename_new};
 use super::state::{self, JOURNAL, LOCK, PLAN};
 use crate::error::{Error, Result};
-use crate::escape::shown;
+use crate::escape::{listing, shown};
 use crate::io::platform;
 use crate::manifest::FILE_NAME;
-use crate::target::{PAYLOAD, Standing, TargetPaths, check_target, examine, refusal, split, tree};
+use crate::target::tree::{self, Snapshot};
+use crate::target::{PAYLOAD, Standing, TargetPaths, check_target, examine, refusal, split};
 
 /// What [`Staging::begin`] found.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ pub struct Staging {
     journal: Mutex<Journal>,
     /// Finished shards: what would be lost.
     finished: AtomicUsize,
-    /// The old soup was moved aside, to be removed.
-    swapped: AtomicBool,
+    /// Where the old soup lies once it is replaced, to be removed, and its files when it was found to be one.
+    replaced: Mutex<Option<(PathBuf, Snapshot)>>,
     held: Held,
 }
 
@@ -97,7 +98,7 @@ impl Staging {
             history,
             journal: Mutex::new(journal),
             finished,
-            swapped: AtomicBool::new(false),
+            replaced: Mutex::default(),
             held,
         };
         staging.append(&Entry::Begin { plan: ask.plan.digest().to_string(), inputs: ask.inputs.to_vec() })?;
@@ -208,17 +209,23 @@ impl Staging {
         self.append(&Entry::Ready { payload: leftover::id(payload).unwrap_or_default() })?;
         check_target(target, self.overwrite)?;
         let cannot = failed(target, "cannot put the output in place");
+        // Before it is examined: only what is in here, and as it is now, is removed with an old soup.
+        let snapshot = Snapshot::of(target);
         match examine(target)? {
             Standing::Absent => rename_new(payload, target).map_err(cannot)?,
             Standing::EmptyDirectory => fs::rename(payload, target).map_err(cannot)?,
-            Standing::Soup => match exchange(payload, target) {
-                Err(error) if flags_unsupported(&error) => {
-                    self.append(&Entry::Swap)?;
-                    move_aside(payload, target, old).map_err(cannot)?;
-                    self.swapped.store(true, Ordering::Relaxed);
-                }
-                answer => answer.map_err(cannot)?,
-            },
+            Standing::Soup => {
+                let snapshot = snapshot.map_err(failed(target, "cannot list"))?;
+                let place = match exchange(payload, target) {
+                    Err(error) if flags_unsupported(&error) => {
+                        self.append(&Entry::Swap)?;
+                        move_aside(payload, target, old).map_err(cannot)?;
+                        old
+                    }
+                    answer => answer.map(|()| payload).map_err(cannot)?,
+                };
+                *self.replaced.lock().expect("no panic while held") = Some((place.clone(), snapshot));
+            }
         }
         self.finished.store(0, Ordering::Relaxed); // from here on there is nothing to lose
         if self.sync {
@@ -228,20 +235,48 @@ impl Staging {
         Ok(())
     }
 
-    /// Remove the state directory, and the old soup with it. Returns what was left over, if anything was, ready to be
-    /// shown: the output is complete nevertheless.
+    /// Remove the old soup and the state directory. Returns what was left over, if anything was, ready to be shown: the
+    /// output is complete nevertheless.
     pub fn clean(mut self) -> Option<String> {
-        let mut left = Vec::new();
-        let mut note = |path: &Path, answer: io::Result<()>| {
-            if let Err(error) = answer {
-                left.push(format!("`{}`: cannot be removed: {error}", display(path)));
+        let cannot = |path: &Path, error| format!("`{}`: cannot be removed: {error}", display(path));
+        let replaced = self.replaced.lock().expect("no panic while held").take();
+        let kept = match replaced.map(|(old, snapshot)| (self.remove_replaced(&old, &snapshot), old)) {
+            None => None,
+            Some((Ok(kept), _)) => kept,
+            Some((Err(error), old)) => {
+                self.held.lock = None; // what lies in the state directory stays there
+                return Some(cannot(&old, error));
             }
         };
-        if self.swapped.load(Ordering::Relaxed) {
-            note(&self.paths.old, remove_old(&self.paths.old));
+        let left = self.held.remove().err().map(|error| cannot(&self.paths.state, error));
+        let notes: Vec<String> = kept.into_iter().chain(left).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    /// Remove what was found to be the old soup. Whatever somebody put into it afterwards is kept beside the output;
+    /// where, and what, is returned.
+    fn remove_replaced(&self, old: &Path, snapshot: &Snapshot) -> io::Result<Option<String>> {
+        let left = snapshot.remove(old, FILE_NAME)?;
+        if left.is_empty() {
+            return Ok(None);
         }
-        note(&self.paths.state, self.held.remove());
-        (!left.is_empty()).then(|| left.join("; "))
+        let taken = |error: &io::Error| {
+            [io::ErrorKind::AlreadyExists, io::ErrorKind::DirectoryNotEmpty].contains(&error.kind())
+        };
+        for kept in self.paths.kept() {
+            match rename_new(old, &kept) {
+                Ok(()) => {
+                    return Ok(Some(format!(
+                        "`{}`: keeps what came into the old soup while it was replaced: {}",
+                        display(&kept),
+                        listing(&left)
+                    )));
+                }
+                Err(error) if taken(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 }
 
@@ -329,16 +364,14 @@ fn write_new(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
 /// Remove a soup that was moved aside, if it is one and holds nothing else; its manifest last, so that an interrupted
 /// removal can be finished.
 fn remove_old(directory: &Path) -> io::Result<()> {
+    let snapshot = Snapshot::of(directory);
     match examine(directory) {
-        Ok(Standing::Absent) => return Ok(()),
-        Ok(Standing::Soup) => {
-            tree::clear(directory, &|name| name == FILE_NAME)?;
-            tree::clear(directory, &|_| false)?;
-        }
-        Ok(Standing::EmptyDirectory) => {}
-        Err(problem) => return Err(io::Error::other(problem.message)),
+        Ok(Standing::Absent) => Ok(()),
+        Ok(Standing::EmptyDirectory) => fs::remove_dir(directory),
+        Ok(Standing::Soup) if snapshot?.remove(directory, FILE_NAME)?.is_empty() => Ok(()),
+        Ok(Standing::Soup) => Err(io::ErrorKind::DirectoryNotEmpty.into()), // somebody is at work in it
+        Err(problem) => Err(io::Error::other(problem.message)),
     }
-    fs::remove_dir(directory)
 }
 
 fn display(path: &Path) -> String {

@@ -10,6 +10,8 @@ use crate::error::{Problem, ProblemKind};
 const STATE_SUFFIX: &str = ".soce-partial";
 /// Where the old directory waits if two directories cannot be exchanged.
 const OLD_SUFFIX: &str = ".soce-old";
+/// Where whatever came into an old soup while it was replaced is kept.
+const KEPT_SUFFIX: &str = ".soce-kept";
 /// What is to become the target, within the state directory.
 pub(crate) const PAYLOAD: &str = "payload";
 /// Longest file name on the filesystems that matter.
@@ -33,6 +35,12 @@ impl TargetPaths {
         let state = with_suffix(target, STATE_SUFFIX);
         let payload = state.join(PAYLOAD);
         Self { target: target.to_owned(), payload, state, old: with_suffix(target, OLD_SUFFIX) }
+    }
+
+    /// Names for a directory of what is kept, in the order in which they are tried.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = PathBuf> {
+        let suffix = |number| if number == 1 { String::new() } else { format!("-{number}") };
+        (1..10).map(move |number| with_suffix(&self.target, &format!("{KEPT_SUFFIX}{}", suffix(number))))
     }
 }
 
