@@ -18,6 +18,7 @@ class Planning(TypedDict):
     copy_code: bool | None
     follow_links: bool
     ignore_unreferenced: bool
+    makes_parent: bool
     skip_space_check: bool
 
 @type_check_only

@@ -138,3 +138,13 @@ print(loaded, [m for m in {heavy!r} if m in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[] []\n"
+
+
+def test_a_plan_of_many_soups_makes_nothing(three: list[Path], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    before = home.stat().st_mtime_ns
+    planned = soce.plan_all({"a": [str(path) for path in three]}, output=home / "soups", options=QUICK)
+    assert home.stat().st_mtime_ns == before
+    assert not planned.execute().output.samefile(home)
+    assert (home / "soups" / "a" / "soce.json").exists()

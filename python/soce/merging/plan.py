@@ -7,7 +7,6 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -23,7 +22,7 @@ from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
@@ -174,8 +173,7 @@ def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = Me
         hint = "list them under `recipes:`, or give a single recipe as the argument of `merge`"
         refuse("there are no named recipes", hint, where)
     folder = Path(output)
-    with _folder_for_planning(folder):
-        return _plan([(folder / name, recipe) for name, recipe in named], source, options, folder)
+    return _plan([(folder / name, recipe) for name, recipe in named], source, options, folder)
 
 
 def _make_folder(folder: Path, *, sync: bool) -> None:
@@ -189,21 +187,6 @@ def _make_folder(folder: Path, *, sync: bool) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-
-@contextmanager
-def _folder_for_planning(folder: Path) -> Iterator[None]:
-    """Make the folder of many soups while they are planned, because targets are checked against it."""
-    try:
-        folder.mkdir()
-    except (FileExistsError, FileNotFoundError, NotADirectoryError):  # the plan says what is wrong
-        yield
-        return
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            folder.rmdir()
 
 
 def _one(ingredients: Ingredients | Recipe | RecipeFile | PathText) -> tuple[Recipe, RecipeFile | None]:
@@ -257,6 +240,7 @@ def _plan(
         "copy_code": options.copy_code,
         "follow_links": options.follow_links,
         "ignore_unreferenced": options.ignore_unreferenced,
+        "makes_parent": folder is not None,
         "skip_space_check": not options.preflight,
     }
     try:

@@ -13,8 +13,8 @@ use crate::target::check_outputs;
 use super::config::Config;
 use super::remarks::Remarks;
 use super::{
-    MergeRequest, Plan, PlannedTensor, SideContent, Treatment, layout, side_files, space, tokenizer,
-    treatments,
+    MergeRequest, Plan, PlanOptions, PlannedTensor, SideContent, Treatment, layout, side_files, space,
+    tokenizer, treatments,
 };
 
 /// Prove that `request` can be carried out and fix everything about its result. Reads headers, side files and the
@@ -39,7 +39,8 @@ pub fn make(request: MergeRequest) -> Result<Plan> {
         None => side_files::SideFiles::default(),
     };
     let outputs: Vec<&Path> = request.recipes.iter().map(|recipe| recipe.output.as_path()).collect();
-    remarks.problems.extend(check_outputs(&outputs, &checkpoints, request.options.overwrite));
+    let PlanOptions { overwrite, makes_parent, .. } = request.options;
+    remarks.problems.extend(check_outputs(&outputs, &checkpoints, overwrite, makes_parent));
     remarks.refuse()?;
 
     let layout = layout::lay_out(&request, &checkpoints, &treatments, &mut remarks);

@@ -75,6 +75,8 @@ pub struct PlanOptions {
     pub allow_different_tokenizers: bool,
     /// `Some(true)`: copy `*.py` beside a config with `auto_map`; `Some(false)`: leave it out; `None`: ask.
     pub copy_code: Option<bool>,
+    /// The directory that holds the outputs may be missing: whoever executes the plan makes it before.
+    pub makes_parent: bool,
     /// Do not compare free space with what will be written.
     pub skip_space_check: bool,
     /// How ingredients are opened.

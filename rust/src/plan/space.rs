@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::target::{TargetPaths, parent};
+use crate::target::{TargetPaths, existing_parent};
 
 use super::MergeRequest;
 use super::remarks::Remarks;
@@ -19,7 +19,7 @@ pub(super) fn check(request: &MergeRequest, bytes: u64, remarks: &mut Remarks) -
     let with_margin = bytes.saturating_add(bytes.div_ceil(100));
     let mut needed: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
     for recipe in &request.recipes {
-        let parent = parent(&recipe.output);
+        let parent = existing_parent(&recipe.output);
         let metadata = fs::metadata(parent).map_err(|error| Error::io(parent, "cannot look at", error))?;
         let held = held(&TargetPaths::of(&recipe.output).payload);
         let entry = needed.entry(metadata.dev()).or_insert((parent, 0));

@@ -31,6 +31,7 @@ pub(super) struct Planning {
     copy_code: Option<bool>,
     follow_links: bool,
     ignore_unreferenced: bool,
+    makes_parent: bool,
     skip_space_check: bool,
 }
 
@@ -63,6 +64,7 @@ pub(super) fn plan(
         overwrite: options.overwrite,
         allow_different_tokenizers: options.allow_different_tokenizers,
         copy_code: options.copy_code,
+        makes_parent: options.makes_parent,
         skip_space_check: options.skip_space_check,
         open: OpenOptions {
             follow_links: options.follow_links,

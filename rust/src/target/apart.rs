@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::paths::{TargetPaths, has_state, parent};
-use super::standing::check_target;
+use super::paths::{TargetPaths, existing_parent, has_state, is_missing, parent};
+use super::standing::check_planned;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
@@ -38,9 +38,15 @@ struct Ingredient<'a> {
 }
 
 /// Whether soups may be written at all of `outputs`, one problem for each that may not.
-pub(crate) fn check_outputs(outputs: &[&Path], checkpoints: &[Checkpoint], overwrite: bool) -> Vec<Problem> {
+pub(crate) fn check_outputs(
+    outputs: &[&Path],
+    checkpoints: &[Checkpoint],
+    overwrite: bool,
+    makes_parent: bool,
+) -> Vec<Problem> {
     let ingredients: Vec<Ingredient<'_>> = checkpoints.iter().map(Ingredient::new).collect();
-    let resolved: Vec<Option<Output<'_>>> = outputs.iter().map(|path| Output::new(path)).collect();
+    let resolved: Vec<Option<Output<'_>>> =
+        outputs.iter().map(|path| Output::new(path, makes_parent)).collect();
     // An interrupted run may have published some of its outputs; the next one looks at them under its lock.
     let overwrite = overwrite || outputs.iter().any(|path| has_state(path));
     let mut problems = Vec::new();
@@ -54,7 +60,7 @@ pub(crate) fn check_outputs(outputs: &[&Path], checkpoints: &[Checkpoint], overw
             problems.push(problem(path, format!("{relation} the ingredient {}", quoted(root))));
         } else if let Some((relation, other)) = near_output() {
             problems.push(problem(path, format!("{relation} the output {}", quoted(other))));
-        } else if let Err(problem) = check_target(path, overwrite) {
+        } else if let Err(problem) = check_planned(path, overwrite, makes_parent) {
             problems.push(problem);
         } else if output.is_none() {
             problems.push(problem(path, "its parent directory cannot be resolved"));
@@ -68,9 +74,14 @@ fn problem(output: &Path, message: impl Into<String>) -> Problem {
 }
 
 impl<'a> Output<'a> {
-    /// `None` where [`check_target`] has a reason to refuse.
-    fn new(path: &'a Path) -> Option<Self> {
-        let canonical = parent(path).canonicalize().ok()?;
+    /// `None` where [`check_planned`] has a reason to refuse.
+    fn new(path: &'a Path, makes_parent: bool) -> Option<Self> {
+        let parent = parent(path);
+        let canonical = if makes_parent && is_missing(parent) {
+            existing_parent(path).canonicalize().ok()?.join(parent.file_name()?)
+        } else {
+            parent.canonicalize().ok()?
+        };
         let above = canonical.ancestors().filter_map(id).collect();
         Some(Self { path, own: id(path), above, canonical: canonical.join(path.file_name()?) })
     }

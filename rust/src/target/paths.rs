@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Problem, ProblemKind};
@@ -62,6 +63,17 @@ pub(crate) fn parent(output: &Path) -> &Path {
         Some(parent) => parent,
         None => output,
     }
+}
+
+/// The same, or where that is yet to be made, the directory in which it will be.
+pub(crate) fn existing_parent(output: &Path) -> &Path {
+    let own = parent(output);
+    if is_missing(own) { parent(own) } else { own }
+}
+
+/// Whether there is nothing of this name, not even a link that leads nowhere.
+pub(crate) fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Parent and target, the latter without trailing slash, which would follow a link.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::paths::split;
+use super::paths::{existing_parent, is_missing, split};
 use super::tree;
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
@@ -42,6 +42,15 @@ pub fn check_target(target: &Path, overwrite: bool) -> Result<(), Problem> {
             .hint("choose another name, or replace it with `--overwrite`"));
     }
     Ok(())
+}
+
+/// [`check_target`] for a run that first makes the parent, if `makes_parent`, where it is missing.
+pub(crate) fn check_planned(target: &Path, overwrite: bool, makes_parent: bool) -> Result<(), Problem> {
+    let (parent, _) = split(target)?;
+    if makes_parent && is_missing(&parent) {
+        return check_parent(existing_parent(target));
+    }
+    check_target(target, overwrite)
 }
 
 fn check_parent(parent: &Path) -> Result<(), Problem> {

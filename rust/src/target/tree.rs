@@ -46,6 +46,7 @@ pub(crate) fn clear(directory: &Path, keep: &dyn Fn(&str) -> bool) -> io::Result
 /// What tells one state of a file from another: device, inode, size, times of change of bytes and of anything.
 type FileState = (u64, u64, u64, i128, i128);
 
+#[allow(clippy::unnecessary_cast, reason = "the types of the fields differ between systems")]
 fn state_of(stat: &Stat) -> FileState {
     let time = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
     let [modified, changed] =

@@ -162,3 +162,23 @@ fn missing_space_is_told_before_anything_is_written() {
     request.options.skip_space_check = true;
     assert!(make(request).is_ok());
 }
+
+#[test]
+fn the_folder_of_many_soups_may_be_yet_to_be_made() {
+    let kitchen = kitchen();
+    let request = |output: &str, makes_parent| {
+        let mut request = kitchen.request(&["models/a", "b"]);
+        request.recipes[0].output = kitchen.path(output);
+        request.options.makes_parent = makes_parent;
+        request
+    };
+    make(request("soups/one", true)).unwrap();
+    assert!(!kitchen.path("soups").exists());
+    says(&kitchen.refused(request("soups/one", false)), "`soups`: does not exist");
+    says(&kitchen.refused(request("no/soups/one", true)), "`no`: does not exist");
+    says(&kitchen.refused(request("b/soups/one", true)), "`b/soups/one`: lies inside the ingredient `b`");
+    symlink("nowhere", kitchen.path("link")).unwrap();
+    says(&kitchen.refused(request("link/one", true)), "`link`: does not exist");
+    fs::create_dir(kitchen.path("soups")).unwrap();
+    make(request("soups/one", true)).unwrap();
+}
