@@ -147,9 +147,9 @@ def test_other_analyses_take_what_a_run_holds(tmp_path: Path) -> None:
         same = next(
             other for other in result.comparisons if (other.first, other.second) == (one.first, one.second)
         )
-        assert (one.difference, one.points, one.relative_percent) == (
+        assert (one.difference, one.percentage_points, one.relative_percent) == (
             same.difference,
-            same.points,
+            same.percentage_points,
             same.relative_percent,
         )
         assert one.interval == (None if same.interval is None else same.interval.to_json())

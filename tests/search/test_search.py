@@ -264,7 +264,7 @@ def test_differences_are_in_points_and_in_relative_percent(tmp_path: Path) -> No
     found = searched(tmp_path, Smooth(), others="d")
     by_pair = {(one.first, one.second): one for one in found.comparisons}
     one = by_pair["soce", "a"]
-    assert one.points == pytest.approx(85 - 66)
+    assert one.percentage_points == pytest.approx(85 - 66)
     assert one.relative_percent == pytest.approx(100 * 19 / 66)
     assert one.interval is not None
     assert one.interval.low == pytest.approx(19)
@@ -566,7 +566,7 @@ def test_lower_is_better_and_geometric_categories_count_as_they_should(tmp_path:
     assert found.best.parts == {"a": 5, "b": 2, "c": 3}
     assert found.best.report.value < 0  # negated, so that larger is better
     one = found.against_best
-    assert one.points is None
+    assert one.percentage_points is None
     assert one.difference > 0
     assert one.relative_percent is not None
     assert one.relative_percent > 0

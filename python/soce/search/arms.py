@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soce.exceptions import shown
+from soce.files.words import listed
 from soce.search.result import Arm, ArmComparison, ArmScore
 from soce.search.scoring import n_items, objective_value, outcome_weights
 from soce.search.statistics import mcnemar, paired_bootstrap
@@ -152,9 +152,9 @@ def differing_categories(pool_categories: Sequence[str], evaluated: Sequence[str
         return None
     only = sorted(set(evaluated) - set(pool_categories))[:3]
     lacking = sorted(set(pool_categories) - set(evaluated))[:3]
-    what = [
-        f"the evaluator has {', '.join(f'`{shown(name)}`' for name in only)}" if only else "",
-        f"the selection has {', '.join(f'`{shown(name)}`' for name in lacking)}" if lacking else "",
+    told = [
+        f"the {who} has {listed(names)}"
+        for who, names in (("evaluator", only), ("selection", lacking))
+        if names
     ]
-    listed = ", ".join(text for text in what if text)
-    return f"the categories evaluated are not those of the score table: {listed}"
+    return f"the categories evaluated are not those of the score table: {', '.join(told)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from soce.exceptions import Problem, ScoreTableError, SoceError, StudyError, shown
 from soce.files.documents import read_json
+from soce.files.words import listed
 from soce.scores.objective import Weighted, parse_objective
 from soce.search.folder import (
     DEMO,
@@ -227,9 +228,9 @@ def _manifest(folder: Path, kind: Kind) -> dict[str, Any]:
 def _check_names(search: Path, paths: Mapping[str, object], *, known: Mapping[str, object]) -> None:
     for name in paths:
         if name not in known:
-            listed = ", ".join(f"`{shown(other)}`" for other in sorted(known))
             message = f"there is no model `{shown(name)}` in the run"
-            raise StudyError.of([Problem("study", str(search), None, message, f"models: {listed}")])
+            hint = f"models: {listed(sorted(known))}"
+            raise StudyError.of([Problem("study", str(search), None, message, hint)])
 
 
 def _lack(why: str) -> NoReturn:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from soce.exceptions import Problem, StudyError, shown
+from soce.files.words import listed
 from soce.recipes.model import Ingredient, Recipe, same_path_key
 from soce.selection.weights import WeightGrid
 
@@ -87,8 +88,8 @@ class Pool:
         known = {ingredient.name: ingredient.path for ingredient in selection.ingredients}
         for name, path in (candidates or {}).items():
             if name not in selection.selection.candidates:
-                listed = ", ".join(f"`{shown(other)}`" for other in selection.selection.candidates)
-                _refuse(f"`{shown(name)}` is no candidate of the selection", f"candidates: {listed}")
+                known_names = listed(selection.selection.candidates)
+                _refuse(f"`{shown(name)}` is no candidate of the selection", f"candidates: {known_names}")
             if path is None:
                 continue
             if name in known and same_path_key(known[name]) != same_path_key(path):

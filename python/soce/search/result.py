@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from soce.exceptions import Problem, SoceError, StudyError, shown
+from soce.files.plain import Plain
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.scoring import weights_text
 from soce.search.statistics import McNemar, PairedInterval
@@ -16,22 +17,20 @@ from soce.search.strategies.space import ScoredSoup
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from soce.evaluate.evaluation import Scale
     from soce.search.pool import Pool
     from soce.search.strategies.space import Parts
 
 
 @dataclass(frozen=True, slots=True)
-class ArmScore:
+class ArmScore(Plain):
     """An objective and the category scores that it was computed from, on one set of items."""
 
     value: float
     categories: Mapping[str, float]
     n_items: int | None
-
-    def to_json(self) -> dict[str, object]:
-        """Return the fields."""
-        return {"value": self.value, "categories": dict(self.categories), "n_items": self.n_items}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ArmScore:
@@ -103,7 +102,7 @@ def _recipe_without_paths(parts: Mapping[str, int]) -> Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmComparison:
+class ArmComparison(Plain):
     """A difference of two arms on the reported items."""
 
     first: str
@@ -111,25 +110,13 @@ class ArmComparison:
     """Labels of the arms: first minus second."""
     difference: float
     """In the objective's units."""
-    points: float | None
+    percentage_points: float | None
     """The same in percentage points; None if the scores are neither percent nor shares of 1."""
     relative_percent: float | None
     """100 times the difference over the second's size; None if that is 0."""
     interval: PairedInterval | None = None
     """In the objective's units."""
     mcnemar: McNemar | None = None
-
-    def to_json(self) -> dict[str, object]:
-        """Return the fields; units are in their names."""
-        return {
-            "first": self.first,
-            "second": self.second,
-            "difference": self.difference,
-            "percentage_points": self.points,
-            "relative_percent": self.relative_percent,
-            "interval": None if self.interval is None else self.interval.to_json(),
-            "mcnemar": None if self.mcnemar is None else self.mcnemar.to_json(),
-        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ArmComparison:
@@ -309,27 +296,31 @@ class SearchResult:
             raise ValueError(message)
         return result
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the arms as a table, in the words and units that people read."""
+        import pandas as pd
+
+        best = self.arm(self.best_single_report).report.value
+        held_out = "same items" if self.is_optimistic else "held out"
+        rows = []
+        for arm in self.arms:
+            difference = arm.report.value - best
+            rows.append(
+                {
+                    "arm": arm.label,
+                    "weights": weights_text(arm.parts),
+                    "selection": self.number(arm.selection.value),
+                    held_out: self.number(arm.report.value),
+                    "to the best single": f"{difference * self.times:+.2f}{self.unit}",
+                    "relative": f"{100 * difference / abs(best):+.2f} %" if best else "",
+                }
+            )
+        return pd.DataFrame(rows)
+
     def _repr_html_(self) -> str:
         """Return the arms as a table."""
         import pandas as pd
 
-        best = self.arm(self.best_single_report).report.value
-        rows: list[list[object]] = []
-        for arm in self.arms:
-            difference = arm.report.value - best
-            rows.append(
-                [
-                    arm.label,
-                    weights_text(arm.parts),
-                    self.number(arm.selection.value),
-                    self.number(arm.report.value),
-                    f"{difference * self.times:+.2f}{self.unit}",
-                    f"{100 * difference / abs(best):+.2f} %" if best else "",
-                ]
-            )
-        header = ["arm", "weights", "selection", "held out", "to the best single", "relative"]
-        if self.is_optimistic:
-            header[3] = "same items"
         with pd.option_context("display.max_colwidth", None):  # weights name every model
-            table = pd.DataFrame(rows, columns=header).to_html(index=False)
+            table = self.to_frame().to_html(index=False)
         return f"<p>{escape(f'{self.objective} · {self.verdict}')}</p>{table}"

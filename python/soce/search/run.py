@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import Problem, ScoreTableError, StudyError, shown
+from soce.files.words import listed
 from soce.search.evaluations import EvaluationStore
 from soce.search.folder import EVALUATIONS, SOUP, Kind, search_folder
 from soce.search.identity import differences, ingredient_identity
@@ -178,9 +179,9 @@ class Run:
         """
         found = self.evaluation(recipe, on=on)
         if found is None:
-            names = ", ".join(f"`{shown(one.name)}`" for one in recipe.ingredients if one.weight)
+            names = [one.name for one in recipe.ingredients if one.weight]
             refuse(
-                f"the soup of {names} was not scored on the {on} items",
+                f"the soup of {listed(names)} was not scored on the {on} items",
                 "score it with `evaluate`",
                 str(self.search),
             )

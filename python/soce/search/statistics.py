@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from soce.exceptions import EvaluationError, Problem, shown
+from soce.files.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,7 +22,7 @@ _CELLS: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class PairedInterval:
+class PairedInterval(Plain):
     """A difference of two objectives on the same items, with its bootstrap interval."""
 
     difference: float
@@ -33,22 +34,14 @@ class PairedInterval:
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, float]:
-        """Return the fields."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class McNemar:
+class McNemar(Plain):
     """Items that only one of two models solves, and the exact two-sided p-value."""
 
     only_first: int
     only_second: int
     p: float
-
-    def to_json(self) -> dict[str, float]:
-        """Return the fields."""
-        return asdict(self)
 
 
 def paired_bootstrap(
