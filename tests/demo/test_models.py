@@ -173,7 +173,7 @@ def test_the_tokenizer_gives_back_what_it_was_given():
 
 def test_only_the_answer_and_its_end_are_learned():
     tokenizer = training.make_tokenizer()
-    items = [data.Item("sort", "sort cab=", "abc"), data.Item("num_de", "de 7=", "sieben")]
+    items = [data.Question("sort", "sort cab=", "abc"), data.Question("num_de", "de 7=", "sieben")]
     tokens, labels = training._padded(items)
     assert tokens.shape == (2, labels.shape[1] + 1)
     for item, row, learned in zip(items, tokens.tolist(), labels.tolist(), strict=True):

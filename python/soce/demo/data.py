@@ -1,13 +1,15 @@
 """What the tiny models learn: ten categories in four clusters, endless items, splits that cannot overlap.
 
 A category is a draw from a random generator; the split an item belongs to follows from its prompt alone, so
-no prompt trained on is ever asked. Deliberately not here: models, files.
+no prompt trained on is ever asked.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from soce.demo import numerals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CLUSTERS = {
     "lang": ("num_en", "num_de", "num_es", "num_fr"),
@@ -36,7 +39,7 @@ _ARGUMENTS = ("city", "date", "file", "hour", "name", "page", "room", "song", "t
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Question:
     """One question with the only answer that counts."""
 
     category: str
@@ -55,41 +58,62 @@ def split_of(prompt: str) -> str:
     return _RESIDUES.get(zlib.crc32(prompt.encode()) % 5, "train")
 
 
-def draw(category: str, split: str, rng: random.Random) -> Item:
+def draw(category: str, split: str, rng: random.Random) -> Question:
     """Return a random item of one category and split.
 
     Examples
     --------
     >>> draw("sort", "train", random.Random(0))
-    Item(category='sort', prompt='sort gaei=', answer='aegi')
+    Question(category='sort', prompt='sort gaei=', answer='aegi')
     """
     drawn = _DRAWS[category]
     while True:
         prompt, answer = drawn(rng)
         if split_of(prompt) == split:
-            return Item(category, prompt, answer)
+            return Question(category, prompt, answer)
 
 
-def draw_any(categories: tuple[str, ...], split: str, rng: random.Random) -> Iterator[Item]:
+def draw_any(categories: tuple[str, ...], split: str, rng: random.Random) -> Iterator[Question]:
     """Yield random items of random categories, for ever."""
     while True:
         yield draw(rng.choice(categories), split, rng)
 
 
-def benchmark(split: str) -> list[Item]:
+def benchmark(split: str) -> list[Question]:
     """Return the items of ``dev`` (to choose on) or ``test`` (to report), the same for every seed.
 
     Equally many different prompts in each category, 100 and 190, in the order of `CATEGORIES`.
     """
-    items: list[Item] = []
+    items: list[Question] = []
     for category in CATEGORIES:
         rng = random.Random(f"{split} {category}")
-        found: dict[str, Item] = {}
+        found: dict[str, Question] = {}
         while len(found) < N_ITEMS[split]:
             item = draw(category, split, rng)
             found.setdefault(item.prompt, item)
         items.extend(found.values())
     return items
+
+
+def write_tasks(split: str, path: Path) -> None:
+    """Write the benchmark ``dev`` or ``test`` as a file of tasks, which every evaluator of soce reads.
+
+    They are ``teacher_forced``: right if every token of the answer is the likeliest one after the right ones
+    before it. The answer ends with ``</s>``, for knowing when to stop is part of it.
+    """
+    lines = []
+    numbers: Counter[str] = Counter()
+    for item in benchmark(split):
+        numbers[item.category] += 1
+        task = {
+            "kind": "teacher_forced",
+            "category": item.category,
+            "id": f"{split}-{numbers[item.category]:03}",
+            "prompt": item.prompt,
+            "answer": f"{item.answer}</s>",
+        }
+        lines.append(json.dumps(task, ensure_ascii=False) + "\n")
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _number_words(language: str, words: Callable[[int], str]) -> Callable[[random.Random], tuple[str, str]]:

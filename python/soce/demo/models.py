@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from soce.demo.data import CATEGORIES, CLUSTERS
-from soce.demo.tasks import write_tasks
+from soce.demo.data import CATEGORIES, CLUSTERS, write_tasks
 from soce.demo.training import TrainingPlan
 from soce.demo.workers import Job, WorkerError, Workers, run_here
 from soce.exceptions import OutputError, Problem, SoceError

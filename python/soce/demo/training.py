@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from soce.demo.data import ALPHABET, CATEGORIES, Item, draw_any
+from soce.demo.data import ALPHABET, CATEGORIES, Question, draw_any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -134,7 +134,7 @@ def train(
         make_tokenizer().save_pretrained(output)
 
 
-def _batches(plan: TrainingPlan) -> Iterator[list[Item]]:
+def _batches(plan: TrainingPlan) -> Iterator[list[Question]]:
     """Yield batches for ever, each from the plan's own categories or from all of them."""
     rng = random.Random(f"{plan.name} {plan.seed}")
     own, every = (draw_any(names, "train", rng) for names in (plan.categories, CATEGORIES))
@@ -142,7 +142,7 @@ def _batches(plan: TrainingPlan) -> Iterator[list[Item]]:
         yield list(islice(every if rng.random() < plan.general else own, _BATCH))
 
 
-def _padded(items: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded(items: Sequence[Question]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return tokens (n, length) and, for each but the first, what to learn there (n, length - 1)."""
     import torch
 
