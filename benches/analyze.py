@@ -4,8 +4,8 @@
 
 Rounds go through all programs in turn, so that a busy moment of the machine meets each of them.
 `numpy.corrcoef` is the floor: one matrix product, no holes, no constant columns, bits that depend on threads.
-The whole command runs as a process of its own; what it takes beyond importing is its time less that of the same
-command on a table of 8 × 3.
+The whole command runs as a process of its own; what it takes beyond importing is its time less that of the
+same command on a table of 8 × 3.
 """
 
 import argparse

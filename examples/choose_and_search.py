@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
+    from soce.search.result import SearchResult
 
 CATEGORIES = ("disc", "ring", "left", "right", "stripes", "waves")
 EXPERTS = {"round": ("disc", "ring"), "sides": ("left", "right"), "lines": ("stripes", "waves")}
@@ -164,7 +165,7 @@ def make_models(folder: Path) -> dict[str, str]:
     return {name: str(save(network, folder / name)) for name, network in models.items()}
 
 
-def main(folder: Path, show: Callable[[str], object] = print) -> soce.SearchResult:
+def main(folder: Path, show: Callable[[str], object] = print) -> SearchResult:
     """Go through all steps in a folder that is empty."""
     paths = make_models(folder / "models")
     evaluator = Points(list(paths.values()), n_items=2000)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-from soce import Ingredient, Recipe, Row
+from soce import Recipe
+from soce.recipes.model import Ingredient, Row
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1, "F8_E4M3": 1}
 

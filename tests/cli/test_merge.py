@@ -18,6 +18,7 @@ import soce
 from soce.cli.command import Subcommand
 from soce.cli.merge import merge as command
 from soce.cli.text.layout import size
+from soce.exceptions import IncompatibleError, RecipeError
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_ingredients_that_do_not_exist_or_do_not_agree(here: Path) -> None:
     result = run("A", "long", "-o", "soup")
     assert result.exit_code == 1
     assert "`w`" in result.stderr
-    with pytest.raises(soce.IncompatibleError) as caught:
+    with pytest.raises(IncompatibleError) as caught:
         soce.merge(["A", "long"], output="soup")
     assert caught.value.problems[0].tensor == "w"
     assert not (here / "soup").exists()
@@ -340,13 +341,13 @@ def test_non_finite_values(here: Path) -> None:
 
 
 def test_wrong_calls_of_merge(here: Path) -> None:
-    with pytest.raises(soce.RecipeError, match="a single path that is not a recipe file"):
+    with pytest.raises(RecipeError, match="a single path that is not a recipe file"):
         soce.merge("A", output="soup")
-    with pytest.raises(soce.RecipeError, match=r"weight 0\.5 is a float"):
+    with pytest.raises(RecipeError, match=r"weight 0\.5 is a float"):
         soce.merge({"A": 0.5, "B": "0.5"}, output="soup")  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="overwrit"):
         soce.merge(["A", "B"], output="soup", overwrit=True)  # type: ignore[call-arg]
-    with pytest.raises(soce.RecipeError, match="is not a dtype"):
+    with pytest.raises(RecipeError, match="is not a dtype"):
         soce.merge(["A", "B"], output="soup", options=soce.MergeOptions(dtype="int4"))
 
 

@@ -13,12 +13,13 @@ import pytest
 from tests import checkpoints
 
 import soce
-from soce import Ingredient, Recipe, Row
+from soce import Recipe
 from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
 from soce.evaluate.command.program import describe_status, last_lines, run_program
 from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import CategoryScore, Evaluator
 from soce.exceptions import EvaluationError, IncompatibleError, OutputError
+from soce.recipes.model import Ingredient, Row
 from soce.scores.formats.options import ReadOptions
 
 # Scores the mean of a tensor; keeps finished ids in a directory that is named after the handler, as BFCL does.

@@ -12,7 +12,9 @@ from tests.checkpoints import Tensors, read_file, write_file
 from tests.models import raw, save
 
 import soce
-from soce import Ingredient, Recipe, Row
+from soce import Recipe
+from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, RecipeError
+from soce.recipes.model import Ingredient, Row
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -213,9 +215,7 @@ def test_tied_copies_in_every_checkpoint(tmp_path: Path) -> None:
     model.set(plain)
     assert everything_of(model.model) == loaded(tmp_path / "soup", "llama-tied")
     apart = Recipe(plain.ingredients, (Row("lm_head*", (1, 0, 0), 1),))
-    with pytest.raises(
-        soce.EvaluationError, match=r"`lm_head.weight` .*differently, but the model ties them"
-    ):
+    with pytest.raises(EvaluationError, match=r"`lm_head.weight` .*differently, but the model ties them"):
         model.set(apart)
     assert model.recipe is plain, "refused before anything was written"
 
@@ -230,7 +230,7 @@ def test_heads_that_only_look_tied_are_refused(tmp_path: Path) -> None:
     dtype, shape, data = tensors["lm_head.weight"]
     write_file(file, tensors | {"lm_head.weight": (dtype, shape, data[:-2] + b"\x00\x01")})
     for order, words in ((paths, "the model ties them"), (paths[::-1], "head differs from its embedding")):
-        with pytest.raises(soce.EvaluationError, match=words) as caught:
+        with pytest.raises(EvaluationError, match=words) as caught:
             SoupModel([str(path) for path in order])
         assert caught.value.path == str(paths[1])
 
@@ -298,10 +298,10 @@ def test_wrong_recipes_change_nothing(tmp_path: Path) -> None:
     recipe = Recipe.of([str(path) for path in paths])
     model.set(recipe)
     before = everything_of(model.model)
-    with pytest.raises(soce.RecipeError, match="is not an ingredient of the model"):
+    with pytest.raises(RecipeError, match="is not an ingredient of the model"):
         model.set(Recipe.of({str(paths[0]): 1, "elsewhere": 2}))
     ingredients = tuple(Ingredient(str(path), None) for path in paths)
-    with pytest.raises(soce.RecipeError, match="no row of the recipe matches"):
+    with pytest.raises(RecipeError, match="no row of the recipe matches"):
         model.set(Recipe(ingredients, (Row("model.embed*", (1, 1), 2),)))
     assert everything_of(model.model) == before
     assert model.recipe is recipe
@@ -323,21 +323,21 @@ def test_an_interrupted_set_says_that_nothing_is_known(tmp_path: Path) -> None:
 def test_what_the_engine_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
     paths = save(tmp_path / "llama", "llama-tied", "float32", range(1))
     paths += save(tmp_path / "bert", "bert", "float32", range(1))
-    with pytest.raises(soce.IncompatibleError):
+    with pytest.raises(IncompatibleError):
         SoupModel([str(path) for path in paths])
-    with pytest.raises((soce.CheckpointError, soce.EvaluationError, OSError)):
+    with pytest.raises((CheckpointError, EvaluationError, OSError)):
         SoupModel([str(tmp_path / "nowhere")])
     file = str(paths[0] / "model.safetensors")
-    with pytest.raises(soce.EvaluationError, match="not a checkpoint directory"):
+    with pytest.raises(EvaluationError, match="not a checkpoint directory"):
         SoupModel([file])
-    with pytest.raises(soce.EvaluationError, match="`max_shard_size` has no effect"):
+    with pytest.raises(EvaluationError, match="`max_shard_size` has no effect"):
         SoupModel([str(paths[0])], merge=soce.MergeOptions(max_shard_size="5GB"))
 
 
 def test_ingredients_of_different_dtypes_need_a_decision(tmp_path: Path) -> None:
     paths = save(tmp_path / "a", "llama-tied", "float32", range(1))
     paths += save(tmp_path / "b", "llama-tied", "bfloat16", range(1, 2))
-    with pytest.raises(soce.EvaluationError, match=r"expected F32 as in .*, got BF16"):
+    with pytest.raises(EvaluationError, match=r"expected F32 as in .*, got BF16"):
         SoupModel([str(path) for path in paths])
     model = SoupModel([str(path) for path in paths], merge=soce.MergeOptions(dtype="bfloat16"))
     for order in (paths, paths[::-1]):
@@ -357,7 +357,7 @@ def test_soups_that_a_merge_refuses_for_their_values(tmp_path: Path) -> None:
     both = Recipe.of([str(path) for path in paths])
     model = SoupModel([str(path) for path in paths])
     model.set(Recipe.of({str(paths[0]): 1}))
-    with pytest.raises(soce.CheckpointError, match="has values that are not finite") as caught:
+    with pytest.raises(CheckpointError, match="has values that are not finite") as caught:
         model.set(both)
     assert (caught.value.path, caught.value.tensor) == (str(paths[1]), "model.norm.weight")
     assert model.recipe is None
@@ -376,11 +376,11 @@ def test_soups_that_overflow_although_their_ingredients_do_not(tmp_path: Path) -
     model.set(Recipe.of([a, b]))
     outside = Recipe(ingredients, (Row("*", (2, -1), 1),))
     for refused in (model.set, lambda recipe: soce.merge(recipe, output=tmp_path / "soup")):
-        with pytest.raises(soce.IncompatibleError, match="results are too large for F32"):
+        with pytest.raises(IncompatibleError, match="results are too large for F32"):
             refused(outside)
     halved = SoupModel([a, b], merge=soce.MergeOptions(dtype="bf16"))
     for _ in range(2):
-        with pytest.raises(soce.IncompatibleError, match="results are too large for BF16"):
+        with pytest.raises(IncompatibleError, match="results are too large for BF16"):
             halved.set(Recipe.of({a: 1}))
 
 
@@ -400,7 +400,7 @@ def test_models_that_transformers_cannot_load(
     (path,) = save(tmp_path, "llama-tied", "float32", range(1))
     known = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(known | config))
-    with pytest.raises(soce.EvaluationError, match=words) as caught:
+    with pytest.raises(EvaluationError, match=words) as caught:
         SoupModel([str(path)], model_class=model_class)
     first, *rest = str(caught.value).splitlines()
     assert len(rest) <= 1
@@ -410,7 +410,7 @@ def test_models_that_transformers_cannot_load(
 
 def test_a_model_with_parameters_that_nobody_saved(tmp_path: Path) -> None:
     (path,) = save(tmp_path, "bert", "float32", range(1))
-    with pytest.raises(soce.EvaluationError, match="are not in the checkpoint"):
+    with pytest.raises(EvaluationError, match="are not in the checkpoint"):
         SoupModel([str(path)], model_class="AutoModelForMaskedLM")
 
 
@@ -418,7 +418,7 @@ def test_missing_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     import sys
 
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(soce.EvaluationError, match=r"pip install 'soce\[torch\]'"):
+    with pytest.raises(EvaluationError, match=r"pip install 'soce\[torch\]'"):
         SoupModel([str(tmp_path)])
 
 

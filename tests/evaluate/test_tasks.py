@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import soce
 from soce.evaluate.tasks.items import Item, Tasks, read_tasks
+from soce.exceptions import EvaluationError
 
 GOOD = [
     {"category": "facts", "id": "sky", "kind": "multiple_choice", "prompt": "The sky is", "choices": [" blue", " red"], "answer": 1},
@@ -94,14 +94,14 @@ def test_ids_left_out_are_those_of_the_content(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_wrong_lines(line: object, words: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", GOOD[1], line)
-    with pytest.raises(soce.EvaluationError, match=f"t.jsonl`: line 2: .*(?:{words})") as caught:
+    with pytest.raises(EvaluationError, match=f"t.jsonl`: line 2: .*(?:{words})") as caught:
         read_tasks(path)
     assert len(caught.value.problems) == 1
 
 
 def test_all_wrong_lines_are_listed_up_to_a_limit(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", "", GOOD[0], "{}", *["[]"] * 30)
-    with pytest.raises(soce.EvaluationError) as caught:
+    with pytest.raises(EvaluationError) as caught:
         read_tasks(path)
     problems = caught.value.problems
     assert [str(problem).split(": ")[1] for problem in problems[:3]] == ["line 1", "line 3", "line 4"]
@@ -110,10 +110,10 @@ def test_all_wrong_lines_are_listed_up_to_a_limit(tmp_path: Path) -> None:
 
 
 def test_files_without_items(tmp_path: Path) -> None:
-    with pytest.raises(soce.EvaluationError, match="the file has no items"):
+    with pytest.raises(EvaluationError, match="the file has no items"):
         read_tasks([write(tmp_path / "e.jsonl"), write(tmp_path / "t.jsonl", *GOOD)])
     (tmp_path / "latin.jsonl").write_bytes(b'{"category": "\xe4"}\n')
-    with pytest.raises(soce.EvaluationError, match="line 1: is not UTF-8"):
+    with pytest.raises(EvaluationError, match="line 1: is not UTF-8"):
         read_tasks(tmp_path / "latin.jsonl")
     with pytest.raises(FileNotFoundError):
         read_tasks(tmp_path / "nowhere.jsonl")
@@ -121,7 +121,7 @@ def test_files_without_items(tmp_path: Path) -> None:
 
 def test_perplexity_stays_apart() -> None:
     items = (Item("a", "1", "perplexity", "", "x"), Item("a", "2", "exact_match", "x", "y"))
-    with pytest.raises(soce.EvaluationError, match="have no common mean"):
+    with pytest.raises(EvaluationError, match="have no common mean"):
         Tasks(items)
 
 
@@ -130,5 +130,5 @@ def test_subsets(tmp_path: Path) -> None:
     assert tasks.only(None) is tasks
     assert [item.id for item in tasks.only({"sums": ["7"], "facts": ["sky"]}).items] == ["sky", "7"]
     for wrong, words in (({"x": ["1"]}, "no category `x`"), ({"sums": ["8"]}, "no item `8`"), ({"sums": []}, "leave the category out")):  # fmt: skip
-        with pytest.raises(soce.EvaluationError, match=words):
+        with pytest.raises(EvaluationError, match=words):
             tasks.only(wrong)

@@ -15,6 +15,7 @@ import soce
 from soce import Recipe
 from soce.evaluate.evaluation import Evaluation, Evaluator
 from soce.evaluate.tasks.items import Item, Tasks
+from soce.exceptions import EvaluationError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -190,7 +191,7 @@ def test_some_items_only(soup: SoupModel, tasks: Tasks, recipe: Recipe) -> None:
     assert list(part.categories) == ["choice", "written", "prose"]
     assert seen[-1] == (3 * 5 + 2 + 1, 3 * 5 + 2 + 1)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
-    with pytest.raises(soce.EvaluationError, match="has no item `w99`"):
+    with pytest.raises(EvaluationError, match="has no item `w99`"):
         found.score(recipe, items={"written": ["w99"]})
 
 
@@ -228,7 +229,7 @@ def test_memory_that_runs_out_halves_the_batch_and_is_told(
     assert 1 < len(result.notes) <= 4
     assert found.score(recipe).notes == (), "the smaller size stays"
     most = 0
-    with pytest.raises(soce.EvaluationError, match="memory runs out for a single row of"):
+    with pytest.raises(EvaluationError, match="memory runs out for a single row of"):
         found.score(recipe)
 
 
@@ -307,7 +308,7 @@ def test_prompts_longer_than_the_window_are_cut_and_told(
     )
     result = evaluator(soup, Tasks(items)).score(recipe)
     assert result.notes == ("2 prompts were cut to the window of 32 tokens",)
-    with pytest.raises(soce.EvaluationError, match="leave no room for a prompt"):
+    with pytest.raises(EvaluationError, match="leave no room for a prompt"):
         TorchEvaluator(soup, Tasks(items), max_new_tokens=32)
 
 
@@ -323,7 +324,7 @@ def test_spaces_at_the_end_of_a_prompt_belong_to_the_answer(soup: SoupModel) -> 
 def test_a_tokenizer_without_a_first_token(tmp_path: Path, soup: SoupModel) -> None:
     encoder = Encoder(save_characters(tmp_path, start=False), soup.model.config, max_length=None)
     assert encoder.prefix == ()
-    with pytest.raises(soce.EvaluationError, match="no token that a text starts with"):
+    with pytest.raises(EvaluationError, match="no token that a text starts with"):
         encoder.request(Item("a", "1", "teacher_forced", "", "c"), "c")
     assert encoder.request(Item("a", "1", "teacher_forced", "ab", "c"), "c").scored == 1
 
@@ -365,12 +366,12 @@ def test_wrong_settings_and_models(tmp_path: Path, soup: SoupModel, tasks: Tasks
         {"batch_size": 0},
         {"max_length": -1},
     ):
-        with pytest.raises(soce.EvaluationError, match=next(iter(options))):
+        with pytest.raises(EvaluationError, match=next(iter(options))):
             TorchEvaluator(soup, tasks, **options)
     (path,) = save(tmp_path, "bert", "float32", range(1))
     save_characters(path)
-    with pytest.raises(soce.EvaluationError, match="is not a causal language model"):
+    with pytest.raises(EvaluationError, match="is not a causal language model"):
         TorchEvaluator(SoupModel([str(path)], model_class="AutoModel"), tasks)
     (path,) = save(tmp_path / "bare", "llama-tied", "float32", range(1))
-    with pytest.raises(soce.EvaluationError, match="cannot load its tokenizer"):
+    with pytest.raises(EvaluationError, match="cannot load its tokenizer"):
         TorchEvaluator(SoupModel([str(path)]), tasks)

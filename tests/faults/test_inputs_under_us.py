@@ -25,6 +25,7 @@ from tests.faults.subject import PLAIN, ingredient
 from tests.faults.tally import record
 
 import soce
+from soce.exceptions import CheckpointError
 
 REASON = inject.usable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -220,7 +221,7 @@ def test_this_process_lives_on_with_the_handler_that_it_had(tmp_path: Path) -> N
                 output=tmp_path / "soup",
                 options=soce.MergeOptions(io="mmap", kernels="scalar", sync=False, restart=True),
             )
-        except (soce.CheckpointError, OSError) as error:
+        except (CheckpointError, OSError) as error:
             outcomes[
                 "an error" if shard.name in f"{error} {getattr(error, 'filename', '')}" else "nameless"
             ] += 1

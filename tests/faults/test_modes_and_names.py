@@ -27,6 +27,7 @@ from tests.faults.commands import (
 )
 
 import soce
+from soce.exceptions import OutputError
 
 ODD = {
     "newline": "a\nerror: b",
@@ -239,7 +240,7 @@ def test_odd_names_through_python(pair: Pair) -> None:
         )
         assert report.output == output
         assert read_directory(output) == pair.mean()
-        with pytest.raises(soce.OutputError, match="already exists") as caught:
+        with pytest.raises(OutputError, match="already exists") as caught:
             soce.merge(
                 [str(path) for path in pair.paths], output=output, options=soce.MergeOptions(sync=False)
             )

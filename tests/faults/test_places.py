@@ -27,6 +27,7 @@ from tests.faults.commands import (
 )
 
 import soce
+from soce.exceptions import CheckpointError
 
 ROOT = os.geteuid() == 0
 OTHER = 65534
@@ -76,7 +77,7 @@ def test_a_parent_that_may_be_written_and_not_read(own: Pair) -> None:
         lose_privileges()
         try:
             soce.merge([str(spoilt)], output=out / "soup", options=soce.MergeOptions(sync=True))
-        except (OSError, soce.CheckpointError) as error:
+        except (OSError, CheckpointError) as error:
             caught.append(error)
 
     thread = threading.Thread(target=merge)

@@ -16,6 +16,8 @@ from tests.faults import tally
 from tests.faults.commands import STATE_SUFFIX, names, picture
 
 import soce
+from soce.exceptions import CheckpointError, OutputError
+from soce.merging.report import MergeReport
 
 blake3 = pytest.importorskip("blake3").blake3
 
@@ -43,12 +45,12 @@ class Scene:
             (self.victims / name).write_text(PRECIOUS)
         self.finish(home / "expected")
         self.expected = self.result(home / "expected")
-        with pytest.raises(soce.CheckpointError, match="not finite"):
+        with pytest.raises(CheckpointError, match="not finite"):
             soce.merge(self.paths, output=self.output, options=QUICK)
         assert names(self.payload) == SHARDS or names(self.payload) == SHARDS[:2]
         self.outside = self.look()
 
-    def finish(self, output: Path, **options: object) -> soce.MergeReport:
+    def finish(self, output: Path, **options: object) -> MergeReport:
         """Merge to the end."""
         return soce.merge(self.paths, output=output, options=replace(QUICK, nonfinite="warn", **options))
 
@@ -303,7 +305,7 @@ def test_a_planted_state_is_refused_with_a_hint(scene: Scene, kind: str) -> None
     REFUSED[kind](scene)
     before = inside(scene)
     for options in ({}, {"overwrite": True}):
-        with pytest.raises(soce.OutputError) as caught:
+        with pytest.raises(OutputError) as caught:
             scene.finish(scene.output, **options)
         (problem,) = caught.value.problems
         assert "remove it by hand" in problem.hint or "`--restart`" in problem.hint
@@ -328,7 +330,7 @@ def restarted(scene: Scene) -> None:
     """`restart=True` makes the soup, or it refuses too; then removing by hand helps. Nothing outside is touched."""
     try:
         scene.finish(scene.output, restart=True)
-    except soce.OutputError:
+    except OutputError:
         assert not scene.output.exists()
         assert scene.look() == scene.outside
         if scene.state.is_dir() and not scene.state.is_symlink():
@@ -618,7 +620,7 @@ def test_another_soup_with_the_number_of_the_lost_one(scene: Scene) -> None:
     ready(scene, scene.output)
     shutil.rmtree(scene.payload)
     before = picture(scene.output)
-    with pytest.raises(soce.OutputError, match="already exists"):
+    with pytest.raises(OutputError, match="already exists"):
         scene.finish(scene.output)
     assert picture(scene.output) == before
     scene.finish(scene.output, overwrite=True)
@@ -662,7 +664,7 @@ def test_something_called_like_an_old_soup_is_in_the_way(scene: Scene, kind: str
     scene.write([*scene.entries(), {"entry": "swap"}])
     scene.outside = scene.look()
     for options in ({}, {"overwrite": True}, {"restart": True}):
-        with pytest.raises((soce.OutputError, OSError)):
+        with pytest.raises((OutputError, OSError)):
             scene.finish(scene.output, **options)
         assert os.path.lexists(old)
 
@@ -685,7 +687,7 @@ def test_a_journal_of_the_wildest_numbers(scene: Scene) -> None:
         },
     ):
         scene.write([*scene.entries()[:3], entry])
-        with pytest.raises(soce.CheckpointError, match="not finite"):
+        with pytest.raises(CheckpointError, match="not finite"):
             soce.merge(scene.paths, output=scene.output, options=QUICK)
     scene.finish(scene.output)
     assert scene.result(scene.output) == scene.expected

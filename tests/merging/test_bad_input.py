@@ -16,6 +16,8 @@ from tests.checkpoints import Tensors, checkpoint, f32, read_directory, sparse, 
 
 import soce
 from soce.cli.merge import merge as command
+from soce.exceptions import CheckpointError, OutputError, RecipeError
+from soce.recipes.model import Row
 
 W: Tensors = {"w": ("F32", [3], f32(1, 2, 3))}
 V: Tensors = {"v": ("F32", [2], f32(4, 5))}
@@ -216,7 +218,7 @@ def test_all_problems_of_all_ingredients_are_reported_at_once(good: Path, bad: P
     assert len(lines) == 4
     for name in ("`bad/", "`empty`", "`none`", "nowhere`"):
         assert sum(name in line for line in lines) == 1
-    with pytest.raises(soce.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         soce.merge(["good", "bad", "empty", "none"], output="soup")
     assert len(caught.value.problems) == 3
     wrong = {"w": ("F32", [4], f32(0, 0, 0, 0)), "v": ("I32", [2], bytes(8)), "u": V["v"]}
@@ -284,11 +286,9 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 def test_an_output_that_does_not_fit_is_refused_before_it_is_begun(tiny_disk: Path, tmp_path: Path) -> None:
     paths = [str(sparse(tmp_path / name, "F32", 1_000_000)) for name in "AB"]
     for output in (tiny_disk / "soup", tiny_disk):
-        with pytest.raises(soce.OutputError):
+        with pytest.raises(OutputError):
             soce.merge(paths, output=output)
-    with pytest.raises(
-        soce.OutputError, match=r"not enough space: \d+ bytes needed, 1048576 free, \d+ missing"
-    ):
+    with pytest.raises(OutputError, match=r"not enough space: \d+ bytes needed, 1048576 free, \d+ missing"):
         soce.merge(paths, output=tiny_disk / "soup")
     with pytest.raises(OSError, match="No space left") as caught:
         soce.merge(paths, output=tiny_disk / "soup", options=soce.MergeOptions(preflight=False))
@@ -301,7 +301,7 @@ def test_an_output_that_does_not_fit_is_refused_before_it_is_begun(tiny_disk: Pa
 @pytest.mark.parametrize("count", [-1, 0, 100_000])
 def test_a_number_of_threads_that_makes_no_sense_is_refused(tmp_path: Path, count: int) -> None:
     made = checkpoint(tmp_path / "A", {"w": ("F32", [1], f32(1))})
-    with pytest.raises(soce.RecipeError, match=str(count)):
+    with pytest.raises(RecipeError, match=str(count)):
         soce.merge([str(made)], output=tmp_path / "soup", options=soce.MergeOptions(num_threads=count))
     assert not (tmp_path / "soup").exists()
 
@@ -310,8 +310,8 @@ def test_a_number_of_threads_that_makes_no_sense_is_refused(tmp_path: Path, coun
 def test_half_a_character_is_refused_wherever_it_stands(good: Path, bad: Path, place: str) -> None:
     half = "w\ud800"
     paths = [str(good), half if place == "path" else str(bad)]
-    rows = (soce.Row(half if place == "pattern" else "*", (1, 1), 2),)
+    rows = (Row(half if place == "pattern" else "*", (1, 1), 2),)
     recipe = soce.Recipe(soce.Recipe.of(paths).ingredients, rows)
-    with pytest.raises(soce.RecipeError, match=r"`w\\u\{d800\}` has an unpaired surrogate"):
+    with pytest.raises(RecipeError, match=r"`w\\u\{d800\}` has an unpaired surrogate"):
         soce.merge(recipe, output=half if place == "output" else "soup")
     assert not Path("soup").exists()

@@ -12,6 +12,7 @@ import pytest
 from tests.checkpoints import checkpoint, f32, sparse
 
 import soce
+from soce.exceptions import CheckpointError, OutputError
 
 SLOW = soce.MergeOptions(kernels="scalar", num_threads=1, sync=False)
 
@@ -68,7 +69,7 @@ def test_an_ingredient_that_changes_during_a_merge(
             change(shard)
 
     handler = signal.getsignal(signal.SIGBUS)
-    with pytest.raises((soce.CheckpointError, OSError)) as caught:
+    with pytest.raises((CheckpointError, OSError)) as caught:
         soce.merge(big, output=tmp_path / "soup", on_progress=on_progress, options=replace(SLOW, io=io))
     assert "Y/model.safetensors" in f"{caught.value} {getattr(caught.value, 'filename', '')}"
     # A change that is noticed at the end leaves a finished shard, which nobody may use.
@@ -90,7 +91,7 @@ def test_an_ingredient_that_changes_between_plan_and_merge(
 ) -> None:
     plan = soce.plan(big, output=tmp_path / "soup")
     change(Path(big[2], "model.safetensors"))
-    with pytest.raises((soce.CheckpointError, OSError)):
+    with pytest.raises((CheckpointError, OSError)):
         plan.execute(options=soce.MergeOptions(io=io, sync=False))
     assert {path.name for path in tmp_path.iterdir()} == {"X", "Y", "Z"}
 
@@ -113,7 +114,7 @@ def test_a_target_that_somebody_else_fills_meanwhile_is_kept(
             case "link":
                 target.symlink_to("X")
 
-    with pytest.raises(soce.OutputError):
+    with pytest.raises(OutputError):
         soce.merge(big, output=target, on_progress=on_progress, options=SLOW)
     # The work is done and kept: once the target's name is free again, the next merge only has to use it.
     assert {path.name for path in tmp_path.iterdir()} == {"X", "Y", "Z", "soup", "soup.soce-partial"}
@@ -128,7 +129,7 @@ def test_a_plan_can_be_carried_out_once_for_each_time_its_target_is_free(tmp_pat
     paths = [str(checkpoint(tmp_path / name, {"w": ("F32", [1], f32(1))})) for name in "AB"]
     plan = soce.plan(paths, output=tmp_path / "soup")
     plan.execute(options=soce.MergeOptions(sync=False))
-    with pytest.raises(soce.OutputError, match="already exists"):
+    with pytest.raises(OutputError, match="already exists"):
         plan.execute(options=soce.MergeOptions(sync=False))
 
 
@@ -143,7 +144,7 @@ def test_a_state_directory_that_is_not_ours_is_refused_and_kept(tmp_path: Path) 
         (lambda: (state.mkdir(), (state / "lock").symlink_to("../A/config.json")), "`lock`"),
     ]:
         make()
-        with pytest.raises((soce.OutputError, OSError), match=words):
+        with pytest.raises((OutputError, OSError), match=words):
             soce.merge(paths, output=tmp_path / "soup")
         assert {path.name for path in (tmp_path / "A").iterdir()} == {"model.safetensors", "config.json"}
         if state.is_dir() and not state.is_symlink():

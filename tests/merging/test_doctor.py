@@ -22,6 +22,7 @@ from tests.models import save
 
 import soce
 from soce.cli.doctor import doctor as command
+from soce.exceptions import CheckpointError, RecipeError
 from soce.merging import distances as module
 from soce.merging.distances import measure_distances
 from soce.merging.doctor import diagnose
@@ -239,7 +240,7 @@ def test_values_that_are_not_finite_are_counted_and_left_out(tmp_path: Path) -> 
     assert found.distances.pairs[0].cosine == 24 / 25
     assert len(found.warnings) == 1
     assert "base`: tensor `w`: 1 of 5 values are not finite" in found.warnings[0]
-    with pytest.raises(soce.CheckpointError, match="not finite"):
+    with pytest.raises(CheckpointError, match="not finite"):
         soce.merge(paths, output=tmp_path / "soup")
 
 
@@ -417,7 +418,7 @@ def test_usage_errors_exit_with_2(arguments: list[str], message: str | None) -> 
 
 def test_one_checkpoint_twice_is_one(tmp_path: Path) -> None:
     a, _ = two(tmp_path, (1.0,), (2.0,))
-    with pytest.raises(soce.RecipeError, match="one checkpoint only"):
+    with pytest.raises(RecipeError, match="one checkpoint only"):
         diagnose([a, os.fspath(a) + "/"])
     assert run(a, a).exit_code == 1
 

@@ -16,6 +16,7 @@ import pytest
 from tests.checkpoints import checkpoint, f32, read_directory, sparse
 
 import soce
+from soce.exceptions import OutputError
 
 # A test run in the background of a shell ignores SIGINT, and so would its children.
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -107,7 +108,7 @@ def test_a_second_process_on_the_same_output_is_refused(
 ) -> None:
     process = start(big, tmp_path / "soup")
     try:
-        with pytest.raises(soce.OutputError, match=f"process {process.pid} is writing it"):
+        with pytest.raises(OutputError, match=f"process {process.pid} is writing it"):
             soce.merge(small, output=tmp_path / "soup")
         assert process.poll() is None
     finally:
@@ -252,7 +253,7 @@ def test_threads_that_want_the_same_output_get_one_soup(small: list[str], tmp_pa
         try:
             soce.merge(small, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
             outcomes.append("made")
-        except soce.OutputError:
+        except OutputError:
             outcomes.append("refused")
 
     threads = [threading.Thread(target=work) for _ in range(8)]

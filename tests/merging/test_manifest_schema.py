@@ -23,7 +23,10 @@ import pytest
 from tests.checkpoints import Tensors, bf16, checkpoint, f32, read_directory, write_file
 
 import soce
-from soce import Ingredient, Recipe, Row
+from soce import Recipe
+from soce.exceptions import CheckpointError
+from soce.merging.manifest import manifest_schema
+from soce.recipes.model import Ingredient, Row
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -36,7 +39,7 @@ INF, NAN = float("inf"), float("nan")
 
 @pytest.fixture(scope="module")
 def validator():
-    schema = soce.manifest_schema()
+    schema = manifest_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -210,7 +213,7 @@ def test_a_resumed_merge_says_so(validator, tmp_path: Path) -> None:
             {f"w{i}": ("F32", [1], struct.pack("<f", value))} for i, value in enumerate((1.0, 2.0, last))
         ]
         paths.append(str(checkpoint(tmp_path / name, *files)))
-    with pytest.raises(soce.CheckpointError, match="not finite"):
+    with pytest.raises(CheckpointError, match="not finite"):
         soce.merge(paths, output=tmp_path / "soup")
     soce.merge(paths, output=tmp_path / "soup", options=soce.MergeOptions(nonfinite="warn"))
     manifest = manifest_of(tmp_path / "soup")
@@ -477,9 +480,9 @@ def test_wrong_values_are_refused(validator, good: dict, path: tuple, values: li
 
 
 def test_each_call_returns_a_schema_of_its_own() -> None:
-    soce.manifest_schema().clear()
-    assert soce.manifest_schema()["title"] == "soce.json"
-    assert not signature(soce.manifest_schema).parameters
+    manifest_schema().clear()
+    assert manifest_schema()["title"] == "soce.json"
+    assert not signature(manifest_schema).parameters
 
 
 # ---- the page
@@ -551,6 +554,6 @@ def test_the_page_explains_every_key() -> None:
 
     page = PAGE.read_text()
     explained = set(re.findall(r"`([a-z0-9_]+)(?:\[\]|\{\})?`", BLOCK.sub("", page)))
-    wanted = set(keys(soce.manifest_schema()))
+    wanted = set(keys(manifest_schema()))
     assert len(wanted) > 50
     assert wanted - explained == set()

@@ -15,7 +15,9 @@ from tests.checkpoints import Tensors, checkpoint, read_directory, shards
 from tests.merging.test_exactness import bits_like
 
 import soce
-from soce import Ingredient, Recipe, Row
+from soce import Recipe
+from soce.exceptions import CheckpointError, RecipeError
+from soce.recipes.model import Ingredient, Row
 
 QUICK = soce.MergeOptions(sync=False)
 DTYPES = ("BF16", "F16", "F32", "F64")
@@ -82,7 +84,7 @@ def test_one_bad_soup_of_many_leaves_none(three: list[Path], tmp_path: Path) -> 
         checkpoint(tmp_path / "P", tensors(0) | {"layers.0.F32.weight": ("F32", [30, 100], b"\xff" * 12_000)})
     )
     recipes = {"good": [str(three[0]), str(three[1])], "bad": [str(three[0]), poison]}
-    with pytest.raises(soce.CheckpointError, match="3000 NaN"):
+    with pytest.raises(CheckpointError, match="3000 NaN"):
         soce.merge_all(recipes, output=tmp_path / "soups", options=QUICK)
     assert [path.name for path in tmp_path.rglob("*.safetensors")] == ["model.safetensors"]
     report = soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, nonfinite="warn"))
@@ -124,7 +126,7 @@ def test_rows_choose_by_tensor_name_and_the_first_match_decides(three: list[Path
 
 def test_a_tensor_that_no_row_matches_is_an_error(three: list[Path], tmp_path: Path) -> None:
     ingredients = tuple(Ingredient(str(path), None) for path in three)
-    with pytest.raises(soce.RecipeError, match=r"layers\.1"):
+    with pytest.raises(RecipeError, match=r"layers\.1"):
         soce.merge(Recipe(ingredients, (Row("layers.0.*", (1, 1, 1), 3),)), output=tmp_path / "soup")
 
 

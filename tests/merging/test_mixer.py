@@ -18,6 +18,7 @@ from tests.merging.test_many_recipes import DTYPES, QUICK, tensors
 
 import soce
 from soce._core import matches
+from soce.exceptions import CheckpointError, RecipeError
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_a_part_is_the_slice_of_the_whole(three: list[Path], io: str) -> None:
     ],
 )
 def test_a_part_beyond_the_tensor_is_refused(mixer: soce.Mixer, start: int, size: int, words: str) -> None:
-    with pytest.raises(soce.RecipeError, match=words):
+    with pytest.raises(RecipeError, match=words):
         mixer.mix("layers.0.F32.weight", (5, 2, 3), 10, bytearray(size), start=start)
     with pytest.raises(OverflowError):
         mixer.mix("layers.0.F32.weight", (5, 2, 3), 10, bytearray(4), start=-1)
@@ -130,7 +131,7 @@ def test_a_part_beyond_the_tensor_is_refused(mixer: soce.Mixer, start: int, size
 def test_half_floats_of_the_other_kind_are_refused(mixer: soce.Mixer, three: list[Path]) -> None:
     torch = pytest.importorskip("torch")
     for out, holds in ((torch.zeros(3000, dtype=torch.float16), "F16"), (np.zeros(3000, "<f2"), "F16")):
-        with pytest.raises(soce.RecipeError, match="expected a buffer of BF16, got one of F16") as caught:
+        with pytest.raises(RecipeError, match="expected a buffer of BF16, got one of F16") as caught:
             mixer.mix("layers.0.BF16.weight", (5, 2, 3), 10, out)
         assert caught.value.tensor == "layers.0.BF16.weight"
         mixer.mix("layers.0.BF16.weight", (5, 2, 3), 10, out, dtype=holds)
@@ -161,17 +162,17 @@ def test_memory_that_does_not_fit_is_refused_and_untouched(mixer: soce.Mixer) ->
         (torch.zeros(100, 30).T, BufferError, "not contiguous"),
         (torch.zeros(3000, 2)[:, 0], BufferError, "not contiguous"),
         (torch.zeros(3000, requires_grad=True), (BufferError, RuntimeError), "grad"),
-        (bytearray(11_999), soce.RecipeError, "expected a buffer of 12000 bytes, got 11999"),
-        (np.zeros(3000, "<i8"), soce.RecipeError, "expected a buffer of 12000 bytes, got 24000"),
-        (np.zeros(1500, "<f8"), soce.RecipeError, "expected a buffer of F32, got one of F64"),
+        (bytearray(11_999), RecipeError, "expected a buffer of 12000 bytes, got 11999"),
+        (np.zeros(3000, "<i8"), RecipeError, "expected a buffer of 12000 bytes, got 24000"),
+        (np.zeros(1500, "<f8"), RecipeError, "expected a buffer of F32, got one of F64"),
         (
             torch.zeros(6000, dtype=torch.bfloat16),
-            soce.RecipeError,
+            RecipeError,
             "expected a buffer of F32, got one of BF16",
         ),
         (np.zeros(3000, ">f4"), BufferError, "big-endian"),
-        (torch.zeros(2999), soce.RecipeError, "expected a buffer of 12000 bytes, got 11996"),
-        (bytearray(), soce.RecipeError, "got 0"),
+        (torch.zeros(2999), RecipeError, "expected a buffer of 12000 bytes, got 11996"),
+        (bytearray(), RecipeError, "got 0"),
         ([0.0] * 3000, TypeError, "writable buffer or DLPack"),
         (torch.zeros(3000, device="meta"), (BufferError, TypeError, ValueError), None),
     ]
@@ -195,7 +196,7 @@ def test_memory_that_does_not_fit_is_refused_and_untouched(mixer: soce.Mixer) ->
     ],
 )
 def test_wrong_mixes_are_refused(mixer: soce.Mixer, arguments: tuple, words: str) -> None:
-    with pytest.raises(soce.RecipeError, match=words):
+    with pytest.raises(RecipeError, match=words):
         mixer.mix(*arguments, bytearray(12_000))
 
 
@@ -224,7 +225,7 @@ def test_a_mixer_notices_that_a_file_changed(tmp_path: Path) -> None:
     mixer = soce.Mixer(paths, io="pread")
     with Path(paths[0], "model.safetensors").open("r+b") as file:
         file.truncate(2000)
-    with pytest.raises((soce.CheckpointError, OSError)):
+    with pytest.raises((CheckpointError, OSError)):
         mixer.mix("w", (1, 1), 2, bytearray(4000))
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.checkpoints import checkpoint, f32
 
 import soce
+from soce.exceptions import RecipeError
 from soce.merging.options import DECIDE_CONTENT
 
 
@@ -57,7 +58,7 @@ def test_options_win_over_the_recipe_file(two: list[str], tmp_path: Path) -> Non
     ],
 )
 def test_options_that_make_no_sense(two: list[str], tmp_path: Path, options: soce.MergeOptions) -> None:
-    with pytest.raises(soce.RecipeError):
+    with pytest.raises(RecipeError):
         soce.plan(two, output=tmp_path / "soup", options=options)
-    with pytest.raises(soce.RecipeError, match="`num_threads` is 0"):
+    with pytest.raises(RecipeError, match="`num_threads` is 0"):
         soce.merge(two, output=tmp_path / "soup", options=soce.MergeOptions(num_threads=0))

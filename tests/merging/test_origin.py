@@ -14,6 +14,7 @@ import pytest
 from tests.checkpoints import bf16, checkpoint
 
 import soce
+from soce.exceptions import CheckpointError
 
 hub = pytest.importorskip("huggingface_hub")
 
@@ -228,7 +229,7 @@ def test_blobs_shared_by_the_repositories_of_a_cache(published: Path, tmp_path: 
             (store / "blobs" / digest[:2] / digest).write_bytes(content)
             blob.symlink_to(store / "blobs" / digest[:2] / digest)
     if place == "elsewhere":
-        with pytest.raises(soce.CheckpointError, match="outside the checkpoint"):
+        with pytest.raises(CheckpointError, match="outside the checkpoint"):
             soce.plan([str(snapshot)], output=tmp_path / "soup")
         return
     soce.merge([str(snapshot)], output=tmp_path / "soup", options=soce.MergeOptions(sync=False))

@@ -17,6 +17,7 @@ from tests import reference
 from tests.checkpoints import checkpoint, f32, read_directory, row, shards, state_of
 
 import soce
+from soce.exceptions import OutputError
 
 QUICK = soce.MergeOptions(sync=False)
 CODE = "from soce.cli.merge import main; main()"
@@ -42,7 +43,7 @@ def refused(two: list[str], output: Path, words: str, **options: object) -> None
     home = Path(two[0]).parent
     before = state_of(home), sorted(home.rglob("*"))
     for act in (soce.plan, soce.merge):
-        with pytest.raises(soce.OutputError, match=words):
+        with pytest.raises(OutputError, match=words):
             act(two, output=output, options=soce.MergeOptions(**options))
     assert (state_of(home), sorted(home.rglob("*"))) == before
 
@@ -116,7 +117,7 @@ def test_what_is_no_soup_is_never_replaced(
     }
     refused(two, target, words.get(kind, "symbolic link"), overwrite=overwrite)
     if "link" in kind:
-        with pytest.raises(soce.OutputError, match="symbolic link"):
+        with pytest.raises(OutputError, match="symbolic link"):
             soce.merge(two, output=f"{target}/", options=soce.MergeOptions(overwrite=overwrite))
 
 
@@ -135,7 +136,7 @@ def test_no_output_touches_an_ingredient(two: list[str], tmp_path: Path, overwri
     ]:
         refused(two, output, words, overwrite=overwrite)
     files = [f"{path}/model.safetensors" for path in two]
-    with pytest.raises(soce.OutputError, match="is the ingredient"):
+    with pytest.raises(OutputError, match="is the ingredient"):
         soce.merge(files, output=files[0], options=soce.MergeOptions(overwrite=overwrite))
 
 

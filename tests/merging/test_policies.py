@@ -12,6 +12,7 @@ from tests.checkpoints import checkpoint, f32, read_directory, row
 from tests.merging.test_exactness import KERNELS
 
 import soce
+from soce.exceptions import CheckpointError, IncompatibleError, RecipeError, UnsupportedDtypeError
 
 QUICK = soce.MergeOptions(sync=False)
 INF, NAN = float("inf"), float("nan")
@@ -44,7 +45,7 @@ def test_non_finite_values_stop_a_merge_and_are_counted(tmp_path: Path, kernels:
     b = ("F32", [count], with_specials(count, at12_345=-INF, at12_346=-INF, at20_000=1.0))
     two = pair(tmp_path, a, b)
     options = replace(QUICK, kernels=kernels, num_threads=threads, chunk_bytes=4096)
-    with pytest.raises(soce.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         soce.merge(two, output=tmp_path / "soup", options=options)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["A", "B"]
     texts = [problem.message for problem in caught.value.problems]
@@ -77,7 +78,7 @@ def test_the_first_non_finite_value_is_named(tmp_path: Path, kernels: str, place
     bad = ("F32", [10_000], with_specials(10_000, **{f"at{place}": -INF, "at9999": NAN}))
     two = pair(tmp_path, ("F32", [10_000], with_specials(10_000)), bad)
     weights = {two[0]: 0 if alone else 1, two[1]: 1}
-    with pytest.raises(soce.CheckpointError, match=rf"the first at element {place}\b") as caught:
+    with pytest.raises(CheckpointError, match=rf"the first at element {place}\b") as caught:
         soce.merge(
             weights, output=tmp_path / "soup", options=replace(QUICK, kernels=kernels, chunk_bytes=4096)
         )
@@ -98,7 +99,7 @@ def test_infinities_that_rounding_makes_are_refused_or_counted(tmp_path: Path, k
     two = pair(tmp_path, ("F32", [1103], f32(*values)), ("F32", [1103], f32(*values)))
     options = replace(QUICK, dtype="f16", kernels=kernels)
     with pytest.raises(
-        soce.IncompatibleError, match="2 of 1103 results are too large for F16, the first at element 1001"
+        IncompatibleError, match="2 of 1103 results are too large for F16, the first at element 1001"
     ):
         soce.merge(two, output=tmp_path / "soup", options=options)
     report = soce.merge(two, output=tmp_path / "soup", options=replace(options, nonfinite="warn"))
@@ -112,7 +113,7 @@ def test_a_sum_that_is_no_average_may_overflow_and_says_so(tmp_path: Path) -> No
     two = pair(tmp_path, ("F32", [2], f32(3e38, 1)), ("F32", [2], f32(-3e38, 1)))
     recipe = row([Path(path) for path in two], [2, -1], 1)
     with pytest.raises(
-        soce.IncompatibleError, match="1 of 2 results are too large for F32, the first at element 0"
+        IncompatibleError, match="1 of 2 results are too large for F32, the first at element 0"
     ):
         soce.merge(recipe, output=tmp_path / "soup", options=QUICK)
 
@@ -132,7 +133,7 @@ def test_equal_integers_are_copied_and_others_refused_at_the_first_index(tmp_pat
     data[4321 * size] = data[4999 * size] = 1
     two = pair(tmp_path / "different", a, (dtype, [50, 100], bytes(data)))
     with pytest.raises(
-        soce.IncompatibleError, match=r"differs from .* at index 4321: expected (0|false), got (1|true)"
+        IncompatibleError, match=r"differs from .* at index 4321: expected (0|false), got (1|true)"
     ) as caught:
         soce.merge(two, output=tmp_path / "other", options=QUICK)
     assert caught.value.tensor == "w"
@@ -143,7 +144,7 @@ def test_equal_integers_are_copied_and_others_refused_at_the_first_index(tmp_pat
 
 def test_integers_and_floats_do_not_mix(tmp_path: Path) -> None:
     two = pair(tmp_path, ("F32", [2], f32(1, 2)), ("I32", [2], bytes(8)))
-    with pytest.raises(soce.IncompatibleError, match="expected dtype F32, got I32"):
+    with pytest.raises(IncompatibleError, match="expected dtype F32, got I32"):
         soce.merge(two, output=tmp_path / "soup")
 
 
@@ -152,7 +153,7 @@ def test_integers_and_floats_do_not_mix(tmp_path: Path) -> None:
 
 def test_scaled_codes_are_refused(tmp_path: Path) -> None:
     two = pair(tmp_path, ("F8_E4M3", [4], bytes(4)), ("F8_E4M3", [4], bytes(4)))
-    with pytest.raises(soce.UnsupportedDtypeError, match="F8_E4M3 holds scaled codes") as caught:
+    with pytest.raises(UnsupportedDtypeError, match="F8_E4M3 holds scaled codes") as caught:
         soce.merge(two, output=tmp_path / "soup")
     assert len(caught.value.problems) == 2
     assert isinstance(caught.value, TypeError)
@@ -162,7 +163,7 @@ def test_scaled_codes_are_refused(tmp_path: Path) -> None:
 def test_a_config_that_says_quantised_is_believed(tmp_path: Path, key: str) -> None:
     tensor = ("F32", [1], f32(1))
     two = pair(tmp_path, tensor, tensor, **{key: {"quant_method": "gptq"}})
-    with pytest.raises(soce.UnsupportedDtypeError, match="gptq"):
+    with pytest.raises(UnsupportedDtypeError, match="gptq"):
         soce.merge(two, output=tmp_path / "soup")
     two = pair(tmp_path / "null", tensor, tensor, **{key: None})
     soce.merge(two, output=tmp_path / "soup", options=QUICK)
@@ -186,7 +187,7 @@ def test_names_that_only_quantised_formats_use_are_refused(tmp_path: Path, endin
         str(checkpoint(tmp_path / name, {f"model.layers.0.mlp.up_proj.{ending}": ("F32", [1], f32(1))}))
         for name in "AB"
     ]
-    with pytest.raises(soce.UnsupportedDtypeError, match="dequantise"):
+    with pytest.raises(UnsupportedDtypeError, match="dequantise"):
         soce.merge(paths, output=tmp_path / "soup")
     assert not (tmp_path / "soup").exists()
 
@@ -198,7 +199,7 @@ def test_code_is_copied_only_when_asked(tmp_path: Path) -> None:
     tensor = ("F32", [1], f32(1))
     two = pair(tmp_path, tensor, tensor, auto_map={"AutoModel": "modeling_x.Model"})
     Path(two[0], "modeling_x.py").write_text("raise SystemExit")
-    with pytest.raises(soce.RecipeError, match="auto_map"):
+    with pytest.raises(RecipeError, match="auto_map"):
         soce.merge(two, output=tmp_path / "soup")
     soce.merge(two, output=tmp_path / "with", options=replace(QUICK, copy_code=True))
     soce.merge(two, output=tmp_path / "without", options=replace(QUICK, copy_code=False))
@@ -211,7 +212,7 @@ def test_tokenizers_that_number_tokens_differently_are_refused(tmp_path: Path) -
     two = pair(tmp_path, tensor, tensor)
     for path, vocabulary in zip(two, ({"a": 0, "b": 1}, {"a": 1, "b": 0}), strict=True):
         Path(path, "vocab.json").write_text(json.dumps(vocabulary))
-    with pytest.raises(soce.IncompatibleError, match="`a`"):
+    with pytest.raises(IncompatibleError, match="`a`"):
         soce.merge(two, output=tmp_path / "soup")
     report = soce.merge(
         two, output=tmp_path / "soup", options=replace(QUICK, allow_different_tokenizers=True)

@@ -16,6 +16,7 @@ from tests.merging.test_exactness import bits_like
 from tests.models import MODELS, load, mean_of, save
 
 import soce
+from soce.exceptions import IncompatibleError
 
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
@@ -135,7 +136,7 @@ def test_a_tied_head_that_only_some_saved_is_dropped(tmp_path: Path) -> None:
     write_file(
         paths[1] / "model.safetensors", extra | {"lm_head.weight": (dtype, shape, data[:-1] + b"\x00")}
     )
-    with pytest.raises(soce.IncompatibleError, match="is not the embedding"):
+    with pytest.raises(IncompatibleError, match="is not the embedding"):
         soce.merge(weights(paths), output=tmp_path / "other", options=QUICK)
 
 

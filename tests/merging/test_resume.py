@@ -14,6 +14,8 @@ import pytest
 from tests.checkpoints import checkpoint, f32, read_directory, row, shards, sparse, write_file
 
 import soce
+from soce.exceptions import CheckpointError, OutputError
+from soce.merging.report import MergeReport
 
 QUICK = soce.MergeOptions(sync=False, num_threads=1)
 NAN = float("nan")
@@ -33,7 +35,7 @@ def two(tmp_path: Path) -> list[str]:
 
 def interrupted(two: list[str], output: Path, **options: object) -> Path:
     """Make two shards of three, and return the state directory."""
-    with pytest.raises(soce.CheckpointError, match="not finite") as caught:
+    with pytest.raises(CheckpointError, match="not finite") as caught:
         soce.merge(two, output=output, options=replace(QUICK, **options))
     (note,) = caught.value.__notes__
     assert note.startswith("2 of 3 shards are finished and will be used: run the same command again")
@@ -43,7 +45,7 @@ def interrupted(two: list[str], output: Path, **options: object) -> Path:
     return state
 
 
-def finished(two: list[str], output: Path, **options: object) -> soce.MergeReport:
+def finished(two: list[str], output: Path, **options: object) -> MergeReport:
     return soce.merge(two, output=output, options=replace(QUICK, nonfinite="warn", **options))
 
 
@@ -107,7 +109,7 @@ def test_a_merge_of_something_else_is_refused_and_names_the_difference(
         (two, {"digests": "full"}, '`digests` was "tensors", is "full"'),
         (two, {"differences": True}, "`differences` was false, is true"),
     ]:
-        with pytest.raises(soce.OutputError, match="of another plan is unfinished.*" + words) as caught:
+        with pytest.raises(OutputError, match="of another plan is unfinished.*" + words) as caught:
             soce.merge(recipe, output=tmp_path / "soup", options=replace(QUICK, **options))
         assert "`--restart`" in str(caught.value.problems[0].hint)
         assert {k: v for k, v in files(state).items() if k != "lock"} == {
@@ -115,7 +117,7 @@ def test_a_merge_of_something_else_is_refused_and_names_the_difference(
         }
     (Path(two[1]) / "config.json").touch()
     os.utime(Path(two[1], "model-00001-of-00003.safetensors"))
-    with pytest.raises(soce.OutputError, match=r"`ingredients\[1\]\[0\].mtime_ns` was \d+, is \d+"):
+    with pytest.raises(OutputError, match=r"`ingredients\[1\]\[0\].mtime_ns` was \d+, is \d+"):
         finished(two, tmp_path / "soup")
     (Path(two[0]) / "tokenizer_config.json").write_text('{"a": 1}')
     os.utime(Path(two[1], "model-00001-of-00003.safetensors"), ns=(0, 0))
@@ -127,7 +129,7 @@ def test_a_merge_of_something_else_is_refused_and_names_the_difference(
 def test_a_changed_side_file_is_another_plan(two: list[str], tmp_path: Path) -> None:
     interrupted(two, tmp_path / "soup")
     (Path(two[0]) / "tokenizer_config.json").write_text('{"a": 1}')
-    with pytest.raises(soce.OutputError, match=r"`side_files\.tokenizer_config\.json` was"):
+    with pytest.raises(OutputError, match=r"`side_files\.tokenizer_config\.json` was"):
         finished(two, tmp_path / "soup")
 
 
@@ -196,10 +198,10 @@ def test_what_was_made_of_changing_inputs_is_never_used(tmp_path: Path) -> None:
         if journal.exists() and b'"shard"' in journal.read_bytes():
             Path(two[1], "model-00002-of-00002.safetensors").touch()
 
-    with pytest.raises(soce.CheckpointError, match="changed since it was opened") as caught:
+    with pytest.raises(CheckpointError, match="changed since it was opened") as caught:
         soce.merge(two, output=output, on_progress=on_progress, options=slow)
     assert "cannot be used: discard them with `--restart`" in caught.value.__notes__[0]
-    with pytest.raises(soce.OutputError, match=r"cannot be continued: .*changed since"):
+    with pytest.raises(OutputError, match=r"cannot be continued: .*changed since"):
         soce.merge(two, output=output, options=QUICK)
     assert soce.merge(two, output=output, options=replace(QUICK, restart=True)).reused_shards == 0
     soce.merge(two, output=tmp_path / "fresh", options=QUICK)
@@ -207,7 +209,7 @@ def test_what_was_made_of_changing_inputs_is_never_used(tmp_path: Path) -> None:
 
 
 def test_without_digests_there_is_nothing_to_go_on_from(two: list[str], tmp_path: Path) -> None:
-    with pytest.raises(soce.CheckpointError, match="not finite") as caught:
+    with pytest.raises(CheckpointError, match="not finite") as caught:
         soce.merge(two, output=tmp_path / "soup", options=replace(QUICK, digests="none"))
     assert not hasattr(caught.value, "__notes__")
     assert {path.name for path in tmp_path.iterdir()} == {"A", "B"}
@@ -236,7 +238,7 @@ def test_a_state_directory_that_cannot_be_believed_is_refused(
         case "foreign":
             (state / "payload" / "notes.txt").write_text("mine")
     before = files(state / "payload")
-    with pytest.raises(soce.OutputError, match=words):
+    with pytest.raises(OutputError, match=words):
         finished(two, tmp_path / "soup")
     assert files(state / "payload") == before
 
@@ -253,7 +255,7 @@ def test_a_torn_last_line_costs_one_shard(two: list[str], tmp_path: Path) -> Non
 def test_the_old_soup_stays_until_the_new_one_is_whole(two: list[str], tmp_path: Path) -> None:
     finished([two[1]], tmp_path / "soup")
     old = files(tmp_path / "soup")
-    with pytest.raises(soce.CheckpointError, match="not finite"):
+    with pytest.raises(CheckpointError, match="not finite"):
         soce.merge(two, output=tmp_path / "soup", options=replace(QUICK, overwrite=True))
     assert files(tmp_path / "soup") == old
     assert finished(two, tmp_path / "soup", overwrite=True).reused_shards == 2
@@ -263,7 +265,7 @@ def test_the_old_soup_stays_until_the_new_one_is_whole(two: list[str], tmp_path:
 
 def test_many_soups_go_on_from_where_each_was(two: list[str], tmp_path: Path) -> None:
     recipes = {name: {two[0]: parts, two[1]: 1} for name, parts in (("one", 1), ("two", 2))}
-    with pytest.raises(soce.CheckpointError, match="not finite") as caught:
+    with pytest.raises(CheckpointError, match="not finite") as caught:
         soce.merge_all(recipes, output=tmp_path / "soups", options=QUICK)
     assert caught.value.__notes__[0].startswith("4 of 6 shards are finished")
     (tmp_path / "soups/two.soce-partial/payload/model-00001-of-00003.safetensors").unlink()
@@ -279,7 +281,7 @@ def test_a_soup_that_was_published_before_the_others_is_not_made_twice(
 ) -> None:
     """A run killed between two renames: the first output is complete, the second has only to be renamed."""
     recipes = {name: {two[0]: parts, two[1]: 1} for name, parts in (("one", 1), ("two", 2))}
-    with pytest.raises(soce.CheckpointError, match="not finite"):
+    with pytest.raises(CheckpointError, match="not finite"):
         soce.merge_all(recipes, output=tmp_path / "soups", options=QUICK)
     kept = tmp_path / "kept"
     shutil.copytree(tmp_path / "soups/two.soce-partial", kept)
@@ -292,7 +294,7 @@ def test_a_soup_that_was_published_before_the_others_is_not_made_twice(
     assert any("already complete" in warning for warning in report.warnings)
     assert (tmp_path / "soups/one").stat().st_ino == inode
     assert len(report.result_digests) == 2
-    with pytest.raises(soce.OutputError, match="already exists"):
+    with pytest.raises(OutputError, match="already exists"):
         soce.merge_all(recipes, output=tmp_path / "soups", options=replace(QUICK, nonfinite="warn"))
 
 

@@ -16,6 +16,8 @@ from tests.checkpoints import Tensors, checkpoint, read_directory, row, shards
 from tests.merging.test_exactness import KERNELS, bits_like
 
 import soce
+from soce.exceptions import RecipeError
+from soce.merging.report import MergeReport
 
 PARTS = (5, 2, 3, 1)
 QUICK = soce.MergeOptions(sync=False)
@@ -78,7 +80,7 @@ def right(four: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return shards(soup)
 
 
-def merged(paths: list[Path], output: Path, **options: object) -> soce.MergeReport:
+def merged(paths: list[Path], output: Path, **options: object) -> MergeReport:
     return soce.merge(
         dict(zip(map(str, paths), PARTS, strict=True)), output=output, options=replace(QUICK, **options)
     )
@@ -136,7 +138,7 @@ def test_a_kernel_set_that_is_not_there_is_refused(
         lambda: soce.Mixer([str(path) for path in four]),
     ]
     for attempt in attempts:
-        with pytest.raises(soce.RecipeError, match="`SOCE_KERNELS`: no kernel set `sse9`") as caught:
+        with pytest.raises(RecipeError, match="`SOCE_KERNELS`: no kernel set `sse9`") as caught:
             attempt()
         assert all(name in str(caught.value) for name in ["auto", *KERNELS])
     assert not (tmp_path / "other").exists()

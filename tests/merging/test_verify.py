@@ -22,7 +22,9 @@ from tests.manifests import digest, rewrite
 
 import soce
 from soce.cli.verify import verify as command
+from soce.exceptions import CheckpointError, RecipeError
 from soce.merging.verify import Verification
+from soce.recipes.model import Ingredient, Row
 
 NASTY = "\x1b[2J\u202e\x9b\u2028\n\x7f"
 
@@ -141,8 +143,8 @@ def test_tied_heads_are_computed_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", ["tensors", "full"])
 def test_rows_and_ingredients_without_a_part_are_computed_again(three: list[Path], level: Any) -> None:
     recipe = soce.Recipe(
-        tuple(soce.Ingredient(str(path), None) for path in three),
-        (soce.Row("a", (1, 1, 0), 2), soce.Row("*", (0, 1, 0), 1)),
+        tuple(Ingredient(str(path), None) for path in three),
+        (Row("a", (1, 1, 0), 2), Row("*", (0, 1, 0), 1)),
     )
     soup = soce.merge(
         recipe, output=three[0].parent / "soup", options=soce.MergeOptions(digests=level, sync=False)
@@ -152,7 +154,7 @@ def test_rows_and_ingredients_without_a_part_are_computed_again(three: list[Path
     verification = soce.verify(soup, recompute=three)
     assert verification.ok
     assert any("`" + str(three[2]) + "` has no part" in note for note in verification.notes)
-    with pytest.raises(soce.RecipeError, match="expected 2 ingredients to compute from, got 1"):
+    with pytest.raises(RecipeError, match="expected 2 ingredients to compute from, got 1"):
         soce.verify(soup, recompute=three[:1])
 
 
@@ -376,7 +378,7 @@ def test_a_directory_without_manifest_has_its_structure_checked_and_its_data_sca
     assert verification.notes[0].startswith("no `soce.json`: nothing to compare with")
     os.truncate(with_nan[1] / "model.safetensors", 100)
     assert "expected a header of 96 bytes" in found(with_nan[1])[0]
-    with pytest.raises(soce.CheckpointError, match="no recipe to compute with"):
+    with pytest.raises(CheckpointError, match="no recipe to compute with"):
         soce.verify(with_nan[0], recompute=with_nan)
 
 
@@ -648,13 +650,13 @@ def test_a_soup_that_changes_under_the_reader_is_a_finding(tmp_path: Path, io: A
 
 
 def test_options_that_make_no_sense_are_refused(soup: Path, tmp_path: Path) -> None:
-    with pytest.raises(soce.RecipeError, match="`num_threads` is 0"):
+    with pytest.raises(RecipeError, match="`num_threads` is 0"):
         soce.verify(soup, num_threads=0)
-    with pytest.raises(soce.RecipeError, match="`recompute` is empty"):
+    with pytest.raises(RecipeError, match="`recompute` is empty"):
         soce.verify(soup, recompute=[])
-    with pytest.raises(soce.RecipeError, match="`recompute` is the single path"):
+    with pytest.raises(RecipeError, match="`recompute` is the single path"):
         soce.verify(soup, recompute=str(soup))  # type: ignore[arg-type]
-    with pytest.raises(soce.CheckpointError, match="expected a directory, got a file"):
+    with pytest.raises(CheckpointError, match="expected a directory, got a file"):
         soce.verify(soup / "soce.json")
     with pytest.raises(FileNotFoundError):
         soce.verify(tmp_path / "none")

@@ -15,7 +15,9 @@ from tests.landscapes import Landscape, pool, search_with
 
 import soce
 from soce.cli.card import card as command
-from soce.recipes.model import Ingredient, Recipe
+from soce.exceptions import CheckpointError, EvaluationError, OutputError, StudyError
+from soce.recipes.model import Ingredient, Recipe, Row
+from soce.report.card.card import Card, make_card
 from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup
 from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
@@ -138,7 +140,7 @@ def test_ids_and_revisions_come_from_the_cache_of_the_hub(tmp_path: Path) -> Non
     commit = "0123456789abcdef0123456789abcdef01234567"
     path = tmp_path / "hub" / "models--some-org--a-model_1.5" / "snapshots" / commit
     soup = soup_of(tmp_path, {model(path, 1.0): 1, model(tmp_path / "local", 2.0): 1})
-    made = soce.make_card(soup)
+    made = make_card(soup)
     assert made.front_matter["base_model"] == ["some-org/a-model_1.5"]
     assert f"(https://huggingface.co/some-org/a-model_1.5) | `{commit}` |" in made.text
 
@@ -151,7 +153,7 @@ def test_ids_and_revisions_come_from_the_manifest(soup: Path) -> None:
     manifest["sources"][0]["shards"][0] |= {"sha256": digest, "sha256_source": "hf-blob-name"}
     manifest["sources"][1]["hub"] = {"revision": "main"}
     path.write_text(json.dumps(manifest))
-    made = soce.make_card(soup)
+    made = make_card(soup)
     assert made.front_matter["base_model"] == ["org/told"]
     assert f"[`org/told`](https://huggingface.co/org/told) | `{commit}` |" in made.text
     assert f"`file, as the Hub says: {digest}`" in made.text
@@ -160,10 +162,10 @@ def test_ids_and_revisions_come_from_the_manifest(soup: Path) -> None:
 def test_no_path_of_this_machine_is_in_the_card(tmp_path: Path, searched: tuple[Path, Path]) -> None:
     same = [model(tmp_path / parent / "last" / "checkpoint", 1.0) for parent in ("first", "second")]
     soup = soup_of(tmp_path / "first", dict.fromkeys(same, 1))
-    first = soce.make_card(soup).text
+    first = make_card(soup).text
     assert "`first/last/checkpoint`" in first
     assert "`second/last/checkpoint`" in first
-    for text in (first, soce.make_card(searched[0], run=searched[1]).text):
+    for text in (first, make_card(searched[0], run=searched[1]).text):
         assert str(tmp_path) not in text
         assert str(tmp_path.parent) not in text
 
@@ -185,16 +187,16 @@ def test_library_and_task_are_told_only_where_the_config_tells(
     soup: Path, config: dict[str, object], expected: tuple[str | None, str | None]
 ) -> None:
     (soup / "config.json").write_text(json.dumps(config))
-    head = soce.make_card(soup).front_matter
+    head = make_card(soup).front_matter
     assert (head.get("library_name"), head.get("pipeline_tag")) == expected
 
 
 def test_rows_are_a_table_of_patterns(tmp_path: Path) -> None:
     paths = [model(tmp_path / "a", 1.0), model(tmp_path / "b", 2.0)]
     ingredients = tuple(Ingredient(path, None) for path in paths)
-    rows = (soce.Row("w|x*", (1, 1), 2), soce.Row("*", (3, -1), 2))
+    rows = (Row("w|x*", (1, 1), 2), Row("*", (3, -1), 2))
     soce.merge(Recipe(ingredients, rows), output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
-    text = soce.make_card(tmp_path / "soup").text
+    text = make_card(tmp_path / "soup").text
     assert "| tensors | `a` | `b` | over |" in text
     assert "| <code>w&#124;x&#42;</code> | 1 | 1 | 2 |\n| `*` | 3 | -1 | 2 |" in text
 
@@ -202,9 +204,9 @@ def test_rows_are_a_table_of_patterns(tmp_path: Path) -> None:
 # ---- licences
 
 
-def licence_card(tmp_path: Path, first: dict[str, str], second: dict[str, str], **options: str) -> soce.Card:
+def licence_card(tmp_path: Path, first: dict[str, str], second: dict[str, str], **options: str) -> Card:
     paths = {model(tmp_path / "a", 1.0, **first): 1, model(tmp_path / "b", 2.0, **second): 1}
-    return soce.make_card(soup_of(tmp_path, paths), **options)
+    return make_card(soup_of(tmp_path, paths), **options)
 
 
 APACHE = {"readme": under("apache-2.0")}
@@ -271,7 +273,7 @@ def test_a_licence_of_its_own_keeps_its_name_and_link(tmp_path: Path) -> None:
         "LICENSE",
     ]
     other = {"readme": under("other\nlicense_name: your-terms")}
-    made = soce.make_card(
+    made = make_card(
         soup_of(
             tmp_path / "b", {model(tmp_path / "b/1", 1.0, **own): 1, model(tmp_path / "b/2", 2.0, **other): 1}
         )
@@ -281,10 +283,10 @@ def test_a_licence_of_its_own_keeps_its_name_and_link(tmp_path: Path) -> None:
 
 def test_files_that_have_gone_leave_the_licence_open(tmp_path: Path, soup: Path) -> None:
     (tmp_path / "code").rename(tmp_path / "elsewhere")
-    made = soce.make_card(soup)
+    made = make_card(soup)
     assert "license" not in made.front_matter
     assert made.warnings == ("no licence is known of `code`: the files are not where they were",)
-    assert soce.make_card(soup, license="MIT").front_matter["license"] == "mit"
+    assert make_card(soup, license="MIT").front_matter["license"] == "mit"
 
 
 # ---- scores
@@ -320,8 +322,8 @@ def test_scores_that_were_not_held_out_say_so(tmp_path: Path) -> None:
     assert made is not None
     assert "Nothing was held out" in made.text
     assert "held out**" not in made.text
-    with pytest.raises(soce.EvaluationError, match="too good for a leaderboard"):
-        soce.make_card(tmp_path / "soup", benchmarks={"math": "openai/gsm8k:main"})
+    with pytest.raises(EvaluationError, match="too good for a leaderboard"):
+        make_card(tmp_path / "soup", benchmarks={"math": "openai/gsm8k:main"})
 
 
 def test_the_run_beside_the_soup_is_found_and_that_of_another_is_refused(
@@ -334,17 +336,17 @@ def test_the_run_beside_the_soup_is_found_and_that_of_another_is_refused(
         output=tmp_path / "again",
         options=soce.MergeOptions(sync=False),
     )
-    assert soce.make_card(tmp_path / "again").has_scores
+    assert make_card(tmp_path / "again").has_scores
     soce.merge(
         [str(tmp_path / "a"), str(tmp_path / "b")],
         output=tmp_path / "other",
         options=soce.MergeOptions(sync=False),
     )
-    assert not soce.make_card(tmp_path / "other").has_scores
-    with pytest.raises(soce.StudyError, match="its best soup is another one: "):
-        soce.make_card(tmp_path / "other", run=search)
-    with pytest.raises(soce.StudyError, match=r"holds no `result.json`"):
-        soce.make_card(soup, run=tmp_path / "a")
+    assert not make_card(tmp_path / "other").has_scores
+    with pytest.raises(StudyError, match="its best soup is another one: "):
+        make_card(tmp_path / "other", run=search)
+    with pytest.raises(StudyError, match=r"holds no `result.json`"):
+        make_card(soup, run=tmp_path / "a")
 
 
 def test_benchmarks_become_results_that_the_hub_parses(searched: tuple[Path, Path]) -> None:
@@ -360,15 +362,15 @@ def test_benchmarks_become_results_that_the_hub_parses(searched: tuple[Path, Pat
     ]
     assert is_sealed(text)
     (soup / ".eval_results" / "soce.yaml").write_text("- mine\n")
-    with pytest.raises(soce.OutputError, match="not written by soce"):
+    with pytest.raises(OutputError, match="not written by soce"):
         soce.write_card(soup, benchmarks={"math": "openai/gsm8k"})
     for benchmarks, words in (
         ({"chemistry": "a/b"}, "no category is called `chemistry`"),
         ({"math": "/etc/passwd"}, "is no benchmark on the Hub"),
         ({"math": "a/b:"}, "is no benchmark on the Hub"),
     ):
-        with pytest.raises(soce.EvaluationError, match=words):
-            soce.make_card(soup, benchmarks=benchmarks)
+        with pytest.raises(EvaluationError, match=words):
+            make_card(soup, benchmarks=benchmarks)
 
 
 # ---- what is not touched
@@ -436,7 +438,7 @@ def test_an_untouched_card_is_written_anew(soup: Path) -> None:
 def test_a_readme_that_is_no_card_of_soce_is_refused(soup: Path, text: str) -> None:
     path = soup / "README.md"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(soce.OutputError, match=r"README.md`: is no card that soce has written"):
+    with pytest.raises(OutputError, match=r"README.md`: is no card that soce has written"):
         soce.write_card(soup)
     assert path.read_bytes() == text.encode("latin-1")
     assert is_sealed(soce.write_card(soup, overwrite=True).text)
@@ -446,7 +448,7 @@ def test_a_head_that_is_no_yaml_is_refused(soup: Path) -> None:
     soce.write_card(soup)
     path = soup / "README.md"
     path.write_text(path.read_text().replace("tags:", "tags: [", 1))
-    with pytest.raises(soce.OutputError, match="no YAML mapping"):
+    with pytest.raises(OutputError, match="no YAML mapping"):
         soce.write_card(soup)
 
 
@@ -470,7 +472,7 @@ def test_a_merge_replaces_a_soup_with_its_card_but_not_with_a_word_of_the_user(
     soce.write_card(soup)
     with (soup / "README.md").open("a") as file:
         file.write("Mine.\n")
-    with pytest.raises(soce.OutputError, match=r"does not list: `README.md`"):
+    with pytest.raises(OutputError, match=r"does not list: `README.md`"):
         soce.merge(again, output=soup, options=soce.MergeOptions(overwrite=True))
 
 
@@ -488,7 +490,7 @@ def test_a_merge_replaces_a_soup_with_its_card_but_not_with_a_word_of_the_user(
 def test_what_is_no_soup_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
     if content is not None:
         (tmp_path / "soce.json").write_text(content)
-    with pytest.raises(soce.CheckpointError, match=words):
+    with pytest.raises(CheckpointError, match=words):
         soce.write_card(tmp_path)
     assert not (tmp_path / "README.md").exists()
 

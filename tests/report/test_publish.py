@@ -11,6 +11,7 @@ from tests.checkpoints import state_of
 from tests.landscapes import Landscape, pool, search_with
 
 import soce
+from soce.exceptions import OutputError
 from soce.merging.options import MergeOptions
 from soce.report.publish import check_publishable, publish_soup
 from soce.search.result import SearchResult
@@ -47,14 +48,14 @@ def test_the_same_soup_in_another_dtype_is_another_one(tmp_path: Path, result: S
     soup, other = tmp_path / "soup", MergeOptions(dtype="bf16")
     publish_soup(result, soup)
     (found,) = dtypes(soup)
-    with pytest.raises(soce.OutputError, match=rf"it holds this soup in other dtypes \({found}\)"):
+    with pytest.raises(OutputError, match=rf"it holds this soup in other dtypes \({found}\)"):
         publish_soup(result, soup, options=other)
     assert dtypes(soup) == {found}
     replaced = publish_soup(result, soup, options=MergeOptions(dtype="bf16", overwrite=True))
     assert replaced.report is not None
     assert dtypes(soup) == {"BF16"}
     assert publish_soup(result, soup, options=other).report is None
-    with pytest.raises(soce.OutputError, match=r"it holds this soup in other dtypes \(BF16\)"):
+    with pytest.raises(OutputError, match=r"it holds this soup in other dtypes \(BF16\)"):
         publish_soup(result, soup)
     assert soce.verify(soup, data=True).ok
 
@@ -62,7 +63,7 @@ def test_the_same_soup_in_another_dtype_is_another_one(tmp_path: Path, result: S
 def test_another_soup_is_replaced_only_if_asked(tmp_path: Path, result: SearchResult) -> None:
     soup = tmp_path / "soup"
     soce.merge([str(tmp_path / "a"), str(tmp_path / "b")], output=soup, options=MergeOptions(sync=False))
-    with pytest.raises(soce.OutputError, match="it holds another soup"):
+    with pytest.raises(OutputError, match="it holds another soup"):
         publish_soup(result, soup)
     assert publish_soup(result, soup, options=MergeOptions(overwrite=True)).report is not None
     manifest = json.loads((soup / "soce.json").read_text())
@@ -74,8 +75,8 @@ def test_what_is_known_before_a_search_is_said_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_publishable(tmp_path / "soup")
-    with pytest.raises(soce.OutputError, match="it exists and is no soup"):
+    with pytest.raises(OutputError, match="it exists and is no soup"):
         check_publishable(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(soce.OutputError, match=r"(?s)needs huggingface_hub.*pip install 'soce\[card\]'"):
+    with pytest.raises(OutputError, match=r"(?s)needs huggingface_hub.*pip install 'soce\[card\]'"):
         check_publishable(tmp_path / "soup")

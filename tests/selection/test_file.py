@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.boards import LARGE, board, complete, tables
 from tests.checkpoints import directory, read_directory
 
-from soce import OutputError, Recipe, RecipeError, merge, merge_all, read_recipes
-from soce.exceptions import ScoreTableError
+from soce import Recipe, merge, merge_all, read_recipes
+from soce.exceptions import OutputError, RecipeError, ScoreTableError
 from soce.files.emit import n_values, quoted, to_json
 from soce.scores.lint.findings import Finding
 from soce.scores.table import ScoreTable

@@ -80,7 +80,7 @@ def category_gains(
     singles : sequence of str
         Models to compare with: ingredients or all candidates.
     draws, level, seed
-        Of the paired bootstrap, see `soce.paired_bootstrap`.
+        Of the paired bootstrap, see `soce.search.statistics.paired_bootstrap`.
 
     Returns
     -------

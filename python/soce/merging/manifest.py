@@ -22,8 +22,8 @@ def manifest_schema() -> dict[str, Any]:
 
     Examples
     --------
-    >>> import soce
-    >>> soce.manifest_schema()["title"]
+    >>> from soce.merging.manifest import manifest_schema
+    >>> manifest_schema()["title"]
     'soce.json'
     """
     path = resources.files("soce.merging").joinpath("schema", "soce.schema.json")

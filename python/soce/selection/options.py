@@ -41,7 +41,7 @@ class SelectionOptions:
     min_overlap, missing
         See `correlate_categories`.
     step, minimum, maximum : str, int, Fraction or Decimal
-        The grid of weights, see `WeightGrid.of`.
+        The grid of weights, see `soce.selection.weights.WeightGrid`.
 
     Raises
     ------
