@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from tests.landscapes import CATEGORIES, Landscape, Smooth, pool, search_with
 
+import soce
 from soce.analysis.ablation import ablation_table
 from soce.analysis.gains import category_gains
 from soce.analysis.games import plan_shapley, soup_game, soup_players
@@ -19,6 +21,7 @@ from soce.analysis.shapley import shapley_values
 from soce.analysis.wins import win_rates
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.scores.objective import Mean, Weighted
+from soce.search.folder import DEMO, LOG, RESULT, SCORES, SELECTION, STUDY, TRIALS
 from soce.search.open import open_run
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
@@ -315,3 +318,18 @@ def test_too_many_players_are_refused(tmp_path: Path) -> None:
     run = dataclasses.replace(run, known_pool=many)
     with pytest.raises(EvaluationError, match="13 players make too many soups"):
         plan_shapley(run, models=many.names)
+
+
+# ---- the folder
+
+
+def test_the_names_of_a_runs_files_are_spelled_once() -> None:
+    names = {SCORES, SELECTION, LOG, DEMO, STUDY, TRIALS, RESULT}
+    package = Path(soce.__file__).parent
+    spelled = {
+        (str(path.relative_to(package)), node.value)
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert spelled == {("search/folder.py", name) for name in names}
