@@ -20,7 +20,7 @@ from soce.exceptions import OutputError, StudyError
 from soce.report.build import build_report
 from soce.report.document import Figure, Table
 from soce.report.figures.canvas import svg
-from soce.report.figures.rows import Bars, Row
+from soce.report.figures.rows import Bar, Bars
 from soce.report.report import Report, format_of
 from soce.scores.formats.long import write_scores
 from soce.scores.table import ScoreTable
@@ -219,7 +219,7 @@ def test_every_figure_has_words_and_text_stays_text(report: Report) -> None:
 
 
 def test_a_number_in_a_name_is_no_number_of_a_drawing() -> None:
-    bars = Bars([Row("model-3.14159  v2", 1.23456, "1.23456"), Row("#010001", 2.0, "2")], "axis 0.12345")
+    bars = Bars([Bar("model-3.14159  v2", 1.23456, "1.23456"), Bar("#010001", 2.0, "2")], "axis 0.12345")
     drawing = svg(bars, 720, name="x", title="0.98765", description="")
     for text in ("model-3.14159  v2", "1.23456", "#010001", "axis 0.12345", "0.98765"):
         assert f">{text}</" in drawing

@@ -36,8 +36,8 @@ _COLOURS: Final = {"single": SINGLE, "uniform": UNIFORM, "soup": SOUP}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A value from 0, or a difference."""
+class Bar:
+    """A row: a value from 0, or a difference."""
 
     label: str
     value: float
@@ -59,7 +59,7 @@ class Row:
 class _Rows:
     """Rows from top to bottom."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Bar]
     axis: str
     """What the values are."""
 

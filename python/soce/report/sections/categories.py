@@ -8,7 +8,7 @@ from soce.exceptions import SoceError
 from soce.files.words import listed
 from soce.report.cells import Cell
 from soce.report.document import Figure, Table, Text
-from soce.report.figures.rows import Differences, Row
+from soce.report.figures.rows import Bar, Differences
 
 if TYPE_CHECKING:
     from soce.analysis.gains import CategoryGains
@@ -79,7 +79,7 @@ def _figure(view: RunView, found: CategoryGains) -> Figure:
         gain, text = one.against_best, unit.difference(one.against_best.difference).text
         tip = f"{one.category}: soup {unit.score(one.soup).text}, {text} to {one.best_single}"
         rows.append(
-            Row(
+            Bar(
                 one.category,
                 gain.difference * unit.times,
                 text,

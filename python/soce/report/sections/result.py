@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from soce.report.cells import NONE, Cell, pair, probability, relative
 from soce.report.document import Figure, Table, Text
-from soce.report.figures.rows import Bars, Differences, Row
+from soce.report.figures.rows import Bar, Bars, Differences
 
 if TYPE_CHECKING:
     from soce.report.cells import Tone
@@ -51,7 +51,7 @@ def _arms_figure(view: RunView, margins: dict[str, float]) -> Figure:
             f"{unit.score(arm.selection.value).text}{unit.percent} on selection items"
         )
         ring = None if result.is_optimistic else arm.selection.value * unit.times
-        rows.append(Row(arm.label, value, text, _kind(arm), interval, ring, tip))
+        rows.append(Bar(arm.label, value, text, _kind(arm), interval, ring, tip))
     caption = ["Single models, uniform soups, and the soup that was searched for."]
     if margins:
         caption.append("Lines are 95 % intervals of each score alone; for differences see the next figure.")
@@ -131,7 +131,7 @@ def _differences(section: Section, view: RunView) -> None:
         tip += f", 95 % interval {interval.text}" if one.interval else ""
         tip += f", relative {relative(one.relative_percent).text}"
         bars.append(
-            Row(
+            Bar(
                 label,
                 one.difference * unit.times,
                 difference.text,

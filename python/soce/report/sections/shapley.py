@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from soce.exceptions import SoceError
 from soce.report.cells import Cell, share
 from soce.report.document import Figure, Table, Text
-from soce.report.figures.rows import Bars, Row
+from soce.report.figures.rows import Bar, Bars
 from soce.report.run_view import NORMAL_95
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _show(section: Section, view: RunView, found: ShapleyValues) -> None:
         error = None if found.stderr is None else NORMAL_95 * found.stderr[name] * unit.times
         interval = None if error is None else (value - error, value + error)
         kind: RowKind = "soup" if name in view.parents else "single"
-        bars.append(Row(name, value, worth.text, kind, interval))
+        bars.append(Bar(name, value, worth.text, kind, interval))
         part = share(found.value[name] / gained if gained else None)
         rows.append((Cell(name), worth, part, unit.score(alone.get(name))))
     how = (
