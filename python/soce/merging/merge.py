@@ -53,9 +53,8 @@ def merge(
 
     Notes
     -----
-    Each output element is the weighted mean, rounded once to the output dtype: exact for F16 and BF16, within
-    0.500001 ulp for F32 and F64. No bit of it depends on the order of ingredients, the number of threads or
-    the machine.
+    Each output element is the exact weighted mean, rounded once to the output dtype. No bit of it depends on
+    the order of ingredients, the number of threads or the machine.
 
     Examples
     --------

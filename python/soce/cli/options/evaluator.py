@@ -18,50 +18,42 @@ def _evaluating(**given: Any) -> NamedEvaluators:  # noqa: ANN401 - click's
     return NamedEvaluators(choose, report, EvaluatorOptions(**given))
 
 
-_EVALUATOR = OptionGroup("evaluating", _evaluating)
+_option = OptionGroup("evaluating", _evaluating).option
 
 evaluator_options = all_of(
-    _EVALUATOR.option("--evaluator", "-e", metavar="EVALUATOR", help="What scores soups; see below."),
-    _EVALUATOR.option(
+    _option("--evaluator", "-e", metavar="EVALUATOR", help="What scores soups; see below."),
+    _option(
         "--evaluator-command",
         metavar="COMMAND",
         help="A program that scores {checkpoint} and writes to {output}.",
     ),
-    _EVALUATOR.option(
-        "--held-out", metavar="EVALUATOR", help="Other tasks to report on; no items are split then."
-    ),
-    _EVALUATOR.option("--held-out-command", metavar="COMMAND", help="The same, a program."),
-    _EVALUATOR.option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
-    _EVALUATOR.option("--dtype", metavar="DTYPE", help="Dtype of the soups: f64, f32, f16 or bf16."),
-    _EVALUATOR.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Else chosen."),
-    _EVALUATOR.option(
+    _option("--held-out", metavar="EVALUATOR", help="Other tasks to report on; no items are split then."),
+    _option("--held-out-command", metavar="COMMAND", help="The same, a program."),
+    _option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
+    _option("--dtype", metavar="DTYPE", help="Dtype of the soups: f64, f32, f16 or bf16."),
+    _option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Else chosen."),
+    _option(
         "--task-kind",
         type=click.Choice(["multiple_choice", "exact_match", "teacher_forced", "perplexity"]),
         help="For tasks.jsonl: the kind of items that name none.",
     ),
-    _EVALUATOR.option(
+    _option(
         "--normalise",
         type=click.Choice(["none", "token", "byte"]),
         help="For tasks.jsonl: what likelihoods of choices are divided by. Default: none.",
     ),
-    _EVALUATOR.option("--num-fewshot", type=click.IntRange(min=0), metavar="N", help="For lm-eval."),
-    _EVALUATOR.option("--include-path", multiple=True, metavar="DIR", help="For lm-eval: your own tasks."),
-    _EVALUATOR.option(
-        "--evaluator-metric", "metric", metavar="NAME", help="Metric to read, such as acc or acc,none."
-    ),
-    _EVALUATOR.option(
+    _option("--num-fewshot", type=click.IntRange(min=0), metavar="N", help="For lm-eval."),
+    _option("--include-path", multiple=True, metavar="DIR", help="For lm-eval: your own tasks."),
+    _option("--evaluator-metric", "metric", metavar="NAME", help="Metric to read, such as acc or acc,none."),
+    _option(
         "--evaluator-scores",
         "scores",
         metavar="PATH",
         help="For commands: the scores it leaves. Default: {output}, a directory.",
     ),
-    _EVALUATOR.option(
-        "--evaluator-format", "format", metavar="KIND", help="For commands: read them as this kind."
-    ),
-    _EVALUATOR.option(
-        "--timeout-seconds", type=float, metavar="N", help="For commands: how long one may take."
-    ),
-    _EVALUATOR.option("--scratch", metavar="DIR", help="For commands: where soups go, such as /dev/shm."),
+    _option("--evaluator-format", "format", metavar="KIND", help="For commands: read them as this kind."),
+    _option("--timeout-seconds", type=float, metavar="N", help="For commands: how long one may take."),
+    _option("--scratch", metavar="DIR", help="For commands: where soups go, such as /dev/shm."),
 )
 
 

@@ -70,37 +70,33 @@ def _strategies() -> Iterable[str]:
     return STRATEGIES
 
 
-_SEARCH = OptionGroup("searching", _searching)
+_option = OptionGroup("searching", _searching).option
 
 search_options = all_of(
-    _SEARCH.option(
-        "--strategy", type=Registered(_strategies), default="grid", help="Default: grid, the paper's."
-    ),
-    _SEARCH.option(
-        "--budget", type=click.IntRange(min=1), metavar="N", help="Most different soups to propose."
-    ),
-    _SEARCH.option("--seed", type=int, default=0, metavar="N", help="Of the strategy. Default: 0."),
-    _SEARCH.option(
+    _option("--strategy", type=Registered(_strategies), default="grid", help="Default: grid, the paper's."),
+    _option("--budget", type=click.IntRange(min=1), metavar="N", help="Most different soups to propose."),
+    _option("--seed", type=int, default=0, metavar="N", help="Of the strategy. Default: 0."),
+    _option(
         "--accept",
         type=click.Choice(["gt", "ge"]),
         default="gt",
         help="Greedy: keep what is better, or not worse. Default: gt.",
     ),
-    _SEARCH.option(
+    _option(
         "--greedy-over",
         type=click.Choice(["experts", "candidates"]),
         default="experts",
         help="Greedy: which models. Default: experts.",
     ),
-    _SEARCH.option(
+    _option(
         "--held-out-share",
         default="1/2",
         metavar="SHARE",
         help="Share of each category's items to report on; 0: none. Default: 1/2.",
     ),
-    _SEARCH.option("--split-seed", type=int, default=0, metavar="N", help="Of the split. Default: 0."),
-    _SEARCH.option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
-    _SEARCH.option(
+    _option("--split-seed", type=int, default=0, metavar="N", help="Of the split. Default: 0."),
+    _option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
+    _option(
         "--ingredient-digests",
         type=click.Choice(["files", "content"]),
         default="files",

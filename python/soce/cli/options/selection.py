@@ -29,22 +29,22 @@ def _selection(**given: Any) -> SelectionOptions:  # noqa: ANN401 - click's
     return SelectionOptions(population=names_of(given.pop("population")), **given)
 
 
-_SELECTION = OptionGroup("selecting", _selection)
+_option = OptionGroup("selecting", _selection).option
 
 population_options = all_of(
-    _SELECTION.option(
+    _option(
         "--population",
         multiple=True,
         metavar="NAME|@FILE",
         help="Models over which correlations are computed; else all.",
     ),
-    _SELECTION.option(
+    _option(
         "--missing",
         type=click.Choice(["pairwise", "complete"]),
         default="pairwise",
         help="Use every model that has both scores, or only models that have all.",
     ),
-    _SELECTION.option(
+    _option(
         "--min-overlap",
         type=click.IntRange(min=3),
         default=3,
@@ -111,7 +111,7 @@ def _rules() -> Iterable[str]:
     return RULES
 
 
-_RULE = OptionGroup("ruling", RuleOptions)
+_of_rule = OptionGroup("ruling", RuleOptions).option
 
 sign_settings: dict[str, Any] = {
     "type": click.Choice(["abs", "signed"]),
@@ -131,49 +131,41 @@ selection_options = all_of(
     click.option(
         "--models", "models_file", metavar="FILE", help="YAML of candidates: a line `NAME: PATH` for each."
     ),
-    _RULE.option(
+    _of_rule(
         "--threshold", type=float, metavar="TAU", help="Select categories with |rho| < TAU to some other."
     ),
-    _RULE.option(
+    _of_rule(
         "--rule",
         type=Registered(_rules),
         default="threshold",
         help="How categories are selected. Default: threshold, the paper's.",
     ),
-    _RULE.option(
-        "--pairs", type=int, metavar="M", help="With --rule pairs: how many of the least correlated."
-    ),
-    _RULE.option("--clusters", type=int, metavar="K", help="With --rule clusters: how many."),
-    _RULE.option(
+    _of_rule("--pairs", type=int, metavar="M", help="With --rule pairs: how many of the least correlated."),
+    _of_rule("--clusters", type=int, metavar="K", help="With --rule clusters: how many."),
+    _of_rule(
         "--min-correlation",
         type=float,
         metavar="RHO",
         help="With --rule clusters: join only above this average.",
     ),
-    _RULE.option(
+    _of_rule(
         "--category", "categories", multiple=True, metavar="NAME", help="With --rule explicit: a category."
     ),
     population_options,
-    _RULE.option("--sign", **sign_settings),
-    _SELECTION.option(
+    _of_rule("--sign", **sign_settings),
+    _option(
         "--objective",
         default="mean",
         metavar="F",
         help="mean, column:NAME, weights:FILE, bfcl-v3 or bfcl-v4. Default: mean.",
     ),
-    _SELECTION.option("--max-experts", type=click.IntRange(min=1), metavar="N", help="Stop after N experts."),
-    _SELECTION.option(
-        "--min-items", type=click.IntRange(min=1), metavar="N", help="Keep smaller categories out."
-    ),
-    _SELECTION.option(
-        "--min-overall", type=float, metavar="F", help="Candidates below this objective win nothing."
-    ),
-    _SELECTION.option(
+    _option("--max-experts", type=click.IntRange(min=1), metavar="N", help="Stop after N experts."),
+    _option("--min-items", type=click.IntRange(min=1), metavar="N", help="Keep smaller categories out."),
+    _option("--min-overall", type=float, metavar="F", help="Candidates below this objective win nothing."),
+    _option(
         "--tie-within", type=float, default=0.0, metavar="K", help="Scores within K standard errors are tied."
     ),
-    _SELECTION.option(
-        "--step", default="0.1", metavar="W", help="Step of the grid of weights. Default: 0.1."
-    ),
-    _SELECTION.option("--minimum", metavar="W", help="Smallest weight. Default: the step."),
-    _SELECTION.option("--maximum", metavar="W", help="Largest weight. Default: what the others leave."),
+    _option("--step", default="0.1", metavar="W", help="Step of the grid of weights. Default: 0.1."),
+    _option("--minimum", metavar="W", help="Smallest weight. Default: the step."),
+    _option("--maximum", metavar="W", help="Largest weight. Default: what the others leave."),
 )

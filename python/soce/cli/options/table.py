@@ -33,39 +33,35 @@ def _formats() -> Iterable[str]:
     return FORMATS
 
 
-_TABLE = OptionGroup("reading", _reading)
+_option = OptionGroup("reading", _reading).option
 
 table_options = all_of(
-    _TABLE.option(
-        "--format", type=Registered(_formats), metavar="KIND", help="Read as this kind; else detected."
-    ),
-    _TABLE.option(
+    _option("--format", type=Registered(_formats), metavar="KIND", help="Read as this kind; else detected."),
+    _option(
         "--columns", type=Names(), metavar="A,B,...", help="The columns that are categories; else detected."
     ),
-    _TABLE.option("--drop", type=Names(), metavar="A,B,...", help="Columns to leave out."),
-    _TABLE.option("--model-column", metavar="NAME", help="Column that names the models; else the first."),
-    _TABLE.option(
+    _option("--drop", type=Names(), metavar="A,B,...", help="Columns to leave out."),
+    _option("--model-column", metavar="NAME", help="Column that names the models; else the first."),
+    _option(
         "--aggregate",
         "aggregates",
         multiple=True,
         metavar="NAME[=A,B,...]",
         help="A column computed from others, and from which.",
     ),
-    _TABLE.option(
-        "--lower-is-better", multiple=True, metavar="COLUMN", help="Smaller is better in this column."
-    ),
-    _TABLE.option(
+    _option("--lower-is-better", multiple=True, metavar="COLUMN", help="Smaller is better in this column."),
+    _option(
         "--rename",
         multiple=True,
         type=Renaming(),
         metavar="OLD=NEW",
         help="Call a model or directory by another name.",
     ),
-    _TABLE.option("--metric", metavar="NAME", help="Metric of harness results, such as acc or acc,none."),
-    _TABLE.option(
+    _option("--metric", metavar="NAME", help="Metric of harness results, such as acc or acc,none."),
+    _option(
         "--level", type=click.Choice(["leaf", "group"]), default="leaf", help="Level of harness results."
     ),
-    _TABLE.option("--split", metavar="NAME", help="Split of a long table that has several."),
+    _option("--split", metavar="NAME", help="Split of a long table that has several."),
 )
 
 
