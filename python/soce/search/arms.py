@@ -108,22 +108,21 @@ def compare_arms(
     sample = evaluations[soup.label]
     weights = outcome_weights(objective, sample)
     notes: list[str] = []
-    has_outcomes = sample.items is not None and weights is not None and weights.keys() <= sample.items.keys()
-    if not has_outcomes:
+    if weights is None or sample.items is None or not weights.keys() <= sample.items.keys():
+        weights = None
         notes.append("no intervals: the evaluator gives no outcomes by item for what the objective needs")
-    n_tests = 0
     found = []
     for first, second in pairs:
         interval = test = None
         one, other = evaluations[first.label].items, evaluations[second.label].items
-        if has_outcomes and first is soup and one is not None and other is not None and weights is not None:
+        if weights is not None and first is soup and one is not None and other is not None:
             interval = paired_bootstrap(
                 one, other, weights=weights, geometric=sample.geometric, draws=draws, seed=seed
             )
             if second.kind == "single" and all(sample.higher_is_better.values()):
                 test = mcnemar(one, other)
-                n_tests += test is not None
         found.append(_comparison(first, second, sample, interval, test))
+    n_tests = sum(comparison.mcnemar is not None for comparison in found)
     if n_tests > 1:
         notes.append(f"{n_tests} McNemar tests were made, one against each single model: p is not corrected")
     return tuple(found), tuple(notes)
