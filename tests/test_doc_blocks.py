@@ -26,12 +26,12 @@ class NotRun:
 
 
 EXAMPLE = Elsewhere("tests/test_docs.py::test_the_worked_example_prints_what_it_says")
-DEMO = Elsewhere("tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
+DEMO = Elsewhere("tests/demo/test_run.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
 REPORT = Elsewhere("tests/report/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
 VERIFY = Elsewhere("tests/merging/test_verify.py::test_the_page_prints_what_it_says")
 DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("README.md", "make demo"): Elsewhere(
-        "tests/test_demo.py::test_the_soup_of_the_full_demo_beats_its_ingredients"
+        "tests/demo/test_run.py::test_the_soup_of_the_full_demo_beats_its_ingredients"
     ),
     ("README.md", "pip install ."): NotRun("installs; `make wheel-test` does it with the wheel"),
     ("docs/bfcl-example.md", "soce analyze board"): EXAMPLE,
@@ -64,7 +64,7 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
 }
 """By page and first line of the block. What is not here is run."""
 
-WHOLE_PAGES = {"docs/analyses.md": Elsewhere("tests/test_analysis_docs.py::test_an_example_runs")}
+WHOLE_PAGES = {"docs/analyses.md": Elsewhere("tests/analysis/test_analyses_page.py::test_an_example_runs")}
 """Pages of which another test runs every example, new ones too."""
 
 FOUND = [block for block in blocks() if block.language in RUNNABLE]
