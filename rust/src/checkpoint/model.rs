@@ -137,7 +137,7 @@ fn single(path: &Path) -> Result<directory::Selection, Problem> {
     let name = directory::check_single(path)?;
     let mut selection = directory::Selection::default();
     if let Some(count) = directory::set_size(&name).filter(|count| *count > 1) {
-        let place = quoted(&path);
+        let place = quoted(path);
         selection.warnings.push(format!("{place}: one of {count} shards, taken as a model by itself"));
     }
     selection.shards.push(name);
@@ -185,6 +185,6 @@ fn wrong_total(index: &index::Index, path: &Path, shards: &[Shard]) -> Option<St
     let lengths = || shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| tensor.length);
     let total = lengths().fold(0_u64, u64::saturating_add);
     let claimed = index.total_size.filter(|claimed| *claimed != total)?;
-    let place = quoted(&path);
+    let place = quoted(path);
     Some(format!("{place}: expected total_size {total}, got {claimed}; the output's is computed anew"))
 }

@@ -19,11 +19,11 @@ use crate::error::{Error, Problem, ProblemKind};
 use crate::mix::Mix;
 use crate::mixing;
 
-#[pyclass(frozen, module = "soce._core")]
-pub(super) struct Mixer(mixing::Mixer);
+#[pyclass(frozen, name = "Mixer", module = "soce._core")]
+pub(super) struct PyMixer(mixing::Mixer);
 
 #[pymethods]
-impl Mixer {
+impl PyMixer {
     #[new]
     #[pyo3(signature = (ingredients, *, io = "auto", follow_links = false, ignore_unreferenced = false))]
     fn new(
@@ -67,7 +67,7 @@ impl Mixer {
     }
 }
 
-impl Mixer {
+impl PyMixer {
     /// Refuse memory that would show the result's bits as floats of another format. Integers are bits anyway, so they
     /// hold any dtype: numpy has no BF16.
     fn check_dtype(&self, name: &str, holds: Option<Dtype>, wanted: Option<Dtype>) -> PyResult<()> {

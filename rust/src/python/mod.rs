@@ -16,8 +16,8 @@ use crate::kernels::Kernels;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<plan::Plan>()?;
-    module.add_class::<buffer::Mixer>()?;
+    module.add_class::<plan::PyPlan>()?;
+    module.add_class::<buffer::PyMixer>()?;
     module.add_function(wrap_pyfunction!(plan::plan, module)?)?;
     module.add_function(wrap_pyfunction!(verify::verify, module)?)?;
     module.add_function(wrap_pyfunction!(matches, module)?)?;

@@ -56,7 +56,7 @@ pub(super) fn plan(
     ingredients: Vec<PathBuf>,
     recipes: Vec<(PathBuf, Vec<RowArguments>)>,
     options: Planning,
-) -> PyResult<Plan> {
+) -> PyResult<PyPlan> {
     let options = PlanOptions {
         dtype: args::float_dtype(options.dtype.as_deref())?,
         max_shard_size: options.max_shard_size,
@@ -80,14 +80,14 @@ pub(super) fn plan(
     let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
     let request = MergeRequest { ingredients, recipes, options };
     let plan = run_interruptible(py, |_, _| Ok(()), |_| planning::make(request))?;
-    Ok(Plan(plan))
+    Ok(PyPlan(plan))
 }
 
-#[pyclass(frozen, module = "soce._core")]
-pub(super) struct Plan(planning::Plan);
+#[pyclass(frozen, name = "Plan", module = "soce._core")]
+pub(super) struct PyPlan(planning::Plan);
 
 #[pymethods]
-impl Plan {
+impl PyPlan {
     #[pyo3(signature = (*, kernels))]
     fn to_json(&self, kernels: Option<&str>) -> PyResult<String> {
         let most = self.0.tensors.iter().map(|tensor| self.0.needed(tensor).len()).max().unwrap_or(0);
@@ -143,7 +143,7 @@ impl Plan {
     }
 }
 
-impl Plan {
+impl PyPlan {
     fn report(&self, report: &MergeReport) -> Value {
         let plan = &self.0;
         let root = |ingredient: usize| plan.checkpoints[ingredient].root.to_string_lossy().into_owned();
