@@ -62,6 +62,7 @@ pub struct MergeRequest {
 
 /// Options that change what is written.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, set by name")]
 pub struct PlanOptions {
     /// Output dtype of averaged tensors; each tensor's own in the first ingredient otherwise.
     pub dtype: Option<Dtype>,

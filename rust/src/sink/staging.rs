@@ -197,6 +197,9 @@ impl Staging {
     /// # Errors
     /// [`Error::Refused`] if the target has changed since [`Staging::begin`] so that it may not be replaced,
     /// [`Error::Io`]; in both cases the target is as before.
+    ///
+    /// # Panics
+    /// Never: nothing panics while it holds the lock.
     pub fn commit(&self) -> Result<()> {
         let TargetPaths { target, payload, state, old } = &self.paths;
         if self.sync {
@@ -237,6 +240,9 @@ impl Staging {
 
     /// Remove the old soup and the state directory. Returns what was left over, if anything was, ready to be shown: the
     /// output is complete nevertheless.
+    ///
+    /// # Panics
+    /// Never: nothing panics while it holds the lock.
     pub fn clean(mut self) -> Option<String> {
         let cannot = |path: &Path, error| format!("`{}`: cannot be removed: {error}", display(path));
         let replaced = self.replaced.lock().expect("no panic while held").take();
