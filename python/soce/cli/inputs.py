@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from soce.exceptions import Problem, ScoreTableError, shown
 
@@ -14,19 +14,17 @@ if TYPE_CHECKING:
     from soce.scores.formats.options import ReadOptions
     from soce.scores.table import ScoreTable
 
-_OF_RESULTS: Final = frozenset({"lm-eval", "lighteval", "inspect"})
-_READ_BY: Final = {"metric": _OF_RESULTS, "level": _OF_RESULTS, "split": frozenset({"long"})}
-"""Options that some formats only look at, and these formats."""
-
 
 def read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
     """Return the table that a command is about; an option that has no effect on it is refused."""
     from soce.scores.formats.options import ReadOptions
+    from soce.scores.formats.registry import FORMATS
     from soce.scores.read import read_scores
 
     table = read_scores(sources[0] if len(sources) == 1 else list(sources), options=options)
     kinds, unset = set(table.kind.split(" + ")), ReadOptions()
-    for name, readers in _READ_BY.items():
+    for name in dict.fromkeys(name for kind in FORMATS.values() for name in kind.options):
+        readers = {kind for kind, found in FORMATS.items() if name in found.options}
         if getattr(options, name) != getattr(unset, name) and not kinds & readers:
             table.refuse(
                 f"`--{name}` has no effect: the table is {table.kind}, the option is for "
