@@ -47,13 +47,6 @@ class CategoryScore:
         Perplexities have a geometric mean. The sum is exact, so the order of items changes no bit. The
         standard error is s / √n with n - 1 under s, None for one item; for a geometric mean it is that of the
         logarithms times the score.
-
-        Examples
-        --------
-        >>> CategoryScore.of([1, 0, 1, 1], full=100)
-        CategoryScore(score=75.0, n=4, stderr=25.0)
-        >>> round(CategoryScore.of([2, 8], geometric=True).score, 9)
-        4.0
         """
         values = [math.log(outcome) if geometric else float(outcome) for outcome in outcomes]
         if not values:
@@ -112,11 +105,10 @@ class Evaluation:
         object.__setattr__(self, "notes", tuple(self.notes))
         if self.items is None:
             return
-        copies: dict[str, dict[str, float]] = {}
-        for category, outcomes in self.items.items():
-            copies[category] = {item: float(outcome) for item, outcome in outcomes.items()}
+        copies = {name: {item: float(found[item]) for item in found} for name, found in self.items.items()}
+        for category, outcomes in copies.items():
             least = 0.0 if category in self.geometric else -math.inf
-            for item, outcome in copies[category].items():
+            for item, outcome in outcomes.items():
                 if not least < outcome < math.inf:
                     place = f"category `{shown(category)}`, item `{shown(item)}`"
                     refuse(f"{place}: the outcome is {outcome}")
@@ -196,24 +188,11 @@ class Evaluator(Protocol):
         items: Mapping[str, Sequence[str]] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Evaluation:
-        """Return the scores of a recipe.
+        """Return the scores of a recipe, whose ingredients are some of the evaluator's.
 
-        Parameters
-        ----------
-        recipe : Recipe
-            Its ingredients are some of the evaluator's.
-        items : mapping of category to item ids, optional
-            Score only these; all otherwise.
-        on_progress : callable, optional
-            Called with what is done and what there is in all, on the caller's thread; raising from it stops
-            the evaluation.
-
-        Raises
-        ------
-        EvaluationError
-            Unknown items, or an evaluation that failed.
-        SoceError, OSError
-            As a merge of the recipe.
+        Only `items` (category → ids) are scored, or all. `on_progress` is called with what is done and what
+        there is in all, on the caller's thread; raising from it stops the evaluation. Raises EvaluationError
+        for unknown items and an evaluation that failed, other errors as a merge of the recipe.
         """
 
     def close(self) -> None:
@@ -223,10 +202,7 @@ class Evaluator(Protocol):
 def chosen_items(
     known: Mapping[str, Collection[str]], wanted: Mapping[str, Collection[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the items that are wanted, category by category, in the order in which they are known.
-
-    Raises EvaluationError for those that are not known, and for a category of which nothing is wanted.
-    """
+    """Return the items that are wanted, category by category, in the order in which they are known."""
     for category, items in wanted.items():
         place = f"category `{shown(category)}`"
         if category not in known:
@@ -237,19 +213,23 @@ def chosen_items(
         if strangers:
             more = f", nor {len(strangers) - 1} more of the {len(items)} wanted" if strangers[1:] else ""
             refuse(f"{place} has no item `{shown(strangers[0])}`{more}")
-    sets = {category: frozenset(items) for category, items in wanted.items()}
     return {
-        category: tuple(item for item in items if item in sets[category])
+        category: tuple(filter(frozenset(wanted[category]).__contains__, items))
         for category, items in known.items()
-        if category in sets
+        if category in wanted
     }
 
 
 def refuse(
-    message: str, hint: str | None = None, path: str | None = None, *, cause: BaseException | None = None
+    message: str,
+    hint: str | None = None,
+    path: str | None = None,
+    *,
+    tensor: str | None = None,
+    cause: BaseException | None = None,
 ) -> NoReturn:
     """Raise EvaluationError, from its cause if there is one."""
-    raise EvaluationError.of([Problem("evaluation", path, None, message, hint)]) from cause
+    raise EvaluationError.of([Problem("evaluation", path, tensor, message, hint)]) from cause
 
 
 def no_progress(done: int, total: int) -> None:

@@ -9,8 +9,9 @@ import math
 import sys
 from collections.abc import Mapping
 from numbers import Real
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse, told
 from soce.evaluate.live.evaluator import LiveEvaluator
@@ -34,25 +35,18 @@ _CONTRACT = (
 def load_function(name: str, soup: SoupModel | Sequence[str]) -> FunctionEvaluator:
     """Return the evaluator of a function that is named ``module:function``.
 
-    The module is looked for among the installed ones, then in the current directory.
-
-    Raises
-    ------
-    EvaluationError
-        There is no such module or function, or the module raises.
-    SoceError, OSError
-        As `SoupModel`.
+    The module is looked for among the installed ones, then in the current directory. Raises EvaluationError
+    if there is no such module or function, or if the module raises.
     """
     module_name, _, function_name = name.partition(":")
     if not (module_name and function_name):
         refuse(f"`{shown(name)}` is not of the form module:function", "write `my_tasks:evaluate`, say")
-    function: Any = _imported(module_name)
-    for part in function_name.split("."):
-        there = [held for held in dir(function) if not held.startswith("_")]
-        function = getattr(function, part, None)
-        if function is None:
-            message = f"module `{shown(module_name)}` has no `{shown(function_name)}`"
-            refuse(message, nearest(part, there, "it has"))
+    try:
+        function = attrgetter(function_name)(_imported(module_name))
+    except AttributeError as error:
+        there = [held for held in dir(error.obj) if not held.startswith("_")]
+        message = f"module `{shown(module_name)}` has no `{shown(function_name)}`"
+        refuse(message, nearest(error.name, there, "it has"), cause=error)
     return FunctionEvaluator(function, soup, name=name)
 
 
@@ -78,28 +72,7 @@ class FunctionEvaluator(LiveEvaluator):
     tokenizer. It returns a dictionary from categories to scores (larger is better), or to dictionaries from
     item ids to outcomes in 0 to 1, whose mean is the score; or an `Evaluation`, which can say more. All soups
     must get the same categories. Without items the search cannot hold any back to report on; of some items
-    only, all are scored in any case.
-
-    Parameters
-    ----------
-    function : callable
-    soup : SoupModel or sequence of str
-        The live model, or the ingredients to make it of. Closed by `close`.
-    name : str, optional
-        What messages and `identity` call the function.
-
-    Raises
-    ------
-    EvaluationError
-        `function` cannot be called with a model and a tokenizer.
-    SoceError, OSError
-        As `SoupModel`.
-
-    Examples
-    --------
-    >>> def evaluate(model, tokenizer):
-    ...     return {"math": {"q1": 1, "q2": 0}, "code": {"q1": 1}}
-    >>> evaluator = FunctionEvaluator(evaluate, ["path/A", "path/B"])  # doctest: +SKIP
+    only, all are scored in any case. `name` is what messages and `identity` call the function.
     """
 
     def __init__(
@@ -118,11 +91,10 @@ class FunctionEvaluator(LiveEvaluator):
         self._function = function
         self._file = _digest_of(function)
         self._items: dict[str, tuple[str, ...]] | None = None
-        self._categories: tuple[str, ...] = ()
+        self._categories: frozenset[str] = frozenset()
         super().__init__(soup)
 
     def _identity(self) -> dict[str, object]:
-        """Return the function's name, the content of its file and its module's ``__version__``."""
         version = getattr(inspect.getmodule(self._function), "__version__", None)
         return {
             "evaluator": "function",
@@ -146,11 +118,10 @@ class FunctionEvaluator(LiveEvaluator):
             refuse(f"`{shown(self._name)}` raised {told(error)}", cause=error)
         on_progress(1, 1)
         evaluation = found if isinstance(found, Evaluation) else self._evaluation(found)
-        categories = tuple(evaluation.categories)
-        others = sorted(set(categories) ^ set(self._categories or categories))
+        self._categories = self._categories or frozenset(evaluation.categories)
+        others = sorted(self._categories ^ evaluation.categories.keys())
         if others:
             self._refuse(f"scored category `{shown(others[0])}` for some soups only", None)
-        self._categories = categories
         if evaluation.items is not None:
             self._items = {name: tuple(outcomes) for name, outcomes in evaluation.items.items()}
         return evaluation if items is None else evaluation.restricted(items)

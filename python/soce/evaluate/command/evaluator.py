@@ -33,18 +33,11 @@ if TYPE_CHECKING:
 
 _CHECKPOINT: Final = "{checkpoint}"
 _OUTPUT: Final = "{output}"
-_FIXED: Final = frozenset({"config_from", "overwrite"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandOptions:
-    """How a command is run and its scores are read.
-
-    Raises
-    ------
-    EvaluationError
-        A timeout that is not positive, or an option of the merge that cannot be chosen.
-    """
+    """How a command is run and its scores are read."""
 
     scores: str = _OUTPUT
     """What to read: a file or directory, with the command's placeholders."""
@@ -67,12 +60,11 @@ class CommandOptions:
     """Keep every soup, beside its log."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Raise EvaluationError for what makes no sense."""
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             refuse(f"`timeout_seconds` is {self.timeout_seconds}", "leave it out to wait for ever")
-        fixed = sorted(_FIXED & self.merge.changed().keys())
-        if fixed:
-            refuse(f"`{fixed[0]}` cannot be chosen for soups that are thrown away")
+        for fixed in sorted({"config_from", "overwrite"} & self.merge.changed().keys()):
+            refuse(f"`{fixed}` cannot be chosen for soups that are thrown away")
 
 
 class CommandEvaluator:
@@ -97,12 +89,8 @@ class CommandEvaluator:
 
     Raises
     ------
-    EvaluationError
-        A command without ``{checkpoint}``, or whose program is not there.
-    SoceError
-        Ingredients that `soce.merge` would refuse, or no space for a soup.
-    OSError
-        A directory cannot be made.
+    SoceError, OSError
+        A command that cannot be run, ingredients that `soce.merge` would refuse, no space for a soup.
 
     Notes
     -----
@@ -125,7 +113,7 @@ class CommandEvaluator:
         self._path = options.environment.get("PATH")
         if shutil.which(self.command[0], path=self._path) is None:
             refuse(f"there is no program `{shown(self.command[0])}` that can be run", "give its path")
-        self._categories: tuple[str, ...] = ()
+        self._categories: frozenset[str] = frozenset()
         self._on_start = on_start
         parent = Path(tempfile.gettempdir() if options.scratch is None else options.scratch)
         self.folder = Path(tempfile.mkdtemp(prefix="soce-runs-", dir=parent) if folder is None else folder)
@@ -181,9 +169,8 @@ class CommandEvaluator:
     ) -> Evaluation:
         """Write this soup, run the program and return the scores it left, see `Evaluator.score`.
 
-        `items` must be None: a program scores whatever it scores. Progress is (0, 1) several times a second,
-        and (1, 1) at the end. Messages about a program that failed, or that left no scores, have its log's
-        path.
+        `items` must be None: a program scores whatever it scores. Progress is (0, 1) many times a second,
+        and (1, 1) at the end.
         """
         if items is not None:
             hint = "give two commands, one to choose with and one to report with"
@@ -191,10 +178,8 @@ class CommandEvaluator:
         full = self._over_all(recipe)
         name = f"{recipe.id}-{secrets.token_hex(4)}"
         folder = self.folder / name
-        output = folder / "output"
-        output.mkdir(parents=True)
+        (folder / "output").mkdir(parents=True)
         checkpoint = (folder if self.options.keep else self._scratch.path) / f"soup-{name}"
-
         tell = on_progress or no_progress
 
         def poll(*_: object) -> None:
@@ -203,7 +188,7 @@ class CommandEvaluator:
         try:
             options = replace(self.options.merge, config_from=self.ingredients[0], sync=False)
             merge(full, output=checkpoint, options=options, on_progress=poll)
-            evaluation = self._run(checkpoint, output, folder / "log.txt", poll)
+            evaluation = self._run(checkpoint, folder, poll)
         finally:
             if not self.options.keep:
                 shutil.rmtree(checkpoint, ignore_errors=True)
@@ -226,11 +211,11 @@ class CommandEvaluator:
             tuple(replace(row, numerators=(*row.numerators, *(0 for _ in left_out))) for row in recipe.rows),
         )
 
-    def _run(self, checkpoint: Path, output: Path, log: Path, poll: Callable[[], object]) -> Evaluation:
+    def _run(self, checkpoint: Path, folder: Path, poll: Callable[[], object]) -> Evaluation:
         def filled(text: str) -> str:
-            return text.replace(_CHECKPOINT, str(checkpoint)).replace(_OUTPUT, str(output))
+            return text.replace(_CHECKPOINT, str(checkpoint)).replace(_OUTPUT, str(folder / "output"))
 
-        options, command = self.options, tuple(map(filled, self.command))
+        options, command, log = self.options, tuple(map(filled, self.command)), folder / "log.txt"
         source = Path(filled(options.scores))
         if self._on_start is not None:
             self._on_start(command)
@@ -253,9 +238,8 @@ class CommandEvaluator:
             hint = "let the command write into `{output}`"
             refuse(f"the command left `{shown(str(source))}` as it was before", hint, str(log))
         evaluation = read_evaluation(source, log=log, options=options.read, categories=options.categories)
-        categories = tuple(evaluation.categories)
-        self._categories = self._categories or categories
-        others = sorted(set(self._categories) ^ set(categories))
+        self._categories = self._categories or frozenset(evaluation.categories)
+        others = sorted(self._categories ^ evaluation.categories.keys())
         if others:
             message = f"not every soup has a score in category `{shown(others[0])}`"
             refuse(message, "the program must score every soup in the same categories", str(log))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-Status: TypeAlias = "int | None"
-
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5.0
 _TAIL_BYTES: Final = 8192
 _TAIL_LINES: Final = 3
@@ -31,12 +30,11 @@ def run_program(
     timeout_seconds: float | None = None,
     keep_open: Sequence[int] = (),
     on_poll: Callable[[], object] | None = None,
-) -> Status:
+) -> int | None:
     """Run a program to its end and return its exit status; None if it ran too long and was stopped.
 
     What it writes goes to the new file `log`. It gets this environment and no other, and inherits the file
-    descriptors in `keep_open`. `on_poll` is called five times a second; raising from it stops the program.
-
+    descriptors in `keep_open`. `on_poll` is called twenty times a second; raising from it stops the program.
     When this returns or raises, the program and whatever it started in its process group are gone: asked to
     stop first, killed five seconds later.
     """
@@ -50,34 +48,21 @@ def run_program(
             pass_fds=tuple(keep_open),
             start_new_session=True,
         )
-    end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    end = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     try:
-        while not _ends_within(
-            process, _POLL_SECONDS if end is None else min(_POLL_SECONDS, end - time.monotonic())
-        ):
-            if end is not None and time.monotonic() >= end:
+        while not _has_ended(process):
+            if time.monotonic() >= end:
                 return None
             if on_poll is not None:
                 on_poll()
+            time.sleep(_POLL_SECONDS)
     finally:
         _stop_group(process)
     return process.returncode
 
 
-def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for the end of a program, but leave it a zombie, so that nobody else gets its number."""
-    end = time.monotonic() + seconds
-    pause = 0.001
-    while not _has_ended(process):
-        left = end - time.monotonic()
-        if left <= 0:
-            return False
-        time.sleep(min(pause, left))
-        pause = min(2 * pause, 0.05)
-    return True
-
-
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a program ended, but leave it a zombie, so that nobody else gets its number."""
     try:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # this process ignores SIGCHLD
@@ -118,14 +103,8 @@ def _has_members(group: int) -> bool:
     return False
 
 
-def describe_status(status: Status, timeout_seconds: float | None) -> str:
-    """Return how a program ended, in words.
-
-    Examples
-    --------
-    >>> describe_status(3, None), describe_status(-9, None), describe_status(None, 60)
-    ('ended with exit status 3', 'was ended by SIGKILL', 'still ran after 60 seconds and was stopped')
-    """
+def describe_status(status: int | None, timeout_seconds: float | None) -> str:
+    """Return how a program ended, in words."""
     if status is None:
         return f"still ran after {timeout_seconds:g} seconds and was stopped"
     if status >= 0:

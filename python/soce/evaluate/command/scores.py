@@ -32,9 +32,8 @@ def read_evaluation(
         table = read_scores(source, options=options)
     except (OSError, ScoreTableError) as error:
         problem = error.problems[0] if isinstance(error, ScoreTableError) else None
-        hint = None if problem is None else problem.hint
         message = f"the scores that the command left cannot be read: {problem or error}"
-        refuse(message, hint, str(log), cause=error)
+        refuse(message, problem and problem.hint, str(log), cause=error)
     where = f"`{shown(str(source))}`"
     if len(table.models) != 1:
         hint = "let the command write into `{output}`, which is empty for each soup"

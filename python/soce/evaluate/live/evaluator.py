@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 class LiveEvaluator(ABC):
     """Makes a live model each soup that is to be scored; what its scores are is for subclasses to say.
 
-    Parameters
-    ----------
-    soup : SoupModel or sequence of str
-        The live model, or the ingredients to make it of. Closed by `close`.
+    It takes the live model, which `close` closes, or the ingredients to make it of.
     """
 
     def __init__(self, soup: SoupModel | Sequence[str]) -> None:
@@ -60,9 +57,7 @@ class LiveEvaluator(ABC):
 
     def _chosen(self, items: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]] | None:
         known = self.item_ids()
-        if items is None or known is None:
-            return items
-        return chosen_items(known, items)
+        return items if items is None or known is None else chosen_items(known, items)
 
     @abstractmethod
     def _identity(self) -> dict[str, object]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, shown
+from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,15 +33,14 @@ def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None)
     """Return the model that `from_pretrained` makes of a checkpoint, on the CPU.
 
     It is of a class of transformers, ``AutoModelForCausalLM`` if none is named; its parameters are cast to
-    `dtype`, or to what the checkpoint says. Raises EvaluationError if transformers cannot load it, or if part
-    of the model is not in the checkpoint and would be drawn at random.
+    `dtype`, or to what the checkpoint says.
     """
     _, transformers = require_torch()
     name = model_class or "AutoModelForCausalLM"
     loader = getattr(transformers, name, None)
     if not hasattr(loader, "from_pretrained"):
-        near = difflib.get_close_matches(name, dir(transformers), n=3)
-        hint = f"names alike: {', '.join(near)}" if near else "AutoModelForCausalLM is usual"
+        usual = [known for known in dir(transformers) if known.startswith("AutoModel")]
+        hint = nearest(name, usual, "classes for any architecture")
         refuse(f"transformers {transformers.__version__} has no model class `{shown(name)}`", hint)
     with _loading(f"it as `{name}`", path):
         model, info = loader.from_pretrained(  # type: ignore[union-attr]
@@ -80,12 +79,9 @@ def convert(model: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[s
     """
     loader: Any = type(model)
     with _loading(f"it as `{loader.__name__}`"):
+        config = model.config
         converted, info = loader.from_pretrained(
-            None,
-            config=model.config,
-            state_dict=dict(state),
-            dtype=model.config.dtype,
-            output_loading_info=True,
+            None, config=config, state_dict=dict(state), dtype=config.dtype, output_loading_info=True
         )
     if info["missing_keys"]:
         missing = shown(sorted(info["missing_keys"])[0])

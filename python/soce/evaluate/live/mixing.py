@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from soce._core import Mixer, matches
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
-from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, Problem, RecipeError, shown
+from soce.exceptions import CheckpointError, IncompatibleError, Problem, RecipeError, shown
 from soce.files.words import listed
 from soce.merging.plan import plan
 from soce.recipes.model import Recipe, same_path_key
@@ -48,20 +48,10 @@ def torch_dtype(held: str) -> torch.dtype:
 
 
 class SoupMixer:
-    """Ingredients that agree, and any tensor of any soup of them.
+    """Checkpoint directories that a merge accepts, the first with config and tokenizer, and all their soups.
 
-    Parameters
-    ----------
-    paths : sequence of str
-        Checkpoint directories; the first gives config and tokenizer.
-    options : MergeOptions
-        Those in `_USED`. Without a `dtype` each tensor's own must be the same in all ingredients, so that it
-        does not depend on the order in a recipe.
-
-    Raises
-    ------
-    SoceError
-        Everything that `soce.merge` would refuse; an option without effect; different dtypes.
+    Without a `dtype` each tensor's own must be the same in all of them, so that it does not depend on the
+    order in a recipe.
     """
 
     def __init__(self, paths: Sequence[str], options: MergeOptions) -> None:
@@ -70,35 +60,27 @@ class SoupMixer:
         self.paths: tuple[str, ...] = tuple(ingredient.path for ingredient in uniform.ingredients)
         self.dtype = None if options.dtype is None else parse_dtype(options.dtype)
         self._options = options
-        unused = sorted(options.changed().keys() - _USED)
-        if unused:
-            refuse(
-                f"`{unused[0]}` has no effect here: nothing is written", f"options: {listed(sorted(_USED))}"
-            )
-        files = [path for path in self.paths if not Path(path).is_dir()]
-        if files:
-            hint = "transformers loads directories: config, tokenizer and tensors together"
-            refuse("is not a checkpoint directory", hint, files[0])
-        with tempfile.TemporaryDirectory(prefix="soce-") as scratch:
-            planned = plan(  # the engine's own words for what does not fit
-                uniform,
-                output=Path(scratch, "soup"),
-                options=replace(options, copy_code=False, preflight=False),
-            ).data
+        for unused in sorted(options.changed().keys() - _USED):
+            hint = f"options: {listed(sorted(_USED))}"
+            refuse(f"`{unused}` has no effect here: nothing is written", hint)
+        for path in self.paths:
+            if not Path(path).is_dir():
+                hint = "transformers loads directories: config, tokenizer and tensors together"
+                refuse("is not a checkpoint directory", hint, path)
+        unwritten = replace(options, copy_code=False, preflight=False)
+        with tempfile.TemporaryDirectory(prefix="soce-") as scratch:  # the engine's words for what does not fit
+            planned = plan(uniform, output=Path(scratch, "soup"), options=unwritten).data
         self.side_files: tuple[str, ...] = tuple(planned["side_files"])
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])
 
-        def opened(*paths: str) -> Mixer:
-            return Mixer(
-                paths, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
-            )
-
-        self._mixer = opened(*self.paths)
+        opened = partial(
+            Mixer, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
+        )
+        self._mixer = opened(self.paths)
         self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
         """Dtype and shape of every tensor, as the first ingredient holds it."""
-        if self.dtype is None:
-            for path in self.paths[1:]:
-                self._check_dtypes(path, {name: held for name, held, _ in opened(path).tensors()})
+        for path in self.paths[1:] if self.dtype is None else ():
+            self._check_dtypes(path, {name: held for name, held, _ in opened([path]).tensors()})
         self._finite: dict[str, set[int]] = {name: set() for name in self.tensors}
         """Ingredients whose tensor is known to be finite."""
         self._keys = frozenset(map(same_path_key, self.paths))
@@ -108,7 +90,7 @@ class SoupMixer:
             if dtypes[name] != expected:
                 message = f"expected {expected} as in `{shown(self.paths[0])}`, got {dtypes[name]}"
                 hint = "say which dtype soups are published in, with `dtype`"
-                raise EvaluationError.of([Problem("evaluation", path, name, message, hint)])
+                refuse(message, hint, path, tensor=name)
 
     @cached_property
     def nbytes(self) -> int:
@@ -145,12 +127,7 @@ class SoupMixer:
         return rows
 
     def mix(self, name: str, row: Row, target: torch.Tensor) -> None:
-        """Write a tensor of the soup into contiguous CPU memory of the dtype that is published.
-
-        Raises CheckpointError if an ingredient is not finite, or changed since it was opened;
-        IncompatibleError if the result is not finite although the ingredients are; RecipeError if the row
-        sums to nothing.
-        """
+        """Write a tensor of the soup into contiguous CPU memory of the dtype that is published."""
         self._write(name, row, target, self.dtype)
         if target.numel() and self._options.nonfinite == "error" and self.published(name) in _FLOATS:
             self._check_finite(name, row, target)
@@ -196,8 +173,9 @@ class SoupMixer:
         if problems:
             raise CheckpointError.of(problems)
         message = f"results are too large for {self.published(name)}"
-        hint = "a wider `dtype` holds them"
-        raise IncompatibleError.of([Problem("incompatible", None, name, message, hint)])
+        raise IncompatibleError.of(
+            [Problem("incompatible", None, name, message, "a wider `dtype` holds them")]
+        )
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
