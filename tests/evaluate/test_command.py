@@ -549,4 +549,4 @@ def test_the_page_s_tasks_can_be_read(tmp_path):
     (block,) = PAGE.split("```json\n")[1:]
     path = tmp_path / "tasks.jsonl"
     path.write_text(block.partition("```")[0])
-    assert read_tasks(path).categories == ("math", "tool")
+    assert tuple(read_tasks(path).item_ids()) == ("math", "tool")

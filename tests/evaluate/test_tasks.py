@@ -32,7 +32,7 @@ def test_items_are_what_their_lines_say(tmp_path: Path) -> None:
     assert tasks.items[0].right == 1
     assert tasks.items[2].answer == " 3\n"
     assert tasks.items[3].answer == "Once upon a time"
-    assert tasks.categories == ("facts", "sums", "prose")
+    assert tuple(tasks.item_ids()) == ("facts", "sums", "prose")
     assert {category: len(ids) for category, ids in tasks.item_ids().items()} == {"facts": 1, "sums": 2, "prose": 1}  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def load_function(name: str, soup: SoupModel | Sequence[str]) -> FunctionEvaluat
     except AttributeError as error:
         there = [held for held in dir(error.obj) if not held.startswith("_")]
         message = f"module `{shown(module_name)}` has no `{shown(function_name)}`"
-        refuse(message, nearest(error.name, there, "it has"), cause=error)
+        refuse(message, nearest(str(error.name), there, "it has"), cause=error)
     return FunctionEvaluator(function, soup, name=name)
 
 

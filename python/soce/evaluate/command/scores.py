@@ -33,7 +33,7 @@ def read_evaluation(
     except (OSError, ScoreTableError) as error:
         problem = error.problems[0] if isinstance(error, ScoreTableError) else None
         message = f"the scores that the command left cannot be read: {problem or error}"
-        refuse(message, problem and problem.hint, str(log), cause=error)
+        refuse(message, None if problem is None else problem.hint, str(log), cause=error)
     where = f"`{shown(str(source))}`"
     if len(table.models) != 1:
         hint = "let the command write into `{output}`, which is empty for each soup"

@@ -53,11 +53,8 @@ def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None)
     missing = sorted(info["missing_keys"])
     if missing:
         which = f"{len(missing)} parameters of `{type(model).__name__}`"
-        refuse(
-            f"{which} are not in the checkpoint, the first is `{shown(missing[0])}`",
-            "they would be drawn at random: choose the model class that was saved",
-            path,
-        )
+        message = f"{which} are not in the checkpoint, the first is `{shown(missing[0])}`"
+        refuse(message, "they would be drawn at random: choose the model class that was saved", path)
     result: PreTrainedModel = model.eval().requires_grad_(False)  # noqa: FBT003 - torch's signature
     return result
 

@@ -68,7 +68,9 @@ class SoupMixer:
                 hint = "transformers loads directories: config, tokenizer and tensors together"
                 refuse("is not a checkpoint directory", hint, path)
         unwritten = replace(options, copy_code=False, preflight=False)
-        with tempfile.TemporaryDirectory(prefix="soce-") as scratch:  # the engine's words for what does not fit
+        with tempfile.TemporaryDirectory(
+            prefix="soce-"
+        ) as scratch:  # the engine's words for what does not fit
             planned = plan(uniform, output=Path(scratch, "soup"), options=unwritten).data
         self.side_files: tuple[str, ...] = tuple(planned["side_files"])
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])
@@ -173,9 +175,8 @@ class SoupMixer:
         if problems:
             raise CheckpointError.of(problems)
         message = f"results are too large for {self.published(name)}"
-        raise IncompatibleError.of(
-            [Problem("incompatible", None, name, message, "a wider `dtype` holds them")]
-        )
+        hint = "a wider `dtype` holds them"
+        raise IncompatibleError.of([Problem("incompatible", None, name, message, hint)])
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

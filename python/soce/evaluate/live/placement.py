@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from soce.evaluate.live.loading import convert
@@ -61,12 +62,8 @@ def find_placement(
     rest: list[Stored] = []
     for name, dtype, shape in stored:
         tensor = live.get(name)
-        if (
-            tensor is None
-            or list(tensor.shape) != shape
-            or not tensor.is_contiguous()
-            or not same_bits(original(name).to(tensor.dtype), tensor)
-        ):
+        fits = tensor is not None and list(tensor.shape) == shape and tensor.is_contiguous()
+        if tensor is None or not fits or not same_bits(original(name).to(tensor.dtype), tensor):
             rest.append((name, dtype, shape))
         elif homes[name] in owner and tensor.numel():
             twins[name] = owner[homes[name]]
@@ -94,16 +91,22 @@ def _fused(
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    probes = {name: _random(dtype, shape, generator) for name, dtype, shape in rest}
+    probes = {}
+    for name, dtype, shape in rest:
+        drawn = torch.randn if dtype.is_floating_point else partial(torch.randint, 0, 2)
+        probes[name] = drawn(shape, generator=generator).to(dtype)
     converted = convert(model, {**in_place, **probes})
-    starts: dict[torch.dtype, dict[bytes, list[str]]] = {}
+    by_start: dict[tuple[torch.dtype, bytes], list[str]] = defaultdict(list)
+    for dtype in {converted[live].dtype for live in uncovered}:
+        for name, probe in probes.items():
+            first_bytes = _first_bytes(probe.reshape(-1).to(dtype))
+            if len(first_bytes) == 8:  # others are too small to tell
+                by_start[dtype, first_bytes].append(name)
     blocks: list[Block] = []
     for live in uncovered:
         flat, start = converted[live].reshape(-1), 0
-        if flat.dtype not in starts:
-            starts[flat.dtype] = _by_first_bytes(probes, flat.dtype)
         while start < flat.numel():  # tile by tile
-            for name in starts[flat.dtype].get(_first_bytes(flat[start:]), ()):
+            for name in by_start[flat.dtype, _first_bytes(flat[start:])]:
                 probe = probes[name].reshape(-1)
                 if same_bits(flat[start : start + probe.numel()], probe.to(flat.dtype)):
                     blocks.append(Block(name, live, start, probe.numel()))
@@ -114,26 +117,8 @@ def _fused(
     return blocks if len({block.tensor for block in blocks}) == len(blocks) else None
 
 
-def _by_first_bytes(probes: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[bytes, list[str]]:
-    """Return the names of tensors by what they start with in another dtype; some are too small to tell."""
-    names: dict[bytes, list[str]] = defaultdict(list)
-    for name, probe in probes.items():
-        start = _first_bytes(probe.reshape(-1).to(dtype))
-        if len(start) == 8:
-            names[start].append(name)
-    return names
-
-
 def _first_bytes(flat: torch.Tensor) -> bytes:
     return bytes(_bytes(flat[:8])[:8].tolist())
-
-
-def _random(dtype: torch.dtype, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
-    import torch
-
-    if dtype.is_floating_point:
-        return torch.randn(shape, generator=generator).to(dtype)
-    return torch.randint(0, 2, shape, generator=generator).to(dtype)
 
 
 def _bytes(tensor: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from soce.evaluate.evaluation import no_progress, refuse
 from soce.evaluate.live.loading import convert, load_model, load_tokenizer, require_torch
 from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
-from soce.exceptions import EvaluationError, Problem, shown
+from soce.exceptions import shown
 from soce.merging.options import MergeOptions
 from soce.recipes.parts import parse_dtype
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.mixing import Row
@@ -49,30 +49,13 @@ class SoupModel:
         The options of `soce.merge` that the soups are to be of: `dtype`, `nonfinite`, `num_threads` and those
         that say which ingredients are accepted.
 
-    Attributes
-    ----------
-    model : PreTrainedModel
-        In evaluation mode, no gradients.
-    recipe : Recipe or None
-        What the parameters hold; None before the first `set` and after one that failed.
-    warnings : tuple of str
-        What the engine would warn of before merging these ingredients.
-    ingredients : tuple of str
-        Their directories.
-    is_direct : bool
-        Whether each tensor is mixed on its own; False if transformers must convert whole soups.
-    nbytes : int
-        Bytes of one soup, the total that `set` reports as progress.
-
     Raises
     ------
-    SoceError
+    SoceError, OSError
         Ingredients that `soce.merge` would refuse.
     EvaluationError
         torch or transformers is missing, or transformers cannot load the model; ingredients of different
         dtypes although no `dtype` is chosen; a tied head that differs from the embedding.
-    OSError
-        A file cannot be read.
 
     Notes
     -----
@@ -95,17 +78,19 @@ class SoupModel:
         self._mixer = SoupMixer(ingredients, merge)
         self.ingredients = self._mixer.paths
         self.warnings = self._mixer.warnings
+        """What the engine would warn of before merging these ingredients."""
         self.nbytes = self._mixer.nbytes
+        """Bytes of one soup, the total that `set` reports as progress."""
         self.recipe: Recipe | None = None
+        """What the parameters hold; None before the first `set` and after one that failed."""
         cast_to = self._mixer.dtype if compute_dtype is None else parse_dtype(compute_dtype)
-        self.model: PreTrainedModel = load_model(
-            self.ingredients[0],
-            model_class=model_class,
-            dtype=None if cast_to is None else torch_dtype(cast_to),
-        )
+        dtype = None if cast_to is None else torch_dtype(cast_to)
+        self.model = load_model(self.ingredients[0], model_class=model_class, dtype=dtype)
+        """In evaluation mode, no gradients."""
         stored = [(name, torch_dtype(held), shape) for name, (held, shape) in self._mixer.tensors.items()]
         placement = find_placement(self.model, stored, lambda name: self._mixer.original(name, 0))
         self.is_direct = placement is not None
+        """Whether each tensor is mixed on its own; False if transformers must convert whole soups."""
         self._blocks, self._twins = ((), {}) if placement is None else (placement.blocks, placement.twins)
         self._check_tied()
         if device == "auto":
@@ -155,12 +140,11 @@ class SoupModel:
 
         Raises
         ------
-        RecipeError
-            An ingredient that the model was not made of, a tensor that no row matches, a mix of nothing.
+        RecipeError, EvaluationError
+            An ingredient that the model was not made of, a tensor that no row matches, a mix of nothing;
+            tied tensors that are mixed differently.
         CheckpointError, IncompatibleError
             An ingredient is not finite, or changed since the model was made; the soup is not finite.
-        EvaluationError
-            The recipe mixes tied tensors differently.
         """
         rows = self._mixer.rows(recipe)
         for twin, name in self._twins.items():
@@ -216,8 +200,8 @@ class SoupModel:
         """Return memory for the largest tensor that cannot be mixed in place; pinned for CUDA."""
         import torch
 
-        blocks = [block for block in self._blocks if not self._in_place(block.tensor, self._live[block.live])]
-        most = max((self._mixer.size(block.tensor) for block in blocks), default=0)
+        copied = [block for block in self._blocks if not self._in_place(block.tensor, self._live[block.live])]
+        most = max((self._mixer.size(block.tensor) for block in copied), default=0)
         pinned = most > 0 and self.device.type == "cuda"
         return torch.empty(most, dtype=torch.uint8, pin_memory=pinned)
 
@@ -226,8 +210,7 @@ class SoupModel:
         for twin, name in self._twins.items():
             for i, path in enumerate(self.ingredients):
                 if not same_bits(self._mixer.original(name, i), self._mixer.original(twin, i)):
-                    message = f"is not `{shown(name)}` although the model ties them"
-                    raise EvaluationError.of([Problem("evaluation", path, twin, message, _TIE)])
+                    refuse(f"is not `{shown(name)}` although the model ties them", _TIE, path, tensor=twin)
         if not getattr(self.model.config.get_text_config(), "tie_word_embeddings", False):
             return
         try:

@@ -42,30 +42,24 @@ class LmEvalEvaluator(LiveEvaluator):
     ------
     EvaluationError
         The harness is missing; a task is unknown or its data cannot be had; a metric must be chosen.
-    SoceError, OSError
-        As `SoupModel`.
 
     Notes
     -----
     Item ids are the harness's ``doc_id``, for the one filter that is read. Requests are built once, so every
     soup, and every subset of items, sees the same prompts with the same few-shot examples. Tasks whose
     score is no mean (BLEU, F1 over all documents) have no items. Progress counts requests that were
-    answered; a document of four choices has four.
-
-    The batch size may change the last digits of log-likelihoods; it is not part of `identity`.
+    answered; a document of four choices has four. The batch size may change the last digits of
+    log-likelihoods; it is not part of `identity`.
     """
 
     def __init__(
-        self,
-        soup: SoupModel | Sequence[str],
-        tasks: Sequence[str],
-        options: LmEvalOptions = LmEvalOptions(),
+        self, soup: SoupModel | Sequence[str], tasks: Sequence[str], options: LmEvalOptions = LmEvalOptions()
     ) -> None:
         lm_eval()  # before a model is loaded for nothing
         super().__init__(soup)
         self._options = options
-        self._model = wrapped(self.soup, self._options.batch_size, self._options.settings)
-        self.tasks: tuple[LoadedTask, ...] = load_tasks(tasks, self._model, self._options)
+        self._model = wrapped(self.soup, options.batch_size, options.settings)
+        self.tasks = load_tasks(tasks, self._model, options)
 
     def _identity(self) -> dict[str, object]:
         settings = self._options.settings
@@ -98,13 +92,11 @@ class LmEvalEvaluator(LiveEvaluator):
 
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         wanted = self.item_ids() if items is None else items
-        chosen = [
-            (task, Documents(map(int, wanted[task.name]))) for task in self.tasks if task.name in wanted
-        ]
+        chosen = {task: Documents(map(int, wanted[task.name])) for task in self.tasks if task.name in wanted}
         results, notes = self._run(chosen, on_progress)
         scores: dict[str, CategoryScore] = {}
         outcomes: dict[str, dict[str, float]] = {}
-        for task, documents in chosen:
+        for task, documents in chosen.items():
             if task.aggregation is not None:
                 outcomes[task.name] = found = _outcomes(task, documents, results["samples"][task.name])
                 geometric = task.aggregation == "perplexity"
@@ -119,28 +111,28 @@ class LmEvalEvaluator(LiveEvaluator):
             scores,
             outcomes or None,
             "unit" if is_share else None,
-            {task.name: task.higher_is_better for task, _ in chosen},
-            frozenset(task.name for task, _ in chosen if task.aggregation == "perplexity"),
+            {task.name: task.higher_is_better for task in chosen},
+            frozenset(task.name for task in chosen if task.aggregation == "perplexity"),
             tuple(notes),
         )
 
     def _run(
-        self, chosen: Sequence[tuple[LoadedTask, Documents]], on_progress: OnProgress
+        self, chosen: Mapping[LoadedTask, Documents], on_progress: OnProgress
     ) -> tuple[Mapping[str, Any], list[str]]:
         """Let the harness score what the model holds now; smaller batches where memory runs out."""
         import torch
 
         model, options, notes = self._model, self._options, []
         while True:
-            total = sum(task.offer(documents) for task, documents in chosen)
+            total = sum(task.offer(documents) for task, documents in chosen.items())
             progress = progress_hook(total, on_progress)
             model.set_cache_hook(progress)
             try:
                 with silent(), seeded(options.seeds):
                     results: Mapping[str, Any] = lm_eval("evaluator").evaluate(
                         lm=model,
-                        task_dict={"tasks": {task.name: task.task for task, _ in chosen}},  # without groups
-                        samples={task.name: documents for task, documents in chosen},
+                        task_dict={"tasks": {task.name: task.task for task in chosen}},  # without groups
+                        samples={task.name: documents for task, documents in chosen.items()},
                         bootstrap_iters=0,
                         log_samples=True,
                         apply_chat_template=options.apply_chat_template,
@@ -162,7 +154,7 @@ class LmEvalEvaluator(LiveEvaluator):
                 on_progress(total, total)
                 return results, notes
             finally:
-                for task, _ in chosen:
+                for task in chosen:
                     task.withdraw()
             if torch.cuda.is_available():  # after the exception let go of its frames
                 torch.cuda.empty_cache()
@@ -172,9 +164,8 @@ def _outcomes(
     task: LoadedTask, documents: Sequence[int], samples: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
     """Return a number for each document, of which the score is the mean."""
-    values = {
-        sample["doc_id"]: sample.get(task.metric) for sample in samples if sample["filter"] == task.filter
-    }
+    filtered = [sample for sample in samples if sample["filter"] == task.filter]
+    values = {sample["doc_id"]: sample.get(task.metric) for sample in filtered}
     outcomes = {}
     for document in documents:
         value = values.get(document)

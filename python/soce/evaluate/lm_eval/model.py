@@ -49,19 +49,17 @@ def wrapped(soup: SoupModel, batch_size: int | str, settings: Mapping[str, objec
         model = model_class(
             pretrained=soup.model, tokenizer=soup.tokenizer, batch_size=batch_size, **settings
         )
-    after = _marks(soup)
-    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    if changed:  # it calls tie_weights()
-        message = f"lm-evaluation-harness would score another model: it changed `{shown(changed[0])}`"
+    for name, _ in sorted(before ^ _marks(soup)):  # it calls tie_weights()
+        message = f"lm-evaluation-harness would score another model: it changed `{shown(name)}`"
         hint = "untie or tie the head of all ingredients, or evaluate written checkpoints with a command"
         refuse(message, hint, soup.ingredients[0])
     return model
 
 
-def _marks(soup: SoupModel) -> dict[str, tuple[object, ...]]:
+def _marks(soup: SoupModel) -> set[tuple[str, str]]:
     """Return what changes when a tensor is replaced or written to."""
     return {
-        name: (tensor.data_ptr(), tensor.shape, tensor.dtype, tensor._version)
+        (name, f"{tensor.data_ptr()} {tensor.shape} {tensor.dtype} {tensor._version}")
         for name, tensor in soup.model.state_dict().items()
     }
 

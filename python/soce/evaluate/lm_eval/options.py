@@ -23,10 +23,8 @@ MODEL_SETTINGS: Final = (
 """Settings of the harness's `HFLM` that may be given."""
 
 _REFUSED: Final = {
-    **dict.fromkeys(
-        ("use_cache", "cache_requests", "rewrite_requests_cache", "delete_requests_cache"),
-        "the harness's caches do not know that weights changed",
-    ),
+    "use_cache": "the harness's caches do not know that weights changed",
+    "cache_requests": "the harness's caches do not know that weights changed",
     "pretrained": "give the ingredients instead",
     "tokenizer": "the first ingredient's is used",
     "device": "say it to SoupModel",
@@ -38,13 +36,7 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LmEvalOptions:
-    """Options of an evaluation by the harness, named and chosen as on its own command line.
-
-    Raises
-    ------
-    EvaluationError
-        A setting that does not exist, makes no sense, or would let one soup get the answers of another.
-    """
+    """Options of an evaluation by the harness, named and chosen as on its own command line."""
 
     include_path: PathText | Sequence[PathText] = ()
     """Directories with tasks of your own. The harness's are looked at only if a name is not found there."""
@@ -74,7 +66,7 @@ class LmEvalOptions:
     """More settings of the model, of those in `MODEL_SETTINGS`."""
 
     def __post_init__(self) -> None:
-        """Check what can be checked without the harness."""
+        """Raise EvaluationError for what would fail, or let one soup get the answers of another."""
         if self.limit is not None and not self.limit > 0:
             refuse(f"`limit` is {self.limit}", "it is a number of documents, or a share below 1")
         if isinstance(self.batch_size, int) and self.batch_size < 1:
@@ -94,9 +86,8 @@ class LmEvalOptions:
     @property
     def folders(self) -> list[str]:
         """The directories of `include_path`."""
-        one = isinstance(self.include_path, str | os.PathLike)
-        paths: Any = [self.include_path] if one else self.include_path
-        return [os.fspath(path) for path in paths]
+        paths = self.include_path
+        return [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
     @property
     def seeds(self) -> Seeds:

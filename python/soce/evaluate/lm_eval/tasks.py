@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import math
+from collections import defaultdict
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.lm_eval.model import explained, lm_eval, seeded, silent
 from soce.exceptions import shown
-from soce.files.words import nearest
+from soce.files.words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ Aggregation: TypeAlias = Literal["mean", "perplexity"]
 _WHERE: Final = ("dataset_path", "dataset_name", "dataset_kwargs", "metadata")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadedTask:
     """A task of the harness with all of its requests, and the metric that is its score."""
 
@@ -60,17 +61,13 @@ class LoadedTask:
         Rebuilt for every model or for some of the documents they would have other few-shot examples, because
         the harness seeds its sampler on loading only.
         """
-        instances = [
-            replace(
-                instance,
-                arguments=copy.deepcopy(instance.arguments),
-                metadata=(instance.task_name, number, instance.repeats),
-                resps=[],
-                filtered_resps={},
-            )
-            for number, document in enumerate(chosen)
-            for instance in self.requests[document]
-        ]
+        instances = []
+        for number, document in enumerate(chosen):
+            for instance in self.requests[document]:
+                arguments = copy.deepcopy(instance.arguments)
+                metadata = (instance.task_name, number, instance.repeats)
+                fresh = replace(instance, arguments=arguments, metadata=metadata, resps=[], filtered_resps={})
+                instances.append(fresh)
 
         def build_all_requests(**_: object) -> None:
             self.task._instances = instances
@@ -95,14 +92,13 @@ class Documents(tuple[int, ...]):
 
 def load_tasks(
     names: Sequence[str],
-    model: Any,  # noqa: ANN401 - a model of the harness
+    model: Any,  # noqa: ANN401
     options: LmEvalOptions,
 ) -> tuple[LoadedTask, ...]:
     """Load tasks as `lm_eval.simple_evaluate` does, and build all requests.
 
     Groups and tags stand for the tasks below them, which come in the order in which the harness has them. The
-    model gives the chat template. Raises EvaluationError for a name that is not known, data that cannot be
-    loaded, or a metric that must be chosen.
+    model gives the chat template.
     """
     if isinstance(names, str):
         refuse("the tasks are one text", "give a list of names")
@@ -119,20 +115,16 @@ def _load(names: Sequence[str], folders: list[str]) -> Mapping[str, Any]:
     for folder in folders:
         if not Path(folder).is_dir():
             refuse("there is no such directory of tasks", None, folder)
+    named = {name for name in names if not (name.endswith((".yaml", ".yml")) and Path(name).is_file())}
     manager = None
     if folders:  # to index the harness's own thousands of tasks takes seconds
         manager = manager_of(include_path=folders, include_defaults=False)
-    if manager is None or not all(_is_known(name, manager) for name in names):
+    if manager is None or not named.issubset(manager.all_tasks):
         manager = manager_of(include_path=folders or None)
-    for name in names:
-        if not _is_known(name, manager):
-            refuse(f"there is no task `{shown(name)}`", nearest(name, manager.all_tasks, "tasks"))
+    for name in sorted(named.difference(manager.all_tasks)):
+        refuse(f"there is no task `{shown(name)}`", nearest(name, manager.all_tasks, "tasks"))
     found: Mapping[str, Any] = manager.load(list(names))["tasks"]  # of groups, all tasks at any depth
     return found
-
-
-def _is_known(name: str, manager: Any) -> bool:  # noqa: ANN401
-    return name in manager.all_tasks or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
 
 
 def _with_requests(
@@ -172,10 +164,10 @@ def _with_requests(
         chat_template=model.apply_chat_template if chat else None,
         tokenizer_name=model.tokenizer_name if chat else "",
     )
-    by_document: dict[int, list[Any]] = {}
+    by_document: defaultdict[int, list[Any]] = defaultdict(list)
     for instance in task.instances:
-        by_document.setdefault(instance.doc_id, []).append(instance)
-    requests = tuple(tuple(by_document[document]) for document in range(len(by_document)))
+        by_document[instance.doc_id].append(instance)
+    requests = tuple(tuple(found) for _, found in sorted(by_document.items()))
     metrics = lm_eval("api.metrics")
     means: dict[Any, Aggregation] = {metrics.mean: "mean", metrics.perplexity: "perplexity"}
     aggregation = means.get(task.aggregation()[metric])
@@ -190,35 +182,22 @@ def choose_metric(
 
     Every metric is computed after every filter. The first of those `wanted` is taken that the task has;
     without it a task must have one metric and one filter.
-
-    Raises
-    ------
-    EvaluationError
-        The task has none of them, or several and the choice is open.
-
-    Examples
-    --------
-    >>> choose_metric("arc", ["acc", "acc_norm"], ["none"], "exact_match acc_norm")
-    ('acc_norm', 'none')
     """
     keys = {f"{metric},{used}": (metric, used) for metric in metrics for used in filters}
-    there = ", ".join(f"`{shown(key)}`" for key in keys)
+    there = listed(keys)
     for name in wanted.split() if wanted else ():
         fitting = [pair for key, pair in keys.items() if name in {key, pair[0]}]
         if len(fitting) > 1:
-            refuse(
-                f"metric `{shown(name)}` of task `{shown(task)}` is computed after several filters: {there}",
-                f"give the full name, for example `{shown(','.join(fitting[0]))}`",
-            )
+            message = f"metric `{shown(name)}` of task `{shown(task)}` is computed after several filters"
+            refuse(f"{message}: {there}", f"give the full name, for example `{shown(','.join(fitting[0]))}`")
         if fitting:
             return fitting[0]
     if wanted and wanted.strip():
         refuse(f"task `{shown(task)}` has no metric `{shown(wanted)}`", f"it has {there}")
     if len(keys) != 1:
-        refuse(
-            f"task `{shown(task)}` has several metrics: {there}" if keys else f"task `{task}` has no metric",
-            "choose one as `metric`, or several in order of preference",
-        )
+        has = f"several metrics: {there}" if keys else "no metric"
+        hint = "choose one as `metric`, or several in order of preference"
+        refuse(f"task `{shown(task)}` has {has}", hint)
     return next(iter(keys.values()))
 
 

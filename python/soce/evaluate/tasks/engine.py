@@ -54,13 +54,7 @@ class _Row:
 class Engine:
     """Asks a live causal model, many requests at once; `batches.notes` tell of memory that ran out.
 
-    Parameters
-    ----------
-    soup : SoupModel
-    batch_size : int or None
-        Rows of a batch; chosen otherwise.
-    stop : sequence of str
-        Where continuations end, apart from end tokens.
+    Without a `batch_size` it is chosen. Continuations end where `stop` or an end token does.
     """
 
     def __init__(self, soup: SoupModel, *, batch_size: int | None, stop: Sequence[str]) -> None:
@@ -127,19 +121,14 @@ class Engine:
         layers = getattr(config, "num_hidden_layers", 32) * getattr(config, "hidden_size", 4096)
         token_bytes = max(1, 2 * layers * model.dtype.itemsize)
 
+        options: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_new_tokens": max_new_tokens}
+        options |= {"eos_token_id": stops or None, "pad_token_id": pad}
+
         def work(batch: list[tuple[int, ...]]) -> list[str]:
             ids, mask = padded(batch, left=True, pad=pad, device=model.device)
             with torch.inference_mode(), _plain(model):
                 generate: Any = model.generate
-                written = generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    do_sample=False,
-                    num_beams=1,
-                    max_new_tokens=max_new_tokens,
-                    eos_token_id=stops or None,
-                    pad_token_id=pad,
-                )[:, ids.shape[1] :]
+                written = generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :]
             return list(map(self._text, written.tolist()))
 
         return self.batches.run(
@@ -243,13 +232,12 @@ class Batches:
         work: Callable[[list[T]], list[R]],
         on_done: Callable[[list[T]], object],
     ) -> list[R]:
-        """Return what `work` returns for every row, in the order of `rows`.
+        """Return what `work` returns for every row of a batch, in the order of `rows`.
 
         `length` is what rows are sorted by, so that those of one batch need little padding; `cost` the bytes
-        that a batch takes. `work` takes a batch and returns one result per row, after which `on_done` is
-        called with the batch. Raises EvaluationError if memory runs out for a single row.
+        that a batch takes; `on_done` is called with each batch that is done.
         """
-        order = sorted(range(len(rows)), key=lambda i: (-length(rows[i]), i))
+        order = sorted(range(len(rows)), key=lambda i: -length(rows[i]))
         results: dict[int, R] = {}
         while len(results) < len(rows):
             start = len(results)

@@ -89,12 +89,10 @@ class TorchEvaluator(LiveEvaluator):
         stop: Sequence[str] = ("\n",),
     ) -> None:
         _, transformers = require_torch()
-        for name, value, known in (
-            ("normalise", normalise, get_args(Normalisation)),
-            ("perplexity_per", perplexity_per, get_args(Unit)),
-        ):
-            if value not in known:
-                refuse(f"`{name}` is `{value}`", f"it is one of {', '.join(known)}")
+        kinds = {"normalise": (normalise, Normalisation), "perplexity_per": (perplexity_per, Unit)}
+        for name, (value, kind) in kinds.items():
+            if value not in get_args(kind):
+                refuse(f"`{name}` is `{value}`", f"it is one of {', '.join(get_args(kind))}")
         sizes = {"batch_size": batch_size, "max_length": max_length, "max_new_tokens": max_new_tokens}
         for name, number in sizes.items():
             if number is not None and number < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
@@ -15,7 +16,7 @@ from soce.files.parsing import no_constant, unique_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import NoReturn, TypeGuard
+    from typing import NoReturn
 
     from soce.files.atomic import PathText
 
@@ -65,19 +66,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Items, in the order of their files.
-
-    Raises
-    ------
-    EvaluationError
-        No items, an id twice in one category, or a category with perplexities among other outcomes.
-
-    Examples
-    --------
-    >>> tasks = Tasks((Item("sums", "1", "teacher_forced", "1+1=", "2"),))
-    >>> tasks.item_ids()
-    {'sums': ('1',)}
-    """
+    """Items, in the order of their files."""
 
     items: tuple[Item, ...]
     source: str | None = None
@@ -85,34 +74,27 @@ class Tasks:
     """Sixteen hexadecimal digits for the items, in whatever order."""
 
     def __post_init__(self) -> None:
-        """Check that the items make sense together."""
+        """Raise EvaluationError for items that make no sense together."""
         object.__setattr__(self, "items", tuple(self.items))
         if not self.items:
             refuse("there are no items", None, self.source)
-        seen: set[tuple[str, str]] = set()
-        has_texts: dict[str, bool] = {}
-        for item in self.items:
-            where = f"category `{shown(item.category)}`"
-            if item.key in seen:
-                refuse(f"{where} has the item `{shown(item.id)}` twice", "every item needs an id of its own")
-            seen.add(item.key)
-            is_text = item.kind == "perplexity"
-            if has_texts.setdefault(item.category, is_text) != is_text:
-                hint = "perplexities and right answers have no common mean: give them different categories"
-                refuse(f"{where} has items of kind `perplexity` and of others", hint, self.source)
+        for (category, item), times in Counter(item.key for item in self.items).items():
+            if times > 1:
+                twice = f"category `{shown(category)}` has the item `{shown(item)}` twice"
+                refuse(twice, "every item needs an id of its own")
+        texts = {item.category for item in self.items if item.kind == "perplexity"}
+        for category in sorted(texts & {item.category for item in self.items if item.kind != "perplexity"}):
+            mixed = f"category `{shown(category)}` has items of kind `perplexity` and of others"
+            hint = "perplexities and right answers have no common mean: give them different categories"
+            refuse(mixed, hint, self.source)
         lines = sorted(json.dumps([item.id, *item.content]) for item in self.items)
         object.__setattr__(self, "digest", hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16])
 
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Categories in the order in which they first appear."""
-        return tuple(dict.fromkeys(item.category for item in self.items))
-
     def item_ids(self) -> dict[str, tuple[str, ...]]:
-        """Return the ids of every category's items."""
-        ids: dict[str, list[str]] = {category: [] for category in self.categories}
+        """Return the ids of every category's items, in the order in which they first appear."""
+        ids: dict[str, list[str]] = {}
         for item in self.items:
-            ids[item.category].append(item.id)
+            ids.setdefault(item.category, []).append(item.id)
         return {category: tuple(found) for category, found in ids.items()}
 
     def only(self, items: Mapping[str, Sequence[str]] | None) -> Tasks:
@@ -125,14 +107,7 @@ class Tasks:
 
 
 def shared_items(first: Tasks, second: Tasks) -> int:
-    """Return how many items of `first` are in `second` too, whatever their ids.
-
-    Examples
-    --------
-    >>> one = Tasks((Item("sums", "1", "teacher_forced", "1+1=", "2"),))
-    >>> shared_items(one, Tasks((Item("sums", "first", "teacher_forced", "1+1=", "2"),)))
-    1
-    """
+    """Return how many items of `first` are in `second` too, whatever their ids."""
     known = {json.dumps(item.content) for item in second.items}
     return sum(json.dumps(item.content) in known for item in first.items)
 
@@ -206,13 +181,11 @@ def _item(line: bytes, kind: str | None) -> Item:
         answer = _text(data[fields[-1]], fields[-1], stripped=kind == "exact_match")
     category = _text(data["category"], "category", stripped=True)
     item = Item(category, "", cast("Kind", kind), prompt, answer, choices)
-    identifier = data.get("id")
-    if identifier is None:
+    own = data.get("id")
+    if own is None:
         content = json.dumps(item.content, separators=(",", ":"))
         return replace(item, id=hashlib.sha256(content.encode()).hexdigest()[:16])
-    return replace(
-        item, id=_text(str(identifier) if _is_int(identifier) else identifier, "id", stripped=True)
-    )
+    return replace(item, id=_text(str(own) if type(own) is int else own, "id", stripped=True))
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -237,7 +210,7 @@ def _choices(given: object, right: object) -> tuple[tuple[str, ...], str]:
     choices = tuple(_text(choice, f"choices[{i}]") for i, choice in enumerate(given))
     if len(set(choices)) < len(choices):
         _wrong("`choices` has the same text twice")
-    if not _is_int(right) or not 0 <= right < len(choices):
+    if type(right) is not int or not 0 <= right < len(choices):
         _wrong(f"`answer` is {_value(right)}, not the index of a choice (0 to {len(choices) - 1})")
     return choices, choices[right]
 
@@ -252,10 +225,6 @@ def _text(value: object, name: str, *, empty: bool = False, stripped: bool = Fal
     except UnicodeEncodeError:
         _wrong(f"`{name}` has half of a surrogate pair")
     return value
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _value(value: object) -> str:
