@@ -14,51 +14,24 @@ _MOST_PREFIXES: Final = 8
 
 
 def split_words(name: str) -> list[str]:
-    """Return the words of a column name, in lower case.
-
-    Examples
-    --------
-    >>> split_words("Latency Mean (s)"), split_words("avg_bleu")
-    (['latency', 'mean', 's'], ['avg', 'bleu'])
-    """
+    """Return the words of a column name, in lower case."""
     return [word for word in re.split(r"[\W_]+", name.casefold()) if word]
 
 
 def role_by_name(name: str) -> Role:
-    """Return the role that the name of a column suggests.
-
-    ``aggregate`` if a word of it is avg, average, mean, overall, total or summary, or the whole name is
-    ``score``; ``math_score`` is a category like any other.
-
-    Examples
-    --------
-    >>> [role_by_name(name) for name in ("avg_bleu", "Score", "math_score")]
-    ['aggregate', 'aggregate', 'category']
-    """
+    """Return the role that a name suggests; ``math_score`` is a category like any other."""
     found = not _AVERAGES.isdisjoint(split_words(name)) or name.casefold() in {"score", "scores"}
     return "aggregate" if found else "category"
 
 
 def is_average(name: str) -> bool:
-    """Whether a column is the mean of others by its name: the first or last word says so, or ``score`` alone.
-
-    Examples
-    --------
-    >>> [is_average(name) for name in ("avg_bleu", "Score", "Latency Mean (s)", "math_score")]
-    [True, True, False, False]
-    """
+    """Whether a column is the mean of others by its name: the first or last word says so, or ``score`` alone."""
     words = split_words(name)
     return words == ["score"] or bool(words and {words[0], words[-1]} & _AVERAGES)
 
 
 def no_score_words(name: str) -> list[str]:
-    """Return the words of a name that say its column is not one of scores.
-
-    Examples
-    --------
-    >>> no_score_words("Latency Mean (s)"), no_score_words("math")
-    (['latency'], [])
-    """
+    """Return the words of a name that say its column is not one of scores."""
     return [word for word in split_words(name) if word in _NOT_SCORES]
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import shown
 from soce.scores import bfcl
+from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import NoReturn
 
 _MAX_NAMED: Final = 3
 _AGREED: Final = {
@@ -51,8 +51,7 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         for row, place in np.argwhere(present & (said_by[cut] >= 0))[:1]:
             model, column = shown(table.models[row]), shown(table.columns[place].name)
             first, second = shown(tables[said_by[rows[row], places[place]]].source), shown(table.source)
-            _refuse(
-                source,
+            Refusals(source).refuse(
                 f"model `{model}` has a score in `{column}` twice: in `{first}` and in `{second}`",
                 "leave one of the files out, or name the models apart with NAME=PATH",
             )
@@ -89,7 +88,9 @@ def _check_benchmarks(tables: Sequence[ScoreTable]) -> None:
             f"`{shown(table.source)}` of {version}" for version, table in sorted(seen.items())
         )
         first = next(iter(seen.values())).source
-        _refuse(first, f"{told} are of different versions of BFCL", "compare models within one version")
+        Refusals(first).refuse(
+            f"{told} are of different versions of BFCL", "compare models within one version"
+        )
 
 
 def _column(source: str, name: str, tables: Sequence[ScoreTable]) -> Column:
@@ -104,8 +105,7 @@ def _column(source: str, name: str, tables: Sequence[ScoreTable]) -> Column:
             if field not in agreed:
                 agreed[field], told_by = value, table
             elif value != agreed[field]:
-                _refuse(
-                    source,
+                Refusals(source).refuse(
                     f"column `{shown(name)}`: {what} is {shown(str(agreed[field]))} in "
                     f"`{shown(told_by.source)}` and {shown(str(value))} in `{shown(table.source)}`",
                     "scores of one column must mean the same in all files",
@@ -114,7 +114,3 @@ def _column(source: str, name: str, tables: Sequence[ScoreTable]) -> Column:
     rounded = [decimals for decimals in known if decimals is not None]
     decimals = max(rounded, default=None) if len(rounded) == len(known) else None
     return replace(held[0][0], decimals=decimals, **agreed)
-
-
-def _refuse(source: str, message: str, hint: str) -> NoReturn:
-    raise ScoreTableError.of([Problem("scores", source, None, message, hint)])

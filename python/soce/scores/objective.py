@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from soce.exceptions import Problem, ScoreTableError, SoceError, shown
+from soce.exceptions import ScoreTableError, shown
 from soce.files.documents import ParsedFile, read_document
 from soce.files.numbers import HOW_TO_WRITE, exact_number
 from soce.files.words import listed, nearest
 from soce.scores import bfcl
+from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     import os
@@ -91,19 +92,7 @@ class _Linear(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Mean(_Linear):
-    """The unweighted mean of the table's categories: the same order of soups as the paper's sum.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254, Algorithm 1, line 16.
-
-    Examples
-    --------
-    >>> from soce.scores.table import ScoreTable
-    >>> table = ScoreTable.of({"math": [50, 60], "code": [70, None]}, models=["a", "b"])
-    >>> Mean().values(table).tolist()
-    [60.0, nan]
-    """
+    """The unweighted mean of the categories: it orders soups as the paper's sum (Algorithm 1, line 16)."""
 
     @property
     def name(self) -> str:
@@ -136,30 +125,12 @@ class NamedColumn(_Linear):
 
 @dataclass(frozen=True, slots=True)
 class Weighted(_Linear):
-    """A weighted mean of columns.
-
-    Parameters
-    ----------
-    weights : mapping of str to Fraction
-        Weight of each column, in any proportion: they are divided by their sum. Zero leaves a column out.
-    source : str
-        Where they come from, for the name and messages.
-
-    Raises
-    ------
-    ScoreTableError
-        No weights, a negative one, or all zero.
-
-    Examples
-    --------
-    >>> from soce.scores.table import ScoreTable
-    >>> table = ScoreTable.of({"math": [50, 60], "code": [70, 90]}, models=["a", "b"])
-    >>> Weighted({"math": Fraction(3), "code": Fraction(1)}, source="here").values(table).tolist()
-    [55.0, 67.5]
-    """
+    """A weighted mean of columns; raises `ScoreTableError` if a weight is negative, or none is positive."""
 
     weights: Mapping[str, Fraction] = field(hash=False)
+    """Of each column, in any proportion: they are divided by their sum. Zero leaves a column out."""
     source: str
+    """Where they come from, for the name and messages."""
 
     def __post_init__(self) -> None:
         """Check the weights and keep a copy in the order of names."""
@@ -168,9 +139,9 @@ class Weighted(_Linear):
         for name, weight in weights.items():
             if weight < 0:
                 hint = "for a column where lower is better, say so and give it a positive weight"
-                raise _refusal(self.source, f"the weight {weight} of `{shown(name)}` is negative", hint)
+                Refusals(self.source).refuse(f"the weight {weight} of `{shown(name)}` is negative", hint)
         if not any(weights.values()):
-            raise _refusal(self.source, "no category has a weight greater than zero")
+            Refusals(self.source).refuse("no category has a weight greater than zero")
 
     @property
     def name(self) -> str:
@@ -190,12 +161,7 @@ class Weighted(_Linear):
 
 @dataclass(frozen=True, slots=True)
 class Formula(_Linear):
-    """The official overall accuracy of the Berkeley Function Calling Leaderboard, from its leaves.
-
-    Parameters
-    ----------
-    name : "bfcl-v3" or "bfcl-v4"
-    """
+    """The official overall accuracy of the Berkeley Function Calling Leaderboard, from its leaves."""
 
     name: Literal["bfcl-v3", "bfcl-v4"]
 
@@ -203,7 +169,7 @@ class Formula(_Linear):
         """Refuse other names."""
         if self.name not in FORMULAS:
             hint = nearest(self.name, FORMULAS, "formulas")
-            raise _refusal(None, f"there is no formula `{shown(self.name)}`", hint)
+            Refusals(None).refuse(f"there is no formula `{shown(self.name)}`", hint)
 
     def coefficients(self, table: ScoreTable) -> dict[str, Fraction]:
         """Return the exact weight of each leaf that counts."""
@@ -230,18 +196,8 @@ def _check_scales(table: ScoreTable, columns: Mapping[str, Fraction]) -> None:
 def objective_stderr(table: ScoreTable, objective: Objective) -> Vector:
     """Return the standard error of an objective for each model, scores taken as independent.
 
-    The square root of the sum of (c_i se_i)^2 with coefficients c_i and the standard errors of the scores.
-
-    Parameters
-    ----------
-    table : ScoreTable
-        With standard errors, or with the numbers of items that they follow from.
-    objective : Objective
-
-    Returns
-    -------
-    array of shape (n_models,)
-        In the objective's units; NaN where a standard error is unknown, or the objective is not linear.
+    The square root of the sum of (c_i se_i)^2 with coefficients c_i and the standard errors of the scores, in
+    the objective's units; NaN where one is unknown, or the objective is not linear.
     """
     if not isinstance(objective, LinearObjective):
         return np.full(len(table.models), nan)
@@ -253,23 +209,7 @@ def objective_stderr(table: ScoreTable, objective: Objective) -> Vector:
 
 
 def parse_objective(text: str) -> Objective:
-    """Return the objective that a text names, see `OBJECTIVES`.
-
-    Parameters
-    ----------
-    text : str
-        ``mean``, ``column:NAME``, ``weights:FILE``, ``bfcl-v3`` or ``bfcl-v4``.
-
-    Returns
-    -------
-    Objective
-
-    Raises
-    ------
-    ScoreTableError
-        Another word, no name after the colon, or a weights file that cannot be read.
-    OSError
-        The weights file is not there.
+    """Return the objective that a text names, see `OBJECTIVES`; raises `ScoreTableError` if it names none.
 
     Examples
     --------
@@ -291,24 +231,14 @@ def parse_objective(text: str) -> Objective:
             if rest:
                 return Weighted(read_weights(rest), source=rest)
             hint = "write `weights:FILE`"
-    raise _refusal(None, f"`{shown(text)}` is not an objective", hint)
+    Refusals(None).refuse(f"`{shown(text)}` is not an objective", hint)
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Fraction]:
     """Return the weight of each category that a file gives; no float ever holds one.
 
-    Parameters
-    ----------
-    path : path-like
-        A YAML or JSON mapping of category to number, or a ``.csv`` file with the columns ``category,weight``.
-        Numbers are integers, decimals or fractions (``1/3``).
-
-    Raises
-    ------
-    ScoreTableError
-        Anything else in the file, a category given twice, no category at all.
-    OSError
-        It cannot be read.
+    A YAML or JSON mapping of category to number, or a ``.csv`` file with the columns ``category,weight``.
+    Numbers are integers, decimals or fractions (``1/3``).
     """
     from soce.files.validation import read_by, validate
 
@@ -337,10 +267,10 @@ def _csv_document(path: str) -> ParsedFile:
     grid = read_grid(path)
     if list(grid.columns) != ["category", "weight"]:
         header = shown(",".join(grid.columns))
-        raise _refusal(path, f"the first line is `{header}`, expected `category,weight`", _SHAPE)
+        Refusals(path).refuse(f"the first line is `{header}`, expected `category,weight`", _SHAPE)
     if (twice := grid["category"].duplicated()).any():
         category = shown(grid["category"][twice].iloc[0])
-        raise _refusal(path, f"`{category}` is given twice", "give each category one weight")
+        Refusals(path).refuse(f"`{category}` is given twice", "give each category one weight")
     return ParsedFile(path, "", dict(zip(grid["category"], grid["weight"], strict=True)), ScoreTableError)
 
 
@@ -348,8 +278,4 @@ def _exact_weight(text: str) -> Fraction:
     try:
         return exact_number(text, signed=True)
     except ValueError as error:
-        raise _refusal(None, f"the weight `{shown(text)}` {error}", HOW_TO_WRITE) from None
-
-
-def _refusal(source: str | None, message: str, hint: str | None = None) -> SoceError:
-    return ScoreTableError.of([Problem("scores", source, None, message, hint)])
+        Refusals(None).refuse(f"the weight `{shown(text)}` {error}", HOW_TO_WRITE)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import shown
 from soce.files.words import listed, nearest
+from soce.scores.packaged import packaged_rows
+from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from soce.scores.table import Role
 
 
@@ -43,25 +41,8 @@ _NOT_SCORES: Final = frozenset({"model", "role", "set", "benchmark"})
 
 
 def paper_table(name: str) -> ScoreTable:
-    """Return a table of the paper, as printed in version 1.
+    """Return a table of the paper by its key in `PAPER_TABLES`, in percent, as printed in version 1.
 
-    Parameters
-    ----------
-    name : str
-        A key of `PAPER_TABLES`.
-
-    Returns
-    -------
-    ScoreTable
-        Percentages. ``avg_bleu`` of ``flores36`` is an aggregate of the 36 categories.
-
-    Raises
-    ------
-    ScoreTableError
-        There is no such table.
-
-    Notes
-    -----
     The printed values contradict each other in places: in ``flores36`` the column ``eng_spa`` repeats
     ``spa_eng`` in five of six rows, and no average is the mean of the 36 (docs/method.md).
 
@@ -105,21 +86,18 @@ def paper_roles(name: str) -> dict[str, str]:
     rows = _rows(name)
     if "role" not in rows[0]:
         known = listed(other for other, printed in _PRINTED.items() if printed.part is not None)
-        _refuse(f"the paper's table `{name}` has no roles", f"tables with roles: {known}")
+        Refusals(None).refuse(f"the paper's table `{name}` has no roles", f"tables with roles: {known}")
     return {row["model"]: row["role"] for row in rows}
 
 
 def _rows(name: str) -> list[dict[str, str]]:
     printed = _PRINTED.get(name)
     if printed is None:
-        _refuse(f"the paper has no table `{shown(name)}`", nearest(name, list(_PRINTED), "tables"))
-    file = resources.files("soce.scores").joinpath("data", "paper", printed.file)
-    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+        Refusals(None).refuse(
+            f"the paper has no table `{shown(name)}`", nearest(name, list(_PRINTED), "tables")
+        )
+    rows = packaged_rows(f"paper/{printed.file}")
     if printed.part is None:
         return rows
     column, value = printed.part
     return [row for row in rows if row[column] == value]
-
-
-def _refuse(message: str, hint: str) -> NoReturn:
-    raise ScoreTableError.of([Problem("scores", None, None, message, hint)])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import shown
 from soce.files.words import listed, nearest
 from soce.scores.formats.grid import SUFFIXES, read_grid
 from soce.scores.formats.long import is_long, long_table
@@ -16,10 +16,10 @@ from soce.scores.formats.registry import FORMATS
 from soce.scores.formats.wide import wide_table
 from soce.scores.join import join_tables
 from soce.scores.paper import PAPER_TABLES, paper_table
+from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
 
     from soce.scores.table import ScoreTable
 
@@ -46,8 +46,7 @@ def read_scores(
     Returns
     -------
     ScoreTable
-        Scores as read: the format that was recognised is in `ScoreTable.kind`, what was left out in
-        `ScoreTable.ignored`. Scores of lower-is-better columns are not negated; see `ScoreTable.oriented`.
+        Scores as read, none negated: `kind` is the format, `ignored` what was left out.
 
     Raises
     ------
@@ -70,10 +69,10 @@ def read_scores(
     options = ReadOptions() if options is None else options
     if options.format is not None and options.format not in FORMATS:
         hint = nearest(options.format, FORMATS, "formats")
-        _refuse(None, f"there is no format `{shown(options.format)}`", hint)
+        Refusals(None).refuse(f"there is no format `{shown(options.format)}`", hint)
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     if not sources:
-        _refuse(None, "there is nothing to read: no path is given")
+        Refusals(None).refuse("there is nothing to read: no path is given")
     table = apply_options(join_tables([_read_source(one, options) for one in sources]), options)
     if not table.categories:
         names = listed(column.name for column in table.columns)
@@ -86,7 +85,7 @@ def read_scores(
 def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:
     written = os.fspath(source)
     if "\0" in written:
-        _refuse(None, f"the path `{shown(written)}` has a NUL")
+        Refusals(None).refuse(f"the path `{shown(written)}` has a NUL")
     if not isinstance(source, str) or os.path.lexists(written):
         return _read_path(Path(written), options)
     if written.startswith(_PAPER):
@@ -95,7 +94,7 @@ def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreT
     if name is None:
         return _read_path(Path(written), options)
     if not name or not path:
-        _refuse(None, f"`{shown(written)}` is neither a path nor NAME=PATH")
+        Refusals(None).refuse(f"`{shown(written)}` is neither a path nor NAME=PATH")
     if path.startswith(_PAPER):
         table = paper_table(path.removeprefix(_PAPER))
     else:
@@ -122,15 +121,15 @@ def _read_path(path: Path, options: ReadOptions) -> ScoreTable:
     name = _recognised(path) if options.format is None else options.format
     if name == "paper":
         hint = f"write `paper:NAME`: {', '.join(PAPER_TABLES)}"
-        _refuse(path, "the tables of the paper are not files", hint)
+        Refusals(path).refuse("the tables of the paper are not files", hint)
     if name is not None and (reader := FORMATS[name].reader):
         return reader.read(path, options)
     if path.is_dir():
         unknown = "the directory holds no score files of a known format"
-        _refuse(path, f"is a directory, and a {name} table is a file" if name else unknown, _KNOWN)
+        Refusals(path).refuse(f"is a directory, and a {name} table is a file" if name else unknown, _KNOWN)
     if name is None and path.suffix.lower() not in SUFFIXES:
         suffix = f"the suffix `{shown(path.suffix)}`" if path.suffix else "no suffix"
-        _refuse(path, f"the file is of no known format and has {suffix}", _KNOWN)
+        Refusals(path).refuse(f"the file is of no known format and has {suffix}", _KNOWN)
     grid = read_grid(str(path))
     long = is_long(grid.columns) if name is None else name == "long"
     return (long_table if long else wide_table)(grid, str(path), options)
@@ -141,10 +140,5 @@ def _recognised(path: Path) -> str | None:
     readers = {name: form.reader for name, form in FORMATS.items()}
     found = [name for name, reader in readers.items() if reader is not None and reader.recognise(path)]
     if len(found) > 1:
-        _refuse(path, f"could be any of {', '.join(found)}", "say which one, with `--format`")
+        Refusals(path).refuse(f"could be any of {', '.join(found)}", "say which one, with `--format`")
     return found[0] if found else None
-
-
-def _refuse(path: Path | None, message: str, hint: str | None = None) -> NoReturn:
-    place = None if path is None else str(path)
-    raise ScoreTableError.of([Problem("scores", place, None, message, hint)])

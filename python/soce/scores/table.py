@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import ScoreTableError, shown
 from soce.files.words import counted, nearest
+from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -167,7 +168,7 @@ class ScoreTable:
 
     def refuse(self, message: str, hint: str | None = None) -> NoReturn:
         """Raise a `ScoreTableError` that names this table's source."""
-        raise ScoreTableError.of([Problem("scores", self.source, None, message, hint)])
+        Refusals(self.source).refuse(message, hint)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -310,13 +311,7 @@ class ScoreTable:
 
 
 def scale_of(scores: np.ndarray[Any, np.dtype[np.float64]]) -> Scale | None:
-    """Return the scale that scores show: ``percent`` if one is above 1, ``unit`` if one is neither 0 nor 1.
-
-    Examples
-    --------
-    >>> scale_of(np.array([0.5, 70])), scale_of(np.array([0.5, 1])), scale_of(np.array([0, 1, np.nan]))
-    ('percent', 'unit', None)
-    """
+    """Return what scores show: ``percent`` if one is above 1, ``unit`` if one is neither 0 nor 1."""
     known = scores[~np.isnan(scores)]
     if (known > 1).any():
         return "percent"

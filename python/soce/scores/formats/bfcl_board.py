@@ -11,7 +11,7 @@ from soce.exceptions import shown
 from soce.scores import bfcl
 from soce.scores.formats.cells import NotANumberError, parse_score
 from soce.scores.formats.grid import read_grid
-from soce.scores.formats.text import Refusals
+from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:

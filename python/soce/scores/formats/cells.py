@@ -65,22 +65,15 @@ class NotANumberError(ValueError):
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says that there is no score.
-
-    Examples
-    --------
-    >>> [is_missing(text) for text in ("", "N/A", "nan", " - ", "0")]
-    [True, True, True, True, False]
-    """
+    """Whether a cell says that there is no score."""
     return text.strip().casefold() in _MISSING
 
 
 def parse_score(text: str) -> Number:
     """Return the number that a cell holds: a finite decimal, or a word for a missing score.
 
-    An optional percent sign may follow. Missing: empty, ``N/A``, ``NA``, ``NaN``, ``null``, ``none``, ``-``
-    in any case. Raises `NotANumberError` for anything else; its message is what follows the place: "`0x10`
-    is hexadecimal".
+    A percent sign may follow. Raises `NotANumberError`, whose message follows the place: "`0x10` is
+    hexadecimal".
 
     Examples
     --------

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.formats.text import Refusals, WrittenFloat, parse_json, read_bytes, read_text
+from soce.scores.formats.text import WrittenFloat, parse_json, read_bytes, read_text
+from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

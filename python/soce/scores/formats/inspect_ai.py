@@ -7,20 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats.result_files import (
-    Measurement,
-    ResultFile,
-    ResultFiles,
-    Task,
-    count_of,
-    name_of,
-    object_in,
-    score_of,
-    stderr_of,
-)
+from soce.scores.formats import harness
 from soce.scores.formats.result_table import join_results
-from soce.scores.formats.text import Refusals, load_json, parse_json
+from soce.scores.formats.text import load_json, parse_json
 from soce.scores.formats.zip_member import read_member
+from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,40 +60,43 @@ def _fits(held: object) -> bool:
     return isinstance(held, dict) and isinstance(held.get("eval"), dict) and "status" in held
 
 
-def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
+def _parse(path: Path, held: dict[str, Any]) -> harness.ResultFile:
     refusals = Refusals(path)
     about = held["eval"]
-    task = name_of(about.get("task"))
+    task = harness.name_of(about.get("task"))
     if task is None:
         refusals.refuse("the log does not say which task it is of")
-    metrics: dict[str, Measurement] = {}
+    metrics: dict[str, harness.Measurement] = {}
     reason = "has no score"
     if held["status"] == "success":
-        metrics = _metrics(object_in(held, "results"), about, refusals)
+        metrics = _metrics(harness.object_in(held, "results"), about, refusals)
     else:
         reason = f"has no score: the status of the run is `{shown(str(held['status']))}`"
     created = about.get("created")
     stamp = created if isinstance(created, str) else ""
-    return ResultFile(str(path), name_of(about.get("model")), stamp, (Task(task, metrics, reason=reason),))
+    return harness.ResultFile(
+        str(path), harness.name_of(about.get("model")), stamp, (harness.Task(task, metrics, reason=reason),)
+    )
 
 
 def _metrics(
     results: Mapping[str, Any], about: Mapping[str, Any], refusals: Refusals
-) -> dict[str, Measurement]:
+) -> dict[str, harness.Measurement]:
     scores = results.get("scores")
-    metrics: dict[str, Measurement] = {}
+    metrics: dict[str, harness.Measurement] = {}
     for score in scores if isinstance(scores, list) else []:
         if not isinstance(score, dict) or not isinstance(score.get("metrics"), dict):
             refusals.refuse("an entry of `results.scores` has no object `metrics`")
-        prefix = name_of(score.get("name")) or name_of(score.get("scorer")) or ""
+        prefix = harness.name_of(score.get("name")) or harness.name_of(score.get("scorer")) or ""
         n_items = _n_items(score, results, about)
         values = {
-            name.strip(): score_of(metric["value"])
+            name.strip(): harness.score_of(metric["value"])
             for name, metric in score["metrics"].items()
             if isinstance(metric, dict) and "value" in metric
         }
         stderr = next(
-            (stderr_of(values[name]) for name in sorted(_ERRORS, reverse=True) if name in values), math.nan
+            (harness.stderr_of(values[name]) for name in sorted(_ERRORS, reverse=True) if name in values),
+            math.nan,
         )
         for name, value in values.items():
             if value is None or name in _NOT_METRICS:
@@ -110,21 +104,21 @@ def _metrics(
             key = f"{prefix}/{name}"
             if key in metrics:
                 refusals.refuse(f"the log has the metric `{shown(key)}` twice")
-            metrics[key] = Measurement(value, stderr if name in _MEANS else math.nan, n_items)
+            metrics[key] = harness.Measurement(value, stderr if name in _MEANS else math.nan, n_items)
     return metrics
 
 
 def _n_items(score: Mapping[str, Any], results: Mapping[str, Any], about: Mapping[str, Any]) -> float:
     """Return the items scored. Logs that do not say count each item once per epoch."""
-    scored = count_of(score.get("scored_samples"))
+    scored = harness.count_of(score.get("scored_samples"))
     if not math.isnan(scored):
         return scored
-    epochs = count_of(object_in(about, "config").get("epochs"))
-    items = count_of(results.get("completed_samples")) / (1.0 if math.isnan(epochs) else epochs)
+    epochs = harness.count_of(harness.object_in(about, "config").get("epochs"))
+    items = harness.count_of(results.get("completed_samples")) / (1.0 if math.isnan(epochs) else epochs)
     return items if items.is_integer() else math.nan
 
 
-_FILES: Final = ResultFiles(
+_FILES: Final = harness.ResultFiles(
     name="Inspect",
     suffixes=(".eval", ".json"),
     own_name=re.compile(r".*\.eval"),

@@ -6,20 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.scores.formats.result_files import (
-    Measurement,
-    ResultFile,
-    ResultFiles,
-    Task,
-    count_of,
-    name_of,
-    object_in,
-    rows_of,
-    score_of,
-    stderr_of,
-    time_in_name,
-    truth_of,
-)
+from soce.scores.formats import harness
 from soce.scores.formats.result_table import join_results
 from soce.scores.formats.text import load_json
 
@@ -57,17 +44,19 @@ def _fits(held: object) -> bool:
     )
 
 
-def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
+def _parse(path: Path, held: dict[str, Any]) -> harness.ResultFile:
     general = held["config_general"]
-    name = name_of(general.get("model_name")) or name_of(object_in(general, "model_config").get("model_name"))
+    name = harness.name_of(general.get("model_name")) or harness.name_of(
+        harness.object_in(general, "model_config").get("model_name")
+    )
     names = [task.strip() for task in held["results"]]
     tasks = []
-    for task, row in rows_of(path, held):
-        config = object_in(object_in(held, "config_tasks"), task)
+    for task, row in harness.rows_of(path, held):
+        config = harness.object_in(held, "config_tasks", task)
         is_average = _is_average(task.strip())
         members = _members(task.strip(), names) if is_average else None
-        tasks.append(Task(task.strip(), _metrics(row, config, with_errors=not is_average), members))
-    return ResultFile(str(path), name, time_in_name(path), tuple(tasks))
+        tasks.append(harness.Task(task.strip(), _metrics(row, config, with_errors=not is_average), members))
+    return harness.ResultFile(str(path), name, harness.time_in_name(path), tuple(tasks))
 
 
 def _is_average(task: str) -> bool:
@@ -93,7 +82,7 @@ def _members(group: str, tasks: Sequence[str]) -> tuple[str, ...]:
 
 def _metrics(
     row: Mapping[str, Any], config: Mapping[str, Any], *, with_errors: bool
-) -> dict[str, Measurement]:
+) -> dict[str, harness.Measurement]:
     stated = config.get("metrics")
     directions = {
         metric["metric_name"]: metric.get("higher_is_better")
@@ -102,16 +91,16 @@ def _metrics(
     }
     metrics = {}
     for name, value in row.items():
-        score = score_of(value)
+        score = harness.score_of(value)
         if score is None or not name.strip() or name.endswith("_stderr"):
             continue
-        stderr = stderr_of(row.get(f"{name}_stderr")) if with_errors else math.nan
-        n_items = count_of(config.get("effective_num_docs"))  # -1, so unknown, as 0.13.0 writes it
-        metrics[name] = Measurement(score, stderr, n_items, truth_of(directions.get(name)))
+        stderr = harness.stderr_of(row.get(f"{name}_stderr")) if with_errors else math.nan
+        n_items = harness.count_of(config.get("effective_num_docs"))  # -1, so unknown, as 0.13.0 writes it
+        metrics[name] = harness.Measurement(score, stderr, n_items, harness.truth_of(directions.get(name)))
     return metrics
 
 
-_FILES: Final = ResultFiles(
+_FILES: Final = harness.ResultFiles(
     name="lighteval",
     suffixes=(".json",),
     own_name=re.compile(r"results_[0-9]{4}-[0-9]{2}-[0-9]{2}T.*\.json"),

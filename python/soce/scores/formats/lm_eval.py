@@ -7,22 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats.result_files import (
-    Measurement,
-    ResultFile,
-    ResultFiles,
-    Task,
-    count_of,
-    name_of,
-    object_in,
-    rows_of,
-    score_of,
-    stderr_of,
-    time_in_name,
-    truth_of,
-)
+from soce.scores.formats import harness
 from soce.scores.formats.result_table import join_results
-from soce.scores.formats.text import Refusals, load_json
+from soce.scores.formats.text import load_json
+from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,47 +62,47 @@ def _fits(held: object) -> bool:
     )
 
 
-def _parse(path: Path, held: dict[str, Any]) -> ResultFile:
-    model = name_of(held.get("model_name"))
+def _parse(path: Path, held: dict[str, Any]) -> harness.ResultFile:
+    model = harness.name_of(held.get("model_name"))
     if model is None and _NAME.fullmatch(path.name):
-        model = name_of(path.absolute().parent.name)
+        model = harness.name_of(path.absolute().parent.name)
     members = {
         task: tuple(name.strip() for name in below if isinstance(name, str))
-        for task, below in object_in(held, "group_subtasks").items()
+        for task, below in harness.object_in(held, "group_subtasks").items()
         if isinstance(below, list) and below  # 0.4.9 lists plain tasks as well, with nothing below them
     }
-    groups = {**dict.fromkeys(object_in(held, "groups"), ()), **members}
+    groups = {**dict.fromkeys(harness.object_in(held, "groups"), ()), **members}
     tasks = []
-    for task, row in rows_of(path, held):
-        n_items = count_of(object_in(object_in(held, "n-samples"), task).get("effective"))
-        directions = object_in(object_in(held, "higher_is_better"), task)
+    for task, row in harness.rows_of(path, held):
+        n_items = harness.count_of(harness.object_in(held, "n-samples", task).get("effective"))
+        directions = harness.object_in(held, "higher_is_better", task)
         metrics = _metrics(task, row, n_items, directions, Refusals(path))
         reason = "is a group without a score" if task in groups else "has no score"
-        tasks.append(Task(task.strip(), metrics, groups.get(task), reason))
-    return ResultFile(str(path), model, time_in_name(path), tuple(tasks))
+        tasks.append(harness.Task(task.strip(), metrics, groups.get(task), reason))
+    return harness.ResultFile(str(path), model, harness.time_in_name(path), tuple(tasks))
 
 
 def _metrics(
     task: str, row: Mapping[str, Any], n_items: float, directions: Mapping[str, Any], refusals: Refusals
-) -> dict[str, Measurement]:
+) -> dict[str, harness.Measurement]:
     metrics = {}
     for key, value in row.items():
         name, comma, used_filter = key.partition(",")  # no comma before 0.4, nor in the key " " of a group
         if name.strip() in _NOT_METRICS or name.endswith("_stderr"):
             continue
-        score = score_of(value)
+        score = harness.score_of(value)
         if score is None:
             if comma and isinstance(value, (str, bool)):
                 refusals.refuse(f"`{shown(key)}` of task `{shown(task)}` is not a number")
             continue
-        stderr = stderr_of(row.get(f"{name}_stderr{comma}{used_filter}"))
+        stderr = harness.stderr_of(row.get(f"{name}_stderr{comma}{used_filter}"))
         if math.isnan(counted := n_items):
-            counted = count_of(object_in(row, "sample_count").get(key, row.get("sample_len")))
-        metrics[key] = Measurement(score, stderr, counted, truth_of(directions.get(name)))
+            counted = harness.count_of(harness.object_in(row, "sample_count").get(key, row.get("sample_len")))
+        metrics[key] = harness.Measurement(score, stderr, counted, harness.truth_of(directions.get(name)))
     return metrics
 
 
-_FILES: Final = ResultFiles(
+_FILES: Final = harness.ResultFiles(
     name="lm-evaluation-harness",
     suffixes=(".json",),
     own_name=_NAME,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import shown
 from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
 from soce.scores.column_names import role_by_name
 from soce.scores.formats.cells import is_missing, parse_column
-from soce.scores.formats.text import Refusals, parse_json
+from soce.scores.formats.text import parse_json
 from soce.scores.formats.wide import NUMBER_HINT
+from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
@@ -215,22 +216,9 @@ def _parts(text: str) -> tuple[str, ...]:
 def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     """Write a table as long CSV, which `read_scores` reads back equal.
 
-    Scores, counts, standard errors, scales, directions, roles, decimals, parts, metrics, missing cells and
-    the order of models and columns survive; what only messages say does not. Text is written
-    as it is: a spreadsheet program may take a name that begins with ``=`` for a formula.
-
-    Parameters
-    ----------
-    table : ScoreTable
-    path : path-like
-        Replaced if it exists.
-
-    Raises
-    ------
-    ScoreTableError
-        A name holds a NUL or an unpaired surrogate, which no UTF-8 text file can hold.
-    OSError
-        The file cannot be written.
+    What only messages say is lost. Text is written as it is: a spreadsheet program may take a name that
+    begins with ``=`` for a formula. Raises `ScoreTableError` if a name holds a NUL or an unpaired surrogate,
+    which no UTF-8 text file can hold.
     """
     about_columns = [
         name
@@ -251,7 +239,7 @@ def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     text = "\n".join([*lines, ""])
     if "\0" in text or _SURROGATE.search(text):
         message = "a name holds a NUL or an unpaired surrogate, so the table cannot be written as text"
-        raise ScoreTableError.of([Problem("scores", str(path), None, message, "rename the model or column")])
+        Refusals(path).refuse(message, "rename the model or column")
     write_text(path, text)
 
 

@@ -13,7 +13,7 @@ from soce.files.words import listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from soce.scores.formats.text import Refusals
+    from soce.scores.refusals import Refusals
     from soce.scores.table import Scale
 
 _MAX_LISTED: Final = 8
@@ -30,25 +30,13 @@ _LOWER: Final = frozenset(
 
 
 def column_scale(metric: str, values: Sequence[float]) -> Scale | None:
-    """Return ``unit`` for a share whose values all lie in 0 to 1, None for anything else.
-
-    Examples
-    --------
-    >>> column_scale("acc", [0.5, 1.0]), column_scale("f1", [61.2]), column_scale("bleu", [0.5])
-    ('unit', None, None)
-    """
+    """Return ``unit`` for a share whose values all lie in 0 to 1, None for anything else."""
     there = [value for value in values if not math.isnan(value)]
     return "unit" if _SHARES.fullmatch(metric) and all(0 <= value <= 1 for value in there) else None
 
 
 def column_direction(metric: str) -> bool:
-    """Return whether larger is better where the file does not say: yes, but for perplexities and the like.
-
-    Examples
-    --------
-    >>> column_direction("acc"), column_direction("word_perplexity")
-    (True, False)
-    """
+    """Return whether larger is better where no file says so: yes, but for perplexities and the like."""
     return metric not in _LOWER
 
 

@@ -53,16 +53,9 @@ class ReadOptions:
 
 
 def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:
-    """Return the table with the user's names, roles and directions; the options for reading were used before.
+    """Return the table with the user's names, roles and directions.
 
     Raises `ScoreTableError` if an option names a model or column that is not there, or contradicts another.
-
-    Examples
-    --------
-    >>> from soce.scores.table import ScoreTable
-    >>> table = ScoreTable.of({"math": [1, 2], "code": [3, 4]}, models=["a", "b"])
-    >>> apply_options(table, ReadOptions(columns=("code",), rename={"a": "x"})).categories
-    ('code',)
     """
     table = _dropped(table, options)
     parts = [part for parts in options.aggregates.values() for part in parts]

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
+from soce.scores.formats.harness import Measurement
 from soce.scores.formats.metric_choice import choose_metrics, column_direction, column_scale
-from soce.scores.formats.result_files import Measurement
-from soce.scores.formats.text import Refusals
+from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from soce.scores.formats.harness import ResultFile, Task
     from soce.scores.formats.options import ReadOptions
-    from soce.scores.formats.result_files import ResultFile, Task
 
 _NO_FILTER: Final = ",none"
 """lm-evaluation-harness writes ``acc,none`` what it called ``acc`` before version 0.4."""
@@ -190,7 +190,7 @@ class _Results:
             values,
             counts=None if np.isnan(counts).all() else counts,
             stderrs=None if np.isnan(stderrs).all() else stderrs,
-            source=self.refusals.path,
+            source=str(self.refusals.path),
             kind=kind,
             ignored=tuple(self.ignored.items()),
         )

@@ -6,18 +6,15 @@ import json
 import math
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import shown
 from soce.files.parsing import no_constant, unique_keys
-
-if TYPE_CHECKING:
-    from typing import NoReturn
+from soce.scores.refusals import Refusals
 
 MAX_BYTES: Final = 64 << 20
 """Largest score file that is read."""
 
-_MAX_LISTED: Final = 20
 _MAX_DIGITS: Final = 64
 _MAX_DEPTH: Final = 64
 
@@ -30,35 +27,6 @@ _OPENINGS: Final = (
     (b"\xff\xfe", "is UTF-16, not UTF-8", "save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16, not UTF-8", "save it as UTF-8"),
 )
-
-
-class Refusals:
-    """Collects what is wrong with one file, to report it at once."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        self.problems: list[Problem] = []
-
-    def add(self, message: str, hint: str | None = None) -> None:
-        """Note a problem and go on."""
-        self.problems.append(Problem("scores", self.path, None, message, hint))
-
-    def refuse(self, message: str, hint: str | None = None) -> NoReturn:
-        """Raise everything noted so far, and this."""
-        self.add(message, hint)
-        self._raise()
-
-    def check(self) -> None:
-        """Raise what was noted, if anything was: the first 20 problems and the number of the others."""
-        if self.problems:
-            self._raise()
-
-    def _raise(self) -> NoReturn:
-        listed = self.problems[:_MAX_LISTED]
-        more = len(self.problems) - len(listed)
-        if more:
-            listed.append(Problem("scores", self.path, None, f"and {more} more problems like these", None))
-        raise ScoreTableError.of(listed)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -129,20 +97,8 @@ class WrittenFloat(float):
 def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = False) -> Any:  # noqa: ANN401
     """Return what a JSON text holds, whatever that is; floats are `WrittenFloat`.
 
-    Parameters
-    ----------
-    text : str
-        Strict JSON.
-    path : path-like
-        Where it was read, for messages.
-    allow_nan : bool
-        Whether to read ``NaN`` and ``Infinity``, which Python programs write, as these numbers.
-
-    Raises
-    ------
-    ScoreTableError
-        Not JSON, a key twice, a number out of range, ``NaN`` or ``Infinity`` unless allowed, deeper than 64
-        levels.
+    Raises `ScoreTableError` naming `path`: not JSON, a key twice, a number out of range, deeper than 64
+    levels; ``NaN`` or ``Infinity``, which Python programs write, unless they are allowed.
     """
     refusals = Refusals(path)
     try:
@@ -179,11 +135,6 @@ def _parse_int(text: str) -> int:
 
 
 def _is_deep(held: object) -> bool:
-    """Return what a JSON text holds, whatever that is; floats are `WrittenFloat`.
-
-    Raises `ScoreTableError` naming `path`: not JSON, a key twice, a number out of range, deeper than 64
-    levels; ``NaN`` or ``Infinity``, which Python programs write, unless they are allowed.
-    """
     level = [held]
     for _ in range(_MAX_DEPTH + 1):
         level = [

@@ -11,7 +11,7 @@ from soce.files.words import nearest
 from soce.scores.column_names import no_score_words, role_by_name
 from soce.scores.formats.cells import parse_column
 from soce.scores.formats.options import DROPPED
-from soce.scores.formats.text import Refusals
+from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:

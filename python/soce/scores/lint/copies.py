@@ -45,10 +45,6 @@ def copied_columns(table: ScoreTable) -> Pairs:
 
     Copies are equal in four fifths of the models that have both. Few distinct values make columns equal by
     chance, so the equal rows must show three at least.
-
-    Returns
-    -------
-    array of shape (n_pairs, 4)
     """
     places = np.array(table.category_places, dtype=np.int64)
     values = np.ascontiguousarray(table.values[:, places].T)  # (n_categories, n_models)

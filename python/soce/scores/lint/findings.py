@@ -24,13 +24,7 @@ DETAILED: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check found in a score table.
-
-    Examples
-    --------
-    >>> print(Finding("S09", "warning", "a category has 16 items", columns=("math",)))
-    warning: S09: a category has 16 items
-    """
+    """One thing that a check found in a score table."""
 
     code: str
     """A key of `CHECKS`."""
@@ -145,20 +139,7 @@ class Findings(tuple[Finding, ...]):
 
 
 def raise_errors(findings: Iterable[Finding], source: str) -> None:
-    """Refuse a table with errors.
-
-    Parameters
-    ----------
-    findings : iterable of Finding
-        What `lint_scores` or `lint_pair` returned.
-    source : str
-        The file, for the message.
-
-    Raises
-    ------
-    ScoreTableError
-        At least one finding is an error; all errors are named.
-    """
+    """Raise a `ScoreTableError` that names all errors among the findings, if there are any."""
     problems = [
         Problem("scores", source, None, f"{finding.message} ({finding.code})", finding.hint)
         for finding in findings
@@ -169,13 +150,7 @@ def raise_errors(findings: Iterable[Finding], source: str) -> None:
 
 
 def quoted(names: Sequence[str]) -> str:
-    """Return names for a message, cut with a count.
-
-    Examples
-    --------
-    >>> quoted(["a", "b"]), quoted(list("abcdefg"))
-    ('`a` and `b`', '`a`, `b`, `c`, `d`, `e` and 2 more')
-    """
+    """Return names for a message, cut with a count."""
     return joined([f"`{shown(name)}`" for name in names[: LISTED + 1]], total=len(names))
 
 

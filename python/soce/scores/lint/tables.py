@@ -66,32 +66,10 @@ def lint_table(
 def lint_pair(
     selection: ScoreTable, report: ScoreTable, *, candidates: Sequence[str] | None = None
 ) -> Findings:
-    """Check that two tables can serve as selection and report table.
+    """Check that two tables can serve as selection and report table, of these candidates (None: all models).
 
-    Parameters
-    ----------
-    selection : ScoreTable
-        The scores that experts and weights are chosen by.
-    report : ScoreTable
-        The scores that results are reported in.
-    candidates : sequence of str, optional
-        The models that the report must hold; all models of `selection` if left out.
-
-    Returns
-    -------
-    Findings
-        S15: the categories differ, or a candidate is not in both. S17: both hold the same scores.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254, section 7.1 (selection on reported scores).
-
-    Examples
-    --------
-    >>> from soce.scores.table import ScoreTable
-    >>> table = ScoreTable.of({"math": [50, 60], "code": [70, 65]}, models=["a", "b"])
-    >>> print(lint_pair(table, table)[0])
-    error: S17: selection and report table are the same
+    S15: the categories differ, or a candidate is not in both. S17: both hold the same scores, the leakage of
+    arXiv:2511.13254, section 7.1.
     """
     models = sorted(set(selection.models if candidates is None else candidates))
     return Findings.of([*_check_match(selection, report, models), *_check_same(selection, report, models)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import ScoreTableError, shown
 from soce.scores.formats.cells import is_missing
-from soce.scores.formats.text import Refusals
+from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     import re
@@ -82,41 +82,30 @@ class ResultFiles:
             return False
 
     def _is_own(self, path: Path) -> bool:
-        if not path.name.endswith(self.suffixes):
-            return False
         try:
-            return self.fits(self.load(path))
+            return path.name.endswith(self.suffixes) and self.fits(self.load(path))
         except (OSError, ScoreTableError):
             return False
 
     def read(self, path: Path) -> list[ResultFile]:
-        """Return the result files at or below a path; below a directory, files of other formats are skipped.
-
-        Raises
-        ------
-        ScoreTableError
-            A file cannot be read, or there is none.
-        """
-        refusals = Refusals(path)
-        if not path.is_dir():
-            held = self.load(path)
-            if not self.fits(held):
-                refusals.refuse(f"the file holds no {self.name} results: {self.expected}", self.hint)
-            return [self.parse(path, held)]
+        """Return the result files at or below a path; below a directory, other files are skipped."""
         found = []
         for file in files_below(path):
-            if not file.name.endswith(self.suffixes):
+            if file != path and not file.name.endswith(self.suffixes):
                 continue
             try:
                 held = self.load(file)
             except ScoreTableError:
-                if self.own_name.fullmatch(file.name):
+                if file == path or self.own_name.fullmatch(file.name):
                     raise
                 continue
             if self.fits(held):
                 found.append(self.parse(file, held))
         if not found:
-            refusals.refuse(f"there are no {self.name} results below the directory", self.hint)
+            message = f"the file holds no {self.name} results: {self.expected}"
+            if path.is_dir():
+                message = f"there are no {self.name} results below the directory"
+            Refusals(path).refuse(message, self.hint)
         return found
 
 
@@ -185,7 +174,9 @@ def name_of(value: object) -> str | None:
     return (value.strip() or None) if isinstance(value, str) else None
 
 
-def object_in(held: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return an object inside another, an empty one if there is none."""
-    value = held.get(key)
+def object_in(held: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return the object that keys lead to, an empty one if there is none."""
+    value: Any = held
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
