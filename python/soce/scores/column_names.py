@@ -25,7 +25,7 @@ def role_by_name(name: str) -> Role:
 
 
 def is_average(name: str) -> bool:
-    """Whether a column is the mean of others by its name: the first or last word says so, or ``score`` alone."""
+    """Whether a column is a mean by its name: the first or last word says so, or ``score`` alone."""
     words = split_words(name)
     return words == ["score"] or bool(words and {words[0], words[-1]} & _AVERAGES)
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import fsum, isnan, lcm, nan, sqrt
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -37,8 +37,6 @@ OBJECTIVES: Final[dict[str, str]] = {
     **{name: f"official overall accuracy of BFCL {version}" for name, version in FORMULAS.items()},
 }
 """What `parse_objective` reads, and what it means."""
-
-
 _SHAPE: Final = "write one `category: number` a line, or a CSV file with the columns `category,weight`"
 
 
@@ -56,22 +54,17 @@ class Objective(Protocol):
         """Return the number for each model, larger is better; NaN where a score it needs is missing."""
 
 
-@runtime_checkable
-class LinearObjective(Objective, Protocol):
-    """An objective that is a sum of columns with fixed coefficients."""
-
-    def coefficients(self, table: ScoreTable) -> dict[str, Fraction]:
-        """Return what each needed column counts, before columns where lower is better are negated."""
-
-
-class _Linear(ABC):
-    """What follows from the coefficients."""
+class LinearObjective(ABC):
+    """An objective that is a sum of columns with fixed coefficients, which all else follows from."""
 
     __slots__ = ()
 
     @abstractmethod
     def coefficients(self, table: ScoreTable) -> dict[str, Fraction]:
-        """Return what each needed column counts; raises `ScoreTableError` if the table lacks one."""
+        """Return what each needed column counts, before columns where lower is better are negated.
+
+        Raises `ScoreTableError` if the table lacks one.
+        """
 
     def needs(self, table: ScoreTable) -> tuple[str, ...]:
         """Return the columns that it is computed from; raises `ScoreTableError` if the table lacks one."""
@@ -91,7 +84,7 @@ class _Linear(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Mean(_Linear):
+class Mean(LinearObjective):
     """The unweighted mean of the categories: it orders soups as the paper's sum (Algorithm 1, line 16)."""
 
     @property
@@ -107,7 +100,7 @@ class Mean(_Linear):
 
 
 @dataclass(frozen=True, slots=True)
-class NamedColumn(_Linear):
+class NamedColumn(LinearObjective):
     """One column of the table, an aggregate or a category; negated if lower is better."""
 
     column: str
@@ -124,7 +117,7 @@ class NamedColumn(_Linear):
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted(_Linear):
+class Weighted(LinearObjective):
     """A weighted mean of columns; raises `ScoreTableError` if a weight is negative, or none is positive."""
 
     weights: Mapping[str, Fraction] = field(hash=False)
@@ -160,7 +153,7 @@ class Weighted(_Linear):
 
 
 @dataclass(frozen=True, slots=True)
-class Formula(_Linear):
+class Formula(LinearObjective):
     """The official overall accuracy of the Berkeley Function Calling Leaderboard, from its leaves."""
 
     name: Literal["bfcl-v3", "bfcl-v4"]

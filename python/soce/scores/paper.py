@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,23 +16,9 @@ if TYPE_CHECKING:
     from soce.scores.table import Role
 
 
-@dataclass(frozen=True, slots=True)
-class _Printed:
-    file: str
-    title: str
-    part: tuple[str, str] | None = None
-    """Column of the file and value in it, where the file holds two tables."""
-
-
-_PRINTED: Final = {
-    "flores36": _Printed("flores36.csv", "Table 5: FLORES-36, BLEU of five candidates and their soup"),
-    "table1-70b": _Printed("table1.csv", "Table 1: BFCL accuracy, 70B", ("set", "70b")),
-    "table1-8b": _Printed("table1.csv", "Table 1: BFCL accuracy, 8B", ("set", "8b")),
-    "table2-mgsm": _Printed("table2.csv", "Table 2: MGSM accuracy", ("benchmark", "mgsm")),
-    "table2-infbench": _Printed("table2.csv", "Table 2: inf-Bench accuracy", ("benchmark", "infbench")),
-    "table3": _Printed("table3.csv", "Table 3 (Appendix A): other benchmarks before and after souping"),
-}
-PAPER_TABLES: Final = {name: printed.title for name, printed in _PRINTED.items()}
+_PRINTED: Final = {row["name"]: row for row in packaged_rows("paper/tables.csv")}
+"""By name: file and title, and where the file holds two tables, the `column` that tells them apart."""
+PAPER_TABLES: Final = {name: printed["title"] for name, printed in _PRINTED.items()}
 """Names that `paper_table` knows, each with what the table is."""
 
 _AVERAGE: Final = "avg_bleu"
@@ -85,7 +70,7 @@ def paper_roles(name: str) -> dict[str, str]:
     """
     rows = _rows(name)
     if "role" not in rows[0]:
-        known = listed(other for other, printed in _PRINTED.items() if printed.part is not None)
+        known = listed(other for other, printed in _PRINTED.items() if printed["column"])
         Refusals(None).refuse(f"the paper's table `{name}` has no roles", f"tables with roles: {known}")
     return {row["model"]: row["role"] for row in rows}
 
@@ -96,8 +81,6 @@ def _rows(name: str) -> list[dict[str, str]]:
         Refusals(None).refuse(
             f"the paper has no table `{shown(name)}`", nearest(name, list(_PRINTED), "tables")
         )
-    rows = packaged_rows(f"paper/{printed.file}")
-    if printed.part is None:
-        return rows
-    column, value = printed.part
-    return [row for row in rows if row[column] == value]
+    rows = packaged_rows(f"paper/{printed['file']}")
+    column = printed["column"]
+    return [row for row in rows if row[column] == printed["value"]] if column else rows

@@ -37,9 +37,8 @@ def recognise(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Return the table of a log, or of those of one or many models below a directory; samples are not read.
 
-    `ReadOptions.metric`: ``score/metric`` (``match/accuracy``), ``accuracy``, or several separated by spaces.
-    There are no groups. Larger is better: logs do not say. A metric ``stderr`` is the standard error of
-    ``accuracy`` or ``mean`` of the same score. A log whose run failed gives no score.
+    Metrics are named ``score/metric`` (``match/accuracy``); ``stderr`` is the standard error of ``accuracy``
+    or ``mean`` of the same score. Larger is better: logs do not say. A run that failed gives no score.
     """
     return join_results(_FILES.read(path), path, "inspect", options, short=_without_score)
 

@@ -29,9 +29,8 @@ def recognise(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Return the table of a result file, or of those of one or many models below a directory.
 
-    Columns are named as in the file, ``task|shots``. `ReadOptions.level`: ``leaf`` makes categories of the
-    tasks and aggregates of ``all`` and of ``…:_average|…``; at ``group`` an average of subtasks stands for
-    them. Averages carry no standard error: the file averages those of the tasks, which is not one.
+    Columns are named as in the file, ``task|shots``; its groups are ``all`` and ``…:_average|…``. Averages
+    carry no standard error: the file averages those of the tasks, which is not one.
     """
     return join_results(_FILES.read(path), path, "lighteval", options, short=str)
 

@@ -35,14 +35,8 @@ def recognise(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> ScoreTable:
     """Return the table of a result file, or of those of one or many models below a directory.
 
-    `ReadOptions.metric`: ``acc,none``, ``acc``, or several separated by spaces, of which each task gives the
-    first that it has; without it the one metric that all tasks share, or the only one that each has. `level`:
-    ``leaf`` makes categories of the measured tasks and aggregates of the groups; at ``group`` a group of
-    tasks stands for them. `model`: the name if neither the file nor the directory, which the harness named,
-    gives one.
-
-    Directions come from the files; where they are silent, larger is better except for metrics that the
-    harness registers otherwise. Item counts are those that ran (``effective``), so a limit shows.
+    `ReadOptions.model` is the name if neither the file nor the directory, which the harness named, gives one.
+    Item counts are those that ran (``effective``), so a limit shows.
     """
     return join_results(_FILES.read(path), path, "lm-eval", options, short=_without_filter)
 

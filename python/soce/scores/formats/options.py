@@ -43,9 +43,11 @@ class ReadOptions:
     aggregates: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Columns computed from others, each with its parts; () if they are unknown."""
     metric: str | None = None
-    """Which of several metrics of a result file to read, for example ``acc,none``."""
+    """Which metric of a result file to read (``acc,none``, ``acc``), or several separated by spaces, of which
+    each task gives the first that it has. None: the one that all tasks share, or the only one of each."""
     level: Literal["leaf", "group"] = "leaf"
-    """Whether to read the measured tasks of a result file or its groups."""
+    """``leaf``: the measured tasks of a result file are categories and its groups aggregates. ``group``: a
+    group stands for its tasks."""
     split: str | None = None
     """Which split of a long table to read."""
     drop: tuple[str, ...] = ()

@@ -36,10 +36,8 @@ def join_results(
 ) -> ScoreTable:
     """Return the table of result files of one or many models; columns as files and tasks name them first.
 
-    `source` is what the user named, `kind` the format. `short` makes the short name of a metric ("acc" of
-    "acc,none"), which a user may give as well. Raises `ScoreTableError` if a file does not name its model,
-    a model has two results for a task, a metric must be chosen or is not there, files disagree on a
-    direction, or there are no groups at group level.
+    `source` is what the user named. `short` makes the short name of a metric ("acc" of "acc,none"), which a
+    user may give as well.
     """
     models: dict[str, list[ResultFile]] = {}
     for file in files:
@@ -95,18 +93,15 @@ def _groups(rows: Mapping[str, Mapping[str, Task]]) -> dict[str, tuple[str, ...]
 
 def _leaves_of(group: str, groups: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Return the measured tasks below a group, sorted; () if some are unknown."""
-    leaves: set[str] = set()
-    seen = {group}
-    waiting = [group]
+    reached, waiting = {group}, [group]
     while waiting:
         members = groups[waiting.pop()]
         if not members:
             return ()
-        leaves.update(member for member in members if member not in groups)
-        below = [member for member in members if member in groups and member not in seen]
-        seen.update(below)
-        waiting += below
-    return tuple(sorted(leaves))
+        below = set(members) - reached
+        reached |= below
+        waiting += below & groups.keys()
+    return tuple(sorted(reached - groups.keys()))
 
 
 class _Results:

@@ -234,22 +234,15 @@ def check_tainted(table: ScoreTable) -> Iterator[Finding]:
 
 def _leaves_below(table: ScoreTable, place: int) -> set[int]:
     """Return the measured columns below an aggregate, through aggregates of aggregates."""
-    if not table.columns[place].parts:
-        return set()
     places = {column.name: index for index, column in enumerate(table.columns)}
-    leaves: set[int] = set()
-    seen, waiting = {place}, [place]
+    reached: set[int] = set()
+    waiting = [place]
     while waiting:
-        for part in table.columns[waiting.pop()].parts:
-            below = places.get(part)
-            if below is None or below in seen:
-                continue
-            seen.add(below)
-            if table.columns[below].parts:
-                waiting.append(below)
-            else:
-                leaves.add(below)
-    return leaves
+        parts = table.columns[waiting.pop()].parts
+        below = {places[part] for part in parts if part in places} - reached
+        reached |= below
+        waiting += below
+    return {index for index in reached if not table.columns[index].parts}
 
 
 def check_averages_among_categories(table: ScoreTable) -> Iterator[Finding]:
@@ -261,18 +254,16 @@ def check_averages_among_categories(table: ScoreTable) -> Iterator[Finding]:
             groups.setdefault(prefix, []).append(place)
     means: dict[str, str] = {}
     for prefix, members in groups.items():
-
-        def note(place: int, n_parts: int, prefix: str = prefix) -> None:
-            what = f"the {n_parts} categories `{shown(prefix)}...`" if prefix else "all other categories"
-            means.setdefault(table.columns[place].name, what)
-
-        for place in _means_within(table, members):
-            note(place, len(members) - 1)
         # The category that is named like the group itself, without the separator.
         group = prefix.rstrip("/_-.: ")
-        for place in (place for place in places if prefix and table.columns[place].name.casefold() == group):
-            if place in _means_within(table, [*members, place]):
-                note(place, len(members))
+        heads = [place for place in places if prefix and table.columns[place].name.casefold() == group]
+        for inside in (members, *([*members, head] for head in heads)):
+            what = (
+                f"the {len(inside) - 1} categories `{shown(prefix)}...`" if prefix else "all other categories"
+            )
+            for place in _means_within(table, inside):
+                if inside is members or place == inside[-1]:
+                    means.setdefault(table.columns[place].name, what)
     if means:
         means = dict(sorted(means.items()))
         listed = joined([f"`{shown(name)}` is the mean of {what}" for name, what in means.items()])

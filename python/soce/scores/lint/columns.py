@@ -1,8 +1,12 @@
-"""Checks on whole columns: constant (S03), of few items (S09), or no scores at all (S14)."""
+"""Checks on columns and their cells.
+
+Constant (S03), mixed scales (S04), item counts that differ (S08) or are few (S09), out of range (S10), no
+scores (S14), gaps (S16).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -10,14 +14,190 @@ from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores.column_names import no_score_words
 from soce.scores.formats.options import DROPPED
-from soce.scores.lint.findings import Finding, found, joined, number
+from soce.scores.lint.checks import CHECKS
+from soce.scores.lint.findings import DETAILED, LISTED, Finding, found, joined, number, quoted
+from soce.scores.lint.rounding import broken_items, not_whole
+from soce.scores.table import FULL, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from soce.scores.table import ScoreTable
 
+_NEIGHBOURS: Final = 8
 _FEWEST_RANKED: Final = 3
+
+
+def check_scales(table: ScoreTable) -> Iterator[Finding]:
+    """S04: some categories run from 0 to 1, others from 0 to 100."""
+    names: dict[str, list[str]] = {"unit": [], "percent": []}
+    for place in table.category_places:
+        scale = table.columns[place].scale or scale_of(table.values[:, place])
+        if scale is not None:
+            names[scale].append(table.columns[place].name)
+    if names["unit"] and names["percent"]:
+        yield found(
+            "S04",
+            f"mixed scales: {quoted(names['unit'])} from 0 to 1, {quoted(names['percent'])} from 0 to 100",
+            columns=[*names["unit"], *names["percent"]],
+            details=names,
+        )
+
+
+def check_ranges(table: ScoreTable) -> Iterator[Finding]:
+    """S10: scores below 0 or above the end of their scale, and impossible item counts.
+
+    Where lower is better and no scale is stated, a column is no accuracy and has no range.
+    """
+    outside = []
+    for place, column in enumerate(table.columns):
+        if column.scale is None and not column.higher_is_better:
+            continue
+        values = table.values[:, place]
+        highest = FULL[column.scale or scale_of(values) or "unit"]
+        with np.errstate(invalid="ignore"):
+            rows = np.flatnonzero((values < 0) | (values > highest))
+        outside += [(column.name, table.models[row], float(values[row]), highest) for row in rows]
+    if outside:
+        outside.sort()
+        listed = [
+            f"{number(value, table.columns[table.place(name)].decimals)} in `{shown(name)}` of "
+            f"`{shown(model)}` (0 to {highest:g})"
+            for name, model, value, highest in outside[: LISTED + 1]
+        ]
+        keys = ("column", "model", "score", "highest")
+        yield found(
+            "S10",
+            f"{counted(len(outside), 'score')} out of range: {joined(listed, total=len(outside))}",
+            models={model for _, model, *_ in outside},
+            columns={name for name, *_ in outside},
+            details={
+                "n_cells": len(outside),
+                "cells": [dict(zip(keys, cell, strict=True)) for cell in outside[:DETAILED]],
+            },
+        )
+    if table.counts is None:
+        return
+    with np.errstate(invalid="ignore"):
+        possible = (table.counts >= 1) & (table.counts == np.rint(table.counts)) & (table.counts < np.inf)
+    wrong = ~np.isnan(table.counts) & ~possible
+    if wrong.any():
+        cells = sorted(
+            (table.columns[place].name, table.models[row], repr(float(table.counts[row, place])))
+            for row, place in np.argwhere(wrong)
+        )
+        first = cells[: LISTED + 1]
+        listed = [f"{count} in `{shown(name)}` of `{shown(model)}`" for name, model, count in first]
+        where = joined(listed, total=len(cells))
+        yield found(
+            "S10",
+            f"{counted(len(cells), 'item count')} not a whole number of one or more: {where}",
+            models={model for _, model, _ in cells},
+            columns={name for name, *_ in cells},
+            hint="mend the file, or leave the counts out",
+            details={"n_cells": len(cells), "cells": [list(cell) for cell in cells[:DETAILED]]},
+        )
+
+
+def check_counts(table: ScoreTable) -> Iterator[Finding]:
+    """S08: models measured on different numbers of items, as stated or as the scores show."""
+    if table.counts is None:
+        return
+    ranges = {name: (low, high) for name, (low, high) in _item_ranges(table).items() if low < high}
+    if ranges:
+        listed = joined([f"`{shown(name)}` ({low} to {high})" for name, (low, high) in ranges.items()])
+        what = counted(len(ranges), "category", "categories")
+        yield found(
+            "S08",
+            f"{what} measured on different numbers of items: {listed}",
+            columns=ranges,
+            details={"n_items": {name: list(span) for name, span in ranges.items()}},
+        )
+    broken = {place: np.flatnonzero(broken_items(table, place)).tolist() for place in table.category_places}
+    if impossible := {place: rows for place, rows in broken.items() if rows}:
+        yield _impossible(table, impossible)
+
+
+def _item_ranges(table: ScoreTable) -> dict[str, tuple[int, int]]:
+    """Return the least and the largest number of items of each category that has them."""
+    ranges = {}
+    for place in table.category_places if table.counts is not None else []:
+        counts = table.counts[np.isfinite(table.counts[:, place]), place]
+        if counts.size:
+            ranges[table.columns[place].name] = (int(counts.min()), int(counts.max()))
+    return ranges
+
+
+def _impossible(table: ScoreTable, impossible: dict[int, list[int]]) -> Finding:
+    """Return the finding for scores, rows by column, that the stated numbers of items cannot give."""
+    details: dict[str, dict[str, Any]] = {}
+    listed: list[str] = []
+    for place, rows in impossible.items():
+        column = table.columns[place]
+        scores = {table.models[row]: float(table.values[row, place]) for row in rows}
+        n_items, fits = _items_that_fit(table, place, rows)
+        details[column.name] = {"n_items": n_items, "fits": fits, "scores": scores}
+        where = "" if len(impossible) == 1 else f" in `{shown(column.name)}`"
+        listed += [
+            f"`{shown(model)}` ({number(score, column.decimals)}{where})"
+            for model, score in list(scores.items())[: LISTED + 1]
+        ]
+    total = sum(map(len, impossible.values()))
+    where, items, instead = f"{len(details)} categories", "the stated numbers of items", ""
+    if len(details) == 1:
+        ((name, only),) = details.items()
+        where = f"`{shown(name)}`"
+        if len(only["n_items"]) == 1:
+            items = counted(only["n_items"][0], "item")
+            instead = "" if only["fits"] is None else f" and {only['fits']} can"
+    scores_there = joined(listed, total=total)
+    return found(
+        "S08",
+        f"{counted(total, 'score')} in {where} that {items} cannot give{instead}: {scores_there}",
+        models={table.models[row] for rows in impossible.values() for row in rows},
+        columns=details,
+        hint="these models were probably measured on other items; mistrust small differences to the rest",
+        details={"n_scores": total, "columns": details},
+    )
+
+
+def _items_that_fit(table: ScoreTable, place: int, rows: Sequence[int]) -> tuple[list[int], int | None]:
+    """Return the stated numbers of items, and the nearest that could give all these scores."""
+    assert table.counts is not None
+    stated = sorted({int(table.counts[row, place]) for row in rows})
+    if len(stated) != 1:
+        return stated, None
+    near = [stated[0] + sign * step for step in range(1, _NEIGHBOURS + 1) for sign in (-1, 1)]
+    scores, column = table.values[list(rows), place], table.columns[place]
+    fits = (n for n in near if n > 1 and not not_whole(scores, float(n), column)[1].any())
+    return stated, next(fits, None)
+
+
+def check_gaps(table: ScoreTable, population: Sequence[str]) -> Iterator[Finding]:
+    """S16: missing scores, by row and by column."""
+    places = table.category_places
+    missing = np.isnan(table.values[:, places])
+    if not missing.any():
+        return
+    by_model = {table.models[row]: int(missing[row].sum()) for row in np.flatnonzero(missing.any(axis=1))}
+    by_model = dict(sorted(by_model.items(), key=lambda item: (-item[1], item[0])))
+    by_column = {
+        table.columns[places[index]].name: int(missing[:, index].sum())
+        for index in np.flatnonzero(missing.any(axis=0))
+    }
+    dropped = [model for model in population if model in by_model]
+    total = int(missing.sum())
+    where = f"{counted(len(by_model), 'model')} and {counted(len(by_column), 'category', 'categories')}"
+    listed = joined([f"`{shown(model)}` ({n_missing})" for model, n_missing in by_model.items()])
+    lost = f"{len(dropped)} of the {counted(len(population), 'model')} of the population"
+    yield found(
+        "S16",
+        f"{total} of {missing.size} scores missing, in {where}: {listed}",
+        models=by_model,
+        columns=by_column,
+        hint=f"{CHECKS['S16'].advice}; `--missing complete` would drop {lost}",
+        details={"n_missing": total, "models": by_model, "columns": by_column, "dropped": dropped},
+    )
 
 
 def check_constant(table: ScoreTable, models: Sequence[str], which: str) -> Iterator[Finding]:
@@ -51,13 +231,7 @@ def check_constant(table: ScoreTable, models: Sequence[str], which: str) -> Iter
 
 def check_small(table: ScoreTable, min_items: int) -> Iterator[Finding]:
     """S09: categories measured on few items."""
-    if table.counts is None:
-        return
-    small = {}
-    for place in table.category_places:
-        counts = table.counts[np.isfinite(table.counts[:, place]), place]
-        if counts.size and counts.min() < min_items:
-            small[table.columns[place].name] = int(counts.min())
+    small = {name: low for name, (low, _) in _item_ranges(table).items() if low < min_items}
     if small:
         ordered = dict(sorted(small.items(), key=lambda item: (item[1], item[0])))
         listed = joined([f"`{shown(name)}` ({n_items})" for name, n_items in ordered.items()])

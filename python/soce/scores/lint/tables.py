@@ -8,8 +8,15 @@ import numpy as np
 
 from soce.files.words import counted
 from soce.scores.lint.averages import check_averages, check_averages_among_categories, check_tainted
-from soce.scores.lint.cells import check_counts, check_gaps, check_ranges, check_scales
-from soce.scores.lint.columns import check_constant, check_not_scores, check_small
+from soce.scores.lint.columns import (
+    check_constant,
+    check_counts,
+    check_gaps,
+    check_not_scores,
+    check_ranges,
+    check_scales,
+    check_small,
+)
 from soce.scores.lint.copies import check_copies, check_near_models, check_redundant, copied_columns
 from soce.scores.lint.findings import Finding, Findings, found, quoted
 
