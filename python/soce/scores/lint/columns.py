@@ -120,8 +120,10 @@ def check_counts(table: ScoreTable) -> Iterator[Finding]:
 
 def _item_ranges(table: ScoreTable) -> dict[str, tuple[int, int]]:
     """Return the least and the largest number of items of each category that has them."""
-    ranges = {}
-    for place in table.category_places if table.counts is not None else []:
+    ranges: dict[str, tuple[int, int]] = {}
+    if table.counts is None:
+        return ranges
+    for place in table.category_places:
         counts = table.counts[np.isfinite(table.counts[:, place]), place]
         if counts.size:
             ranges[table.columns[place].name] = (int(counts.min()), int(counts.max()))
