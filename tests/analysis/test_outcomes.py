@@ -157,11 +157,11 @@ def test_evaluations_are_outcomes_too() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "parents", "expected"),
     [
-        (of_bits(a="1", s="1"), [], "no parents"),
+        (of_bits(a="1", s="1"), [], "there is no parent"),
         (of_bits(a="1", s="1"), ["a", "a"], "`a` is named twice"),
-        (of_bits(a="1", s="1"), ["s"], "`s` is named twice"),
-        (of_bits(a="1", s="1"), ["b"], "there are no outcomes of `b`"),
-        (of_bits(a="11", s="1"), ["a"], "1 are in one only; category `math`, item `q1` is in `a` only"),
+        (of_bits(a="1", s="1"), ["s"], "among its own parents"),
+        (of_bits(a="1", s="1"), ["b"], "there is no outcome of `b`"),
+        (of_bits(a="11", s="1"), ["a"], "1 are in one only, the first is `math/q1` of `a`"),
         ({"a": {}, "s": {}}, ["a"], "`a` has no items"),
         ({"a": {"m": {"x": math.nan}}, "s": {"m": {"x": 1.0}}}, ["a"], "the outcome is nan"),
         (

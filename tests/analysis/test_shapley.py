@@ -239,9 +239,9 @@ def test_a_game_over_a_pool_makes_the_search_s_recipes() -> None:
     [
         ([], {}, "there are no players"),
         ([()], {}, "a player has no models"),
-        ([("a", "a")], {}, "has `a` twice"),
-        ([("a", "b"), ("b", "a")], {}, "`b . a` is there twice"),
-        ([("z",)], {}, "nobody said where the model `z` is"),
+        ([("a", "a")], {}, "`a` is named twice"),
+        ([("a", "b"), ("b", "a")], {}, "`b . a` is named twice"),
+        ([("z",)], {}, "there is no path of `z`"),
         ([("a",)], {"reading": "mean"}, "the reading is `mean`"),
     ],
 )
@@ -268,5 +268,5 @@ def test_coalitions_that_make_no_soup_are_refused() -> None:
         score=lambda recipe: 0.0,
         ingredients={f"m{n}": f"path/{n}" for n in range(13)},
     )
-    with pytest.raises(EvaluationError, match="too many to list"):
+    with pytest.raises(EvaluationError, match="13 players make too many soups"):
         many.recipes()

@@ -93,9 +93,9 @@ def test_order_means_nothing_to_parents(rows: list[str], columns: list[str]) -> 
     ("families", "expected"),
     [
         ([], "there is no soup"),
-        ([Family((), "SoCE")], "the soup `SoCE` has no parents"),
+        ([Family((), "SoCE")], "there is no parent"),
         ([Family(("1", "SoCE"), "SoCE")], "among its own parents"),
-        ([Family(("1", "1"), "SoCE")], "names the parent `1` twice"),
+        ([Family(("1", "1"), "SoCE")], "the parent `1` is named twice"),
         ([Family(("1",), "socce")], "there is no model `socce`"),
     ],
 )
@@ -166,9 +166,9 @@ def test_lower_is_better_for_regressions() -> None:
 @pytest.mark.parametrize(
     ("ingredients", "parts", "options", "expected"),
     [
-        ([], None, {}, "has no ingredients"),
+        ([], None, {}, "there is no ingredient"),
         ([M1, M1], None, {}, "`8b-m1` is named twice"),
-        ([M1, "Souped Model-3x"], None, {}, "is the soup itself"),
+        ([M1, "Souped Model-3x"], None, {}, "among its own ingredients"),
         ([M1, M2], [1], {}, "1 parts for 2 ingredients"),
         ([M1, M2], [1, -1], {}, r"the parts are \[1, -1\]"),
         ([M1, M2], [0, 0], {}, r"the parts are \[0, 0\]"),

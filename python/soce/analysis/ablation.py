@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
+from soce.analysis.checks import points_per_unit
 from soce.exceptions import Problem, StudyError, shown
 from soce.files.plain import Plain
 from soce.search.result import SearchResult
@@ -14,12 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-    from soce.search.result import ArmComparison
     from soce.search.statistics import McNemar, PairedInterval
 
 ROLES: Final = ("single", "uniform-all", "uniform-selected")
 """Kinds of arms besides the soup itself, whose kind is the strategy's: ``soce``, ``greedy``."""
-_COLUMNS: Final = {"ingredient": "single"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,9 @@ class AblationRow(Plain):
     """Objective on the items it was chosen on, in the objective's units; None if unknown."""
     report: float
     """Objective on the reported items."""
-    percentage_points: float | None
+    percentage_points: float | None = None
     """`report` minus the best single model's, in percentage points; None if scores are no shares."""
-    relative_percent: float | None
+    relative_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Difference(Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Ablation:
+class Ablation(Plain):
     """The arms of one search and the differences between them."""
 
     rows: tuple[AblationRow, ...]
@@ -88,17 +87,9 @@ class Ablation:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
-        return {
-            "objective": self.objective,
-            "scale": self.scale,
-            "rows": [row.to_json() for row in self.rows],
-            "differences": [found.to_json() for found in self.differences],
-            "best_single": {"on_selection": self.best_single_selection, "on_report": self.best_single_report},
-            "beats_best_single": self.beats_best_single,
-            "mean_of_singles": self.mean_of_singles,
-            "optimistic": self.is_optimistic,
-            "n_candidates": self.n_candidates,
-        }
+        content = Plain.to_json(self)
+        best = {f"on_{where}": content.pop(f"best_single_{where}") for where in ("selection", "report")}
+        return {**content, "best_single": best}
 
 
 def ablation_table(result: SearchResult | Mapping[str, Any]) -> Ablation:
@@ -108,10 +99,6 @@ def ablation_table(result: SearchResult | Mapping[str, Any]) -> Ablation:
     ----------
     result : SearchResult or mapping
         Or the content of its ``result.json``.
-
-    Returns
-    -------
-    Ablation
 
     Raises
     ------
@@ -129,16 +116,13 @@ def ablation_table(result: SearchResult | Mapping[str, Any]) -> Ablation:
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, section 4.1 and Tables 1 and 2.
     """
-    found = result if isinstance(result, SearchResult) else SearchResult.from_json(result)
-    arms = [_Arm(one.kind, one.label, one.parts, one.selection.value, one.report.value) for one in found.arms]
-    return _ablation(
-        arms,
-        {(one.first, one.second): one for one in found.comparisons},
-        objective=found.objective,
-        scale=found.scale,
-        is_optimistic=found.is_optimistic,
-        n_candidates=found.n_candidates,
-    )
+    if not isinstance(result, SearchResult):
+        result = SearchResult.from_json(result)
+    arms = [
+        AblationRow(one.kind, one.label, one.parts, one.selection.value, one.report.value)
+        for one in result.arms
+    ]
+    return _ablation(arms, result.objective, result.scale, result)
 
 
 def ablation_of_scores(
@@ -181,73 +165,71 @@ def ablation_of_scores(
     for name, role in roles.items():
         if not math.isfinite(scores[name]):
             _refuse(f"the score of `{shown(name)}` is {scores[name]}", "leave out what has no score")
-        arms.append(_Arm(_COLUMNS.get(role, role), name, None, None, float(scores[name])))
-    return _ablation(arms, {}, objective=objective, scale=scale, is_optimistic=None, n_candidates=None)
-
-
-class _Arm(NamedTuple):
-    kind: str
-    label: str
-    parts: Mapping[str, int] | None
-    selection: float | None
-    report: float
+        kind = "single" if role == "ingredient" else role
+        arms.append(AblationRow(kind, name, None, None, float(scores[name])))
+    return _ablation(arms, objective, scale)
 
 
 def _ablation(
-    arms: Sequence[_Arm],
-    known: Mapping[tuple[str, str], ArmComparison],
-    *,
-    objective: str,
-    scale: str | None,
-    is_optimistic: bool | None,
-    n_candidates: int | None,
+    arms: Sequence[AblationRow], objective: str, scale: str | None, result: SearchResult | None = None
 ) -> Ablation:
-    singles = sorted((arm for arm in arms if arm.kind == "single"), key=lambda arm: arm.label)
+    singles = sorted((arm for arm in arms if arm.arm == "single"), key=lambda arm: arm.label)
     if not singles:
         _refuse(
             "there is no single model among the arms", "an ablation compares soups with their ingredients"
         )
-    soups = [[arm for arm in arms if arm.kind == role] for role in ROLES[1:]]
-    soups.append([arm for arm in arms if arm.kind not in ROLES])
-    for role, found in zip((*ROLES[1:], "the soup"), soups, strict=True):
-        if len(found) != 1:
-            _refuse(f"there are {len(found)} arms for {role}, expected one", "give every arm once")
-    uniform_all, uniform_selected, soup = (found[0] for found in soups)
+    uniform_all, uniform_selected = (
+        _only(role, [arm for arm in arms if arm.arm == role]) for role in ROLES[1:]
+    )
+    soup = _only("the soup", [arm for arm in arms if arm.arm not in ROLES])
     best = min(singles, key=lambda arm: (-arm.report, arm.label))
-    times = {"unit": 100.0, "percent": 1.0}.get(scale or "")
+    times = points_per_unit(scale)
 
-    def differ(first: _Arm, second: _Arm) -> tuple[float, float | None, float | None]:
+    def shares(first: AblationRow, second: AblationRow) -> tuple[float | None, float | None]:
+        """Return first minus second in percentage points and in relative percent."""
         difference = first.report - second.report
-        points = None if times is None else times * difference
-        return difference, points, 100 * difference / abs(second.report) if second.report else None
+        relative = 100 * difference / abs(second.report) if second.report else None
+        return None if times is None else times * difference, relative
 
-    rows = tuple(AblationRow(*arm, *differ(arm, best)[1:]) for arm in (*singles, *(one[0] for one in soups)))
-    pairs = (
+    def against_best(arm: AblationRow) -> AblationRow:
+        points, relative = shares(arm, best)
+        return replace(arm, percentage_points=points, relative_percent=relative)
+
+    compared = {(one.first, one.second): one for one in result.comparisons} if result else {}
+    differences = []
+    for first, second, isolates in (
         (uniform_all, best, "averaging everything"),
         (uniform_selected, uniform_all, "the selection of experts"),
         (soup, uniform_selected, "the weights"),
         (soup, uniform_all, "selection and weights"),
         (soup, best, "everything"),
         (uniform_selected, best, "averaging the selected experts"),
-    )
-    differences = []
-    for first, second, isolates in pairs:
-        compared = known.get((first.label, second.label))
-        tests = () if compared is None else (compared.interval, compared.mcnemar)
-        differences.append(Difference(first.label, second.label, isolates, *differ(first, second), *tests))
-    chosen = [(arm.selection, arm.label) for arm in singles if arm.selection is not None]
+    ):
+        known = compared.get((first.label, second.label))
+        tests = (known.interval, known.mcnemar) if known else ()
+        difference = first.report - second.report
+        differences.append(
+            Difference(first.label, second.label, isolates, difference, *shares(first, second), *tests)
+        )
+    chosen = [(-arm.selection, arm.label) for arm in singles if arm.selection is not None]
     return Ablation(
-        rows,
-        tuple(differences),
-        objective,
-        scale,
-        min(chosen, key=lambda one: (-one[0], one[1]))[1] if chosen else None,
-        best.label,
-        soup.report > best.report,
-        math.fsum(arm.report for arm in singles) / len(singles),
-        is_optimistic,
-        n_candidates,
+        rows=tuple(against_best(arm) for arm in (*singles, uniform_all, uniform_selected, soup)),
+        differences=tuple(differences),
+        objective=objective,
+        scale=scale,
+        best_single_selection=min(chosen)[1] if chosen else None,
+        best_single_report=best.label,
+        beats_best_single=soup.report > best.report,
+        mean_of_singles=math.fsum(arm.report for arm in singles) / len(singles),
+        is_optimistic=result.is_optimistic if result else None,
+        n_candidates=result.n_candidates if result else None,
     )
+
+
+def _only(role: str, arms: Sequence[AblationRow]) -> AblationRow:
+    if len(arms) != 1:
+        _refuse(f"there are {len(arms)} arms for {role}, expected one", "give every arm once")
+    return arms[0]
 
 
 def _refuse(message: str, hint: str) -> NoReturn:

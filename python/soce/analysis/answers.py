@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from soce.analysis.checks import named_once, outcomes_by_item, same_items
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
 
@@ -48,17 +49,13 @@ class Answers:
 
     def __post_init__(self) -> None:
         """Check everything, and make the array read-only."""
-        object.__setattr__(self, "items", tuple(self.items))
-        object.__setattr__(self, "models", tuple(self.models))
-        for what, names, least in (("item", self.items, 2), ("model", self.models, 2)):
-            if len(names) < least:
+        for what, names in (("model", self.models), ("item", self.items)):
+            if len(names) < 2:
                 refuse(
-                    f"there are answers of {len(names)} {what}(s), at least {least} are needed",
+                    f"there are answers of {len(names)} {what}(s), at least 2 are needed",
                     "clusters are found by which models solve which items",
                 )
-            if len(set(names)) < len(names):
-                twice = min(name for name in set(names) if names.count(name) > 1)
-                refuse(f"the {what} `{shown(twice)}` is there twice", f"give every {what} once")
+            object.__setattr__(self, f"{what}s", named_once(names, what))
         values = np.array(self.values, dtype=np.float64)
         if values.shape != (len(self.items), len(self.models)):
             refuse(
@@ -78,55 +75,26 @@ class Answers:
 
     @classmethod
     def of(cls, outcomes: Mapping[str, Mapping[str, float]]) -> Self:
-        """Return answers from each model's outcome on each item.
-
-        Parameters
-        ----------
-        outcomes : mapping of model to mapping of item to outcome
-
-        Raises
-        ------
-        EvaluationError
-            The models were asked different items.
-        """
+        """Return answers from model → item → outcome; all models must have been asked the same items."""
         models = tuple(outcomes)
-        if not models:
-            refuse("there are answers of 0 model(s), at least 2 are needed", "give those of several models")
-        items = tuple(outcomes[models[0]])
+        items = tuple(outcomes[models[0]]) if models else ()
         for model in models[1:]:
-            differing = sorted(set(items) ^ set(outcomes[model]))
-            if differing:
-                refuse(
-                    f"`{shown(models[0])}` and `{shown(model)}` were asked different items: {len(differing)} "
-                    f"are in one only, the first is `{shown(differing[0])}`",
-                    "leave out items that some model was not asked",
-                )
+            same_items(models[0], items, model, outcomes[model])
         values = np.array([[outcomes[model][item] for model in models] for item in items], dtype=np.float64)
         return cls(items, models, values.reshape(len(items), len(models)))
 
     @classmethod
     def of_evaluations(cls, evaluations: Mapping[str, Evaluation]) -> Self:
-        """Return answers from evaluations; items are called ``category/item`` where categories are several.
+        """Return answers from evaluations that have outcomes by item, where more is better.
 
-        Raises
-        ------
-        EvaluationError
-            An evaluation without outcomes by item, different items, categories where lower is better.
+        Items are called ``category/item`` where categories are several.
         """
         outcomes: dict[str, dict[str, float]] = {}
         for model, evaluation in evaluations.items():
-            if not evaluation.items:
-                refuse(
-                    f"the scores of `{shown(model)}` do not tell items apart",
-                    "clusters take an evaluator that gives an outcome for each item",
-                )
-            lower = [name for name in evaluation.items if not evaluation.higher_is_better[name]]
-            if lower:
-                refuse(f"lower is better in category `{shown(min(lower))}`", "leave the category out")
-            is_one = len(evaluation.items) == 1
+            by_category = outcomes_by_item(evaluation, model)
             outcomes[model] = {
-                item if is_one else f"{category}/{item}": outcome
-                for category, found in evaluation.items.items()
-                for item, outcome in found.items()
+                item if len(by_category) == 1 else f"{category}/{item}": outcome
+                for category, by_item in by_category.items()
+                for item, outcome in by_item.items()
             }
         return cls.of(outcomes)

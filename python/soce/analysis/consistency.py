@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from statistics import median
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+import math
+import statistics
+from dataclasses import astuple, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from soce.exceptions import shown
 from soce.files.plain import Plain
 from soce.selection.correlation import correlate_categories, critical_correlation
+from soce.selection.pearson import DECIMALS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from soce.scores.table import Floats, ScoreTable
     from soce.selection.correlation import Correlation
-
-    Draws: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
+    from soce.selection.pearson import Places
 
 CAUTION: Final = (
     "souped models share parents, so they are not independent and the interval is too narrow; averaging by "
@@ -29,8 +33,6 @@ _FEW: Final = 8
 _MIN_SHARED: Final = 3
 _CELLS: Final = 4_000_000
 """Numbers of a block of draws: 32 MB."""
-_UNITS: Final = 2.0**40
-"""Correlations of a draw are multiples of its inverse, so that their sum is exact in every order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class ConsistencyInterval(Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class ConsistencyComparison:
+class ConsistencyComparison(Plain):
     """Correlations between categories before and after souping."""
 
     before: Correlation
@@ -85,20 +87,16 @@ class ConsistencyComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
+        content = Plain.to_json(self)
+        summary = {name: content.pop(f"summary_{name}") for name in ("before", "after")}
+        summary["difference"] = content.pop("difference")
         return {
             "categories": list(self.categories),
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            "summary": {
-                "before": self.summary_before.to_json(),
-                "after": self.summary_after.to_json(),
-                "difference": self.difference.to_json(),
-            },
-            "interval": None if self.interval is None else self.interval.to_json(),
+            **content,
+            "summary": summary,
             "undefined": [
-                {"first": first, "second": second, "where": where} for first, second, where in self.undefined
+                dict(zip(("first", "second", "where"), pair, strict=True)) for pair in self.undefined
             ],
-            "notes": list(self.notes),
         }
 
 
@@ -115,10 +113,6 @@ def compare_correlations(
         Soups, 3 or more, in the same categories.
     draws, level, seed
         Number of resamples (0: no interval), coverage, and seed of `numpy.random.default_rng`.
-
-    Returns
-    -------
-    ConsistencyComparison
 
     Raises
     ------
@@ -154,37 +148,36 @@ def compare_correlations(
         before.refuse(f"the level {level} is outside (0, 1)", "0.95 is common")
     if draws < 0:
         before.refuse(f"the number of draws is {draws}", "give 0 for no interval, or 10000")
-    names = list(before.categories)
-    one = correlate_categories(before)
-    other = correlate_categories(after.take(columns=names))
-    canonical = sorted(range(len(names)), key=names.__getitem__)
-    rows, columns = np.triu_indices(len(names), 1)
-    pairs = [(canonical[i], canonical[j]) for i, j in zip(rows.tolist(), columns.tolist(), strict=True)]
-    values = np.array([[matrix.rho[pair] for pair in pairs] for matrix in (one, other)])  # (2, n_pairs)
-    missing = np.isnan(values)
-    undefined = tuple(
-        (names[i], names[j], {(True, True): "both", (True, False): "before", (False, True): "after"}[where])
-        for (i, j), where in zip(pairs, zip(*missing.tolist(), strict=True), strict=True)
-        if any(where)
+    correlations = [correlate_categories(table.take(columns=before.categories)) for table in (before, after)]
+    rho_before, rho_after = (
+        {(pair.first, pair.second): pair.rho for pair in one.pairs()} for one in correlations
     )
-    kept = ~missing.any(axis=0)
-    if not kept.any():
+    names = sorted(before.categories)
+    pairs = [pair for pair in combinations(names, 2) if pair in rho_before and pair in rho_after]
+    if not pairs:
         before.refuse(
             f"no pair of the {len(names)} categories has a defined correlation both before and after souping",
             "a category whose scores are all equal has none; give more models, or other categories",
         )
-    summaries = [_summary(line[kept].tolist()) for line in values]
-    difference = ConsistencySummary(
-        summaries[0].n_pairs,
-        *(
-            getattr(summaries[1], field) - getattr(summaries[0], field)
-            for field in ("mean", "median", "minimum", "share_above")
-        ),
+    undefined = tuple(
+        (*pair, "before" if pair in rho_after else "after" if pair in rho_before else "both")
+        for pair in combinations(names, 2)
+        if pair not in rho_before or pair not in rho_after
     )
-    groups = [_Resampler(table, sorted(names), kept) for table in (before, after)]
-    interval = _interval(groups, draws, level, seed) if draws else None
+    first, second = np.array([(names.index(one), names.index(other)) for one, other in pairs]).T
+    groups = [_Resampler(table, names, first, second) for table in (before, after)]
+    summary_before, summary_after = (
+        _summary([rho[pair] for pair in pairs]) for rho in (rho_before, rho_after)
+    )
     return ConsistencyComparison(
-        one, other, summaries[0], summaries[1], difference, interval, undefined, _notes(one, other, undefined)
+        correlations[0],
+        correlations[1],
+        summary_before,
+        summary_after,
+        difference=_difference(summary_before, summary_after),
+        interval=_interval(groups, len(pairs), draws, level, seed) if draws else None,
+        undefined=undefined,
+        notes=_notes(correlations, len(undefined)),
     )
 
 
@@ -202,104 +195,77 @@ def _check_tables(before: ScoreTable, after: ScoreTable) -> None:
         )
 
 
-def _notes(
-    before: Correlation, after: Correlation, undefined: tuple[tuple[str, str, str], ...]
-) -> tuple[str, ...]:
+def _notes(correlations: Sequence[Correlation], n_undefined: int) -> tuple[str, ...]:
     notes = [CAUTION]
-    for found, what in ((before, "unsouped"), (after, "souped")):
-        n = len(found.population)
+    for correlation, what in zip(correlations, ("unsouped", "souped"), strict=True):
+        n = len(correlation.population)
         if n < _FEW:
             critical = critical_correlation(n)
             notes.append(
                 f"only {n} {what} models: a correlation up to {critical:.3f} in size is expected by chance"
             )
-    if undefined:
-        notes.append(f"{len(undefined)} pair(s) without a defined correlation are left out of both summaries")
+    if n_undefined:
+        notes.append(f"{n_undefined} pair(s) without a defined correlation are left out of both summaries")
     return tuple(notes)
 
 
-def _summary(values: list[float]) -> ConsistencySummary:
-    from math import fsum
-
-    ordered = sorted(values)
-    above = sum(value > ABOVE for value in ordered)
+def _summary(rho: list[float]) -> ConsistencySummary:
+    above = sum(value > ABOVE for value in rho)
     return ConsistencySummary(
-        len(ordered), fsum(ordered) / len(ordered), median(ordered), ordered[0], above / len(ordered)
+        len(rho), math.fsum(rho) / len(rho), statistics.median(rho), min(rho), above / len(rho)
     )
 
 
-def _interval(groups: list[_Resampler], draws: int, level: float, seed: int) -> ConsistencyInterval | None:
-    """Return the bootstrap interval of the difference of the means over the kept pairs."""
+def _difference(before: ConsistencySummary, after: ConsistencySummary) -> ConsistencySummary:
+    fields = zip(astuple(before)[1:], astuple(after)[1:], strict=True)
+    return ConsistencySummary(before.n_pairs, *(value - other for other, value in fields))
+
+
+def _interval(
+    groups: list[_Resampler], n_pairs: int, draws: int, level: float, seed: int
+) -> ConsistencyInterval | None:
+    """Return the bootstrap interval of the difference of the means over the pairs."""
     rng = np.random.default_rng(seed)
-    differences: list[Draws] = []
-    n_undefined = n_without = 0
-    block = max(1, _CELLS // groups[0].n_pairs)
+    means = []
+    n_undefined = 0
+    block = max(1, _CELLS // n_pairs)
     for start in range(0, draws, block):
-        size = min(block, draws - start)
-        rho = [group.correlations(rng, size) for group in groups]  # (size, n_kept) each
-        defined = ~(np.isnan(rho[0]) | np.isnan(rho[1]))
-        counts = defined.sum(axis=1)
-        n_undefined += int(defined.size - counts.sum())
-        totals = [np.rint(np.where(defined, one, 0.0) * _UNITS).astype(np.int64).sum(axis=1) for one in rho]
-        usable = counts > 0
-        n_without += int((~usable).sum())
-        differences.append((totals[1] - totals[0])[usable] / (_UNITS * counts[usable]))
-    found = np.concatenate(differences)
-    if not found.size:
+        before, after = (group.correlations(rng, min(block, draws - start)) for group in groups)
+        differences = after - before  # (n_draws, n_pairs), NaN where one of the two is undefined
+        undefined = np.isnan(differences)
+        n_undefined += int(undefined.sum())
+        means.append(np.nanmean(differences[~undefined.all(axis=1)], axis=1))
+    usable = np.concatenate(means)
+    if not usable.size:
         return None
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(found, [tail, 100 - tail])
-    return ConsistencyInterval(float(low), float(high), level, draws, seed, n_undefined, n_without)
+    low, high = np.round(np.percentile(usable, [tail, 100 - tail]), DECIMALS).tolist()
+    return ConsistencyInterval(low, high, level, draws, seed, n_undefined, draws - usable.size)
 
 
 class _Resampler:
-    """Correlations of the kept pairs over models drawn with replacement.
+    """Correlations of some pairs of categories over models drawn with replacement, in order of name."""
 
-    All sums over models are exact: scores are centred, scaled and cut to so few bits that no sum of their
-    products is rounded. So no order of rows, no shape of a block and no number of threads changes a bit.
-    """
-
-    def __init__(
-        self, table: ScoreTable, names: list[str], kept: np.ndarray[Any, np.dtype[np.bool_]]
-    ) -> None:
-        rows = sorted(range(len(table.models)), key=table.models.__getitem__)
-        scores = table.oriented(names)[rows]  # (n_models, n_categories)
-        self._n = n = len(rows)
-        first, second = (places[kept] for places in np.triu_indices(len(names), 1))
-        self.n_pairs = len(first)
-        shared = ~(np.isnan(scores[:, first]) | np.isnan(scores[:, second]))  # (n_models, n_kept)
-        self._shared = shared.astype(np.float64)
-        bits = 52 - int(n).bit_length()
-        low, high = np.nanmin(scores, axis=0), np.nanmax(scores, axis=0)
-        reach = np.where(high > low, (high - low) / 2, 1.0)
-        unit = np.nan_to_num((scores - (low + high) / 2) / reach, nan=0.0)  # in [-1, 1]
-        ranks = np.zeros(scores.shape)
-        for place in range(scores.shape[1]):
-            ranks[:, place] = np.unique(scores[:, place], return_inverse=True)[1]
-        x, y = unit[:, first], unit[:, second]
-
-        def cut(values: Floats) -> Floats:
-            rounded: Floats = np.rint(values * 2.0**bits) * 2.0**-bits * self._shared
-            return rounded
-
-        self._x, self._y = cut(x), cut(y)
-        self._xx, self._yy, self._xy = cut(x * x), cut(y * y), cut(x * y)
+    def __init__(self, table: ScoreTable, names: list[str], first: Places, second: Places) -> None:
+        scores = table.take(models=sorted(table.models)).oriented(names)  # (n_models, n_categories)
+        reach = np.nanmax(scores, axis=0) - np.nanmin(scores, axis=0)
+        scaled = (scores - np.nanmean(scores, axis=0)) / np.where(reach > 0, reach, 1.0)
+        shared = ~np.isnan(scaled[:, first] + scaled[:, second])  # (n_models, n_pairs)
+        x, y = (np.where(shared, scaled[:, places], 0.0) for places in (first, second))
+        self._n_models = len(scores)
+        self._terms = [shared.astype(np.float64), x, y, x * x, y * y, x * y]
         # Whether a draw is constant is decided by ranks, small integers, never by a variance.
-        self._ranks = [ranks[:, places] * self._shared for places in (first, second)]
+        ranks = np.apply_along_axis(lambda column: np.unique(column, return_inverse=True)[1], 0, scores)
+        self._ranks = [np.where(shared, ranks[:, places], 0.0) for places in (first, second)]
 
-    def correlations(self, rng: np.random.Generator, size: int) -> Floats:
-        """Return rho of each kept pair in each draw, shape (size, n_kept); NaN where undefined."""
-        times = rng.multinomial(self._n, np.full(self._n, 1 / self._n), size=size).astype(np.float64)
-        n = times @ self._shared
-        varies = n >= _MIN_SHARED
-        for ranks in self._ranks:
-            varies &= n * (times @ np.square(ranks)) != np.square(times @ ranks)
-        x, y = times @ self._x, times @ self._y
+    def correlations(self, rng: np.random.Generator, draws: int) -> Floats:
+        """Return rho of each pair in each draw, shape (draws, n_pairs); NaN where undefined."""
+        equal = np.full(self._n_models, 1 / self._n_models)
+        times = rng.multinomial(self._n_models, equal, size=draws).astype(np.float64)
+        n, x, y, xx, yy, xy = (times @ term for term in self._terms)
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance_x = times @ self._xx - x * x / n
-            variance_y = times @ self._yy - y * y / n
-            rho = (times @ self._xy - x * y / n) / np.sqrt(variance_x * variance_y)
-        # Scores that differ by less than is kept of them here count as equal.
-        varies &= np.isfinite(rho)
-        found: Floats = np.where(varies, np.clip(rho, -1.0, 1.0), np.nan)
-        return found
+            rho = (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
+        is_defined = (n >= _MIN_SHARED) & np.isfinite(rho)
+        for ranks in self._ranks:
+            is_defined &= n * (times @ np.square(ranks)) != np.square(times @ ranks)
+        return np.where(is_defined, np.round(np.clip(rho, -1.0, 1.0), DECIMALS), np.nan)

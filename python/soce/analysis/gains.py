@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from soce.analysis.checks import compared_with, known, points_per_unit
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
 from soce.files.plain import Plain
@@ -82,10 +83,6 @@ def category_gains(
     draws, level, seed
         Of the paired bootstrap, see `soce.search.statistics.paired_bootstrap`.
 
-    Returns
-    -------
-    CategoryGains
-
     Raises
     ------
     EvaluationError
@@ -109,26 +106,18 @@ def category_gains(
     >>> found.categories[0].against_best.percentage_points
     50.0
     """
-    names = tuple(singles)
-    if not names:
-        refuse("there is no single model to compare with", "name the ingredients")
-    for name in (*names, soup):
-        if (*names, soup).count(name) > 1:
-            refuse(f"`{shown(name)}` is named twice", "name every single model once, and the soup apart")
-        if name not in evaluations:
-            known = listed(sorted(evaluations), limit=8)
-            refuse(f"there is no evaluation of `{shown(name)}`", f"there are those of {known or 'nothing'}")
-    made = evaluations[soup]
-    for name in names:
-        _check_same(name, evaluations[name], soup, made)
-    times = {"unit": 100.0, "percent": 1.0}.get(made.scale or "")
-    found, without = [], []
+    names = compared_with(soup, singles, "single model")
+    made = known(evaluations, soup, "evaluation")
+    others = {name: known(evaluations, name, "evaluation") for name in names}
+    for name, other in others.items():
+        _check_comparable(name, other, soup, made)
+    times = points_per_unit(made.scale)
+    categories, without = [], []
     for category, score in made.categories.items():
         sign = 1.0 if made.higher_is_better[category] else -1.0
         is_share = category not in made.geometric
         gains = []
-        for name in names:
-            other = evaluations[name]
+        for name, other in others.items():
             difference = sign * (score.score - other.categories[category].score)
             interval = None
             if made.items and other.items and made.items.get(category) and other.items.get(category):
@@ -147,21 +136,20 @@ def category_gains(
             points = None if times is None or not is_share else times * difference
             gains.append(Gain(name, difference, points, interval))
         best = min(gains, key=lambda gain: (gain.difference, gain.model))
-        found.append(CategoryGain(category, score.score, best.model, best, tuple(gains)))
-    n_intervals = sum(gain.interval is not None for one in found for gain in one.against)
+        categories.append(CategoryGain(category, score.score, best.model, best, tuple(gains)))
+    n_intervals = sum(gain.interval is not None for one in categories for gain in one.against)
     notes = []
     if without:
-        names_without = listed(dict.fromkeys(without))
-        notes.append(f"no intervals, as there are no outcomes by item: {names_without}")
+        notes.append(f"no intervals, as there are no outcomes by item: {listed(dict.fromkeys(without))}")
     if n_intervals > 1:
         notes.append(
             f"{n_intervals} intervals of {100 * level:g} % each: about {n_intervals * (1 - level):.1f} "
             "of them are expected to miss the true difference"
         )
-    return CategoryGains(soup, names, made.scale, tuple(found), tuple(notes))
+    return CategoryGains(soup, names, made.scale, tuple(categories), tuple(notes))
 
 
-def _check_same(name: str, one: Evaluation, soup: str, made: Evaluation) -> None:
+def _check_comparable(name: str, one: Evaluation, soup: str, made: Evaluation) -> None:
     for category in sorted(one.categories.keys() ^ made.categories.keys()):
         which = name if category in one.categories else soup
         refuse(

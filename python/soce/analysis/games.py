@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import combinations
-from math import lcm
+from itertools import chain, combinations
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
+from soce.analysis.checks import known, named_once
 from soce.analysis.shapley import shapley_values
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
 from soce.files.words import listed
-from soce.recipes.model import Ingredient, Recipe
+from soce.recipes.parts import to_parts
 from soce.search.pool import Pool
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from soce.analysis.shapley import ShapleyValues
     from soce.evaluate.evaluation import Evaluator
+    from soce.recipes.model import Recipe
     from soce.search.run import ItemSet, Run
     from soce.search.scoring import SearchProgress
 
@@ -30,28 +31,14 @@ _MOST_LISTED: Final = 12
 
 
 def soup_players(models: Iterable[str], size: int = 1) -> tuple[tuple[str, ...], ...]:
-    """Return all sets of so many models, each a player.
-
-    Parameters
-    ----------
-    models : iterable of str
-    size : int
-        1: single models; 2: pairs; 3: triplets.
-
-    Raises
-    ------
-    EvaluationError
-        A model named twice, or no set of that size.
+    """Return all sets of so many models, each a player: 1 for single models, 2 for pairs, 3 for triplets.
 
     Examples
     --------
     >>> soup_players("abc", 2)
     (('a', 'b'), ('a', 'c'), ('b', 'c'))
     """
-    names = tuple(models)
-    for name in names:
-        if names.count(name) > 1:
-            refuse(f"the model `{shown(name)}` is named twice", "name every model once")
+    names = named_once(models, "model")
     if not 1 <= size <= len(names):
         refuse(f"there are no sets of {size} among {len(names)} models", "1: single models; 2: pairs")
     return tuple(combinations(names, size))
@@ -67,9 +54,9 @@ class SoupGame:
     members: Mapping[str, tuple[str, ...]]
     """Player → its models."""
     reading: Reading
-    ingredients: Mapping[str, str] | Pool
+    pool: Pool
     score: Callable[[Recipe], float] = field(repr=False)
-    _known: dict[tuple[tuple[str, int], ...], float] = field(default_factory=dict, init=False, repr=False)
+    _scores: dict[Recipe, float] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def players(self) -> tuple[str, ...]:
@@ -77,72 +64,41 @@ class SoupGame:
         return tuple(self.members)
 
     def parts(self, coalition: Iterable[str]) -> dict[str, int]:
-        """Return the parts, in lowest terms and by name, of the soup that a coalition makes.
-
-        Raises
-        ------
-        EvaluationError
-            The coalition is empty, or has a player that is none.
-        """
-        tuples = []
+        """Return the parts, in lowest terms and by name, of the soup that a coalition makes."""
+        weights: dict[str, Fraction] = {}
         for player in sorted(coalition):
             if player not in self.members:
-                refuse(f"`{shown(player)}` is no player", f"players: {', '.join(map(shown, self.players))}")
-            tuples.append(self.members[player])
-        if not tuples:
+                refuse(f"`{shown(player)}` is no player", f"players: {listed(self.players)}")
+            models = self.members[player]
+            for name in models:
+                more = weights.get(name, 0) + Fraction(1, len(models))
+                weights[name] = Fraction(1) if self.reading == "union" else more
+        if not weights:
             refuse("no model makes no soup", "the value of no player is the `empty` of `shapley_values`")
-        weights: dict[str, Fraction] = {}
-        if self.reading == "union":
-            weights = {name: Fraction(1) for models in tuples for name in models}
-        else:
-            for models in tuples:
-                for name in models:
-                    weights[name] = weights.get(name, Fraction(0)) + Fraction(1, len(models))
-        total = sum(weights.values())
-        shares = {name: weights[name] / total for name in sorted(weights)}
-        whole = lcm(*(share.denominator for share in shares.values()))
-        return {name: int(share * whole) for name, share in shares.items()}
+        names = sorted(weights)
+        return dict(zip(names, to_parts([weights[name] for name in names]), strict=True))
 
     def recipe(self, coalition: Iterable[str]) -> Recipe:
         """Return the soup that a coalition makes."""
-        return self._recipe(self.parts(coalition))
+        return self.pool.recipe(self.parts(coalition))
 
     def recipes(self) -> tuple[Recipe, ...]:
-        """Return every different soup of all coalitions, smaller coalitions first.
-
-        Raises
-        ------
-        EvaluationError
-            More than 12 players.
-        """
+        """Return every different soup of all coalitions of at most 12 players, smaller coalitions first."""
         if len(self.members) > _MOST_LISTED:
             refuse(
-                f"the soups of {len(self.members)} players are too many to list",
-                f"list those of at most {_MOST_LISTED}; more players are sampled",
+                f"{len(self.members)} players make too many soups to score them all",
+                f"at most {_MOST_LISTED} players; name fewer models, or sample with `shapley_values`",
             )
-        soups: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
-        for size in range(1, len(self.members) + 1):
-            for coalition in combinations(self.members, size):
-                parts = self.parts(coalition)
-                soups.setdefault(tuple(parts.items()), parts)
-        return tuple(self._recipe(parts) for parts in soups.values())
-
-    def _recipe(self, parts: Mapping[str, int]) -> Recipe:
-        if isinstance(self.ingredients, Pool):
-            return self.ingredients.recipe(parts)
-        # All stand in every soup, so that each has the same first one, which gives config and tokenizer.
-        names = list(self.ingredients) if len(parts) > 1 else list(parts)
-        return Recipe(
-            tuple(Ingredient(self.ingredients[name], Fraction(parts.get(name, 0)), name) for name in names)
-        )
+        sizes = range(1, len(self.members) + 1)
+        coalitions = chain.from_iterable(combinations(self.members, size) for size in sizes)
+        return tuple(dict.fromkeys(map(self.recipe, coalitions)))
 
     def __call__(self, coalition: frozenset[str]) -> float:
         """Return the score of the soup that a coalition makes."""
-        parts = self.parts(coalition)
-        key = tuple(parts.items())
-        if key not in self._known:
-            self._known[key] = self.score(self._recipe(parts))
-        return self._known[key]
+        recipe = self.recipe(coalition)
+        if recipe not in self._scores:
+            self._scores[recipe] = self.score(recipe)
+        return self._scores[recipe]
 
 
 def soup_game(
@@ -197,23 +153,19 @@ def soup_game(
         refuse("there are no players", "name the models that may join a soup")
     paths = ingredients.paths if isinstance(ingredients, Pool) else ingredients
     members: dict[str, tuple[str, ...]] = {}
-    seen: dict[frozenset[str], str] = {}
     for player in players:
-        models = (player,) if isinstance(player, str) else tuple(player)
+        models = named_once((player,) if isinstance(player, str) else player, "model")
         name = " + ".join(models)
         if not models:
             refuse("a player has no models", "every player is one model or more")
         for model in models:
-            if models.count(model) > 1:
-                refuse(f"the player `{shown(name)}` has `{shown(model)}` twice", "name every model once")
-            if model not in paths:
-                known = listed(sorted(paths), limit=8)
-                refuse(f"nobody said where the model `{shown(model)}` is", f"known: {known or 'none'}")
-        if name in members or frozenset(models) in seen:
-            refuse(f"the player `{shown(name)}` is there twice", "name every player once")
+            known(paths, model, "path")
+        if any(set(models) == set(others) for others in members.values()):
+            refuse(f"the player `{shown(name)}` is named twice", "name every player once")
         members[name] = models
-        seen[frozenset(models)] = name
-    return SoupGame(members, reading, ingredients, score)
+    # The first model gives config and tokenizer to every soup, whoever is in it.
+    pool = ingredients if isinstance(ingredients, Pool) else Pool(paths, tuple(paths)[:1])
+    return SoupGame(members, reading, pool, score)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -223,43 +175,26 @@ class ShapleyPlan:
     run: Run
     game: SoupGame
     on: ItemSet
+    soups: tuple[Recipe, ...]
+    """Different soups that the values take."""
 
     @property
     def n_soups(self) -> int:
-        """Different soups that the values take."""
-        return len(self.game.recipes())
+        """Number of `soups`."""
+        return len(self.soups)
 
     def missing(self) -> tuple[Recipe, ...]:
         """Return the soups that were not scored on these items."""
-        return self.run.unscored(self.game.recipes(), on=self.on)
+        return self.run.unscored(self.soups, on=self.on)
 
     def evaluate(
         self, evaluator: Evaluator, *, on_progress: Callable[[SearchProgress], object] | None = None
     ) -> int:
-        """Score the soups that are missing, keep their scores in the run, and return how many there were.
-
-        Parameters
-        ----------
-        evaluator : Evaluator
-            The one of the run.
-        on_progress : callable, optional
-            Called with a `SearchProgress`; raising from it stops, and nothing that was scored is lost.
-
-        Raises
-        ------
-        StudyError, EvaluationError, SoceError, OSError
-            As `Run.evaluate`.
-        """
-        return self.run.evaluate(self.game.recipes(), evaluator, on=self.on, on_progress=on_progress)
+        """Score the soups that are missing, and return how many there were; see `Run.evaluate`."""
+        return self.run.evaluate(self.soups, evaluator, on=self.on, on_progress=on_progress)
 
     def values(self, *, empty: float = 0.0) -> ShapleyValues:
-        """Return the Shapley values.
-
-        Raises
-        ------
-        EvaluationError
-            Some of the soups were not scored.
-        """
+        """Return the Shapley values; raises EvaluationError if some of the soups were not scored."""
         lacking = self.missing()
         if lacking:
             refuse(
@@ -299,10 +234,5 @@ def plan_shapley(
         More than 12 players, models that are not in the run.
     """
     players = soup_players(run.pool.experts if models is None else models, size)
-    if len(players) > _MOST_LISTED:
-        refuse(
-            f"{len(players)} players make too many soups to score them all",
-            f"at most {_MOST_LISTED} players; name fewer `models`, or sample with `shapley_values`",
-        )
     game = soup_game(players, reading, score=lambda recipe: run.value(recipe, on=on), ingredients=run.pool)
-    return ShapleyPlan(run, game, on)
+    return ShapleyPlan(run, game, on, game.recipes())

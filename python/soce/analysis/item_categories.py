@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from soce.analysis.answers import Answers
+from soce.analysis.checks import at_least
 from soce.analysis.item_clusters import (
-    FEW_STARTS,
     FOLDS,
     Clustering,
     adjusted_rand_index,
     cluster_directions,
     explained_aside,
     n_directions,
+    varying,
 )
 from soce.evaluate.evaluation import refuse
 from soce.files.plain import Plain
@@ -26,8 +29,8 @@ from soce.scores.table import Column, ScoreTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from soce.analysis.item_clusters import Labels
     from soce.scores.table import Floats
-
 
 CAUTION: Final = (
     "these categories were found in the answers of the same models whose scores they give: correlations "
@@ -36,6 +39,7 @@ CAUTION: Final = (
 """What every clustering says about itself."""
 _FEW: Final = 8
 _DIGITS: Final = 12
+_STARTS: Final = 20
 _NEAR: Final = 0.05
 """Share of the largest R² that a smaller number of clusters may lack."""
 _NOTHING: Final = 0.01
@@ -69,7 +73,7 @@ class ClusterChoice(Plain):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ItemCategories:
+class ItemCategories(Plain):
     """Items in categories.
 
     Attributes
@@ -91,14 +95,6 @@ class ItemCategories:
     seed: int
     notes: tuple[str, ...]
     """The caution first."""
-    _sizes: dict[str, int] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Count the items of each category."""
-        sizes = dict.fromkeys(self.table.categories, 0)
-        for name in self.labels.values():
-            sizes[name] += 1
-        object.__setattr__(self, "_sizes", sizes)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -108,7 +104,8 @@ class ItemCategories:
     @property
     def sizes(self) -> dict[str, int]:
         """Items of each category."""
-        return dict(self._sizes)
+        sizes = Counter(self.labels.values())
+        return {name: sizes[name] for name in self.categories}
 
     def members(self, category: str) -> tuple[str, ...]:
         """Return the items of a category, in order of name."""
@@ -116,20 +113,15 @@ class ItemCategories:
         return tuple(sorted(item for item, name in self.labels.items() if name == category))
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain Python."""
+        """Return everything as plain Python, scores by model and category."""
+        content = Plain.to_json(self)
+        del content["table"]
+        scores = [dict(zip(self.categories, row, strict=True)) for row in self.table.values.tolist()]
         return {
             "categories": self.sizes,
             "models": list(self.table.models),
-            "scores": {
-                model: dict(zip(self.categories, row, strict=True))
-                for model, row in zip(self.table.models, self.table.values.tolist(), strict=True)
-            },
-            "labels": dict(self.labels),
-            "alike": list(self.alike),
-            "choices": [choice.to_json() for choice in self.choices],
-            "stability": [found.to_json() for found in self.stability],
-            "seed": self.seed,
-            "notes": list(self.notes),
+            "scores": dict(zip(self.table.models, scores, strict=True)),
+            **content,
         }
 
 
@@ -158,10 +150,6 @@ def cluster_items(
         Of `numpy.random.default_rng`.
     on_progress : callable, optional
         Called with steps done and in all; thousands of items of a hundred models take a minute.
-
-    Returns
-    -------
-    ItemCategories
 
     Raises
     ------
@@ -199,146 +187,113 @@ def cluster_items(
     (('q0', 'q1', 'q2', 'q3'), ('q4', 'q5', 'q6', 'q7'))
     """
     given = answers if isinstance(answers, Answers) else Answers.of(answers)
-    if clusters is not None and clusters < 2:
+    if clusters is not None:
+        at_least(2, clusters, "number of clusters", "two categories at least are needed to choose experts")
+    at_least(2, most, "largest number of clusters to try", "give 2 or more")
+    at_least(0, draws, "number of draws", "give 0 for no stability, or 100")
+    models = sorted(given.models)
+    values = given.values[:, [given.models.index(name) for name in models]]  # (n_items, n_models)
+    has_direction = varying(values)
+    if not has_direction.any():
         refuse(
-            f"the number of clusters is {clusters}", "two categories at least are needed to choose experts"
-        )
-    if most < 2:
-        refuse(f"the largest number of clusters to try is {most}", "give 2 or more")
-    if draws < 0:
-        refuse(f"the number of draws is {draws}", "give 0 for no stability, or 100")
-    models = sorted(range(len(given.models)), key=given.models.__getitem__)
-    order = sorted(range(len(given.items)), key=given.items.__getitem__)
-    values = given.values[np.ix_(order, models)]  # (n_items, n_models), in order of names
-    names = [given.items[place] for place in order]
-    varies = values.min(axis=1) < values.max(axis=1)
-    if not varies.any():
-        refuse(
-            f"all {len(given.models)} models gave the same answer to each of the {len(names)} items",
+            f"all {len(given.models)} models gave the same answer to each of the {len(given.items)} items",
             "clusters are found by differences between models: give models that differ, or harder items",
         )
-    patterns, which, counts = np.unique(values[varies], axis=0, return_inverse=True, return_counts=True)
-    which = which.reshape(-1)
-    n_different = n_directions(patterns)
-    wanted = range(2, min(most, n_different) + 1) if clusters is None else [clusters]
-    if n_different < max([2, *([] if clusters is None else [clusters])]):
+    order = np.lexsort(values.T[::-1])  # by the answers themselves, so that the order given does not count
+    order = order[has_direction[order]]
+    items, rows = [given.items[place] for place in order], values[order]
+    n_different = n_directions(rows)
+    if n_different < (clusters or 2):
         refuse(
             f"the items have {n_different} different direction(s) of answers, fewer than "
             f"{clusters or 2} clusters",
             "ask for fewer clusters, or give more models" if n_different > 1 else "give more models or items",
         )
-    total = min(FOLDS, len(models)) + draws
-    ticks = itertools.count(1)
+    total = min(FOLDS, len(given.models)) + draws
+    steps = itertools.count(1)
 
     def tick() -> None:
         if on_progress is not None:
-            on_progress(next(ticks), total)
+            on_progress(next(steps), total)
 
-    tried = explained_aside(patterns, counts, wanted, seed=seed, on_done=tick)  # number → R² of each model
-    best = cluster_directions(patterns, counts, _best_number(tried), seed=seed)
+    numbers = range(2, min(most, n_different) + 1) if clusters is None else [clusters]
+    explained = explained_aside(rows, numbers, seed=seed, on_done=tick)  # number → R² of each model
+    clustering = cluster_directions(rows, _best_number(explained), seed=seed, starts=_STARTS)
+    assert clustering is not None, "there are as many directions"
     choices = tuple(
-        ClusterChoice(number, math.fsum(found) / len(found) if found else None)
-        for number, found in tried.items()
+        ClusterChoice(number, math.fsum(values) / len(values) if values else None)
+        for number, values in explained.items()
     )
-    labels = best.labels[which]  # (n_varying,)
-    varying = [name for name, one in zip(names, varies.tolist(), strict=True) if one]
-    called = _names(labels.tolist(), varying)
-    table = _table(given, values[varies], labels, called, models)
-    by_item = {name: called[label] for name, label in zip(varying, labels.tolist(), strict=True)}
+    names = _names(clustering.labels, items)
+    label_of = dict(zip(items, clustering.labels.tolist(), strict=True))
     return ItemCategories(
-        {item: by_item[item] for item in given.items if item in by_item},
-        table,
-        tuple(name for name, one in zip(names, varies.tolist(), strict=True) if not one),
-        choices,
-        _stabilities(patterns, counts, best, draws=draws, seed=seed, on_done=tick),
-        seed,
-        _notes(given, int((~varies).sum()), choices),
+        {item: names[label_of[item]] for item in given.items if item in label_of},
+        table=_table(tuple(models), rows, clustering.labels, names).take(models=given.models),
+        alike=tuple(sorted(compress(given.items, ~has_direction))),
+        choices=choices,
+        stability=_stabilities(rows, clustering, draws=draws, seed=seed, on_done=tick) if draws else (),
+        seed=seed,
+        notes=_notes(len(given.models), len(given.items) - len(items), choices),
     )
 
 
-def _best_number(tried: Mapping[int, Sequence[float]]) -> int:
+def _best_number(explained: Mapping[int, Sequence[float]]) -> int:
     """Return the smallest number of clusters that explains models put aside as well as the best one."""
-    usable = {number: found for number, found in tried.items() if found}
+    usable = {number: np.array(values) for number, values in sorted(explained.items()) if values}
     if not usable:
-        return min(tried)
-    best = min(usable, key=lambda number: (-round(math.fsum(usable[number]), _DIGITS), number))
-    most = math.fsum(usable[best]) / len(usable[best])
-    for number in sorted(usable):
-        less = [one - other for one, other in zip(usable[best], usable[number], strict=True)]
-        mean = math.fsum(less) / len(less)
-        spread = math.fsum((one - mean) ** 2 for one in less)
-        if mean <= max(_NEAR * most, math.sqrt(spread / max(len(less) - 1, 1) / len(less))):
+        return min(explained)
+    means = {number: math.fsum(values) / len(values) for number, values in usable.items()}
+    best = max(usable, key=lambda number: round(means[number], _DIGITS))
+    for number, values in usable.items():
+        less = usable[best] - values
+        error = less.std(ddof=1) / math.sqrt(len(less)) if len(less) > 1 else 0.0
+        if means[best] - means[number] <= max(_NEAR * means[best], error):
             return number
     return best
 
 
-def _names(labels: Sequence[int], items: Sequence[str]) -> dict[int, str]:
+def _names(labels: Labels, items: Sequence[str]) -> dict[int, str]:
     """Return a name for each label: by descending size, then the first item by name."""
-    members: dict[int, list[str]] = {}
-    for label, item in zip(labels, items, strict=True):
-        members.setdefault(label, []).append(item)
+    members = {label: sorted(compress(items, labels == label)) for label in set(labels.tolist())}
     ranked = sorted(members, key=lambda label: (-len(members[label]), members[label][0]))
     return {label: f"cluster {number}" for number, label in enumerate(ranked, 1)}
 
 
-def _table(
-    given: Answers,
-    values: Floats,
-    labels: np.ndarray[Any, np.dtype[np.intp]],
-    called: Mapping[int, str],
-    models: Sequence[int],
-) -> ScoreTable:
-    """Return mean answers, models in the order given."""
-    is_share = bool((values >= 0).all() and (values <= 1).all())
-    back = np.argsort(models)
-    means, counts = [], []
-    for label in called:
-        mine = values[labels == label]
-        means.append([math.fsum(column) / len(mine) for column in mine.T.tolist()])
-        counts.append([float(len(mine))] * len(models))
+def _table(models: tuple[str, ...], rows: Floats, labels: Labels, names: Mapping[int, str]) -> ScoreTable:
+    """Return the mean answer of each model in each cluster."""
+    is_share = bool((rows >= 0).all() and (rows <= 1).all())
+    members = [rows[labels == label] for label in names]
     return ScoreTable(
-        given.models,
-        tuple(Column(name, scale="unit" if is_share else None) for name in called.values()),
-        np.array(means).T[back],
-        counts=np.array(counts).T,
+        models,
+        tuple(Column(name, scale="unit" if is_share else None) for name in names.values()),
+        np.array([[math.fsum(column) / len(mine) for column in mine.T.tolist()] for mine in members]).T,
+        counts=np.array([[float(len(mine)) for mine in members]] * len(models)),
         source="clusters of items",
         kind="clusters",
     )
 
 
 def _stabilities(
-    patterns: Floats,
-    counts: np.ndarray[Any, np.dtype[np.intp]],
-    reference: Clustering,
-    *,
-    draws: int,
-    seed: int,
-    on_done: Callable[[], object],
+    rows: Floats, clustering: Clustering, *, draws: int, seed: int, on_done: Callable[[], object]
 ) -> tuple[Stability, ...]:
-    """Return how alike the clusters of resampled models and of resampled items are to the reference."""
-    if not draws:
-        return ()
+    """Return how alike the clusters of resampled models and of resampled items are to these."""
     rng = np.random.default_rng([seed, 1])
-    n_models, clusters = patterns.shape[1], len(reference.centres)
-    n_items = int(counts.sum())
-    found: dict[str, list[float]] = {"models": [], "items": []}
+    n_items, n_models = rows.shape
+    clusters = len(clustering.centres)
+    patterns, counts = np.unique(rows, axis=0, return_counts=True)
+    by_models, by_items = [], []
     for draw in range(draws):
-        columns = np.sort(rng.integers(n_models, size=n_models))
-        drawn = patterns[:, columns]
-        usable = drawn.min(axis=1) < drawn.max(axis=1)
-        if usable.any() and n_directions(drawn[usable]) >= clusters:
-            other = cluster_directions(drawn[usable], counts[usable], clusters, seed=draw, starts=FEW_STARTS)
-            index = adjusted_rand_index(reference.labels[usable], other.labels, counts[usable])
-            found["models"].append(index)
-        times = rng.multinomial(n_items, counts / n_items)
-        kept = times > 0
-        if n_directions(patterns[kept]) >= clusters:
-            other = cluster_directions(patterns[kept], times[kept], clusters, seed=draw, starts=FEW_STARTS)
-            # Items that were not drawn go to the nearest cluster.
-            index = adjusted_rand_index(reference.labels, other.nearest(patterns), counts)
-            found["items"].append(index)
+        drawn = rows[:, np.sort(rng.integers(n_models, size=n_models))]
+        has_direction = varying(drawn)
+        again = cluster_directions(drawn[has_direction], clusters, seed=draw)
+        if again is not None:
+            by_models.append(adjusted_rand_index(clustering.labels[has_direction], again.labels))
+        drawn = np.repeat(patterns, rng.multinomial(n_items, counts / n_items), axis=0)
+        again = cluster_directions(drawn, clusters, seed=draw)
+        if again is not None:  # items that were not drawn go to the nearest cluster
+            by_items.append(adjusted_rand_index(clustering.labels, again.nearest(rows)))
         on_done()
-    return tuple(_stability(what, indices, draws) for what, indices in found.items())
+    return _stability("models", by_models, draws), _stability("items", by_items, draws)
 
 
 def _stability(what: str, indices: list[float], draws: int) -> Stability:
@@ -348,9 +303,8 @@ def _stability(what: str, indices: list[float], draws: int) -> Stability:
     return Stability(what, math.fsum(indices) / len(indices), low, high, draws, draws - len(indices))
 
 
-def _notes(given: Answers, n_alike: int, choices: Sequence[ClusterChoice]) -> tuple[str, ...]:
+def _notes(n_models: int, n_alike: int, choices: Sequence[ClusterChoice]) -> tuple[str, ...]:
     notes = [CAUTION]
-    n_models = len(given.models)
     if n_models < _FEW:
         notes.append(
             f"{n_models} models tell at most {2**n_models - 2} kinds of right or wrong answers apart"

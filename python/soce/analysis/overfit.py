@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from soce.analysis.checks import compared_with
 from soce.exceptions import shown
 from soce.files.plain import Plain
 
@@ -54,7 +55,7 @@ class OverfitCheck(Plain):
     def regressions(self) -> tuple[str, ...]:
         """Benchmarks that took no part in the choice and on which the soup is below every ingredient."""
         return tuple(
-            found.benchmark for found in self.benchmarks if found.flag == "below_min" and not found.took_part
+            check.benchmark for check in self.benchmarks if check.flag == "below_min" and not check.took_part
         )
 
 
@@ -79,10 +80,6 @@ def check_overfit(
     took_part : collection of str
         Benchmarks by which the soup was chosen.
 
-    Returns
-    -------
-    OverfitCheck
-
     Raises
     ------
     ScoreTableError
@@ -102,57 +99,39 @@ def check_overfit(
     >>> {check.benchmark: check.flag for check in found.benchmarks}
     {'bfcl_v3': 'above_max', 'hellaswag': 'between', 'ifeval': 'between', 'bbh': 'between'}
     """
-    names = tuple(ingredients)
-    if not names:
-        table.refuse(f"the soup `{shown(soup)}` has no ingredients", "name the models it was made of")
-    for name in names:
-        if names.count(name) > 1 or name == soup:
-            what = "the soup itself" if name == soup else "named twice"
-            table.refuse(f"the ingredient `{shown(name)}` is {what}", "name every ingredient once")
+    names = compared_with(soup, ingredients, "ingredient", table.refuse)
     for name in took_part:
         table.place(name)
     given = _parts(table, names, parts)
-    rows = [table.row(name) for name in names]
-    found = []
-    for column in table.columns:
-        if column.role != "category":
-            continue
-        place = table.place(column.name)
-        scores = [float(table.values[row, place]) for row in rows]
-        value = table.score(soup, column.name)
-        missing = tuple(
-            name for name, score in zip((*names, soup), (*scores, value), strict=True) if math.isnan(score)
-        )
+    benchmarks = []
+    for name in table.categories:
+        column = table.columns[table.place(name)]
+        value, *scores = (table.score(model, name) for model in (soup, *names))
         known = [score for score in scores if not math.isnan(score)]
-        is_whole = len(known) == len(scores)
+        low, high = (min(known), max(known)) if known else (math.nan, math.nan)
         weighted = None
-        if given is not None and is_whole:
+        if given is not None and len(known) == len(scores):
             products = (part * score for part, score in zip(given, scores, strict=True))
             weighted = math.fsum(products) / sum(given)
-        low, high = (min(known), max(known)) if known else (math.nan, math.nan)
-        found.append(
+        missing = tuple(model for model in (*names, soup) if math.isnan(table.score(model, name)))
+        flag: Flag = "between"
+        if value < low or value > high:
+            flag = "above_max" if (value > high) == column.higher_is_better else "below_min"
+        benchmarks.append(
             BenchmarkCheck(
-                column.name,
-                column.name in took_part,
-                value,
-                low,
-                math.fsum(known) / len(known) if known else math.nan,
-                high,
-                weighted,
-                None if missing else _flag(value, low, high, higher_is_better=column.higher_is_better),
-                missing,
-                column.higher_is_better,
+                name,
+                name in took_part,
+                soup=value,
+                minimum=low,
+                mean=math.fsum(known) / len(known) if known else math.nan,
+                maximum=high,
+                weighted_mean=weighted,
+                flag=None if missing else flag,
+                missing=missing,
+                higher_is_better=column.higher_is_better,
             )
         )
-    return OverfitCheck(soup, names, given, tuple(found))
-
-
-def _flag(value: float, low: float, high: float, *, higher_is_better: bool) -> Flag:
-    if value < low:
-        return "below_min" if higher_is_better else "above_max"
-    if value > high:
-        return "above_max" if higher_is_better else "below_min"
-    return "between"
+    return OverfitCheck(soup, names, given, tuple(benchmarks))
 
 
 def _parts(
@@ -161,15 +140,12 @@ def _parts(
     if parts is None:
         return None
     if isinstance(parts, Mapping):
-        used = {name for name, part in parts.items() if part}
-        if not used <= set(names):
-            stranger = min(used - set(names))
+        for stranger in sorted({name for name, part in parts.items() if part} - set(names)):
             table.refuse(f"there are parts of `{shown(stranger)}`, which is no ingredient", "name it as one")
-        found = tuple(int(parts.get(name, 0)) for name in names)
-    else:
-        found = tuple(int(part) for part in parts)
-    if len(found) != len(names):
-        table.refuse(f"there are {len(found)} parts for {len(names)} ingredients", "give one part for each")
-    if min(found) < 0 or not any(found):
-        table.refuse(f"the parts are {list(found)}", "parts are 0 or more, and one of them is more")
-    return found
+        parts = [parts.get(name, 0) for name in names]
+    if len(parts) != len(names):
+        table.refuse(f"there are {len(parts)} parts for {len(names)} ingredients", "give one part for each")
+    whole = tuple(int(part) for part in parts)
+    if min(whole) < 0 or not any(whole):
+        table.refuse(f"the parts are {list(whole)}", "parts are 0 or more, and one of them is more")
+    return whole

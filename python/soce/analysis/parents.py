@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from soce.analysis.checks import compared_with
 from soce.exceptions import shown
-from soce.files.plain import Plain, to_plain
+from soce.files.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +53,11 @@ class FamilyCounts(Plain):
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
         counts = Plain.to_json(self)
-        del counts["family"]
-        return {"parents": list(self.family.parents), "soup": self.family.soup, **counts}
+        return {**counts.pop("family"), **counts}
 
 
 @dataclass(frozen=True, slots=True)
-class NetGain:
+class NetGain(Plain):
     """What soups gain in one category over the mean of their parents, on average over families."""
 
     category: str
@@ -72,33 +75,26 @@ class ParentCounts:
     """For each category, in column order."""
 
     def n_above(self, threshold: int, *, than: str = "one") -> int:
-        """Return the families whose soup is better in more than so many categories.
+        """Return the families whose soup is better in more than so many categories (the paper: 20 of 36).
 
-        Parameters
-        ----------
-        threshold : int
-            The paper's is 20 of 36 categories.
-        than : {"one", "all"}
-            Better than one parent, or than all: the paper does not say which it counts.
+        Better than ``"one"`` parent, or than ``"all"``: the paper does not say which it counts.
         """
         field = {"one": "better_than_one", "all": "better_than_all"}[than]
-        return sum(getattr(found, field) > threshold for found in self.families)
+        return sum(getattr(one, field) > threshold for one in self.families)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
-        half = max(found.n_categories for found in self.families) // 2
+        half = max(one.n_categories for one in self.families) // 2
+        gains = [gain.to_json() for gain in self.gains]
         return {
-            "families": [found.to_json() for found in self.families],
+            "families": [one.to_json() for one in self.families],
             "n_families": len(self.families),
             "more_than_half": {
                 "categories": half,
                 "better_than_one": self.n_above(half),
                 "better_than_all": self.n_above(half, than="all"),
             },
-            "net_gain": {
-                gain.category: {"mean": to_plain(gain.mean), "n_families": gain.n_families}
-                for gain in self.gains
-            },
+            "net_gain": {gain.pop("category"): gain for gain in gains},
         }
 
 
@@ -111,10 +107,6 @@ def compare_with_parents(table: ScoreTable, families: Sequence[Family]) -> Paren
         Rows of all soups and parents, categories of one scale.
     families : sequence of Family
         Any number of parents each.
-
-    Returns
-    -------
-    ParentCounts
 
     Raises
     ------
@@ -140,53 +132,52 @@ def compare_with_parents(table: ScoreTable, families: Sequence[Family]) -> Paren
     """
     if not families:
         table.refuse("there is no soup to compare with its parents", "name at least one `Family`")
-    scores = table.oriented()  # (n_models, n_categories)
-    names = table.categories
     counted = []
-    differences: dict[str, list[float]] = {name: [] for name in names}
+    differences: dict[str, list[float]] = {name: [] for name in table.categories}
     for family in families:
-        _check(table, family)
-        soup = dict(zip(names, scores[table.row(family.soup)].tolist(), strict=True))
-        parents = [dict(zip(names, scores[table.row(name)].tolist(), strict=True)) for name in family.parents]
-        usable = [name for name in names if not any(math.isnan(one[name]) for one in (soup, *parents))]
-        if not usable:
-            table.refuse(
-                f"no category has scores of the soup `{shown(family.soup)}` and all its parents",
-                "leave the family out, or add the missing scores",
-            )
-        worst = {name: min(one[name] for one in parents) for name in usable}
-        best = {name: max(one[name] for one in parents) for name in usable}
-        means = [math.fsum(one[name] for name in usable) / len(usable) for one in parents]
-        counted.append(
-            FamilyCounts(
-                Family(tuple(family.parents), family.soup),
-                len(usable),
-                better_than_one=sum(soup[name] > worst[name] for name in usable),
-                better_than_all=sum(soup[name] > best[name] for name in usable),
-                worse_than_all=sum(soup[name] < worst[name] for name in usable),
-                tied_with_worst=tuple(name for name in usable if soup[name] == worst[name]),
-                tied_with_best=tuple(name for name in usable if soup[name] == best[name]),
-                missing=tuple(name for name in names if name not in usable),
-                lowest_parent_mean=min(means),
-                highest_parent_mean=max(means),
-                soup_mean=math.fsum(soup[name] for name in usable) / len(usable),
-            )
-        )
-        for name in usable:
-            differences[name].append(soup[name] - math.fsum(one[name] for one in parents) / len(parents))
-    gains = tuple(
-        NetGain(name, math.fsum(found) / len(found) if found else math.nan, len(found))
-        for name, found in differences.items()
+        counts, gains = _compare(table, family)
+        counted.append(counts)
+        for name, gain in gains.items():
+            differences[name].append(gain)
+    return ParentCounts(
+        tuple(counted),
+        tuple(
+            NetGain(name, _mean(gains) if gains else math.nan, len(gains))
+            for name, gains in differences.items()
+        ),
     )
-    return ParentCounts(tuple(counted), gains)
 
 
-def _check(table: ScoreTable, family: Family) -> None:
-    soup = shown(family.soup)
-    if not family.parents:
-        table.refuse(f"the soup `{soup}` has no parents", "name the models it was made of")
-    if family.soup in family.parents:
-        table.refuse(f"the soup `{soup}` is among its own parents", "name the models it was made of")
-    for name in family.parents:
-        if list(family.parents).count(name) > 1:
-            table.refuse(f"the soup `{soup}` names the parent `{shown(name)}` twice", "name it once")
+def _compare(table: ScoreTable, family: Family) -> tuple[FamilyCounts, dict[str, float]]:
+    """Return the counts of a family, and by category what its soup gains over the mean of the parents."""
+    names = compared_with(family.soup, family.parents, "parent", table.refuse)
+    scores = table.oriented()[[table.row(name) for name in (family.soup, *names)]]  # (1 + n_parents, n)
+    is_usable = np.logical_and.reduce(~np.isnan(scores))
+    if not is_usable.any():
+        table.refuse(
+            f"no category has scores of the soup `{shown(family.soup)}` and all its parents",
+            "leave the family out, or add the missing scores",
+        )
+    usable = [*compress(table.categories, is_usable)]
+    soup, parents = scores[0, is_usable], scores[1:, is_usable]
+    worst, best = parents.min(axis=0), parents.max(axis=0)
+    means = [_mean(row) for row in parents.tolist()]
+    counts = FamilyCounts(
+        Family(names, family.soup),
+        len(usable),
+        better_than_one=int((soup > worst).sum()),
+        better_than_all=int((soup > best).sum()),
+        worse_than_all=int((soup < worst).sum()),
+        tied_with_worst=tuple(compress(usable, soup == worst)),
+        tied_with_best=tuple(compress(usable, soup == best)),
+        missing=tuple(compress(table.categories, ~is_usable)),
+        lowest_parent_mean=min(means),
+        highest_parent_mean=max(means),
+        soup_mean=_mean(soup.tolist()),
+    )
+    gains = [one - _mean(others) for one, others in zip(soup.tolist(), parents.T.tolist(), strict=True)]
+    return counts, dict(zip(usable, gains, strict=True))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)  # exact sums: no order changes a bit

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from soce.analysis.checks import at_least, named_once
 from soce.evaluate.evaluation import refuse
-from soce.exceptions import shown
+from soce.files.plain import Plain
 from soce.files.words import listed
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ _MOST_EXACT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ShapleyValues:
+class ShapleyValues(Plain):
     """What each player adds to a coalition on average over all orders in which they may join."""
 
     value: Mapping[str, float]
@@ -51,18 +53,11 @@ class ShapleyValues:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
+        content = Plain.to_json(self)
+        values, errors = content.pop("value"), content.pop("stderr") or {}
         return {
-            "method": self.method,
-            "reading": self.reading,
-            "values": {
-                name: {"value": value, "stderr": None if self.stderr is None else self.stderr[name]}
-                for name, value in self.value.items()
-            },
-            "total": self.total,
-            "empty": self.empty,
-            "n_coalitions": self.n_coalitions,
-            "permutations": self.permutations,
-            "seed": self.seed,
+            "values": {name: {"value": value, "stderr": errors.get(name)} for name, value in values.items()},
+            **content,
         }
 
 
@@ -92,10 +87,6 @@ def shapley_values(
     seed : int
         Of `numpy.random.default_rng`.
 
-    Returns
-    -------
-    ShapleyValues
-
     Raises
     ------
     EvaluationError
@@ -123,46 +114,41 @@ def shapley_values(
     ... }
     {'left': 0.666667, 'right 1': 0.166667, 'right 2': 0.166667}
     """
-    names = sorted(players)
+    names = sorted(named_once(players, "player"))
     if not names:
         refuse("there are no players", "name the models that may join a soup")
-    for name, following in pairwise(names):
-        if name == following:
-            refuse(f"the player `{shown(name)}` is named twice", "name every player once")
     if not 0 <= exact_up_to <= _MOST_EXACT:
         refuse(f"exact_up_to is {exact_up_to}", f"it is at most {_MOST_EXACT}; more players are sampled")
     if not math.isfinite(empty):
         refuse(f"the value of no player is {empty}", "give a finite number, 0 for instance")
-    known: dict[frozenset[str], float] = {frozenset(): float(empty)}
+    is_exact = len(names) <= exact_up_to
+    if not is_exact:
+        at_least(2, permutations, "number of permutations", "a standard error takes at least 2")
+    worth: dict[frozenset[str], float] = {frozenset(): float(empty)}
 
     def value(coalition: frozenset[str]) -> float:
-        if coalition not in known:
-            found = float(game(coalition))
-            if not math.isfinite(found):
+        if coalition not in worth:
+            asked = float(game(coalition))
+            if not math.isfinite(asked):
                 refuse(
-                    f"the value of {listed(sorted(coalition))} is {found}",
+                    f"the value of {listed(sorted(coalition))} is {asked}",
                     "every coalition needs a finite value",
                 )
-            known[coalition] = found
-        return known[coalition]
+            worth[coalition] = asked
+        return worth[coalition]
 
-    if len(names) <= exact_up_to:
-        found, errors = _exact(value, names), None
-    else:
-        if permutations < 2:
-            refuse(f"the number of permutations is {permutations}", "a standard error takes at least 2")
-        found, errors = _sampled(value, names, permutations, seed)
+    values, errors = (_exact(value, names), {}) if is_exact else _sampled(value, names, permutations, seed)
     reading = getattr(game, "reading", None)
     return ShapleyValues(
-        {name: found[name] for name in players},
-        None if errors is None else {name: errors[name] for name in players},
-        "exact" if errors is None else "sampled",
-        value(frozenset(names)),
-        float(empty),
-        len(known) - 1,
-        None if errors is None else permutations,
-        None if errors is None else seed,
-        reading if isinstance(reading, str) else None,
+        {name: values[name] for name in players},
+        stderr=None if is_exact else {name: errors[name] for name in players},
+        method="exact" if is_exact else "sampled",
+        total=value(frozenset(names)),
+        empty=float(empty),
+        n_coalitions=len(worth) - 1,
+        permutations=None if is_exact else permutations,
+        seed=None if is_exact else seed,
+        reading=reading if isinstance(reading, str) else None,
     )
 
 
@@ -189,23 +175,16 @@ def _exact(value: Callable[[frozenset[str]], float], names: list[str]) -> dict[s
 def _sampled(
     value: Callable[[frozenset[str]], float], names: list[str], permutations: int, seed: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    import numpy as np
-
     rng = np.random.default_rng(seed)
-    added: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(permutations):
+    added = np.empty((permutations, len(names)))
+    for order in added:
         coalition: frozenset[str] = frozenset()
         before = value(coalition)
         for place in rng.permutation(len(names)).tolist():
             coalition |= {names[place]}
             after = value(coalition)
-            added[names[place]].append(after - before)
+            order[place] = after - before
             before = after
-    means = {name: math.fsum(steps) / permutations for name, steps in added.items()}
-    errors = {
-        name: math.sqrt(
-            math.fsum((step - means[name]) ** 2 for step in steps) / (permutations - 1) / permutations
-        )
-        for name, steps in added.items()
-    }
-    return means, errors
+    errors = added.std(axis=0, ddof=1) / math.sqrt(permutations)
+    means = added.mean(axis=0)
+    return dict(zip(names, means.tolist(), strict=True)), dict(zip(names, errors.tolist(), strict=True))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from itertools import compress, islice
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from soce.analysis.checks import compared_with, known, outcomes_by_item, same_items
 from soce.evaluate.evaluation import Evaluation, refuse
 from soce.exceptions import shown
 from soce.files.plain import Plain
-from soce.files.words import listed
 from soce.search.statistics import McNemar, mcnemar_p
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     Outcomes = Mapping[str, Mapping[str, float]]
-    Solved: TypeAlias = dict[tuple[str, str], bool]
+    Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +97,6 @@ def win_rates(
     solved_at : float, optional
         Outcomes of at least so much count as solved. If left out, outcomes must be 0 or 1.
 
-    Returns
-    -------
-    WinRates
-
     Raises
     ------
     EvaluationError
@@ -116,38 +117,27 @@ def win_rates(
     >>> found.retention["a"].share, found.rescue, found.one_fail, found.regression
     (0.6666666666666666, Rate(count=1, of=2), Rate(count=2, of=2), Rate(count=1, of=2))
     """
-    names = tuple(parents)
-    if not names:
-        refuse("the soup has no parents to compare with", "name the models it was made of")
-    for name in (*names, soup):
-        if (*names, soup).count(name) > 1:
-            refuse(f"`{shown(name)}` is named twice", "name every parent once, and the soup apart from them")
-    solved = {name: _solved(outcomes, name, solved_at) for name in (*names, soup)}
-    made = solved[soup]
+    names = compared_with(soup, parents, "parent")
+    by_model = {name: _solved(known(outcomes, name, "outcome"), name, solved_at) for name in (*names, soup)}
     for name in names:
-        _check_same(name, solved[name], soup, made)
-    items = sorted(made)
-    failing = {item: sum(not solved[name][item] for name in names) for item in items}
-
-    def rate(of: Collection[tuple[str, str]], *, solves: bool = True) -> Rate:
-        return Rate(sum(made[item] == solves for item in of), len(of))
-
-    def failed_by(number: int) -> list[tuple[str, str]]:
-        return [item for item in items if failing[item] == number]
-
-    nobody, everybody = failed_by(len(names)), failed_by(0)
+        same_items(name, by_model[name], soup, by_model[soup])
+    items = sorted(by_model[soup])
+    solved = {name: np.array([by_item[item] for item in items]) for name, by_item in by_model.items()}
+    made = solved[soup]  # (n_items,)
+    n_failing = np.sum([~solved[name] for name in names], axis=0)
+    nobody, everybody = n_failing == len(names), n_failing == 0
     return WinRates(
         soup,
         names,
         len(items),
-        {name: sum(solved[name].values()) for name in (*names, soup)},
-        {name: rate([item for item in items if solved[name][item]]) for name in names},
-        rate(nobody),
-        tuple((number, rate(failed_by(number))) for number in range(1, len(names))),
-        rate(everybody, solves=False),
-        {name: _test(solved[name], made) for name in names},
-        tuple(item for item in nobody if made[item]),
-        tuple(item for item in everybody if not made[item]),
+        solved={name: int(one.sum()) for name, one in solved.items()},
+        retention={name: _rate(made, solved[name]) for name in names},
+        rescue=_rate(made, nobody),
+        fails=tuple((number, _rate(made, n_failing == number)) for number in range(1, len(names))),
+        regression=_rate(~made, everybody),
+        mcnemar={name: _test(solved[name], made) for name in names},
+        rescued=tuple(compress(items, nobody & made)),
+        lost=tuple(compress(items, everybody & ~made)),
     )
 
 
@@ -180,12 +170,12 @@ def outcomes_of_failures(
     >>> sum(found["a"]["math"].values()), sum(found["soup"]["math"].values())
     (2.0, 3.0)
     """
-    found: dict[str, dict[str, dict[str, float]]] = {model: {} for model in failures}
     for model, by_category in failures.items():
         for category in by_category:
             if category not in counts:
                 what = f"`{shown(model)}` fails items of category `{shown(category)}`"
                 refuse(f"{what}, whose number of items is not given", "add it to `counts`")
+    outcomes: dict[str, dict[str, dict[str, float]]] = {model: {} for model in failures}
     for category, count in counts.items():
         failing = {item for by_category in failures.values() for item in by_category.get(category, ())}
         if len(failing) > count:
@@ -193,68 +183,39 @@ def outcomes_of_failures(
                 f"category `{shown(category)}` has {count} items, and {len(failing)} different failures",
                 "check the number of items, and that all models were given the same",
             )
-        ids = sorted(failing)
-        number = 0
-        while len(ids) < count:
-            number += 1
-            if (name := f"solved by all {number}") not in failing:
-                ids.append(name)
+        names = (f"solved by all {number}" for number in itertools.count(1))
+        solved = islice((name for name in names if name not in failing), count - len(failing))
+        ids = [*sorted(failing), *solved]
         for model, by_category in failures.items():
             failed = set(by_category.get(category, ()))
-            found[model][category] = {item: float(item not in failed) for item in ids}
-    return found
+            outcomes[model][category] = {item: float(item not in failed) for item in ids}
+    return outcomes
 
 
-def _solved(outcomes: Mapping[str, Outcomes | Evaluation], name: str, solved_at: float | None) -> Solved:
-    if name not in outcomes:
-        known = listed(sorted(outcomes), limit=8)
-        refuse(f"there are no outcomes of `{shown(name)}`", f"there are outcomes of {known or 'nothing'}")
-    given = outcomes[name]
-    by_category: Outcomes
-    if isinstance(given, Evaluation):
-        if given.items is None:
-            refuse(
-                f"the scores of `{shown(name)}` do not tell items apart",
-                "win rates take an evaluator that gives an outcome for each item",
-            )
-        lower = [category for category in given.items if not given.higher_is_better[category]]
-        if lower:
-            refuse(
-                f"lower is better in category `{shown(min(lower))}`, so its items are not solved or failed",
-                "leave the category out",
-            )
-        by_category = given.items
-    else:
-        by_category = given
-    solved: Solved = {}
-    for category, found in by_category.items():
-        for item, outcome in found.items():
-            if outcome != outcome or (solved_at is None and outcome not in (0.0, 1.0)):
+def _solved(
+    outcomes: Outcomes | Evaluation, name: str, solved_at: float | None
+) -> dict[tuple[str, str], bool]:
+    """Return whether a model solves each category's items."""
+    by_category = outcomes_by_item(outcomes, name) if isinstance(outcomes, Evaluation) else outcomes
+    solved = {}
+    for category, by_item in by_category.items():
+        for item, outcome in by_item.items():
+            if math.isnan(outcome) or (solved_at is None and outcome not in (0.0, 1.0)):
                 refuse(
                     f"`{shown(name)}`, category `{shown(category)}`, item `{shown(item)}`: the outcome is "
                     f"{outcome}",
                     "give `solved_at`, from which an outcome counts as solved",
                 )
-            solved[category, item] = outcome == 1.0 if solved_at is None else outcome >= solved_at
+            solved[category, item] = outcome >= (1.0 if solved_at is None else solved_at)
     if not solved:
         refuse(f"`{shown(name)}` has no items", "give the outcome of every item")
     return solved
 
 
-def _check_same(name: str, one: Solved, soup: str, other: Solved) -> None:
-    if one.keys() == other.keys():
-        return
-    category, item = min(one.keys() ^ other.keys())
-    which = name if (category, item) in one else soup
-    count = len(one.keys() ^ other.keys())
-    refuse(
-        f"`{shown(name)}` and `{shown(soup)}` were scored on different items: {count} are in one only; "
-        f"category `{shown(category)}`, item `{shown(item)}` is in `{shown(which)}` only",
-        "score all models on the same items",
-    )
+def _rate(counts: Flags, of: Flags) -> Rate:
+    return Rate(int((counts & of).sum()), int(of.sum()))
 
 
-def _test(parent: Solved, soup: Solved) -> McNemar:
-    only_parent = sum(parent[item] and not soup[item] for item in soup)
-    only_soup = sum(soup[item] and not parent[item] for item in soup)
+def _test(parent: Flags, soup: Flags) -> McNemar:
+    only_parent, only_soup = int((parent & ~soup).sum()), int((soup & ~parent).sum())
     return McNemar(only_parent, only_soup, mcnemar_p(only_parent, only_soup))
