@@ -178,10 +178,12 @@ def _ablation(
         _refuse(
             "there is no single model among the arms", "an ablation compares soups with their ingredients"
         )
-    uniform_all, uniform_selected = (
-        _only(role, [arm for arm in arms if arm.arm == role]) for role in ROLES[1:]
-    )
-    soup = _only("the soup", [arm for arm in arms if arm.arm not in ROLES])
+    soups = {role: [arm for arm in arms if arm.arm == role] for role in ROLES[1:]}
+    soups["the soup"] = [arm for arm in arms if arm.arm not in ROLES]
+    for role, named in soups.items():
+        if len(named) != 1:
+            _refuse(f"there are {len(named)} arms for {role}, expected one", "give every arm once")
+    uniform_all, uniform_selected, soup = (named[0] for named in soups.values())
     best = min(singles, key=lambda arm: (-arm.report, arm.label))
     times = points_per_unit(scale)
 
@@ -224,12 +226,6 @@ def _ablation(
         is_optimistic=result.is_optimistic if result else None,
         n_candidates=result.n_candidates if result else None,
     )
-
-
-def _only(role: str, arms: Sequence[AblationRow]) -> AblationRow:
-    if len(arms) != 1:
-        _refuse(f"there are {len(arms)} arms for {role}, expected one", "give every arm once")
-    return arms[0]
 
 
 def _refuse(message: str, hint: str) -> NoReturn:

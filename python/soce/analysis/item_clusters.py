@@ -66,13 +66,13 @@ def cluster_directions(
     different = np.unique(points, axis=0)
     if len(different) < clusters:
         return None
-    found = []
+    attempts = []
     for start in range(starts):
         rng = np.random.default_rng([seed, start])
         first = different[rng.choice(len(different), clusters, replace=False)]
         centres, distance = kmeans(points, first, thresh=_TIE)
-        found.append((-len(centres), float(distance), start, centres))  # it drops clusters that lose all
-    centres = min(found, key=lambda one: one[:3])[3]
+        attempts.append((-len(centres), float(distance), start, centres))  # it drops clusters that lose all
+    centres = min(attempts, key=lambda one: one[:3])[3]
     return Clustering(vq(points, centres)[0].astype(np.intp), centres)
 
 
