@@ -329,6 +329,17 @@ def test_names_that_are_refused(tmp_path: Path) -> None:
             "    uniform: maybe",
             "`selection.grid.uniform` must be true or false, not `maybe`",
         ),
+        (
+            "    uniform: true",
+            "    uniform: yes",
+            "`selection.grid.uniform` must be true or false, not `yes`",
+        ),
+        ("    uniform: true", "    uniform: 1", "`selection.grid.uniform` must be true or false, not `1`"),
+        (
+            "    uniform: true",
+            "    uniform: [1]",
+            "`selection.grid.uniform` must be true or false, not a list",
+        ),
         ("  tie_within: 0.0", "  tie_within: .inf", "`selection.tie_within` must be a number, not `.inf`"),
         (
             "  tie_within: 0.0",

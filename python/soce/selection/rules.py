@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 from soce.exceptions import shown
 from soce.files.words import counted, nearest
 from soce.selection.clusters import cluster_categories
-from soce.selection.record import Record
+from soce.selection.record import Flag, Record
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ class Threshold(Record):
     signed : bool
         Compare rho, not |rho|.
 
-    Raises
-    ------
-    ScoreTableError
-        A threshold outside its range.
-
     References
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, line 5.
@@ -53,7 +48,7 @@ class Threshold(Record):
     help: ClassVar[str] = "categories that correlate weakly with some other, as in the paper"
     name: Literal["threshold"] = field(default="threshold", kw_only=True, repr=False)
     tau: float
-    signed: bool = False
+    signed: Flag = False
 
     def __post_init__(self) -> None:
         """Check the range."""
@@ -89,11 +84,6 @@ class Pairs(Record):
     signed : bool
         Sort by rho, not by |rho|.
 
-    Raises
-    ------
-    ScoreTableError
-        `m` below 1.
-
     References
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 3 ("the least-correlated categories").
@@ -102,7 +92,7 @@ class Pairs(Record):
     help: ClassVar[str] = "the categories of the least correlated pairs"
     name: Literal["pairs"] = field(default="pairs", kw_only=True, repr=False)
     m: int
-    signed: bool = False
+    signed: Flag = False
 
     def __post_init__(self) -> None:
         """Check the count."""
@@ -135,11 +125,6 @@ class Clusters(Record):
         Cut at this many clusters, 1 or more.
     min_correlation : float, optional
         Stop joining when the best remaining average is below this; in [-1, 1]. Give one of the two.
-
-    Raises
-    ------
-    ScoreTableError
-        Neither or both of the two, or one out of range.
 
     References
     ----------
@@ -181,15 +166,6 @@ class Explicit(Record):
     """The categories that the user lists, walked in the order that `Threshold` would walk them.
 
     Categories without a defined correlation come last, by name; the order of the list decides nothing.
-
-    Parameters
-    ----------
-    categories : sequence of str
-
-    Raises
-    ------
-    ScoreTableError
-        No category, one twice, or (from `choose`) one that the table lacks.
     """
 
     help: ClassVar[str] = "categories by name"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soce.exceptions import shown
 from soce.files.numbers import HOW_TO_WRITE, exact_number
-from soce.selection.record import Record
+from soce.selection.record import Flag, Record
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ class WeightGrid(Record):
     uniform : bool
         Add equal weights, ``(1, ..., 1)``, if they are not on the grid.
 
-    Raises
-    ------
-    ScoreTableError
-        More experts than the whole has room for, or a maximum that leaves parts over.
-
     Notes
     -----
     With minimum a and maximum b there are, by inclusion and exclusion over the models above b,
@@ -63,7 +58,7 @@ class WeightGrid(Record):
     whole: int = 10
     minimum: int = 1
     maximum: int | None = None
-    uniform: bool = True
+    uniform: Flag = True
 
     def __post_init__(self) -> None:
         """Refuse grids without a point."""
@@ -111,23 +106,8 @@ class WeightGrid(Record):
     ) -> WeightGrid:
         """Return the grid of weights that are multiples of a step, read exactly.
 
-        Parameters
-        ----------
-        n_experts : int
-            Models in the soup.
-        step : str, int, Fraction or Decimal
-            Distance of neighbouring weights; divides 1.
-        minimum : str, int, Fraction or Decimal, optional
-            Smallest weight of a model, a multiple of the step; one step if left out.
-        maximum : str, int, Fraction or Decimal, optional
-            Largest weight of a model, a multiple of the step; if left out, what the others leave.
-        uniform : bool
-            Add equal weights if they are not on the grid.
-
-        Raises
-        ------
-        ScoreTableError
-            A float; a step that does not divide 1; limits that are no multiples of it; an empty grid.
+        The step divides 1. A model's smallest weight (one step if left out) and its largest (what the others
+        leave) are multiples of it. No float is taken.
 
         Examples
         --------
@@ -201,9 +181,7 @@ class WeightGrid(Record):
         """Return the first composition of `total` in lexicographic order: what is over stands at the end."""
         parts = [self.minimum] * length
         over = total - self.minimum * length
-        for place in range(length - 1, -1, -1):
-            if not over:
-                break
+        for place in reversed(range(length)):
             more = min(over, self._most - self.minimum)
             parts[place] += more
             over -= more
