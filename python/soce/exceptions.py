@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SHOWN = 200
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-def shown(text: str, *, limit: int = _SHOWN) -> str:
+def shown(text: str, *, limit: int = 200) -> str:
     r"""Return `text` made safe for a terminal, a log or a message.
 
     Control, bidirectional, zero-width and line-separating characters and unpaired surrogates are written as
@@ -61,19 +61,10 @@ class SoceError(Exception):
     ----------
     message : str
         The whole text, one line per problem and hint.
-    path : str, optional
-        The file or directory of the first problem.
-    tensor : str, optional
-        The tensor of the first problem.
+    path, tensor : str, optional
+        The file or directory, and the tensor, of the first problem.
     problems : iterable of Problem or of (kind, path, tensor, message, hint)
-        Everything that was found wrong. Empty: the message is the one problem.
-
-    Attributes
-    ----------
-    path : str or None
-    tensor : str or None
-    problems : tuple of Problem
-        Never empty.
+        Everything that was found wrong; as an attribute a tuple. Empty: the message is the one problem.
     """
 
     kind = "soce"
@@ -86,12 +77,10 @@ class SoceError(Exception):
         problems: Iterable[Problem | tuple[str, str | None, str | None, str, str | None]] = (),
     ) -> None:
         found = tuple(p if isinstance(p, Problem) else Problem(*p) for p in problems)
-        if not found:
-            found = (Problem(self.kind, path, tensor, message, None),)
-        super().__init__(message, path, tensor, found)
+        self.problems = found or (Problem(self.kind, path, tensor, message, None),)
         self.path = path
         self.tensor = tensor
-        self.problems = found
+        super().__init__(message, path, tensor, self.problems)
 
     def __str__(self) -> str:
         """Return the message."""
@@ -101,12 +90,11 @@ class SoceError(Exception):
     def of(cls, problems: Iterable[Problem]) -> SoceError:
         """Return one exception for all of `problems`, which must not be empty."""
         found = tuple(problems)
-        lines = []
-        for problem, following in zip(found, (*found[1:], None), strict=True):
-            lines.append(str(problem))
-            repeated = following is not None and following.hint == problem.hint
-            if problem.hint is not None and not repeated:
-                lines.append(f"hint: {problem.hint}")
+        lines: list[str] = []
+        for hint, alike in groupby(found, key=lambda problem: problem.hint):
+            lines += map(str, alike)
+            if hint is not None:
+                lines.append(f"hint: {hint}")
         return cls("\n".join(lines), found[0].path, found[0].tensor, found)
 
 

@@ -32,14 +32,8 @@ def named(path: PathText) -> Iterator[None]:
 def staged(path: PathText, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a new file beside `path` to write to, which gets the name of `path` at the end.
 
-    It is removed if anything inside raises. A link at `path` is replaced, not followed.
-
-    Raises
-    ------
-    FileExistsError
-        `path` is there and `overwrite` is False; it is kept.
-    OSError
-        Writing failed; `path` is as it was.
+    It is removed if anything inside raises, and `path` is as it was; so it is if `overwrite` is False and
+    `path` is there, a FileExistsError. A link at `path` is replaced, not followed.
     """
     target = Path(path)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
@@ -75,14 +69,8 @@ def write_text(path: PathText, text: str, *, overwrite: bool = True) -> None:
 def write_json(path: PathText, value: object) -> None:
     """Write a JSON file that is complete or not there, for `soce.files.documents.read_json`.
 
-    Names that are not UTF-8, which Python holds as surrogates, come back the same.
-
-    Raises
-    ------
-    ValueError
-        A number is not finite.
-    OSError
-        Writing failed; the file is as it was.
+    Names that are not UTF-8, which Python holds as surrogates, come back the same. A number that is not
+    finite is a ValueError.
     """
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     _write(path, f"{text}\n".encode(errors="surrogatepass"), overwrite=True)

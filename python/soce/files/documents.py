@@ -92,19 +92,7 @@ class ParsedFile:
 def read_document(path: PathText, *, error: type[SoceError] = RecipeError) -> ParsedFile:
     """Read a file that people write: JSON if its name ends in ``.json``, else YAML; see `soce.files.parsing`.
 
-    Parameters
-    ----------
-    path : path-like
-        At most `MAX_BYTES` of UTF-8.
-    error : type of SoceError
-        What is raised, here and by `ParsedFile.refuse`.
-
-    Raises
-    ------
-    SoceError
-        Of the class `error`: not a regular file, too large, not UTF-8, or not valid.
-    OSError
-        It cannot be read.
+    What is wrong is raised as `error`: not a regular file, over `MAX_BYTES`, not UTF-8, or not valid.
     """
     name = os.fspath(path)
     nothing = ParsedFile(name, "", None, error)
@@ -133,20 +121,10 @@ def parse_document(path: str, text: str, *, error: type[SoceError] = RecipeError
         raise error.of([problem]) from None
 
 
-def read_json(
-    path: PathText,
-    *,
-    error: type[SoceError],
-    hint: str | None = None,
-) -> Any:  # noqa: ANN401 - whatever is in it
+def read_json(path: PathText, *, error: type[SoceError], hint: str | None = None) -> Any:  # noqa: ANN401
     """Return what a JSON file of our own holds, as `soce.files.atomic.write_json` wrote it.
 
-    Raises
-    ------
-    SoceError
-        Of the class `error`, with `hint`: not JSON, a key given twice, a number that is not finite.
-    OSError
-        It cannot be read.
+    What is no JSON, a key given twice and a number that is not finite are raised as `error`, with `hint`.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8", "surrogatepass")

@@ -36,17 +36,8 @@ _NOT_NUMBERS: Final = (
 def exact_number(text: str, *, signed: bool = False) -> Fraction:
     """Return the exact value of an integer (``5``), a decimal (``0.5``, ``5e-1``) or a fraction (``1/3``).
 
-    Parameters
-    ----------
-    text : str
-        At most `MAX_DIGITS` characters.
-    signed : bool
-        Read a minus sign too.
-
-    Raises
-    ------
-    ValueError
-        Anything else. The message says what it is, to stand behind the number: ``is hexadecimal``.
+    Anything else is a ValueError that says what it is, to stand behind the number: ``is hexadecimal``. So is
+    a minus sign, unless `signed`.
 
     Examples
     --------

@@ -5,6 +5,7 @@ Imports pydantic, so it is imported where such a file is read and nowhere else: 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pydantic import (
@@ -38,24 +39,20 @@ LIST: Final = "a list"
 MAPPING: Final = "a mapping"
 
 _EXPECTED: Final = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "dataclass_type": MAPPING,
-    "dict_type": MAPPING,
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "fraction_parsing": "a number",
-    "fraction_type": "a number",
-    "int_from_float": "an integer",
-    "int_parsing": "an integer",
-    "int_type": "an integer",
-    "list_type": LIST,
-    "model_attributes_type": MAPPING,
-    "model_type": MAPPING,
-    "string_type": SINGLE,
-    "tuple_type": LIST,
+    "bool": "true or false",
+    "dataclass": MAPPING,
+    "dict": MAPPING,
+    "float": "a number",
+    "fraction": "a number",
+    "int": "an integer",
+    "list": LIST,
+    "model": MAPPING,
+    "model_attributes": MAPPING,
+    "string": SINGLE,
+    "tuple": LIST,
 }
-"""What pydantic's types of errors say should have been there."""
+"""What should have been there where pydantic's error is ``bool_parsing`` or ``bool_type``, and so on."""
+_OF_THE_TYPE: Final = re.compile("_(parsing|type|from_float)$")
 
 
 def kind_of(value: object) -> str:
@@ -101,22 +98,11 @@ class Strict(BaseModel):
 
 
 def validate(document: ParsedFile, kind: type[T], *, at: Place = ()) -> T:
-    """Return what is at a place of a document as a value of the type `kind`.
+    """Return what is at a place of a document as a value of the type `kind`; raise everything that is wrong.
 
-    Parameters
-    ----------
-    document : ParsedFile
-        Or our own JSON: ``ParsedFile(path, "", content, StudyError)``.
-    kind : type
-        A `Strict` model, a dataclass with ``__pydantic_config__ = {"extra": "forbid"}``, or whatever else
-        pydantic knows. Its validators raise a `SoceError` to give a hint, else a `ValueError`.
-    at : sequence of keys and indices
-        The place; the whole file otherwise.
-
-    Raises
-    ------
-    SoceError
-        Of the document's class, with every problem that was found.
+    The document may be our own JSON: ``ParsedFile(path, "", content, StudyError)``. The type is a `Strict`
+    model, a dataclass with ``__pydantic_config__ = {"extra": "forbid"}``, or whatever else pydantic knows.
+    Its validators raise a `SoceError` to give a hint, else a `ValueError`.
     """
     models: dict[int, type[Strict]] = {}
     try:
@@ -160,7 +146,7 @@ def _problems(
     if kind == "too_long":
         there, most = details["ctx"]["actual_length"], details["ctx"]["max_length"]
         return [document.problem(place, f"{name} has {there} entries, at most {most} are possible")]
-    expected = _EXPECTED.get(kind)
+    expected = _EXPECTED.get(_OF_THE_TYPE.sub("", kind))
     if kind == "union_tag_invalid":
         tags = str(details["ctx"]["expected_tags"]).replace("'", "").split(", ")
         expected = in_words(tags, last="or")

@@ -21,17 +21,8 @@ _NOT_THE_MODEL = frozenset({"_commit_hash", "_name_or_path", "dtype", "torch_dty
 def config_differences(paths: Sequence[str], *, follow_links: bool = False) -> list[str]:
     """Return a sentence for each checkpoint whose `config.json` says something else than the first one's.
 
-    Parameters
-    ----------
-    paths : sequence of str
-        Checkpoints; those without a config that can be read are left out.
-    follow_links : bool
-        Read configs through links that leave a checkpoint's directory.
-
-    Returns
-    -------
-    list of str
-        Only keys that both have are compared: what a missing one means depends on the version of a library.
+    Those without a config that can be read are left out. Only keys that both have are compared: what a
+    missing one means depends on the version of a library.
     """
     configs = [
         (path, config)

@@ -110,37 +110,12 @@ def measure_distances(
     ignore_unreferenced: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Distances:
-    """Return how far checkpoints lie from each other and from their base.
+    """Return how far checkpoints lie from each other and from their base; the options are `diagnose`'s.
 
-    Parameters
-    ----------
-    paths : sequence of str
-        Checkpoints; they need not have the same tensors.
-    base : str, optional
-        The checkpoint that they were trained from.
-    n_worst : int
-        How many tensors to name for each pair.
-    follow_links, ignore_unreferenced : bool
-        As in `soce.merge`.
-    on_progress : callable, optional
-        Called with bytes done and bytes in all; raising from it stops the work.
-
-    Returns
-    -------
-    Distances
-
-    Raises
-    ------
-    SoceError
-        A checkpoint is malformed, or has dtypes that cannot be averaged.
-    OSError
-        A file cannot be read.
-
-    Notes
-    -----
-    Every element counts: nothing is sampled. Memory holds `ELEMENTS` of each checkpoint at a time and a few
-    sums for each tensor and pair. Values are converted to float64 exactly; products are added up pairwise in
-    pieces, then pieces and tensors with `math.fsum`, so no result depends on the order of `paths`.
+    They need not have the same tensors. Every element counts: nothing is sampled. Memory holds `ELEMENTS` of
+    each checkpoint at a time and a few sums for each tensor and pair. Values are converted to float64
+    exactly; products are added up pairwise in pieces, then pieces and tensors with `math.fsum`, so no result
+    depends on the order of `paths`.
     """
     everything = [*paths, *([] if base is None else [base])]
     mixers = [
@@ -148,22 +123,18 @@ def measure_distances(
         for path in everything
     ]
     sums = _Sums(mixers, n_paths=len(paths), on_progress=on_progress)
-    not_finite = tuple(
-        NonFiniteTensor(everything[i], name, nan, infinite, elements)
-        for i, name, nan, infinite, elements in sorted(sums.not_finite)
-    )
-    pairs, to_base = [], []
-    for i, j in combinations(range(len(everything)), 2):
-        if j < len(paths):
-            pairs.append(sums.distance(i, j, everything, n_worst=n_worst))
-        else:
-            to_base.append(sums.distance(j, i, everything, n_worst=n_worst, relative_to_first=True))
-    task_vectors = [] if base is None else combinations(range(len(paths)), 2)
+    pairs = list(combinations(range(len(paths)), 2))
     return Distances(
-        tuple(pairs),
-        tuple(to_base),
-        tuple(TaskVectors(paths[i], paths[j], sums.task_cosine(i, j)) for i, j in task_vectors),
-        not_finite,
+        pairs=tuple(sums.distance(i, j, everything, n_worst=n_worst) for i, j in pairs),
+        to_base=tuple(
+            sums.distance(i, len(paths), everything, n_worst=n_worst)
+            for i in range(len(paths))
+            if base is not None
+        ),
+        task_vectors=tuple(
+            TaskVectors(paths[i], paths[j], sums.task_cosine(i, j)) for i, j in pairs if base is not None
+        ),
+        not_finite=tuple(NonFiniteTensor(everything[bad[0]], *bad[1:]) for bad in sorted(sums.not_finite)),
     )
 
 
@@ -266,35 +237,27 @@ class _Sums:
         np.multiply(scratch, scratch, out=scratch)
         return float(scratch.sum())
 
-    def distance(
-        self, i: int, j: int, paths: Sequence[str], *, n_worst: int, relative_to_first: bool = False
-    ) -> Distance:
-        """Return the distance of two checkpoints, given by their places."""
-        held = [len(self._held[k]) for k in (i, j)]
+    def distance(self, i: int, j: int, paths: Sequence[str], *, n_worst: int) -> Distance:
+        """Return the distance of the checkpoints at two places, `i` before `j`; the base is named first."""
+        to_base = j == self._n_paths
         empty = sum(
             0 in shape and self._held[j].get(name, (None, None))[1] == shape
             for name, (_, shape) in self._held[i].items()
         )
-        rows = self.pairs[min(i, j), max(i, j)]
-        if i > j:
-            rows = [
-                _Products(r.tensor, r.elements, r.is_matrix, r.second, r.first, r.both, r.apart) for r in rows
-            ]
+        rows = self.pairs[i, j]
         distances = [
-            TensorDistance(row.tensor, _cosine([row]), _relative([row], to_first=relative_to_first))
-            for row in rows
+            TensorDistance(row.tensor, _cosine([row]), _relative([row], to_second=to_base)) for row in rows
         ]
         known = [(found.cosine, found.tensor, found) for found in distances if found.cosine is not None]
         return Distance(
-            paths[i],
-            paths[j],
+            *((paths[j], paths[i]) if to_base else (paths[i], paths[j])),
             n_tensors=len(rows) + empty,
             n_elements=sum(row.elements for row in rows),
-            n_unshared=sum(held) - 2 * (len(rows) + empty),
+            n_unshared=len(self._held[i]) + len(self._held[j]) - 2 * (len(rows) + empty),
             n_equal=sum(row.apart == 0 for row in rows) + empty,
             cosine=_cosine(rows),
             matrix_cosine=_cosine([row for row in rows if row.is_matrix]),
-            relative_distance=_relative(rows, to_first=relative_to_first),
+            relative_distance=_relative(rows, to_second=to_base),
             worst=tuple(found for _, _, found in nsmallest(n_worst, known, key=lambda entry: entry[:2])),
             independent=tuple(
                 found.tensor
@@ -352,11 +315,11 @@ def _cosine(rows: Sequence[_Products]) -> float | None:
     return 1.0 if cosine is not None and all(row.apart == 0 for row in rows) else cosine
 
 
-def _relative(rows: Sequence[_Products], *, to_first: bool) -> float | None:
+def _relative(rows: Sequence[_Products], *, to_second: bool) -> float | None:
     first, second, apart = (
         _fsum([getattr(row, key) for row in rows]) for key in ("first", "second", "apart")
     )
-    whole = first if to_first else (first + second) / 2
+    whole = second if to_second else (first + second) / 2
     if not (math.isfinite(whole) and math.isfinite(apart)) or whole == 0:
         return None
     return math.sqrt(apart) / math.sqrt(whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -122,12 +122,10 @@ def diagnose(
     ------
     RecipeError
         Fewer than two different checkpoints.
-    OSError
-        A file cannot be read.
 
     Notes
     -----
-    Reads every parameter once, in pieces; see `soce.merging.distances.measure_distances`. Writes nothing.
+    Reads every parameter once, in pieces; writes nothing.
 
     Cosines are judged without tensors of one dimension: the gains of norms begin at one in every training,
     and in a small model they alone make a cosine of 0.9 between strangers.
@@ -163,12 +161,11 @@ def diagnose(
     readable: list[Checkpoint] = []
     for path in dict.fromkeys((*paths, *([] if base is None else [base]))):
         try:
-            readable.append(
-                _look(path, Mixer([path], follow_links=follow_links, ignore_unreferenced=ignore_unreferenced))
-            )
+            mixer = Mixer([path], follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
         except SoceError as error:
-            known = set(problems)
-            problems += [problem for problem in error.problems if problem not in known]
+            problems += [problem for problem in error.problems if problem not in problems]
+        else:
+            readable.append(_look(path, mixer))
     warnings += config_differences(paths, follow_links=follow_links)
     found = {checkpoint.path for checkpoint in readable}
     distances = measure_distances(
@@ -199,14 +196,14 @@ def _telling(distance: Distance) -> float | None:
 def _problems(distances: Distances, paths: Sequence[str]) -> list[Problem]:
     """Return what a look at the values says against averaging."""
     hint = "`--nonfinite warn` merges them all the same, and the soup is not finite there"
-    problems = _told_once(
-        [
-            Problem("checkpoint", found.path, found.tensor, _not_finite(found), hint)
-            for found in dict.fromkeys(distances.not_finite)
-            if found.path in paths
-        ],
-        hint,
-    )
+    problems = []
+    told: list[tuple[str | None, str]]
+    for path in paths:
+        found = dict.fromkeys(tensor for tensor in distances.not_finite if tensor.path == path)
+        told = [(tensor.tensor, _not_finite(tensor)) for tensor in [*found][:_LISTED_NOT_FINITE]]
+        if more := len(found) - len(told):
+            told.append((None, f"{more} more tensors have values that are not finite"))
+        problems += [Problem("checkpoint", path, tensor, message, hint) for tensor, message in told]
     strangers = _strangers(distances.pairs)
     if len(strangers) > 1:
         between = [cosine for pair in distances.pairs if (cosine := _telling(pair)) is not None]
@@ -215,21 +212,6 @@ def _problems(distances: Distances, paths: Sequence[str]) -> list[Problem]:
         hint = "averaging them will not work: average checkpoints that were trained from one base"
         problems.append(Problem("incompatible", None, None, message, hint))
     return problems
-
-
-def _told_once(problems: list[Problem], hint: str) -> list[Problem]:
-    """Return the first of many problems of each checkpoint, and how many more there are."""
-    by_path: dict[str | None, list[Problem]] = defaultdict(list)
-    for problem in problems:
-        by_path[problem.path].append(problem)
-    told: list[Problem] = []
-    for path, found in by_path.items():
-        told += found[:_LISTED_NOT_FINITE]
-        more = len(found) - _LISTED_NOT_FINITE
-        if more > 0:
-            message = f"{more} more tensors have values that are not finite"
-            told.append(Problem("checkpoint", path, None, message, hint))
-    return told
 
 
 def _not_finite(found: NonFiniteTensor) -> str:

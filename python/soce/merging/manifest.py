@@ -8,21 +8,12 @@ from typing import Any, cast
 
 
 def manifest_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of ``soce.json``.
+    """Return the JSON Schema (draft 2020-12) of ``soce.json``, whose keys docs/manifest.md explains.
 
-    Returns
-    -------
-    dict
-        A new one at each call. Every part is strict but ``run``, which later versions may extend.
-
-    Notes
-    -----
-    docs/manifest.md explains the keys. The schema says what a manifest looks like; whether it is true of the
-    files beside it is another question.
+    Every part is strict but ``run``, which later versions may extend.
 
     Examples
     --------
-    >>> from soce.merging.manifest import manifest_schema
     >>> manifest_schema()["title"]
     'soce.json'
     """

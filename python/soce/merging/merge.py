@@ -78,17 +78,7 @@ def merge_all(
         An ingredient that a recipe does not name has no part in it.
     output : path-like
         The directory that gets one directory per name.
-    options : MergeOptions
-    on_progress : callable, optional
-        Called with bytes done and bytes in all, on the caller's thread; raising from it cancels.
-
-    Returns
-    -------
-    MergeReport
-
-    Raises
-    ------
-    SoceError, OSError
-        As `merge`.
+    options, on_progress
+        As in `merge`, like what is returned and raised.
     """
     return plan_all(recipes, output=output, options=options).execute(on_progress=on_progress)

@@ -79,20 +79,7 @@ class MergePlan:
         options : MergeOptions, optional
             Other ways to carry the plan out than it was made with; what is written is decided already.
         on_progress : callable, optional
-            Called with bytes done and bytes in all, on the caller's thread; raising from it cancels.
-
-        Returns
-        -------
-        MergeReport
-
-        Raises
-        ------
-        CheckpointError
-            An ingredient changed since it was planned, or has non-finite values that `nonfinite` forbids.
-        OutputError
-            The output can no longer be put where it was asked for.
-        OSError
-            Reading or writing failed.
+            As in `merge`, like what is raised.
 
         Notes
         -----
@@ -129,29 +116,9 @@ class MergePlan:
 def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
     """Check everything that can be checked before a soup is written, and lay it out.
 
-    Parameters
-    ----------
-    ingredients : mapping of path to weight, sequence of paths, Recipe, RecipeFile, or path of a recipe file
-        See `merge`.
-    output : path-like
-        The directory to be made.
-    options : MergeOptions
-
-    Returns
-    -------
-    MergePlan
-        `MergePlan.execute` carries it out.
-
-    Raises
-    ------
-    SoceError
-        Everything that is wrong, in `SoceError.problems`.
-    OSError
-        A file cannot be read.
-
-    Notes
-    -----
-    Reads headers and side files, and data only of tensors that must be equal; writes nothing.
+    It takes and raises what `merge` does, with everything that is wrong in `SoceError.problems`. It reads
+    headers and side files, and data only of tensors that must be equal; it writes nothing.
+    `MergePlan.execute` carries the plan out.
     """
     recipe, source = _one(ingredients)
     return _plan([(Path(output), recipe)], source, options)
@@ -189,7 +156,7 @@ def _make_folder(folder: Path, *, sync: bool) -> None:
                 os.close(descriptor)
 
 
-def _one(ingredients: Ingredients | Recipe | RecipeFile | PathText) -> tuple[Recipe, RecipeFile | None]:
+def _one(ingredients: OneSoup) -> tuple[Recipe, RecipeFile | None]:
     if isinstance(ingredients, Recipe):
         return ingredients, None
     if isinstance(ingredients, str | os.PathLike):

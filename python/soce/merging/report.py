@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,21 +68,13 @@ class MergeReport:
         data: dict[str, Any] = json.loads(text)
         written = data["outputs"]
         outputs = tuple(Path(output) for output in written) if outputs is None else tuple(outputs)
-        return cls(
-            outputs=outputs,
-            seconds=float(data["seconds"]),
-            bytes_read=data["bytes_read"],
-            bytes_written=data["bytes_written"],
-            num_threads=data["num_threads"],
-            kernels=data["kernels"],
-            counts=data["counts"],
-            nonfinite=tuple(
-                NonFinite(**{name: found[name] for name in NonFinite.__slots__})
-                for found in data["nonfinite"]
-            ),
-            warnings=tuple(data["warnings"]),
-            result_digests=tuple(data["result_digests"]),
-            reused_shards=data["reused_shards"],
-            complete_before=tuple(outputs[written.index(output)] for output in data["complete_before"]),
-            json=text,
+        values = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        values |= {name: tuple(data[name]) for name in ("warnings", "result_digests")}
+        values["outputs"] = outputs
+        values["complete_before"] = tuple(
+            outputs[written.index(output)] for output in data["complete_before"]
         )
+        values["nonfinite"] = tuple(
+            NonFinite(**{name: found[name] for name in NonFinite.__slots__}) for found in data["nonfinite"]
+        )
+        return cls(**values, json=text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,21 +49,13 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain dictionaries and lists."""
+        findings = [asdict(finding) for finding in self.findings]
         return {
             "ok": self.ok,
+            **asdict(self),
             "directory": os.fspath(self.directory),
-            "has_manifest": self.has_manifest,
-            "level": self.level,
-            "result_digest": self.result_digest,
-            "checked": dict(self.checked),
-            "findings": [
-                {"check": found.kind, "path": found.path, "tensor": found.tensor}
-                | {"message": found.message, "hint": found.hint}
-                for found in self.findings
-            ],
+            "findings": [{"check": finding.pop("kind"), **finding} for finding in findings],
             "notes": list(self.notes),
-            "bytes_read": self.bytes_read,
-            "seconds": self.seconds,
         }
 
 
@@ -91,14 +83,8 @@ def verify(
         Compute every tensor again from these checkpoints and compare bit for bit. They are recognised by
         their content (manifests of level ``full``), else by their headers, else by their order in the merge.
         True: the paths in the manifest, of which relative ones begin at the current directory.
-    num_threads : int, optional
-        Worker threads; as many as the machine offers otherwise.
-    io : {"auto", "mmap", "pread"}
-        How files are read.
-    follow_links : bool
-        Read files that are links to files outside their directory.
-    on_progress : callable, optional
-        Called with bytes done and bytes in all, on the caller's thread; raising from it cancels.
+    num_threads, io, follow_links, on_progress
+        As in `MergeOptions` and `merge`.
 
     Returns
     -------
@@ -147,17 +133,5 @@ def verify(
         on_progress=on_progress,
     )
     found: dict[str, Any] = json.loads(text)
-    return Verification(
-        directory=Path(directory),
-        has_manifest=found["has_manifest"],
-        level=found["level"],
-        result_digest=found["result_digest"],
-        checked=found["checked"],
-        findings=tuple(
-            Problem(one["check"], one["path"], one["tensor"], one["message"], one["hint"])
-            for one in found["findings"]
-        ),
-        notes=tuple(found["notes"]),
-        bytes_read=found["bytes_read"],
-        seconds=float(found["seconds"]),
-    )
+    found["findings"] = tuple(Problem(kind=one.pop("check"), **one) for one in found["findings"])
+    return Verification(**found | {"directory": Path(directory), "notes": tuple(found["notes"])})

@@ -27,16 +27,10 @@ def read_recipes(path: PathText) -> RecipeFile:
     path : path-like
         A ``.yaml``, ``.yml`` or ``.json`` file of at most 1 MiB. Paths in it are relative to it.
 
-    Returns
-    -------
-    RecipeFile
-
     Raises
     ------
     RecipeError
         With everything that is wrong in the file; its lines are quoted.
-    OSError
-        It cannot be read.
     """
     document = read_document(path)
     if not isinstance(document.tree, dict):
@@ -52,15 +46,7 @@ def read_recipes(path: PathText) -> RecipeFile:
 
 
 def read_model_paths(path: PathText) -> dict[str, str]:
-    """Read a YAML or JSON mapping of model to path of its checkpoint; paths in it are relative to it.
-
-    Raises
-    ------
-    RecipeError
-        With everything that is wrong in the file.
-    OSError
-        It cannot be read.
-    """
+    """Read a YAML or JSON mapping of model to path of its checkpoint; paths in it are relative to it."""
     from soce.files.validation import validate
     from soce.recipes.native import CheckpointPath
 

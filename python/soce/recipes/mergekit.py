@@ -71,13 +71,7 @@ class MergekitContent(Strict):
 
 
 def read_mergekit(document: ParsedFile) -> RecipeFile:
-    """Return the recipe of a mergekit file with ``merge_method: linear``.
-
-    Raises
-    ------
-    RecipeError
-        With every key and value that soce does not honour exactly.
-    """
+    """Return the recipe of a mergekit file; every key and value not honoured exactly is a `RecipeError`."""
     content = validate(document, MergekitContent)
     default = content.parameters.weight
     ingredients = []

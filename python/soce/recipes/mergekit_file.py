@@ -23,18 +23,8 @@ _COMMENT: Final = """\
 def mergekit_yaml(recipe: Recipe, paths: Sequence[str], out_dtype: str) -> str:
     """Return the mergekit file of a plain average, or an empty text: mergekit has no word for rows.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    paths : sequence of str
-        Of its ingredients, as they are to be written.
-    out_dtype : str
-        Safetensors name of the output dtype.
-
-    Notes
-    -----
-    Parts and ``normalize: true`` keep a third exact in the text; without ``dtype: float32`` mergekit rounds
-    to the inputs' dtype first.
+    `paths` are those of the ingredients, as they are to be written. Parts and ``normalize: true`` keep a
+    third exact in the text; without ``dtype: float32`` mergekit rounds to the inputs' dtype first.
     """
     if recipe.rows or recipe.parts is None:
         return ""

@@ -137,13 +137,7 @@ class RecipeContent(Strict):
 
 
 def read_native(document: ParsedFile) -> RecipeFile:
-    """Return the recipes of a file in soce's own format.
-
-    Raises
-    ------
-    RecipeError
-        With everything that is wrong in the file.
-    """
+    """Return the recipes of a file in soce's own format; raise everything that is wrong in it."""
     return _Reader(document, validate(document, RecipeContent)).read()
 
 

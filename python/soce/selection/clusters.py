@@ -15,29 +15,10 @@ def cluster_categories(
 ) -> tuple[tuple[str, ...], ...]:
     """Return clusters of categories that move together: average linkage on signed rho.
 
-    Parameters
-    ----------
-    correlation : Correlation
-    n_clusters : int, optional
-        Merge until this many are left.
-    min_correlation : float in [-1, 1], optional
-        Merge while the two nearest clusters correlate at least so much on average. One of the two is given.
-
-    Returns
-    -------
-    tuple of tuples of str
-        By descending size, then the name of the first member; members by name. Categories without any
-        defined pair are left out; an undefined pair counts as 0.
-
-    Raises
-    ------
-    ScoreTableError
-        Both limits or none; more clusters than categories.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1: experts "for each weakly-correlated category
-       cluster"; its Algorithm 1 has no clusters.
+    They are merged until `n_clusters` are left, or while the two nearest correlate at least
+    `min_correlation` on average; one of the two is given. Clusters come by descending size, then the name of
+    the first member; members by name. Categories without any defined pair are left out; an undefined pair
+    counts as 0.
 
     Examples
     --------

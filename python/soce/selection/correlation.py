@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.plain import to_plain
+from soce.files.words import counted
 from soce.selection.pearson import correlate_rows
 from soce.selection.refusal import refuse
 
@@ -90,17 +92,10 @@ class Correlation:
         return tuple(name for name in self.categories if name in lost)
 
     def weakest(self, *, signed: bool = False) -> tuple[Weakest, ...]:
-        """Return the weakest partner of each category, weakest first: the order in which step 2 walks.
+        """Return the weakest partner of each category, by value, then name: the order in which step 2 walks.
 
-        Parameters
-        ----------
-        signed : bool
-            Compare rho instead of |rho|: strongly negative pairs come first instead of last.
-
-        Returns
-        -------
-        tuple of Weakest
-            Ascending by value, then name. Categories without any defined pair are left out.
+        If `signed`, rho is compared instead of |rho|: strongly negative pairs come first instead of last.
+        Categories without any defined pair are left out.
 
         Examples
         --------
@@ -123,22 +118,7 @@ class Correlation:
     def pairs(
         self, *, signed: bool = False, strongest_first: bool = False, limit: int | None = None
     ) -> list[Pair]:
-        """Return every defined pair, weakest first.
-
-        Parameters
-        ----------
-        signed : bool
-            Sort by rho instead of |rho|.
-        strongest_first : bool
-            Sort from the largest value to the smallest.
-        limit : int, optional
-            Return only the first so many: 500 categories have 124,750 pairs.
-
-        Returns
-        -------
-        list of Pair
-            By value, then the names of both.
-        """
+        """Return the first defined pairs (500 categories have 124,750) by |rho| or rho, then their names."""
         names, rho, n = self._by_name()
         first, second = np.nonzero(np.triu(~np.isnan(rho), 1))
         values = rho[first, second]
@@ -158,20 +138,8 @@ class Correlation:
     def interval(self, *, level: float = 0.95) -> tuple[Floats, Floats]:
         """Return a confidence interval of every rho by Fisher's z, models taken as independent draws.
 
-        Parameters
-        ----------
-        level : float in (0, 1)
-            Share of intervals that hold the true value.
-
-        Returns
-        -------
-        low, high : arrays of shape (n_categories, n_categories)
-            NaN where rho is undefined or fewer than 4 models have both scores.
-
-        Raises
-        ------
-        ScoreTableError
-            A level outside (0, 1).
+        The lower ends and the upper ones, of rho's shape; NaN where rho is undefined or fewer than 4 models
+        have both scores.
         """
         from scipy.special import ndtri
 
@@ -219,22 +187,25 @@ class Correlation:
         low, high = self.interval()
         np.fill_diagonal(low, np.nan)
         np.fill_diagonal(high, np.nan)
-        return {
-            "categories": list(self.categories),
-            "population": list(self.population),
-            "n_models": len(self.population),
-            "missing": self.missing,
-            "min_overlap": self.min_overlap,
-            "constant": list(self.constant),
-            "undefined": list(self.undefined),
-            "dropped": list(self.dropped),
-            "critical_correlation": _or_none(critical_correlation(len(self.population))),
-            "saturation": self.saturation,
-            "rho": _rows(self.rho),
-            "low": _rows(low),
-            "high": _rows(high),
-            "n": self.n.tolist(),
-        }
+        told: dict[str, Any] = to_plain(
+            {
+                "categories": self.categories,
+                "population": self.population,
+                "n_models": len(self.population),
+                "missing": self.missing,
+                "min_overlap": self.min_overlap,
+                "constant": self.constant,
+                "undefined": self.undefined,
+                "dropped": self.dropped,
+                "critical_correlation": critical_correlation(len(self.population)),
+                "saturation": self.saturation,
+                "rho": self.rho.tolist(),
+                "low": low.tolist(),
+                "high": high.tolist(),
+                "n": self.n.tolist(),
+            }
+        )
+        return told
 
     def to_frame(self) -> pd.DataFrame:
         """Return rho as a data frame, categories × categories."""
@@ -270,10 +241,6 @@ def correlate_categories(
         Fewest models with both scores that define a pair, 3 or more.
     missing : {"pairwise", "complete"}
         Use for each pair all models that have both scores, or for all pairs the models that have every score.
-
-    Returns
-    -------
-    Correlation
 
     Raises
     ------
@@ -320,11 +287,10 @@ def correlate_categories(
     used = tuple(compress(names, taken))
     dropped = tuple(sorted(set(names) - set(used)))
     if len(used) < _MIN_MODELS:
-        what = f"{len(used)} model{'' if len(used) == 1 else 's'}"
+        what = counted(len(used), "model")
         if dropped:
-            table.refuse(
-                f"only {what} have every score", "use pairwise, or leave out the emptiest categories"
-            )
+            hint = "use pairwise, or leave out the emptiest categories"
+            table.refuse(f"only {what} have every score", hint)
         table.refuse(
             f"the population is {what}, a correlation takes at least {_MIN_MODELS}",
             "correlate over more models than the candidates, such as a whole leaderboard",
@@ -348,22 +314,7 @@ def correlate_categories(
 def critical_correlation(n: int, *, level: float = 0.05) -> float:
     """Return the |rho| that `n` independent models exceed by chance with probability `level`.
 
-    Parameters
-    ----------
-    n : int
-        Models that have both scores.
-    level : float in (0, 1)
-        Two-sided level of the t test with n - 2 degrees of freedom.
-
-    Returns
-    -------
-    float
-        NaN for fewer than 3 models.
-
-    Raises
-    ------
-    ScoreTableError
-        A level outside (0, 1).
+    Two-sided, by the t test with n - 2 degrees of freedom; NaN for fewer than 3 models.
 
     Examples
     --------
@@ -381,14 +332,5 @@ def critical_correlation(n: int, *, level: float = 0.05) -> float:
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        refuse(
-            f"the level {level} is outside (0, 1)", "0.95 is a common level of an interval, 0.05 of a test"
-        )
-
-
-def _rows(values: Floats) -> list[list[float | None]]:
-    return [[_or_none(value) for value in row] for row in values.tolist()]
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+        hint = "0.95 is a common level of an interval, 0.05 of a test"
+        refuse(f"the level {level} is outside (0, 1)", hint)

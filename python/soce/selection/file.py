@@ -98,8 +98,6 @@ def write_selection(
         can have, a selection that is larger than a recipe file may be.
     RecipeError
         An unknown dtype.
-    OSError
-        Writing failed.
     """
     target = Path(path)
     check_target(target, overwrite=overwrite)
@@ -147,16 +145,10 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
     path : path-like
         A file that `write_selection` wrote. Paths of checkpoints may have been changed in it.
 
-    Returns
-    -------
-    SelectionFile
-
     Raises
     ------
     RecipeError
         Not a recipe file, no selection, or anything in it that cannot have been written.
-    OSError
-        It cannot be read.
     """
     from pydantic import Discriminator
 

@@ -50,15 +50,7 @@ _STYLE: Final[Any] = {
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
-    """Refuse what `plot_correlation` would refuse for its name alone, before any work is done.
-
-    Raises
-    ------
-    OutputError
-        A suffix other than ``.png``, ``.svg`` and ``.pdf``, or matplotlib is not installed.
-    OSError
-        The directory is not there.
-    """
+    """Refuse what `plot_correlation` would refuse for its name alone, before any work is done."""
     path = Path(path)
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
@@ -71,29 +63,10 @@ def check_plot(path: str | os.PathLike[str]) -> None:
 
 
 def plot_correlation(correlation: Correlation, path: str | os.PathLike[str]) -> Path:
-    """Draw the correlations as a heatmap in clustered order; an existing file is replaced.
+    """Draw the correlations as a heatmap in clustered order, as in the paper's Figure 1; replace a file.
 
-    Parameters
-    ----------
-    correlation : Correlation
-    path : path
-        Ends in ``.png``, ``.svg`` or ``.pdf``.
-
-    Returns
-    -------
-    Path
-        The file. The same correlation gives the same bytes with the same matplotlib.
-
-    Raises
-    ------
-    OutputError
-        Another suffix, or matplotlib is not installed.
-    OSError
-        The file cannot be written.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 1.
+    The path ends in ``.png``, ``.svg`` or ``.pdf`` and is returned. The same correlation gives the same bytes
+    with the same matplotlib.
     """
     check_plot(path)
     import matplotlib as mpl

@@ -117,20 +117,8 @@ def lint_selection(
 ) -> Findings:
     """Check whether a selection selected anything.
 
-    Parameters
-    ----------
-    n_selected, n_categories : int
-        How many categories, or clusters of them, the rule kept of how many that it could have kept.
-    experts, candidates : sequence of str
-        Who was chosen, of whom.
-    threshold, saturation : float, optional
-        τ, if the rule has one, and that above which all categories are kept.
-
-    Returns
-    -------
-    Findings
-        S18 if 90 % of the categories or more are kept, if all candidates are experts, or if the threshold
-        lies above the saturation point; else none.
+    S18 if the rule kept 90 % or more of the categories (or clusters of them) that it could have kept, if all
+    candidates are experts, or if the threshold lies above the saturation point; else none.
     """
     reasons = []
     if 10 * n_selected >= 9 * n_categories:

@@ -29,20 +29,9 @@ _ILL_CONDITIONED: Final = 2.0**-6
 def correlate_rows(scores: Floats, *, min_overlap: int) -> tuple[Floats, Integers]:
     """Return the correlation of every two rows over the places where neither is NaN.
 
-    Parameters
-    ----------
-    scores : array of shape (n_categories, n_models)
-        In an order of models that the caller makes canonical.
-    min_overlap : int
-        Fewest shared places that define a correlation.
-
-    Returns
-    -------
-    rho : array of shape (n_categories, n_categories)
-        Symmetric, in [-1, 1], ones on the diagonal, to 12 decimals; NaN where a row has a single value on the
-        shared places, or where these are too few.
-    n : array of shape (n_categories, n_categories)
-        Number of shared places.
+    The models stand in an order that the caller makes canonical. First rho: symmetric, in [-1, 1], ones on
+    the diagonal, to 12 decimals; NaN where a row has a single value on the shared places, or where these are
+    fewer than `min_overlap`. Then how many places are shared.
 
     Examples
     --------

@@ -43,12 +43,10 @@ def sweep_thresholds(
 
     Parameters
     ----------
-    table : ScoreTable of shape (n_models, n_columns)
-    options : SelectionOptions
+    table, options, correlation
+        As for `select_experts`.
     signed : bool
         Compare rho, not |rho|.
-    correlation : Correlation, optional
-        As for `select_experts`.
 
     Returns
     -------

@@ -59,19 +59,6 @@ class Winner(Record):
 class Contest:
     """Candidates of a table, ready to be compared category by category.
 
-    Parameters
-    ----------
-    table : ScoreTable of shape (n_models, n_columns)
-    options : SelectionOptions
-        Of these: candidates, objective, min_items, min_overall and tie_within.
-
-    Raises
-    ------
-    ScoreTableError
-        An unknown candidate, one twice, fewer than two, one without any score; nobody eligible.
-
-    Notes
-    -----
     Ties go to (1) the larger objective, (2) the candidate that is the only best one in more categories of the
     table, (3) the smaller name by code point.
     """
