@@ -19,8 +19,7 @@ from tests.shared_data import shared_data
 from soce.exceptions import ScoreTableError
 from soce.scores.formats import bfcl_board
 from soce.scores.formats.options import ReadOptions
-from soce.scores.lint.checks import CHECKS, Check
-from soce.scores.lint.findings import Finding, Findings, raise_errors
+from soce.scores.lint.findings import CHECKS, Check, Finding, Findings, raise_errors
 from soce.scores.lint.rounding import compare, means_of_others, not_whole
 from soce.scores.lint.tables import lint_pair
 from soce.scores.paper import paper_table

@@ -52,13 +52,6 @@ def read_scores(
     ------
     ScoreTableError
         Not of a known format, or of more than one; anything in it that is not what it should be.
-    OSError
-        A file cannot be read.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1: the input, scores of candidate
-       models in the categories of a benchmark.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.scores import bfcl
-from soce.scores.formats.cells import NotANumberError, parse_score
+from soce.scores.formats.cells import NotANumberError, parse_column, parse_score
 from soce.scores.formats.grid import read_grid
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
@@ -161,8 +161,8 @@ def _table(
     leaves = {leaf: by_leaf[leaf] for leaf in boards[0].items if leaf in by_leaf}
     aggregates = [column for column in texts.columns if column not in leaves.values()]
     texts = texts[[*leaves.values(), *aggregates]]
-    numbers = [[parse_score(text) for text in row] for row in texts.to_numpy()]
-    values = np.array([[number.value for number in row] for row in numbers])
+    parsed = [parse_column(texts[column].tolist()) for column in texts.columns]
+    values = np.array([column.values for column in parsed]).T
     models = tuple(texts.index)
     blanked: list[tuple[str, str, str]] = []
     for place, column in enumerate(aggregates, len(leaves)):
@@ -172,18 +172,16 @@ def _table(
         printed = texts[column].tolist()
         blanked += [(models[row], column, printed[row]) for row in np.flatnonzero(tainted)]
         values[tainted, place] = nan
-    columns = []
-    for place, name in enumerate([*leaves, *aggregates]):
-        decimals = [row[place].decimals for row in numbers if not isnan(row[place].value)]
-        columns.append(
-            Column(
-                name,
-                role="category" if name in leaves else "aggregate",
-                scale="percent",
-                decimals=max(decimals, default=None),
-                parts=() if name in leaves else _parts(name, boards, leaves),
-            )
+    columns = [
+        Column(
+            name,
+            role="category" if name in leaves else "aggregate",
+            scale="percent",
+            decimals=column.decimals,
+            parts=() if name in leaves else _parts(name, boards, leaves),
         )
+        for name, column in zip([*leaves, *aggregates], parsed, strict=True)
+    ]
     items = [_items(leaf, boards) for leaf in leaves] + [nan] * len(aggregates)
     return ScoreTable(
         models,

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.exceptions import ScoreTableError, shown
+from soce.exceptions import shown
 from soce.scores.formats.cells import is_missing
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import NoReturn
 
 _MAX_ENTRIES: Final = 100_000
@@ -56,57 +55,6 @@ class ResultFile:
     stamp: str
     """When it was written, comparable as text between files of one format."""
     tasks: tuple[Task, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ResultFiles:
-    """How to know, find and read the result files of one harness."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    own_name: re.Pattern[str]
-    """What its files are called: one that cannot be read is an error, not somebody else's file."""
-    load: Callable[[Path], Any]
-    fits: Callable[[Any], bool]
-    """Whether what was loaded is of this format."""
-    parse: Callable[[Path, Any], ResultFile]
-    expected: str
-    """What a file of another format lacks, for the message."""
-    hint: str
-
-    def are_at(self, path: Path) -> bool:
-        """Whether a file, or some file below a directory, is of this format."""
-        try:
-            return any(self._is_own(file) for file in files_below(path))
-        except (OSError, ScoreTableError):
-            return False
-
-    def _is_own(self, path: Path) -> bool:
-        try:
-            return path.name.endswith(self.suffixes) and self.fits(self.load(path))
-        except (OSError, ScoreTableError):
-            return False
-
-    def read(self, path: Path) -> list[ResultFile]:
-        """Return the result files at or below a path; below a directory, other files are skipped."""
-        found = []
-        for file in files_below(path):
-            if file != path and not file.name.endswith(self.suffixes):
-                continue
-            try:
-                held = self.load(file)
-            except ScoreTableError:
-                if file == path or self.own_name.fullmatch(file.name):
-                    raise
-                continue
-            if self.fits(held):
-                found.append(self.parse(file, held))
-        if not found:
-            message = f"the file holds no {self.name} results: {self.expected}"
-            if path.is_dir():
-                message = f"there are no {self.name} results below the directory"
-            Refusals(path).refuse(message, self.hint)
-        return found
 
 
 def files_below(path: Path) -> Iterator[Path]:

@@ -1,4 +1,8 @@
-"""Logs of Inspect (inspect_ai): ``.eval`` archives, of which only ``header.json`` is read, and ``.json``."""
+"""Logs of Inspect (inspect_ai): ``.eval`` archives, of which only ``header.json`` is read, and ``.json``.
+
+Metrics are named ``score/metric`` (``match/accuracy``); ``stderr`` is the standard error of ``accuracy`` or
+``mean`` of the same score. Larger is better: logs do not say. A run that failed gives no score.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
 from soce.scores.formats import harness
-from soce.scores.formats.result_table import join_results
+from soce.scores.formats.result_table import Harness
 from soce.scores.formats.text import load_json, parse_json
 from soce.scores.formats.zip_member import read_member
 from soce.scores.refusals import Refusals
@@ -17,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from soce.scores.formats.options import ReadOptions
-    from soce.scores.table import ScoreTable
 
 _HEADER: Final = "header.json"
 _AS_JSON: Final = "write the log as JSON: `inspect log dump --header-only LOG.eval > LOG.json`"
@@ -30,22 +32,8 @@ _MEANS: Final = frozenset({"accuracy", "mean"})
 def recognise(path: Path) -> bool:
     """Whether a file, or some file below a directory, is a log of Inspect."""
     if path.is_dir():
-        return next(path.rglob("*.eval"), None) is not None or _FILES.are_at(path)
-    return path.suffix == ".eval" or _FILES.are_at(path)  # `.eval` also if it cannot be read
-
-
-def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Return the table of a log, or of those of one or many models below a directory; samples are not read.
-
-    Metrics are named ``score/metric`` (``match/accuracy``); ``stderr`` is the standard error of ``accuracy``
-    or ``mean`` of the same score. Larger is better: logs do not say. A run that failed gives no score.
-    """
-    return join_results(_FILES.read(path), path, "inspect", options, short=_without_score)
-
-
-def _without_score(metric: str) -> str:
-    """Return ``accuracy`` of ``match/accuracy``."""
-    return metric.rpartition("/")[2]
+        return next(path.rglob("*.eval"), None) is not None or _HARNESS.recognise(path)
+    return path.suffix == ".eval" or _HARNESS.recognise(path)  # `.eval` also if it cannot be read
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
@@ -117,7 +105,8 @@ def _n_items(score: Mapping[str, Any], results: Mapping[str, Any], about: Mappin
     return items if items.is_integer() else math.nan
 
 
-_FILES: Final = harness.ResultFiles(
+_HARNESS: Final = Harness(
+    kind="inspect",
     name="Inspect",
     suffixes=(".eval", ".json"),
     own_name=re.compile(r".*\.eval"),
@@ -126,4 +115,6 @@ _FILES: Final = harness.ResultFiles(
     parse=_parse,
     expected="there are no `status` and `eval`",
     hint="name a log that Inspect wrote, `.eval` or `.json`, or the directory of logs",
+    short=lambda metric: metric.rpartition("/")[2],
 )
+read: Final = _HARNESS.read

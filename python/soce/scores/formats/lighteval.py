@@ -1,4 +1,8 @@
-"""Result files of lighteval: ``results/<model>/results_<time>.json``."""
+"""Result files of lighteval: ``results/<model>/results_<time>.json``.
+
+Columns are named as in the file, ``task|shots``; its groups are ``all`` and ``…:_average|…``. Averages carry
+no standard error: the file averages those of the tasks, which is not one.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +11,16 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.scores.formats import harness
-from soce.scores.formats.result_table import join_results
+from soce.scores.formats.result_table import Harness
 from soce.scores.formats.text import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from soce.scores.formats.options import ReadOptions
-    from soce.scores.table import ScoreTable
 
 _AVERAGE: Final = ":_average|"
 _ALL: Final = "all"
-
-
-def recognise(path: Path) -> bool:
-    """Whether a file, or some file below a directory, is a result file of lighteval."""
-    return _FILES.are_at(path)
-
-
-def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Return the table of a result file, or of those of one or many models below a directory.
-
-    Columns are named as in the file, ``task|shots``; its groups are ``all`` and ``…:_average|…``. Averages
-    carry no standard error: the file averages those of the tasks, which is not one.
-    """
-    return join_results(_FILES.read(path), path, "lighteval", options, short=str)
 
 
 def _fits(held: object) -> bool:
@@ -99,7 +87,8 @@ def _metrics(
     return metrics
 
 
-_FILES: Final = harness.ResultFiles(
+_HARNESS: Final = Harness(
+    kind="lighteval",
     name="lighteval",
     suffixes=(".json",),
     own_name=re.compile(r"results_[0-9]{4}-[0-9]{2}-[0-9]{2}T.*\.json"),
@@ -109,3 +98,5 @@ _FILES: Final = harness.ResultFiles(
     expected="there are no objects `config_general` and `results`",
     hint="name `results_<time>.json`, which lighteval wrote, or a directory above",
 )
+recognise: Final = _HARNESS.recognise
+read: Final = _HARNESS.read

@@ -1,4 +1,8 @@
-"""Result files of lm-evaluation-harness: ``results_<time>.json``, of 0.4 and of older versions."""
+"""Result files of lm-evaluation-harness: ``results_<time>.json``, of 0.4 and of older versions.
+
+`ReadOptions.model` is the name if neither the file nor the directory, which the harness named, gives one.
+Item counts are those that ran (``effective``), so a limit shows.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
 from soce.scores.formats import harness
-from soce.scores.formats.result_table import join_results
+from soce.scores.formats.result_table import Harness
 from soce.scores.formats.text import load_json
 from soce.scores.refusals import Refusals
 
@@ -16,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from soce.scores.formats.options import ReadOptions
-    from soce.scores.table import ScoreTable
 
 _NAME: Final = re.compile(r"results_[0-9]{4}-[0-9]{2}-[0-9]{2}T.*\.json")
 # Beside `results`, one of these is in every version's files, and none in those of lighteval and Inspect.
@@ -25,25 +27,6 @@ _TOP_LEVEL: Final = frozenset(
     {"config", "configs", "group_subtasks", "higher_is_better", "n-samples", "n-shot", "task_hashes"}
 )
 _NOT_METRICS: Final = frozenset({"", "alias", "name", "sample_count", "sample_len", "samples"})
-
-
-def recognise(path: Path) -> bool:
-    """Whether a file, or some file below a directory, is a result file of lm-evaluation-harness."""
-    return _FILES.are_at(path)
-
-
-def read(path: Path, options: ReadOptions) -> ScoreTable:
-    """Return the table of a result file, or of those of one or many models below a directory.
-
-    `ReadOptions.model` is the name if neither the file nor the directory, which the harness named, gives one.
-    Item counts are those that ran (``effective``), so a limit shows.
-    """
-    return join_results(_FILES.read(path), path, "lm-eval", options, short=_without_filter)
-
-
-def _without_filter(metric: str) -> str:
-    """Return ``exact_match`` of ``exact_match,strict-match``."""
-    return metric.partition(",")[0]
 
 
 def _fits(held: object) -> bool:
@@ -96,7 +79,8 @@ def _metrics(
     return metrics
 
 
-_FILES: Final = harness.ResultFiles(
+_HARNESS: Final = Harness(
+    kind="lm-eval",
     name="lm-evaluation-harness",
     suffixes=(".json",),
     own_name=_NAME,
@@ -105,4 +89,7 @@ _FILES: Final = harness.ResultFiles(
     parse=_parse,
     expected="there is no object `results` with the settings of a run beside it",
     hint="name `results_<time>.json`, which the harness wrote, or a directory above; not a file of samples",
+    short=lambda metric: metric.partition(",")[0],  # without the filter
 )
+recognise: Final = _HARNESS.recognise
+read: Final = _HARNESS.read

@@ -1,20 +1,21 @@
-"""The table of a harness's result files: naming models, choosing metrics, telling tasks from groups."""
+"""The table of a harness's result files: finding them, naming models, telling tasks from groups."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from soce.exceptions import shown
-from soce.scores.formats.harness import Measurement
+from soce.exceptions import ScoreTableError, shown
+from soce.scores.formats.harness import Measurement, files_below
 from soce.scores.formats.metric_choice import choose_metrics, column_direction, column_scale
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -36,8 +37,7 @@ def join_results(
 ) -> ScoreTable:
     """Return the table of result files of one or many models; columns as files and tasks name them first.
 
-    `source` is what the user named. `short` makes the short name of a metric ("acc" of "acc,none"), which a
-    user may give as well.
+    `source` is what the user named, `short` as in `Harness`.
     """
     models: dict[str, list[ResultFile]] = {}
     for file in files:
@@ -209,3 +209,62 @@ class _Results:
             metric=metric.removesuffix(_NO_FILTER),
         )
         return column, cells
+
+
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """How to know, find and read the result files of one harness."""
+
+    kind: str
+    """The name of its format."""
+    name: str
+    suffixes: tuple[str, ...]
+    own_name: re.Pattern[str]
+    """What its files are called: one that cannot be read is an error, not somebody else's file."""
+    load: Callable[[Path], Any]
+    fits: Callable[[Any], bool]
+    """Whether what was loaded is of this format."""
+    parse: Callable[[Path, Any], ResultFile]
+    expected: str
+    """What a file of another format lacks, for the message."""
+    hint: str
+    short: Callable[[str], str] = str
+    """Makes the short name of a metric ("acc" of "acc,none"), which a user may give as well."""
+
+    def recognise(self, path: Path) -> bool:
+        """Whether a file, or some file below a directory, is of this format."""
+        try:
+            return any(self._is_own(file) for file in files_below(path))
+        except (OSError, ScoreTableError):
+            return False
+
+    def _is_own(self, path: Path) -> bool:
+        try:
+            return path.name.endswith(self.suffixes) and self.fits(self.load(path))
+        except (OSError, ScoreTableError):
+            return False
+
+    def read(self, path: Path, options: ReadOptions) -> ScoreTable:
+        """Return the table of a result file, or of those of one or many models below a directory."""
+        return join_results(self._files(path), path, self.kind, options, short=self.short)
+
+    def _files(self, path: Path) -> list[ResultFile]:
+        """Return the result files at or below a path; below a directory, other files are skipped."""
+        found = []
+        for file in files_below(path):
+            if file != path and not file.name.endswith(self.suffixes):
+                continue
+            try:
+                held = self.load(file)
+            except ScoreTableError:
+                if file == path or self.own_name.fullmatch(file.name):
+                    raise
+                continue
+            if self.fits(held):
+                found.append(self.parse(file, held))
+        if not found:
+            message = f"the file holds no {self.name} results: {self.expected}"
+            if path.is_dir():
+                message = f"there are no {self.name} results below the directory"
+            Refusals(path).refuse(message, self.hint)
+        return found

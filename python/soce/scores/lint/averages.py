@@ -12,8 +12,7 @@ from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores import bfcl
 from soce.scores.column_names import is_average, prefixes_of
-from soce.scores.lint.checks import CHECKS
-from soce.scores.lint.findings import DETAILED, Finding, found, joined, number, quoted
+from soce.scores.lint.findings import CHECKS, DETAILED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import Deviation, broken_items, compare, means_of_others
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores.column_names import no_score_words
 from soce.scores.formats.options import DROPPED
-from soce.scores.lint.checks import CHECKS
-from soce.scores.lint.findings import DETAILED, LISTED, Finding, found, joined, number, quoted
+from soce.scores.lint.findings import CHECKS, DETAILED, LISTED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import broken_items, not_whole
 from soce.scores.table import FULL, scale_of
 

@@ -1,29 +1,48 @@
-"""What a check reports: one finding, and findings in their order."""
+"""The checks of lint, and what they report: one finding, and findings in their order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.plain import Plain
 from soce.files.words import counted, in_words
-from soce.scores.lint.checks import CHECKS, SEVERITIES, Severity
+from soce.scores.packaged import packaged_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
+Severity: TypeAlias = Literal["error", "warning", "information"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "information")
 LISTED: Final = 5
 """As many names or values stand in a message; all of them in the finding's fields."""
 DETAILED: Final = 100
 """As many pairs or cells stand in the details."""
 
 
+class Check(NamedTuple):
+    """What one code stands for."""
+
+    severity: Severity
+    title: str
+    advice: str
+    """How to mend it or what it means, unless a finding knows better."""
+
+
+CHECKS: Final = {
+    row["code"]: Check(cast("Severity", row["severity"]), row["title"], row["advice"])
+    for row in packaged_rows("checks.csv")
+}
+"""Every check by its code. `ScoreTable` itself refuses what S11 stands for, and infinite scores (S10)."""
+
+
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Plain):
     """One thing that a check found in a score table."""
 
     code: str
@@ -49,18 +68,6 @@ class Finding:
     def __str__(self) -> str:
         """Return severity, code and message, without the hint."""
         return f"{self.severity}: {self.code}: {self.message}"
-
-    def to_json(self) -> dict[str, object]:
-        """Return plain Python, fit for JSON."""
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "message": self.message,
-            "models": list(self.models),
-            "columns": list(self.columns),
-            "hint": self.hint,
-            "details": dict(self.details),
-        }
 
 
 def found(
