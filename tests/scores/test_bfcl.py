@@ -423,7 +423,7 @@ def test_columns_that_no_version_has_are_left_out_with_the_reason(tmp_path: Path
         (["1,a, b,50%,40%,60%,50%,50%"], "not valid CSV: Expected 7 fields in line 2, saw 8"),
         (
             ["1,a,50%,40%,60%,50%,50%", "2,a,50%,40%,60%,50%,50%"],
-            "line 3: the model `a` is already in line 2",
+            "line 3: the model `a` is also in line 2",
         ),
         (["1,a,50%,0.4,60%,50%,50%"], "line 2, column `Base`: `0.4` has no percent sign"),
         (["1,a,50%,4o%,60%,50%,50%"], "line 2, column `Base`: `4o%` is not a number"),

@@ -126,13 +126,7 @@ BOARDS: Final[dict[Version, Board]] = {"v3": _board("v3"), "v4": _board("v4")}
 
 
 def versions_of(leaves: Iterable[str]) -> set[Version]:
-    """Return the versions that have a leaf of their own among these names.
-
-    Examples
-    --------
-    >>> versions_of(["simple", "multiple"]), versions_of(["simple_python"]), versions_of(["multiple"])
-    ({'v3'}, {'v4'}, set())
-    """
+    """Return the versions that have a leaf of their own among these names."""
     common = BOARDS["v3"].items.keys() & BOARDS["v4"].items.keys()
     own = set(leaves) - common
     return {version for version, board in BOARDS.items() if own & board.items.keys()}

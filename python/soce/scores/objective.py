@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import fsum, isnan, lcm, nan, sqrt
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -87,10 +87,7 @@ class LinearObjective(ABC):
 class Mean(LinearObjective):
     """The unweighted mean of the categories: it orders soups as the paper's sum (Algorithm 1, line 16)."""
 
-    @property
-    def name(self) -> str:
-        """``mean``."""
-        return "mean"
+    name: ClassVar[str] = "mean"
 
     def coefficients(self, table: ScoreTable) -> dict[str, Fraction]:
         """Return one over the number of categories for each."""

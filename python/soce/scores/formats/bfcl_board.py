@@ -11,6 +11,7 @@ from soce.exceptions import shown
 from soce.scores import bfcl
 from soce.scores.formats.cells import NotANumberError, parse_column, parse_score
 from soce.scores.formats.grid import read_grid
+from soce.scores.formats.wide import check_models
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
@@ -98,13 +99,7 @@ def _read_file(path: Path, expected: str | None) -> pd.DataFrame:
     if file is None or expected not in {None, file}:
         what = "a table of a BFCL board" if expected is None else f"the `{expected}` table of a BFCL board"
         refusals.refuse(f"the header is not that of {what}", "read other tables with `--format wide`")
-    first: dict[str, str] = {}
-    for where, model in zip(grid.index, grid["Model"], strict=True):
-        before = first.setdefault(model, where)
-        if before != where:
-            refusals.add(f"{where}: the model `{shown(model)}` is already in {before}")
-        if not model:
-            refusals.add(f"{where}: the model has no name")
+    check_models(grid["Model"], refusals)
     for header in grid.columns.drop("Model"):
         if _reason(f"{file}/{header}") is None:
             for where, text in zip(grid.index, grid[header], strict=True):

@@ -9,7 +9,7 @@ import os
 import re
 from math import isclose, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -131,7 +131,8 @@ def _read_first_line(file: Path) -> _Score:
     if not isinstance(said, dict) or not {"accuracy", "correct_count", "total_count"} <= said.keys():
         refusals.refuse("the first line does not say what was counted", _EXPECTED)
     correct, total, accuracy = said["correct_count"], said["total_count"], said["accuracy"]
-    if not _is_count(correct) or not _is_count(total) or not 0 < total < 1 << 53 or correct > total:
+    counts = type(correct) is type(total) is int
+    if not counts or not 0 <= correct <= total or not 0 < total < 1 << 53:
         refusals.refuse(
             f"`{shown(str(correct))}` correct of `{shown(str(total))}` items is not a score", _EXPECTED
         )
@@ -140,7 +141,3 @@ def _read_first_line(file: Path) -> _Score:
     if not isclose(accuracy, correct / total, rel_tol=0, abs_tol=1e-9):
         refusals.refuse(f"the accuracy is {accuracy}, but {correct} of {total} items are correct")
     return _Score(file, correct, total)
-
-
-def _is_count(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -109,6 +109,11 @@ class Bad(NamedTuple):
     """Whether somebody meant a number."""
 
 
+def is_ranking(scores: Vector, *, fewest: int) -> bool:
+    """Whether these are the ranks 1 to n in any order, n at least `fewest`."""
+    return len(scores) >= fewest and np.array_equal(np.sort(scores), np.arange(1, len(scores) + 1))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Parsed:
     """The cells of one column."""

@@ -9,7 +9,7 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import nearest
 from soce.scores.column_names import no_score_words, role_by_name
-from soce.scores.formats.cells import parse_column
+from soce.scores.formats.cells import is_ranking, parse_column
 from soce.scores.formats.options import DROPPED
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
@@ -36,8 +36,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     """
     refusals = Refusals(path)
     model_column = _model_column(grid, options, refusals)
-    models = grid[model_column].tolist()
-    _check_models(grid, models, refusals)
+    check_models(grid[model_column], refusals)
     declared = {*(options.columns or ()), *options.lower_is_better, *options.aggregates}
     declared.update(part for parts in options.aggregates.values() for part in parts)
     columns: list[Column] = []
@@ -63,7 +62,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         found = ", ".join(f"`{shown(name)}` ({reason})" for name, reason in [*ignored.items()][:10])
         refusals.refuse("no column holds scores", f"columns: {found}" if found else None)
     return ScoreTable(
-        tuple(models),
+        tuple(grid[model_column]),
         tuple(columns),
         np.array(values).T,
         source=path,
@@ -75,9 +74,8 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
 def _why_no_score(parsed: Parsed) -> str | None:
     if parsed.is_text:
         return "no cell is a number"
-    n_rows = len(parsed.values)
-    if n_rows >= _FEWEST_RANKED and np.array_equal(np.sort(parsed.values), np.arange(1, n_rows + 1)):
-        return f"its values are the ranks 1 to {n_rows}"
+    if is_ranking(parsed.values, fewest=_FEWEST_RANKED):
+        return f"its values are the ranks 1 to {len(parsed.values)}"
     return None
 
 
@@ -98,17 +96,17 @@ def _model_column(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) 
     return str(first)
 
 
-def _check_models(grid: pd.DataFrame, models: list[str], refusals: Refusals) -> None:
-    """Note models without a name and models that are there twice."""
-    first: dict[str, int] = {}
-    for row, model in enumerate(models):
+def check_models(models: pd.Series[str], refusals: Refusals) -> None:
+    """Note models without a name and models that are there twice, by their rows."""
+    first: dict[str, tuple[str, str]] = {}
+    for where, model in zip(models.index, models, strict=True):
         if not model:
-            refusals.add(f"{grid.index[row]}: the model has no name")
+            refusals.add(f"{where}: the model has no name")
             continue
-        before = first.setdefault(model.casefold(), row)
-        if before != row:
-            same = "" if models[before] == model else f" as `{shown(models[before])}`"
+        before, other = first.setdefault(model.casefold(), (where, model))
+        if before != where:
+            same = "" if other == model else f" as `{shown(other)}`"
             refusals.add(
-                f"{grid.index[row]}: the model `{shown(model)}` is also in {grid.index[before]}{same}",
+                f"{where}: the model `{shown(model)}` is also in {before}{same}",
                 "every model needs one row and a name of its own, different also when case is ignored",
             )

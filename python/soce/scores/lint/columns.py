@@ -13,6 +13,7 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores.column_names import no_score_words
+from soce.scores.formats.cells import is_ranking
 from soce.scores.formats.options import DROPPED
 from soce.scores.lint.findings import CHECKS, DETAILED, LISTED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import broken_items, not_whole
@@ -263,7 +264,7 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
         name = table.columns[place].name
         if words := no_score_words(name):
             suspects[name] = f"its name says {min(words)}"
-        elif all_rows and _is_ranking(table, place):
+        elif all_rows and is_ranking(table.values[:, place], fewest=_FEWEST_RANKED):
             suspects[name] = f"it counts from 1 to {len(table.models)}"
     if suspects:
         listed = joined([f"`{shown(name)}` ({reason})" for name, reason in suspects.items()])
@@ -275,8 +276,3 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
             hint="name the columns to use with `--columns`; if they are scores, there is nothing to do",
             details={"suspects": suspects},
         )
-
-
-def _is_ranking(table: ScoreTable, place: int) -> bool:
-    values = np.sort(table.values[:, place])
-    return len(values) >= _FEWEST_RANKED and bool((values == np.arange(1, len(values) + 1)).all())

@@ -87,14 +87,7 @@ def found(
 
 
 class Findings(tuple[Finding, ...]):
-    """Findings, errors first, then by code; a tuple that can print itself.
-
-    Examples
-    --------
-    >>> findings = Findings.of([Finding("S16", "warning", "b"), Finding("S10", "error", "a")])
-    >>> [finding.code for finding in findings], len(findings.errors)
-    (['S10', 'S16'], 1)
-    """
+    """Findings, errors first, then by code; a tuple that can print itself."""
 
     __slots__ = ()
 
