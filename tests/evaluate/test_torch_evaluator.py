@@ -93,7 +93,7 @@ class Naive:
             values = [self.log(item.prompt, choice) for choice in item.choices]
             if normalise != "none":
                 values = [v / len(c.encode()) for v, c in zip(values, item.choices, strict=True)]
-            return float(values.index(max(values)) == item.right)
+            return float(values.index(max(values)) == item.choices.index(item.answer))
         if item.kind == "perplexity":
             return math.exp(-self.log("", item.answer) / len(item.answer))
         if item.kind == "exact_match":

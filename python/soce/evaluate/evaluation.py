@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from soce.exceptions import EvaluationError, Problem, shown
+from soce.files.plain import Plain
 from soce.files.words import nearest
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ OnProgress: TypeAlias = "Callable[[int, int], object]"
 
 
 @dataclass(frozen=True, slots=True)
-class CategoryScore:
+class CategoryScore(Plain):
     """The score of one model in one category."""
 
     score: float
@@ -61,7 +62,7 @@ class CategoryScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Plain):
     """The scores of one recipe.
 
     Examples
@@ -155,10 +156,6 @@ class Evaluation:
         import pandas as pd
 
         return pd.DataFrame([asdict(found) for found in self.categories.values()], index=[*self.categories])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as dictionaries, lists and numbers."""
-        return {**asdict(self), "geometric": sorted(self.geometric), "notes": list(self.notes)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:

@@ -72,37 +72,18 @@ def open_evaluator(
     *,
     folder: PathText | None = None,
 ) -> Evaluator:
-    """Return the evaluator of a name.
+    """Return the evaluator that a name is for, see `EvaluatorName`.
 
-    Parameters
-    ----------
-    name : str or sequence of str
-        A file of tasks (``tasks.jsonl``), ``lm-eval:TASK,TASK``, ``module:function``, or a command's words.
-    ingredients : sequence of str or SoupModel
-        Checkpoint directories, or the live model of them that another evaluator has already.
-    options : EvaluatorOptions, optional
-        What the evaluator has no use for is not looked at, see `unused_options`.
-    folder : path-like, optional
-        Where the logs and results of a command go.
-
-    Raises
-    ------
-    EvaluationError
-        No evaluator is named like this, or it cannot be opened.
-    SoceError, OSError
-        As the evaluator's class.
+    Ingredients are checkpoint directories, or the live model of them that another evaluator has already.
+    Options that the evaluator has no use for are not looked at, see `unused_options`. Logs and results of a
+    command go into `folder`. Raises EvaluationError if no evaluator is named like this, and what its class
+    raises.
     """
     return kind_of(name).open(name, ingredients, options, folder)
 
 
 def kind_of(name: EvaluatorName) -> EvaluatorKind:
-    """Return the kind of evaluator that a name is for; raises EvaluationError if there is none.
-
-    Examples
-    --------
-    >>> kind_of("lm-eval:hellaswag").name, kind_of("my_tasks:evaluate").name, kind_of(["score.py"]).name
-    ('lm-eval', 'function', 'command')
-    """
+    """Return the kind of evaluator that a name is for; raises EvaluationError if there is none."""
     if not isinstance(name, str):
         return _COMMAND
     if name.startswith("lm-eval:"):
@@ -143,8 +124,7 @@ def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, 
     from soce.evaluate.tasks.items import read_tasks
 
     tasks = read_tasks(name, kind=options.task_kind)  # before the model, which takes longer
-    soup = _soup_model(ingredients, options)
-    normalise = options.normalise or "none"
+    soup, normalise = _soup_model(ingredients, options), options.normalise or "none"
     return TorchEvaluator(soup, tasks, normalise=normalise, batch_size=options.batch_size)
 
 

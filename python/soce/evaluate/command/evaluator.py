@@ -80,7 +80,6 @@ class CommandEvaluator:
     command : sequence of str
         The program and its arguments, as they are: no shell sees them. ``{checkpoint}`` stands for the
         soup's directory, ``{output}`` for an empty directory for the program's results.
-    options : CommandOptions, optional
     folder : path-like, optional
         Gets one directory per run, with ``log.txt`` (all that the program wrote to the terminal) and
         ``output``; kept. A fresh directory beside the soups otherwise.
@@ -139,22 +138,20 @@ class CommandEvaluator:
                 with path.open("rb") as file:
                     files[word] = hashlib.file_digest(file, "sha256").hexdigest()
         options = self.options
+        environment = {  # digests, because values may be secret
+            name: hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
+            for name, value in sorted(options.environment.items())
+        }
+        merged = options.merge.changed()
         return {
             "evaluator": "command",
             "version": options.version,
             "command": list(self.command),
             "files": files,
-            "environment": {  # digests, because values may be secret
-                name: hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
-                for name, value in sorted(options.environment.items())
-            },
+            "environment": environment,
             "scores": options.scores,
             "options": None if options.read is None else repr(options.read),
-            "merge": {
-                name: value
-                for name, value in sorted(options.merge.changed().items())
-                if name in DECIDE_CONTENT
-            },
+            "merge": {name: merged[name] for name in sorted(DECIDE_CONTENT & merged.keys())},
         }
 
     def item_ids(self) -> None:

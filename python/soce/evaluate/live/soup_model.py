@@ -131,12 +131,9 @@ class SoupModel:
     def set(self, recipe: Recipe, *, on_progress: OnProgress | None = None) -> None:
         """Give every parameter and buffer the value that it has in the soup.
 
-        Parameters
-        ----------
-        recipe : Recipe
-            Its ingredients are some of the model's, in any order; those it leaves out have no part.
-        on_progress : callable, optional
-            Called with bytes done and bytes in all; raising from it stops, and `recipe` is then None.
+        The recipe's ingredients are some of the model's, in any order; those it leaves out have no part.
+        `on_progress` is called with bytes done and bytes in all; raising from it stops, and `recipe` is then
+        None.
 
         Raises
         ------

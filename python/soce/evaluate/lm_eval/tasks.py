@@ -50,11 +50,6 @@ class LoadedTask:
         """How the harness names the score in its results."""
         return f"{self.metric},{self.filter}"
 
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        """Ids of the documents: their numbers, as the harness counts."""
-        return tuple(map(str, range(len(self.requests))))
-
     def offer(self, chosen: Sequence[int]) -> int:
         """Let the harness find fresh copies of these documents' requests, and return how many it will send.
 
@@ -74,10 +69,6 @@ class LoadedTask:
 
         self.task.build_all_requests = build_all_requests
         return sum(instance.repeats for instance in instances)
-
-    def withdraw(self) -> None:
-        """Let go of the requests that were offered, and of their answers."""
-        self.task._instances = []
 
 
 class Documents(tuple[int, ...]):

@@ -37,8 +37,8 @@ class Encoder:
         self.prefix = self._found_prefix()
         start = self.prefix[-1] if self.prefix else tokenizer.bos_token_id
         self._start = start if start is not None else tokenizer.eos_token_id
-        stated = [getattr(config.get_text_config(), "max_position_embeddings", None)]
-        stated.append(tokenizer.model_max_length)
+        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+        stated = (positions, tokenizer.model_max_length)
         limits = [int(limit) for limit in stated if limit is not None and 0 < limit < _NO_LIMIT]
         self.max_length = max_length or min(limits, default=_USUAL_LENGTH)
         self.cut = 0
@@ -117,9 +117,8 @@ def rolling(tokens: Sequence[int], *, start: int, max_length: int) -> list[Reque
     the window before it only, the first of all after `start`. The last window is filled from the left.
     """
     requests = []
+    whole = (start, *tokens)
     for begin in range(0, len(tokens), max_length):
         end = min(begin + max_length, len(tokens))
-        given = max(0, end - max_length)
-        before = (start,) if given == 0 else (tokens[given - 1],)
-        requests.append(Request((*before, *tokens[given:end]), end - begin))
+        requests.append(Request(whole[max(0, end - max_length) : end + 1], end - begin))
     return requests

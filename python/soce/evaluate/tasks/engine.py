@@ -7,7 +7,6 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from soce.evaluate.evaluation import refuse
@@ -40,15 +39,13 @@ class _Row:
     """One input with everything that is asked about it."""
 
     tokens: tuple[int, ...]
-    requests: list[int] = field(default_factory=list)
-    """Their numbers."""
-    asked: list[tuple[int, ...]] = field(default_factory=list)
-    """Their last tokens; each is predicted at as many last positions of the input."""
+    asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Requests' numbers → last tokens; each is predicted at as many last positions of the input."""
 
     @property
     def most(self) -> int:
         """How many of the last positions are asked about."""
-        return max(map(len, self.asked))
+        return max(map(len, self.asked.values()))
 
 
 class Engine:
@@ -66,16 +63,13 @@ class Engine:
         """Return one likelihood per request; `on_done` is called with the number of requests of every batch.
 
         Logits are turned into logarithms of probabilities in float32 and added in float64. Rows are padded on
-        the right, where a causal model does not look. Requests that differ in the last token only, as choices
-        of one token do, share a row.
+        the right, where a causal model does not look. Requests that differ in the last token only share one.
         """
         model = self._soup.model
         rows: dict[tuple[int, ...], _Row] = {}
         for number, request in enumerate(requests):
             given = request.tokens[:-1]
-            row = rows.setdefault(given, _Row(given))
-            row.requests.append(number)
-            row.asked.append(request.tokens[-request.scored :])
+            rows.setdefault(given, _Row(given)).asked[number] = request.tokens[-request.scored :]
         keeps_last = "logits_to_keep" in inspect.signature(model.forward).parameters
         vocabulary = int(getattr(model.config.get_text_config(), "vocab_size", 1 << 16))
         # Logits in the model's dtype, the same in float32, and the buffer of their sums of exponentials.
@@ -93,11 +87,7 @@ class Engine:
             work=lambda batch: _answers(model, batch, n_last(batch), keeps_last=keeps_last),
             on_done=lambda batch: on_done(sum(len(row.asked) for row in batch)),
         )
-        found = {
-            number: answer
-            for row, held in zip(rows.values(), answers, strict=True)
-            for number, answer in zip(row.requests, held, strict=True)
-        }
+        found = {number: answer for row in answers for number, answer in row.items()}
         return [found[number] for number in range(len(requests))]
 
     def continuations(
@@ -166,7 +156,7 @@ class Engine:
 
 def _answers(
     model: PreTrainedModel, batch: Sequence[_Row], n_last: int, *, keeps_last: bool
-) -> list[list[Likelihood]]:
+) -> list[dict[int, Likelihood]]:
     import torch
 
     ids, mask = padded([row.tokens for row in batch], left=False, pad=0, device=model.device)
@@ -178,7 +168,7 @@ def _answers(
             end = len(row.tokens) - (ids.shape[1] - n_last)
             scores = logits[end - row.most : end].float()  # (most, words)
             totals, best = scores.logsumexp(-1), scores.argmax(-1)
-            for asked in row.asked:
+            for asked in row.asked.values():
                 targets = torch.tensor(asked, device=scores.device)
                 last = slice(row.most - len(asked), row.most)
                 chosen = scores[last].gather(-1, targets[:, None])[:, 0]
@@ -186,7 +176,7 @@ def _answers(
                 greedy.append((best[last] == targets).all())
         logs, hits = torch.stack(sums).tolist(), torch.stack(greedy).tolist()
     flat = iter([Likelihood(log, hit and not math.isnan(log)) for log, hit in zip(logs, hits, strict=True)])
-    return [list(islice(flat, len(row.asked))) for row in batch]
+    return [dict(zip(row.asked, flat, strict=False)) for row in batch]  # the numbers run out first
 
 
 @contextmanager
@@ -206,8 +196,7 @@ LARGEST: Final = 64
 """Rows of the first batch tried."""
 
 BUDGET_BYTES: Final = 1 << 30
-"""What one batch may take. A fixed number and not a share of the free memory, because in BF16 the last bits
-of a score may depend on how rows are batched."""
+"""What one batch may take: no share of the free memory, because in BF16 batches may change a score's bits."""
 
 _WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 

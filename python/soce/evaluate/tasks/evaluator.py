@@ -45,7 +45,6 @@ class TorchEvaluator(LiveEvaluator):
     ----------
     soup : SoupModel or sequence of str
         The live model, or the ingredients to make it of: causal language models. Closed by `close`.
-    tasks : Tasks
     normalise : {"none", "token", "byte"}
         What log-likelihoods of choices are divided by: nothing, or the choice's length.
     perplexity_per : {"byte", "token"}
@@ -111,14 +110,11 @@ class TorchEvaluator(LiveEvaluator):
         with quiet(transformers):
             encoder = Encoder(self.soup.tokenizer, model.config, max_length=max_length)
             self._max_length = encoder.max_length
-            answers = [item.answer for item in tasks.items if item.kind == "exact_match"]
-            longest = max(map(len, encoder.plain(answers)), default=0)
+            written = [item for item in tasks.items if item.kind == "exact_match"]
+            longest = max(map(len, encoder.plain([item.answer for item in written])), default=0)
             self._max_new_tokens = max_new_tokens or 2 * longest + 8
-            self._prompts = {
-                item.key: encoder.prompt(item, room=self._max_new_tokens)
-                for item in tasks.items
-                if item.kind == "exact_match"
-            }
+            room = self._max_new_tokens
+            self._prompts = {item.key: encoder.prompt(item, room=room) for item in written}
             self._requests = {item.key: encoder.requests(item) for item in tasks.items}
             self._cut = encoder.cut
 
@@ -192,4 +188,4 @@ class TorchEvaluator(LiveEvaluator):
         elif self._normalise == "none":
             lengths = [1] * len(answers)
         values = [answer.log / length for answer, length in zip(answers, lengths, strict=True)]
-        return float(values.index(max(values)) == item.right)
+        return float(item.choices[values.index(max(values))] == item.answer)

@@ -54,11 +54,6 @@ class Item:
         return self.category, self.id
 
     @property
-    def right(self) -> int:
-        """Index of the right choice."""
-        return self.choices.index(self.answer)
-
-    @property
     def content(self) -> tuple[object, ...]:
         """Everything but the id."""
         return (self.category, self.kind, self.prompt, self.answer, list(self.choices))
