@@ -68,14 +68,7 @@ def _escape(char: str) -> str:
 
 
 def _scalar(value: Tree) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return quoted(value)
-    assert isinstance(value, (int, float))
-    return repr(value)
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _mapping(tree: Mapping[str, Tree], indent: str) -> list[str]:

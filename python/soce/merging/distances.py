@@ -234,8 +234,7 @@ class _Sums:
     def _apart(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
         scratch = self._scratch[: a.size]
         np.subtract(a, b, out=scratch)
-        np.multiply(scratch, scratch, out=scratch)
-        return float(scratch.sum())
+        return self._dot(scratch, scratch)
 
     def distance(self, i: int, j: int, paths: Sequence[str], *, n_worst: int) -> Distance:
         """Return the distance of the checkpoints at two places, `i` before `j`; the base is named first."""

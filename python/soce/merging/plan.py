@@ -7,6 +7,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -33,22 +34,15 @@ ManySoups: TypeAlias = "Mapping[str, Recipe | Ingredients] | RecipeFile | PathTe
 """A mapping of name to recipe, a recipe file with ``recipes:`` or its path."""
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class MergePlan:
     """Everything decided about one or more soups, nothing done yet; made by `plan` and `plan_all`."""
 
-    def __init__(
-        self,
-        core: _core.Plan,
-        recipes: Sequence[tuple[Path, Recipe]],
-        source: RecipeFile | None,
-        options: MergeOptions,
-        folder: Path | None,
-    ) -> None:
-        self._core = core
-        self._recipes = tuple(recipes)
-        self._source = source
-        self._options = options
-        self._folder = folder
+    _made: _core.Plan
+    _recipes: Sequence[tuple[Path, Recipe]]
+    _source: RecipeFile | None
+    _options: MergeOptions
+    _folder: Path | None
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -62,7 +56,7 @@ class MergePlan:
 
     def to_json(self) -> str:
         """Return the plan as one JSON object."""
-        return self._core.to_json(kernels=self._options.kernels)
+        return self._made.to_json(kernels=self._options.kernels)
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -97,12 +91,12 @@ class MergePlan:
             for recipe in self.recipes
         ]
         run_info = _run_info(self._source, chosen)
-        report = self._core.execute(chosen, recipe_texts=texts, run_info=run_info, on_progress=on_progress)
+        report = self._made.execute(chosen, recipe_texts=texts, run_info=run_info, on_progress=on_progress)
         return MergeReport.from_json(report, self.outputs)
 
     def finished_shards(self) -> dict[Path, int]:
         """Return how many shards an interrupted merge with these options has finished, where it has any."""
-        counts = self._core.finished_shards(
+        counts = self._made.finished_shards(
             digests=self._options.digests, differences=self._options.differences
         )
         return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
@@ -221,13 +215,12 @@ def _plan(
 
 def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
     """Return the index of the ingredient that gives config and tokenizer, by its name or its path."""
-    for i, ingredient in enumerate(ingredients):
-        if ingredient.name == wanted:
-            return i
-    for i, ingredient in enumerate(ingredients):
-        if same_path_key(ingredient.path) == same_path_key(wanted):
-            return i
-    hint = f"ingredients: {listed(ingredient.name for ingredient in ingredients)}"
+    names = [ingredient.name for ingredient in ingredients]
+    keys = [same_path_key(ingredient.path) for ingredient in ingredients]
+    for name, known in ((wanted, names), (same_path_key(wanted), keys)):
+        if name in known:
+            return known.index(name)
+    hint = f"ingredients: {listed(names)}"
     refuse(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
 
 

@@ -125,14 +125,8 @@ class Correlation:
         keys = values if signed else np.abs(values)
         order = np.argsort(-keys if strongest_first else keys, kind="stable")[:limit]
         return [
-            Pair(names[i], names[j], value, count)
-            for i, j, value, count in zip(
-                first[order].tolist(),
-                second[order].tolist(),
-                values[order].tolist(),
-                n[first, second][order].tolist(),
-                strict=True,
-            )
+            Pair(names[i], names[j], float(rho[i, j]), int(n[i, j]))
+            for i, j in zip(first[order].tolist(), second[order].tolist(), strict=True)
         ]
 
     def interval(self, *, level: float = 0.95) -> tuple[Floats, Floats]:

@@ -1,4 +1,7 @@
-"""Rules that say which categories get an expert. Each reads correlations only, never who scores best."""
+"""Rules that say which categories get an expert. Each reads correlations only, never who scores best.
+
+The paper is Maiti et al., "Souper-Model", arXiv:2511.13254v1.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Group(Record):
 
 @dataclass(frozen=True, slots=True)
 class Threshold(Record):
-    """The paper's rule: categories that correlate weakly with at least one other.
+    """The paper's rule (Algorithm 1, line 5): categories that correlate weakly with at least one other.
 
     Parameters
     ----------
@@ -39,10 +42,6 @@ class Threshold(Record):
         (0, 1]; if `signed`, in [-1, 1]. The paper gives no value, so there is no default.
     signed : bool
         Compare rho, not |rho|.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, line 5.
     """
 
     help: ClassVar[str] = "categories that correlate weakly with some other, as in the paper"
@@ -72,7 +71,7 @@ class Threshold(Record):
 
 @dataclass(frozen=True, slots=True)
 class Pairs(Record):
-    """The categories of the m least correlated pairs; at most 2m, so this rule cannot saturate.
+    """The categories of the m least correlated pairs (Figure 3); at most 2m, so this rule cannot saturate.
 
     Pairs of equal value, and the two categories of a pair, are taken by name (code point): an order by column
     would make the selection depend on how a file happens to be laid out.
@@ -83,10 +82,6 @@ class Pairs(Record):
         How many pairs, 1 or more; all pairs if there are fewer.
     signed : bool
         Sort by rho, not by |rho|.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Figure 3 ("the least-correlated categories").
     """
 
     help: ClassVar[str] = "the categories of the least correlated pairs"
@@ -117,7 +112,8 @@ class Pairs(Record):
 class Clusters(Record):
     """Clusters of categories under average linkage; each gets one expert, by the mean of its categories.
 
-    The similarity is rho with its sign: two categories that move against each other do not belong together.
+    The paper has experts "for each weakly-correlated category cluster", but not how clusters are found. The
+    similarity is rho with its sign: two categories that move against each other do not belong together.
 
     Parameters
     ----------
@@ -125,11 +121,6 @@ class Clusters(Record):
         Cut at this many clusters, 1 or more.
     min_correlation : float, optional
         Stop joining when the best remaining average is below this; in [-1, 1]. Give one of the two.
-
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1 ("expert models for each weakly-correlated
-       category cluster"); it does not say how the clusters are found.
     """
 
     help: ClassVar[str] = "clusters of categories that move together"

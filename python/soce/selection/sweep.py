@@ -63,10 +63,6 @@ def sweep_thresholds(
     A category is chosen exactly for thresholds above its smallest |rho| with any other, and its winner
     depends on no threshold; so one sort and one walk give all selections.
 
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, line 5, for every tau.
-
     Examples
     --------
     >>> from soce.scores.table import ScoreTable

@@ -43,10 +43,6 @@ class WeightGrid(Record):
     sum_j (-1)^j C(l, j) C(q - l a - j (b - a + 1) + l - 1, l - 1) grid points. Floats would lose some:
     0.7 + 0.2 + 0.1 is not 1.0.
 
-    References
-    ----------
-    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, weights in 0.1, ..., 0.9.
-
     Examples
     --------
     >>> grid = WeightGrid(3)
