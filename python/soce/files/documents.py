@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from soce.exceptions import Problem, RecipeError, SoceError, shown
 from soce.files.parsing import (
     Bare,
-    LinedList,
-    LinedTable,
+    Lines,
     MalformedError,
     no_constant,
     parse_json,
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from soce.files.parsing import Value
 
 MAX_BYTES: Final = 1 << 20
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 
 Place: TypeAlias = "Sequence[str | int]"
 """The keys and indices that lead to a value: ``("models", 0, "weight")``; ``()`` is the whole file."""
@@ -47,6 +43,8 @@ class ParsedFile:
     tree: Value
     error: type[SoceError]
     """What is raised about the file."""
+    lines: Lines = field(default_factory=dict)
+    """Empty in JSON."""
 
     @cached_property
     def _lines(self) -> list[str]:
@@ -54,18 +52,16 @@ class ParsedFile:
 
     def find(self, place: Place) -> tuple[tuple[str | int, ...], int, Value]:
         """Return the part of `place` that is there, its line (0 in JSON) and its value."""
-        value, line, found = self.tree, 0, []
+        value, found = self.tree, []
         for key in place:
-            if isinstance(value, dict) and isinstance(key, str) and key in value:
-                line = value.lines[key] if isinstance(value, LinedTable) else line
-                value = value[key]
-            elif isinstance(value, list) and isinstance(key, int) and 0 <= key < len(value):
-                line = value.lines[key] if isinstance(value, LinedList) else line
-                value = value[key]
+            if isinstance(value, list):
+                inside = isinstance(key, int) and 0 <= key < len(value)
             else:
-                continue
-            found.append(key)
-        return tuple(found), line, value
+                inside = isinstance(value, dict) and key in value
+            if inside:
+                value = value[key]  # type: ignore[index]
+                found.append(key)
+        return tuple(found), self.lines.get(tuple(found), 0), value
 
     def problem(self, place: Place, message: str, hint: str | None = None) -> Problem:
         """Return a problem at a place: its line is quoted, or its keys where there are no lines."""
@@ -113,9 +109,11 @@ def read_document(path: PathText, *, error: type[SoceError] = RecipeError) -> Pa
 
 def parse_document(path: str, text: str, *, error: type[SoceError] = RecipeError) -> ParsedFile:
     """Return the document of a text that is already there; `path` is what messages name."""
-    parse = parse_json if path.lower().endswith(".json") else parse_yaml
     try:
-        return ParsedFile(path, text, parse(text), error)
+        if path.lower().endswith(".json"):
+            return ParsedFile(path, text, parse_json(text), error)
+        tree, lines = parse_yaml(text)
+        return ParsedFile(path, text, tree, error, lines)
     except MalformedError as wrong:
         problem = ParsedFile(path, text, None, error).problem_in_line(wrong.line, wrong.message, wrong.hint)
         raise error.of([problem]) from None
@@ -159,10 +157,7 @@ def as_json(value: Any) -> Any:  # noqa: ANN401 - any tree
         return {key: as_json(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [as_json(inner) for inner in value]
-    if not isinstance(value, Bare):
-        return value
-    if value in {"true", "false"}:
-        return value == "true"
-    if _INTEGER.fullmatch(value):
-        return int(value)
-    return float(value) if _NUMBER.fullmatch(value) else str(value)
+    try:
+        return json.loads(value, parse_constant=no_constant) if isinstance(value, Bare) else value
+    except ValueError:
+        return str(value)

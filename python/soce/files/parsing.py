@@ -24,28 +24,14 @@ _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value] | None"
 """What a file holds: mappings, lists, texts (`Bare` where no quotes were) and None for null."""
+Lines: TypeAlias = "dict[tuple[str | int, ...], int]"
+"""The line of each item and key, by the keys and indices that lead there."""
 
 
 class Bare(str):
     """A single value without quotes: its text may be meant as a number or a truth value."""
 
     __slots__ = ()
-
-
-class LinedList(list[Value]):
-    """A list of a YAML file, with the line of each item."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[int] = []
-
-
-class LinedTable(dict[str, Value]):
-    """A mapping of a YAML file, with the line of each key."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: dict[str, int] = {}
 
 
 class MalformedError(Exception):
@@ -74,12 +60,13 @@ def parse_json(text: str) -> Value:
     return _Counter().from_json(tree, 1)
 
 
-def parse_yaml(text: str) -> Value:
-    """Return the tree of a YAML text; raises `MalformedError`."""
+def parse_yaml(text: str) -> tuple[Value, Lines]:
+    """Return the tree of a YAML text and the lines in it; raises `MalformedError`."""
     import yaml
 
     try:
-        return _YamlReader(text).read()
+        reader = _YamlReader(text)
+        return reader.read(), reader.lines
     except yaml.MarkedYAMLError as damage:
         line = damage.problem_mark.line + 1 if damage.problem_mark else 0
         raise MalformedError(line, f"not valid YAML: {shown(damage.problem or 'unreadable')}") from None
@@ -146,6 +133,7 @@ class _YamlReader(_Counter):
         import yaml
 
         super().__init__()
+        self.lines: Lines = {}
         self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
 
     def read(self) -> Value:
@@ -155,7 +143,7 @@ class _YamlReader(_Counter):
         begun = False
         for event in self.events:
             if isinstance(event, yaml.NodeEvent):
-                tree = self.node(event, 1)
+                tree = self.node(event, ())
             elif isinstance(event, yaml.DocumentStartEvent):
                 line = _line(event)
                 if begun:
@@ -168,7 +156,7 @@ class _YamlReader(_Counter):
             raise MalformedError(0, "the file is empty")
         return tree
 
-    def node(self, event: yaml.Event, depth: int) -> Value:
+    def node(self, event: yaml.Event, place: tuple[str | int, ...]) -> Value:
         import yaml
 
         line = _line(event)
@@ -182,36 +170,36 @@ class _YamlReader(_Counter):
         if isinstance(event, yaml.ScalarEvent):
             text = self.text(event.value, line)
             return text if event.style else None if text in _NULLS else Bare(text)
-        self.count_one(line, depth)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self.items(depth)
-        return self.table(depth)
+        self.count_one(line, len(place) + 1)
+        return self.items(place) if isinstance(event, yaml.SequenceStartEvent) else self.table(place)
 
-    def items(self, depth: int) -> LinedList:
+    def items(self, place: tuple[str | int, ...]) -> list[Value]:
         import yaml
 
-        items = LinedList()
+        items: list[Value] = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
-            items.lines.append(_line(event))
-            items.append(self.node(event, depth + 1))
+            there = (*place, len(items))
+            self.lines[there] = _line(event)
+            items.append(self.node(event, there))
         return items
 
-    def table(self, depth: int) -> LinedTable:
+    def table(self, place: tuple[str | int, ...]) -> dict[str, Value]:
         import yaml
 
-        table = LinedTable()
+        table: dict[str, Value] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             line = _line(event)
-            self.node(event, depth + 1)
+            self.node(event, (*place, ""))
             if not isinstance(event, yaml.ScalarEvent):
                 kind = "a list" if isinstance(event, yaml.SequenceStartEvent) else "a mapping"
                 raise MalformedError(line, f"{kind} cannot be a key")
             key = str(event.value)
+            there = (*place, key)
             if key in table:
-                first = f"it is first given in line {table.lines[key]}"
+                first = f"it is first given in line {self.lines[there]}"
                 raise MalformedError(line, f"duplicate key `{shown(key)}`", first)
-            table.lines[key] = line
-            table[key] = self.node(next(self.events), depth + 1)
+            self.lines[there] = line
+            table[key] = self.node(next(self.events), there)
         return table
 
 

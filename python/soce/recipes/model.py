@@ -123,15 +123,16 @@ class Recipe:
         RecipeError
             A float weight (0.1 is not one tenth), and everything the class refuses.
         """
-        if not isinstance(ingredients, Mapping):
-            return cls(tuple(Ingredient(os.fspath(path), Fraction(1)) for path in ingredients))
-        weights = {os.fspath(path): weight for path, weight in ingredients.items()}
-        if all(weight is None for weight in weights.values()):
-            return cls(tuple(Ingredient(path, Fraction(1)) for path in weights))
+        given = (
+            [*ingredients.items()]
+            if isinstance(ingredients, Mapping)
+            else [(path, None) for path in ingredients]
+        )
+        default = Fraction(1) if all(weight is None for _, weight in given) else None
         return cls(
             tuple(
-                Ingredient(path, None if weight is None else exact_weight(weight))
-                for path, weight in weights.items()
+                Ingredient(os.fspath(path), default if weight is None else exact_weight(weight))
+                for path, weight in given
             )
         )
 

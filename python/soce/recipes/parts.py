@@ -53,28 +53,21 @@ def exact_weight(value: Weight) -> Fraction:
         return parse_weight(value)
     if isinstance(value, bool):
         refuse(f"weight {value} is a truth value, not a number", HOW_TO_WRITE)
-    if isinstance(value, Fraction):
-        return value
-    if isinstance(value, Decimal):
-        if (
-            not value.is_finite()
-            or abs(value.adjusted()) > MAX_DIGITS
-            or len(value.as_tuple().digits) > MAX_DIGITS
-        ):
-            refuse(f"weight {shown(str(value))} is not a number that can be parts of a whole", HOW_TO_WRITE)
-        return Fraction(value)
-    try:
-        return Fraction(index(value))
-    except TypeError:
-        pass
+    if isinstance(value, Decimal) and not (
+        value.is_finite()
+        and abs(value.adjusted()) <= MAX_DIGITS
+        and len(value.as_tuple().digits) <= MAX_DIGITS
+    ):
+        refuse(f"weight {shown(str(value))} is not a number that can be parts of a whole", HOW_TO_WRITE)
     if isinstance(value, float):
-        refuse(
-            f"weight {value!r} is a float, and floats are not exact: {value!r} may not be what it prints as",
-            f'pass the text "{value!r}", an int, a Fraction or a Decimal',
-        )
-    refuse(
-        f"weight of type {type(value).__name__} is not exact", "pass a str, an int, a Fraction or a Decimal"
-    )
+        message = f"weight {value!r} is a float, and floats are not exact"
+        hint = f'pass the text "{value!r}", an int, a Fraction or a Decimal'
+        refuse(f"{message}: {value!r} may not be what it prints as", hint)
+    try:
+        return Fraction(value if isinstance(value, Fraction | Decimal) else index(value))
+    except TypeError:
+        hint = "pass a str, an int, a Fraction or a Decimal"
+        refuse(f"weight of type {type(value).__name__} is not exact", hint)
 
 
 def check_not_negative(weights: Sequence[Fraction]) -> None:

@@ -187,10 +187,8 @@ def select_experts(
     (('chat', 'math'), ('c', 'd'), 9)
     """
     contest = Contest(table, options)
-    if correlation is None and isinstance(rule, Explicit) and _too_few(table, options):
-        found = _undefined(table, options)
-    else:
-        found = correlations_of(table, options, correlation)
+    found = _undefined(table, options) if correlation is None and isinstance(rule, Explicit) else None
+    found = found or correlations_of(table, options, correlation)
     chosen = rule.choose(found)
     groups = without(chosen, contest.small)
     if not groups:
@@ -270,15 +268,11 @@ def correlations_of(
     return correlation
 
 
-def _too_few(table: ScoreTable, options: SelectionOptions) -> bool:
-    """Whether no correlation can be defined: then only categories by name can be chosen."""
-    models = table.models if options.population is None else set(options.population)
-    return len(models) < 3 or len(table.categories) < 2
-
-
-def _undefined(table: ScoreTable, options: SelectionOptions) -> Correlation:
-    """Return correlations without any defined pair."""
+def _undefined(table: ScoreTable, options: SelectionOptions) -> Correlation | None:
+    """Return correlations without any defined pair if none can be defined: categories need names then."""
     models = table.models if options.population is None else options.population
+    if len(set(models)) >= 3 and len(table.categories) >= 2:
+        return None
     for model in models:
         table.row(model)  # refuses unknown names
     shape = (len(table.categories), len(table.categories))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
@@ -80,10 +81,7 @@ class Contest:
         self.ineligible = tuple(name for name in self.candidates if name not in set(self.eligible))
         if not self.eligible:
             best = "undefined for all of them" if np.isinf(ranks).all() else f"at most {ranks.max():g}"
-            refuse(
-                f"no candidate reaches an objective of {least}",
-                f"{shown(self.objective)} is {best}",
-            )
+            refuse(f"no candidate reaches an objective of {least}", f"{shown(self.objective)} is {best}")
         self.min_items = options.min_items
         self.small, self.unknown_items = _by_items(among, self.categories, options.min_items)
         self._places = {name: place for place, name in enumerate(self.categories)}
@@ -172,22 +170,17 @@ def _checked_candidates(table: ScoreTable, given: Sequence[str] | None) -> tuple
     names = table.models if given is None else tuple(given)
     for name in names:
         table.row(name)  # refuses unknown names, with the nearest ones
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            table.refuse(f"the candidate `{shown(name)}` is given twice", "name each candidate once")
-        seen.add(name)
+    ordered = tuple(sorted(names))
+    if twice := [name for name, following in pairwise(ordered) if name == following]:
+        table.refuse(f"the candidate `{shown(twice[0])}` is given twice", "name each candidate once")
     if len(names) < 2:
         count = "one candidate is" if names else "no candidates are"
         table.refuse(f"{count} given, at least two are needed", "a soup needs models to choose from")
-    ordered = tuple(sorted(names))
     present = (~np.isnan(table.take(models=ordered).oriented())).sum(axis=1).tolist()
     for name, count in zip(ordered, present, strict=True):
         if not count:
-            table.refuse(
-                f"the candidate `{shown(name)}` has no score in any category",
-                "leave it out of the candidates",
-            )
+            message = f"the candidate `{shown(name)}` has no score in any category"
+            table.refuse(message, "leave it out of the candidates")
     return ordered
 
 
