@@ -132,7 +132,7 @@ def measure_distances(
             if base is not None
         ),
         task_vectors=tuple(
-            TaskVectors(paths[i], paths[j], sums.task_cosine(i, j)) for i, j in pairs if base is not None
+            TaskVectors(paths[i], paths[j], _cosine(sums.tasks[i, j])) for i, j in pairs if base is not None
         ),
         not_finite=tuple(NonFiniteTensor(everything[bad[0]], *bad[1:]) for bad in sorted(sums.not_finite)),
     )
@@ -165,8 +165,8 @@ class _Sums:
             for mixer in mixers
         ]
         self.pairs: dict[tuple[int, int], list[_Products]] = defaultdict(list)
-        self.tasks: dict[tuple[int, int], list[tuple[float, float, float]]] = defaultdict(list)
-        """Squares of both task vectors, and their products, for each tensor."""
+        self.tasks: dict[tuple[int, int], list[_Products]] = defaultdict(list)
+        """Those of the differences from the base."""
         self.not_finite: list[tuple[int, str, int, int, int]] = []
         self._buffers = np.empty((len(mixers), ELEMENTS))
         self._scratch = np.empty(ELEMENTS)
@@ -223,7 +223,8 @@ class _Sums:
         if base is not None:
             for i, j in tasks:
                 squares = total["apart", i, base], total["apart", j, base]
-                self.tasks[i, j].append((*squares, total["task", i, j]))
+                sums = (*squares, total["task", i, j], total["apart", i, j])
+                self.tasks[i, j].append(_Products(name, elements, is_matrix, *sums))
 
     def _dot(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
         # Not np.dot: its sums depend on the number of threads that BLAS uses.
@@ -265,12 +266,6 @@ class _Sums:
             ),
         )
 
-    def task_cosine(self, i: int, j: int) -> float | None:
-        """Return the cosine of two task vectors."""
-        rows = self.tasks[i, j]
-        first, second, both = (_fsum([row[k] for row in rows]) for k in range(3))
-        return _ratio(both, first, second)
-
 
 def _make_finite(values: dict[int, NDArray[np.float64]]) -> dict[int, tuple[int, int]]:
     """Set elements that are not finite in any to zero in all; return how many of which kind each had."""
@@ -290,28 +285,20 @@ def _make_finite(values: dict[int, NDArray[np.float64]]) -> dict[int, tuple[int,
 
 
 def _fsum(values: list[float]) -> float:
-    """Return the exact sum, rounded; infinity if that is no number."""
-    if not all(map(math.isfinite, values)):
-        return math.inf
+    """Return the exact sum, rounded; not finite if it overflows or a value is not."""
     try:
         return math.fsum(values)
-    except OverflowError:
+    except (OverflowError, ValueError):
         return math.inf
-
-
-def _ratio(both: float, first: float, second: float) -> float | None:
-    """Return a cosine from sums of products."""
-    norms = math.sqrt(first) * math.sqrt(second)
-    if not (math.isfinite(norms) and math.isfinite(both)) or norms == 0:
-        return None
-    return max(-1.0, min(1.0, both / norms))
 
 
 def _cosine(rows: Sequence[_Products]) -> float | None:
     first, second, both = (_fsum([getattr(row, key) for row in rows]) for key in ("first", "second", "both"))
-    cosine = _ratio(both, first, second)
+    norms = math.sqrt(first) * math.sqrt(second)
+    if not (math.isfinite(norms) and math.isfinite(both)) or norms == 0:
+        return None
     # Equal vectors have 1 and not its neighbour.
-    return 1.0 if cosine is not None and all(row.apart == 0 for row in rows) else cosine
+    return 1.0 if all(row.apart == 0 for row in rows) else max(-1.0, min(1.0, both / norms))
 
 
 def _relative(rows: Sequence[_Products], *, to_second: bool) -> float | None:

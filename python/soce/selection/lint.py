@@ -84,25 +84,22 @@ def _check_population(members: Sequence[str], *, correlates: bool) -> Iterator[F
     n_models = len(members)
     if n_models >= _FEW_MODELS:
         return
-    if n_models < _FEWEST_MODELS:
-        why = (
-            "two points always lie on a line" if n_models == 2 else "a correlation needs two points at least"
+    critical = critical_correlation(n_models) if n_models >= _FEWEST_MODELS else None
+    details = {"n_models": n_models, "critical_correlation": critical}
+    if critical is not None:
+        message = (
+            f"the population has {n_models} models: |ρ| below {critical:.3f} cannot be told from 0 (5 %)"
         )
-        yield found(
-            "S07",
-            f"correlations over {counted(n_models, 'model')} ({quoted(members)}) mean nothing: {why}",
-            severity="error" if correlates else "warning",
-            models=members,
-            hint="take more models into the population, such as all of a leaderboard, or name the categories",
-            details={"n_models": n_models, "critical_correlation": None},
-        )
+        yield found("S07", message, models=members, details=details)
         return
-    critical = critical_correlation(n_models)
+    why = "two points always lie on a line" if n_models == 2 else "a correlation needs two points at least"
     yield found(
         "S07",
-        f"the population has {n_models} models: |ρ| below {critical:.3f} cannot be told from 0 (5 %)",
+        f"correlations over {counted(n_models, 'model')} ({quoted(members)}) mean nothing: {why}",
+        severity="error" if correlates else "warning",
         models=members,
-        details={"n_models": n_models, "critical_correlation": critical},
+        hint="take more models into the population, such as all of a leaderboard, or name the categories",
+        details=details,
     )
 
 
