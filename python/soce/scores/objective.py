@@ -61,20 +61,14 @@ class LinearObjective(ABC):
 
     @abstractmethod
     def coefficients(self, table: ScoreTable) -> dict[str, Fraction]:
-        """Return what each needed column counts, before columns where lower is better are negated.
-
-        Raises `ScoreTableError` if the table lacks one.
-        """
+        """Return what each needed column counts, before columns where lower is better are negated."""
 
     def needs(self, table: ScoreTable) -> tuple[str, ...]:
-        """Return the columns that it is computed from; raises `ScoreTableError` if the table lacks one."""
+        """Return the columns that it is computed from."""
         return tuple(self.coefficients(table))
 
     def values(self, table: ScoreTable) -> Vector:
-        """Return the number for each model, in the units of the columns; NaN where a score is missing.
-
-        Raises `ScoreTableError` if the table lacks a needed column, or mixes shares of 1 with percent.
-        """
+        """Return the number for each model, in the units of the columns; NaN where a score is missing."""
         coefficients = self.coefficients(table)
         _check_scales(table, coefficients)
         whole = lcm(*(share.denominator for share in coefficients.values()))

@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats import harness
-from soce.scores.formats.result_table import Harness
+from soce.scores.formats import results
+from soce.scores.formats.harness import Harness
 from soce.scores.formats.text import load_json, parse_json
 from soce.scores.formats.zip_member import read_member
 from soce.scores.refusals import Refusals
@@ -47,42 +47,42 @@ def _fits(held: object) -> bool:
     return isinstance(held, dict) and isinstance(held.get("eval"), dict) and "status" in held
 
 
-def _parse(path: Path, held: dict[str, Any]) -> harness.ResultFile:
+def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:
     refusals = Refusals(path)
     about = held["eval"]
-    task = harness.name_of(about.get("task"))
+    task = results.name_of(about.get("task"))
     if task is None:
         refusals.refuse("the log does not say which task it is of")
-    metrics: dict[str, harness.Measurement] = {}
+    metrics: dict[str, results.Measurement] = {}
     reason = "has no score"
     if held["status"] == "success":
-        metrics = _metrics(harness.object_in(held, "results"), about, refusals)
+        metrics = _metrics(results.object_in(held, "results"), about, refusals)
     else:
         reason = f"has no score: the status of the run is `{shown(str(held['status']))}`"
     created = about.get("created")
     stamp = created if isinstance(created, str) else ""
-    return harness.ResultFile(
-        str(path), harness.name_of(about.get("model")), stamp, (harness.Task(task, metrics, reason=reason),)
+    return results.ResultFile(
+        str(path), results.name_of(about.get("model")), stamp, (results.Task(task, metrics, reason=reason),)
     )
 
 
 def _metrics(
-    results: Mapping[str, Any], about: Mapping[str, Any], refusals: Refusals
-) -> dict[str, harness.Measurement]:
-    scores = results.get("scores")
-    metrics: dict[str, harness.Measurement] = {}
+    summary: Mapping[str, Any], about: Mapping[str, Any], refusals: Refusals
+) -> dict[str, results.Measurement]:
+    scores = summary.get("scores")
+    metrics: dict[str, results.Measurement] = {}
     for score in scores if isinstance(scores, list) else []:
         if not isinstance(score, dict) or not isinstance(score.get("metrics"), dict):
             refusals.refuse("an entry of `results.scores` has no object `metrics`")
-        prefix = harness.name_of(score.get("name")) or harness.name_of(score.get("scorer")) or ""
-        n_items = _n_items(score, results, about)
+        prefix = results.name_of(score.get("name")) or results.name_of(score.get("scorer")) or ""
+        n_items = _n_items(score, summary, about)
         values = {
-            name.strip(): harness.score_of(metric["value"])
+            name.strip(): results.score_of(metric["value"])
             for name, metric in score["metrics"].items()
             if isinstance(metric, dict) and "value" in metric
         }
         stderr = next(
-            (harness.stderr_of(values[name]) for name in sorted(_ERRORS, reverse=True) if name in values),
+            (results.stderr_of(values[name]) for name in sorted(_ERRORS, reverse=True) if name in values),
             math.nan,
         )
         for name, value in values.items():
@@ -91,17 +91,17 @@ def _metrics(
             key = f"{prefix}/{name}"
             if key in metrics:
                 refusals.refuse(f"the log has the metric `{shown(key)}` twice")
-            metrics[key] = harness.Measurement(value, stderr if name in _MEANS else math.nan, n_items)
+            metrics[key] = results.Measurement(value, stderr if name in _MEANS else math.nan, n_items)
     return metrics
 
 
-def _n_items(score: Mapping[str, Any], results: Mapping[str, Any], about: Mapping[str, Any]) -> float:
+def _n_items(score: Mapping[str, Any], summary: Mapping[str, Any], about: Mapping[str, Any]) -> float:
     """Return the items scored. Logs that do not say count each item once per epoch."""
-    scored = harness.count_of(score.get("scored_samples"))
+    scored = results.count_of(score.get("scored_samples"))
     if not math.isnan(scored):
         return scored
-    epochs = harness.count_of(harness.object_in(about, "config").get("epochs"))
-    items = harness.count_of(results.get("completed_samples")) / (1.0 if math.isnan(epochs) else epochs)
+    epochs = results.count_of(results.object_in(about, "config").get("epochs"))
+    items = results.count_of(summary.get("completed_samples")) / (1.0 if math.isnan(epochs) else epochs)
     return items if items.is_integer() else math.nan
 
 

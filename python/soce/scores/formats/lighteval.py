@@ -10,8 +10,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.scores.formats import harness
-from soce.scores.formats.result_table import Harness
+from soce.scores.formats import results
+from soce.scores.formats.harness import Harness
 from soce.scores.formats.text import load_json
 
 if TYPE_CHECKING:
@@ -31,19 +31,18 @@ def _fits(held: object) -> bool:
     )
 
 
-def _parse(path: Path, held: dict[str, Any]) -> harness.ResultFile:
+def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:
     general = held["config_general"]
-    name = harness.name_of(general.get("model_name")) or harness.name_of(
-        harness.object_in(general, "model_config").get("model_name")
-    )
+    of_config = results.object_in(general, "model_config").get("model_name")
+    name = results.name_of(general.get("model_name")) or results.name_of(of_config)
     names = [task.strip() for task in held["results"]]
     tasks = []
-    for task, row in harness.rows_of(path, held):
-        config = harness.object_in(held, "config_tasks", task)
+    for task, row in results.rows_of(path, held):
+        config = results.object_in(held, "config_tasks", task)
         is_average = _is_average(task.strip())
         members = _members(task.strip(), names) if is_average else None
-        tasks.append(harness.Task(task.strip(), _metrics(row, config, with_errors=not is_average), members))
-    return harness.ResultFile(str(path), name, harness.time_in_name(path), tuple(tasks))
+        tasks.append(results.Task(task.strip(), _metrics(row, config, with_errors=not is_average), members))
+    return results.ResultFile(str(path), name, results.time_in_name(path), tuple(tasks))
 
 
 def _is_average(task: str) -> bool:
@@ -69,7 +68,7 @@ def _members(group: str, tasks: Sequence[str]) -> tuple[str, ...]:
 
 def _metrics(
     row: Mapping[str, Any], config: Mapping[str, Any], *, with_errors: bool
-) -> dict[str, harness.Measurement]:
+) -> dict[str, results.Measurement]:
     stated = config.get("metrics")
     directions = {
         metric["metric_name"]: metric.get("higher_is_better")
@@ -78,12 +77,12 @@ def _metrics(
     }
     metrics = {}
     for name, value in row.items():
-        score = harness.score_of(value)
+        score = results.score_of(value)
         if score is None or not name.strip() or name.endswith("_stderr"):
             continue
-        stderr = harness.stderr_of(row.get(f"{name}_stderr")) if with_errors else math.nan
-        n_items = harness.count_of(config.get("effective_num_docs"))  # -1, so unknown, as 0.13.0 writes it
-        metrics[name] = harness.Measurement(score, stderr, n_items, harness.truth_of(directions.get(name)))
+        stderr = results.stderr_of(row.get(f"{name}_stderr")) if with_errors else math.nan
+        n_items = results.count_of(config.get("effective_num_docs"))  # -1, so unknown, as 0.13.0 writes it
+        metrics[name] = results.Measurement(score, stderr, n_items, results.truth_of(directions.get(name)))
     return metrics
 
 

@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats import harness
-from soce.scores.formats.result_table import Harness
+from soce.scores.formats import results
+from soce.scores.formats.harness import Harness
 from soce.scores.formats.text import load_json
 from soce.scores.refusals import Refusals
 
@@ -39,43 +39,43 @@ def _fits(held: object) -> bool:
     )
 
 
-def _parse(path: Path, held: dict[str, Any]) -> harness.ResultFile:
-    model = harness.name_of(held.get("model_name"))
+def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:
+    model = results.name_of(held.get("model_name"))
     if model is None and _NAME.fullmatch(path.name):
-        model = harness.name_of(path.absolute().parent.name)
+        model = results.name_of(path.absolute().parent.name)
     members = {
         task: tuple(name.strip() for name in below if isinstance(name, str))
-        for task, below in harness.object_in(held, "group_subtasks").items()
+        for task, below in results.object_in(held, "group_subtasks").items()
         if isinstance(below, list) and below  # 0.4.9 lists plain tasks as well, with nothing below them
     }
-    groups = {**dict.fromkeys(harness.object_in(held, "groups"), ()), **members}
+    groups = {**dict.fromkeys(results.object_in(held, "groups"), ()), **members}
     tasks = []
-    for task, row in harness.rows_of(path, held):
-        n_items = harness.count_of(harness.object_in(held, "n-samples", task).get("effective"))
-        directions = harness.object_in(held, "higher_is_better", task)
+    for task, row in results.rows_of(path, held):
+        n_items = results.count_of(results.object_in(held, "n-samples", task).get("effective"))
+        directions = results.object_in(held, "higher_is_better", task)
         metrics = _metrics(task, row, n_items, directions, Refusals(path))
         reason = "is a group without a score" if task in groups else "has no score"
-        tasks.append(harness.Task(task.strip(), metrics, groups.get(task), reason))
-    return harness.ResultFile(str(path), model, harness.time_in_name(path), tuple(tasks))
+        tasks.append(results.Task(task.strip(), metrics, groups.get(task), reason))
+    return results.ResultFile(str(path), model, results.time_in_name(path), tuple(tasks))
 
 
 def _metrics(
     task: str, row: Mapping[str, Any], n_items: float, directions: Mapping[str, Any], refusals: Refusals
-) -> dict[str, harness.Measurement]:
+) -> dict[str, results.Measurement]:
     metrics = {}
     for key, value in row.items():
         name, comma, used_filter = key.partition(",")  # no comma before 0.4, nor in the key " " of a group
         if name.strip() in _NOT_METRICS or name.endswith("_stderr"):
             continue
-        score = harness.score_of(value)
+        score = results.score_of(value)
         if score is None:
             if comma and isinstance(value, (str, bool)):
                 refusals.refuse(f"`{shown(key)}` of task `{shown(task)}` is not a number")
             continue
-        stderr = harness.stderr_of(row.get(f"{name}_stderr{comma}{used_filter}"))
+        stderr = results.stderr_of(row.get(f"{name}_stderr{comma}{used_filter}"))
         if math.isnan(counted := n_items):
-            counted = harness.count_of(harness.object_in(row, "sample_count").get(key, row.get("sample_len")))
-        metrics[key] = harness.Measurement(score, stderr, counted, harness.truth_of(directions.get(name)))
+            counted = results.count_of(results.object_in(row, "sample_count").get(key, row.get("sample_len")))
+        metrics[key] = results.Measurement(score, stderr, counted, results.truth_of(directions.get(name)))
     return metrics
 
 
