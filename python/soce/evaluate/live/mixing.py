@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -68,9 +68,7 @@ class SoupMixer:
                 hint = "transformers loads directories: config, tokenizer and tensors together"
                 refuse("is not a checkpoint directory", hint, path)
         unwritten = replace(options, copy_code=False, preflight=False)
-        with tempfile.TemporaryDirectory(
-            prefix="soce-"
-        ) as scratch:  # the engine's words for what does not fit
+        with tempfile.TemporaryDirectory(prefix="soce-") as scratch:  # the engine tells what does not fit
             planned = plan(uniform, output=Path(scratch, "soup"), options=unwritten).data
         self.side_files: tuple[str, ...] = tuple(planned["side_files"])
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])
@@ -82,22 +80,14 @@ class SoupMixer:
         self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
         """Dtype and shape of every tensor, as the first ingredient holds it."""
         for path in self.paths[1:] if self.dtype is None else ():
-            self._check_dtypes(path, {name: held for name, held, _ in opened([path]).tensors()})
+            for name, held, _ in opened([path]).tensors():
+                if held != self.tensors[name][0]:
+                    first = f"{self.tensors[name][0]} as in `{shown(self.paths[0])}`"
+                    hint = "say which dtype soups are published in, with `dtype`"
+                    refuse(f"expected {first}, got {held}", hint, path, tensor=name)
         self._finite: dict[str, set[int]] = {name: set() for name in self.tensors}
         """Ingredients whose tensor is known to be finite."""
         self._keys = frozenset(map(same_path_key, self.paths))
-
-    def _check_dtypes(self, path: str, dtypes: dict[str, str]) -> None:
-        for name, (expected, _) in self.tensors.items():
-            if dtypes[name] != expected:
-                message = f"expected {expected} as in `{shown(self.paths[0])}`, got {dtypes[name]}"
-                hint = "say which dtype soups are published in, with `dtype`"
-                refuse(message, hint, path, tensor=name)
-
-    @cached_property
-    def nbytes(self) -> int:
-        """Bytes of all tensors of one soup."""
-        return sum(self.size(name) for name in self.tensors)
 
     def published(self, name: str) -> str:
         """Return the dtype that a tensor has in the soup, as safetensors calls it."""
@@ -162,9 +152,7 @@ class SoupMixer:
         numerators, _ = row
         taken = {i for i, numerator in enumerate(numerators) if numerator}
         is_mean = self.dtype is None and min(numerators) >= 0
-        if is_mean and taken <= self._finite[name]:
-            return
-        if _is_finite(mixed):
+        if (is_mean and taken <= self._finite[name]) or _is_finite(mixed):
             self._finite[name] |= taken
             return
         problems = [

@@ -79,7 +79,7 @@ class SoupModel:
         self.ingredients = self._mixer.paths
         self.warnings = self._mixer.warnings
         """What the engine would warn of before merging these ingredients."""
-        self.nbytes = self._mixer.nbytes
+        self.nbytes = sum(map(self._mixer.size, self._mixer.tensors))
         """Bytes of one soup, the total that `set` reports as progress."""
         self.recipe: Recipe | None = None
         """What the parameters hold; None before the first `set` and after one that failed."""
