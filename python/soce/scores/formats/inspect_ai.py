@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-
 _HEADER: Final = "header.json"
 _AS_JSON: Final = "write the log as JSON: `inspect log dump --header-only LOG.eval > LOG.json`"
 _ERRORS: Final = ("stderr", "bootstrap_stderr")

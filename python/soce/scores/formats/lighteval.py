@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-
 _AVERAGE: Final = ":_average|"
 _ALL: Final = "all"
 

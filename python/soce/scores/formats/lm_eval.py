@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-
 _NAME: Final = re.compile(r"results_[0-9]{4}-[0-9]{2}-[0-9]{2}T.*\.json")
 # Beside `results`, one of these is in every version's files, and none in those of lighteval and Inspect.
 _TOP_LEVEL: Final = frozenset(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from soce.scores.lint.rounding import Deviation, broken_items, compare, means_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from fractions import Fraction
 
     from soce.scores.lint.copies import Pairs
     from soce.scores.table import ScoreTable
@@ -91,15 +91,15 @@ def _claims_of(table: ScoreTable, place: int, board: bfcl.Board | None) -> list[
     return [_Claim(tuple(map(table.place, members)), words) for members, words in groups]
 
 
-def _item_shares(table: ScoreTable, claim: _Claim) -> list[Fraction] | None:
+def _item_shares(table: ScoreTable, claim: _Claim) -> list[float] | None:
     """Return the shares of the parts in the items, if all are known and the same for all models."""
     if table.counts is None or claim.weights is not None:
         return None
     counts = table.counts[:, list(claim.parts)]
     if not (np.isfinite(counts).all() and (counts >= 1).all() and (counts == counts[0]).all()):
         return None
-    items = [Fraction(count) for count in counts[0].tolist()]
-    return [count / sum(items) for count in items]
+    shares: list[float] = (counts[0] / counts[0].sum()).tolist()
+    return shares
 
 
 def _not_the_mean(

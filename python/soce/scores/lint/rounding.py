@@ -43,7 +43,7 @@ class Deviation:
 
 
 def compare(
-    table: ScoreTable, place: int, parts: Sequence[int], weights: Sequence[Fraction] | None = None
+    table: ScoreTable, place: int, parts: Sequence[int], weights: Sequence[Fraction | float] | None = None
 ) -> Deviation:
     """Compare a column with the weighted sum of others, else their mean, within what rounding explains."""
     shares = np.full(len(parts), 1 / len(parts)) if weights is None else np.array([*map(float, weights)])
