@@ -19,6 +19,7 @@ from soce.evaluate.evaluation import Evaluation
 from soce.evaluate.tasks.items import Item, Tasks
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.recipes.model import Recipe
+from soce.search.pool import Pool
 from soce.search.result import SearchResult
 from soce.search.strategies.bayesian import Bayesian
 from soce.search.strategies.cmaes import CmaEs
@@ -38,9 +39,7 @@ class Space:
     def __init__(
         self, function: Any, names: str = "abc", *, whole: int = 10, items: int | None = None
     ) -> None:
-        self.experts = tuple(names)
-        self.candidates = tuple(names)
-        self.grid = WeightGrid(len(names), whole=whole)
+        self.pool = Pool({name: name for name in names}, tuple(names), WeightGrid(len(names), whole=whole))
         self.items: Items | None = (
             None if items is None else {name: [f"{name}{i}" for i in range(items)] for name in CATEGORIES}
         )
@@ -104,7 +103,7 @@ def test_greedy_makes_one_soup_fewer_than_there_are_models() -> None:
     found = Greedy().run(space)
     assert found.best.parts == {"a": 1, "b": 1}
     soups = [soup for soup, _ in space.seen if len(soup) > 1]
-    assert len(soups) == len(space.experts) - 1
+    assert len(soups) == len(space.pool.experts) - 1
     assert found.trace["members"] == ["a", "b"]
     assert [step["kept"] for step in found.trace["steps"]] == [True, False, False]
 
@@ -300,7 +299,7 @@ def test_scores_of_0_and_1_get_mcnemar_against_every_single_model(tmp_path: Path
 
 
 def chosen(landscape: Landscape) -> Mapping[str, Sequence[str]]:
-    from soce.search.split import split_items
+    from soce.search.items import split_items
 
     return split_items(landscape.items).selection
 
@@ -467,7 +466,7 @@ def test_halving_evaluates_no_item_twice_and_records_its_rungs(tmp_path: Path) -
     from soce.search.study import Study
 
     identity = json.loads((tmp_path / "run" / "study.json").read_text())["identity"]
-    with Study.open(tmp_path / "run", identity=identity) as study:
+    with Study(tmp_path / "run", identity=identity) as study:
         pruned = [trial for trial in study.trials() if trial.state.name == "PRUNED"]
         complete = [trial for trial in study.trials() if trial.state.name == "COMPLETE"]
     assert len(pruned) >= 34  # of 37 soups two are left; the uniform one is complete, as an arm
@@ -600,8 +599,6 @@ def test_progress_can_stop_a_search_and_nothing_is_lost(tmp_path: Path) -> None:
 
 
 def test_pools_say_what_is_wrong(tmp_path: Path) -> None:
-    from soce.search.pool import Pool
-
     with pytest.raises(StudyError, match="no path is known for the expert `b`"):
         Pool({"a": "A"}, ("a", "b"))
     with pytest.raises(StudyError, match="have the same path"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soce.exceptions import EvaluationError
-from soce.search.split import split_items
+from soce.search.items import split_items
 from soce.search.statistics import mcnemar, mcnemar_p, paired_bootstrap
 
 

@@ -94,12 +94,12 @@ def test_an_ingredient_without_a_shard_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_study_is_found_again_with_its_trials(tmp_path: Path) -> None:
-    with Study.open(tmp_path / "run", identity=IDENTITY) as study:
+    with Study(tmp_path / "run", identity=IDENTITY) as study:
         assert study.record("r1", {"a": 5, "b": 5}, 70.0, attributes={"score math": 71.0})
         assert not study.record("r1", {"a": 5, "b": 5}, 70.0)
         assert study.record("r2", {"a": 1, "b": 9}, 60.0, rungs={10: 60.0}, is_complete=False)
         name = study.name
-    with Study.open(tmp_path / "run", identity=IDENTITY) as study:
+    with Study(tmp_path / "run", identity=IDENTITY) as study:
         assert study.name == name
         first, second = study.trials()
         assert not study.record("r1", {"a": 5, "b": 5}, 70.0)
@@ -111,7 +111,7 @@ def test_a_study_is_found_again_with_its_trials(tmp_path: Path) -> None:
 def test_optuna_itself_opens_the_default_storage(tmp_path: Path) -> None:
     import optuna
 
-    with Study.open(tmp_path / "run", identity=IDENTITY) as study:
+    with Study(tmp_path / "run", identity=IDENTITY) as study:
         study.record("r1", {"a": 5, "b": 5}, 70.0)
         study.record("r2", {"a": 3, "b": 7}, 71.0)
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'run' / 'study.db'}")
@@ -126,50 +126,53 @@ def test_optuna_itself_opens_the_default_storage(tmp_path: Path) -> None:
 
 
 def test_another_identity_is_refused_with_what_differs(tmp_path: Path) -> None:
-    Study.open(tmp_path / "run", identity=IDENTITY).close()
+    with Study(tmp_path / "run", identity=IDENTITY):
+        pass
     (tmp_path / "run" / "evaluations").mkdir()
     (tmp_path / "run" / "evaluations" / "r1.json").write_text("")
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
     with pytest.raises(StudyError, match='objective, name: "mean" before, "bfcl-v3" now'):
-        Study.open(tmp_path / "run", identity=other)
+        Study(tmp_path / "run", identity=other)
     moved = {**IDENTITY, "ingredients": {"a": {"path": "A"}, "b": {"path": "C"}}}
     with pytest.raises(StudyError, match='ingredients, b, path: "B" before, "C" now'):
-        Study.open(tmp_path / "run", identity=moved)
+        Study(tmp_path / "run", identity=moved)
 
 
 def test_of_evaluators_of_two_kinds_only_the_kinds_are_told(tmp_path: Path) -> None:
     of_tasks = {**IDENTITY, "evaluator": {"evaluator": "torch", "tasks": "0123", "stop": []}}
-    Study.open(tmp_path / "run", identity=of_tasks).close()
+    with Study(tmp_path / "run", identity=of_tasks):
+        pass
     (tmp_path / "run" / "evaluations").mkdir()
     (tmp_path / "run" / "evaluations" / "r1.json").write_text("")
     other = {**IDENTITY, "evaluator": {"evaluator": "command", "command": ["python"]}}
     with pytest.raises(StudyError, match='something else: evaluator: "torch" before, "command" now\n'):
-        Study.open(tmp_path / "run", identity=other)
+        Study(tmp_path / "run", identity=other)
 
 
 def test_a_study_without_a_score_may_become_another_one(tmp_path: Path) -> None:
-    Study.open(tmp_path / "run", identity=IDENTITY).close()
+    with Study(tmp_path / "run", identity=IDENTITY):
+        pass
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
-    study = Study.open(tmp_path / "run", identity=other)
-    store = EvaluationStore(study.folder / "evaluations", ingredients={"a": "a"}, evaluator={})
-    recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
-    with store.claim(recipe), pytest.raises(StudyError, match="something else"):  # it is being scored
-        Study.open(tmp_path / "run", identity=IDENTITY)
-    study.close()
+    with Study(tmp_path / "run", identity=other):
+        store = EvaluationStore(tmp_path / "run" / "evaluations", ingredients={"a": "a"}, evaluator={})
+        recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
+        with store.claim(recipe), pytest.raises(StudyError, match="something else"):  # it is being scored
+            Study(tmp_path / "run", identity=IDENTITY)
     assert json.loads((tmp_path / "run" / "study.json").read_text())["identity"] == other
-    Study.open(tmp_path / "run", identity=IDENTITY).close()
+    with Study(tmp_path / "run", identity=IDENTITY):
+        pass
 
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(StudyError, match=r"holds `thesis.txt` and no study"):
-        Study.open(tmp_path, identity=IDENTITY)
+        Study(tmp_path, identity=IDENTITY)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="the `redis` storage cannot be opened") as caught:
-        Study.open(tmp_path / "run", identity=IDENTITY, storage="redis://me:secret@host/0")
+        Study(tmp_path / "run", identity=IDENTITY, storage="redis://me:secret@host/0")
     assert "secret" not in str(caught.value)
 
 
@@ -287,7 +290,7 @@ def test_a_trial_missing_after_a_kill_is_added_from_the_kept_scores(tmp_path: Pa
     found = search_with(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
     assert landscape.calls == []
     identity = json.loads((tmp_path / "run" / "study.json").read_text())["identity"]
-    with Study.open(tmp_path / "run", identity=identity) as study:
+    with Study(tmp_path / "run", identity=identity) as study:
         values = {trial.user_attrs["recipe"]: trial.value for trial in study.trials()}
     assert len(values) == 40  # 37 of the grid, with both uniform soups, and 3 single models
     assert values[found.best.recipe.id] == found.best.selection.value == max(values.values())
@@ -306,6 +309,6 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
     assert sum(counts) == len(started)
     assert outputs[0].split(maxsplit=1)[1] == outputs[1].split(maxsplit=1)[1]
     identity = json.loads((tmp_path / "run" / "study.json").read_text())["identity"]
-    with Study.open(tmp_path / "run", identity=identity) as study:
+    with Study(tmp_path / "run", identity=identity) as study:
         recipes = [trial.user_attrs["recipe"] for trial in study.trials()]
     assert len(recipes) == len(set(recipes)) == 40

@@ -38,22 +38,11 @@ def make_arm(
 ) -> Arm:
     """Return an arm from its evaluations."""
     used = {name: part for name, part in parts.items() if part}
-    return Arm(
-        kind,
-        _label(kind, used, pool),
-        used,
-        pool.recipe(used),
-        _scored(objective, selection),
-        _scored(objective, report),
-    )
-
-
-def _label(kind: str, parts: Parts, pool: Pool) -> str:
-    """Return the model's name or the kind, told apart from models that are named like a soup."""
-    label = next(iter(parts)) if kind == "single" else kind
+    label = next(iter(used)) if kind == "single" else kind
     while kind != "single" and label in pool.names:
-        label += " (soup)"
-    return label
+        label += " (soup)"  # a model has the kind's name
+    scored = _scored(objective, selection), _scored(objective, report)
+    return Arm(kind, label, used, pool.recipe(used), *scored)
 
 
 def _scored(objective: Objective, evaluation: Evaluation) -> ArmScore:
@@ -75,20 +64,8 @@ def compare_arms(
     draws: int,
     seed: int,
 ) -> tuple[tuple[ArmComparison, ...], tuple[str, ...]]:
-    """Return the differences that are reported, and what to say about them.
+    """Return the differences that are reported, and what to say about them; the last arm is the soup.
 
-    Parameters
-    ----------
-    arms : sequence of Arm
-        The last one is the soup that was searched for.
-    evaluations : mapping of label to Evaluation
-        On the reported items.
-    objective : Objective
-    draws, seed : int
-        Of the paired bootstrap.
-
-    Notes
-    -----
     First the differences of docs/search.md: soups against the best single model on the reported items, and
     against each other. Then the soup against every other single model. Intervals for the soup's differences,
     McNemar's test for the soup against single models, where there are outcomes by item.

@@ -20,17 +20,7 @@ if TYPE_CHECKING:
 def claim(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[bool]:
     """Hold the lock file at `path` while the block runs; the value says whether it is held.
 
-    Parameters
-    ----------
-    path : path-like
-        It is made, and removed by whoever held it.
-    wait : bool
-        Wait until it is free, instead of going on without it.
-
-    Raises
-    ------
-    OSError
-        The file cannot be made, or the file system has no locks.
+    Whoever holds it makes and removes it. `wait` until it is free, or else go on without it.
     """
     name = os.fspath(path)
     descriptor = None

@@ -7,40 +7,29 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.evaluation import Evaluation
-from soce.exceptions import EvaluationError, Problem, StudyError, shown
+from soce.exceptions import EvaluationError, StudyError, shown
 from soce.files.atomic import write_json
 from soce.files.documents import read_json
 from soce.search.claims import claim
 from soce.search.identity import digest_of
+from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from typing import NoReturn
 
     from soce.recipes.model import Recipe
-
-    Items = Mapping[str, Sequence[str]]
+    from soce.search.strategies.space import Items
 
 _FORMAT: Final = 1
 
 
 class EvaluationStore:
-    """Evaluations of recipes by one evaluator.
+    """Evaluations of recipes by one evaluator; it and the ingredients are given by their identities.
 
     A file holds what one call of the evaluator returned; a recipe's files together are what is known of it,
-    so more items cost only what is missing. Files are written beside their name and renamed: they are
-    complete or not there.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the files are; it need not exist.
-    ingredients : mapping of name to JSON
-        Identity of each ingredient (`ingredient_identity`).
-    evaluator : mapping
-        Identity of the evaluator (`Evaluator.identity`).
+    so more items cost only what is missing. Files are complete or not there.
     """
 
     def __init__(
@@ -88,43 +77,23 @@ class EvaluationStore:
         return claim(self.folder / f".{self.key(recipe)}.lock")
 
     def find(self, recipe: Recipe, items: Items | None) -> Evaluation | None:
-        """Return the scores over these items, over all if None; None if some were not evaluated.
-
-        Raises
-        ------
-        StudyError
-            A file of the recipe is damaged.
-        """
+        """Return the scores over these items, over all if None; None if some were not evaluated."""
         found = self._read(recipe)
         if items is None:
             whole = [evaluation for is_whole, evaluation in found if is_whole]
             return whole[0] if whole else None
         known = _union(found)
-        if known is None or known.items is None:
-            return None
-        if any(set(ids) - known.items.get(category, {}).keys() for category, ids in items.items()):
+        if known is None or known.items is None or _lacking(known, items):
             return None
         return known.restricted(items)
 
     def known(self, recipe: Recipe) -> Evaluation | None:
-        """Return all that is known of a recipe, over whatever items; None if it was never evaluated.
-
-        Raises
-        ------
-        StudyError
-            A file of the recipe is damaged.
-        """
+        """Return all that is known of a recipe, over whatever items; None if it was never evaluated."""
         return _union(self._read(recipe))
 
     def missing(self, recipe: Recipe, items: Items) -> dict[str, tuple[str, ...]]:
         """Return those of the items that were not evaluated; categories that miss none are left out."""
-        known = _union(self._read(recipe))
-        outcomes = {} if known is None or known.items is None else known.items
-        lacking = {
-            category: tuple(item for item in ids if item not in outcomes.get(category, {}))
-            for category, ids in items.items()
-        }
-        return {category: ids for category, ids in lacking.items() if ids}
+        return _lacking(self.known(recipe), items)
 
     def add(self, recipe: Recipe, evaluation: Evaluation, *, is_whole: bool) -> None:
         """Keep what the evaluator returned; `is_whole` if it was asked for all items."""
@@ -156,13 +125,21 @@ class EvaluationStore:
 
 
 def _load(path: Path, recipe: Recipe) -> tuple[bool, Evaluation]:
-    try:
+    with suppress(KeyError, TypeError, EvaluationError, StudyError):
         content = read_json(path, error=StudyError)
-        if content["format"] != _FORMAT or content["recipe"]["id"] != recipe.id:
-            _refuse_damaged(path)
-        return bool(content["is_whole"]), Evaluation.from_json(content["evaluation"])
-    except (KeyError, TypeError, EvaluationError, StudyError):
-        _refuse_damaged(path)
+        if content["format"] == _FORMAT and content["recipe"]["id"] == recipe.id:
+            return bool(content["is_whole"]), Evaluation.from_json(content["evaluation"])
+    message = f"{shown(path.name)} is not an evaluation that was recorded here"
+    refuse(message, "remove the file; what it held is then evaluated anew", path.parent)
+
+
+def _lacking(known: Evaluation | None, items: Items) -> dict[str, tuple[str, ...]]:
+    outcomes = {} if known is None or known.items is None else known.items
+    lacking = {
+        category: tuple(item for item in ids if item not in outcomes.get(category, {}))
+        for category, ids in items.items()
+    }
+    return {category: ids for category, ids in lacking.items() if ids}
 
 
 def _union(found: Sequence[tuple[bool, Evaluation]]) -> Evaluation | None:
@@ -187,9 +164,3 @@ def _union(found: Sequence[tuple[bool, Evaluation]]) -> Evaluation | None:
         geometric=frozenset().union(*(evaluation.geometric for evaluation in parts)),
         notes=tuple(dict.fromkeys(note for evaluation in parts for note in evaluation.notes)),
     )
-
-
-def _refuse_damaged(path: Path) -> NoReturn:
-    message = f"{shown(path.name)} is not an evaluation that was recorded here"
-    hint = "remove the file; what it held is then evaluated anew"
-    raise StudyError.of([Problem("study", str(path.parent), None, message, hint)]) from None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from soce.exceptions import Problem, StudyError
+from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import NoReturn
 
 Kind: TypeAlias = Literal["demo", "run", "search"]
 """Which command wrote a folder: `soce demo`, `soce run` or `soce search`."""
@@ -40,29 +39,19 @@ PROGRAMS: Final = "programs"
 
 
 def kind_of(folder: Path) -> Kind:
-    """Return which command wrote a folder.
-
-    Raises
-    ------
-    StudyError
-        None did.
-    """
+    """Return which command wrote a folder; refuse one that none did."""
+    hint = "give the output of `soce run`, `soce demo` or `soce search`"
     if not folder.is_dir():
-        _refuse(folder, "this is a file, not the directory of a run")
+        refuse("this is a file, not the directory of a run", hint, folder)
     if (folder / DEMO).is_file():
         return "demo"
     if (folder / STUDY).is_file() or (folder / RESULT).is_file():
         return "search"
     if (folder / SELECTION).is_file() or any((folder / SEARCH / name).is_file() for name in (STUDY, RESULT)):
         return "run"
-    _refuse(folder, f"the directory holds no run: neither `{SELECTION}` nor `{STUDY}` is there")
+    refuse(f"the directory holds no run: neither `{SELECTION}` nor `{STUDY}` is there", hint, folder)
 
 
 def search_folder(folder: Path, kind: Kind) -> Path:
     """Return where the search of a run is kept."""
     return folder if kind == "search" else folder / SEARCH
-
-
-def _refuse(folder: Path, message: str) -> NoReturn:
-    hint = "give the output of `soce run`, `soce demo` or `soce search`"
-    raise StudyError.of([Problem("study", str(folder), None, message, hint)])

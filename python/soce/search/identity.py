@@ -12,7 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from soce.exceptions import CheckpointError, Problem, StudyError, shown
+from soce.exceptions import CheckpointError, Problem, shown
+from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -22,7 +23,6 @@ Digests: TypeAlias = Literal["files", "content"]
 _SIDE_FILES: Final = frozenset({".jinja", ".json", ".model", ".py", ".txt"})
 """Suffixes of files beside the shards that may change a score: config, tokenizer, chat template, code."""
 _MAX_HEADER: Final = 100_000_000
-_BLOCK: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,7 @@ class SearchIdentity:
 
     @classmethod
     def from_json(cls, data: Any) -> SearchIdentity:  # noqa: ANN401 - whatever a file holds
-        """Return the identity that `to_json` described.
-
-        Raises
-        ------
-        StudyError
-            The data is something else.
-        """
+        """Return the identity that `to_json` described; refuse anything else."""
         try:
             held, objective = data["held_out"], data["objective"]
             other, weights = held["evaluator"], objective["weights"]
@@ -82,7 +76,7 @@ class SearchIdentity:
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             message = f"`study.json` is not of a search: {shown(repr(error))}"
             hint = "give the output of `soce search` or `soce run`"
-            raise StudyError.of([Problem("study", None, None, message, hint)]) from error
+            refuse(message, hint, cause=error)
 
 
 def digest_of(value: object) -> str:
@@ -98,28 +92,12 @@ def digest_of(value: object) -> str:
 
 
 def ingredient_identity(path: str | os.PathLike[str], *, digests: Digests = "files") -> dict[str, object]:
-    """Return what tells a checkpoint from another one, as JSON.
+    """Return what tells a checkpoint, a directory of shards or one, from another: as JSON.
 
-    Parameters
-    ----------
-    path : path-like
-        A directory of safetensors shards, or one ``.safetensors`` file.
-    digests : {"files", "content"}
-        ``files``: where it lies, and of each shard its size, its time of change and the digest of its header;
-        no tensor is read. ``content``: the digest of each shard, wherever it lies. Small files beside the
-        shards, such as config and tokenizer, are digested in both cases.
-
-    Raises
-    ------
-    CheckpointError
-        There is no shard, or a shard without a header.
-    OSError
-        A file cannot be read.
-
-    Notes
-    -----
-    ``files`` does not notice a shard that was rewritten with the same header within the resolution of the
-    file system's clock, or whose time of change was put back.
+    ``files``: where it lies, and of each shard its size, its time of change and the digest of its header; no
+    tensor is read. It does not notice a shard that was rewritten with the same header within the resolution
+    of the file system's clock, or whose time of change was put back. ``content``: the digest of each shard,
+    wherever it lies. Small files beside the shards, such as the config, are digested in both cases.
     """
     root = Path(path)
     files = sorted(root.iterdir()) if root.is_dir() else [root]
@@ -127,21 +105,16 @@ def ingredient_identity(path: str | os.PathLike[str], *, digests: Digests = "fil
     if not shards:
         root.stat()
         _refuse(root, "the directory has no safetensors shard" if root.is_dir() else "it is no shard")
-    found: dict[str, object] = {}
-    if digests == "files":
-        found["path"] = os.path.realpath(root)
-        found["shards"] = {name: _cheap(file) for name, file in shards.items()}
-    else:
-        found["shards"] = {name: _content(file) for name, file in shards.items()}
-    found["beside"] = {
-        file.name: _content(file)
-        for file in files
-        if file.name not in shards
-        and file.suffix in _SIDE_FILES
-        and not file.name.startswith(".")
-        and file.is_file()
+    of_shard = _cheap if digests == "files" else _content
+    return {
+        **({"path": os.path.realpath(root)} if digests == "files" else {}),
+        "shards": {name: of_shard(file) for name, file in shards.items()},
+        "beside": {
+            file.name: _content(file)
+            for file in files
+            if file.suffix in _SIDE_FILES and not file.name.startswith(".") and file.is_file()
+        },
     }
-    return found
 
 
 def differences(before: object, after: object, *, place: str = "") -> list[str]:
@@ -192,11 +165,8 @@ def _cheap(file: Path) -> dict[str, object]:
 
 
 def _content(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as opened:
-        while block := opened.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _refuse(path: Path, message: str) -> NoReturn:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from soce.exceptions import Problem, ScoreTableError, SoceError, StudyError, shown
+from soce.exceptions import ScoreTableError, SoceError, StudyError, shown
 from soce.files.documents import read_json
 from soce.files.words import listed
 from soce.scores.objective import Weighted, parse_objective
@@ -24,6 +25,7 @@ from soce.search.folder import (
 )
 from soce.search.identity import SearchIdentity
 from soce.search.pool import Pool
+from soce.search.refusal import refuse
 from soce.search.result import SearchResult
 from soce.search.run import Run
 from soce.search.trials import read_trials
@@ -58,6 +60,8 @@ def open_run(
 ) -> Run:
     """Open a run that is finished, or was interrupted. Nothing is written or evaluated.
 
+    What is missing or damaged is named in `Run.missing`, with the reason.
+
     Parameters
     ----------
     folder : path-like
@@ -69,19 +73,11 @@ def open_run(
     objective : Objective, optional
         Only where the run's was an object of your own.
 
-    Returns
-    -------
-    Run
-        What is missing or damaged is named in `Run.missing`, with the reason.
-
     Raises
     ------
-    StudyError
-        The folder holds no run at all, or `paths` names a model that is not in it.
-    SoceError
-        The selection that was named cannot be read.
-    OSError
-        The folder, or the selection that was named, is not there.
+    SoceError, OSError
+        The folder holds no run at all, `paths` names a model that is not in it, or the selection that was
+        named cannot be read.
     """
     place = Path(folder)
     place.stat()
@@ -108,8 +104,10 @@ def open_run(
     experts = None if chosen is None else chosen.selection
     models = place / MODELS if kind == "demo" else None
     identity, pool = part("study", "the study", _study, search, models, experts, paths or {}) or (None, None)
-    if identity is not None:
-        _check_names(search, paths or {}, known=identity.ingredients)
+    for name in paths or {}:
+        if identity is not None and name not in identity.ingredients:
+            hint = f"models: {listed(sorted(identity.ingredients))}"
+            refuse(f"there is no model `{shown(name)}` in the run", hint, search)
     if objective is None and identity is not None:
         objective = part("objective", "the objective", _objective, identity)
     trials = read_trials(search / TRIALS)
@@ -157,7 +155,11 @@ def _study(
         _lack(f"nothing was searched yet: there is no `{STUDY}`")
     data = read_json(search / STUDY, error=StudyError)
     identity = SearchIdentity.from_json(data.get("identity") if isinstance(data, dict) else None)
-    located = {**_located(identity, models), **{name: str(path) for name, path in paths.items()}}
+    located = {name: one.get("path") for name, one in identity.ingredients.items()}
+    if models is not None:  # those of a demo may have been moved or copied with its folder
+        here = {name: models / name for name in located}
+        located |= {name: str(path) for name, path in here.items() if path.is_dir() and path.name == name}
+    located |= {name: str(path) for name, path in paths.items()}
     without = tuple(sorted(name for name, path in located.items() if path is None))
     # A path that nobody knows is never used: what stands there keeps the models apart.
     some_paths = {name: path or f"(unknown)/{name}" for name, path in located.items()}
@@ -165,15 +167,6 @@ def _study(
     if selection is not None and set(selection.models) != set(pool.experts):
         _lack("the search is not of the experts that the selection names")
     return identity, pool
-
-
-def _located(identity: SearchIdentity, models: Path | None) -> dict[str, str | None]:
-    """Return where each model is; those of a demo may have been moved or copied with its folder."""
-    located = {name: one.get("path") for name, one in identity.ingredients.items()}
-    if models is not None:
-        here = {name: models / name for name in located}
-        located |= {name: str(path) for name, path in here.items() if path.is_dir() and path.name == name}
-    return located
 
 
 def _objective(identity: SearchIdentity) -> Objective:
@@ -200,15 +193,11 @@ def _table(folder: Path, selection: Selection | None, missing: Mapping[str, str]
     if selection is None:
         _lack(missing["selection"])
     source = Path(selection.source)
-    for path in (folder / SCORES, source, folder / source.name):
-        if not path.is_file():
-            continue
-        try:
+    for path in filter(Path.is_file, (folder / SCORES, source, folder / source.name)):
+        with suppress(SoceError, OSError):
             table = read_scores(path)
-        except (SoceError, OSError):
-            continue
-        if table.digest == selection.digest:
-            return table
+            if table.digest == selection.digest:
+                return table
     _lack(
         f"the score table that the experts were chosen by (`{shown(selection.source)}`) is not there, "
         "or is another one now"
@@ -223,14 +212,6 @@ def _manifest(folder: Path, kind: Kind) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("result"), dict):
         _lack(f"`{SOUP}/{_MANIFEST}` is not a manifest")
     return found
-
-
-def _check_names(search: Path, paths: Mapping[str, object], *, known: Mapping[str, object]) -> None:
-    for name in paths:
-        if name not in known:
-            message = f"there is no model `{shown(name)}` in the run"
-            hint = f"models: {listed(sorted(known))}"
-            raise StudyError.of([Problem("study", str(search), None, message, hint)])
 
 
 def _lack(why: str) -> NoReturn:

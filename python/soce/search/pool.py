@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from soce.exceptions import Problem, StudyError, shown
+from soce.exceptions import shown
 from soce.files.words import listed
 from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.search.refusal import refuse
 from soce.selection.weights import WeightGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import NoReturn
 
     from soce.selection.file import SelectionFile
 
@@ -55,15 +55,15 @@ class Pool:
         object.__setattr__(self, "paths", {name: str(path) for name, path in self.paths.items()})
         object.__setattr__(self, "experts", tuple(self.experts))
         if not self.experts:
-            _refuse("there is no expert to search over")
+            refuse("there is no expert to search over")
         owners: dict[str, str] = {}
         for name in self.experts:
             if name not in self.paths:
-                _refuse(f"no path is known for the expert `{shown(name)}`", "say where its checkpoint is")
+                refuse(f"no path is known for the expert `{shown(name)}`", "say where its checkpoint is")
         for name in sorted(self.paths):
             other = owners.setdefault(same_path_key(self.paths[name]), name)
             if other != name:
-                _refuse(
+                refuse(
                     f"`{shown(other)}` and `{shown(name)}` have the same path `{shown(self.paths[name])}`",
                     "every candidate needs a checkpoint of its own",
                 )
@@ -74,26 +74,17 @@ class Pool:
     def of(cls, selection: SelectionFile, *, candidates: Mapping[str, str | None] | None = None) -> Pool:
         """Return the experts of a selection file, and the other candidates whose checkpoints are known.
 
-        Parameters
-        ----------
-        selection : SelectionFile
-        candidates : mapping of model to path, optional
-            Candidates of the selection. For experts the file's own path counts.
-
-        Raises
-        ------
-        StudyError
-            A model that is no candidate of the selection, or another path for an expert.
+        Candidates that are none of the selection, and other paths for its experts, are refused.
         """
         known = {ingredient.name: ingredient.path for ingredient in selection.ingredients}
         for name, path in (candidates or {}).items():
             if name not in selection.selection.candidates:
                 known_names = listed(selection.selection.candidates)
-                _refuse(f"`{shown(name)}` is no candidate of the selection", f"candidates: {known_names}")
+                refuse(f"`{shown(name)}` is no candidate of the selection", f"candidates: {known_names}")
             if path is None:
                 continue
             if name in known and same_path_key(known[name]) != same_path_key(path):
-                _refuse(
+                refuse(
                     f"the expert `{shown(name)}` is at `{shown(known[name])}` in the selection file, and at "
                     f"`{shown(path)}` among the candidates",
                     "give one path only",
@@ -129,7 +120,3 @@ class Pool:
     def soup(self, parts: Sequence[int]) -> dict[str, int]:
         """Return the parts by name, from those in the experts' order."""
         return dict(zip(self.experts, parts, strict=True))
-
-
-def _refuse(message: str, hint: str | None = None) -> NoReturn:
-    raise StudyError.of([Problem("study", None, None, message, hint)])

@@ -7,9 +7,10 @@ from fractions import Fraction
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from soce.exceptions import Problem, SoceError, StudyError, shown
+from soce.exceptions import SoceError, shown
 from soce.files.plain import Plain
 from soce.recipes.model import Ingredient, Recipe
+from soce.search.refusal import refuse
 from soce.search.scoring import weights_text
 from soce.search.statistics import McNemar, PairedInterval
 from soce.search.strategies.space import ScoredSoup
@@ -245,28 +246,17 @@ class SearchResult:
 
     @classmethod
     def from_json(cls, data: Any, *, pool: Pool | None = None) -> SearchResult:  # noqa: ANN401 - JSON
-        """Return the result that `to_json` described.
+        """Return the result that `to_json` described; refuse anything else.
 
-        Parameters
-        ----------
-        data : mapping
-            What ``result.json`` holds, or what the manifest of a soup keeps of it: without ``ranked``,
-            ``tied`` and ``trace``, which are then empty.
-        pool : Pool, optional
-            The models of the search. The data does not say where they are; without a pool, recipes name their
-            ingredients and cannot be merged.
-
-        Raises
-        ------
-        StudyError
-            The data is something else.
+        The manifest of a soup keeps it without ``ranked``, ``tied`` and ``trace``, which are then empty. The
+        data does not say where the models are: without their pool, recipes name them and cannot be merged.
         """
         try:
             return cls._from_json(data, pool)
         except (AttributeError, KeyError, TypeError, ValueError, SoceError) as error:
             message = f"this is not the result of a search that this version reads: {shown(repr(error))}"
             hint = "the search writes it again if it is run once more"
-            raise StudyError.of([Problem("study", None, None, message, hint)]) from error
+            refuse(message, hint, cause=error)
 
     @classmethod
     def _from_json(cls, data: Mapping[str, Any], pool: Pool | None) -> SearchResult:

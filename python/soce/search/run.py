@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from soce.evaluate.evaluation import refuse
-from soce.exceptions import Problem, ScoreTableError, StudyError, shown
+from soce.evaluate.evaluation import refuse as refuse_evaluation
+from soce.exceptions import Problem, ScoreTableError, shown
 from soce.files.words import listed
 from soce.search.evaluations import EvaluationStore
 from soce.search.folder import EVALUATIONS, SOUP, Kind, search_folder
 from soce.search.identity import differences, ingredient_identity
+from soce.search.items import split_items
+from soce.search.refusal import refuse
 from soce.search.scoring import Scorer, SearchProgress, objective_value
-from soce.search.split import split_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -113,13 +114,10 @@ class Run:
     def items(self, on: ItemSet = "report") -> Items | None:
         """Return the items of each category; None if the evaluator tells none apart.
 
-        Raises
-        ------
-        StudyError
-            Nothing was scored on them yet.
+        `StudyError` if nothing was scored on them yet.
         """
         if on not in get_args(ItemSet):
-            refuse(f"there are no `{shown(str(on))}` items", "use report or selection")
+            refuse_evaluation(f"there are no `{shown(str(on))}` items", "use report or selection")
         if on not in self._items:
             self._items[on] = self._find_items(on)
         return self._items[on]
@@ -146,16 +144,12 @@ class Run:
 
     def evaluation(self, recipe: Recipe, *, on: ItemSet = "report") -> Evaluation | None:
         """Return the scores of a soup on these items; None if it was not scored on all of them."""
-        items = self.items(on)
-        return self._store(on).find(recipe, items)
+        return self._store(on).find(recipe, self.items(on))
 
     def evaluations(self, *, on: ItemSet = "report") -> dict[str, Evaluation]:
         """Return the evaluation of every arm by its label, single models first and the soup last.
 
-        Raises
-        ------
-        StudyError
-            The search was not finished.
+        `StudyError` if the search was not finished.
         """
         if self.result is None:
             self._refuse(self.missing["result"], _RESUME)
@@ -170,25 +164,20 @@ class Run:
     def value(self, recipe: Recipe, *, on: ItemSet = "report") -> float:
         """Return the objective of a soup on these items.
 
-        Raises
-        ------
-        EvaluationError
-            It was not scored on all of them.
-        ScoreTableError
-            The objective is not one that has a name.
+        `EvaluationError` if it was not scored on all of them, `ScoreTableError` if the objective has no name.
         """
         found = self.evaluation(recipe, on=on)
         if found is None:
             names = [one.name for one in recipe.ingredients if one.weight]
-            refuse(
+            refuse_evaluation(
                 f"the soup of {listed(names)} was not scored on the {on} items",
                 "score it with `evaluate`",
                 str(self.search),
             )
         if self.objective is None:
-            place = str(self.search)
-            hint = "give it as `objective`"
-            raise ScoreTableError.of([Problem("scores", place, None, self.missing["objective"], hint)])
+            why = self.missing["objective"]
+            place, hint = str(self.search), "give it as `objective`"
+            raise ScoreTableError.of([Problem("scores", place, None, why, hint)])
         return objective_value(self.objective, found)
 
     def unscored(self, recipes: Sequence[Recipe], *, on: ItemSet = "report") -> tuple[Recipe, ...]:
@@ -205,25 +194,14 @@ class Run:
     ) -> int:
         """Score the soups that are missing, keep their scores in the folder, and return how many there were.
 
-        Parameters
-        ----------
-        recipes : sequence of Recipe
-            Of the run's pool.
-        evaluator : Evaluator
-            Of the same identity as the run's.
-        on : {"report", "selection"}
-        on_progress : callable, optional
-            Called with a `SearchProgress`, first before anything is scored; raising from it stops, and
-            nothing that was scored is lost.
+        Raising from `on_progress`, which is called first before anything is scored, loses nothing.
 
         Raises
         ------
         StudyError
             Another evaluator than the run's, a model that is not where it was or has changed.
-        EvaluationError
-            The evaluator failed.
         SoceError, OSError
-            Ingredients that cannot be read or mixed; the folder cannot be written.
+            As `search_soups`.
         """
         wanted = self.unscored(recipes, on=on)
         if not wanted:
@@ -285,4 +263,4 @@ class Run:
         self._refuse(self.missing["study"], "give the output of `soce search` or `soce run`")
 
     def _refuse(self, message: str, hint: str) -> NoReturn:
-        raise StudyError.of([Problem("study", str(self.search), None, message, hint)])
+        refuse(message, hint, self.search)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from soce.search.pool import Pool
     from soce.search.strategies.space import Items, Parts
     from soce.search.study import Study
-    from soce.selection.weights import WeightGrid
 
 _POLL_SECONDS: Final = 0.2
 
@@ -45,16 +45,7 @@ class SearchProgress:
 
 
 class Scorer:
-    """An evaluator whose scores are kept.
-
-    Parameters
-    ----------
-    store : EvaluationStore
-        Of the evaluator's identity.
-    evaluator : Evaluator
-    on_progress : callable, optional
-        Raising from it stops the search; nothing that was scored is lost.
-    """
+    """An evaluator whose scores are kept in the store of its identity."""
 
     def __init__(
         self,
@@ -85,19 +76,8 @@ class Scorer:
     ) -> list[Evaluation]:
         """Return the evaluation of each recipe over these items, over all if None.
 
-        Recipes that another worker is scoring are waited for, after all others.
-
-        Parameters
-        ----------
-        recipes : sequence of Recipe
-        items : mapping of category to ids, optional
-        on_scored : callable
-            Called with the place and the evaluation of each as soon as it is known, while it is claimed.
-
-        Raises
-        ------
-        EvaluationError
-            The evaluator failed, or left out items or categories.
+        Recipes that another worker is scoring are waited for, after all others. `on_scored` is called with
+        the place and the evaluation of each as soon as it is known.
         """
         found: dict[int, Evaluation] = {}
         self._total += len(recipes)
@@ -188,26 +168,11 @@ class SelectionSpace:
     def __init__(
         self, pool: Pool, scorer: Scorer, objective: Objective, items: Items | None, study: Study
     ) -> None:
-        self._pool = pool
+        self.pool = pool
         self._scorer = scorer
         self._objective = objective
         self._study = study
         self.items = items
-
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """Models of the soup, in the order of the grid."""
-        return self._pool.experts
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """All models that can be scored."""
-        return self._pool.names
-
-    @property
-    def grid(self) -> WeightGrid:
-        """Weights that are allowed."""
-        return self._pool.weights
 
     def values(
         self,
@@ -222,49 +187,38 @@ class SelectionSpace:
         def keep(place: int, evaluation: Evaluation) -> None:
             found[place] = objective_value(self._objective, evaluation)
             if items is None:
-                past = None if rungs is None else rungs[place]
-                self._record(soups[place], recipes[place], evaluation, found[place], past)
+                scores = {f"score {name}": one.score for name, one in evaluation.categories.items()}
+                told = {"n_items": n_items(evaluation), **scores}
+                self._record(soups[place], found[place], told, None if rungs is None else rungs[place])
 
-        recipes = [self._pool.recipe(soup) for soup in soups]
+        recipes = [self.pool.recipe(soup) for soup in soups]
         self._scorer.score(recipes, self.items if items is None else items, on_scored=keep)
         return [found[place] for place in range(len(soups))]
 
     def leave_out(self, soup: Parts, rungs: Mapping[int, float]) -> None:
         """Record a soup that was given up after its last rung."""
-        recipe = self._pool.recipe(soup)
-        value = rungs[max(rungs)]
-        attributes = {"weights": weights_text(soup), "stage": self._scorer.stage}
-        self._study.record(
-            recipe.id,
-            self._all_parts(soup),
-            value,
-            attributes=attributes,
-            rungs=rungs,
-            is_complete=False,
-        )
+        self._record(soup, rungs[max(rungs)], {}, rungs, is_complete=False)
 
     def _record(
         self,
         soup: Parts,
-        recipe: Recipe,
-        evaluation: Evaluation,
         value: float,
+        told: Mapping[str, object],
         rungs: Mapping[int, float] | None,
+        *,
+        is_complete: bool = True,
     ) -> None:
-        attributes: dict[str, object] = {
-            "weights": weights_text(soup),
-            "stage": self._scorer.stage,
-            "n_items": n_items(evaluation),
-        }
-        attributes |= {f"score {name}": found.score for name, found in evaluation.categories.items()}
-        self._study.record(recipe.id, self._all_parts(soup), value, attributes=attributes, rungs=rungs)
-
-    def _all_parts(self, soup: Parts) -> dict[str, int]:
-        """Return parts for every model of the pool, over the grid's whole if they fit it."""
-        whole = sum(soup.values())
-        times, over = divmod(self.grid.whole, whole)
+        # Parts stand for every model of the pool, over the grid's whole if they fit it.
+        times, over = divmod(self.pool.weights.whole, sum(soup.values()))
         scale = times if over == 0 else 1
-        return {name: scale * soup.get(name, 0) for name in self._pool.names}
+        self._study.record(
+            self.pool.recipe(soup).id,
+            {name: scale * soup.get(name, 0) for name in self.pool.names},
+            value,
+            attributes={"weights": weights_text(soup), "stage": self._scorer.stage, **told},
+            rungs=rungs,
+            is_complete=is_complete,
+        )
 
 
 def weights_text(soup: Parts) -> str:
@@ -297,36 +251,26 @@ def table_of(evaluations: Mapping[str, Evaluation]) -> ScoreTable:
         for name in first.categories
     )
 
-    def cells(field: str) -> list[list[float]]:
-        return [
-            [
-                math.nan if (value := getattr(evaluation.categories[name], field)) is None else value
-                for name in first.categories
-            ]
-            for evaluation in evaluations.values()
+    def cells(field: str) -> np.ndarray:
+        rows = [
+            [getattr(one.categories[name], field) for name in first.categories]
+            for one in evaluations.values()
         ]
-
-    import numpy as np
+        return np.array(rows, dtype=float)  # None becomes NaN
 
     return ScoreTable(
         tuple(evaluations),
         columns,
-        np.array(cells("score")),
-        counts=np.array(cells("n")),
-        stderrs=np.array(cells("stderr")),
+        cells("score"),
+        counts=cells("n"),
+        stderrs=cells("stderr"),
         source="evaluation",
         kind="evaluation",
     )
 
 
 def objective_value(objective: Objective, evaluation: Evaluation) -> float:
-    """Return the objective of one evaluation, larger is better.
-
-    Raises
-    ------
-    ScoreTableError
-        The objective needs a category that was not evaluated.
-    """
+    """Return the objective of one evaluation, larger is better."""
     return float(objective.values(table_of({"soup": evaluation}))[0])
 
 

@@ -25,9 +25,9 @@ from soce.selection.file import SelectionFile
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from soce.evaluate.evaluation import Evaluation, Evaluator
+    from soce.evaluate.evaluation import Evaluator
     from soce.scores.objective import Objective
     from soce.search.scoring import SearchProgress
     from soce.search.strategies.space import StrategyOutcome
@@ -45,6 +45,8 @@ def search_soups(
     on_progress: Callable[[SearchProgress], object] | None = None,
 ) -> SearchResult:
     """Find the best weights of the experts and compare the soup with what it must beat.
+
+    The result is also written to ``result.json`` in the folder.
 
     Parameters
     ----------
@@ -64,11 +66,6 @@ def search_soups(
     on_progress : callable, optional
         Called with a `soce.search.scoring.SearchProgress`; raising from it stops the search, and nothing is
         lost.
-
-    Returns
-    -------
-    SearchResult
-        Also written to ``result.json`` in the folder.
 
     Raises
     ------
@@ -104,7 +101,7 @@ def search_soups(
         store = EvaluationStore(place, ingredients=identity.ingredients, evaluator=one.identity)
         return Scorer(store, one, on_progress=on_progress)
 
-    with Study.open(folder, identity=identity.to_json(), storage=options.storage) as study:
+    with Study(folder, identity=identity.to_json(), storage=options.storage) as study:
         chooser = scorer_of(evaluator)
         reporter = chooser if held_out_evaluator is None else scorer_of(held_out_evaluator)
         items = SearchItems.of(chooser, reporter, pool, share=options.share, seed=options.split_seed)
@@ -159,7 +156,7 @@ def search_soups(
                 *items.notes,
                 *_notes(pool, found, differing_categories(categories, tuple(chosen_on[0].categories))),
                 *remarks,
-                *_notes_of((*chosen_on, *reported)),
+                *dict.fromkeys(note for one in (*chosen_on, *reported) for note in one.notes),
             ),
             n_evaluated=sum(one.n_evaluated for one in {chooser, reporter}),
         )
@@ -203,7 +200,3 @@ def _notes(pool: Pool, found: StrategyOutcome, differing: str | None) -> list[st
     if found.tied:
         notes.append(f"{len(found.tied)} other soup(s) have the same value on the selection items")
     return notes if differing is None else [*notes, differing]
-
-
-def _notes_of(evaluations: Iterable[Evaluation]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(note for evaluation in evaluations for note in evaluation.notes))

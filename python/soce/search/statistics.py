@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from soce.exceptions import EvaluationError, Problem, shown
+from soce.evaluate.evaluation import refuse
+from soce.exceptions import shown
 from soce.files.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from typing import NoReturn
 
     Outcomes = Mapping[str, Mapping[str, float]]
 
@@ -57,33 +57,9 @@ def paired_bootstrap(
     """Return the percentile interval of the difference of a linear objective of two models.
 
     Items are resampled within each category, the same draw for both models, so that what makes an item hard
-    for both cancels.
-
-    Parameters
-    ----------
-    first, second : mapping of category to mapping of item id to outcome
-        The same items in both.
-    weights : mapping of category to float
-        The objective: the sum of weight times category mean.
-    geometric : collection of str
-        Categories whose score is the geometric mean of the outcomes.
-    draws, level, seed
-        Number of resamples, coverage, and seed of ``numpy.random.default_rng``.
-
-    Returns
-    -------
-    PairedInterval
-
-    Raises
-    ------
-    EvaluationError
-        The models were scored on different items, or a category of the objective has none.
-
-    Notes
-    -----
-    The interval says how much the difference would move with other items of the same kind; it knows nothing
-    of other benchmarks, and nothing of the search that chose one of the models unless the items were held
-    out from it.
+    for both cancels. The objective is the sum of weight times category mean, the geometric mean for geometric
+    categories. The interval says how much the difference would move with other items of the same kind; it
+    knows nothing of other benchmarks, nor of a search that chose one of the models on these items.
     """
     names = sorted(weights)
     pairs = [_paired(first, second, name) for name in names]
@@ -120,11 +96,6 @@ def mcnemar(first: Outcomes, second: Outcomes) -> McNemar | None:
 
     p = min(1, 2 Σ_{i ≤ min(b, c)} C(b + c, i) / 2^(b + c)), b and c the items that only one of them solves.
 
-    Raises
-    ------
-    EvaluationError
-        The models were scored on different items.
-
     Examples
     --------
     >>> ten_two = {"a": {str(i): float(i < 10) for i in range(12)}}
@@ -133,7 +104,7 @@ def mcnemar(first: Outcomes, second: Outcomes) -> McNemar | None:
     """
     pairs = [_paired(first, second, name) for name in sorted(first)]
     if first.keys() != second.keys():
-        _refuse("the two models were scored in different categories")
+        refuse("the two models were scored in different categories")
     outcomes = np.concatenate(pairs, axis=1)
     if not np.isin(outcomes, (0.0, 1.0)).all():
         return None
@@ -153,14 +124,10 @@ def _paired(first: Outcomes, second: Outcomes, category: str) -> np.ndarray:
     """Return the outcomes of both on a category's items, in the items' sorted order, shape (2, n_items)."""
     one, other = first.get(category, {}), second.get(category, {})
     if not one:
-        _refuse(f"category `{shown(category)}` has no items")
+        refuse(f"category `{shown(category)}` has no items")
     if one.keys() != other.keys():
         differing = sorted(one.keys() ^ other.keys())
         count = f"{len(differing)} item(s) were scored for one model only"
-        _refuse(f"category `{shown(category)}`: {count}, the first is `{shown(differing[0])}`")
+        refuse(f"category `{shown(category)}`: {count}, the first is `{shown(differing[0])}`")
     ids = sorted(one)
     return np.array([[one[item] for item in ids], [other[item] for item in ids]])
-
-
-def _refuse(message: str) -> NoReturn:
-    raise EvaluationError.of([Problem("evaluation", None, None, message, None)])

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
-from soce.exceptions import Problem, StudyError, shown
+from soce.exceptions import StudyError, shown
 from soce.files.atomic import write_json
 from soce.files.documents import read_json
 from soce.search.claims import claim
 from soce.search.folder import EVALUATIONS, LOCK, LOG, PROGRAMS, STUDY, TRIALS
 from soce.search.identity import differences
+from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
-    from typing import NoReturn
 
     import optuna
 
@@ -33,66 +33,33 @@ _OWN: Final = frozenset({LOCK, PROGRAMS, LOG})
 """What may be there before the study: its lock, what an evaluator's programs leave, the command's log."""
 
 
-class Study:
-    """Scores of recipes that are kept, so that nothing is evaluated twice.
+class Study(AbstractContextManager["Study"]):
+    """The trials of a search: made in a new folder, or gone on with if the identity is the same.
 
-    Use `open`; it is a context manager that closes the storage.
-
-    Attributes
-    ----------
-    folder : Path
-    identity : mapping
-        What the scores belong to, as given.
-    name : str
-        Name of the study in its storage.
+    Workers share it. The storage is the URL of one of Optuna's, such as ``postgresql://…``; a file in the
+    folder if left out. A context manager, which closes the storage.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, object], name: str, storage: str | None) -> None:
-        self.folder = folder
-        self.identity = identity
-        self.name = name
-        url = storage or f"sqlite:///{(folder / TRIALS).absolute()}"
-        with self._writing():
-            self._storage, self._optuna = _open_storage(url, name)
-            for key, value in {"metric": "objective on the selection items", **identity}.items():
-                if self._optuna.user_attrs.get(key) != value:
-                    self._optuna.set_user_attr(key, value)
-        self._recorded: set[tuple[str, str]] = set()
-
-    @classmethod
-    def open(
-        cls,
+    def __init__(
+        self,
         folder: str | os.PathLike[str],
         *,
         identity: Mapping[str, object],
         storage: str | None = None,
-    ) -> Self:
-        """Create a study in a folder, or go on with the one that is there.
-
-        Parameters
-        ----------
-        folder : path-like
-            A new or empty directory, or that of a study with the same identity. Workers share it.
-        identity : mapping of str to JSON
-            What the scores and their comparison depend on: ingredients, evaluator, objective, split.
-        storage : str, optional
-            URL of an Optuna storage, such as ``postgresql://…``; ``study.db`` in the folder if left out.
-
-        Raises
-        ------
-        StudyError
-            The folder holds something else, or a study of another identity; Optuna is missing; the storage
-            cannot be opened.
-        OSError
-            The folder cannot be written.
-        """
+    ) -> None:
         require_optuna()
         place = Path(folder)
         check_folder(place)
         place.mkdir(parents=True, exist_ok=True)
-        with claim(place / LOCK, wait=True):
-            name = _name_of(place, identity)
-        return cls(place, identity, name, storage)
+        self._lock = place / LOCK
+        url = storage or f"sqlite:///{(place / TRIALS).absolute()}"
+        with claim(self._lock, wait=True):
+            self.name = _name_of(place, identity)
+            self._storage, self._optuna = _open_storage(url, self.name)
+            for key, value in {"metric": "objective on the selection items", **identity}.items():
+                if self._optuna.user_attrs.get(key) != value:
+                    self._optuna.set_user_attr(key, value)
+        self._recorded: set[tuple[str, str]] = set()
 
     def record(
         self,
@@ -104,29 +71,20 @@ class Study:
         rungs: Mapping[int, float] | None = None,
         is_complete: bool = True,
     ) -> bool:
-        """Add a trial, unless the recipe has one like it; return whether it was added.
+        """Add a trial, unless the recipe's id has one like it; return whether it was added.
 
-        Parameters
-        ----------
-        recipe : str
-            The recipe's id.
-        parts : mapping of ingredient to int
-            The trial's parameters.
-        value : float
-            Objective on the selection items.
-        attributes : mapping of str to JSON, optional
-            Shown beside the trial: scores by category, arms.
-        rungs : mapping of int to float, optional
-            Number of items → objective on them, of a recipe that was tried on few items first.
-        is_complete : bool
-            False if it was left out after its last rung; the trial is then a pruned one.
+        The parts are the trial's parameters, the attributes are shown beside it. Rungs are the number of
+        items → the objective on them, of a recipe that was tried on few first; one that was left out after
+        its last rung is not complete.
         """
         import optuna
 
         state = optuna.trial.TrialState.COMPLETE if is_complete else optuna.trial.TrialState.PRUNED
         if self._has(recipe, state.name):
             return False
-        with self._writing():
+        # One writer at a time: SQLite would make the others fail after a while, and two workers could add one
+        # recipe twice.
+        with claim(self._lock, wait=True):
             for trial in self._optuna.get_trials(deepcopy=False):
                 self._recorded.add((str(trial.user_attrs.get("recipe")), trial.state.name))
             if self._has(recipe, state.name):
@@ -152,25 +110,10 @@ class Study:
         """Return what is recorded, in the order in which it was added."""
         return self._optuna.get_trials(deepcopy=False)
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the storage."""
         self._storage.remove_session()
         self._storage.engine.dispose()
-
-    def __enter__(self) -> Self:
-        """Return the study itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        # One writer at a time: SQLite would make the others fail after a while, and two workers could add
-        # one recipe twice.
-        with claim(self.folder / LOCK, wait=True):
-            yield
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
@@ -181,7 +124,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
     strangers = sorted(entry.name for entry in place.iterdir() if entry.name not in _OWN)
     if strangers:
         message = f"the directory holds `{shown(strangers[0])}` and no study"
-        _refuse(place, message, "name a new directory, or the one of an earlier search")
+        refuse(message, "name a new directory, or the one of an earlier search", place)
 
 
 def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
@@ -194,19 +137,18 @@ def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
         return name
     found = read_json(path, error=StudyError, hint="name a new directory")
     if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
-        _refuse(folder, "`study.json` is not of a study that this version reads", "name a new directory")
+        refuse("`study.json` is not of a study that this version reads", "name a new directory", folder)
     changes = _changes(found.get("identity"), dict(identity))
     if changes and not _has_scores(folder):
         # An evaluator that failed at once may be mended: there is nothing to lose or to mix up.
         write_json(path, {**found, "identity": dict(identity)})
     elif changes:
-        listed = "; ".join(changes[:_MAX_LISTED])
         more = len(changes) - _MAX_LISTED
-        rest = f"; and {more} more" if more > 0 else ""
-        _refuse(
-            folder,
-            f"the study in it is of something else: {listed}{rest}",
+        told = [*changes[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+        refuse(
+            f"the study in it is of something else: {'; '.join(told)}",
             "name a new directory; the scores of this one stay as they are",
+            folder,
         )
     return str(found["name"])
 
@@ -238,34 +180,39 @@ def require_optuna() -> None:
     except ImportError as error:
         message = f"a search needs Optuna, which cannot be imported: {shown(str(error))}"
         hint = "pip install 'soce[search]'"
-        raise StudyError.of([Problem("study", None, None, message, hint)]) from error
+        refuse(message, hint, cause=error)
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[Any]:
+    """Give the module Optuna; what it tells belongs to nobody's terminal, its errors are raised anyway."""
+    require_optuna()
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental parts; torch's own deprecations
+            yield optuna
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _open_storage(url: str, name: str) -> tuple[optuna.storages.RDBStorage, optuna.Study]:
-    import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
-    # What Optuna tells belongs to nobody's terminal here; its errors are raised all the same.
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with quiet_optuna() as optuna:
             storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
             study = optuna.create_study(
                 storage=storage, study_name=name, direction="maximize", load_if_exists=True
             )
+            return storage, study
     except (ImportError, ValueError, RuntimeError, SQLAlchemyError) as error:
         # The URL may hold a password: only its kind is told.
         kind = shown(url.partition(":")[0])
         message = f"the `{kind}` storage cannot be opened: {shown(str(error.__cause__ or error))}"
         hint = "give a URL such as sqlite:///study.db or postgresql://user@host/database"
-        raise StudyError.of([Problem("study", None, None, message, hint)]) from error
-    finally:
-        optuna.logging.set_verbosity(before)
-    return storage, study
-
-
-def _refuse(folder: Path, message: str, hint: str) -> NoReturn:
-    raise StudyError.of([Problem("study", str(folder), None, message, hint)])
+        refuse(message, hint, cause=error)

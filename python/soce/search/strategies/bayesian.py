@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from soce.search.refusal import refuse
 from soce.search.strategies.proposals import DEFAULT_BUDGET, Proposals
-from soce.search.strategies.space import refuse
+from soce.search.strategies.space import Strategy
+from soce.search.study import quiet_optuna
 
 if TYPE_CHECKING:
     from soce.search.strategies.space import Space, StrategyOutcome
@@ -16,28 +18,20 @@ _RANDOM_FIRST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Bayesian:
-    """A model of the objective proposes what to try next: Gaussian process or tree of Parzen estimators.
-
-    Parameters
-    ----------
-    kind : {"gp", "tpe"}
-        ``gp`` needs torch as well.
-    budget : int
-        Different soups to score, the uniform one among them.
-    seed : int
-    batch : int
-        Proposals made at once, which workers share out. It changes the proposals.
-    """
+class Bayesian(Strategy):
+    """A model of the objective proposes what to try next: Gaussian process or tree of Parzen estimators."""
 
     kind: Literal["gp", "tpe"]
+    """``gp`` needs torch as well."""
     budget: int = DEFAULT_BUDGET
+    """Different soups to score, the uniform one among them."""
     seed: int = 0
     batch: int = 1
+    """Proposals made at once, which workers share out. It changes the proposals."""
 
     @property
     def name(self) -> str:
-        """``gp`` or ``tpe``."""
+        """The kind."""
         return self.kind
 
     def to_json(self) -> dict[str, object]:
@@ -47,27 +41,16 @@ class Bayesian:
 
     def run(self, space: Space) -> StrategyOutcome:
         """Propose until the budget is spent."""
-        import warnings
-
         if self.batch < 1:
             refuse(f"the batch is {self.batch}", "one proposal at least must be made at once")
         proposals = Proposals(space, self.budget)
-        if len(proposals.names) == 1:
-            return proposals.outcome()
-        try:
-            import optuna
-        except ImportError as error:
-            refuse(f"Optuna cannot be imported: {error}", "pip install 'soce[search]'")
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # experimental samplers; torch's own deprecations
-                self._run(proposals, optuna)
-        except ImportError as error:
-            refuse(f"the strategy {self.kind} needs a package: {error}", "pip install 'soce[search,torch]'")
-        finally:
-            optuna.logging.set_verbosity(before)
+        if len(proposals.names) > 1:
+            try:
+                with quiet_optuna() as optuna:
+                    self._run(proposals, optuna)
+            except ImportError as error:
+                hint = "pip install 'soce[search,torch]'"
+                refuse(f"the strategy {self.kind} needs a package: {error}", hint, cause=error)
         return proposals.outcome()
 
     def _run(self, proposals: Proposals, optuna: Any) -> None:  # noqa: ANN401 - the module

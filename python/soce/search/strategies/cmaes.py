@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from soce.search.refusal import refuse
 from soce.search.strategies.proposals import DEFAULT_BUDGET, Proposals
-from soce.search.strategies.space import refuse
+from soce.search.strategies.space import Strategy
 
 if TYPE_CHECKING:
     from soce.search.strategies.space import Space, StrategyOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class CmaEs:
-    """Evolution of a normal distribution over the shares, generation by generation.
-
-    Parameters
-    ----------
-    budget : int
-        Different soups to score, the uniform one among them.
-    seed : int
-    population : int, optional
-        Proposals of a generation, which workers share out; 4 + 3 ln(n) otherwise.
-    sigma : float
-        Standard deviation of the first generation; shares before scaling lie between 0 and 1.
-
-    References
-    ----------
-    .. [1] Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772.
-    """
+class CmaEs(Strategy):
+    """Evolution of a normal distribution over the shares: Hansen, arXiv:1604.00772."""
 
     name: ClassVar[str] = "cmaes"
 
     budget: int = DEFAULT_BUDGET
+    """Different soups to score, the uniform one among them."""
     seed: int = 0
     population: int | None = None
+    """Proposals of a generation, which workers share out; 4 + 3 ln(n) otherwise."""
     sigma: float = 0.25
-
-    def to_json(self) -> dict[str, object]:
-        """Return the name and the settings."""
-        return {"name": self.name, **asdict(self)}
+    """Standard deviation of the first generation; shares before scaling lie between 0 and 1."""
 
     def run(self, space: Space) -> StrategyOutcome:
         """Evolve until the budget is spent."""

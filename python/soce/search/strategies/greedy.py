@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from soce.search.strategies.space import ScoredSoup, StrategyOutcome
+from soce.search.strategies.space import ScoredSoup, Strategy, StrategyOutcome
 
 if TYPE_CHECKING:
     from soce.search.strategies.space import Space
 
 
 @dataclass(frozen=True, slots=True)
-class Greedy:
+class Greedy(Strategy):
     """Adds models to a uniform soup while its objective grows: n - 1 soups for n models.
 
-    Parameters
-    ----------
-    accept : {"gt", "ge"}
-        Keep a model if the soup with it is better, or if it is at least as good. Public implementations
-        disagree; with ``ge`` duplicates are kept.
-    over : {"experts", "candidates"}
-        Which models: those that were selected, or all.
-
-    References
-    ----------
-    .. [1] Wortsman et al., "Model soups", arXiv:2203.05482, Recipe 1.
-
-    Notes
-    -----
-    Models with equal scores go by name, whatever the order they were given in. Members are averaged anew
-    every time, exactly.
+    Recipe 1 of Wortsman et al., "Model soups", arXiv:2203.05482. Models with equal scores go by name.
     """
 
     name: ClassVar[str] = "greedy"
 
     accept: Literal["gt", "ge"] = "gt"
+    """Keep a model if the soup with it is better, or at least as good: then duplicates are kept as well."""
     over: Literal["experts", "candidates"] = "experts"
-
-    def to_json(self) -> dict[str, object]:
-        """Return the name and the settings."""
-        return {"name": self.name, **asdict(self)}
 
     def run(self, space: Space) -> StrategyOutcome:
         """Order the models, then try them one after the other."""
-        models = sorted(space.experts if self.over == "experts" else space.candidates)
+        models = sorted(space.pool.experts if self.over == "experts" else space.pool.names)
         scores = dict(zip(models, space.values([{model: 1} for model in models]), strict=True))
         order = sorted(models, key=lambda model: (-scores[model], model))
         members = [order[0]]

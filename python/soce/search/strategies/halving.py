@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from soce.search.refusal import refuse
 from soce.search.strategies.grid import points
-from soce.search.strategies.space import ScoredSoup, StrategyOutcome, best_of, preference, refuse
+from soce.search.strategies.space import ScoredSoup, Strategy, StrategyOutcome, best_of, preference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from soce.search.strategies.space import Items, Space
 
 
 @dataclass(frozen=True, slots=True)
-class SuccessiveHalving:
+class SuccessiveHalving(Strategy):
     """Scores all points on a part of the items, keeps the best 1/`factor`, and so on with more items.
 
-    Parameters
-    ----------
-    factor : int
-        How many times fewer soups and more items from rung to rung.
-    fewest : int
-        Items of a category on the first rung, if it has so many.
-    budget : int, optional
-        Most points of the grid.
-    seed : int
-        Which items come first. The items of a rung are all in the next one, so none is evaluated twice.
-
-    References
-    ----------
-    .. [1] Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", arXiv:1502.07943.
+    Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", arXiv:1502.07943. The items of a rung
+    are all in the next one, so none is evaluated twice.
     """
 
     name: ClassVar[str] = "successive-halving"
 
     factor: int = 3
+    """How many times fewer soups and more items from rung to rung."""
     fewest: int = 10
+    """Items of a category on the first rung, if it has so many."""
     budget: int | None = None
+    """Most points of the grid."""
     seed: int = 0
-
-    def to_json(self) -> dict[str, object]:
-        """Return the name and the settings."""
-        return {"name": self.name, **asdict(self)}
+    """Which items come first."""
 
     def run(self, space: Space) -> StrategyOutcome:
         """Go from rung to rung."""
@@ -55,8 +44,8 @@ class SuccessiveHalving:
             )
         if self.factor < 2 or self.fewest < 1:
             refuse(f"factor {self.factor} and fewest {self.fewest} make no rungs", "2 and 1 are the least")
-        rungs = self.rungs(space.items, space.grid.count)
-        left = points(space, self.budget)
+        rungs = self.rungs(space.items, space.pool.weights.count)
+        left, experts = points(space, self.budget), space.pool.experts
         n_candidates = len(left)
         history: list[dict[int, float]] = [{} for _ in left]
         trace: list[dict[str, object]] = []
@@ -65,7 +54,7 @@ class SuccessiveHalving:
             values = space.values(left, items=items)
             for past, value in zip(history, values, strict=True):
                 past[n_items] = value
-            order = sorted(range(len(left)), key=lambda i: (-values[i], preference(left[i], space.experts)))
+            order = sorted(range(len(left)), key=lambda i: (-values[i], preference(left[i], experts)))
             kept = sorted(order[: -(-len(left) // self.factor)])
             for i in sorted(set(order) - set(kept)):
                 space.leave_out(left[i], history[i])
@@ -75,7 +64,7 @@ class SuccessiveHalving:
         n_items = sum(map(len, space.items.values()))
         trace.append({"items": n_items, "soups": len(left), "kept": 1, "best": max(values)})
         tried = tuple(ScoredSoup(soup, value) for soup, value in zip(left, values, strict=True))
-        best, tied = best_of(tried, space.experts)
+        best, tied = best_of(tried, experts)
         return StrategyOutcome(tried, best, tied, n_candidates, {"rungs": trace})
 
     def rungs(self, items: Items, n_soups: int) -> list[Items]:
@@ -84,7 +73,7 @@ class SuccessiveHalving:
         rungs: list[Items] = [dict(items)]
         share = self.factor
         while share <= n_soups:
-            fewer: Mapping[str, list[str]] = {
+            fewer = {
                 category: ids[: min(len(ids), max(self.fewest, -(-len(ids) // share)))]
                 for category, ids in ordered.items()
             }
@@ -94,10 +83,9 @@ class SuccessiveHalving:
             share *= self.factor
         return rungs
 
-    def _order(self, category: str, ids: object) -> list[str]:
+    def _order(self, category: str, ids: Sequence[str]) -> list[str]:
         def key(item: str) -> tuple[bytes, str]:
             text = f"rung:{self.seed}:{len(category)}:{category}:{item}"
             return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), item
 
-        assert isinstance(ids, (list, tuple))
         return sorted(ids, key=key)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from soce.search.strategies.space import ScoredSoup, StrategyOutcome, best_of, refuse, same_soup
+from soce.search.refusal import refuse
+from soce.search.strategies.space import ScoredSoup, StrategyOutcome, best_of, same_soup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +31,9 @@ class Proposals:
     def __init__(self, space: Space, budget: int) -> None:
         if budget < 1:
             refuse(f"the budget is {budget}", "one soup at least must be scored")
-        self.names = sorted(space.experts)  # proposals do not depend on the experts' order
+        self.names = sorted(space.pool.experts)  # proposals do not depend on the experts' order
         self._space = space
-        self._budget = min(budget, space.grid.count)
+        self._budget = min(budget, space.pool.weights.count)
         self._known: dict[object, ScoredSoup] = {}
         self._n_proposals = self._n_repeated = 0
         self._add([dict.fromkeys(self.names, 1)])
@@ -47,7 +48,7 @@ class Proposals:
         soups: list[Parts] = []
         new: set[object] = set()
         for proposal in proposals:
-            parts = round_to_parts(proposal, self._space.grid)
+            parts = round_to_parts(proposal, self._space.pool.weights)
             soup = dict(zip(self.names, parts, strict=True))
             key = same_soup(soup)
             if key not in self._known and key not in new:
@@ -69,7 +70,7 @@ class Proposals:
     def outcome(self) -> StrategyOutcome:
         """Return what the proposals came to."""
         tried = tuple(self._known.values())
-        best, tied = best_of(tried, self._space.experts)
+        best, tied = best_of(tried, self._space.pool.experts)
         trace = {"proposals": self._n_proposals, "different": len(tried)}
         return StrategyOutcome(tried, best, tied, len(tried), trace)
 
@@ -77,16 +78,8 @@ class Proposals:
 def round_to_parts(shares: Sequence[float], grid: WeightGrid) -> tuple[int, ...]:
     """Return the parts of the grid nearest to these shares, by largest remainder.
 
-    Parameters
-    ----------
-    shares : sequence of float
-        Not negative, in any unit; all zero means equal shares.
-    grid : WeightGrid
-        Its whole, and the fewest and most parts of one model.
-
-    Notes
-    -----
-    What is above the most goes to the others in proportion. Equal remainders go to the first.
+    Shares are in any unit; all zero means equal ones. What is above the most parts of one model goes to the
+    others in proportion. Equal remainders go to the first.
 
     Examples
     --------

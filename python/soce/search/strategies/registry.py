@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.search.refusal import refuse
 from soce.search.strategies.bayesian import Bayesian
 from soce.search.strategies.cmaes import CmaEs
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.proposals import DEFAULT_BUDGET
-from soce.search.strategies.space import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,19 +55,9 @@ STRATEGIES: Final[Mapping[str, StrategyKind]] = {
 
 
 def strategy_of(name: str, *, budget: int | None = None, seed: int = 0) -> Strategy:
-    """Return a strategy by name with its usual settings, see `STRATEGIES`.
+    """Return a strategy of `STRATEGIES` with its usual settings.
 
-    Parameters
-    ----------
-    name : str
-    budget : int, optional
-        Most different soups; 100 for strategies that sample, no limit for the others.
-    seed : int
-
-    Raises
-    ------
-    StudyError
-        An unknown name.
+    The budget is the most different soups; if left out, 100 for strategies that sample, none for the others.
     """
     if name not in STRATEGIES:
         refuse(f"`{shown(name)}` is not a strategy", f"strategies: {listed(STRATEGIES)}")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from soce.exceptions import Problem, StudyError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import NoReturn
 
-    from soce.selection.weights import WeightGrid
+    from soce.search.pool import Pool
 
 Parts: TypeAlias = "Mapping[str, int]"
 """Model → integer parts; models that are left out have none."""
@@ -23,21 +20,9 @@ Items: TypeAlias = "Mapping[str, Sequence[str]]"
 class Space(Protocol):
     """Soups that can be scored."""
 
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """Models of the soup, in the order of the grid."""
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """All models that can be scored."""
-
-    @property
-    def grid(self) -> WeightGrid:
-        """Weights that are allowed."""
-
-    @property
-    def items(self) -> Items | None:
-        """The selection items; None if the evaluator tells no items apart."""
+    pool: Pool
+    items: Items | None
+    """The selection items; None if the evaluator tells no items apart."""
 
     def values(
         self,
@@ -99,7 +84,8 @@ class Strategy(Protocol):
         """How the command line calls it."""
 
     def to_json(self) -> dict[str, object]:
-        """Return its name and settings."""
+        """Return its name, and its fields as settings."""
+        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
 
     def run(self, space: Space) -> StrategyOutcome:
         """Propose soups until done. The same values give the same proposals, so it can be run again."""
@@ -108,8 +94,6 @@ class Strategy(Protocol):
 def preference(parts: Parts, experts: Iterable[str]) -> tuple[Fraction, tuple[Fraction, ...]]:
     """Return the key by which tied soups are ordered: nearest to uniform first, then by weights.
 
-    Notes
-    -----
     The sum of (l p_i / q - 1)^2 over the l experts; then the weights, experts by name (docs/method.md).
     """
     names = sorted(set(experts) | parts.keys())
@@ -134,8 +118,3 @@ def same_soup(parts: Parts) -> tuple[tuple[str, Fraction], ...]:
 def distinct(soups: Iterable[Parts]) -> list[Parts]:
     """Return the soups without repetitions."""
     return list({same_soup(soup): soup for soup in reversed(list(soups))}.values())[::-1]
-
-
-def refuse(message: str, hint: str | None = None) -> NoReturn:
-    """Raise StudyError."""
-    raise StudyError.of([Problem("study", None, None, message, hint)])
