@@ -54,7 +54,7 @@ def values(output: Path) -> tuple[float, ...]:
         (["A=1"], "missing option `--output`"),
         (["A", "--recipes", "g.yaml", "-o", "x"], "--recipes names its ingredients itself: give no others"),
         (["A", "-o", "x", "--dtype", "int8"], "invalid value for `--dtype`: `int8` is not a dtype soce writes: use f64, f32, f16 or bf16 (float64, float32, float16, bfloat16)"),
-        (["A", "-o", "x", "--max-shard-size", "5XB"], "invalid value for `--max-shard-size`: size `5XB` is not a number of bytes"),
+        (["A", "-o", "x", "--max-shard-size", "5XB"], "invalid value for `--max-shard-size`: size `5XB` is not a number of bytes: write 5GB, 500MB, 2GiB or plain bytes"),
         (["A", "-o", "x", "-j", "0"], None),
         (["A", "-o", "x", "--io", "dma"], None),
         (["A", "-o", "x", "--outptu", "y"], None),

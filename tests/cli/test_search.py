@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from tests.checkpoints import directory, f32, read_directory
 from tests.landscapes import Landscape, read_log
 
-from soce.cli.evaluators import NamedEvaluators
+from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.run import run as run_command
 from soce.cli.search import search
 from soce.cli.select import select
@@ -293,7 +293,7 @@ INTERRUPTED = textwrap.dedent(
     import sys
     from contextlib import contextmanager
     from pathlib import Path
-    from soce.cli.evaluators import NamedEvaluators
+    from soce.cli.options.evaluator import NamedEvaluators
     from soce.cli.search import search
     from tests.landscapes import Landscape
 

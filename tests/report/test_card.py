@@ -625,7 +625,7 @@ def test_the_command_writes_prints_and_refuses(tmp_path: Path, soup: Path) -> No
     assert data["front_matter"]["base_model"] == ["org/m"]
     assert run(soup, "--quiet").stderr == ""
     for arguments, code, words in (
-        ((soup, "--hub-id", "math"), 2, "--hub-id `math` is not NAME=ORG/MODEL"),
+        ((soup, "--hub-id", "math"), 2, "`math` is not NAME=ORG/MODEL"),
         ((soup, "--hub-id", "x=org/m"), 1, "no ingredient is called `x`"),
         ((soup, "--hub-id", "math=/work/m"), 1, "is no id of a model on the Hub"),
         ((soup, "--benchmark", "=x"), 2, "is not CATEGORY=DATASET"),

@@ -14,35 +14,36 @@ _COMMANDS = ("analyze", "select", "doctor", "search", "run", "merge", "verify", 
 def _group() -> click.Group:
     import click
 
-    from soce.cli.command import Program, print_version
+    from soce.cli.command import Program, message, version_option
+    from soce.exceptions import shown
+    from soce.files.words import nearest
 
     class Lazy(Program, click.Group):
         """A group whose commands are imported when they are needed."""
 
+        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+            if not args and not ctx.resilient_parsing:
+                message(ctx.get_help())
+                ctx.exit(2)
+            return super().parse_args(ctx, args)
+
         def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
             return list(_COMMANDS)
 
-        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-            if cmd_name not in _COMMANDS:
-                return None
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
             from importlib import import_module
 
+            if cmd_name not in _COMMANDS:
+                if ctx.resilient_parsing:  # a shell asks for completions
+                    return None
+                hint = nearest(cmd_name, _COMMANDS, "commands")
+                raise click.UsageError(f"no such command `{shown(cmd_name)}`: {hint}", ctx)
             command = getattr(import_module(f"soce.cli.{cmd_name}"), cmd_name)
             assert isinstance(command, click.Command)
             return command
 
     group = Lazy("soce", help="Soup Of Category Experts: from benchmark scores to one checkpoint.")
-    group.params.append(
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            expose_value=False,
-            is_eager=True,
-            callback=print_version,
-            help="Print the version and stop.",
-        )
-    )
-    return group
+    return version_option(group)
 
 
 def main() -> None:

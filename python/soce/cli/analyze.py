@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, print_json
+from soce.cli.command import Subcommand, message, print_blocks, print_json
 from soce.cli.examine import examine
-from soce.cli.inputs import candidates_of, read_table
-from soce.cli.options.selection import population_options, sign_settings
-from soce.cli.options.table import table_help, table_options
+from soce.cli.options.candidates import candidate_option
+from soce.cli.options.selection import population_options, sign_option
+from soce.cli.options.table import TABLE_HELP, table_options
+from soce.cli.options.types import COUNT
 from soce.cli.text.scores import cluster_lines, correlation_lines, finding_lines, sweep_lines, table_lines
 
 if TYPE_CHECKING:
     from soce.cli.examine import Examined
+    from soce.cli.options.candidates import Candidates
     from soce.scores.formats.options import ReadOptions
-    from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
     from soce.selection.options import SelectionOptions
     from soce.selection.sweep import SweepStep
@@ -34,23 +35,14 @@ Examples:
 @click.command(
     cls=Subcommand,
     short_help="Lint a score table and correlate its categories.",
-    notes=(table_help, _EXAMPLES),
+    notes=(TABLE_HELP, _EXAMPLES),
 )
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @table_options
 @population_options
-@click.option("--sign", **sign_settings)
-@click.option(
-    "--candidate",
-    "-c",
-    "given",
-    multiple=True,
-    metavar="NAME|@FILE",
-    help="Models that may become experts; else all.",
-)
-@click.option(
-    "--clusters", type=click.IntRange(min=1), default=3, metavar="K", help="Clusters to show. Default: 3."
-)
+@sign_option(click.option)
+@candidate_option("NAME|@FILE", "Models that may become experts; else all.")
+@click.option("--clusters", type=COUNT, default=3, metavar="K", help="Clusters to show. Default: 3.")
 @click.option("--plot", metavar="FILE", help="Draw the correlations to a .png, .svg or .pdf file.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
 def analyze(
@@ -58,8 +50,8 @@ def analyze(
     tables: tuple[str, ...],
     reading: ReadOptions,
     selecting: SelectionOptions,
-    sign: str,
-    given: tuple[str, ...],
+    signed: bool,
+    candidates: Candidates,
     clusters: int,
     plot: str | None,
     as_json: bool,
@@ -73,20 +65,14 @@ def analyze(
         from soce.selection.heatmap import check_plot
 
         check_plot(Path(plot))  # before any work is done
-    table = read_table(tables, reading)
-    options = replace(selecting, candidates=list(candidates_of(given, None, table)) or None)
-    examined = examine(table, options)
+    examined = examine(tables, reading, selecting, candidates)
     correlation = None if examined.findings.errors else examined.correlation
-    found = (
-        None
-        if correlation is None
-        else _Found.of(table, correlation, options, signed=sign == "signed", clusters=clusters)
-    )
+    found = None if correlation is None else _Found.of(examined, correlation, signed, clusters)
     if as_json:
-        print_json(_plain(table, examined, found))
+        print_json(_plain(examined, found))
     else:
-        _print(table, examined, found, name_experts=options.candidates is not None)
-    usable = examined.usable(table.source)
+        _print(examined, found)
+    usable = examined.usable()
     if plot is not None:
         from soce.selection.heatmap import plot_correlation
 
@@ -104,41 +90,32 @@ class _Found:
     steps: tuple[SweepStep, ...]
 
     @classmethod
-    def of(
-        cls,
-        table: ScoreTable,
-        correlation: Correlation,
-        options: SelectionOptions,
-        *,
-        signed: bool,
-        clusters: int,
-    ) -> _Found:
+    def of(cls, examined: Examined, correlation: Correlation, signed: bool, clusters: int) -> _Found:  # noqa: FBT001
         from soce.selection.clusters import cluster_categories
         from soce.selection.sweep import sweep_thresholds
 
         defined = len(correlation.categories) - len(correlation.undefined)
-        steps = sweep_thresholds(table, options, signed=signed, correlation=correlation)
+        steps = sweep_thresholds(examined.table, examined.options, signed=signed, correlation=correlation)
         joined = cluster_categories(correlation, n_clusters=min(clusters, defined))
         return cls(correlation, signed, joined, steps)
 
 
-def _print(table: ScoreTable, examined: Examined, found: _Found | None, *, name_experts: bool) -> None:
-    blocks = [table_lines(table), finding_lines(examined.findings)]
-    click.echo("\n\n".join("\n".join(block) for block in blocks))
-    if found is None:
-        return
-    from soce.cli.text.heatmap import heatmap_text
+def _print(examined: Examined, found: _Found | None) -> None:
+    blocks = [table_lines(examined.table), finding_lines(examined.findings)]
+    if found is not None:
+        from soce.cli.text.heatmap import heatmap_text
 
-    blocks = [
-        correlation_lines(found.correlation, signed=found.signed),
-        [heatmap_text(found.correlation)],
-        cluster_lines(found.clusters),
-        sweep_lines(found.steps, name_experts=name_experts),
-    ]
-    click.echo("\n" + "\n\n".join("\n".join(block) for block in blocks))
+        blocks += [
+            correlation_lines(found.correlation, signed=found.signed),
+            [heatmap_text(found.correlation)],
+            cluster_lines(found.clusters),
+            sweep_lines(found.steps, name_experts=bool(examined.paths)),
+        ]
+    print_blocks(*blocks)
 
 
-def _plain(table: ScoreTable, examined: Examined, found: _Found | None) -> dict[str, object]:
+def _plain(examined: Examined, found: _Found | None) -> dict[str, object]:
+    table = examined.table
     plain: dict[str, object] = {
         "table": {
             "source": table.source,

@@ -7,6 +7,7 @@ import json
 import click
 
 from soce.cli.command import Subcommand, message, usage, warn
+from soce.cli.options.types import Pair
 from soce.exceptions import shown
 
 _EXAMPLES = """\b
@@ -30,7 +31,7 @@ Examples:
     "--hub-id",
     "hub_ids",
     multiple=True,
-    metavar="NAME=ORG/MODEL",
+    type=Pair("NAME=ORG/MODEL"),
     help="Which model on the Hub an ingredient is, where its path does not tell.",
 )
 @click.option("--license", metavar="ID", help="Licence of the soup; else the one that all ingredients have.")
@@ -38,7 +39,7 @@ Examples:
     "--benchmark",
     "benchmarks",
     multiple=True,
-    metavar="CATEGORY=DATASET[:TASK]",
+    type=Pair("CATEGORY=DATASET[:TASK]"),
     help="Write the held-out score of a category to .eval_results for a benchmark on the Hub.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a README.md that soce did not write.")
@@ -49,9 +50,9 @@ def card(
     *,
     soup: str,
     run: str | None,
-    hub_ids: tuple[str, ...],
+    hub_ids: tuple[tuple[str, str], ...],
     license: str | None,
-    benchmarks: tuple[str, ...],
+    benchmarks: tuple[tuple[str, str], ...],
     overwrite: bool,
     to_stdout: bool,
     as_json: bool,
@@ -71,9 +72,9 @@ def card(
     made = act(
         soup,
         run=run,
-        hub_ids=_pairs("--hub-id", hub_ids, "NAME=ORG/MODEL"),
+        hub_ids=dict(hub_ids),
         license=license,
-        benchmarks=_pairs("--benchmark", benchmarks, "CATEGORY=DATASET"),
+        benchmarks=dict(benchmarks),
         overwrite=overwrite,
     )
     warn(made.warnings)
@@ -84,13 +85,3 @@ def card(
     if not (quiet or to_stdout):
         scores = "" if made.has_scores else ", without scores: none are known, see `--run`"
         message(f"wrote `{shown(str(made.path))}`{scores}")
-
-
-def _pairs(option: str, given: tuple[str, ...], shape: str) -> dict[str, str]:
-    found = {}
-    for text in given:
-        name, equals, value = text.rpartition("=")
-        if not equals or not name or not value:
-            usage(f"{option} `{shown(text)}` is not {shape}")
-        found[name] = value
-    return found

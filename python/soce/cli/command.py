@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 class Program(click.Command):
     """A command whose usage errors read as all others do, and whose exit codes are 0, 1, 2, 130 or 143."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(*args, **settings)
+        self.context_settings = {"help_option_names": ["-h", "--help"]}
+
     def main(  # type: ignore[override]  # narrower: always ends the process
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: object
     ) -> NoReturn:
@@ -61,7 +65,7 @@ class Subcommand(Program):
         notes: Sequence[str | Callable[[], str]] = (),
         **settings: Any,  # noqa: ANN401 - click's
     ) -> None:
-        super().__init__(*args, **{"context_settings": {"help_option_names": ["-h", "--help"]}} | settings)
+        super().__init__(*args, **settings)
         self._notes = notes
         self.params.append(click.Option(["--debug"], is_flag=True, help="Print tracebacks."))
 
@@ -131,13 +135,22 @@ def plain(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
-    """Print the version and stop."""
+def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
     if wanted and not ctx.resilient_parsing:
         import soce
 
         click.echo(f"soce {soce.__version__}")
         ctx.exit()
+
+
+version_option = click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Print the version and stop.",
+)
 
 
 def message(text: str) -> None:
@@ -149,6 +162,11 @@ def warn(texts: Sequence[str]) -> None:
     """Print warnings."""
     for text in texts:
         message(f"warning: {text}")
+
+
+def print_blocks(*blocks: Sequence[str]) -> None:
+    """Print blocks of lines to stdout, with an empty line between two."""
+    click.echo("\n\n".join("\n".join(block) for block in blocks))
 
 
 def print_json(value: object) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, print_json
+from soce.cli.options.types import NUMBER
 from soce.cli.progress import stage_bars
 from soce.demo.models import DemoModels, OnProgress, Steps, user_cache
 from soce.search.folder import LOG, SCORES, SEARCH, SOUP
@@ -35,9 +36,7 @@ Examples:
     notes=(_EXAMPLES,),
 )
 @click.option("--output", "-o", default="soce-demo", metavar="DIR", help="Default: soce-demo.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the training. Default: 0."
-)
+@click.option("--seed", type=NUMBER, default=0, metavar="N", help="Of the training. Default: 0.")
 @click.option("--cache/--no-cache", default=True, help="Reuse models trained before. Default: --cache.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
@@ -85,8 +84,8 @@ def run_demo(
     quiet: bool = False,
 ) -> DemoRun:
     """Prepare the demo's models and scores, and go on as `soce run` does; `step` is that of the grid."""
-    from soce.cli.evaluators import NamedEvaluators
     from soce.cli.log import logged
+    from soce.cli.options.evaluator import NamedEvaluators
     from soce.cli.steps import SearchStep, keep_selection
     from soce.demo.prepare import THRESHOLD, prepare_demo
     from soce.evaluate.kinds import EvaluatorOptions

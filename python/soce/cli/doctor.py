@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.command import Subcommand, error_lines, message, print_json, usage, warn
+from soce.cli.options.types import NUMBER
 from soce.cli.progress import byte_bar
 from soce.cli.text.layout import columns
 from soce.exceptions import SoceError, shown
@@ -28,9 +29,7 @@ Examples:
 @click.command(cls=Subcommand, notes=(_EXAMPLES,))
 @click.argument("ingredients", nargs=-1, required=True, metavar="PATH...")
 @click.option("--base", metavar="PATH", help="The checkpoint that they were trained from.")
-@click.option(
-    "--worst", type=click.IntRange(min=0), default=10, metavar="N", help="Tensors to name. Default: 10."
-)
+@click.option("--worst", type=NUMBER, default=10, metavar="N", help="Tensors to name. Default: 10.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
 @click.option(
     "--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."

@@ -1,4 +1,4 @@
-"""Lint and correlate a score table: what `analyze`, `select` and `run` do first."""
+"""Read, lint and correlate a score table: what `analyze`, `select` and `run` do first."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from soce.cli.command import message
-from soce.cli.inputs import candidates_of, read_table
 from soce.exceptions import ScoreTableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from soce.cli.options.candidates import Candidates
     from soce.scores.formats.options import ReadOptions
-    from soce.scores.lint.findings import Findings
+    from soce.scores.lint.findings import Finding, Findings
     from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
     from soce.selection.experts import Selection
@@ -23,30 +23,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What lint and correlation say of a table."""
+    """A score table, and what lint and correlation say of it."""
 
+    table: ScoreTable
+    paths: dict[str, str | None]
+    """Candidates that were named, with their checkpoints."""
+    options: SelectionOptions
     findings: Findings
     correlation: Correlation | None
     refusal: ScoreTableError | None
     """Why there is no correlation."""
 
-    def usable(self, source: str) -> Correlation:
+    def usable(self) -> Correlation:
         """Return the correlation; raise `ScoreTableError` if the table has errors."""
         from soce.scores.lint.findings import raise_errors
 
-        raise_errors(self.findings, source)
+        raise_errors(self.findings, self.table.source)
         if self.refusal is not None:
             raise self.refusal
         assert self.correlation is not None
         return self.correlation
 
+    def accept(self, *, quiet: bool) -> None:
+        """Print what lint found in a table that is usable."""
+        self.usable()
+        _tell(self.findings, quiet=quiet)
 
-def examine(table: ScoreTable, options: SelectionOptions, *, correlates: bool = True) -> Examined:
-    """Correlate the categories if that is possible, and lint the table in any case."""
+    def select(self, rule: Rule, *, quiet: bool) -> Selection:
+        """Select the experts, with all that lint found; what it finds in the selection is said."""
+        from soce.selection.experts import select_experts
+
+        selection = select_experts(self.table, rule, self.options, correlation=self.usable())
+        _tell(selection.findings, quiet=quiet)
+        return replace(selection, findings=(*self.findings, *selection.findings))
+
+
+def examine(
+    tables: Sequence[str],
+    reading: ReadOptions,
+    selecting: SelectionOptions,
+    candidates: Candidates,
+    *,
+    correlates: bool = True,
+) -> Examined:
+    """Read a table, correlate its categories if that is possible, and lint it in any case."""
     from soce.selection.correlation import correlate_categories
     from soce.selection.lint import lint_scores
 
-    for model in [*(options.population or []), *(options.candidates or [])]:
+    table = _read_table(tables, reading)
+    paths = candidates.among(table)
+    options = replace(selecting, candidates=list(paths) or None)
+    for model in [*(options.population or []), *paths]:
         table.row(model)
     correlation = refusal = None
     try:
@@ -67,48 +94,30 @@ def examine(table: ScoreTable, options: SelectionOptions, *, correlates: bool = 
         correlation=correlation,
         correlates=correlates,
     )
-    return Examined(findings, correlation, refusal)
+    return Examined(table, paths, options, findings, correlation, refusal)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A score table that is fit to select from."""
-
-    table: ScoreTable
-    paths: dict[str, str | None]
-    """Candidates that were named, with their checkpoints."""
-    options: SelectionOptions
-    findings: Findings
-    correlation: Correlation
-
-    def select(self, rule: Rule, *, quiet: bool) -> Selection:
-        """Select the experts, with all that lint found."""
-        from soce.selection.experts import select_experts
-
-        selection = select_experts(self.table, rule, self.options, correlation=self.correlation)
-        if not quiet:
-            for finding in selection.findings:
-                message(str(finding))
-        return replace(selection, findings=(*self.findings, *selection.findings))
-
-
-def prepare(
-    tables: Sequence[str],
-    reading: ReadOptions,
-    options: SelectionOptions,
-    *,
-    given: Sequence[str],
-    models_file: str | None,
-    correlates: bool,
-    quiet: bool,
-) -> Prepared:
-    """Read and examine a table, and say what was found; `ScoreTableError` if the table has errors."""
-    table = read_table(tables, reading)
-    paths = candidates_of(given, models_file, table)
-    options = replace(options, candidates=list(paths) or None)
-    examined = examine(table, options, correlates=correlates)
-    correlation = examined.usable(table.source)
+def _tell(findings: Iterable[Finding], *, quiet: bool) -> None:
+    """Print findings to stderr."""
     if not quiet:
-        for finding in examined.findings:
+        for finding in findings:
             message(str(finding))
-    return Prepared(table, paths, options, examined.findings, correlation)
+
+
+def _read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
+    """Return the table that a command is about; an option that has no effect on it is refused."""
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.formats.registry import FORMATS
+    from soce.scores.read import read_scores
+
+    table = read_scores(sources[0] if len(sources) == 1 else list(sources), options=options)
+    kinds, unset = set(table.kind.split(" + ")), ReadOptions()
+    for name in dict.fromkeys(name for kind in FORMATS.values() for name in kind.options):
+        readers = {kind for kind, found in FORMATS.items() if name in found.options}
+        if getattr(options, name) != getattr(unset, name) and not kinds & readers:
+            table.refuse(
+                f"`--{name}` has no effect: the table is {table.kind}, the option is for "
+                f"{', '.join(sorted(readers))}",
+                "leave it out",
+            )
+    return table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.command import Subcommand, message, print_version, usage, warn
+from soce.cli.command import Subcommand, message, usage, version_option, warn
 from soce.cli.options.merge import merge_options
 from soce.cli.progress import byte_bar
 from soce.cli.text.merge import plan_text, report_text
@@ -40,14 +40,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON on stdout.")
 @merge_options
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
-@click.option(
-    "--version",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=print_version,
-    help="Print the version and stop.",
-)
+@version_option
 def merge(
     *,
     ingredients: tuple[str, ...],

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, usage
-from soce.cli.examine import prepare
+from soce.cli.examine import examine
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.search import search_options
 from soce.cli.options.selection import selection_options
-from soce.cli.options.table import table_help, table_options
+from soce.cli.options.table import TABLE_HELP, table_options
 from soce.exceptions import shown
+from soce.files.words import listed
 
 if TYPE_CHECKING:
-    from soce.cli.evaluators import NamedEvaluators
+    from soce.cli.options.candidates import Candidates
+    from soce.cli.options.evaluator import NamedEvaluators
     from soce.cli.options.selection import RuleOptions
     from soce.scores.formats.options import ReadOptions
     from soce.search.options import SearchOptions
@@ -32,7 +34,7 @@ Examples:
 @click.command(
     cls=Subcommand,
     short_help="Do all steps: analyze, select, search, merge.",
-    notes=(table_help, evaluator_help, _EXAMPLES),
+    notes=(TABLE_HELP, evaluator_help, _EXAMPLES),
 )
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @selection_options
@@ -51,8 +53,7 @@ def run(
     reading: ReadOptions,
     ruling: RuleOptions,
     selecting: SelectionOptions,
-    given: tuple[str, ...],
-    models_file: str | None,
+    candidates: Candidates,
     evaluating: NamedEvaluators,
     searching: SearchOptions,
     output: str,
@@ -67,25 +68,24 @@ def run(
     in the same output, because its scores would not be comparable.
     """
     from soce.cli.log import logged
-    from soce.cli.steps import SearchStep, keep_selection, show
+    from soce.cli.steps import SearchStep, conclude, keep_selection
     from soce.search.folder import LOG, SEARCH, SOUP
     from soce.search.pool import Pool
 
     rule = ruling.make()
     if rule is None:
         usage("missing option `--threshold`: `soce select --sweep` shows what each would select")
+    evaluating.check()
     folder = Path(output)
-    correlates = rule.name != "explicit"
-    prepared = prepare(
-        tables, reading, selecting, given=given, models_file=models_file, correlates=correlates, quiet=quiet
-    )
-    lacking = [name for name, path in prepared.paths.items() if path is None]
-    if lacking or not prepared.paths:
-        which = ", ".join(f"`{shown(name)}`" for name in lacking) or "the candidates"
+    examined = examine(tables, reading, selecting, candidates, correlates=ruling.rule != "explicit")
+    examined.accept(quiet=quiet)
+    paths = {name: path for name, path in examined.paths.items() if path is not None}
+    lacking = [name for name in examined.paths if name not in paths]
+    if lacking or not paths:
+        which = listed(lacking) or "the candidates"
         usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
-    paths = {name: path for name, path in prepared.paths.items() if path is not None}
-    selection = prepared.select(rule, quiet=quiet)
-    found = keep_selection(folder, selection, prepared.table, paths, quiet=quiet)
+    selection = examined.select(rule, quiet=quiet)
+    found = keep_selection(folder, selection, examined.table, paths, quiet=quiet)
     pool = Pool.of(found, candidates=paths)
     if not quiet:
         experts = ", ".join(shown(name) for name in pool.experts)
@@ -95,7 +95,6 @@ def run(
         log.start()
         log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
         result = step.run(evaluating, searching, log)
-    show(result, as_json=as_json)
     if not quiet:
         message(f"information: see it with `soce report {shown(output)}`")
-    return 3 if fail_if_worse and not result.beats_best_single else 0
+    return conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)

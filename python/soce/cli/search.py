@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, usage
+from soce.cli.command import Subcommand
+from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.search import search_options
-from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from soce.cli.evaluators import NamedEvaluators
+    from soce.cli.options.candidates import Candidates
+    from soce.cli.options.evaluator import NamedEvaluators
     from soce.search.options import SearchOptions
 
 _EXAMPLES = """\b
@@ -32,17 +31,8 @@ Examples:
     notes=(evaluator_help, _EXAMPLES),
 )
 @click.argument("selection")
-@click.option(
-    "--candidate",
-    "-c",
-    "given",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Checkpoint of a candidate, an arm.",
-)
-@click.option(
-    "--models", "models_file", metavar="FILE", help="YAML of checkpoints: a line `NAME: PATH` for each."
-)
+@candidate_option("NAME=PATH", "Checkpoint of a candidate, an arm.")
+@models_option("checkpoints")
 @evaluator_options
 @click.option(
     "--output", "-o", required=True, metavar="DIR", help="The study; the same call goes on with it."
@@ -55,8 +45,7 @@ Examples:
 def search(
     *,
     selection: str,
-    given: tuple[str, ...],
-    models_file: str | None,
+    candidates: Candidates,
     evaluating: NamedEvaluators,
     searching: SearchOptions,
     output: str,
@@ -72,31 +61,16 @@ def search(
     given the same output. Soups are chosen on one part of the items and reported on the other.
     """
     from soce.cli.log import logged
-    from soce.cli.steps import SearchStep, show
+    from soce.cli.steps import SearchStep, conclude
     from soce.search.folder import LOG
     from soce.search.pool import Pool
     from soce.selection.file import read_selection
 
     found = read_selection(selection)
-    pool = Pool.of(found, candidates=_paths(given, models_file, found.selection.candidates))
+    pool = Pool.of(found, candidates=candidates.paths_of(found.selection.candidates))
     folder = Path(output)
     target = None if publish is None else Path(publish)
     step = SearchStep(pool, found, folder, target, quiet, overwrite)
     with logged(folder / LOG, "search") as log:
         result = step.run(evaluating, searching, log)
-    show(result, as_json=as_json)
-    return 3 if fail_if_worse and not result.beats_best_single else 0
-
-
-def _paths(given: Sequence[str], models_file: str | None, candidates: Sequence[str]) -> dict[str, str]:
-    """Return the checkpoints of candidates that options name."""
-    from soce.recipes.files import read_model_paths
-
-    paths = {} if models_file is None else read_model_paths(models_file)  # it may name others as well
-    found = {name: path for name, path in paths.items() if name in candidates}
-    for text in given:
-        name = next((one for one in candidates if text.startswith(f"{one}=")), None)
-        if name is None:
-            usage(f"`--candidate {shown(text)}` is not NAME=PATH with a candidate of the selection")
-        found[name] = text[len(name) + 1 :]
-    return found
+    return conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)

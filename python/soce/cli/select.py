@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, print_json, usage, warn
-from soce.cli.examine import prepare
-from soce.cli.inputs import read_second_table
+from soce.cli.command import Subcommand, message, print_blocks, print_json, usage, warn
+from soce.cli.examine import examine
 from soce.cli.options.selection import selection_options
-from soce.cli.options.table import table_help, table_options
+from soce.cli.options.table import TABLE_HELP, table_options
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    from soce.cli.examine import Prepared
+    from soce.cli.examine import Examined
+    from soce.cli.options.candidates import Candidates
     from soce.cli.options.selection import RuleOptions
     from soce.scores.formats.options import ReadOptions
     from soce.scores.table import ScoreTable
@@ -33,7 +33,7 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand, short_help="Choose experts and the weights to try.", notes=(table_help, _EXAMPLES)
+    cls=Subcommand, short_help="Choose experts and the weights to try.", notes=(TABLE_HELP, _EXAMPLES)
 )
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @selection_options
@@ -54,8 +54,7 @@ def select(
     reading: ReadOptions,
     ruling: RuleOptions,
     selecting: SelectionOptions,
-    given: tuple[str, ...],
-    models_file: str | None,
+    candidates: Candidates,
     report_scores: str | None,
     sweep: bool,
     output: str | None,
@@ -80,34 +79,41 @@ def select(
         from soce.selection.file import check_target
 
         check_target(output, overwrite=overwrite)  # before any work is done
-    correlates = rule is None or rule.name != "explicit"
-    prepared = prepare(
-        tables, reading, selecting, given=given, models_file=models_file, correlates=correlates, quiet=quiet
-    )
+    examined = examine(tables, reading, selecting, candidates, correlates=ruling.rule != "explicit")
+    examined.accept(quiet=quiet)
     if rule is None:
-        _show_sweep(prepared, signed=ruling.signed, as_json=as_json)
+        _show_sweep(examined, signed=ruling.signed, as_json=as_json)
         if not sweep:
             usage("missing option `--threshold`: the paper gives no value, so choose one from this list")
         return
-    selection = prepared.select(rule, quiet=quiet)
-    reported = None
-    if report_scores is not None:
-        reported = read_second_table(report_scores, reading)
-    _show(prepared.table, selection, reported, as_json=as_json)
+    selection = examined.select(rule, quiet=quiet)
+    reported = None if report_scores is None else _read_second_table(report_scores, reading)
+    _show(examined.table, selection, reported, as_json=as_json)
     if output is not None:
-        _write(selection, output, prepared.paths, overwrite=overwrite)
+        _write(selection, output, examined.paths, overwrite=overwrite)
 
 
-def _show_sweep(prepared: Prepared, *, signed: bool, as_json: bool) -> None:
+def _show_sweep(examined: Examined, *, signed: bool, as_json: bool) -> None:
     from soce.selection.sweep import sweep_thresholds
 
-    steps = sweep_thresholds(
-        prepared.table, prepared.options, signed=signed, correlation=prepared.correlation
-    )
+    table = examined.table
+    steps = sweep_thresholds(table, examined.options, signed=signed, correlation=examined.correlation)
     if as_json:
         print_json({"sweep": [asdict(step) for step in steps]})
     else:
-        click.echo("\n".join([*table_lines(prepared.table), "", *sweep_lines(steps, name_experts=True)]))
+        print_blocks(table_lines(table), sweep_lines(steps, name_experts=True))
+
+
+def _read_second_table(source: str, options: ReadOptions) -> ScoreTable:
+    """Return a table with other scores of the same models.
+
+    The options are meant for the first table: this one may be of a format where some have no effect, and may
+    have the new names already.
+    """
+    from soce.scores.read import read_scores
+
+    table = read_scores(source, options=replace(options, rename={}))
+    return table.renamed({old: new for old, new in options.rename.items() if old in table.models})
 
 
 def _show(table: ScoreTable, selection: Selection, reported: ScoreTable | None, *, as_json: bool) -> None:
@@ -126,7 +132,7 @@ def _show(table: ScoreTable, selection: Selection, reported: ScoreTable | None, 
     blocks = [table_lines(table), selection_lines(selection)]
     if reported is not None and overall is not None:
         blocks.append(reported_lines(selection.objective, reported.source, overall))
-    click.echo("\n\n".join("\n".join(block) for block in blocks))
+    print_blocks(*blocks)
 
 
 def _reached(table: ScoreTable, reported: ScoreTable, selection: Selection) -> dict[str, float | None]:

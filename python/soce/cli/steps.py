@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import click
-
-from soce.cli.command import message, print_json, warn
+from soce.cli.command import message, print_blocks, print_json, warn
 from soce.cli.progress import byte_bar, stage_bars
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines
@@ -19,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from soce.cli.evaluators import NamedEvaluators
     from soce.cli.log import Log
+    from soce.cli.options.evaluator import NamedEvaluators
     from soce.scores.table import ScoreTable
     from soce.search.options import SearchOptions
     from soce.search.pool import Pool
@@ -155,9 +153,7 @@ class SearchStep:
             raise
 
 
-def show(result: SearchResult, *, as_json: bool) -> None:
-    """Print a result."""
-    if as_json:
-        print_json(result.to_json())
-    else:
-        click.echo("\n".join(result_lines(result)))
+def conclude(result: SearchResult, *, as_json: bool, fail_if_worse: bool) -> int:
+    """Print a result, and return the exit code that goes with it."""
+    print_json(result.to_json()) if as_json else print_blocks(result_lines(result))
+    return 3 if fail_if_worse and not result.beats_best_single else 0

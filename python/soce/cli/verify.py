@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, print_json, usage
+from soce.cli.options.types import COUNT
 from soce.cli.progress import byte_bar
 from soce.exceptions import shown
 from soce.files.words import counted
@@ -38,9 +39,7 @@ _LISTED = 100
     help="Compute every tensor again from the INGREDIENTs, or else from the paths in the manifest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
-@click.option(
-    "--num-threads", "-j", type=click.IntRange(min=1), metavar="N", help="Worker threads; else all cores."
-)
+@click.option("--num-threads", "-j", type=COUNT, metavar="N", help="Worker threads; else all cores.")
 @click.option(
     "--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How files are read."
 )

@@ -1,20 +1,97 @@
-"""Options that say what scores soups."""
+"""Options that say what scores soups: by what they are chosen, and what is reported."""
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.evaluators import NamedEvaluators, one_evaluator
+from soce.cli.command import message, usage
 from soce.cli.options.group import OptionGroup, all_of
+from soce.cli.options.types import COUNT, NUMBER
+from soce.cli.text.layout import columns
+from soce.exceptions import EvaluationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from soce.evaluate.evaluation import Evaluator
+    from soce.evaluate.kinds import EvaluatorName, EvaluatorOptions
+    from soce.evaluate.live.soup_model import SoupModel
+
+
+@dataclass(frozen=True, slots=True)
+class NamedEvaluators:
+    """What scores soups, and what to report on if that is something else."""
+
+    choose: EvaluatorName | None
+    report: EvaluatorName | None
+    options: EvaluatorOptions
+
+    @contextmanager
+    def opened(
+        self, paths: Sequence[str], *, dtype: str | None, folder: Path, quiet: bool
+    ) -> Iterator[tuple[Evaluator, Evaluator | None]]:
+        """Open both for checkpoints; they share one live model. `dtype` holds where none is asked for."""
+        from soce.evaluate.kinds import open_evaluator
+
+        choose = self.check()
+        options = replace(self.options, dtype=self.options.dtype or dtype)
+        with ExitStack() as stack:
+
+            def start(name: EvaluatorName, model: SoupModel | None, which: str) -> Evaluator:
+                if not (quiet or isinstance(name, str)):
+                    message(f"information: for each soup: {shlex.join(name)}")
+                made = open_evaluator(name, model or paths, options, folder=folder / "programs" / which)
+                stack.callback(made.close)
+                return made
+
+            first = start(choose, None, "selection")
+            other = None
+            if self.report is not None:
+                other = start(self.report, getattr(first, "soup", None), "held-out")
+            yield first, other
+
+    def check(self) -> EvaluatorName:
+        """Return what soups are chosen by; refuse names that nobody knows, and options without effect."""
+        from soce.evaluate.kinds import unused_options
+
+        if self.choose is None:
+            usage("give either `--evaluator` or `--evaluator-command`")
+        names = [name for name in (self.choose, self.report) if name is not None]
+        try:
+            unused = unused_options(names, self.options)
+        except EvaluationError as error:
+            usage(str(error))
+        for option, kinds in unused.items():
+            flags = {one.name: one.opts[0] for one in click.get_current_context().command.params}
+            usage(
+                f"`{flags[option]}` has no effect here: it is for {' and '.join(kind.name for kind in kinds)}"
+            )
+        return self.choose
+
+
+def _one_evaluator(flag: str, name: str | None, command: str | None) -> EvaluatorName | None:
+    """Return the evaluator that is named, or the command's words."""
+    if name is not None and command is not None:
+        usage(f"give either `{flag}` or `{flag}-command`")
+    if command is None:
+        return name
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        usage(f"the command cannot be split into words: {error}")
 
 
 def _evaluating(**given: Any) -> NamedEvaluators:  # noqa: ANN401 - click's
     from soce.evaluate.kinds import EvaluatorOptions
 
-    choose = one_evaluator("evaluator", given.pop("evaluator"), given.pop("evaluator_command"))
-    report = one_evaluator("held_out", given.pop("held_out"), given.pop("held_out_command"))
+    choose = _one_evaluator("--evaluator", given.pop("evaluator"), given.pop("evaluator_command"))
+    report = _one_evaluator("--held-out", given.pop("held_out"), given.pop("held_out_command"))
     return NamedEvaluators(choose, report, EvaluatorOptions(**given))
 
 
@@ -31,7 +108,7 @@ evaluator_options = all_of(
     _option("--held-out-command", metavar="COMMAND", help="The same, a program."),
     _option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
     _option("--dtype", metavar="DTYPE", help="Dtype of the soups: f64, f32, f16 or bf16."),
-    _option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Else chosen."),
+    _option("--batch-size", type=COUNT, metavar="N", help="Else chosen."),
     _option(
         "--task-kind",
         type=click.Choice(["multiple_choice", "exact_match", "teacher_forced", "perplexity"]),
@@ -42,7 +119,7 @@ evaluator_options = all_of(
         type=click.Choice(["none", "token", "byte"]),
         help="For tasks.jsonl: what likelihoods of choices are divided by. Default: none.",
     ),
-    _option("--num-fewshot", type=click.IntRange(min=0), metavar="N", help="For lm-eval."),
+    _option("--num-fewshot", type=NUMBER, metavar="N", help="For lm-eval."),
     _option("--include-path", multiple=True, metavar="DIR", help="For lm-eval: your own tasks."),
     _option("--evaluator-metric", "metric", metavar="NAME", help="Metric to read, such as acc or acc,none."),
     _option(
@@ -62,15 +139,6 @@ def evaluator_help() -> str:
     from soce.evaluate.kinds import KINDS
 
     *named, command = KINDS
-    width = max(len(kind.form) for kind in named) + 4
-    lines = [f"  {kind.form.ljust(width)} {kind.help}" for kind in named]
-    return "\n".join(
-        [
-            "\b",
-            "An EVALUATOR is one of",
-            *lines,
-            f"or {command.help}:",
-            f'  --evaluator-command "{command.form}"',
-            "",
-        ]
-    )
+    lines = columns([[kind.form, kind.help] for kind in named], "ll")
+    how = f'or {command.help}:\n  --evaluator-command "{command.form}"\n'
+    return "\n".join(["\b", "An EVALUATOR is one of", *lines, how])

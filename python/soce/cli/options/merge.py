@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import Dtype, Size
+from soce.cli.options.types import COUNT, DTYPE, SIZE
 
 if TYPE_CHECKING:
     from soce.merging.options import MergeOptions
@@ -23,8 +23,8 @@ def _merging(**given: Any) -> MergeOptions:  # noqa: ANN401 - click's
 _option = OptionGroup("merging", _merging).option
 
 merge_options = all_of(
-    _option("--dtype", type=Dtype(), metavar="DTYPE", help="Output dtype: f64, f32, f16 or bf16."),
-    _option("--max-shard-size", type=Size(), metavar="SIZE", help="Re-cut shards, e.g. 5GB, 500MB, 2GiB."),
+    _option("--dtype", type=DTYPE, metavar="DTYPE", help="Output dtype: f64, f32, f16 or bf16."),
+    _option("--max-shard-size", type=SIZE, metavar="SIZE", help="Re-cut shards, e.g. 5GB, 500MB, 2GiB."),
     _option(
         "--config-from", metavar="NAME", help="Ingredient that gives config and tokenizer; else the first."
     ),
@@ -44,10 +44,8 @@ merge_options = all_of(
         default="auto",
         help="What stays in the page cache.",
     ),
-    _option(
-        "--num-threads", "-j", type=click.IntRange(min=1), metavar="N", help="Worker threads; else all cores."
-    ),
-    _option("--chunk-bytes", type=Size(), metavar="SIZE", help="A thread's unit of work."),
+    _option("--num-threads", "-j", type=COUNT, metavar="N", help="Worker threads; else all cores."),
+    _option("--chunk-bytes", type=SIZE, metavar="SIZE", help="A thread's unit of work."),
     _option("--sync/--no-sync", default=True, help="Wait until the soup is on the disk. Default: --sync."),
     _option(
         "--digests",

@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from soce.cli.command import usage
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import Registered
+from soce.cli.options.types import COUNT, Registered
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from soce.search.options import SearchOptions
     from soce.search.strategies.space import Strategy
 
 
-_OF_STRATEGY = ("strategy", "budget", "seed", "accept", "greedy_over")
-
-
-def _searching(**given: Any) -> SearchOptions:  # noqa: ANN401 - click's
+def _searching(*, share: str, **given: Any) -> SearchOptions:  # noqa: ANN401 - click's
     from soce.search.options import SearchOptions
 
-    return SearchOptions(
-        strategy=_strategy(
-            *(given.pop(name) for name in ("strategy", "budget", "seed", "accept", "greedy_over"))
-        ),
-        share=_share(given.pop("held_out_share")),
-        digests=given.pop("ingredient_digests"),
-        **given,
-    )
+    of_strategy = {name: given.pop(name) for name in ("strategy", "budget", "seed", "accept", "over")}
+    return SearchOptions(strategy=_strategy(**of_strategy), share=_share(share), **given)
 
 
-def _strategy(
-    name: str,
-    budget: int | None,
-    seed: int,
-    accept: Literal["gt", "ge"],
-    over: Literal["experts", "candidates"],
-) -> Strategy:
+def _strategy(*, strategy: str, budget: int | None, seed: int, accept: Any, over: Any) -> Strategy:  # noqa: ANN401
     from soce.search.strategies.greedy import Greedy
     from soce.search.strategies.registry import strategy_of
 
-    if name == "greedy":
+    if strategy == "greedy":
         if budget is not None:
             usage("--budget does not go with --strategy greedy")
         return Greedy(accept, over)
     if (accept, over) != ("gt", "experts"):
         usage("--accept and --greedy-over go with --strategy greedy")
-    return strategy_of(name, budget=budget, seed=seed)
+    return strategy_of(strategy, budget=budget, seed=seed)
 
 
 def _share(text: str) -> Fraction | None:
@@ -64,17 +47,12 @@ def _share(text: str) -> Fraction | None:
     return share or None
 
 
-def _strategies() -> Iterable[str]:
-    from soce.search.strategies.registry import STRATEGIES
-
-    return STRATEGIES
-
-
+_STRATEGY = Registered("soce.search.strategies.registry:STRATEGIES")
 _option = OptionGroup("searching", _searching).option
 
 search_options = all_of(
-    _option("--strategy", type=Registered(_strategies), default="grid", help="Default: grid, the paper's."),
-    _option("--budget", type=click.IntRange(min=1), metavar="N", help="Most different soups to propose."),
+    _option("--strategy", type=_STRATEGY, default="grid", help="Default: grid, the paper's."),
+    _option("--budget", type=COUNT, metavar="N", help="Most different soups to propose."),
     _option("--seed", type=int, default=0, metavar="N", help="Of the strategy. Default: 0."),
     _option(
         "--accept",
@@ -84,12 +62,14 @@ search_options = all_of(
     ),
     _option(
         "--greedy-over",
+        "over",
         type=click.Choice(["experts", "candidates"]),
         default="experts",
         help="Greedy: which models. Default: experts.",
     ),
     _option(
         "--held-out-share",
+        "share",
         default="1/2",
         metavar="SHARE",
         help="Share of each category's items to report on; 0: none. Default: 1/2.",
@@ -98,6 +78,7 @@ search_options = all_of(
     _option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
     _option(
         "--ingredient-digests",
+        "digests",
         type=click.Choice(["files", "content"]),
         default="files",
         help="Tell ingredients apart by size and time, or by every byte. Default: files.",

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.command import usage
+from soce.cli.options.candidates import candidate_option, models_option, names_of
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import Registered
+from soce.cli.options.types import COUNT, Registered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
+    from soce.cli.options.group import Decorator
     from soce.selection.options import SelectionOptions
     from soce.selection.rules import Rule
 
 
 def _selection(**given: Any) -> SelectionOptions:  # noqa: ANN401 - click's
-    from soce.cli.inputs import names_of
     from soce.selection.options import SelectionOptions
 
     if "objective" in given:
@@ -64,18 +65,22 @@ class RuleOptions:
     clusters: int | None
     min_correlation: float | None
     categories: tuple[str, ...]
-    sign: str
-
-    @property
-    def signed(self) -> bool:
-        """Whether rho is compared, not |rho|."""
-        return self.sign == "signed"
+    signed: bool
+    """Compare rho, not |rho|."""
 
     def make(self) -> Rule | None:
         """Return the rule; None if its threshold is missing."""
         from soce.selection.rules import Clusters, Explicit, Pairs, Threshold
 
-        self._refuse_strangers()
+        for flag, value, rule in (
+            ("--threshold", self.threshold, "threshold"),
+            ("--pairs", self.pairs, "pairs"),
+            ("--clusters", self.clusters, "clusters"),
+            ("--min-correlation", self.min_correlation, "clusters"),
+            ("--category", self.categories or None, "explicit"),
+        ):
+            if value is not None and rule != self.rule:
+                usage(f"{flag} does not go with --rule {self.rule}")
         match self.rule:
             case "threshold":
                 return None if self.threshold is None else Threshold(self.threshold, self.signed)
@@ -92,51 +97,32 @@ class RuleOptions:
                     usage("--rule explicit needs --category")
                 return Explicit(self.categories)
 
-    def _refuse_strangers(self) -> None:
-        """Refuse settings of another rule."""
-        for flag, value, rule in (
-            ("--threshold", self.threshold, "threshold"),
-            ("--pairs", self.pairs, "pairs"),
-            ("--clusters", self.clusters, "clusters"),
-            ("--min-correlation", self.min_correlation, "clusters"),
-            ("--category", self.categories or None, "explicit"),
-        ):
-            if value is not None and rule != self.rule:
-                usage(f"{flag} does not go with --rule {self.rule}")
 
-
-def _rules() -> Iterable[str]:
-    from soce.selection.rules import RULES
-
-    return RULES
-
-
+_RULE = Registered("soce.selection.rules:RULES")
 _of_rule = OptionGroup("ruling", RuleOptions).option
 
-sign_settings: dict[str, Any] = {
-    "type": click.Choice(["abs", "signed"]),
-    "default": "abs",
-    "help": "Compare |rho| (the paper's) or rho.",
-}
+
+def sign_option(declare: Callable[..., Decorator]) -> Decorator:
+    """Declare `--sign`, a parameter `signed`."""
+    return declare(
+        "--sign",
+        "signed",
+        type=click.Choice(["abs", "signed"]),
+        default="abs",
+        callback=lambda _context, _option, sign: sign == "signed",
+        help="Compare |rho| (the paper's) or rho.",
+    )
+
 
 selection_options = all_of(
-    click.option(
-        "--candidate",
-        "-c",
-        "given",
-        multiple=True,
-        metavar="NAME[=PATH]|@FILE",
-        help="A model that may become an expert, and its checkpoint; else all.",
-    ),
-    click.option(
-        "--models", "models_file", metavar="FILE", help="YAML of candidates: a line `NAME: PATH` for each."
-    ),
+    candidate_option("NAME[=PATH]|@FILE", "A model that may become an expert, and its checkpoint; else all."),
+    models_option("candidates"),
     _of_rule(
         "--threshold", type=float, metavar="TAU", help="Select categories with |rho| < TAU to some other."
     ),
     _of_rule(
         "--rule",
-        type=Registered(_rules),
+        type=_RULE,
         default="threshold",
         help="How categories are selected. Default: threshold, the paper's.",
     ),
@@ -152,15 +138,15 @@ selection_options = all_of(
         "--category", "categories", multiple=True, metavar="NAME", help="With --rule explicit: a category."
     ),
     population_options,
-    _of_rule("--sign", **sign_settings),
+    sign_option(_of_rule),
     _option(
         "--objective",
         default="mean",
         metavar="F",
         help="mean, column:NAME, weights:FILE, bfcl-v3 or bfcl-v4. Default: mean.",
     ),
-    _option("--max-experts", type=click.IntRange(min=1), metavar="N", help="Stop after N experts."),
-    _option("--min-items", type=click.IntRange(min=1), metavar="N", help="Keep smaller categories out."),
+    _option("--max-experts", type=COUNT, metavar="N", help="Stop after N experts."),
+    _option("--min-items", type=COUNT, metavar="N", help="Keep smaller categories out."),
     _option("--min-overall", type=float, metavar="F", help="Candidates below this objective win nothing."),
     _option(
         "--tie-within", type=float, default=0.0, metavar="K", help="Scores within K standard errors are tied."

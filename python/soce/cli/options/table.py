@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import Names, Registered, Renaming, names_in
+from soce.cli.options.types import Pair, Registered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from soce.scores.formats.options import ReadOptions
 
 
@@ -21,26 +19,25 @@ def _reading(**given: Any) -> ReadOptions:  # noqa: ANN401 - click's
     parts = [part.partition("=") for part in given.pop("aggregates")]
     return ReadOptions(
         rename=dict(given.pop("rename")),
-        aggregates={name: names_in(listed) for name, _, listed in parts},
+        aggregates={name: _names(listed) for name, _, listed in parts},
         drop=given.pop("drop") or (),
         **given,
     )
 
 
-def _formats() -> Iterable[str]:
-    from soce.scores.formats.registry import FORMATS
-
-    return FORMATS
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+_FORMAT = Registered("soce.scores.formats.registry:FORMATS")
 _option = OptionGroup("reading", _reading).option
 
 table_options = all_of(
-    _option("--format", type=Registered(_formats), metavar="KIND", help="Read as this kind; else detected."),
+    _option("--format", type=_FORMAT, metavar="KIND", help="Read as this kind; else detected."),
     _option(
-        "--columns", type=Names(), metavar="A,B,...", help="The columns that are categories; else detected."
+        "--columns", type=_names, metavar="A,B,...", help="The columns that are categories; else detected."
     ),
-    _option("--drop", type=Names(), metavar="A,B,...", help="Columns to leave out."),
+    _option("--drop", type=_names, metavar="A,B,...", help="Columns to leave out."),
     _option("--model-column", metavar="NAME", help="Column that names the models; else the first."),
     _option(
         "--aggregate",
@@ -51,11 +48,7 @@ table_options = all_of(
     ),
     _option("--lower-is-better", multiple=True, metavar="COLUMN", help="Smaller is better in this column."),
     _option(
-        "--rename",
-        multiple=True,
-        type=Renaming(),
-        metavar="OLD=NEW",
-        help="Call a model or directory by another name.",
+        "--rename", multiple=True, type=Pair("OLD=NEW"), help="Call a model or directory by another name."
     ),
     _option("--metric", metavar="NAME", help="Metric of harness results, such as acc or acc,none."),
     _option(
@@ -65,9 +58,7 @@ table_options = all_of(
 )
 
 
-def table_help() -> str:
-    """Return what a TABLE is."""
-    return """\b
+TABLE_HELP = """\b
 A TABLE is a file or a directory of scores: CSV, TSV, JSON, Parquet, wide or long;
 results of lm-evaluation-harness, lighteval or inspect; a BFCL leaderboard or score
 directory; or `paper:flores36`, a table of the paper. NAME=TABLE names its only model.

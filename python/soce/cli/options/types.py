@@ -2,88 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
+from typing import Any
 
 import click
 
-from soce.exceptions import RecipeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from soce.exceptions import RecipeError, shown
 
 
-class Registered(click.Choice[str]):
+class Registered(click.Choice):  # type: ignore[type-arg]
     """One of the names in a registry, which is loaded when it is needed: `soce --help` stays quick."""
 
-    def __init__(self, load: Callable[[], Iterable[str]]) -> None:
-        self._load = load
+    def __init__(self, registry: str) -> None:
+        self._registry = registry
         super().__init__(())
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The names."""
-        return tuple(self._load())
+        return tuple(resolve_name(self._registry))
 
     @choices.setter
     def choices(self, _: object) -> None:
         pass
 
 
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names with commas between."""
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """What a function makes of a text, loaded when it is needed; it raises RecipeError."""
 
-    name = "names"
+    def __init__(self, name: str, function: str) -> None:
+        self.name = name
+        self._function = function
 
-    def convert(self, value: object, param: object, ctx: object) -> tuple[str, ...]:  # noqa: ARG002 - click's
-        """Return the names."""
-        return value if isinstance(value, tuple) else names_in(str(value))
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ANN401
+        """Return what the text says."""
+        try:
+            return resolve_name(self._function)(value)
+        except RecipeError as error:
+            problem = error.problems[0]
+            self.fail(f"{problem.message}: {problem.hint}" if problem.hint else problem.message, param, ctx)
 
 
-class Renaming(click.ParamType[tuple[str, str]]):
-    """OLD=NEW."""
+class Pair(click.ParamType):  # type: ignore[type-arg]
+    """Two texts with an equals sign between; the last one counts."""
 
-    name = "renaming"
+    name = "pair"
+
+    def __init__(self, shape: str) -> None:
+        self._shape = shape
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
+        """Return how it is written."""
+        return self._shape
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """Return the old name and the new one."""
-        old, equals, new = str(value).rpartition("=")
-        if not equals or not old or not new:
-            self.fail(f"`{value}` is not OLD=NEW", param, ctx)
-        return old, new
+        """Return both."""
+        first, _, second = value.rpartition("=")
+        if not first or not second:
+            self.fail(f"`{shown(value)}` is not {self._shape}", param, ctx)
+        return first, second
 
 
-class Size(click.ParamType[int]):
-    """A number of bytes: 5GB, 500MB, 2GiB."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes."""
-        from soce.recipes.parts import parse_size
-
-        try:
-            return value if isinstance(value, int) else parse_size(str(value))
-        except RecipeError as error:
-            self.fail(error.problems[0].message, param, ctx)
+class _WholeNumber(click.IntRange):
+    name = "whole number"
 
 
-class Dtype(click.ParamType[str]):
-    """A dtype by any of its names, given on as the safetensors name."""
-
-    name = "dtype"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name in safetensors."""
-        from soce.recipes.parts import parse_dtype
-
-        try:
-            return parse_dtype(str(value))
-        except RecipeError as error:
-            self.fail(f"{error.problems[0].message}: {error.problems[0].hint}", param, ctx)
-
-
-def names_in(text: str) -> tuple[str, ...]:
-    """Return names with commas between as a list."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+COUNT = _WholeNumber(min=1)
+NUMBER = _WholeNumber(min=0)
+SIZE = Parsed("size", "soce.recipes.parts:parse_size")
+DTYPE = Parsed("dtype", "soce.recipes.parts:parse_dtype")

@@ -1,0 +1,91 @@
+"""Options that name candidates and their checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soce.cli.command import usage
+from soce.cli.options.group import OptionGroup
+from soce.exceptions import Problem, ScoreTableError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.cli.options.group import Decorator
+    from soce.scores.table import ScoreTable
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Candidates as options name them."""
+
+    given: tuple[str, ...]
+    """``NAME``, ``NAME=PATH`` or ``@FILE`` with one of these a line."""
+    models: str | None = None
+    """A file that maps names to paths."""
+
+    def among(self, table: ScoreTable) -> dict[str, str | None]:
+        """Return the candidates, those of the file if none is given, with their paths where there are any.
+
+        The name of a model of the table is a name, whatever it contains.
+        """
+        paths = self._paths()
+        found: dict[str, str | None] = {}
+        for text in names_of(self.given) or list(paths):
+            name, path = text, None
+            if text not in table.models:
+                ends = [
+                    end for end, letter in enumerate(text) if letter == "=" and text[:end] in table.models
+                ]
+                if ends:
+                    name, path = text[: ends[-1]], text[ends[-1] + 1 :]
+            if name in found:
+                table.refuse(f"the candidate `{shown(name)}` is named twice", "name every candidate once")
+            found[name] = path or paths.get(name)
+        return found
+
+    def paths_of(self, candidates: Sequence[str]) -> dict[str, str]:
+        """Return the paths of a selection's candidates that are named; the file may name others as well."""
+        found = {name: path for name, path in self._paths().items() if name in candidates}
+        for text in self.given:
+            name = next((one for one in candidates if text.startswith(f"{one}=")), None)
+            if name is None:
+                usage(f"`--candidate {shown(text)}` is not NAME=PATH with a candidate of the selection")
+            found[name] = text[len(name) + 1 :]
+        return found
+
+    def _paths(self) -> dict[str, str]:
+        from soce.recipes.files import read_model_paths
+
+        return {} if self.models is None else read_model_paths(self.models)
+
+
+_option = OptionGroup("candidates", Candidates).option
+
+
+def candidate_option(metavar: str, text: str) -> Decorator:
+    """Declare `--candidate`."""
+    return _option("--candidate", "-c", "given", multiple=True, metavar=metavar, help=text)
+
+
+def models_option(what: str) -> Decorator:
+    """Declare `--models`, a file of something."""
+    return _option("--models", metavar="FILE", help=f"YAML of {what}: a line `NAME: PATH` for each.")
+
+
+def names_of(given: Sequence[str]) -> list[str] | None:
+    """Return names from the command line, ``@FILE`` replaced by the file's lines; None if there are none."""
+    found: list[str] = []
+    for name in given:
+        if not name.startswith("@"):
+            found.append(name)
+            continue
+        try:
+            lines = Path(name[1:]).read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            problem = Problem("scores", name[1:], None, "the list of names is not UTF-8 text", None)
+            raise ScoreTableError.of([problem]) from None
+        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return found or None
