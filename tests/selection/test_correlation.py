@@ -181,7 +181,6 @@ def test_critical_correlations() -> None:
     }
     assert {n: round(critical_correlation(n), 3) for n in expected} == expected
     assert all(math.isnan(critical_correlation(n)) for n in (-1, 0, 1, 2))
-    assert critical_correlation(30, level=0.01) > critical_correlation(30)
 
 
 # ---- golden facts: the leaderboard
@@ -563,13 +562,11 @@ def test_intervals_are_those_of_scipy() -> None:
     values = random.random((12, 3))
     values[:9, 2] = np.nan
     correlation = correlate_categories(table_of(values))
-    low, high = correlation.interval(level=0.9)
-    theirs = scipy.stats.pearsonr(values[:, 0], values[:, 1]).confidence_interval(0.9)
+    low, high = correlation.interval()
+    theirs = scipy.stats.pearsonr(values[:, 0], values[:, 1]).confidence_interval(0.95)
     assert (low[0, 1], high[0, 1]) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
     assert correlation.n[0, 2] == 3
     assert np.isnan([low[0, 2], high[0, 2]]).all()
-    with pytest.raises(ScoreTableError, match=r"the level 1.5 is outside \(0, 1\)"):
-        correlation.interval(level=1.5)
 
 
 def test_a_perfect_correlation_has_an_interval_of_one_point() -> None:
@@ -586,19 +583,15 @@ def test_clusters_leave_out_what_has_no_correlation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("n_clusters", "words"),
     [
-        ({}, "clusters need either their number or the smallest correlation that joins them"),
-        ({"n_clusters": 2, "min_correlation": 0.5}, "clusters need either"),
-        ({"n_clusters": 0}, "cannot make 0 clusters of 3 categories with defined correlations"),
-        ({"n_clusters": 4}, "cannot make 4 clusters of 3 categories"),
-        ({"min_correlation": 1.5}, r"the smallest correlation 1.5 is outside \[-1, 1\]"),
-        ({"min_correlation": math.nan}, r"the smallest correlation nan is outside"),
+        (0, "cannot make 0 clusters of 3 categories with defined correlations"),
+        (4, "cannot make 4 clusters of 3 categories"),
     ],
 )
-def test_clusters_that_make_no_sense_are_refused(options: dict[str, float], words: str) -> None:
+def test_numbers_of_clusters_that_make_no_sense_are_refused(n_clusters: int, words: str) -> None:
     with pytest.raises(ScoreTableError, match=words):
-        cluster_categories(small(), **options)  # type: ignore[arg-type]
+        cluster_categories(small(), n_clusters=n_clusters)
 
 
 def test_clusters_are_as_near_as_their_members_on_average() -> None:

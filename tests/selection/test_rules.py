@@ -129,6 +129,7 @@ def test_what_is_left_out_leaves_no_empty_group() -> None:
         (lambda: Clusters(2, 0.5), "clusters need either a number of clusters or a smallest correlation"),
         (lambda: Clusters(0), "0 clusters were asked for"),
         (lambda: Clusters(min_correlation=2.0), "smallest correlation 2.0 is not in [-1, 1]"),
+        (lambda: Clusters(min_correlation=math.nan), "smallest correlation nan is not in [-1, 1]"),
         (lambda: Explicit(()), "the list of categories is empty"),
         (lambda: Explicit("math"), "the categories must be a list of names"),
         (lambda: Explicit(("a", "b", "a")), "category `a` is listed twice"),

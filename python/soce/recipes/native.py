@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from soce.exceptions import RecipeError, shown
-from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict, kind_of, read_by, validate
+from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict, read_by, validate
 from soce.files.words import listed, nearest
 from soce.recipes.model import Ingredient, Recipe, RecipeFile, Row
 from soce.recipes.parts import (
@@ -36,6 +36,7 @@ RESERVED: Final = frozenset({"weights", "rows", "numerators", "whole", "equal"})
 _MAX_INGREDIENTS: Final = 4096
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _MIX: Final = "a mapping with `weights` or `rows`"
+_WEIGHTS: Final = "weights alone"
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def no_nul(path: str) -> str:
 
 def _kind_of_recipe(value: object) -> str:
     is_mix = isinstance(value, Mapping) and not {"weights", "rows"}.isdisjoint(value)
-    return _MIX if is_mix else kind_of(value)
+    return _MIX if is_mix else _WEIGHTS
 
 
 _NUMBER_OR_TEXT: Final = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
@@ -109,11 +110,7 @@ _Ingredients: TypeAlias = Annotated[
     BY_KIND,
 ]
 _OneRecipe: TypeAlias = Annotated[
-    Annotated[_Equal, Tag(SINGLE)]
-    | Annotated[tuple[ExactWeight, ...], Tag(LIST)]
-    | Annotated[dict[str, ExactWeight], Tag(MAPPING)]
-    | Annotated[_MixEntry, Tag(_MIX)],
-    Discriminator(_kind_of_recipe),
+    Annotated[_Weights, Tag(_WEIGHTS)] | Annotated[_MixEntry, Tag(_MIX)], Discriminator(_kind_of_recipe)
 ]
 _Recipes: TypeAlias = Annotated[
     Annotated[tuple[_OneRecipe, ...], Tag(LIST), Field(min_length=1)]

@@ -29,10 +29,6 @@ def cluster_categories(
     >>> cluster_categories(found, n_clusters=2)
     (('code', 'math'), ('chat',))
     """
-    if (n_clusters is None) == (min_correlation is None):
-        refuse("clusters need either their number or the smallest correlation that joins them")
-    if min_correlation is not None and not -1 <= min_correlation <= 1:
-        refuse(f"the smallest correlation {min_correlation} is outside [-1, 1]")
     names, merges = correlation.linkage()
     if n_clusters is not None and not 1 <= n_clusters <= len(names):
         refuse(f"cannot make {n_clusters} clusters of {len(names)} categories with defined correlations")

@@ -13,7 +13,6 @@ from soce.exceptions import shown
 from soce.files.plain import to_plain
 from soce.files.words import counted
 from soce.selection.pearson import correlate_rows
-from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,17 +128,16 @@ class Correlation:
             for i, j in zip(first[order].tolist(), second[order].tolist(), strict=True)
         ]
 
-    def interval(self, *, level: float = 0.95) -> tuple[Floats, Floats]:
-        """Return a confidence interval of every rho by Fisher's z, models taken as independent draws.
+    def interval(self) -> tuple[Floats, Floats]:
+        """Return the 95 % interval of every rho by Fisher's z, models taken as independent draws.
 
         The lower ends and the upper ones, of rho's shape; NaN where rho is undefined or fewer than 4 models
         have both scores.
         """
         from scipy.special import ndtri
 
-        _check_level(level)
         with np.errstate(divide="ignore", invalid="ignore"):
-            reach = np.where(self.n > 3, ndtri(0.5 + level / 2) / np.sqrt(self.n - 3.0), np.nan)
+            reach = np.where(self.n > 3, ndtri(0.975) / np.sqrt(self.n - 3.0), np.nan)
             z = np.arctanh(self.rho)
         low: Floats = np.tanh(z - reach)
         high: Floats = np.tanh(z + reach)
@@ -305,8 +303,8 @@ def correlate_categories(
     )
 
 
-def critical_correlation(n: int, *, level: float = 0.05) -> float:
-    """Return the |rho| that `n` independent models exceed by chance with probability `level`.
+def critical_correlation(n: int) -> float:
+    """Return the |rho| that `n` independent models exceed by chance once in twenty.
 
     Two-sided, by the t test with n - 2 degrees of freedom; NaN for fewer than 3 models.
 
@@ -317,14 +315,7 @@ def critical_correlation(n: int, *, level: float = 0.05) -> float:
     """
     from scipy.special import stdtrit
 
-    _check_level(level)
     if n < _MIN_MODELS:
         return math.nan
-    t = float(stdtrit(n - 2, 1 - level / 2))
+    t = float(stdtrit(n - 2, 0.975))
     return t / math.hypot(t, math.sqrt(n - 2))
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        hint = "0.95 is a common level of an interval, 0.05 of a test"
-        refuse(f"the level {level} is outside (0, 1)", hint)

@@ -84,6 +84,7 @@ def plot_correlation(correlation: Correlation, path: str | os.PathLike[str]) -> 
 def _draw(correlation: Correlation) -> Figure:
     """Return the figure; its margins are cut to what is drawn when it is saved."""
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
     order = correlation.order()
     places = [correlation.categories.index(name) for name in order]
@@ -100,7 +101,11 @@ def _draw(correlation: Correlation) -> Figure:
     fewest = 2 if has_values else 4  # frames of a few small cells hide more than they show
     for cluster in cluster_categories(correlation, min_correlation=_JOINED):
         if len(cluster) >= fewest:
-            _frame(axes, min(map(order.index, cluster)), len(cluster))
+            start, count = min(map(order.index, cluster)), len(cluster)
+            frame = Rectangle(
+                (start, start), count, count, fill=False, edgecolor=_INK, linewidth=1.4, zorder=3
+            )
+            axes.add_patch(frame).set_clip_on(False)
     _name_categories(axes, order, inches=side / size)
     # What stands around the cells is placed in inches and grows a little with them: alike for 3 and for 300.
     zoom = min(2.0, max(1.0, side / 8))
@@ -147,13 +152,6 @@ def _write_values(axes: Axes, rho: Floats, *, points: float) -> None:
         colour = "white" if abs(rho[i, j]) > _DARK else _INK
         text = f"{rho[i, j]:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=points, color=colour)
-
-
-def _frame(axes: Axes, start: int, count: int) -> None:
-    from matplotlib.patches import Rectangle
-
-    frame = Rectangle((start, start), count, count, fill=False, edgecolor=_INK, linewidth=1.4, zorder=3)
-    axes.add_patch(frame).set_clip_on(False)
 
 
 def _name_categories(axes: Axes, order: tuple[str, ...], *, inches: float) -> None:

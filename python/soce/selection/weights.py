@@ -98,7 +98,6 @@ class WeightGrid(Record):
         step: Share = "0.1",
         minimum: Share | None = None,
         maximum: Share | None = None,
-        uniform: bool = True,
     ) -> WeightGrid:
         """Return the grid of weights that are multiples of a step, read exactly.
 
@@ -118,7 +117,7 @@ class WeightGrid(Record):
             )
         least = 1 if minimum is None else _multiple(minimum, size, "smallest weight")
         most = None if maximum is None else _multiple(maximum, size, "largest weight")
-        return cls(n_experts, whole=size.denominator, minimum=least, maximum=most, uniform=uniform)
+        return cls(n_experts, whole=size.denominator, minimum=least, maximum=most)
 
     @property
     def n_compositions(self) -> int:
