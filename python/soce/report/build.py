@@ -72,7 +72,7 @@ def build_report(
     score_more: Callable[[ShapleyPlan], object] | None = None,
     why_not_more: str = "",
 ) -> Report:
-    """Return the report of a run.
+    """Return the report of a run; the same run gives the same report.
 
     Parameters
     ----------
@@ -85,11 +85,6 @@ def build_report(
         left out, nothing is evaluated.
     why_not_more : str
         What the report says of soups that were not scored, if there is no `score_more`.
-
-    Returns
-    -------
-    Report
-        The same run gives the same report.
     """
     from soce import __version__
 

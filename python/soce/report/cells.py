@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Scale
+    from soce.search.statistics import PairedInterval
 
 Tone: TypeAlias = Literal["", "soup", "best", "soft", "warning"]
-
-
-class Interval(Protocol):
-    """From a lower to an upper end."""
-
-    @property
-    def low(self) -> float: ...  # noqa: D102
-
-    @property
-    def high(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +42,13 @@ NONE: Final = Cell("–", None, "soft")
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Return a number with its sign, a true minus.
-
-    Examples
-    --------
-    >>> signed(14.893), signed(-0.004), signed(-2.5, 1)
-    ('+14.89', '0.00', '−2.5')
-    """
+    """Return a number with its sign, a true minus; what is rounded to zero has none."""
     text = plain(value, digits)
     return text if value <= 0 or float(text) == 0 else f"+{text}"
 
 
 def plain(value: float, digits: int = 2) -> str:
-    """Return a number with a true minus.
-
-    Examples
-    --------
-    >>> plain(-0.4827), plain(-0.001)
-    ('−0.48', '0.00')
-    """
+    """Return a number with a true minus; what is rounded to zero has none."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
 
@@ -118,11 +97,11 @@ class Unit:
         scaled = None if value is None else value * self.times
         return _number(scaled, lambda number: f"{signed(number)}{self.points}")
 
-    def ends(self, interval: Interval | None) -> tuple[float, float] | None:
+    def ends(self, interval: PairedInterval | None) -> tuple[float, float] | None:
         """Return the ends of an interval of a difference, in points."""
         return None if interval is None else (interval.low * self.times, interval.high * self.times)
 
-    def interval(self, interval: Interval | None) -> Cell:
+    def interval(self, interval: PairedInterval | None) -> Cell:
         """Return an interval of a difference as a cell."""
         ends = self.ends(interval)
         if ends is None or not all(map(math.isfinite, ends)):
@@ -151,13 +130,7 @@ def probability(p: float) -> Cell:
 
 
 def count(value: int | None) -> Cell:
-    """Return a whole number with thin spaces between thousands.
-
-    Examples
-    --------
-    >>> count(8775680).text == "8\u202f775\u202f680"
-    True
-    """
+    """Return a whole number with thin spaces between thousands."""
     return NONE if value is None else Cell(f"{value:,}".replace(",", "\u202f"), value)
 
 
@@ -184,13 +157,7 @@ def size(n_bytes: int | None) -> Cell:
 
 
 def seconds(value: float | None) -> Cell:
-    """Return a duration.
-
-    Examples
-    --------
-    >>> seconds(3.21).text, seconds(188.3).text, seconds(7260).text
-    ('3.2 s', '3 min 8 s', '2 h 1 min')
-    """
+    """Return a duration, such as 3.2 s, 3 min 8 s or 2 h 1 min."""
     if value is None:
         return NONE
     whole = round(value)
@@ -202,21 +169,11 @@ def seconds(value: float | None) -> Cell:
 
 
 def weights(parts: Mapping[str, int]) -> Cell:
-    """Return weights as decimals where these are exact to three digits, else as fractions.
-
-    Examples
-    --------
-    >>> weights({"a": 4, "b": 6}).text, weights({"a": 1, "b": 2}).text
-    ('0.4 a + 0.6 b', '1/3 a + 2/3 b')
-    """
+    """Return weights as decimals where these are exact to three digits, else as fractions."""
     whole = sum(parts.values())
     is_exact = all(1000 * part % whole == 0 for part in parts.values())
-    text = " + ".join(
-        f"{part / whole:g} {name}" if is_exact else f"{part}/{whole} {name}"
-        for name, part in parts.items()
-        if part
-    )
-    return Cell(text, dict(parts))
+    shares = {name: f"{part / whole:g}" if is_exact else f"{part}/{whole}" for name, part in parts.items()}
+    return Cell(" + ".join(f"{shares[name]} {name}" for name, part in parts.items() if part), dict(parts))
 
 
 def sentence(text: str) -> str:

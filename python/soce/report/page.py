@@ -27,13 +27,7 @@ _LONG: Final = '<code class="long">{}</code>'
 
 
 def page(report: Document) -> str:
-    """Return a whole HTML document; the same report gives the same text with the same matplotlib.
-
-    Raises
-    ------
-    OutputError
-        jinja2 or matplotlib is not installed.
-    """
+    """Return a whole HTML document; the same report gives the same text with the same matplotlib."""
     check_renderers()
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -107,7 +101,4 @@ def _draw(figure: Figure, width: int) -> Markup:
 
 
 def _cell_class(cell: Cell, is_right: bool) -> str:  # noqa: FBT001 - a template's call
-    names = ["number"] if is_right else []
-    if cell.tone:
-        names.append(cell.tone)
-    return " ".join(names)
+    return " ".join(name for name in ("number" if is_right else "", cell.tone) if name)

@@ -35,13 +35,7 @@ class Report(Document):
     __slots__ = ()
 
     def to_html(self) -> str:
-        """Return one page that needs nothing beside it.
-
-        Raises
-        ------
-        OutputError
-            jinja2 or matplotlib is not installed.
-        """
+        """Return one page that needs nothing beside it."""
         return page(self)
 
     def _repr_html_(self) -> str:
@@ -69,35 +63,14 @@ class Report(Document):
         return json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
 
     def write(self, path: str | os.PathLike[str], *, kind: Format | None = None) -> Path:
-        """Write it to a file, which then is complete or as it was before.
-
-        Parameters
-        ----------
-        path : path-like
-            An existing file is replaced.
-        kind : {"html", "markdown", "json"}, optional
-            As the file's ending says if left out.
-
-        Raises
-        ------
-        OutputError
-            Another ending and no kind; jinja2 or matplotlib is missing.
-        OSError
-            The file cannot be written.
-        """
+        """Write it to a file, which then is complete or as it was before; its ending may say the format."""
         target = Path(path)
         write_text(target, self.text(kind or format_of(target)))
         return target
 
 
 def format_of(path: str | os.PathLike[str]) -> Format:
-    """Return the format that a file's ending tells.
-
-    Raises
-    ------
-    OutputError
-        Another ending than those of `FORMATS`.
-    """
+    """Return the format that a file's ending tells."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         what = f"a `{shown(suffix)}` file" if suffix else "a file without an ending"

@@ -35,7 +35,7 @@ class RunView:
     others: ScoreTable | None = None
     """Scores of the soup and its ingredients on benchmarks that took no part in the search."""
     score_more: Callable[[ShapleyPlan], object] | None = None
-    """Scores the soups that a plan of Shapley values lacks."""
+    """Scores the soups that a plan of Shapley values lacks, and keeps the scores; None: nothing is scored."""
     why_not_more: str = ""
     """Why nothing more is scored, if `score_more` is None."""
     _evaluations: dict[str, dict[str, Evaluation]] = field(default_factory=dict)

@@ -46,17 +46,6 @@ def find_choice(soup: Soup, run: str | os.PathLike[str] | None = None) -> Choice
 
     The result is that of `run` if it is given; else the one in the manifest's notes; else the one beside the
     soup, as `soce run` lays it down, provided that its best soup has the same parts.
-
-    Parameters
-    ----------
-    soup : Soup
-    run : path-like, optional
-        A folder of `soce run`, `soce search` or `soce demo`.
-
-    Raises
-    ------
-    StudyError
-        `run` holds no result, or that of another soup.
     """
     if run is not None:
         finished = _finished(run, soup)

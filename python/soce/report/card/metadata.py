@@ -42,13 +42,7 @@ _TASK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def require_hub() -> Any:  # noqa: ANN401 - a module
-    """Return `huggingface_hub`.
-
-    Raises
-    ------
-    OutputError
-        It is not installed.
-    """
+    """Return `huggingface_hub`, without which no card can be written."""
     try:
         import huggingface_hub
     except ImportError as error:
@@ -58,20 +52,9 @@ def require_hub() -> Any:  # noqa: ANN401 - a module
 
 
 def make_head(soup: Soup, *, licence: Licence | None, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the head of the card.
+    """Return the head of the card in the order in which it is written; ``base_model`` has no paths.
 
-    Parameters
-    ----------
-    soup : Soup
-    licence : Licence, optional
-        That of the soup; None leaves it out.
-    kept : mapping
-        The head of a card that was edited by hand: what it says stays, and is added to.
-
-    Returns
-    -------
-    dict
-        JSON values only, in the order in which they are written. ``base_model`` holds Hub ids, never paths.
+    What `kept`, the head of a card that was edited by hand, says stays, and is added to.
     """
     models = list(dict.fromkeys(one.hub_id for one in soup.ingredients if one.hub_id is not None))
     data = require_hub().ModelCardData(
@@ -97,17 +80,8 @@ def head_text(head: Mapping[str, Any]) -> str:
 def eval_results(result: SearchResult | None, benchmarks: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return entries of ``.eval_results/*.yaml``, a score for each category that is a benchmark on the Hub.
 
-    Parameters
-    ----------
-    result : SearchResult, optional
-    benchmarks : mapping of category to text
-        ``DATASET`` or ``DATASET:TASK``, where DATASET is the id of a benchmark's data set on the Hub. Nothing
-        tells them from names, so they are asked for.
-
-    Raises
-    ------
-    EvaluationError
-        There is no result, nothing was held out, a category that is none, an id that is none.
+    Nothing tells the benchmarks from names, so they are asked for: ``DATASET`` or ``DATASET:TASK`` by
+    category, where DATASET is the id of a data set on the Hub.
     """
     if not benchmarks:
         return []

@@ -88,19 +88,9 @@ def is_sealed(text: str | None) -> bool:
 
 
 def read_card(path: Path, *, overwrite: bool = False) -> Handwritten:
-    """Return what a user wrote into the card that is there.
+    """Return what a user wrote into the card that is there, if there is one.
 
-    Parameters
-    ----------
-    path : Path
-        A README.md, which need not exist.
-    overwrite : bool
-        Whether a card that soce did not write, or whose marks are damaged, counts as nothing.
-
-    Raises
-    ------
-    OutputError
-        It is no card of soce, or its head is no YAML.
+    With `overwrite`, a card that soce did not write, or whose marks are damaged, counts as nothing.
     """
     if not path.exists() and not path.is_symlink():
         return NOTHING

@@ -42,11 +42,6 @@ class Source:
     shards: tuple[Mapping[str, Any], ...]
     """Name, size in bytes, ``header_sha256``, and ``sha256`` where it was computed."""
 
-    @property
-    def goes_in(self) -> bool:
-        """Whether any row gives it a part."""
-        return any(self.parts)
-
 
 @dataclass(frozen=True, slots=True)
 class Soup:
@@ -60,8 +55,8 @@ class Soup:
 
     @property
     def ingredients(self) -> tuple[Source, ...]:
-        """The sources that go in, the largest part of the last row first, then in the order given."""
-        going = [source for source in self.sources if source.goes_in]
+        """The sources of which any row takes a part, most of the last row first, then in the order given."""
+        going = [source for source in self.sources if any(source.parts)]
         return tuple(sorted(going, key=lambda source: -source.parts[-1]))
 
     @property
@@ -72,7 +67,7 @@ class Soup:
     @property
     def parts(self) -> tuple[int, ...]:
         """Parts of the sources that go in, in lowest terms, largest first; of a plain average."""
-        return lowest_terms(source.parts[-1] for source in self.sources if source.goes_in)
+        return lowest_terms(source.parts[-1] for source in self.sources)
 
     @property
     def run(self) -> Mapping[str, Any]:
@@ -97,19 +92,7 @@ class Soup:
             return {}
 
     def named(self, names: Mapping[str, str], hub_ids: Mapping[str, str]) -> Soup:
-        """Return the same with other names of the ingredients.
-
-        Parameters
-        ----------
-        names : mapping of path to name
-        hub_ids : mapping of name to Hub id
-            Which repositories the ingredients are, where the manifest and the Hub's cache do not say.
-
-        Raises
-        ------
-        CheckpointError
-            A Hub id for a name that no ingredient has, or one that is none.
-        """
+        """Return the same with other names of the ingredients, by path, and with Hub ids, by name."""
         sources = [replace(one, name=names.get(one.path, one.name)) for one in self.sources]
         known = sorted(source.name for source in sources)
         for name, hub_id in hub_ids.items():
@@ -128,13 +111,6 @@ def read_soup(folder: str | os.PathLike[str]) -> Soup:
 
     An ingredient is called as on the Hub if that is known, else by the shortest end of its path that tells it
     from the others.
-
-    Raises
-    ------
-    CheckpointError
-        No manifest, or one of something else.
-    OSError
-        The manifest cannot be read.
     """
     place, hint = Path(folder), "give the directory of a soup that soce has written"
     path = place / MANIFEST
@@ -159,13 +135,7 @@ def read_soup(folder: str | os.PathLike[str]) -> Soup:
 
 
 def lowest_terms(parts: Iterable[int]) -> tuple[int, ...]:
-    """Return parts of a whole in lowest terms, largest first, without those that are 0.
-
-    Examples
-    --------
-    >>> lowest_terms([2, 0, 8])
-    (4, 1)
-    """
+    """Return parts of a whole in lowest terms, largest first, without those that are 0."""
     found = [part for part in parts if part]
     divisor = gcd(*found) or 1
     return tuple(sorted((part // divisor for part in found), reverse=True))

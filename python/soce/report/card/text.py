@@ -34,20 +34,7 @@ def card_text(
     warnings: Sequence[str],
     title: str | None,
 ) -> str:
-    """Return the card below its head.
-
-    Parameters
-    ----------
-    soup : Soup
-    choice : Choice, optional
-        How a search chose it.
-    licences : sequence of Licence
-        Of the ingredients.
-    warnings : sequence of str
-        About licences.
-    title : str, optional
-        The heading; None if the card has one already.
-    """
+    """Return the card below its head; without a title if the card has one already."""
     sections = (
         [] if title is None else [f"# {code(title)}"],
         _disclosure(soup, choice),

@@ -22,53 +22,33 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK: Final = "#010001"
-SOFT: Final = "#020002"
-LINE: Final = "#030003"
-PAPER: Final = "#040004"
-SOUP: Final = "#050005"
-UNIFORM: Final = "#060006"
-SINGLE: Final = "#070007"
-POSITIVE: Final = "#080008"
-NEGATIVE: Final = "#090009"
-FAINT: Final = "#0a000a"
-_NAMES: Final = dict(
-    zip(
-        (INK, SOFT, LINE, PAPER, SOUP, UNIFORM, SINGLE, POSITIVE, NEGATIVE, FAINT),
-        ("ink", "soft", "line", "paper", "soup", "uniform", "single", "positive", "negative", "faint"),
-        strict=True,
-    )
+_PROPERTIES: Final = (
+    *("ink", "soft", "line", "paper", "soup", "uniform", "single"),
+    *("positive", "negative", "faint"),
 )
+_NAMES: Final = {f"#{place:02x}00{place:02x}": name for place, name in enumerate(_PROPERTIES, 1)}
 """Colours no drawing would have by chance → custom properties of the page."""
+INK, SOFT, LINE, PAPER, SOUP, UNIFORM, SINGLE, POSITIVE, NEGATIVE, FAINT = _NAMES
 TEXT: Final = 12.5
 SMALL: Final = 11.5
 _STYLE: Final[Any] = {
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "axes.labelsize": SMALL,
-    "axes.linewidth": 1.0,
-    "axes.facecolor": "none",
+    **dict.fromkeys(("text.color", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor"), SOFT),
+    **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), LINE),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
+    **dict.fromkeys(("font.size", "ytick.labelsize"), TEXT),
+    **dict.fromkeys(("axes.labelsize", "xtick.labelsize"), SMALL),
+    **dict.fromkeys(("axes.linewidth", "grid.linewidth"), 1.0),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 0),
     "axes.unicode_minus": True,
-    "figure.facecolor": "none",
     "font.family": "DejaVu Sans",  # wider than what pages use: what fits here fits there
-    "font.size": TEXT,
-    "grid.color": LINE,
-    "grid.linewidth": 1.0,
-    "savefig.facecolor": "none",
     "svg.fonttype": "none",
-    "text.color": INK,
     "text.parse_math": False,  # a name may hold dollar signs
     "text.usetex": False,
-    "xtick.color": LINE,
-    "xtick.labelcolor": SOFT,
-    "xtick.labelsize": SMALL,
-    "xtick.major.size": 0,
-    "ytick.color": LINE,
-    "ytick.labelcolor": INK,
-    "ytick.labelsize": TEXT,
-    "ytick.major.size": 0,
 }
 _SVG: Final = "http://www.w3.org/2000/svg"
+_UNUSED: Final = {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"}
+"""Elements to leave out: a style would hold for the whole page."""
 _XLINK: Final = "http://www.w3.org/1999/xlink"
 _NUMBER: Final = re.compile(r"-?\d+\.\d{3,}")
 _UPRIGHT: Final = ("rotate(0 ", "rotate(-0 ")
@@ -87,14 +67,9 @@ class Canvas:
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return axes at this place, without a frame."""
-        axes = self.figure.add_axes(
-            (
-                left / self.width,
-                1 - (top + height) / self.height,
-                width / self.width,
-                height / self.height,
-            )
-        )
+        bottom = 1 - (top + height) / self.height
+        place = (left / self.width, bottom, width / self.width, height / self.height)
+        axes = self.figure.add_axes(place)
         for spine in axes.spines.values():
             spine.set_visible(False)
         axes.set_axisbelow(True)
@@ -102,50 +77,18 @@ class Canvas:
 
     def strip(self, axes: Axes, colours: Sequence[tuple[str, float]]) -> None:
         """Fill the axes with colours and how opaque they are, from left to right."""
-        from matplotlib.patches import Rectangle
-
         low, high = axes.get_xlim()
         step = (high - low) / len(colours)
         for place, (colour, alpha) in enumerate(colours):
-            at = (low + place * step, 0)
-            axes.add_patch(Rectangle(at, step, 1, facecolor=colour, alpha=alpha, linewidth=0))
+            rectangle(axes, (low + place * step, 0), step, 1, facecolor=colour, alpha=alpha, linewidth=0)
 
-    def write(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        *,
-        size: float = TEXT,
-        color: str = INK,
-        **style: Any,  # noqa: ANN401
-    ) -> None:
+    def write(self, x: float, y: float, text: str, **style: Any) -> None:  # noqa: ANN401
         """Write text at this place."""
-        self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, color=color, **style)
+        self.figure.text(x / self.width, 1 - y / self.height, text, **style)
 
-    def dot(
-        self,
-        axes: Axes,
-        at: tuple[float, float],
-        size: float,
-        *,
-        face: str,
-        edge: str | None = None,
-        edge_width: float = 0,
-        tip: str = "",
-        **style: Any,  # noqa: ANN401
-    ) -> None:
-        """Draw a dot, `size` pixels wide, at a place of the axes."""
-        (dot,) = axes.plot(
-            [at[0]],
-            [at[1]],
-            "o",
-            markersize=size,
-            markerfacecolor=face,
-            markeredgecolor=edge or face,
-            markeredgewidth=edge_width,
-            **style,
-        )
+    def dot(self, axes: Axes, at: tuple[float, float], *, tip: str = "", **style: Any) -> None:  # noqa: ANN401
+        """Draw a dot at a place of the axes; its size and colours are keywords of `Axes.plot`."""
+        (dot,) = axes.plot([at[0]], [at[1]], "o", **style)
         if tip:
             self.tip(dot, tip)
 
@@ -167,18 +110,7 @@ class Drawing(Protocol):
 
 
 def svg(drawing: Drawing, width: float, *, name: str, title: str, description: str) -> str:
-    """Return a drawing as an SVG element for a page.
-
-    Parameters
-    ----------
-    drawing : Drawing
-    width : float
-        In pixels.
-    name : str
-        Begins every id, so that two drawings of a page share none.
-    title, description : str
-        For those who do not see it.
-    """
+    """Return a drawing as an SVG element for a page, whose ids begin with `name`."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -190,6 +122,19 @@ def svg(drawing: Drawing, width: float, *, name: str, title: str, description: s
         text = StringIO()
         canvas.figure.savefig(text, format="svg", metadata={"Date": None})
     return _for_page(text.getvalue(), name, canvas, title=title, description=description)
+
+
+def rectangle(
+    axes: Axes,
+    at: tuple[float, float],
+    width: float,
+    height: float,
+    **style: Any,  # noqa: ANN401
+) -> Artist:
+    """Draw a rectangle from its lower left corner."""
+    from matplotlib.patches import Rectangle
+
+    return axes.add_patch(Rectangle(at, width, height, **style))
 
 
 def text_width(text: str, size: float = TEXT) -> float:
@@ -230,10 +175,7 @@ def _for_page(text: str, name: str, canvas: Canvas, *, title: str, description: 
     referred = set(_REFERENCE.findall(text))
     for element in list(root.iter()):
         for child in list(element):
-            if child.tag in {
-                f"{{{_SVG}}}metadata",
-                f"{{{_SVG}}}style",
-            }:  # a style would hold for the whole page
+            if child.tag in _UNUSED:
                 element.remove(child)
         own = element.get("id", "")
         if own not in referred:

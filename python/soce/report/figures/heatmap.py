@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from soce.report.cells import plain
-from soce.report.figures.canvas import FAINT, INK, LINE, NEGATIVE, POSITIVE, SMALL, SOFT, cut, widest
+from soce.report.figures.canvas import (
+    FAINT,
+    INK,
+    LINE,
+    NEGATIVE,
+    POSITIVE,
+    SMALL,
+    SOFT,
+    cut,
+    rectangle,
+    widest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from soce.report.figures.canvas import Canvas
@@ -58,7 +68,7 @@ class Heatmap:
             self._values(axes, points=min(SMALL, cell * 0.35))
         for first, count in self.frames:
             frame: dict[str, Any] = {"edgecolor": INK, "linewidth": 1.8, "clip_on": False, "zorder": 3}
-            _rectangle(axes, (first, first), count, count, fill=False, **frame)
+            rectangle(axes, (first, first), count, count, fill=False, **frame)
         if is_named:
             points = min(SMALL, max(6.5, cell * 0.72))
             for place, text in enumerate(self.names):
@@ -74,15 +84,8 @@ class Heatmap:
             value = float(self.rho[i, j])
             is_known = value == value and i != j
             colour, alpha = _colour(value) if is_known else (FAINT, 1.0)
-            patch = _rectangle(
-                axes,
-                (j + gap / 2, i + gap / 2),
-                1 - gap,
-                1 - gap,
-                facecolor=colour,
-                alpha=alpha,
-                linewidth=0,
-            )
+            at, fill = (j + gap / 2, i + gap / 2), {"facecolor": colour, "alpha": alpha}
+            patch = rectangle(axes, at, 1 - gap, 1 - gap, linewidth=0, **fill)
             if is_known and len(self.names) <= 40:
                 canvas.tip(patch, f"{self.names[i]} and {self.names[j]}: ρ = {plain(value, 3)}")
 
@@ -94,32 +97,14 @@ class Heatmap:
                 axes.text(j + 0.5, i + 0.5, "·" if value != value else _short(value), **style)
 
 
-def _rectangle(
-    axes: Axes,
-    at: tuple[float, float],
-    width: float,
-    height: float,
-    **style: Any,  # noqa: ANN401
-) -> Artist:
-    from matplotlib.patches import Rectangle
-
-    return axes.add_patch(Rectangle(at, width, height, **style))
-
-
 def _colour(rho: float) -> tuple[str, float]:
     return POSITIVE if rho > 0 else NEGATIVE, round(math.pow(min(1.0, abs(rho)), 1.15), 3)
 
 
 def _short(value: float) -> str:
-    """Return rho in two digits without the zero before the point.
-
-    Examples
-    --------
-    >>> _short(0.974), _short(-0.4827), _short(0.0), _short(1.0)
-    ('.97', '−.48', '.00', '1.0')
-    """
+    """Return rho in two digits: .97, −.48, 1.0."""
     text = plain(value)
-    return "1.0" if text == "1.00" else "−1.0" if text == "−1.00" else text.replace("0.", ".", 1)
+    return text[:-1] if text.endswith("1.00") else text.replace("0.", ".", 1)
 
 
 def _scale(canvas: Canvas, left: float, top: float) -> None:
@@ -131,4 +116,4 @@ def _scale(canvas: Canvas, left: float, top: float) -> None:
     canvas.strip(axes, [_colour(value) for value in values])
     axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "ρ = 0", "0.5", "1"])
     axes.tick_params(axis="x", labelcolor=SOFT, pad=3)
-    _rectangle(axes, (-1, 0), 2, 1, fill=False, edgecolor=LINE, linewidth=1)
+    rectangle(axes, (-1, 0), 2, 1, fill=False, edgecolor=LINE, linewidth=1)

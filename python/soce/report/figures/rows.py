@@ -88,11 +88,8 @@ class _Rows:
         for place, row in enumerate(self.rows):
             y = 6 + _PITCH * (place + 0.5)
             is_soup = row.kind == "soup"
-            style: dict[str, Any] = {
-                "ha": "right",
-                "va": "center_baseline",
-                "fontweight": "bold" if is_soup else "normal",
-            }
+            weight = "bold" if is_soup else "normal"
+            style: dict[str, Any] = {"ha": "right", "va": "center_baseline", "fontweight": weight}
             canvas.write(left - 10, y, cut(row.label, (left - 12) / (_BOLDER if is_soup else 1.0)), **style)
             canvas.write(canvas.width - 2, y, row.text, **style)
             if place:
@@ -122,7 +119,7 @@ class Bars(_Rows):
                 for end in row.interval:
                     axes.plot([end, end], [place - 0.13, place + 0.13], **line)
             if row.other is not None:
-                canvas.dot(axes, (row.other, place), 7, face=PAPER, edge=INK, edge_width=1.4)
+                canvas.dot(axes, (row.other, place), ms=7, mfc=PAPER, mec=INK, mew=1.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +140,9 @@ class Differences(_Rows):
             canvas.dot(
                 axes,
                 (row.value, place),
-                9 if canvas.width >= 500 else 7,
-                face=colour if is_sure else PAPER,
-                edge=colour,
-                edge_width=2,
+                ms=9 if canvas.width >= 500 else 7,
+                mfc=colour if is_sure else PAPER,
+                mec=colour,
+                mew=2,
                 tip=row.tip or f"{row.label}: {row.text}",
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from soce.report.cells import plain
 from soce.report.figures.canvas import (
@@ -67,26 +68,15 @@ class _Weights:
         return [point for point in self.points if not point.is_reference]
 
     def _dot(self, canvas: Canvas, axes: Axes, x: float, point: Point, *, is_small: bool = False) -> None:
+        style: dict[str, Any] = {"mfc": UNIFORM, "mec": PAPER, "mew": 0.8, "ms": 7.5, "zorder": 4}
         if point.is_best:
-            face, edge, size, edge_width, order = SOUP, INK, 10.0, 1.8, 5
+            style |= {"mfc": SOUP, "mec": INK, "mew": 1.8, "ms": 10.0, "zorder": 5}
         elif point.is_reference:
-            face, edge, size, edge_width, order = PAPER, SOFT, 8.0, 1.6, 4
-        else:
-            face, edge, size, edge_width, order = UNIFORM, PAPER, 7.5, 0.8, 4
-            if is_small:
-                size, order = 5.0, 2
-        canvas.dot(
-            axes,
-            (x, point.value),
-            size,
-            face=face,
-            edge=edge,
-            edge_width=edge_width,
-            alpha=0.65 if is_small and not point.is_best else 1.0,
-            zorder=order,
-            clip_on=False,
-            tip=f"{point.label + ': ' if point.label else ''}{point.tip(self.experts)}",
-        )
+            style |= {"mfc": PAPER, "mec": SOFT, "mew": 1.6, "ms": 8.0}
+        elif is_small:
+            style |= {"ms": 5.0, "alpha": 0.65, "zorder": 2}
+        tip = f"{point.label + ': ' if point.label else ''}{point.tip(self.experts)}"
+        canvas.dot(axes, (x, point.value), tip=tip, clip_on=False, **style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,33 +213,25 @@ class Ternary(_Weights):
         for point in self.candidates:
             share = 0.0 if high == low else (point.value - low) / (high - low)
             at = _at(point.weights)
-            canvas.dot(axes, at, size, face=PAPER, clip_on=False, zorder=2)
-            tip = point.tip(self.experts)
-            canvas.dot(axes, at, size, face=SOUP, alpha=_fill(share), clip_on=False, zorder=3, tip=tip)
+            dot: dict[str, Any] = {"ms": size, "mew": 0, "clip_on": False}
+            canvas.dot(axes, at, mfc=PAPER, mec=PAPER, zorder=2, **dot)
+            tip, alpha = point.tip(self.experts), _fill(share)
+            canvas.dot(axes, at, mfc=SOUP, mec=SOUP, alpha=alpha, zorder=3, tip=tip, **dot)
         for point in self.candidates:
             if point.is_best:
-                at = _at(point.weights)
-                canvas.dot(axes, at, size + 5, face="none", edge=INK, edge_width=2.2, clip_on=False, zorder=5)
+                ring: dict[str, Any] = {"ms": size + 5, "mfc": "none", "mec": INK, "mew": 2.2}
+                canvas.dot(axes, _at(point.weights), clip_on=False, zorder=5, **ring)
         self._corners(canvas, left=left, top=top, side=side)
         self._strip(canvas, low, high)
 
     def _spacing(self) -> float:
         """Return the smallest distance of two points."""
-        places = [_at(point.weights) for point in self.candidates]
-        found = [
-            math.dist(one, other)
-            for place, one in enumerate(places)
-            for other in places[:place]
-            if one != other
-        ]
-        return max(0.02, min(found, default=0.2))
+        pairs = combinations({_at(point.weights) for point in self.candidates}, 2)
+        return max(0.02, min((math.dist(*pair) for pair in pairs), default=0.2))
 
     def _corners(self, canvas: Canvas, *, left: float, top: float, side: float) -> None:
-        alone = {
-            point.weights.index(1.0): f" {plain(point.value)}"
-            for point in self.points
-            if 1.0 in point.weights
-        }
+        whole = [point for point in self.points if 1.0 in point.weights]
+        alone = {point.weights.index(1.0): f" {plain(point.value)}" for point in whole}
         bottom = top + side * _HALF
         room = canvas.width / 2 - 8
         corners = ((left + side / 2, top - 20), (left, bottom + 20), (left + side, bottom + 20))
