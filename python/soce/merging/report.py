@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,13 @@ class MergeReport:
         return output
 
     @classmethod
-    def from_json(cls, text: str, outputs: Sequence[Path] | None = None) -> MergeReport:
+    def from_json(cls, text: str, outputs: Sequence[Path]) -> MergeReport:
         """Return the report that the core wrote as `text`; `outputs` may have names that JSON cannot hold."""
         data: dict[str, Any] = json.loads(text)
         written = data["outputs"]
-        outputs = tuple(Path(output) for output in written) if outputs is None else tuple(outputs)
         values = {field.name: data[field.name] for field in fields(cls) if field.name in data}
         values |= {name: tuple(data[name]) for name in ("warnings", "result_digests")}
-        values["outputs"] = outputs
+        values["outputs"] = tuple(outputs)
         values["complete_before"] = tuple(
             outputs[written.index(output)] for output in data["complete_before"]
         )

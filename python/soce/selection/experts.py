@@ -339,7 +339,7 @@ def _notes(
     chosen = {name for group, _ in contested for name in group.categories}
     if kept := [name for name in contest.unknown_items if name in chosen]:
         notes.append(f"kept without a known number of items: {listed(kept)}")
-    if contest.tie_within and (lacking := [name for name in sorted(chosen) if contest.lacks_errors([name])]):
+    if contest.tie_within and (lacking := [name for name in sorted(chosen) if contest.lacks_errors(name)]):
         notes.append(f"only equal scores are ties where standard errors are unknown: {listed(lacking)}")
     if nobody := [name for group, winner in contested if winner is None for name in group.categories]:
         notes.append(f"no candidate has a score: {listed(nobody)}")

@@ -110,17 +110,13 @@ class Contest:
                 within = (best - scores[present] <= self.tie_within * error) | (scores[present] == best)
             tied = present[within]
         chosen = int(tied[self._rank[tied].argmin()])
-        others = present[present != chosen]
-        runner_up: str | None = None
-        margin: float | None = None
-        margin_stderr: float | None = None
-        if others.size:
+        runner_up, margin, margin_stderr = None, None, math.nan
+        if (others := present[present != chosen]).size:
             level = others[scores[others] == scores[others].max()]
             next_best = int(level[self._rank[level].argmin()])
             runner_up = self.eligible[next_best]
             margin = float(scores[chosen] - scores[next_best])
-            error_of_margin = float(np.hypot(errors[chosen], errors[next_best]))
-            margin_stderr = None if math.isnan(error_of_margin) else error_of_margin
+            margin_stderr = float(np.hypot(errors[chosen], errors[next_best]))
         rivals = sorted(int(other) for other in tied if other != chosen)
         return Winner(
             categories=tuple(categories),
@@ -130,14 +126,13 @@ class Contest:
             decided_by=self._decided_by(chosen, rivals),
             runner_up=runner_up,
             margin=margin,
-            margin_stderr=margin_stderr,
+            margin_stderr=None if math.isnan(margin_stderr) else margin_stderr,
         )
 
-    def lacks_errors(self, categories: Sequence[str]) -> bool:
-        """Whether a standard error of an eligible candidate's score is unknown in one of these."""
-        places = [self._places[name] for name in categories]
-        scores, errors = self._oriented[:, places], self._errors[:, places]
-        return bool((np.isnan(errors) & ~np.isnan(scores)).any())
+    def lacks_errors(self, category: str) -> bool:
+        """Whether a standard error of an eligible candidate's score is unknown there."""
+        place = self._places[category]
+        return bool((np.isnan(self._errors[:, place]) & ~np.isnan(self._oriented[:, place])).any())
 
     def _mean(self, places: Sequence[int]) -> tuple[Vector, Vector]:
         """Return mean score and its standard error, each (n_eligible,); NaN where a score is missing."""
