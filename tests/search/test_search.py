@@ -21,13 +21,12 @@ from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.recipes.model import Recipe
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
-from soce.search.strategies.bayesian import Bayesian
-from soce.search.strategies.cmaes import CmaEs
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.proposals import round_to_parts
 from soce.search.strategies.registry import STRATEGIES, strategy_of
+from soce.search.strategies.samplers import Bayesian, CmaEs
 from soce.search.strategies.space import Items, Parts, best_of, preference, same_soup
 from soce.search.strategies.space import ScoredSoup as One
 from soce.selection.weights import WeightGrid

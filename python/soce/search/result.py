@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations of `ArmScore`
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +14,12 @@ from soce.files.plain import Plain
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.refusal import refuse
 from soce.search.scoring import weights_text
-from soce.search.statistics import McNemar, PairedInterval
+from soce.search.statistics import McNemar, PairedInterval  # noqa: TC001 - as `Mapping`
 from soce.search.strategies.space import ScoredSoup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
+    from pydantic import TypeAdapter
 
     from soce.evaluate.evaluation import Scale
     from soce.search.pool import Pool
@@ -32,13 +33,6 @@ class ArmScore(Plain):
     value: float
     categories: Mapping[str, float]
     n_items: int | None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ArmScore:
-        """Return what `to_json` described."""
-        categories = {str(name): float(score) for name, score in data["categories"].items()}
-        n_items = data["n_items"]
-        return cls(float(data["value"]), categories, None if n_items is None else int(n_items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +81,17 @@ class Arm:
             str(data["label"]),
             parts,
             _recipe_without_paths(parts) if pool is None else pool.recipe(parts),
-            ArmScore.from_json(data["selection"]),
-            ArmScore.from_json(data["report"]),
+            _adapter(ArmScore).validate_python(data["selection"]),
+            _adapter(ArmScore).validate_python(data["report"]),
         )
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a class
+    """Return what makes a value from the JSON of its fields, and raises `ValueError` for anything else."""
+    from pydantic import TypeAdapter  # slow to import
+
+    return TypeAdapter(kind)
 
 
 def _recipe_without_paths(parts: Mapping[str, int]) -> Recipe:
@@ -118,20 +120,6 @@ class ArmComparison(Plain):
     interval: PairedInterval | None = None
     """In the objective's units."""
     mcnemar: McNemar | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ArmComparison:
-        """Return what `to_json` described."""
-        interval, test = data["interval"], data["mcnemar"]
-        return cls(
-            str(data["first"]),
-            str(data["second"]),
-            float(data["difference"]),
-            data["percentage_points"],
-            data["relative_percent"],
-            None if interval is None else PairedInterval(**interval),
-            None if test is None else McNemar(**test),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +254,7 @@ class SearchResult:
             scale=data["scale"],
             strategy=dict(data["strategy"]),
             arms=tuple(Arm.from_json(arm, pool) for arm in data["arms"]),
-            comparisons=tuple(ArmComparison.from_json(one) for one in data["comparisons"]),
+            comparisons=tuple(_adapter(ArmComparison).validate_python(one) for one in data["comparisons"]),
             ranked=tuple(ScoredSoup.from_json(one) for one in data.get("ranked", ())),
             tied=tuple(ScoredSoup.from_json(one) for one in data.get("tied", ())),
             trace=dict(data.get("trace", {})),

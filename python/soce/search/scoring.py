@@ -162,17 +162,15 @@ def _check_items(evaluation: Evaluation, wanted: Items) -> None:
             )
 
 
+@dataclass(slots=True)
 class SelectionSpace:
     """Soups of a pool and their objective on the selection items; every full score becomes a trial."""
 
-    def __init__(
-        self, pool: Pool, scorer: Scorer, objective: Objective, items: Items | None, study: Study
-    ) -> None:
-        self.pool = pool
-        self._scorer = scorer
-        self._objective = objective
-        self._study = study
-        self.items = items
+    pool: Pool
+    scorer: Scorer
+    objective: Objective
+    items: Items | None
+    study: Study
 
     def values(
         self,
@@ -185,14 +183,14 @@ class SelectionSpace:
         found: dict[int, float] = {}
 
         def keep(place: int, evaluation: Evaluation) -> None:
-            found[place] = objective_value(self._objective, evaluation)
+            found[place] = objective_value(self.objective, evaluation)
             if items is None:
                 scores = {f"score {name}": one.score for name, one in evaluation.categories.items()}
                 told = {"n_items": n_items(evaluation), **scores}
                 self._record(soups[place], found[place], told, None if rungs is None else rungs[place])
 
         recipes = [self.pool.recipe(soup) for soup in soups]
-        self._scorer.score(recipes, self.items if items is None else items, on_scored=keep)
+        self.scorer.score(recipes, self.items if items is None else items, on_scored=keep)
         return [found[place] for place in range(len(soups))]
 
     def leave_out(self, soup: Parts, rungs: Mapping[int, float]) -> None:
@@ -211,11 +209,11 @@ class SelectionSpace:
         # Parts stand for every model of the pool, over the grid's whole if they fit it.
         times, over = divmod(self.pool.weights.whole, sum(soup.values()))
         scale = times if over == 0 else 1
-        self._study.record(
+        self.study.record(
             self.pool.recipe(soup).id,
             {name: scale * soup.get(name, 0) for name in self.pool.names},
             value,
-            attributes={"weights": weights_text(soup), "stage": self._scorer.stage, **told},
+            attributes={"weights": weights_text(soup), "stage": self.scorer.stage, **told},
             rungs=rungs,
             is_complete=is_complete,
         )

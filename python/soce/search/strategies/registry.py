@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 from soce.exceptions import shown
 from soce.files.words import listed
 from soce.search.refusal import refuse
-from soce.search.strategies.bayesian import Bayesian
-from soce.search.strategies.cmaes import CmaEs
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.proposals import DEFAULT_BUDGET
+from soce.search.strategies.samplers import Bayesian, CmaEs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
