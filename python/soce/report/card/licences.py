@@ -27,15 +27,17 @@ _APACHE: Final = "d5e4c8942091934e8f11f49efe6055366918b8034549dbfffc2e71a2c4f5de
 """SHA-256 of the terms, with single blanks."""
 _FILES: Final = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt", "COPYING")
 _OWN_TERMS: Final = (
-    "llama",
-    "gemma",
-    "openrail",
-    "creativeml",
-    "bigscience",
-    "bigcode",
-    "deepfloyd",
-    "intel-research",
+    *("llama", "gemma", "openrail", "creativeml"),
+    *("bigscience", "bigcode", "deepfloyd", "intel-research"),
 )
+_FORBIDDEN: Final = {
+    "derivatives: a soup is one": ({"nd", "noderivatives", "noderivs"}, {"no", "derivatives"}),
+    "commercial use, also of the soup": (
+        {"nc", "noncommercial", "research", "amlr"},
+        {"non", "commercial"},
+    ),
+}
+"""What a licence forbids whose identifier or name has one of the first words, or all of the second."""
 _UNSPECIFIC: Final = frozenset({"other", "unknown"})
 
 
@@ -60,26 +62,9 @@ class Licence:
         return (self.identifier, named if self.identifier in _UNSPECIFIC else None)
 
     @property
-    def forbids_commerce(self) -> bool:
-        """Whether its identifier says non-commercial, or research only."""
-        words = _words(self)
-        return bool({"nc", "noncommercial", "research", "amlr"} & words) or {"non", "commercial"} <= words
-
-    @property
-    def forbids_derivatives(self) -> bool:
-        """Whether its identifier says no-derivatives; a soup is one."""
-        words = _words(self)
-        return bool({"nd", "noderivatives", "noderivs"} & words) or {"no", "derivatives"} <= words
-
-    @property
     def has_own_terms(self) -> bool:
         """Whether it is no common licence: only its text says what it allows."""
         return self.identifier in _UNSPECIFIC or (self.identifier or "").startswith(_OWN_TERMS)
-
-
-def _words(licence: Licence) -> set[str]:
-    text = f"{licence.identifier or ''} {licence.name or ''}".lower()
-    return set(re.split(r"[^a-z0-9]+", text)) - {""}
 
 
 def licence_of(source: Source) -> Licence:
@@ -130,15 +115,10 @@ def warnings_of(licences: Sequence[Licence]) -> tuple[str, ...]:
         words = ", ".join(f"`{shown(one.ingredient)}` {_title(one)}" for one in known)
         found.append(f"the ingredients' licences differ: {words}; find out which one the soup may have")
     for one in known:
-        if one.forbids_derivatives:
-            found.append(
-                f"`{shown(one.ingredient)}` is under {_title(one)}, which forbids derivatives: a soup is one"
-            )
-        if one.forbids_commerce:
-            found.append(
-                f"`{shown(one.ingredient)}` is under {_title(one)}, which forbids commercial use, "
-                "also of the soup"
-            )
+        said = set(re.split(r"[^a-z0-9]+", _title(one).lower()))
+        for what, (single, together) in _FORBIDDEN.items():
+            if single & said or together <= said:
+                found.append(f"`{shown(one.ingredient)}` is under {_title(one)}, which forbids {what}")
     own = [one for one in known if one.has_own_terms]
     if own:
         words = ", ".join(f"`{shown(one.ingredient)}` ({_title(one)})" for one in own)

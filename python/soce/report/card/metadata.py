@@ -69,7 +69,7 @@ def make_head(soup: Soup, *, licence: Licence | None, kept: Mapping[str, Any]) -
     found = data.to_dict()
     joined = {key: [*_listed(kept.get(key)), *found.get(key, [])] for key in ("base_model", "tags")}
     found |= {**kept, **{key: list(dict.fromkeys(values)) for key, values in joined.items() if values}}
-    return {key: found[key] for key in sorted(found, key=_place)}
+    return {key: found[key] for key in dict.fromkeys([*_ORDER, *found]) if key in found}
 
 
 def head_text(head: Mapping[str, Any]) -> str:
@@ -106,10 +106,6 @@ def eval_results(result: SearchResult | None, benchmarks: Mapping[str, str]) -> 
         entries.append(hub.EvalResultEntry(dataset, task or "default", scores[category], notes=notes))
     found: list[dict[str, Any]] = hub.eval_result_entries_to_yaml(entries)
     return found
-
-
-def _place(key: str) -> int:
-    return _ORDER.index(key) if key in _ORDER else len(_ORDER)
 
 
 def _library(soup: Soup) -> dict[str, str]:

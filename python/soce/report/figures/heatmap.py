@@ -63,9 +63,7 @@ class Heatmap:
         side = cell * size
         axes = canvas.axes(margin, 4, side, side)
         axes.set(xlim=(0, size), ylim=(size, 0), xticks=[], yticks=[])
-        self._cells(canvas, axes, gap=(1.0 if cell > 8 else 0.0) / cell)
-        if cell >= 23:
-            self._values(axes, points=min(SMALL, cell * 0.35))
+        self._cells(canvas, axes, cell)
         for first, count in self.frames:
             frame: dict[str, Any] = {"edgecolor": INK, "linewidth": 1.8, "clip_on": False, "zorder": 3}
             rectangle(axes, (first, first), count, count, fill=False, **frame)
@@ -79,7 +77,11 @@ class Heatmap:
                 axes.text(place + 0.5, size + 6 / cell, short, **style, **upright)
         _scale(canvas, margin, side + margin + 14 if is_named else side + 14)
 
-    def _cells(self, canvas: Canvas, axes: Axes, *, gap: float) -> None:
+    def _cells(self, canvas: Canvas, axes: Axes, cell: float) -> None:
+        """Fill the cells, and write their values where there is room."""
+        gap = (1.0 if cell > 8 else 0.0) / cell
+        style: dict[str, Any] = {"ha": "center", "va": "center_baseline", "color": INK}
+        style["fontsize"] = min(SMALL, cell * 0.35)
         for i, j in np.ndindex(self.rho.shape):
             value = float(self.rho[i, j])
             is_known = value == value and i != j
@@ -88,12 +90,7 @@ class Heatmap:
             patch = rectangle(axes, at, 1 - gap, 1 - gap, linewidth=0, **fill)
             if is_known and len(self.names) <= 40:
                 canvas.tip(patch, f"{self.names[i]} and {self.names[j]}: ρ = {plain(value, 3)}")
-
-    def _values(self, axes: Axes, *, points: float) -> None:
-        style: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": points, "color": INK}
-        for i, j in np.ndindex(self.rho.shape):
-            value = float(self.rho[i, j])
-            if i != j:
+            if i != j and cell >= 23:
                 axes.text(j + 0.5, i + 0.5, "·" if value != value else _short(value), **style)
 
 

@@ -13,6 +13,7 @@ from soce.report.figures.rows import Bar, Differences
 if TYPE_CHECKING:
     from soce.analysis.gains import CategoryGains
     from soce.report.document import Section
+    from soce.report.figures.rows import RowKind
     from soce.report.run_view import RunView
 
 _MOST: Final = 60
@@ -78,16 +79,10 @@ def _figure(view: RunView, found: CategoryGains) -> Figure:
     for one in shown:
         gain, text = one.against_best, unit.difference(one.against_best.difference).text
         tip = f"{one.category}: soup {unit.score(one.soup).text}, {text} to {one.best_single}"
-        rows.append(
-            Bar(
-                one.category,
-                gain.difference * unit.times,
-                text,
-                "soup" if gain.is_clear is not False and gain.difference > 0 else "single",
-                unit.ends(gain.interval),
-                tip=tip + (f", 95 % interval {unit.interval(gain.interval).text}" if gain.interval else ""),
-            )
-        )
+        tip += f", 95 % interval {unit.interval(gain.interval).text}" if gain.interval else ""
+        kind: RowKind = "soup" if gain.is_clear is not False and gain.difference > 0 else "single"
+        value, ends = gain.difference * unit.times, unit.ends(gain.interval)
+        rows.append(Bar(one.category, value, text, kind, ends, tip=tip))
     caption = (
         "The best single model is another one in each category, chosen with hindsight on these items: one "
         "soup against a committee. Lines are 95 % intervals of a paired bootstrap; hollow dots include 0."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.report.cells import NONE, Cell, pair, probability, relative
 from soce.report.document import Figure, Table, Text
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from soce.report.figures.rows import RowKind
     from soce.report.run_view import RunView
     from soce.search.result import Arm, ArmComparison
+
+_ORDER: Final[tuple[RowKind, ...]] = ("soup", "uniform", "single")
 
 
 def build(section: Section, view: RunView) -> None:
@@ -41,7 +43,7 @@ def build(section: Section, view: RunView) -> None:
 def _arms_figure(view: RunView, margins: dict[str, float]) -> Figure:
     result, unit = view.result, view.unit
     rows = []
-    for arm in sorted(result.arms, key=lambda arm: (_rank(arm), -arm.report.value)):
+    for arm in sorted(result.arms, key=lambda arm: (_ORDER.index(_kind(arm)), -arm.report.value)):
         value, text = arm.report.value * unit.times, unit.score(arm.report.value).text
         margin = margins.get(arm.label, 0.0) * unit.times
         interval = (value - margin, value + margin) if margin else None
@@ -68,23 +70,19 @@ def _arms_figure(view: RunView, margins: dict[str, float]) -> Figure:
     )
 
 
-def _rank(arm: Arm) -> int:
-    return {"single": 2, "uniform-all": 1, "uniform-selected": 1}.get(arm.kind, 0)
-
-
 def _kind(arm: Arm) -> RowKind:
-    kinds: tuple[RowKind, ...] = ("soup", "uniform", "single")
-    return kinds[_rank(arm)]
+    kinds: dict[str, RowKind] = {"single": "single", "uniform-all": "uniform", "uniform-selected": "uniform"}
+    return kinds.get(arm.kind, "soup")
 
 
 def _arms_table(view: RunView, margins: dict[str, float]) -> Table:
     result, unit = view.result, view.unit
-    best = result.arm(result.best_single_report).report.value
+    single = result.arm(result.best_single_report)
+    best = single.report.value
     rows = []
     for arm in result.arms:
         difference, margin = arm.report.value - best, margins.get(arm.label)
-        is_best = arm.label == result.best_single_report
-        tone: Tone = "soup" if arm is result.best else "best" if is_best else ""
+        tone: Tone = "soup" if arm is result.best else "best" if arm is single else ""
         rows.append(
             (
                 Cell(arm.label + _mark(view, arm.label), None, tone),
@@ -95,14 +93,9 @@ def _arms_table(view: RunView, margins: dict[str, float]) -> Table:
                 relative(100 * difference / abs(best) if best else None),
             )
         )
-    return Table(
-        f"Every arm by `{result.objective}`, with its difference to the best single model",
-        (
-            *("arm", f"selection{unit.axis}", f"{view.held_out}{unit.axis}"),
-            *("95 %", "to best single", "relative"),
-        ),
-        rows,
-    )
+    scores = (f"selection{unit.axis}", f"{view.held_out}{unit.axis}")
+    caption = f"Every arm by `{result.objective}`, with its difference to the best single model"
+    return Table(caption, ("arm", *scores, "95 %", "to best single", "relative"), rows)
 
 
 def _mark(view: RunView, label: str) -> str:
@@ -117,7 +110,7 @@ def _differences(section: Section, view: RunView) -> None:
 
     def order(one: ArmComparison) -> tuple[bool, int, float]:
         is_best = one.second == result.best_single_report
-        return (not is_best, _rank(result.arm(one.second)), one.difference)
+        return (not is_best, _ORDER.index(_kind(result.arm(one.second))), one.difference)
 
     found = sorted((one for one in result.comparisons if one.first == result.best.label), key=order)
     if not found:
@@ -130,51 +123,31 @@ def _differences(section: Section, view: RunView) -> None:
         tip = f"soup − {one.second}: {difference.text}"
         tip += f", 95 % interval {interval.text}" if one.interval else ""
         tip += f", relative {relative(one.relative_percent).text}"
-        bars.append(
-            Bar(
-                label,
-                one.difference * unit.times,
-                difference.text,
-                "soup" if is_best else _kind(result.arm(one.second)),
-                unit.ends(one.interval),
-                tip=tip,
-            )
-        )
+        kind, value = "soup" if is_best else _kind(result.arm(one.second)), one.difference * unit.times
+        bars.append(Bar(label, value, difference.text, kind, unit.ends(one.interval), tip=tip))
         test = one.mcnemar
         tested = (pair(test.only_first, test.only_second), probability(test.p)) if test else (NONE, NONE)
         rows.append((Cell(label), difference, relative(one.relative_percent), interval, *tested))
-    caption = (
-        "Lines are 95 % intervals of a paired bootstrap over the same items; a hollow dot cannot be told "
-        "from 0."
-    )
-    title, listed = "The soup minus everything else", "; ".join(f"to {row.label} {row.text}" for row in bars)
+    how = "Lines are 95 % intervals of a paired bootstrap over the same items"
     has_intervals = any(row.interval for row in bars)
+    caption = f"{how}; a hollow dot cannot be told from 0." if has_intervals else ""
+    described = "; ".join(f"to {row.label} {row.text}" for row in bars)
+    description = f"Differences of the soup: {described}."
+    drawing = Differences(bars, f"difference{unit.points_axis}")
+    title = "Differences of the soup, in points and in relative percent"
+    tests_header = ("only soup : only model", "McNemar\u00a0p")
+    header = ("soup minus", "difference", "relative", "95 % interval", *tests_header)
     section.blocks += [
-        Figure(
-            "differences",
-            title,
-            f"Differences of the soup: {listed}.",
-            Differences(bars, f"difference{unit.points_axis}"),
-            caption if has_intervals else "",
-        ),
-        Table(
-            "Differences of the soup, in points and in relative percent",
-            (
-                *("soup minus", "difference", "relative", "95 % interval"),
-                *("only soup : only model", "McNemar\u00a0p"),
-            ),
-            rows,
-        ),
+        Figure("differences", "The soup minus everything else", description, drawing, caption),
+        Table(title, header, rows),
     ]
     if not has_intervals:
         words = "There are no intervals: the evaluator gave no outcomes by item."
         section.blocks.append(Text(words, soft=True))
     tests = sum(one.mcnemar is not None for one in found)
     if tests > 1:
-        words = (
-            f"McNemar's exact test was made {tests} times, once for each single model; p is not corrected."
-        )
-        section.blocks.append(Text(words, soft=True))
+        words = f"McNemar's exact test was made {tests} times, once for each single model"
+        section.blocks.append(Text(f"{words}; p is not corrected.", soft=True))
 
 
 def _ablation(section: Section, view: RunView) -> None:
@@ -193,12 +166,9 @@ def _ablation(section: Section, view: RunView) -> None:
         for one in found.differences
     ]
     points = "points" if unit.points else "difference"
+    header = ("difference", "is due to", points, "relative", "95 % interval")
     section.blocks += [
-        Table(
-            "Ablation: what each step adds, in points and in relative percent",
-            ("difference", "is due to", points, "relative", "95 % interval"),
-            rows,
-        ),
+        Table("Ablation: what each step adds, in points and in relative percent", header, rows),
         Text(
             "Points are differences of two percentages; relative percent is the difference over the second "
             "score. The best single model is the best on the reported items, the harder one to beat.",

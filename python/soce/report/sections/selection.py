@@ -49,22 +49,16 @@ def _unit(view: RunView) -> Unit:
 
 
 def _experts(section: Section, selection: Selection, unit: Unit) -> None:
-    n_candidates, saturation = len(selection.candidates), selection.saturation
+    n_candidates, n_population = len(selection.candidates), len(selection.population)
+    saturation = selection.saturation
+    beyond = "" if saturation is None else "a larger threshold selects every category"
     facts = Facts(
         (
             ("Rule", Cell(str(selection.rule)), ""),
             ("Candidates", Cell(str(n_candidates), n_candidates), ", ".join(selection.candidates)),
             ("Experts", names(selection.models), f"{len(selection.models)} of {n_candidates}"),
-            (
-                "Population",
-                Cell(f"{len(selection.population)} models", len(selection.population)),
-                "that the correlations run over",
-            ),
-            (
-                "Saturation",
-                decimal(saturation),
-                "" if saturation is None else "a larger threshold selects every category",
-            ),
+            ("Population", Cell(f"{n_population} models", n_population), "that the correlations run over"),
+            ("Saturation", decimal(saturation), beyond),
         )
     )
     groups = {group.categories: group for group in selection.groups}
@@ -131,14 +125,9 @@ def _correlation(section: Section, correlation: Correlation, remark: str) -> Non
     if remark:
         section.blocks.append(Note(remark))
     clusters = cluster_categories(correlation, min_correlation=JOINED)
-    section.blocks.append(
-        Table(
-            f"Clusters of categories with a mean ρ of {JOINED} or more",
-            ("categories", "how many"),
-            [(Cell(", ".join(found)), Cell(str(len(found)), len(found))) for found in clusters],
-            is_folded=True,
-        )
-    )
+    members = [(Cell(", ".join(found)), Cell(str(len(found)), len(found))) for found in clusters]
+    title = f"Clusters of categories with a mean ρ of {JOINED} or more"
+    section.blocks.append(Table(title, ("categories", "how many"), members, is_folded=True))
     if pairs:
         rows = [
             (Cell(f"{one.first} and {one.second}"), decimal(one.rho), Cell(str(one.n), one.n))

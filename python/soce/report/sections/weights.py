@@ -50,42 +50,27 @@ def _facts(view: RunView) -> Facts:
         for key, value in result.strategy.items()
         if value is not None
     )
-    tied = len(result.tied)
+    tied, few = len(result.tied), "; ".join(weights(one.parts).text for one in result.tied[:4])
+    mind = "the best of many noisy scores is optimistic"
     return Facts(
         (
             ("Strategy", Cell(strategy), ""),
-            (
-                "Different soups scored",
-                count(result.n_candidates),
-                "the best of many noisy scores is optimistic",
-            ),
+            ("Different soups scored", count(result.n_candidates), mind),
             ("Chosen", weights(result.best.parts), ""),
-            (
-                "As good on the selection items",
-                Cell(str(tied) if tied else "no other", tied),
-                "; ".join(weights(one.parts).text for one in result.tied[:4]),
-            ),
+            ("As good on the selection items", Cell(str(tied) if tied else "no other", tied), few),
         )
     )
 
 
 def _ranking(view: RunView) -> Table:
     ranked, unit = view.result.ranked, view.unit
-    rows = [
-        (
-            Cell(str(place), place),
-            weights(one.parts),
-            unit.score(one.value),
-            unit.difference(one.value - ranked[0].value),
-        )
-        for place, one in enumerate(ranked[:_LISTED], 1)
-    ]
-    return Table(
-        f"The best {len(rows)} of {len(ranked)} soups on the selection items",
-        ("rank", "weights", f"{view.result.objective}{unit.axis}", "to the first"),
-        rows,
-        is_folded=True,
-    )
+    rows = []
+    for place, one in enumerate(ranked[:_LISTED], 1):
+        behind = unit.difference(one.value - ranked[0].value)
+        rows.append((Cell(str(place), place), weights(one.parts), unit.score(one.value), behind))
+    caption = f"The best {len(rows)} of {len(ranked)} soups on the selection items"
+    header = ("rank", "weights", f"{view.result.objective}{unit.axis}", "to the first")
+    return Table(caption, header, rows, is_folded=True)
 
 
 def _experts(view: RunView) -> tuple[str, ...]:
