@@ -64,10 +64,6 @@ def publish_soup(
     on_progress : callable, optional
         Called with bytes done and bytes in all.
 
-    Returns
-    -------
-    Published
-
     Raises
     ------
     OutputError
@@ -138,8 +134,5 @@ def _other_soup(place: Path, result: SearchResult, options: MergeOptions) -> str
     if tensors != {one["name"]: one["dtype"] for one in wanted["tensors"]}:
         return f"this soup in other dtypes ({', '.join(soup.dtypes)})"
     shards = [(one["name"], one["size"]) for one in soup.manifest["result"]["shards"]]
-    return (
-        None
-        if shards == [(one["name"], one["size"]) for one in wanted["shards"]]
-        else "this soup in other shards"
-    )
+    is_same = shards == [(one["name"], one["size"]) for one in wanted["shards"]]
+    return None if is_same else "this soup in other shards"

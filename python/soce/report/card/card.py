@@ -82,10 +82,6 @@ def make_card(
     overwrite : bool
         Replace a README.md that soce did not write.
 
-    Returns
-    -------
-    Card
-
     Raises
     ------
     CheckpointError
@@ -144,7 +140,7 @@ def write_card(
 ) -> Card:
     """Write the README.md of a soup, and its ``.eval_results`` if benchmarks are named; no tensor is touched.
 
-    Parameters, returns and errors are those of `make_card`; besides, writing may fail.
+    Parameters and errors are those of `make_card`; besides, writing may fail.
     """
     made = make_card(
         soup, run=run, hub_ids=hub_ids, license=license, benchmarks=benchmarks, overwrite=overwrite

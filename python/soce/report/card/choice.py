@@ -65,9 +65,8 @@ def find_choice(soup: Soup, run: str | os.PathLike[str] | None = None) -> Choice
 def _choice(soup: Soup, result: SearchResult, run: Run | None) -> Choice:
     selected_by = soup.notes.get("selected_by")
     if not isinstance(selected_by, dict):
-        selected_by = (
-            selection_notes(run.selection) if run is not None and run.selection is not None else None
-        )
+        selection = None if run is None else run.selection
+        selected_by = None if selection is None else selection_notes(selection)
     known = {} if run is None or run.identity is None else run.identity.ingredients
     names = {str(one["path"]): name for name, one in known.items() if "path" in one}
     return Choice(result, selected_by, names)

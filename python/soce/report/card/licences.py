@@ -30,6 +30,7 @@ _OWN_TERMS: Final = (
     *("llama", "gemma", "openrail", "creativeml"),
     *("bigscience", "bigcode", "deepfloyd", "intel-research"),
 )
+"""Beginnings of licences that are not common: only their text says what they allow."""
 _FORBIDDEN: Final = {
     "derivatives: a soup is one": ({"nd", "noderivatives", "noderivs"}, {"no", "derivatives"}),
     "commercial use, also of the soup": (
@@ -60,11 +61,6 @@ class Licence:
         """What two ingredients under one licence share."""
         named = self.name.lower() if self.name else None
         return (self.identifier, named if self.identifier in _UNSPECIFIC else None)
-
-    @property
-    def has_own_terms(self) -> bool:
-        """Whether it is no common licence: only its text says what it allows."""
-        return self.identifier in _UNSPECIFIC or (self.identifier or "").startswith(_OWN_TERMS)
 
 
 def licence_of(source: Source) -> Licence:
@@ -119,7 +115,9 @@ def warnings_of(licences: Sequence[Licence]) -> tuple[str, ...]:
         for what, (single, together) in _FORBIDDEN.items():
             if single & said or together <= said:
                 found.append(f"`{shown(one.ingredient)}` is under {_title(one)}, which forbids {what}")
-    own = [one for one in known if one.has_own_terms]
+    own = [
+        one for one in known if str(one.identifier).startswith(_OWN_TERMS) or one.identifier in _UNSPECIFIC
+    ]
     if own:
         words = ", ".join(f"`{shown(one.ingredient)}` ({_title(one)})" for one in own)
         found.append(f"licences with terms of their own, which the soup inherits: {words}; read them")

@@ -83,13 +83,8 @@ def _categories(result: SearchResult) -> list[str]:
         marked = [f"**{cell}**" if score == top else cell for cell, score in zip(cells, scores, strict=True)]
         rows.append([code(category), *marked])
     where = "on the items that chose it" if result.is_optimistic else "on the held-out items"
-    return [
-        f"<details open><summary>By category, {where}</summary>",
-        "",
-        *table(["category", *(code(arm.label) for arm in arms)], rows, "l" + "r" * len(arms)),
-        "",
-        "</details>",
-    ]
+    scores_by_arm = table(["category", *(code(arm.label) for arm in arms)], rows, "l" + "r" * len(arms))
+    return [f"<details open><summary>By category, {where}</summary>", "", *scores_by_arm, "", "</details>"]
 
 
 def _label(result: SearchResult, arm: Arm) -> str:

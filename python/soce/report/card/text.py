@@ -82,9 +82,8 @@ def _recipe(soup: Soup) -> list[str]:
     if soup.is_plain:
         whole = soup.rows[0][1]
         parts = [one.parts[0] for one in going]
-        rows = [
-            [name, str(part), f"{100 * part / whole:.4g} %"] for name, part in zip(names, parts, strict=True)
-        ]
+        shares = [f"{100 * part / whole:.4g} %" for part in parts]
+        rows = [list(row) for row in zip(names, map(str, parts), shares, strict=True)]
         lines += table(["ingredient", f"parts of {whole}", "share"], rows, "lrr")
     else:
         rows = [
@@ -111,14 +110,8 @@ def _shards(soup: Soup) -> list[str]:
             said = ", as the Hub says" if shard.get("sha256_source") else ""
             digest = f"file{said}: {whole}" if whole else f"header: {shard.get('header_sha256', 'not known')}"
             rows.append([_name(source), code(str(shard["name"])), f"{int(shard['size']):,}", code(digest)])
-    header = ["ingredient", "file", "bytes", "SHA-256"]
-    return [
-        "<details><summary>The ingredients' files</summary>",
-        "",
-        *table(header, rows, "llrl"),
-        "",
-        "</details>",
-    ]
+    files = table(["ingredient", "file", "bytes", "SHA-256"], rows, "llrl")
+    return ["<details><summary>The ingredients' files</summary>", "", *files, "", "</details>"]
 
 
 def _choice(choice: Choice) -> list[str]:

@@ -47,10 +47,8 @@ class Point:
 
     def tip(self, experts: Sequence[str]) -> str:
         """Return weights and value."""
-        mix = " + ".join(
-            f"{weight:.3g} {name}" for weight, name in zip(self.weights, experts, strict=True) if weight
-        )
-        return f"{mix}: {plain(self.value)}"
+        used = [pair for pair in zip(self.weights, experts, strict=True) if pair[0]]
+        return f"{' + '.join(f'{weight:.3g} {name}' for weight, name in used)}: {plain(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,9 +109,5 @@ def _scores(view: RunView) -> Table:
             is_best = arm.kind == "single" and value is not None and value == best
             cells.append(unit.score(value, tone="soup" if arm is result.best else "best" if is_best else ""))
         rows.append(cells)
-    return Table(
-        f"Scores{unit.axis} on the {view.where}; the best single model of each category is bold",
-        ("category", *(arm.label for arm in arms)),
-        rows,
-        is_folded=True,
-    )
+    caption = f"Scores{unit.axis} on the {view.where}; the best single model of each category is bold"
+    return Table(caption, ("category", *(arm.label for arm in arms)), rows, is_folded=True)

@@ -66,10 +66,8 @@ def build(section: Section, view: RunView) -> None:
             f"Correlations of {len(order)} categories over {what}: mean {summary.mean:.2f}, median "
             f"{summary.median:.2f}, smallest {summary.minimum:.2f}."
         )
-        title = f"{name.capitalize()}: {what}"
-        section.blocks.append(
-            matrix_figure(correlation, f"consistency-{name}", title, description, order=order)
-        )
+        title, anchor = f"{name.capitalize()}: {what}", f"consistency-{name}"
+        section.blocks.append(matrix_figure(correlation, anchor, title, description, order=order))
     section.blocks += [
         Note(sentence(note), "information" if place else "warning") for place, note in enumerate(found.notes)
     ]

@@ -53,10 +53,8 @@ def build(section: Section, view: RunView) -> None:
     else:
         words = "On none of the other benchmarks is the soup worse than every ingredient."
         section.blocks.append(Text(words))
-    header = (
-        *("benchmark", "soup", "worst ingredient", "mean", "best ingredient", "mean by weight"),
-        "the soup is",
-    )
+    ingredients = ("worst ingredient", "mean", "best ingredient", "mean by weight")
+    header = ("benchmark", "soup", *ingredients, "the soup is")
     section.blocks.append(Table(f"`{soup}` against its ingredients", header, rows))
     section.data |= found.to_json()
 

@@ -49,12 +49,10 @@ def build(section: Section, view: RunView) -> None:
 
 
 def _tuples(view: RunView, found: ShapleyValues, name: str) -> Table:
-    return Table(
-        f"Shapley values of {name}s: a coalition scores as the uniform soup of all its members' models",
-        (name, "Shapley value" + (" (pp)" if view.unit.points else "")),
-        [(Cell(one), view.unit.score(found.value[one])) for one in found.ranked()],
-        is_folded=True,
-    )
+    caption = f"Shapley values of {name}s: a coalition scores as the uniform soup of all its members' models"
+    header = (name, "Shapley value" + (" (pp)" if view.unit.points else ""))
+    rows = [(Cell(one), view.unit.score(found.value[one])) for one in found.ranked()]
+    return Table(caption, header, rows, is_folded=True)
 
 
 def _show(section: Section, view: RunView, found: ShapleyValues) -> None:

@@ -48,10 +48,8 @@ def build(section: Section, view: RunView) -> None:
     text += ", the same ones." if result.is_optimistic else " that played no part in choosing it."
     section.blocks += [Facts(tiles, "tiles"), Text(text)]
     if len(view.parents) == 1:
-        words = (
-            f"There is one ingredient, `{view.parents[0]}`: the soup is that model, and no average was taken."
-        )
-        section.blocks.append(Note(words))
+        words = f"There is one ingredient, `{view.parents[0]}`: the soup is that model"
+        section.blocks.append(Note(f"{words}, and no average was taken."))
     if result.is_optimistic:
         hint = "Hold items out with `--held-out-share` or `--held-out` to know what the soup is worth."
         words = "Selected and reported on the same items: the figures are optimistic."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.report.cells import Cell, count, pair, probability, share
 from soce.report.document import Table, Text
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from soce.analysis.wins import Rate
     from soce.report.document import Section
     from soce.report.run_view import RunView
+
+_TESTED: Final = ("only soup : only ingredient", "McNemar\u00a0p")
 
 
 def build(section: Section, view: RunView) -> None:
@@ -43,10 +45,7 @@ def build(section: Section, view: RunView) -> None:
         ),
         Table(
             "Against each ingredient",
-            (
-                *("ingredient", "solves", "of these the soup keeps"),
-                *("only soup : only ingredient", "McNemar\u00a0p"),
-            ),
+            ("ingredient", "solves", "of these the soup keeps", *_TESTED),
             [
                 (
                     Cell(name),
