@@ -14,7 +14,7 @@ _COMMANDS = ("analyze", "select", "doctor", "search", "run", "merge", "verify", 
 def _group() -> click.Group:
     import click
 
-    from soce.cli.command import Program, message, version_option
+    from soce.cli.command import Program, message, usage, version_option
     from soce.exceptions import shown
     from soce.files.words import nearest
 
@@ -37,7 +37,7 @@ def _group() -> click.Group:
                 if ctx.resilient_parsing:  # a shell asks for completions
                     return None
                 hint = nearest(cmd_name, _COMMANDS, "commands")
-                raise click.UsageError(f"no such command `{shown(cmd_name)}`: {hint}", ctx)
+                usage(f"no such command `{shown(cmd_name)}`: {hint}")
             command = getattr(import_module(f"soce.cli.{cmd_name}"), cmd_name)
             assert isinstance(command, click.Command)
             return command

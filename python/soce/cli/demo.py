@@ -31,9 +31,7 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand,
-    short_help="See the method beat its ingredients, in minutes.",
-    notes=(_EXAMPLES,),
+    cls=Subcommand, short_help="See the method beat its ingredients, in minutes.", notes=(_EXAMPLES,)
 )
 @click.option("--output", "-o", default="soce-demo", metavar="DIR", help="Default: soce-demo.")
 @click.option("--seed", type=NUMBER, default=0, metavar="N", help="Of the training. Default: 0.")
@@ -134,14 +132,10 @@ def _watched(log: Log, *, enabled: bool) -> Iterator[tuple[Callable[[str], objec
         def on_stage(sentence: str) -> None:
             log.start()  # not before: the folder is this demo's own now
             log.line(sentence)
-            if bars is not None:
-                bars.say(sentence)
-            elif enabled:
-                message(sentence)
+            bars.say(sentence)
 
         def on_training(name: str, done: int, total: int) -> None:
             log.progress(f"training {name}", done, total, "steps")
-            if bars is not None:
-                bars.show(name, done, total)
+            bars.show(name, done, total)
 
         yield on_stage, on_training

@@ -27,14 +27,8 @@ _EVERY: Final = 30.0
 class Log:
     """Appends to a file, from `start` on; what comes before is kept in memory, and lost if it never starts.
 
-    A log that cannot be written, as on a full disk, stops no work: its lines are lost.
-
-    Parameters
-    ----------
-    path : Path
-        Several processes may write to it.
-    command : str
-        What the lines are about.
+    A log that cannot be written, as on a full disk, stops no work: its lines are lost. Several processes may
+    write to one file.
     """
 
     def __init__(self, path: Path, command: str) -> None:

@@ -90,9 +90,8 @@ def _planned(
 
     if recipes is not None:
         return plan_all(recipes, output=output, options=options)
-    if len(ingredients) == 1 and ingredients[0].lower().endswith(_SUFFIXES):
-        return plan(ingredients[0], output=output, options=options)
-    return plan(recipe_of(ingredients), output=output, options=options)
+    is_file = len(ingredients) == 1 and ingredients[0].lower().endswith(_SUFFIXES)
+    return plan(ingredients[0] if is_file else recipe_of(ingredients), output=output, options=options)
 
 
 def _averaging(plan: MergePlan) -> str:
@@ -119,17 +118,6 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
     found: list[Ingredient] = []
     problems: list[Problem] = []
     for argument in arguments:
-        if argument.lower().endswith(_SUFFIXES):
-            problems.append(
-                Problem(
-                    "recipe",
-                    argument,
-                    None,
-                    "a recipe file among ingredients",
-                    "give a recipe file alone, or checkpoints with their weights",
-                )
-            )
-            continue
         try:
             found.append(Ingredient(*_split(argument)))
         except RecipeError as error:
@@ -145,6 +133,9 @@ def _split(argument: str) -> tuple[str, Any]:
     """Return path and weight of an argument; the weight is None if there is none."""
     from soce.recipes.parts import parse_weight, refuse
 
+    if argument.lower().endswith(_SUFFIXES):
+        hint = "give a recipe file alone, or checkpoints with their weights"
+        refuse("a recipe file among ingredients", hint, argument)
     path, equals, weight = argument.rpartition("=")
     if not argument or (equals and not path):
         refuse(f"`{shown(argument)}` has no path", "write PATH=WEIGHT")

@@ -52,24 +52,22 @@ class Stages:
         for task in self._tasks.values():
             self._bars.remove_task(task)
         self._tasks.clear()
-        self._bars.console.print(sentence, highlight=False)
+        self._bars.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
-def stage_bars(*, enabled: bool) -> Iterator[Stages | None]:
-    """Show pieces of work, each with its count and the time left."""
-    if not (enabled and sys.stderr.isatty()):
-        yield None
-        return
+def stage_bars(*, enabled: bool) -> Iterator[Stages]:
+    """Show pieces of work, each with its count and the time left; sentences only where it is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with _bars(columns) as bars:
+    with _bars(columns, enabled=enabled) as bars:
         yield Stages(bars)
 
 
-def _bars(columns: tuple[ProgressColumn, ...]) -> Progress:
+def _bars(columns: tuple[ProgressColumn, ...], *, enabled: bool = True) -> Progress:
     from rich.console import Console
     from rich.progress import Progress
 
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True, quiet=not enabled)
+    return Progress(*columns, console=console, transient=True, disable=not (enabled and sys.stderr.isatty()))

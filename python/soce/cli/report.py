@@ -12,6 +12,7 @@ from soce.cli.command import Subcommand, message, usage
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.progress import stage_bars
 from soce.exceptions import shown
+from soce.files.words import listed
 from soce.search.folder import MODELS
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def report(
     from soce.report.report import format_of
     from soce.search.open import open_run
 
-    target, form = _target(folder, output, kind, format_of)
+    form = kind or ("html" if output is None or output == "-" else format_of(output))
     if form == "html":
         check_renderers()  # before anything is evaluated
     if not evaluate and evaluating.choose is not None:
@@ -97,28 +98,16 @@ def report(
         others = read_scores(list(other_benchmarks))
     score_more, why_not = _scoring(run, evaluating, evaluate=evaluate, quiet=quiet)
     made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
-    if target is None:
+    if output == "-":
         click.echo(made.text(form), nl=False)
         return
+    target = Path(output or f"{folder}/report.{'md' if form == 'markdown' else form}")
     made.write(target, kind=form)
     if not quiet:
         missing = [section.title for section in made.sections if section.missing]
         message(f"wrote `{shown(str(target))}`")
         if missing:
-            listed = ", ".join(f"`{shown(title)}`" for title in missing)
-            message(f"information: not all could be shown, the report says why: {listed}")
-
-
-def _target(
-    folder: str, output: str | None, kind: Format | None, format_of: Callable[[str], Format]
-) -> tuple[Path | None, Format]:
-    if output is None:
-        endings: dict[Format, str] = {"html": ".html", "markdown": ".md", "json": ".json"}
-        form = kind or "html"
-        return Path(folder) / f"report{endings[form]}", form
-    if output == "-":
-        return None, kind or "html"
-    return Path(output), kind or format_of(output)
+            message(f"information: not all could be shown, the report says why: {listed(missing)}")
 
 
 def _scoring(
@@ -148,9 +137,7 @@ def _scoring(
             evaluator = other if other is not None and plan.on == "report" else first
             plan.evaluate(
                 evaluator,
-                on_progress=None
-                if bars is None
-                else lambda found: bars.show("missing soups", found.done, found.total),
+                on_progress=lambda found: bars.show("missing soups", found.done, found.total),
             )
 
     return score, ""

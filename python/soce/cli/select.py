@@ -117,22 +117,19 @@ def _read_second_table(source: str, options: ReadOptions) -> ScoreTable:
 
 
 def _show(table: ScoreTable, selection: Selection, reported: ScoreTable | None, *, as_json: bool) -> None:
-    overall = None if reported is None else _reached(table, reported, selection)
-    if as_json:
-        found = selection.to_json()
-        if reported is not None and overall is not None:
-            found["report"] = {
-                "source": reported.source,
-                "digest": reported.digest,
-                "objective": selection.objective,
-                "overall": overall,
-            }
-        print_json(found)
-        return
+    found = selection.to_json()
     blocks = [table_lines(table), selection_lines(selection)]
-    if reported is not None and overall is not None:
-        blocks.append(reported_lines(selection.objective, reported.source, overall))
-    print_blocks(*blocks)
+    if reported is not None:
+        source, objective = reported.source, selection.objective
+        overall = _reached(table, reported, selection)
+        found["report"] = {
+            "source": source,
+            "digest": reported.digest,
+            "objective": objective,
+            "overall": overall,
+        }
+        blocks.append(reported_lines(objective, source, overall))
+    print_json(found) if as_json else print_blocks(*blocks)
 
 
 def _reached(table: ScoreTable, reported: ScoreTable, selection: Selection) -> dict[str, float | None]:

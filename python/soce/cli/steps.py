@@ -142,10 +142,8 @@ class SearchStep:
 
                 def tell(found: SearchProgress) -> None:
                     log.progress(found.stage, found.done, found.total, "soups")
-                    if bars is not None:
-                        bars.show("soups", found.done, found.total, label=found.stage)
-                        shown_items = found.items_total if found.items_total > 1 else 0
-                        bars.show("items", found.items_done, shown_items)
+                    bars.show("soups", found.done, found.total, label=found.stage)
+                    bars.show("items", found.items_done, found.items_total if found.items_total > 1 else 0)
 
                 yield tell
         except KeyboardInterrupt:

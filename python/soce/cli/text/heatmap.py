@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import product
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.color import Color
 from rich.console import Console
 from rich.style import Style
@@ -32,18 +34,10 @@ _NEGATIVE, _MIDDLE, _POSITIVE = (67, 147, 195), (247, 247, 247), (214, 96, 77)
 
 
 def heatmap(correlation: Correlation, *, width: int) -> Text:
-    """Return the correlations as a block of text, rho x 100 in clustered order.
+    """Return the correlations as lines of text, rho x 100 in clustered order, and a caption.
 
-    Parameters
-    ----------
-    correlation : Correlation
-    width : int
-        Columns of the terminal. Where the categories do not fit, clusters of them are shown, and it says so.
-
-    Returns
-    -------
-    rich.text.Text
-        Lines, the last one a caption. A console without colour prints the same characters.
+    Where the categories do not fit into so many columns, clusters of them are shown, and it says so. A
+    console without colour prints the same characters.
 
     Examples
     --------
@@ -60,8 +54,7 @@ def heatmap(correlation: Correlation, *, width: int) -> Text:
     |ρ| < 0.95 cannot be told from 0 at 5 %. · is undefined.
     """
     order = correlation.order()
-    where = {name: place for place, name in enumerate(correlation.categories)}
-    places = [where[name] for name in order]
+    places = [correlation.categories.index(name) for name in order]
     rho = correlation.rho[np.ix_(places, places)].copy()
     np.fill_diagonal(rho, np.nan)
     n_models = len(correlation.population)
@@ -119,45 +112,20 @@ def _block(
     text.append("".join(f"{number:>{cell}}" for number in range(1, len(names) + 1)), style="dim")
     for number, (name, row) in enumerate(zip(names, rho.tolist(), strict=True), start=1):
         text.append(f"\n{number:>{digits}} ", style="dim")
-        text.append(_cut(shown(name), name_width) + " ")
+        label = Text(shown(name))
+        label.truncate(name_width, overflow="ellipsis", pad=True)
+        text.append(label.append(" "))
         for place, value in enumerate(row, start=1):
             if own is not None and place == number:
                 text.append(f"{own:>{cell}}", style="dim")
             elif math.isnan(value):
                 text.append(f"{'·':>{cell}}", style="dim")
             else:
-                text.append(f"{_hundredths(value):>{cell}}", style=_shade(value))
-    for line in _wrap(" ".join(caption), width):
-        text.append(f"\n{line}", style="dim")
+                text.append(f"{max(-99, min(99, round(100 * value))):>{cell}}", style=_shade(value))
+    together = " ".join(caption).replace(" %", "\xa0%").replace(" < ", "\xa0<\xa0")  # no line ends there
+    for line in wrap(together, width, break_long_words=False, break_on_hyphens=False):
+        text.append("\n" + line.replace("\xa0", " "), style="dim")
     return text
-
-
-def _wrap(sentence: str, width: int) -> list[str]:
-    """Return lines of at most so many columns; signs stay with their numbers."""
-    lines: list[str] = []
-    for word in sentence.replace(" %", "\xa0%").replace(" < ", "\xa0<\xa0").split(" "):
-        plain = word.replace("\xa0", " ")
-        if lines and cell_len(lines[-1]) + 1 + cell_len(plain) <= width:
-            lines[-1] += f" {plain}"
-        else:
-            lines.append(plain)
-    return lines
-
-
-def _cut(name: str, width: int) -> str:
-    """Return a name in exactly so many columns."""
-    return set_cell_size(name, width) if cell_len(name) <= width else set_cell_size(name, width - 1) + "…"
-
-
-def _hundredths(value: float) -> str:
-    """Return rho in at most two digits and a sign.
-
-    Examples
-    --------
-    >>> _hundredths(0.974), _hundredths(1.0), _hundredths(-0.4827), _hundredths(-0.001)
-    ('97', '99', '-48', '0')
-    """
-    return str(max(-99, min(99, round(100 * value))))
 
 
 def _shade(value: float) -> Style:
@@ -175,14 +143,12 @@ def _between_clusters(correlation: Correlation, *, width: int) -> tuple[list[str
     if not n_clusters:
         return [], np.empty((0, 0))
     clusters = cluster_categories(correlation, n_clusters=n_clusters)
-    where = {name: place for place, name in enumerate(correlation.categories)}
+    members = [[correlation.categories.index(name) for name in cluster] for cluster in clusters]
     rho = correlation.rho.copy()
     np.fill_diagonal(rho, np.nan)
     means = np.full((n_clusters, n_clusters), np.nan)
-    for i, first in enumerate(clusters):
-        for j, second in enumerate(clusters):
-            block = rho[np.ix_([where[name] for name in first], [where[name] for name in second])]
-            defined = block[~np.isnan(block)].tolist()
-            if defined:
-                means[i, j] = math.fsum(defined) / len(defined)
+    for (i, first), (j, second) in product(enumerate(members), repeat=2):
+        defined = [value for value in rho[np.ix_(first, second)].flat if not math.isnan(value)]
+        if defined:
+            means[i, j] = math.fsum(defined) / len(defined)
     return [f"{len(cluster)}: {', '.join(cluster)}" for cluster in clusters], means

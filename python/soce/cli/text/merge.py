@@ -34,12 +34,11 @@ def plan_text(plan: MergePlan) -> str:
                 for numerator, path in zip(row["numerators"], paths, strict=True)
             ]
             lines += ["  " + line for line in columns(table, "rlrl")]
-    counted_tensors = data["counts"]
+    tensors = [f"{data['counts'][kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")]
     donor = data["config_from"]
     lines += [
         "",
-        "tensors  "
-        + ", ".join(f"{counted_tensors[kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")),
+        f"tensors  {', '.join(tensors)}",
         f"read     {size(data['bytes_read'])}",
         f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
         f"memory   {size(data['memory_bytes'])}",

@@ -27,7 +27,7 @@ def result_lines(result: SearchResult) -> list[str]:
         *_arm_lines(result),
         "",
         f"differences on {where}",
-        *_comparison_lines(result),
+        *columns([_row(result, comparison) for comparison in result.comparisons], "lrrll"),
         "",
     ]
     if not result.is_optimistic:
@@ -48,49 +48,38 @@ def _arm_lines(result: SearchResult) -> list[str]:
     rows = [["arm", "weights", "selection", report, f"to best single{result.unit and ' (pp)'}", "relative"]]
     for arm in result.arms:
         difference = arm.report.value - best
-        marks = [
-            on
-            for on, label in (
-                ("selection", result.best_single_selection),
-                (report, result.best_single_report),
-            )
-            if label == arm.label and not (result.is_optimistic and on == report)
-        ]
+        marks = ["selection"] if arm.label == result.best_single_selection else []
+        if arm.label == result.best_single_report and not result.is_optimistic:
+            marks.append(report)
+        weights = "" if arm.kind == "single" else weights_text(arm.parts)
         rows.append(
             [
                 shown(arm.label),
-                "" if arm.kind == "single" else weights_text(arm.parts),
+                f"best single on {' and '.join(marks)}" if marks else weights,
                 result.number(arm.selection.value),
                 result.number(arm.report.value),
                 f"{difference * result.times:+.2f}",
                 f"{100 * difference / abs(best):+.2f} %" if best else "",
             ]
         )
-        if marks:
-            rows[-1][1] = f"best single on {' and '.join(marks)}"
     return columns(rows, "llrrrr")
-
-
-def _comparison_lines(result: SearchResult) -> list[str]:
-    rows = [_row(result, comparison) for comparison in result.comparisons]
-    return columns(rows, "lrrll")
 
 
 def _row(result: SearchResult, comparison: ArmComparison) -> list[str]:
     second = shown(comparison.second)
     if comparison.second == result.best_single_report:
         second = f"best single ({second})"
-    interval = comparison.interval
     test = comparison.mcnemar
     relative = comparison.relative_percent
+    between = ""
+    if interval := comparison.interval:
+        low, high = interval.low * result.times, interval.high * result.times
+        between = f"{100 * interval.level:g} % [{low:+.2f}, {high:+.2f}]{result.unit}"
     return [
         f"{shown(comparison.first)} − {second}",
         f"{comparison.difference * result.times:+.2f}{result.unit}",
         "" if relative is None else f"{relative:+.2f} %",
-        ""
-        if interval is None
-        else f"{100 * interval.level:g} % [{interval.low * result.times:+.2f}, "
-        f"{interval.high * result.times:+.2f}]{result.unit}",
+        between,
         "" if test is None else f"McNemar {test.only_first}:{test.only_second}, {_p(test.p)}",
     ]
 
