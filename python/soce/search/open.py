@@ -139,21 +139,18 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _selection(folder: Path, kind: Kind) -> SelectionFile:
-    path = folder / SELECTION
-    if not path.is_file() and kind == "search":
-        _lack("the folder of a search does not hold the selection it was given; name it with `--selection`")
-    if not path.is_file():
-        _lack(f"there is no `{SELECTION}`: the run was stopped before the experts were chosen")
-    return read_selection(path)
+    absent = f"there is no `{SELECTION}`: the run was stopped before the experts were chosen"
+    if kind == "search":
+        absent = "the folder of a search does not hold the selection it was given; name it with `--selection`"
+    return read_selection(_present(folder / SELECTION, absent))
 
 
 def _study(
     search: Path, models: Path | None, selection: Selection | None, paths: Mapping[str, object]
 ) -> tuple[SearchIdentity, Pool]:
     """Return what was searched: its identity and its models, where they are now."""
-    if not (search / STUDY).is_file():
-        _lack(f"nothing was searched yet: there is no `{STUDY}`")
-    data = read_json(search / STUDY, error=StudyError)
+    path = _present(search / STUDY, f"nothing was searched yet: there is no `{STUDY}`")
+    data = read_json(path, error=StudyError)
     identity = SearchIdentity.from_json(data.get("identity") if isinstance(data, dict) else None)
     located = {name: one.get("path") for name, one in identity.ingredients.items()}
     if models is not None:  # those of a demo may have been moved or copied with its folder
@@ -181,9 +178,8 @@ def _objective(identity: SearchIdentity) -> Objective:
 
 
 def _result(search: Path, pool: Pool | None, unfinished: str) -> SearchResult:
-    if not (search / RESULT).is_file():
-        _lack(unfinished)
-    return SearchResult.from_json(read_json(search / RESULT, error=StudyError), pool=pool)
+    path = _present(search / RESULT, unfinished)
+    return SearchResult.from_json(read_json(path, error=StudyError), pool=pool)
 
 
 def _table(folder: Path, selection: Selection | None, missing: Mapping[str, str]) -> ScoreTable:
@@ -205,13 +201,17 @@ def _table(folder: Path, selection: Selection | None, missing: Mapping[str, str]
 
 
 def _manifest(folder: Path, kind: Kind) -> dict[str, Any]:
-    path = folder / SOUP / _MANIFEST
-    if not path.is_file():
-        _lack(f"no soup was published {'beside the search' if kind == 'search' else 'yet'}")
-    found = read_json(path, error=StudyError)
+    absent = f"no soup was published {'beside the search' if kind == 'search' else 'yet'}"
+    found = read_json(_present(folder / SOUP / _MANIFEST, absent), error=StudyError)
     if not isinstance(found, dict) or not isinstance(found.get("result"), dict):
         _lack(f"`{SOUP}/{_MANIFEST}` is not a manifest")
     return found
+
+
+def _present(path: Path, absent: str) -> Path:
+    if not path.is_file():
+        _lack(absent)
+    return path
 
 
 def _lack(why: str) -> NoReturn:

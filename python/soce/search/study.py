@@ -139,7 +139,9 @@ def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
     if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
         refuse("`study.json` is not of a study that this version reads", "name a new directory", folder)
     changes = _changes(found.get("identity"), dict(identity))
-    if changes and not _has_scores(folder):
+    evaluations = folder / EVALUATIONS
+    has_scores = evaluations.is_dir() and any(evaluations.iterdir())  # or another worker is scoring
+    if changes and not has_scores:
         # An evaluator that failed at once may be mended: there is nothing to lose or to mix up.
         write_json(path, {**found, "identity": dict(identity)})
     elif changes:
@@ -165,12 +167,6 @@ def _changes(before: object, after: dict[str, object]) -> list[str]:
                 {**one, "evaluator": kind} for one, kind in zip((before, after), kinds, strict=True)
             )
     return differences(before, after)
-
-
-def _has_scores(folder: Path) -> bool:
-    """Return whether something was scored, or is being scored by another worker."""
-    evaluations = folder / EVALUATIONS
-    return evaluations.is_dir() and any(evaluations.iterdir())
 
 
 def require_optuna() -> None:
