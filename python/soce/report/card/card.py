@@ -62,44 +62,7 @@ def make_card(
     benchmarks: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Card:
-    """Return the card of a soup without writing it. No tensor is read.
-
-    Parameters
-    ----------
-    soup : path-like
-        A directory that holds ``soce.json``.
-    run : path-like, optional
-        Folder of the `soce run`, `soce search` or `soce demo` that chose the soup; else the scores in the
-        manifest, or those of a run that the soup lies in.
-    hub_ids : mapping of ingredient to str, optional
-        Ids on the Hub of ingredients that were local directories. Without them ``base_model`` names only
-        those that the manifest or the Hub's cache tells.
-    license : str, optional
-        Licence of the soup. Else that of the ingredients if all say the same, and none otherwise.
-    benchmarks : mapping of category to str, optional
-        Which categories are benchmarks on the Hub, as ``DATASET`` or ``DATASET:TASK``: their held-out scores
-        become ``.eval_results/soce.yaml``.
-    overwrite : bool
-        Replace a README.md that soce did not write.
-
-    Raises
-    ------
-    CheckpointError
-        The directory holds no soup; a Hub id that is none.
-    StudyError
-        The run is that of another soup, or not finished.
-    OutputError
-        A README.md that soce did not write; huggingface_hub is not installed.
-    EvaluationError
-        A benchmark that is none, or whose score was not held out.
-    OSError
-        Reading failed.
-
-    Notes
-    -----
-    Rewriting a card keeps what a user wrote into it: text above and below the marked block, and whatever the
-    head says (``base_model`` and ``tags`` are added to). Only what stands inside the block is lost.
-    """
+    """Return the card of a soup without writing it; parameters and errors are those of `write_card`."""
     require_hub()
     found = read_soup(soup)
     choice = find_choice(found, run)
@@ -140,7 +103,41 @@ def write_card(
 ) -> Card:
     """Write the README.md of a soup, and its ``.eval_results`` if benchmarks are named; no tensor is touched.
 
-    Parameters and errors are those of `make_card`; besides, writing may fail.
+    Parameters
+    ----------
+    soup : path-like
+        A directory that holds ``soce.json``.
+    run : path-like, optional
+        Folder of the `soce run`, `soce search` or `soce demo` that chose the soup; else the scores in the
+        manifest, or those of a run that the soup lies in.
+    hub_ids : mapping of ingredient to str, optional
+        Ids on the Hub of ingredients that were local directories. Without them ``base_model`` names only
+        those that the manifest or the Hub's cache tells.
+    license : str, optional
+        Licence of the soup. Else that of the ingredients if all say the same, and none otherwise.
+    benchmarks : mapping of category to str, optional
+        Which categories are benchmarks on the Hub, as ``DATASET`` or ``DATASET:TASK``: their held-out scores
+        become ``.eval_results/soce.yaml``.
+    overwrite : bool
+        Replace a README.md that soce did not write.
+
+    Raises
+    ------
+    CheckpointError
+        The directory holds no soup; a Hub id that is none.
+    StudyError
+        The run is that of another soup, or not finished.
+    OutputError
+        A README.md that soce did not write; huggingface_hub is not installed.
+    EvaluationError
+        A benchmark that is none, or whose score was not held out.
+    OSError
+        Reading or writing failed.
+
+    Notes
+    -----
+    Rewriting a card keeps what a user wrote into it: text above and below the marked block, and whatever the
+    head says (``base_model`` and ``tags`` are added to). Only what stands inside the block is lost.
     """
     made = make_card(
         soup, run=run, hub_ids=hub_ids, license=license, benchmarks=benchmarks, overwrite=overwrite
