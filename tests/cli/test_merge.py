@@ -107,6 +107,18 @@ def test_soce_merge_is_the_same_command() -> None:
     assert result.stderr.endswith("hint: see `soce merge --help`\n")
 
 
+def test_soce_alone_prints_its_help_and_a_wrong_command_what_was_meant() -> None:
+    from soce.cli import _group
+
+    alone = CliRunner().invoke(_group(), [], prog_name="soce")
+    asked = CliRunner().invoke(_group(), ["-h"], prog_name="soce")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert (asked.exit_code, asked.stdout) == (0, alone.stderr)
+    wrong = CliRunner().invoke(_group(), ["serch"], prog_name="soce")
+    assert wrong.exit_code == 2
+    assert "`serch`: did you mean `search`" in wrong.stderr
+
+
 def test_an_interrupt_exits_with_130() -> None:
     @click.command(cls=Subcommand)
     def stop() -> None:

@@ -285,6 +285,13 @@ def test_run_needs_a_threshold_and_paths(here: Path, landscapes: Landscapes) -> 
     assert not (here / "all").exists()
 
 
+def test_a_run_without_an_evaluator_writes_nothing(here: Path) -> None:
+    found = run(run_command, "scores.csv", "--models", "models.yaml", *SELECT, "-o", "all")
+    assert found.exit_code == 2
+    assert "`--evaluator`" in found.stderr
+    assert not (here / "all").exists()
+
+
 # ---- processes
 
 
