@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import Pair, Registered
+from soce.cli.options.types import Registered, TextPair
 
 if TYPE_CHECKING:
     from soce.scores.formats.options import ReadOptions
@@ -48,7 +48,7 @@ table_options = all_of(
     ),
     _option("--lower-is-better", multiple=True, metavar="COLUMN", help="Smaller is better in this column."),
     _option(
-        "--rename", multiple=True, type=Pair("OLD=NEW"), help="Call a model or directory by another name."
+        "--rename", multiple=True, type=TextPair("OLD=NEW"), help="Call a model or directory by another name."
     ),
     _option("--metric", metavar="NAME", help="Metric of harness results, such as acc or acc,none."),
     _option(

@@ -27,7 +27,7 @@ class Registered(click.Choice):  # type: ignore[type-arg]
         pass
 
 
-class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+class ParsedText(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
     """What a function makes of a text, loaded when it is needed; it raises RecipeError."""
 
     def __init__(self, name: str, function: str) -> None:
@@ -43,7 +43,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
             self.fail(f"{problem.message}: {problem.hint}" if problem.hint else problem.message, param, ctx)
 
 
-class Pair(click.ParamType):  # type: ignore[type-arg]
+class TextPair(click.ParamType):  # type: ignore[type-arg]
     """Two texts with an equals sign between; the last one counts."""
 
     name = "pair"
@@ -71,5 +71,5 @@ class _WholeNumber(click.IntRange):
 
 COUNT = _WholeNumber(min=1)
 NUMBER = _WholeNumber(min=0)
-SIZE = Parsed("size", "soce.recipes.parts:parse_size")
-DTYPE = Parsed("dtype", "soce.recipes.parts:parse_dtype")
+SIZE = ParsedText("size", "soce.recipes.parts:parse_size")
+DTYPE = ParsedText("dtype", "soce.recipes.parts:parse_dtype")
