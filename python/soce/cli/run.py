@@ -95,6 +95,7 @@ def run(
         log.start()
         log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
         result = step.run(evaluating, searching, log)
+    code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
     if not quiet:
         message(f"information: see it with `soce report {shown(output)}`")
-    return conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
+    return code
