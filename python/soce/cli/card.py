@@ -7,7 +7,7 @@ import json
 import click
 
 from soce.cli.command import Subcommand, message, usage, warn
-from soce.cli.options.types import Pair
+from soce.cli.options.types import TextPair
 from soce.exceptions import shown
 
 _EXAMPLES = """\b
@@ -31,7 +31,7 @@ Examples:
     "--hub-id",
     "hub_ids",
     multiple=True,
-    type=Pair("NAME=ORG/MODEL"),
+    type=TextPair("NAME=ORG/MODEL"),
     help="Which model on the Hub an ingredient is, where its path does not tell.",
 )
 @click.option("--license", metavar="ID", help="Licence of the soup; else the one that all ingredients have.")
@@ -39,7 +39,7 @@ Examples:
     "--benchmark",
     "benchmarks",
     multiple=True,
-    type=Pair("CATEGORY=DATASET[:TASK]"),
+    type=TextPair("CATEGORY=DATASET[:TASK]"),
     help="Write the held-out score of a category to .eval_results for a benchmark on the Hub.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a README.md that soce did not write.")
