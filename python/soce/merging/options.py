@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypeAlias
 
 OnProgress: TypeAlias = Callable[[int, int], object]
 """Called with bytes done and bytes in all, on the caller's thread; raising from it cancels."""
