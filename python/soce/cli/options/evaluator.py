@@ -87,11 +87,18 @@ def _one_evaluator(flag: str, name: str | None, command: str | None) -> Evaluato
         usage(f"the command cannot be split into words: {error}")
 
 
-def _evaluating(**given: Any) -> NamedEvaluators:  # noqa: ANN401 - click's
+def _evaluating(
+    *,
+    evaluator: str | None,
+    evaluator_command: str | None,
+    held_out: str | None,
+    held_out_command: str | None,
+    **given: Any,  # noqa: ANN401 - the fields of `EvaluatorOptions`
+) -> NamedEvaluators:
     from soce.evaluate.kinds import EvaluatorOptions
 
-    choose = _one_evaluator("--evaluator", given.pop("evaluator"), given.pop("evaluator_command"))
-    report = _one_evaluator("--held-out", given.pop("held_out"), given.pop("held_out_command"))
+    choose = _one_evaluator("--evaluator", evaluator, evaluator_command)
+    report = _one_evaluator("--held-out", held_out, held_out_command)
     return NamedEvaluators(choose, report, EvaluatorOptions(**given))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,24 +17,40 @@ if TYPE_CHECKING:
     from soce.search.strategies.space import Strategy
 
 
-def _searching(*, share: str, **given: Any) -> SearchOptions:  # noqa: ANN401 - click's
+def _searching(
+    *,
+    strategy: str,
+    budget: int | None,
+    seed: int,
+    accept: Literal["gt", "ge"],
+    over: Literal["experts", "candidates"],
+    share: str,
+    **given: Any,  # noqa: ANN401 - the other fields of `SearchOptions`
+) -> SearchOptions:
     from soce.search.options import SearchOptions
 
-    of_strategy = {name: given.pop(name) for name in ("strategy", "budget", "seed", "accept", "over")}
-    return SearchOptions(strategy=_strategy(**of_strategy), share=_share(share), **given)
+    proposing = _strategy(strategy, budget=budget, seed=seed, accept=accept, over=over)
+    return SearchOptions(strategy=proposing, share=_share(share), **given)
 
 
-def _strategy(*, strategy: str, budget: int | None, seed: int, accept: Any, over: Any) -> Strategy:  # noqa: ANN401
+def _strategy(
+    name: str,
+    *,
+    budget: int | None,
+    seed: int,
+    accept: Literal["gt", "ge"],
+    over: Literal["experts", "candidates"],
+) -> Strategy:
     from soce.search.strategies.greedy import Greedy
     from soce.search.strategies.registry import strategy_of
 
-    if strategy == "greedy":
+    if name == "greedy":
         if budget is not None:
             usage("--budget does not go with --strategy greedy")
         return Greedy(accept, over)
     if (accept, over) != ("gt", "experts"):
         usage("--accept and --greedy-over go with --strategy greedy")
-    return strategy_of(strategy, budget=budget, seed=seed)
+    return strategy_of(name, budget=budget, seed=seed)
 
 
 def _share(text: str) -> Fraction | None:

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from soce.selection.rules import Rule
 
 
-def _selection(**given: Any) -> SelectionOptions:  # noqa: ANN401 - click's
+def _selection(
+    *,
+    population: tuple[str, ...],
+    objective: str | None = None,
+    **given: Any,  # noqa: ANN401 - the other fields of `SelectionOptions`
+) -> SelectionOptions:
     from soce.selection.options import SelectionOptions
 
-    if "objective" in given:
+    goal = None
+    if objective is not None:
         from soce.scores.objective import parse_objective
 
-        given["objective"] = parse_objective(given["objective"])
-    return SelectionOptions(population=names_of(given.pop("population")), **given)
+        goal = parse_objective(objective)
+    return SelectionOptions(population=names_of(population), objective=goal, **given)
 
 
 _option = OptionGroup("selecting", _selection).option

@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     from soce.scores.formats.options import ReadOptions
 
 
-def _reading(**given: Any) -> ReadOptions:  # noqa: ANN401 - click's
+def _reading(
+    *,
+    aggregates: tuple[str, ...],
+    rename: tuple[tuple[str, str], ...],
+    drop: tuple[str, ...] | None,
+    **given: Any,  # noqa: ANN401 - the other fields of `ReadOptions`
+) -> ReadOptions:
     from soce.scores.formats.options import ReadOptions
 
-    parts = [part.partition("=") for part in given.pop("aggregates")]
+    parts = [part.partition("=") for part in aggregates]
     return ReadOptions(
-        rename=dict(given.pop("rename")),
+        rename=dict(rename),
         aggregates={name: _names(listed) for name, _, listed in parts},
-        drop=given.pop("drop") or (),
+        drop=drop or (),
         **given,
     )
 
