@@ -251,8 +251,9 @@ def test_threads_that_want_the_same_output_get_one_soup(small: list[str], tmp_pa
 
     def work() -> None:
         try:
-            soce.merge(small, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
-            outcomes.append("made")
+            report = soce.merge(small, output=tmp_path / "soup", options=soce.MergeOptions(sync=False))
+            # Who comes between the rename and the removal of the state finds its own soup published.
+            outcomes.append("found" if report.complete_before else "made")
         except OutputError:
             outcomes.append("refused")
 
@@ -261,7 +262,8 @@ def test_threads_that_want_the_same_output_get_one_soup(small: list[str], tmp_pa
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcomes) == ["made"] + ["refused"] * 7
+    assert len(outcomes) == 8
+    assert outcomes.count("made") == 1
     assert names(tmp_path) == {"A", "B", "soup"}
 
 
