@@ -22,8 +22,19 @@ def _merging(**given: Any) -> MergeOptions:  # noqa: ANN401 - click's
 
 _option = OptionGroup("merging", _merging).option
 
-merge_options = all_of(
+merge_decisions = all_of(
     _option("--dtype", type=DTYPE, metavar="DTYPE", help="Output dtype: f64, f32, f16 or bf16."),
+    _option(
+        "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."
+    ),
+    _option("--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."),
+    _option("--follow-links", is_flag=True, help="Follow links that leave an ingredient's directory."),
+    _option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name."),
+)
+"""What decides what a soup holds and which ingredients it accepts, wherever soups are made."""
+
+merge_options = all_of(
+    merge_decisions,
     _option("--max-shard-size", type=SIZE, metavar="SIZE", help="Re-cut shards, e.g. 5GB, 500MB, 2GiB."),
     _option(
         "--config-from", metavar="NAME", help="Ingredient that gives config and tokenizer; else the first."
@@ -55,12 +66,6 @@ merge_options = all_of(
     ),
     _option("--differences", is_flag=True, help="Record how far each tensor is from each ingredient."),
     _option("--restart", is_flag=True, help="Discard what an interrupted merge has finished."),
-    _option(
-        "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."
-    ),
-    _option("--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."),
-    _option("--follow-links", is_flag=True, help="Follow links that leave an ingredient's directory."),
-    _option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name."),
     _option(
         "--preflight/--no-preflight", default=True, help="Compare free space first. Default: --preflight."
     ),
