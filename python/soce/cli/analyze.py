@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, print_blocks, print_json
-from soce.cli.examine import examine
+from soce.cli.examine import examine, tell_notes
 from soce.cli.options.candidates import candidate_option
 from soce.cli.options.selection import population_options, sign_option
 from soce.cli.options.table import TABLE_HELP, table_options
@@ -66,6 +66,7 @@ def analyze(
 
         check_plot(Path(plot))  # before any work is done
     examined = examine(tables, reading, selecting, candidates)
+    tell_notes(examined.table)
     correlation = None if examined.findings.errors else examined.correlation
     found = None if correlation is None else _Found.of(examined, correlation, signed, clusters)
     if as_json:
@@ -126,6 +127,7 @@ def _plain(examined: Examined, found: _Found | None) -> dict[str, object]:
             "columns": [asdict(column) for column in table.columns],
             "missing": table.n_missing,
             "ignored": [{"column": name, "reason": reason} for name, reason in table.ignored],
+            "notes": list(table.notes),
         },
         "lint": examined.findings.to_json(),
     }

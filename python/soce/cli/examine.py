@@ -45,7 +45,9 @@ class Examined:
         return self.correlation
 
     def accept(self, *, quiet: bool) -> None:
-        """Print what lint found in a table that is usable."""
+        """Print what the reader decided, and what lint found in a table that is usable."""
+        if not quiet:
+            tell_notes(self.table)
         self.usable()
         _tell(self.findings, quiet=quiet)
 
@@ -121,3 +123,9 @@ def _read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
                 "leave it out",
             )
     return table
+
+
+def tell_notes(table: ScoreTable) -> None:
+    """Print to stderr what the reader of a table decided."""
+    for note in table.notes:
+        message(f"note: {note}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, usage
+from soce.cli.examine import tell_notes
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.progress import stage_bars
 from soce.exceptions import shown
@@ -96,6 +97,8 @@ def report(
         from soce.scores.read import read_scores
 
         others = read_scores(list(other_benchmarks))
+        if not quiet:
+            tell_notes(others)
     score_more, why_not = _scoring(run, evaluating, evaluate=evaluate, quiet=quiet)
     made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
     if output == "-":

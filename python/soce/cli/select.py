@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, print_blocks, print_json, usage, warn
-from soce.cli.examine import examine
+from soce.cli.examine import examine, tell_notes
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_options
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
@@ -87,7 +87,7 @@ def select(
             usage("missing option `--threshold`: the paper gives no value, so choose one from this list")
         return
     selection = examined.select(rule, quiet=quiet)
-    reported = None if report_scores is None else _read_second_table(report_scores, reading)
+    reported = None if report_scores is None else _read_second_table(report_scores, reading, quiet=quiet)
     _show(examined.table, selection, reported, as_json=as_json)
     if output is not None:
         _write(selection, output, examined.paths, overwrite=overwrite)
@@ -104,7 +104,7 @@ def _show_sweep(examined: Examined, *, signed: bool, as_json: bool) -> None:
         print_blocks(table_lines(table), sweep_lines(steps, name_experts=True))
 
 
-def _read_second_table(source: str, options: ReadOptions) -> ScoreTable:
+def _read_second_table(source: str, options: ReadOptions, *, quiet: bool) -> ScoreTable:
     """Return a table with other scores of the same models.
 
     The options are meant for the first table: this one may be of a format where some have no effect, and may
@@ -113,6 +113,8 @@ def _read_second_table(source: str, options: ReadOptions) -> ScoreTable:
     from soce.scores.read import read_scores
 
     table = read_scores(source, options=replace(options, rename={}))
+    if not quiet:
+        tell_notes(table)
     return table.renamed({old: new for old, new in options.rename.items() if old in table.models})
 
 

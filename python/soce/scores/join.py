@@ -69,6 +69,7 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         kind=" + ".join(dict.fromkeys(table.kind for table in tables)),
         ignored=tuple(dict.fromkeys(pair for table in tables for pair in table.ignored)),
         blanked=tuple(cell for table in tables for cell in table.blanked),
+        notes=tuple(dict.fromkeys(note for table in tables for note in table.notes)),
     )
 
 

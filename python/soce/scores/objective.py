@@ -247,8 +247,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Fraction]:
 
 def _csv_document(path: str) -> ParsedFile:
     from soce.scores.formats.grid import read_grid
+    from soce.scores.formats.options import ReadOptions
 
-    grid = read_grid(path)
+    grid = read_grid(path, ReadOptions()).cells
     if list(grid.columns) != ["category", "weight"]:
         header = shown(",".join(grid.columns))
         Refusals(path).refuse(f"the first line is `{header}`, expected `category,weight`", _SHAPE)

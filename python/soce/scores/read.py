@@ -123,9 +123,11 @@ def _read_path(path: Path, options: ReadOptions) -> ScoreTable:
     if name is None and path.suffix.lower() not in SUFFIXES:
         suffix = f"the suffix `{shown(path.suffix)}`" if path.suffix else "no suffix"
         Refusals(path).refuse(f"the file is of no known format and has {suffix}", _KNOWN)
-    grid = read_grid(str(path))
-    long = is_long(grid.columns) if name is None else name == "long"
-    return (long_table if long else wide_table)(grid, str(path), options)
+    grid = read_grid(str(path), options)
+    long = is_long(grid.cells.columns) if name is None else name == "long"
+    make_table = long_table if long else wide_table
+    table = make_table(grid.cells, str(path), replace(options, decimal=grid.decimal))
+    return replace(table, notes=(*grid.notes, *table.notes))
 
 
 def _recognised(path: Path) -> str | None:

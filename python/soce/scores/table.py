@@ -79,6 +79,8 @@ class ScoreTable:
     blanked : sequence of (model, column, text)
         Aggregates that the source states although scores below them are missing: taken for missing, with
         what stood there.
+    notes : sequence of str
+        What a reader decided that its source does not say outright: an encoding, a separator.
 
     Raises
     ------
@@ -101,6 +103,7 @@ class ScoreTable:
     kind: str = "table"
     ignored: tuple[tuple[str, str], ...] = ()
     blanked: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
     _rows: dict[str, int] = field(init=False, repr=False)
     _places: dict[str, int] = field(init=False, repr=False)
 

@@ -61,11 +61,18 @@ table_options = all_of(
         "--level", type=click.Choice(["leaf", "group"]), default="leaf", help="Level of harness results."
     ),
     _option("--split", metavar="NAME", help="Split of a long table that has several."),
+    _option("--delimiter", metavar="TEXT", help="What separates columns: `;`, `tab`; else detected."),
+    _option(
+        "--decimal",
+        type=click.Choice([".", ","]),
+        help="What separates decimals; else detected.",
+    ),
+    _option("--sheet", metavar="NAME", help="Sheet of a workbook, or heading of a Markdown table."),
 )
 
 
 TABLE_HELP = """\b
-A TABLE is a file or a directory of scores: CSV, TSV, JSON, Parquet, wide or long;
+A TABLE is a file or a directory of scores: CSV, TSV, JSON, Parquet, Excel, Markdown;
 results of lm-evaluation-harness, lighteval or inspect; a BFCL leaderboard or score
 directory; or `paper:flores36`, a table of the paper. NAME=TABLE names its only model.
 """

@@ -11,6 +11,7 @@ from soce.exceptions import shown
 from soce.scores import bfcl
 from soce.scores.formats.cells import NotANumberError, parse_column, parse_score
 from soce.scores.formats.grid import read_grid
+from soce.scores.formats.options import ReadOptions
 from soce.scores.formats.wide import check_models
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-
-    from soce.scores.formats.options import ReadOptions
 
 _MARKS: Final[dict[str, frozenset[str]]] = {
     "overall": frozenset({"Rank", "Model", "Overall Acc", "Non-Live AST Acc"}),
@@ -94,7 +93,7 @@ def _read_file(path: Path, expected: str | None) -> pd.DataFrame:
     `expected` is the file of a board that its name says it is.
     """
     refusals = Refusals(path)
-    grid = read_grid(str(path))
+    grid = read_grid(str(path), ReadOptions()).cells
     file = _file_of(grid.columns)
     if file is None or expected not in {None, file}:
         what = "a table of a BFCL board" if expected is None else f"the `{expected}` table of a BFCL board"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeAlias
 
+    from soce.scores.formats.options import Decimal
     from soce.scores.table import Scale
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -125,6 +126,10 @@ class Parsed:
     scale: Scale | None
     decimals: int | None
     bad: tuple[Bad, ...]
+    stderrs: Vector | None = None
+    """Standard errors beside the scores, NaN where there is none; None: nowhere."""
+    counts: Vector | None = None
+    """Numbers of items beside the scores, likewise."""
 
     @property
     def is_text(self) -> bool:
@@ -132,7 +137,7 @@ class Parsed:
         return bool(self.bad) and bool(np.isnan(self.values).all()) and not any(b.meant for b in self.bad)
 
 
-def parse_column(cells: Sequence[str]) -> Parsed:
+def parse_column(cells: Sequence[str], decimal: Decimal | None = None) -> Parsed:
     """Return the scores of one column, with every bad cell.
 
     A cell without percent sign in a column with some is a percentage too, if it is above 1 or is 0;

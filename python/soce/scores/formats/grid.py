@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from soce.scores.formats.options import Decimal, ReadOptions
+
 SUFFIXES: Final = (".csv", ".tsv", ".json", ".parquet")
 
 _MAX_CELLS: Final = 50_000_000
@@ -27,21 +30,32 @@ _SHAPES: Final = (
 )
 
 
-def read_grid(path: str) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False, slots=True)
+class CellGrid:
+    """The cells of a file."""
+
+    cells: pd.DataFrame
+    """Trimmed text, "" where there is nothing; the index says where a row stands: ``line 3``, ``entry 2``."""
+    decimal: Decimal | None = None
+    """What separates the decimals of all cells, where that is certain or was said."""
+    notes: tuple[str, ...] = ()
+    """What was decided that the file does not say outright."""
+
+
+def read_grid(path: str, options: ReadOptions) -> CellGrid:
     """Read a file by its suffix: ``.tsv``, ``.json``, ``.parquet``; anything else is CSV.
 
-    Cells are trimmed text, "" where there is nothing; the index says where a row stands: ``line 3``,
-    ``entry 2``. Raises `ScoreTableError` for what is no such file, has no header or rows, rows of different
+    Raises `ScoreTableError` for what is no such file, has no header or rows, rows of different
     lengths, or a name twice in the header.
     """
     refusals = Refusals(path)
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
-        return _of_parquet(read_bytes(path), refusals)
+        return CellGrid(_of_parquet(read_bytes(path), refusals))
     text = read_text(path)
     if suffix == ".json":
-        return grid_of_json(parse_json(text, path), path)
-    return _of_lines(text, refusals, "\t" if suffix == ".tsv" else ",")
+        return CellGrid(grid_of_json(parse_json(text, path), path))
+    return CellGrid(_of_lines(text, refusals, "\t" if suffix == ".tsv" else ","))
 
 
 def _of_lines(text: str, refusals: Refusals, separator: str) -> pd.DataFrame:

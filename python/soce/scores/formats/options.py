@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from soce.exceptions import shown
 from soce.files.words import nearest
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from soce.scores.table import Column, ScoreTable
 
+Decimal: TypeAlias = Literal[".", ","]
+
 DROPPED: Final = "dropped as asked"
 """Reason of a column in `ScoreTable.ignored` that the user named in `ReadOptions.drop`."""
 
@@ -22,10 +24,9 @@ DROPPED: Final = "dropped as asked"
 class ReadOptions:
     """What the user says about score files; the defaults take them as they are.
 
-    A reader of one format looks at `format`, `model_column`, `model`, `metric`, `level` and `split`. The
-    options that name models and columns (`columns`, `rename`, `lower_is_better`, `aggregates`, `drop`) are
-    applied once, by `apply_options`, after the tables of several files were joined: a name may stand in one
-    of them only.
+    A reader of one format looks at those that say how its files are read. The ones that name models and
+    columns (`columns`, `rename`, `lower_is_better`, `aggregates`, `drop`) are applied once, by
+    `apply_options`, after the tables of several files were joined: a name may stand in one of them only.
     """
 
     format: str | None = None
@@ -52,6 +53,14 @@ class ReadOptions:
     """Which split of a long table to read."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
+    delimiter: str | None = None
+    """What separates the columns of a text file; None: commas, tabs in ``.tsv``, others where they are
+    certain."""
+    decimal: Decimal | None = None
+    """What separates decimals, ``.`` or ``,``; the other one then groups thousands. None: a point, a comma
+    where it is certain."""
+    sheet: str | None = None
+    """Sheet of a workbook, or heading of a table in a Markdown file: its name, or its number from 1."""
 
 
 def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:

@@ -44,13 +44,17 @@ class Format:
         return cast("Reader", importlib.import_module(f"soce.scores.formats.{self.module}"))
 
 
+_CELLS: Final = ("delimiter", "decimal", "sheet")
 _RESULTS: Final = ("metric", "level")
 
 FORMATS: Final[dict[str, Format]] = {
-    "wide": Format("CSV, TSV, JSON or Parquet: a row for each model, a column for each category"),
+    "wide": Format(
+        "CSV, TSV, JSON, Parquet, Excel or Markdown: a row for each model, a column for each category",
+        options=_CELLS,
+    ),
     "long": Format(
-        "CSV, TSV, JSON or Parquet: columns model, category, score; optional n, stderr, split",
-        options=("split",),
+        "CSV, TSV, JSON, Parquet, Excel or Markdown: columns model, category, score; n, stderr, split if there",
+        options=("split", *_CELLS),
     ),
     "lm-eval": Format("lm-evaluation-harness: results_*.json, or a directory of them", "lm_eval", _RESULTS),
     "bfcl": Format("BFCL leaderboard: a directory of data_*.csv, or one of them", "bfcl_board"),

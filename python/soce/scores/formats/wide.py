@@ -15,10 +15,13 @@ from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
-    from soce.scores.formats.cells import Parsed
+    from soce.scores.formats.cells import Parsed, Vector
     from soce.scores.formats.options import ReadOptions
+    from soce.scores.table import Floats
 
 NUMBER_HINT: Final = "write a decimal number such as 78.5; leave the cell empty if there is no score"
 
@@ -40,7 +43,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     declared = {*(options.columns or ()), *options.lower_is_better, *options.aggregates}
     declared.update(part for parts in options.aggregates.values() for part in parts)
     columns: list[Column] = []
-    values = []
+    held: list[Parsed] = []
     ignored: dict[str, str] = {}
     for name in grid.columns.drop(model_column):
         if name in options.drop:
@@ -49,14 +52,14 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         if name not in declared and (words := no_score_words(name)):
             ignored[name] = f"its name has `{words[0]}`"
             continue
-        parsed = parse_column(grid[name].tolist())
+        parsed = parse_column(grid[name].tolist(), options.decimal)
         if name not in declared and (reason := _why_no_score(parsed)):
             ignored[name] = reason
             continue
         for bad in parsed.bad:
             refusals.add(f"{grid.index[bad.row]}, column `{shown(name)}`: {bad.message}", NUMBER_HINT)
         columns.append(Column(name, role_by_name(name), parsed.scale, decimals=parsed.decimals))
-        values.append(parsed.values)
+        held.append(parsed)
     refusals.check()
     if not columns:
         found = ", ".join(f"`{shown(name)}` ({reason})" for name, reason in [*ignored.items()][:10])
@@ -64,11 +67,21 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     return ScoreTable(
         tuple(grid[model_column]),
         tuple(columns),
-        np.array(values).T,
+        np.array([parsed.values for parsed in held]).T,
+        _side_by_side([parsed.counts for parsed in held]),
+        _side_by_side([parsed.stderrs for parsed in held]),
         source=path,
         kind="wide",
         ignored=tuple(ignored.items()),
     )
+
+
+def _side_by_side(columns: Sequence[Vector | None]) -> Floats | None:
+    """Return columns as an array, NaN in those that are not there; None if none is."""
+    there = next((column for column in columns if column is not None), None)
+    if there is None:
+        return None
+    return np.array([np.full(len(there), np.nan) if column is None else column for column in columns]).T
 
 
 def _why_no_score(parsed: Parsed) -> str | None:
