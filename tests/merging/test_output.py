@@ -63,7 +63,7 @@ def test_an_absent_target_and_an_empty_directory_are_filled(two: list[str], tmp_
 @pytest.mark.parametrize("sync", [True, False])
 def test_a_soup_is_replaced_only_when_asked(two: list[str], tmp_path: Path, sync: bool) -> None:
     soce.merge(two, output=tmp_path / "soup", options=QUICK)
-    refused(two, tmp_path / "soup", "already exists and holds a soup")
+    refused(two[::-1], tmp_path / "soup", "already exists and holds a soup")
     old = shards(tmp_path / "soup")
     soce.merge(
         {two[0]: 3, two[1]: 1},
@@ -72,6 +72,20 @@ def test_a_soup_is_replaced_only_when_asked(two: list[str], tmp_path: Path, sync
     )
     assert shards(tmp_path / "soup") != old
     assert left_behind(tmp_path) == []
+
+
+def test_the_same_merge_again_finds_its_soup_finished(two: list[str], tmp_path: Path) -> None:
+    first = soce.merge(two, output=tmp_path / "soup", options=QUICK)
+    before = state_of(tmp_path / "soup")
+    again = soce.merge(two, output=tmp_path / "soup", options=QUICK)
+    assert again.complete_before == (tmp_path / "soup",)
+    assert again.result_digests == first.result_digests
+    assert (again.bytes_read, again.bytes_written) == (0, 0)
+    assert state_of(tmp_path / "soup") == before
+    with pytest.raises(OutputError, match="already exists"):  # it asks for more than the soup has
+        soce.merge(two, output=tmp_path / "soup", options=replace(QUICK, digests="full"))
+    os.utime(f"{two[0]}/model.safetensors")
+    refused(two, tmp_path / "soup", "already exists and holds a soup")
 
 
 def test_a_soup_with_other_files_in_it_is_never_replaced(two: list[str], tmp_path: Path) -> None:

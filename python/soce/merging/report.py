@@ -46,7 +46,7 @@ class MergeReport:
     reused_shards: int
     """Shards that an interrupted merge had finished, over all outputs."""
     complete_before: tuple[Path, ...]
-    """Outputs that an interrupted merge had already published."""
+    """Outputs that an earlier run of the same merge had already published; nothing was done about them."""
     json: str
     """The core's report, as one JSON object."""
 

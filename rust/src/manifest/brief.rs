@@ -1,11 +1,12 @@
 //! What a manifest says in short, for whoever wants to know what a directory is. Nothing of it is proved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::document::{FILE_NAME, MAX_BYTES};
 use crate::json;
@@ -22,6 +23,13 @@ pub(crate) struct Brief {
 #[derive(Debug, Default, Deserialize)]
 struct BriefResult {
     files: Option<BTreeSet<String>>,
+    #[serde(default)]
+    tensors: BTreeMap<String, BriefTensor>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BriefTensor {
+    non_finite: Option<IgnoredAny>,
 }
 
 impl Brief {
@@ -42,6 +50,11 @@ impl Brief {
     /// Whether it is the manifest of the run with this fingerprint.
     pub(crate) fn is_of(&self, plan_digest: &str) -> bool {
         self.plan_digest.as_deref() == Some(plan_digest)
+    }
+
+    /// Whether any tensor of the soup holds NaN or an infinity.
+    pub(crate) fn holds_non_finite(&self) -> bool {
+        self.result.tensors.values().any(|tensor| tensor.non_finite.is_some())
     }
 
     /// The files that belong to the soup beside the manifest, relative to its directory.

@@ -53,10 +53,13 @@ pub(super) fn begin(
     let mut soups = Vec::new();
     for (recipe, fingerprint) in recipes.iter().zip(fingerprints) {
         let published = || {
-            Brief::of_any(&recipe.output).is_of(&fingerprint.digest().to_string())
+            let standing = Brief::of_any(&recipe.output);
+            standing.is_of(&fingerprint.digest().to_string())
+                && (options.allow_non_finite || !standing.holds_non_finite())
                 && !has_state(&recipe.output)
         };
-        let begun = if interrupted && published() {
+        let may_stand = interrupted || plan.complete.contains(&soups.len());
+        let begun = if may_stand && published() {
             Begun::Published
         } else {
             Staging::begin(&Beginning {
@@ -76,7 +79,7 @@ pub(super) fn begin(
             notes.extend_from_slice(staging.notes());
         } else {
             let output = quoted(&recipe.output);
-            notes.push(format!("{output}: already complete: an interrupted run had published it"));
+            notes.push(format!("{output}: already complete: an earlier run of this merge had published it"));
         }
         let resumes = staging.as_ref().and_then(|staging| staging.history()).map_or(0, |found| found.runs);
         soups.push(Soup { fingerprint, staging, finished: vec![None; plan.shards.len()], resumes });

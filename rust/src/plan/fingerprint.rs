@@ -8,7 +8,7 @@ use super::{Plan, SideContent};
 use crate::checkpoint::Shard;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::manifest::{Digests, FILE_NAME, Fingerprint, NUMERICS, RECIPE_FILE};
+use crate::manifest::{Brief, Digests, FILE_NAME, Fingerprint, NUMERICS, RECIPE_FILE};
 
 impl Plan {
     /// The fingerprint of the soup number `recipe`. Reads the donor's side files.
@@ -55,6 +55,20 @@ impl Plan {
             "differences": differences,
             "files": files,
         })))
+    }
+
+    /// Whether the soup that stands at the output number `recipe` is of this plan, made with whichever digests.
+    pub(super) fn stands_complete(&self, recipe: usize) -> Result<bool> {
+        let standing = Brief::of_any(&self.request.recipes[recipe].output);
+        for digests in Digests::ALL {
+            for differences in [false, true] {
+                let fingerprint = self.fingerprint(recipe, digests, differences)?;
+                if standing.is_of(&fingerprint.digest().to_string()) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
-use crate::target::check_outputs;
+use crate::target::{self, check_outputs};
 
 use super::config::Config;
 use super::remarks::Remarks;
@@ -40,7 +40,8 @@ pub fn make(request: MergeRequest) -> Result<Plan> {
     };
     let outputs: Vec<&Path> = request.recipes.iter().map(|recipe| recipe.output.as_path()).collect();
     let PlanOptions { overwrite, makes_parent, .. } = request.options;
-    remarks.problems.extend(check_outputs(&outputs, &checkpoints, overwrite, makes_parent));
+    let (occupied, problems) = check_outputs(&outputs, &checkpoints, overwrite, makes_parent);
+    remarks.problems.extend(problems);
     remarks.refuse()?;
 
     let layout = layout::lay_out(&request, &checkpoints, &treatments, &mut remarks);
@@ -50,7 +51,7 @@ pub fn make(request: MergeRequest) -> Result<Plan> {
         }
     }
     remarks.warnings.extend(layout::note(&request, &checkpoints));
-    let plan = Plan {
+    let mut plan = Plan {
         request,
         checkpoints,
         tensors: layout.tensors,
@@ -60,10 +61,18 @@ pub fn make(request: MergeRequest) -> Result<Plan> {
         side_files: side.files,
         left_out: side.left_out,
         tied: treatments.tied,
+        complete: Vec::new(),
         warnings: std::mem::take(&mut remarks.warnings),
         total_size: layout.total_size,
         total_parameters: layout.total_parameters,
     };
+    for recipe in occupied {
+        if plan.stands_complete(recipe)? {
+            plan.complete.push(recipe);
+        } else {
+            remarks.problem(target::occupied(&plan.request.recipes[recipe].output));
+        }
+    }
     space::check(&plan.request, plan.bytes_per_output(), &mut remarks)?;
     remarks.refuse()?;
     Ok(plan)

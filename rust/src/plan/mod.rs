@@ -182,6 +182,8 @@ pub struct Plan {
     pub left_out: Vec<String>,
     /// Tied heads that equal the embedding bit for bit and are not written: (name, ingredients that had it).
     pub tied: Vec<(String, Vec<usize>)>,
+    /// Recipes whose output holds the soup of this plan already, by its manifest.
+    pub complete: Vec<usize>,
     /// Ready to be shown.
     pub warnings: Vec<String>,
     /// Bytes of tensors, the index's `total_size`.

@@ -49,6 +49,7 @@ impl Plan {
             "outputs": self.request.recipes.iter().map(output).collect::<Vec<_>>(),
             "shards": shards.collect::<Vec<_>>(),
             "index": self.index.as_ref().map(|_| &self.index_name),
+            "complete": self.complete.iter().map(|&recipe| output(&self.request.recipes[recipe])["path"].clone()).collect::<Vec<_>>(),
             "counts": {
                 "averaged": averaged,
                 "copied": self.tensors.len() - averaged,

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::paths::{TargetPaths, existing_parent, has_state, is_missing, parent};
-use super::standing::check_planned;
+use super::standing::{Standing, check_planned};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
@@ -37,18 +37,20 @@ struct Ingredient<'a> {
     above: HashSet<Id>,
 }
 
-/// Whether soups may be written at all of `outputs`, one problem for each that may not.
+/// Whether soups may be written at all of `outputs`: which hold a soup already that is not to be overwritten, and one
+/// problem for each that may not be written even so.
 pub(crate) fn check_outputs(
     outputs: &[&Path],
     checkpoints: &[Checkpoint],
     overwrite: bool,
     makes_parent: bool,
-) -> Vec<Problem> {
+) -> (Vec<usize>, Vec<Problem>) {
     let ingredients: Vec<Ingredient<'_>> = checkpoints.iter().map(Ingredient::new).collect();
     let resolved: Vec<Option<Output<'_>>> =
         outputs.iter().map(|path| Output::new(path, makes_parent)).collect();
     // An interrupted run may have published some of its outputs; the next one looks at them under its lock.
     let overwrite = overwrite || outputs.iter().any(|path| has_state(path));
+    let mut occupied = Vec::new();
     let mut problems = Vec::new();
     for (i, (&path, output)) in outputs.iter().zip(&resolved).enumerate() {
         let output = output.as_ref();
@@ -60,13 +62,18 @@ pub(crate) fn check_outputs(
             problems.push(problem(path, format!("{relation} the ingredient {}", quoted(root))));
         } else if let Some((relation, other)) = near_output() {
             problems.push(problem(path, format!("{relation} the output {}", quoted(other))));
-        } else if let Err(problem) = check_planned(path, overwrite, makes_parent) {
-            problems.push(problem);
-        } else if output.is_none() {
-            problems.push(problem(path, "its parent directory cannot be resolved"));
+        } else {
+            match check_planned(path, makes_parent) {
+                Err(problem) => problems.push(problem),
+                Ok(_) if output.is_none() => {
+                    problems.push(problem(path, "its parent directory cannot be resolved"));
+                }
+                Ok(Standing::Soup) if !overwrite => occupied.push(i),
+                Ok(_) => {}
+            }
         }
     }
-    problems
+    (occupied, problems)
 }
 
 fn problem(output: &Path, message: impl Into<String>) -> Problem {

@@ -12,4 +12,4 @@ pub(crate) mod tree;
 pub(crate) use apart::check_outputs;
 pub(crate) use paths::{PAYLOAD, TargetPaths, existing_parent, has_state, split};
 pub use standing::check_target;
-pub(crate) use standing::{Standing, belongs, examine, refusal};
+pub(crate) use standing::{Standing, belongs, examine, occupied, refusal};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::paths::{existing_parent, is_missing, split};
 use super::tree;
@@ -33,24 +33,35 @@ pub(crate) enum Standing {
 /// A [`Problem`] of kind [`ProblemKind::Output`]: no parent, a link, a mount point, something there that may not be
 /// replaced.
 pub fn check_target(target: &Path, overwrite: bool) -> Result<(), Problem> {
+    match check_place(target)? {
+        (target, Standing::Soup) if !overwrite => Err(occupied(&target)),
+        _ => Ok(()),
+    }
+}
+
+/// The target as its parent calls it, and what stands there, if it may be replaced at all.
+fn check_place(target: &Path) -> Result<(PathBuf, Standing), Problem> {
     let (parent, target) = split(target)?;
     check_parent(&parent)?;
     let standing = examine(&target)?;
     check_owner(&parent, &target, standing)?;
-    if standing == Standing::Soup && !overwrite {
-        return Err(refusal(&target, "already exists and holds a soup")
-            .hint("choose another name, or replace it with `--overwrite`"));
-    }
-    Ok(())
+    Ok((target, standing))
 }
 
-/// [`check_target`] for a run that first makes the parent, if `makes_parent`, where it is missing.
-pub(crate) fn check_planned(target: &Path, overwrite: bool, makes_parent: bool) -> Result<(), Problem> {
+/// What stands at `target`, for a run that may find its own soup there, and that first makes the parent, if
+/// `makes_parent`, where it is missing.
+pub(crate) fn check_planned(target: &Path, makes_parent: bool) -> Result<Standing, Problem> {
     let (parent, _) = split(target)?;
     if makes_parent && is_missing(&parent) {
-        return check_parent(existing_parent(target));
+        return check_parent(existing_parent(target)).map(|()| Standing::Absent);
     }
-    check_target(target, overwrite)
+    check_place(target).map(|(_, standing)| standing)
+}
+
+/// The refusal of a soup that stands where another was asked for.
+pub(crate) fn occupied(target: &Path) -> Problem {
+    refusal(target, "already exists and holds a soup")
+        .hint("choose another name, or replace it with `--overwrite`")
 }
 
 fn check_parent(parent: &Path) -> Result<(), Problem> {

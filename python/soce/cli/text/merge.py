@@ -57,6 +57,9 @@ def _files(found: Sequence[Any]) -> str:
 
 def report_text(report: MergeReport) -> str:
     """Return in one line what a merge did."""
+    if set(report.complete_before) == set(report.outputs):
+        check = f"soce verify {shown(os.fspath(report.outputs[0]))}"
+        return f"nothing was read or written; `{check}` says whether it is still what was merged"
     counts = {kind: report.counts[kind] for kind in ("averaged", "copied", "tied") if report.counts.get(kind)}
     done = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     moved = report.bytes_read + report.bytes_written
