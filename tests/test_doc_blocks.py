@@ -58,7 +58,8 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("docs/report.md", "soce report soce-demo"): REPORT,
     ("docs/report.md", "from soce.report.build import build_report"): REPORT,
     ("docs/verify.md", "soce verify soup"): VERIFY,
-    ("docs/verify.md", "soce verify soup --data --recompute A B"): VERIFY,
+    ("docs/verify.md", "soce verify soup --quick"): VERIFY,
+    ("docs/verify.md", "soce verify soup --recompute A B"): VERIFY,
     ("docs/verify.md", "soce verify soup --quiet --recompute B A"): VERIFY,
     ("docs/verify.md", "soce verify A"): VERIFY,
 }

@@ -23,7 +23,7 @@ class Planning(TypedDict):
 
 @type_check_only
 class Verifying(TypedDict):
-    data: bool
+    quick: bool
     recompute: Sequence[str] | None
     num_threads: int | None
     io: str

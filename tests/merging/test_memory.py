@@ -109,7 +109,7 @@ def test_a_gigabyte_is_verified_in_a_quarter_of_one(group: Group, tmp_path: Path
     command = [sys.executable, "-c", "from soce.cli import main; main()", "verify", str(path), "-j", "4"]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=group.enter, timeout=250)
     assert done.returncode == 0, done.stderr
-    assert "4 tensors for values that are not finite" in done.stdout
+    assert "4 tensors for values that are not finite" in " ".join(done.stdout.split())
     assert group.kills() == 0
 
 
@@ -126,12 +126,11 @@ def test_a_gigabyte_is_computed_again_in_a_quarter_of_one(group: Group, tmp_path
         script,
         "verify",
         str(tmp_path / "soup"),
-        "--data",
         "--recompute",
         "-j",
         "4",
     ]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=group.enter, timeout=250)
     assert done.returncode == 0, done.stderr
-    assert "4 tensors computed again and equal" in done.stdout
+    assert "4 tensors computed again and equal" in " ".join(done.stdout.split())
     assert group.kills() == 0

@@ -117,7 +117,7 @@ def test_the_environment_names_the_kernel_set(
     monkeypatch.setenv("SOCE_KERNELS", kernels)
     assert merged(four, tmp_path / "soup").kernels == kernels
     assert shards(tmp_path / "soup") == right
-    assert soce.verify(tmp_path / "soup", data=True, recompute=four).ok
+    assert soce.verify(tmp_path / "soup", recompute=four).ok
     assert merged(four, tmp_path / "fastest", kernels="auto").kernels == KERNELS[-1]
     mixer = soce.Mixer([str(path) for path in four])
     name, (_, _, data) = next(iter(read_directory(tmp_path / "soup").items()))

@@ -82,7 +82,7 @@ def found(soup: Path, **options: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"data": True}, {"recompute": True}, {"data": True, "recompute": True}]
+    "options", [{}, {"quick": True}, {"recompute": True}, {"quick": True, "recompute": True}]
 )
 @pytest.mark.parametrize("io", ["mmap", "pread"])
 def test_a_fresh_soup_is_whole_at_every_depth(soup: Path, options: dict[str, Any], io: Any) -> None:
@@ -90,16 +90,18 @@ def test_a_fresh_soup_is_whole_at_every_depth(soup: Path, options: dict[str, Any
 
 
 def test_what_was_checked_is_counted(soup: Path, three: list[Path]) -> None:
-    plain = soce.verify(soup)
-    quick = {"manifest": 1, "shards": 2, "tensors": 5, "files": 6, "side_files": 2}
-    assert plain.checked == quick
-    assert plain.bytes_read == 0
-    assert plain.level == "tensors"
-    assert plain.result_digest == json.loads((soup / "soce.json").read_text())["result_digest"]
-    data = soce.verify(soup, data=True)
-    assert data.checked == quick | {"tensor_digests": 5, "non_finite": 4}
-    assert data.bytes_read == 120 + 16 + 1000 + 4
-    assert soce.verify(soup, recompute=three).checked == quick | {"recomputed": 5}
+    quick = soce.verify(soup, quick=True)
+    small = {"manifest": 1, "shards": 2, "tensors": 5, "files": 6, "side_files": 2}
+    assert quick.checked == small
+    assert (quick.bytes_read, quick.data_read) == (0, False)
+    assert quick.level == "tensors"
+    assert quick.result_digest == json.loads((soup / "soce.json").read_text())["result_digest"]
+    data = soce.verify(soup)
+    assert data.checked == small | {"tensor_digests": 5, "non_finite": 4}
+    assert (data.bytes_read, data.data_read) == (120 + 16 + 1000 + 4, True)
+    again = soce.verify(soup, quick=True, recompute=three)
+    assert again.checked == small | {"recomputed": 5}
+    assert again.data_read
 
 
 @pytest.mark.parametrize("dtype", [None, "bf16", "f64"])
@@ -110,16 +112,17 @@ def test_every_layout_dtype_and_level_is_whole(
 ) -> None:
     soup = merged(three, dtype=dtype, max_shard_size=size, digests=level)
     assert soce.verify(soup).level == level
-    assert found(soup, data=True, recompute=True) == []
+    assert found(soup, recompute=True) == []
 
 
 def test_a_soup_without_digests_is_scanned_and_says_so(three: list[Path]) -> None:
     soup = merged(three, digests="none")
-    verification = soce.verify(soup, data=True)
+    verification = soce.verify(soup)
     assert verification.ok
     assert verification.level == "none"
     assert "tensor_digests" not in verification.checked
     assert any("has no digests" in note for note in verification.notes)
+    assert run(soup).stdout.endswith("; it has no digests to compare the data with\n")
     assert found(soup, recompute=True) == []
 
 
@@ -136,7 +139,7 @@ def test_tied_heads_are_computed_again(tmp_path: Path) -> None:
         paths, output=tmp_path / "soup", options=soce.MergeOptions(config_from=str(paths[2]), sync=False)
     ).output
     assert json.loads((soup / "soce.json").read_text())["result"]["tied"] == ["lm_head.weight"]
-    assert found(soup, data=True, recompute=True) == []
+    assert found(soup, recompute=True) == []
     assert found(soup, recompute=list(reversed(paths))) == []
 
 
@@ -170,12 +173,12 @@ def test_large_tensors_are_read_in_pieces_by_any_number_of_threads(tmp_path: Pat
     digest = hashlib.sha256(shard.read_bytes()).hexdigest()
     rewrite(soup, lambda m: m["result"]["shards"][0].update(sha256=digest))
     for threads in (1, 2, 7):
-        assert found(soup, data=True, recompute=True, num_threads=threads) == []
+        assert found(soup, recompute=True, num_threads=threads) == []
     content = bytearray(shard.read_bytes())
     content[-20] ^= 64  # the third piece
     shard.write_bytes(content)
     for threads in (1, 7):
-        lines = found(soup, data=True, recompute=[path], num_threads=threads)
+        lines = found(soup, recompute=[path], num_threads=threads)
         assert [re.sub("[0-9a-f]{64}", "#", line) for line in lines] == [
             "`model.safetensors`: tensor `w`: expected BLAKE3 #, got #",
             "`model.safetensors`: expected SHA-256 #, got #",
@@ -198,10 +201,10 @@ def test_a_changed_element_is_found_by_its_digest_and_by_computing_it_again(
     content = bytearray(shard.read_bytes())
     content[-5] ^= 1
     shard.write_bytes(content)
-    assert found(soup) == []
-    (line,) = found(soup, data=True)
+    assert found(soup, quick=True) == []
+    (line,) = found(soup)
     assert line.startswith("`model-00002-of-00002.safetensors`: tensor `b`: expected BLAKE3 ")
-    (line,) = found(soup, recompute=three)
+    (line,) = found(soup, quick=True, recompute=three)
     assert line.startswith("`model-00002-of-00002.safetensors`: tensor `b`: element 499: expected 0x")
     assert line.count("and") == 0
 
@@ -283,7 +286,7 @@ def test_all_findings_come_at_once_and_others_shards_are_still_looked_at(soup: P
     shard = soup / "model-00002-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:-1] + b"\x01")
     (soup / "config.json").write_text("{}")
-    lines = found(soup, data=True)
+    lines = found(soup)
     assert [line.split("`: ")[0] for line in lines] == [
         "`model-00001-of-00002.safetensors",
         "`config.json",
@@ -386,7 +389,7 @@ def test_values_that_are_not_finite_are_counted_again(with_nan: list[Path], tmp_
     soup = soce.merge(
         with_nan, output=tmp_path / "soup", options=soce.MergeOptions(nonfinite="warn", sync=False)
     ).output
-    assert found(soup, data=True, recompute=True) == []
+    assert found(soup, recompute=True) == []
     entry = json.loads((soup / "soce.json").read_text())["result"]["tensors"]["w"]["non_finite"]
     assert sorted(entry["ingredients"]) == [[1, 0, 0], [1, 1, 0]]
 
@@ -394,13 +397,13 @@ def test_values_that_are_not_finite_are_counted_again(with_nan: list[Path], tmp_
         m["result"]["tensors"]["w"]["non_finite"]["ingredients"] = [[1, 0, 0], [0, 0, 0]]
 
     rewrite(soup, change)
-    lines = found(soup, data=True, recompute=True)
+    lines = found(soup, recompute=True)
     assert (
         "3 of 4 values are not finite, expected 1 (2 NaN, 1 +inf, 0 -inf), the first at element 1" in lines[0]
     )
     assert "expected values that are not finite [[1, 0, 0]]" in lines[1]
     rewrite(soup, lambda m: m["result"]["tensors"]["w"].pop("non_finite"))
-    assert "3 of 4 values are not finite, expected 0" in found(soup, data=True)[0]
+    assert "3 of 4 values are not finite, expected 0" in found(soup)[0]
 
 
 def test_results_too_large_for_their_dtype_are_counted_again(tmp_path: Path) -> None:
@@ -408,7 +411,7 @@ def test_results_too_large_for_their_dtype_are_counted_again(tmp_path: Path) -> 
     soup = soce.merge(
         paths, output=tmp_path / "soup", options=soce.MergeOptions(dtype="f16", nonfinite="warn", sync=False)
     ).output
-    assert found(soup, data=True, recompute=True) == []
+    assert found(soup, recompute=True) == []
 
 
 # ---- ingredients
@@ -434,7 +437,7 @@ def test_what_an_ingredient_gave_is_recorded_as_anybody_would_compute_it(three: 
 
 def test_ingredients_are_known_by_content_in_any_order_and_any_shards(three: list[Path]) -> None:
     soup = merged(three, digests="full", differences=True)
-    verification = soce.verify(soup, data=True, recompute=[three[2], three[0], three[1]])
+    verification = soce.verify(soup, recompute=[three[2], three[0], three[1]])
     assert verification.ok, verification.findings
     assert verification.level == "full"
     assert verification.checked["ingredient_contents"] == 3
@@ -525,7 +528,7 @@ def test_names_that_lead_outside_are_findings_and_never_opened(soup: Path) -> No
         m["result"]["donor"]["side_files"] |= dict.fromkeys(names, "0" * 64)
         m["result"]["shards"].append({"name": "../outside.safetensors", "size": 1})
 
-    lines = found(rewrite(soup, change), data=True)
+    lines = found(rewrite(soup, change))
     assert sum("which is not opened" in line for line in lines) == 2 * len(names)
     assert any("got `../outside.safetensors`, which holds `/`" in line for line in lines)
     assert all(line.startswith("`soce.json`: ") for line in lines), lines
@@ -557,13 +560,13 @@ def test_files_that_are_none_are_refused_at_once(
         case "outside":
             path.symlink_to("../copy")
     answers: list[Verification] = []
-    thread = threading.Thread(target=lambda: answers.append(soce.verify(soup, data=True)), daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(soce.verify(soup)), daemon=True)
     thread.start()
     thread.join(20)
     assert answers, "it waits for something"
     assert any(name in str(finding) for finding in answers[0].findings)
     if kind == "outside":
-        assert soce.verify(soup, data=True, follow_links=True).ok
+        assert soce.verify(soup, follow_links=True).ok
 
 
 def test_a_soup_in_the_hugging_face_cache_is_read_through_its_links(soup: Path) -> None:
@@ -575,18 +578,18 @@ def test_a_soup_in_the_hugging_face_cache_is_read_through_its_links(soup: Path) 
         blob = repo / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
         path.rename(blob)
         (snapshot / path.name).symlink_to(f"../../blobs/{blob.name}")
-    assert soce.verify(snapshot, data=True, recompute=True).ok
+    assert soce.verify(snapshot, recompute=True).ok
 
 
 def test_hostile_names_are_shown_escaped(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "A", {f"x{NASTY}": ("F32", [1], f32(1))})
     soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
-    assert soce.verify(soup, data=True, recompute=True).ok
+    assert soce.verify(soup, recompute=True).ok
     (soup / f"{NASTY.replace('/', '')}.safetensors").write_bytes(b"x")
     shard = soup / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
     rewrite(soup, lambda m: m["result"]["files"].append(f"../{NASTY}"))
-    result = CliRunner().invoke(command, [str(soup), "--data"])
+    result = CliRunner().invoke(command, [str(soup)])
     assert result.exit_code == 1
     for text in (result.stdout, result.stderr):
         assert re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", text) is None
@@ -617,7 +620,7 @@ def test_progress_ends_with_everything_and_can_cancel(tmp_path: Path) -> None:
     (path / "config.json").write_text("{}")
     soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
     told: list[tuple[int, int]] = []
-    soce.verify(soup, data=True, recompute=True, on_progress=lambda *call: told.append(call))
+    soce.verify(soup, recompute=True, on_progress=lambda *call: told.append(call))
     assert told == sorted(told)
     assert told[-1] == (160_000_000, 160_000_000)
 
@@ -628,7 +631,7 @@ def test_progress_ends_with_everything_and_can_cancel(tmp_path: Path) -> None:
         raise Stop
 
     with pytest.raises(Stop):
-        soce.verify(soup, data=True, num_threads=1, on_progress=stop)
+        soce.verify(soup, num_threads=1, on_progress=stop)
 
 
 @pytest.mark.parametrize("io", ["mmap", "pread"])
@@ -644,7 +647,7 @@ def test_a_soup_that_changes_under_the_reader_is_a_finding(tmp_path: Path, io: A
             changed.append(done)
             os.truncate(shard, 1000)
 
-    verification = soce.verify(soup, data=True, recompute=True, num_threads=1, io=io, on_progress=change)
+    verification = soce.verify(soup, recompute=True, num_threads=1, io=io, on_progress=change)
     assert not verification.ok
     assert str(shard) in str(verification.findings[0])
 
@@ -675,11 +678,11 @@ def test_the_command_says_what_it_looked_at(soup: Path, three: list[Path]) -> No
     result = run(soup)
     assert result.exit_code == 0
     assert result.stdout == (
-        "looked at the manifest, 2 shards, 5 tensors, 6 listed files, 2 side files by SHA-256\n"
-        "not looked at: the data; with `--data` they are compared with digests (level tensors)\n"
+        "looked at the manifest, 2 shards, 5 tensors, 6 listed files, 2 side files by\n"
+        "  SHA-256, 5 tensors by BLAKE3, 4 tensors for values that are not finite\n"
         f"`{soup}`: as its manifest says\n"
     )
-    assert run(soup, "--data", "--recompute", *three, "-j", 2).exit_code == 0
+    assert run(soup, "--recompute", *three, "-j", 2).exit_code == 0
     assert run(soup, "--recompute").exit_code == 0
     quiet = run(soup, "--quiet")
     assert (quiet.stdout, quiet.stderr) == ("", "")
@@ -702,11 +705,11 @@ def test_a_hundred_findings_are_printed_and_all_with_json(tmp_path: Path) -> Non
     soup = soce.merge({path: 1}, output=tmp_path / "soup", options=soce.MergeOptions(sync=False)).output
     shard = soup / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-600] + bytes(600))
-    lines = run(soup, "--data").stdout.splitlines()
+    lines = run(soup).stdout.splitlines()
     assert sum("expected BLAKE3" in line for line in lines) == 100
     assert lines[99].startswith(f"`{shard}`: tensor `w099`")
     assert lines[100] == "and 50 more: `--json` lists all"
-    assert len(json.loads(run(soup, "--data", "--json").stdout)["findings"]) == 150
+    assert len(json.loads(run(soup, "--json").stdout)["findings"]) == 150
 
 
 @pytest.mark.parametrize("arguments", [(), ("A", "B"), ("A", "--nonsense"), ("A", "-j", "0")])
@@ -751,12 +754,12 @@ def test_the_page_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
         )
 
     blocks = list(CONSOLE.finditer(page))
-    assert len(blocks) == 5
-    before: dict[int, Callable[[], None]] = {2: damage, 3: mend}
+    assert len(blocks) == 6
+    before: dict[int, Callable[[], None]] = {3: damage, 4: mend}
     for i, block in enumerate(blocks):
         before.get(i, lambda: None)()
         program, name, *arguments = block["command"].split()
         assert (program, name) == ("soce", "verify")
         result = run(*arguments)
         assert result.stdout.rstrip("\n") == block["output"].rstrip("\n")
-        assert result.exit_code == (1 if i in {2, 3} else 0)
+        assert result.exit_code == (1 if i in {3, 4} else 0)

@@ -120,7 +120,7 @@ def test_the_card_says_what_was_souped_and_how_to_check_it(soup: Path) -> None:
     assert manifest["result_digest"] in text
     assert manifest["file_digest"] in text
     assert all(shard["header_sha256"] in text for one in manifest["sources"] for shard in one["shards"])
-    assert "$ soce verify . --data" in text
+    assert "$ soce verify .\n" in text
     assert "arXiv:2511.13254" in text
     assert made.warnings == ()
     assert not made.has_scores

@@ -57,7 +57,7 @@ def test_the_same_soup_in_another_dtype_is_another_one(tmp_path: Path, result: S
     assert publish_soup(result, soup, options=other).report is None
     with pytest.raises(OutputError, match=r"it holds this soup in other dtypes \(BF16\)"):
         publish_soup(result, soup)
-    assert soce.verify(soup, data=True).ok
+    assert soce.verify(soup).ok
 
 
 def test_another_soup_is_replaced_only_if_asked(tmp_path: Path, result: SearchResult) -> None:

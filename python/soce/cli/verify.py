@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\b
 Examples:
-  soce verify soup                             headers, index, side files, manifest: seconds
-  soce verify soup --data                      every byte against its digest
+  soce verify soup                             every byte against its digest
+  soce verify soup --quick                     no data, only headers and small files
   soce verify soup --recompute path/A path/B   every tensor computed again, bit for bit
   soce verify soup --recompute                 from the paths that the manifest names
 """
@@ -32,7 +33,7 @@ _LISTED = 100
 @click.command(cls=Subcommand, notes=(_EXAMPLES,))
 @click.argument("directory", metavar="DIR")
 @click.argument("ingredients", nargs=-1, metavar="[INGREDIENT]...")
-@click.option("--data", is_flag=True, help="Read every byte and compare it with the manifest's digests.")
+@click.option("--quick", is_flag=True, help="Read headers and small files only: seconds, but no data.")
 @click.option(
     "--recompute",
     is_flag=True,
@@ -49,7 +50,7 @@ def verify(
     *,
     directory: str,
     ingredients: tuple[str, ...],
-    data: bool,
+    quick: bool,
     recompute: bool,
     as_json: bool,
     num_threads: int | None,
@@ -59,10 +60,10 @@ def verify(
 ) -> int:
     """Say whether the soup in DIR is what its manifest says.
 
-    Headers, index, file names, sizes and side files are compared with soce.json. A directory without one has
-    its structure checked and its data scanned for values that are not finite. Exits with 0 if nothing is
-    found, and with 1 if anything is; the first hundred findings are printed, all of them with --json. Writes
-    nothing.
+    Every byte of every tensor is compared with its digest in soce.json; headers, index, file names, sizes and
+    side files with what stands there. A directory without one has its structure checked and its data scanned
+    for values that are not finite. Exits with 0 if nothing is found, and with 1 if anything is; the first
+    hundred findings are printed, all of them with --json. Writes nothing.
     """
     if ingredients and not recompute:
         usage("ingredients are compared with --recompute only: add it, or give one directory")
@@ -72,7 +73,7 @@ def verify(
     with byte_bar(enabled=not quiet) as on_progress:
         found = look(
             directory,
-            data=data,
+            quick=quick,
             recompute=again,
             num_threads=num_threads,
             io=io,
@@ -104,18 +105,25 @@ def report_lines(found: Verification, *, quiet: bool = False) -> list[str]:
         return lines
     if lines:
         lines.append("")
-    lines.append(f"looked at {_looked_at(found.checked)}")
-    if found.level is not None and not {"non_finite", "recomputed"} & found.checked.keys():
-        data = "compared with digests" if found.level != "none" else "scanned: the manifest has no digests"
-        lines.append(f"not looked at: the data; with `--data` they are {data} (level {found.level})")
-    where = f"`{shown(str(found.directory))}`"
-    if found.findings:
-        lines.append(f"{where}: {counted(len(found.findings), 'finding')}")
-    elif found.has_manifest:
-        lines.append(f"{where}: as its manifest says")
-    else:
-        lines.append(f"{where}: well formed; there is no manifest to compare it with")
+    lines += wrap(f"looked at {_looked_at(found.checked)}", 80, subsequent_indent="  ")
+    lines.append(f"`{shown(str(found.directory))}`: {_verdict(found)}")
     return lines
+
+
+def _verdict(found: Verification) -> str:
+    """Return the outcome, and whether it is about the data."""
+    if found.findings:
+        verdict = counted(len(found.findings), "finding")
+    elif not found.has_manifest:
+        verdict = "well formed; there is no manifest to compare it with"
+    elif "recomputed" in found.checked or "tensor_digests" in found.checked:
+        verdict = "as its manifest says"
+    else:
+        verdict = "headers and small files are as its manifest says"
+    if not found.data_read:
+        return f"{verdict}; no data was read"
+    uncompared = found.level == "none" and "recomputed" not in found.checked
+    return f"{verdict}; it has no digests to compare the data with" if uncompared else verdict
 
 
 _WORDS = {

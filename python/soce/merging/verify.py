@@ -30,7 +30,7 @@ class Verification:
     result_digest: str | None
     """The soup's digest, if it is that of the manifest's text."""
     checked: Mapping[str, int]
-    """How many of what was looked at: ``shards``, ``tensors``, ``manifest``, ``files``, ``side_files``; with
+    """How many of what was looked at: ``shards``, ``tensors``, ``manifest``, ``files``, ``side_files``; of
     the data ``tensor_digests``, ``shard_digests``, ``non_finite`` (float tensors scanned); with ingredients
     ``ingredient_contents`` (recognised by content) and ``recomputed`` (tensors that came out the same)."""
     findings: tuple[Problem, ...]
@@ -38,6 +38,8 @@ class Verification:
     ``files``, ``data``, ``non_finite`` and ``recompute``."""
     notes: tuple[str, ...]
     """What is worth saying but no difference."""
+    data_read: bool
+    """Whether the tensors were read, not only what is said about them."""
     bytes_read: int
     """Bytes of shards, those of ingredients included where they were hashed."""
     seconds: float
@@ -62,23 +64,24 @@ class Verification:
 def verify(
     directory: str | os.PathLike[str],
     *,
-    data: bool = False,
+    quick: bool = False,
     recompute: Sequence[str | os.PathLike[str]] | Literal[True] | None = None,
     num_threads: int | None = None,
     io: Literal["auto", "mmap", "pread"] = "auto",
     follow_links: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Verification:
-    """Compare a soup with its manifest, and with its ingredients if asked.
+    """Compare every byte of a soup with its manifest, and with its ingredients if asked.
 
     Parameters
     ----------
     directory : path-like
         A soup, that is a directory with a ``soce.json``. Of any other directory of safetensors files the
         structure is checked and the data are scanned for values that are not finite.
-    data : bool
-        Read every byte: BLAKE3 of every tensor, SHA-256 of every shard where the manifest has it, counts of
-        values that are not finite. Otherwise only headers and small files are read.
+    quick : bool
+        Read only headers and small files: damage to the data is not found. Otherwise the BLAKE3 of every
+        tensor is compared, the SHA-256 of every shard where the manifest has it, and the number of values
+        that are not finite.
     recompute : sequence of path-like, True, optional
         Compute every tensor again from these checkpoints and compare bit for bit. They are recognised by
         their content (manifests of level ``full``), else by their headers, else by their order in the merge.
@@ -108,7 +111,7 @@ def verify(
 
     Examples
     --------
-    >>> soce.verify("soup", data=True).ok  # doctest: +SKIP
+    >>> soce.verify("soup").ok  # doctest: +SKIP
     True
     """
     if num_threads is not None and num_threads < 1:
@@ -124,7 +127,7 @@ def verify(
     text = _core.verify(
         os.fspath(directory),
         {
-            "data": data,
+            "quick": quick,
             "recompute": ingredients,
             "num_threads": num_threads,
             "io": io,

@@ -14,7 +14,7 @@ use crate::verify::{self as verifying, Finding, Verification, VerifyOptions};
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(super) struct Verifying {
-    data: bool,
+    quick: bool,
     recompute: Option<Vec<PathBuf>>,
     num_threads: Option<usize>,
     io: String,
@@ -30,7 +30,7 @@ pub(super) fn verify(
     on_progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     let options = VerifyOptions {
-        data: options.data,
+        quick: options.quick,
         recompute: options.recompute,
         num_threads: options.num_threads,
         backend: args::backend(&options.io)?,
@@ -64,6 +64,7 @@ fn report(found: &Verification) -> Value {
         "checked": checked,
         "findings": found.findings.iter().map(finding).collect::<Vec<_>>(),
         "notes": found.notes,
+        "data_read": found.data_read,
         "bytes_read": found.bytes_read,
         "seconds": found.seconds,
     })

@@ -67,6 +67,8 @@ pub struct Verification {
     pub findings: Vec<Finding>,
     /// What is worth saying but no difference.
     pub notes: Vec<String>,
+    /// The soup's tensors were read, not only what is said about them.
+    pub data_read: bool,
     /// Bytes of tensors and headers read.
     pub bytes_read: u64,
     /// Wall time.

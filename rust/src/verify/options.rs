@@ -8,8 +8,8 @@ use crate::io::Backend;
 /// What is looked at, and how.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
-    /// Read every byte and compare it with the manifest's digests.
-    pub data: bool,
+    /// Read headers and small files only, not the bytes that the manifest's digests are of.
+    pub quick: bool,
     /// Compute every tensor again from these ingredients; from those that the manifest names if there are none here.
     pub recompute: Option<Vec<PathBuf>>,
     /// Worker threads; as many as the machine offers otherwise.

@@ -42,7 +42,8 @@ pub fn verify(
     if options.recompute.is_some() {
         Kernels::choose(None)?; // a set that is not there is no fault of the soup
     }
-    let mut found = Verification::default();
+    let data_read = !options.quick || options.recompute.is_some();
+    let mut found = Verification { data_read, ..Verification::default() };
     let manifest = read_manifest(directory, options, &mut found)?;
     let shards = read_shards(directory, options, manifest.as_ref(), &mut found);
     if let Some(manifest) = &manifest {
@@ -55,10 +56,8 @@ pub fn verify(
     };
 
     let threads = options.num_threads.unwrap_or_else(default_threads);
-    let reads_data = options.data || !found.has_manifest;
     let size = |shard: &Shard| shard.tensors.iter().map(|tensor| tensor.length).sum::<u64>();
-    let expected = manifest.as_ref().filter(|_| options.data);
-    let data = if reads_data { digests::bytes(&shards, expected) } else { 0 };
+    let data = if options.quick { 0 } else { digests::bytes(&shards, manifest.as_ref()) };
     let again = match (&manifest, &recompute) {
         (Some(manifest), Some(again)) => again.bytes(manifest) + shards.iter().map(size).sum::<u64>(),
         _ => 0,
@@ -66,8 +65,8 @@ pub fn verify(
     total.store(data + again, Ordering::Relaxed);
 
     let reading = pieces::Reading { threads, backend: options.backend, control };
-    if reads_data {
-        digests::check(&shards, expected, &reading, &mut found)?;
+    if !options.quick {
+        digests::check(&shards, manifest.as_ref(), &reading, &mut found)?;
     }
     if let (Some(manifest), Some(recompute)) = (&manifest, recompute) {
         recompute.run(manifest, &shards, &reading, &mut found)?;
@@ -95,11 +94,11 @@ fn read_manifest(
             .hint("merge the ingredients again and compare the files")
             .into());
         }
-        found.notes.push(
-            "no `soce.json`: nothing to compare with; the structure was checked and the data scanned for values \
-             that are not finite"
-                .to_owned(),
-        );
+        let scanned =
+            if options.quick { "" } else { " and the data scanned for values that are not finite" };
+        found
+            .notes
+            .push(format!("no `soce.json`: nothing to compare with; the structure was checked{scanned}"));
         return Ok(None);
     }
     let hint = "the manifest is damaged: compare the soup with another copy, or merge it again";
@@ -120,9 +119,10 @@ fn read_manifest(
         found.level = Some(manifest.level().name());
         found.result_digest = manifest.result_is_right.then(|| manifest.result_digest.to_string());
         found.count("manifest", 1);
-        if options.data && manifest.level() == Digests::None {
+        if !options.quick && manifest.level() == Digests::None {
             found.notes.push(
-                "the manifest has no digests (`--digests none`): the data were scanned, not compared"
+                "the manifest has no digests (`--digests none`): the data could not be compared, only scanned for \
+                 values that are not finite"
                     .to_owned(),
             );
         }

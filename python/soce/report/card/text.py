@@ -172,7 +172,7 @@ def _verify(soup: Soup) -> list[str]:
         "tensor. With soce installed, in this directory:",
         "",
         "```console",
-        "$ soce verify . --data",
+        "$ soce verify .",
         "```",
         "",
         *table(["digest (BLAKE3)", ""], rows, "ll"),
