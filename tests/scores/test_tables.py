@@ -876,7 +876,7 @@ def documented() -> list[tuple[str, str]]:
 def test_documented_files_are_read(tmp_path: Path, name: str, content: str) -> None:
     table = read_scores(write(tmp_path, content, name))
     assert table.categories
-    assert table.kind == ("long" if name.startswith("long") else "wide")
+    assert table.kind == next((kind for kind in ("long", "transposed") if name.startswith(kind)), "wide")
 
 
 def test_documented_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

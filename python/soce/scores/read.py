@@ -12,6 +12,7 @@ from soce.files.words import listed, nearest
 from soce.scores.formats.grid import SUFFIXES, read_grid
 from soce.scores.formats.long import is_long, long_table
 from soce.scores.formats.options import ReadOptions, apply_options
+from soce.scores.formats.orientation import stand_up
 from soce.scores.formats.registry import FORMATS
 from soce.scores.formats.wide import wide_table
 from soce.scores.join import join_tables
@@ -20,6 +21,8 @@ from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
     from soce.scores.table import ScoreTable
 
@@ -124,10 +127,21 @@ def _read_path(path: Path, options: ReadOptions) -> ScoreTable:
         suffix = f"the suffix `{shown(path.suffix)}`" if path.suffix else "no suffix"
         Refusals(path).refuse(f"the file is of no known format and has {suffix}", _KNOWN)
     grid = read_grid(str(path), options)
-    long = is_long(grid.cells.columns) if name is None else name == "long"
-    make_table = long_table if long else wide_table
-    table = make_table(grid.cells, str(path), replace(options, decimal=grid.decimal))
+    table = _plain_table(grid.cells, str(path), replace(options, decimal=grid.decimal))
     return replace(table, notes=(*grid.notes, *table.notes))
+
+
+def _plain_table(grid: pd.DataFrame, source: str, options: ReadOptions) -> ScoreTable:
+    """Return the table of a grid that is long, or wide with models in rows or in columns."""
+    if options.format == "long":
+        return long_table(grid, source, options)
+    detects = options.format is None and options.transpose is None
+    if detects and is_long(grid):
+        return long_table(grid, source, options)
+    standing = stand_up(grid, source, options)
+    if detects and standing.turned and is_long(standing.grid):  # a long data frame as JSON by columns
+        return long_table(standing.grid, source, options)
+    return standing.tell(wide_table(standing.grid, source, options))
 
 
 def _recognised(path: Path) -> str | None:

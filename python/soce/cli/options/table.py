@@ -68,6 +68,8 @@ table_options = all_of(
         help="What separates decimals; else detected.",
     ),
     _option("--sheet", metavar="NAME", help="Sheet of a workbook, or heading of a Markdown table."),
+    _option("--reducer", metavar="NAME", help="Reducer of Inspect logs that have several."),
+    _option("--transpose/--no-transpose", default=None, help="Whether rows are categories; else detected."),
 )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from soce.exceptions import shown
+from soce.scores.formats.pandas_json import as_records
 from soce.scores.formats.text import WrittenFloat, parse_json, read_bytes, read_text
 from soce.scores.refusals import Refusals
 
@@ -120,6 +121,7 @@ def _grid(
 def grid_of_json(held: object, path: str) -> pd.DataFrame:
     """Return the grid of ``{"model": {"category": number}}`` or of a list of flat objects."""
     refusals = Refusals(path)
+    held = as_records(held, refusals)
     if isinstance(held, dict):
         what, entries, places = "values", list(held.values()), [f"model `{shown(model)}`" for model in held]
     elif isinstance(held, list):
@@ -137,7 +139,7 @@ def grid_of_json(held: object, path: str) -> pd.DataFrame:
     columns = [[_text(entry.get(name)) for entry in entries] for name in names]
     header = [*names]
     if isinstance(held, dict):
-        header, columns = ["model", *header], [list(held), *columns]
+        header, columns = ["", *header], [list(held), *columns]
     if len(header) < 2:
         refusals.refuse("the JSON is not a score table: it has no scores", _SHAPES)
     return _grid(header, columns, places, refusals)

@@ -1,16 +1,22 @@
 """Logs of Inspect (inspect_ai): ``.eval`` archives, of which only ``header.json`` is read, and ``.json``.
 
-Metrics are named ``score/metric`` (``match/accuracy``); ``stderr`` is the standard error of ``accuracy`` or
-``mean`` of the same score. Larger is better: logs do not say. A run that failed gives no score.
+Metrics are named ``score/metric`` (``match/accuracy``), and ``score[reducer]/metric`` where a score was
+reduced over epochs in several ways (``match[mean]/accuracy``, ``match[pass_at_2]/accuracy``); ``stderr`` is
+the standard error of ``accuracy`` or ``mean`` of the same score. Larger is better: logs do not say. A run
+that failed gives no score.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
+from soce.files.words import nearest
 from soce.scores.formats import results
 from soce.scores.formats.harness import Harness
 from soce.scores.formats.text import load_json, parse_json
@@ -18,8 +24,11 @@ from soce.scores.formats.zip_member import read_member
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.table import ScoreTable
 
 _HEADER: Final = "header.json"
 _AS_JSON: Final = "write the log as JSON: `inspect log dump --header-only LOG.eval > LOG.json`"
@@ -46,7 +55,7 @@ def _fits(held: object) -> bool:
     return isinstance(held, dict) and isinstance(held.get("eval"), dict) and "status" in held
 
 
-def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:
+def _parse(path: Path, held: dict[str, Any], reducer: str | None = None) -> results.ResultFile:
     refusals = Refusals(path)
     about = held["eval"]
     task = results.name_of(about.get("task"))
@@ -55,7 +64,7 @@ def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:
     metrics: dict[str, results.Measurement] = {}
     reason = "has no score"
     if held["status"] == "success":
-        metrics = _metrics(results.object_in(held, "results"), about, refusals)
+        metrics = _metrics(results.object_in(held, "results"), about, reducer, refusals)
     else:
         reason = f"has no score: the status of the run is `{shown(str(held['status']))}`"
     created = about.get("created")
@@ -66,14 +75,12 @@ def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:
 
 
 def _metrics(
-    summary: Mapping[str, Any], about: Mapping[str, Any], refusals: Refusals
+    summary: Mapping[str, Any], about: Mapping[str, Any], wanted: str | None, refusals: Refusals
 ) -> dict[str, results.Measurement]:
-    scores = summary.get("scores")
+    """Return the metrics of a log, or those of one reducer and of scores that were not reduced."""
     metrics: dict[str, results.Measurement] = {}
-    for score in scores if isinstance(scores, list) else []:
-        if not isinstance(score, dict) or not isinstance(score.get("metrics"), dict):
-            refusals.refuse("an entry of `results.scores` has no object `metrics`")
-        prefix = results.name_of(score.get("name")) or results.name_of(score.get("scorer")) or ""
+    for name, reducer, score in _scores(summary, wanted, refusals):
+        prefix = name if reducer is None else f"{name}[{reducer}]"
         n_items = _n_items(score, summary, about)
         values = {
             name.strip(): results.score_of(metric["value"])
@@ -92,6 +99,27 @@ def _metrics(
                 refusals.refuse(f"the log has the metric `{shown(key)}` twice")
             metrics[key] = results.Measurement(value, stderr if name in _MEANS else math.nan, n_items)
     return metrics
+
+
+def _scores(
+    summary: Mapping[str, Any], wanted: str | None, refusals: Refusals
+) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Yield name, reducer and entry of each score; the reducer only where it tells scores apart."""
+    entries = summary.get("scores")
+    scores = []
+    for entry in entries if isinstance(entries, list) else []:
+        if not isinstance(entry, dict) or not isinstance(entry.get("metrics"), dict):
+            refusals.refuse("an entry of `results.scores` has no object `metrics`")
+        name = results.name_of(entry.get("name")) or results.name_of(entry.get("scorer")) or ""
+        scores.append((name, results.name_of(entry.get("reducer")), entry))
+    reducers = {reducer for _, reducer, _ in scores} - {None}
+    if wanted is not None and reducers and wanted not in reducers:
+        known = sorted(reducer for reducer in reducers if reducer is not None)
+        refusals.refuse(f"no score has the reducer `{shown(wanted)}`", nearest(wanted, known, "reducers"))
+    of_name = Counter(name for name, _, _ in scores)
+    for name, reducer, entry in scores:
+        if wanted is None or reducer in {None, wanted}:
+            yield name, reducer if wanted is not None or of_name[name] > 1 else None, entry
 
 
 def _n_items(score: Mapping[str, Any], summary: Mapping[str, Any], about: Mapping[str, Any]) -> float:
@@ -116,4 +144,8 @@ _HARNESS: Final = Harness(
     hint="name a log that Inspect wrote, `.eval` or `.json`, or the directory of logs",
     short=lambda metric: metric.rpartition("/")[2],
 )
-read: Final = _HARNESS.read
+
+
+def read(path: Path, options: ReadOptions) -> ScoreTable:
+    """Return the table of a log, or of the logs of one or many models below a directory."""
+    return replace(_HARNESS, parse=partial(_parse, reducer=options.reducer)).read(path, options)

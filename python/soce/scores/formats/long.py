@@ -12,8 +12,9 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
-from soce.scores.column_names import role_by_name
+from soce.scores.column_names import role_by_name, split_words
 from soce.scores.formats.cells import is_missing, parse_column
+from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.formats.text import parse_json
 from soce.scores.formats.wide import NUMBER_HINT
 from soce.scores.refusals import Refusals
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from soce.scores.formats.cells import Parsed, Vector
-    from soce.scores.formats.options import ReadOptions
+    from soce.scores.formats.options import Decimal, ReadOptions
     from soce.scores.table import Role, Scale
 
 _Told = TypeVar("_Told")
 
 _NEEDED: Final = ("model", "category", "score")
-_PER_SCORE: Final = (*_NEEDED, "n", "stderr", "split")
 _PER_COLUMN: Final = ("role", "scale", "higher_is_better", "decimals", "parts", "metric")
 _RARE: Final = ("parts", "metric")
 """Of these: written only where a column has one."""
@@ -45,9 +45,52 @@ _MAX_DECIMALS: Final = 400
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def is_long(names: Iterable[str]) -> bool:
-    """Whether the columns are those of a long table: `model`, `category` and `score` are among them."""
-    return set(_NEEDED) <= set(names)
+_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "model": ("model_name", "model_id", "name", "checkpoint", "system"),
+    "category": ("task", "benchmark", "dataset", "subject", "task_name", "category_name", "variable"),
+    "score": ("value", "accuracy", "acc", "result", "metric_value"),
+    "n": ("num_samples", "n_samples", "n_items", "samples", "count"),
+    "stderr": ("std_err", "standard_error", "se", "acc_stderr", "accuracy_stderr"),
+    "split": (),
+    "metric": ("metric_name",),
+    **{name: () for name in _PER_COLUMN if name != "metric"},
+}
+"""What is read, and the names that other programs have for it; capitals and separators do not matter."""
+HINT: Final = (
+    "a table with a row for each score has the columns `model`, `category` (or `task`, `benchmark`, "
+    "`dataset`) and `score` (or `value`, `accuracy`)"
+)
+
+
+def is_long(grid: pd.DataFrame) -> bool:
+    """Whether a grid has the columns of a long table.
+
+    By other names than `model`, `category` and `score` they are those of one if there are no other numbers
+    or a model has several rows, which a wide table cannot have.
+    """
+    named = _by_role(grid.columns)
+    if not all(named[role] for role in _NEEDED):
+        return False
+    if all(split_words(named[role][0]) == [role] for role in _NEEDED):
+        return True
+    known = {name for names in named.values() for name in names}
+    others = [name for name in grid.columns if name not in known]
+    return bool(grid[named["model"][0]].duplicated().any()) or all(
+        parse_column(grid[name].tolist()).is_text for name in others
+    )
+
+
+def _by_role(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the columns that may be each thing: the one of its own name if there is one."""
+    written = {name: "_".join(split_words(name)) for name in names}
+    found = {
+        role: [name for name in written if written[name] == role]
+        or [name for name in written if written[name] in others]
+        for role, others in _NAMES.items()
+    }
+    if not found["category"]:  # `model,metric,value`
+        found["category"], found["metric"] = found["metric"], []
+    return found
 
 
 def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTable:
@@ -55,45 +98,58 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
 
     Columns `model`, `category`, `score`; optional `n` (items), `stderr`, `split`; optional `role`, `scale`,
     `higher_is_better`, `decimals`, `parts` and `metric`, which belong to the category and are the same in
-    all its rows or empty. Every cell that is not what it should be is in the `ScoreTableError`.
+    all its rows or empty. Other names that they may have are in `_NAMES`. Of several metrics of a category
+    `ReadOptions.metric` says which. Every cell that is not what it should be is in the `ScoreTableError`.
     """
     refusals = Refusals(path)
-    for name in _NEEDED:
-        if name not in grid.columns:
-            refusals.add(f"a long table has the columns {', '.join(_NEEDED)}: there is no `{name}`")
+    named = _by_role(grid.columns)
+    for role, names in named.items():
+        if not names and role in _NEEDED:
+            refusals.add(f"a long table has the columns {', '.join(_NEEDED)}: there is no `{role}`", HINT)
+        if len(names) > 1:
+            refusals.add(f"the {role} could be in any of {listed(names)}", f"call one of them `{role}`")
     refusals.check()
-    rows = _rows_of_split(grid, options, refusals)
+    called = {names[0]: role for role, names in named.items() if names}
+    ignored = [(name, "not a column of a long table") for name in grid.columns if name not in called]
+    rows = _rows_of_split(grid.rename(columns=called), options, refusals)
+    if "metric" in rows.columns:
+        chosen = chosen_rows(rows["category"], rows["metric"], options, refusals)
+        left = rows[chosen]
+        without = dict.fromkeys(rows["category"]).keys() - set(left["category"])
+        ignored += [(name, f"has no metric `{shown(options.metric or '')}`") for name in sorted(without)]
+        rows = left
     _check_names(rows, refusals)
     models = {model: row for row, model in enumerate(rows["model"].unique())}
     categories = [
-        _Category(str(name), of_category, refusals)
+        _Category(str(name), of_category, options.decimal, refusals)
         for name, of_category in rows.groupby("category", sort=False, dropna=False)
     ]
-    arrays = {
-        name: np.full((len(models), len(categories)), np.nan)
-        for name in ("score", "n", "stderr")
-        if name in grid.columns
-    }
+    shape = (len(models), len(categories))
+    arrays = {name: np.full(shape, np.nan) for name in ("score", "n", "stderr")}
     columns = []
     for place, category in enumerate(categories):
         into = [models[model] for model in category.rows["model"]]
-        column, arrays["score"][into, place] = category.column()
+        column, parsed = category.column()
         columns.append(column)
-        if "n" in arrays:
+        arrays["score"][into, place] = parsed.values
+        for name, beside in (("n", parsed.counts), ("stderr", parsed.stderrs)):
+            if beside is not None:
+                arrays[name][into, place] = beside
+        if "n" in rows.columns:
             arrays["n"][into, place] = category.counts()
-        if "stderr" in arrays:
+        if "stderr" in rows.columns:
             arrays["stderr"][into, place] = category.stderrs(column)
     refusals.check()
-    known = (*_PER_SCORE, *_PER_COLUMN)
+    stated = {name for name in ("n", "stderr") if name in rows.columns or not np.isnan(arrays[name]).all()}
     return ScoreTable(
         tuple(models),
         tuple(columns),
         arrays["score"],
-        arrays.get("n"),
-        arrays.get("stderr"),
+        arrays["n"] if "n" in stated else None,
+        arrays["stderr"] if "stderr" in stated else None,
         source=path,
         kind="long",
-        ignored=tuple((name, "not a column of a long table") for name in grid.columns if name not in known),
+        ignored=tuple(ignored),
     )
 
 
@@ -135,9 +191,10 @@ class _Category:
 
     name: str
     rows: pd.DataFrame
+    decimal: Decimal | None
     refusals: Refusals
 
-    def column(self) -> tuple[Column, Vector]:
+    def column(self) -> tuple[Column, Parsed]:
         """Return the column and its scores."""
         parsed = self._parse("score", NUMBER_HINT)
         scale = self._told("scale", _SCALES.__getitem__, "percent, unit or unknown", parsed.scale)
@@ -152,7 +209,7 @@ class _Category:
             self._told("parts", _parts, 'a JSON list of names such as ["a", "b"]', ()),
             self._told("metric", str, "a metric", None),
         )
-        return column, parsed.values
+        return column, parsed
 
     def counts(self) -> Vector:
         """Return the numbers of items."""
@@ -172,7 +229,7 @@ class _Category:
         return parsed.values
 
     def _parse(self, column: str, hint: str | None = None) -> Parsed:
-        parsed = parse_column(self.rows[column].tolist())
+        parsed = parse_column(self.rows[column].tolist(), self.decimal)
         for bad in parsed.bad:
             self._refuse(bad.row, column, bad.message, hint)
         return parsed

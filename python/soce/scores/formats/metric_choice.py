@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.scores.formats.cells import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import pandas as pd
+
+    from soce.scores.formats.options import ReadOptions
     from soce.scores.refusals import Refusals
     from soce.scores.table import Scale
 
@@ -76,6 +80,19 @@ def choose_metrics(
             f"choose the metric, or several in order of preference; there are: {_offered(tasks)}",
         )
     return {task: metrics[0] for task, metrics in tasks.items()}
+
+
+def chosen_rows(
+    categories: pd.Series[str], metrics: pd.Series[str], options: ReadOptions, refusals: Refusals
+) -> list[bool]:
+    """Return which rows of a plain table to read: of a category with several metrics those of one."""
+    stated = metrics[~metrics.map(is_missing)].groupby(categories, sort=False).unique()
+    several = {str(name): found.tolist() for name, found in stated.items() if len(found) > 1}
+    chosen = choose_metrics(several, options.metric, str, refusals) if several else {}
+    return [
+        name not in several or chosen.get(name) == metric
+        for name, metric in zip(categories, metrics, strict=True)
+    ]
 
 
 def _unique_short(metrics: Sequence[str], short: Callable[[str], str]) -> dict[str, str]:

@@ -61,6 +61,10 @@ class ReadOptions:
     where it is certain."""
     sheet: str | None = None
     """Sheet of a workbook, or heading of a table in a Markdown file: its name, or its number from 1."""
+    transpose: bool | None = None
+    """Whether each row of a plain table is a category and each column a model; None: as the names say."""
+    reducer: str | None = None
+    """Which reducer of epochs of an Inspect log to read (``mean``, ``pass_at_2``); None: all that it has."""
 
 
 def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:

@@ -50,17 +50,23 @@ _RESULTS: Final = ("metric", "level")
 FORMATS: Final[dict[str, Format]] = {
     "wide": Format(
         "CSV, TSV, JSON, Parquet, Excel or Markdown: a row for each model, a column for each category",
-        options=_CELLS,
+        options=("transpose", *_CELLS),
+    ),
+    "transposed": Format(
+        "the same with a row for each category, such as OpenCompass' summary_*.csv",
+        options=("transpose", "metric", *_CELLS),
     ),
     "long": Format(
-        "CSV, TSV, JSON, Parquet, Excel or Markdown: columns model, category, score; n, stderr, split if there",
-        options=("split", *_CELLS),
+        "CSV, TSV, JSON, Parquet, Excel or Markdown: model, category, score in columns; n, stderr, split",
+        options=("split", "metric", *_CELLS),
     ),
     "lm-eval": Format("lm-evaluation-harness: results_*.json, or a directory of them", "lm_eval", _RESULTS),
     "bfcl": Format("BFCL leaderboard: a directory of data_*.csv, or one of them", "bfcl_board"),
     "bfcl-scores": Format("BFCL evaluation: a score/ directory of BFCL_v*_score.json", "bfcl_scores"),
     "lighteval": Format("lighteval: results_*.json, or a directory of them", "lighteval", _RESULTS),
-    "inspect": Format("inspect_ai: a log (.eval or .json), or a directory of them", "inspect_ai", _RESULTS),
+    "inspect": Format(
+        "inspect_ai: a log (.eval or .json), or a directory of them", "inspect_ai", (*_RESULTS, "reducer")
+    ),
     "paper": Format(f"a table of the paper, as `paper:NAME`: {', '.join(PAPER_TABLES)}"),
 }
 """Every format by the name that `ReadOptions.format` and `ScoreTable.kind` have for it."""
