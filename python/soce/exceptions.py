@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+_OPTION = re.compile(r"`--(?P<no>no-)?(?P<name>[a-z][a-z-]*)(?:[ =](?P<value>[^`]+))?`")
+_NAMES = {"aggregate": "aggregates", "code": "copy_code", "keep-row": "keep_rows"}
+_SWITCHES = frozenset(
+    {
+        "allow_different_configs",
+        "allow_different_tokenizers",
+        "copy_code",
+        "differences",
+        "follow_links",
+        "ignore_unreferenced",
+        "overwrite",
+        "restart",
+        "transpose",
+    }
+)
 
 
 def shown(text: str, *, limit: int = 200) -> str:
@@ -31,6 +48,31 @@ def shown(text: str, *, limit: int = 200) -> str:
     return f"{kept}... ({rest} more characters)" if rest > 0 else kept
 
 
+def with_python_names(text: str) -> str:
+    """Return a message with the options in it called as in Python: it was written for the command line.
+
+    Examples
+    --------
+    >>> with_python_names(
+    ...     "name them with `--columns`, or `--no-transpose`, `--format wide`, `--max-experts 3`"
+    ... )
+    'name them with `columns=`, or `transpose=False`, `format="wide"`, `max_experts=3`'
+    """
+    return _OPTION.sub(_as_argument, text)
+
+
+def _as_argument(option: re.Match[str]) -> str:
+    name = _NAMES.get(option["name"], option["name"].replace("-", "_"))
+    value = option["value"] or ""
+    if name in _SWITCHES:
+        value = str(option["no"] is None)
+    elif value.isupper() or not set(value).isdisjoint("=,"):  # a placeholder, or what takes other forms
+        value = ""
+    elif value and not value.isdecimal():
+        value = f'"{value}"'
+    return f"`{name}={value}`"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One reason for a refusal: where, what, and how to mend it."""
@@ -45,7 +87,7 @@ class Problem:
     message: str
     """One sentence without full stop; names from files are already escaped."""
     hint: str | None
-    """What the user can do about it."""
+    """What the user can do about it; options are named as on the command line."""
 
     def __str__(self) -> str:
         """Return the place and the message, without the hint."""
@@ -83,8 +125,8 @@ class SoceError(Exception):
         super().__init__(message, path, tensor, self.problems)
 
     def __str__(self) -> str:
-        """Return the message."""
-        return str(self.args[0])
+        """Return the message; options are named as in Python."""
+        return with_python_names(str(self.args[0]))
 
     @classmethod
     def of(cls, problems: Iterable[Problem]) -> SoceError:

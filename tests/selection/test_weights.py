@@ -185,11 +185,11 @@ def test_grids_that_make_no_sense_are_refused(options: dict[str, object], words:
 def test_more_experts_than_the_grid_holds_name_the_ways_out() -> None:
     assert refusal(11) == (
         "11 experts do not fit on the grid of weights: with at least 1/10 each there is room for 10\n"
-        "hint: take fewer experts (`--max-experts 10`), a finer grid (`--step 1/20`), "
+        'hint: take fewer experts (`max_experts=10`), a finer grid (`step="1/20"`), '
         "or a rule that chooses fewer categories (pairs, clusters)"
     )
-    assert "`--step 1/50`" in refusal(21)
-    assert "`--step 1/200`" in refusal(101)
+    assert "`step=\"1/50\"`" in refusal(21)
+    assert "`step=\"1/200\"`" in refusal(101)
     assert WeightGrid.of(11, step="1/20").n_compositions == 92378
 
 

@@ -217,6 +217,6 @@ class RecipeFile:
         """
         (name, recipe), *rest = self.recipes
         if rest or name is not None:
-            hint = "use `--recipes` or `soce.merge_all`"
+            hint = "use `soce-merge --recipes` or `soce.merge_all`"
             refuse(f"the file has {len(self.recipes)} named recipes", hint, self.path)
         return recipe

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
-from soce.exceptions import Problem, ScoreTableError, shown
+from soce.exceptions import Problem, ScoreTableError, shown, with_python_names
 from soce.files.plain import Plain
 from soce.files.words import counted, in_words
 from soce.scores.packaged import packaged_rows
@@ -116,7 +116,7 @@ class Findings(tuple[Finding, ...]):
         for finding in self:
             lines.append(str(finding))
             if finding.hint is not None:
-                lines.append(f"hint: {finding.hint}")
+                lines.append(f"hint: {with_python_names(finding.hint)}")
         return "\n".join(lines) or "nothing found"
 
     def to_json(self) -> list[dict[str, object]]:
@@ -128,7 +128,8 @@ class Findings(tuple[Finding, ...]):
         import pandas as pd
 
         names = ["check", "severity", "message", "hint"]
-        return pd.DataFrame([(it.code, it.severity, it.message, it.hint) for it in self], columns=names)
+        rows = [(it.code, it.severity, it.message, with_python_names(it.hint or "") or None) for it in self]
+        return pd.DataFrame(rows, columns=names)
 
     def _repr_html_(self) -> str:
         import pandas as pd

@@ -1,0 +1,80 @@
+"""Hints name options: the command line says `--columns`, Python `columns=`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import soce
+from soce.cli import _COMMANDS
+from soce.cli.analyze import analyze
+from soce.exceptions import ScoreTableError, with_python_names
+from soce.report.report import Report
+from soce.scores.read import read_scores
+from soce.selection.lint import lint_scores
+
+ROOT = Path(__file__).parents[2]
+PLACES = [path for path in (ROOT / "python" / "soce").rglob("*.py") if "cli" not in path.parts]
+HINTS = {
+    found
+    for path in [*PLACES, *(ROOT / "rust" / "src").rglob("*.rs")]
+    if "sections" not in path.parts and path.name != "exceptions.py"  # a report speaks of commands
+    for found in re.findall(r"(?<!`)`(--[a-z][a-z-]*[^`\n]*)`(?!`)", path.read_text(encoding="utf-8"))
+}
+
+
+def arguments() -> set[str]:
+    """Return every name that something public may be called with."""
+    names = set()
+    for value in [*(getattr(soce, name) for name in soce.__all__), Report.write]:
+        if dataclasses.is_dataclass(value):
+            names |= {field.name for field in dataclasses.fields(value)}
+        elif inspect.isfunction(value):
+            names |= set(inspect.signature(value).parameters)
+    return names
+
+
+def options() -> dict[str, click.Option]:
+    found = {}
+    for name in _COMMANDS:
+        command = getattr(import_module(f"soce.cli.{name}"), name)
+        for option in command.params:
+            if isinstance(option, click.Option):
+                found |= dict.fromkeys([*option.opts, *option.secondary_opts], option)
+    return found
+
+
+@pytest.mark.parametrize("hint", sorted(HINTS))
+def test_every_option_of_a_hint_exists_in_both_worlds(hint: str) -> None:
+    flag = re.split(r"[ =]", hint)[0]
+    option = options()[flag]
+    name, value = re.fullmatch(r"`(\w+)=(.*)`", with_python_names(f"`{hint}`")).groups()
+    assert name in arguments()
+    if option.is_flag:
+        assert value == str(flag in option.opts)
+    else:
+        assert value not in {"True", "False"}
+
+
+def test_python_says_its_own_names_and_the_command_line_its_flags(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("model,category,score,split\na,math,1,dev\na,math,2,test\n")
+    with pytest.raises(ScoreTableError, match="`split=`"):
+        read_scores(path)
+    assert "`--split`" in CliRunner().invoke(analyze, [str(path)]).stderr
+
+
+def test_lint_says_the_names_of_python(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("model,math,code,rank\na,1,2.5,1\nb,2,3.5,2\nc,3,1.5,3\n")
+    findings = lint_scores(read_scores(path))
+    assert "`columns=`" in str(findings)
+    assert findings.to_frame()["hint"].str.contains("`columns=`").any()
+    assert "`--columns`" in CliRunner().invoke(analyze, [str(path)]).stdout
