@@ -118,7 +118,6 @@ NOT_NUMBERS = {
     "1e400": "is out of range",
     "1e-400": "is out of range",
     "1e99999": "is out of range",
-    "\u22125": "has a minus sign that is not `-`",
     "1" * 65: "has more than 64 characters",
     "seven": "is not a number",
     "1.2.3": "is not a number",

@@ -12,6 +12,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.scores.formats.pandas_json import as_records
+from soce.scores.formats.printed import clean_names
 from soce.scores.formats.text import WrittenFloat, parse_json, read_bytes, read_text
 from soce.scores.refusals import Refusals
 
@@ -52,11 +53,11 @@ def read_grid(path: str, options: ReadOptions) -> CellGrid:
     refusals = Refusals(path)
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
-        return CellGrid(_of_parquet(read_bytes(path), refusals))
+        return CellGrid(_of_parquet(read_bytes(path), refusals), options.decimal)
     text = read_text(path)
     if suffix == ".json":
-        return CellGrid(grid_of_json(parse_json(text, path), path))
-    return CellGrid(_of_lines(text, refusals, "\t" if suffix == ".tsv" else ","))
+        return CellGrid(grid_of_json(parse_json(text, path), path), options.decimal)
+    return CellGrid(_of_lines(text, refusals, "\t" if suffix == ".tsv" else ","), options.decimal)
 
 
 def _of_lines(text: str, refusals: Refusals, separator: str) -> pd.DataFrame:
@@ -103,7 +104,7 @@ def _grid(
     """Return the trimmed cells under the names of the header, the places as index."""
     import pandas as pd
 
-    names = [name.strip() for name in header]
+    names = clean_names([name.strip() for name in header])
     first: dict[str, int] = {}
     for place, name in enumerate(names, 1):
         if not name and place > 1:

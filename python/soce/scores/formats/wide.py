@@ -9,8 +9,9 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import nearest
 from soce.scores.column_names import no_score_words, role_by_name
-from soce.scores.formats.cells import is_ranking, parse_column
+from soce.scores.formats.cells import is_ranking, notes_on_cells, parse_column
 from soce.scores.formats.options import DROPPED
+from soce.scores.formats.printed import clean_names
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
@@ -39,6 +40,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     """
     refusals = Refusals(path)
     model_column = _model_column(grid, options, refusals)
+    grid = grid.assign(**{model_column: clean_names(grid[model_column].tolist())})
     check_models(grid[model_column], refusals)
     declared = {*(options.columns or ()), *options.lower_is_better, *options.aggregates}
     declared.update(part for parts in options.aggregates.values() for part in parts)
@@ -57,7 +59,9 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
             ignored[name] = reason
             continue
         for bad in parsed.bad:
-            refusals.add(f"{grid.index[bad.row]}, column `{shown(name)}`: {bad.message}", NUMBER_HINT)
+            refusals.add(
+                f"{grid.index[bad.row]}, column `{shown(name)}`: {bad.message}", bad.hint or NUMBER_HINT
+            )
         columns.append(Column(name, role_by_name(name), parsed.scale, decimals=parsed.decimals))
         held.append(parsed)
     refusals.check()
@@ -73,6 +77,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         source=path,
         kind="wide",
         ignored=tuple(ignored.items()),
+        notes=notes_on_cells(path, dict(zip([column.name for column in columns], held, strict=True))),
     )
 
 

@@ -1,0 +1,299 @@
+"""Cells as boards print them: what stands around a number and beside it. Only text; knows no column.
+
+What a cell can be read as in one way only is taken apart. Anything else is `Unclear`, or no number at all.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST: Final = 2000
+_ARROWS: Final = "↑↓⬆⬇▲▼△▽🔺🔻🔼🔽"
+_TELLING_SYMBOLS: Final = frozenset(f"{_ARROWS}🔟💯")
+_RAISED_DIGITS: Final = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_RAISED: Final = {ord(digit): raised for digit, raised in zip("0123456789", _RAISED_DIGITS, strict=True)}
+_SAME: Final = str.maketrans({
+    "\N{MINUS SIGN}": "-", "\N{FULLWIDTH HYPHEN-MINUS}": "-", "\N{FULLWIDTH PERCENT SIGN}": "%",
+    "\N{VARIATION SELECTOR-15}": None, "\N{VARIATION SELECTOR-16}": None, "\N{ZERO WIDTH JOINER}": None,
+})  # fmt: skip
+
+_STRUCK: Final = re.compile(r"~~|</?(?:s|del|strike)(?:\s[^<>]*)?>|\\(?:sout|st)\b", re.IGNORECASE)
+_BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_RAISED_TAG: Final = re.compile(r"<(su[pb])>([^<>]*)</\1>", re.IGNORECASE)
+_TAG: Final = re.compile(
+    r"</?(?:a|abbr|b|big|center|code|div|em|font|i|img|ins|mark|p|small|span|strong|td|u)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(?:\s+\"[^\"]*\")?\)")
+_BOLD: Final = re.compile(r"(\*\*\*|\*\*|__|`)(?=\S)(.+?)(?<=\S)\1")
+_SLANTED: Final = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])([^*]*?)(?<=[^\s*_])\1(?![\w*])")
+_TEX_SIGNS: Final = (
+    (r"\\pm\b", "±"),
+    (r"\\(?:textsuperscript|textsubscript)\b", lambda found: "^" if "super" in found[0] else "_"),
+    (r"\\d?dagger\b|\\ast\b|\\star\b", "†"),
+    (r"\\(?:bf|bfseries|it|em|boldmath|displaystyle)\b\s*|\\[,;! ]", ""),
+    (r"\\%", "%"),
+)
+_TEX_WRAPPED: Final = re.compile(
+    r"\\(?:text(?:bf|it|rm|sc|color\{[^{}]*\})|underline|emph|math(?:bf|rm|it)|bm|boldsymbol|uline)\s*\{([^{}]*)\}"
+)
+_TEX_RAISED: Final = re.compile(r"([_^])(?:\{([^{}]*)\}|(?<=\^)([*†‡\w]))")
+
+_WHOLE: Final = r"(?:[1-9][0-9]{0,2}(?:[,\u00a0\u2009\u202f'\u2019][0-9]{3})+|[0-9]+)"
+_SIZE: Final = rf"(?:{_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"
+_NUMBER: Final = rf"[+-]?{_SIZE}"
+_MARKS: Final = (
+    rf"(?:\s?(?:[*†‡§¶]|\[\^[^\[\]\s]{{1,20}}\]|\[(?:[0-9]{{1,2}}|[a-z])\]|[{_RAISED_DIGITS}ᵃ-ᶻ]))*"
+)
+_ERROR: Final = rf"(?:±|\+/-|\+-)\s*(?P<stderr>{_SIZE})\s*(?P<percent_after>%)?"
+_BESIDE: Final = "|".join((
+    rf"\(\s*[+\-{_ARROWS}]\s*{_SIZE}\s*%?\s*[{_ARROWS}]?\s*\)",  # a change
+    rf"[{_ARROWS}]\s*(?:{_SIZE}\s*%?)?",
+    rf"\(?\+\s*{_SIZE}\s*/\s*-\s*{_SIZE}\)?",  # an interval
+    rf"[\[(]\s*(?:95\s*%\s*CI:?\s*)?(?P<low>{_NUMBER})\s*%?\s*(?:,|;|-|–|—|to)\s*(?P<high>{_NUMBER})\s*%?\s*[\])]",
+))  # fmt: skip
+_SCORE: Final = re.compile(
+    rf"(?P<marks>[*†‡§¶]?)\s?(?P<score>{_NUMBER})\s*(?P<percent>%)?"
+    rf"(?P<more_marks>{_MARKS})(?:\s*{_ERROR})?(?P<last_marks>{_MARKS})\s*(?P<beside>{_BESIDE})?",
+)
+_BRACKETED: Final = re.compile(r"\(([^()]*(?:±|\+/-|\+-)[^()]*)\)\s*(%?)")
+_SHARE: Final = re.compile(r"([0-9]{1,15})\s*/\s*([0-9]{1,15})")
+_SCORE_AND_SHARE: Final = re.compile(
+    rf"(?P<score>{_SIZE})\s*(?P<percent>%)?\s*\(\s*(?P<part>[0-9]{{1,15}})\s*/\s*(?P<whole>[0-9]{{1,15}})\s*\)"
+    rf"|(?P<part2>[0-9]{{1,15}})\s*/\s*(?P<whole2>[0-9]{{1,15}})\s*[(=]\s*(?P<score2>{_SIZE})\s*(?P<percent2>%)?\s*\)?",
+)
+
+# Neither may begin where the other could end, or long cells would be tried in exponentially many ways.
+_ONE: Final = rf"{_NUMBER}(?:\s*%)?(?:\s*(?:±|\+/-|\+-)\s*{_SIZE}(?:\s*%)?)?"
+_BETWEEN: Final = r"(?:\s*[/|;&·]\s*|, +)"
+_SECOND: Final = re.compile(rf"{_ONE}\s*[(\[]\s*{_NUMBER}\s*%?\s*[)\]].*")
+_SEVERAL: Final = re.compile(rf"{_ONE}(?:{_BETWEEN}{_ONE})+")
+_DATES: Final = re.compile(r"[0-9]{1,4}\s?/\s?[0-9]{1,2}\s?/\s?[0-9]{1,4}")
+# Something that is said of one number or several: a label before, an "about" or a remark beside.
+_LIKE_A_SCORE: Final = re.compile(
+    rf"(?:[A-Za-z][\w@ .-]{{0,30}}[:=]\s*)?[~≈<>≤≥={_ARROWS}]*\s*{_ONE}"
+    rf"(?:(?:{_BETWEEN}| +){_ONE})*(?:\s*[(\[±].*)?"
+)
+_WITH_WORD: Final = re.compile(r"[0-9]{1,3}\.[0-9]+\s?([A-Za-z]{1,12})")
+_UNITS: Final = re.compile(
+    r"[kmgtbx]|bn|[kmgt]i?b|[nmu]?s|[mgt]?hz|[gtp]?flops|w|kw|k?wh|v|usd|eur|licen[cs]e|alpha|beta"
+    r"|(?:h|d|w|y|secs?|mins?|hrs?|hours?|days?|weeks?|months?|years?)"
+    r"|(?:tokens?|params|parameters|billion|million|trillion|bits?|bytes)",
+    re.IGNORECASE,
+)
+_ANY_MARKUP: Final = re.compile(r"<[^<>]*>|\\[A-Za-z]+(?:\{[^{}]*\})?")
+_SIMPLE_NAME: Final = re.compile(r"[\w ./:()-]*", re.ASCII)
+_GROUPED: Final = re.compile(r"[,\u00a0\u2009\u202f'\u2019]")
+
+
+class Printed(NamedTuple):
+    """The parts of a cell; numbers as plain text, with a comma where it may be one of decimals."""
+
+    score: str
+    percent: bool = False
+    stderr: str | None = None
+    n_items: int | None = None
+    has_more: bool = False
+    """Whether something else stood beside it: a footnote mark, a change, an interval."""
+    is_surely_grouped: bool = False
+    """Whether commas in it can only be between thousands."""
+
+
+class Share(NamedTuple):
+    """A cell such as ``12/20``."""
+
+    part: str
+    whole: str
+
+
+class Unclear(NamedTuple):
+    """Why a cell that holds numbers could be read in two ways, to stand behind its text."""
+
+    reason: str
+    hint: str
+
+
+_STRUCK_OUT: Final = Unclear(
+    "is struck out", "empty the cell if that score does not count; otherwise take the marks away"
+)
+_SECOND_NUMBER: Final = Unclear(
+    "has a second number in brackets",
+    "write `78.5 ± 0.3` if it is a standard error; otherwise give it a column of its own",
+)
+_SEVERAL_SCORES: Final = Unclear("holds several scores", "give every score a column of its own")
+_POWER: Final = Unclear("could have a footnote or be a power", "take the raised digit away")
+_CONTRADICTS: Final = Unclear("is a score beside a share that is not the same", "leave one of them out")
+
+
+def take_apart(text: str) -> Printed | Share | Unclear | None:
+    """Return what a printed cell holds; None if it is no number with something around it.
+
+    Examples
+    --------
+    >>> take_apart("**78.5** ± 0.3%")
+    Printed(score='78.5', percent=True, stderr='0.3', n_items=None, has_more=False, is_surely_grouped=False)
+    >>> take_apart("12/20"), take_apart("Apache 2.0")
+    (Share(part='12', whole='20'), None)
+    """
+    if len(text) > _LONGEST:
+        return None
+    bare = _undressed(text)
+    if (match := _BRACKETED.fullmatch(bare)) is not None:
+        bare = f"{match[1].strip()}{match[2]}"
+    if not any(character.isdecimal() for character in bare):
+        return Printed(bare) if bare and bare != text else None  # a word for a missing score, in bold
+    if (match := _SHARE.fullmatch(bare)) is not None:
+        found: Printed | Share | Unclear | None = Share(match[1], match[2])
+    elif (match := _SCORE_AND_SHARE.fullmatch(bare)) is not None:
+        found = _score_and_share(match)
+    elif (match := _SCORE.fullmatch(bare)) is not None:
+        found = _score(match)
+    elif _SECOND.fullmatch(bare):
+        found = _SECOND_NUMBER
+    elif _SEVERAL.fullmatch(bare) and not _DATES.fullmatch(bare):
+        found = _SEVERAL_SCORES
+    else:
+        return None
+    return _STRUCK_OUT if _STRUCK.search(text) else found
+
+
+def is_like_score(text: str) -> bool:
+    """Whether a cell that cannot be taken apart looks like a score, not like a word, a size or a date."""
+    bare = _ANY_MARKUP.sub("", _undressed(text[:_LONGEST])).strip()
+    if (match := _WITH_WORD.fullmatch(bare)) is not None:
+        return _UNITS.fullmatch(match[1]) is None
+    return _LIKE_A_SCORE.fullmatch(bare) is not None and not _DATES.fullmatch(bare)
+
+
+def is_like_date(share: Share) -> bool:
+    """Whether ``03/24`` or ``5/2024`` is a month sooner than a share."""
+    padded = any(len(number) == 2 and number.startswith("0") for number in share)
+    return padded or (1990 <= int(share.whole) < 2100 and int(share.part) <= 12)
+
+
+def clean_names(names: Sequence[str]) -> list[str]:
+    """Return names without links, tags, bold and medals around them, where they stay different.
+
+    Examples
+    --------
+    >>> clean_names(["🥇 **[org/a-7B](https://example.org/a)**", "b_c_d", "`e`", "e"])
+    ['org/a-7B', 'b_c_d', '`e`', 'e']
+    """
+    cleaned = [_clean_name(name) for name in names]
+    times = Counter(name.casefold() for name in cleaned)
+    return [
+        short if times[short.casefold()] == 1 else name for name, short in zip(names, cleaned, strict=True)
+    ]
+
+
+def _clean_name(text: str) -> str:
+    if _SIMPLE_NAME.fullmatch(text) or len(text) > _LONGEST:
+        return text
+    name = _BOLD.sub(r"\2", _LINK.sub(r"\1", _without_tags(text).strip())).strip()
+    slanted = re.fullmatch(r"\*([^*]+)\*", name)
+    name = _without_ornaments(slanted[1] if slanted else name)
+    return _BOLD.sub(r"\2", _LINK.sub(r"\1", name)).strip() or text
+
+
+def _undressed(text: str) -> str:
+    """Return a cell without what changes only how it looks."""
+    text = _STRUCK.sub("", html.unescape(text).translate(_SAME))
+    text = _LINK.sub(r"\1", _without_tags(text))
+    text = _BOLD.sub(r"\2", text)
+    text = _SLANTED.sub(r"\2", text)
+    if "\\" in text or "$" in text or "{" in text:
+        text = _without_tex(text)
+    return _without_ornaments(text)
+
+
+def _without_tags(text: str) -> str:
+    if "<" not in text or (
+        _TAG.search(text) is None and _RAISED_TAG.search(text) is None and "<br" not in text
+    ):
+        return text
+    text = _RAISED_TAG.sub(lambda found: _beside(found[2], raised=found[1].lower() == "sup"), text)
+    return html.unescape(_TAG.sub("", _BREAK.sub(" ", text)))
+
+
+def _without_tex(text: str) -> str:
+    for sign, plain in _TEX_SIGNS:
+        text = re.sub(sign, plain, text)
+    text = re.sub(r"\$([^$]*)\$", r"\1", text)
+    before = None
+    while before != text:
+        before, text = text, _TEX_WRAPPED.sub(r"\1", text)
+    text = _TEX_RAISED.sub(lambda found: _beside(found[2] or found[3] or "", raised=found[1] == "^"), text)
+    return re.sub(r"^\{([^{}]*)\}", r"\1", text.strip())
+
+
+def _beside(text: str, *, raised: bool) -> str:
+    """Return what stood above or below the line as it is written on it."""
+    text = text.strip()
+    if "±" in text or "+/-" in text:
+        return f" {text} "
+    if not raised:
+        return f" ({text}) "
+    return text.translate(_RAISED) if text.isdecimal() else "†"
+
+
+def _without_ornaments(text: str) -> str:
+    """Return text without the medals and other pictures at its ends."""
+    start, end = 0, len(text)
+    while start < end and _is_ornament(text[start]):
+        start += 1
+    while start < end and _is_ornament(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_ornament(character: str) -> bool:
+    if character.isspace():
+        return True
+    return unicodedata.category(character) == "So" and character not in _TELLING_SYMBOLS
+
+
+def _score(match: re.Match[str]) -> Printed | Unclear | None:
+    marks = match["more_marks"] + match["last_marks"]
+    percent = match["percent"] is not None or match["percent_after"] is not None
+    raised = any(mark in _RAISED_DIGITS for mark in marks)
+    if raised and not percent and "." not in match["score"]:
+        return _POWER
+    if match["low"] is not None:
+        low, middle, high = (float(ungrouped(match[name])) for name in ("low", "score", "high"))
+        if not low <= middle <= high:
+            return _SECOND_NUMBER
+    stderr = None if match["stderr"] is None else _certain(match["stderr"])
+    more = bool(match["marks"] or marks.strip() or match["beside"])
+    score = _certain(match["score"])
+    return Printed(score, percent, stderr, None, more, "," in match["score"] and "," not in score)
+
+
+def _score_and_share(match: re.Match[str]) -> Printed | Unclear:
+    score, percent, part, whole = (
+        match[name] or match[f"{name}2"] for name in ("score", "percent", "part", "whole")
+    )
+    places = len(score.partition(".")[2])
+    scales = (100,) if percent else (100, 1)
+    if int(whole) == 0 or not any(
+        abs(float(ungrouped(score)) - scale * int(part) / int(whole)) <= 0.51 * 10.0**-places
+        for scale in scales
+    ):
+        return _CONTRADICTS
+    return Printed(ungrouped(score), bool(percent), None, int(whole))
+
+
+def _certain(number: str) -> str:
+    """Return a number without what groups its thousands, unless that may be a comma before decimals."""
+    return number if re.fullmatch(r"[+-]?[0-9]{1,3},[0-9]{3}", number) else ungrouped(number)
+
+
+def ungrouped(number: str) -> str:
+    """Return a number without what groups its thousands."""
+    return _GROUPED.sub("", number)
