@@ -350,6 +350,7 @@ OPEN = {("result", "tensors"), ("result", "donor", "side_files")}
 OPTIONAL = {
     "result.tensors.*.differences",
     "result.tensors.*.non_finite",
+    "sources.*.content",
     "sources.*.hub",
     "sources.*.hub.id",
 }

@@ -60,7 +60,8 @@ def publish_soup(
     run : path-like, optional
         The search's folder, which knows the names of the checkpoints.
     options : MergeOptions
-        Of the merge; its `notes` become what the search found. With `overwrite`, another soup is replaced.
+        Of the merge; its `notes` become what the search found, and its `digests` are full. With `overwrite`,
+        another soup is replaced.
     on_progress : callable, optional
         Called with bytes done and bytes in all.
 
@@ -73,7 +74,8 @@ def publish_soup(
     """
     place = Path(target)
     check_publishable(place)
-    options = replace(options, notes=notes_of(result, selection))
+    # Full digests: a card that says what was published must tell its ingredients apart.
+    options = replace(options, digests="full", notes=notes_of(result, selection))
     is_there = (place / MANIFEST).is_file()
     other = _other_soup(place, result, options) if is_there else None
     report = None

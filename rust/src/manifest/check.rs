@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::checkpoint::index;
+use crate::digest::Digest;
 use crate::dtype::DtypeClass;
 use crate::escape::shown;
 use crate::mix::Mix;
@@ -56,6 +57,11 @@ impl ReadManifest {
         }
         if let Some(ingredients) = self.result.ingredients.as_ref().filter(|all| all.len() != columns) {
             wrong.push(format!("expected {columns} `ingredients`, got {}", ingredients.len()));
+        }
+        let known = self.result.ingredients.iter().flatten().map(|ingredient| ingredient.content);
+        let named: Vec<_> = self.sources.iter().filter_map(|source| source.content).collect();
+        if !named.is_empty() && !is_same(known.collect(), named) {
+            wrong.push("`sources` and `ingredients` give different contents".to_owned());
         }
         for (name, tensor) in &self.result.tensors {
             let fits = match tensor.how {
@@ -120,4 +126,11 @@ impl ReadManifest {
             wrong.push(format!("tensor `{}`: `shards` does not list its shard `{shard}`", shown(name)));
         }
     }
+}
+
+/// Whether two lists of digests are the same in some order.
+fn is_same(mut some: Vec<Digest>, mut others: Vec<Digest>) -> bool {
+    some.sort();
+    others.sort();
+    some == others
 }

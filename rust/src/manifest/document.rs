@@ -157,6 +157,9 @@ pub(crate) struct SourceEntry {
     /// One per row.
     pub(crate) parts: Vec<i64>,
     pub(crate) gave_config: bool,
+    /// Which entry of the result's `ingredients` it is: that order is not the one given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) content: Option<Digest>,
     pub(crate) shards: Vec<SourceShard>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) hub: Option<HubEntry>,

@@ -81,7 +81,7 @@ pub(super) fn write(
         result,
         result_digest,
         plan_digest: made.fingerprint.digest(),
-        sources: sources(plan, &plan.request.recipes[made.recipe]),
+        sources: sources(plan, made),
         run: run(plan, made, report, provenance),
         file_digest: None,
     };
@@ -205,7 +205,10 @@ fn recipe_entry(recipe: &Recipe, columns: &[usize]) -> RecipeEntry {
     RecipeEntry { method: "linear".to_owned(), rows: rows.collect() }
 }
 
-fn sources(plan: &Plan, recipe: &Recipe) -> Vec<SourceEntry> {
+fn sources(plan: &Plan, made: Made<'_>) -> Vec<SourceEntry> {
+    let recipe = &plan.request.recipes[made.recipe];
+    let contents = contents(plan, recipe, made);
+    let columns = columns(recipe, contents.as_deref());
     let source = |(i, checkpoint): (usize, &Checkpoint)| {
         let origin = &checkpoint.origin;
         let shard = |(s, shard): (usize, &Shard)| {
@@ -222,6 +225,7 @@ fn sources(plan: &Plan, recipe: &Recipe) -> Vec<SourceEntry> {
         SourceEntry {
             parts: recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect(),
             gave_config: i == plan.request.options.config_from,
+            content: contents.as_ref().filter(|_| columns.contains(&i)).map(|found| found[i]),
             shards: checkpoint.shards.iter().enumerate().map(shard).collect(),
             hub: hub.map(|hub| HubEntry { id: hub.id.clone(), revision: hub.revision.clone() }),
         }

@@ -39,8 +39,10 @@ class Source:
     parts: tuple[int, ...]
     """One for each row of the recipe."""
     gave_config: bool
+    content: str | None
+    """Digest of its tensors that went in; None if they were not hashed."""
     shards: tuple[Mapping[str, Any], ...]
-    """Name, size in bytes, ``header_sha256``, and ``sha256`` where it was computed."""
+    """Name, size in bytes, and ``sha256`` where the Hub's layout tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
         hub_id, revision = str(hub["id"]), str(hub["revision"]) if hub.get("revision") else None
     parts = tuple(int(part) for part in found["parts"])
     shards = tuple(dict(shard) for shard in found["shards"])
-    return Source(hub_id or end, path, hub_id, revision, parts, bool(found["gave_config"]), shards)
+    content = None if found.get("content") is None else str(found["content"])
+    return Source(hub_id or end, path, hub_id, revision, parts, bool(found["gave_config"]), content, shards)
 
 
 def _from_cache(path: str) -> tuple[str | None, str | None]:

@@ -102,16 +102,27 @@ def _recipe(soup: Soup) -> list[str]:
 
 
 def _shards(soup: Soup) -> list[str]:
-    """Return what tells the ingredients' files from others, folded away: tables of long numbers."""
-    rows = []
-    for source in soup.ingredients:
-        for shard in source.shards:
-            whole = shard.get("sha256")
-            said = ", as the Hub says" if shard.get("sha256_source") else ""
-            digest = f"file{said}: {whole}" if whole else f"header: {shard.get('header_sha256', 'not known')}"
-            rows.append([_name(source), code(str(shard["name"])), f"{int(shard['size']):,}", code(digest)])
-    files = table(["ingredient", "file", "bytes", "SHA-256"], rows, "llrl")
-    return ["<details><summary>The ingredients' files</summary>", "", *files, "", "</details>"]
+    """Return what tells the ingredients from others, folded away: tables of long numbers.
+
+    Not the digests of headers: fine-tunes of one model share them.
+    """
+    going = soup.ingredients
+    contents = [[_name(one), code(one.content)] for one in going if one.content is not None]
+    files = [
+        [_name(one), code(str(shard["name"])), f"{int(shard['size']):,}", code(str(shard["sha256"]))]
+        for one in going
+        for shard in one.shards
+        if shard.get("sha256")
+    ]
+    lines = []
+    if contents:
+        lines += [*table(["ingredient", "BLAKE3 of the tensors that went in"], contents, "ll"), ""]
+    if files:
+        lines += [*table(["ingredient", "file", "bytes", "SHA-256, as the Hub says"], files, "llrl"), ""]
+    if not lines:
+        unknown = "The ingredients' contents were not hashed; a merge with `--digests full` does that."
+        lines = [unknown, ""]
+    return ["<details><summary>What the ingredients hold</summary>", "", *lines, "</details>"]
 
 
 def _choice(choice: Choice) -> list[str]:
