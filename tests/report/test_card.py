@@ -132,8 +132,7 @@ def test_the_card_says_what_was_souped_and_how_to_check_it(soup: Path) -> None:
     assert manifest["result_digest"] in text
     assert manifest["file_digest"] in text
     assert "not hashed" in text
-    assert "$ soce verify .
-" in text
+    assert "$ soce verify .\n" in text
     assert "arXiv:2511.13254" in text
     assert made.warnings == ()
     assert not made.has_scores
