@@ -20,6 +20,7 @@ class Planning(TypedDict):
     ignore_unreferenced: bool
     makes_parent: bool
     skip_space_check: bool
+    remarks: Sequence[str]
 
 @type_check_only
 class Verifying(TypedDict):
@@ -37,8 +38,8 @@ def plan(
     """Prove that the ingredients agree and lay the outputs out; write nothing.
 
     `recipes` are (output path, rows), a row is (pattern, numerators in ingredient order, whole); `dtype` is
-    a safetensors name (``BF16``). Raises every `SoceError` of `soce.exceptions`, with all problems,
-    and `OSError`.
+    a safetensors name (``BF16``); `remarks` become the first warnings of the plan. Raises every `SoceError`
+    of `soce.exceptions`, with all problems, and `OSError`.
     """
 
 @final

@@ -162,7 +162,7 @@ def test_all_problems_of_the_arguments_are_printed(here: Path) -> None:
     [
         (["A=1", "B"], "some ingredients have weights, but not `B`"),
         (["A=0", "B=0"], "the weights of all ingredients are zero"),
-        (["A=1", "B=1048576"], "the recipe has 1048577 parts in lowest terms, at most 1048576 are possible"),
+        (["A=1", "B=1e7"], "a weight is too small a part of their sum: 1e-07"),
         (["A=1", "A=-1"], "`A=-1`: weight `-1` is negative"),
         (["A", "B", "--config-from", "D"], "`config_from` names `D`, which is not an ingredient"),
         (["none.yaml"], "`none.yaml`: no such file or directory"),
@@ -284,15 +284,24 @@ def test_mergekit_files(here: Path) -> None:
     assert run("soup/mergekit_config.yml", "-o", "again", "-q").exit_code == 0
     assert values(here / "again") == (2.5, 2.0, -2.0)
     (here / "m.yml").write_text(text + "dtype: bfloat16\n")
-    result = run("m.yml", "-o", "x")
-    assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
-        f"error: `m.yml`: `dtype` BF16 would round the F32 tensors of `{name}` before averaging"
-        for name in "AB"
-    ] + ["", "hint: write it as `out_dtype` instead: soce rounds once, at the end"]
+    assert run("m.yml", "-o", "rounded-once", "-q").exit_code == 0
+    assert read_file(here / "rounded-once/model.safetensors")["w"] == ("BF16", [3], bf16(2.5, 2.0, -2.0))
     (here / "m.yml").write_text(text + "out_dtype: bfloat16\n")
     assert run("m.yml", "-o", "narrow", "-q").exit_code == 0
     assert read_file(here / "narrow/model.safetensors")["w"] == ("BF16", [3], bf16(2.5, 2.0, -2.0))
+
+
+def test_weights_of_many_digits_are_told(here: Path) -> None:
+    result = run("A=0.3333333333", "B=0.6666666667", "-o", "soup", "-q")
+    assert result.exit_code == 0
+    assert "warning: weights are rounded to parts, by at most 3e-07 of their sum" in result.stderr
+    assert values(here / "soup")[1] == 2.0
+    (here / "r.yaml").write_text(
+        "ingredients: [A, B]\nrecipes:\n- [1, 0.12345678]\n- [1, 0.23456789]\n- [1, 2]\n"
+    )
+    result = run("--recipes", "r.yaml", "-o", "many", "--plan")
+    assert result.stderr.count("warning: ") == 2
+    assert "warning: 1 more recipes have rounded weights" in result.stderr
 
 
 def test_many_soups_from_one_pass(here: Path) -> None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 from math import gcd
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from soce.exceptions import RecipeError
 from soce.recipes.model import Ingredient, Recipe, Row
-from soce.recipes.parts import exact_weight, parse_dtype, parse_size, parse_weight, to_parts
+from soce.recipes.parts import (
+    MAX_PARTS,
+    exact_weight,
+    parse_dtype,
+    parse_size,
+    parse_weight,
+    rounded_parts,
+    to_parts,
+)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=8).filter(any), st.integers(1, 1000))
@@ -57,8 +66,7 @@ def test_recipes_that_are_refused() -> None:
         ({"A": 1, "A/": -1, "B": 3}, "weight -1 is negative"),
         ({"A": 1, "A/.": 1, "B": -1}, "weight -1 is negative"),
         ({"A": 2, "B": None}, "some ingredients have weights, but not `B`"),
-        ({"A": 1, "B": 1 << 20}, "the recipe has 1048577 parts in lowest terms, at most 1048576 are possible"),
-        ({"A": "1e-30", "B": "1e30"}, "the recipe has more than 10^18 parts in lowest terms, at most 1048576 are possible"),
+        ({"A": "1e-30", "B": "1e30"}, "a weight is too small a part of their sum: 1e-60"),
     ]  # fmt: skip
     for weights, message in cases:
         with pytest.raises(RecipeError) as caught:
@@ -73,6 +81,36 @@ def test_the_same_path_twice_is_one_ingredient() -> None:
     assert Recipe.of(["A", "A", "B"]).parts == (2, 1)
     rows = Recipe(tuple(Ingredient(p, None) for p in ("A", "B", "A")), (Row("*", (1, -1, 3), 2),)).rows
     assert rows == (Row("*", (4, -1), 2),)
+
+
+@given(st.lists(st.integers(1, 10**15), min_size=2, max_size=6), st.randoms())
+def test_rounded_weights_keep_proportions_ties_and_no_order(weights: list[int], random: Random) -> None:
+    assume(min(weights) * MAX_PARTS >= 2 * sum(weights))
+    parts = rounded_parts(weights)
+    assert sum(parts) <= MAX_PARTS
+    for part, weight in zip(parts, weights, strict=True):
+        off = abs(Fraction(part, sum(parts)) - Fraction(weight, sum(weights)))
+        assert off < Fraction(len(weights), MAX_PARTS)
+    assert len(set(zip(parts, weights, strict=True))) == len(set(weights))  # equals stay equal
+    pairs = sorted(zip(weights, parts, strict=True))
+    random.shuffle(pairs)
+    assert rounded_parts([weight for weight, _ in pairs]) == tuple(part for _, part in pairs)
+
+
+def test_weights_that_need_too_many_parts_are_rounded_by_the_largest_remainder() -> None:
+    weights = {"A": "0.1234567", "B": "0.3456789", "C": "0.5308644"}
+    shares = [Fraction(weight) * MAX_PARTS for weight in weights.values()]
+    recipe = Recipe.of(weights)
+    assert recipe.parts == (64727, 181235, 278326)  # 129454, 362470, 556652 of 2^20
+    assert [abs(2 * part - share) < 1 for part, share in zip(recipe.parts, shares, strict=True)] == [True] * 3
+    assert recipe.table[0].asked == tuple(map(Fraction, weights.values()))
+    assert recipe.id == Recipe.of({"A": 129454, "B": 362470, "C": 556652}).id
+    assert Recipe.of(["A", "B"]).remark is None
+    rows = Recipe(
+        tuple(Ingredient(p, None) for p in "AB"),
+        (Row.of_weights("x", [Fraction(1, 3), Fraction("0.1234567")]),),
+    )
+    assert rows.remark is not None
 
 
 def test_zero_for_one_ingredient_is_allowed() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import soce._core as _core
-from soce.exceptions import Problem, RecipeError, shown
+from soce.exceptions import shown
 from soce.files.words import listed
 from soce.merging.options import MergeOptions
 from soce.merging.report import MergeReport
@@ -90,7 +90,7 @@ class MergePlan:
             mergekit_yaml(recipe, [ingredient.path for ingredient in recipe.ingredients], dtype)
             for recipe in self.recipes
         ]
-        run_info = _run_info(self._source, chosen)
+        run_info = _run_info(self._source, chosen, self._recipes)
         report = self._made.execute(chosen, recipe_texts=texts, run_info=run_info, on_progress=on_progress)
         return MergeReport.from_json(report, self.outputs)
 
@@ -182,6 +182,9 @@ def _plan(
         dtype = source.dtype if dtype is None else dtype
         size = source.max_shard_size if size is None else size
         donor = source.config_from if donor is None else donor
+        if source.needs_one_vocabulary and options.allow_different_tokenizers:
+            hint = "leave the tokenizer out of the recipe, or out of the options"
+            refuse("the recipe asks for one tokenizer, the options allow different ones", hint, source.path)
     size = parse_size(size) if isinstance(size, str) else size
     if size is not None and not 0 < size < 1 << 63:
         refuse(f"`max_shard_size` is {size}", "5GB is usual")
@@ -203,14 +206,20 @@ def _plan(
         "ignore_unreferenced": options.ignore_unreferenced,
         "makes_parent": folder is not None,
         "skip_space_check": not options.preflight,
+        "remarks": _remarks([recipe for _, recipe in recipes]),
     }
     try:
         core = _core.plan(paths, tables, how)
     except UnicodeEncodeError as error:  # a path that no system has, or a pattern of no tensor's name
         refuse(f"`{shown(error.object)}` has an unpaired surrogate, which is no character")
-    if source is not None and source.must_hold is not None:
-        _check_holds(source.path, source.must_hold, paths, options)
     return MergePlan(core, recipes, source, options, folder)
+
+
+def _remarks(recipes: Sequence[Recipe]) -> list[str]:
+    """Return what to say about rounded weights, of the first of many recipes."""
+    said = [recipe.remark for recipe in recipes if recipe.remark is not None]
+    more = [f"{len(said) - 1} more recipes have rounded weights"] if len(said) > 1 else []
+    return said[:1] + more
 
 
 def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
@@ -224,25 +233,9 @@ def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
     refuse(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
 
 
-def _check_holds(file: str, must_hold: str, paths: Sequence[str], options: MergeOptions) -> None:
-    """Refuse a mergekit `dtype` that would round an input before averaging."""
-    problems = []
-    for path in paths:
-        mixer = _core.Mixer(
-            [path], follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
-        )
-        dtypes = {dtype for _, dtype, _ in mixer.tensors()}
-        lost = sorted((dtypes & HOLDS.keys()) - HOLDS[must_hold])
-        if lost:
-            tensors = f"the {' and '.join(lost)} tensors of `{shown(path)}`"
-            message = f"`dtype` {must_hold} would round {tensors} before averaging"
-            hint = "write it as `out_dtype` instead: soce rounds once, at the end"
-            problems.append(Problem("recipe", file, None, message, hint))
-    if problems:
-        raise RecipeError.of(problems)
-
-
-def _run_info(source: RecipeFile | None, options: MergeOptions) -> str:
+def _run_info(
+    source: RecipeFile | None, options: MergeOptions, recipes: Sequence[tuple[Path, Recipe]]
+) -> str:
     """Return what the manifest records of this run, as JSON."""
     run: dict[str, object] = {
         "soce": _core.build_info()["version"],
@@ -250,6 +243,11 @@ def _run_info(source: RecipeFile | None, options: MergeOptions) -> str:
         "recipe_text": None if source is None else source.text,
         "command": None if options.command is None else [_utf8(word) for word in options.command],
     }
+    rounded = [
+        {"output": os.fspath(output), **row} for output, recipe in recipes for row in recipe.rounded_weights()
+    ]
+    if rounded:
+        run["rounded_weights"] = rounded
     if options.notes is not None:
         run["notes"] = dict(options.notes)
     return _utf8(json.dumps(run, allow_nan=False))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from soce.recipes.model import RecipeFile
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_OF_MERGEKIT: Final = frozenset({"merge_method", "models", "slices", "base_model"})
 
 
 def looks_like_recipe(path: str) -> bool:
@@ -36,7 +37,7 @@ def read_recipes(path: PathText) -> RecipeFile:
     if not isinstance(document.tree, dict):
         document.refuse((), "a recipe must be a mapping", "see docs/recipe-format.md")
     # Imported here: pydantic takes a tenth of a second, and a merge of PATH=WEIGHT needs none.
-    if "merge_method" in document.tree or "models" in document.tree:
+    if not _OF_MERGEKIT.isdisjoint(document.tree):
         from soce.recipes.mergekit import read_mergekit
 
         return read_mergekit(document)

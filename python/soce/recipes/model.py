@@ -6,13 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+from soce.exceptions import shown
 from soce.files.words import listed
-from soce.recipes.parts import Weight, check_not_negative, exact_weight, lowest_terms, refuse, to_parts
+from soce.recipes.parts import (
+    Weight,
+    check_not_negative,
+    exact_weight,
+    lowest_terms,
+    refuse,
+    to_parts,
+    weight_text,
+)
 
 Ingredients: TypeAlias = "Mapping[str, Weight | None] | Sequence[str]"
 """Paths with weights, or paths alone for equal parts."""
+Number = TypeVar("Number", int, Fraction)
 
 
 def same_path_key(path: str) -> str:
@@ -47,6 +57,15 @@ class Row:
     """One per ingredient, in their order; may be negative."""
     whole: int
     """What the numerators are divided by."""
+    asked: tuple[Fraction, ...] | None = field(default=None, compare=False)
+    """The weights that the numerators are rounded from; None where they are exact."""
+
+    @classmethod
+    def of_weights(cls, pattern: str, weights: Sequence[Fraction]) -> Row:
+        """Return the row of an average."""
+        parts, total = to_parts(weights), sum(weights)
+        exact = all(part * total == weight * sum(parts) for part, weight in zip(parts, weights, strict=True))
+        return cls(pattern, parts, sum(parts), None if exact else tuple(weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +84,8 @@ class Recipe:
     Raises
     ------
     RecipeError
-        No ingredients, some weights left out, negative weights, all weights zero, or more than 2^20 parts in
-        lowest terms.
+        No ingredients, some weights left out, negative weights, all weights zero, or one that is too small to
+        be a part of 2^20.
 
     Examples
     --------
@@ -79,6 +98,8 @@ class Recipe:
 
     ingredients: tuple[Ingredient, ...]
     rows: tuple[Row, ...] = ()
+    table: tuple[Row, ...] = field(init=False, default=(), repr=False, compare=False)
+    """The rows, then the weights as a last row ``*``."""
     parts: tuple[int, ...] | None = field(init=False, default=None)
     """Integer parts in lowest terms, in the ingredients' order; None if only `rows` speak."""
 
@@ -104,10 +125,12 @@ class Recipe:
         merged = tuple(unique.values())
         columns = {key: i for i, key in enumerate(unique)}
         into = [columns[key] for key in keys]
-        parts = to_parts([one.weight or Fraction(0) for one in merged]) if weights else None
+        rows = tuple(_merged_row(row, into, len(merged)) for row in self.rows)
+        last = Row.of_weights("*", [one.weight or Fraction(0) for one in merged]) if weights else None
         object.__setattr__(self, "ingredients", merged)
-        object.__setattr__(self, "rows", tuple(_merged_row(row, into, len(merged)) for row in self.rows))
-        object.__setattr__(self, "parts", parts)
+        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "table", rows if last is None else (*rows, last))
+        object.__setattr__(self, "parts", None if last is None else last.numerators)
 
     @classmethod
     def of(cls, ingredients: Ingredients) -> Recipe:
@@ -141,13 +164,6 @@ class Recipe:
         """The sum of the parts; None if only `rows` speak."""
         return None if self.parts is None else sum(self.parts)
 
-    @property
-    def table(self) -> tuple[Row, ...]:
-        """The rows, then the weights as a last row ``*``."""
-        if self.parts is None:
-            return self.rows
-        return (*self.rows, Row("*", self.parts, sum(self.parts)))
-
     def table_over(self, paths: Sequence[str]) -> tuple[Row, ...]:
         """Return the table with a numerator for each of `paths`: all ingredients, and maybe more."""
         columns = {same_path_key(path): i for i, path in enumerate(paths)}
@@ -155,6 +171,36 @@ class Recipe:
         return tuple(
             Row(row.pattern, _spread(row.numerators, into, len(paths)), row.whole) for row in self.table
         )
+
+    @property
+    def remark(self) -> str | None:
+        """What to say about weights that need more parts than there can be; None if there are none."""
+        rounded = [(row, row.asked) for row in self.table if row.asked is not None]
+        if not rounded:
+            return None
+        off = max(
+            abs(Fraction(part, row.whole) - weight / sum(asked))
+            for row, asked in rounded
+            for part, weight in zip(row.numerators, asked, strict=True)
+        )
+        first = rounded[0][0]
+        used = f"`{shown(first.pattern)}` {', '.join(map(str, first.numerators))} of {first.whole}"
+        more = f" and {len(rounded) - 1} more rows" if len(rounded) > 1 else ""
+        return f"weights are rounded to parts, by at most {float(off):.1g} of their sum: {used}{more}"
+
+    def rounded_weights(self) -> list[dict[str, object]]:
+        """Return which weights were asked for, and which are used, of every row where they differ."""
+        names = [ingredient.name for ingredient in self.ingredients]
+        return [
+            {
+                "pattern": row.pattern,
+                "asked": dict(zip(names, map(weight_text, row.asked), strict=True)),
+                "used": dict(zip(names, row.numerators, strict=True)),
+                "whole": row.whole,
+            }
+            for row in self.table
+            if row.asked is not None
+        ]
 
     @property
     def id(self) -> str:
@@ -176,14 +222,15 @@ def _merged_row(row: Row, into: Sequence[int], count: int) -> Row:
         refuse(f"row `{row.pattern}` has {len(row.numerators)} numerators for {len(into)} ingredients")
     if not row.pattern:
         refuse("a row has an empty pattern", "`*` matches every tensor")
-    return Row(row.pattern, *lowest_terms(_spread(row.numerators, into, count), row.whole))
+    asked = None if row.asked is None else _spread(row.asked, into, count)
+    return Row(row.pattern, *lowest_terms(_spread(row.numerators, into, count), row.whole), asked)
 
 
-def _spread(numerators: Sequence[int], into: Sequence[int], count: int) -> tuple[int, ...]:
-    """Return `count` numerators: the sums of those that go `into` each."""
-    sums = [0] * count
-    for place, numerator in zip(into, numerators, strict=True):
-        sums[place] += numerator
+def _spread(values: Sequence[Number], into: Sequence[int], count: int) -> tuple[Number, ...]:
+    """Return `count` numbers: the sums of those that go `into` each."""
+    sums: list[Number] = [type(values[0])(0)] * count
+    for place, value in zip(into, values, strict=True):
+        sums[place] += value
     return tuple(sums)
 
 
@@ -203,8 +250,8 @@ class RecipeFile:
     """Bytes, if the file gives a size."""
     config_from: str | None = None
     """Path of the ingredient that gives config and tokenizer, if the file names one."""
-    must_hold: str | None = None
-    """A mergekit `dtype`: it must hold every input exactly, or mergekit would round before averaging."""
+    needs_one_vocabulary: bool = False
+    """Whether it speaks of one tokenizer for all: then ingredients with different ones are refused."""
 
     @property
     def recipe(self) -> Recipe:

@@ -24,7 +24,6 @@ from soce.recipes.parts import (
     parse_size,
     parse_weight,
     refuse,
-    to_parts,
 )
 
 if TYPE_CHECKING:
@@ -235,8 +234,7 @@ class _Reader:
         try:
             if row.weights is not None and row.numerators is None and row.whole is None:
                 weights = self._weights(row.weights, (*place, "weights"))
-                parts = None if weights is None else to_parts(weights)
-                return None if parts is None else Row(row.pattern, parts, sum(parts))
+                return None if weights is None else Row.of_weights(row.pattern, weights)
             if row.weights is None and row.numerators is not None and row.whole is not None:
                 numerators = self._in_order(row.numerators, (*place, "numerators"), "`numerators`")
                 return None if numerators is None else Row(row.pattern, *lowest_terms(numerators, row.whole))

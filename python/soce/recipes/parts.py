@@ -80,21 +80,68 @@ def check_not_negative(weights: Sequence[Fraction]) -> None:
 def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
     """Return integer parts in the same proportions, in lowest terms; their sum is the whole.
 
+    Proportions that need more than `MAX_PARTS` parts are rounded, see `rounded_parts`.
+
     Examples
     --------
     >>> to_parts([Fraction("0.5"), Fraction("0.2"), Fraction("0.3")])
     (5, 2, 3)
+    >>> to_parts([Fraction("0.3333333"), Fraction("0.6666667")])
+    (349525, 699051)
     """
     check_not_negative(weights)
     if not any(weights):
         hint = "give at least one ingredient a weight greater than zero"
         refuse("the weights of all ingredients are zero", hint)
     unit = lcm(*(weight.denominator for weight in weights))
-    scaled = [weight.numerator * (unit // weight.denominator) for weight in weights]
-    divisor = gcd(*scaled)
-    parts = tuple(part // divisor for part in scaled)
-    _check_parts(sum(parts))
-    return parts
+    parts = _reduced([weight.numerator * (unit // weight.denominator) for weight in weights])
+    return parts if sum(parts) <= MAX_PARTS else rounded_parts(parts)
+
+
+def rounded_parts(parts: Sequence[int]) -> tuple[int, ...]:
+    """Return at most `MAX_PARTS` parts in the proportions of many more, by the largest remainder.
+
+    Equal parts stay equal, so that the result does not depend on an order: where the last of the `MAX_PARTS`
+    would have to be dealt out among equals, they are left out of the whole.
+
+    Examples
+    --------
+    >>> rounded_parts([10**9, 10**9, 10**9 + 1])
+    (1, 1, 1)
+    """
+    total = sum(parts)
+    shares = [divmod(part * MAX_PARTS, total) for part in parts]
+    kept = [share for share, _ in shares]
+    left = MAX_PARTS - sum(kept)
+    for remainder in sorted({remainder for _, remainder in shares}, reverse=True):
+        places = [i for i, share in enumerate(shares) if share[1] == remainder]
+        if len(places) > left:
+            break
+        left -= len(places)
+        for i in places:
+            kept[i] += 1
+    if any(part and not one for part, one in zip(parts, kept, strict=True)):
+        least = min(part for part in parts if part)
+        message = f"a weight is too small a part of their sum: {float(Fraction(least, total)):.2g}"
+        refuse(message, f"leave it out, or give it 1/{MAX_PARTS} of the sum or more")
+    return _reduced(kept)
+
+
+def _reduced(parts: Sequence[int]) -> tuple[int, ...]:
+    divisor = gcd(*parts)
+    return tuple(part // divisor for part in parts)
+
+
+def weight_text(weight: Fraction) -> str:
+    """Return a weight as a decimal where it is one, else as a fraction.
+
+    Examples
+    --------
+    >>> weight_text(Fraction("0.30")), weight_text(Fraction(1, 3)), weight_text(Fraction(2))
+    ('0.3', '1/3', '2')
+    """
+    decimal = Decimal(weight.numerator) / Decimal(weight.denominator)
+    return f"{decimal:f}" if Fraction(decimal) == weight else str(weight)
 
 
 def lowest_terms(numerators: Sequence[int], whole: int) -> tuple[tuple[int, ...], int]:
@@ -105,17 +152,12 @@ def lowest_terms(numerators: Sequence[int], whole: int) -> tuple[tuple[int, ...]
         refuse("all numerators are zero", "give at least one ingredient a numerator other than zero")
     divisor = gcd(whole, *numerators)
     reduced = tuple(numerator // divisor for numerator in numerators)
-    _check_parts(max(sum(map(abs, reduced)), whole // divisor))
-    return reduced, whole // divisor
-
-
-def _check_parts(count: int) -> None:
+    count = max(sum(map(abs, reduced)), whole // divisor)
     if count > MAX_PARTS:
         many = str(count) if count < 10**18 else "more than 10^18"
-        refuse(
-            f"the recipe has {many} parts in lowest terms, at most {MAX_PARTS} are possible",
-            "write the weights with fewer digits, or as small integers",
-        )
+        hint = "write smaller integers, or `weights` for an average: those are rounded"
+        refuse(f"the row has {many} parts in lowest terms, at most {MAX_PARTS} are possible", hint)
+    return reduced, whole // divisor
 
 
 _UNITS: Final = {

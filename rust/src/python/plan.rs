@@ -33,6 +33,7 @@ pub(super) struct Planning {
     ignore_unreferenced: bool,
     makes_parent: bool,
     skip_space_check: bool,
+    remarks: Vec<String>,
 }
 
 /// An object with these attributes: `MergeOptions` of Python.
@@ -57,6 +58,7 @@ pub(super) fn plan(
     recipes: Vec<(PathBuf, Vec<RowArguments>)>,
     options: Planning,
 ) -> PyResult<PyPlan> {
+    let remarks = options.remarks;
     let options = PlanOptions {
         dtype: args::float_dtype(options.dtype.as_deref())?,
         max_shard_size: options.max_shard_size,
@@ -79,7 +81,8 @@ pub(super) fn plan(
     };
     let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
     let request = MergeRequest { ingredients, recipes, options };
-    let plan = run_interruptible(py, |_, _| Ok(()), |_| planning::make(request))?;
+    let mut plan = run_interruptible(py, |_, _| Ok(()), |_| planning::make(request))?;
+    plan.warnings.splice(0..0, remarks);
     Ok(PyPlan(plan))
 }
 

@@ -1,0 +1,152 @@
+"""The keys of mergekit's YAML for its `linear` method, those that soce reads and those that it refuses.
+
+Written from mergekit's documentation and behaviour at version 0.1.5. A key that would change the soup and is
+not honoured is refused by name: one that is silently ignored changes what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from soce.exceptions import shown
+from soce.files.validation import Strict
+from soce.recipes.mergekit_settings import Setting
+from soce.recipes.native import CheckpointPath, Dtype
+from soce.recipes.parts import refuse
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+
+_PARAMETER: Final = "it belongs under the top-level `parameters`"
+_VOCABULARY: Final = "soce never changes a vocabulary: add the tokens to every model first, or leave it out"
+_NO_EFFECT: Final = "it has no effect on `linear`: leave it out"
+_OTHER_METHODS: Final = {
+    "task_arithmetic": "in soce's own format it is a row with `numerators`: the weights, and for the base "
+    "the whole less their sum (docs/recipe-format.md)",
+    "passthrough": "stacked layers are another architecture: make it with mergekit",
+}
+_LayerNumber: TypeAlias = Annotated[int, Field(ge=0, le=10_000)]
+_HOW_TO_RUN: Final = frozenset({
+    "allow_crimes", "async_write", "clone_tensors", "cuda", "int8_mask", "lazy_unpickle", "low_cpu_memory",
+    "multi_gpu", "num_threads", "quiet", "random_seed", "read_to_gpu", "trust_remote_code", "verbose",
+    "write_model_card",
+})  # fmt: skip
+"""Keys that people write although they change no tensor of a `linear` merge: mergekit's own flags, mostly."""
+
+
+def _no_adapter(path: str) -> str:
+    if "+" in path:
+        hint = (
+            "merge the adapter into its model first with `merge_and_unload()` of peft, and name what its "
+            "`save_pretrained` writes"
+        )
+        refuse(f"`{shown(path)}` looks like a model with a LoRA adapter", hint)
+    return path
+
+
+def _only_linear(method: str) -> str:
+    if method != "linear":
+        hint = _OTHER_METHODS.get(method, "use mergekit for it, or write `linear` for the weighted average")
+        refuse(f"`merge_method` must be `linear`, not `{shown(method)}`", hint)
+    return method
+
+
+def _only_auto(template: str) -> str:
+    if template != "auto":
+        hint = (
+            "the template comes with the tokenizer: leave the key out, and put the one you want into "
+            "`chat_template.jinja` of the model that gives config and tokenizer"
+        )
+        refuse("soce writes no other `chat_template` than that of a model", hint)
+    return template
+
+
+def _only_true(text: str) -> str:
+    if text.lower() != "true":
+        refuse("`normalize` is only read under the top-level `parameters`", _PARAMETER)
+    return text
+
+
+_ModelPath: TypeAlias = Annotated[CheckpointPath, AfterValidator(_no_adapter)]
+# mergekit does not look at it here, and true is its default: it changes nothing.
+_Normalize: TypeAlias = Annotated[str, AfterValidator(_only_true)]
+
+
+class _Runs(Strict):
+    """A mapping in which keys may stand that say how to run, and nothing about the soup."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(info.context, dict):
+            info.context[id(value)] = cls
+        if not isinstance(value, dict):
+            return value
+        return {key: inner for key, inner in value.items() if key not in _HOW_TO_RUN}
+
+
+class _ModelParameters(_Runs):
+    refused: ClassVar[Mapping[str, str]] = {"density": _NO_EFFECT, "lambda": _NO_EFFECT}
+
+    weight: Setting | None = None
+    normalize: _Normalize | None = None
+
+
+class Model(Strict):
+    """A model and what is set for it."""
+
+    model: _ModelPath
+    parameters: _ModelParameters = _ModelParameters()
+
+
+class Parameters(_Runs):
+    """What is set for all models."""
+
+    refused: ClassVar[Mapping[str, str]] = _ModelParameters.refused
+
+    weight: Setting | None = None
+    normalize: bool | None = None
+
+
+class _SliceSource(Model):
+    layer_range: tuple[_LayerNumber, _LayerNumber]
+
+
+class Slice(Strict):
+    """Consecutive layers of the output, and where they come from."""
+
+    sources: Annotated[tuple[_SliceSource, ...], Field(min_length=1)]
+    parameters: Parameters | None = None
+
+
+class _Tokenizer(Strict):
+    refused: ClassVar[Mapping[str, str]] = {"tokens": _VOCABULARY, "pad_to_multiple_of": _VOCABULARY}
+
+    source: _ModelPath = "union"
+
+
+class MergekitContent(_Runs):
+    """A file of mergekit with ``merge_method: linear``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "modules": "soce averages whole models: list them under `models`",
+        "experts": "mergekit-moe makes another architecture: use mergekit for it",
+        "weight": _PARAMETER,
+        "out_shard_size": "use `--max-shard-size`",
+    }
+
+    merge_method: Annotated[str, AfterValidator(_only_linear)]
+    models: Annotated[tuple[Model, ...], Field(min_length=1)] | None = None
+    slices: Annotated[tuple[Slice, ...], Field(min_length=1)] | None = None
+    parameters: Parameters = Parameters()
+    base_model: _ModelPath | None = None
+    tokenizer_source: _ModelPath | None = None
+    tokenizer: _Tokenizer | None = None
+    chat_template: Annotated[str, AfterValidator(_only_auto)] | None = None
+    normalize: _Normalize | None = None
+    dtype: Dtype | None = None
+    out_dtype: Dtype | None = None
+    name: str | None = None
