@@ -9,13 +9,86 @@ if TYPE_CHECKING:
     from soce.scores.table import Role
 
 _AVERAGES: Final = frozenset({"avg", "average", "mean", "overall", "total", "summary"})
-_NOT_SCORES: Final = frozenset({"rank", "cost", "latency", "link", "license", "licence", "url"})
 _MOST_PREFIXES: Final = 8
+
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
+SURE: Final = word_set("rank cost latency stderr")
+"""One of these words anywhere in a name says that its column holds no scores."""
+TEXTS: Final = word_set("link url license licence")
+"""The same, but a column of these that holds numbers is something else: `link_prediction`."""
+COUNTS: Final = (
+    word_set("n count counts samples items questions examples instances seed id year layers heads experts")
+    | word_set("likes downloads votes battles hearts stars ❤ ♥ ⭐ 👍 shot shots fewshot few")
+    | word_set("step steps iter iters iteration iterations")
+)
+"""Whole numbers: with fractions they are something else, as `count` of MME is."""
+SHARES: Final = word_set("memory mem size time length speed")
+"""What is also called like categories: shares of 1 are something else, as `memory` of BFCL is."""
+_AMOUNTS: Final = (
+    word_set("params param parameters vram ram disk bytes flops flos gflops tflops tokens epoch epochs")
+    | word_set(
+        "runtime walltime duration elapsed second seconds sec secs minutes hours ttft tps qps throughput"
+    )
+    | word_set("price pricing version revision date datetime timestamp cutoff created updated")
+)
+_NO_SCORES: Final = COUNTS | SHARES | _AMOUNTS
+# Words beside those above that leave a name what it is: `num_params`, `eval_time`, `Hub likes`. Any other
+# makes it a category: `step_reasoning`, `date_understanding`, `code_params`.
+_BESIDE: Final = word_set(
+    "# num nb no number of in per the total avg average mean median max min peak final last first model base "
+    "train training trained eval evaluation inference generation gen generated test run global wall clock "
+    "cpu gpu gpus hub hf active activated trainable input output prompt prompts completion context response "
+    "token sample seq sequence batch release released upload uploaded submission submitted knowledge seen "
+    "used random k m b t bn million billion gb gib mb mib kb s ms h hrs min mins us usd $ €"
+)
+_SPREADS: Final = word_set("std var variance ci ci95 ±")
+_SETTINGS: Final = frozenset(
+    [
+        "lr",
+        "learning rate",
+        "batch size",
+        "weight decay",
+        "grad norm",
+        "temperature",
+        "top p",
+        "top k",
+        "warmup",
+    ]
+)
+_PHRASES: Final = (
+    (re.compile(r"\b(std|standard) err(or)?s?\b"), "stderr"),
+    (re.compile(r"\b((std|standard) dev(iation)?s?|stdev|stddev)\b"), "std"),
+    (re.compile(r"\b(confidence interval|conf int|margin of error)\b"), "ci"),
+    (re.compile(r"\b(95 ?ci|ci ?95|ci 0 95)\b"), "ci95"),
+    (re.compile(r"\b(9[09] ?ci|ci ?9[09]|ci 0 9[09]?)\b"), "ci"),
+)
+_UNIT: Final = re.compile(
+    r"[(\[]\s*(?:[kmgt]i?b|bytes|ms|secs?|seconds|mins?|minutes|hrs?|hours|usd|k?wh|kg|tok(?:ens)?/s|.*[$€].*)\s*[)\]]"
+)
 
 
 def split_words(name: str) -> list[str]:
     """Return the words of a column name, in lower case."""
     return [word for word in re.split(r"[\W_]+", name.casefold()) if word]
+
+
+def split_marks(name: str) -> list[str]:
+    """Return the words of a column name with the marks that mean something, and one word for each thing.
+
+    Examples
+    --------
+    >>> split_marks("# MMLU (std. error)"), split_marks("ARC +/-")
+    (['#', 'mmlu', 'stderr'], ['arc', '±'])
+    """
+    words = " ".join(re.findall(r"[^\W_]+|[#±❤♥⭐👍$€]", re.sub(r"\+/-|\+-", "±", name.casefold())))
+    for form, word in _PHRASES:
+        words = form.sub(word, words)
+    return words.split()
 
 
 def role_by_name(name: str) -> Role:
@@ -31,8 +104,32 @@ def is_average(name: str) -> bool:
 
 
 def no_score_words(name: str) -> list[str]:
-    """Return the words of a name that say its column is not one of scores."""
-    return [word for word in split_words(name) if word in _NOT_SCORES]
+    """Return the words of a name that say its column is not one of scores.
+
+    Examples
+    --------
+    >>> no_score_words("#Params (B)"), no_score_words("eval_runtime"), no_score_words("Disk use (GB)")
+    (['params'], ['runtime'], ['(gb)'])
+    >>> (
+    ...     no_score_words("step_reasoning"),
+    ...     no_score_words("n_queens"),
+    ...     no_score_words("date_understanding"),
+    ... )
+    ([], [], [])
+    """
+    words = split_marks(name)
+    if found := [word for word in words if word in SURE | TEXTS]:
+        return found
+    if unit := _UNIT.search(name.casefold()):
+        return [unit[0]]
+    if words and _SPREADS.issuperset(words):
+        return words
+    if (phrase := " ".join(words)) in _SETTINGS:
+        return [phrase]
+    if set(words) <= _NO_SCORES | _BESIDE:
+        found = [word for word in words if word in _NO_SCORES]
+        return [word for word in found if word != "n"] or found
+    return []
 
 
 def prefixes_of(name: str) -> list[str]:

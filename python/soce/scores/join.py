@@ -68,6 +68,8 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         source=source,
         kind=" + ".join(dict.fromkeys(table.kind for table in tables)),
         ignored=tuple(dict.fromkeys(pair for table in tables for pair in table.ignored)),
+        companions=tuple(dict.fromkeys(one for table in tables for one in table.companions)),
+        no_models=tuple(dict.fromkeys(row for table in tables for row in table.no_models)),
         blanked=tuple(cell for table in tables for cell in table.blanked),
         notes=tuple(dict.fromkeys(note for table in tables for note in table.notes)),
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Role: TypeAlias = Literal["category", "aggregate"]
 Scale: TypeAlias = Literal["percent", "unit"]
+DirectionSource: TypeAlias = Literal["default", "name", "stated"]
 
 _MAX_HTML: Final = 40
 _LONGEST_CAPTION: Final = 2000
@@ -47,6 +48,8 @@ class Column:
     """Of an aggregate: the columns it is computed from, where they are known."""
     metric: str | None = None
     """What the scores measure, such as ``acc_norm``, where the source says so."""
+    direction: DirectionSource = "default"
+    """Where `higher_is_better` comes from: nobody said, the column's name, or the source or user did."""
 
     @property
     def half_width(self) -> float:
@@ -76,6 +79,10 @@ class ScoreTable:
         The format it was read as.
     ignored : sequence of (str, str)
         Columns of the source that are not scores, each with the reason.
+    companions : sequence of (name, what, column)
+        Columns of the source that were read as the ``standard errors`` or ``numbers of items`` of another.
+    no_models : sequence of (str, str)
+        Rows of the source that are no models, each with what it is.
     blanked : sequence of (model, column, text)
         Aggregates that the source states although scores below them are missing: taken for missing, with
         what stood there.
@@ -102,6 +109,8 @@ class ScoreTable:
     source: str = "table"
     kind: str = "table"
     ignored: tuple[tuple[str, str], ...] = ()
+    companions: tuple[tuple[str, str, str], ...] = ()
+    no_models: tuple[tuple[str, str], ...] = ()
     blanked: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
     _rows: dict[str, int] = field(init=False, repr=False)
@@ -191,6 +200,9 @@ class ScoreTable:
     def row(self, model: str) -> int:
         """Return the row of a model; unknown names raise `ScoreTableError` with the nearest ones."""
         if model not in self._rows:
+            if what := dict(self.no_models).get(model):
+                hint = f"`--keep-row {shown(model)}` (`keep_rows`) reads it as a model"
+                self.refuse(f"the row `{shown(model)}` was set aside as {what}", hint)
             self.refuse(f"there is no model `{shown(model)}`", nearest(model, self.models, "models"))
         return self._rows[model]
 

@@ -44,7 +44,7 @@ table_options = all_of(
         "--columns", type=_names, metavar="A,B,...", help="The columns that are categories; else detected."
     ),
     _option("--drop", type=_names, metavar="A,B,...", help="Columns to leave out."),
-    _option("--model-column", metavar="NAME", help="Column that names the models; else the first."),
+    _option("--model-column", metavar="NAME", help="Column that names the models; else detected."),
     _option(
         "--aggregate",
         "aggregates",
@@ -53,6 +53,19 @@ table_options = all_of(
         help="A column computed from others, and from which.",
     ),
     _option("--lower-is-better", multiple=True, metavar="COLUMN", help="Smaller is better in this column."),
+    _option(
+        "--higher-is-better",
+        multiple=True,
+        metavar="COLUMN",
+        help="Larger is better, whatever its name says.",
+    ),
+    _option(
+        "--keep-row",
+        "keep_rows",
+        multiple=True,
+        metavar="NAME",
+        help="A model, though called Average, Human, ...",
+    ),
     _option(
         "--rename", multiple=True, type=TextPair("OLD=NEW"), help="Call a model or directory by another name."
     ),

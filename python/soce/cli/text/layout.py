@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_WIDTH: Final = 80
 
 
 def size(count: int) -> str:
@@ -44,6 +46,15 @@ def named(names: Sequence[str], limit: int = 6) -> str:
     """Return names in a row, the first `limit` of them and how many more there are."""
     listed = ", ".join(shown(name) for name in names[:limit])
     return f"{listed} and {len(names) - limit} more" if len(names) > limit else listed
+
+
+def names_within(head: str, names: Sequence[str]) -> str:
+    """Return a line of `head` and as many names as fit, at least one, and how many more there are."""
+    for limit in range(len(names), 1, -1):
+        line = head + named(names, limit)
+        if len(line) <= _WIDTH:
+            return line
+    return head + named(names, 1)
 
 
 def columns(rows: Sequence[Sequence[str]], sides: str) -> list[str]:

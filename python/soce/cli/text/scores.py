@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from soce.cli.text.layout import columns, filled_columns, named
+from soce.cli.text.layout import columns, filled_columns, named, names_within
 from soce.exceptions import shown
 from soce.files.words import counted
 
@@ -33,7 +33,7 @@ def table_lines(table: ScoreTable) -> list[str]:
         lines.append(f"missing   {table.n_missing} of {cells} scores")
     if table.ignored:
         names = [name for name, _ in table.ignored]
-        lines.append(f"left out  {counted(len(names), 'column')}: {named(names, limit=2)} (why: see --json)")
+        lines.append(names_within(f"left out  {counted(len(names), 'column')}: ", names))
     return lines
 
 

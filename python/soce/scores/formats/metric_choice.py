@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.scores.directions import smaller_is_better
 from soce.scores.formats.cells import is_missing
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ _SHARES: Final = re.compile(
     r"acc(_norm|_all|_bytes|_mutual_info|uracy)?|exact_match|quasi_exact_match|em|f1|(pass|maj)@.+"
     r"|(prompt|inst)_level_(strict|loose)_acc|extractive_match"
 )
-# Metrics that lm-evaluation-harness 0.4.13 registers as lower-is-better, for files that do not say.
-_LOWER: Final = frozenset(
-    {"bits_per_byte", "brier_score", "byte_perplexity", "perplexity", "ppl", "ter", "word_perplexity"}
-)
 
 
 def column_scale(metric: str, values: Sequence[float]) -> Scale | None:
@@ -41,7 +38,7 @@ def column_scale(metric: str, values: Sequence[float]) -> Scale | None:
 
 def column_direction(metric: str) -> bool:
     """Return whether larger is better where no file says so: yes, but for perplexities and the like."""
-    return metric not in _LOWER
+    return smaller_is_better(metric) != "sure"
 
 
 def choose_metrics(

@@ -41,6 +41,10 @@ class ReadOptions:
     """New names of models, by the name in the file."""
     lower_is_better: tuple[str, ...] = ()
     """Columns in which smaller scores are better."""
+    higher_is_better: tuple[str, ...] = ()
+    """Columns in which larger scores are better, whatever their names say."""
+    keep_rows: tuple[str, ...] = ()
+    """Rows of a wide table that are models, although their names say `Average`, `Human` or the like."""
     aggregates: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Columns computed from others, each with its parts; () if they are unknown."""
     metric: str | None = None
@@ -75,6 +79,7 @@ def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:
     table = _dropped(table, options)
     parts = [part for parts in options.aggregates.values() for part in parts]
     named = dict.fromkeys([*(options.columns or ()), *options.aggregates, *parts, *options.lower_is_better])
+    named |= dict.fromkeys(options.higher_is_better)
     reasons = dict(table.ignored)
     for name in named:
         if name in reasons and name not in {column.name for column in table.columns}:
@@ -86,6 +91,10 @@ def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:
         both = sorted(set(options.columns) & set(options.aggregates))
         if both:
             table.refuse(f"column `{shown(both[0])}` is named both as a category and as an aggregate")
+    if both := sorted({*options.lower_is_better} & {*options.higher_is_better}):
+        table.refuse(f"column `{shown(both[0])}` is named both as lower and as higher is better")
+    for model in options.keep_rows:
+        table.row(model)
     table = table.with_columns(_changed(column, options) for column in table.columns)
     return table.renamed(options.rename) if options.rename else table
 
@@ -108,7 +117,9 @@ def _dropped(table: ScoreTable, options: ReadOptions) -> ScoreTable:
 
 def _changed(column: Column, options: ReadOptions) -> Column:
     if column.name in options.lower_is_better:
-        column = replace(column, higher_is_better=False)
+        column = replace(column, higher_is_better=False, direction="stated")
+    if column.name in options.higher_is_better:
+        column = replace(column, higher_is_better=True, direction="stated")
     if column.name in options.aggregates:
         return replace(column, role="aggregate", parts=tuple(options.aggregates[column.name]))
     if options.columns is not None:

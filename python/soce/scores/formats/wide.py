@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from soce.exceptions import shown
-from soce.files.words import nearest
-from soce.scores.column_names import no_score_words, role_by_name
+from soce.scores.column_names import COUNTS, SHARES, SURE, TEXTS, no_score_words, role_by_name, split_marks
+from soce.scores.directions import directed
 from soce.scores.formats.cells import is_ranking, notes_on_cells, parse_column
+from soce.scores.formats.companions import companions, read_companion
 from soce.scores.formats.options import DROPPED
 from soce.scores.formats.printed import clean_names
+from soce.scores.formats.rows import counts_rows, model_column, no_models
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from soce.scores.formats.cells import Parsed, Vector
+    from soce.scores.formats.companions import Companion
     from soce.scores.formats.options import ReadOptions
     from soce.scores.table import Floats
 
@@ -28,57 +32,121 @@ NUMBER_HINT: Final = "write a decimal number such as 78.5; leave the cell empty 
 
 # With fewer rows, scores that happen to be 1 to n are too likely.
 _FEWEST_RANKED: Final = 5
+_LARGEST_SCORE: Final = 100
+_NUMBER_OF: Final = (["#"], ["n"], ["num"], ["number"])
+_PRECISIONS: Final = frozenset({"precision", "bit", "bits"})
+_BITS: Final = [2, 3, 4, 5, 6, 8, 16, 32, 64]
 
 
 def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTable:
     """Return the score table of a wide grid that was read at `path`.
 
-    A column is not one of scores if its name says rank, cost, latency, link, url or license; if no cell of
-    it is a number or was meant as one; or if its cells are the ranks 1 to n in any order, n at least 5. A
-    name in the options makes any column one of scores (`apply_options` checks these names). Where some
-    cells are numbers, all others must be numbers or missing: every other cell is in the `ScoreTableError`.
+    A column is no category if its name says what else it is (`no_score_words`, `companions`) and its cells do
+    not contradict; if no cell of it is a number or was meant as one; or if its cells are the ranks 1 to n in
+    any order, n at least 5. A name in the options makes any column one of scores (`apply_options` checks
+    them). Where some cells are numbers, all others must be numbers or missing: every other cell is in the
+    `ScoreTableError`.
     """
     refusals = Refusals(path)
-    model_column = _model_column(grid, options, refusals)
-    grid = grid.assign(**{model_column: clean_names(grid[model_column].tolist())})
-    check_models(grid[model_column], refusals)
-    declared = {*(options.columns or ()), *options.lower_is_better, *options.aggregates}
-    declared.update(part for parts in options.aggregates.values() for part in parts)
-    columns: list[Column] = []
-    held: list[Parsed] = []
-    ignored: dict[str, str] = {}
-    for name in grid.columns.drop(model_column):
-        if name in options.drop:
-            ignored[name] = DROPPED
-            continue
-        if name not in declared and (words := no_score_words(name)):
-            ignored[name] = f"its name has `{words[0]}`"
-            continue
-        parsed = parse_column(grid[name].tolist(), options.decimal)
-        if name not in declared and (reason := _why_no_score(parsed)):
-            ignored[name] = reason
-            continue
+    models = model_column(grid, options, refusals)
+    grid = grid.assign(**{models: clean_names(grid[models].tolist())})
+    not_models = no_models(grid, models, options)
+    grid = grid[~grid[models].isin([*not_models])]
+    check_models(grid[models], refusals)
+    first = str(grid.columns[0])
+    counter = first if first != models and counts_rows(first, grid[first].tolist()) else None
+    found = _Found.of(grid.drop(columns=models), options, counter)
+    for name, parsed in found.scores.items():
         for bad in parsed.bad:
-            refusals.add(
-                f"{grid.index[bad.row]}, column `{shown(name)}`: {bad.message}", bad.hint or NUMBER_HINT
-            )
-        columns.append(Column(name, role_by_name(name), parsed.scale, decimals=parsed.decimals))
-        held.append(parsed)
+            where = f"{grid.index[bad.row]}, column `{shown(name)}`"
+            refusals.add(f"{where}: {bad.message}", bad.hint or NUMBER_HINT)
     refusals.check()
-    if not columns:
-        found = ", ".join(f"`{shown(name)}` ({reason})" for name, reason in [*ignored.items()][:10])
-        refusals.refuse("no column holds scores", f"columns: {found}" if found else None)
+    if not found.scores:
+        named = ", ".join(f"`{shown(name)}` ({reason})" for name, reason in [*found.ignored.items()][:10])
+        refusals.refuse("no column holds scores", f"columns: {named}" if named else None)
+    held = found.scores.values()
     return ScoreTable(
-        tuple(grid[model_column]),
-        tuple(columns),
+        tuple(grid[models]),
+        tuple(found.column(name) for name in found.scores),
         np.array([parsed.values for parsed in held]).T,
         _side_by_side([parsed.counts for parsed in held]),
         _side_by_side([parsed.stderrs for parsed in held]),
         source=path,
         kind="wide",
-        ignored=tuple(ignored.items()),
-        notes=notes_on_cells(path, dict(zip([column.name for column in columns], held, strict=True))),
+        ignored=tuple(found.ignored.items()),
+        companions=tuple(
+            (name, one.what, one.of) for name, one in found.companions.items() if name not in found.ignored
+        ),
+        no_models=tuple(not_models.items()),
+        notes=notes_on_cells(path, found.printed),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the columns of a grid are."""
+
+    scores: dict[str, Parsed]
+    ignored: dict[str, str]
+    """Why the others hold no scores."""
+    companions: dict[str, Companion]
+    """Columns that are about another one; those that are not in `ignored` were read as what they are."""
+    printed: dict[str, Parsed]
+    """The scores without what others say about them."""
+
+    @classmethod
+    def of(cls, grid: pd.DataFrame, options: ReadOptions, counter: str | None) -> _Found:
+        """Parse and sort out the columns of a grid without that of the models; `counter` counts the rows."""
+        found = cls({}, {}, {}, {})
+        declared = {*(options.columns or ()), *options.lower_is_better, *options.higher_is_better}
+        declared |= {*options.aggregates, *(part for parts in options.aggregates.values() for part in parts)}
+        kept = [str(name) for name in grid.columns if name not in options.drop]
+        about = {name: one for name, one in companions(kept).items() if name not in declared}
+        parsed = {name: parse_column(grid[name].tolist(), options.decimal) for name in kept}
+        # Those that are about others come last: by then it is known which of the others are scores.
+        for name in sorted(kept, key=about.__contains__):
+            if name in about and found._is_about(name, parsed[name], about[name]):
+                continue
+            reason = None if name in declared else _why_no_score(name, parsed[name])
+            if reason is None and name == counter and name not in declared:
+                reason = "it only counts the rows"
+            if reason is None:
+                found.scores[name] = parsed[name]
+            else:
+                found.ignored[name or "(no name)"] = reason
+        dropped = dict.fromkeys((str(name) for name in grid.columns if name in options.drop), DROPPED)
+        order = {name: place for place, name in enumerate(map(str, grid.columns))}
+        scores = {name: found.scores[name] for name in order if name in found.scores}
+        return cls(
+            scores,
+            dict(sorted({**found.ignored, **dropped}.items(), key=lambda item: order.get(item[0], 0))),
+            found.companions,
+            {name: parsed[name] for name in scores},
+        )
+
+    def _is_about(self, name: str, parsed: Parsed, companion: Companion) -> bool:
+        """Put a column to the scores that it is about, or aside; say whether it was one of these."""
+        scores = self.scores.get(companion.of)
+        read = None if scores is None else read_companion(companion, parsed, scores)
+        if read is None or scores is None:
+            return False
+        self.companions[name] = companion
+        if isinstance(read, str):
+            self.ignored[name] = read
+        elif companion.what == "numbers of items":
+            self.scores[companion.of] = replace(scores, counts=read)
+        else:
+            self.scores[companion.of] = replace(scores, stderrs=read)
+        return True
+
+    def column(self, name: str) -> Column:
+        """Return what is known of a column of scores."""
+        parsed = self.scores[name]
+        # `math_mean` beside `math_std` is a mean of seeds, not of categories.
+        measured = any(one.of == name and one.measured for one in self.companions.values())
+        role = "category" if measured else role_by_name(name)
+        column = Column(name, role, parsed.scale, decimals=parsed.decimals)
+        return directed(column, parsed.values, signed=parsed.signed)
 
 
 def _side_by_side(columns: Sequence[Vector | None]) -> Floats | None:
@@ -89,29 +157,37 @@ def _side_by_side(columns: Sequence[Vector | None]) -> Floats | None:
     return np.array([np.full(len(there), np.nan) if column is None else column for column in columns]).T
 
 
-def _why_no_score(parsed: Parsed) -> str | None:
+def _why_no_score(name: str, parsed: Parsed) -> str | None:
+    words = no_score_words(name)
+    if words and not _contradicts(words, parsed):
+        return f"its name has `{words[0]}`"
     if parsed.is_text:
         return "no cell is a number"
+    marks = split_marks(name)
+    values = parsed.values[~np.isnan(parsed.values)]
+    whole = bool(values.size) and not (values % 1).any()
+    if marks[:1] in _NUMBER_OF and whole and values.max() > _LARGEST_SCORE:
+        return f"its name has `{marks[0]}`, and its values are no percentages"
+    if marks and marks[-1] in _PRECISIONS and whole and np.isin(values, _BITS).all():
+        return f"its name has `{marks[-1]}`, and its values are numbers of bits"
     if is_ranking(parsed.values, fewest=_FEWEST_RANKED):
         return f"its values are the ranks 1 to {len(parsed.values)}"
     return None
 
 
-def _model_column(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> str:
-    """Return which column holds the models: the first, unless the user names one."""
-    if options.model_column is not None:
-        if options.model_column not in grid.columns:
-            hint = nearest(options.model_column, grid.columns, "columns")
-            refusals.refuse(f"there is no column `{shown(options.model_column)}` for the models", hint)
-        return options.model_column
-    first, *others = grid.columns
-    other = next((name for name in others if name.casefold() == "model"), None)
-    if other is not None and first.casefold() != "model":
-        refusals.refuse(
-            f"the first column is `{shown(first)}`, but there is also `{shown(other)}`",
-            f"say which one names the models, for example `--model-column {shown(other)}`",
-        )
-    return str(first)
+def _contradicts(words: list[str], parsed: Parsed) -> bool:
+    """Whether cells show that a column is one of scores, although these words of its name say otherwise."""
+    values = parsed.values[~np.isnan(parsed.values)]
+    if not values.size or not SURE.isdisjoint(words):
+        return False
+    if parsed.signed or TEXTS.issuperset(words):
+        return True
+    if words == ["n"]:
+        return bool((values % 1).any() or (values.max() <= _LARGEST_SCORE and values.max() > values.min()))
+    if COUNTS.issuperset(words):
+        return bool((values % 1).any())
+    shares = SHARES.issuperset(words) and values.min() >= 0 and values.max() <= 1
+    return bool(shares and (values % 1).any())
 
 
 def check_models(models: pd.Series[str], refusals: Refusals) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _FEWEST_PARTS: Final = 2
 _FEWEST_ROWS: Final = 3
+_MOST_OUTSIDE: Final = 3
+_MOST_TRIED: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ def check_averages(table: ScoreTable, copies: Pairs) -> Iterator[Finding]:
                 break
             failed.append((claim, replace(best, beyond=beyond)))
         else:
-            if failed:
+            if failed and (outside := _outside(table, place, failed, copies)):
+                yield _not_all(table, place, outside)
+            elif failed:
                 claim, comparison = min(failed, key=lambda pair: int(pair[1].beyond.sum()))
                 yield _not_the_mean(table, place, claim, comparison, copies)
 
@@ -89,6 +95,39 @@ def _claims_of(table: ScoreTable, place: int, board: bfcl.Board | None) -> list[
         what = counted(len(others), "category", "categories")
         groups.append((others, f"the mean of the {'other ' if column.role == 'category' else ''}{what}"))
     return [_Claim(tuple(map(table.place, members)), words) for members, words in groups]
+
+
+def _outside(
+    table: ScoreTable, place: int, failed: Sequence[tuple[_Claim, Deviation]], copies: Pairs
+) -> tuple[int, ...] | None:
+    """Return the fewest columns without which an average is right, if some claim becomes so."""
+    for size in range(1, _MOST_OUTSIDE + 1):
+        for claim, compared in failed:
+            if claim.weights is not None or len(claim.parts) - size < _FEWEST_PARTS:
+                continue
+            if any(set(pair) <= set(claim.parts) for pair in copies[:, :2].tolist()):
+                continue  # a cell of a copy is wrong, and leaving it out may seem to mend the mean
+            if compared.rows.sum() < _FEWEST_ROWS + size or comb(len(claim.parts), size) > _MOST_TRIED:
+                continue
+            for outside in combinations(claim.parts, size):
+                tried = compare(table, place, [part for part in claim.parts if part not in outside])
+                if tried.rows.sum() >= _FEWEST_ROWS + size and not tried.beyond.any():
+                    return outside
+    return None
+
+
+def _not_all(table: ScoreTable, place: int, outside: Sequence[int]) -> Finding:
+    """S14: the average is right, so what it does not count may be no score."""
+    average = table.columns[place].name
+    names = [table.columns[part].name for part in outside]
+    are = "is it a score" if len(names) == 1 else "are they scores"
+    return found(
+        "S14",
+        f"`{shown(average)}` is the mean of all categories but {quoted(names)}: {are}?",
+        columns=names,
+        hint="leave out with `--drop` what is no score; if it is one, there is nothing to do",
+        details={"average": average, "outside": names},
+    )
 
 
 def _item_shares(table: ScoreTable, claim: _Claim) -> list[float] | None:

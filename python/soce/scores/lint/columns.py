@@ -1,7 +1,7 @@
 """Checks on columns and their cells.
 
 Constant (S03), mixed scales (S04), item counts that differ (S08) or are few (S09), out of range (S10), no
-scores (S14), gaps (S16).
+scores (S14), gaps (S16), rows that are no models (S19), directions by name (S20).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores.column_names import no_score_words
+from soce.scores.directions import smaller_is_better
 from soce.scores.formats.cells import is_ranking
 from soce.scores.formats.options import DROPPED
 from soce.scores.lint.findings import CHECKS, DETAILED, LISTED, Finding, found, joined, number, quoted
@@ -32,9 +33,12 @@ def check_scales(table: ScoreTable) -> Iterator[Finding]:
     """S04: some categories run from 0 to 1, others from 0 to 100."""
     names: dict[str, list[str]] = {"unit": [], "percent": []}
     for place in table.category_places:
-        scale = table.columns[place].scale or scale_of(table.values[:, place])
+        column = table.columns[place]
+        if column.scale is None and not column.higher_is_better:
+            continue
+        scale = column.scale or scale_of(table.values[:, place])
         if scale is not None:
-            names[scale].append(table.columns[place].name)
+            names[scale].append(column.name)
     if names["unit"] and names["percent"]:
         yield found(
             "S04",
@@ -247,7 +251,18 @@ def check_small(table: ScoreTable, min_items: int) -> Iterator[Finding]:
 
 
 def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
-    """S14: columns left out because they are no scores, and categories that do not look like any."""
+    """S14: columns left out because they are no scores or about another, and categories that look alike."""
+    if table.companions:
+        read: dict[str, list[str]] = {}
+        for name, what, of in table.companions:
+            read.setdefault(what, []).append(f"`{shown(name)}` of `{shown(of)}`")
+        yield found(
+            "S14",
+            "; ".join(f"{what} come from {joined(which)}" for what, which in read.items()),
+            severity="information",
+            columns=[name for name, _, _ in table.companions],
+            details={"read_as": [list(one) for one in table.companions]},
+        )
     # A board's format is known, so nobody guessed which of its columns are scores.
     known = table.kind.startswith("bfcl")
     reasons = {} if known else {name: why for name, why in sorted(table.ignored) if why != DROPPED}
@@ -273,6 +288,46 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
             "S14",
             f"{len(suspects)} {does} not look like {what}: {listed}",
             columns=suspects,
-            hint="name the columns to use with `--columns`; if they are scores, there is nothing to do",
+            hint="leave them out with `--drop`; if they are scores, there is nothing to do",
             details={"suspects": suspects},
+        )
+
+
+def check_rows(table: ScoreTable) -> Iterator[Finding]:
+    """S19: rows that were set aside because they are no models."""
+    if table.no_models:
+        listed = joined([f"`{shown(name)}` ({what})" for name, what in sorted(table.no_models)])
+        yield found(
+            "S19",
+            f"{counted(len(table.no_models), 'row')} set aside as no models: {listed}",
+            details={"rows": dict(sorted(table.no_models))},
+        )
+
+
+def check_directions(table: ScoreTable) -> Iterator[Finding]:
+    """S20: columns in which smaller is taken to be better by their names, and those where it may be."""
+    by_name = sorted(column.name for column in table.columns if column.direction == "name")
+    if by_name:
+        its = "its name" if len(by_name) == 1 else "their names"
+        yield found(
+            "S20",
+            f"smaller is better in {quoted(by_name)} by {its} (`--higher-is-better` if not)",
+            columns=by_name,
+            details={"smaller": by_name},
+        )
+    asked = sorted(
+        column.name
+        for place, column in enumerate(table.columns)
+        if column.direction == "default"
+        and column.higher_is_better
+        and column.metric is None
+        and smaller_is_better(column.name, table.values[:, place]) is not None
+    )
+    if asked:
+        yield found(
+            "S20",
+            f"larger is taken to be better in {quoted(asked)}: is it? (`--lower-is-better` if not)",
+            columns=asked,
+            hint="say which with `--lower-is-better` or `--higher-is-better`, and nobody asks again",
+            details={"asked": asked},
         )

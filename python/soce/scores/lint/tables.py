@@ -11,9 +11,11 @@ from soce.scores.lint.averages import check_averages, check_averages_among_categ
 from soce.scores.lint.columns import (
     check_constant,
     check_counts,
+    check_directions,
     check_gaps,
     check_not_scores,
     check_ranges,
+    check_rows,
     check_scales,
     check_small,
 )
@@ -62,6 +64,8 @@ def lint_table(
         *check_averages_among_categories(used),
         *check_not_scores(used, all_rows=len(used.models) == len(table.models)),
         *check_gaps(used, population),
+        *check_rows(used),
+        *check_directions(used),
     ]
     if candidates != population:
         findings += check_constant(used, candidates, "candidates")

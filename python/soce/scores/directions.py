@@ -1,0 +1,95 @@
+"""Which way is better, by the name of a column: the one home of this knowledge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import numpy as np
+
+from soce.scores.column_names import split_marks, word_set
+
+if TYPE_CHECKING:
+    from soce.scores.table import Column
+
+    Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+Sureness: TypeAlias = Literal["sure", "likely"]
+
+# Wherever they stand in a name: `librispeech_wer`, `wikitext ppl (word)`.
+_ANYWHERE: Final = word_set("wer cer ppl perplexity nll mse rmse mae mape bpb bpc brier latency")
+_PHRASES: Final = (
+    "bits per byte",
+    "bits per character",
+    "bits per char",
+    "bits per token",
+    "negative log likelihood",
+    "neg log likelihood",
+    "kl divergence",
+)
+# At the end of a name: `eval_loss`, `top1_error`, but not `error_analysis`.
+_LAST: Final = word_set("loss losses error errors err ter cost price runtime rank vram seconds")
+# What `error rate` is: with `rate` behind them these are no longer ambiguous.
+_RATES: Final = word_set(
+    "error failure fail hallucination hallucinations toxicity toxic violation violations mistake mistakes"
+)
+# Losses and errors that a benchmark may be about.
+_TOPICS: Final = word_set(
+    "hearing weight hair memory bone job blood profit syntax type runtime compile compilation grammar "
+    "spelling logic medical medication human"
+)
+_LIKELY: Final = word_set(
+    "toxicity hallucination hallucinations fid ece lpips divergence distance failures mistakes violations "
+    "perplexities"
+)
+# What turns a measure round: `neg_mse`, `WER improvement`, `1 - WER`.
+_TURNED: Final = word_set("neg negative inverse inverted minus improvement reduction gain acc accuracy")
+_SHARES: Final = word_set("wer cer ter error errors err rate")
+_LARGEST_LOSS: Final = 20.0
+
+
+def smaller_is_better(name: str, values: Vector | None = None) -> Sureness | None:
+    """Return whether smaller is better in a column of this name: surely, likely, or not as far as it says.
+
+    The values only raise doubts: a loss is not negative, and none is as large as a percentage.
+
+    Examples
+    --------
+    >>> smaller_is_better("test-other WER"), smaller_is_better("eval_loss"), smaller_is_better("toxicity")
+    ('sure', 'sure', 'likely')
+    >>> smaller_is_better("error_analysis"), smaller_is_better("lossless"), smaller_is_better("hearing_loss")
+    (None, None, 'likely')
+    """
+    words = split_marks(name.partition(",")[0])  # without the filter of lm-evaluation-harness
+    phrase = f" {' '.join(words)} "
+    if any(f" {known} " in phrase for known in _PHRASES):
+        found: Sureness | None = "sure"
+    elif not _ANYWHERE.isdisjoint(words):
+        found = "sure" if _TURNED.isdisjoint(words) and words[0] != "1" else "likely"
+    elif words[-1:] == ["rate"] and not _RATES.isdisjoint(words):
+        found = "sure"
+    elif words and words[-1] in _LAST:
+        found = "sure" if (_TURNED | _TOPICS).isdisjoint(words[:-1]) else "likely"
+    else:
+        found = "likely" if words and words[-1] in _LIKELY else None
+    if found == "sure" and values is not None and _contradict(words, values):
+        return "likely"
+    return found
+
+
+def _contradict(words: list[str], values: Vector) -> bool:
+    there = values[~np.isnan(values)]
+    loss = words[-1] in {"loss", "losses"}
+    return bool((there < 0).any() or (loss and (there > _LARGEST_LOSS).any()))
+
+
+def directed(column: Column, values: Vector, *, signed: bool) -> Column:
+    """Return a column of a plain table with the direction that its name gives; `signed`: with percent signs.
+
+    A perplexity or a loss has no scale, however small its numbers are; an error rate is a share.
+    """
+    if smaller_is_better(column.name, values) != "sure":
+        return column
+    share = signed or (not _SHARES.isdisjoint(split_marks(column.name)) and not (values > 100).any())
+    scale = column.scale if share else None
+    return replace(column, higher_is_better=False, direction="name", scale=scale)

@@ -1,0 +1,156 @@
+"""Columns of a wide table that are about another one: its standard errors, numbers of items, spread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from soce.exceptions import shown
+from soce.scores.column_names import split_marks, word_set
+from soce.scores.table import FULL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.scores.formats.cells import Parsed, Vector
+
+What: TypeAlias = Literal[
+    "standard errors",
+    "numbers of items",
+    "standard deviation",
+    "variance",
+    "interval",
+    "bound",
+    "error",
+    "raw scores",
+]
+
+_SPREADS: Final[dict[str, What]] = {
+    "stderr": "standard errors",
+    "se": "standard errors",
+    "sem": "standard errors",
+    "std": "standard deviation",
+    "sd": "standard deviation",
+    "var": "variance",
+    "variance": "variance",
+    "ci": "interval",
+    "ci95": "interval",
+    "error": "error",
+    "err": "error",
+}
+_BOUNDS: Final = word_set("lower lb upper ub bound min max q025 q975")
+_SIDES: Final = word_set("low lo high higher hi")
+_COUNTS: Final = word_set("n # num count counts samples sample items questions examples instances")
+# What may stand behind the name of a benchmark in the column of its scores.
+_MEASURES: Final = ("mean", "avg", "average", "acc", "accuracy", "score", "em", "f1")
+_NORMAL: Final = 1.959963984540054
+"""Half of a 95 % interval, in standard errors."""
+# Less than a twentieth of a point would mean a million items: it is a share beside percentages.
+_LEAST_STDERR: Final = 0.05
+# More than this share of the scale is no error but a score of its own: `flores_se` is Sami beside `flores`.
+_LARGEST_ERROR: Final = 0.25
+_SAME: Final = 0.99
+
+
+class Companion(NamedTuple):
+    """What a column is by its name."""
+
+    of: str
+    """The column that it is about."""
+    what: What
+    half_interval: bool = False
+    """Whether it holds halves of 95 % intervals: ``±`` and ``95 % CI``."""
+    measured: bool = False
+    """Whether the other column has a word for a measure behind the name that the two share: `math_mean`."""
+
+
+def companions(names: Sequence[str]) -> dict[str, Companion]:
+    """Return the columns that are about another one of these, by their names.
+
+    Examples
+    --------
+    >>> found = companions(["arc", "arc_stderr", "n_arc", "n_queens"])
+    >>> [(name, one.of, one.what) for name, one in found.items()]
+    [('arc_stderr', 'arc', 'standard errors'), ('n_arc', 'arc', 'numbers of items')]
+    """
+    by_words: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        by_words.setdefault(tuple(split_marks(name)), []).append(name)
+    found = {}
+    for place, name in enumerate(names):
+        words = split_marks(name)
+        what, said, half = _said(words)
+        if what is None:
+            continue
+        rest = tuple(word for word in words if word not in said)
+        if (exact := by_words.get(rest, ())) and rest:
+            others, measured = list(exact), False
+        elif "±" in words and all(word.isdigit() for word in rest):  # pandas calls a second one `±.1`
+            others, measured = list(names[place - 1 : place] if place else ()), False
+        else:
+            longer = (by_words.get((*rest, measure), ()) for measure in _MEASURES)
+            others, measured = [other for one in longer for other in one], True
+        if len(others) == 1 and others[0] != name:
+            found[name] = Companion(others[0], what, half, measured)
+    return {name: one for name, one in found.items() if one.of not in found}
+
+
+def _said(words: Sequence[str]) -> tuple[What | None, frozenset[str], bool]:
+    """Return what a column is, the words that say so, and whether it holds halves of 95 % intervals."""
+    ends = {*words[:1], *words[-1:]}
+    spreads = {word for word in words if word in {"stderr", "±", "ci", "ci95"} or word in ends & {*_SPREADS}}
+    bounds = {word for word in words[-2:] if word in _BOUNDS or (spreads and word in _SIDES)}
+    if bounds:
+        return "bound", frozenset(spreads | bounds), False
+    if spreads:
+        half = {"±", "ci95"} <= spreads
+        named = [_SPREADS[word] for word in words if word in spreads and word != "±"]
+        return "standard errors" if half or not named else named[0], frozenset(spreads), half
+    if "raw" in ends:
+        return "raw scores", frozenset(["raw"]), False
+    return ("numbers of items" if _COUNTS & ends else None), _COUNTS, False
+
+
+def read_companion(companion: Companion, own: Parsed, scores: Parsed) -> Vector | str | None:
+    """Return the standard errors or numbers of items that a column holds of some scores, in their units.
+
+    Or why it is set aside; None if its cells show that it is not what its name says.
+    """
+    known = ~np.isnan(own.values) & ~np.isnan(scores.values)
+    values, beside = own.values[known], scores.values[known]
+    of = f"`{shown(companion.of)}`"
+    match companion.what:
+        case "numbers of items":
+            right = (
+                not own.bad
+                and not own.signed
+                and values.size
+                and values.min() >= 1
+                and not (values % 1).any()
+            )
+            return own.values if right else None
+        case "bound":
+            right = own.bad or (values <= beside).all() or (values >= beside).all()
+            return f"a bound of {of}" if right else None
+        case "raw scores":
+            right = not own.bad and len(values) > 2 and np.ptp(values) and np.ptp(beside)
+            return f"{of} in other units" if right and np.corrcoef(values, beside)[0, 1] > _SAME else None
+        case "variance" | "interval":
+            pass
+        case _ if not own.bad and scores.scale and (values > _LARGEST_ERROR * FULL[scores.scale]).any():
+            return None if values.max() <= FULL[scores.scale] else f"numbers in other units than {of}"
+        case "standard errors":
+            return _standard_errors(companion, own, scores)
+    return f"the {companion.what} of {of}, not its standard errors"
+
+
+def _standard_errors(companion: Companion, own: Parsed, scores: Parsed) -> Vector | str:
+    what = f"standard errors of `{shown(companion.of)}`"
+    if own.bad:
+        return f"{what}, but {own.bad[0].message}"
+    if (own.values < 0).any():
+        return f"{what}, but some are negative"
+    if scores.scale == "percent" and 0 < np.nanmax(own.values, initial=0.0) < _LEAST_STDERR:
+        return f"{what}, but in other units than the scores"
+    return own.values / _NORMAL if companion.half_interval else own.values

@@ -1,0 +1,158 @@
+"""Which column of a wide table names the models, and which of its rows are no models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from soce.exceptions import shown
+from soce.files.words import nearest
+from soce.scores.column_names import split_words, word_set
+from soce.scores.formats.cells import is_missing, parse_column
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from soce.scores.formats.cells import Vector
+    from soce.scores.formats.options import ReadOptions
+    from soce.scores.refusals import Refusals
+    from soce.scores.table import Floats
+
+_MODEL: Final = "model"
+_NAMES: Final = (
+    "models",
+    "model name",
+    "model names",
+    "name",
+    "fullname",
+    "full name",
+    "checkpoint",
+    "checkpoints",
+    "ckpt",
+    "run",
+    "run name",
+    "system",
+    "experiment",
+    "method",
+)
+_COUNTERS: Final = frozenset(
+    ["", "#", "index", "idx", "no", "nr", "number", "rank", "row", "id", "pos", "position", "place"]
+)
+_STATISTICS: Final = word_set(
+    "average avg mean averages means median std stdev stddev stderr variance max maximum min minimum best "
+    "worst total sum overall summary count"
+)
+_BASELINES: Final = word_set("human humans random chance majority guess guessing sota")
+_EXTREMES: Final = word_set("best worst max maximum min minimum")
+# Words that leave these what they are: `Average (all models)`, `Std. dev.`, `Random baseline`.
+_BESIDE: Final = word_set(
+    "all of over the models model score scores standard dev deviation error err macro micro weighted row "
+    "column baseline performance level class classifier expert experts accuracy acc"
+)
+_SHORT: Final = frozenset(["sd", "se", "n", "var"])
+"""Statistics only beside the row of another: models have short names too."""
+
+
+def model_column(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> str:
+    """Return which column holds the models' names.
+
+    The one that the user names; else the first, unless it only counts, or repeats itself, and a better one is
+    there. What is not clear is refused.
+    """
+    if options.model_column is not None:
+        if options.model_column not in grid.columns:
+            hint = nearest(options.model_column, grid.columns, "columns")
+            refusals.refuse(f"there is no column `{shown(options.model_column)}` for the models", hint)
+        return options.model_column
+    first, *others = map(str, grid.columns)
+    if first.casefold() == _MODEL:
+        return first
+    named = next((name for name in others if name.casefold() == _MODEL), None)
+    weak = counts_rows(first, grid[first].tolist())
+    if named is not None:
+        cells = grid[first].tolist()
+        if not weak and not _is_number(cells) and _is_unique(cells):
+            refusals.refuse(
+                f"the first column is `{shown(first)}`, but there is also `{shown(named)}`",
+                f"say which one names the models, for example `--model-column {shown(named)}`",
+            )
+        return named
+    if not weak:
+        return first
+    ranked = sorted((name for name in others if _rank(name) < len(_NAMES)), key=_rank)
+    better = (name for name in [*ranked, *others] if _names_things(grid[name].tolist()))
+    return next(better, first)
+
+
+def _rank(name: str) -> int:
+    words = " ".join(split_words(name))
+    return _NAMES.index(words) if words in _NAMES else len(_NAMES)
+
+
+def counts_rows(name: str, cells: Sequence[str]) -> bool:
+    """Whether a column only counts rows, as an index does that was written beside the table."""
+    if name.casefold().strip(".") in _COUNTERS or name.startswith("Unnamed: "):
+        return _is_number(cells)
+    values = parse_column(cells).values
+    return any(np.array_equal(values, np.arange(start, start + len(cells))) for start in (0, 1))
+
+
+def _is_number(cells: Sequence[str]) -> bool:
+    parsed = parse_column(cells)
+    return not parsed.bad and not np.isnan(parsed.values).all()
+
+
+def _is_unique(cells: Sequence[str]) -> bool:
+    return all(cells) and len({cell.casefold() for cell in cells}) == len(cells)
+
+
+def _names_things(cells: Sequence[str]) -> bool:
+    """Whether these are names: text, none twice, no links."""
+    text = all(not is_missing(cell) and "://" not in cell for cell in cells) and parse_column(cells).is_text
+    return text and _is_unique(cells)
+
+
+def no_models(grid: pd.DataFrame, models: str, options: ReadOptions) -> dict[str, str]:
+    """Return the rows that are no models, with what they are: averages of the others, baselines.
+
+    Known by the whole name. What is called the best or the largest must be so, for a checkpoint may be called
+    `best`; and a table of nothing else is one of models.
+    """
+    names: list[str] = grid[models].tolist()
+    found = {name: kind for name in names if name not in options.keep_rows and (kind := _kind_of(name))}
+    if any(kind == "a statistic" for kind in found.values()):
+        found |= {
+            name: "a statistic"
+            for name in names
+            if name.casefold().strip(". ") in _SHORT and name not in options.keep_rows
+        }
+    if doubtful := {name for name in found if not _EXTREMES.isdisjoint(split_words(name))}:
+        rows = grid.drop(columns=models)
+        values = np.array([parse_column(rows[name].tolist()).values for name in rows.columns])
+        real = [name not in found for name in names]
+        for place, name in enumerate(names):
+            if name in doubtful and not _is_extreme(values[:, place], values[:, real]):
+                del found[name]
+    return found if len(found) < len(set(names)) else {}
+
+
+def _kind_of(name: str) -> str | None:
+    words = split_words(name)
+    known = _STATISTICS | _BASELINES
+    if not set(words) <= known | _BESIDE:
+        return None
+    if not _BASELINES.isdisjoint(words):
+        return "a baseline"
+    spread = {"standard", "deviation"} <= set(words) or {"standard", "error"} <= set(words)
+    return "a statistic" if spread or not _STATISTICS.isdisjoint(words) else None
+
+
+def _is_extreme(row: Vector, others: Floats) -> bool:
+    """Whether no score lies between others of its column: all are the largest, or the smallest, or beyond."""
+    known = ~np.isnan(row)
+    below = (others <= row[:, None]) | np.isnan(others)
+    above = (others >= row[:, None]) | np.isnan(others)
+    return bool((below.all(axis=1) | above.all(axis=1) | ~known).all())
