@@ -243,7 +243,17 @@ def test_what_is_about_another_column_and_cannot_be_used_is_set_aside(
 
 def test_a_second_variant_of_a_benchmark_is_no_companion(tmp_path: Path) -> None:
     other = (61.2, 59.8, 63.4, 40.1, 57.6, 60.3)
-    for name in ("math_se", "math_err", "math_std", "math_hard", "math_500", "math_high", "math raw", "math_min", "math_n"):
+    for name in (
+        "math_se",
+        "math_err",
+        "math_std",
+        "math_hard",
+        "math_500",
+        "math_high",
+        "math raw",
+        "math_min",
+        "math_n",
+    ):
         assert with_column(tmp_path, name, other).categories == ("math", "code", name)
 
 
