@@ -188,8 +188,8 @@ def test_more_experts_than_the_grid_holds_name_the_ways_out() -> None:
         'hint: take fewer experts (`max_experts=10`), a finer grid (`step="1/20"`), '
         "or a rule that chooses fewer categories (pairs, clusters)"
     )
-    assert "`step=\"1/50\"`" in refusal(21)
-    assert "`step=\"1/200\"`" in refusal(101)
+    assert '`step="1/50"`' in refusal(21)
+    assert '`step="1/200"`' in refusal(101)
     assert WeightGrid.of(11, step="1/20").n_compositions == 92378
 
 
