@@ -253,7 +253,7 @@ def test_run_goes_from_scores_to_a_soup_and_again_does_nothing(here: Path, lands
     assert sorted(entry.name for entry in (here / "all").iterdir()) == made
     assert (here / "all" / "selection.yaml").read_text().count("\n") > 5
     assert read_scores(here / "all" / "scores.csv").digest == read_scores(here / "scores.csv").digest
-    assert first.stderr.splitlines()[-1] == "information: see it with `soce report all`"
+    assert first.stderr.splitlines()[-1] == "next: soce report all"
     second = run_all()
     assert second.exit_code == 0
     assert landscapes.opened[1].calls == []

@@ -21,6 +21,7 @@ from soce.evaluate.kinds import (
     unused_options,
 )
 from soce.exceptions import EvaluationError
+from soce.merging.options import MergeOptions
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,9 @@ def test_every_option_is_for_some_kind() -> None:
 
 
 def test_options_that_change_nothing_are_told_with_their_kinds() -> None:
-    options = EvaluatorOptions(dtype="bf16", num_fewshot=0, metric="acc", timeout_seconds=9)
+    options = EvaluatorOptions(
+        merge=MergeOptions(dtype="bf16"), num_fewshot=0, metric="acc", timeout_seconds=9
+    )
     unused = unused_options(["tasks.jsonl", "my:evaluate"], options)
     assert {option: [kind.name for kind in kinds] for option, kinds in unused.items()} == {
         "num_fewshot": ["lm-eval"],
@@ -62,7 +65,9 @@ def test_options_that_change_nothing_are_told_with_their_kinds() -> None:
 def test_a_command_is_opened_with_its_options(tmp_path: Path) -> None:
     path = str(checkpoints.directory(tmp_path / "A", 1.0, 2.0))
     command = [sys.executable, "{checkpoint}"]
-    options = EvaluatorOptions(dtype="bf16", scratch=str(tmp_path), metric="acc", timeout_seconds=9)
+    options = EvaluatorOptions(
+        merge=MergeOptions(dtype="bf16"), scratch=str(tmp_path), metric="acc", timeout_seconds=9
+    )
     made = open_evaluator(command, [path], options, folder=tmp_path / "runs")
     assert isinstance(made, CommandEvaluator)
     assert (made.options.scores, made.options.timeout_seconds) == ("{output}", 9)

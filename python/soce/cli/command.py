@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from contextlib import contextmanager, suppress
@@ -156,6 +157,11 @@ version_option = click.option(
 def message(text: str) -> None:
     """Print to stderr."""
     click.echo(text, err=True)
+
+
+def next_step(*words: str) -> None:
+    """Print a command that goes on from here, to be copied as it is."""
+    message(f"next: {shown(shlex.join(words), limit=2_000)}")
 
 
 def warn(texts: Sequence[str]) -> None:

@@ -84,9 +84,10 @@ def run_demo(
     """Prepare the demo's models and scores, and go on as `soce run` does; `step` is that of the grid."""
     from soce.cli.log import logged
     from soce.cli.options.evaluator import NamedEvaluators
-    from soce.cli.steps import SearchStep, keep_selection
+    from soce.cli.steps import SearchStep, check_selection, keep_selection
     from soce.demo.prepare import THRESHOLD, prepare_demo
     from soce.evaluate.kinds import EvaluatorOptions
+    from soce.merging.options import MergeOptions
     from soce.search.options import SearchOptions
     from soce.search.pool import Pool
     from soce.search.study import require_optuna
@@ -105,10 +106,11 @@ def run_demo(
             options = SelectionOptions(candidates=list(paths), step=step)
             selection = select_experts(demo.scores, Threshold(THRESHOLD), options)
             on_stage(f"searching {selection.grid.count} soups of {', '.join(selection.models)}")
-        found = keep_selection(folder, selection, demo.scores, paths, quiet=quiet)
-        pool = Pool.of(found, candidates=paths)
+        check_selection(folder, selection)
+        keep_selection(folder, selection, demo.scores, paths, quiet=quiet)
+        pool = Pool(paths, selection.models, selection.grid)
         evaluators = NamedEvaluators(str(demo.models.dev), str(demo.models.test), EvaluatorOptions())
-        search = SearchStep(pool, found, folder / SEARCH, folder / SOUP, quiet)
+        search = SearchStep(pool, selection, folder / SEARCH, folder / SOUP, MergeOptions(), quiet)
         result = search.run(evaluators, SearchOptions(), log)
     return DemoRun(folder, demo.models, demo.scores, selection, result, folder / SOUP)
 

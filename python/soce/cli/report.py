@@ -11,6 +11,7 @@ import click
 from soce.cli.command import Subcommand, message, usage
 from soce.cli.examine import tell_notes
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.options.merge import merge_decisions
 from soce.cli.progress import stage_bars
 from soce.exceptions import shown
 from soce.files.words import listed
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from soce.analysis.games import ShapleyPlan
     from soce.cli.options.evaluator import NamedEvaluators
+    from soce.merging.options import MergeOptions
     from soce.report.report import Format
     from soce.search.run import Run
 
@@ -62,6 +64,7 @@ Examples:
     help="Score the soups that Shapley values lack. Default: where it is known how.",
 )
 @evaluator_options
+@merge_decisions
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def report(
     *,
@@ -72,6 +75,7 @@ def report(
     other_benchmarks: tuple[str, ...],
     evaluate: bool,
     evaluating: NamedEvaluators,
+    merging: MergeOptions,
     quiet: bool,
 ) -> None:
     """Write the report of RUN, the output of `soce run`, `soce demo` or `soce search`.
@@ -99,7 +103,9 @@ def report(
         others = read_scores(list(other_benchmarks))
         if not quiet:
             tell_notes(others)
-    score_more, why_not = _scoring(run, evaluating, evaluate=evaluate, quiet=quiet)
+    recorded = {} if run.result is None else run.result.merge
+    merging = replace(merging, **{**recorded, **merging.decisions()})
+    score_more, why_not = _scoring(run, evaluating, merging, evaluate=evaluate, quiet=quiet)
     made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
     if output == "-":
         click.echo(made.text(form), nl=False)
@@ -114,7 +120,7 @@ def report(
 
 
 def _scoring(
-    run: Run, evaluating: NamedEvaluators, *, evaluate: bool, quiet: bool
+    run: Run, evaluating: NamedEvaluators, merging: MergeOptions, *, evaluate: bool, quiet: bool
 ) -> tuple[Callable[[ShapleyPlan], object] | None, str]:
     """Return what scores the soups that are missing, or why nothing does."""
     if not evaluate:
@@ -134,7 +140,7 @@ def _scoring(
         pool = plan.run.pool
         paths = [pool.paths[name] for name in pool.names]
         with (
-            evaluating.opened(paths, dtype=None, folder=plan.run.search, quiet=quiet) as (first, other),
+            evaluating.opened(paths, merge=merging, folder=plan.run.search, quiet=quiet) as (first, other),
             stage_bars(enabled=not quiet) as bars,
         ):
             evaluator = other if other is not None and plan.on == "report" else first

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, usage
+from soce.cli.command import Subcommand, message, next_step, usage
 from soce.cli.examine import examine
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import search_options
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_options
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.cli.options.selection import RuleOptions
+    from soce.merging.options import MergeOptions
     from soce.scores.formats.options import ReadOptions
     from soce.search.options import SearchOptions
     from soce.selection.options import SelectionOptions
@@ -43,8 +45,9 @@ Examples:
     "--output", "-o", required=True, metavar="DIR", help="Gets scores, selection, search/ and soup/; resumes."
 )
 @search_options
+@merge_decisions
 @table_options
-@click.option("--overwrite", is_flag=True, help="Replace another soup in soup/.")
+@overwrite_option("another soup in soup/")
 @click.option("--json", "as_json", is_flag=True, help="Print the result of the search as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def run(
@@ -56,9 +59,9 @@ def run(
     candidates: Candidates,
     evaluating: NamedEvaluators,
     searching: SearchOptions,
+    merging: MergeOptions,
     output: str,
     fail_if_worse: bool,
-    overwrite: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -68,7 +71,7 @@ def run(
     in the same output, because its scores would not be comparable.
     """
     from soce.cli.log import logged
-    from soce.cli.steps import SearchStep, conclude, keep_selection
+    from soce.cli.steps import SearchStep, check_selection, conclude, keep_selection
     from soce.search.folder import LOG, SEARCH, SOUP
     from soce.search.pool import Pool
 
@@ -85,17 +88,20 @@ def run(
         which = listed(lacking) or "the candidates"
         usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
     selection = examined.select(rule, quiet=quiet)
-    found = keep_selection(folder, selection, examined.table, paths, quiet=quiet)
-    pool = Pool.of(found, candidates=paths)
+    check_selection(folder, selection)
+    pool = Pool(paths, selection.models, selection.grid)
     if not quiet:
         experts = ", ".join(shown(name) for name in pool.experts)
         message(f"information: experts {experts}; {pool.weights.count} points on the grid")
-    step = SearchStep(pool, found, folder / SEARCH, folder / SOUP, quiet, overwrite)
+    step = SearchStep(pool, selection, folder / SEARCH, folder / SOUP, merging, quiet)
     with logged(folder / LOG, "run") as log:
-        log.start()
         log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
-        result = step.run(evaluating, searching, log)
+
+        def keep() -> None:
+            keep_selection(folder, selection, examined.table, paths, quiet=quiet)
+
+        result = step.run(evaluating, searching, log, on_ready=keep)
     code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
     if not quiet:
-        message(f"information: see it with `soce report {shown(output)}`")
+        next_step("soce", "report", output)
     return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ import click
 from soce.cli.command import Subcommand
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import search_options
 
 if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.evaluator import NamedEvaluators
+    from soce.merging.options import MergeOptions
     from soce.search.options import SearchOptions
 
 _EXAMPLES = """\b
@@ -38,8 +41,9 @@ Examples:
     "--output", "-o", required=True, metavar="DIR", help="The study; the same call goes on with it."
 )
 @search_options
+@merge_decisions
 @click.option("--publish", metavar="DIR", help="Write the best soup there, its scores in the manifest.")
-@click.option("--overwrite", is_flag=True, help="Replace another soup in the DIR of `--publish`.")
+@overwrite_option("another soup in the DIR of `--publish`")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def search(
@@ -48,9 +52,9 @@ def search(
     candidates: Candidates,
     evaluating: NamedEvaluators,
     searching: SearchOptions,
+    merging: MergeOptions,
     output: str,
     publish: str | None,
-    overwrite: bool,
     fail_if_worse: bool,
     as_json: bool,
     quiet: bool,
@@ -70,7 +74,8 @@ def search(
     pool = Pool.of(found, candidates=candidates.paths_of(found.selection.candidates))
     folder = Path(output)
     target = None if publish is None else Path(publish)
-    step = SearchStep(pool, found, folder, target, quiet, overwrite)
+    merge = replace(merging, dtype=merging.dtype or found.dtype)
+    step = SearchStep(pool, found.selection, folder, target, merge, quiet)
     with logged(folder / LOG, "search") as log:
         result = step.run(evaluating, searching, log)
     return conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)

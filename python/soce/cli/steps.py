@@ -1,10 +1,13 @@
-"""What `search`, `run` and `demo` share: keep the selection, search its weights, publish, show the result."""
+"""What `search`, `run` and `demo` share: check, search the weights, publish, show the result."""
 
 from __future__ import annotations
 
-import sys
+import errno
+import os
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.cli.command import message, print_blocks, print_json, warn
@@ -12,30 +15,45 @@ from soce.cli.progress import byte_bar, stage_bars
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines
 from soce.exceptions import Problem, StudyError, shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from soce.cli.log import Log
     from soce.cli.options.evaluator import NamedEvaluators
+    from soce.evaluate.evaluation import Evaluator
+    from soce.merging.options import MergeOptions
     from soce.scores.table import ScoreTable
     from soce.search.options import SearchOptions
     from soce.search.pool import Pool
     from soce.search.result import SearchResult
     from soce.search.scoring import SearchProgress
     from soce.selection.experts import Selection
-    from soce.selection.file import SelectionFile
+
+
+def check_selection(folder: Path, selection: Selection) -> None:
+    """Refuse a folder with another selection; nothing is written."""
+    from soce.search.folder import SELECTION
+    from soce.search.identity import differences
+    from soce.selection.file import read_selection
+
+    target = folder / SELECTION
+    if target.exists() and (
+        changes := differences(read_selection(target).selection.to_json(), selection.to_json())
+    ):
+        text = f"the selection in it is another one: {'; '.join(changes[:5])}"
+        hint = "name a new output, or give the same table and options"
+        raise StudyError.of([Problem("study", str(target), None, text, hint)])
 
 
 def keep_selection(
     folder: Path, selection: Selection, table: ScoreTable, paths: dict[str, str], *, quiet: bool
-) -> SelectionFile:
-    """Write selection and scores, or check that the selection that is there is the same."""
+) -> None:
+    """Write selection and scores where they are missing."""
     from soce.scores.formats.long import write_scores
     from soce.search.folder import SCORES, SELECTION
-    from soce.search.identity import differences
-    from soce.selection.file import read_selection, write_selection
+    from soce.selection.file import write_selection
 
     target = folder / SELECTION
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,13 +61,8 @@ def keep_selection(
         write_selection(selection, target, paths=paths)
         if not quiet:
             message(f"wrote `{shown(str(target))}`")
-    elif changes := differences(read_selection(target).selection.to_json(), selection.to_json()):
-        message_text = f"the selection in it is another one: {'; '.join(changes[:5])}"
-        hint = "name a new output, or give the same table and options"
-        raise StudyError.of([Problem("study", str(target), None, message_text, hint)])
     if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
         write_scores(table, folder / SCORES)
-    return read_selection(target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +70,35 @@ class SearchStep:
     """A search in a folder, and where its best soup is to be."""
 
     pool: Pool
-    selection: SelectionFile
+    selection: Selection
     folder: Path
     publish: Path | None
+    merge: MergeOptions
+    """Of every soup; its `overwrite` is for the one that is published."""
     quiet: bool
-    overwrite: bool = False
-    """Replace another soup that lies where the best one is to be."""
 
-    def run(self, evaluators: NamedEvaluators, options: SearchOptions, log: Log) -> SearchResult:
-        """Search, and publish the best soup."""
-        from soce.report.publish import check_publishable
+    def run(
+        self,
+        evaluators: NamedEvaluators,
+        options: SearchOptions,
+        log: Log,
+        *,
+        on_ready: Callable[[], object] = lambda: None,
+    ) -> SearchResult:
+        """Search, and publish the best soup; nothing is written before `on_ready` is called."""
+        from soce.search.folder import EVALUATIONS
         from soce.search.soups import search_soups
-        from soce.search.study import check_folder, require_optuna
 
-        require_optuna()  # before models are loaded and anything is written
-        check_folder(self.folder)
-        if self.publish is not None:
-            check_publishable(self.publish)
-        pool = self.pool
+        told = self._check()
+        was_known = any((self.folder / EVALUATIONS).glob("[!.]*.json"))
+        pool, scored = self.pool, replace(self.merge, overwrite=False)
         paths = [pool.paths[name] for name in pool.names]
-        dtype = self.selection.dtype
         with (
-            evaluators.opened(paths, dtype=dtype, folder=self.folder, quiet=self.quiet) as (
-                first,
-                other,
-            ),
+            evaluators.opened(paths, merge=scored, folder=self.folder, quiet=self.quiet) as (first, other),
             self._watched(log) as on_progress,
         ):
+            self._compare_categories(first)
+            on_ready()
             log.start()  # not before: what is refused until here leaves no folder behind
             strategy = options.strategy if isinstance(options.strategy, str) else options.strategy.name
             log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy}")
@@ -91,33 +106,68 @@ class SearchStep:
                 pool,
                 first,
                 folder=self.folder,
-                options=replace(options, objective=self.selection.objective),
-                categories=self.selection.selection.categories,
+                options=replace(options, objective=self.selection.objective, merge=scored),
+                categories=self.selection.categories,
                 held_out_evaluator=other,
                 on_progress=on_progress,
             )
-        done = f"{result.n_evaluated} evaluations in this run, the others were known"
-        log.line(done)
+        done = f"{counted(result.n_evaluated, 'evaluation')} in this run"
+        log.line(done := f"{done}, the others were known" if was_known else done)
         log.line(result.verdict)
         if not self.quiet:
             message(f"information: {done}")
         if self.publish is not None:
             log.line("publishing the best soup")
-            self._publish(result, self.publish, dtype=evaluators.options.dtype or dtype)
+            self._publish(result, self.publish, told)
         return result
 
-    def _publish(self, result: SearchResult, target: Path, *, dtype: str | None) -> None:
+    def _check(self) -> Sequence[str]:
+        """Refuse what can be refused before models are loaded and anything is written; return warnings."""
+        from soce.merging.plan import plan
+        from soce.recipes.model import Recipe
+        from soce.report.publish import check_publishable
+        from soce.search.study import check_folder, require_optuna
+
+        if not self.quiet:
+            message(f"information: checking {counted(len(self.pool.names), 'checkpoint')}")
+        check_folder(self.folder)
+        _check_writable(self.folder)
+        if self.publish is not None:
+            check_publishable(self.publish)
+            _check_writable(self.publish)
+        require_optuna()
+        # Of all, because equal parts of all are scored. Without a soup to publish nobody needs their code.
+        copy_code = False if self.publish is None else self.merge.copy_code
+        options = replace(self.merge, overwrite=False, preflight=False, copy_code=copy_code)
+        every = Recipe.of([self.pool.paths[name] for name in self.pool.names])
+        with tempfile.TemporaryDirectory(prefix="soce-") as scratch:
+            planned = plan(every, output=Path(scratch, "soup"), options=options).data
+        warnings: list[str] = planned["warnings"]
+        if not self.quiet:
+            warn(warnings)
+        return warnings
+
+    def _compare_categories(self, evaluator: Evaluator) -> None:
+        """Say before anything is scored if soups are scored by other categories than the experts."""
+        from soce.search.arms import differing_categories
+
+        items = evaluator.item_ids()
+        if self.quiet or items is None:
+            return
+        if note := differing_categories(self.selection.categories, tuple(items)):
+            warn([note])
+
+    def _publish(self, result: SearchResult, target: Path, told: Sequence[str]) -> None:
         """Write the best soup and its card, unless it is there already."""
-        from soce.merging.options import MergeOptions
         from soce.report.publish import publish_soup
 
         with byte_bar(enabled=not self.quiet) as on_progress:
             found = publish_soup(
                 result,
                 target,
-                selection=self.selection.selection,
+                selection=self.selection,
                 run=self.folder,
-                options=MergeOptions(dtype=dtype, overwrite=self.overwrite, command=sys.argv),
+                options=self.merge,
                 on_progress=on_progress,
             )
         if self.quiet:
@@ -126,7 +176,7 @@ class SearchStep:
         if found.report is None:
             message(f"information: {where} holds this soup already")
         else:
-            warn(found.report.warnings)
+            warn([one for one in found.report.warnings if one not in told])
             message(report_text(found.report))
         if found.card is None:
             message(f"information: {where} has a README.md that soce did not write; it is left alone")
@@ -149,6 +199,15 @@ class SearchStep:
         except KeyboardInterrupt:
             message("information: nothing that was scored is lost; the same command goes on")
             raise
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError unless a directory is there or can be made, and be written to."""
+    place = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def conclude(result: SearchResult, *, as_json: bool, fail_if_worse: bool) -> int:

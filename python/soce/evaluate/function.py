@@ -38,16 +38,34 @@ def load_function(name: str, soup: SoupModel | Sequence[str]) -> FunctionEvaluat
     The module is looked for among the installed ones, then in the current directory. Raises EvaluationError
     if there is no such module or function, or if the module raises.
     """
+    return FunctionEvaluator(find_function(name), soup, name=name)
+
+
+def find_function(name: str) -> Callable[..., Scores]:
+    """Return the function itself, which a model is not needed for; raises what `load_function` does."""
     module_name, _, function_name = name.partition(":")
     if not (module_name and function_name):
         refuse(f"`{shown(name)}` is not of the form module:function", "write `my_tasks:evaluate`, say")
     try:
-        function = attrgetter(function_name)(_imported(module_name))
+        function: Callable[..., Scores] = attrgetter(function_name)(_imported(module_name))
     except AttributeError as error:
         there = [held for held in dir(error.obj) if not held.startswith("_")]
         message = f"module `{shown(module_name)}` has no `{shown(function_name)}`"
         refuse(message, nearest(str(error.name), there, "it has"), cause=error)
-    return FunctionEvaluator(function, soup, name=name)
+    _check_call(function, name)
+    return function
+
+
+def _check_call(function: Callable[..., Scores], name: str) -> None:
+    if not callable(function):
+        refuse(f"`{shown(name)}` is no function")
+    try:
+        inspect.signature(function).bind("model", "tokenizer")
+    except TypeError as error:
+        message = f"`{shown(name)}` cannot be called with a model and a tokenizer"
+        refuse(message, "an evaluator is called as evaluate(model, tokenizer)", cause=error)
+    except ValueError:  # written in C: it does not say
+        pass
 
 
 def _imported(name: str) -> object:
@@ -79,15 +97,7 @@ class FunctionEvaluator(LiveEvaluator):
         self, function: Callable[..., Scores], soup: SoupModel | Sequence[str], *, name: str | None = None
     ) -> None:
         self._name = name or str(getattr(function, "__qualname__", repr(function)))
-        if not callable(function):
-            refuse(f"`{shown(self._name)}` is no function")
-        try:
-            inspect.signature(function).bind("model", "tokenizer")
-        except TypeError as error:
-            message = f"`{shown(self._name)}` cannot be called with a model and a tokenizer"
-            refuse(message, "an evaluator is called as evaluate(model, tokenizer)", cause=error)
-        except ValueError:  # written in C: it does not say
-            pass
+        _check_call(function, self._name)
         self._function = function
         self._file = _digest_of(function)
         self._items: dict[str, tuple[str, ...]] | None = None

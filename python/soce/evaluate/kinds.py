@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
+from soce.merging.options import MergeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from soce.evaluate.command.evaluator import CommandOptions
     from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.tasks.evaluator import Normalisation
@@ -30,8 +32,8 @@ class EvaluatorOptions:
     `KINDS` tells which kinds of evaluators look at which.
     """
 
-    dtype: str | None = None
-    """The dtype that soups are published in."""
+    merge: MergeOptions = MergeOptions()
+    """The merge that soups are of."""
     device: str | None = None
     batch_size: int | None = None
     task_kind: Kind | None = None
@@ -62,6 +64,8 @@ class EvaluatorKind:
     help: str
     options: tuple[str, ...]
     """The `EvaluatorOptions` that it looks at."""
+    check: Callable[[Any, EvaluatorOptions], object]
+    """Refuse what can be seen to be wrong without a model: missing files, programs, modules, tasks."""
     open: Callable[[Any, Ingredients, EvaluatorOptions, PathText | None], Evaluator]
 
 
@@ -80,6 +84,11 @@ def open_evaluator(
     raises.
     """
     return kind_of(name).open(name, ingredients, options, folder)
+
+
+def check_evaluator(name: EvaluatorName, options: EvaluatorOptions = EvaluatorOptions()) -> None:
+    """Raise what `open_evaluator` would, as far as that can be known before models are loaded."""
+    kind_of(name).check(name, options)
 
 
 def kind_of(name: EvaluatorName) -> EvaluatorKind:
@@ -111,21 +120,31 @@ def unused_options(
 
 def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupModel:
     from soce.evaluate.live.soup_model import SoupModel
-    from soce.merging.options import MergeOptions
 
     if isinstance(ingredients, SoupModel):
         return ingredients
-    merge = MergeOptions(dtype=options.dtype)
-    return SoupModel(ingredients, device=options.device or "auto", merge=merge)
+    return SoupModel(ingredients, device=options.device or "auto", merge=options.merge)
+
+
+def _check_tasks(name: str, options: EvaluatorOptions) -> None:
+    from soce.evaluate.tasks.items import read_tasks
+
+    read_tasks(name, kind=options.task_kind)
 
 
 def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.tasks.evaluator import TorchEvaluator
     from soce.evaluate.tasks.items import read_tasks
 
-    tasks = read_tasks(name, kind=options.task_kind)  # before the model, which takes longer
+    tasks = read_tasks(name, kind=options.task_kind)
     soup, normalise = _soup_model(ingredients, options), options.normalise or "none"
     return TorchEvaluator(soup, tasks, normalise=normalise, batch_size=options.batch_size)
+
+
+def _check_lm_eval(name: str, options: EvaluatorOptions) -> None:
+    from soce.evaluate.lm_eval.tasks import check_tasks
+
+    check_tasks(_task_names(name), options.include_path or ())
 
 
 def _open_lm_eval(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
@@ -141,29 +160,45 @@ def _open_lm_eval(name: str, ingredients: Ingredients, options: EvaluatorOptions
     return LmEvalEvaluator(_soup_model(ingredients, options), _task_names(name), lm_eval_options)
 
 
+def _check_function(name: str, _: object) -> None:
+    from soce.evaluate.function import find_function
+
+    find_function(name)
+
+
 def _open_function(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.function import load_function
 
     return load_function(name, _soup_model(ingredients, options))
 
 
+def _check_command(command: Sequence[str], options: EvaluatorOptions) -> None:
+    from soce.evaluate.command.evaluator import check_command
+
+    check_command(command, _command_options(options))
+
+
 def _open_command(
     command: Sequence[str], ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
 ) -> Evaluator:
-    from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
+    from soce.evaluate.command.evaluator import CommandEvaluator
     from soce.evaluate.live.soup_model import SoupModel
-    from soce.merging.options import MergeOptions
+
+    paths = ingredients.ingredients if isinstance(ingredients, SoupModel) else ingredients
+    return CommandEvaluator(paths, command, _command_options(options), folder=folder)
+
+
+def _command_options(options: EvaluatorOptions) -> CommandOptions:
+    from soce.evaluate.command.evaluator import CommandOptions
     from soce.scores.formats.options import ReadOptions
 
-    command_options = CommandOptions(
+    return CommandOptions(
         scores=options.scores or "{output}",
         read=ReadOptions(format=options.format, metric=options.metric),
         scratch=options.scratch,
         timeout_seconds=options.timeout_seconds,
-        merge=MergeOptions(dtype=options.dtype),
+        merge=options.merge,
     )
-    paths = ingredients.ingredients if isinstance(ingredients, SoupModel) else ingredients
-    return CommandEvaluator(paths, command, command_options, folder=folder)
 
 
 def _task_names(name: str) -> list[str]:
@@ -174,24 +209,32 @@ _TASKS: Final = EvaluatorKind(
     "tasks.jsonl",
     "tasks.jsonl",
     "items with a `category`, scored by the live model",
-    ("dtype", "device", "batch_size", "task_kind", "normalise"),
+    ("merge", "device", "batch_size", "task_kind", "normalise"),
+    _check_tasks,
     _open_tasks,
 )
 _LM_EVAL: Final = EvaluatorKind(
     "lm-eval",
     "lm-eval:TASK[,TASK]",
     "tasks of lm-evaluation-harness, a category each",
-    ("dtype", "device", "batch_size", "num_fewshot", "include_path", "metric"),
+    ("merge", "device", "batch_size", "num_fewshot", "include_path", "metric"),
+    _check_lm_eval,
     _open_lm_eval,
 )
 _FUNCTION: Final = EvaluatorKind(
-    "function", "module:function", "your evaluate(model, tokenizer)", ("dtype", "device"), _open_function
+    "function",
+    "module:function",
+    "your evaluate(model, tokenizer)",
+    ("merge", "device"),
+    _check_function,
+    _open_function,
 )
 _COMMAND: Final = EvaluatorKind(
     "command",
     "python score.py {checkpoint} --output {output}",
     "a program, whose scores are then read as any score table",
-    ("dtype", "metric", "scores", "format", "timeout_seconds", "scratch"),
+    ("merge", "metric", "scores", "format", "timeout_seconds", "scratch"),
+    _check_command,
     _open_command,
 )
 KINDS: Final = (_TASKS, _LM_EVAL, _FUNCTION, _COMMAND)

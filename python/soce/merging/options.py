@@ -73,9 +73,47 @@ class MergeOptions:
         values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         return {name: value for name, value, default in values if value != default}
 
+    def decisions(self) -> dict[str, object]:
+        """Return as JSON those that every command which makes soups can be given, see `DECISIONS`."""
+        return {name: _plain(value) for name, value in self.changed().items() if name in DECISIONS}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
 
 DECIDE_CONTENT: Final = frozenset({
     "dtype", "max_shard_size", "config_from", "overwrite", "allow_different_tokenizers", "copy_code",
     "follow_links", "ignore_unreferenced", "preflight",
 })  # fmt: skip
 """Names of the options that decide what is written, and whether. The others change no byte of a tensor."""
+
+DECISIONS: Final = frozenset({
+    "dtype", "copy_code", "allow_different_tokenizers", "follow_links", "ignore_unreferenced",
+})  # fmt: skip
+"""Names of those among them that a search needs as well: what soups hold, and of which ingredients."""
+
+
+def flags_of(decisions: Mapping[str, object]) -> list[str]:
+    """Return what `MergeOptions.decisions` returned as options of `soce-merge`.
+
+    Examples
+    --------
+    >>> flags_of({"dtype": "bf16", "follow_links": True, "copy_code": False})
+    ['--dtype', 'bf16', '--follow-links', '--no-code']
+    """
+    words: list[str] = []
+    for name, value in decisions.items():
+        flag = f"--{name.replace('_', '-')}"
+        match value:
+            case bool():
+                words.append(flag if value else "--no-code")  # the only one that can be told to be off
+            case str():
+                words += [flag, value]
+            case Mapping():
+                words += [word for key, one in value.items() for word in (flag, f"{key}={one}")]
+            case Sequence():
+                words += [word for one in value for word in (flag, str(one))]
+    return words

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from soce.merging.options import MergeOptions
+
 if TYPE_CHECKING:
     from soce.scores.objective import Objective
     from soce.search.identity import Digests
@@ -28,5 +30,7 @@ class SearchOptions:
     """URL of an Optuna storage; otherwise a database in the folder."""
     digests: Digests = "files"
     """How ingredients are told apart, see `soce.search.identity.ingredient_identity`."""
+    merge: MergeOptions = MergeOptions()
+    """The merge that the evaluator's soups are of; its decisions are recorded, to publish the best one."""
     draws: int = 10_000
     """Resamples of the paired bootstrap."""

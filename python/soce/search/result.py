@@ -148,6 +148,8 @@ class SearchResult:
     """The model that is best on the selection items, and on the reported ones: the harder one to beat."""
     beats_best_single: bool
     notes: tuple[str, ...]
+    merge: Mapping[str, Any] = field(default_factory=dict)
+    """What was decided about the soups, see `MergeOptions.decisions`: a merge of the best needs the same."""
     n_evaluated: int = field(default=0, compare=False)
     """Calls of the evaluator that this run needed: 0 if all was known. Not part of `to_json`."""
 
@@ -230,6 +232,7 @@ class SearchResult:
             "ranked": [one.to_json() for one in self.ranked],
             "trace": dict(self.trace),
             "notes": list(self.notes),
+            **({"merge": dict(self.merge)} if self.merge else {}),
         }
 
     @classmethod
@@ -265,6 +268,7 @@ class SearchResult:
             best_single_report=str(best_single["on_report"]),
             beats_best_single=bool(data["beats_best_single"]),
             notes=tuple(map(str, data["notes"])),
+            merge=dict(data.get("merge", {})),
         )
         labels = {arm.label for arm in result.arms}
         named = {result.best_single_selection, result.best_single_report}

@@ -158,6 +158,7 @@ def search_soups(
                 *remarks,
                 *dict.fromkeys(note for one in (*chosen_on, *reported) for note in one.notes),
             ),
+            merge=options.merge.decisions(),
             n_evaluated=sum(one.n_evaluated for one in {chooser, reporter}),
         )
         write_json(Path(folder) / RESULT, result.to_json())

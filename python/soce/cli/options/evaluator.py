@@ -11,9 +11,9 @@ import click
 
 from soce.cli.command import message, usage
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import COUNT, NUMBER
+from soce.cli.options.types import COUNT, FORMAT, NUMBER
 from soce.cli.text.layout import columns
-from soce.exceptions import EvaluationError
+from soce.exceptions import EvaluationError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.kinds import EvaluatorName, EvaluatorOptions
     from soce.evaluate.live.soup_model import SoupModel
+    from soce.merging.options import MergeOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,21 @@ class NamedEvaluators:
 
     @contextmanager
     def opened(
-        self, paths: Sequence[str], *, dtype: str | None, folder: Path, quiet: bool
+        self, paths: Sequence[str], *, merge: MergeOptions, folder: Path, quiet: bool
     ) -> Iterator[tuple[Evaluator, Evaluator | None]]:
-        """Open both for checkpoints; they share one live model. `dtype` holds where none is asked for."""
-        from soce.evaluate.kinds import open_evaluator
+        """Open both for checkpoints and the soups of a merge; they share one live model."""
+        from soce.evaluate.kinds import check_evaluator, open_evaluator
 
         choose = self.check()
-        options = replace(self.options, dtype=self.options.dtype or dtype)
+        options = replace(self.options, merge=merge)
+        for one in (choose, self.report):
+            if one is not None:
+                check_evaluator(one, options)
         with ExitStack() as stack:
 
             def start(name: EvaluatorName, model: SoupModel | None, which: str) -> Evaluator:
-                if not (quiet or isinstance(name, str)):
-                    message(f"information: for each soup: {shlex.join(name)}")
+                if not quiet:
+                    message(f"information: {_opening(name, paths[0])}")
                 made = open_evaluator(name, model or paths, options, folder=folder / "programs" / which)
                 stack.callback(made.close)
                 return made
@@ -73,6 +77,13 @@ class NamedEvaluators:
                 f"`{flags[option]}` has no effect here: it is for {' and '.join(kind.name for kind in kinds)}"
             )
         return self.choose
+
+
+def _opening(name: EvaluatorName, checkpoint: str) -> str:
+    """Return what takes its time before the first soup is scored."""
+    if not isinstance(name, str):
+        return f"for each soup: {shlex.join(name)}"
+    return f"loading {shown(name)} and the model of `{shown(checkpoint)}`"
 
 
 def _one_evaluator(flag: str, name: str | None, command: str | None) -> EvaluatorName | None:
@@ -114,7 +125,6 @@ evaluator_options = all_of(
     _option("--held-out", metavar="EVALUATOR", help="Other tasks to report on; no items are split then."),
     _option("--held-out-command", metavar="COMMAND", help="The same, a program."),
     _option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
-    _option("--dtype", metavar="DTYPE", help="Dtype of the soups: f64, f32, f16 or bf16."),
     _option("--batch-size", type=COUNT, metavar="N", help="Else chosen."),
     _option(
         "--task-kind",
@@ -135,7 +145,13 @@ evaluator_options = all_of(
         metavar="PATH",
         help="For commands: the scores it leaves. Default: {output}, a directory.",
     ),
-    _option("--evaluator-format", "format", metavar="KIND", help="For commands: read them as this kind."),
+    _option(
+        "--evaluator-format",
+        "format",
+        type=FORMAT,
+        metavar="KIND",
+        help="For commands: read them as this kind.",
+    ),
     _option("--timeout-seconds", type=float, metavar="N", help="For commands: how long one may take."),
     _option("--scratch", metavar="DIR", help="For commands: where soups go, such as /dev/shm."),
 )

@@ -11,6 +11,7 @@ from soce.cli.options.group import OptionGroup, all_of
 from soce.cli.options.types import COUNT, DTYPE, SIZE
 
 if TYPE_CHECKING:
+    from soce.cli.options.group import Decorator
     from soce.merging.options import MergeOptions
 
 
@@ -21,6 +22,12 @@ def _merging(**given: Any) -> MergeOptions:  # noqa: ANN401 - click's
 
 
 _option = OptionGroup("merging", _merging).option
+
+
+def overwrite_option(what: str) -> Decorator:
+    """Declare `--overwrite`."""
+    return _option("--overwrite", is_flag=True, help=f"Replace {what}.")
+
 
 merge_decisions = all_of(
     _option("--dtype", type=DTYPE, metavar="DTYPE", help="Output dtype: f64, f32, f16 or bf16."),
@@ -39,7 +46,7 @@ merge_options = all_of(
     _option(
         "--config-from", metavar="NAME", help="Ingredient that gives config and tokenizer; else the first."
     ),
-    _option("--overwrite", is_flag=True, help="Replace an existing soup."),
+    overwrite_option("an existing soup"),
     _option(
         "--nonfinite",
         type=click.Choice(["error", "warn"]),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import Registered, TextPair
+from soce.cli.options.types import FORMAT, TextPair
 
 if TYPE_CHECKING:
     from soce.scores.formats.options import ReadOptions
@@ -35,11 +35,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-_FORMAT = Registered("soce.scores.formats.registry:FORMATS")
 _option = OptionGroup("reading", _reading).option
 
 table_options = all_of(
-    _option("--format", type=_FORMAT, metavar="KIND", help="Read as this kind; else detected."),
+    _option("--format", type=FORMAT, metavar="KIND", help="Read as this kind; else detected."),
     _option(
         "--columns", type=_names, metavar="A,B,...", help="The columns that are categories; else detected."
     ),

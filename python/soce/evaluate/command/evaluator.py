@@ -108,19 +108,19 @@ class CommandEvaluator:
     ) -> None:
         self.ingredients = tuple(os.fspath(path) for path in ingredients)
         self.options = options
-        self.command = _checked(command)
+        self.command = check_command(command, options)
         self._path = options.environment.get("PATH")
-        if shutil.which(self.command[0], path=self._path) is None:
-            refuse(f"there is no program `{shown(self.command[0])}` that can be run", "give its path")
         self._categories: frozenset[str] = frozenset()
         self._on_start = on_start
         parent = Path(tempfile.gettempdir() if options.scratch is None else options.scratch)
         self.folder = Path(tempfile.mkdtemp(prefix="soce-runs-", dir=parent) if folder is None else folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if options.keep:
+            self.folder.mkdir(parents=True, exist_ok=True)
         self._scratch = Scratch(parent)
         try:  # ingredients that do not fit, or a scratch that is too small
             target = self.folder if options.keep else self._scratch.path
             plan(self.ingredients, output=target / "soup", options=options.merge)
+            self.folder.mkdir(parents=True, exist_ok=True)  # only now: a refusal leaves none behind
         except BaseException:
             self.close()
             raise
@@ -243,7 +243,8 @@ class CommandEvaluator:
         return evaluation
 
 
-def _checked(command: Sequence[str]) -> tuple[str, ...]:
+def check_command(command: Sequence[str], options: CommandOptions) -> tuple[str, ...]:
+    """Return a command's words; refuse one that cannot be run, or a scratch that is not there."""
     if isinstance(command, str):
         refuse("the command is one text", "give a list of arguments: no shell splits it")
     words = tuple(command)
@@ -251,6 +252,11 @@ def _checked(command: Sequence[str]) -> tuple[str, ...]:
         refuse("the command is empty")
     if not any(_CHECKPOINT in word for word in words[1:]):
         refuse("no argument of the command has `{checkpoint}`", "it stands for the directory of the soup")
+    if shutil.which(words[0], path=options.environment.get("PATH")) is None:
+        refuse(f"there is no program `{shown(words[0])}` that can be run", "give its path")
+    if options.scratch is not None and not Path(options.scratch).is_dir():
+        place = os.fspath(options.scratch)
+        refuse("there is no such directory to write soups to", "make it, or leave `scratch` out", place)
     return words
 
 

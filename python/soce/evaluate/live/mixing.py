@@ -14,6 +14,7 @@ from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, IncompatibleError, Problem, RecipeError, shown
 from soce.files.words import listed
+from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.parts import parse_dtype
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
 Row: TypeAlias = tuple[tuple[int, ...], int]
 """Numerators, one per ingredient, and what they are divided by."""
 
-_USED: Final = frozenset({
-    "dtype", "num_threads", "nonfinite", "allow_different_tokenizers", "follow_links", "ignore_unreferenced",
-})  # fmt: skip
-"""Options of a merge that mean something where nothing is written."""
+_USED: Final = DECISIONS | {"num_threads", "nonfinite", "command"}
+"""Options of a merge that mean something where nothing is written, or once the same soup is."""
 
 # What torch calls safetensors' dtypes: those that are averaged, and those that are copied.
 _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}

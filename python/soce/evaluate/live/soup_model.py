@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from soce.evaluate.live.mixing import Row
     from soce.recipes.model import Recipe
 
+_CHANGE_TENSORS = frozenset({"leave_out", "take"})
+"""Decisions about a merge that change what a soup is; the others only say what it may be made of."""
 _TIE = "save this model again with a program that ties the head, or untie all ingredients"
 
 
@@ -46,8 +48,8 @@ class SoupModel:
     model_class : str, optional
         A class of transformers by name; ``"AutoModelForCausalLM"`` otherwise.
     merge : MergeOptions, optional
-        The options of `soce.merge` that the soups are to be of: `dtype`, `nonfinite`, `num_threads` and those
-        that say which ingredients are accepted.
+        The options of `soce.merge` that the soups are to be of: `nonfinite`, `num_threads` and those of
+        `soce.merging.options.DECISIONS`.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class SoupModel:
         import torch
 
         self._mixer = SoupMixer(ingredients, merge)
+        self._decisions = merge.decisions()
         self.ingredients = self._mixer.paths
         self.warnings = self._mixer.warnings
         """What the engine would warn of before merging these ingredients."""
@@ -117,11 +120,13 @@ class SoupModel:
         for name in sorted(self._mixer.side_files):
             content = Path(self.ingredients[0], name).read_bytes()
             digest.update(name.encode("utf-8", "backslashreplace") + b"\0" + hashlib.sha256(content).digest())
+        decided = {name: held for name, held in self._decisions.items() if name in _CHANGE_TENSORS}
         dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in self._live.values()}
         return {
             "model_class": type(self.model).__name__,
             "config_and_tokenizer": digest.hexdigest(),
             "published_dtype": self._mixer.dtype,
+            **({"merge": decided} if decided else {}),
             "parameter_dtypes": sorted(dtypes),
             "device": self.device.type,
             "torch": str(torch.__version__),

@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -101,21 +102,37 @@ def load_tasks(
         return tuple(_with_requests(name, task, model, options) for name, task in loaded.items())
 
 
-def _load(names: Sequence[str], folders: list[str]) -> Mapping[str, Any]:
-    manager_of = lm_eval("tasks").TaskManager
+def check_tasks(names: Sequence[str], folders: Sequence[str]) -> None:
+    """Raise EvaluationError if the harness is missing, or knows no such tasks; no data are loaded."""
+    lm_eval()
+    with explained(f"find {', '.join(names)}"), silent(), redirect_stderr(StringIO()):
+        _manager(names, folders)
+
+
+def _load(names: Sequence[str], folders: Sequence[str]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = _manager(names, folders).load(list(names))["tasks"]
+    return found  # of groups, all tasks at any depth
+
+
+def _manager(names: Sequence[str], folders: Sequence[str]) -> Any:  # noqa: ANN401
     for folder in folders:
         if not Path(folder).is_dir():
             refuse("there is no such directory of tasks", None, folder)
     named = {name for name in names if not (name.endswith((".yaml", ".yml")) and Path(name).is_file())}
     manager = None
     if folders:  # to index the harness's own thousands of tasks takes seconds
-        manager = manager_of(include_path=folders, include_defaults=False)
+        manager = _index(tuple(folders), include_defaults=False)
     if manager is None or not named.issubset(manager.all_tasks):
-        manager = manager_of(include_path=folders or None)
+        manager = _index(tuple(folders), include_defaults=True)
     for name in sorted(named.difference(manager.all_tasks)):
         refuse(f"there is no task `{shown(name)}`", nearest(name, manager.all_tasks, "tasks"))
-    found: Mapping[str, Any] = manager.load(list(names))["tasks"]  # of groups, all tasks at any depth
-    return found
+    return manager
+
+
+@cache
+def _index(folders: tuple[str, ...], *, include_defaults: bool) -> Any:  # noqa: ANN401
+    manager_of = lm_eval("tasks").TaskManager
+    return manager_of(include_path=list(folders) or None, include_defaults=include_defaults)
 
 
 def _with_requests(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.files.emit import to_yaml
+from soce.merging.options import flags_of
 from soce.report.cells import NONE, Cell, size, weights
 from soce.report.document import Code, Facts, Table
 
@@ -74,7 +75,8 @@ def _commands(section: Section, view: RunView) -> list[str]:
         why = "the published soup does not hold it" if run.manifest else "; ".join(run.why("soup"))
         section.missing.append(f"The command of the search, which a published soup records: {why}.")
     if run.result is not None:
-        commands.append("soce merge recipe.yaml --output soup-again   # the soup alone, bit for bit")
+        words = ["soce", "merge", "recipe.yaml", "--output", "soup-again", *flags_of(run.result.merge)]
+        commands.append(f"{shlex.join(words)}   # the soup alone, bit for bit")
     return [*commands, f"soce report {name}"]
 
 

@@ -1,0 +1,119 @@
+"""What a merge must be told of its ingredients, `soce run` and `soce search` can be told as well."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.checkpoints import directory
+from tests.cli.test_search import Landscapes, make
+
+from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.report import report
+from soce.cli.run import run as run_command
+from soce.cli.search import search
+from soce.merging.options import DECISIONS, MergeOptions, flags_of
+
+RUN = [
+    "scores.csv",
+    "--models",
+    "models.yaml",
+    "--rule",
+    "explicit",
+    "--category",
+    "math",
+    "--category",
+    "code",
+]
+RUN += ["-e", "x.jsonl", "-o", "all"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(NamedEvaluators, "opened", Landscapes().opened_for)
+    make(tmp_path)
+    return tmp_path
+
+
+def run(command: object, *arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)  # type: ignore[arg-type]
+
+
+def give_code(folder: Path) -> None:
+    for name in "abcd":
+        (folder / name / "config.json").write_text('{"auto_map": {"AutoModel": "modeling_x.X"}}')
+        (folder / name / "modeling_x.py").write_text("x = 1\n")
+
+
+def leave_by_links(folder: Path) -> None:
+    for name in "abcd":
+        (folder / name).rename(folder / f"store-{name}")
+        (folder / name).mkdir()
+        for file in (folder / f"store-{name}").iterdir():
+            (folder / name / file.name).symlink_to(file)
+
+
+def give_another_shard(folder: Path) -> None:
+    for name in "abcd":
+        index = {"metadata": {}, "weight_map": dict.fromkeys(("w",), "model.safetensors")}
+        (folder / name / "model.safetensors.index.json").write_text(json.dumps(index))
+        directory(folder / "extra", 1.0, 2.0)
+        (folder / "extra" / "model.safetensors").rename(folder / name / "other.safetensors")
+        for left in (folder / "extra").iterdir():
+            left.unlink()
+        (folder / "extra").rmdir()
+
+
+def differ_in_tokens(folder: Path) -> None:
+    for name in "abcd":
+        model = {"model": {"type": "BPE", "vocab": {"a": 0, name * 2: 1}, "merges": []}}
+        (folder / name / "tokenizer.json").write_text(json.dumps(model))
+
+
+KINDS = [
+    (give_code, "--copy-code"),
+    (give_code, "--no-code"),
+    (leave_by_links, "--follow-links"),
+    (give_another_shard, "--ignore-unreferenced"),
+    (differ_in_tokens, "--allow-different-tokenizers"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "option"), KINDS)
+def test_what_a_merge_refuses_is_refused_first_and_accepted_if_told(
+    here: Path, spoil: object, option: str
+) -> None:
+    spoil(here)  # type: ignore[operator]
+    refused = run(run_command, *RUN)
+    assert refused.exit_code == 1
+    assert option in refused.stderr
+    assert not (here / "all").exists()
+    taken = run(run_command, *RUN, option)
+    assert taken.exit_code == 0, taken.stderr
+    assert (here / "all" / "soup" / "modeling_x.py").exists() == (option == "--copy-code")
+
+
+def test_decisions_are_recorded_and_stand_in_the_commands_of_the_report(here: Path) -> None:
+    give_code(here)
+    assert run(run_command, *RUN, "--copy-code", "--dtype", "bf16").exit_code == 0
+    result = json.loads((here / "all" / "search" / "result.json").read_text())
+    assert result["merge"] == {"dtype": "BF16", "copy_code": True}
+    shown = run(report, "all", "--no-evaluate", "--format", "json", "--output", "-").stdout
+    assert "soce merge recipe.yaml --output soup-again --dtype BF16 --copy-code" in shown
+
+
+def test_every_decision_is_an_option_of_merge_run_and_search() -> None:
+    from soce.cli.merge import merge
+
+    flags = {flag for name in DECISIONS for flag in flags_of({name: True})}
+    for command in (merge, run_command, search):
+        known = {flag for option in command.params for flag in option.opts}
+        assert flags <= known
+    assert MergeOptions(overwrite=True, follow_links=True).decisions() == {"follow_links": True}
+    assert shlex.join(flags_of({"leave_out": ["a*", "b"], "take": {"c": "d"}})) == (
+        "--leave-out 'a*' --leave-out b --take c=d"
+    )
