@@ -29,6 +29,7 @@ from soce.selection.correlation import correlate_categories as correlate_categor
 from soce.selection.experts import select_experts as select_experts
 from soce.selection.file import read_selection as read_selection
 from soce.selection.file import write_selection as write_selection
+from soce.selection.heatmap import plot_correlation as plot_correlation
 from soce.selection.lint import lint_scores as lint_scores
 from soce.selection.options import SelectionOptions as SelectionOptions
 from soce.selection.rules import Clusters as Clusters

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import soce
 from soce.exceptions import OutputError
 from soce.scores.table import ScoreTable
-from soce.selection import heatmap
 from soce.selection.correlation import Correlation, correlate_categories
-from soce.selection.heatmap import check_plot, plot_correlation
+from soce.selection.heatmap import check_plot, save_heatmap
 
 pytest.importorskip("matplotlib")
 
@@ -31,17 +31,27 @@ def correlation(n_categories: int = 4, *, names: list[str] | None = None) -> Cor
 
 
 def texts(found: Correlation) -> list[str]:
-    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+    from matplotlib.text import Text
 
-    with mpl.rc_context(heatmap._STYLE):
-        figure = heatmap._draw(found)
-        return [text.get_text() for axes in figure.axes for text in axes.findobj(mpl.text.Text)]
+    axes = soce.plot_correlation(found)
+    plt.close(axes.get_figure())
+    return [text.get_text() for text in axes.findobj(Text)]
+
+
+def test_it_draws_in_axes_of_the_caller_and_returns_them() -> None:
+    from matplotlib.figure import Figure
+
+    left, right = Figure(figsize=(10, 5)).subplots(1, 2)
+    assert soce.plot_correlation(correlation(), ax=left) is left
+    assert [label.get_text() for label in left.get_yticklabels()] == list(correlation().order())
+    assert not right.has_data()
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf", "PNG"])
 def test_same_correlation_same_bytes(suffix: str, tmp_path: Path) -> None:
-    first = plot_correlation(correlation(), tmp_path / f"a.{suffix}")
-    second = plot_correlation(correlation(), str(tmp_path / f"b.{suffix}"))
+    first = save_heatmap(correlation(), tmp_path / f"a.{suffix}")
+    second = save_heatmap(correlation(), str(tmp_path / f"b.{suffix}"))
     assert first.read_bytes() == second.read_bytes()
     assert first.read_bytes().startswith(STARTS[suffix.lower()])
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a.{suffix}", f"b.{suffix}"]
@@ -50,8 +60,8 @@ def test_same_correlation_same_bytes(suffix: str, tmp_path: Path) -> None:
 def test_order_of_the_table_does_not_show(tmp_path: Path) -> None:
     table = ScoreTable.of({"a": [1, 2, 4, 3], "b": [2, 1, 3, 5], "c": [9, 1, 3, 3]}, models=list("wxyz"))
     turned = table.take(models=list("zyxw"), columns=["c", "a", "b"])
-    first = plot_correlation(correlate_categories(table), tmp_path / "a.svg")
-    second = plot_correlation(correlate_categories(turned), tmp_path / "b.svg")
+    first = save_heatmap(correlate_categories(table), tmp_path / "a.svg")
+    second = save_heatmap(correlate_categories(turned), tmp_path / "b.svg")
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -61,7 +71,7 @@ def test_order_of_the_table_does_not_show(tmp_path: Path) -> None:
 )
 def test_other_formats_are_refused(name: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught:
-        plot_correlation(correlation(), tmp_path / name)
+        save_heatmap(correlation(), tmp_path / name)
     assert words in str(caught.value)
     assert "hint: end the name in .png, .svg or .pdf" in str(caught.value)
     with pytest.raises(OutputError, match="cannot draw"):
@@ -74,7 +84,7 @@ def test_without_matplotlib_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(OutputError, match="drawing needs matplotlib\nhint: pip install 'soce\\[plot\\]'"):
-        plot_correlation(correlation(), tmp_path / "a.png")
+        save_heatmap(correlation(), tmp_path / "a.png")
 
 
 def test_an_existing_file_is_replaced_only_by_a_whole_one(
@@ -89,16 +99,16 @@ def test_an_existing_file_is_replaced_only_by_a_whole_one(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fail)
         with pytest.raises(OSError, match="No space left"):
-            plot_correlation(correlation(), path)
+            save_heatmap(correlation(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-    plot_correlation(correlation(), path)
+    save_heatmap(correlation(), path)
     assert path.read_bytes().startswith(b"<?xml")
 
 
 def test_a_folder_that_is_not_there_is_a_system_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        plot_correlation(correlation(), tmp_path / "no" / "a.png")
+        save_heatmap(correlation(), tmp_path / "no" / "a.png")
 
 
 def test_names_are_text_not_markup(tmp_path: Path) -> None:
@@ -107,7 +117,7 @@ def test_names_are_text_not_markup(tmp_path: Path) -> None:
     written = texts(found)
     assert {"$x_1$", "b\\u{1b}[2J", "\\alpha^2", "<script>", "n" * 43 + "…"} < set(written)
     for suffix in STARTS:
-        plot_correlation(found, tmp_path / f"a.{suffix}")
+        save_heatmap(found, tmp_path / f"a.{suffix}")
     assert b"<script>" not in (tmp_path / "a.svg").read_bytes()
 
 
@@ -135,17 +145,17 @@ def test_the_caption_says_how_many_models_pairs_share() -> None:
 
 def test_nothing_defined_is_drawn_all_the_same(tmp_path: Path) -> None:
     table = ScoreTable.of({"a": [1, 1, 1], "b": [None, None, 1]}, models=list("xyz"))
-    assert plot_correlation(correlate_categories(table), tmp_path / "a.png").stat().st_size > 1000
+    assert save_heatmap(correlate_categories(table), tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_global_state_of_matplotlib_is_left_alone(tmp_path: Path) -> None:
     script = (
-        "import sys; from tests.selection.test_heatmap import correlation, plot_correlation\n"
+        "import sys; from tests.selection.test_heatmap import correlation, save_heatmap\n"
         "assert 'matplotlib.figure' not in sys.modules\n"
         "import matplotlib as mpl\n"
         "def state(): return {key: mpl.rcParams[key] for key in mpl.rcParams if key != 'backend'}\n"
         "before = state()\n"
-        f"plot_correlation(correlation(), {str(tmp_path / 'a.png')!r})\n"
+        f"save_heatmap(correlation(), {str(tmp_path / 'a.png')!r})\n"
         "assert state() == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

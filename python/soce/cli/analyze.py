@@ -75,9 +75,9 @@ def analyze(
         _print(examined, found)
     usable = examined.usable()
     if plot is not None:
-        from soce.selection.heatmap import plot_correlation
+        from soce.selection.heatmap import save_heatmap
 
-        plot_correlation(usable, Path(plot))
+        save_heatmap(usable, Path(plot))
         message(f"wrote `{plot}`")
 
 

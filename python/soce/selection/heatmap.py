@@ -1,4 +1,4 @@
-"""The correlations as a heatmap in a PNG, SVG or PDF file; matplotlib is imported when one is drawn.
+"""The correlations as a heatmap, in axes of matplotlib or in a PNG, SVG or PDF file.
 
 The report draws its own (`soce.report.figures.heatmap`): it lives in a page, with that page's colours.
 """
@@ -50,7 +50,7 @@ _STYLE: Final[Any] = {
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
-    """Refuse what `plot_correlation` would refuse for its name alone, before any work is done."""
+    """Refuse what `save_heatmap` would refuse for its name alone, before any work is done."""
     path = Path(path)
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         what = f"a `{shown(path.suffix)}`" if path.suffix else "a file without suffix"
@@ -62,39 +62,82 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
 
 
-def plot_correlation(correlation: Correlation, path: str | os.PathLike[str]) -> Path:
-    """Draw the correlations as a heatmap in clustered order, as in the paper's Figure 1; replace a file.
+def save_heatmap(correlation: Correlation, path: str | os.PathLike[str]) -> Path:
+    """Draw the correlations into a file as `plot_correlation` does, and replace what was there.
 
     The path ends in ``.png``, ``.svg`` or ``.pdf`` and is returned. The same correlation gives the same bytes
     with the same matplotlib.
     """
     check_plot(path)
     import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with staged(path) as partial, mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph .* missing")  # drawn as a box
-        figure = _draw(correlation)
+        figure = Figure()
+        _draw(_fill(figure, correlation), correlation, fills=True)
+        # Margins are cut to what is drawn.
         figure.savefig(partial, format=kind, dpi=160, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
     return path
 
 
-def _draw(correlation: Correlation) -> Figure:
-    """Return the figure; its margins are cut to what is drawn when it is saved."""
-    from matplotlib.figure import Figure
+def plot_correlation(correlation: Correlation, *, ax: Axes | None = None) -> Axes:
+    """Draw the correlations as a heatmap in clustered order, as in the paper's Figure 1.
+
+    Parameters
+    ----------
+    correlation : Correlation
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure of pyplot, as large as the numbers in its cells need, if left out.
+
+    Returns
+    -------
+    Axes
+        What was drawn in. The scale is to its right, names and caption are ticks and label.
+
+    Examples
+    --------
+    >>> from soce import correlate_categories, plot_correlation, read_scores
+    >>> axes = plot_correlation(correlate_categories(read_scores("paper:bfcl8")))
+    >>> axes.get_title(loc="left")
+    'How categories move together'
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            _draw(axes := _fill(plt.figure(), correlation), correlation, fills=True)
+        else:
+            _draw(axes := ax, correlation, fills=False)
+    return axes
+
+
+def _fill(figure: Figure, correlation: Correlation) -> Axes:
+    """Return axes that fill a figure, which becomes as large as the cells need."""
+    size = len(correlation.categories)
+    inches = 0.36 if size > 24 else 0.44
+    cell = inches if size <= _MAX_VALUES else min(0.22, max(0.03, 16 / size))
+    side = max(size * cell, 2.2)
+    figure.set_size_inches(side, side)
+    return figure.add_axes((0, 0, 1, 1))
+
+
+def _draw(axes: Axes, correlation: Correlation, *, fills: bool) -> None:
+    """Draw; axes that fill a figure have the scale beside it, others give it room of their own."""
     from matplotlib.patches import Rectangle
 
     order = correlation.order()
     places = [correlation.categories.index(name) for name in order]
     rho = correlation.rho[np.ix_(places, places)]
     size = len(order)
+    box = axes.get_window_extent().transformed(axes.figure.dpi_scale_trans.inverted())
+    side = min(box.width, box.height)  # inches
     has_values = size <= _MAX_VALUES
-    cell = (0.44 if size <= 24 else 0.36) if has_values else min(0.22, max(0.03, 16 / size))  # inches
-    side = max(size * cell, 2.2)
-    figure = Figure(figsize=(side, side))
-    axes = figure.add_axes((0, 0, 1, 1))
     _draw_cells(axes, rho, inches=side / size)
     if has_values:
         _write_values(axes, rho, points=min(8.0, 20 * side / size))
@@ -110,14 +153,13 @@ def _draw(correlation: Correlation) -> Figure:
     # What stands around the cells is placed in inches and grows a little with them: alike for 3 and for 300.
     zoom = min(2.0, max(1.0, side / 8))
     height = min(side, 3.2 * zoom) / side
-    bar = figure.add_axes((1 + 0.2 / side, 1 - height, 0.14 * zoom / side, height))
-    _draw_scale(figure, bar, axes, correlation, zoom=zoom)
+    bar = axes.inset_axes((1 + 0.2 / side, 1 - height, 0.14 * zoom / side, height)) if fills else None
+    _draw_scale(bar, axes, correlation, zoom=zoom)
     axes.set_title("How categories move together", loc="left", fontsize=12 * zoom, pad=10 * zoom)
     caption = textwrap.fill(_caption(correlation, rho), width=max(46, int(side * 13 / zoom)))
     # The label of the axis: below the names, wherever these end.
     axes.set_xlabel(caption, fontsize=8.5 * zoom, loc="left", labelpad=10 * zoom, color=_INK, linespacing=1.4)
     axes.xaxis.label.set_horizontalalignment("left")
-    return figure
 
 
 def _draw_cells(axes: Axes, rho: Floats, *, inches: float) -> None:
@@ -166,9 +208,12 @@ def _name_categories(axes: Axes, order: tuple[str, ...], *, inches: float) -> No
     axes.set_xticks(middle, names, fontsize=points, rotation=90)
 
 
-def _draw_scale(figure: Figure, bar: Axes, axes: Axes, correlation: Correlation, *, zoom: float) -> None:
-    scale = figure.colorbar(axes.collections[0], cax=bar, ticks=[-1, -0.5, 0, 0.5, 1])
+def _draw_scale(bar: Axes | None, axes: Axes, correlation: Correlation, *, zoom: float) -> None:
+    scale = axes.figure.colorbar(
+        axes.collections[0], cax=bar, ax=None if bar else axes, ticks=[-1, -0.5, 0, 0.5, 1], fraction=0.05
+    )
     scale.outline.set_visible(False)
+    bar = scale.ax
     bar.tick_params(labelsize=8 * zoom, length=2)
     bar.set_yticklabels(["\u22121", "\u22120.5", "0", "0.5", "1"])
     bar.set_ylabel("ρ", fontsize=10 * zoom, rotation=0, va="center")
