@@ -317,7 +317,7 @@ def test_many_soups_from_one_pass(here: Path) -> None:
     assert values(here / "soups/even")[:2] == (3.0, 2.0)
     result = run("grid.yaml", "-o", "x")
     assert result.exit_code == 1
-    assert "the file has 2 named recipes\n\nhint: use `--recipes`" in result.stderr
+    assert "the file has 2 named recipes\n\nhint: use `soce-merge --recipes`" in result.stderr
     (here / "one.yaml").write_text("ingredients: [A, B]")
     result = run("--recipes", "one.yaml", "-o", "x")
     assert result.stderr.splitlines()[0] == "error: `one.yaml`: there are no named recipes"

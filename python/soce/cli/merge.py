@@ -111,21 +111,24 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
 
     An argument that exists as a whole is a path, whatever it contains.
     """
+    from dataclasses import replace
     from fractions import Fraction
 
+    from soce.recipes.checkpoint_paths import find_checkpoint
     from soce.recipes.model import Ingredient, Recipe
 
     found: list[Ingredient] = []
     problems: list[Problem] = []
     for argument in arguments:
         try:
-            found.append(Ingredient(*_split(argument)))
+            path, weight = _split(argument)
+            found.append(Ingredient(find_checkpoint(path), weight, path))
         except RecipeError as error:
             problems += error.problems
     if problems:
         raise RecipeError.of(problems)
     if all(ingredient.weight is None for ingredient in found):
-        found = [Ingredient(ingredient.path, Fraction(1)) for ingredient in found]
+        found = [replace(ingredient, weight=Fraction(1)) for ingredient in found]
     return Recipe(tuple(found))
 
 

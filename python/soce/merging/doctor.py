@@ -17,6 +17,7 @@ from soce.merging.configs import config_differences
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
 from soce.merging.options import MergeOptions
 from soce.merging.plan import plan
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.parts import refuse
 
@@ -135,7 +136,7 @@ def diagnose(
         ingredient.path for ingredient in Recipe.of([os.fspath(path) for path in ingredients]).ingredients
     )
     if base is not None:  # it may be an ingredient too, by whatever path
-        base_path = os.fspath(base)
+        base_path = find_checkpoint(base)
         key = same_path_key(base_path)
         base = next((path for path in paths if same_path_key(path) == key), base_path)
     if len(paths) < 2 and base is None:

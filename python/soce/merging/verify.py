@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import soce._core as _core
 from soce.exceptions import Problem, shown
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def verify(
     if isinstance(recompute, str | os.PathLike):
         refuse(f"`recompute` is the single path `{shown(os.fspath(recompute))}`", "pass a sequence of paths")
     if recompute is not None:
-        ingredients = [] if recompute is True else [os.fspath(path) for path in recompute]
+        ingredients = [] if recompute is True else [*map(find_checkpoint, recompute)]
     if ingredients == [] and recompute is not True:
         hint = "pass the ingredients, or True for those that the manifest names"
         refuse("`recompute` is empty", hint)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.files.documents import read_document
+from soce.recipes.checkpoint_paths import find_checkpoint
 
 if TYPE_CHECKING:
     from soce.files.atomic import PathText
@@ -54,5 +55,6 @@ def read_model_paths(path: PathText) -> dict[str, str]:
     document = read_document(path)
     folder = Path(path).parent
     return {
-        name: str(folder / there) for name, there in validate(document, dict[str, CheckpointPath]).items()
+        name: find_checkpoint(there, folder=folder)
+        for name, there in validate(document, dict[str, CheckpointPath]).items()
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.exceptions import RecipeError, shown
 from soce.files.validation import validate
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.layers import Layers, layer_count
 from soce.recipes.mergekit_content import MergekitContent, Parameters
 from soce.recipes.mergekit_settings import NamedWeight, Stretch, as_rows, choices
@@ -187,13 +188,14 @@ class _Reader:
 
     def _path(self, written: str, place: Place) -> str:
         """Return the path of a model: beside the file, or in the working directory, like mergekit."""
-        beside = str(Path(self.document.path).parent / written)
+        folder = Path(self.document.path).parent
+        beside = str(folder / written)
         if Path(written).is_absolute() or not Path(written).exists():
-            return beside
+            return find_checkpoint(written, folder=folder)
         if Path(beside).exists() and same_path_key(beside) != same_path_key(written):
             message = f"model `{shown(written)}` exists both beside the recipe and in the working directory"
             self.document.refuse(place, message, "write an absolute path")
-        return beside if Path(beside).exists() else written
+        return find_checkpoint(beside if Path(beside).exists() else written)
 
 
 def _first_of(*settings: Setting | None) -> tuple[NamedWeight, ...]:

@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import (
     Weight,
     check_not_negative,
@@ -154,7 +155,11 @@ class Recipe:
         default = Fraction(1) if all(weight is None for _, weight in given) else None
         return cls(
             tuple(
-                Ingredient(os.fspath(path), default if weight is None else exact_weight(weight))
+                Ingredient(
+                    find_checkpoint(path),
+                    default if weight is None else exact_weight(weight),
+                    os.fspath(path),
+                )
                 for path, weight in given
             )
         )

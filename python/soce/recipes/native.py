@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
 from soce.exceptions import RecipeError, shown
 from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict, read_by, validate
 from soce.files.words import listed, nearest
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, RecipeFile, Row
 from soce.recipes.parts import (
     lowest_terms,
@@ -194,7 +195,7 @@ class _Reader:
         for key, value in named:
             place = ("ingredients", key)
             entry = _IngredientEntry(path=value) if isinstance(value, str) else value
-            path = str(folder / entry.path)
+            path = find_checkpoint(entry.path, folder=folder)
             if isinstance(key, str) and entry.name is not None:
                 self._add(place, f"ingredient `{shown(key)}` is named twice")
             name = key if isinstance(key, str) else entry.name or entry.path

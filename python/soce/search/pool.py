@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
 from soce.search.refusal import refuse
 from soce.selection.weights import WeightGrid
@@ -52,7 +53,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         """Check names and paths, and fill in the grid."""
-        object.__setattr__(self, "paths", {name: str(path) for name, path in self.paths.items()})
+        object.__setattr__(self, "paths", {name: find_checkpoint(path) for name, path in self.paths.items()})
         object.__setattr__(self, "experts", tuple(self.experts))
         if not self.experts:
             refuse("there is no expert to search over")

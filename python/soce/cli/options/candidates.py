@@ -31,6 +31,8 @@ class Candidates:
 
         The name of a model of the table is a name, whatever it contains.
         """
+        from soce.recipes.checkpoint_paths import find_checkpoint
+
         paths = self._paths()
         found: dict[str, str | None] = {}
         for text in names_of(self.given) or list(paths):
@@ -43,17 +45,19 @@ class Candidates:
                     name, path = text[: ends[-1]], text[ends[-1] + 1 :]
             if name in found:
                 table.refuse(f"the candidate `{shown(name)}` is named twice", "name every candidate once")
-            found[name] = path or paths.get(name)
+            found[name] = find_checkpoint(path) if path else paths.get(name)
         return found
 
     def paths_of(self, candidates: Sequence[str]) -> dict[str, str]:
         """Return the paths of a selection's candidates that are named; the file may name others as well."""
+        from soce.recipes.checkpoint_paths import find_checkpoint
+
         found = {name: path for name, path in self._paths().items() if name in candidates}
         for text in self.given:
             name = next((one for one in candidates if text.startswith(f"{one}=")), None)
             if name is None:
                 usage(f"`--candidate {shown(text)}` is not NAME=PATH with a candidate of the selection")
-            found[name] = text[len(name) + 1 :]
+            found[name] = find_checkpoint(text[len(name) + 1 :])
         return found
 
     def _paths(self) -> dict[str, str]:

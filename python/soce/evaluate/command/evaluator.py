@@ -21,6 +21,7 @@ from soce.exceptions import shown
 from soce.merging.merge import merge
 from soce.merging.options import DECIDE_CONTENT, MergeOptions
 from soce.merging.plan import plan
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class CommandEvaluator:
         folder: PathText | None = None,
         on_start: Callable[[tuple[str, ...]], object] | None = None,
     ) -> None:
-        self.ingredients = tuple(os.fspath(path) for path in ingredients)
+        self.ingredients = tuple(map(find_checkpoint, ingredients))
         self.options = options
         self.command = check_command(command, options)
         self._path = options.environment.get("PATH")

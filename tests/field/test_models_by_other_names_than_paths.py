@@ -1,0 +1,121 @@
+"""Models named by ids of the Hub, folders of its cache, `~`, or paths of another system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.checkpoints import directory, shards
+
+from soce.cli.options.candidates import Candidates
+from soce.exceptions import RecipeError
+from soce.merging.doctor import diagnose
+from soce.merging.merge import merge
+from soce.recipes.checkpoint_paths import find_checkpoint
+from soce.recipes.files import read_model_paths, read_recipes
+from soce.recipes.model import Recipe
+
+REVISIONS = ("a" * 40, "b" * 40)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the Hub as the library lays it out, and an empty working directory."""
+    for name in ("HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "hf/hub"
+
+
+def cached(
+    cache: Path, name: str, *values: float, revisions: tuple[str, ...] = REVISIONS[:1], main: str = ""
+) -> Path:
+    """Write a repository into the cache, its files links to blobs, and return the first snapshot."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    for revision in revisions:
+        snapshot = directory(repository / "snapshots" / revision, *values)
+        (repository / "blobs").mkdir(exist_ok=True)
+        for number, file in enumerate(sorted(snapshot.iterdir())):
+            blob = repository / "blobs" / f"{number}{revision[1:]}"
+            file.rename(blob)
+            file.symlink_to(Path("../../blobs") / blob.name)
+    if main:
+        (repository / "refs").mkdir()
+        (repository / "refs/main").write_text(main)
+    return repository / "snapshots" / revisions[0]
+
+
+def test_an_id_is_found_in_the_cache(cache: Path) -> None:
+    first = cached(cache, "org/model-a", 1.0, main=REVISIONS[0])
+    second = cached(cache, "org/model-b", 3.0, revisions=REVISIONS, main=REVISIONS[0])
+    recipe = Recipe.of({"org/model-a": 1, "org/model-b": 1})
+    assert [i.path for i in recipe.ingredients] == [str(first), str(second)]
+    assert [i.name for i in recipe.ingredients] == ["org/model-a", "org/model-b"]
+    merge(recipe, output="soup")
+    merge({str(first): 1, str(second): 1}, output="same")
+    assert shards(Path("soup")) == shards(Path("same"))
+
+
+def test_every_way_to_name_a_model_finds_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = str(cached(cache, "org/a", 1.0, main=REVISIONS[0]))
+    other = str(cached(cache, "org/b", 1.0, main=REVISIONS[0]))
+    Path("r.yaml").write_text("ingredients: {a: org/a, b: org/b}")
+    assert [i.path for i in read_recipes("r.yaml").recipe.ingredients] == [snapshot, other]
+    Path("m.yaml").write_text(
+        "merge_method: linear\nmodels: [{model: org/a}, {model: org/b}]\nbase_model: org/b"
+    )
+    assert [i.path for i in read_recipes("m.yaml").recipe.ingredients] == [snapshot, other]
+    assert read_recipes("m.yaml").config_from == other
+    Path("models.yaml").write_text("a: org/a")
+    assert read_model_paths("models.yaml") == {"a": snapshot}
+    assert Candidates(("a=org/a",), "models.yaml").paths_of(["a"]) == {"a": snapshot}
+    assert diagnose(["org/a"], base="org/b").base == other
+    from soce.cli.merge import merge as command
+
+    result = CliRunner().invoke(command, ["org/a=1", "org/b=3", "-o", "soup"])
+    assert result.exit_code == 0
+    assert f"1 x `{snapshot}`" in result.stderr
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache / "elsewhere"))
+    assert find_checkpoint("org/a") == "org/a"
+
+
+def test_a_path_goes_before_an_id(cache: Path) -> None:
+    cached(cache, "org/a", 1.0, main=REVISIONS[0])
+    directory(Path("org/a"), 1.0)
+    assert find_checkpoint("org/a") == "org/a"
+
+
+def test_a_folder_of_the_cache_is_its_snapshot(cache: Path) -> None:
+    folder = cached(cache, "org/a", 1.0).parent.parent
+    assert find_checkpoint(folder) == str(folder / "snapshots" / REVISIONS[0])
+    assert find_checkpoint(folder / "snapshots" / REVISIONS[0]) == str(folder / "snapshots" / REVISIONS[0])
+    folder = cached(cache, "org/b", 1.0, revisions=REVISIONS, main=REVISIONS[1]).parent.parent
+    assert find_checkpoint(folder) == str(folder / "snapshots" / REVISIONS[1])
+    assert find_checkpoint(f"org/b@{REVISIONS[0]}") == str(folder / "snapshots" / REVISIONS[0])
+    (folder / "refs/v1").write_text(REVISIONS[0])
+    assert find_checkpoint("org/b@v1") == str(folder / "snapshots" / REVISIONS[0])
+
+
+def test_several_snapshots_and_none_is_main(cache: Path) -> None:
+    folder = cached(cache, "org/a", 1.0, revisions=REVISIONS).parent.parent
+    for named in (folder, "org/a", "org/a@v2"):
+        with pytest.raises(RecipeError) as caught:
+            find_checkpoint(named)
+        (problem,) = caught.value.problems
+        assert problem.path == str(folder)
+        assert all(revision in problem.message for revision in REVISIONS)
+        assert str(folder / "snapshots" / REVISIONS[0]) in (problem.hint or "")
+
+
+def test_home_is_found_from_a_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(cache.parent))
+    directory(cache.parent / "A", 1.0)
+    Path("r.yaml").write_text("ingredients: [~/A, '~/none']")
+    assert [i.path for i in read_recipes("r.yaml").recipe.ingredients] == [
+        str(cache.parent / "A"), str(cache.parent / "none"),
+    ]  # fmt: skip
+    Path("~").mkdir()
+    assert find_checkpoint("~") == "~"
