@@ -846,19 +846,35 @@ def directory_cases():
     )
     directory(
         "whole_and_consolidated",
-        [f("m/model.safetensors", one("a")), f("m/consolidated.safetensors", one("a"))],
-        "beside the model: `consolidated.safetensors`",
+        [f("m/model.safetensors", one("a")), f("m/consolidated.safetensors", "not even read")],
+        warns=1,
     )
     directory(
-        "whole_and_consolidated_ignored",
-        [f("m/model.safetensors", one("a")), f("m/consolidated.safetensors", one("a"))],
+        "whole_and_variant",
+        [f("m/model.safetensors", one("a")), f("m/model.fp16.safetensors", "not even read")],
         warns=1,
-        ignore_unreferenced=True,
+    )
+    directory(
+        "two_variants",
+        [f(f"m/model.{v}.safetensors", one("a")) for v in ("bf16", "fp16")],
+        "several files without an index: `model.bf16.safetensors`, `model.fp16.safetensors`",
+    )
+    directory(
+        "two_spellings_of_a_variant",
+        [
+            f(f"m/model{name}.safetensors", one(f"a{i}"))
+            for i in (1, 2)
+            for name in (f".fp16-0000{i}-of-00002", f"-0000{i}-of-00002.fp16")
+        ],
+        "several files without an index",
+    )
+    directory(
+        "index_and_consolidated", [*pair, f("m/consolidated.safetensors", "not even read")], warns=1
     )
     directory(
         "unmentioned_file",
-        [*pair, f("m/consolidated.safetensors", one("c"))],
-        "a safetensors file that the index does not mention: `consolidated.safetensors`",
+        [*pair, f("m/old.safetensors", one("c"))],
+        "a safetensors file that the index does not mention: `old.safetensors`",
     )
     directory(
         "unmentioned_files",
@@ -882,10 +898,13 @@ def directory_cases():
         "got both",
         ignore_unreferenced=True,
     )
+    directory("two_indexes", [*pair, f("m/other.safetensors.index.json", names(a=x))], warns=1)
+    directory("index_of_a_variant", [f("m/model.safetensors.index.fp16.json", names(a=x, b=y)), *pair[:2]])
     directory(
-        "two_indexes",
-        [*pair, f("m/other.safetensors.index.json", names(a=x))],
-        "expected one index, got `model.safetensors.index.json`, `other.safetensors.index.json`",
+        "two_indexes_that_loaders_read",
+        [*pair, f("m/diffusion_pytorch_model.safetensors.index.json", names(a=x))],
+        "expected one index, got `diffusion_pytorch_model.safetensors.index.json`, "
+        "`model.safetensors.index.json`",
     )
     directory(
         "tensor_in_two_shards",

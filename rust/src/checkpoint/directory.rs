@@ -1,17 +1,16 @@
 //! Which files of a directory are the shards of its model. Where loaders would differ, this refuses.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use super::index::{self, Index};
 use super::open::{OpenOptions, kind, open, read_capped};
+use super::weight_set::{Numbered, Readers, SHARD, WeightFile, WeightSet};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{LISTED, listing, listing_of, quoted, shown};
 use crate::io::platform;
 
-/// Suffix of shards.
-pub(super) const SHARD: &str = ".safetensors";
-const INDEX: &str = ".safetensors.index.json";
 /// Other formats of weights. None is ever opened: most of them run code when they are read.
 const OTHER_FORMATS: [&str; 8] = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz", ".h5", ".gguf"];
 const CONVERT: &str = "convert them where running the file's code is acceptable: transformers from_pretrained + \
@@ -51,7 +50,7 @@ pub(super) fn check_single(path: &Path) -> Result<String, Problem> {
     let shown_name = name.to_string_lossy();
     let refuse = |message: &str| Err(problem(message).at(path));
     match name.to_str() {
-        Some(name) if name.ends_with(INDEX) => {
+        Some(name) if WeightSet::of_index(name).is_some() => {
             refuse("expected a directory or a .safetensors file, got an index")
                 .map_err(|problem| problem.hint("give the directory that holds it"))
         }
@@ -67,7 +66,7 @@ pub(super) fn check_single(path: &Path) -> Result<String, Problem> {
 
 /// How many shards the set has that `name` is one of.
 pub(super) fn set_size(name: &str) -> Option<u64> {
-    numbered(name).map(|part| part.count)
+    Some(WeightFile::of(name)?.part?.count)
 }
 
 /// Chooses the shards of the directory `root`.
@@ -80,16 +79,15 @@ pub(super) fn select(root: &Path, options: OpenOptions) -> Selection {
             return selection;
         }
     };
-    let refusal = match names.indexes.as_slice() {
-        _ if names.pipeline && !names.folders.is_empty() => Some(several_models(root, &names)),
-        [] => without_index(root, &names, options, &mut selection),
-        [only] => with_index(root, only, &names, options, &mut selection),
-        several => Some(
-            problem(format!("expected one index, got {}", listing(several)))
-                .hint("keep the index of the model that is meant"),
-        ),
+    let refusal = if names.pipeline && !names.folders.is_empty() {
+        Err(several_models(root, &names))
+    } else {
+        choose(root, &names).and_then(|(set, files)| match &files.index {
+            Some(index) => with_index(root, &set, index, &names, options, &mut selection),
+            None => without_index(root, &set, &files, &names, options, &mut selection),
+        })
     };
-    selection.problems.extend(refusal.map(|problem| problem.at(root)));
+    selection.problems.extend(refusal.err().map(|problem| problem.at(root)));
     selection
 }
 
@@ -112,7 +110,7 @@ impl Names {
                 continue;
             } else if name.ends_with(SHARD) {
                 &mut names.shards
-            } else if name.ends_with(INDEX) {
+            } else if WeightSet::of_index(name).is_some() {
                 &mut names.indexes
             } else if other_format(name) {
                 &mut names.others
@@ -146,13 +144,58 @@ fn several_models(root: &Path, names: &Names) -> Problem {
         .hint(format!("merge each model by itself, e.g. {}", quoted(&first)))
 }
 
+/// The files of one set.
+#[derive(Debug, Default)]
+struct SetFiles<'a> {
+    index: Option<&'a String>,
+    numbered: Vec<(&'a String, Numbered)>,
+    whole: Option<&'a String>,
+}
+
+/// The set that most programs read, one with an index before one without.
+fn choose<'a>(root: &Path, names: &'a Names) -> Result<(WeightSet, SetFiles<'a>), Problem> {
+    match names.shards.as_slice() {
+        [] if names.indexes.is_empty() => return Err(nothing_found(root, names)),
+        [only] if only == "adapter_model.safetensors" => return Err(problem("a PEFT adapter, not a model")),
+        _ => {}
+    }
+    let mut sets = BTreeMap::<WeightSet, SetFiles<'a>>::new();
+    for (name, set) in names.indexes.iter().filter_map(|name| Some((name, WeightSet::of_index(name)?))) {
+        sets.entry(set).or_default().index = Some(name);
+    }
+    for (name, file) in names.shards.iter().filter_map(|name| Some((name, WeightFile::of(name)?))) {
+        let files = sets.entry(file.set).or_default();
+        match file.part {
+            Some(part) => files.numbered.push((name, part)),
+            None => files.whole = Some(name),
+        }
+    }
+    let rank = |set: &WeightSet, files: &SetFiles<'_>| {
+        (set.readers(), files.index.is_none(), files.numbered.is_empty())
+    };
+    let first: Option<(Readers, bool, bool)> = sets.iter().map(|(set, files)| rank(set, files)).min();
+    let mut chosen: Vec<_> = sets.into_iter().filter(|(set, files)| Some(rank(set, files)) == first).collect();
+    match (chosen.pop(), first) {
+        (Some(only), _) if chosen.is_empty() => Ok(only),
+        (_, Some((_, false, _))) => Err(problem(format!("expected one index, got {}", listing(&names.indexes)))
+            .hint("keep the index of the model that is meant")),
+        _ => Err(several_files(names)),
+    }
+}
+
+fn several_files(names: &Names) -> Problem {
+    problem(format!("expected one model, got several files without an index: {}", listing(&names.shards)))
+        .hint("give the file that is meant, or remove the others")
+}
+
 fn with_index(
     root: &Path,
+    set: &WeightSet,
     index_name: &str,
     names: &Names,
     options: OpenOptions,
     selection: &mut Selection,
-) -> Option<Problem> {
+) -> Result<(), Problem> {
     let path = root.join(index_name);
     let read = open(&path, root, options).map_err(|problem| vec![problem]).and_then(|mut opened| {
         selection.warnings.extend(opened.note(&path));
@@ -163,7 +206,7 @@ fn with_index(
         Ok(index) => index,
         Err(problems) => {
             selection.problems.extend(problems.into_iter().map(|problem| problem.at(&path)));
-            return None;
+            return Ok(());
         }
     };
     let place = quoted(&path);
@@ -178,88 +221,87 @@ fn with_index(
             format!("{} of {} shards are missing: {}", missing.len(), index.shards.len(), listing(&missing));
         selection.problems.push(problem(message).at(root).hint("download them again"));
     }
-    let unread: Vec<_> =
-        names.shards.iter().filter(|name| index.shards.binary_search(name).is_err()).collect();
-    let whole = index_name.trim_end_matches(".index.json");
-    let rival = names.shards.iter().any(|name| name == whole) && index.shards != [whole];
-    selection.shards = index.shards.iter().filter(is_there).cloned().collect();
+    let whole = set.shard(0, 1);
+    let rival = names.shards.contains(&whole) && index.shards != [whole.as_str()];
+    let read: Vec<_> = index.shards.iter().filter(is_there).cloned().collect();
     selection.index = Some((index_name.to_owned(), index));
     if rival {
-        return Some(
-            problem(format!("expected either `{index_name}` or `{whole}`, got both"))
-                .hint("loaders disagree about which of them is the model: remove one"),
-        );
+        selection.shards = read;
+        return Err(problem(format!("expected either `{index_name}` or `{whole}`, got both"))
+            .hint("loaders disagree about which of them is the model: remove one"));
     }
-    refuse_unread(&unread, options, "that the index does not mention", selection)
+    take(root, set, read, names, options, selection)
 }
 
 fn without_index(
     root: &Path,
+    set: &WeightSet,
+    files: &SetFiles<'_>,
     names: &Names,
     options: OpenOptions,
     selection: &mut Selection,
-) -> Option<Problem> {
-    match names.shards.as_slice() {
-        [] => return Some(nothing_found(root, names)),
-        [only] if only == "adapter_model.safetensors" => return Some(problem("a PEFT adapter, not a model")),
-        [only] if set_size(only).is_none() => {
-            selection.shards = vec![only.clone()];
-            return None;
+) -> Result<(), Problem> {
+    let chosen: Vec<String> = match (files.numbered.as_slice(), files.whole) {
+        ([], Some(whole)) => vec![whole.clone()],
+        (parts @ [(_, first), ..], None)
+            if parts.iter().all(|(_, part)| (part.count, part.digits) == (first.count, first.digits))
+                && parts.is_sorted_by(|(_, a), (_, b)| a.number < b.number) =>
+        {
+            parts.iter().map(|(name, _)| (*name).clone()).collect()
         }
-        _ => {}
-    }
-    let whole = ["model.safetensors", "diffusion_pytorch_model.safetensors"]
-        .into_iter()
-        .find(|whole| names.shards.iter().any(|name| name == whole));
-    let mut sets: Vec<_> =
-        names.shards.iter().filter_map(|name| numbered(name)).map(|part| part.set()).collect();
-    sets.dedup();
-    sets.sort_unstable();
-    sets.dedup();
-    let chosen: Vec<_> = match (sets.as_slice(), whole) {
-        ([set], None) => names
-            .shards
-            .iter()
-            .filter(|name| numbered(name).is_some_and(|part| part.set() == *set))
-            .cloned()
-            .collect(),
-        ([], Some(whole)) => vec![whole.to_owned()],
-        _ => {
-            return Some(
-                problem(format!(
-                    "expected one model, got several files without an index: {}",
-                    listing(&names.shards)
-                ))
-                .hint("give the file that is meant, or remove the others"),
-            );
-        }
+        _ => return Err(several_files(names)),
     };
-    let unread: Vec<_> = names.shards.iter().filter(|name| chosen.binary_search(name).is_err()).collect();
-    let incomplete = incomplete_set(&chosen);
+    let incomplete = incomplete_set(&files.numbered);
     selection.problems.extend(incomplete.map(|problem| problem.at(root)));
-    selection.shards = chosen;
-    refuse_unread(&unread, options, "beside the model", selection)
+    take(root, set, chosen, names, options, selection)
 }
 
-fn refuse_unread(
-    unread: &[&String],
+/// Choose the shards `chosen`. Other forms of the model are left, with a word; what nobody mentions is refused unless
+/// the user allows it.
+fn take(
+    root: &Path,
+    set: &WeightSet,
+    chosen: Vec<String>,
+    names: &Names,
     options: OpenOptions,
-    which: &str,
     selection: &mut Selection,
-) -> Option<Problem> {
-    if unread.is_empty() {
-        return None;
+) -> Result<(), Problem> {
+    let index = selection.index.as_ref();
+    let is_read = |name: &str| match index {
+        Some((_, index)) => index.shards.binary_search_by(|shard| shard.as_str().cmp(name)).is_ok(),
+        None => chosen.iter().any(|read| read == name),
+    };
+    let is_other_form = |name: &str| {
+        let file = WeightSet::of_index(name).or_else(|| Some(WeightFile::of(name)?.set));
+        file.is_some_and(|other| other.is_other_form_of(set))
+    };
+    let (mut left, unread): (Vec<&str>, Vec<&str>) = (names.shards.iter().map(String::as_str))
+        .filter(|name| !is_read(name))
+        .partition(|name| is_other_form(name));
+    let has_index = index.is_some();
+    let read = index.map_or_else(|| chosen.first().cloned(), |(name, _)| Some(name.clone()));
+    left.extend(names.indexes.iter().filter(|name| Some(*name) != read.as_ref()).map(String::as_str));
+    if let (Some(read), false) = (read, left.is_empty()) {
+        selection.warnings.push(format!(
+            "{}: `{}` is the model, as loaders take it; left aside: {}",
+            quoted(root),
+            shown(&read),
+            listing(&left)
+        ));
     }
+    selection.shards = chosen;
+    if unread.is_empty() {
+        return Ok(());
+    }
+    let which = if has_index { "that the index does not mention" } else { "beside the model" };
     let files = if unread.len() == 1 { "a safetensors file" } else { "safetensors files" };
-    let text = format!("{files} {which}: {}", listing(unread));
+    let text = format!("{files} {which}: {}", listing(&unread));
     if options.ignore_unreferenced {
         selection.warnings.push(format!("ignored {text}"));
-        return None;
+        return Ok(());
     }
-    Some(
-        problem(format!("found {text}"))
-            .hint("remove what is left over, or allow it with `--ignore-unreferenced`"),
-    )
+    Err(problem(format!("found {text}"))
+        .hint("remove what is left over, or allow it with `--ignore-unreferenced`"))
 }
 
 fn nothing_found(root: &Path, names: &Names) -> Problem {
@@ -278,50 +320,23 @@ fn nothing_found(root: &Path, names: &Names) -> Problem {
     problem(format!("no safetensors checkpoint ({found})"))
 }
 
-/// A name such as `model-00002-of-00004.safetensors`.
-struct Numbered<'a> {
-    stem: &'a str,
-    number: u64,
-    count: u64,
-    digits: usize,
-}
-
-impl<'a> Numbered<'a> {
-    fn set(&self) -> (&'a str, u64, usize) {
-        (self.stem, self.count, self.digits)
-    }
-}
-
-fn numbered(name: &str) -> Option<Numbered<'_>> {
-    let (rest, count) = name.strip_suffix(SHARD)?.rsplit_once("-of-")?;
-    let (stem, number) = rest.rsplit_once('-')?;
-    let digits = |text: &str| (1..10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(count) || !digits(number) || count.len() != number.len() {
-        return None;
-    }
-    Some(Numbered { stem, number: number.parse().ok()?, count: count.parse().ok()?, digits: count.len() })
-}
-
 /// Which numbers a set without an index lacks.
-fn incomplete_set(names: &[String]) -> Option<Problem> {
-    let parts: Vec<_> = names.iter().filter_map(|name| numbered(name)).collect();
-    let Numbered { stem, count, digits, .. } = *parts.first()?;
-    let mut numbers: Vec<_> = parts.iter().map(|part| part.number).collect();
-    numbers.sort_unstable();
-    if let Some(outside) = parts.iter().find(|part| !(1..=count).contains(&part.number)) {
-        let (number, name) =
-            (outside.number, format!("{stem}-{:0digits$}-of-{count:0digits$}{SHARD}", outside.number));
-        return Some(problem(format!("expected shards 1 to {count}, got {number}: `{}`", shown(&name))));
+fn incomplete_set(files: &[(&String, Numbered)]) -> Option<Problem> {
+    let &(name, Numbered { number, count, digits }) = files.first()?;
+    let numbers: Vec<u64> = files.iter().map(|(_, part)| part.number).collect();
+    // What the others are called: the first one's name with another number.
+    let place = |number: u64| format!("-{number:0digits$}-of-{count:0digits$}");
+    let called = |other: u64| name.replace(&place(number), &place(other));
+    if let Some(&outside) = numbers.iter().find(|number| !(1..=count).contains(number)) {
+        let name = called(outside);
+        return Some(problem(format!("expected shards 1 to {count}, got {outside}: `{}`", shown(&name))));
     }
     let missing = count - numbers.len() as u64;
     if missing == 0 {
         return None;
     }
-    let first: Vec<_> = (1..=count)
-        .filter(|number| numbers.binary_search(number).is_err())
-        .take(LISTED + 1)
-        .map(|number| format!("{stem}-{number:0digits$}-of-{count:0digits$}{SHARD}"))
-        .collect();
+    let first: Vec<_> =
+        (1..=count).filter(|number| numbers.binary_search(number).is_err()).take(LISTED + 1).map(called).collect();
     let list = listing_of(&first, missing);
     Some(problem(format!("{missing} of {count} shards are missing: {list}")).hint("download them again"))
 }

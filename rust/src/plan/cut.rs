@@ -1,13 +1,10 @@
 //! Which tensors share a file: the donor's files without those left empty, or new files of at most a given size.
 
-use crate::checkpoint::TensorInfo;
+use crate::checkpoint::{TensorInfo, WeightFile, WeightSet};
 use crate::dtype::Dtype;
 
 use super::Treatment;
 use super::remarks::Remarks;
-
-/// How every shard's name ends.
-pub(super) const SHARD_SUFFIX: &str = ".safetensors";
 
 /// One output file before its header exists: a name and the tensors in it.
 #[derive(Debug)]
@@ -35,18 +32,17 @@ pub(super) fn without_empty(drafts: Vec<Draft<'_>>) -> Vec<Draft<'_>> {
     if after == before {
         return kept;
     }
-    let stems: Option<Vec<String>> = kept.iter().map(|draft| numbered_stem(&draft.name, before)).collect();
-    for (i, (draft, stem)) in kept.iter_mut().zip(stems.unwrap_or_default()).enumerate() {
-        draft.name = shard_name(&stem, i, after);
+    let sets: Option<Vec<WeightSet>> = kept.iter().map(|draft| set_of(&draft.name, before)).collect();
+    for (i, (draft, set)) in kept.iter_mut().zip(sets.unwrap_or_default()).enumerate() {
+        draft.name = set.shard(i, after);
     }
     kept
 }
 
-/// The stem of `stem-00001-of-00003.safetensors` for a set of `of` files.
-fn numbered_stem(name: &str, of: usize) -> Option<String> {
-    let stem = name.strip_suffix(&format!("-of-{of:05}{SHARD_SUFFIX}"))?;
-    let (stem, number) = stem.rsplit_once('-')?;
-    (number.len() == 5 && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| stem.to_owned())
+/// The set of a file that is one of `of` by its name.
+fn set_of(name: &str, of: usize) -> Option<WeightSet> {
+    let file = WeightFile::of(name)?;
+    file.part.filter(|part| part.count == of as u64).map(|_| file.set)
 }
 
 /// New files of at most `most` bytes of tensors each, filled in the donor's order of files and tensors. The header
@@ -55,7 +51,7 @@ fn numbered_stem(name: &str, of: usize) -> Option<String> {
 pub(super) fn cut<'a>(
     drafts: Vec<Draft<'a>>,
     most: u64,
-    stem: &str,
+    set: &WeightSet,
     remarks: &mut Remarks,
 ) -> Vec<Draft<'a>> {
     let mut cuts: Vec<Vec<Item<'a>>> = Vec::new();
@@ -82,41 +78,7 @@ pub(super) fn cut<'a>(
     let count = cuts.len();
     let drafts = cuts.into_iter().enumerate().map(|(i, mut items)| {
         items.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.info.name.cmp(&b.info.name)));
-        Draft { name: shard_name(stem, i, count), items }
+        Draft { name: set.shard(i, count), items }
     });
     drafts.collect()
-}
-
-fn shard_name(stem: &str, i: usize, count: usize) -> String {
-    if count == 1 {
-        format!("{stem}{SHARD_SUFFIX}")
-    } else {
-        format!("{stem}-{:05}-of-{count:05}{SHARD_SUFFIX}", i + 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{numbered_stem, shard_name};
-
-    #[test]
-    fn shards_are_numbered_from_one() {
-        assert_eq!(shard_name("model", 0, 1), "model.safetensors");
-        assert_eq!(shard_name("model", 0, 3), "model-00001-of-00003.safetensors");
-        assert_eq!(shard_name("m", 99_999, 100_000), "m-100000-of-100000.safetensors");
-    }
-
-    #[test]
-    fn only_complete_numberings_have_a_stem() {
-        let check = |name: &str, of: usize, expected: Option<&str>| {
-            assert_eq!(numbered_stem(name, of).as_deref(), expected, "{name}");
-        };
-        check("model-00002-of-00003.safetensors", 3, Some("model"));
-        check("a-b-00002-of-00003.safetensors", 3, Some("a-b"));
-        check("model-00002-of-00003.safetensors", 4, None);
-        check("model-x-of-00003.safetensors", 3, None);
-        check("model.safetensors", 1, None);
-        check("model-0002-of-00003.safetensors", 3, None);
-        check("model-abcde-of-00003.safetensors", 3, None);
-    }
 }

@@ -3,18 +3,14 @@
 //! The layout is the same for every recipe. Headers are built here, byte for byte as the reference writer makes them,
 //! so that the size of every file is known before anything is written.
 
-use crate::checkpoint::{Checkpoint, header, index};
+use crate::checkpoint::{Checkpoint, Shard, WeightFile, WeightSet, header, index};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
 
-use super::cut::{Draft, Item, SHARD_SUFFIX, cut, without_empty};
+use super::cut::{Draft, Item, cut, without_empty};
 use super::remarks::Remarks;
 use super::treatments::Treatments;
 use super::{MergeRequest, PlannedShard, PlannedTensor, TensorSource, Treatment};
-
-/// Name of the index unless the donor's has another.
-const INDEX_NAME: &str = "model.safetensors.index.json";
-const INDEX_SUFFIX: &str = ".safetensors.index.json";
 
 /// The output's files, but for side files.
 #[derive(Debug, Default)]
@@ -38,10 +34,10 @@ pub(super) fn lay_out(
     let drafts = donor_drafts(request, first, treatments, remarks);
     let recut = request.options.max_shard_size;
     let drafts = match recut {
-        Some(most) => cut(drafts, most, &stem(first), remarks),
+        Some(most) => cut(drafts, most, &set_of(first), remarks),
         None => without_empty(drafts),
     };
-    let mut layout = Layout { index_name: index_name(first, recut.is_some()), ..Layout::default() };
+    let mut layout = Layout { index_name: set_of(first).index(), ..Layout::default() };
     for draft in &drafts {
         add_shard(&mut layout, draft, checkpoints, request, remarks);
     }
@@ -86,23 +82,17 @@ fn donor_drafts<'a>(
     drafts
 }
 
-/// What new shards are called: `model`, or what the donor's loader expects (`diffusion_pytorch_model`).
-fn stem(first: &Checkpoint) -> String {
-    let from_index = first.index_name.as_deref().and_then(|name| name.strip_suffix(INDEX_SUFFIX));
-    let from_single = match first.shards.as_slice() {
-        [only] if first.directory().is_some() => only.name.strip_suffix(SHARD_SUFFIX),
-        _ => None,
+/// What the output's files are called: as the index of the first ingredient says, or its one file, or its set.
+fn set_of(first: &Checkpoint) -> WeightSet {
+    let from_index = first.index_name.as_deref().and_then(WeightSet::of_index);
+    let from_shard = || {
+        let of = |shard: &Shard| WeightFile::of(&shard.name).filter(|_| first.directory().is_some());
+        match first.shards.as_slice() {
+            [only] => of(only).map(|file| file.set),
+            several => several.first().and_then(of).map(|file| file.set).filter(WeightSet::is_looked_for),
+        }
     };
-    from_index.or(from_single).unwrap_or("model").to_owned()
-}
-
-/// The donor's name for the index, or the one that belongs to the shards' names.
-fn index_name(first: &Checkpoint, recut: bool) -> String {
-    match &first.index_name {
-        Some(name) if !recut => name.clone(),
-        None if !recut => INDEX_NAME.to_owned(),
-        _ => format!("{}{INDEX_SUFFIX}", stem(first)),
-    }
+    from_index.or_else(from_shard).unwrap_or_else(WeightSet::usual)
 }
 
 /// Fix offsets and header of one file.

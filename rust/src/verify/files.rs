@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::checkpoint::{Shard, sha256_of};
+use crate::checkpoint::{SHARD, Shard, WeightSet, sha256_of};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::escape::listing;
@@ -13,9 +13,6 @@ use crate::manifest::{FILE_NAME, ReadManifest, stays_inside};
 
 use super::findings::{Check, Verification, named, problem};
 use super::options::VerifyOptions;
-
-/// How the names of shards end.
-const SHARD: &str = ".safetensors";
 
 /// Compare the files of the directory with the manifest's list.
 pub(super) fn check(
@@ -63,7 +60,7 @@ pub(super) fn check(
     let digested = |name: &&&str| {
         result.donor.side_files.contains_key(**name)
             || manifest.shard(name).is_some()
-            || name.ends_with(".safetensors.index.json")
+            || WeightSet::of_index(name).is_some()
     };
     let undigested: Vec<String> =
         listed.iter().filter(|name| !digested(name)).map(|name| (*name).to_owned()).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::checkpoint::{Shard, TensorInfo, header, index, read_small, reopen};
+use crate::checkpoint::{Shard, TensorInfo, WeightSet, header, index, read_small, reopen};
 use crate::error::Problem;
 use crate::escape::shown;
 use crate::io::platform::read_exact_at;
@@ -12,9 +12,6 @@ use crate::manifest::{ReadManifest, TensorEntry};
 
 use super::findings::{Check, Verification, named, problem};
 use super::options::VerifyOptions;
-
-/// How the index's name ends.
-const INDEX: &str = ".safetensors.index.json";
 
 /// Compare the shards that could be read with the manifest.
 pub(super) fn check(
@@ -123,7 +120,7 @@ fn check_index(
     manifest: &ReadManifest,
     shards: &[Shard],
 ) -> Option<Problem> {
-    let name = manifest.result.files.iter().find(|name| name.ends_with(INDEX) && !name.contains('/'))?;
+    let name = manifest.result.files.iter().find(|name| WeightSet::of_index(name).is_some())?;
     let path = directory.join(name);
     // A missing index is reported with the other files, an unreadable one with the shards.
     let got = read_small(&path, directory, index::MAX_INDEX_BYTES, &options.open()).ok()?;

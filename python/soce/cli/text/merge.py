@@ -43,14 +43,15 @@ def plan_text(plan: MergePlan) -> str:
         f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
         f"memory   {size(data['memory_bytes'])}",
         f"config   from {shown(paths[donor] if isinstance(donor, int) else str(donor))}",
-        f"copied   {_files(data['side_files'])}",
-        f"left out {_files(data['left_out'])}",
+        f"copied   {files_text(data['side_files'])}",
+        f"left out {files_text(data['left_out'])}",
         f"kernels  {data['kernels']}, {data['num_threads']} thread(s)",
     ]
     return "\n".join(lines)
 
 
-def _files(found: Sequence[Any]) -> str:
+def files_text(found: Sequence[Any]) -> str:
+    """Return the names of files in one line."""
     names = [entry["name"] if isinstance(entry, dict) else str(entry) for entry in found]
     return named(names, limit=len(names)) or "nothing"
 
