@@ -10,6 +10,7 @@ pub mod index;
 mod model;
 mod open;
 pub mod origin;
+mod parts;
 mod shard;
 mod weight_set;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::open::{self, OpenOptions};
 use super::shard::{LocatedTensor, Location, Shard, TensorInfo};
-use super::{consistency, directory, header, index, origin};
+use super::{consistency, directory, header, index, origin, parts};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
@@ -50,6 +50,11 @@ impl Checkpoint {
     /// All that is wrong with the checkpoint, not only the first finding.
     pub fn open_within(path: &Path, options: &OpenOptions, budget: &mut u64) -> Result<Self, Vec<Problem>> {
         let is_directory = directory::check_kind(path).map_err(|problem| vec![problem])?;
+        let parts = if is_directory { parts::find(path, *options)? } else { None };
+        if let Some(part) = parts.iter().flatten().find(|part| !part.folder.is_empty()) {
+            let message = format!("has parts in folders, such as `{}`, which are not averaged yet", part.folder);
+            return Err(vec![Problem::new(ProblemKind::Checkpoint, message).at(path)]);
+        }
         let (mut selection, home) = if is_directory {
             (directory::select(path, *options), path)
         } else {
