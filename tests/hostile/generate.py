@@ -868,9 +868,7 @@ def directory_cases():
         ],
         "several files without an index",
     )
-    directory(
-        "index_and_consolidated", [*pair, f("m/consolidated.safetensors", "not even read")], warns=1
-    )
+    directory("index_and_consolidated", [*pair, f("m/consolidated.safetensors", "not even read")], warns=1)
     directory(
         "unmentioned_file",
         [*pair, f("m/old.safetensors", one("c"))],

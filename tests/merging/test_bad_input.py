@@ -77,9 +77,9 @@ def test_a_missing_shard_is_named(good: Path, bad: Path) -> None:
 
 def test_a_shard_too_many_is_named_and_can_be_allowed(good: Path, bad: Path) -> None:
     checkpoint(bad / "tmp", W)
-    (bad / "tmp/model.safetensors").rename(bad / "consolidated.safetensors")
+    (bad / "tmp/model.safetensors").rename(bad / "old.safetensors")
     (line,) = refused("good", "bad")
-    assert "`consolidated.safetensors`" in line
+    assert "`old.safetensors`" in line
     assert run("good", "bad", "-o", "soup", "--ignore-unreferenced", "-q")[0] == 0
 
 
