@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from soce.exceptions import ScoreTableError
+from soce.scores.formats.long import write_scores
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
@@ -158,3 +159,27 @@ def test_steps_name_the_models_where_nothing_else_does(tmp_path: Path) -> None:
 def test_two_columns_of_names_are_asked_about(tmp_path: Path) -> None:
     with pytest.raises(ScoreTableError, match="the first column is `run`, but there is also `model`"):
         read(tmp_path, "run,model,math\nr1,a,50\nr2,b,60\n")
+
+
+# The same in long tables
+
+
+def test_rows_of_long_tables_that_are_no_models_are_set_aside(tmp_path: Path) -> None:
+    rows = [f"{model},{task},{10 * place}" for place, model in enumerate("abc", 1) for task in ("x", "y")]
+    text = "\n".join(["model,category,score", *rows, "Human,x,95", "best,x,15", "best,y,15", ""])
+    table = read(tmp_path, text)
+    assert (table.models, table.no_models) == (("a", "b", "c", "best"), (("Human", "a baseline"),))
+    assert read(tmp_path, text, keep_rows=("Human",)).models[-2:] == ("Human", "best")
+
+
+def test_what_was_kept_as_a_model_stays_one_when_it_is_written(tmp_path: Path) -> None:
+    table = read(tmp_path, f"model,math,code\n{ROWS}Human,95,90\n", keep_rows=("Human",))
+    write_scores(table, tmp_path / "long.csv")
+    assert read_scores(tmp_path / "long.csv").digest == table.digest
+
+
+def test_models_in_the_header_may_be_statistics_too(tmp_path: Path) -> None:
+    table = read(
+        tmp_path, "benchmark,llama-3-8b,qwen2-7b,Average\nmmlu,66.6,70.5,68.55\ngsm8k,79.6,82.3,80.95\n"
+    )
+    assert (table.models, table.no_models) == (("llama-3-8b", "qwen2-7b"), (("Average", "a statistic"),))

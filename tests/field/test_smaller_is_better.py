@@ -8,6 +8,7 @@ import pytest
 
 from soce.exceptions import ScoreTableError
 from soce.scores.directions import smaller_is_better
+from soce.scores.formats.long import write_scores
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
@@ -128,3 +129,18 @@ def test_a_metric_and_a_category_say_it_with_the_same_words() -> None:
     assert [
         name for name in ("acc", "exact_match", "bleu", "f1", "chrf", "mcc") if smaller_is_better(name)
     ] == []
+
+
+def test_long_tables_take_directions_from_names_where_they_do_not_say(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    rows = [
+        f"{model},{category},{score}"
+        for model, score in (("a", 9.5), ("b", 8.5))
+        for category in ("WER", "x")
+    ]
+    path.write_text("\n".join(["model,category,score", *rows, ""]), encoding="utf-8")
+    table = read_scores(path)
+    assert [column.higher_is_better for column in table.columns] == [False, True]
+    table = read_scores(path, options=ReadOptions(higher_is_better=("WER",)))
+    write_scores(table, tmp_path / "written.csv")
+    assert read_scores(tmp_path / "written.csv").digest == table.digest

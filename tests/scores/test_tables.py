@@ -704,7 +704,7 @@ def test_splits_are_chosen_by_the_user(tmp_path: Path) -> None:
     with pytest.raises(ScoreTableError) as caught:
         read_scores(path)
     assert str(caught.value) == (
-        f"`{path}`: the table has 2 splits: `dev`, `test`\nhint: say which one, with `--split`"
+        f"`{path}`: the table has 2 splits: `dev`, `test`\nhint: say which one, with `split=`"
     )
     table = read(tmp_path, text, split="test")
     assert (table.models, table.values.tolist()) == (("a", "b"), [[2.5], [3.5]])

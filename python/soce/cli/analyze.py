@@ -127,6 +127,10 @@ def _plain(examined: Examined, found: _Found | None) -> dict[str, object]:
             "columns": [asdict(column) for column in table.columns],
             "missing": table.n_missing,
             "ignored": [{"column": name, "reason": reason} for name, reason in table.ignored],
+            "read_as": [
+                {"column": name, "what": what, "of": column} for name, what, column in table.companions
+            ],
+            "no_models": [{"row": name, "reason": reason} for name, reason in table.no_models],
             "notes": list(table.notes),
         },
         "lint": examined.findings.to_json(),

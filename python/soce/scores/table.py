@@ -48,7 +48,7 @@ class Column:
     """Of an aggregate: the columns it is computed from, where they are known."""
     metric: str | None = None
     """What the scores measure, such as ``acc_norm``, where the source says so."""
-    direction: DirectionSource = "default"
+    direction: DirectionSource = field(default="default", compare=False)
     """Where `higher_is_better` comes from: nobody said, the column's name, or the source or user did."""
 
     @property

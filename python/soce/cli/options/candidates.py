@@ -35,12 +35,11 @@ class Candidates:
 
         paths = self._paths()
         found: dict[str, str | None] = {}
+        named = {*table.models, *dict(table.no_models)}
         for text in names_of(self.given) or list(paths):
             name, path = text, None
             if text not in table.models:
-                ends = [
-                    end for end, letter in enumerate(text) if letter == "=" and text[:end] in table.models
-                ]
+                ends = [end for end, letter in enumerate(text) if letter == "=" and text[:end] in named]
                 if ends:
                     name, path = text[: ends[-1]], text[ends[-1] + 1 :]
             if name in found:

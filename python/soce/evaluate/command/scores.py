@@ -54,8 +54,13 @@ def read_evaluation(
         {name: _category(table, name, factors.get(columns[name].scale, 1.0)) for name in wanted},
         scale=scale,
         higher_is_better={name: columns[name].higher_is_better for name in wanted},
-        notes=tuple(
-            f"column `{shown(name)}` was left out: {shown(reason)}" for name, reason in table.ignored
+        notes=(
+            *(f"column `{shown(name)}` was left out: {shown(reason)}" for name, reason in table.ignored),
+            *(
+                f"smaller is better in `{shown(name)}` by its name"
+                for name in wanted
+                if columns[name].direction == "name"
+            ),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -13,8 +13,10 @@ from soce.exceptions import shown
 from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
 from soce.scores.column_names import role_by_name, split_words
+from soce.scores.directions import directed
 from soce.scores.formats.cells import is_missing, parse_column
-from soce.scores.formats.metric_choice import chosen_rows
+from soce.scores.formats.metric_choice import chosen_rows, column_direction
+from soce.scores.formats.rows import no_models
 from soce.scores.formats.text import parse_json
 from soce.scores.formats.wide import NUMBER_HINT
 from soce.scores.refusals import Refusals
@@ -39,7 +41,7 @@ _RARE: Final = ("parts", "metric")
 
 _ROLES: Final[dict[str, Role]] = {"category": "category", "aggregate": "aggregate"}
 _SCALES: Final[dict[str, Scale | None]] = {"percent": "percent", "unit": "unit", "unknown": None}
-_DIRECTIONS: Final = {"true": True, "false": False}
+_DIRECTIONS: Final[dict[str, bool | None]] = {"true": True, "false": False}
 _EXACT: Final = "exact"
 _MAX_DECIMALS: Final = 400
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -141,7 +143,7 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
             arrays["stderr"][into, place] = category.stderrs(column)
     refusals.check()
     stated = {name for name in ("n", "stderr") if name in rows.columns or not np.isnan(arrays[name]).all()}
-    return ScoreTable(
+    table = ScoreTable(
         tuple(models),
         tuple(columns),
         arrays["score"],
@@ -151,6 +153,11 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         kind="long",
         ignored=tuple(ignored),
     )
+    if "role" in rows.columns:  # soce wrote it, so somebody has said already what is a model
+        return table
+    not_models = no_models(table.models, options, lambda: table.values)
+    are_models = [model for model in table.models if model not in not_models]
+    return replace(table.take(models=are_models), no_models=tuple(not_models.items()))
 
 
 def _rows_of_split(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> pd.DataFrame:
@@ -200,16 +207,22 @@ class _Category:
         scale = self._told("scale", _SCALES.__getitem__, "percent, unit or unknown", parsed.scale)
         if parsed.signed and scale != "percent":
             self._refuse(0, "scale", f"is {scale or 'unknown'}, but there are percent signs")
+        better = self._told("higher_is_better", _DIRECTIONS.__getitem__, "true or false", None)
         column = Column(
             self.name,
             self._told("role", _ROLES.__getitem__, "category or aggregate", role_by_name(self.name)),
             scale,
-            self._told("higher_is_better", _DIRECTIONS.__getitem__, "true or false", otherwise=True),
+            better is not False,
             self._told("decimals", _decimals, "a number from 0 to 400 or `exact`", parsed.decimals),
             self._told("parts", _parts, 'a JSON list of names such as ["a", "b"]', ()),
             self._told("metric", str, "a metric", None),
+            direction="default" if better is None else "stated",
         )
-        return column, parsed
+        if better is not None:
+            return column, parsed
+        if column.metric is not None and not column_direction(column.metric):
+            return replace(column, higher_is_better=False), parsed
+        return directed(column, parsed.values, signed=parsed.signed), parsed
 
     def counts(self) -> Vector:
         """Return the numbers of items."""

@@ -55,7 +55,9 @@ class Standing:
             return table
         columns = [self._told(column) for column in table.columns]
         note = "the rows are categories, the columns models (`--no-transpose` reads the rows as models)"
-        told = replace(table, kind="transposed", ignored=(*self.ignored, *table.ignored), notes=(note,))
+        told = replace(
+            table, kind="transposed", ignored=(*self.ignored, *table.ignored), notes=(note, *table.notes)
+        )
         return told.with_columns(columns)
 
     def _told(self, column: Column) -> Column:

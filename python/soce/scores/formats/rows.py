@@ -12,7 +12,7 @@ from soce.scores.column_names import split_words, word_set
 from soce.scores.formats.cells import is_missing, parse_column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -115,13 +115,12 @@ def _names_things(cells: Sequence[str]) -> bool:
     return text and _is_unique(cells)
 
 
-def no_models(grid: pd.DataFrame, models: str, options: ReadOptions) -> dict[str, str]:
+def no_models(names: Sequence[str], options: ReadOptions, scores: Callable[[], Floats]) -> dict[str, str]:
     """Return the rows that are no models, with what they are: averages of the others, baselines.
 
-    Known by the whole name. What is called the best or the largest must be so, for a checkpoint may be called
-    `best`; and a table of nothing else is one of models.
+    Known by the whole name. What is called the best or the largest must be so in the `scores` of these rows,
+    for a checkpoint may be called `best`; and a table of nothing else is one of models.
     """
-    names: list[str] = grid[models].tolist()
     found = {name: kind for name in names if name not in options.keep_rows and (kind := _kind_of(name))}
     if any(kind == "a statistic" for kind in found.values()):
         found |= {
@@ -130,12 +129,11 @@ def no_models(grid: pd.DataFrame, models: str, options: ReadOptions) -> dict[str
             if name.casefold().strip(". ") in _SHORT and name not in options.keep_rows
         }
     if doubtful := {name for name in found if not _EXTREMES.isdisjoint(split_words(name))}:
-        rows = grid.drop(columns=models)
-        values = np.array([parse_column(rows[name].tolist()).values for name in rows.columns])
+        values = scores()
         real = [name not in found for name in names]
         for place, name in enumerate(names):
-            if name in doubtful and not _is_extreme(values[:, place], values[:, real]):
-                del found[name]
+            if name in doubtful and not _is_extreme(values[place], values[real]):
+                found.pop(name, None)
     return found if len(found) < len(set(names)) else {}
 
 
@@ -153,6 +151,6 @@ def _kind_of(name: str) -> str | None:
 def _is_extreme(row: Vector, others: Floats) -> bool:
     """Whether no score lies between others of its column: all are the largest, or the smallest, or beyond."""
     known = ~np.isnan(row)
-    below = (others <= row[:, None]) | np.isnan(others)
-    above = (others >= row[:, None]) | np.isnan(others)
-    return bool((below.all(axis=1) | above.all(axis=1) | ~known).all())
+    below = ((others <= row) | np.isnan(others)).all(axis=0)
+    above = ((others >= row) | np.isnan(others)).all(axis=0)
+    return bool((below | above | ~known).all())

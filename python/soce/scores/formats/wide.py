@@ -50,7 +50,9 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     refusals = Refusals(path)
     models = model_column(grid, options, refusals)
     grid = grid.assign(**{models: clean_names(grid[models].tolist())})
-    not_models = no_models(grid, models, options)
+    not_models = no_models(
+        grid[models].tolist(), options, lambda: _values(grid.drop(columns=models), options)
+    )
     grid = grid[~grid[models].isin([*not_models])]
     check_models(grid[models], refusals)
     first = str(grid.columns[0])
@@ -80,6 +82,10 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         no_models=tuple(not_models.items()),
         notes=notes_on_cells(path, found.printed),
     )
+
+
+def _values(grid: pd.DataFrame, options: ReadOptions) -> Floats:
+    return np.array([parse_column(grid[name].tolist(), options.decimal).values for name in grid.columns]).T
 
 
 @dataclass(frozen=True, slots=True)
