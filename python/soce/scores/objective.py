@@ -249,7 +249,10 @@ def _csv_document(path: str) -> ParsedFile:
     from soce.scores.formats.grid import read_grid
     from soce.scores.formats.options import ReadOptions
 
-    grid = read_grid(path, ReadOptions()).cells
+    read = read_grid(path, ReadOptions())
+    if read.notes:
+        Refusals(path).refuse(read.notes[0], "weights are UTF-8 and separated by commas")
+    grid = read.cells
     if list(grid.columns) != ["category", "weight"]:
         header = shown(",".join(grid.columns))
         Refusals(path).refuse(f"the first line is `{header}`, expected `category,weight`", _SHAPE)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed, nearest
-from soce.scores.formats.grid import SUFFIXES, read_grid
+from soce.scores.formats.grid import read_grid
 from soce.scores.formats.long import is_long, long_table
 from soce.scores.formats.options import ReadOptions, apply_options
 from soce.scores.formats.orientation import stand_up
-from soce.scores.formats.registry import FORMATS
+from soce.scores.formats.registry import FORMATS, NAME_THE_FORMAT
 from soce.scores.formats.wide import wide_table
 from soce.scores.join import join_tables
 from soce.scores.paper import PAPER_TABLES, paper_table
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
 
 _PAPER: Final = "paper:"
-_KNOWN: Final = f"name the format with `--format`: {', '.join(name for name in FORMATS if name != 'paper')}"
 
 
 def read_scores(
@@ -122,10 +121,8 @@ def _read_path(path: Path, options: ReadOptions) -> ScoreTable:
         return reader.read(path, options)
     if path.is_dir():
         unknown = "the directory holds no score files of a known format"
-        Refusals(path).refuse(f"is a directory, and a {name} table is a file" if name else unknown, _KNOWN)
-    if name is None and path.suffix.lower() not in SUFFIXES:
-        suffix = f"the suffix `{shown(path.suffix)}`" if path.suffix else "no suffix"
-        Refusals(path).refuse(f"the file is of no known format and has {suffix}", _KNOWN)
+        what = f"is a directory, and a {name} table is a file" if name else unknown
+        Refusals(path).refuse(what, NAME_THE_FORMAT)
     grid = read_grid(str(path), options)
     table = _plain_table(grid.cells, str(path), replace(options, decimal=grid.decimal))
     return replace(table, notes=(*grid.notes, *table.notes))

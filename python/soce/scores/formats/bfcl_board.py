@@ -93,7 +93,10 @@ def _read_file(path: Path, expected: str | None) -> pd.DataFrame:
     `expected` is the file of a board that its name says it is.
     """
     refusals = Refusals(path)
-    grid = read_grid(str(path), ReadOptions()).cells
+    read = read_grid(str(path), ReadOptions())
+    if read.notes:
+        refusals.refuse(read.notes[0], "a board is UTF-8 and separated by commas")
+    grid = read.cells
     file = _file_of(grid.columns)
     if file is None or expected not in {None, file}:
         what = "a table of a BFCL board" if expected is None else f"the `{expected}` table of a BFCL board"

@@ -1,35 +1,35 @@
-"""The cells of CSV, TSV, JSON and Parquet files as trimmed text. Does not know what is a score."""
+"""The cells of a file of any kind as trimmed text. Does not know what is a score."""
 
 from __future__ import annotations
 
-import io
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-import numpy as np
-
-from soce.exceptions import shown
-from soce.scores.formats.pandas_json import as_records
+from soce.exceptions import ScoreTableError, shown
+from soce.scores.formats.json_rows import is_json, read_json
+from soce.scores.formats.lines import has_equal_lines, read_lines
+from soce.scores.formats.markdown import has_tables, read_markdown
+from soce.scores.formats.parquet import read_parquet
 from soce.scores.formats.printed import clean_names
-from soce.scores.formats.text import WrittenFloat, parse_json, read_bytes, read_text
+from soce.scores.formats.text import decode, encoding_of, read_bytes
+from soce.scores.formats.workbook import is_workbook, read_workbook
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     import pandas as pd
 
+    from soce.scores.formats.lines import Rows
     from soce.scores.formats.options import Decimal, ReadOptions
 
-SUFFIXES: Final = (".csv", ".tsv", ".json", ".parquet")
-
-_MAX_CELLS: Final = 50_000_000
-_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
-_SHAPES: Final = (
-    'write {"model": {"category": 0.5}} or [{"model": "a", "category": 0.5}]; a missing score is null'
-)
+_JSON_LINES: Final = (".jsonl", ".ndjson")
+_MARKDOWN: Final = (".md", ".markdown")
+_WORKBOOKS: Final = (".xlsx", ".xlsm")
+_SUFFIXES: Final = (".csv", ".tsv", ".json", ".parquet", *_JSON_LINES, *_MARKDOWN, *_WORKBOOKS)
+_ENCODINGS: Final = {
+    "utf-16": "read as UTF-16",
+    "cp1252": "read as Windows-1252, because it is not UTF-8; save it as UTF-8 if names look wrong",
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,66 +45,63 @@ class CellGrid:
 
 
 def read_grid(path: str, options: ReadOptions) -> CellGrid:
-    """Read a file by its suffix: ``.tsv``, ``.json``, ``.parquet``; anything else is CSV.
+    """Read a file by its suffix, and by its content where that is certain.
 
-    Raises `ScoreTableError` for what is no such file, has no header or rows, rows of different
-    lengths, or a name twice in the header.
+    Raises `ScoreTableError` for what is no table, has no header or rows, rows of different lengths, or a name
+    twice in the header; and for a file of an unknown suffix whose content is not certain, unless the user
+    named a format.
     """
     refusals = Refusals(path)
     suffix = Path(path).suffix.lower()
-    if suffix == ".parquet":
-        return CellGrid(_of_parquet(read_bytes(path), refusals), options.decimal)
-    text = read_text(path)
-    if suffix == ".json":
-        return CellGrid(grid_of_json(parse_json(text, path), path), options.decimal)
-    return CellGrid(_of_lines(text, refusals, "\t" if suffix == ".tsv" else ","), options.decimal)
+    known = suffix in _SUFFIXES or options.format is not None
+    if not known and not _is_certain(path):
+        _refuse_unknown(suffix, refusals)
+    content = read_bytes(path)
+    encoding = "utf-8-sig"
+    if suffix == ".parquet" or content.startswith(b"PAR1"):
+        rows = read_parquet(content, refusals)
+    elif suffix in _WORKBOOKS or is_workbook(content):
+        rows = read_workbook(content, options.sheet, refusals)
+    else:
+        encoding = encoding_of(content)
+        rows = _rows_of_text(decode(content, encoding, refusals), path, options, refusals)
+    notes = [f"`{shown(path)}`: {note}" for note in (_ENCODINGS.get(encoding), *rows.notes) if note]
+    return CellGrid(_cells(rows, refusals), options.decimal or rows.decimal, tuple(notes))
 
 
-def _of_lines(text: str, refusals: Refusals, separator: str) -> pd.DataFrame:
-    import pandas as pd
+def _rows_of_text(text: str, path: str, options: ReadOptions, refusals: Refusals) -> Rows:
+    suffix = Path(path).suffix.lower()
+    if suffix in {".json", *_JSON_LINES} or (suffix not in _SUFFIXES and is_json(text)):
+        return read_json(text, path, as_lines=suffix in _JSON_LINES)
+    if suffix in _MARKDOWN or has_tables(text):
+        return read_markdown(text, options.sheet, refusals)
+    return read_lines(text, "\t" if suffix == ".tsv" else ",", options, refusals)
 
-    body = text.lstrip("\r\n")
+
+def _is_certain(path: str) -> bool:
+    """Whether the content of a file alone leaves no doubt that it is a table."""
     try:
-        rows = pd.read_csv(
-            io.StringIO(body, newline=""),
-            sep=separator,
-            header=None,
-            dtype=object,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            engine="python",  # the one that tells a cell that is not there (NaN) from an empty one
-        )
-    except pd.errors.ParserError as error:
-        hint = "every row needs as many cells as the header, every opened quote its end"
-        refusals.refuse(f"not valid {'CSV' if separator == ',' else 'TSV'}: {shown(str(error))}", hint)
-    cells = rows.to_numpy()
-    first = 1 + len(_LINE_BREAK.findall(text[: len(text) - len(body)]))
-    lines = first + np.arange(len(cells))
-    if '"' in body:  # a quoted cell may hold line breaks
-        breaks = [sum(len(_LINE_BREAK.findall(str(cell))) for cell in row) for row in cells]
-        lines[1:] += np.cumsum(breaks[:-1])
-    n_cells = np.sum(~pd.isna(cells), axis=1)
-    blank = n_cells == 0
-    cells, n_cells, places = cells[~blank], n_cells[~blank], [f"line {line}" for line in lines[~blank]]
-    header = cells[0].tolist()
-    if len(header) == 1:
-        other = next((mark for mark in ("\t", ";", ",", "|") if mark in header[0]), None)
-        asked = f"the header has `{shown(other)}`: is that what separates the columns?" if other else None
-        what = "commas" if separator == "," else "tabs"
-        refusals.refuse(f"{places[0]}: the header has one column; columns are separated by {what}", asked)
-    for row in np.flatnonzero(n_cells < len(header)):
-        refusals.add(f"{places[row]}: {n_cells[row]} cells, the header has {len(header)}")
-    refusals.check()
-    return _grid(header, cells[1:].T, places[1:], refusals)
+        content = read_bytes(path)
+        if content.startswith(b"PAR1") or is_workbook(content):
+            return True
+        text = decode(content, "utf-16" if encoding_of(content) == "utf-16" else "utf-8-sig", Refusals(path))
+    except ScoreTableError:
+        return False
+    return is_json(text) or has_tables(text) or has_equal_lines(text)
 
 
-def _grid(
-    header: Iterable[str], columns: Iterable[Iterable[str]], places: Sequence[str], refusals: Refusals
-) -> pd.DataFrame:
+def _refuse_unknown(suffix: str, refusals: Refusals) -> NoReturn:
+    from soce.scores.formats.registry import NAME_THE_FORMAT
+
+    has = f"the suffix `{shown(suffix)}`" if suffix else "no suffix"
+    refusals.refuse(f"the file is of no known format and has {has}", NAME_THE_FORMAT)
+
+
+def _cells(rows: Rows, refusals: Refusals) -> pd.DataFrame:
     """Return the trimmed cells under the names of the header, the places as index."""
     import pandas as pd
 
-    names = clean_names([name.strip() for name in header])
+    names = clean_names([name.strip() for name in rows.header])
     first: dict[str, int] = {}
     for place, name in enumerate(names, 1):
         if not name and place > 1:
@@ -112,73 +109,10 @@ def _grid(
         if name in first and name:
             refusals.add(f"column `{shown(name)}` is there twice: columns {first[name]} and {place}")
         first.setdefault(name, place)
-    if not places:
+    if not rows.places:
         refusals.add("the file has a header and no rows")
     refusals.check()
-    trimmed = {name: [cell.strip() for cell in cells] for name, cells in zip(names, columns, strict=True)}
-    return pd.DataFrame(trimmed, index=pd.Index(places), dtype=object)
-
-
-def grid_of_json(held: object, path: str) -> pd.DataFrame:
-    """Return the grid of ``{"model": {"category": number}}`` or of a list of flat objects."""
-    refusals = Refusals(path)
-    held = as_records(held, refusals)
-    if isinstance(held, dict):
-        what, entries, places = "values", list(held.values()), [f"model `{shown(model)}`" for model in held]
-    elif isinstance(held, list):
-        what, entries, places = "entries", held, [f"entry {i}" for i in range(1, len(held) + 1)]
-    else:
-        refusals.refuse("the JSON is not a score table: it is neither an object nor a list", _SHAPES)
-    if not entries or not all(isinstance(entry, dict) for entry in entries):
-        refusals.refuse(f"the JSON is not a score table: its {what} are not objects", _SHAPES)
-    for place, entry in zip(places, entries, strict=True):
-        for name, value in entry.items():
-            if isinstance(value, (dict, list)):
-                refusals.add(f"{place}, column `{shown(name)}`: a score cannot be nested", _SHAPES)
-    refusals.check()
-    names = dict.fromkeys(name for entry in entries for name in entry)
-    columns = [[_text(entry.get(name)) for entry in entries] for name in names]
-    header = [*names]
-    if isinstance(held, dict):
-        header, columns = ["", *header], [list(held), *columns]
-    if len(header) < 2:
-        refusals.refuse("the JSON is not a score table: it has no scores", _SHAPES)
-    return _grid(header, columns, places, refusals)
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 (whatever JSON or Parquet hold)
-    if value is None:
-        return ""
-    if isinstance(value, WrittenFloat):
-        return value.text
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def _of_parquet(content: bytes, refusals: Refusals) -> pd.DataFrame:
-    try:
-        import pandas as pd
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
-    except ImportError:
-        refusals.refuse("reading Parquet needs pyarrow", "run `pip install 'soce[parquet]'`")
-    header: list[str] = []
-    columns: list[list[str]] = []
-    try:
-        size = pq.read_metadata(io.BytesIO(content))
-        n_cells = size.num_rows * size.num_columns
-        if n_cells <= _MAX_CELLS:
-            # Of Arrow's types, because integers with holes would become floats in pandas' own.
-            rows = pd.read_parquet(io.BytesIO(content), dtype_backend="pyarrow")
-            if not isinstance(rows.index, pd.RangeIndex):  # an index that somebody kept names the models
-                rows = rows.reset_index()
-            header = [*map(str, rows.columns)]
-            cells = (rows.iloc[:, place].to_numpy(dtype=object) for place in range(len(header)))
-            columns = [["" if value is pd.NA else _text(value) for value in column] for column in cells]
-    except Exception as error:  # damaged files make pyarrow and pandas raise nearly anything
-        told = shown(str(error).partition("\n")[0])
-        refusals.refuse(f"the file is not Parquet that can be read: {told}")
-    if n_cells > _MAX_CELLS:
-        refusals.refuse(f"the table has more than {_MAX_CELLS} cells")
-    places = [f"row {number}" for number in range(1, len(columns[0]) + 1)] if columns else []
-    return _grid(header, columns, places, refusals)
+    trimmed = {
+        name: [cell.strip() for cell in cells] for name, cells in zip(names, rows.columns, strict=True)
+    }
+    return pd.DataFrame(trimmed, index=pd.Index(list(rows.places)), dtype=object)

@@ -148,7 +148,7 @@ def take_apart(text: str) -> Printed | Share | Unclear | None:
     if (match := _BRACKETED.fullmatch(bare)) is not None:
         bare = f"{match[1].strip()}{match[2]}"
     if not any(character.isdecimal() for character in bare):
-        return Printed(bare) if bare and bare != text else None  # a word for a missing score, in bold
+        return Printed(bare) if bare and bare != text.strip() else None  # a word for a missing score, in bold
     if (match := _SHARE.fullmatch(bare)) is not None:
         found: Printed | Share | Unclear | None = Share(match[1], match[2])
     elif (match := _SCORE_AND_SHARE.fullmatch(bare)) is not None:

@@ -70,3 +70,8 @@ FORMATS: Final[dict[str, Format]] = {
     "paper": Format(f"a table of the paper, as `paper:NAME`: {', '.join(PAPER_TABLES)}"),
 }
 """Every format by the name that `ReadOptions.format` and `ScoreTable.kind` have for it."""
+
+NAME_THE_FORMAT: Final = (
+    f"name the format with `--format`: {', '.join(name for name in FORMATS if name != 'paper')}"
+)
+"""Hint beside a source whose format is not known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 from typing import Any, Final, Self
 
@@ -21,11 +22,17 @@ _MAX_DEPTH: Final = 64
 _OPENINGS: Final = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file", "run `git lfs pull`"),
     (b"PAR1", "is Parquet", "its name must end in `.parquet`"),
-    (b"PK\x03\x04", "is a zip archive or an office document", "save the table as CSV"),
+    (b"PK\x03\x04", "is a zip archive or an office document", "save the table as .xlsx or CSV"),
+    (b"\xd0\xcf\x11\xe0", "is an office document of before 2007", "save the table as .xlsx or CSV"),
     (b"\x1f\x8b", "is compressed with gzip", "unpack it first"),
     (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "unpack it first"),
     (b"\xff\xfe", "is UTF-16, not UTF-8", "save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16, not UTF-8", "save it as UTF-8"),
+)
+
+
+_NOT_WESTERN: Final = re.compile(
+    rb"[\x00-\x08\x0e-\x1f\x7f\x81\x8d\x8f\x90\x9d]|[\x80-\xff]{4}|[\xc3-\xf4][\x80-\xbf]"
 )
 
 
@@ -57,17 +64,37 @@ def read_text(path: str | os.PathLike[str]) -> str:
     Raises `ScoreTableError` as `read_bytes`, or if the file is no text, blank, or something else by its
     first bytes.
     """
-    refusals = Refusals(path)
-    content = read_bytes(path)
+    return decode(read_bytes(path), "utf-8-sig", Refusals(path))
+
+
+def encoding_of(content: bytes) -> str:
+    """Return the encoding of a table that people wrote: UTF-16 by its mark, Windows' of Western Europe.
+
+    Anything else is UTF-8, or no text. It is Windows' if it is no UTF-8 anywhere and its letters that are not
+    ASCII stand alone or in short runs, as they do not in encodings of other languages.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if not _NOT_WESTERN.search(content):
+            return "cp1252"
+    return "utf-8-sig"
+
+
+def decode(content: bytes, encoding: str, refusals: Refusals) -> str:
+    """Return the text that a file holds, checked as by `read_text`."""
     for opening, what, hint in _OPENINGS:
-        if content.startswith(opening):
+        if content.startswith(opening) and not (encoding == "utf-16" and "UTF-16" in what):
             refusals.refuse(f"the file {what}", hint)
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         where = f"byte 0x{content[error.start]:02x} at {error.start}, line {line}"
-        refusals.refuse(f"the file is not UTF-8 text: {where}")
+        name = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        refusals.refuse(f"the file is not {name} text: {where}", "save it as UTF-8")
     if "\0" in text:
         refusals.refuse("the file is not text: it has NUL bytes")
     if not text.strip():
@@ -94,11 +121,14 @@ class WrittenFloat(float):
         return number
 
 
-def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = False) -> Any:  # noqa: ANN401
+def parse_json(
+    text: str, path: str | os.PathLike[str], *, allow_nan: bool = False, first_line: int = 1
+) -> Any:  # noqa: ANN401
     """Return what a JSON text holds, whatever that is; floats are `WrittenFloat`.
 
     Raises `ScoreTableError` naming `path`: not JSON, a key twice, a number out of range, deeper than 64
-    levels; ``NaN`` or ``Infinity``, which Python programs write, unless they are allowed.
+    levels; ``NaN`` or ``Infinity``, which Python programs write, unless they are allowed. `first_line` is
+    where the text begins in its file.
     """
     refusals = Refusals(path)
     try:
@@ -110,7 +140,7 @@ def parse_json(text: str, path: str | os.PathLike[str], *, allow_nan: bool = Fal
             parse_constant=float if allow_nan else no_constant,
         )
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
+        where = f"line {error.lineno + first_line - 1}, column {error.colno}"
         refusals.refuse(f"{where}: not JSON: {error.msg[:1].lower()}{error.msg[1:]}")
     except ValueError as error:
         refusals.refuse(str(error))
