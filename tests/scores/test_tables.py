@@ -893,3 +893,13 @@ def test_documented_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_page_names_every_format() -> None:
     page = (ROOT / "docs" / "score-tables.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in FORMATS if name != "paper")
+
+
+def test_python_is_told_what_the_reader_decided(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("model,math,wer,rank\na,41.5,10.2,1\nb,52.5,9.2,2\nc,63.5,8.2,3\nAverage,52.5,9.2,\n")
+    read_scores(path)
+    assert {record.name for record in caplog.records} == {"soce.scores.read"}
+    told = " ".join(record.getMessage() for record in caplog.records)
+    assert all(f"`{name}`" in told for name in ("wer", "rank", "Average"))
+    assert "`math`" not in told

@@ -48,4 +48,8 @@ def _group() -> click.Group:
 
 def main() -> None:
     """Run the command `soce`."""
+    import logging
+
+    # Commands print these things themselves; without a handler Python would print warnings a second time.
+    logging.getLogger("soce").addHandler(logging.NullHandler())
     _group().main(prog_name="soce")

@@ -91,8 +91,18 @@ class MergePlan:
             for recipe in self.recipes
         ]
         run_info = _run_info(self._source, chosen, self._recipes)
+        import logging  # a command that refuses at once need not wait for it
+
+        log = logging.getLogger(__name__)
+        log.info(
+            "averaging %d checkpoint(s) into %s",
+            len(self.data["ingredients"]),
+            listed(map(str, self.outputs)),
+        )
         report = self._made.execute(chosen, recipe_texts=texts, run_info=run_info, on_progress=on_progress)
-        return MergeReport.from_json(report, self.outputs)
+        made = MergeReport.from_json(report, self.outputs)
+        log.info("wrote %d bytes in %.1f s", made.bytes_written, made.seconds)
+        return made
 
     def finished_shards(self) -> dict[Path, int]:
         """Return how many shards an interrupted merge with these options has finished, where it has any."""

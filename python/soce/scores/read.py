@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from soce.exceptions import shown
 from soce.files.words import listed, nearest
 from soce.scores.formats.grid import read_grid
 from soce.scores.formats.long import is_long, long_table
-from soce.scores.formats.options import ReadOptions, apply_options
+from soce.scores.formats.options import DROPPED, ReadOptions, apply_options
 from soce.scores.formats.orientation import stand_up
 from soce.scores.formats.registry import FORMATS, NAME_THE_FORMAT
 from soce.scores.formats.wide import wide_table
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from soce.scores.table import ScoreTable
 
+_log = logging.getLogger(__name__)
 _PAPER: Final = "paper:"
 
 
@@ -74,7 +76,24 @@ def read_scores(
         table.refuse(
             f"no column is a category, all are aggregates: {names}", "name the categories with `--columns`"
         )
+    _log_decisions(table)
     return table
+
+
+def _log_decisions(table: ScoreTable) -> None:
+    """Log for Python what the commands print: nothing is decided in silence."""
+    decided = [*table.notes]
+    decided += [
+        f"column `{shown(name)}` is not one of scores: {why}" for name, why in table.ignored if why != DROPPED
+    ]
+    decided += [f"row `{shown(name)}` is not a model: {why}" for name, why in table.no_models]
+    decided += [
+        f"smaller is better in `{shown(one.name)}`, by its name"
+        for one in table.columns
+        if one.direction == "name"
+    ]
+    for text in decided:
+        _log.warning("%s: %s", table.source, text)
 
 
 def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:

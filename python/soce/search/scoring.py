@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from soce.search.strategies.space import Items, Parts
     from soce.search.study import Study
 
+_log = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.2
 
 
@@ -66,6 +68,7 @@ class Scorer:
     def begin(self, stage: str) -> None:
         """Begin another stage."""
         self.stage, self._done, self._total = stage, 0, 0
+        _log.info("scoring: %s", stage)
 
     def score(
         self,
@@ -118,6 +121,7 @@ class Scorer:
             _check_items(evaluation, needed)
         self._check_categories(evaluation, needed)  # before it is kept
         self._store.add(recipe, evaluation, is_whole=is_whole)
+        _log.info("scored soup %d of %d of %s", self._done + 1, self._total, self.stage)
         known = self._store.find(recipe, items)
         assert known is not None
         return known

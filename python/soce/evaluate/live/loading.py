@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+_log = logging.getLogger(__name__)
 
 
 def require_torch() -> tuple[ModuleType, ModuleType]:
@@ -42,6 +46,7 @@ def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None)
         usual = [known for known in dir(transformers) if known.startswith("AutoModel")]
         hint = nearest(name, usual, "classes for any architecture")
         refuse(f"transformers {transformers.__version__} has no model class `{shown(name)}`", hint)
+    _log.info("loading %s as %s", path, name)
     with _loading(f"it as `{name}`", path):
         model, info = loader.from_pretrained(  # type: ignore[union-attr]
             path,
