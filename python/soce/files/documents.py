@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.exceptions import Problem, RecipeError, SoceError, shown
+from soce.files.arguments import expect_path
 from soce.files.parsing import (
     Bare,
     Lines,
@@ -90,6 +91,7 @@ def read_document(path: PathText, *, error: type[SoceError] = RecipeError) -> Pa
 
     What is wrong is raised as `error`: not a regular file, over `MAX_BYTES`, not UTF-8, or not valid.
     """
+    expect_path(path, "path")
     name = os.fspath(path)
     nothing = ParsedFile(name, "", None, error)
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from soce._core import Mixer
 from soce.exceptions import Problem, SoceError, shown
+from soce.files.arguments import expect_paths
 from soce.files.words import counted, listed
 from soce.merging.configs import config_differences
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
@@ -131,6 +132,7 @@ def diagnose(
     Cosines are judged without tensors of one dimension: the gains of norms begin at one in every training,
     and in a small model they alone make a cosine of 0.9 between strangers.
     """
+    expect_paths(ingredients, "ingredients")
     # One of two paths to a checkpoint is enough.
     paths = tuple(
         ingredient.path for ingredient in Recipe.of([os.fspath(path) for path in ingredients]).ingredients

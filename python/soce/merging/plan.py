@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import soce._core as _core
 from soce.exceptions import shown
+from soce.files.arguments import expect, expect_path
 from soce.files.words import listed
 from soce.merging.options import MergeOptions
 from soce.merging.report import MergeReport
@@ -124,12 +125,14 @@ def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = Merg
     headers and side files, and data only of tensors that must be equal; it writes nothing.
     `MergePlan.execute` carries the plan out.
     """
+    expect_path(output, "output")
     recipe, source = _one(ingredients)
     return _plan([(Path(output), recipe)], source, options)
 
 
 def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
     """Plan many soups that one pass over the ingredients makes; see `merge_all` and `plan`."""
+    expect_path(output, "output")
     if isinstance(recipes, Mapping):
         named = [
             (name, recipe if isinstance(recipe, Recipe) else Recipe.of(recipe))
@@ -181,6 +184,7 @@ def _plan(
     folder: Path | None = None,
 ) -> MergePlan:
     """Lay the soups out; options win over what a recipe file says."""
+    expect(options, MergeOptions, "options", "MergeOptions")
     by_path: dict[str, Ingredient] = {}
     for _, recipe in recipes:
         for ingredient in recipe.ingredients:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import soce._core as _core
 from soce.exceptions import Problem, shown
+from soce.files.arguments import expect_path
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import refuse
 
@@ -115,6 +116,7 @@ def verify(
     >>> soce.verify("soup").ok  # doctest: +SKIP
     True
     """
+    expect_path(directory, "directory")
     if num_threads is not None and num_threads < 1:
         refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
     ingredients = None

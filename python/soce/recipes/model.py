@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TypeAlias, TypeVar
 
 from soce.exceptions import shown
+from soce.files.arguments import expect_path, expect_paths
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import (
@@ -147,11 +148,13 @@ class Recipe:
         RecipeError
             A float weight (0.1 is not one tenth), and everything the class refuses.
         """
-        given = (
-            [*ingredients.items()]
-            if isinstance(ingredients, Mapping)
-            else [(path, None) for path in ingredients]
-        )
+        if isinstance(ingredients, Mapping):
+            for path in ingredients:
+                expect_path(path, "ingredients")
+            given = [*ingredients.items()]
+        else:
+            expect_paths(ingredients, "ingredients")
+            given = [(path, None) for path in ingredients]
         default = Fraction(1) if all(weight is None for _, weight in given) else None
         return cls(
             tuple(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import CheckpointError, OutputError, Problem
+from soce.files.arguments import expect, expect_path
 from soce.merging.merge import merge
 from soce.merging.options import MergeOptions
 from soce.merging.plan import plan
@@ -15,13 +16,13 @@ from soce.report.card.choice import selection_notes
 from soce.report.card.metadata import require_hub
 from soce.report.card.soup import MANIFEST, read_soup
 from soce.search.identity import digest_of
+from soce.search.result import SearchResult
 
 if TYPE_CHECKING:
     import os
 
     from soce.merging.options import OnProgress
     from soce.merging.report import MergeReport
-    from soce.search.result import SearchResult
     from soce.selection.experts import Selection
 
 _UNPUBLISHED: Final = ("ranked", "tied", "trace")
@@ -72,6 +73,8 @@ def publish_soup(
     SoceError, OSError
         As `merge`.
     """
+    expect(result, SearchResult, "result", "a SearchResult, which `soce.search_soups` returns")
+    expect_path(target, "target")
     place = Path(target)
     check_publishable(place)
     # Full digests: a card that says what was published must tell its ingredients apart.

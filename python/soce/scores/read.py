@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from soce.exceptions import shown
+from soce.exceptions import shown, with_python_names
+from soce.files.arguments import expect
 from soce.files.words import listed, nearest
+from soce.scores.formats.frames import SOURCE, grid_of_frame, is_frame, unrounded
 from soce.scores.formats.grid import read_grid
 from soce.scores.formats.long import is_long, long_table
 from soce.scores.formats.options import DROPPED, ReadOptions, apply_options
@@ -21,29 +24,28 @@ from soce.scores.paper import PAPER_TABLES, paper_table
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import TypeAlias
 
     import pandas as pd
 
     from soce.scores.table import ScoreTable
 
+    Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame
+
 _log = logging.getLogger(__name__)
 _PAPER: Final = "paper:"
 
 
-def read_scores(
-    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    *,
-    options: ReadOptions | None = None,
-) -> ScoreTable:
-    """Read a score table from files of any known format.
+def read_scores(source: Source | Iterable[Source], *, options: ReadOptions | None = None) -> ScoreTable:
+    """Read a score table from files of any known format, or from data frames.
 
     Parameters
     ----------
-    source : path-like, or sequence of these
+    source : path-like, pandas.DataFrame, or sequence of these
         A file or directory; ``NAME=PATH``, where NAME becomes the name of the only model that PATH holds;
-        ``paper:flores36`` and the other tables of the paper. Several are joined by model and category, and
-        what none of them has is missing. A path that exists is a path, whatever characters it has.
+        ``paper:flores36`` and the other tables of the paper; a data frame, wide or long, whose index names
+        the models if it says anything. Several are joined by model and category, and what none of them has
+        is missing. A path that exists is a path, whatever characters it has.
     options : ReadOptions, optional
         What the user says about the files; left out: taken as they are.
 
@@ -56,6 +58,8 @@ def read_scores(
     ------
     ScoreTableError
         Not of a known format, or of more than one; anything in it that is not what it should be.
+    TypeError
+        Neither a path nor a data frame.
 
     Examples
     --------
@@ -64,10 +68,11 @@ def read_scores(
     ('SoCE', 36, 32.06)
     """
     options = ReadOptions() if options is None else options
+    expect(options, ReadOptions, "options", "ReadOptions")
     if options.format is not None and options.format not in FORMATS:
         hint = nearest(options.format, FORMATS, "formats")
         Refusals(None).refuse(f"there is no format `{shown(options.format)}`", hint)
-    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    sources = _listed(source)
     if not sources:
         Refusals(None).refuse("there is nothing to read: no path is given")
     table = apply_options(join_tables([_read_source(one, options) for one in sources]), options)
@@ -93,11 +98,23 @@ def _log_decisions(table: ScoreTable) -> None:
         if one.direction == "name"
     ]
     for text in decided:
-        _log.warning("%s: %s", table.source, text)
+        _log.warning("%s: %s", table.source, with_python_names(text))
 
 
-def _read_source(source: str | os.PathLike[str], options: ReadOptions) -> ScoreTable:
-    written = os.fspath(source)
+def _listed(source: Source | Iterable[Source]) -> list[Source]:
+    """Return every source, each a path or a data frame."""
+    is_one = is_frame(source) or isinstance(source, (str, os.PathLike, Mapping))
+    sources = [source] if is_one or not isinstance(source, Iterable) else list(source)
+    for one in sources:
+        if not is_frame(one):
+            expect(one, (str, os.PathLike), "source", "a path or a pandas.DataFrame, or a list of these")
+    return cast("list[Source]", sources)
+
+
+def _read_source(source: Source, options: ReadOptions) -> ScoreTable:
+    if is_frame(source):
+        return unrounded(_plain_table(grid_of_frame(source), SOURCE, options), source)
+    written = os.fspath(cast("str | os.PathLike[str]", source))
     if "\0" in written:
         Refusals(None).refuse(f"the path `{shown(written)}` has a NUL")
     if not isinstance(source, str) or os.path.lexists(written):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from soce.exceptions import ScoreTableError, shown
+from soce.files.arguments import expect, expect_mapping, expect_names
 from soce.files.words import counted, nearest
 from soce.scores.refusals import Refusals
 
@@ -169,6 +170,8 @@ class ScoreTable:
         scale: Scale | None = None,
     ) -> ScoreTable:
         """Return a table from columns of numbers; None is a missing score."""
+        expect_mapping(columns, "columns", "of name to scores")
+        expect_names(models, "models")
         given = [
             [np.nan if score is None else float(score) for score in column] for column in columns.values()
         ]
@@ -331,3 +334,9 @@ def scale_of(scores: np.ndarray[Any, np.dtype[np.float64]]) -> Scale | None:
     if (known > 1).any():
         return "percent"
     return "unit" if ((known != 0) & (known != 1)).any() else None
+
+
+def expect_table(table: object) -> None:
+    """Raise `TypeError` if an argument is no score table."""
+    expected = "a ScoreTable, which `soce.read_scores` makes of a file or a data frame"
+    expect(table, ScoreTable, "table", expected)

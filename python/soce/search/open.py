@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from soce.exceptions import ScoreTableError, SoceError, StudyError, shown
+from soce.files.arguments import expect_path
 from soce.files.documents import read_json
 from soce.files.words import listed
 from soce.scores.objective import Weighted, parse_objective
@@ -79,6 +80,7 @@ def open_run(
         The folder holds no run at all, `paths` names a model that is not in it, or the selection that was
         named cannot be read.
     """
+    expect_path(folder, "folder")
     place = Path(folder)
     place.stat()
     kind = kind_of(place)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
+from soce.files.arguments import expect_mapping, expect_names
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
@@ -53,6 +54,8 @@ class Pool:
 
     def __post_init__(self) -> None:
         """Check names and paths, and fill in the grid."""
+        expect_mapping(self.paths, "paths", "of model to path")
+        expect_names(self.experts, "experts")
         object.__setattr__(self, "paths", {name: find_checkpoint(path) for name, path in self.paths.items()})
         object.__setattr__(self, "experts", tuple(self.experts))
         if not self.experts:

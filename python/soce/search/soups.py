@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
+from soce.files.arguments import expect
 from soce.files.atomic import write_json
 from soce.files.words import listed
 from soce.scores.objective import Mean, parse_objective
@@ -82,6 +83,9 @@ def search_soups(
     ----------
     .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, Algorithm 1, lines 13-18, and section 7.1.
     """
+    source = "a Pool or a SelectionFile, which `soce.read_selection` reads"
+    expect(selection, (Pool, SelectionFile), "selection", source)
+    expect(options, SearchOptions, "options", "SearchOptions")
     pool = selection if isinstance(selection, Pool) else Pool.of(selection, candidates=candidates)
     objective = options.objective
     if isinstance(selection, SelectionFile):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.arguments import expect_names
 from soce.files.plain import to_plain
 from soce.files.words import counted
+from soce.scores.table import expect_table
 from soce.selection.pearson import correlate_rows
 
 if TYPE_CHECKING:
@@ -257,6 +259,9 @@ def correlate_categories(
     >>> found.rho[0].tolist(), found.n[0].tolist()
     ([1.0, 1.0, 0.0], [3, 3, 3])
     """
+    expect_table(table)
+    if population is not None:
+        expect_names(population, "population")
     if missing not in get_args(Missing):
         table.refuse(f"missing is `{shown(str(missing))}`", "use pairwise or complete")
     if min_overlap < _MIN_MODELS:

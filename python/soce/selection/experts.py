@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.arguments import expect
 from soce.files.words import counted, listed
 from soce.scores.lint.findings import Finding  # noqa: TC001 - pydantic reads the annotations
 from soce.selection.correlation import Correlation, Missing, correlate_categories, critical_correlation
@@ -186,6 +187,7 @@ def select_experts(
     >>> selection.chosen, selection.models, selection.grid.count
     (('chat', 'math'), ('c', 'd'), 9)
     """
+    expect(rule, get_args(Rule), "rule", "Threshold, Pairs, Clusters or Explicit")
     contest = Contest(table, options)
     found = _undefined(table, options) if correlation is None and isinstance(rule, Explicit) else None
     found = found or correlations_of(table, options, correlation)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from soce.exceptions import OutputError, Problem, shown
+from soce.files.arguments import expect, expect_path
 from soce.files.atomic import write_text
 from soce.files.documents import MAX_BYTES, as_json, read_document
 from soce.files.emit import n_values, printable, to_json, to_yaml
@@ -99,6 +100,8 @@ def write_selection(
     RecipeError
         An unknown dtype.
     """
+    expect(selection, Selection, "selection", "a Selection, which `soce.select_experts` returns")
+    expect_path(path, "path")
     target = Path(path)
     check_target(target, overwrite=overwrite)
     written, notes = _ingredients(selection, target, paths or {})

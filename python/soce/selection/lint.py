@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from soce.files.arguments import expect_names
 from soce.files.words import counted
 from soce.scores.lint.findings import Findings, found, quoted
 from soce.scores.lint.tables import lint_table
+from soce.scores.table import expect_table
 from soce.selection.correlation import correlate_categories, critical_correlation
 
 if TYPE_CHECKING:
@@ -65,6 +67,10 @@ def lint_scores(
     >>> [finding.code for finding in lint_scores(table)]
     ['S03', 'S07']
     """
+    expect_table(table)
+    for name, models in (("population", population), ("candidates", candidates)):
+        if models is not None:
+            expect_names(models, name)
     members = sorted(set(table.models if population is None else population))
     if correlation is None and len(members) >= _FEWEST_MODELS and len(table.categories) > 1:
         correlation = correlate_categories(table, population=members)

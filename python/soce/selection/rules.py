@@ -6,9 +6,11 @@ The paper is Maiti et al., "Souper-Model", arXiv:2511.13254v1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from soce.exceptions import shown
+from soce.files.arguments import expect
 from soce.files.words import counted, nearest
 from soce.selection.clusters import cluster_categories
 from soce.selection.record import Flag, Record
@@ -51,6 +53,7 @@ class Threshold(Record):
 
     def __post_init__(self) -> None:
         """Check the range."""
+        expect(self.tau, Real, "tau", "a number")
         if self.signed:
             if not -1 <= self.tau <= 1:
                 refuse(f"threshold {self.tau} is not in [-1, 1]", "signed correlations lie between -1 and 1")
@@ -91,6 +94,7 @@ class Pairs(Record):
 
     def __post_init__(self) -> None:
         """Check the count."""
+        expect(self.m, Integral, "m", "a number of pairs")
         if self.m < 1:
             refuse(f"the rule takes {self.m} pairs", "at least one pair is needed")
 
@@ -133,6 +137,8 @@ class Clusters(Record):
         """Check that one of the two is given, and its range."""
         if (self.n_clusters is None) == (self.min_correlation is None):
             refuse("clusters need either a number of clusters or a smallest correlation")
+        for name, kind in (("n_clusters", Integral), ("min_correlation", Real)):
+            expect(getattr(self, name), (kind, type(None)), name, "a number")
         if self.n_clusters is not None and self.n_clusters < 1:
             refuse(f"{self.n_clusters} clusters were asked for", "at least one cluster is needed")
         if self.min_correlation is not None and not -1 <= self.min_correlation <= 1:

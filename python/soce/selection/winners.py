@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.arguments import expect
 from soce.scores.objective import Mean
+from soce.scores.table import expect_table
+from soce.selection.options import SelectionOptions
 from soce.selection.record import Record
 from soce.selection.refusal import refuse
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soce.scores.table import ScoreTable
-    from soce.selection.options import SelectionOptions
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
     Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
@@ -65,6 +67,8 @@ class Contest:
     """
 
     def __init__(self, table: ScoreTable, options: SelectionOptions) -> None:
+        expect_table(table)
+        expect(options, SelectionOptions, "options", "SelectionOptions")
         self.table = table
         self.tie_within = options.tie_within
         self.categories = tuple(sorted(table.categories))

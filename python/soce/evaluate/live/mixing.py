@@ -13,6 +13,7 @@ from soce._core import Mixer, matches
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, IncompatibleError, Problem, RecipeError, shown
+from soce.files.arguments import expect_paths
 from soce.files.words import listed
 from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
@@ -55,6 +56,7 @@ class SoupMixer:
 
     def __init__(self, paths: Sequence[str], options: MergeOptions) -> None:
         require_torch()
+        expect_paths(paths, "ingredients")
         uniform = Recipe.of([str(path) for path in paths])
         self.paths: tuple[str, ...] = tuple(ingredient.path for ingredient in uniform.ingredients)
         self.dtype = None if options.dtype is None else parse_dtype(options.dtype)

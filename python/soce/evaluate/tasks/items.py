@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from soce.evaluate.evaluation import chosen_items, refuse
 from soce.exceptions import EvaluationError, Problem, shown
+from soce.files.arguments import expect_paths
 from soce.files.parsing import no_constant, unique_keys
 
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
     """
     if kind is not None and kind not in FIELDS:
         refuse(f"`{shown(str(kind))}` is not a kind of items", f"kinds: {', '.join(FIELDS)}")
-    names = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
+    expect_paths(paths, "paths")
+    names = [os.fspath(path) for path in paths]
     items: list[Item] = []
     problems: list[Problem] = []
     lines: dict[tuple[str, str], str] = {}

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import CheckpointError, Problem, shown
+from soce.files.arguments import expect_path
 from soce.files.documents import read_json
 from soce.files.words import listed
 
@@ -114,6 +115,7 @@ def read_soup(folder: str | os.PathLike[str]) -> Soup:
     An ingredient is called as on the Hub if that is known, else by the shortest end of its path that tells it
     from the others.
     """
+    expect_path(folder, "soup")
     place, hint = Path(folder), "give the directory of a soup that soce has written"
     path = place / MANIFEST
     try:

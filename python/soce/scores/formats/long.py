@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 
 from soce.exceptions import shown
+from soce.files.arguments import expect_path
 from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
 from soce.scores.column_names import role_by_name, split_words
@@ -20,7 +21,7 @@ from soce.scores.formats.rows import no_models
 from soce.scores.formats.text import parse_json
 from soce.scores.formats.wide import NUMBER_HINT
 from soce.scores.refusals import Refusals
-from soce.scores.table import Column, ScoreTable
+from soce.scores.table import Column, ScoreTable, expect_table
 
 if TYPE_CHECKING:
     import os
@@ -290,6 +291,8 @@ def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     begins with ``=`` for a formula. Raises `ScoreTableError` if a name holds a NUL or an unpaired surrogate,
     which no UTF-8 text file can hold.
     """
+    expect_table(table)
+    expect_path(path, "path")
     about_columns = [
         name
         for name in _PER_COLUMN

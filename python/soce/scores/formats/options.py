@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from soce.exceptions import shown
+from soce.files.arguments import expect_mapping, expect_names
 from soce.files.words import nearest
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ class ReadOptions:
     """Whether each row of a plain table is a category and each column a model; None: as the names say."""
     reducer: str | None = None
     """Which reducer of epochs of an Inspect log to read (``mean``, ``pass_at_2``); None: all that it has."""
+
+    def __post_init__(self) -> None:
+        """Check that lists are lists: a text would be one name for each letter."""
+        for name in ("columns", "lower_is_better", "drop"):
+            if getattr(self, name) is not None:
+                expect_names(getattr(self, name), name)
+        expect_mapping(self.rename, "rename", "of old name to new")
+        expect_mapping(self.aggregates, "aggregates", "of name to parts")
 
 
 def apply_options(table: ScoreTable, options: ReadOptions) -> ScoreTable:
