@@ -104,7 +104,6 @@ def _check_population(members: Sequence[str], *, correlates: bool) -> Iterator[F
         f"correlations over {counted(n_models, 'model')} ({quoted(members)}) mean nothing: {why}",
         severity="error" if correlates else "warning",
         models=members,
-        hint="take more models into the population, such as all of a leaderboard, or name the categories",
         details=details,
     )
 
