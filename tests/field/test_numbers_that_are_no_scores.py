@@ -72,6 +72,9 @@ def with_column(folder: Path, name: str, values: object, **options: object) -> S
         ("count", 500),
         ("n", 500),
         ("num_battles", (1200, 800, 950, 700, 10, 40)),
+        ("train/grad_norm", (1.5, 0.2, 3.1, 1.0, 0.7, 1.1)),
+        ("tok/s", (98.5, 70.2, 33.1, 21.0, 80.7, 41.1)),
+        ("Sweep", ""),
         ("n_wins", (120, 80, 95, 70, 101, 404)),
         ("learning_rate", (1e-5, 2e-5, 1e-5, 3e-5, 1e-4, 1e-6)),
         ("batch size", (16, 32, 64, 16, 8, 8)),
@@ -136,6 +139,7 @@ def test_cells_may_say_that_a_column_is_one_of_scores(tmp_path: Path) -> None:
         "memory": (0.61, 0.59, 0.63, 0.65, 0.57, 0.6),
         "Memory": ("61.2%", "59%", "63%", "65%", "57.5%", "60%"),
         "count": (150.0, 133.33, 160.0, 141.67, 128.33, 155.0),
+        "Count": ("150.00", "133.00", "160.00", "141.00", "128.00", "155.00"),
         "n": (61, 59, 63, 65, 57, 60),
     }.items():
         assert with_column(tmp_path, name, values).categories == ("math", "code", name)
@@ -203,10 +207,26 @@ def test_names_of_lm_eval_have_a_filter_behind_the_error(tmp_path: Path) -> None
     assert table.standard_errors()[0, 0] == 1.4
 
 
-def test_a_mark_alone_is_about_the_column_before_it(tmp_path: Path) -> None:
-    table = read(tmp_path, {"math": MATH, "±": 1.4, "code": CODE, "±.1": 1.1})
+@pytest.mark.parametrize("mark", ["±", "+/-", "stderr", "SE"])
+@pytest.mark.parametrize("second", ["", ".1"])
+def test_a_mark_alone_is_about_the_column_before_it(tmp_path: Path, mark: str, second: str) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(f"model,math,{mark},code,{mark}{second}\na,50.5,1.4,40.5,1.1\nb,51.5,1.5,41.5,1.2\n")
+    table = read_scores(path)
     assert table.categories == ("math", "code")
-    assert table.standard_errors()[0].tolist() == [1.4, 1.1]
+    assert table.standard_errors().tolist() == [[1.4, 1.1], [1.5, 1.2]]
+
+
+def test_an_error_alone_is_that_of_the_only_measure(tmp_path: Path) -> None:
+    table = read(tmp_path, {"accuracy": MATH, "stderr": 1.4, "n": 200})
+    assert table.categories == ("accuracy",)
+    assert table.standard_errors()[0, 0] == 1.4
+
+
+def test_what_may_count_something_is_asked_about(tmp_path: Path) -> None:
+    table = with_column(tmp_path, "n_draws", (1, 0, 4, 2, 3, 2))
+    (finding,) = lint_scores(table).coded("S14")
+    assert (finding.severity, finding.columns) == ("warning", ("n_draws",))
 
 
 def test_the_mean_and_deviation_of_seeds_are_no_averages_of_categories(tmp_path: Path) -> None:
@@ -287,3 +307,10 @@ def test_a_table_without_scores_says_what_its_columns_are(tmp_path: Path) -> Non
     assert problem.message == "no column holds scores"
     assert problem.hint is not None
     assert "`likes` (its name has `likes`)" in problem.hint
+
+
+def test_words_with_marks_before_them_are_no_attempts_at_scores(tmp_path: Path) -> None:
+    table = with_column(
+        tmp_path, "Type", ("🔶 fine-tuned", "🟢 pretrained", "🔶 fine-tuned", "💬 chat", "", "🟢 x")
+    )
+    assert table.ignored == (("Type", "no cell is a number"),)

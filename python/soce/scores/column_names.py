@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from soce.scores.table import Role
+
+    Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 _AVERAGES: Final = frozenset({"avg", "average", "mean", "overall", "total", "summary"})
 _MOST_PREFIXES: Final = 8
+_LARGEST_SCORE: Final = 100
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -19,24 +26,23 @@ def word_set(text: str) -> frozenset[str]:
 
 SURE: Final = word_set("rank cost latency stderr")
 """One of these words anywhere in a name says that its column holds no scores."""
-TEXTS: Final = word_set("link url license licence")
+_TEXTS: Final = word_set("link url license licence")
 """The same, but a column of these that holds numbers is something else: `link_prediction`."""
-COUNTS: Final = (
+_COUNTS: Final = (
     word_set("n count counts samples items questions examples instances seed id year layers heads experts")
     | word_set("likes downloads votes battles hearts stars ❤ ♥ ⭐ 👍 shot shots fewshot few")
     | word_set("step steps iter iters iteration iterations")
 )
 """Whole numbers: with fractions they are something else, as `count` of MME is."""
-SHARES: Final = word_set("memory mem size time length speed")
+_SHARES: Final = word_set("memory mem size time length speed")
 """What is also called like categories: shares of 1 are something else, as `memory` of BFCL is."""
 _AMOUNTS: Final = (
     word_set("params param parameters vram ram disk bytes flops flos gflops tflops tokens epoch epochs")
-    | word_set(
-        "runtime walltime duration elapsed second seconds sec secs minutes hours ttft tps qps throughput"
-    )
-    | word_set("price pricing version revision date datetime timestamp cutoff created updated")
+    | word_set("runtime walltime duration elapsed second seconds sec secs minutes hours ttft tps qps tok")
+    | word_set("rtf rtfx throughput price pricing version revision date datetime timestamp cutoff")
+    | word_set("created updated")
 )
-_NO_SCORES: Final = COUNTS | SHARES | _AMOUNTS
+_NO_SCORES: Final = _COUNTS | _SHARES | _AMOUNTS
 # Words beside those above that leave a name what it is: `num_params`, `eval_time`, `Hub likes`. Any other
 # makes it a category: `step_reasoning`, `date_understanding`, `code_params`.
 _BESIDE: Final = word_set(
@@ -60,6 +66,8 @@ _SETTINGS: Final = frozenset(
         "warmup",
     ]
 )
+NUMBER_OF: Final = (["#"], ["n"], ["num"], ["number"])
+"""First words of names that count something, if its values are whole numbers."""
 _PHRASES: Final = (
     (re.compile(r"\b(std|standard) err(or)?s?\b"), "stderr"),
     (re.compile(r"\b((std|standard) dev(iation)?s?|stdev|stddev)\b"), "std"),
@@ -67,6 +75,7 @@ _PHRASES: Final = (
     (re.compile(r"\b(95 ?ci|ci ?95|ci 0 95)\b"), "ci95"),
     (re.compile(r"\b(9[09] ?ci|ci ?9[09]|ci 0 9[09]?)\b"), "ci"),
 )
+_OF_TRAINING: Final = word_set("train training trainer eval final max per device global args config")
 _UNIT: Final = re.compile(
     r"[(\[]\s*(?:[kmgt]i?b|bytes|ms|secs?|seconds|mins?|minutes|hrs?|hours|usd|k?wh|kg|tok(?:ens)?/s|.*[$€].*)\s*[)\]]"
 )
@@ -118,18 +127,32 @@ def no_score_words(name: str) -> list[str]:
     ([], [], [])
     """
     words = split_marks(name)
-    if found := [word for word in words if word in SURE | TEXTS]:
+    if found := [word for word in words if word in SURE | _TEXTS]:
         return found
     if unit := _UNIT.search(name.casefold()):
         return [unit[0]]
     if words and _SPREADS.issuperset(words):
         return words
-    if (phrase := " ".join(words)) in _SETTINGS:
+    if (phrase := " ".join(word for word in words if word not in _OF_TRAINING)) in _SETTINGS:
         return [phrase]
     if set(words) <= _NO_SCORES | _BESIDE:
         found = [word for word in words if word in _NO_SCORES]
         return [word for word in found if word != "n"] or found
     return []
+
+
+def contradicts(words: list[str], values: Vector, decimals: int | None) -> bool:
+    """Whether numbers show that a column is one of scores, although these words of its name say otherwise."""
+    values = values[~np.isnan(values)]
+    if not values.size or not SURE.isdisjoint(words):
+        return False
+    # A count that pandas made a float has one decimal.
+    broken = bool((values % 1).any()) or decimals is None or decimals > 1
+    if words == ["n"]:
+        return broken or bool(values.min() < values.max() <= _LARGEST_SCORE)
+    if _SHARES.issuperset(words):
+        return broken and bool(values.min() >= 0 and values.max() <= 1)
+    return _TEXTS.issuperset(words) or (broken and _COUNTS.issuperset(words))
 
 
 def prefixes_of(name: str) -> list[str]:

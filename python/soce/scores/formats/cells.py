@@ -270,7 +270,7 @@ class _Column:
             number = parse_score(score)
             error = None if stderr is None else parse_score(stderr).value
         except NotANumberError as refused:
-            self._refuse(row, refused, is_attempt=True)
+            self._refuse(row, refused, is_attempt=refused.meant or is_like_score(score))
             return
         self._keep(row, number._replace(percent=printed.percent))
         if error is not None:

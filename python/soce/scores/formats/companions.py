@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -78,7 +79,7 @@ def companions(names: Sequence[str]) -> dict[str, Companion]:
     for name in names:
         by_words.setdefault(tuple(split_marks(name)), []).append(name)
     found = {}
-    for place, name in enumerate(names):
+    for name in names:
         words = split_marks(name)
         what, said, half = _said(words)
         if what is None:
@@ -86,14 +87,32 @@ def companions(names: Sequence[str]) -> dict[str, Companion]:
         rest = tuple(word for word in words if word not in said)
         if (exact := by_words.get(rest, ())) and rest:
             others, measured = list(exact), False
-        elif "±" in words and all(word.isdigit() for word in rest):  # pandas calls a second one `±.1`
-            others, measured = list(names[place - 1 : place] if place else ()), False
         else:
             longer = (by_words.get((*rest, measure), ()) for measure in _MEASURES)
             others, measured = [other for one in longer for other in one], True
         if len(others) == 1 and others[0] != name:
             found[name] = Companion(others[0], what, half, measured)
     return {name: one for name, one in found.items() if one.of not in found}
+
+
+def with_subjects(names: Sequence[str]) -> list[str]:
+    """Return names in which a mark alone, or one that several columns have, follows the name before it.
+
+    Examples
+    --------
+    >>> with_subjects(["arc", "±", "mmlu", "±.1"]), with_subjects(["arc", "SE", "mmlu", "SE"])
+    (['arc', 'arc ±', 'mmlu', 'mmlu ±'], ['arc', 'arc SE', 'mmlu', 'mmlu SE'])
+    >>> with_subjects(["arc", "mmlu", "stderr"])
+    ['arc', 'mmlu', 'stderr']
+    """
+    bare = [re.sub(r"\.[0-9]+$", "", name) for name in names]  # pandas calls a second one `±.1`
+    told = []
+    for place, name in enumerate(bare):
+        marks = split_marks(name)
+        alone = bool(marks) and {"±", *_SPREADS, "n"}.issuperset(marks)
+        follows = alone and place > 0 and ("±" in marks or bare.count(name) > 1)
+        told.append(f"{names[place - 1]} {name}" if follows else names[place])
+    return told
 
 
 def _said(words: Sequence[str]) -> tuple[What | None, frozenset[str], bool]:

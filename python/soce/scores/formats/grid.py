@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from soce.exceptions import ScoreTableError, shown
+from soce.scores.formats.companions import with_subjects
 from soce.scores.formats.json_rows import is_json, read_json
 from soce.scores.formats.lines import has_equal_lines, read_lines
 from soce.scores.formats.markdown import has_tables, read_markdown
@@ -101,7 +102,7 @@ def _cells(rows: Rows, refusals: Refusals) -> pd.DataFrame:
     """Return the trimmed cells under the names of the header, the places as index."""
     import pandas as pd
 
-    names = clean_names([name.strip() for name in rows.header])
+    names = with_subjects(clean_names([name.strip() for name in rows.header]))
     first: dict[str, int] = {}
     for place, name in enumerate(names, 1):
         if not name and place > 1:

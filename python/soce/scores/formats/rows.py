@@ -52,7 +52,7 @@ _BESIDE: Final = word_set(
     "all of over the models model score scores standard dev deviation error err macro micro weighted row "
     "column baseline performance level class classifier expert experts accuracy acc"
 )
-_SHORT: Final = frozenset(["sd", "se", "n", "var"])
+_SHORT: Final = frozenset(["sd", "se", "n", "var", "δ", "delta", "diff", "range"])
 """Statistics only beside the row of another: models have short names too."""
 
 

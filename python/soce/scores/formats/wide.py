@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.column_names import COUNTS, SHARES, SURE, TEXTS, no_score_words, role_by_name, split_marks
+from soce.scores.column_names import NUMBER_OF, SURE, contradicts, no_score_words, role_by_name, split_marks
 from soce.scores.directions import directed
 from soce.scores.formats.cells import is_ranking, notes_on_cells, parse_column
 from soce.scores.formats.companions import companions, read_companion
@@ -33,7 +33,6 @@ NUMBER_HINT: Final = "write a decimal number such as 78.5; leave the cell empty 
 # With fewer rows, scores that happen to be 1 to n are too likely.
 _FEWEST_RANKED: Final = 5
 _LARGEST_SCORE: Final = 100
-_NUMBER_OF: Final = (["#"], ["n"], ["num"], ["number"])
 _PRECISIONS: Final = frozenset({"precision", "bit", "bits"})
 _BITS: Final = [2, 3, 4, 5, 6, 8, 16, 32, 64]
 
@@ -165,35 +164,23 @@ def _side_by_side(columns: Sequence[Vector | None]) -> Floats | None:
 
 def _why_no_score(name: str, parsed: Parsed) -> str | None:
     words = no_score_words(name)
-    if words and not _contradicts(words, parsed):
+    is_percentage = parsed.signed and SURE.isdisjoint(words)
+    if words and not is_percentage and not contradicts(words, parsed.values, parsed.decimals):
         return f"its name has `{words[0]}`"
     if parsed.is_text:
         return "no cell is a number"
-    marks = split_marks(name)
     values = parsed.values[~np.isnan(parsed.values)]
-    whole = bool(values.size) and not (values % 1).any()
-    if marks[:1] in _NUMBER_OF and whole and values.max() > _LARGEST_SCORE:
-        return f"its name has `{marks[0]}`, and its values are no percentages"
-    if marks and marks[-1] in _PRECISIONS and whole and np.isin(values, _BITS).all():
-        return f"its name has `{marks[-1]}`, and its values are numbers of bits"
+    if not values.size and not parsed.bad:
+        return "it is empty"
+    marks = split_marks(name)
+    if values.size and not (values % 1).any():
+        if marks[:1] in NUMBER_OF and values.max() > _LARGEST_SCORE:
+            return f"its name has `{marks[0]}`, and its values are no percentages"
+        if marks and marks[-1] in _PRECISIONS and np.isin(values, _BITS).all():
+            return f"its name has `{marks[-1]}`, and its values are numbers of bits"
     if is_ranking(parsed.values, fewest=_FEWEST_RANKED):
         return f"its values are the ranks 1 to {len(parsed.values)}"
     return None
-
-
-def _contradicts(words: list[str], parsed: Parsed) -> bool:
-    """Whether cells show that a column is one of scores, although these words of its name say otherwise."""
-    values = parsed.values[~np.isnan(parsed.values)]
-    if not values.size or not SURE.isdisjoint(words):
-        return False
-    if parsed.signed or TEXTS.issuperset(words):
-        return True
-    if words == ["n"]:
-        return bool((values % 1).any() or (values.max() <= _LARGEST_SCORE and values.max() > values.min()))
-    if COUNTS.issuperset(words):
-        return bool((values % 1).any())
-    shares = SHARES.issuperset(words) and values.min() >= 0 and values.max() <= 1
-    return bool(shares and (values % 1).any())
 
 
 def check_models(models: pd.Series[str], refusals: Refusals) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.words import counted
-from soce.scores.column_names import no_score_words
+from soce.scores.column_names import NUMBER_OF, contradicts, no_score_words, split_marks
 from soce.scores.directions import smaller_is_better
 from soce.scores.formats.cells import is_ranking
 from soce.scores.formats.options import DROPPED
@@ -276,9 +276,12 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
         )
     suspects = {}
     for place in table.category_places:
-        name = table.columns[place].name
-        if words := no_score_words(name):
+        name, decimals = table.columns[place].name, table.columns[place].decimals
+        values = table.values[:, place]
+        if (words := no_score_words(name)) and not contradicts(words, values, decimals):
             suspects[name] = f"its name says {min(words)}"
+        elif split_marks(name)[:1] in NUMBER_OF and not (values % 1 > 0).any():
+            suspects[name] = "it may count something"
         elif all_rows and is_ranking(table.values[:, place], fewest=_FEWEST_RANKED):
             suspects[name] = f"it counts from 1 to {len(table.models)}"
     if suspects:
