@@ -83,6 +83,11 @@ def run(command: object, *arguments: object) -> Result:
     return result
 
 
+def verdict(found: Result) -> str:
+    """Return the last paragraph of what was printed, as one line."""
+    return " ".join(found.stdout.rpartition("\n\n")[2].split())
+
+
 def search_here(*arguments: object) -> Result:
     return run(search, "selection.yaml", "--models", "models.yaml", "-e", "x.jsonl", "-o", "run", *arguments)
 
@@ -91,16 +96,17 @@ def test_all_arms_differences_and_a_verdict_last(here: Path, landscapes: Landsca
     found = search_here()
     assert found.exit_code == 0
     lines = found.stdout.splitlines()
-    assert [line.split()[0] for line in lines[5:12]] == [
+    assert [line.split()[0] for line in lines[6:13]] == [
         *"abcd",
         "uniform-all",
         "uniform-selected",
         "soce",
     ]
-    assert "6/10 a" in lines[11]
-    assert any("soce − best single (a)" in line and " pp " in line and "95 % [" in line for line in lines)
+    assert any(line.startswith("  soce: ") and "6/10 a" in line for line in lines)
+    assert any(line.startswith("  a (best) ") and "[" in line for line in lines)
     assert any("9 different soups" in line for line in lines)
-    assert lines[-1].startswith("The soup beats the best single model: ")
+    assert verdict(found).startswith("The soup beats the best single model: ")
+    assert "95 % interval [" in verdict(found)
 
 
 def test_a_second_run_evaluates_nothing_and_prints_the_same(here: Path, landscapes: Landscapes) -> None:
@@ -109,7 +115,8 @@ def test_a_second_run_evaluates_nothing_and_prints_the_same(here: Path, landscap
     assert landscapes.opened[0].calls
     assert not landscapes.opened[1].calls
     assert second.stdout == first.stdout
-    assert "0 evaluations in this run" in second.stderr
+    assert "evaluations in this run\n" in first.stderr
+    assert "0 evaluations in this run, the others were known" in second.stderr
     assert json.loads(search_here("--json").stdout)["beats_best_single"] is True
 
 
@@ -117,7 +124,7 @@ def test_a_soup_that_is_worse_says_so_last_and_fails_if_asked(here: Path, landsc
     landscapes.optimum = {"a": 1.0}
     found = search_here()
     assert found.exit_code == 0
-    assert found.stdout.splitlines()[-1].startswith("The soup does not beat the best single model: ")
+    assert verdict(found).startswith("The soup does not beat the best single model: ")
     assert search_here("--fail-if-worse").exit_code == 3
     data = json.loads(search_here("--json", "--quiet").stdout)
     assert data["beats_best_single"] is False
@@ -160,7 +167,9 @@ def test_a_place_that_cannot_be_published_to_is_refused_first(here: Path, landsc
 
 
 def test_without_the_other_candidates_a_note_says_so(here: Path, landscapes: Landscapes) -> None:
-    found = run(search, "selection.yaml", "-e", "x.jsonl", "-o", "run")
+    paths = ("-c", "a=a", "-c", "b", "-c", "c=c", "-c", "d")
+    assert run(select, "scores.csv", *paths, *SELECT, "-o", "experts.yaml").exit_code == 0
+    found = run(search, "experts.yaml", "-e", "x.jsonl", "-o", "run")
     assert "candidates without a known path are not scored: `b`, `d`" in found.stdout
 
 
@@ -349,7 +358,7 @@ def test_an_interrupted_search_ends_at_once_and_goes_on(here: Path, number: int,
     assert rest.returncode == 0, errors
     done = [recipe for what, recipe, _, _ in read_log(here / "log") if what == "done"]
     assert len(done) == len(set(done)) > len(before)
-    assert output.splitlines()[-1].startswith("The soup")
+    assert output.rpartition("\n\n")[2].startswith("The soup")
 
 
 # ---- real evaluators

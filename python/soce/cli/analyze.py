@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, print_blocks, print_json
+from soce.cli.command import Subcommand, given_words, message, next_step, print_blocks, print_json
 from soce.cli.examine import examine, tell_notes
 from soce.cli.options.candidates import candidate_option
 from soce.cli.options.selection import population_options, sign_option
@@ -79,6 +79,7 @@ def analyze(
 
         save_heatmap(usable, Path(plot))
         message(f"wrote `{plot}`")
+    next_step("soce", "select", *given_words(without=["--json", "--plot", "--clusters"]), "--sweep")
 
 
 @dataclass(frozen=True, slots=True)

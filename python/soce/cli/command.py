@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -19,7 +19,10 @@ from soce.cli.options.group import make_groups
 from soce.exceptions import SoceError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+
+_GIVEN: Final = "soce.given"
 
 
 class Program(click.Command):
@@ -28,6 +31,11 @@ class Program(click.Command):
     def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - click's
         super().__init__(*args, **settings)
         self.context_settings = {"help_option_names": ["-h", "--help"]}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words as they were given, for a command that goes on from here."""
+        ctx.meta[_GIVEN] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def main(  # type: ignore[override]  # narrower: always ends the process
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: object
@@ -162,6 +170,24 @@ def message(text: str) -> None:
 def next_step(*words: str) -> None:
     """Print a command that goes on from here, to be copied as it is."""
     message(f"next: {shown(shlex.join(words), limit=2_000)}")
+
+
+def given_words(*, without: Collection[str] = ()) -> list[str]:
+    """Return the words that the command which runs was given, but for these options and their values."""
+    context = click.get_current_context()
+    options = [one for one in context.command.params if isinstance(one, click.Option)]
+    flags = {name for one in options if one.is_flag for name in one.opts}
+    words: list[str] = []
+    is_value = False
+    for word in context.meta[_GIVEN]:
+        name, equals, _ = word.partition("=")
+        if not is_value and name in without:
+            is_value = name not in flags and not equals
+            continue
+        if not is_value:
+            words.append(word)
+        is_value = False
+    return words
 
 
 def warn(texts: Sequence[str]) -> None:

@@ -46,10 +46,10 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool) -> 
     models of your own: scores, selection, search, merge. The soup is compared with every ingredient on items
     that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
-    from soce.cli.text.search import result_lines
+    from soce.cli.text.search import result_lines, verdict_lines
 
     run = run_demo(Path(output), seed=seed, cache=user_cache() if cache else None, quiet=quiet)
-    report = "\n".join(result_lines(run.result))
+    report = "\n".join([*result_lines(run.result), "", *verdict_lines(run.result)])
     (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
     print_json(_plain(run)) if as_json else click.echo(report)
     if not quiet:

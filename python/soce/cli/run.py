@@ -102,6 +102,7 @@ def run(
 
         result = step.run(evaluating, searching, log, on_ready=keep)
     code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
+    step.tell_next(result)
     if not quiet:
         next_step("soce", "report", output)
     return code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand
+from soce.cli.command import Subcommand, next_step
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
@@ -78,4 +78,8 @@ def search(
     step = SearchStep(pool, found.selection, folder, target, merge, quiet)
     with logged(folder / LOG, "search") as log:
         result = step.run(evaluating, searching, log)
-    return conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
+    code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
+    step.tell_next(result)
+    if not quiet:
+        next_step("soce", "report", output, "--selection", selection)
+    return code

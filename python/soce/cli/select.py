@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, print_blocks, print_json, usage, warn
+from soce.cli.command import (
+    Subcommand,
+    given_words,
+    message,
+    next_step,
+    print_blocks,
+    print_json,
+    usage,
+    warn,
+)
 from soce.cli.examine import examine, tell_notes
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_options
@@ -65,7 +74,7 @@ def select(
     """Choose the experts of weakly correlated categories, and the weights to try.
 
     The paper gives no value for the threshold, so there is no default: without one, what every threshold
-    would select is shown. OUTPUT is a recipe file that `soce-merge --recipes` takes as it is.
+    would select is shown. `soce search` takes OUTPUT as it is; it is a recipe file of the whole grid as well.
     """
     rule = ruling.make()
     if sweep:
@@ -82,7 +91,7 @@ def select(
     examined = examine(tables, reading, selecting, candidates, correlates=ruling.rule != "explicit")
     examined.accept(quiet=quiet)
     if rule is None:
-        _show_sweep(examined, signed=ruling.signed, as_json=as_json)
+        _show_sweep(examined, signed=ruling.signed, as_json=as_json, quiet=quiet)
         if not sweep:
             usage("missing option `--threshold`: the paper gives no value, so choose one from this list")
         return
@@ -90,10 +99,12 @@ def select(
     reported = None if report_scores is None else _read_second_table(report_scores, reading, quiet=quiet)
     _show(examined.table, selection, reported, as_json=as_json)
     if output is not None:
-        _write(selection, output, examined.paths, overwrite=overwrite)
+        _write(selection, output, examined.paths, overwrite=overwrite, quiet=quiet)
+    elif not quiet:
+        next_step("soce", "select", *given_words(without=["--json"]), "--output", "selection.yaml")
 
 
-def _show_sweep(examined: Examined, *, signed: bool, as_json: bool) -> None:
+def _show_sweep(examined: Examined, *, signed: bool, as_json: bool, quiet: bool) -> None:
     from soce.selection.sweep import sweep_thresholds
 
     table = examined.table
@@ -102,6 +113,11 @@ def _show_sweep(examined: Examined, *, signed: bool, as_json: bool) -> None:
         print_json({"sweep": [asdict(step) for step in steps]})
     else:
         print_blocks(table_lines(table), sweep_lines(steps, name_experts=True))
+    several = next((step.threshold for step in steps if len(step.experts) > 1), None)
+    if several is not None and not quiet:
+        words = given_words(without=["--sweep", "--json"])
+        enough = min(math.floor(10_000 * several + 1) / 10_000, 1)  # the first that is above it
+        next_step("soce", "select", *words, "--threshold", f"{enough:g}", "--output", "selection.yaml")
 
 
 def _read_second_table(source: str, options: ReadOptions, *, quiet: bool) -> ScoreTable:
@@ -146,10 +162,18 @@ def _reached(table: ScoreTable, reported: ScoreTable, selection: Selection) -> d
     return {model: None if math.isnan(value) else value for model, value in reached.items()}
 
 
-def _write(selection: Selection, output: str, paths: dict[str, str | None], *, overwrite: bool) -> None:
+def _write(
+    selection: Selection, output: str, paths: dict[str, str | None], *, overwrite: bool, quiet: bool
+) -> None:
     from soce.selection.file import write_selection
 
     known = {model: path for model, path in paths.items() if path is not None}
     notes = write_selection(selection, output, paths=known, overwrite=overwrite)
-    message(f"wrote `{shown(output)}`: try `soce-merge --recipes {shown(output)} --output soups/ --plan`")
+    message(f"wrote `{shown(output)}`")
     warn(notes)
+    if not quiet:
+        lacking = [
+            word for model in selection.models if model not in known for word in ("-c", f"{model}=PATH")
+        ]
+        words = ["--evaluator", "tasks.jsonl", "--output", "run", "--publish", "soup"]
+        next_step("soce", "search", output, *lacking, *words)

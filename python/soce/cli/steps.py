@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soce.cli.command import message, print_blocks, print_json, warn
+import click
+
+from soce.cli.command import message, next_step, print_blocks, print_json, warn
 from soce.cli.progress import byte_bar, stage_bars
 from soce.cli.text.merge import report_text
-from soce.cli.text.search import result_lines
-from soce.exceptions import Problem, StudyError, shown
+from soce.cli.text.search import result_lines, verdict_lines
+from soce.exceptions import CheckpointError, Problem, StudyError, shown
 from soce.files.words import counted
 
 if TYPE_CHECKING:
@@ -121,6 +123,20 @@ class SearchStep:
             self._publish(result, self.publish, told)
         return result
 
+    def tell_next(self, result: SearchResult) -> None:
+        """Say which command goes on with the best soup."""
+        if self.quiet:
+            return
+        if self.publish is not None:
+            next_step("soce", "verify", str(self.publish))
+        elif result.beats_best_single:
+            from soce.merging.options import flags_of
+
+            parts = result.best.parts  # the first expert stands there in any case: it gives the config
+            names = [name for name in self.pool.names if parts.get(name) or name == self.pool.names[0]]
+            words = [f"{self.pool.paths[name]}={parts.get(name, 0)}" for name in names]
+            next_step("soce-merge", *words, "--output", "soup", *flags_of(result.merge))
+
     def _check(self) -> Sequence[str]:
         """Refuse what can be refused before models are loaded and anything is written; return warnings."""
         from soce.merging.plan import plan
@@ -140,12 +156,26 @@ class SearchStep:
         copy_code = False if self.publish is None else self.merge.copy_code
         options = replace(self.merge, overwrite=False, preflight=False, copy_code=copy_code)
         every = Recipe.of([self.pool.paths[name] for name in self.pool.names])
-        with tempfile.TemporaryDirectory(prefix="soce-") as scratch:
+        with self._naming_options(), tempfile.TemporaryDirectory(prefix="soce-") as scratch:
             planned = plan(every, output=Path(scratch, "soup"), options=options).data
         warnings: list[str] = planned["warnings"]
         if not self.quiet:
             warn(warnings)
         return warnings
+
+    @contextmanager
+    def _naming_options(self) -> Iterator[None]:
+        """Say of checkpoints that are not there how to tell where they are."""
+        names = {path: name for name, path in self.pool.paths.items() if not os.path.lexists(path)}
+        try:
+            yield
+        except CheckpointError as error:
+            raise CheckpointError.of(
+                replace(problem, hint=f"say where it is: `--candidate {shown(names[problem.path])}=PATH`")
+                if problem.hint is None and problem.path in names
+                else problem
+                for problem in error.problems
+            ) from error
 
     def _compare_categories(self, evaluator: Evaluator) -> None:
         """Say before anything is scored if soups are scored by other categories than the experts."""
@@ -212,5 +242,9 @@ def _check_writable(folder: Path) -> None:
 
 def conclude(result: SearchResult, *, as_json: bool, fail_if_worse: bool) -> int:
     """Print a result, and return the exit code that goes with it."""
-    print_json(result.to_json()) if as_json else print_blocks(result_lines(result))
+    if as_json:
+        print_json(result.to_json())
+    else:
+        verdict = [click.style(line, bold=True) for line in verdict_lines(result)]
+        print_blocks(result_lines(result), verdict)
     return 3 if fail_if_worse and not result.beats_best_single else 0

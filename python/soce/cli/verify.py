@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, print_json, usage
+from soce.cli.command import Subcommand, given_words, message, next_step, print_json, usage
 from soce.cli.options.types import COUNT
 from soce.cli.progress import byte_bar
 from soce.exceptions import shown
@@ -88,6 +88,9 @@ def verify(
     else:
         for line in report_lines(found, quiet=quiet):
             click.echo(line)
+    if found.ok and found.has_manifest and not recompute and not quiet:
+        words = [] if quick else ["--recompute"]
+        next_step("soce", "verify", *given_words(without=["--quick", "--json"]), *words)
     return 0 if found.ok else 1
 
 

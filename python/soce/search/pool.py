@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -78,22 +79,25 @@ class Pool:
     def of(cls, selection: SelectionFile, *, candidates: Mapping[str, str | None] | None = None) -> Pool:
         """Return the experts of a selection file, and the other candidates whose checkpoints are known.
 
-        Candidates that are none of the selection, and other paths for its experts, are refused.
+        Paths that are given take the place of those in the file at which nothing is. Candidates that are
+        none of the selection, and other paths for what is there, are refused.
         """
         known = {ingredient.name: ingredient.path for ingredient in selection.ingredients}
+        known |= selection.checkpoints
         for name, path in (candidates or {}).items():
             if name not in selection.selection.candidates:
                 known_names = listed(selection.selection.candidates)
                 refuse(f"`{shown(name)}` is no candidate of the selection", f"candidates: {known_names}")
             if path is None:
                 continue
-            if name in known and same_path_key(known[name]) != same_path_key(path):
+            there = known.get(name, path)
+            if same_path_key(there) != same_path_key(path) and os.path.lexists(there):
                 refuse(
-                    f"the expert `{shown(name)}` is at `{shown(known[name])}` in the selection file, and at "
-                    f"`{shown(path)}` among the candidates",
+                    f"`{shown(name)}` is at `{shown(there)}` in the selection file, and at `{shown(path)}` "
+                    "among the candidates",
                     "give one path only",
                 )
-            known.setdefault(name, path)
+            known[name] = path
         without = tuple(name for name in selection.selection.candidates if name not in known)
         return cls(known, selection.selection.models, selection.grid, without)
 

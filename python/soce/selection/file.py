@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from soce.selection.weights import WeightGrid
 
 FORMAT: Final = 1
+_CHECKPOINTS: Final = "checkpoints"
+"""Where paths of candidates that are no experts stand, below ``selection``."""
 _MAX_NAME: Final = 100
 """Longest name of a recipe, which becomes a directory."""
 
@@ -47,6 +49,8 @@ class SelectionFile:
     """Equal to the one that was written."""
     ingredients: tuple[Ingredient, ...]
     """The experts in their order, each with the path of its checkpoint."""
+    checkpoints: Mapping[str, str]
+    """Paths of candidates that are no experts, where they are known."""
     dtype: str | None
     """Safetensors name of the soups' dtype, if the file gives one."""
 
@@ -95,8 +99,8 @@ def write_selection(
     OutputError
         The file is there already, or has another suffix.
     ScoreTableError
-        A path for a model that is no candidate, one path for two experts, an expert whose name no ingredient
-        can have, a selection that is larger than a recipe file may be.
+        A path for a model that is no candidate, one path for two candidates, an expert whose name no
+        ingredient can have, a selection that is larger than a recipe file may be.
     RecipeError
         An unknown dtype.
     """
@@ -104,11 +108,12 @@ def write_selection(
     expect_path(path, "path")
     target = Path(path)
     check_target(target, overwrite=overwrite)
-    written, notes = _ingredients(selection, target, paths or {})
-    head: dict[str, Tree] = {"ingredients": written}
+    places, notes = _places(selection, target, paths or {})
+    head: dict[str, Tree] = {"ingredients": {model: places.pop(model) for model in selection.models}}
     if dtype is not None:
         head["dtype"] = parse_dtype(dtype).lower()
-    tail: dict[str, Tree] = {"selection": {"format": FORMAT, **asdict(selection)}}
+    known: dict[str, Tree] = {_CHECKPOINTS: places} if places else {}
+    tail: dict[str, Tree] = {"selection": {"format": FORMAT, **known, **asdict(selection)}}
     grid = selection.grid
     text = None
     if n_values({**head, **tail}) + grid.count * (grid.n_experts + 1) + 2 <= MAX_VALUES:
@@ -156,7 +161,7 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
     from pydantic import Discriminator
 
     from soce.files.validation import validate
-    from soce.recipes.native import read_native
+    from soce.recipes.native import CheckpointPath, read_native
 
     document = read_document(path)
     if not isinstance(document.tree, dict):
@@ -169,6 +174,13 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
         given = f"`{shown(str(written['format']))}`" if "format" in written else "missing"
         document.refuse(("selection", "format"), f"`format` is {given}, this version reads {FORMAT}")
     del written["format"]
+    checkpoints: dict[str, str] = {}
+    if _CHECKPOINTS in written:
+        place = ("selection", _CHECKPOINTS)
+        folder = Path(document.path).parent
+        checkpoints = validate(document, dict[str, CheckpointPath], at=place)
+        checkpoints = {name: str(folder / path) for name, path in checkpoints.items()}
+        del written[_CHECKPOINTS]
     # First by itself, where its name says which rule it is: of what fits no rule, each rule has a complaint.
     validate(document, cast("type[Rule]", Annotated[Rule, Discriminator("name")]), at=("selection", "rule"))
     selection = validate(document, Selection, at=("selection",))
@@ -181,12 +193,16 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
             "the ingredients are not the experts of the selection, in their order, each with its own path",
             f"the experts: {listed(selection.models)}",
         )
+    for name in checkpoints:
+        if name not in selection.candidates or name in selection.models:
+            message = f"`{shown(name)}` is no candidate beside the experts"
+            document.refuse(("selection", _CHECKPOINTS, name), message)
     if selection.grid.n_experts != len(selection.experts):
         document.refuse(
             ("selection", "grid"),
             f"the grid is one for {selection.grid.n_experts} experts, there are {len(selection.experts)}",
         )
-    return SelectionFile(document.path, document.text, selection, ingredients, recipes.dtype)
+    return SelectionFile(document.path, document.text, selection, ingredients, checkpoints, recipes.dtype)
 
 
 def _recipe(parts: Sequence[int], number: int) -> Tree:
@@ -196,10 +212,10 @@ def _recipe(parts: Sequence[int], number: int) -> Tree:
     return {"name": f"point-{number}", "weights": list(parts)}
 
 
-def _ingredients(
+def _places(
     selection: Selection, target: Path, paths: Mapping[str, str | os.PathLike[str]]
 ) -> tuple[dict[str, Tree], list[str]]:
-    """Return the paths to be written, and what to say about them."""
+    """Return the paths to be written, of every expert and of others with one, and what to say about them."""
     from soce.recipes.native import RESERVED
 
     for model in paths:
@@ -210,8 +226,8 @@ def _ingredients(
     owners: dict[str, str] = {}
     unknown = []
     folder = os.path.realpath(target.parent)  # `..` in a written path starts from where links lead
-    for model in selection.models:
-        if model in RESERVED:
+    for model in (*selection.models, *sorted(paths.keys() - set(selection.models))):
+        if model in RESERVED and model in selection.models:
             refuse(f"an ingredient cannot be named `{model}`", "rename the model (`--rename`)")
         given = os.fspath(paths[model]) if model in paths else None
         if given is None:
@@ -224,7 +240,7 @@ def _ingredients(
         if key in owners:
             refuse(
                 f"`{shown(owners[key])}` and `{shown(model)}` have the same path `{shown(place)}`",
-                "every expert needs a checkpoint of its own",
+                "every candidate needs a checkpoint of its own",
             )
         owners[key] = model
     notes = [f"no path is known for {listed(unknown)}: write it under `ingredients`"] if unknown else []
@@ -248,7 +264,8 @@ def _text(selection: Selection, target: Path, notes: Sequence[str], tree: Mappin
             f"Written by soce {version('soce')}: {n_experts} of {len(selection.candidates)} candidates of "
             f"`{shown(selection.source)}`,",
             f"chosen by {selection.rule}.",
-            f"Every soup of the grid: soce-merge --recipes {shown(target.name)} --output soups/",
+            f"Find the best: soce search {shown(target.name)} --evaluator tasks.jsonl --output run/",
+            f"Or make every soup: soce-merge --recipes {shown(target.name)} --output soups/",
             *(f"Note: {note}." for note in notes),
         ]
         text = "".join(f"# {printable(line)}\n" for line in lines) + to_yaml(tree)

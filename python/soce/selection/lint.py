@@ -128,7 +128,10 @@ def lint_selection(
     if set(experts) >= set(candidates):
         reasons.append(f"all {counted(len(set(candidates)), 'candidate')} are experts")
     if threshold is not None and saturation is not None and threshold > saturation:
-        reasons.append(f"the threshold {threshold:g} is above the saturation point {saturation:.4g}")
+        reasons.append(
+            f"the threshold {threshold:g} is above the saturation point {saturation:.4g}, from which on "
+            "every category is kept"
+        )
     if not reasons:
         return Findings()
     details = {

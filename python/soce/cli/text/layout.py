@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WIDTH: Final = 80
+_NAME: Final = 22
+"""A name is not made shorter than this while there is a column to leave out."""
+_LEAST: Final = 8
 
 
 def size(count: int) -> str:
@@ -55,6 +59,44 @@ def names_within(head: str, names: Sequence[str]) -> str:
         if len(line) <= _WIDTH:
             return line
     return head + named(names, 1)
+
+
+def shortened(name: str, limit: int) -> str:
+    """Return a name of at most `limit` characters: what is left out of its middle is three dots.
+
+    Examples
+    --------
+    >>> shortened("mistral-7b-sft-math-epoch-3", 16)
+    'mistral...poch-3'
+    """
+    if len(name) <= limit:
+        return name
+    kept = max(limit - 3, 2)
+    return f"{name[: (kept + 1) // 2]}...{name[-(kept // 2) :]}"
+
+
+def wrapped(text: str, head: str = "") -> list[str]:
+    """Return a text in lines that fit, `head` before the first one and as much space before the others."""
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+    )
+
+
+def fitted(rows: Sequence[Sequence[str]], sides: str, *, spare: Sequence[int] = ()) -> list[str]:
+    """Return rows as aligned lines that fit.
+
+    Names, in the first column, are shortened for it, then the columns `spare` are left out one by one; a
+    number is never broken.
+    """
+    kept = list(range(len(sides)))
+    for left_out in (None, *spare):
+        kept = [place for place in kept if place != left_out]
+        others = sum(2 + max(len(row[place]) for row in rows) for place in kept[1:])
+        room = _WIDTH - 2 - others
+        if room >= min(_NAME, max(len(row[0]) for row in rows)):
+            break
+    named_rows = [[shortened(row[0], max(room, _LEAST)), *(row[place] for place in kept[1:])] for row in rows]
+    return filled_columns(named_rows, "".join(sides[place] for place in kept))
 
 
 def columns(rows: Sequence[Sequence[str]], sides: str) -> list[str]:

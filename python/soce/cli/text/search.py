@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soce.cli.text.layout import columns
+from soce.cli.text.layout import fitted, wrapped
 from soce.exceptions import shown
+from soce.files.words import counted
 from soce.search.scoring import weights_text
 
 if TYPE_CHECKING:
-    from soce.search.result import ArmComparison, SearchResult
+    from collections.abc import Sequence
+
+    from soce.search.result import Arm, ArmComparison, SearchResult
 
 _MAX_TIED = 5
 
 
 def result_lines(result: SearchResult) -> list[str]:
-    """Return arms, differences, notes and, last, the verdict."""
+    """Return arms, differences and notes: what there is to say before the verdict."""
     where = "the items it was chosen on" if result.is_optimistic else "the held-out items"
     chosen, reported = result.best.selection.n_items, result.best.report.n_items
     lines = [
@@ -26,66 +29,121 @@ def result_lines(result: SearchResult) -> list[str]:
         "",
         *_arm_lines(result),
         "",
-        f"differences on {where}",
-        *columns([_row(result, comparison) for comparison in result.comparisons], "lrrll"),
+        f"differences on {where}{', in percentage points (pp)' if result.scale else ''}",
+        *_difference_lines(result),
         "",
     ]
     if not result.is_optimistic:
         singles = sum(arm.drop for arm in result.singles) / len(result.singles)
-        lines.append(
-            f"drop       from selection to held out: {result.best.label} "
+        lines += wrapped(
+            f"what is lost from selection to held out: {result.best.label} "
             f"{result.best.drop * result.times:+.2f}{result.unit}, single models "
-            f"{singles * result.times:+.2f}{result.unit} on average"
+            f"{singles * result.times:+.2f}{result.unit} on average",
+            "drop       ",
         )
-    lines.extend(f"tied       {weights_text(one.parts)}" for one in result.tied[:_MAX_TIED])
-    lines += [f"note       {note}" for note in result.notes]
-    return [*lines, "", result.verdict]
+    for one in result.tied[:_MAX_TIED]:
+        lines += wrapped(weights_text(one.parts), "tied       ")
+    for note in result.notes:
+        lines += wrapped(note, "note       ")
+    return lines
+
+
+def verdict_lines(result: SearchResult) -> list[str]:
+    """Return the verdict, with the difference that it is about."""
+    against = result.against_best
+    difference = f"{against.difference * result.times:+.2f}{result.unit}"
+    interval = _interval(result, against)
+    level = f", {100 * against.interval.level:g} % interval {interval}" if against.interval else ""
+    return wrapped(f"{result.verdict}: {difference}{level}")
 
 
 def _arm_lines(result: SearchResult) -> list[str]:
+    """Return what was compared: the scores of single models and soups, then what the soups are made of."""
     best = result.arm(result.best_single_report).report.value
     report = "same items" if result.is_optimistic else "held out"
-    rows = [["arm", "weights", "selection", report, f"to best single{result.unit and ' (pp)'}", "relative"]]
+    rows = [["arm", "selection", report, f"to best{' (pp)' if result.scale else ''}", "relative"]]
     for arm in result.arms:
         difference = arm.report.value - best
-        marks = ["selection"] if arm.label == result.best_single_selection else []
-        if arm.label == result.best_single_report and not result.is_optimistic:
-            marks.append(report)
-        weights = "" if arm.kind == "single" else weights_text(arm.parts)
         rows.append(
             [
                 shown(arm.label),
-                f"best single on {' and '.join(marks)}" if marks else weights,
                 result.number(arm.selection.value),
                 result.number(arm.report.value),
                 f"{difference * result.times:+.2f}",
                 f"{100 * difference / abs(best):+.2f} %" if best else "",
             ]
         )
-    return columns(rows, "llrrrr")
+    singles = {result.best_single_selection: "selection"}
+    held_out = result.best_single_report
+    singles[held_out] = f"{singles[held_out]} and {report}" if held_out in singles else report
+    bests = " and ".join(f"{shown(name)} (on {where})" for name, where in singles.items())
+    n_soups = len(result.arms) - len(result.singles)
+    models, soups = counted(len(result.singles), "single model"), counted(n_soups, "soup")
+    head = f"arms, that is what is compared: {models} and {soups}"
+    lines = [head, *fitted(rows, "lrrrr", spare=(4,)), *wrapped(bests, "  best single: ")]
+    for arm in result.arms:
+        if arm.kind != "single":
+            lines += wrapped(_weights(arm), f"  {shown(arm.label)}: ")
+    return lines
 
 
-def _row(result: SearchResult, comparison: ArmComparison) -> list[str]:
-    second = shown(comparison.second)
-    if comparison.second == result.best_single_report:
-        second = f"best single ({second})"
-    test = comparison.mcnemar
+def _weights(arm: Arm) -> str:
+    if len(arm.parts) > 1 and len(set(arm.parts.values())) == 1:
+        names = ", ".join(map(shown, arm.parts))
+        return f"equal parts of {names}"
+    return weights_text(arm.parts)
+
+
+def _difference_lines(result: SearchResult) -> list[str]:
+    """Return the differences of the uniform soups, then those of the soup that was searched for."""
+    found = result.best.label
+    others = [one for one in result.comparisons if one.first != found]
+    unit = result.unit.strip()
+    rows = [[f"{shown(found)} minus", unit, "relative", "", "McNemar", "p"]]
+    for one in result.comparisons:
+        if one.first == found:
+            test = one.mcnemar
+            if one.interval is not None:
+                rows[0][3] = f"{100 * one.interval.level:g} % interval"
+            rows.append(
+                [
+                    _second(result, one),
+                    *_sizes(result, one),
+                    _interval(result, one),
+                    "" if test is None else f"{test.only_first}:{test.only_second}",
+                    "" if test is None else _p(test.p),
+                ]
+            )
+    uniform = [["uniform soups", unit, "relative"]]
+    uniform += [[f"{shown(one.first)} − {_second(result, one)}", *_sizes(result, one)] for one in others]
+    lines = [*fitted(uniform, "lrr"), "", *fitted(rows, "lrrlrr", spare=(2, 4))]
+    if any(one.mcnemar for one in result.comparisons):
+        lines += wrapped("items that only the soup, and only the other one, has right", "  McNemar: ")
+    return lines
+
+
+def _second(result: SearchResult, comparison: ArmComparison) -> str:
+    name = shown(comparison.second)
+    return f"{name} (best)" if comparison.second == result.best_single_report else name
+
+
+def _sizes(result: SearchResult, comparison: ArmComparison) -> Sequence[str]:
     relative = comparison.relative_percent
-    between = ""
-    if interval := comparison.interval:
-        low, high = interval.low * result.times, interval.high * result.times
-        between = f"{100 * interval.level:g} % [{low:+.2f}, {high:+.2f}]{result.unit}"
-    return [
-        f"{shown(comparison.first)} − {second}",
-        f"{comparison.difference * result.times:+.2f}{result.unit}",
+    return (
+        f"{comparison.difference * result.times:+.2f}",
         "" if relative is None else f"{relative:+.2f} %",
-        between,
-        "" if test is None else f"McNemar {test.only_first}:{test.only_second}, {_p(test.p)}",
-    ]
+    )
+
+
+def _interval(result: SearchResult, comparison: ArmComparison) -> str:
+    interval = comparison.interval
+    if interval is None:
+        return ""
+    return f"[{interval.low * result.times:+.2f}, {interval.high * result.times:+.2f}]"
 
 
 def _p(p: float) -> str:
-    return f"p = {p:.2g}" if p > 0 else "p < 1e-300"  # what a float cannot hold
+    return f"{p:.2g}" if p > 0 else "< 1e-300"  # what a float cannot hold
 
 
 def _number(count: int | None) -> str:
