@@ -15,6 +15,7 @@ from soce.files.documents import MAX_BYTES, as_json, read_document
 from soce.files.emit import n_values, printable, to_json, to_yaml
 from soce.files.parsing import MAX_VALUES
 from soce.files.words import counted, listed, nearest
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.files import looks_like_recipe
 from soce.recipes.model import same_path_key
 from soce.recipes.parts import parse_dtype
@@ -179,7 +180,7 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
         place = ("selection", _CHECKPOINTS)
         folder = Path(document.path).parent
         checkpoints = validate(document, dict[str, CheckpointPath], at=place)
-        checkpoints = {name: str(folder / path) for name, path in checkpoints.items()}
+        checkpoints = {name: find_checkpoint(path, folder=folder) for name, path in checkpoints.items()}
         del written[_CHECKPOINTS]
     # First by itself, where its name says which rule it is: of what fits no rule, each rule has a complaint.
     validate(document, cast("type[Rule]", Annotated[Rule, Discriminator("name")]), at=("selection", "rule"))
