@@ -18,6 +18,8 @@ class Planning(TypedDict):
     copy_code: bool | None
     follow_links: bool
     ignore_unreferenced: bool
+    leave_out: Sequence[str]
+    take: Sequence[tuple[str, int]]
     makes_parent: bool
     skip_space_check: bool
     remarks: Sequence[str]
@@ -78,9 +80,17 @@ class Mixer:
         io: str = "auto",
         follow_links: bool = False,
         ignore_unreferenced: bool = False,
+        leave_out: Sequence[str] = (),
+        take: Sequence[tuple[str, int]] = (),
     ) -> Mixer: ...
     def tensors(self) -> list[tuple[str, str, list[int]]]:
-        """Return name, dtype and shape of every tensor, in file order of the first ingredient."""
+        """Return name, dtype and shape of every tensor, in file order of the first ingredient.
+
+        At the end those that only others have and one of them gives.
+        """
+
+    def giver(self, name: str) -> int | None:
+        """Return which ingredient gives a tensor unchanged, whatever the mix, if one does."""
 
     def mix(
         self,

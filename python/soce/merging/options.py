@@ -34,6 +34,11 @@ class MergeOptions:
     """Accept ingredients that map tokens to different ids."""
     copy_code: bool | None = None
     """True copies ``*.py`` files beside the config, False leaves them out; None refuses if it needs them."""
+    leave_out: Sequence[str] = ()
+    """Patterns of tensors that stay out of the soup (``"mtp.*"``, as in rows of recipes)."""
+    take: Mapping[str, str] | None = None
+    """Patterns of tensors that are taken byte for byte, in their own dtype, from the ingredient (by name or
+    path) or other checkpoint (by path) that each is mapped to; other ingredients need not have them."""
     follow_links: bool = False
     """Follow links that leave an ingredient's directory."""
     ignore_unreferenced: bool = False
@@ -86,12 +91,13 @@ def _plain(value: object) -> object:
 
 DECIDE_CONTENT: Final = frozenset({
     "dtype", "max_shard_size", "config_from", "overwrite", "allow_different_tokenizers", "copy_code",
-    "follow_links", "ignore_unreferenced", "preflight",
+    "follow_links", "ignore_unreferenced", "leave_out", "preflight", "take",
 })  # fmt: skip
 """Names of the options that decide what is written, and whether. The others change no byte of a tensor."""
 
 DECISIONS: Final = frozenset({
-    "dtype", "copy_code", "allow_different_tokenizers", "follow_links", "ignore_unreferenced",
+    "dtype", "copy_code", "allow_different_tokenizers", "follow_links", "ignore_unreferenced", "leave_out",
+    "take",
 })  # fmt: skip
 """Names of those among them that a search needs as well: what soups hold, and of which ingredients."""
 

@@ -16,6 +16,7 @@ import soce._core as _core
 from soce.exceptions import shown
 from soce.files.arguments import expect, expect_path
 from soce.files.words import listed
+from soce.merging.choices import find_ingredient, resolve_choices
 from soce.merging.options import MergeOptions
 from soce.merging.report import MergeReport
 from soce.recipes.files import looks_like_recipe, read_recipes
@@ -86,11 +87,7 @@ class MergePlan:
             refuse(f"`num_threads` is {chosen.num_threads}", "leave it out to use all cores")
         if self._folder is not None:
             _make_folder(self._folder, sync=chosen.sync)
-        dtype = self._output_dtype()
-        texts = [
-            mergekit_yaml(recipe, [ingredient.path for ingredient in recipe.ingredients], dtype)
-            for recipe in self.recipes
-        ]
+        texts = [self._mergekit_file(recipe) for recipe in self.recipes]
         run_info = _run_info(self._source, chosen, self._recipes)
         import logging  # a command that refuses at once need not wait for it
 
@@ -111,6 +108,13 @@ class MergePlan:
             digests=self._options.digests, differences=self._options.differences
         )
         return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
+
+    def _mergekit_file(self, recipe: Recipe) -> str:
+        """Return the recipe for mergekit; empty where tensors were chosen, for which it has no words."""
+        if self.data["counts"]["taken"] or any(found["pattern"] for found in self.data["tensors_left_out"]):
+            return ""
+        paths = [ingredient.path for ingredient in recipe.ingredients]
+        return mergekit_yaml(recipe, paths, self._output_dtype())
 
     def _output_dtype(self) -> str:
         """Return the dtype that most averaged tensors are written in."""
@@ -190,7 +194,6 @@ def _plan(
         for ingredient in recipe.ingredients:
             by_path.setdefault(same_path_key(ingredient.path), ingredient)
     ingredients = list(by_path.values())
-    paths = [ingredient.path for ingredient in ingredients]
     dtype, size, donor = options.dtype, options.max_shard_size, options.config_from
     if source is not None:
         dtype = source.dtype if dtype is None else dtype
@@ -202,6 +205,12 @@ def _plan(
     size = parse_size(size) if isinstance(size, str) else size
     if size is not None and not 0 < size < 1 << 63:
         refuse(f"`max_shard_size` is {size}", "5GB is usual")
+    choices = resolve_choices(
+        ingredients,
+        leave_out=options.leave_out if source is None else (*source.leave_out, *options.leave_out),
+        take=options.take if source is None else {**source.take, **(options.take or {})},
+    )
+    paths = list(choices.paths)
     tables = [
         (
             os.fspath(output),
@@ -218,6 +227,8 @@ def _plan(
         "copy_code": options.copy_code,
         "follow_links": options.follow_links,
         "ignore_unreferenced": options.ignore_unreferenced,
+        "leave_out": choices.leave_out,
+        "take": choices.take,
         "makes_parent": folder is not None,
         "skip_space_check": not options.preflight,
         "remarks": _remarks([recipe for _, recipe in recipes]),
@@ -239,10 +250,9 @@ def _remarks(recipes: Sequence[Recipe]) -> list[str]:
 def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
     """Return the index of the ingredient that gives config and tokenizer, by its name or its path."""
     names = [ingredient.name for ingredient in ingredients]
-    keys = [same_path_key(ingredient.path) for ingredient in ingredients]
-    for name, known in ((wanted, names), (same_path_key(wanted), keys)):
-        if name in known:
-            return known.index(name)
+    place = find_ingredient(wanted, names, [ingredient.path for ingredient in ingredients])
+    if place is not None:
+        return place
     hint = f"ingredients: {listed(names)}"
     refuse(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
 

@@ -38,7 +38,7 @@ class MergeReport:
     kernels: str
     """Name of the kernel set used."""
     counts: Mapping[str, int]
-    """Tensors averaged, copied, tied and refused (always 0)."""
+    """Tensors averaged, copied, taken, tied, left out and refused (always 0)."""
     nonfinite: tuple[NonFinite, ...]
     warnings: tuple[str, ...]
     result_digests: tuple[str, ...]

@@ -260,6 +260,10 @@ class RecipeFile:
     """Path of the ingredient that gives config and tokenizer, if the file names one."""
     needs_one_vocabulary: bool = False
     """Whether it speaks of one tokenizer for all: then ingredients with different ones are refused."""
+    leave_out: tuple[str, ...] = ()
+    """Patterns of tensors that stay out of the soup."""
+    take: Mapping[str, str] = field(default_factory=dict)
+    """Pattern of tensors, and path of the checkpoint that gives them unchanged."""
 
     @property
     def recipe(self) -> Recipe:

@@ -129,6 +129,8 @@ class RecipeContent(Strict):
     dtype: Dtype | None = None
     max_shard_size: Annotated[int, read_by(parse_size), _NUMBER_OR_TEXT] | None = None
     config_from: _Name | None = None
+    leave_out: tuple[_Name, ...] = ()
+    take: dict[_Name, _Name] = Field(default_factory=dict)
     selection: object = None
     """How the ingredients were chosen, for `soce.selection.file`; it changes no soup."""
 
@@ -162,6 +164,7 @@ class _Reader:
             config_from = self.paths[self.names.index(content.config_from)]
         elif content.config_from is not None:
             self._no_such_ingredient(("config_from",), content.config_from)
+        take = {pattern: self._giver(pattern, giver) for pattern, giver in content.take.items()}
         recipes = (
             [(None, self._recipe((), content.weights, content.rows))]
             if content.recipes is None
@@ -175,6 +178,8 @@ class _Reader:
             dtype=content.dtype,
             max_shard_size=content.max_shard_size,
             config_from=config_from,
+            leave_out=content.leave_out,
+            take=take,
         )
 
     def _add(self, place: Place, message: str, hint: str | None = None) -> None:
@@ -187,6 +192,15 @@ class _Reader:
     def _no_such_ingredient(self, place: Place, name: str) -> None:
         message = f"`{shown(name)}` is not an ingredient"
         self._add(place, message, nearest(name, self.names, "ingredients"))
+
+    def _giver(self, pattern: str, name: str) -> str:
+        """Return the path of an ingredient, or of another checkpoint, that gives tensors."""
+        if name in self.names:
+            return self.paths[self.names.index(name)]
+        path = Path(self.document.path).parent / name
+        if not path.exists():
+            self._no_such_ingredient(("take", pattern), name)
+        return str(path)
 
     def _ingredients(self) -> None:
         given = self.content.ingredients

@@ -6,10 +6,11 @@ use crate::checkpoint::index;
 use crate::digest::Digest;
 use crate::dtype::DtypeClass;
 use crate::escape::shown;
+use crate::glob;
 use crate::mix::Mix;
 
 use super::digests::Digests;
-use super::document::How;
+use super::document::{FORMAT, FORMAT_OF_CHOICES, How};
 use super::read::{ReadManifest, stays_inside};
 
 impl ReadManifest {
@@ -17,10 +18,11 @@ impl ReadManifest {
     pub(super) fn check(&self, wrong: &mut Vec<String>) {
         let result = &self.result;
         let count = |how: How| result.tensors.values().filter(|tensor| tensor.how == how).count() as u64;
-        let (averaged, copied) = (count(How::Averaged), count(How::Copied));
         for (name, expected, got) in [
-            ("averaged", averaged, result.counts.averaged),
-            ("copied", copied, result.counts.copied),
+            ("averaged", count(How::Averaged), result.counts.averaged),
+            ("copied", count(How::Copied), result.counts.copied),
+            ("taken", count(How::Taken), result.counts.taken),
+            ("left_out", result.left_out.len() as u64, result.counts.left_out),
             ("tied", result.tied.len() as u64, result.counts.tied),
             ("refused", 0, result.counts.refused),
         ] {
@@ -31,9 +33,32 @@ impl ReadManifest {
         for name in result.tied.iter().filter(|name| result.tensors.contains_key(*name)) {
             wrong.push(format!("tensor `{}`: is both written and left out as tied", shown(name)));
         }
+        self.check_left_out(wrong);
         self.check_recipe(wrong);
         self.check_levels(wrong);
         self.check_names(wrong);
+    }
+
+    /// Tensors that were left out are nowhere else, and only a format that knows them speaks of them.
+    fn check_left_out(&self, wrong: &mut Vec<String>) {
+        let result = &self.result;
+        for (name, pattern) in &result.left_out {
+            let name_shown = shown(name);
+            if result.tensors.contains_key(name) || result.tied.contains(name) {
+                wrong.push(format!("tensor `{name_shown}`: is left out and something else"));
+            }
+            if let Some(pattern) = pattern.as_ref().filter(|pattern| !glob::matches(pattern, name)) {
+                let pattern = shown(pattern);
+                wrong.push(format!(
+                    "tensor `{name_shown}`: is left out by `{pattern}`, which does not match it"
+                ));
+            }
+        }
+        let says_more = result.counts.taken > 0 || !result.left_out.is_empty();
+        let expected = if says_more { FORMAT_OF_CHOICES } else { FORMAT };
+        if result.format != expected {
+            wrong.push(format!("`format`: expected {expected}, got {}", result.format));
+        }
     }
 
     /// Rows that make sense, fit the tensors and agree with `sources`.
@@ -67,6 +92,7 @@ impl ReadManifest {
             let fits = match tensor.how {
                 How::Averaged => tensor.dtype.class() == DtypeClass::Float && self.row(name).is_some(),
                 How::Copied => tensor.dtype.class() == DtypeClass::Discrete,
+                How::Taken => tensor.dtype.class() != DtypeClass::Refused && self.giver(name).is_some(),
             };
             if !fits {
                 let (how, dtype) = (tensor.how.name(), tensor.dtype);

@@ -17,6 +17,8 @@ pub(crate) const FILE_NAME: &str = "soce.json";
 pub(crate) const RECIPE_FILE: &str = "mergekit_config.yml";
 /// Number of the schema of `result`.
 pub(crate) const FORMAT: u64 = 1;
+/// Number of the schema of a `result` with tensors that were taken or left out, which the first one has no words for.
+pub(crate) const FORMAT_OF_CHOICES: u64 = 2;
 /// Number of the bit contract: docs/numerics.md.
 pub(crate) const NUMERICS: u64 = 1;
 /// Longest manifest read; one of a million tensors has a third of this.
@@ -49,6 +51,9 @@ pub(crate) struct Outcome {
     pub(crate) donor: DonorEntry,
     pub(crate) tensors: BTreeMap<String, TensorEntry>,
     pub(crate) tied: Vec<String>,
+    /// The pattern that left a tensor out, by name; none for a buffer that loaders make anew.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) left_out: BTreeMap<String, Option<String>>,
     pub(crate) shards: Vec<ShardEntry>,
     pub(crate) files: Vec<String>,
     pub(crate) counts: Counts,
@@ -92,6 +97,8 @@ pub(crate) struct DonorEntry {
 pub(crate) enum How {
     Averaged,
     Copied,
+    /// Byte for byte from the one ingredient of its row.
+    Taken,
 }
 
 impl How {
@@ -100,6 +107,7 @@ impl How {
         match self {
             Self::Averaged => "averaged",
             Self::Copied => "copied",
+            Self::Taken => "taken",
         }
     }
 }
@@ -146,8 +154,17 @@ pub(crate) struct ShardEntry {
 pub(crate) struct Counts {
     pub(crate) averaged: u64,
     pub(crate) copied: u64,
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) taken: u64,
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) left_out: u64,
     pub(crate) tied: u64,
     pub(crate) refused: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Where an ingredient came from.

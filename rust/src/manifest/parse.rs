@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::document::{FORMAT, Manifest};
+use super::document::{FORMAT, FORMAT_OF_CHOICES, Manifest};
 use super::read::ReadManifest;
 use crate::digest::Digest;
 use crate::escape::shown;
@@ -25,8 +25,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ReadManifest, Vec<String>), String>
     let text = json::checked(bytes)?;
     let failed = |error: serde_json::Error| format!("is no manifest: {}", shown(&error.to_string()));
     let format = serde_json::from_str::<Version>(text).map_err(failed)?.result.format;
-    if format != FORMAT {
-        return Err(format!("has format {format}, this version of soce knows {FORMAT}"));
+    if !(FORMAT..=FORMAT_OF_CHOICES).contains(&format) {
+        let known = format!("{FORMAT} to {FORMAT_OF_CHOICES}");
+        return Err(format!("has format {format}, this version of soce knows {known}"));
     }
     let mut manifest: Manifest = serde_json::from_str(text).map_err(failed)?;
     let Some(file_digest) = manifest.file_digest.take() else {
@@ -125,9 +126,10 @@ mod tests {
             donor: DonorEntry { side_files: BTreeMap::new(), left_out: Vec::new() },
             tensors: BTreeMap::from([("w".to_owned(), tensor)]),
             tied: Vec::new(),
+            left_out: BTreeMap::new(),
             shards: vec![ShardEntry { name: name.clone(), size: 84, sha256: None }],
             files: vec![name],
-            counts: Counts { averaged: 1, copied: 0, tied: 0, refused: 0 },
+            counts: Counts { averaged: 1, copied: 0, taken: 0, left_out: 0, tied: 0, refused: 0 },
         };
         let source =
             |part| SourceEntry {
@@ -211,7 +213,8 @@ mod tests {
         check(b"{\"result\":{\"format\":1,\"x\":{\"y\":1,\"\\u0079\":2}}}", "`y` is there twice");
         check(b"[]", "is no manifest");
         check(b"{}", "missing field `result`");
-        check(b"{\"result\":{\"format\":2}}", "has format 2, this version of soce knows 1");
+        check(b"{\"result\":{\"format\":3}}", "has format 3, this version of soce knows 1 to 2");
+        check(b"{\"result\":{\"format\":0}}", "has format 0");
         check(&b"[".repeat(100_000), "nested more than 64 levels deep");
     }
 }

@@ -7,6 +7,7 @@ use super::document::{Manifest, Outcome, RunEntry, ShardEntry, SourceEntry};
 use crate::checkpoint::index;
 use crate::digest::Digest;
 use crate::glob;
+use crate::mix::Mix;
 
 /// The one directory of side files.
 const TEMPLATES: &str = "additional_chat_templates";
@@ -69,6 +70,12 @@ impl ReadManifest {
     /// A shard by name.
     pub(crate) fn shard(&self, name: &str) -> Option<&ShardEntry> {
         self.result.shards.get(*self.shards.get(name)?)
+    }
+
+    /// The column of the recipe that alone gives a tensor, by the row that makes it.
+    pub(crate) fn giver(&self, tensor: &str) -> Option<usize> {
+        let row = self.result.recipe.rows.get(self.row(tensor)?)?;
+        Mix::new(&row.parts, row.whole).ok()?.sole()
     }
 
     /// The row of the recipe that makes a tensor, if one does.

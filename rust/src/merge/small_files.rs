@@ -9,9 +9,9 @@ use crate::checkpoint::{Checkpoint, Shard};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind, Result};
 use crate::manifest::{
-    Content, Counts, DonorEntry, FILE_NAME, FORMAT, Fingerprint, How, HubEntry, IngredientEntry, Manifest,
-    NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry, SourceEntry,
-    SourceShard, TensorEntry, canonical, digest_of,
+    Content, Counts, DonorEntry, FILE_NAME, FORMAT, FORMAT_OF_CHOICES, Fingerprint, How, HubEntry,
+    IngredientEntry, Manifest, NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry,
+    RunEntry, ShardEntry, SourceEntry, SourceShard, TensorEntry, canonical, digest_of,
 };
 use crate::plan::{Plan, PlannedTensor, Recipe, Treatment};
 use crate::sink::Staging;
@@ -95,11 +95,9 @@ fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) ->
     let contents = contents(plan, recipe, made);
     let columns = columns(recipe, contents.as_deref());
     let mut tensors = BTreeMap::new();
-    let mut averaged = 0;
     for (shard, record) in plan.shards.iter().zip(made.shards) {
         for (&tensor, result) in shard.tensors.iter().zip(&record.tensors) {
             let tensor = &plan.tensors[tensor];
-            averaged += u64::from(tensor.how() == How::Averaged);
             let non_finite = result.non_finite.as_ref().map(|found| {
                 let counts = columns.iter().map(|&i| &found.inputs[i]);
                 NonFiniteEntry {
@@ -136,8 +134,10 @@ fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) ->
     });
     let ingredients =
         contents.map(|contents| columns.iter().map(|&i| IngredientEntry { content: contents[i] }).collect());
+    let count = |how: How| plan.tensors.iter().filter(|tensor| tensor.how() == how).count() as u64;
+    let says_more = count(How::Taken) > 0 || !plan.tensors_left_out.is_empty();
     Outcome {
-        format: FORMAT,
+        format: if says_more { FORMAT_OF_CHOICES } else { FORMAT },
         numerics: NUMERICS,
         recipe: recipe_entry(recipe, &columns),
         ingredients,
@@ -146,9 +146,12 @@ fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) ->
         tied: plan.tied.iter().map(|(name, _)| name.clone()).collect(),
         shards: shards.collect(),
         files,
+        left_out: plan.tensors_left_out.clone(),
         counts: Counts {
-            averaged,
-            copied: plan.tensors.len() as u64 - averaged,
+            averaged: count(How::Averaged),
+            copied: count(How::Copied),
+            taken: count(How::Taken),
+            left_out: plan.tensors_left_out.len() as u64,
             tied: plan.tied.len() as u64,
             refused: 0,
         },
@@ -171,6 +174,8 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
         for &(tensor, result) in &tensors {
             let digest = match &tensor.treatment {
                 Treatment::Copied => result.blake3, // the same bytes in every ingredient
+                Treatment::Taken { from } if *from != i => continue,
+                Treatment::Taken { .. } => result.blake3,
                 Treatment::Averaged { rows } => {
                     if recipe.rows[rows[made.recipe]].mix.numerators()[i] == 0 {
                         continue;
@@ -178,7 +183,7 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
                     *result.inputs.get(i)?
                 }
             };
-            content.add(&tensor.name, tensor.sources[i].dtype, &tensor.shape, digest?);
+            content.add(&tensor.name, tensor.source(i).dtype, &tensor.shape, digest?);
         }
         Some(content.finish())
     };

@@ -179,14 +179,16 @@ fn reason_to_redo(
     let mut read = BTreeSet::new();
     for tensor in plan.shards[shard].tensors.iter().map(|&tensor| &plan.tensors[tensor]) {
         let parts = match &tensor.treatment {
-            Treatment::Copied => None,
+            Treatment::Copied | Treatment::Taken { .. } => None,
             Treatment::Averaged { rows } => {
                 Some(plan.request.recipes[recipe].rows[rows[recipe]].mix.numerators())
             }
         };
-        let sources = tensor.sources.iter().enumerate();
         read.extend(
-            sources.filter(|(i, _)| parts.is_none_or(|parts| parts[*i] != 0)).map(|(i, s)| (i, s.shard)),
+            tensor
+                .sources()
+                .filter(|(i, _)| parts.is_none_or(|parts| parts[*i] != 0))
+                .map(|(i, s)| (i, s.shard)),
         );
     }
     let state = |states: &[Vec<FileState>], (i, s): (usize, usize)| states.get(i)?.get(s).copied();

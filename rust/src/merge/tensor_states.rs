@@ -85,10 +85,11 @@ impl<'a> TensorStates<'a> {
     /// Hash a chunk of an ingredient, if that was asked for. The hash is taken outside the lock.
     pub(super) fn record_input(&self, ingredient: usize, chunk: &Chunk, bytes: &[u8]) {
         let tensor = &self.plan.tensors[chunk.tensor];
-        if self.digests != Digests::Full || tensor.treatment == Treatment::Copied {
+        let is_averaged = matches!(tensor.treatment, Treatment::Averaged { .. });
+        if self.digests != Digests::Full || !is_averaged {
             return;
         }
-        let dtype = tensor.sources[ingredient].dtype;
+        let dtype = tensor.source(ingredient).dtype;
         let leaf = self.leaf(chunk, dtype, bytes);
         let mut state = self.tensors[chunk.tensor].lock().expect("no panic while held");
         let count = self.digest_of(chunk.tensor, dtype).leaves();
@@ -129,8 +130,8 @@ impl<'a> TensorStates<'a> {
         }
         let planned = &self.plan.tensors[chunk.tensor];
         let TensorState { inputs, recipes, .. } = &mut *state;
-        for (input, source) in inputs.iter_mut().zip(&planned.sources) {
-            input.combine(self.digest_of(chunk.tensor, source.dtype));
+        for (ingredient, source) in planned.sources() {
+            inputs[ingredient].combine(self.digest_of(chunk.tensor, source.dtype));
         }
         for recipe in recipes {
             recipe.output.combine(self.digest_of(chunk.tensor, planned.dtype));
@@ -202,7 +203,7 @@ fn problems(plan: &Plan, tensor: usize, tally: &Tally) -> Vec<Problem> {
     let planned = &plan.tensors[tensor];
     let mut problems = Vec::new();
     for (ingredient, counts) in tally.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0) {
-        let shard = &plan.checkpoints[ingredient].shards[planned.sources[ingredient].shard];
+        let shard = &plan.checkpoints[ingredient].shards[planned.source(ingredient).shard];
         let NonFinite { nan, positive, negative, first } = counts;
         let first = first.unwrap_or(0);
         let message = format!(

@@ -6,7 +6,7 @@ use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::Buffer;
 use crate::kernels::{Differences, Kernels, Tally};
 use crate::mix::Mix;
-use crate::mixing::{chunk_bytes, mix_chunk};
+use crate::mixing::{chunk_bytes, count_taken, mix_chunk};
 use crate::plan::{Plan, Treatment};
 use crate::threads::default_threads;
 
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         let size = |dtype: Dtype| dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
         tensors
             .flat_map(|(tensor, needed)| {
-                needed.iter().map(|&i| tensor.elements * size(tensor.sources[i].dtype))
+                needed.iter().map(|&i| tensor.elements * size(tensor.source(i).dtype))
             })
             .sum()
     }
@@ -134,10 +134,10 @@ impl<'a> Worker<'a> {
         let needed = &run.needed[chunk.tensor];
         let sources = needed
             .iter()
-            .map(|&i| run.inputs.source(i, tensor.sources[i].shard))
+            .map(|&i| run.inputs.source(i, tensor.source(i).shard))
             .collect::<Result<Vec<_>>>()?;
         let range = |ingredient: usize| {
-            let source = &tensor.sources[ingredient];
+            let source = tensor.source(ingredient);
             let size = source.dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
             (source.offset + chunk.first * size, (chunk.elements * size) as usize)
         };
@@ -145,7 +145,7 @@ impl<'a> Worker<'a> {
         for ((&ingredient, source), scratch) in needed.iter().zip(&sources).zip(&mut self.scratch) {
             let (offset, length) = range(ingredient);
             inputs[ingredient] =
-                Some((source.read(offset, length, scratch)?, tensor.sources[ingredient].dtype));
+                Some((source.read(offset, length, scratch)?, tensor.source(ingredient).dtype));
         }
         for &ingredient in needed {
             let (bytes, _) = inputs[ingredient].expect("needed");
@@ -159,6 +159,11 @@ impl<'a> Worker<'a> {
             let mut differences = None;
             let bytes: &[u8] = match &tensor.treatment {
                 Treatment::Copied => inputs[0].expect("copied from the first ingredient").0,
+                Treatment::Taken { from } => {
+                    let bytes = inputs[*from].expect("taken from this ingredient").0;
+                    count_taken(bytes, tensor.dtype, *from, &mut tally);
+                    bytes
+                }
                 Treatment::Averaged { rows } => {
                     let mix = &run.plan.request.recipes[recipe].rows[rows[recipe]].mix;
                     let length = (chunk.elements * tensor.element_bytes()) as usize;

@@ -47,3 +47,13 @@ pub(crate) fn mix_chunk(
         tally.spread(&counts, &used);
     }
 }
+
+/// Count what is not finite in a chunk that one ingredient gives unchanged.
+pub(crate) fn count_taken(bytes: &[u8], dtype: Dtype, from: usize, tally: &mut Tally) {
+    let mut counts = Tally::new(1);
+    counts.base = tally.base;
+    count_non_finite(bytes, dtype, &mut counts);
+    if !counts.is_clean() {
+        tally.spread(&counts, &[from]);
+    }
+}

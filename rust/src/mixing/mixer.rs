@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, Shard};
+use crate::checkpoint::{Checkpoint, OpenOptions, Shard, TensorInfo};
 use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
 use crate::mix::Mix;
-use crate::plan::{self, Agreement};
+use crate::plan::{self, Agreement, Choices};
 use crate::threads::{default_threads, start_some};
 
-use super::chunk::{chunk_bytes, mix_chunk};
+use super::chunk::{chunk_bytes, count_taken, mix_chunk};
 
 /// Most bytes of a block: it is still in the cache of its core when it is taken away.
 const BLOCK: usize = 256 << 10;
@@ -43,30 +43,50 @@ impl Mixer {
     ///
     /// # Errors
     /// Everything found wrong with the ingredients; I/O errors.
-    pub fn open(ingredients: &[PathBuf], backend: Option<Backend>, options: OpenOptions) -> Result<Self> {
-        let agreement = plan::agree(ingredients, options)?;
+    pub fn open(
+        ingredients: &[PathBuf],
+        backend: Option<Backend>,
+        options: OpenOptions,
+        choices: Choices,
+    ) -> Result<Self> {
+        let agreement = plan::agree(ingredients, options, choices)?;
         let open = |shard: &Shard| Source::open(&shard.path, &shard.identity, backend, Cache::Keep);
         let open = |checkpoint: &Checkpoint| checkpoint.shards.iter().map(open).collect();
         let sources = agreement.checkpoints.iter().map(open).collect::<Result<_>>()?;
         Ok(Self { agreement, sources, kernels: Kernels::choose(None)? })
     }
 
-    /// Name, dtype and shape of every tensor, as in the first ingredient and in its file order.
+    /// Name, dtype and shape of every tensor, in the first ingredient's file order and as it has them, or as the
+    /// ingredient that gives them alone; at the end those that only others have.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, Dtype, &[u64])> {
-        let shards = self.agreement.checkpoints.first().into_iter().flat_map(|first| &first.shards);
-        shards
-            .flat_map(|shard| &shard.tensors)
-            .filter(|info| !self.agreement.tied.contains(&info.name))
+        let Agreement { checkpoints, dropped, taken, .. } = &self.agreement;
+        let first = checkpoints.first();
+        let shards = first.into_iter().flat_map(|first| &first.shards);
+        let own = shards.flat_map(|shard| &shard.tensors).map(|info| &info.name);
+        let of_others = move |name: &&String| first.is_none_or(|first| !first.tensors.contains_key(*name));
+        own.filter(|name| !dropped.contains(*name))
+            .chain(taken.keys().filter(of_others))
+            .filter_map(|name| self.model(name))
             .map(|info| (info.name.as_str(), info.dtype, info.shape.as_slice()))
     }
 
-    /// Dtype of tensor `name` in the first ingredient.
+    /// The ingredient that gives a tensor unchanged.
+    pub fn giver(&self, name: &str) -> Option<usize> {
+        self.agreement.taken.get(name).copied()
+    }
+
+    /// The tensor whose shape and dtype one of a soup has.
+    fn model(&self, name: &str) -> Option<&TensorInfo> {
+        self.agreement.checkpoints.get(self.giver(name).unwrap_or(0))?.tensor(name)
+    }
+
+    /// Dtype of tensor `name` in the first ingredient, or in the one that gives it.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        Some(self.agreement.checkpoints.first()?.tensor(name)?.dtype)
+        Some(self.model(name)?.dtype)
     }
 
     /// Compute `mix` of tensor `name`, or of a part of it: `length` bytes, little-endian elements. An integer or boolean
-    /// tensor is copied. The bytes are those a merge would write. `write` gets them in blocks, each with the place of
+    /// tensor is copied, and one that is taken from an ingredient is that one's. The bytes are those a merge would write. `write` gets them in blocks, each with the place of
     /// its first byte, from several threads and in any order.
     ///
     /// # Errors
@@ -90,22 +110,23 @@ impl Mixer {
                 format!("expected {} numerators, got {}", checkpoints.len(), mix.numerators().len());
             return Err(refuse(message).hint("one for each ingredient").into());
         }
-        let infos: Option<Vec<_>> =
+        let infos: Vec<_> =
             checkpoints.iter().map(|c| Some((c.tensors.get(name)?, c.tensor(name)?))).collect();
-        let Some(infos) = infos.filter(|_| !self.agreement.tied.contains(name)) else {
+        let model = self.model(name).filter(|_| !self.agreement.dropped.contains(name));
+        let Some(model) = model else {
             return Err(refuse("not a tensor of these ingredients".to_owned()).into());
         };
-        let first = infos[0].1;
-        let copied = first.dtype.class() == DtypeClass::Discrete;
-        let dtype = if copied { first.dtype } else { options.dtype.unwrap_or(first.dtype) };
-        if dtype.class() == DtypeClass::Refused || copied != (dtype.class() == DtypeClass::Discrete) {
+        let is_discrete = model.dtype.class() == DtypeClass::Discrete;
+        let from = self.giver(name).or(is_discrete.then_some(0));
+        let dtype = if from.is_some() { model.dtype } else { options.dtype.unwrap_or(model.dtype) };
+        if dtype.class() == DtypeClass::Refused || is_discrete != (dtype.class() == DtypeClass::Discrete) {
             return Err(refuse(format!("cannot be written as {dtype}")).into());
         }
         let size = dtype.bytes().expect("floats and integers have whole bytes");
-        let elements = first.shape.iter().product::<u64>();
-        let (from, got) = (options.start.unwrap_or(0), length as u64);
-        let Some(rest) = elements.checked_sub(from).map(|count| count * size as u64) else {
-            let message = format!("expected a start of at most {elements}, got {from}");
+        let elements = model.shape.iter().product::<u64>();
+        let (begin, got) = (options.start.unwrap_or(0), length as u64);
+        let Some(rest) = elements.checked_sub(begin).map(|count| count * size as u64) else {
+            let message = format!("expected a start of at most {elements}, got {begin}");
             return Err(refuse(message).hint("elements are counted from 0").into());
         };
         if options.start.is_none() && got != rest {
@@ -116,30 +137,32 @@ impl Mixer {
         }
         if got > rest || !got.is_multiple_of(size as u64) {
             let message = format!(
-                "expected a buffer of whole elements, at most {rest} bytes from {from} on, got {got}"
+                "expected a buffer of whole elements, at most {rest} bytes from {begin} on, got {got}"
             );
             return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }
 
         let per_chunk = (chunk_bytes(checkpoints.len()) as usize).min(BLOCK) / size;
         let needed: Vec<usize> = (0..checkpoints.len())
-            .filter(|&i| if copied { i == 0 } else { mix.numerators()[i] != 0 })
+            .filter(|&i| from.map_or_else(|| mix.numerators()[i] != 0, |from| i == from))
             .collect();
         let chunk = |start: usize, block: &mut Buffer, scratch: &mut [Buffer]| -> Result<Tally> {
             control.check()?;
             let count = per_chunk.min(length / size - start);
             let mut inputs = vec![None; checkpoints.len()];
             for (&i, scratch) in needed.iter().zip(scratch) {
-                let (location, info) = infos[i];
+                let (location, info) = infos[i].expect("an ingredient that is needed has it");
                 let bytes = info.dtype.bytes().expect("checked by the agreement");
-                let offset = info.offset + (from + start as u64) * bytes as u64;
+                let offset = info.offset + (begin + start as u64) * bytes as u64;
                 inputs[i] =
                     Some((self.sources[i][location.shard].read(offset, count * bytes, scratch)?, info.dtype));
             }
             let mut tally = Tally::new(checkpoints.len());
-            tally.base = from + start as u64;
-            if copied {
-                write(start * size, inputs[0].expect("needed").0);
+            tally.base = begin + start as u64;
+            if let Some(from) = from {
+                let (bytes, _) = inputs[from].expect("needed");
+                count_taken(bytes, dtype, from, &mut tally);
+                write(start * size, bytes);
             } else {
                 let no_memory = |error| Error::io(name, "no memory to compute it", error);
                 let block = block.first(count * size).map_err(no_memory)?;
@@ -147,11 +170,11 @@ impl Mixer {
                 write(start * size, block);
             }
             for &i in &needed {
-                let (location, info) = infos[i];
+                let (location, info) = infos[i].expect("an ingredient that is needed has it");
                 let bytes = info.dtype.bytes().expect("checked by the agreement");
                 let source = &self.sources[i][location.shard];
                 source.check()?;
-                source.release(info.offset + (from + start as u64) * bytes as u64, count * bytes);
+                source.release(info.offset + (begin + start as u64) * bytes as u64, count * bytes);
             }
             Ok(tally)
         };

@@ -6,5 +6,5 @@ mod chunk;
 mod mixer;
 
 pub use chunk::chunk_bytes;
-pub(crate) use chunk::mix_chunk;
+pub(crate) use chunk::{count_taken, mix_chunk};
 pub use mixer::{MixOptions, Mixer};

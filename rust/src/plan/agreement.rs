@@ -1,6 +1,6 @@
 //! Whether ingredients can be mixed at all, apart from any recipe and any output.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
@@ -8,15 +8,17 @@ use crate::error::Result;
 use crate::mix::Mix;
 
 use super::remarks::Remarks;
-use super::{MergeRequest, PlanOptions, Recipe, Row, make, treatments};
+use super::{Choices, MergeRequest, PlanOptions, Recipe, Row, Treatment, make, treatments};
 
 /// Ingredients that agree in names, shapes, dtypes and integers.
 #[derive(Debug)]
 pub struct Agreement {
     /// The ingredients, opened and checked.
     pub checkpoints: Vec<Checkpoint>,
-    /// Tied heads that some ingredients have and that equal their embedding.
-    pub tied: BTreeSet<String>,
+    /// Tensors that are no part of a soup: left out, or tied to another one.
+    pub dropped: BTreeSet<String>,
+    /// Tensors that one ingredient gives unchanged, and its number.
+    pub taken: BTreeMap<String, usize>,
     /// Ready to be shown.
     pub warnings: Vec<String>,
 }
@@ -25,20 +27,27 @@ pub struct Agreement {
 ///
 /// # Errors
 /// [`crate::Error::Refused`] with everything that is wrong; [`crate::Error::Io`] if the system refuses to read.
-pub fn agree(ingredients: &[PathBuf], open: OpenOptions) -> Result<Agreement> {
+pub fn agree(ingredients: &[PathBuf], open: OpenOptions, choices: Choices) -> Result<Agreement> {
     let mix = Mix::average(&vec![1; ingredients.len()])?;
     let everything = Recipe { rows: vec![Row { pattern: "*".to_owned(), mix }], output: PathBuf::new() };
-    let request = MergeRequest {
+    let mut request = MergeRequest {
         ingredients: ingredients.to_vec(),
         recipes: vec![everything],
-        options: PlanOptions { open, ..PlanOptions::default() },
+        options: PlanOptions { open, choices, ..PlanOptions::default() },
     };
+    make::put_choices_first(&mut request)?;
     let mut remarks = Remarks::default();
     let checkpoints = make::open(&request, &mut remarks);
     remarks.refuse()?;
     let configs = make::read_configs(&request, &checkpoints, &mut remarks);
     let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
     remarks.refuse()?;
-    let tied = treatments.tied.into_iter().map(|(name, _)| name).collect();
-    Ok(Agreement { checkpoints, tied, warnings: remarks.warnings })
+    let tied = treatments.tied.into_iter().map(|(name, _)| name);
+    let dropped = treatments.left_out.into_keys().chain(tied).collect();
+    let giver = |(name, treatment)| match treatment {
+        Treatment::Taken { from } => Some((name, from)),
+        _ => None,
+    };
+    let taken = treatments.by_name.into_iter().filter_map(giver).collect();
+    Ok(Agreement { checkpoints, dropped, taken, warnings: remarks.warnings })
 }

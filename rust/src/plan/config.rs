@@ -68,6 +68,13 @@ impl Config {
         (!stated.is_empty()).then(|| stated.iter().all(|&tied| tied))
     }
 
+    /// The model type, and those inside of language models.
+    pub(super) fn model_types(&self) -> Vec<&str> {
+        let mut types = Vec::new();
+        collect_types(&self.value, &mut types);
+        types
+    }
+
     /// The key that declares a quantisation and the method it names.
     pub(super) fn quantisation(&self) -> Option<(&'static str, Option<String>)> {
         quantisation(&self.value)
@@ -102,6 +109,13 @@ fn collect_tied(value: &Value, stated: &mut Vec<bool>) {
         if let Some(inner) = value.get(key) {
             collect_tied(inner, stated);
         }
+    }
+}
+
+fn collect_types<'a>(value: &'a Value, types: &mut Vec<&'a str>) {
+    types.extend(value.get("model_type").and_then(Value::as_str));
+    for inner in LANGUAGE_MODELS.iter().filter_map(|key| value.get(key)) {
+        collect_types(inner, types);
     }
 }
 

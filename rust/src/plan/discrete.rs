@@ -52,10 +52,10 @@ fn differs(expected: LocatedTensor<'_>, got: LocatedTensor<'_>, at: &Difference)
         value(dtype, &at.expected),
         value(dtype, &at.got),
     );
-    Problem::new(ProblemKind::Incompatible, message)
-        .at(&got.shard.path)
-        .tensor(&got.tensor.name)
-        .hint("integers and booleans are not averaged: they must be equal in all ingredients")
+    Problem::new(ProblemKind::Incompatible, message).at(&got.shard.path).tensor(&got.tensor.name).hint(
+        "integers and booleans are not averaged, so they must be equal in all ingredients, unless \
+             `--take PATTERN=INGREDIENT` takes them from one or `--leave-out PATTERN` leaves them out",
+    )
 }
 
 /// The first element in which two tensors differ.

@@ -49,6 +49,7 @@ impl Plan {
             "recipe": rows.collect::<Vec<_>>(),
             "ingredients": ingredients.collect::<Vec<_>>(),
             "tied": self.tied.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            "left_out": self.tensors_left_out.keys().collect::<Vec<_>>(),
             "shards": shards.collect::<Vec<_>>(),
             "side_files": side_files,
             "digests": digests.name(),

@@ -3,7 +3,8 @@
 //! The layout is the same for every recipe. Headers are built here, byte for byte as the reference writer makes them,
 //! so that the size of every file is known before anything is written.
 
-use crate::checkpoint::{Checkpoint, Shard, WeightFile, WeightSet, header, index};
+use crate::checkpoint::{Checkpoint, LocatedTensor, Shard, WeightFile, WeightSet, header, index};
+use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
 
@@ -31,7 +32,7 @@ pub(super) fn lay_out(
     remarks: &mut Remarks,
 ) -> Layout {
     let Some(first) = checkpoints.first() else { return Layout::default() };
-    let drafts = donor_drafts(request, first, treatments, remarks);
+    let drafts = donor_drafts(request, checkpoints, treatments, remarks);
     let recut = request.options.max_shard_size;
     let drafts = match recut {
         Some(most) => cut(drafts, most, &set_of(first), remarks),
@@ -53,33 +54,59 @@ pub(super) fn lay_out(
 /// The first ingredient's shards with the tensors that stay, in file order.
 fn donor_drafts<'a>(
     request: &MergeRequest,
-    first: &'a Checkpoint,
+    checkpoints: &'a [Checkpoint],
     treatments: &'a Treatments,
     remarks: &mut Remarks,
 ) -> Vec<Draft<'a>> {
+    let first = &checkpoints[0];
     let mut drafts = Vec::with_capacity(first.shards.len());
     for shard in &first.shards {
         let mut items = Vec::with_capacity(shard.tensors.len());
         for info in &shard.tensors {
             let Some(treatment) = treatments.by_name.get(&info.name) else { continue };
-            let dtype = match treatment {
-                Treatment::Averaged { .. } => request.options.dtype.unwrap_or(info.dtype),
-                Treatment::Copied => info.dtype,
-            };
-            let elements = info.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
-            let sizes = elements.and_then(|n| Some((n, n.checked_mul(dtype.bytes()? as u64)?)));
-            match sizes {
-                Some((elements, length)) => items.push(Item { info, treatment, dtype, elements, length }),
-                None => remarks.problem(
-                    Problem::new(ProblemKind::Output, format!("is too large to be written as {dtype}"))
-                        .at(&shard.path)
-                        .tensor(&info.name),
-                ),
+            match item(checkpoints, &info.name, treatment, request.options.dtype) {
+                Ok(item) => items.push(item),
+                Err(problem) => remarks.problem(problem),
             }
         }
         drafts.push(Draft { name: shard.name.clone(), items });
     }
+    // What only others have goes to the last file, behind what is as wide, so that all stays aligned there.
+    let lacking = treatments.by_name.iter().filter(|(name, _)| !first.tensors.contains_key(*name));
+    for (name, treatment) in lacking {
+        match (drafts.last_mut(), item(checkpoints, name, treatment, request.options.dtype)) {
+            (Some(Draft { items, .. }), Ok(item)) => {
+                let narrower = items.iter().position(|before| before.dtype.bytes() < item.dtype.bytes());
+                items.insert(narrower.unwrap_or(items.len()), item);
+            }
+            (_, Err(problem)) => remarks.problem(problem),
+            (None, Ok(_)) => {}
+        }
+    }
     drafts
+}
+
+/// A tensor as it is written.
+fn item<'a>(
+    checkpoints: &'a [Checkpoint],
+    name: &str,
+    treatment: &'a Treatment,
+    asked: Option<Dtype>,
+) -> Result<Item<'a>, Problem> {
+    let giver = if let Treatment::Taken { from } = treatment { *from } else { 0 };
+    let LocatedTensor { shard, tensor: info } =
+        checkpoints[giver].locate(name).expect("a tensor of its giver");
+    let dtype = match treatment {
+        Treatment::Averaged { .. } => asked.unwrap_or(info.dtype),
+        Treatment::Copied | Treatment::Taken { .. } => info.dtype,
+    };
+    let elements = info.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
+    let sizes = elements.and_then(|n| Some((n, n.checked_mul(dtype.bytes()? as u64)?)));
+    let Some((elements, length)) = sizes else {
+        let message = format!("is too large to be written as {dtype}");
+        return Err(Problem::new(ProblemKind::Output, message).at(&shard.path).tensor(name));
+    };
+    Ok(Item { info, treatment, dtype, elements, length })
 }
 
 /// What the output's files are called: as the index of the first ingredient says, or its one file, or its set.
@@ -144,7 +171,7 @@ fn add_shard(
             offset,
             length: item.length,
             treatment: item.treatment.clone(),
-            sources: sources(checkpoints, &item.info.name),
+            sources: sources(checkpoints, item),
         });
         offset = offset.saturating_add(item.length);
         layout.total_size = layout.total_size.saturating_add(item.length);
@@ -154,7 +181,12 @@ fn add_shard(
     layout.shards.push(PlannedShard { name: draft.name.clone(), header, size: offset, tensors });
 }
 
-fn sources(checkpoints: &[Checkpoint], name: &str) -> Vec<TensorSource> {
+fn sources(checkpoints: &[Checkpoint], item: &Item<'_>) -> Vec<TensorSource> {
+    let name = &item.info.name;
+    let checkpoints = match item.treatment {
+        Treatment::Taken { from } => std::slice::from_ref(&checkpoints[*from]),
+        _ => checkpoints,
+    };
     let source = |checkpoint: &Checkpoint| {
         let shard = checkpoint.tensors.get(name)?.shard;
         let info = checkpoint.tensor(name)?;

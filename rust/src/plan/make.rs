@@ -23,9 +23,10 @@ use super::{
 /// # Errors
 ///
 /// [`crate::Error::Refused`] with everything that is wrong; [`crate::Error::Io`] if the system refuses to read.
-pub fn make(request: MergeRequest) -> Result<Plan> {
+pub fn make(mut request: MergeRequest) -> Result<Plan> {
     let mut remarks = Remarks::default();
     check_request(&request, &mut remarks);
+    put_choices_first(&mut request)?;
     let checkpoints = open(&request, &mut remarks);
     remarks.refuse()?;
 
@@ -62,6 +63,7 @@ pub fn make(request: MergeRequest) -> Result<Plan> {
         left_out: side.left_out,
         tied: treatments.tied,
         complete: Vec::new(),
+        tensors_left_out: treatments.left_out,
         warnings: std::mem::take(&mut remarks.warnings),
         total_size: layout.total_size,
         total_parameters: layout.total_parameters,
@@ -120,6 +122,15 @@ fn check_request(request: &MergeRequest, remarks: &mut Remarks) {
     }
 }
 
+/// Begin every table with the rows of tensors that are taken, so that a recipe says by itself what becomes of them.
+pub(super) fn put_choices_first(request: &mut MergeRequest) -> Result<()> {
+    let rows = request.options.choices.rows(request.ingredients.len())?;
+    for recipe in &mut request.recipes {
+        recipe.rows.splice(0..0, rows.iter().cloned());
+    }
+    Ok(())
+}
+
 pub(super) fn open(request: &MergeRequest, remarks: &mut Remarks) -> Vec<Checkpoint> {
     let mut budget = MAX_HEADERS_BYTES;
     let mut checkpoints = Vec::with_capacity(request.ingredients.len());
@@ -153,7 +164,7 @@ pub(super) fn read_configs(
 fn true_dtype(config: &Config, tensors: &[PlannedTensor]) -> Option<Vec<u8>> {
     let averaged = || tensors.iter().filter(|tensor| matches!(tensor.treatment, Treatment::Averaged { .. }));
     let written = shared(averaged().map(|tensor| tensor.dtype))?;
-    let before = shared(averaged().filter_map(|tensor| tensor.sources.first()).map(|source| source.dtype));
+    let before = shared(averaged().map(|tensor| tensor.source(0).dtype));
     config.with_dtype(written, before)
 }
 

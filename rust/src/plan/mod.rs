@@ -4,6 +4,8 @@
 //! writes nothing. A plan that exists can only fail by I/O errors, changed inputs or non-finite data.
 
 mod agreement;
+mod buffers;
+mod choices;
 mod config;
 mod cut;
 mod discrete;
@@ -18,12 +20,15 @@ mod side_files;
 mod space;
 mod summary;
 mod tied;
+mod tied_by_default;
 mod tokenizer;
 mod treatments;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use agreement::{Agreement, agree};
+pub use choices::Choices;
 pub use make::make;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
@@ -78,6 +83,8 @@ pub struct PlanOptions {
     pub copy_code: Option<bool>,
     /// The directory that holds the outputs may be missing: whoever executes the plan makes it before.
     pub makes_parent: bool,
+    /// Tensors left out, and tensors taken from one ingredient.
+    pub choices: Choices,
     /// Do not compare free space with what will be written.
     pub skip_space_check: bool,
     /// How ingredients are opened.
@@ -105,6 +112,11 @@ pub enum Treatment {
     },
     /// Integers or booleans, equal in all ingredients: copied from the first.
     Copied,
+    /// Taken byte for byte from the one ingredient that was asked to give it.
+    Taken {
+        /// Its number.
+        from: usize,
+    },
 }
 
 /// One tensor of the output; the same for every recipe but for its row.
@@ -126,7 +138,7 @@ pub struct PlannedTensor {
     pub length: u64,
     /// What happens to it.
     pub treatment: Treatment,
-    /// Where it lies in each ingredient, in the recipes' order.
+    /// Where it lies in each ingredient, in the recipes' order; one that is taken only in its giver.
     pub sources: Vec<TensorSource>,
 }
 
@@ -164,7 +176,7 @@ pub enum SideContent {
 /// Everything decided; nothing done.
 #[derive(Debug)]
 pub struct Plan {
-    /// The request it answers.
+    /// The request it answers; each table begins with a row for every pattern of tensors that are taken.
     pub request: MergeRequest,
     /// The ingredients, opened and checked.
     pub checkpoints: Vec<Checkpoint>,
@@ -184,6 +196,8 @@ pub struct Plan {
     pub tied: Vec<(String, Vec<usize>)>,
     /// Recipes whose output holds the soup of this plan already, by its manifest.
     pub complete: Vec<usize>,
+    /// Tensors that are not written, with the pattern that says so; none for a buffer that loaders make anew.
+    pub tensors_left_out: BTreeMap<String, Option<String>>,
     /// Ready to be shown.
     pub warnings: Vec<String>,
     /// Bytes of tensors, the index's `total_size`.
@@ -198,6 +212,21 @@ impl PlannedTensor {
         match self.treatment {
             Treatment::Averaged { .. } => How::Averaged,
             Treatment::Copied => How::Copied,
+            Treatment::Taken { .. } => How::Taken,
+        }
+    }
+
+    /// The ingredients that are looked at, each with the place where it has the tensor.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (usize, &TensorSource)> {
+        let first = if let Treatment::Taken { from } = self.treatment { from } else { 0 };
+        self.sources.iter().enumerate().map(move |(i, source)| (first + i, source))
+    }
+
+    /// Where an ingredient that is looked at has the tensor.
+    pub(crate) fn source(&self, ingredient: usize) -> &TensorSource {
+        match self.treatment {
+            Treatment::Taken { .. } => &self.sources[0],
+            _ => &self.sources[ingredient],
         }
     }
 
@@ -213,7 +242,11 @@ impl PlannedTensor {
 impl Plan {
     /// The ingredients whose bytes of a tensor the merge reads: those with a numerator in any recipe's row.
     pub fn needed(&self, tensor: &PlannedTensor) -> Vec<usize> {
-        let Treatment::Averaged { rows } = &tensor.treatment else { return vec![0] };
+        let rows = match &tensor.treatment {
+            Treatment::Averaged { rows } => rows,
+            Treatment::Copied => return vec![0],
+            Treatment::Taken { from } => return vec![*from],
+        };
         let takes_part = |ingredient: &usize| {
             let mut mixes = self.request.recipes.iter().zip(rows).map(|(recipe, &row)| &recipe.rows[row].mix);
             mixes.any(|mix| mix.numerators()[*ingredient] != 0)

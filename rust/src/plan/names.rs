@@ -7,16 +7,17 @@ use crate::error::{Problem, ProblemKind};
 use crate::escape::{quoted, shown};
 
 use super::remarks::Remarks;
-use super::tied::is_head;
+use super::tied::is_language_head;
 
-const HINT: &str = "ingredients must come from one architecture and have the same tensors";
+const HINT: &str = "ingredients must come from one architecture and have the same tensors; for those that only some have, \
+    `--leave-out PATTERN` leaves them out of the soup and `--take PATTERN=INGREDIENT` takes them from one as they are";
 
-/// Compare each ingredient's names with the first's, leaving out the tied heads in `dropped`.
-pub(super) fn check(checkpoints: &[Checkpoint], dropped: &BTreeSet<&str>, remarks: &mut Remarks) {
+/// Compare each ingredient's names with the first's, but for what is in `decided`: left out, taken from one, or a tied copy.
+pub(super) fn check(checkpoints: &[Checkpoint], decided: &BTreeSet<&str>, remarks: &mut Remarks) {
     let Some((first, others)) = checkpoints.split_first() else { return };
     for other in others {
-        let missing = lacking(first, other, dropped);
-        let extra = lacking(other, first, dropped);
+        let missing = lacking(first, other, decided);
+        let extra = lacking(other, first, decided);
         let renamed = renamed(first, other, &missing, &extra);
         let hint = |name: &str| renamed.clone().unwrap_or_else(|| hint(name));
         let lacks = |name: &&str| {
@@ -37,15 +38,16 @@ pub(super) fn check(checkpoints: &[Checkpoint], dropped: &BTreeSet<&str>, remark
     }
 }
 
-fn lacking<'a>(with: &'a Checkpoint, without: &Checkpoint, dropped: &BTreeSet<&str>) -> Vec<&'a str> {
+fn lacking<'a>(with: &'a Checkpoint, without: &Checkpoint, decided: &BTreeSet<&str>) -> Vec<&'a str> {
     let names = with.tensors.keys().map(String::as_str);
-    names.filter(|name| !without.tensors.contains_key(*name) && !dropped.contains(name)).collect()
+    names.filter(|name| !without.tensors.contains_key(*name) && !decided.contains(name)).collect()
 }
 
 fn hint(name: &str) -> String {
-    if is_head(name) {
+    if is_language_head(name) {
         "a tied copy of the embedding is left out only where every config.json agrees and the output's says \
-         `\"tie_word_embeddings\": true`"
+         `\"tie_word_embeddings\": true` or ties by default; else `--leave-out PATTERN` leaves the tensor out and \
+         `--take PATTERN=INGREDIENT` takes it from one ingredient as it is"
             .to_owned()
     } else {
         HINT.to_owned()

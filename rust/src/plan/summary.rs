@@ -6,7 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::manifest::How;
 
 use super::side_files::SideFiles;
-use super::{Plan, PlannedTensor, Recipe};
+use super::{Plan, PlannedTensor, Recipe, Treatment};
 
 impl Plan {
     /// Bytes of ingredients that the merge reads, all recipes sharing one pass: each tensor of each ingredient once
@@ -17,7 +17,7 @@ impl Plan {
 
     fn bytes_read_for(&self, tensor: &PlannedTensor) -> u64 {
         let size = |i: usize| {
-            let bytes = tensor.sources.get(i).and_then(|source| source.dtype.bytes()).unwrap_or(0);
+            let bytes = tensor.source(i).dtype.bytes().unwrap_or(0);
             tensor.elements.saturating_mul(bytes as u64)
         };
         self.needed(tensor).into_iter().map(size).sum()
@@ -36,7 +36,7 @@ impl Plan {
 
     /// The plan as printed for programs.
     pub fn to_json(&self) -> Value {
-        let averaged = self.tensors.iter().filter(|tensor| tensor.how() == How::Averaged).count();
+        let count = |how: How| self.tensors.iter().filter(|tensor| tensor.how() == how).count();
         let donor = self.checkpoints.get(self.request.options.config_from);
         let shards = self
             .shards
@@ -44,6 +44,8 @@ impl Plan {
             .map(|shard| json!({"name": shard.name, "size": shard.size, "tensors": shard.tensors.len()}));
         let tied =
             self.tied.iter().map(|(name, ingredients)| json!({"name": name, "ingredients": ingredients}));
+        let left_out =
+            self.tensors_left_out.iter().map(|(name, pattern)| json!({"name": name, "pattern": pattern}));
         json!({
             "ingredients": self.checkpoints.iter().map(ingredient).collect::<Vec<_>>(),
             "outputs": self.request.recipes.iter().map(output).collect::<Vec<_>>(),
@@ -51,8 +53,10 @@ impl Plan {
             "index": self.index.as_ref().map(|_| &self.index_name),
             "complete": self.complete.iter().map(|&recipe| output(&self.request.recipes[recipe])["path"].clone()).collect::<Vec<_>>(),
             "counts": {
-                "averaged": averaged,
-                "copied": self.tensors.len() - averaged,
+                "averaged": count(How::Averaged),
+                "copied": count(How::Copied),
+                "taken": count(How::Taken),
+                "left_out": self.tensors_left_out.len(),
                 "tied": self.tied.len(),
                 "refused": 0,
             },
@@ -63,6 +67,7 @@ impl Plan {
             "side_files": self.side_files.iter().map(|file| &file.name).collect::<Vec<_>>(),
             "left_out": self.left_out,
             "tied": tied.collect::<Vec<_>>(),
+            "tensors_left_out": left_out.collect::<Vec<_>>(),
             "warnings": self.warnings,
             "config_from": donor.map(|donor| donor.root.to_string_lossy()),
             "tensors": self.tensors.iter().map(|tensor| self.tensor(tensor)).collect::<Vec<_>>(),
@@ -70,11 +75,16 @@ impl Plan {
     }
 
     fn tensor(&self, tensor: &PlannedTensor) -> Value {
+        let from = match tensor.treatment {
+            Treatment::Taken { from } => Some(from),
+            _ => None,
+        };
         json!({
             "name": tensor.name,
             "dtype": tensor.dtype.name(),
             "shape": tensor.shape,
             "fate": tensor.how(),
+            "from": from,
             "shard": self.shards.get(tensor.shard).map(|shard| &shard.name),
         })
     }

@@ -1,5 +1,7 @@
-//! Tied heads: models whose `lm_head.weight` is the embedding again. Some writers store the copy, some do not; where
+//! Tied tensors: models whose `lm_head.weight` is the embedding again. Some writers store the copy, some do not; where
 //! ingredients disagree, a copy that equals the embedding bit for bit is left out, and anything else is refused.
+
+use std::collections::BTreeSet;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind, Result};
@@ -8,22 +10,80 @@ use crate::escape::{quoted, shown};
 use super::config::Config;
 use super::discrete::first_difference;
 use super::remarks::Remarks;
+use super::{MergeRequest, tied_by_default};
 
-const HINT: &str = "save this model again with a program that ties the head, or untie all ingredients";
+const HINT: &str = "save this model again with a program that ties the head, or untie all ingredients; \
+    `--leave-out PATTERN` leaves the tensor out all the same";
 
-/// Whether a tensor is an output head that models may tie to their embedding.
-pub(super) fn is_head(name: &str) -> bool {
-    name == "lm_head.weight" || name.ends_with(".lm_head.weight")
+/// How the names of output heads end that models may tie to an embedding, or to their own bias beside it.
+const HEADS: [&str; 11] = [
+    "lm_head.weight",
+    "lm_head.decoder.weight",
+    "lm_head.decoder.bias",
+    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder.bias",
+    "predictions.decoder.weight",
+    "predictions.decoder.bias",
+    "embed_out.weight",
+    "generator_lm_head.weight",
+    "proj_out.weight",
+    "vocab_projector.weight",
+];
+/// How the names of embeddings end that models may tie to one that encoder and decoder share.
+const EMBEDDINGS: [&str; 2] = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
+
+fn ends_with_one(name: &str, endings: &[&str]) -> bool {
+    endings
+        .iter()
+        .any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
-/// Report ingredients whose `tie_word_embeddings` contradicts the first that states it.
+/// Whether a tensor is the head that a config speaks of: as a copy of the embedding, or as nothing that is there.
+pub(super) fn is_language_head(name: &str) -> bool {
+    ends_with_one(name, &HEADS[..1])
+}
+
+fn is_head(name: &str) -> bool {
+    ends_with_one(name, &HEADS)
+}
+
+/// Whether a tensor is one that models may tie to another one.
+fn is_alias(name: &str) -> bool {
+    is_head(name) || ends_with_one(name, &EMBEDDINGS)
+}
+
+/// What a config says about tied embeddings, or what its type of model does if it says nothing.
+#[derive(Debug, Clone, Copy)]
+struct Tying<'a> {
+    tied: bool,
+    /// The type whose default it is.
+    by_default: Option<&'a str>,
+}
+
+impl<'a> Tying<'a> {
+    fn of(config: &'a Config) -> Option<Self> {
+        if let Some(tied) = config.tied() {
+            return Some(Self { tied, by_default: None });
+        }
+        let types = config.model_types();
+        let all_tie = types.iter().all(|model_type| tied_by_default::ties(model_type));
+        types.first().filter(|_| all_tie).map(|first| Self { tied: true, by_default: Some(first) })
+    }
+}
+
+/// Report ingredients whose `tie_word_embeddings` contradicts the first that has one.
 pub(super) fn check_flags(configs: &[Option<Config>], remarks: &mut Remarks) {
-    let stated = || configs.iter().flatten().filter_map(|config| Some((config, config.tied()?)));
+    let stated = || configs.iter().flatten().filter_map(|config| Some((config, Tying::of(config)?)));
     let Some((reference, expected)) = stated().next() else { return };
-    for (config, got) in stated().filter(|(_, got)| *got != expected) {
+    for (config, got) in stated().filter(|(_, got)| got.tied != expected.tied) {
+        let default = got.by_default.or(expected.by_default);
+        let default =
+            default.map_or(String::new(), |name| format!(" (true is the default of `{}`)", shown(name)));
         let message = format!(
-            "expected `tie_word_embeddings` to be {expected} as in {}, got {got}",
-            quoted(&reference.path)
+            "expected `tie_word_embeddings` to be {} as in {}, got {}{default}",
+            expected.tied,
+            quoted(&reference.path),
+            got.tied
         );
         remarks.problem(
             Problem::new(ProblemKind::Incompatible, message)
@@ -33,47 +93,62 @@ pub(super) fn check_flags(configs: &[Option<Config>], remarks: &mut Remarks) {
     }
 }
 
-/// The heads that only some ingredients have and that are tied copies there, with the ingredients that have them.
-/// Heads that are refused are listed too: they are accounted for.
+/// The heads and embeddings that only some ingredients have and that are tied copies there, with the ingredients that
+/// have them, but for those in `decided`. Those that are refused are listed too: they are accounted for.
 pub(super) fn resolve(
+    request: &MergeRequest,
     checkpoints: &[Checkpoint],
     configs: &[Option<Config>],
-    config_from: usize,
+    decided: &BTreeSet<&str>,
     used: &[bool],
     remarks: &mut Remarks,
 ) -> Result<Vec<(String, Vec<usize>)>> {
-    let flag = |config: &Option<Config>| config.as_ref().and_then(Config::tied);
+    let flag = |config: &Option<Config>| config.as_ref().and_then(Tying::of).map(|tying| tying.tied);
     // The output's config must say so itself, or whoever loads the soup gets a random head.
-    let tied = configs.get(config_from).and_then(flag) == Some(true);
+    let tied = configs.get(request.options.config_from).and_then(flag) == Some(true);
     if !tied || configs.iter().any(|config| flag(config) == Some(false)) {
         return Ok(Vec::new());
     }
-    let mut heads: Vec<&str> =
+    let mut aliases: Vec<&str> =
         checkpoints.iter().flat_map(|c| c.tensors.keys()).map(String::as_str).collect();
-    heads.retain(|name| is_head(name));
-    heads.sort_unstable();
-    heads.dedup();
+    aliases.retain(|name| is_alias(name) && !decided.contains(name));
+    aliases.sort_unstable();
+    aliases.dedup();
     let mut dropped = Vec::new();
-    for head in heads {
-        let has = |i: &usize| checkpoints[*i].tensors.contains_key(head);
+    for alias in aliases {
+        let has = |i: &usize| checkpoints[*i].tensors.contains_key(alias);
         let holders: Vec<usize> = (0..checkpoints.len()).filter(has).collect();
         if holders.len() == checkpoints.len() {
             continue;
         }
         let read: Vec<usize> = holders.iter().copied().filter(|&i| used.get(i) == Some(&true)).collect();
-        check_copies(checkpoints, head, &read, remarks)?;
-        dropped.push((head.to_owned(), holders));
+        let mut found = Remarks::default();
+        let original = check_copies(checkpoints, alias, &read, &mut found)?;
+        if !found.problems.is_empty() && !is_language_head(alias) {
+            continue; // one more tensor that only some have
+        }
+        remarks.problems.append(&mut found.problems);
+        if let Some(original) = original {
+            for &holder in &read {
+                let root = quoted(&checkpoints[holder].root);
+                let (alias, original) = (shown(alias), shown(original));
+                remarks.warn(format!(
+                    "{root}: `{alias}`: left out, a tied alias of `{original}` with the same bytes"
+                ));
+            }
+        }
+        dropped.push((alias.to_owned(), holders));
     }
     Ok(dropped)
 }
 
-/// One tensor that all ingredients have must equal `head` bit for bit in each of `holders`.
-fn check_copies(
-    checkpoints: &[Checkpoint],
+/// One tensor that all ingredients have must equal `head` bit for bit in each of `holders`. Returns the first that does.
+fn check_copies<'a>(
+    checkpoints: &'a [Checkpoint],
     head: &str,
     holders: &[usize],
     remarks: &mut Remarks,
-) -> Result<()> {
+) -> Result<Option<&'a str>> {
     let mut common: Option<Vec<&str>> = None;
     for &holder in holders {
         let checkpoint = &checkpoints[holder];
@@ -99,7 +174,7 @@ fn check_copies(
             remarks.problem(problem(format!(
                 "is not the embedding although `tie_word_embeddings` is true, and other ingredients lack it: {how}"
             )));
-            return Ok(());
+            return Ok(None);
         }
         let shared = match common {
             None => equal,
@@ -107,11 +182,11 @@ fn check_copies(
         };
         if shared.is_empty() {
             remarks.problem(problem("equals different tensors in different ingredients".to_owned()));
-            return Ok(());
+            return Ok(None);
         }
         common = Some(shared);
     }
-    Ok(())
+    Ok(common.and_then(|shared| shared.first().copied()))
 }
 
 /// Tensors of the head's shape and dtype that every ingredient has.

@@ -1,4 +1,5 @@
-//! The account: every tensor of the union of names is averaged, copied, a tied copy, or the reason for a refusal.
+//! The account: every tensor of the union of names is averaged, copied, taken from one ingredient, left out, a tied copy,
+//! or the reason for a refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +8,10 @@ use crate::dtype::DtypeClass;
 use crate::error::{Problem, ProblemKind, Result};
 use crate::escape::{quoted, shown};
 
+use super::choices::Chosen;
 use super::config::Config;
 use super::remarks::Remarks;
-use super::{MergeRequest, Treatment, discrete, names, quantised, rows, tied};
+use super::{MergeRequest, Treatment, buffers, discrete, names, quantised, rows, tied};
 
 /// What happens to each tensor.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Treatments {
     pub(super) by_name: BTreeMap<String, Treatment>,
     /// Tied heads that are left out, and the ingredients that had them.
     pub(super) tied: Vec<(String, Vec<usize>)>,
+    /// Tensors that are left out, with the pattern that says so; none for a buffer that loaders make anew.
+    pub(super) left_out: BTreeMap<String, Option<String>>,
 }
 
 /// Decide the treatment of every tensor, comparing the ingredients with the first.
@@ -30,26 +34,42 @@ pub(super) fn decide(
     let used = used(request);
     quantised::check(checkpoints, configs, remarks);
     tied::check_flags(configs, remarks);
-    let tied = tied::resolve(checkpoints, configs, request.options.config_from, &used, remarks)?;
-    let dropped: BTreeSet<&str> = tied.iter().map(|(name, _)| name.as_str()).collect();
-    names::check(checkpoints, &dropped, remarks);
+    let mut chosen = request.options.choices.resolve(checkpoints, remarks);
+    chosen.take_by_rows(&request.recipes, checkpoints);
+    let Chosen { left_out, taken } = chosen;
+    let mut decided: BTreeSet<&str> = left_out.keys().chain(taken.keys()).map(String::as_str).collect();
+    let tied = tied::resolve(request, checkpoints, configs, &decided, &used, remarks)?;
+    decided.extend(tied.iter().map(|(name, _)| name.as_str()));
+    let buffers = buffers::unshared(checkpoints, &decided, remarks);
+    decided.extend(buffers.iter().map(String::as_str));
+    names::check(checkpoints, &decided, remarks);
     for checkpoint in checkpoints {
-        check_dtypes(checkpoint, remarks);
+        check_dtypes(checkpoint, &left_out, remarks);
     }
-    check_agreement(checkpoints, remarks);
+    check_agreement(checkpoints, &decided, remarks);
 
     let class = |class: DtypeClass| -> Vec<&str> {
         let infos = checkpoints.first().into_iter().flat_map(|first| &first.shards).flat_map(|s| &s.tensors);
-        let kept = infos.filter(|info| info.dtype.class() == class && !dropped.contains(info.name.as_str()));
+        let kept = infos.filter(|info| info.dtype.class() == class && !decided.contains(info.name.as_str()));
         kept.map(|info| info.name.as_str()).collect()
     };
     let (averaged, copied) = (class(DtypeClass::Float), class(DtypeClass::Discrete));
     discrete::check(checkpoints, &used, &copied, remarks)?;
-    let rows = rows::assign(&request.recipes, &averaged, remarks);
+    let with_rows: Vec<&str> = averaged.iter().copied().chain(taken.keys().map(String::as_str)).collect();
+    let rows = rows::assign(&request.recipes, &with_rows, remarks);
     let averaged =
         averaged.into_iter().zip(rows).map(|(name, rows)| (name.to_owned(), Treatment::Averaged { rows }));
     let copied = copied.into_iter().map(|name| (name.to_owned(), Treatment::Copied));
-    Ok(Treatments { by_name: averaged.chain(copied).collect(), tied })
+    let mut by_name: BTreeMap<_, _> = averaged.chain(copied).collect();
+    by_name.extend(taken.into_iter().map(|(name, from)| (name, Treatment::Taken { from })));
+    if by_name.is_empty() && remarks.problems.is_empty() {
+        let problem =
+            Problem::new(ProblemKind::Recipe, "nothing is left of the soup: every tensor is left out");
+        remarks.problem(problem.hint("narrow the patterns of `leave_out`"));
+    }
+    let chosen = left_out.into_iter().map(|(name, pattern)| (name, Some(pattern)));
+    let left_out = chosen.chain(buffers.into_iter().map(|name| (name, None))).collect();
+    Ok(Treatments { by_name, tied, left_out })
 }
 
 /// Which ingredients have parts in any row of any recipe; the data of the others is never read.
@@ -60,12 +80,16 @@ fn used(request: &MergeRequest) -> Vec<bool> {
 }
 
 /// Tensors whose dtype has no mean.
-fn check_dtypes(checkpoint: &Checkpoint, remarks: &mut Remarks) {
+fn check_dtypes(checkpoint: &Checkpoint, left_out: &BTreeMap<String, String>, remarks: &mut Remarks) {
     let mut problems = Vec::new();
     for shard in &checkpoint.shards {
-        for tensor in shard.tensors.iter().filter(|t| t.dtype.class() == DtypeClass::Refused) {
+        let kept = shard.tensors.iter().filter(|tensor| !left_out.contains_key(&tensor.name));
+        for tensor in kept.filter(|tensor| tensor.dtype.class() == DtypeClass::Refused) {
             let (message, hint) = match tensor.dtype {
-                crate::Dtype::C64 => ("C64 holds complex numbers, which are not averaged", "leave it out"),
+                crate::Dtype::C64 => (
+                    "C64 holds complex numbers, which are not averaged",
+                    "leave it out: `--leave-out PATTERN`",
+                ),
                 dtype => (&*format!("{dtype} holds scaled codes"), "dequantise to BF16 first"),
             };
             let problem = Problem::new(ProblemKind::UnsupportedDtype, message);
@@ -75,8 +99,8 @@ fn check_dtypes(checkpoint: &Checkpoint, remarks: &mut Remarks) {
     remarks.tensors(&checkpoint.root, problems, "tensors have a dtype that cannot be averaged");
 }
 
-/// Shapes and dtypes of every ingredient against the first's.
-fn check_agreement(checkpoints: &[Checkpoint], remarks: &mut Remarks) {
+/// Shapes and dtypes of every ingredient against the first's, but for the tensors that nothing is to be made of.
+fn check_agreement(checkpoints: &[Checkpoint], decided: &BTreeSet<&str>, remarks: &mut Remarks) {
     let Some((first, others)) = checkpoints.split_first() else { return };
     for other in others {
         let (mut shapes, mut dtypes, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
@@ -84,7 +108,7 @@ fn check_agreement(checkpoints: &[Checkpoint], remarks: &mut Remarks) {
             .shards
             .iter()
             .flat_map(|s| s.tensors.iter().map(move |tensor| LocatedTensor { shard: s, tensor }));
-        for got in tensors {
+        for got in tensors.filter(|got| !decided.contains(got.tensor.name.as_str())) {
             let Some(expected) = first.tensor(&got.tensor.name) else { continue };
             if expected.shape != got.tensor.shape {
                 shapes.push(shape_differs(expected, got, other));

@@ -18,6 +18,7 @@ use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind};
 use crate::mix::Mix;
 use crate::mixing;
+use crate::plan::Choices;
 
 #[pyclass(frozen, name = "Mixer", module = "soce._core")]
 pub(super) struct PyMixer(mixing::Mixer);
@@ -25,22 +26,30 @@ pub(super) struct PyMixer(mixing::Mixer);
 #[pymethods]
 impl PyMixer {
     #[new]
-    #[pyo3(signature = (ingredients, *, io = "auto", follow_links = false, ignore_unreferenced = false))]
+    #[pyo3(signature = (ingredients, *, io = "auto", follow_links = false, ignore_unreferenced = false, leave_out = Vec::new(), take = Vec::new()))]
+    #[allow(clippy::too_many_arguments, reason = "arguments of a Python class")]
     fn new(
         py: Python<'_>,
         ingredients: Vec<PathBuf>,
         io: &str,
         follow_links: bool,
         ignore_unreferenced: bool,
+        leave_out: Vec<String>,
+        take: Vec<(String, usize)>,
     ) -> PyResult<Self> {
         let backend = args::backend(io)?;
         let options = OpenOptions { follow_links, ignore_unreferenced };
-        let open = |_: &_| mixing::Mixer::open(&ingredients, backend, options);
+        let choices = Choices { leave_out, take };
+        let open = |_: &_| mixing::Mixer::open(&ingredients, backend, options, choices);
         Ok(Self(run_interruptible(py, |_, _| Ok(()), open)?))
     }
 
     fn tensors(&self) -> Vec<(String, &'static str, Vec<u64>)> {
         self.0.tensors().map(|(name, dtype, shape)| (name.to_owned(), dtype.name(), shape.to_vec())).collect()
+    }
+
+    fn giver(&self, name: &str) -> Option<usize> {
+        self.0.giver(name)
     }
 
     #[pyo3(signature = (name, numerators, whole, out, *, dtype = None, start = None, num_threads = None))]
@@ -72,7 +81,8 @@ impl PyMixer {
     /// hold any dtype: numpy has no BF16.
     fn check_dtype(&self, name: &str, holds: Option<Dtype>, wanted: Option<Dtype>) -> PyResult<()> {
         let (Some(holds), Some(own)) = (holds, self.0.dtype(name)) else { return Ok(()) };
-        let written = if own.class() == DtypeClass::Float { wanted.unwrap_or(own) } else { own };
+        let averaged = own.class() == DtypeClass::Float && self.0.giver(name).is_none();
+        let written = if averaged { wanted.unwrap_or(own) } else { own };
         if holds == written {
             return Ok(());
         }

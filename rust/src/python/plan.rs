@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::merge::{self, MergeOptions, MergeReport, Provenance};
 use crate::mix::Mix;
-use crate::plan::{self as planning, MergeRequest, PlanOptions, Recipe, Row};
+use crate::plan::{self as planning, Choices, MergeRequest, PlanOptions, Recipe, Row};
 
 /// Pattern, numerators in ingredient order, whole.
 type RowArguments = (String, Vec<i64>, u64);
@@ -31,6 +31,9 @@ pub(super) struct Planning {
     copy_code: Option<bool>,
     follow_links: bool,
     ignore_unreferenced: bool,
+    leave_out: Vec<String>,
+    /// Pattern and number of an ingredient.
+    take: Vec<(String, usize)>,
     makes_parent: bool,
     skip_space_check: bool,
     remarks: Vec<String>,
@@ -66,6 +69,7 @@ pub(super) fn plan(
         overwrite: options.overwrite,
         allow_different_tokenizers: options.allow_different_tokenizers,
         copy_code: options.copy_code,
+        choices: Choices { leave_out: options.leave_out, take: options.take },
         makes_parent: options.makes_parent,
         skip_space_check: options.skip_space_check,
         open: OpenOptions {

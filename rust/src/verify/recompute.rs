@@ -10,9 +10,10 @@ use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::quoted;
 use crate::kernels::Tally;
-use crate::manifest::{NUMERICS, ReadManifest, TensorEntry};
+use crate::manifest::{How, NUMERICS, ReadManifest, TensorEntry};
 use crate::mix::Mix;
 use crate::mixing::Mixer;
+use crate::plan::Choices;
 
 use super::findings::{Check, Verification, problem};
 use super::options::VerifyOptions;
@@ -115,7 +116,8 @@ impl Recompute {
         let mut open = |first: usize| {
             ingredients[..=first].rotate_right(1);
             let paths: Vec<PathBuf> = ingredients.iter().map(|(path, _)| path.clone()).collect();
-            Mixer::open(&paths, self.options.backend, self.options.open())
+            let choices = self.choices(manifest, ingredients);
+            Mixer::open(&paths, self.options.backend, self.options.open(), choices)
         };
         let opened = open(0);
         if manifest.result.tied.is_empty() || !matches!(opened, Err(Error::Refused(_))) {
@@ -123,6 +125,21 @@ impl Recompute {
         }
         let others = (1..manifest.columns().len()).map(&mut open);
         others.into_iter().find_map(Result::ok).map_or(opened, Ok)
+    }
+
+    /// What the manifest says was taken and left out, for `ingredients` in this order: name by name, since patterns were
+    /// meant for more than these.
+    fn choices(&self, manifest: &ReadManifest, ingredients: &[Ingredient]) -> Choices {
+        let result = &manifest.result;
+        let is_there = |name: &&String| self.checkpoints.iter().any(|c| c.tensors.contains_key(*name));
+        let leave_out = result.left_out.keys().filter(is_there).cloned().collect();
+        let take =
+            result.tensors.iter().filter(|(_, entry)| entry.how == How::Taken).filter_map(|(name, _)| {
+                let row = manifest.row(name)?;
+                let gives = |(_, parts): &Ingredient| parts.get(row).is_some_and(|&part| part != 0);
+                Some((name.clone(), ingredients.iter().position(gives)?))
+            });
+        Choices { leave_out, take: take.collect() }
     }
 
     /// Every ingredient that has a part, first the one that gave the config as far as can be told.
@@ -273,8 +290,9 @@ fn expected(
     if *shape != info.shape {
         return Err(format!("expected shape {shape:?}, as in the ingredients, got {:?}", info.shape));
     }
+    let taken = manifest.result.tensors.get(&info.name).is_some_and(|entry| entry.how == How::Taken);
     let fits = match dtype.class() {
-        DtypeClass::Float => info.dtype.class() == DtypeClass::Float,
+        DtypeClass::Float if !taken => info.dtype.class() == DtypeClass::Float,
         _ => *dtype == info.dtype,
     };
     if !fits {

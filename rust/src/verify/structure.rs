@@ -51,9 +51,12 @@ fn compare_tensors(manifest: &ReadManifest, shards: &[Shard], problems: &mut Vec
         for tensor in &shard.tensors {
             there.insert(&tensor.name, (shard, tensor));
             if !tensors.contains_key(&tensor.name) {
-                problems.push(
-                    problem(&shard.path, "is a tensor that the manifest does not list").tensor(&tensor.name),
-                );
+                let message = if manifest.result.left_out.contains_key(&tensor.name) {
+                    "is here though the manifest says that it was left out"
+                } else {
+                    "is a tensor that the manifest does not list"
+                };
+                problems.push(problem(&shard.path, message).tensor(&tensor.name));
             }
         }
     }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import COUNT, DTYPE, SIZE
+from soce.cli.options.types import COUNT, DTYPE, SIZE, TextPair
+from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from soce.cli.options.group import Decorator
@@ -19,6 +20,18 @@ def _merging(**given: Any) -> MergeOptions:  # noqa: ANN401 - click's
     from soce.merging.options import MergeOptions
 
     return MergeOptions(command=sys.argv, **given)
+
+
+def _by_pattern(
+    _: click.Context, option: click.Parameter, pairs: tuple[tuple[str, str], ...]
+) -> dict[str, str] | None:
+    """Return who gives the tensors of each pattern."""
+    take = dict(pairs)
+    for pattern, giver in pairs:
+        if take[pattern] != giver:
+            message = f"`{shown(pattern)}` from both `{shown(giver)}` and `{shown(take[pattern])}`"
+            raise click.BadParameter(message, param=option)
+    return take or None
 
 
 _option = OptionGroup("merging", _merging).option
@@ -35,6 +48,19 @@ merge_decisions = all_of(
         "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."
     ),
     _option("--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."),
+    _option(
+        "--leave-out",
+        multiple=True,
+        metavar="PATTERN",
+        help="Leave tensors out, e.g. 'mtp.*'; may be repeated.",
+    ),
+    _option(
+        "--take",
+        type=TextPair("PATTERN=INGREDIENT", at_first=True),
+        multiple=True,
+        callback=_by_pattern,
+        help="Take tensors unchanged from one checkpoint; may be repeated.",
+    ),
     _option("--follow-links", is_flag=True, help="Follow links that leave an ingredient's directory."),
     _option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name."),
 )

@@ -44,12 +44,13 @@ class ParsedText(click.ParamType):  # type: ignore[type-arg]  # generic from cli
 
 
 class TextPair(click.ParamType):  # type: ignore[type-arg]
-    """Two texts with an equals sign between; the last one counts."""
+    """Two texts with an equals sign between: the last one in the text, or the first."""
 
     name = "pair"
 
-    def __init__(self, shape: str) -> None:
+    def __init__(self, shape: str, *, at_first: bool = False) -> None:
         self._shape = shape
+        self._at_first = at_first
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
         """Return how it is written."""
@@ -59,7 +60,7 @@ class TextPair(click.ParamType):  # type: ignore[type-arg]
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
         """Return both."""
-        first, _, second = value.rpartition("=")
+        first, _, second = value.partition("=") if self._at_first else value.rpartition("=")
         if not first or not second:
             self.fail(f"`{shown(value)}` is not {self._shape}", param, ctx)
         return first, second

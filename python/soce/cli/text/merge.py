@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from soce.cli.text.layout import columns, named, size
 from soce.exceptions import shown
-from soce.files.words import counted
+from soce.files.words import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soce.merging.plan import MergePlan
     from soce.merging.report import MergeReport
+
+
+_LISTED = 3
 
 
 def plan_text(plan: MergePlan) -> str:
@@ -34,11 +37,14 @@ def plan_text(plan: MergePlan) -> str:
                 for numerator, path in zip(row["numerators"], paths, strict=True)
             ]
             lines += ["  " + line for line in columns(table, "rlrl")]
-    tensors = [f"{data['counts'][kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")]
+    counts = data["counts"]
+    chosen = [f"{counts[kind]} {kind.replace('_', ' ')}" for kind in ("taken", "left_out") if counts[kind]]
+    tensors = [*(f"{counts[kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")), *chosen]
     donor = data["config_from"]
     lines += [
         "",
         f"tensors  {', '.join(tensors)}",
+        *(f"         {line}" for line in choices_text(plan)),
         f"read     {size(data['bytes_read'])}",
         f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
         f"memory   {size(data['memory_bytes'])}",
@@ -48,6 +54,20 @@ def plan_text(plan: MergePlan) -> str:
         f"kernels  {data['kernels']}, {data['num_threads']} thread(s)",
     ]
     return "\n".join(lines)
+
+
+def choices_text(plan: MergePlan) -> list[str]:
+    """Return which tensors were chosen to be left out or taken from one checkpoint, a line for each reason."""
+    data = plan.data
+    paths = [ingredient["path"] for ingredient in data["ingredients"]]
+    groups: dict[str, list[str]] = {}
+    for found in data["tensors_left_out"]:
+        if found["pattern"] is not None:  # there is a warning about the others
+            groups.setdefault(f"left out by `{shown(found['pattern'])}`", []).append(found["name"])
+    for tensor in data["tensors"]:
+        if tensor["from"] is not None:
+            groups.setdefault(f"taken from `{shown(paths[tensor['from']])}`", []).append(tensor["name"])
+    return [f"{why}: {listed(names, limit=_LISTED)}" for why, names in groups.items()]
 
 
 def files_text(found: Sequence[Any]) -> str:
@@ -61,7 +81,8 @@ def report_text(report: MergeReport) -> str:
     if set(report.complete_before) == set(report.outputs):
         check = f"soce verify {shown(os.fspath(report.outputs[0]))}"
         return f"nothing was read or written; `{check}` says whether it is still what was merged"
-    counts = {kind: report.counts[kind] for kind in ("averaged", "copied", "tied") if report.counts.get(kind)}
+    kinds = ("averaged", "copied", "taken", "tied")
+    counts = {kind: report.counts[kind] for kind in kinds if report.counts.get(kind)}
     done = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     moved = report.bytes_read + report.bytes_written
     speed = size(int(moved / report.seconds)) if report.seconds > 0 else "?"

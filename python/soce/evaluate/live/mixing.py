@@ -15,6 +15,7 @@ from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, IncompatibleError, Problem, RecipeError, shown
 from soce.files.arguments import expect_paths
 from soce.files.words import listed
+from soce.merging.choices import resolve_choices
 from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
 from soce.recipes.model import Recipe, same_path_key
@@ -77,12 +78,16 @@ class SoupMixer:
         opened = partial(
             Mixer, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
         )
-        self._mixer = opened(self.paths)
+        choices = resolve_choices(uniform.ingredients, leave_out=options.leave_out, take=options.take)
+        self._sources = choices.paths
+        """The ingredients, then those that only give tensors."""
+        self._mixer = opened(self._sources, leave_out=choices.leave_out, take=choices.take)
         self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
-        """Dtype and shape of every tensor, as the first ingredient holds it."""
+        """Dtype and shape of every tensor, as its giver or else the first ingredient holds it."""
         for path in self.paths[1:] if self.dtype is None else ():
             for name, held, _ in opened([path]).tensors():
-                if held != self.tensors[name][0]:
+                is_averaged = name in self.tensors and self._mixer.giver(name) is None
+                if is_averaged and held != self.tensors[name][0]:
                     first = f"{self.tensors[name][0]} as in `{shown(self.paths[0])}`"
                     hint = "say which dtype soups are published in, with `dtype`"
                     refuse(f"expected {first}, got {held}", hint, path, tensor=name)
@@ -93,7 +98,8 @@ class SoupMixer:
     def published(self, name: str) -> str:
         """Return the dtype that a tensor has in the soup, as safetensors calls it."""
         held = self.tensors[name][0]
-        return self.dtype if self.dtype is not None and held in _FLOATS else held
+        is_averaged = held in _FLOATS and self._mixer.giver(name) is None
+        return self.dtype if self.dtype is not None and is_averaged else held
 
     def size(self, name: str) -> int:
         """Return the bytes of a tensor of the soup."""
@@ -106,12 +112,13 @@ class SoupMixer:
                 message = "is not an ingredient of the model to be evaluated"
                 hint = f"it has {listed(self.paths)}"
                 raise RecipeError.of([Problem("recipe", ingredient.path, None, message, hint)])
-        table = recipe.table_over(self.paths)
+        table = recipe.table_over(self._sources)
         rows: dict[str, Row] = {}
         for name, (held, _) in self.tensors.items():
             found = next((row for row in table if matches(row.pattern, name)), None)
-            if held not in _FLOATS:
-                rows[name] = self._only(0)
+            giver = self._mixer.giver(name)
+            if giver is not None or held not in _FLOATS:
+                rows[name] = self._only(giver or 0)
             elif found is not None:
                 rows[name] = found.numerators, found.whole
             else:
@@ -142,7 +149,7 @@ class SoupMixer:
             self._mixer.mix(name, *row, data, dtype=dtype, num_threads=self._options.num_threads)
 
     def _only(self, ingredient: int) -> Row:
-        return tuple(int(i == ingredient) for i in range(len(self.paths))), 1
+        return tuple(int(i == ingredient) for i in range(len(self._sources))), 1
 
     def _check_finite(self, name: str, row: Row, mixed: torch.Tensor) -> None:
         """Refuse what is not finite.
@@ -157,7 +164,7 @@ class SoupMixer:
             self._finite[name] |= taken
             return
         problems = [
-            Problem("checkpoint", self.paths[i], name, "has values that are not finite", None)
+            Problem("checkpoint", self._sources[i], name, "has values that are not finite", None)
             for i in sorted(taken)
             if not _is_finite(self.original(name, i))
         ]
