@@ -6,7 +6,7 @@
 //! `python`. Which room may use which is in `tests/rust/layers.rs`.
 //!
 //! Invariants: no output bit depends on threads, chunks, CPU, I/O backend or ingredient order; every tensor of every
-//! ingredient is averaged, copied or refused; inputs are never opened for writing; nothing is written except through
+//! ingredient is averaged, copied, taken from one, left out with a reason or refused; inputs are never opened for writing; nothing is written except through
 //! [`sink`]; no global pool and no global mutable state but the fault guard of [`io`].
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]

@@ -131,14 +131,13 @@ mod tests {
             files: vec![name],
             counts: Counts { averaged: 1, copied: 0, taken: 0, left_out: 0, tied: 0, refused: 0 },
         };
-        let source =
-            |part| SourceEntry {
-                parts: vec![part],
-                gave_config: part == 1,
-                content: None,
-                shards: Vec::new(),
-                hub: None,
-            };
+        let source = |part| SourceEntry {
+            parts: vec![part],
+            gave_config: part == 1,
+            content: None,
+            shards: Vec::new(),
+            hub: None,
+        };
         let run = RunEntry {
             more: Map::from_iter([("soce".to_owned(), "0.1.0".into()), ("core".to_owned(), "hidden".into())]),
             core: "0.1.0".to_owned(),

@@ -94,8 +94,7 @@ fn read_manifest(
             .hint("merge the ingredients again and compare the files")
             .into());
         }
-        let scanned =
-            if options.quick { "" } else { " and the data scanned for values that are not finite" };
+        let scanned = if options.quick { "" } else { " and the data scanned for values that are not finite" };
         found
             .notes
             .push(format!("no `soce.json`: nothing to compare with; the structure was checked{scanned}"));

@@ -57,7 +57,7 @@ def plan_text(plan: MergePlan) -> str:
 
 
 def choices_text(plan: MergePlan) -> list[str]:
-    """Return which tensors were chosen to be left out or taken from one checkpoint, a line for each reason."""
+    """Return which tensors are left out or taken from one checkpoint by choice, a line for each."""
     data = plan.data
     paths = [ingredient["path"] for ingredient in data["ingredients"]]
     groups: dict[str, list[str]] = {}
