@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
+from soce.files.arguments import expect_mapping, expect_names, expect_path
 from soce.files.words import listed
+from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import same_path_key
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from soce.recipes.model import Ingredient
 
 
@@ -35,24 +38,25 @@ def resolve_choices(
     Raises
     ------
     RecipeError
-        A giver that is neither, or a single text instead of a sequence of patterns.
+        A giver that is neither.
     """
-    if isinstance(leave_out, str):
-        refuse(f"`leave_out` is the single text `{shown(leave_out)}`", "pass a sequence of patterns")
-    if take is not None and not isinstance(take, Mapping):
-        refuse("`take` is no mapping", "pass a mapping of pattern to ingredient")
+    expect_names(leave_out, "leave_out")
+    expect_mapping({} if take is None else take, "take", "of pattern to ingredient")
     paths = [ingredient.path for ingredient in ingredients]
     names = [ingredient.name for ingredient in ingredients]
     chosen = []
     for pattern, giver in (take or {}).items():
-        place = find_ingredient(giver, names, paths)
+        expect_path(giver, "take")
+        path = find_checkpoint(giver)
+        place = find_ingredient(os.fspath(giver), names, paths)
+        place = find_ingredient(path, names, paths) if place is None else place
         if place is None:
-            if not Path(giver).exists():
+            if not os.path.lexists(path):
                 hint = f"ingredients: {listed(names)}"
-                message = f"`{shown(pattern)}` is to be taken from `{shown(giver)}`"
+                message = f"`{shown(pattern)}` is to be taken from `{shown(path)}`"
                 refuse(f"`take`: {message}, which is neither an ingredient nor a checkpoint", hint)
             place = len(paths)
-            paths.append(giver)
+            paths.append(path)
         chosen.append((pattern, place))
     return TensorChoices(tuple(paths), tuple(leave_out), tuple(chosen))
 

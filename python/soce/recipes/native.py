@@ -197,10 +197,10 @@ class _Reader:
         """Return the path of an ingredient, or of another checkpoint, that gives tensors."""
         if name in self.names:
             return self.paths[self.names.index(name)]
-        path = Path(self.document.path).parent / name
-        if not path.exists():
+        path = find_checkpoint(name, folder=Path(self.document.path).parent)
+        if not Path(path).exists():
             self._no_such_ingredient(("take", pattern), name)
-        return str(path)
+        return path
 
     def _ingredients(self) -> None:
         given = self.content.ingredients
