@@ -72,7 +72,8 @@ def test_a_summary_of_opencompass(tmp_path: Path) -> None:
     }
     assert table.values[0].tolist() == [61.2, 60, 55.1, 31.5, 40.2, 9.5]
     assert table.n_missing == 1
-    assert not table.columns[table.place("wikitext")].higher_is_better
+    wikitext = table.columns[table.place("wikitext")]
+    assert (wikitext.higher_is_better, wikitext.direction, wikitext.scale) == (False, "name", None)
     reasons = dict(table.ignored)
     assert reasons.keys() == {"version", "metric", "mode", "--------- Exam ---------", "ceval"}
     assert reasons["ceval"] == "no model has a score"
@@ -109,7 +110,7 @@ def test_other_shapes_of_pandas(tmp_path: Path, orient: Any) -> None:
     assert holds_the_scores(read(tmp_path, frame().to_json(orient=orient), "t.json"))
 
 
-@pytest.mark.parametrize("orient", ["split", "table", "records"])
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "table", "records"])
 def test_shapes_of_pandas_with_a_column_of_models(tmp_path: Path, orient: Any) -> None:
     held = frame().rename_axis("model").reset_index()
     assert holds_the_scores(read(tmp_path, held.to_json(orient=orient), "t.json"))
@@ -177,6 +178,22 @@ def test_averages_in_rows_become_aggregates(tmp_path: Path) -> None:
     assert table.categories == (*SCORES,)
     assert table.columns[-1].name == "Average"
     assert table.columns[-1].role == "aggregate"
+
+
+def test_standard_errors_beside_models_are_no_models(tmp_path: Path) -> None:
+    table = read(
+        tmp_path, "task,model-a,model-a_stderr,model-b,avg\nmath,61.5,1.5,66,63.75\ncode,55,2,51,53\n"
+    )
+    assert table.models == ("model-a", "model-b")
+    assert dict(table.ignored)["model-a_stderr"] == "the standard errors of `model-a`"
+
+
+def test_printed_cells_of_a_turned_table(tmp_path: Path) -> None:
+    table = read(tmp_path, "| Benchmark | Model A | Model B |\n|---|---|---|\n| math | **61.5** ± 0.5 | 60 ± 1 |\n"
+                           "| code | 55 ± 1 | **56** ± 1 |\n", "t.md")  # fmt: skip
+    assert (table.models, table.categories) == (("Model A", "Model B"), ("math", "code"))
+    assert table.stderrs is not None
+    assert table.stderrs.tolist() == [[0.5, 1], [1, 1]]
 
 
 def test_a_bad_cell_is_named_by_model_and_category(tmp_path: Path) -> None:

@@ -90,3 +90,13 @@ def test_a_hint_names_the_columns_of_a_long_table(tmp_path: Path) -> None:
     error = refused(tmp_path, "model,what,points\na,x,1\n", format="long")
     assert len(error.problems) == 2
     assert "`category` (or `task`" in (error.problems[0].hint or "")
+    (problem,) = refused(tmp_path, "who,what,score\na,x,1\na,y,2\n").problems
+    assert problem.message == "line 3: the model `a` is also in line 2"
+    assert "`model`, `category` and `score`" in (problem.hint or "")
+
+
+def test_a_metric_gives_the_direction(tmp_path: Path) -> None:
+    rows = ["a,lm,perplexity,9.5", "b,lm,perplexity,8.5", "a,qa,acc,0.5", "b,qa,acc,0.6"]
+    lm, qa = read(tmp_path, "\n".join(["model,task,metric,value", *rows])).columns
+    assert (lm.higher_is_better, lm.direction, lm.scale) == (False, "name", None)
+    assert (qa.higher_is_better, qa.direction) == (True, "default")

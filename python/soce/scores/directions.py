@@ -84,12 +84,14 @@ def _contradict(words: list[str], values: Vector) -> bool:
 
 
 def directed(column: Column, values: Vector, *, signed: bool) -> Column:
-    """Return a column of a plain table with the direction that its name gives; `signed`: with percent signs.
+    """Return a column of a plain table with the direction that its name or metric gives.
 
-    A perplexity or a loss has no scale, however small its numbers are; an error rate is a share.
+    `signed` says that it has percent signs. A perplexity or a loss has no scale, however small its numbers are; an error rate is a share.
     """
-    if smaller_is_better(column.name, values) != "sure":
+    names = (column.name, column.metric or "")
+    about = next((name for name in names if smaller_is_better(name, values) == "sure"), None)
+    if about is None:
         return column
-    share = signed or (not _SHARES.isdisjoint(split_marks(column.name)) and not (values > 100).any())
+    share = signed or (not _SHARES.isdisjoint(split_marks(about)) and not (values > 100).any())
     scale = column.scale if share else None
     return replace(column, higher_is_better=False, direction="name", scale=scale)

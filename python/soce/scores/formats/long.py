@@ -16,7 +16,7 @@ from soce.files.words import listed, nearest
 from soce.scores.column_names import role_by_name, split_words
 from soce.scores.directions import directed
 from soce.scores.formats.cells import is_missing, parse_column
-from soce.scores.formats.metric_choice import chosen_rows, column_direction
+from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.formats.rows import no_models
 from soce.scores.formats.text import parse_json
 from soce.scores.formats.wide import NUMBER_HINT
@@ -221,8 +221,6 @@ class _Category:
         )
         if better is not None:
             return column, parsed
-        if column.metric is not None and not column_direction(column.metric):
-            return replace(column, higher_is_better=False), parsed
         return directed(column, parsed.values, signed=parsed.signed), parsed
 
     def counts(self) -> Vector:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 from soce.exceptions import shown
 from soce.files.words import listed
 from soce.scores.column_names import no_score_words, split_words
+from soce.scores.directions import directed
 from soce.scores.formats.cells import is_missing, parse_column
+from soce.scores.formats.companions import companions
 from soce.scores.formats.likeness import most_look_like_benchmarks, most_look_like_models
-from soce.scores.formats.metric_choice import chosen_rows, column_direction
+from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from soce.scores.formats.cells import Vector
     from soce.scores.formats.options import ReadOptions
     from soce.scores.table import Column, ScoreTable
 
@@ -53,20 +56,19 @@ class Standing:
         """Return the table of this grid with what the source said besides scores."""
         if not self.turned:
             return table
-        columns = [self._told(column) for column in table.columns]
+        columns = [self._told(column, table.values[:, i]) for i, column in enumerate(table.columns)]
         note = "the rows are categories, the columns models (`--no-transpose` reads the rows as models)"
         told = replace(
             table, kind="transposed", ignored=(*self.ignored, *table.ignored), notes=(note, *table.notes)
         )
         return told.with_columns(columns)
 
-    def _told(self, column: Column) -> Column:
+    def _told(self, column: Column, scores: Vector) -> Column:
         metric = self.metrics.get(column.name)
         if metric is None:
             return column
-        better = column.higher_is_better and column_direction(metric)
         role = "aggregate" if column.name in self.averages else column.role
-        return replace(column, role=role, metric=metric, higher_is_better=better)
+        return directed(replace(column, role=role, metric=metric), scores, signed=False)
 
 
 def stand_up(grid: pd.DataFrame, path: str, options: ReadOptions) -> Standing:
@@ -122,8 +124,10 @@ def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Sta
     if options.model_column is not None:
         refusals.refuse("the models are in the header, so no column names them", "leave one of the two out")
     metric_column = next((name for name in others if _plain(name) == "metric"), None)
-    ignored: dict[str, str] = {}
+    ignored = {name: f"the {one.what} of `{shown(one.of)}`" for name, one in companions(others).items()}
     for name in others:
+        if name in ignored:
+            continue
         if _plain(name) in _ABOUT_CATEGORIES:
             ignored[name] = "says something of the categories and is no model"
         elif words := no_score_words(name):
