@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from soce.exceptions import EvaluationError, Problem, shown
@@ -152,10 +153,17 @@ class Evaluation(Plain):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return score, number of items and standard error of every category."""
+        """Return a data frame with score, number of items (n) and standard error of every category."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(found) for found in self.categories.values()], index=[*self.categories])
+        categories = pd.Index([*self.categories], name="category")
+        return pd.DataFrame([asdict(found) for found in self.categories.values()], index=categories)
+
+    def __repr__(self) -> str:
+        """Return the first scores on one line."""
+        first = [f"{shown(name)} {found.score:.4g}" for name, found in islice(self.categories.items(), 3)]
+        more = len(self.categories) - len(first)
+        return f"Evaluation({', '.join(first)}{f' and {more} more' if more else ''})"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:

@@ -76,6 +76,10 @@ class Diagnosis:
             text += f", lowest cosine {_three(min(cosines))}"
         return text + (f"; {counted(len(self.warnings), 'warning')}" if self.warnings else "")
 
+    def __repr__(self) -> str:
+        """Return the outcome on one line."""
+        return f"Diagnosis({self.verdict})"
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain dictionaries and lists."""
         return {

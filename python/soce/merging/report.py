@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
+
+from soce.files.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +52,11 @@ class MergeReport:
     """Outputs that an earlier run of the same merge had already published; nothing was done about them."""
     json: str
     """The core's report, as one JSON object."""
+
+    def __repr__(self) -> str:
+        """Return what was written on one line."""
+        where = listed(map(os.fspath, self.outputs), limit=3)
+        return f"MergeReport({where}, {self.bytes_written} bytes in {self.seconds:.1f} s)"
 
     @property
     def output(self) -> Path:

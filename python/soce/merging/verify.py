@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import soce._core as _core
 from soce.exceptions import Problem, shown
 from soce.files.arguments import expect_path
+from soce.files.words import counted
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import refuse
 
@@ -50,6 +51,12 @@ class Verification:
     def ok(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+    def __repr__(self) -> str:
+        """Return the outcome on one line."""
+        found = counted(len(self.findings), "finding")
+        how = "data read" if self.data_read else "no data read"
+        return f"Verification({found} in `{shown(os.fspath(self.directory))}`, {how})"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain dictionaries and lists."""

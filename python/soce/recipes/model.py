@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 
 from soce.exceptions import shown
 from soce.files.arguments import expect_path, expect_paths
-from soce.files.words import listed
+from soce.files.words import counted, listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import (
     Weight,
@@ -166,6 +166,16 @@ class Recipe:
                 for path, weight in given
             )
         )
+
+    def __repr__(self) -> str:
+        """Return the first weights on one line."""
+        parts = (
+            [""] * len(self.ingredients) if self.parts is None else [f"{n}/{self.whole} " for n in self.parts]
+        )
+        named = [f"{part}{shown(one.name)}" for part, one in zip(parts, self.ingredients, strict=True)]
+        more = [f"{len(named) - 4} more"] if len(named) > 4 else []
+        rows = [counted(len(self.rows), "row")] if self.rows else []
+        return f"Recipe({', '.join([*named[:4], *more, *rows])})"
 
     @property
     def whole(self) -> int | None:

@@ -86,7 +86,8 @@ def _contradict(words: list[str], values: Vector) -> bool:
 def directed(column: Column, values: Vector, *, signed: bool) -> Column:
     """Return a column of a plain table with the direction that its name or metric gives.
 
-    `signed` says that it has percent signs. A perplexity or a loss has no scale, however small its numbers are; an error rate is a share.
+    `signed` says that it has percent signs. A perplexity or a loss has no scale, however small its numbers
+    are; an error rate is a share.
     """
     names = (column.name, column.metric or "")
     about = next((name for name in names if smaller_is_better(name, values) == "sure"), None)

@@ -287,20 +287,26 @@ class ScoreTable:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a data frame, models × columns, as read."""
+        """Return a data frame of the scores as read: a row for each model, a column for each column."""
         import pandas as pd
 
-        return pd.DataFrame(
-            self.values, index=list(self.models), columns=[column.name for column in self.columns]
+        models = pd.Index(self.models, name="model")
+        return pd.DataFrame(self.values, index=models, columns=[column.name for column in self.columns])
+
+    def _caption(self) -> str:
+        n_aggregates = len(self.columns) - len(self.categories)
+        return (
+            f"{self.kind}, {counted(len(self.models), 'model')} × "
+            f"{counted(len(self.categories), 'category', 'categories')}, {counted(n_aggregates, 'aggregate')}"
         )
 
+    def __repr__(self) -> str:
+        """Return the size and where the scores are from, on one line."""
+        return f"ScoreTable({self._caption()}, from `{shown(self.source)}`)"
+
     def _repr_html_(self) -> str:
-        frame = self.to_frame().rename(index=shown, columns=shown)
-        n_aggregates = len(self.columns) - len(self.categories)
-        caption = (
-            f"{self.source}: {self.kind}, {len(self.models)} models × {len(self.categories)} categories, "
-            f"{counted(n_aggregates, 'aggregate')}"
-        )
+        frame = self.to_frame().rename_axis(None).rename(index=shown, columns=shown)
+        caption = f"{self.source}: {self._caption()}"
         table = frame.to_html(na_rep="", max_rows=_MAX_HTML, max_cols=_MAX_HTML)
         return f"<p>{escape(shown(caption, limit=_LONGEST_CAPTION))}</p>{table}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations of `ArmScore`
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -279,30 +280,49 @@ class SearchResult:
         return result
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the arms as a table, in the words and units that people read."""
+        """Return a data frame of what was compared: a row for each arm, the soup searched for last.
+
+        ``selection`` and ``report`` are the objective on the items to choose on and on those reported,
+        ``difference`` is that to the best single model on the latter; all in the objective's units.
+        """
         import pandas as pd
 
         best = self.arm(self.best_single_report).report.value
-        held_out = "same items" if self.is_optimistic else "held out"
-        rows = []
-        for arm in self.arms:
-            difference = arm.report.value - best
-            rows.append(
-                {
-                    "arm": arm.label,
-                    "weights": weights_text(arm.parts),
-                    "selection": self.number(arm.selection.value),
-                    held_out: self.number(arm.report.value),
-                    "to the best single": f"{difference * self.times:+.2f}{self.unit}",
-                    "relative": f"{100 * difference / abs(best):+.2f} %" if best else "",
-                }
-            )
-        return pd.DataFrame(rows)
+        rows = [
+            {
+                "arm": arm.label,
+                "kind": arm.kind,
+                "weights": weights_text(arm.parts),
+                "selection": arm.selection.value,
+                "report": arm.report.value,
+                "difference": arm.report.value - best,
+                "relative_percent": 100 * (arm.report.value - best) / abs(best) if best else math.nan,
+            }
+            for arm in self.arms
+        ]
+        return pd.DataFrame(rows).set_index("arm")
+
+    def __repr__(self) -> str:
+        """Return the verdict on one line."""
+        return f"SearchResult({shown(self.objective)} · {shown(self.verdict)})"
 
     def _repr_html_(self) -> str:
-        """Return the arms as a table."""
+        """Return the arms as a table, in the words and units that people read."""
         import pandas as pd
 
+        frame = self.to_frame().drop(columns="kind").reset_index()
+        for name in ("selection", "report"):
+            frame[name] = frame[name].map(self.number)
+        frame["difference"] = [f"{value * self.times:+.2f}{self.unit}" for value in frame["difference"]]
+        frame["relative_percent"] = frame["relative_percent"].map("{:+.2f} %".format, na_action="ignore")
+        held_out = "same items" if self.is_optimistic else "held out"
+        frame = frame.rename(
+            columns={
+                "report": held_out,
+                "difference": "to the best single",
+                "relative_percent": "relative",
+            }
+        )
         with pd.option_context("display.max_colwidth", None):  # weights name every model
-            table = self.to_frame().to_html(index=False)
+            table = frame.to_html(index=False, na_rep="")
         return f"<p>{escape(f'{self.objective} · {self.verdict}')}</p>{table}"

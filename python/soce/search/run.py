@@ -71,6 +71,11 @@ class Run:
     _stores: dict[str, EvaluationStore] = field(default_factory=dict, init=False, repr=False)
     _items: dict[str, Items | None] = field(default_factory=dict, init=False, repr=False)
 
+    def __repr__(self) -> str:
+        """Return the folder and what it lacks, on one line."""
+        lacks = f", lacks {', '.join(self.missing)}" if self.missing else ""
+        return f"Run({self.kind} in `{shown(str(self.folder))}`{lacks})"
+
     @property
     def name(self) -> str:
         """The folder's own name."""

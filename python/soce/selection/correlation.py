@@ -202,15 +202,21 @@ class Correlation:
         return told
 
     def to_frame(self) -> pd.DataFrame:
-        """Return rho as a data frame, categories × categories."""
+        """Return rho as a data frame, categories × categories; `pairs` has it pair by pair."""
         import pandas as pd
 
-        return pd.DataFrame(self.rho, index=list(self.categories), columns=list(self.categories))
+        categories = pd.Index(self.categories, name="category")
+        return pd.DataFrame(self.rho, index=categories, columns=list(self.categories))
+
+    def __repr__(self) -> str:
+        """Return the size on one line."""
+        categories = counted(len(self.categories), "category", "categories")
+        return f"Correlation({categories} over {counted(len(self.population), 'model')}, {self.missing})"
 
     def _repr_html_(self) -> str:
         """Return rho as a table in clustered order; pandas leaves out the middle of a large one."""
         order = list(self.order())
-        frame = self.to_frame().loc[order, order].rename(index=shown, columns=shown)
+        frame = self.to_frame().loc[order, order].rename_axis(None).rename(index=shown, columns=shown)
         return frame.to_html(
             max_rows=60, max_cols=20, show_dimensions=True, float_format="{:.2f}".format, na_rep="·"
         )

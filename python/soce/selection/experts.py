@@ -113,7 +113,11 @@ class Selection(Record):
         return found
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the winners as a data frame, in walk order; ``expert`` counts the experts from 1."""
+        """Return a data frame of the winners: a row for each chosen category, or cluster, in walk order.
+
+        ``weakest`` is its smallest |rho| with any other category (rho, if the rule is signed), ``expert`` the
+        place of the winner among the experts, from 1.
+        """
         import pandas as pd
 
         ranks = {expert.model: rank for rank, expert in enumerate(self.experts, 1)}
@@ -121,23 +125,28 @@ class Selection(Record):
         rows = [
             {
                 "category": ", ".join(winner.categories),
-                "rho" if self.rule.signed else "|rho|": values[winner.categories],
+                "weakest": values[winner.categories],
                 "winner": winner.model,
                 "expert": ranks.get(winner.model),
                 "score": winner.score,
-                "tied with": ", ".join(winner.tied),
-                "runner-up": winner.runner_up,
+                "tied_with": ", ".join(winner.tied),
+                "runner_up": winner.runner_up,
                 "margin": winner.margin,
-                "standard error": winner.margin_stderr,
+                "margin_stderr": winner.margin_stderr,
             }
             for winner in self.winners
         ]
-        return pd.DataFrame(rows).astype({"expert": "Int64"})
+        return pd.DataFrame(rows).astype({"expert": "Int64"}).set_index("category")
+
+    def __repr__(self) -> str:
+        """Return the experts and what chose them, on one line."""
+        chosen = f"{len(self.chosen)} of {counted(len(self.categories), 'category', 'categories')}"
+        return f"Selection({listed(self.models, limit=3)} for {chosen} by {self.rule})"
 
     def _repr_html_(self) -> str:
         """Return the winners as a table."""
-        frame = self.to_frame()
-        for name in ("category", "winner", "tied with", "runner-up"):
+        frame = self.to_frame().reset_index()
+        for name in ("category", "winner", "tied_with", "runner_up"):
             frame[name] = frame[name].map(shown, na_action="ignore")
         return frame.to_html(index=False, na_rep="", float_format="{:.4g}".format)
 

@@ -55,6 +55,10 @@ class SelectionFile:
     dtype: str | None
     """Safetensors name of the soups' dtype, if the file gives one."""
 
+    def __repr__(self) -> str:
+        """Return the file and what it selects, on one line."""
+        return f"SelectionFile(`{shown(self.path)}`, {self.selection!r})"
+
     @property
     def grid(self) -> WeightGrid:
         """Weights to try, in the ingredients' order."""

@@ -14,6 +14,7 @@ from soce.evaluate.evaluation import chosen_items, refuse
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.files.arguments import expect_paths
 from soce.files.parsing import no_constant, unique_keys
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,6 +86,11 @@ class Tasks:
             refuse(mixed, hint, self.source)
         lines = sorted(json.dumps([item.id, *item.content]) for item in self.items)
         object.__setattr__(self, "digest", hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16])
+
+    def __repr__(self) -> str:
+        """Return the size on one line."""
+        categories = counted(len(self.item_ids()), "category", "categories")
+        return f"Tasks({counted(len(self.items), 'item')} of {categories}, digest {self.digest})"
 
     def item_ids(self) -> dict[str, tuple[str, ...]]:
         """Return the ids of every category's items, in the order in which they first appear."""

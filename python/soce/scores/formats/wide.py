@@ -195,6 +195,6 @@ def check_models(models: pd.Series[str], refusals: Refusals) -> None:
             same = "" if other == model else f" as `{shown(other)}`"
             refusals.add(
                 f"{where}: the model `{shown(model)}` is also in {before}{same}",
-                "every model needs one row and a name of its own, different also when case is ignored; a table "
-                "with a row for each score has the columns `model`, `category` and `score`",
+                "every model needs one row and a name of its own, different also when case is ignored; a "
+                "table with a row for each score has the columns `model`, `category` and `score`",
             )

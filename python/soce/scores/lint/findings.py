@@ -119,6 +119,12 @@ class Findings(tuple[Finding, ...]):
                 lines.append(f"hint: {with_python_names(finding.hint)}")
         return "\n".join(lines) or "nothing found"
 
+    def __repr__(self) -> str:
+        """Return how many there are, on one line."""
+        return (
+            f"Findings({', '.join(f'{it.code} {it.severity}' for it in self[:8])}{', ...' * (len(self) > 8)})"
+        )
+
     def to_json(self) -> list[dict[str, object]]:
         """Return plain Python, fit for JSON."""
         return [finding.to_json() for finding in self]
