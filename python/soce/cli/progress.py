@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from soce.cli.command import message
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -30,6 +32,20 @@ def byte_bar(*, enabled: bool) -> Iterator[Callable[[int, int], object] | None]:
             bars.update(tasks[0], completed=done, total=total)
 
         yield tell
+
+
+@contextmanager
+def waiting(what: str, *, enabled: bool) -> Iterator[None]:
+    """Say what takes its time, and show that it goes on where it is a terminal."""
+    if not enabled:
+        yield
+        return
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    message(f"information: {what}")
+    with _bars((SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())) as bars:
+        bars.add_task("", total=None)
+        yield
 
 
 class Stages:

@@ -13,7 +13,7 @@ from soce.exceptions import shown
 from soce.files.words import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluator
     from soce.search.pool import Pool
@@ -138,19 +138,25 @@ def _try_both(
     chooser: Scorer, selection: Items | None, reporter: Scorer, report: Items | None, pool: Pool
 ) -> None:
     """Score one model on both task sets, and refuse sets of other categories or another scale."""
+    if selection is not None and report is not None:  # known before anything is scored
+        _refuse_other_categories(selection, report)
     recipes = [pool.recipe({min(pool.names): 1})]
     chooser.begin("single models")
     (one,) = chooser.score(recipes, selection)
     reporter.begin("held-out items")
     (other,) = reporter.score(recipes, report)
-    for name in sorted(set(one.categories) ^ set(other.categories)):
-        which = "the tasks to choose on" if name in one.categories else "the held-out tasks"
+    _refuse_other_categories(one.categories, other.categories)
+    if one.scale != other.scale:
+        refuse(f"the tasks to choose on are on the scale {one.scale}, the held-out ones on {other.scale}")
+
+
+def _refuse_other_categories(chosen: Collection[str], reported: Collection[str]) -> None:
+    for name in sorted(set(chosen) ^ set(reported)):
+        which = "the tasks to choose on" if name in chosen else "the held-out tasks"
         refuse(
             f"only {which} have the category `{shown(name)}`",
             "both task sets need the same categories",
         )
-    if one.scale != other.scale:
-        refuse(f"the tasks to choose on are on the scale {one.scale}, the held-out ones on {other.scale}")
 
 
 def _shared(evaluator: Evaluator, other: Evaluator) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.command import message, usage
+from soce.cli.command import usage
 from soce.cli.options.group import OptionGroup, all_of
 from soce.cli.options.types import COUNT, FORMAT, NUMBER
+from soce.cli.progress import waiting
 from soce.cli.text.layout import columns
 from soce.exceptions import EvaluationError, shown
 
@@ -44,13 +45,16 @@ class NamedEvaluators:
         options = replace(self.options, merge=merge)
         for one in (choose, self.report):
             if one is not None:
-                check_evaluator(one, options)
+                with waiting(f"reading {_named(one)}", enabled=not quiet):
+                    check_evaluator(one, options)
         with ExitStack() as stack:
 
             def start(name: EvaluatorName, model: SoupModel | None, which: str) -> Evaluator:
-                if not quiet:
-                    message(f"information: {_opening(name, paths[0])}")
-                made = open_evaluator(name, model or paths, options, folder=folder / "programs" / which)
+                what = f"loading {_named(name)} and the model of `{shown(paths[0])}`"
+                if not isinstance(name, str):
+                    what = f"for each soup: {_named(name)}"
+                with waiting(what, enabled=not quiet):
+                    made = open_evaluator(name, model or paths, options, folder=folder / "programs" / which)
                 stack.callback(made.close)
                 return made
 
@@ -79,11 +83,8 @@ class NamedEvaluators:
         return self.choose
 
 
-def _opening(name: EvaluatorName, checkpoint: str) -> str:
-    """Return what takes its time before the first soup is scored."""
-    if not isinstance(name, str):
-        return f"for each soup: {shlex.join(name)}"
-    return f"loading {shown(name)} and the model of `{shown(checkpoint)}`"
+def _named(name: EvaluatorName) -> str:
+    return shown(name if isinstance(name, str) else shlex.join(name))
 
 
 def _one_evaluator(flag: str, name: str | None, command: str | None) -> EvaluatorName | None:

@@ -51,10 +51,10 @@ def result_lines(result: SearchResult) -> list[str]:
 def verdict_lines(result: SearchResult) -> list[str]:
     """Return the verdict, with the difference that it is about."""
     against = result.against_best
-    difference = f"{against.difference * result.times:+.2f}{result.unit}"
-    interval = _interval(result, against)
-    level = f", {100 * against.interval.level:g} % interval {interval}" if against.interval else ""
-    return wrapped(f"{result.verdict}: {difference}{level}")
+    difference = f"a difference of {against.difference * result.times:+.2f}{result.unit}"
+    if against.interval is not None:
+        difference += f", {100 * against.interval.level:g} % interval {_interval(result, against)}"
+    return [*wrapped(f"{result.verdict}:"), difference]
 
 
 def _arm_lines(result: SearchResult) -> list[str]:
