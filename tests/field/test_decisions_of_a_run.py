@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.checkpoints import directory
+from tests.checkpoints import directory, f32, read_directory, write_file
 from tests.cli.test_search import Landscapes, make
 
 from soce.cli.options.evaluator import NamedEvaluators
@@ -74,7 +74,14 @@ def differ_in_tokens(folder: Path) -> None:
         (folder / name / "tokenizer.json").write_text(json.dumps(model))
 
 
+def add_a_tensor(folder: Path) -> None:
+    tensors = {"w": ("F32", [2], f32(0.0, 2.0)), "mtp.w": ("F32", [1], f32(7.0))}
+    write_file(folder / "a" / "model.safetensors", tensors)
+
+
 KINDS = [
+    (add_a_tensor, "--leave-out=mtp.*"),
+    (add_a_tensor, "--take=mtp.*=a"),
     (give_code, "--copy-code"),
     (give_code, "--no-code"),
     (leave_by_links, "--follow-links"),
@@ -90,11 +97,12 @@ def test_what_a_merge_refuses_is_refused_first_and_accepted_if_told(
     spoil(here)  # type: ignore[operator]
     refused = run(run_command, *RUN)
     assert refused.exit_code == 1
-    assert option in refused.stderr
+    assert option.partition("=")[0] in refused.stderr
     assert not (here / "all").exists()
     taken = run(run_command, *RUN, option)
     assert taken.exit_code == 0, taken.stderr
     assert (here / "all" / "soup" / "modeling_x.py").exists() == (option == "--copy-code")
+    assert ("mtp.w" in read_directory(here / "all" / "soup")) == option.startswith("--take")
 
 
 def test_decisions_are_recorded_and_stand_in_the_commands_of_the_report(here: Path) -> None:

@@ -23,6 +23,7 @@ from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_options
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
 from soce.exceptions import shown
+from soce.search.folder import SELECTION
 
 if TYPE_CHECKING:
     from soce.cli.examine import Examined
@@ -101,7 +102,7 @@ def select(
     if output is not None:
         _write(selection, output, examined.paths, overwrite=overwrite, quiet=quiet)
     elif not quiet:
-        next_step("soce", "select", *given_words(without=["--json"]), "--output", "selection.yaml")
+        next_step("soce", "select", *given_words(without=["--json"]), "--output", SELECTION)
 
 
 def _show_sweep(examined: Examined, *, signed: bool, as_json: bool, quiet: bool) -> None:
@@ -117,7 +118,7 @@ def _show_sweep(examined: Examined, *, signed: bool, as_json: bool, quiet: bool)
     if several is not None and not quiet:
         words = given_words(without=["--sweep", "--json"])
         enough = min(math.floor(10_000 * several + 1) / 10_000, 1)  # the first that is above it
-        next_step("soce", "select", *words, "--threshold", f"{enough:g}", "--output", "selection.yaml")
+        next_step("soce", "select", *words, "--threshold", f"{enough:g}", "--output", SELECTION)
 
 
 def _read_second_table(source: str, options: ReadOptions, *, quiet: bool) -> ScoreTable:

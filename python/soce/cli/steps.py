@@ -79,6 +79,12 @@ class SearchStep:
     """Of every soup; its `overwrite` is for the one that is published."""
     quiet: bool
 
+    def __post_init__(self) -> None:
+        """Let tensors be taken from candidates by their names, which evaluators do not know."""
+        if self.merge.take is not None:
+            take = {tensors: self.pool.paths.get(giver, giver) for tensors, giver in self.merge.take.items()}
+            object.__setattr__(self, "merge", replace(self.merge, take=take))
+
     def run(
         self,
         evaluators: NamedEvaluators,
