@@ -67,8 +67,9 @@ def test_lint_comes_first_then_correlations_clusters_and_thresholds(here: Path) 
 def test_the_paper_s_own_table_is_found_wanting() -> None:
     found = run(analyze, "paper:flores36")
     assert found.exit_code == 0
-    assert "S01: categories `eng_spa` and `spa_eng` are equal in 5 of 6 models" in found.stdout
-    assert "S02: column `avg_bleu` is not the mean of its 36 parts in 6 of 6 models" in found.stdout
+    told = " ".join(found.stdout.split())
+    assert "S01: categories `eng_spa` and `spa_eng` are equal in 5 of 6 models" in told
+    assert "S02: column `avg_bleu` is not the mean of its 36 parts in 6 of 6 models" in told
     assert "S07" in found.stdout
 
 
@@ -339,7 +340,7 @@ def test_an_existing_selection_is_kept_unless_asked(here: Path) -> None:
         (b"model,math,code\n", "a header and no rows"),
         (b"model,math\na,50\nb,60\nc,70\n", "one category"),
         (b"model,math,code\na,50,60\n", "1 model"),
-        (b"model,math,code\na,N/A,N/A\nb,,-\nc,null,none\n", "no two categories have a defined correlation"),
+        (b"model,math,code\na,N/A,N/A\nb,,-\nc,null,none\n", "it is empty"),
         (b"model,math,code\na,50,0.6\nb,60,0.5\nc,70,0.7\n", "S04"),
         (b"model,math,code\na,50,60\na,60,50\nb,70,70\n", "`a`"),
         (b"model,math,math\na,50,60\nb,60,50\n", "`math`"),

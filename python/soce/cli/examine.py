@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from soce.cli.command import message
+from soce.cli.text.layout import wrapped
+from soce.cli.text.scores import finding_text
 from soce.exceptions import ScoreTableError
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def _tell(findings: Iterable[Finding], *, quiet: bool) -> None:
     """Print findings to stderr."""
     if not quiet:
         for finding in findings:
-            message(str(finding))
+            message("\n".join(finding_text(finding)))
 
 
 def _read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
@@ -128,4 +130,4 @@ def _read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
 def tell_notes(table: ScoreTable) -> None:
     """Print to stderr what the reader of a table decided."""
     for note in table.notes:
-        message(f"note: {note}")
+        message("\n".join(wrapped(note, "note: ")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from soce.cli.text.layout import columns, filled_columns, named, names_within
+from soce.cli.text.layout import columns, filled_columns, named, names_within, wrapped
 from soce.exceptions import shown
 from soce.files.words import counted
 
@@ -41,10 +41,15 @@ def finding_lines(findings: Iterable[Finding]) -> list[str]:
     """Return findings with their hints, or that there are none."""
     lines: list[str] = []
     for finding in findings:
-        lines.append(f"  {finding}")
+        lines += finding_text(finding, "  ")
         if finding.hint is not None:
-            lines.append(f"    hint: {finding.hint}")
+            lines += wrapped(finding.hint, "    hint: ")
     return ["lint", *lines] if lines else ["lint      nothing found"]
+
+
+def finding_text(finding: Finding, indent: str = "") -> list[str]:
+    """Return what was found, without its hint."""
+    return wrapped(f"{finding.code}: {finding.message}", f"{indent}{finding.severity}: ")
 
 
 def correlation_lines(correlation: Correlation, *, signed: bool) -> list[str]:
@@ -52,10 +57,10 @@ def correlation_lines(correlation: Correlation, *, signed: bool) -> list[str]:
     from soce.selection.correlation import critical_correlation
 
     n = len(correlation.population)
-    lines = [
+    lines = wrapped(
         f"correlation over {n} models (Pearson, {correlation.missing}); "
         f"|ρ| below {critical_correlation(n):.3f} cannot be told from 0 at the 5 % level"
-    ]
+    )
     if correlation.constant:
         lines.append(f"constant  {named(correlation.constant)}: undefined, never weak")
     low, high = correlation.interval()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from soce.exceptions import shown
-from soce.files.words import counted
+from soce.files.words import counted, in_words
 from soce.scores.column_names import NUMBER_OF, contradicts, no_score_words, split_marks
 from soce.scores.directions import smaller_is_better
 from soce.scores.formats.cells import is_ranking
@@ -21,12 +21,14 @@ from soce.scores.lint.rounding import broken_items, not_whole
 from soce.scores.table import FULL, scale_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from soce.scores.table import ScoreTable
 
 _NEIGHBOURS: Final = 8
 _FEWEST_RANKED: Final = 3
+_MOST_NAMES: Final = 20
+_PLAIN_REASONS: Final = frozenset(["no cell is a number", "it is empty"])
 
 
 def check_scales(table: ScoreTable) -> Iterator[Finding]:
@@ -267,10 +269,9 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
     known = table.kind.startswith("bfcl")
     reasons = {} if known else {name: why for name, why in sorted(table.ignored) if why != DROPPED}
     if reasons:
-        listed = joined([f"`{shown(name)}` ({shown(reason)})" for name, reason in reasons.items()])
         yield found(
             "S14",
-            f"{counted(len(reasons), 'column')} left out as no scores: {listed}",
+            f"{counted(len(reasons), 'column')} left out as no scores: {_by_reason(reasons)}",
             columns=reasons,
             details={"ignored": reasons},
         )
@@ -294,6 +295,20 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
             hint="leave them out with `--drop`; if they are scores, there is nothing to do",
             details={"suspects": suspects},
         )
+
+
+def _by_reason(reasons: Mapping[str, str]) -> str:
+    """Return all columns that were left out, those of one reason together, text and empty ones last."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        groups.setdefault("by their names" if reason.startswith("its name has") else reason, []).append(name)
+    told = []
+    for reason, names in sorted(groups.items(), key=lambda group: group[0] in _PLAIN_REASONS):
+        why = reasons[names[0]] if len(names) == 1 else reason
+        listed = in_words([f"`{shown(name)}`" for name in names[:_MOST_NAMES]])
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        told.append(f"{listed}{more} ({shown(why)})")
+    return ", ".join(told)
 
 
 def check_rows(table: ScoreTable) -> Iterator[Finding]:
