@@ -75,6 +75,25 @@ def test_a_metric_that_a_category_lacks_leaves_it_out_with_a_word(tmp_path: Path
     assert table.ignored == (("y", "has no metric `f1`"),)
 
 
+@pytest.mark.parametrize("head", ["task,metric,value,stderr,version", "Category,Metric,Score,SE,n-shot"])
+def test_a_table_of_one_model_needs_its_name(tmp_path: Path, head: str) -> None:
+    text = f"{head}\narc,acc,0.4,0.01,1\nmmlu,acc,0.5,0.02,1\n"
+    (problem,) = refused(tmp_path, text).problems
+    assert "does not say which model" in problem.message
+    assert "`NAME=PATH`" in (problem.hint or "")
+    table = read_scores(f"mine={tmp_path / 't.csv'}")
+    assert (table.kind, table.models, table.categories) == ("long", ("mine",), ("arc", "mmlu"))
+    assert table.stderrs is not None
+    assert table.stderrs.tolist() == [[0.01, 0.02]]
+
+
+def test_measures_of_one_model_are_no_models(tmp_path: Path) -> None:
+    (problem,) = refused(tmp_path, "task,accuracy,f1\narc,0.4,0.5\nmmlu,0.5,0.6\n").problems
+    assert "measures, not models: `accuracy`, `f1`" in problem.message
+    wide = read(tmp_path, "who,accuracy,f1\na,0.4,0.5\nb,0.5,0.6\n")
+    assert wide.categories == ("accuracy", "f1")
+
+
 def test_a_row_for_each_model_stays_wide(tmp_path: Path) -> None:
     table = read(tmp_path, "model,task,accuracy,f1\na,qa,0.5,0.25\nb,qa,0.75,0.5\n")
     assert (table.kind, table.categories) == ("wide", ("accuracy", "f1"))

@@ -160,7 +160,7 @@ def test_several_metrics_must_be_chosen_from() -> None:
     message, hint = refusal(MAIN)
     assert message == "task `toy_rev` has several metrics: `acc,none`, `acc_norm,none` (as 3 of 4 tasks have)"
     assert hint == (
-        "choose the metric, or several in order of preference; there are: `acc,none` (3 of 4 tasks), "
+        "choose with `--metric`, several in order of preference; there are: `acc,none` (3 of 4 tasks), "
         "`acc_norm,none` (3 of 4 tasks), `word_perplexity,none` (1 of 4 tasks)"
     )
     message, hint = refusal(MAIN, metric="f1")
@@ -199,6 +199,25 @@ def test_filters_are_part_of_a_metrics_name() -> None:
     assert table.ignored[0] == ("toy_loose", "is a group without a score")
     message, _ = refusal(LOOSE, metric="acc", level="group")
     assert message == "no group of the results has a score"
+
+
+def test_results_of_groups_only_say_how_to_read_them(tmp_path: Path) -> None:
+    path = tmp_path / "results_2026-01-01T00-00-00.0.json"
+    rows = {"mmlu": {"acc,none": 0.5, "alias": "mmlu"}, "bbh": {"acc,none": 0.4}}
+    held = {"results": rows, "groups": rows, "group_subtasks": {"mmlu": ["mmlu_law"], "bbh": ["bbh_x"]}}
+    path.write_text(json.dumps({**held, "model_name": "a", "configs": {}}))
+    message, hint = refusal(path)
+    assert "only groups have scores" in message
+    assert hint == "read the groups with `--level group`"
+    assert cells(read_scores(path, options=ReadOptions(level="group"))) == {"mmlu": [0.5], "bbh": [0.4]}
+
+
+def test_results_that_somebody_cut_down(tmp_path: Path) -> None:
+    path = tmp_path / "cut.json"
+    path.write_text('{"results": {"arc": {"acc,none": 0.4, "acc_stderr,none": 0.01}}}')
+    assert refusal(path)[1] == "say which model it is: `NAME=PATH`"
+    table = read_scores(f"a={path}")
+    assert (table.kind, table.models, cells(table)) == ("lm-eval", ("a",), {"arc": [0.4]})
 
 
 def test_rows_of_0_4_9(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def plot_correlation(correlation: Correlation, *, ax: Axes | None = None) -> Axe
     Examples
     --------
     >>> from soce import correlate_categories, plot_correlation, read_scores
-    >>> axes = plot_correlation(correlate_categories(read_scores("paper:bfcl8")))
+    >>> axes = plot_correlation(correlate_categories(read_scores("paper:flores36")))
     >>> axes.get_title(loc="left")
     'How categories move together'
     """

@@ -134,6 +134,9 @@ class _Results:
         tasks = {name: metrics for name, metrics in scored.items() if name not in self.groups}
         if not tasks and not (at_groups and scored):
             first = next((f"`{shown(task)}` {reason}" for task, reason in self.ignored.items()), None)
+            if scored:
+                message = "only groups have scores in the results, not the tasks that they stand for"
+                self.refusals.refuse(message, "read the groups with `--level group`")
             self.refusals.refuse("there are no scores in the results", first)
         self.chosen = choose_metrics(tasks or scored, wanted, self.short, self.refusals)
         leaves = {group: _leaves_of(group, self.groups) for group in self.groups}

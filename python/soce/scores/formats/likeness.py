@@ -11,6 +11,10 @@ from soce.scores.packaged import packaged_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ABOUT_CATEGORIES: Final = frozenset(
+    {"filter", "metric", "mode", "n", "n_samples", "n_shot", "num_samples", "shots", "split", "version"}
+)
+"""Columns of summaries that say something of each category, in lower case and with underscores."""
 _WORDS: Final = {row["word"]: row["names"] for row in packaged_rows("name_words.csv")}
 _MODEL_SIZE: Final = re.compile(r"\d+(x\d+)?b|\d+m")
 

@@ -34,8 +34,14 @@ def _fits(held: object) -> bool:
         and isinstance(held.get("results"), dict)
         and "config_general" not in held
         and "eval" not in held
-        and not _TOP_LEVEL.isdisjoint(held)
+        and (not _TOP_LEVEL.isdisjoint(held) or _has_filters(held["results"]))
     )
+
+
+def _has_filters(rows: Mapping[str, Any]) -> bool:
+    """Whether metrics are called ``metric,filter``, as nowhere else: the rest may have been cut off."""
+    keys = [key for row in rows.values() if isinstance(row, dict) for key in row]
+    return any(re.fullmatch(r"[^,\s]+,[^,\s]+", key) for key in keys)
 
 
 def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:

@@ -16,6 +16,7 @@ from soce.files.words import listed, nearest
 from soce.scores.column_names import role_by_name, split_words
 from soce.scores.directions import directed
 from soce.scores.formats.cells import is_missing, parse_column
+from soce.scores.formats.likeness import ABOUT_CATEGORIES
 from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.formats.rows import no_models
 from soce.scores.formats.text import parse_json
@@ -69,18 +70,19 @@ def is_long(grid: pd.DataFrame) -> bool:
     """Whether a grid has the columns of a long table.
 
     By other names than `model`, `category` and `score` they are those of one if there are no other numbers
-    or a model has several rows, which a wide table cannot have.
+    or a model has several rows, which a wide table cannot have. One that does not name its only model has a
+    category and a score.
     """
     named = _by_role(grid.columns)
-    if not all(named[role] for role in _NEEDED):
+    if not named["category"] or not named["score"]:
         return False
-    if all(split_words(named[role][0]) == [role] for role in _NEEDED):
+    if all(split_words(named[role][0]) == [role] for role in _NEEDED if named[role]):
         return True
     known = {name for names in named.values() for name in names}
+    known |= {name for name in grid.columns if "_".join(split_words(name)) in ABOUT_CATEGORIES}
     others = [name for name in grid.columns if name not in known]
-    return bool(grid[named["model"][0]].duplicated().any()) or all(
-        parse_column(grid[name].tolist()).is_text for name in others
-    )
+    several = named["model"] and grid[named["model"][0]].duplicated().any()
+    return bool(several) or all(parse_column(grid[name].tolist()).is_text for name in others)
 
 
 def _by_role(names: Iterable[str]) -> dict[str, list[str]]:
@@ -106,6 +108,11 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     """
     refusals = Refusals(path)
     named = _by_role(grid.columns)
+    if named["category"] and named["score"] and not named["model"]:
+        if options.model is None:
+            refusals.refuse("the table does not say which model it is about", "say it: `NAME=PATH`")
+        grid = grid.assign(model=options.model)
+        named["model"] = ["model"]
     for role, names in named.items():
         if not names and role in _NEEDED:
             refusals.add(f"a long table has the columns {', '.join(_NEEDED)}: there is no `{role}`", HINT)

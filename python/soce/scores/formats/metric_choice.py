@@ -74,7 +74,7 @@ def choose_metrics(
         more = f" (as {len(several)} of {len(tasks)} tasks have)" if len(several) > 1 else ""
         refusals.refuse(
             f"task `{shown(first)}` has several metrics: {listed(tasks[first], limit=_MAX_LISTED)}{more}",
-            f"choose the metric, or several in order of preference; there are: {_offered(tasks)}",
+            f"choose with `--metric`, several in order of preference; there are: {_offered(tasks)}",
         )
     return {task: metrics[0] for task, metrics in tasks.items()}
 

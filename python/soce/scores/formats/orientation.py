@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
-from soce.scores.column_names import no_score_words, split_words
+from soce.scores.column_names import no_score_words, split_words, word_set
 from soce.scores.directions import directed
 from soce.scores.formats.cells import is_missing, parse_column
 from soce.scores.formats.companions import companions
-from soce.scores.formats.likeness import most_look_like_benchmarks, most_look_like_models
+from soce.scores.formats.likeness import ABOUT_CATEGORIES, most_look_like_benchmarks, most_look_like_models
 from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.refusals import Refusals
 
@@ -30,9 +30,9 @@ _OF_CATEGORIES: Final = frozenset(
     for end in ("", "s", "_name")
 ) | {"category", "categories", "category_name"}
 _OF_MODELS: Final = frozenset({"checkpoint", "llm", "model", "models", "run", "system"})
-# What summaries say of each category between its name and its scores: OpenCompass' `version`, and so on.
-_ABOUT_CATEGORIES: Final = frozenset(
-    {"filter", "metric", "mode", "n", "n_samples", "n_shot", "num_samples", "shots", "split", "version"}
+_MEASURES: Final = frozenset({"acc_norm", "exact_match", "pass_1"}) | word_set(
+    "acc accuracy bleu bleurt chrf comet em f1 mcc mean precision recall result rouge rouge1 rouge2 rougel "
+    "score value"
 )
 _AVERAGES: Final = ("naive_average", "weighted_average")
 _ASK: Final = (
@@ -95,7 +95,14 @@ def _has_categories_in_rows(grid: pd.DataFrame, options: ReadOptions, refusals: 
     rows = grid[head].tolist()
     if not head and others == [str(number) for number in range(len(others))]:
         return rows != others  # the index that pandas numbered
-    columns = [name for name in others if _plain(name) not in _ABOUT_CATEGORIES]
+    columns = [name for name in others if _plain(name) not in ABOUT_CATEGORIES]
+    if columns and all(_plain(name) in _MEASURES for name in columns):
+        if _plain(head) not in _OF_CATEGORIES:
+            return False
+        refusals.refuse(
+            f"the first column is `{shown(head)}`, the others are measures, not models: {listed(columns)}",
+            "keep one of them as `score`, and name the model that the table is about: `NAME=PATH`",
+        )
     signs = []
     if most_look_like_benchmarks(rows):
         signs.append(f"its rows are named like benchmarks: {listed(rows, limit=3)}")
@@ -128,7 +135,7 @@ def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Sta
     for name in others:
         if name in ignored:
             continue
-        if _plain(name) in _ABOUT_CATEGORIES:
+        if _plain(name) in ABOUT_CATEGORIES:
             ignored[name] = "says something of the categories and is no model"
         elif words := no_score_words(name):
             ignored[name] = f"its name has `{words[0]}`"
