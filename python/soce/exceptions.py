@@ -15,6 +15,7 @@ _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _OPTION = re.compile(r"`--(?P<no>no-)?(?P<name>[a-z][a-z-]*)(?:[ =](?P<value>[^`]+))?`")
 _NAMES = {"aggregate": "aggregates", "code": "copy_code", "keep-row": "keep_rows"}
+_LISTS = frozenset({"columns", "drop", "keep_rows", "leave_out", "lower_is_better", "higher_is_better"})
 _SWITCHES = frozenset(
     {
         "allow_different_configs",
@@ -69,7 +70,7 @@ def _as_argument(option: re.Match[str]) -> str:
     elif value.isupper() or not set(value).isdisjoint("=,"):  # a placeholder, or what takes other forms
         value = ""
     elif value and not value.isdecimal():
-        value = f'"{value}"'
+        value = f'["{value}"]' if name in _LISTS else f'"{value}"'
     return f"`{name}={value}`"
 
 

@@ -204,7 +204,7 @@ class ScoreTable:
         """Return the row of a model; unknown names raise `ScoreTableError` with the nearest ones."""
         if model not in self._rows:
             if what := dict(self.no_models).get(model):
-                hint = f"`--keep-row {shown(model)}` (`keep_rows`) reads it as a model"
+                hint = f"`--keep-row {shown(model)}` reads it as a model"
                 self.refuse(f"the row `{shown(model)}` was set aside as {what}", hint)
             self.refuse(f"there is no model `{shown(model)}`", nearest(model, self.models, "models"))
         return self._rows[model]

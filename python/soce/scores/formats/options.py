@@ -73,7 +73,7 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         """Check that lists are lists: a text would be one name for each letter."""
-        for name in ("columns", "lower_is_better", "drop"):
+        for name in ("columns", "lower_is_better", "higher_is_better", "drop", "keep_rows"):
             if getattr(self, name) is not None:
                 expect_names(getattr(self, name), name)
         expect_mapping(self.rename, "rename", "of old name to new")

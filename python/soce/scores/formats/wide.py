@@ -170,7 +170,7 @@ def _why_no_score(name: str, parsed: Parsed) -> str | None:
     if parsed.is_text:
         return "no cell is a number"
     values = parsed.values[~np.isnan(parsed.values)]
-    if not values.size and not parsed.bad:
+    if not values.size and not parsed.bad and len(parsed.values) > 1:  # a model may lack a score
         return "it is empty"
     marks = split_marks(name)
     if values.size and not (values % 1).any():
