@@ -44,15 +44,18 @@ _NUMBER: Final = re.compile(
 )
 _HAS_COMMA: Final = "has a comma"
 # What a column of scores may hold by mistake: somebody meant a number. Anything else is just text.
-_NEARLY_NUMBERS: Final = (
-    (r"(?i:[-+]?\.?inf(inity)?)", "is infinite"),
-    (r"(?i:[-+]\.?nan)", "is not a number"),
-    (r"[-+]?0[xX][0-9a-fA-F]*", "is hexadecimal"),
-    (r"[-+]?[0-9.]*_[0-9._]*", "has an underscore"),
-    (r"[-+]?[0-9.]*,[0-9.,]*", _HAS_COMMA),
-    (r"[-+]?[0-9]*\.?[0-9]*[eE][+-]?[0-9]{4,}", "is out of range"),
-    (r"[\u2212\uff0d][0-9.]+", "has a minus sign that is not `-`"),
-    (rf"[-+]?[0-9.]{{{_MAX_DIGITS},}}", f"has more than {_MAX_DIGITS} characters"),
+_NEARLY_NUMBERS: Final = tuple(
+    (re.compile(form, re.ASCII), reason)
+    for form, reason in (
+        (r"(?i:[-+]?\.?inf(inity)?)", "is infinite"),
+        (r"(?i:[-+]\.?nan)", "is not a number"),
+        (r"[-+]?0[xX][0-9a-fA-F]*", "is hexadecimal"),
+        (r"[-+]?[0-9.]*_[0-9._]*", "has an underscore"),
+        (r"[-+]?[0-9.]*,[0-9.,]*", _HAS_COMMA),
+        (r"[-+]?[0-9]*\.?[0-9]*[eE][+-]?[0-9]{4,}", "is out of range"),
+        (r"[\u2212\uff0d][0-9.]+", "has a minus sign that is not `-`"),
+        (rf"[-+]?[0-9.]{{{_MAX_DIGITS},}}", f"has more than {_MAX_DIGITS} characters"),
+    )
 )
 
 
@@ -104,7 +107,7 @@ def parse_score(text: str) -> Number:
     match = _NUMBER.fullmatch(bare) if len(bare) <= _MAX_DIGITS else None
     digits = (match["whole"] + (match["places"] or "")) if match else ""
     if match is None or not digits:
-        reasons = (reason for form, reason in _NEARLY_NUMBERS if re.fullmatch(form, bare, re.ASCII))
+        reasons = (reason for form, reason in _NEARLY_NUMBERS if form.fullmatch(bare))
         reason = next(reasons, None)
         raise NotANumberError(text, reason or "is not a number", meant=reason is not None)
     value = float(bare)

@@ -89,6 +89,8 @@ _UNITS: Final = re.compile(
     re.IGNORECASE,
 )
 _ANY_MARKUP: Final = re.compile(r"<[^<>]*>|\\[A-Za-z]+(?:\{[^{}]*\})?")
+_WORDS: Final = re.compile(r"[A-Za-z][\w ./()-]*", re.ASCII)
+"""What most cells of columns of text are, told from scores without a closer look."""
 _SIMPLE_NAME: Final = re.compile(r"[\w ./:()-]*", re.ASCII)
 _GROUPED: Final = re.compile(r"[,\u00a0\u2009\u202f'\u2019]")
 
@@ -142,7 +144,7 @@ def take_apart(text: str) -> Printed | Share | Unclear | None:
     >>> take_apart("12/20"), take_apart("Apache 2.0")
     (Share(part='12', whole='20'), None)
     """
-    if len(text) > _LONGEST:
+    if len(text) > _LONGEST or _WORDS.fullmatch(text):
         return None
     bare = _undressed(text)
     if (match := _BRACKETED.fullmatch(bare)) is not None:
@@ -166,6 +168,8 @@ def take_apart(text: str) -> Printed | Share | Unclear | None:
 
 def is_like_score(text: str) -> bool:
     """Whether a cell that cannot be taken apart looks like a score, not like a word, a size or a date."""
+    if _WORDS.fullmatch(text):
+        return False
     bare = _ANY_MARKUP.sub("", _undressed(text[:_LONGEST])).strip()
     if (match := _WITH_WORD.fullmatch(bare)) is not None:
         return _UNITS.fullmatch(match[1]) is None
