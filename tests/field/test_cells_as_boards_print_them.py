@@ -53,7 +53,7 @@ def test_what_only_changes_how_a_number_looks(tmp_path: Path, text: str) -> None
     "text",
     [
         "78.5 ± 0.3", "78.5±0.3", "78.5 +/- 0.3", "78.5+-0.3", "**78.5** ± 0.3", "**78.5 ± 0.3**", r"78.5 \pm 0.3",
-        r"$78.5 \pm 0.3$", r"$78.5_{\pm 0.3}$", r"\textbf{78.5}$_{\pm 0.3}$", "78.5<br>±0.3",
+        r"$78.5 \pm 0.3$", r"$78.5_{\pm 0.3}$", r"$78.5_{\pm0.3}$", r"\textbf{78.5}$_{\pm 0.3}$", "78.5<br>±0.3",
         "78.5<sub>±0.3</sub>", "78.5 &plusmn; 0.3", "(78.5 ± 0.3)",
     ],
 )  # fmt: skip
@@ -235,6 +235,24 @@ def test_names_without_links_bold_and_medals(tmp_path: Path) -> None:
     table = read_scores(path)
     assert table.models == ("org/a", "b", "c", "d", "e", "f", "g", "plain_h_i", "Ours (7B)", "[j](x)", "j")
     assert table.categories == ("math",)
+
+
+def test_a_board_with_medals_arrows_and_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "board.md"
+    path.write_text(
+        "# Board\n\n"
+        "|   | Model | MMLU ↑ | Toxic (↓) | #Params |\n|---|:--|--:|--:|--:|\n"
+        "| 🥇 | **[org/a](https://x.org/a)** | **78.5** ± 0.3 | 5.25 | 7B |\n"
+        "| 🥈 | [org/b](https://x.org/b)* | 70.5 ± 0.4 | 6.1† | 70B |\n"
+        "| 🥉 | org/c | 71.5 ± 0.4 | – | 8x7B |\n\n† by ourselves\n",
+        encoding="utf-8",
+    )
+    table = read_scores(path)
+    assert (table.models, table.categories) == (("org/a", "org/b*", "org/c"), ("MMLU ↑", "Toxic (↓)"))
+    assert [column.higher_is_better for column in table.columns] == [True, False]
+    np.testing.assert_array_equal(table.values, [[78.5, 5.25], [70.5, 6.1], [71.5, np.nan]])
+    assert table.stderrs is not None
+    assert table.stderrs[:, 0].tolist() == [0.3, 0.4, 0.4]
 
 
 numbers = st.decimals(-99_999, 99_999, places=2).map(str)

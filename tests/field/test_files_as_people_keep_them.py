@@ -131,6 +131,13 @@ def test_a_quoted_semicolon_separates_nothing(tmp_path: Path) -> None:
     assert (table.categories, table.notes) == (("math; hard",), ())
 
 
+def test_empty_columns_and_rows_that_spreadsheets_leave_at_the_end(tmp_path: Path) -> None:
+    text = "model,math,code,,\nmodel-a,50.5,7,,\nmodel-b,60,8.25,,\n,,,,\n,,,,\n"
+    assert is_wide(read(tmp_path, text, "s.csv"))
+    assert "column 4" in refused(tmp_path, text.replace("8.25,,", "8.25,x,"), "s.csv").message
+    assert "line 3" in refused(tmp_path, text.replace("model-b,60,8.25", ",60,8.25"), "s.csv").message
+
+
 # ---- encodings
 
 

@@ -44,6 +44,8 @@ _LIKELY: Final = word_set(
 )
 # What turns a measure round: `neg_mse`, `WER improvement`, `1 - WER`.
 _TURNED: Final = word_set("neg negative inverse inverted minus improvement reduction gain acc accuracy")
+# Beside a name, as boards print them: `WER ↓`, `MMLU (↑)`.
+_ARROWS: Final[dict[str, Sureness | None]] = {"↓": "sure", "⬇": "sure", "↑": None, "⬆": None}
 _SHARES: Final = word_set("wer cer ter error errors err rate")
 _LARGEST_LOSS: Final = 20.0
 
@@ -60,6 +62,9 @@ def smaller_is_better(name: str, values: Vector | None = None) -> Sureness | Non
     >>> smaller_is_better("error_analysis"), smaller_is_better("lossless"), smaller_is_better("hearing_loss")
     (None, None, 'likely')
     """
+    bare = name.strip(" ()[]")
+    if bare[:1] in _ARROWS or bare[-1:] in _ARROWS:
+        return _ARROWS.get(bare[-1:], _ARROWS.get(bare[:1]))
     words = split_marks(name.partition(",")[0])  # without the filter of lm-evaluation-harness
     phrase = f" {' '.join(words)} "
     if any(f" {known} " in phrase for known in _PHRASES):

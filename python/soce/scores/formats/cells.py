@@ -327,7 +327,7 @@ def _parse_plain(cells: Sequence[str]) -> Parsed | None:
         values[[text not in _USUAL_MISSING for text in cells]] = [float(text) for text in present]
     except ValueError:
         return None
-    decimals = max((len(text.partition(".")[2]) for text in present), default=None)
+    decimals = max(map(len, [text.partition(".")[2] for text in present]), default=None)
     if longest >= _EXACT_DIGITS:
         digits = (len(text.replace(".", "").lstrip("+-0")) for text in present)
         decimals = None if max(digits) >= _EXACT_DIGITS else decimals

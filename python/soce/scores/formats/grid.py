@@ -99,21 +99,28 @@ def _refuse_unknown(suffix: str, refusals: Refusals) -> NoReturn:
 
 
 def _cells(rows: Rows, refusals: Refusals) -> pd.DataFrame:
-    """Return the trimmed cells under the names of the header, the places as index."""
+    """Return the trimmed cells under the names of the header, the places as index.
+
+    Nameless columns without a cell, and empty rows at the end, are what spreadsheet programs leave.
+    """
     import pandas as pd
 
     names = with_subjects(clean_names([name.strip() for name in rows.header]))
+    columns = [[cell.strip() for cell in cells] for cells in rows.columns]
+    n_rows = len(rows.places)
+    while n_rows and not any(column[n_rows - 1] for column in columns):
+        n_rows -= 1
     first: dict[str, int] = {}
-    for place, name in enumerate(names, 1):
+    for place, (name, column) in enumerate(zip(names, columns, strict=True), 1):
+        if not name and not any(column):
+            continue
         if not name and place > 1:
             refusals.add(f"column {place} has no name in the header")
         if name in first and name:
             refusals.add(f"column `{shown(name)}` is there twice: columns {first[name]} and {place}")
         first.setdefault(name, place)
-    if not rows.places:
+    if not n_rows:
         refusals.add("the file has a header and no rows")
     refusals.check()
-    trimmed = {
-        name: [cell.strip() for cell in cells] for name, cells in zip(names, rows.columns, strict=True)
-    }
-    return pd.DataFrame(trimmed, index=pd.Index(list(rows.places)), dtype=object)
+    cells = {name: columns[place - 1][:n_rows] for name, place in first.items()}
+    return pd.DataFrame(cells, index=pd.Index(list(rows.places[:n_rows])), dtype=object)

@@ -16,6 +16,8 @@ ABOUT_CATEGORIES: Final = frozenset(
 )
 """Columns of summaries that say something of each category, in lower case and with underscores."""
 _WORDS: Final = {row["word"]: row["names"] for row in packaged_rows("name_words.csv")}
+_MOST_NAMES: Final = 1000
+"""So many of a table's names tell what they are; a table of millions is not read for the others."""
 _MODEL_SIZE: Final = re.compile(r"\d+(x\d+)?b|\d+m")
 
 
@@ -45,10 +47,11 @@ def looks_like_benchmark(name: str) -> bool:
 
 def most_look_like_models(names: Sequence[str]) -> bool:
     """Whether half of the names or more look like models."""
+    names = names[:_MOST_NAMES]
     return bool(names) and 2 * sum(map(looks_like_model, names)) >= len(names)
 
 
 def most_look_like_benchmarks(names: Sequence[str]) -> bool:
     """Whether half of the names or more, averages apart, look like benchmarks."""
-    leaves = [name for name in names if not is_average(name)]
+    leaves = [name for name in names[:_MOST_NAMES] if not is_average(name)]
     return bool(leaves) and 2 * sum(map(looks_like_benchmark, leaves)) >= len(leaves)

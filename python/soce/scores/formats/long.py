@@ -250,7 +250,7 @@ class _Category:
     def _parse(self, column: str, hint: str | None = None) -> Parsed:
         parsed = parse_column(self.rows[column].tolist(), self.decimal)
         for bad in parsed.bad:
-            self._refuse(bad.row, column, bad.message, hint)
+            self._refuse(bad.row, column, bad.message, bad.hint or hint)
         return parsed
 
     def _refuse(self, i: int, column: str, message: str, hint: str | None = None) -> None:

@@ -35,10 +35,10 @@ _LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(
 _BOLD: Final = re.compile(r"(\*\*\*|\*\*|__|`)(?=\S)(.+?)(?<=\S)\1")
 _SLANTED: Final = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])([^*]*?)(?<=[^\s*_])\1(?![\w*])")
 _TEX_SIGNS: Final = (
-    (r"\\pm\b", "±"),
+    (r"\\pm(?![A-Za-z])", "±"),
     (r"\\(?:textsuperscript|textsubscript)\b", lambda found: "^" if "super" in found[0] else "_"),
-    (r"\\d?dagger\b|\\ast\b|\\star\b", "†"),
-    (r"\\(?:bf|bfseries|it|em|boldmath|displaystyle)\b\s*|\\[,;! ]", ""),
+    (r"\\(?:d?dagger|ast|star)(?![A-Za-z])", "†"),
+    (r"\\(?:bf|bfseries|it|em|boldmath|displaystyle)(?![A-Za-z])\s*|\\[,;! ]", ""),
     (r"\\%", "%"),
 )
 _TEX_WRAPPED: Final = re.compile(

@@ -41,6 +41,7 @@ _NAMES: Final = (
 _COUNTERS: Final = frozenset(
     ["", "#", "index", "idx", "no", "nr", "number", "rank", "row", "id", "pos", "position", "place"]
 )
+_MEDALS: Final = str.maketrans("🥇🥈🥉", "123")
 _STATISTICS: Final = word_set(
     "average avg mean averages means median std stdev stddev stderr variance max maximum min minimum best "
     "worst total sum overall summary count"
@@ -93,7 +94,8 @@ def _rank(name: str) -> int:
 
 
 def counts_rows(name: str, cells: Sequence[str]) -> bool:
-    """Whether a column only counts rows, as an index does that was written beside the table."""
+    """Whether a column only counts rows, as an index or medals do that were written beside the table."""
+    cells = [cell.translate(_MEDALS) for cell in cells]
     if name.casefold().strip(".") in _COUNTERS or name.startswith("Unnamed: "):
         return _is_number(cells)
     values = parse_column(cells).values

@@ -96,7 +96,7 @@ def decode(content: bytes, encoding: str, refusals: Refusals) -> str:
         name = "UTF-16" if encoding == "utf-16" else "UTF-8"
         refusals.refuse(f"the file is not {name} text: {where}", "save it as UTF-8")
     if "\0" in text:
-        refusals.refuse("the file is not text: it has NUL bytes")
+        refusals.refuse("the file is not text: it has NUL bytes", "if it is UTF-16, save it as UTF-8")
     if not text.strip():
         refusals.refuse("the file is empty")
     if text.lstrip()[:9].lower().startswith(("<!doctype", "<html")):
