@@ -47,6 +47,7 @@ def read(folder: Path, text: str, **options: object) -> ScoreTable:
         ("Random guess,25.0,-", "a baseline"),
         ("Chance,25.0,0", "a baseline"),
         ("Majority class,25.0,0", "a baseline"),
+        ("Majority vote,25.0,0", "a baseline"),
     ],
 )
 def test_rows_that_are_no_models_are_set_aside_and_named(tmp_path: Path, row: str, kind: str) -> None:
@@ -62,6 +63,7 @@ def test_rows_that_are_no_models_are_set_aside_and_named(tmp_path: Path, row: st
     [
         "best,65.0,25.0",  # a checkpoint that lies between others
         "max,65.0,31.0",
+        "best,75.0,35.0",  # a checkpoint that is better than the best of the others
         "random-merge,65.0,25.0",
         "human-aligned-7b,65.0,25.0",
         "baseline,65.0,25.0",
@@ -71,9 +73,11 @@ def test_rows_that_are_no_models_are_set_aside_and_named(tmp_path: Path, row: st
     ],
 )
 def test_models_that_are_called_alike_stay(tmp_path: Path, row: str) -> None:
+    name = row.partition(",")[0]
     table = read(tmp_path, f"model,math,code\n{ROWS}{row}\n")
-    assert table.models == ("a", "b", "c", row.partition(",")[0])
-    assert table.no_models == ()
+    assert (table.models, table.no_models) == (("a", "b", "c", name), ())
+    told = [finding.models for finding in lint_scores(table).coded("S19")]
+    assert told == ([(name,)] if name in {"best", "max"} else [])
 
 
 def test_a_row_can_be_kept_as_a_model(tmp_path: Path) -> None:

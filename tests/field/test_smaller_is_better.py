@@ -120,6 +120,15 @@ def test_a_perplexity_is_on_no_scale_and_mixes_with_shares(tmp_path: Path) -> No
     table = read_scores(path)
     assert [column.scale for column in table.columns] == ["unit", None]
     assert lint_scores(table).errors == ()
+    (finding,) = lint_scores(table).coded("S04")
+    assert (finding.severity, finding.columns) == ("warning", ("ppl",))
+
+
+def test_what_the_user_calls_a_loss_is_on_no_scale_either(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("model,math,gap,err_rate\na,0.51,9.0,0.1\nb,0.49,120.5,0.2\n", encoding="utf-8")
+    table = read_scores(path, options=ReadOptions(lower_is_better=("gap", "err_rate")))
+    assert [column.scale for column in table.columns] == ["unit", None, "unit"]
 
 
 def test_a_metric_and_a_category_say_it_with_the_same_words() -> None:

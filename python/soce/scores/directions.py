@@ -88,14 +88,14 @@ def _contradict(words: list[str], values: Vector) -> bool:
     return bool((there < 0).any() or (loss and (there > _LARGEST_LOSS).any()))
 
 
-def directed(column: Column, values: Vector, *, signed: bool) -> Column:
-    """Return a column of a plain table with the direction that its name or metric gives.
+def directed(column: Column, values: Vector, *, signed: bool, is_loss: bool = False) -> Column:
+    """Return a column of a plain table with the direction that its name or metric gives, or `is_loss`.
 
     `signed` says that it has percent signs. A perplexity or a loss has no scale, however small its numbers
     are; an error rate is a share.
     """
     names = (column.name, column.metric or "")
-    about = next((name for name in names if smaller_is_better(name, values) == "sure"), None)
+    about = next((name for name in names if is_loss or smaller_is_better(name, values) == "sure"), None)
     if about is None:
         return column
     share = signed or (not _SHARES.isdisjoint(split_marks(about)) and not (values > 100).any())

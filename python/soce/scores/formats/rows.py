@@ -51,7 +51,7 @@ _EXTREMES: Final = word_set("best worst max maximum min minimum")
 # Words that leave these what they are: `Average (all models)`, `Std. dev.`, `Random baseline`.
 _BESIDE: Final = word_set(
     "all of over the models model score scores standard dev deviation error err macro micro weighted row "
-    "column baseline performance level class classifier expert experts accuracy acc"
+    "column baseline vote voting performance level class classifier expert experts accuracy acc"
 )
 _SHORT: Final = frozenset(["sd", "se", "n", "var", "δ", "delta", "diff", "range"])
 """Statistics only beside the row of another: models have short names too."""
@@ -123,7 +123,11 @@ def no_models(names: Sequence[str], options: ReadOptions, scores: Callable[[], F
     Known by the whole name. What is called the best or the largest must be so in the `scores` of these rows,
     for a checkpoint may be called `best`; and a table of nothing else is one of models.
     """
-    found = {name: kind for name in names if name not in options.keep_rows and (kind := _kind_of(name))}
+    found = {
+        name: kind
+        for name in names
+        if name not in options.keep_rows and (kind := statistic_or_baseline(name))
+    }
     if any(kind == "a statistic" for kind in found.values()):
         found |= {
             name: "a statistic"
@@ -139,7 +143,8 @@ def no_models(names: Sequence[str], options: ReadOptions, scores: Callable[[], F
     return found if len(found) < len(set(names)) else {}
 
 
-def _kind_of(name: str) -> str | None:
+def statistic_or_baseline(name: str) -> str | None:
+    """Return what a row is by its whole name, if that is no model."""
     words = split_words(name)
     known = _STATISTICS | _BASELINES
     if not set(words) <= known | _BESIDE:
@@ -151,8 +156,12 @@ def _kind_of(name: str) -> str | None:
 
 
 def _is_extreme(row: Vector, others: Floats) -> bool:
-    """Whether no score lies between others of its column: all are the largest, or the smallest, or beyond."""
+    """Whether no score lies between others of its column, and at least half of them are also another row's.
+
+    What is larger than all of its column in most columns is better than the best row of a table would be.
+    """
     known = ~np.isnan(row)
     below = ((others <= row) | np.isnan(others)).all(axis=0)
     above = ((others >= row) | np.isnan(others)).all(axis=0)
-    return bool((below | above | ~known).all())
+    ties = (others == row).any(axis=0)
+    return bool((below | above | ~known).all() and 2 * ties.sum() >= known.sum())

@@ -68,7 +68,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     held = found.scores.values()
     return ScoreTable(
         tuple(grid[models]),
-        tuple(found.column(name) for name in found.scores),
+        tuple(found.column(name, options) for name in found.scores),
         np.array([parsed.values for parsed in held]).T,
         _side_by_side([parsed.counts for parsed in held]),
         _side_by_side([parsed.stderrs for parsed in held]),
@@ -144,14 +144,15 @@ class _Found:
             self.scores[companion.of] = replace(scores, stderrs=read)
         return True
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str, options: ReadOptions) -> Column:
         """Return what is known of a column of scores."""
         parsed = self.scores[name]
         # `math_mean` beside `math_std` is a mean of seeds, not of categories.
         measured = any(one.of == name and one.measured for one in self.companions.values())
         role = "category" if measured else role_by_name(name)
         column = Column(name, role, parsed.scale, decimals=parsed.decimals)
-        return directed(column, parsed.values, signed=parsed.signed)
+        is_loss = name in options.lower_is_better
+        return directed(column, parsed.values, signed=parsed.signed, is_loss=is_loss)
 
 
 def _side_by_side(columns: Sequence[Vector | None]) -> Floats | None:

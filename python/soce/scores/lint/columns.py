@@ -1,7 +1,7 @@
 """Checks on columns and their cells.
 
-Constant (S03), mixed scales (S04), item counts that differ (S08) or are few (S09), out of range (S10), no
-scores (S14), gaps (S16), rows that are no models (S19), directions by name (S20).
+Constant (S03), mixed scales (S04), item counts that differ (S08) or are few (S09), out of range (S10), gaps
+(S16).
 """
 
 from __future__ import annotations
@@ -11,32 +11,27 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from soce.exceptions import shown
-from soce.files.words import counted, in_words
-from soce.scores.column_names import NUMBER_OF, contradicts, no_score_words, split_marks
-from soce.scores.directions import smaller_is_better
-from soce.scores.formats.cells import is_ranking
-from soce.scores.formats.options import DROPPED
+from soce.files.words import counted
 from soce.scores.lint.findings import CHECKS, DETAILED, LISTED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import broken_items, not_whole
 from soce.scores.table import FULL, scale_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from soce.scores.table import ScoreTable
 
 _NEIGHBOURS: Final = 8
-_FEWEST_RANKED: Final = 3
-_MOST_NAMES: Final = 20
-_PLAIN_REASONS: Final = frozenset(["no cell is a number", "it is empty"])
 
 
 def check_scales(table: ScoreTable) -> Iterator[Finding]:
-    """S04: some categories run from 0 to 1, others from 0 to 100."""
+    """S04: some categories run from 0 to 1, others from 0 to 100; or losses stand beside scores."""
+    unscaled = []
     names: dict[str, list[str]] = {"unit": [], "percent": []}
     for place in table.category_places:
         column = table.columns[place]
         if column.scale is None and not column.higher_is_better:
+            unscaled.append(column.name)
             continue
         scale = column.scale or scale_of(table.values[:, place])
         if scale is not None:
@@ -47,6 +42,17 @@ def check_scales(table: ScoreTable) -> Iterator[Finding]:
             f"mixed scales: {quoted(names['unit'])} from 0 to 1, {quoted(names['percent'])} from 0 to 100",
             columns=[*names["unit"], *names["percent"]],
             details=names,
+        )
+    if unscaled and (names["unit"] or names["percent"]):
+        are, them = ("is", "it") if len(unscaled) == 1 else ("are", "them")
+        yield found(
+            "S04",
+            f"{quoted(unscaled)}, where smaller is better, {are} on no scale: a mean over the categories "
+            f"subtracts {them} from shares",
+            severity="warning",
+            columns=unscaled,
+            hint=f"leave {them} out with `--drop`, or say what each counts with `--objective weights:FILE`",
+            details={"unscaled": unscaled},
         )
 
 
@@ -249,103 +255,4 @@ def check_small(table: ScoreTable, min_items: int) -> Iterator[Finding]:
             f"{what} with fewer than {min_items} items: {listed}",
             columns=small,
             details={"min_items": min_items, "n_items": ordered},
-        )
-
-
-def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
-    """S14: columns left out because they are no scores or about another, and categories that look alike."""
-    if table.companions:
-        read: dict[str, list[str]] = {}
-        for name, what, of in table.companions:
-            read.setdefault(what, []).append(f"`{shown(name)}` of `{shown(of)}`")
-        yield found(
-            "S14",
-            "; ".join(f"{what} come from {joined(which)}" for what, which in read.items()),
-            severity="information",
-            columns=[name for name, _, _ in table.companions],
-            details={"read_as": [list(one) for one in table.companions]},
-        )
-    # A board's format is known, so nobody guessed which of its columns are scores.
-    known = table.kind.startswith("bfcl")
-    reasons = {} if known else {name: why for name, why in sorted(table.ignored) if why != DROPPED}
-    if reasons:
-        yield found(
-            "S14",
-            f"{counted(len(reasons), 'column')} left out as no scores: {_by_reason(reasons)}",
-            columns=reasons,
-            details={"ignored": reasons},
-        )
-    suspects = {}
-    for place in table.category_places:
-        name, decimals = table.columns[place].name, table.columns[place].decimals
-        values = table.values[:, place]
-        if (words := no_score_words(name)) and not contradicts(words, values, decimals):
-            suspects[name] = f"its name says {min(words)}"
-        elif split_marks(name)[:1] in NUMBER_OF and not (values % 1 > 0).any():
-            suspects[name] = "it may count something"
-        elif all_rows and is_ranking(table.values[:, place], fewest=_FEWEST_RANKED):
-            suspects[name] = f"it counts from 1 to {len(table.models)}"
-    if suspects:
-        listed = joined([f"`{shown(name)}` ({reason})" for name, reason in suspects.items()])
-        does, what = ("category does", "a score") if len(suspects) == 1 else ("categories do", "scores")
-        yield found(
-            "S14",
-            f"{len(suspects)} {does} not look like {what}: {listed}",
-            columns=suspects,
-            hint="leave them out with `--drop`; if they are scores, there is nothing to do",
-            details={"suspects": suspects},
-        )
-
-
-def _by_reason(reasons: Mapping[str, str]) -> str:
-    """Return all columns that were left out, those of one reason together, text and empty ones last."""
-    groups: dict[str, list[str]] = {}
-    for name, reason in reasons.items():
-        groups.setdefault("by their names" if reason.startswith("its name has") else reason, []).append(name)
-    told = []
-    for reason, names in sorted(groups.items(), key=lambda group: group[0] in _PLAIN_REASONS):
-        why = reasons[names[0]] if len(names) == 1 else reason
-        listed = in_words([f"`{shown(name)}`" for name in names[:_MOST_NAMES]])
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        told.append(f"{listed}{more} ({shown(why)})")
-    return ", ".join(told)
-
-
-def check_rows(table: ScoreTable) -> Iterator[Finding]:
-    """S19: rows that were set aside because they are no models."""
-    if table.no_models:
-        listed = joined([f"`{shown(name)}` ({what})" for name, what in sorted(table.no_models)])
-        yield found(
-            "S19",
-            f"{counted(len(table.no_models), 'row')} set aside as no models: {listed}",
-            details={"rows": dict(sorted(table.no_models))},
-        )
-
-
-def check_directions(table: ScoreTable) -> Iterator[Finding]:
-    """S20: columns in which smaller is taken to be better by their names, and those where it may be."""
-    by_name = sorted(column.name for column in table.columns if column.direction == "name")
-    if by_name:
-        its = "its name" if len(by_name) == 1 else "their names"
-        yield found(
-            "S20",
-            f"smaller is better in {quoted(by_name)} by {its} (`--higher-is-better` if not)",
-            columns=by_name,
-            details={"smaller": by_name},
-        )
-    asked = sorted(
-        column.name
-        for place, column in enumerate(table.columns)
-        if column.direction == "default"
-        and column.higher_is_better
-        and column.metric is None
-        and smaller_is_better(column.name, table.values[:, place]) is not None
-    )
-    if asked:
-        yield found(
-            "S20",
-            f"larger is taken to be better in {quoted(asked)}: is it? (`--lower-is-better` if not)",
-            columns=asked,
-            hint="say which with `--lower-is-better` or `--higher-is-better`, and nobody asks again",
-            details={"asked": asked},
         )

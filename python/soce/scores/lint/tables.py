@@ -11,16 +11,14 @@ from soce.scores.lint.averages import check_averages, check_averages_among_categ
 from soce.scores.lint.columns import (
     check_constant,
     check_counts,
-    check_directions,
     check_gaps,
-    check_not_scores,
     check_ranges,
-    check_rows,
     check_scales,
     check_small,
 )
 from soce.scores.lint.copies import check_copies, check_near_models, check_redundant, copied_columns
 from soce.scores.lint.findings import Finding, Findings, found, quoted
+from soce.scores.lint.reading import check_directions, check_not_scores, check_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
