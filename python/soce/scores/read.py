@@ -14,6 +14,7 @@ from soce.files.arguments import expect
 from soce.files.words import listed, nearest
 from soce.scores.formats.frames import SOURCE, grid_of_frame, is_frame, unrounded
 from soce.scores.formats.grid import read_grid
+from soce.scores.formats.lm_eval_printed import as_long, is_printed
 from soce.scores.formats.long import is_long, long_table
 from soce.scores.formats.options import DROPPED, ReadOptions, apply_options
 from soce.scores.formats.orientation import stand_up
@@ -166,6 +167,8 @@ def _read_path(path: Path, options: ReadOptions) -> ScoreTable:
 
 def _plain_table(grid: pd.DataFrame, source: str, options: ReadOptions) -> ScoreTable:
     """Return the table of a grid that is long, or wide with models in rows or in columns."""
+    if options.format in {None, "long"} and is_printed(grid.columns):
+        return long_table(as_long(grid, source), source, options)
     if options.format == "long":
         return long_table(grid, source, options)
     detects = options.format is None and options.transpose is None

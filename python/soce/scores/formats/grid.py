@@ -101,7 +101,8 @@ def _refuse_unknown(suffix: str, refusals: Refusals) -> NoReturn:
 def _cells(rows: Rows, refusals: Refusals) -> pd.DataFrame:
     """Return the trimmed cells under the names of the header, the places as index.
 
-    Nameless columns without a cell, and empty rows at the end, are what spreadsheet programs leave.
+    Nameless columns without a cell, and empty rows at the end, are what spreadsheet programs leave; nameless
+    ones of marks alone (``±``, ``↑``), what harnesses print.
     """
     import pandas as pd
 
@@ -112,7 +113,7 @@ def _cells(rows: Rows, refusals: Refusals) -> pd.DataFrame:
         n_rows -= 1
     first: dict[str, int] = {}
     for place, (name, column) in enumerate(zip(names, columns, strict=True), 1):
-        if not name and not any(column):
+        if not name and not any(letter.isalnum() for cell in column for letter in cell):
             continue
         if not name and place > 1:
             refusals.add(f"column {place} has no name in the header")
