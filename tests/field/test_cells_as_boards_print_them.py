@@ -55,6 +55,7 @@ def test_what_only_changes_how_a_number_looks(tmp_path: Path, text: str) -> None
         "78.5 ± 0.3", "78.5±0.3", "78.5 +/- 0.3", "78.5+-0.3", "**78.5** ± 0.3", "**78.5 ± 0.3**", r"78.5 \pm 0.3",
         r"$78.5 \pm 0.3$", r"$78.5_{\pm 0.3}$", r"$78.5_{\pm0.3}$", r"\textbf{78.5}$_{\pm 0.3}$", "78.5<br>±0.3",
         "78.5<sub>±0.3</sub>", "78.5 &plusmn; 0.3", "(78.5 ± 0.3)",
+        "78.5 (±0.3)", "**78.5** (± 0.3)", "78.5 (SE 0.3)", "78.5 (stderr = 0.3)",
     ],
 )  # fmt: skip
 def test_a_score_with_its_standard_error(tmp_path: Path, text: str) -> None:
@@ -91,6 +92,21 @@ def test_marks_changes_and_intervals_are_passed_over_with_a_word(tmp_path: Path,
     assert table.values[:, 1].tolist() == [60, 78.5]
     assert table.stderrs is None or "±" in text
     assert any("`printed` (" in note for note in table.notes) or text == "78.5**"
+
+
+@pytest.mark.parametrize(
+    ("text", "stderr", "count"),
+    [
+        ("78.5 (n=200)", None, 200), ("78.5% (N = 200)", None, 200), ("78.5 ± 0.3 (n=200)", 0.3, 200),
+        ("78.5 ± N/A", None, None), ("78.5 (SD 0.3)", None, None), ("78.5 (std=0.3)", None, None),
+    ],
+)  # fmt: skip
+def test_brackets_that_say_what_is_in_them(text: str, stderr: float | None, count: int | None) -> None:
+    parsed = parse_column([text])
+    assert (parsed.bad, parsed.values.tolist()) == ((), [78.5])
+    assert (None if parsed.stderrs is None else parsed.stderrs[0]) == stderr
+    assert (None if parsed.counts is None else parsed.counts[0]) == count
+    assert (parsed.passed_over is not None) == ("SD" in text or "std" in text)
 
 
 def test_shares_of_one_number_of_items(tmp_path: Path) -> None:
@@ -162,6 +178,7 @@ def test_commas_separate_decimals_where_the_user_says_so() -> None:
         (r"\sout{78.5}", "struck out"),
         ("78¹", "power"),
         ("70% (12/20)", "not the same"),
+        ("0.785 ± 1.2%", "error in percent"),
         ("~78.5", "is not a number"),
         (">90", "is not a number"),
         ("↑2.3", "is not a number"),
@@ -222,6 +239,24 @@ def test_a_column_of_text_is_set_aside(tmp_path: Path, cells: list[str]) -> None
 @pytest.mark.parametrize("text", ["–", "—", "--", "#N/A", "n.a.", "**-**", "<b>N/A</b>", "<NA>"])
 def test_missing_scores_as_boards_print_them(tmp_path: Path, text: str) -> None:
     np.testing.assert_array_equal(read(tmp_path, ["60", text]).values[:, 1], [60, np.nan])
+
+
+def test_long_tables_have_such_cells_too(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text(
+        "model,task,score\na,x,78.5 ± 0.3\na,y,12/20\nb,x,**79.5**\nb,y,13/20\n", encoding="utf-8"
+    )
+    table = read_scores(path)
+    assert table.values.tolist() == [[78.5, 60], [79.5, 65]]
+    assert table.stderrs is not None
+    assert table.counts is not None
+    np.testing.assert_array_equal(table.stderrs, [[0.3, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(table.counts, [[np.nan, 20], [np.nan, 20]])
+    assert "`x`" in table.notes[0]
+    path.write_text("model,task,score\na,x,0.5 (0.1)\nb,x,0.6 (0.1)\n", encoding="utf-8")
+    with pytest.raises(ScoreTableError) as caught:
+        read_scores(path)
+    assert "±" in (caught.value.problems[0].hint or "")
 
 
 def test_names_without_links_bold_and_medals(tmp_path: Path) -> None:

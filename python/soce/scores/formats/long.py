@@ -15,7 +15,7 @@ from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
 from soce.scores.column_names import role_by_name, split_words
 from soce.scores.directions import directed
-from soce.scores.formats.cells import is_missing, parse_column
+from soce.scores.formats.cells import is_missing, notes_on_cells, parse_column
 from soce.scores.formats.likeness import ABOUT_CATEGORIES
 from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.formats.rows import no_models
@@ -137,10 +137,12 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     shape = (len(models), len(categories))
     arrays = {name: np.full(shape, np.nan) for name in ("score", "n", "stderr")}
     columns = []
+    printed = {}
     for place, category in enumerate(categories):
         into = [models[model] for model in category.rows["model"]]
         column, parsed = category.column()
         columns.append(column)
+        printed[column.name] = parsed
         arrays["score"][into, place] = parsed.values
         for name, beside in (("n", parsed.counts), ("stderr", parsed.stderrs)):
             if beside is not None:
@@ -160,6 +162,7 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         source=path,
         kind="long",
         ignored=tuple(ignored),
+        notes=notes_on_cells(path, printed),
     )
     if "role" in rows.columns:  # soce wrote it, so somebody has said already what is a model
         return table

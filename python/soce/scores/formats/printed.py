@@ -52,16 +52,23 @@ _NUMBER: Final = rf"[+-]?{_SIZE}"
 _MARKS: Final = (
     rf"(?:\s?(?:[*†‡§¶]|\[\^[^\[\]\s]{{1,20}}\]|\[(?:[0-9]{{1,2}}|[a-z])\]|[{_RAISED_DIGITS}ᵃ-ᶻ]))*"
 )
-_ERROR: Final = rf"(?:±|\+/-|\+-)\s*(?P<stderr>{_SIZE})\s*(?P<percent_after>%)?"
+_ERROR: Final = rf"(?:±|\+/-|\+-)\s*(?:(?P<stderr>{_SIZE})\s*(?P<percent_after>%)?|(?i:n/?a|nan))"
+# Brackets that say what is in them: `(± 0.3)` and `(SE 0.3)` are errors, `(n=200)` is a number of items.
+_ERROR_IN_BRACKETS: Final = re.compile(
+    rf"(?<=\S)\s*\(\s*(?:(?:±|\+/-|\+-)|(?i:se|s\.e\.|std\.?\s?err(?:or)?)\s?[:=]?)\s*({_SIZE}\s*%?)\s*\)"
+)
+_COUNT: Final = r"\(\s*[nN]\s*=\s*(?P<n_items>[0-9]{1,15})\s*\)"
 _BESIDE: Final = "|".join((
     rf"\(\s*[+\-{_ARROWS}]\s*{_SIZE}\s*%?\s*[{_ARROWS}]?\s*\)",  # a change
     rf"[{_ARROWS}]\s*(?:{_SIZE}\s*%?)?",
+    rf"\(\s*(?i:sd|std|st\.?dev|σ)\.?\s?[:=]?\s*{_SIZE}\s*%?\s*\)",  # of runs, not of the mean
     rf"\(?\+\s*{_SIZE}\s*/\s*-\s*{_SIZE}\)?",  # an interval
     rf"[\[(]\s*(?:95\s*%\s*CI:?\s*)?(?P<low>{_NUMBER})\s*%?\s*(?:,|;|-|–|—|to)\s*(?P<high>{_NUMBER})\s*%?\s*[\])]",
 ))  # fmt: skip
 _SCORE: Final = re.compile(
     rf"(?P<marks>[*†‡§¶]?)\s?(?P<score>{_NUMBER})\s*(?P<percent>%)?"
-    rf"(?P<more_marks>{_MARKS})(?:\s*{_ERROR})?(?P<last_marks>{_MARKS})\s*(?P<beside>{_BESIDE})?",
+    rf"(?P<more_marks>{_MARKS})(?:\s*{_ERROR})?(?P<last_marks>{_MARKS})"
+    rf"\s*(?P<beside>{_BESIDE})?(?:\s*{_COUNT})?",
 )
 _BRACKETED: Final = re.compile(r"\(([^()]*(?:±|\+/-|\+-)[^()]*)\)\s*(%?)")
 _SHARE: Final = re.compile(r"([0-9]{1,15})\s*/\s*([0-9]{1,15})")
@@ -131,6 +138,9 @@ _SECOND_NUMBER: Final = Unclear(
 )
 _SEVERAL_SCORES: Final = Unclear("holds several scores", "give every score a column of its own")
 _POWER: Final = Unclear("could have a footnote or be a power", "take the raised digit away")
+_WHOSE_PERCENT: Final = Unclear(
+    "could be a share with an error in percent", "write both in percent or neither"
+)
 _CONTRADICTS: Final = Unclear("is a score beside a share that is not the same", "leave one of them out")
 
 
@@ -149,6 +159,7 @@ def take_apart(text: str) -> Printed | Share | Unclear | None:
     bare = _undressed(text)
     if (match := _BRACKETED.fullmatch(bare)) is not None:
         bare = f"{match[1].strip()}{match[2]}"
+    bare = _ERROR_IN_BRACKETS.sub(r" ± \1", bare)
     if not any(character.isdecimal() for character in bare):
         return Printed(bare) if bare and bare != text.strip() else None  # a word for a missing score, in bold
     if (match := _SHARE.fullmatch(bare)) is not None:
@@ -269,6 +280,8 @@ def _score(match: re.Match[str]) -> Printed | Unclear | None:
     raised = any(mark in _RAISED_DIGITS for mark in marks)
     if raised and not percent and "." not in match["score"]:
         return _POWER
+    if match["percent_after"] and not match["percent"] and float(ungrouped(match["score"])) <= 1:
+        return _WHOSE_PERCENT
     if match["low"] is not None:
         low, middle, high = (float(ungrouped(match[name])) for name in ("low", "score", "high"))
         if not low <= middle <= high:
@@ -276,7 +289,8 @@ def _score(match: re.Match[str]) -> Printed | Unclear | None:
     stderr = None if match["stderr"] is None else _certain(match["stderr"])
     more = bool(match["marks"] or marks.strip() or match["beside"])
     score = _certain(match["score"])
-    return Printed(score, percent, stderr, None, more, "," in match["score"] and "," not in score)
+    n_items = None if match["n_items"] is None else int(match["n_items"])
+    return Printed(score, percent, stderr, n_items, more, "," in match["score"] and "," not in score)
 
 
 def _score_and_share(match: re.Match[str]) -> Printed | Unclear:
