@@ -265,6 +265,17 @@ def test_columns_that_are_no_scores_are_noted(kitchen):
     assert note.startswith("column `math` was left out: ")
 
 
+def test_a_category_of_the_search_is_read_whatever_its_name_and_its_number_look_like(kitchen):
+    program = """
+        import sys
+        open(sys.argv[2] + "/scores.csv", "w").write("model,count,wer,math\\nsoup,150,4.5,1\\n")
+    """
+    found = kitchen.make(program, categories=("count", "wer")).score(kitchen.recipe)
+    assert {name: score.score for name, score in found.categories.items()} == {"count": 150, "wer": 4.5}
+    assert found.higher_is_better == {"count": True, "wer": False}
+    assert "smaller is better in `wer` by its name" in found.notes
+
+
 def test_a_program_that_hangs_is_stopped_with_all_it_started(kitchen):
     program = """
         import os, subprocess, sys, time

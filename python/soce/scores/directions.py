@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-import numpy as np
-
 from soce.scores.column_names import split_marks, word_set
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from soce.scores.table import Column
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -47,13 +47,12 @@ _TURNED: Final = word_set("neg negative inverse inverted minus improvement reduc
 # Beside a name, as boards print them: `WER ↓`, `MMLU (↑)`.
 _ARROWS: Final[dict[str, Sureness | None]] = {"↓": "sure", "⬇": "sure", "↑": None, "⬆": None}
 _SHARES: Final = word_set("wer cer ter error errors err rate")
-_LARGEST_LOSS: Final = 20.0
 
 
-def smaller_is_better(name: str, values: Vector | None = None) -> Sureness | None:
+def smaller_is_better(name: str) -> Sureness | None:
     """Return whether smaller is better in a column of this name: surely, likely, or not as far as it says.
 
-    The values only raise doubts: a loss is not negative, and none is as large as a percentage.
+    The name alone decides, for the scores of one soup must be read as the table was that chose its experts.
 
     Examples
     --------
@@ -77,15 +76,7 @@ def smaller_is_better(name: str, values: Vector | None = None) -> Sureness | Non
         found = "sure" if (_TURNED | _TOPICS).isdisjoint(words[:-1]) else "likely"
     else:
         found = "likely" if words and words[-1] in _LIKELY else None
-    if found == "sure" and values is not None and _contradict(words, values):
-        return "likely"
     return found
-
-
-def _contradict(words: list[str], values: Vector) -> bool:
-    there = values[~np.isnan(values)]
-    loss = words[-1] in {"loss", "losses"}
-    return bool((there < 0).any() or (loss and (there > _LARGEST_LOSS).any()))
 
 
 def directed(column: Column, values: Vector, *, signed: bool, is_loss: bool = False) -> Column:
@@ -95,7 +86,7 @@ def directed(column: Column, values: Vector, *, signed: bool, is_loss: bool = Fa
     are; an error rate is a share.
     """
     names = (column.name, column.metric or "")
-    about = next((name for name in names if is_loss or smaller_is_better(name, values) == "sure"), None)
+    about = next((name for name in names if is_loss or smaller_is_better(name) == "sure"), None)
     if about is None:
         return column
     share = signed or (not _SHARES.isdisjoint(split_marks(about)) and not (values > 100).any())

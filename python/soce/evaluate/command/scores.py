@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
@@ -26,10 +27,16 @@ def read_evaluation(
     They are in percent if some categories are and the others are shares of 1. Of the `categories` that are
     wanted (all otherwise) none may be without a score.
     """
+    from soce.scores.formats.options import ReadOptions
     from soce.scores.read import read_scores
 
     try:
         table = read_scores(source, options=options)
+        apart = {name for name, _ in table.ignored} & {*(categories or ())}
+        if apart:  # of one soup, what is a category of the table may look like a count
+            there = {column.name for column in table.columns} | apart
+            named = tuple(name for name in categories or () if name in there)
+            table = read_scores(source, options=replace(options or ReadOptions(), columns=named))
     except (OSError, ScoreTableError) as error:
         problem = error.problems[0] if isinstance(error, ScoreTableError) else None
         message = f"the scores that the command left cannot be read: {problem or error}"

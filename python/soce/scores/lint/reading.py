@@ -118,11 +118,11 @@ def check_directions(table: ScoreTable) -> Iterator[Finding]:
         )
     asked = sorted(
         column.name
-        for place, column in enumerate(table.columns)
+        for column in table.columns
         if column.direction == "default"
         and column.higher_is_better
         and column.metric is None
-        and smaller_is_better(column.name, table.values[:, place]) is not None
+        and smaller_is_better(column.name) is not None
     )
     if asked:
         yield found(
