@@ -73,6 +73,7 @@ def check(
     device: str = "cpu",
     compute_dtype: str | None = None,
     dtype: str | None = None,
+    **choices: Any,
 ) -> SoupModel:
     """Compare soups A, B, A, B, … in place with the same ones published and loaded."""
     model = SoupModel(
@@ -80,9 +81,9 @@ def check(
         device=device,
         model_class=CLASSES.get(kind),
         compute_dtype=compute_dtype,
-        merge=soce.MergeOptions(dtype=dtype),
+        merge=soce.MergeOptions(dtype=dtype, **choices),
     )
-    options = soce.MergeOptions(dtype=dtype, config_from=str(paths[0]), sync=False)
+    options = soce.MergeOptions(dtype=dtype, **choices, config_from=str(paths[0]), sync=False)
     published = []
     for i, recipe in enumerate(recipes(paths)):
         output = tmp_path / f"soup{i}"
@@ -134,6 +135,16 @@ def test_other_dtypes_published_or_computed_with(
     model = check(tmp_path, save(tmp_path, kind, held, range(3)), kind, compute_dtype=compute, **options)
     largest = max(map(model._mixer.size, model._mixer.tensors))
     assert model._buffer.numel() == (largest if compute else 0), "memory for one tensor"
+
+
+@pytest.mark.parametrize("dtype", [None, "f32"])
+def test_choices_of_tensors_hold_in_place(dtype: str | None, tmp_path: Path) -> None:
+    paths = save(tmp_path, "llama-untied", "bfloat16", range(3))
+    file = paths[1] / "model.safetensors"
+    write_file(file, read_file(file) | {"mtp.fc.weight": ("F32", [2], bytes(8))})
+    take = {"model.norm.weight": str(paths[2]), "*.0.mlp.up_proj.weight": str(paths[1])}
+    model = check(tmp_path, paths, "llama-untied", dtype=dtype, leave_out=["mtp.*"], take=take)
+    assert model.is_direct
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.checkpoints import directory, f32, read_directory, write_file
+from tests.checkpoints import directory, f32, read_directory, read_file, write_file
 from tests.cli.test_search import Landscapes, make
 
+from soce import verify
 from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.run import run as run_command
@@ -103,6 +104,33 @@ def test_what_a_merge_refuses_is_refused_first_and_accepted_if_told(
     assert taken.exit_code == 0, taken.stderr
     assert (here / "all" / "soup" / "modeling_x.py").exists() == (option == "--copy-code")
     assert ("mtp.w" in read_directory(here / "all" / "soup")) == option.startswith("--take")
+
+
+def test_tensors_that_one_candidate_has_are_taken_or_left_out(here: Path) -> None:
+    extra = {"mtp.w": ("F32", [1], f32(7)), "ema.w": ("F32", [1], f32(5))}
+    write_file(here / "b" / "model.safetensors", read_file(here / "b" / "model.safetensors") | extra)
+    refused = run(run_command, *RUN)
+    assert refused.exit_code == 1
+    assert "--take" in refused.stderr
+    assert "--leave-out" in refused.stderr
+    found = run(run_command, *RUN, "--take", "mtp.*=b", "--leave-out", "ema.*")
+    assert found.exit_code == 0, found.stderr
+    soup = read_file(here / "all" / "soup" / "model.safetensors")
+    assert (set(soup), soup["mtp.w"]) == ({"w", "mtp.w"}, extra["mtp.w"])
+    assert verify(here / "all" / "soup", recompute=True).ok
+    result = json.loads((here / "all" / "search" / "result.json").read_text())
+    assert result["merge"] == {"leave_out": ["ema.*"], "take": {"mtp.*": "b"}}
+
+
+def test_what_a_selection_file_says_of_tensors_holds_in_its_search(here: Path) -> None:
+    extra = {"mtp.w": ("F32", [1], f32(7)), "ema.w": ("F32", [1], f32(5))}
+    write_file(here / "a" / "model.safetensors", read_file(here / "a" / "model.safetensors") | extra)
+    file = here / "selection.yaml"
+    file.write_text(file.read_text() + "leave_out: ['ema.*']\ntake: {'mtp.*': a}\n")
+    words = [str(file), "--models", "models.yaml", "-e", "x.jsonl", "-o", "run", "--publish", "soup"]
+    found = run(search, *words)
+    assert found.exit_code == 0, found.stderr
+    assert set(read_directory(here / "soup")) == {"w", "mtp.w"}
 
 
 def test_decisions_are_recorded_and_stand_in_the_commands_of_the_report(here: Path) -> None:

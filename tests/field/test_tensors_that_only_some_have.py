@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from tests.checkpoints import Tensors, bf16, checkpoint, f32, read_directory
+from tests.manifests import rewrite
 
 import soce
 from soce.cli.merge import merge as command
@@ -293,6 +294,35 @@ def test_a_left_out_tensor_that_is_there_is_found(tmp_path: Path) -> None:
     (report.output / "model.safetensors").write_bytes((kept.output / "model.safetensors").read_bytes())
     found = soce.verify(report.output, quick=True).findings
     assert any("left out" in one.message and one.tensor == "mtp.ids" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda result: result["left_out"].update({"ema.w": "mtp.*"}), "does not match it"),
+        (lambda result: result["left_out"].update({"w": None}), "is left out and something else"),
+        (lambda result: result["counts"].update(left_out=5), "`counts.left_out`: expected 1, got 5"),
+        (lambda result: result["counts"].update(taken=1), "`counts.taken`: expected 2, got 1"),
+        (lambda result: result["tensors"]["w"].update(fate="taken"), "BF16 cannot be `taken` by this recipe"),
+        (lambda result: result.update(format=1), "`format`: expected 2, got 1"),
+    ],
+)
+def test_a_manifest_that_lies_about_choices_is_found(tmp_path: Path, change: Any, words: str) -> None:
+    paths = pair(tmp_path, HEAD, {"ema.w": ("F32", [1], f32(5))})
+    report = soup(paths, leave_out=["ema.*"], take={"mtp.*": str(paths[0])})
+    rewrite(report.output, lambda manifest: change(manifest["result"]))
+    findings = soce.verify(report.output, quick=True).findings
+    assert any(words in str(finding) for finding in findings), findings
+
+
+def test_bytes_that_the_giver_has_not_are_found(tmp_path: Path) -> None:
+    paths = pair(tmp_path, HEAD, {})
+    report = soup(paths, take={"mtp.*": str(paths[0])})
+    found = read_directory(paths[0])
+    changed: Tensors = found | {"mtp.fc.weight": ("F32", [3], f32(0.1, 0.2, 0.4))}
+    checkpoint(paths[0], changed)
+    findings = soce.verify(report.output, recompute=paths).findings
+    assert [(one.kind, one.tensor) for one in findings] == [("recompute", "mtp.fc.weight")]
 
 
 def test_a_mixer_gives_what_a_merge_writes(tmp_path: Path) -> None:

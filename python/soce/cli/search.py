@@ -74,7 +74,12 @@ def search(
     pool = Pool.of(found, candidates=candidates.paths_of(found.selection.candidates))
     folder = Path(output)
     target = None if publish is None else Path(publish)
-    merge = replace(merging, dtype=merging.dtype or found.dtype)
+    merge = replace(
+        merging,
+        dtype=merging.dtype or found.dtype,
+        leave_out=(*found.leave_out, *merging.leave_out),
+        take={**found.take, **(merging.take or {})} or None,
+    )
     step = SearchStep(pool, found.selection, folder, target, merge, quiet)
     with logged(folder / LOG, "search") as log:
         result = step.run(evaluating, searching, log)

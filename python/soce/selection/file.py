@@ -54,6 +54,10 @@ class SelectionFile:
     """Paths of candidates that are no experts, where they are known."""
     dtype: str | None
     """Safetensors name of the soups' dtype, if the file gives one."""
+    leave_out: tuple[str, ...] = ()
+    """Patterns of tensors that stay out of the soups."""
+    take: Mapping[str, str] = field(default_factory=dict)
+    """Pattern of tensors, and path of the checkpoint that gives them unchanged."""
 
     def __repr__(self) -> str:
         """Return the file and what it selects, on one line."""
@@ -207,7 +211,8 @@ def read_selection(path: str | os.PathLike[str]) -> SelectionFile:
             ("selection", "grid"),
             f"the grid is one for {selection.grid.n_experts} experts, there are {len(selection.experts)}",
         )
-    return SelectionFile(document.path, document.text, selection, ingredients, checkpoints, recipes.dtype)
+    says = recipes.dtype, recipes.leave_out, recipes.take
+    return SelectionFile(document.path, document.text, selection, ingredients, checkpoints, *says)
 
 
 def _recipe(parts: Sequence[int], number: int) -> Tree:

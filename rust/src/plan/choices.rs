@@ -11,7 +11,7 @@ use crate::glob;
 use crate::mix::Mix;
 
 use super::remarks::Remarks;
-use super::{Recipe, Row};
+use super::{Recipe, Row, discrete};
 
 /// Names looked through for those near to a pattern, and the characters of each that are looked at.
 const LOOKED_THROUGH: usize = 20_000;
@@ -81,8 +81,11 @@ impl Choices {
 
 impl Chosen {
     /// Also take what the rows of all `recipes` give to one ingredient alone, where that has no mean: a tensor that others
-    /// lack, or one of integers. A row for every tensor says nothing of any one.
-    pub(super) fn take_by_rows(&mut self, recipes: &[Recipe], checkpoints: &[Checkpoint]) {
+    /// lack, or one of integers that differ. A row for every tensor says nothing of any one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if integers cannot be read.
+    pub(super) fn take_by_rows(&mut self, recipes: &[Recipe], checkpoints: &[Checkpoint]) -> Result<()> {
         let names: BTreeSet<&str> =
             checkpoints.iter().flat_map(|c| c.tensors.keys()).map(String::as_str).collect();
         for name in names.into_iter().filter(|name| !self.left_out.contains_key(*name)) {
@@ -93,12 +96,16 @@ impl Chosen {
             let mut givers = recipes.iter().map(giver);
             let Some(from) = givers.next().flatten() else { continue };
             let Some(tensor) = checkpoints.get(from).and_then(|giver| giver.tensor(name)) else { continue };
+            if !givers.all(|other| other == Some(from)) {
+                continue;
+            }
             let is_shared = checkpoints.iter().all(|c| c.tensors.contains_key(name));
-            let has_mean = is_shared && tensor.dtype.class() != DtypeClass::Discrete;
-            if !has_mean && givers.all(|other| other == Some(from)) {
+            let is_discrete = tensor.dtype.class() == DtypeClass::Discrete;
+            if !is_shared || is_discrete && !discrete::is_equal(name, checkpoints)? {
                 self.taken.entry(name.to_owned()).or_insert(from);
             }
         }
+        Ok(())
     }
 
     fn take(

@@ -43,6 +43,19 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Whether a tensor that all ingredients have is the same in all of them.
+pub(super) fn is_equal(name: &str, checkpoints: &[Checkpoint]) -> Result<bool> {
+    let mut found = checkpoints.iter().filter_map(|checkpoint| checkpoint.locate(name));
+    let Some(first) = found.next() else { return Ok(true) };
+    for other in found {
+        let alike = first.tensor.dtype == other.tensor.dtype && first.tensor.shape == other.tensor.shape;
+        if !alike || first_difference(first, other)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn differs(expected: LocatedTensor<'_>, got: LocatedTensor<'_>, at: &Difference) -> Problem {
     let dtype = got.tensor.dtype;
     let message = format!(

@@ -35,7 +35,7 @@ pub(super) fn decide(
     quantised::check(checkpoints, configs, remarks);
     tied::check_flags(configs, remarks);
     let mut chosen = request.options.choices.resolve(checkpoints, remarks);
-    chosen.take_by_rows(&request.recipes, checkpoints);
+    chosen.take_by_rows(&request.recipes, checkpoints)?;
     let Chosen { left_out, taken } = chosen;
     let mut decided: BTreeSet<&str> = left_out.keys().chain(taken.keys()).map(String::as_str).collect();
     let tied = tied::resolve(request, checkpoints, configs, &decided, &used, remarks)?;

@@ -3,7 +3,7 @@
 use _core::Mix;
 use _core::checkpoint::OpenOptions;
 use _core::dtype::Dtype;
-use _core::plan::agree;
+use _core::plan::{Choices, agree};
 use _core::plan::{Recipe, Row, Treatment, make};
 
 use super::builder::{Kitchen, bf16, says, tensor};
@@ -109,7 +109,10 @@ fn the_plan_is_told_as_json() {
         json["shards"],
         serde_json::json!([{"name": "model.safetensors", "size": size, "tensors": 3}])
     );
-    assert_eq!(json["counts"], serde_json::json!({"averaged": 2, "copied": 1, "tied": 0, "refused": 0}));
+    assert_eq!(
+        json["counts"],
+        serde_json::json!({"averaged": 2, "copied": 1, "taken": 0, "left_out": 0, "tied": 0, "refused": 0})
+    );
     assert_eq!(json["bytes_read"], 27);
     assert_eq!(json["bytes_written"], size + 2);
     assert_eq!((json["total_size"].as_u64(), json["total_parameters"].as_u64()), (Some(15), Some(9)));
@@ -130,8 +133,10 @@ fn ingredients_agree_without_a_recipe_and_as_they_may_be_opened() {
     let link = kitchen.path("b/model.safetensors");
     std::os::unix::fs::symlink("../elsewhere/model.safetensors", link).unwrap();
     let paths = [kitchen.path("a"), kitchen.path("b")];
-    let text = agree(&paths, OpenOptions::default()).unwrap_err().to_string();
+    let text = agree(&paths, OpenOptions::default(), Choices::default()).unwrap_err().to_string();
     says(&text, "outside the checkpoint");
-    let agreement = agree(&paths, OpenOptions { follow_links: true, ..OpenOptions::default() }).unwrap();
-    assert_eq!((agreement.checkpoints.len(), agreement.tied.len()), (2, 0));
+    let agreement =
+        agree(&paths, OpenOptions { follow_links: true, ..OpenOptions::default() }, Choices::default())
+            .unwrap();
+    assert_eq!((agreement.checkpoints.len(), agreement.dropped.len()), (2, 0));
 }

@@ -2,7 +2,7 @@
 
 use _core::ProblemKind;
 use _core::dtype::Dtype;
-use _core::plan::{Treatment, make};
+use _core::plan::{Choices, Treatment, make};
 
 use super::builder::{Kitchen, bf16, says, tensor};
 
@@ -299,4 +299,35 @@ fn all_that_is_wrong_is_told_at_once() {
     says(&text, "at index 0: expected 1, got 2");
     says(&text, "`c`: tensor `w`: missing");
     says(&text, "`c/config.json`: not valid JSON");
+}
+
+#[test]
+fn choices_about_tensors_hold_before_ingredients_are_compared() {
+    let kitchen = Kitchen::new();
+    kitchen.model("a", &[bf16("w", &[2], 0), bf16("only_a", &[2], 1), bf16("ema", &[3], 0)]);
+    kitchen.model("b", &[bf16("w", &[2], 2), bf16("score", &[2], 0), bf16("ema", &[4], 0)]);
+    let mut request = kitchen.request(&["a", "b"]);
+    request.options.choices =
+        Choices { leave_out: vec!["em?".into()], take: vec![("score".into(), 1), ("only*".into(), 0)] };
+    let plan = make(request.clone()).unwrap();
+    let treatment = |name: &str| &plan.tensors.iter().find(|tensor| tensor.name == name).unwrap().treatment;
+    assert_eq!(treatment("only_a"), &Treatment::Taken { from: 0 });
+    assert_eq!(treatment("score"), &Treatment::Taken { from: 1 });
+    assert_eq!(plan.tensors_left_out.get("ema"), Some(&Some("em?".into())));
+    assert_eq!(plan.bytes_read(), 4 * 2 + 4 + 4);
+    request.options.choices.take[0].1 = 0;
+    says(&kitchen.refused(request), "tensor `score`: cannot be taken from `a`: only `b` has it");
+}
+
+#[test]
+fn buffers_that_loaders_make_are_left_out_where_one_lacks_them() {
+    let kitchen = Kitchen::new();
+    let ids = tensor("embeddings.position_ids", "I64", &[1, 2], &[0; 16]);
+    let mask = |name: &str| tensor(name, "BOOL", &[1, 1, 2, 2], &[1, 0, 1, 1]);
+    kitchen.model("a", &[bf16("w", &[2], 0), ids, mask("h.0.attn.bias")]);
+    kitchen.model("b", &[bf16("w", &[2], 0), mask("h.0.attn.bias")]);
+    let plan = make(kitchen.request(&["a", "b"])).unwrap();
+    assert_eq!(plan.tensors_left_out.keys().collect::<Vec<_>>(), ["embeddings.position_ids"]);
+    assert_eq!(plan.tensors.len(), 2);
+    says(&kitchen.warnings(&plan)[0], "`a`: `embeddings.position_ids`: left out");
 }

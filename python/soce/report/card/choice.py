@@ -92,6 +92,4 @@ def _finished(folder: str | os.PathLike[str], soup: Soup) -> Run:
 
 def _chose(result: SearchResult, soup: Soup) -> bool:
     """Whether the best soup has the parts of this one; tensors may be taken from one ingredient."""
-    taken = range(len(soup.rows) - 1)
-    is_average = all(sum(one.parts[row] > 0 for one in soup.sources) == 1 for row in taken)
-    return is_average and lowest_terms(result.best.parts.values()) == soup.parts
+    return soup.is_plain and lowest_terms(result.best.parts.values()) == soup.parts

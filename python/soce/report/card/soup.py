@@ -12,6 +12,7 @@ from soce.exceptions import CheckpointError, Problem, shown
 from soce.files.arguments import expect_path
 from soce.files.documents import read_json
 from soce.files.words import listed
+from soce.merging.manifest import taking_rows
 
 if TYPE_CHECKING:
     import os
@@ -64,8 +65,24 @@ class Soup:
 
     @property
     def is_plain(self) -> bool:
-        """Whether every tensor has the same parts."""
-        return len(self.rows) == 1
+        """Whether every averaged tensor has the same parts: other rows, if any, take tensors from one."""
+        return len(self.rows) == 1 or taking_rows(self.manifest) == set(range(len(self.rows) - 1))
+
+    @property
+    def averaged(self) -> tuple[Source, ...]:
+        """The ingredients without those that only give tensors unchanged."""
+        return tuple(one for one in self.ingredients if one.parts[-1]) if self.is_plain else self.ingredients
+
+    @property
+    def taken(self) -> tuple[tuple[str, Source], ...]:
+        """Pattern of tensors and the ingredient that gives them unchanged; of a plain average."""
+        takes = [(place, pattern) for place, (pattern, _) in enumerate(self.rows[:-1]) if self.is_plain]
+        return tuple((pattern, one) for place, pattern in takes for one in self.sources if one.parts[place])
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of tensors that ingredients have and the soup has not."""
+        return tuple(sorted(self.manifest["result"].get("left_out", {})))
 
     @property
     def parts(self) -> tuple[int, ...]:

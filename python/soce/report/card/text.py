@@ -54,7 +54,7 @@ def _disclosure(soup: Soup, choice: Choice | None) -> list[str]:
     made = (
         f"**A model soup: nothing here was trained.** Each of its {counts.get('averaged', 'averaged')} "
         f"averaged tensors is the weighted mean of the same tensor of "
-        f"{counted(len(soup.ingredients), 'checkpoint')}, computed exactly and rounded once, by soce "
+        f"{counted(len(soup.averaged), 'checkpoint')}, computed exactly and rounded once, by soce "
         f"{plain(str(soup.run.get('soce', '')))}."
     )
     if copied:
@@ -77,11 +77,11 @@ def _disclosure(soup: Soup, choice: Choice | None) -> list[str]:
 
 
 def _recipe(soup: Soup) -> list[str]:
-    going, names = soup.ingredients, [_name(one) for one in soup.ingredients]
+    going, names = soup.averaged, [_name(one) for one in soup.averaged]
     lines = ["## Recipe", ""]
     if soup.is_plain:
-        whole = soup.rows[0][1]
-        parts = [one.parts[0] for one in going]
+        whole = soup.rows[-1][1]
+        parts = [one.parts[-1] for one in going]
         shares = [f"{100 * part / whole:.4g} %" for part in parts]
         rows = [list(row) for row in zip(names, map(str, parts), shares, strict=True)]
         lines += table(["ingredient", f"parts of {whole}", "share"], rows, "lrr")
@@ -92,6 +92,11 @@ def _recipe(soup: Soup) -> list[str]:
         ]
         lines += ["The first pattern that matches a tensor's name gives its parts.", ""]
         lines += table(["tensors", *names, "over"], rows, "l" + "r" * (len(going) + 1))
+    taken = [f"Tensors {code(name)} are those of {_name(one)}, unchanged." for name, one in soup.taken]
+    lines += ["", *taken] if taken or soup.left_out else []
+    if soup.left_out:
+        more = f" and {len(soup.left_out) - 3} more" if len(soup.left_out) > 3 else ""
+        lines += [f"Left out: {', '.join(map(code, soup.left_out[:3]))}{more}."]
     revisions = [[_name(one), code(one.revision)] for one in going if one.revision is not None]
     if revisions:
         lines += ["", *table(["ingredient", "revision"], revisions, "ll")]
