@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from tests.checkpoints import directory, f32, read_directory, read_file, write_file
-from tests.cli.test_search import Landscapes, make
+from tests.cli.test_search import SELECT, Landscapes, make
 
 from soce import verify
 from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search
+from soce.cli.select import select
 from soce.merging.options import DECISIONS, MergeOptions, flags_of
 
 RUN = [
@@ -126,6 +127,7 @@ def test_what_a_selection_file_says_of_tensors_holds_in_its_search(here: Path) -
     extra = {"mtp.w": ("F32", [1], f32(7)), "ema.w": ("F32", [1], f32(5))}
     write_file(here / "a" / "model.safetensors", read_file(here / "a" / "model.safetensors") | extra)
     file = here / "selection.yaml"
+    assert run(select, "scores.csv", "--models", "models.yaml", *SELECT, "-o", str(file)).exit_code == 0
     file.write_text(file.read_text() + "leave_out: ['ema.*']\ntake: {'mtp.*': a}\n")
     words = [str(file), "--models", "models.yaml", "-e", "x.jsonl", "-o", "run", "--publish", "soup"]
     found = run(search, *words)
