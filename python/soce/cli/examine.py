@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from soce.cli.command import message
 from soce.cli.text.layout import wrapped
 from soce.cli.text.scores import finding_text
-from soce.exceptions import ScoreTableError
+from soce.exceptions import ScoreTableError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,6 +125,16 @@ def _read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
                 "leave it out",
             )
     return table
+
+
+def tell_reading(table: ScoreTable) -> None:
+    """Print to stderr how a table was read that is not examined."""
+    from soce.scores.lint.reading import lint_reading
+
+    tell_notes(table)
+    for finding in lint_reading(table):
+        told = wrapped(f"`{shown(table.source)}`: {finding.code}: {finding.message}", f"{finding.severity}: ")
+        message("\n".join(told))
 
 
 def tell_notes(table: ScoreTable) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, usage
-from soce.cli.examine import tell_notes
+from soce.cli.examine import tell_reading
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions
 from soce.cli.progress import stage_bars
@@ -102,7 +102,7 @@ def report(
 
         others = read_scores(list(other_benchmarks))
         if not quiet:
-            tell_notes(others)
+            tell_reading(others)
     recorded = {} if run.result is None else run.result.merge
     merging = replace(merging, **{**recorded, **merging.decisions()})
     score_more, why_not = _scoring(run, evaluating, merging, evaluate=evaluate, quiet=quiet)

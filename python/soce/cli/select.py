@@ -18,7 +18,7 @@ from soce.cli.command import (
     usage,
     warn,
 )
-from soce.cli.examine import examine, tell_notes
+from soce.cli.examine import examine, tell_reading
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_options
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
@@ -131,7 +131,7 @@ def _read_second_table(source: str, options: ReadOptions, *, quiet: bool) -> Sco
 
     table = read_scores(source, options=replace(options, rename={}))
     if not quiet:
-        tell_notes(table)
+        tell_reading(table)
     return table.renamed({old: new for old, new in options.rename.items() if old in table.models})
 
 

@@ -14,7 +14,7 @@ from soce.scores.directions import smaller_is_better
 from soce.scores.formats.cells import is_ranking
 from soce.scores.formats.options import DROPPED
 from soce.scores.formats.rows import statistic_or_baseline
-from soce.scores.lint.findings import Finding, found, joined, quoted
+from soce.scores.lint.findings import Finding, Findings, found, joined, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,12 @@ _MOST_NAMES: Final = 20
 _PLAIN_REASONS: Final = frozenset(["no cell is a number", "it is empty"])
 
 
-def check_not_scores(table: ScoreTable, *, all_rows: bool) -> Iterator[Finding]:
+def lint_reading(table: ScoreTable) -> Findings:
+    """Return what should be known of how a table was read, without looking for faults in its scores."""
+    return Findings.of([*check_not_scores(table), *check_rows(table), *check_directions(table)])
+
+
+def check_not_scores(table: ScoreTable, *, all_rows: bool = True) -> Iterator[Finding]:
     """S14: columns left out because they are no scores or about another, and categories that look alike."""
     if table.companions:
         read: dict[str, list[str]] = {}
