@@ -110,6 +110,10 @@ MISTAKES = {
     "evaluator": (["-e", "gone.jsonl"], "gone.jsonl"),
     "bad tasks": (["-e", "bad.jsonl"], "line 1"),
     "held-out": (["-e", "good.jsonl", "--held-out", "gone.jsonl"], "gone.jsonl"),
+    "categories": (
+        ["-e", "good.jsonl", "--held-out", "other.jsonl"],
+        "only the held-out tasks have the category `code`",
+    ),
     "module": (["-e", "no_such_module:evaluate"], "no module `no_such_module`"),
     "function": (["-e", "json:evaluates"], "has no `evaluates`"),
     "program": (["--evaluator-command", "no-such-program {checkpoint}"], "no-such-program"),
@@ -139,6 +143,7 @@ def test_a_mistake_is_found_before_a_model_is_loaded_and_anything_is_written(
     (here / "good.jsonl").write_text(
         '{"category": "math", "kind": "teacher_forced", "prompt": "a", "answer": "b"}\n'
     )
+    (here / "other.jsonl").write_text((here / "good.jsonl").read_text().replace("math", "code"))
     (here / "bad.jsonl").write_text("{}\n")
     before = sorted(here.rglob("*"))
     arguments, words = MISTAKES[mistake]

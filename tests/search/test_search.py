@@ -404,12 +404,15 @@ def test_a_second_task_set_reports_and_nothing_is_split(tmp_path: Path) -> None:
     assert len({recipe for recipe, _ in second.calls}) == len(second.calls) == 5
 
 
-def test_task_sets_that_do_not_go_together_are_found_before_the_search(tmp_path: Path) -> None:
-    first, other = Landscape(), Landscape(tag="test-")
+@pytest.mark.parametrize(("tells_items", "calls"), [(True, 0), (False, 1)])
+def test_task_sets_that_do_not_go_together_are_found_before_the_search(
+    tmp_path: Path, tells_items: bool, calls: int
+) -> None:
+    first, other = Landscape(tells_items=tells_items), Landscape(tag="test-", tells_items=tells_items)
     other.items = {"math": other.items["math"]}
     with pytest.raises(EvaluationError, match="only the tasks to choose on have the category `code`"):
         search_with(pool(tmp_path), first, folder=tmp_path / "other", held_out_evaluator=other)
-    assert (len(first.calls), len(other.calls)) == (1, 1)
+    assert (len(first.calls), len(other.calls)) == (calls, calls)
     same = Landscape()
     with pytest.raises(EvaluationError, match="the held-out tasks are the tasks to choose on"):
         search_with(pool(tmp_path), Landscape(), folder=tmp_path / "same", held_out_evaluator=same)

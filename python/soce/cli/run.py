@@ -80,6 +80,8 @@ def run(
         usage("missing option `--threshold`: `soce select --sweep` shows what each would select")
     evaluating.check()
     folder = Path(output)
+    if not quiet:
+        message(f"information: reading {listed(tables)}")
     examined = examine(tables, reading, selecting, candidates, correlates=ruling.rule != "explicit")
     examined.accept(quiet=quiet)
     paths = {name: path for name, path in examined.paths.items() if path is not None}

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, next_step
+from soce.cli.command import Subcommand, message, next_step
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import search_options
+from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
@@ -64,6 +65,8 @@ def search(
     Every soup is scored once: a search that was stopped goes on where it was, and several workers may be
     given the same output. Soups are chosen on one part of the items and reported on the other.
     """
+    if not quiet:
+        message(f"information: reading `{shown(selection)}`")
     from soce.cli.log import logged
     from soce.cli.steps import SearchStep, conclude
     from soce.search.folder import LOG

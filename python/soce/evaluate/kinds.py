@@ -10,7 +10,7 @@ from soce.exceptions import shown
 from soce.merging.options import MergeOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from soce.evaluate.command.evaluator import CommandOptions
     from soce.evaluate.evaluation import Evaluator
@@ -64,8 +64,9 @@ class EvaluatorKind:
     help: str
     options: tuple[str, ...]
     """The `EvaluatorOptions` that it looks at."""
-    check: Callable[[Any, EvaluatorOptions], object]
-    """Refuse what can be seen to be wrong without a model: missing files, programs, modules, tasks."""
+    check: Callable[[Any, EvaluatorOptions], Collection[str] | None]
+    """Refuse what can be seen to be wrong without a model: missing files, programs, modules, tasks. Return
+    the categories; None if they are not known yet."""
     open: Callable[[Any, Ingredients, EvaluatorOptions, PathText | None], Evaluator]
 
 
@@ -86,9 +87,14 @@ def open_evaluator(
     return kind_of(name).open(name, ingredients, options, folder)
 
 
-def check_evaluator(name: EvaluatorName, options: EvaluatorOptions = EvaluatorOptions()) -> None:
-    """Raise what `open_evaluator` would, as far as that can be known before models are loaded."""
-    kind_of(name).check(name, options)
+def check_evaluator(
+    name: EvaluatorName, options: EvaluatorOptions = EvaluatorOptions()
+) -> Collection[str] | None:
+    """Raise what `open_evaluator` would, as far as that can be known before models are loaded.
+
+    Returns the categories, None if they are known only when something is scored.
+    """
+    return kind_of(name).check(name, options)
 
 
 def kind_of(name: EvaluatorName) -> EvaluatorKind:
@@ -126,10 +132,10 @@ def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupMode
     return SoupModel(ingredients, device=options.device or "auto", merge=options.merge)
 
 
-def _check_tasks(name: str, options: EvaluatorOptions) -> None:
+def _check_tasks(name: str, options: EvaluatorOptions) -> Collection[str]:
     from soce.evaluate.tasks.items import read_tasks
 
-    read_tasks(name, kind=options.task_kind)
+    return {item.category for item in read_tasks(name, kind=options.task_kind).items}
 
 
 def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:

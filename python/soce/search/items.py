@@ -138,19 +138,21 @@ def _try_both(
     chooser: Scorer, selection: Items | None, reporter: Scorer, report: Items | None, pool: Pool
 ) -> None:
     """Score one model on both task sets, and refuse sets of other categories or another scale."""
-    if selection is not None and report is not None:  # known before anything is scored
-        _refuse_other_categories(selection, report)
+    check_categories(selection, report)  # before anything is scored
     recipes = [pool.recipe({min(pool.names): 1})]
     chooser.begin("single models")
     (one,) = chooser.score(recipes, selection)
     reporter.begin("held-out items")
     (other,) = reporter.score(recipes, report)
-    _refuse_other_categories(one.categories, other.categories)
+    check_categories(one.categories, other.categories)
     if one.scale != other.scale:
         refuse(f"the tasks to choose on are on the scale {one.scale}, the held-out ones on {other.scale}")
 
 
-def _refuse_other_categories(chosen: Collection[str], reported: Collection[str]) -> None:
+def check_categories(chosen: Collection[str] | None, reported: Collection[str] | None = None) -> None:
+    """Refuse other categories to report on than those to choose on, if both are known."""
+    if chosen is None or reported is None:
+        return
     for name in sorted(set(chosen) ^ set(reported)):
         which = "the tasks to choose on" if name in chosen else "the held-out tasks"
         refuse(

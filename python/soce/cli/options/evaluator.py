@@ -40,13 +40,16 @@ class NamedEvaluators:
     ) -> Iterator[tuple[Evaluator, Evaluator | None]]:
         """Open both for checkpoints and the soups of a merge; they share one live model."""
         from soce.evaluate.kinds import check_evaluator, open_evaluator
+        from soce.search.items import check_categories
 
         choose = self.check()
         options = replace(self.options, merge=merge)
+        known = []
         for one in (choose, self.report):
             if one is not None:
                 with waiting(f"reading {_named(one)}", enabled=not quiet):
-                    check_evaluator(one, options)
+                    known.append(check_evaluator(one, options))
+        check_categories(*known)
         with ExitStack() as stack:
 
             def start(name: EvaluatorName, model: SoupModel | None, which: str) -> Evaluator:
