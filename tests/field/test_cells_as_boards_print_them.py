@@ -39,7 +39,7 @@ def refused(folder: Path, cells: list[str], **options: object) -> Problem:
         '<span style="color: green">78.5</span>', r"\textbf{78.5}", r"\underline{\textbf{78.5}}", "$78.5$",
         r"$\mathbf{78.5}$", r"{\bf 78.5}", "[78.5](https://example.org/a_(b))", "**[78.5](https://example.org)**",
         '<a href="https://example.org" target="_blank">78.5</a>', "🥇 78.5", "78.5 🏆", "🥇 **78.5**",
-        "&nbsp;78.5", "+78.5",
+        "&nbsp;78.5", "+78.5", "78.5\u200b", "\ufeff78.5", "\uff17\uff18.\uff15", "'78.5", "\u201c78.5\u201d",
     ],
 )  # fmt: skip
 def test_what_only_changes_how_a_number_looks(tmp_path: Path, text: str) -> None:
@@ -110,6 +110,7 @@ def test_brackets_that_say_what_is_in_them(text: str, stderr: float | None, coun
 
 
 def test_shares_of_one_number_of_items(tmp_path: Path) -> None:
+    assert read(tmp_path, ["12 of 20", "13 out of 20"]).values[:, 1].tolist() == [60, 65]
     table = read(tmp_path, ["12/20", "20 / 20", "**0/20**", "-"])
     np.testing.assert_array_equal(table.values[:, 1], [60, 100, 0, np.nan])
     assert table.counts is not None
@@ -187,6 +188,13 @@ def test_commas_separate_decimals_where_the_user_says_so() -> None:
         ("78.5a", "is not a number"),
         (r"\cellcolor{red}78.5", "is not a number"),
         ("78.5 80.1", "is not a number"),
+        ("(78.5)", "is not a number"),
+        ("78.5?", "is not a number"),
+        ("78.5 pts", "is not a number"),
+        ("78.5 \u2192 80.1", "is not a number"),
+        ("78.5 vs 80.1", "is not a number"),
+        ("78.5‰", "is not a number"),
+        ("12/20 correct", "is not a number"),
     ],
 )
 def test_a_column_that_could_be_read_in_two_ways_is_refused_by_its_first_cell(
@@ -228,7 +236,10 @@ def test_shares_that_could_be_something_else_are_refused(tmp_path: Path, cells: 
         ["1.2.3", "0.4.12"], ["7B", "70B"], ["8x7B", "7B"], ["128K", "32k"], ["$12.50", "$3.00"], ["3.5 hours", "2 h"],
         ["05/24", "11/24"], ["03/25", "12/24"], ["5/2024", "11/2024"], ["10/05/2024", "11/05/2024"], ["12:30", "9:15"],
         ["v1.0", "v2"], ["🥇", "🥈"], ["1️⃣", "2️⃣"], ["https://x.org/1", "https://x.org/2"],
-        ["<a href='x'>log 1</a>", "<a href='y'>log 2</a>"], ["2.5 GB", "7.0 GB"], ["words", "78.5 (EM)", "words"],
+        ["<a href='x'>log 1</a>", "<a href='y'>log 2</a>"], ["2.5 GB", "7.0 GB"], ["2.5GB (fp16)", "7.0GB"],
+        ["3.5-turbo", "4.1-mini"], ["01-ai/Yi-1.5-9B", "a/b-1.5"], ["12.50 $", "3.00 $"], ["01.02.2024", "03.02.2024"],
+        ["5 stars", "4 stars"], ["1st", "2nd"], ["#1", "#2"], ["10.5 million", "2 million"], ["2.1.3-rc1", "2.1.0"],
+        ["by 2.5 points", "by 3.5 points"], ["words", "78.5 (EM)", "words"],
     ],
 )  # fmt: skip
 def test_a_column_of_text_is_set_aside(tmp_path: Path, cells: list[str]) -> None:

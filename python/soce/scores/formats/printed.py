@@ -19,10 +19,12 @@ _ARROWS: Final = "↑↓⬆⬇▲▼△▽🔺🔻🔼🔽"
 _TELLING_SYMBOLS: Final = frozenset(f"{_ARROWS}🔟💯")
 _RAISED_DIGITS: Final = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _RAISED: Final = {ord(digit): raised for digit, raised in zip("0123456789", _RAISED_DIGITS, strict=True)}
-_SAME: Final = str.maketrans({
-    "\N{MINUS SIGN}": "-", "\N{FULLWIDTH HYPHEN-MINUS}": "-", "\N{FULLWIDTH PERCENT SIGN}": "%",
-    "\N{VARIATION SELECTOR-15}": None, "\N{VARIATION SELECTOR-16}": None, "\N{ZERO WIDTH JOINER}": None,
-})  # fmt: skip
+_SAME: Final[dict[int, str | None]] = {
+    0x2212: "-",  # the minus sign
+    **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},  # full-width ASCII
+    **dict.fromkeys([0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFE0E, 0xFE0F, 0xFEFF]),  # no width
+}
+_QUOTES: Final = "\"'\u201c\u201d\u2018\u2019"
 
 _STRUCK: Final = re.compile(r"~~|</?(?:s|del|strike)(?:\s[^<>]*)?>|\\(?:sout|st)\b", re.IGNORECASE)
 _BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
@@ -71,7 +73,7 @@ _SCORE: Final = re.compile(
     rf"\s*(?P<beside>{_BESIDE})?(?:\s*{_COUNT})?",
 )
 _BRACKETED: Final = re.compile(r"\(([^()]*(?:±|\+/-|\+-)[^()]*)\)\s*(%?)")
-_SHARE: Final = re.compile(r"([0-9]{1,15})\s*/\s*([0-9]{1,15})")
+_SHARE: Final = re.compile(r"([0-9]{1,15})\s*(?:/|(?:out )?of)\s*([0-9]{1,15})")
 _SCORE_AND_SHARE: Final = re.compile(
     rf"(?P<score>{_SIZE})\s*(?P<percent>%)?\s*\(\s*(?P<part>[0-9]{{1,15}})\s*/\s*(?P<whole>[0-9]{{1,15}})\s*\)"
     rf"|(?P<part2>[0-9]{{1,15}})\s*/\s*(?P<whole2>[0-9]{{1,15}})\s*[(=]\s*(?P<score2>{_SIZE})\s*(?P<percent2>%)?\s*\)?",
@@ -85,14 +87,16 @@ _SEVERAL: Final = re.compile(rf"{_ONE}(?:{_BETWEEN}{_ONE})+")
 _DATES: Final = re.compile(r"[0-9]{1,4}\s?/\s?[0-9]{1,2}\s?/\s?[0-9]{1,4}")
 # Something that is said of one number or several: a label before, an "about" or a remark beside.
 _LIKE_A_SCORE: Final = re.compile(
-    rf"(?:[A-Za-z][\w@ .-]{{0,30}}[:=]\s*)?[~≈<>≤≥={_ARROWS}]*\s*{_ONE}"
+    rf"(?:[A-Za-z][\w@ .-]{{0,30}}[:=]\s*)?[~≈<>≤≥=(\[{_ARROWS}]*\s*{_ONE}[)\]]*"
     rf"(?:(?:{_BETWEEN}| +){_ONE})*(?:\s*[(\[±].*)?"
 )
-_WITH_WORD: Final = re.compile(r"[0-9]{1,3}\.[0-9]+\s?([A-Za-z]{1,12})")
-_UNITS: Final = re.compile(
-    r"[kmgtbx]|bn|[kmgt]i?b|[nmu]?s|[mgt]?hz|[gtp]?flops|w|kw|k?wh|v|usd|eur|licen[cs]e|alpha|beta"
+# A decimal or a percentage, but no part of a version, a date or a name.
+_ALONE: Final = re.compile(r"(?<![\w.$€£¥/-])[0-9]{1,4}(?:\.[0-9]+(?![\w.]|-[A-Za-z]|\s*[$€£¥])|\s?[%‰])")
+_WITH_WORD: Final = re.compile(r"[0-9]{1,3}\.[0-9]+ ?[A-Za-z]{1,12}|[0-9]+ ?/ ?[0-9]+ [A-Za-z]+")
+_SIZED: Final = re.compile(
+    r"[~≈<>]?[0-9.,]+\s?(?:[kmgtbx]|bn|[kmgt]i?b|[nmu]?s|[mgt]?hz|[gtp]?flops|w|kw|k?wh|v|usd|eur|licen[cs]e|alpha|beta"
     r"|(?:h|d|w|y|secs?|mins?|hrs?|hours?|days?|weeks?|months?|years?)"
-    r"|(?:tokens?|params|parameters|billion|million|trillion|bits?|bytes)",
+    r"|(?:tokens?|params|parameters|billion|million|trillion|bits?|bytes))(?![A-Za-z])",
     re.IGNORECASE,
 )
 _ANY_MARKUP: Final = re.compile(r"<[^<>]*>|\\[A-Za-z]+(?:\{[^{}]*\})?")
@@ -182,9 +186,11 @@ def is_like_score(text: str) -> bool:
     if _WORDS.fullmatch(text):
         return False
     bare = _ANY_MARKUP.sub("", _undressed(text[:_LONGEST])).strip()
-    if (match := _WITH_WORD.fullmatch(bare)) is not None:
-        return _UNITS.fullmatch(match[1]) is None
-    return _LIKE_A_SCORE.fullmatch(bare) is not None and not _DATES.fullmatch(bare)
+    if _SIZED.match(bare) or _DATES.fullmatch(bare):
+        return False
+    if _LIKE_A_SCORE.fullmatch(bare) or _WITH_WORD.fullmatch(bare):
+        return True
+    return not bare[:1].isalpha() and _ALONE.search(bare) is not None
 
 
 def is_like_date(share: Share) -> bool:
@@ -225,7 +231,7 @@ def _undressed(text: str) -> str:
     text = _SLANTED.sub(r"\2", text)
     if "\\" in text or "$" in text or "{" in text:
         text = _without_tex(text)
-    return _without_ornaments(text)
+    return _without_ornaments(text).strip(_QUOTES)
 
 
 def _without_tags(text: str) -> str:
