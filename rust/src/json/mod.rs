@@ -11,6 +11,6 @@ mod escapes;
 mod keys;
 mod reader;
 
-pub(crate) use document::{checked, parse};
+pub(crate) use document::{checked, parse, parse_python};
 pub(crate) use keys::compare;
 pub(crate) use reader::{Fault, Reader, Step, push};

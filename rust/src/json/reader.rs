@@ -43,6 +43,8 @@ pub(crate) struct Reader<'a> {
     at: usize,
     depth: usize,
     max_depth: usize,
+    /// Whether `NaN`, `Infinity` and `-Infinity` are values, as they are for Python.
+    python: bool,
     /// Where the keys of all open objects begin; each object owns the tail that it pushed.
     keys: Vec<u32>,
 }
@@ -50,7 +52,12 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A cursor at the start of `text`, which must be shorter than 4 GiB.
     pub(crate) fn new(text: &'a str, max_depth: usize) -> Self {
-        Self { text, at: 0, depth: 0, max_depth, keys: Vec::new() }
+        Self { text, at: 0, depth: 0, max_depth, python: false, keys: Vec::new() }
+    }
+
+    /// The same for a text that Python's `json` wrote.
+    pub(crate) fn of_python(text: &'a str, max_depth: usize) -> Self {
+        Self { python: true, ..Self::new(text, max_depth) }
     }
 
     /// The text that the cursor walks.
@@ -213,6 +220,9 @@ impl<'a> Reader<'a> {
 
     /// Any value, checked and forgotten.
     pub(crate) fn skip(&mut self) -> Step<()> {
+        if self.constant().is_some() {
+            return Ok(());
+        }
         match self.peek() {
             Some(b'{') => self.object("a value", |reader, _| reader.skip()),
             Some(b'[') => self.array("a value", Self::skip),
@@ -236,6 +246,12 @@ impl<'a> Reader<'a> {
                 self.unexpected("a value")
             }
         }
+    }
+
+    /// A number that is not finite, if the text is Python's and such a one is next.
+    pub(crate) fn constant(&mut self) -> Option<&'static str> {
+        let is_next = |word: &&str| self.python && self.literal(word);
+        ["NaN", "Infinity", "-Infinity"].into_iter().find(is_next)
     }
 
     /// Consumes `word` if it is next.

@@ -1,5 +1,5 @@
-//! `config.json`: read strictly, asked three things (tied embeddings, quantisation, custom code), and changed in
-//! nothing but its dtype, byte for byte.
+//! `config.json`: read as Python writes it, asked three things (tied embeddings, quantisation, custom code), and changed
+//! in nothing but its dtype, byte for byte.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -45,14 +45,19 @@ impl Config {
         let wrong = |what: String| {
             Problem::new(ProblemKind::Checkpoint, what)
                 .at(&path)
-                .hint("mend the file: strict JSON is expected, without repeated keys, `NaN` or `Infinity`")
+                .hint("mend the file: JSON as Python writes it is expected, without repeated keys")
         };
-        let value: Value = json::parse(&bytes).map_err(|what| wrong(format!("not valid JSON: {what}")))?;
+        let value = json::parse_python(&bytes).map_err(|what| wrong(format!("not valid JSON: {what}")))?;
         if !value.is_object() {
             return Err(wrong("expected a JSON object".to_owned()));
         }
         let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
         Ok(Self { path, text, value })
+    }
+
+    /// What it says.
+    pub(super) fn value(&self) -> &Value {
+        &self.value
     }
 
     /// The bytes as they were read.
@@ -90,7 +95,7 @@ impl Config {
     /// is what the top said, or `before`, the dtype of the first ingredient's tensors.
     pub(super) fn with_dtype(&self, written: Dtype, before: Option<Dtype>) -> Option<Vec<u8>> {
         let mut found = Vec::new();
-        collect_dtypes(&mut Reader::new(&self.text, usize::MAX), 0, &mut found).ok()?;
+        collect_dtypes(&mut Reader::of_python(&self.text, usize::MAX), 0, &mut found).ok()?;
         let top = found.iter().find(|key| key.depth == 0).map(|key| key.dtype);
         let old = top.or(before);
         let untrue = |key: &&DtypeKey| key.dtype != written && (key.depth == 0 || Some(key.dtype) == old);
@@ -245,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_are_not_finite_stay_as_they_are() {
+        let text = r#"{"limit": [0.0, Infinity], "torch_dtype": "bfloat16", "x": {"y": NaN}}"#;
+        let bytes = config(text).with_dtype(Dtype::F32, None).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), text.replace("bfloat16", "float32"));
+    }
+
+    #[test]
     fn sub_configs_follow_if_they_named_the_old_dtype() {
         let check = |text: &str, expected: &str| {
             let bytes = config(text).with_dtype(Dtype::F32, Some(Dtype::BF16)).unwrap();
@@ -272,6 +284,6 @@ mod tests {
         };
         check(r#"{"a": 1, "a": 2}"#, "`a` is there twice");
         check("[]", "expected a JSON object");
-        check(r#"{"x": Infinity}"#, "not valid JSON");
+        check(r#"{"x": inf}"#, "not valid JSON");
     }
 }

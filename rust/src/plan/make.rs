@@ -13,8 +13,8 @@ use crate::target::{self, check_outputs};
 use super::config::Config;
 use super::remarks::Remarks;
 use super::{
-    MergeRequest, Plan, PlanOptions, PlannedTensor, SideContent, Treatment, layout, side_files, space,
-    tokenizer, treatments,
+    MergeRequest, Plan, PlanOptions, PlannedTensor, SideContent, Treatment, differences, layout, routers,
+    side_files, space, tokenizer, treatments,
 };
 
 /// Prove that `request` can be carried out and fix everything about its result. Reads headers, side files and the
@@ -32,8 +32,9 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
 
     let configs = read_configs(&request, &checkpoints, &mut remarks);
     let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
-    tokenizer::check(&checkpoints, &request.options, &mut remarks);
-    let donor = request.options.config_from;
+    let PlanOptions { config_from: donor, allow_different_configs, .. } = request.options;
+    differences::check(&configs, donor, allow_different_configs, &mut remarks);
+    tokenizer::check(&checkpoints, &request.options, &mut remarks)?;
     let config = configs.get(donor).and_then(Option::as_ref);
     let mut side = match checkpoints.get(donor) {
         Some(donor) => side_files::collect(donor, config, &request.options, &mut remarks)?,
@@ -68,6 +69,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
         total_size: layout.total_size,
         total_parameters: layout.total_parameters,
     };
+    plan.warnings.extend(routers::warning(&plan));
     for recipe in occupied {
         if plan.stands_complete(recipe)? {
             plan.complete.push(recipe);

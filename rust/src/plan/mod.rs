@@ -8,6 +8,7 @@ mod buffers;
 mod choices;
 mod config;
 mod cut;
+mod differences;
 mod discrete;
 mod fingerprint;
 mod layout;
@@ -15,6 +16,7 @@ mod make;
 mod names;
 mod quantised;
 mod remarks;
+mod routers;
 mod rows;
 mod side_files;
 mod space;
@@ -79,6 +81,8 @@ pub struct PlanOptions {
     pub overwrite: bool,
     /// Accept tokenizers that map tokens to different ids.
     pub allow_different_tokenizers: bool,
+    /// Accept configs of another model type, or with labels in another order.
+    pub allow_different_configs: bool,
     /// `Some(true)`: copy `*.py` beside a config with `auto_map`; `Some(false)`: leave it out; `None`: ask.
     pub copy_code: Option<bool>,
     /// The directory that holds the outputs may be missing: whoever executes the plan makes it before.

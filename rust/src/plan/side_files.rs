@@ -1,5 +1,7 @@
 //! The donor's small files: an allow-list is copied byte for byte, everything else is left behind and listed.
 //!
+//! What a loader may need comes along: configs, whatever belongs to a tokenizer, templates, licences. What is a fact about
+//! one ingredient stays behind, for it is none about the soup: its scores, the state of its training, its model card.
 //! Code is never copied unasked: a soup must not carry an ingredient's program under a new name.
 
 use std::path::Path;
@@ -13,12 +15,16 @@ use crate::manifest;
 
 use super::config::{Config, MAX_BYTES};
 use super::remarks::Remarks;
+use super::tokenizer;
 use super::{PlanOptions, SideContent, SideFile};
 
 /// Largest side file.
 const MAX_SIDE_FILE_BYTES: u64 = 256 << 20;
 /// The one directory that is looked into.
 const TEMPLATES: &str = "additional_chat_templates";
+
+/// The config of Mistral's own format, whose tensors are called `consolidated`; beside others, settings of a training.
+const PARAMS: &str = "params.json";
 
 /// What comes along and what stays behind.
 #[derive(Debug, Default)]
@@ -43,6 +49,7 @@ pub(super) fn collect(
         return Ok(side_files);
     };
     let copy_code = options.copy_code == Some(true);
+    let is_consolidated = donor.shards.iter().any(|shard| shard.name.starts_with("consolidated"));
     for name in names(directory)? {
         let path = directory.join(&name);
         let replaced =
@@ -59,7 +66,7 @@ pub(super) fn collect(
         } else if name == "config.json" {
             let content = config.map(|config| SideContent::Bytes(config.bytes()));
             side_files.files.extend(content.map(|content| SideFile { name, content }));
-        } else if is_allowed(&name) || (copy_code && is_code(&name)) {
+        } else if is_allowed(&name) || (copy_code && is_code(&name)) || (is_consolidated && name == PARAMS) {
             side_files.add(name, directory, options.open, remarks);
         } else {
             side_files.left_out.push(name);
@@ -108,7 +115,7 @@ fn collect_templates(
 }
 
 /// Names in a directory, sorted. One that is not UTF-8 is on no list, so showing it approximately is enough.
-fn names(directory: &Path) -> Result<Vec<String>> {
+pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     let failed = |error| Error::io(directory, "cannot list", error);
     let mut names = Vec::new();
     for entry in platform::read_dir(directory).map_err(failed)? {
@@ -129,9 +136,19 @@ fn is_allowed(name: &str) -> bool {
     if name.starts_with('.') || name == manifest::FILE_NAME || name.starts_with("adapter_") || weight_index {
         return false;
     }
-    [".json", ".model", ".txt", ".jinja"].iter().any(|ending| name.ends_with(ending))
-        || name.starts_with("LICENSE")
-        || name.starts_with("NOTICE")
+    if tokenizer::belongs(name) || name.starts_with("LICENSE") || name.starts_with("NOTICE") {
+        return true;
+    }
+    [".json", ".txt", ".jinja"].iter().any(|ending| name.ends_with(ending)) && !is_fact(name)
+}
+
+/// Whether a file tells of one ingredient what does not hold for a soup.
+fn is_fact(name: &str) -> bool {
+    const FIRST: [&str; 7] = ["trainer_", "training_", "train_", "eval_", "test_", "predict", "generated_predictions"];
+    const WITHIN: [&str; 6] = ["results", "metrics", "predictions", "checksum", "sha256", "md5"];
+    name == PARAMS
+        || FIRST.iter().any(|first| name.starts_with(first))
+        || WITHIN.iter().any(|part| name.contains(part))
 }
 
 fn is_code(name: &str) -> bool {
@@ -159,7 +176,7 @@ fn ask_about_code(directory: &Path, config: Option<&Config>, options: OpenOption
 fn tokenizer_has_code(path: &Path, directory: &Path, options: OpenOptions) -> bool {
     // A file that cannot be read is reported where it is copied, one that is no JSON where templates are compared.
     let bytes = path.is_file().then(|| read_small(path, directory, MAX_BYTES, &options).ok()).flatten();
-    let value = bytes.and_then(|bytes| json::parse::<serde_json::Value>(&bytes).ok());
+    let value = bytes.and_then(|bytes| json::parse_python(&bytes).ok());
     value.is_some_and(|value| value.get("auto_map").is_some_and(|map| !map.is_null()))
 }
 
@@ -184,6 +201,15 @@ mod tests {
             "NOTICE",
             "NOTICE.txt",
             "special_tokens_map.json",
+            "source.spm",
+            "qwen.tiktoken",
+            "bpe.codes",
+            "spiece.model",
+            "tokenizer.model.v3",
+            "tekken.json",
+            "preprocessor_config.json",
+            "added_tokens.json",
+            "dict.txt",
         ] {
             assert!(is_allowed(name), "{name}");
         }
@@ -206,6 +232,19 @@ mod tests {
             "training_args.bin",
             "x.png",
             "old.safetensors",
+            "trainer_state.json",
+            "all_results.json",
+            "eval_results.json",
+            "train_results.txt",
+            "predict_results.json",
+            "generated_predictions.txt",
+            "metrics.json",
+            "sha256sums.txt",
+            "params.json",
+            "vocab.pkl",
+            "tokenizer.py",
+            "optimizer.pt",
+            "rng_state.pth",
         ] {
             assert!(!is_allowed(name), "{name}");
         }
