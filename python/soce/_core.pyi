@@ -6,7 +6,7 @@ from typing import TypedDict, final, type_check_only
 
 from soce.merging.options import MergeOptions
 
-__all__ = ["Mixer", "Plan", "build_info", "matches", "plan", "verify"]
+__all__ = ["Mixer", "Plan", "build_info", "config_differences", "matches", "plan", "verify"]
 
 @type_check_only
 class Planning(TypedDict):
@@ -15,6 +15,7 @@ class Planning(TypedDict):
     config_from: int
     overwrite: bool
     allow_different_tokenizers: bool
+    allow_different_configs: bool
     copy_code: bool | None
     follow_links: bool
     ignore_unreferenced: bool
@@ -119,6 +120,11 @@ def verify(directory: str, options: Verifying, *, on_progress: Callable[[int, in
     that the manifest names. What is wrong in the directory is in the JSON; exceptions are for what cannot be
     read.
     """
+
+def config_differences(
+    ingredients: Sequence[str], follow_links: bool, ignore_unreferenced: bool
+) -> list[str]:
+    """Return what a plan would warn of in the configs of `ingredients`, also where it is refused."""
 
 def matches(pattern: str, name: str) -> bool:
     """Return whether a recipe's pattern matches the whole of a tensor's name.

@@ -26,6 +26,7 @@ from soce.exceptions import CheckpointError, RecipeError
 from soce.merging import distances as module
 from soce.merging.distances import measure_distances
 from soce.merging.doctor import diagnose
+from soce.merging.options import MergeOptions
 
 
 def run(*arguments: object) -> Result:
@@ -269,7 +270,7 @@ def test_what_a_merge_refuses_is_refused_all_at_once_and_the_rest_measured(tmp_p
     (pair,) = found.distances.pairs
     assert (pair.n_tensors, pair.n_unshared) == (1, 3)
     assert pair.cosine == pytest.approx(34 / math.sqrt(30 * 39))
-    assert not diagnose([a, b], allow_different_tokenizers=True).soupable
+    assert not diagnose([a, b], options=MergeOptions(allow_different_tokenizers=True)).soupable
 
 
 def test_a_checkpoint_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
@@ -303,8 +304,9 @@ def test_a_link_out_of_a_checkpoint_is_followed_only_on_request(tmp_path: Path) 
     (tmp_path / "elsewhere.json").write_text('{"model_type": "other"}')
     (b / "config.json").unlink()
     (b / "config.json").symlink_to(tmp_path / "elsewhere.json")
-    assert not any("model_type" in warning for warning in diagnose([a, b]).warnings)
-    assert any("model_type" in warning for warning in diagnose([a, b], follow_links=True).warnings)
+    assert not any("model_type" in problem.message for problem in diagnose([a, b]).problems)
+    followed = diagnose([a, b], options=MergeOptions(follow_links=True))
+    assert any("model_type" in problem.message for problem in followed.problems)
 
 
 def test_a_base_may_have_another_head(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.command import Subcommand, error_lines, message, print_json, usage, warn
+from soce.cli.options.merge import merge_decisions
 from soce.cli.options.types import NUMBER
 from soce.cli.progress import byte_bar
 from soce.cli.text.layout import columns
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from soce.merging.distances import Distance
     from soce.merging.doctor import Checkpoint, Diagnosis
+    from soce.merging.options import MergeOptions
 
 _EXAMPLES = """\b
 Examples:
@@ -31,11 +33,7 @@ Examples:
 @click.option("--base", metavar="PATH", help="The checkpoint that they were trained from.")
 @click.option("--worst", type=NUMBER, default=10, metavar="N", help="Tensors to name. Default: 10.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
-@click.option(
-    "--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."
-)
-@click.option("--follow-links", is_flag=True, help="Follow links that leave a checkpoint's directory.")
-@click.option("--ignore-unreferenced", is_flag=True, help="Accept shards that an index does not name.")
+@merge_decisions
 @click.option("--quiet", "-q", is_flag=True, help="Print no progress.")
 def doctor(
     *,
@@ -44,7 +42,7 @@ def doctor(
     worst: int,
     as_json: bool,
     quiet: bool,
-    **options: Any,  # noqa: ANN401 - as declared by the decorators above
+    merging: MergeOptions,
 ) -> int:
     """Say whether checkpoints can be souped.
 
@@ -58,7 +56,7 @@ def doctor(
     from soce.merging.doctor import diagnose
 
     with byte_bar(enabled=not quiet) as on_progress:
-        found = diagnose(ingredients, base=base, n_worst=worst, on_progress=on_progress, **options)
+        found = diagnose(ingredients, base=base, n_worst=worst, options=merging, on_progress=on_progress)
     if as_json:
         print_json(found.to_json())
     elif found.checkpoints:

@@ -10,7 +10,7 @@ import click
 from soce.cli.command import Subcommand, message, usage, version_option, warn
 from soce.cli.options.merge import merge_options
 from soce.cli.progress import byte_bar
-from soce.cli.text.merge import choices_text, files_text, plan_text, report_text
+from soce.cli.text.merge import choices_text, plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
@@ -70,8 +70,6 @@ def merge(
         return
     if not quiet:
         message(_averaging(made))
-        if made.data["left_out"]:
-            message(f"left out: {files_text(made.data['left_out'])}")
         for line in choices_text(made):
             message(line)
         shards = len(made.data["shards"])

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soce._core import Mixer
+from soce._core import Mixer, config_differences
 from soce.exceptions import Problem, SoceError, shown
 from soce.files.arguments import expect_paths
 from soce.files.words import counted, listed
-from soce.merging.configs import config_differences
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
 from soce.merging.options import MergeOptions
 from soce.merging.plan import plan
@@ -99,9 +98,7 @@ def diagnose(
     *,
     base: str | os.PathLike[str] | None = None,
     n_worst: int = 10,
-    allow_different_tokenizers: bool = False,
-    follow_links: bool = False,
-    ignore_unreferenced: bool = False,
+    options: MergeOptions = MergeOptions(),
     on_progress: OnProgress | None = None,
 ) -> Diagnosis:
     """Say whether checkpoints can be souped: what a merge would refuse, and how far apart they are.
@@ -114,8 +111,8 @@ def diagnose(
         The checkpoint that they were trained from. It is measured against, never refused for being different.
     n_worst : int
         How many tensors to name for each pair.
-    allow_different_tokenizers, follow_links, ignore_unreferenced : bool
-        As in `soce.merge`.
+    options : MergeOptions
+        Those of the merge that is meant: what it accepts is accepted here.
     on_progress : callable, optional
         Called with bytes done and bytes in all; raising from it stops the work.
 
@@ -154,33 +151,30 @@ def diagnose(
             planned = plan(
                 paths,
                 output=Path(scratch, "soup"),
-                options=MergeOptions(
-                    copy_code=False,  # a question for the merge, which asks it
-                    preflight=False,
-                    allow_different_tokenizers=allow_different_tokenizers,
-                    follow_links=follow_links,
-                    ignore_unreferenced=ignore_unreferenced,
-                ),
+                # Code is a question for the merge, which asks it.
+                options=replace(options, copy_code=False, preflight=False),
             )
             warnings += planned.data["warnings"]
         except SoceError as error:
             problems += error.problems
+            warnings += config_differences(paths, options.follow_links, options.ignore_unreferenced)
     readable: list[Checkpoint] = []
     for path in dict.fromkeys((*paths, *([] if base is None else [base]))):
         try:
-            mixer = Mixer([path], follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+            mixer = Mixer(
+                [path], follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
+            )
         except SoceError as error:
             problems += [problem for problem in error.problems if problem not in problems]
         else:
             readable.append(_look(path, mixer))
-    warnings += config_differences(paths, follow_links=follow_links)
     found = {checkpoint.path for checkpoint in readable}
     distances = measure_distances(
         [path for path in paths if path in found],
         base=base if base in found else None,
         n_worst=n_worst,
-        follow_links=follow_links,
-        ignore_unreferenced=ignore_unreferenced,
+        follow_links=options.follow_links,
+        ignore_unreferenced=options.ignore_unreferenced,
         on_progress=on_progress,
     )
     problems += _problems(distances, paths)

@@ -32,6 +32,8 @@ class MergeOptions:
     """Replace an existing soup. A directory that holds anything else is refused all the same."""
     allow_different_tokenizers: bool = False
     """Accept ingredients that map tokens to different ids."""
+    allow_different_configs: bool = False
+    """Accept configs of another model type, or with labels in another order, than the one the soup gets."""
     copy_code: bool | None = None
     """True copies ``*.py`` files beside the config, False leaves them out; None refuses if it needs them."""
     leave_out: Sequence[str] = ()
@@ -90,14 +92,15 @@ def _plain(value: object) -> object:
 
 
 DECIDE_CONTENT: Final = frozenset({
-    "dtype", "max_shard_size", "config_from", "overwrite", "allow_different_tokenizers", "copy_code",
-    "follow_links", "ignore_unreferenced", "leave_out", "preflight", "take",
+    "dtype", "max_shard_size", "config_from", "overwrite", "allow_different_tokenizers",
+    "allow_different_configs", "copy_code", "follow_links", "ignore_unreferenced", "leave_out", "preflight",
+    "take",
 })  # fmt: skip
 """Names of the options that decide what is written, and whether. The others change no byte of a tensor."""
 
 DECISIONS: Final = frozenset({
-    "dtype", "copy_code", "allow_different_tokenizers", "follow_links", "ignore_unreferenced", "leave_out",
-    "take",
+    "dtype", "copy_code", "allow_different_tokenizers", "allow_different_configs", "follow_links",
+    "ignore_unreferenced", "leave_out", "take",
 })  # fmt: skip
 """Names of those among them that a search needs as well: what soups hold, and of which ingredients."""
 

@@ -224,6 +224,7 @@ def _plan(
         "config_from": 0 if donor is None else _donor(donor, ingredients),
         "overwrite": options.overwrite,
         "allow_different_tokenizers": options.allow_different_tokenizers,
+        "allow_different_configs": options.allow_different_configs,
         "copy_code": options.copy_code,
         "follow_links": options.follow_links,
         "ignore_unreferenced": options.ignore_unreferenced,

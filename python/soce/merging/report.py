@@ -42,6 +42,10 @@ class MergeReport:
     """Name of the kernel set used."""
     counts: Mapping[str, int]
     """Tensors averaged, copied, taken, tied, left out and refused (always 0)."""
+    side_files: tuple[str, ...]
+    """Files that came along from the ingredient that gave the config."""
+    left_out: tuple[str, ...]
+    """Its files that did not."""
     nonfinite: tuple[NonFinite, ...]
     warnings: tuple[str, ...]
     result_digests: tuple[str, ...]
@@ -76,7 +80,9 @@ class MergeReport:
         data: dict[str, Any] = json.loads(text)
         written = data["outputs"]
         values = {field.name: data[field.name] for field in fields(cls) if field.name in data}
-        values |= {name: tuple(data[name]) for name in ("warnings", "result_digests")}
+        values |= {
+            name: tuple(data[name]) for name in ("warnings", "result_digests", "side_files", "left_out")
+        }
         values["outputs"] = tuple(outputs)
         values["complete_before"] = tuple(
             outputs[written.index(output)] for output in data["complete_before"]

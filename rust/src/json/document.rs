@@ -26,10 +26,7 @@ fn as_text(bytes: &[u8]) -> Result<&str, String> {
 }
 
 /// What `read` makes of a whole text.
-fn whole<'a, T>(
-    mut reader: Reader<'a>,
-    read: impl FnOnce(&mut Reader<'a>) -> Step<T>,
-) -> Result<T, String> {
+fn whole<'a, T>(mut reader: Reader<'a>, read: impl FnOnce(&mut Reader<'a>) -> Step<T>) -> Result<T, String> {
     let value = read(&mut reader).and_then(|value| reader.end().map(|()| value));
     value.map_err(|fault| format!("byte {}: {}", fault.at, fault.what))
 }

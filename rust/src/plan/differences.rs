@@ -1,10 +1,11 @@
 //! What the configs of ingredients disagree on: equal shapes do not make equal models.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{quoted, shown};
 
@@ -42,10 +43,23 @@ const SILENT: [&str; 24] = [
 const TRAINING: [&str; 4] = ["dropout", "dropout_prob", "pdrop", "layerdrop"];
 /// Parts of keys that change what a model computes; they are told first.
 const TELLING: [&str; 13] = [
-    "act", "attention", "attn", "expert", "label", "layer_types", "moe", "norm", "position", "rope", "scal",
-    "tie", "window",
+    "act",
+    "attention",
+    "attn",
+    "expert",
+    "label",
+    "layer_types",
+    "moe",
+    "norm",
+    "position",
+    "rope",
+    "scal",
+    "tie",
+    "window",
 ];
 const LABELS: [&str; 2] = ["id2label", "label2id"];
+/// Keys that are judged apart: the model's type, and labels in another order.
+const JUDGED: [&str; 3] = ["model_type", "id2label", "label2id"];
 /// What a config without `rope_theta` means by it.
 const USUAL_THETA: f64 = 10_000.0;
 /// How many keys are named.
@@ -56,12 +70,10 @@ const SHOWN: usize = 40;
 /// Refuse configs of another model type or with labels in another order than the one that the soup gets, and tell what
 /// else they say otherwise.
 pub(super) fn check(configs: &[Option<Config>], config_from: usize, allowed: bool, remarks: &mut Remarks) {
-    let donor = configs.get(config_from).and_then(Option::as_ref);
-    let Some(expected) = donor.or_else(|| configs.iter().flatten().next()) else { return };
-    for config in configs.iter().flatten().filter(|config| config.path != expected.path) {
+    for (expected, config) in pairs(configs, config_from) {
         let (a, b) = (expected.value(), config.value());
         for message in [other_type(a, b), other_order(a, b)].into_iter().flatten() {
-            let message = format!("{message}, in {}", quoted(&expected.path));
+            let message = format!("{message} in {}, which the soup gets", quoted(&expected.path));
             if allowed {
                 remarks.warn(format!("{}: {message}", quoted(&config.path)));
             } else {
@@ -71,15 +83,42 @@ pub(super) fn check(configs: &[Option<Config>], config_from: usize, allowed: boo
                 ));
             }
         }
-        if let Some(told) = differences(a, b) {
-            let root = expected.path.parent().unwrap_or(Path::new("."));
-            remarks.warn(format!(
-                "{} differs from the one in {}, which the soup gets: {told}",
-                quoted(&config.path),
-                quoted(root)
-            ));
-        }
     }
+    remarks.warnings.extend(sentences(configs, config_from));
+}
+
+/// What [`super::make`] tells of the configs of these ingredients, also where something else keeps it from planning.
+/// Those that cannot be read are left out.
+pub fn config_differences(ingredients: &[PathBuf], open: OpenOptions) -> Vec<String> {
+    let config = |path: &PathBuf| Config::read(&Checkpoint::open(path, &open).ok()?, open).ok()?;
+    sentences(&ingredients.iter().map(config).collect::<Vec<_>>(), 0)
+}
+
+fn sentences(configs: &[Option<Config>], config_from: usize) -> Vec<String> {
+    let sentence = |(expected, config): (&Config, &Config)| {
+        let (a, b) = (expected.value(), config.value());
+        let judged = if other_order(a, b).is_some() { &JUDGED[..] } else { &JUDGED[..1] };
+        let told = differences(&without_keys(a, judged), &without_keys(b, judged))?;
+        let root = quoted(expected.path.parent().unwrap_or(&expected.path));
+        Some(format!("{} differs from the one in {root}, which the soup gets: {told}", quoted(&config.path)))
+    };
+    pairs(configs, config_from).filter_map(sentence).collect()
+}
+
+/// The config that the soup gets, or else the first, with each of the others.
+fn pairs(configs: &[Option<Config>], config_from: usize) -> impl Iterator<Item = (&Config, &Config)> {
+    let donor = configs.get(config_from).and_then(Option::as_ref).or_else(|| configs.iter().flatten().next());
+    let with = |expected| configs.iter().flatten().map(move |config| (expected, config));
+    donor
+        .into_iter()
+        .flat_map(with)
+        .filter(|(expected, config): &(&Config, &Config)| expected.path != config.path)
+}
+
+fn without_keys(config: &Value, keys: &[&str]) -> Value {
+    let members = config.as_object().into_iter().flatten();
+    let kept = members.filter(|(key, _)| !keys.contains(&key.as_str()));
+    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn other_type(a: &Value, b: &Value) -> Option<String> {
@@ -90,8 +129,11 @@ fn other_type(a: &Value, b: &Value) -> Option<String> {
 /// The first label that both know and that stands in another row.
 fn other_order(a: &Value, b: &Value) -> Option<String> {
     let (a, b) = (rows(a), rows(b));
-    let moved = a.iter().find_map(|(label, row)| b.get(label).filter(|other| *other != row).zip(Some((label, row))));
-    moved.map(|(other, (label, row))| format!("label `{}` is number {}, but {}", shown(label), shown(other), shown(row)))
+    let moved =
+        a.iter().find_map(|(label, row)| b.get(label).filter(|other| *other != row).zip(Some((label, row))));
+    moved.map(|(other, (label, row))| {
+        format!("label `{}` is number {}, but {}", shown(label), shown(other), shown(row))
+    })
 }
 
 /// The row of the head that each label names, with labels in small letters.
@@ -130,12 +172,11 @@ fn rank(key: &str) -> bool {
     !TELLING.iter().any(|part| key.contains(part))
 }
 
-/// Values by dotted key, without those that are no difference between models or are judged apart.
+/// Values by dotted key, without those that are no difference between models.
 fn flat(value: &Value) -> BTreeMap<String, Value> {
     fn walk(value: &Value, prefix: &str, found: &mut BTreeMap<String, Value>) {
         for (key, value) in value.as_object().into_iter().flatten() {
-            let is_judged = prefix.is_empty() && key == "model_type";
-            if is_judged || SILENT.contains(&key.as_str()) || TRAINING.iter().any(|end| key.ends_with(end)) {
+            if SILENT.contains(&key.as_str()) || TRAINING.iter().any(|end| key.ends_with(end)) {
                 continue;
             }
             let is_rope = key == "rope_scaling" || key == "rope_parameters";
@@ -223,12 +264,16 @@ mod tests {
     #[test]
     fn only_what_both_say_and_what_matters_is_compared() {
         assert_eq!(told(json!({"a": 1, "only": 2}), json!({"a": 1.0, "other": 3})), None);
-        for key in ["transformers_version", "_name_or_path", "torch_dtype", "use_cache", "attention_dropout"] {
+        for key in ["transformers_version", "_name_or_path", "torch_dtype", "use_cache", "attention_dropout"]
+        {
             assert_eq!(told(json!({key: "x"}), json!({key: "y"})), None, "{key}");
             assert_eq!(told(json!({"text_config": {key: "x"}}), json!({"text_config": {key: "y"}})), None);
         }
         assert_eq!(
-            told(json!({"eos_token_id": [1, 2], "text": {"hidden_act": "silu"}}), json!({"eos_token_id": 1, "text": {"hidden_act": "gelu"}})),
+            told(
+                json!({"eos_token_id": [1, 2], "text": {"hidden_act": "silu"}}),
+                json!({"eos_token_id": 1, "text": {"hidden_act": "gelu"}})
+            ),
             Some("text.hidden_act (\"silu\" and \"gelu\"), eos_token_id ([1,2] and 1)".to_owned())
         );
     }
@@ -237,7 +282,10 @@ mod tests {
     fn six_keys_are_named_and_those_that_tell_most_first() {
         let all = |x: u64| json!({"a": x, "b": x, "c": x, "d": x, "e": x, "f": x, "rms_norm_eps": x, "z": x});
         let text = told(all(1), all(2)).unwrap();
-        assert!(text.starts_with("rms_norm_eps (1 and 2), a (1 and 2)") && text.ends_with(" and 2 more keys"), "{text}");
+        assert!(
+            text.starts_with("rms_norm_eps (1 and 2), a (1 and 2)") && text.ends_with(" and 2 more keys"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -255,7 +303,10 @@ mod tests {
         let renamed = json!({"rope_parameters": {"rope_theta": 1e6, "rope_type": "yarn", "factor": 4}});
         assert_eq!(told(scaled, renamed), None);
         let layers = |theta: f64| json!({"rope_parameters": {"full_attention": {"rope_theta": theta, "rope_type": "default"}}});
-        assert_eq!(told(layers(1e6), layers(1e4)).unwrap(), "full_attention.rope_theta (1000000.0 and 10000.0)");
+        assert_eq!(
+            told(layers(1e6), layers(1e4)).unwrap(),
+            "full_attention.rope_theta (1000000.0 and 10000.0)"
+        );
     }
 
     #[test]

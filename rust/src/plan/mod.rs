@@ -31,6 +31,7 @@ use std::path::PathBuf;
 
 pub use agreement::{Agreement, agree};
 pub use choices::Choices;
+pub use differences::config_differences;
 pub use make::make;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};

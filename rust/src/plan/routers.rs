@@ -6,7 +6,8 @@ use super::{Plan, Treatment};
 
 /// What to say about routers that are averaged, if there are any.
 pub(super) fn warning(plan: &Plan) -> Option<String> {
-    let is_mixture = plan.tensors.iter().any(|tensor| parts(&tensor.name).any(|part| EXPERTS.contains(&part)));
+    let is_mixture =
+        plan.tensors.iter().any(|tensor| parts(&tensor.name).any(|part| EXPERTS.contains(&part)));
     let is_router = |name: &str| parts(name).any(|part| part == "router" || is_mixture && part == "gate");
     let mut averaged = plan.tensors.iter().filter(|tensor| {
         let is_mean = matches!(tensor.treatment, Treatment::Averaged { .. }) && plan.needed(tensor).len() > 1;

@@ -15,7 +15,7 @@ use crate::manifest;
 
 use super::config::{Config, MAX_BYTES};
 use super::remarks::Remarks;
-use super::tokenizer;
+use super::tokenizer::belongs;
 use super::{PlanOptions, SideContent, SideFile};
 
 /// Largest side file.
@@ -136,7 +136,7 @@ fn is_allowed(name: &str) -> bool {
     if name.starts_with('.') || name == manifest::FILE_NAME || name.starts_with("adapter_") || weight_index {
         return false;
     }
-    if tokenizer::belongs(name) || name.starts_with("LICENSE") || name.starts_with("NOTICE") {
+    if belongs(name) || name.starts_with("LICENSE") || name.starts_with("NOTICE") {
         return true;
     }
     [".json", ".txt", ".jinja"].iter().any(|ending| name.ends_with(ending)) && !is_fact(name)
@@ -144,7 +144,8 @@ fn is_allowed(name: &str) -> bool {
 
 /// Whether a file tells of one ingredient what does not hold for a soup.
 fn is_fact(name: &str) -> bool {
-    const FIRST: [&str; 7] = ["trainer_", "training_", "train_", "eval_", "test_", "predict", "generated_predictions"];
+    const FIRST: [&str; 7] =
+        ["trainer_", "training_", "train_", "eval_", "test_", "predict", "generated_predictions"];
     const WITHIN: [&str; 6] = ["results", "metrics", "predictions", "checksum", "sha256", "md5"];
     name == PARAMS
         || FIRST.iter().any(|first| name.starts_with(first))

@@ -92,6 +92,15 @@ pub(super) fn plan(
     Ok(PyPlan(plan))
 }
 
+#[pyfunction]
+pub(super) fn config_differences(
+    ingredients: Vec<PathBuf>,
+    follow_links: bool,
+    ignore_unreferenced: bool,
+) -> Vec<String> {
+    planning::config_differences(&ingredients, OpenOptions { follow_links, ignore_unreferenced })
+}
+
 #[pyclass(frozen, name = "Plan", module = "soce._core")]
 pub(super) struct PyPlan(planning::Plan);
 
@@ -186,6 +195,8 @@ impl PyPlan {
             "num_threads": report.num_threads,
             "kernels": report.kernels,
             "counts": described["counts"],
+            "side_files": described["side_files"],
+            "left_out": described["left_out"],
             "nonfinite": non_finite,
             "warnings": warnings,
             "result_digests": report.result_digests,

@@ -72,6 +72,28 @@ fn the_allow_list_comes_along_and_the_rest_is_listed() {
 }
 
 #[test]
+fn the_settings_of_mistrals_own_format_come_along_and_those_of_a_training_do_not() {
+    let kitchen = kitchen();
+    kitchen.file("a/params.json", "{}");
+    assert_eq!(kitchen.plan(&["a", "b"]).left_out, ["params.json"]);
+    for name in ["a", "b"] {
+        let shard = kitchen.path(name).join("model.safetensors");
+        std::fs::rename(&shard, shard.with_file_name("consolidated.safetensors")).unwrap();
+    }
+    assert_eq!(names(&kitchen.plan(&["a", "b"])), ["params.json"]);
+}
+
+#[test]
+fn numbers_of_a_config_that_are_not_finite_are_copied() {
+    let kitchen = kitchen();
+    let text = r#"{"time_step_limit": [0.0, Infinity], "x": -Infinity, "y": NaN}"#;
+    kitchen.file("a/config.json", text).file("b/config.json", text);
+    let plan = kitchen.plan(&["a", "b"]);
+    assert_eq!(config(&plan), text);
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
+
+#[test]
 fn another_ingredient_may_give_the_config() {
     let kitchen = kitchen();
     kitchen.file("a/config.json", r#"{"of": "a"}"#).file("b/config.json", r#"{"of": "b"}"#);
@@ -79,7 +101,12 @@ fn another_ingredient_may_give_the_config() {
     request.options.config_from = 1;
     let plan = make(request).unwrap();
     assert_eq!(config(&plan), r#"{"of": "b"}"#);
-    says(&kitchen.warnings(&plan)[0], "config and tokenizer come from `b`, shard layout and dtypes from `a`");
+    let warnings = kitchen.warnings(&plan);
+    says(
+        &warnings[0],
+        "`a/config.json` differs from the one in `b`, which the soup gets: of (\"b\" and \"a\")",
+    );
+    says(&warnings[1], "config and tokenizer come from `b`, shard layout and dtypes from `a`");
 }
 
 #[test]

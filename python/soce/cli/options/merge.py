@@ -48,6 +48,7 @@ merge_decisions = all_of(
         "--copy-code/--no-code", default=None, help="Copy or leave out *.py files that the config needs."
     ),
     _option("--allow-different-tokenizers", is_flag=True, help="Accept tokenizers with different token ids."),
+    _option("--allow-different-configs", is_flag=True, help="Accept other model types and orders of labels."),
     _option(
         "--leave-out",
         multiple=True,

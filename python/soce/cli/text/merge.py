@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from soce.cli.text.layout import columns, named, size
 from soce.exceptions import shown
@@ -49,8 +50,8 @@ def plan_text(plan: MergePlan) -> str:
         f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
         f"memory   {size(data['memory_bytes'])}",
         f"config   from {shown(paths[donor] if isinstance(donor, int) else str(donor))}",
-        f"copied   {files_text(data['side_files'])}",
-        f"left out {files_text(data['left_out'])}",
+        f"copied   {_files(data['side_files'])}",
+        f"left out {_files(data['left_out'])}",
         f"kernels  {data['kernels']}, {data['num_threads']} thread(s)",
     ]
     return "\n".join(lines)
@@ -70,14 +71,12 @@ def choices_text(plan: MergePlan) -> list[str]:
     return [f"{why}: {listed(names, limit=_LISTED)}" for why, names in groups.items()]
 
 
-def files_text(found: Sequence[Any]) -> str:
-    """Return the names of files in one line."""
-    names = [entry["name"] if isinstance(entry, dict) else str(entry) for entry in found]
+def _files(names: Sequence[str]) -> str:
     return named(names, limit=len(names)) or "nothing"
 
 
 def report_text(report: MergeReport) -> str:
-    """Return in one line what a merge did."""
+    """Return what a merge did: what it wrote, which small files came along and which did not."""
     if set(report.complete_before) == set(report.outputs):
         check = f"soce verify {shown(os.fspath(report.outputs[0]))}"
         return f"nothing was read or written; `{check}` says whether it is still what was merged"
@@ -88,7 +87,12 @@ def report_text(report: MergeReport) -> str:
     speed = size(int(moved / report.seconds)) if report.seconds > 0 else "?"
     outputs = [f"`{shown(os.fspath(output))}`" for output in report.outputs]
     where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
-    return (
+    lines = [
         f"wrote {where}: {counted(sum(counts.values()), 'tensor')} ({done}), {size(report.bytes_written)} in "
         f"{report.seconds:.1f} s ({speed}/s read and written)"
-    )
+    ]
+    for what, names in (("copied", report.side_files), ("left out", report.left_out)):
+        if names:
+            text = f"{what} {counted(len(names), 'file')}: {named(names)}"
+            lines += wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)

@@ -119,7 +119,10 @@ mod tests {
     #[test]
     fn slow_and_fast_files_are_compared_where_they_speak_of_the_same() {
         let whole = known(&[("tokenizer.json", Kind::Whole, WHOLE)]);
-        let slow = known(&[("vocab.json", Kind::Ids, br#"{"a": 0, "b": 1}"#), ("added_tokens.json", Kind::Added, br#"{"<s>": 2}"#)]);
+        let slow = known(&[
+            ("vocab.json", Kind::Ids, br#"{"a": 0, "b": 1}"#),
+            ("added_tokens.json", Kind::Added, br#"{"<s>": 2}"#),
+        ]);
         assert!(differing(&whole, &slow).is_empty());
         let lines = known(&[("vocab.txt", Kind::Lines, b"b\na\n<s>")]);
         assert_eq!(differing(&whole, &lines), ["a", "b"]);
@@ -130,7 +133,10 @@ mod tests {
     #[test]
     fn added_tokens_of_sentencepiece_are_compared_and_pieces_are_not() {
         let with = |added: &'static str| {
-            known(&[("tokenizer.model", Kind::Pieces, PIECES), ("added_tokens.json", Kind::Added, added.as_bytes())])
+            known(&[
+                ("tokenizer.model", Kind::Pieces, PIECES),
+                ("added_tokens.json", Kind::Added, added.as_bytes()),
+            ])
         };
         assert_eq!(differing(&with(r#"{"x": 2}"#), &with(r#"{"y": 2}"#)), ["x", "y"]);
         assert_eq!(differing(&with(r#"{"x": 2}"#), &with("{}")), ["x"]);

@@ -40,11 +40,7 @@ struct Tokenizer<'a> {
 }
 
 /// Compare the tokenizer of every ingredient with the donor's, which the soup gets.
-pub(super) fn check(
-    checkpoints: &[Checkpoint],
-    options: &PlanOptions,
-    remarks: &mut Remarks,
-) -> Result<()> {
+pub(super) fn check(checkpoints: &[Checkpoint], options: &PlanOptions, remarks: &mut Remarks) -> Result<()> {
     let directory = |checkpoint: &Checkpoint| checkpoint.directory().map(Path::to_owned);
     let Some(donor) = checkpoints.get(options.config_from).and_then(directory) else { return Ok(()) };
     let others: Vec<&Path> =
@@ -97,7 +93,10 @@ fn compare(expected: &Tokenizer<'_>, got: &Tokenizer<'_>, options: &PlanOptions,
             Kind::Whole | Kind::Ids | Kind::Lines | Kind::Pieces | Kind::Ranks => {
                 let difference = match (read(*kind, a), read(*kind, b)) {
                     (Ok(a), Ok(b)) => differing(&all(a), &all(b)).map(|tokens| {
-                        format!("maps tokens to other ids than the one in {}: {tokens}", quoted(expected.directory))
+                        format!(
+                            "maps tokens to other ids than the one in {}: {tokens}",
+                            quoted(expected.directory)
+                        )
                     }),
                     (Err(what), _) => Some(format!("{} cannot be compared: {what}", expected.path(name))),
                     (_, Err(what)) => Some(format!("cannot be compared: {what}")),
@@ -129,9 +128,16 @@ fn all(said: vocabulary::Said) -> Ids {
 }
 
 /// Compare all that two tokenizers say, whatever the files it stands in.
-fn compare_parts(expected: &Tokenizer<'_>, got: &Tokenizer<'_>, options: &PlanOptions, remarks: &mut Remarks) {
+fn compare_parts(
+    expected: &Tokenizer<'_>,
+    got: &Tokenizer<'_>,
+    options: &PlanOptions,
+    remarks: &mut Remarks,
+) {
     let known = |tokenizer: &Tokenizer<'_>| {
-        Known::of(tokenizer.files.iter().map(|(name, (kind, bytes))| (name.as_str(), *kind, bytes.as_slice())))
+        Known::of(
+            tokenizer.files.iter().map(|(name, (kind, bytes))| (name.as_str(), *kind, bytes.as_slice())),
+        )
     };
     let (a, b) = (known(expected), known(got));
     if let Some(tokens) = told(&a.differences(&b)) {
@@ -186,7 +192,8 @@ fn special_tokens(
         (_, Err(what)) => return remarks.warn(format!("{} was not compared: {what}", got.path(name))),
     };
     let Some(told) = differences(&a, &b) else { return };
-    let message = format!("differs from the one in {}, which the soup gets: {told}", quoted(expected.directory));
+    let message =
+        format!("differs from the one in {}, which the soup gets: {told}", quoted(expected.directory));
     let additional = |map: &Value| map.get("additional_special_tokens").cloned().unwrap_or_default();
     let has_ids = |tokenizer: &Tokenizer<'_>| {
         let gives = |(kind, bytes): &(Kind, Vec<u8>)| {
@@ -242,7 +249,11 @@ fn told(differences: &[Difference<'_>]) -> Option<String> {
         })
         .collect();
     let count = sorted.len();
-    let more = if count > LISTED { format!("; and {} more tokens", count - LISTED) } else { String::new() };
+    let more = match count.saturating_sub(LISTED) {
+        0 => String::new(),
+        1 => "; and 1 more token".to_owned(),
+        more => format!("; and {more} more tokens"),
+    };
     (count > 0).then(|| format!("{}{more}", text.join("; ")))
 }
 
@@ -263,7 +274,10 @@ mod tests {
             "expected id 0 for `a`, got none; expected id 2 for `c`, got 3; expected id 3 for `d`, got 2; and 3 more \
              tokens"
         );
-        assert_eq!(differing(&Ids::new(), &ids(&[("g\u{1b}", 5)])).unwrap(), "expected no token `g\\u{1b}`, got id 5");
+        assert_eq!(
+            differing(&Ids::new(), &ids(&[("g\u{1b}", 5)])).unwrap(),
+            "expected no token `g\\u{1b}`, got id 5"
+        );
         assert_eq!(differing(&a, &a), None);
     }
 }

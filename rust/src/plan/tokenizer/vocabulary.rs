@@ -40,7 +40,9 @@ pub(super) fn read(kind: Kind, bytes: &[u8]) -> Result<Said, String> {
             base(text.lines().zip(0..).map(|(token, id)| (token.to_owned(), id)).collect())
         }
         Kind::Pieces => base(
-            pieces(bytes).or_else(|| ranks(bytes)).ok_or("neither a sentencepiece model nor lines of ranks")?,
+            pieces(bytes)
+                .or_else(|| ranks(bytes))
+                .ok_or("neither a sentencepiece model nor lines of ranks")?,
         ),
         Kind::Ranks => {
             let tekken: Tekken = json::parse(bytes)?;
@@ -225,7 +227,10 @@ mod tests {
         assert_eq!(ids(Kind::Ids, r#"{"a": 0, "b": 1}"#), expected);
         assert_eq!(ids(Kind::Added, r#"{"a": 0, "b": 1}"#), expected);
         assert_eq!(ids(Kind::Lines, "a\r\nb\n"), expected);
-        assert_eq!(ids(Kind::Pieces, b"\x0a\x08\x0a\x01a\x15\0\0\x80\xbf\x0a\x05\x0a\x01b\x18\x03\x12\x02\x08\x01"), expected);
+        assert_eq!(
+            ids(Kind::Pieces, b"\x0a\x08\x0a\x01a\x15\0\0\x80\xbf\x0a\x05\x0a\x01b\x18\x03\x12\x02\x08\x01"),
+            expected
+        );
         assert_eq!(ids(Kind::Pieces, "YQ== 0\nYg== 1\n"), of(&[("YQ==", 0), ("Yg==", 1)]));
         let config = r#"{"limit": Infinity, "added_tokens_decoder": {"0": {"content": "a"}, "1": "b"}}"#;
         assert_eq!(ids(Kind::Config, config), expected);
