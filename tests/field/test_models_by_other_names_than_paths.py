@@ -9,9 +9,10 @@ from click.testing import CliRunner
 from tests.checkpoints import directory, shards
 
 from soce.cli.options.candidates import Candidates
-from soce.exceptions import RecipeError
+from soce.exceptions import RecipeError, SoceError
 from soce.merging.doctor import diagnose
 from soce.merging.merge import merge
+from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.files import read_model_paths, read_recipes
 from soce.recipes.model import Recipe
@@ -119,3 +120,32 @@ def test_home_is_found_from_a_file(cache: Path, monkeypatch: pytest.MonkeyPatch)
     ]  # fmt: skip
     Path("~").mkdir()
     assert find_checkpoint("~") == "~"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("org/model-a", "`hf download org/model-a`"),
+        ("org/model-a@v1", "`hf download org/model-a --revision v1`"),
+        ("/abs/org-not-here/model", "`hf download org-not-here/model`"),
+        ("$HOME/models/A", "environment variables"),
+        (r"C:\models\A", "Windows"),
+        ("D:/models/A", "Windows"),
+    ],
+)
+def test_a_path_that_leads_nowhere(cache: Path, path: str, told: str) -> None:
+    directory(Path("A"), 1.0)
+    if path.startswith("/abs"):
+        path = str(cache.parent.parent) + path.removeprefix("/abs")
+    with pytest.raises(SoceError) as caught:
+        plan({"A": 1, path: 1}, output="soup")
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert told in (problem.hint or "")
+
+
+def test_a_misspelt_path_is_no_id_where_its_folder_is_there(cache: Path) -> None:
+    directory(Path("models/A"), 1.0)
+    with pytest.raises(SoceError) as caught:
+        plan({"models/A": 1, "models/a": 1}, output="soup")
+    assert caught.value.problems[0].hint is None

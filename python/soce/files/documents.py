@@ -105,7 +105,9 @@ def read_document(path: PathText, *, error: type[SoceError] = RecipeError) -> Pa
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as damage:
-        nothing.refuse((), f"not UTF-8: byte {damage.start}")
+        is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        told = "UTF-16, not UTF-8" if is_utf16 else f"not UTF-8: byte {damage.start}"
+        nothing.refuse((), told, "save it as UTF-8")
     return parse_document(name, text, error=error)
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 50_000
 """Of keys, lists, mappings and single values; a grid of 5000 recipes of 8 ingredients stays below."""
+_YAML_HINTS: Final = {
+    "'\\t'": "indent with spaces: YAML takes no tabs there",
+    "unknown escape character": "in double quotes a backslash is an escape: write the text in single quotes",
+}
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value] | None"
@@ -69,7 +73,9 @@ def parse_yaml(text: str) -> tuple[Value, Lines]:
         return reader.read(), reader.lines
     except yaml.MarkedYAMLError as damage:
         line = damage.problem_mark.line + 1 if damage.problem_mark else 0
-        raise MalformedError(line, f"not valid YAML: {shown(damage.problem or 'unreadable')}") from None
+        told = damage.problem or "unreadable"
+        hint = next((hint for sign, hint in _YAML_HINTS.items() if sign in told), None)
+        raise MalformedError(line, f"not valid YAML: {shown(told)}", hint) from None
     except yaml.reader.ReaderError as damage:
         line = text.count("\n", 0, int(damage.position)) + 1
         message = f"not valid YAML: character U+{int(damage.character):04X} is not allowed"

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::index::{self, Index};
+use super::mend;
 use super::open::{OpenOptions, kind, open, read_capped};
 use super::weight_set::{Numbered, Readers, SHARD, WeightFile, WeightSet};
 use crate::error::{Problem, ProblemKind};
@@ -13,8 +15,6 @@ use crate::io::platform;
 
 /// Other formats of weights. None is ever opened: most of them run code when they are read.
 const OTHER_FORMATS: [&str; 8] = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz", ".h5", ".gguf"];
-const CONVERT: &str = "convert them where running the file's code is acceptable: transformers from_pretrained + \
-                       save_pretrained, or huggingface.co/spaces/safetensors/convert";
 
 /// The shards chosen, with all that was found wrong so far.
 #[derive(Debug, Default)]
@@ -54,11 +54,11 @@ pub(super) fn check_single(path: &Path) -> Result<String, Problem> {
             refuse("expected a directory or a .safetensors file, got an index")
                 .map_err(|problem| problem.hint("give the directory that holds it"))
         }
-        Some("adapter_model.safetensors") => refuse("a PEFT adapter, not a model"),
+        Some(name) if name.starts_with(mend::ADAPTER) => Err(adapter(path).at(path)),
         Some(name) if name.ends_with(SHARD) => Ok(name.to_owned()),
         _ if other_format(&shown_name) => {
             let found = shown(&shown_name);
-            Err(problem(format!("no safetensors checkpoint (found `{found}`)")).at(path).hint(CONVERT))
+            Err(problem(format!("no safetensors checkpoint (found `{found}`)")).at(path).hint(mend::convert(path, None)))
         }
         _ => refuse("expected a directory or a .safetensors file, got another file"),
     }
@@ -156,7 +156,7 @@ struct SetFiles<'a> {
 fn choose<'a>(root: &Path, names: &'a Names) -> Result<(WeightSet, SetFiles<'a>), Problem> {
     match names.shards.as_slice() {
         [] if names.indexes.is_empty() => return Err(nothing_found(root, names)),
-        [only] if only == "adapter_model.safetensors" => return Err(problem("a PEFT adapter, not a model")),
+        [only] if only.starts_with(mend::ADAPTER) => return Err(adapter(root)),
         _ => {}
     }
     let mut sets = BTreeMap::<WeightSet, SetFiles<'a>>::new();
@@ -169,6 +169,9 @@ fn choose<'a>(root: &Path, names: &'a Names) -> Result<(WeightSet, SetFiles<'a>)
             Some(part) => files.numbered.push((name, part)),
             None => files.whole = Some(name),
         }
+    }
+    for files in sets.values_mut() {
+        files.numbered.sort_by_key(|(_, part)| part.number); // names without zeros are in another order
     }
     let rank = |set: &WeightSet, files: &SetFiles<'_>| {
         (set.readers(), files.index.is_none(), files.numbered.is_empty())
@@ -219,7 +222,7 @@ fn with_index(
     if !missing.is_empty() {
         let message =
             format!("{} of {} shards are missing: {}", missing.len(), index.shards.len(), listing(&missing));
-        selection.problems.push(problem(message).at(root).hint("download them again"));
+        selection.problems.push(problem(message).at(root).hint(mend::download(root)));
     }
     let whole = set.shard(0, 1);
     let rival = names.shards.contains(&whole) && index.shards != [whole.as_str()];
@@ -251,7 +254,7 @@ fn without_index(
         }
         _ => return Err(several_files(names)),
     };
-    let incomplete = incomplete_set(&files.numbered);
+    let incomplete = incomplete_set(root, &files.numbered);
     selection.problems.extend(incomplete.map(|problem| problem.at(root)));
     take(root, set, chosen, names, options, selection)
 }
@@ -305,27 +308,46 @@ fn take(
 }
 
 fn nothing_found(root: &Path, names: &Names) -> Problem {
+    if names.others.iter().any(|name| name.starts_with(mend::ADAPTER)) {
+        return adapter(root);
+    }
     if let Some(first) = names.others.first() {
         let rest = if names.others.len() > 1 { ", ..." } else { "" };
-        return problem(format!("no safetensors checkpoint (found `{}`{rest})", shown(first))).hint(CONVERT);
+        return problem(format!("no safetensors checkpoint (found `{}`{rest})", shown(first)))
+            .hint(mend::convert(&root.join(first), Some(root)));
     }
-    if !names.folders.is_empty() {
-        return several_models(root, names);
+    match names.folders.as_slice() {
+        [] => {}
+        [only] => {
+            return problem(format!("no safetensors checkpoint, but there is one in `{}`", shown(only)))
+                .hint(mend::give(&root.join(only)));
+        }
+        _ => return several_models(root, names),
     }
     let found = match names.entries {
         0 => "the directory is empty".to_owned(),
         1 => "found 1 other entry".to_owned(),
         n => format!("found {n} other entries"),
     };
-    problem(format!("no safetensors checkpoint ({found})"))
+    let mut refusal = problem(format!("no safetensors checkpoint ({found})"));
+    refusal.hint = mend::incomplete_snapshot(root);
+    refusal
+}
+
+fn adapter(path: &Path) -> Problem {
+    problem("a PEFT adapter, not a model").hint(mend::adapter(path))
 }
 
 /// Which numbers a set without an index lacks.
-fn incomplete_set(files: &[(&String, Numbered)]) -> Option<Problem> {
+fn incomplete_set(root: &Path, files: &[(&String, Numbered)]) -> Option<Problem> {
     let &(name, Numbered { number, count, digits }) = files.first()?;
     let numbers: Vec<u64> = files.iter().map(|(_, part)| part.number).collect();
     // What the others are called: the first one's name with another number.
-    let place = |number: u64| format!("-{number:0digits$}-of-{count:0digits$}");
+    let unpadded = name.contains(&format!("-{number}-of-{count}"));
+    let place = |number: u64| match unpadded {
+        true => format!("-{number}-of-{count}"),
+        false => format!("-{number:0digits$}-of-{count:0digits$}"),
+    };
     let called = |other: u64| name.replace(&place(number), &place(other));
     if let Some(&outside) = numbers.iter().find(|number| !(1..=count).contains(number)) {
         let name = called(outside);
@@ -338,12 +360,16 @@ fn incomplete_set(files: &[(&String, Numbered)]) -> Option<Problem> {
     let first: Vec<_> =
         (1..=count).filter(|number| numbers.binary_search(number).is_err()).take(LISTED + 1).map(called).collect();
     let list = listing_of(&first, missing);
-    Some(problem(format!("{missing} of {count} shards are missing: {list}")).hint("download them again"))
+    Some(problem(format!("{missing} of {count} shards are missing: {list}")).hint(mend::download(root)))
 }
 
 /// What stands at `root` if it is neither a directory nor a file.
 pub(super) fn check_kind(root: &Path) -> Result<bool, Problem> {
-    let found = fs::metadata(root).map_err(|error| problem(format!("cannot be read: {error}")).at(root))?;
+    let found = fs::metadata(root).map_err(|error| {
+        let mut refusal = problem(format!("cannot be read: {error}")).at(root);
+        refusal.hint = (error.kind() == ErrorKind::NotFound).then(|| mend::nowhere(root)).flatten();
+        refusal
+    })?;
     if found.is_dir() || found.is_file() {
         return Ok(found.is_dir());
     }

@@ -7,6 +7,7 @@ mod consistency;
 mod directory;
 pub mod header;
 pub mod index;
+pub(crate) mod mend;
 mod model;
 mod open;
 pub mod origin;

@@ -106,7 +106,7 @@ fn agree(id: Option<String>, found: Vec<Option<Found>>) -> Origin {
 }
 
 /// Repository folder, id and revision, if `home` is a snapshot in the cache or lies in one.
-fn snapshot(home: &Path) -> Option<(&Path, String, String)> {
+pub(super) fn snapshot(home: &Path) -> Option<(&Path, String, String)> {
     home.ancestors().find_map(|snapshot| {
         let snapshots = snapshot.parent().filter(|parent| parent.ends_with("snapshots"))?;
         let repository = snapshots.parent()?;
@@ -119,17 +119,20 @@ fn snapshot(home: &Path) -> Option<(&Path, String, String)> {
 /// `models--org--name` as `org/name`, by the rules that `huggingface_hub` has for names.
 fn hub_id(folder: &str) -> Option<String> {
     let parts: Vec<&str> = folder.strip_prefix("models--")?.split("--").collect();
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let valid = |part: &&str| {
-        let bytes = part.as_bytes();
-        bytes.len() <= 96
-            && bytes.first().is_some_and(|&byte| word(byte))
-            && bytes.last().is_some_and(|&byte| word(byte))
-            && bytes.iter().all(|&byte| word(byte) || byte == b'-' || byte == b'.')
-            && !part.contains("..")
-    };
     let git = parts.last().is_some_and(|name| name.strip_suffix(".git").is_some());
-    (matches!(parts.len(), 1 | 2) && parts.iter().all(valid) && !git).then(|| parts.join("/"))
+    let valid = parts.iter().all(|part| is_hub_name(part));
+    (matches!(parts.len(), 1 | 2) && valid && !git).then(|| parts.join("/"))
+}
+
+/// Whether the Hub may have an owner or a model of that name.
+pub(super) fn is_hub_name(part: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let bytes = part.as_bytes();
+    bytes.len() <= 96
+        && bytes.first().is_some_and(|&byte| word(byte))
+        && bytes.last().is_some_and(|&byte| word(byte))
+        && bytes.iter().all(|&byte| word(byte) || byte == b'-' || byte == b'.')
+        && !part.contains("..")
 }
 
 /// What the blob's name says, if the shard is a link to a blob of this repository. The blob may itself be a link, into

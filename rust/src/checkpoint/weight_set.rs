@@ -132,12 +132,13 @@ fn is_variant(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// `stem-00002-of-00004` as stem and place.
+/// `stem-00002-of-00004`, or `stem-2-of-12`, as stem and place.
 fn numbered(name: &str) -> Option<(&str, Numbered)> {
     let (rest, count) = name.rsplit_once("-of-")?;
     let (stem, number) = rest.rsplit_once('-')?;
     let digits = |text: &str| (1..10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(count) || !digits(number) || count.len() != number.len() {
+    let (width, padded) = (count.len(), number.starts_with('0'));
+    if !digits(count) || !digits(number) || number.len() > width || (padded && number.len() < width) {
         return None;
     }
     let part = Numbered { number: number.parse().ok()?, count: count.parse().ok()?, digits: count.len() };
@@ -168,6 +169,7 @@ mod tests {
         check("diffusion_pytorch_model-00001-of-00002.non_ema.safetensors", "diffusion_pytorch_model", "non_ema", Some((1, 2)));
         check("sd_xl_base_1.0.safetensors", "sd_xl_base_1.0", "", None);
         check("model-x-of-00003.safetensors", "model-x-of-00003", "", None);
+        check("model-9-of-12.safetensors", "model", "", Some((9, 12)));
         check("model-0002-of-00003.safetensors", "model-0002-of-00003", "", None);
         check("consolidated.safetensors", "consolidated", "", None);
         assert_eq!(WeightFile::of("model.bin"), None);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, mend};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{quoted, shown};
 
@@ -54,19 +54,35 @@ fn hint(name: &str) -> String {
     }
 }
 
-/// The hint for two checkpoints that differ by a prefix of their names.
+/// The hint for two checkpoints that hold the same tensors under other names.
 fn renamed(first: &Checkpoint, other: &Checkpoint, missing: &[&str], extra: &[&str]) -> Option<String> {
     let (with, without, prefix) = match (prefix(missing, extra), prefix(extra, missing)) {
         (Some(prefix), _) => (other, first, prefix),
         (None, Some(prefix)) => (first, other, prefix),
-        (None, None) => return None,
+        (None, None) => return saved_apart(first, other, missing, extra),
     };
     Some(format!(
-        "the names in {} begin with `{}` where those in {} do not: rename the tensors of one of them",
+        "the names in {} begin with `{}` where those in {} do not: rename them, e.g. in a copy with {}",
         quoted(&with.root),
         shown(&prefix),
-        quoted(&without.root)
+        quoted(&without.root),
+        mend::without_prefix(&with.root, &prefix)
     ))
+}
+
+/// The hint for two checkpoints of which each has what the other lacks, and as many values of it.
+fn saved_apart(first: &Checkpoint, other: &Checkpoint, missing: &[&str], extra: &[&str]) -> Option<String> {
+    let bytes = |checkpoint: &Checkpoint, names: &[&str]| -> u64 {
+        names.iter().filter_map(|name| checkpoint.tensor(name)).map(|tensor| tensor.length).sum()
+    };
+    let (lacks, has) = (bytes(first, missing), bytes(other, extra));
+    (lacks > 0 && lacks == has).then(|| {
+        format!(
+            "as many values have other names there: one architecture, saved by two versions of a library; load and \
+             save all with one version of transformers, and take what that writes: {}",
+            mend::saved_again(&other.root)
+        )
+    })
 }
 
 /// What has to be put before each of `bare` to find it in `prefixed`.

@@ -1,0 +1,153 @@
+//! What to do about a path where no safetensors checkpoint is. Every command here was tried.
+
+use std::path::{Component, Path};
+
+use super::origin;
+use crate::escape::{quoted, shown};
+
+/// What people call the file of a PEFT adapter.
+pub(super) const ADAPTER: &str = "adapter_model.";
+const PYTORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
+
+/// For a path that does not exist.
+pub(super) fn nowhere(path: &Path) -> Option<String> {
+    let names: Vec<&str> = path.components().filter_map(|part| part.as_os_str().to_str()).collect();
+    let is_drive = |name: &str| matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    if names.iter().any(|name| name.contains('\\') || is_drive(name)) {
+        let example = "`C:\\models\\A` is `/mnt/c/models/A` in WSL";
+        return Some(format!("a path of Windows: write it as this system has it; {example}"));
+    }
+    if names.iter().any(|name| name.starts_with('$')) {
+        return Some("environment variables are not replaced here: write the path itself".to_owned());
+    }
+    let there = path.ancestors().find(|above| above.as_os_str().is_empty() || above.exists())?;
+    let missing: Vec<&str> = path.strip_prefix(there).ok()?.iter().filter_map(|name| name.to_str()).collect();
+    let (&[owner, last], false) = (missing.as_slice(), there.components().eq([Component::RootDir])) else {
+        return None;
+    };
+    let (name, revision) = last.split_once('@').unwrap_or((last, ""));
+    let revision =
+        if revision.is_empty() { String::new() } else { format!(" --revision {}", pasted(revision)) };
+    (origin::is_hub_name(owner) && origin::is_hub_name(name)).then(|| {
+        format!("if it is a model of the Hugging Face Hub, `hf download {owner}/{name}{revision}` puts it where it is found")
+    })
+}
+
+/// For a directory or file that holds an adapter.
+pub(super) fn adapter(path: &Path) -> String {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let folder = folder.map_or_else(|| ".".into(), |folder| pasted(&folder.to_string_lossy()));
+    format!(
+        "merge it into its model first: python3 -c \"import peft; \
+         peft.AutoPeftModelForCausalLM.from_pretrained('{folder}', dtype='auto').merge_and_unload()\
+         .save_pretrained('{folder}-merged')\" (or the class of its task)"
+    )
+}
+
+/// For weights in another format: `first` is one of the files, in `folder` if that is a checkpoint's.
+pub(super) fn convert(first: &Path, folder: Option<&Path>) -> String {
+    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    if name.ends_with(".gguf") {
+        return "GGUF is made from a checkpoint to run it, rounded as a rule, and does not lead back: take the original"
+            .to_owned();
+    }
+    if !PYTORCH.iter().any(|suffix| name.ends_with(suffix)) {
+        return "load it with the library that wrote it, and save it with safetensors".to_owned();
+    }
+    match folder {
+        Some(folder) if folder.join("config.json").is_file() => {
+            format!("convert it: {}", transformers(folder, "d"))
+        }
+        _ => {
+            let target =
+                folder.map_or_else(|| first.with_extension("safetensors"), |f| f.join("model.safetensors"));
+            let [from, to] = [first, &target].map(|path| pasted(&path.to_string_lossy()));
+            format!(
+                "convert it: python3 -c \"import torch, safetensors.torch as s; d = torch.load('{from}', \
+                 weights_only=True); s.save_file({{k: v.contiguous().clone() for k, v in d.get('state_dict', \
+                 d).items()}}, '{to}', {{'format': 'pt'}})\""
+            )
+        }
+    }
+}
+
+/// The command that loads a model and saves it under the names that this version of transformers has for its tensors.
+/// Unasked, version 5 saves the names that it read.
+pub(crate) fn saved_again(folder: &Path) -> String {
+    transformers(folder, "d + '-saved', save_original_format=False")
+}
+
+fn transformers(folder: &Path, target: &str) -> String {
+    let folder = pasted(&folder.to_string_lossy());
+    format!(
+        "python3 -c \"import transformers as t; d = '{folder}'; \
+         getattr(t, t.AutoConfig.from_pretrained(d).architectures[0]).from_pretrained(d, \
+         dtype='auto').save_pretrained({target})\""
+    )
+}
+
+/// The command that takes `prefix` off the names of all tensors.
+pub(crate) fn without_prefix(root: &Path, prefix: &str) -> String {
+    let (place, prefix) = (pasted(&root.to_string_lossy()), pasted(prefix));
+    let files = if root.is_dir() { format!("{place}/*.safetensors") } else { place };
+    format!(
+        "python3 -c \"import glob, os, safetensors.torch as s; [(s.save_file({{k.removeprefix('{prefix}'): v for k, v \
+         in s.load_file(f).items()}}, f + '.new', {{'format': 'pt'}}), os.replace(f + '.new', f)) for f in \
+         glob.glob('{files}')]\", and remove its index if there is one"
+    )
+}
+
+/// For shards that are missing.
+pub(super) fn download(root: &Path) -> String {
+    incomplete_snapshot(root).unwrap_or_else(|| "download them again".to_owned())
+}
+
+/// For a snapshot of the Hub's cache that lacks files.
+pub(super) fn incomplete_snapshot(root: &Path) -> Option<String> {
+    let home = root.canonicalize().ok()?;
+    let (_, id, revision) = origin::snapshot(&home)?;
+    Some(format!("`hf download {id} --revision {revision}` fetches what is missing"))
+}
+
+/// For a directory with a model in its only subfolder.
+pub(super) fn give(folder: &Path) -> String {
+    format!("give {}", quoted(folder))
+}
+
+/// A text that means itself between quotes of a shell and of Python, or a word in its place.
+pub(crate) fn pasted(text: &str) -> String {
+    let means_itself = |c: char| c.is_alphanumeric() || "/._-+=@,:~ ".contains(c);
+    if text.chars().all(means_itself) { shown(text) } else { "DIR".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{convert, nowhere, pasted};
+
+    #[test]
+    fn ids_of_the_hub_are_told_from_misspelt_paths() {
+        let check = |path: &str, told: Option<&str>| {
+            let hint = nowhere(Path::new(path));
+            assert_eq!(hint.is_some(), told.is_some(), "{path}: {hint:?}");
+            assert!(hint.unwrap_or_default().contains(told.unwrap_or_default()), "{path}");
+        };
+        check("org/name", Some("`hf download org/name`"));
+        check("org/name@v1", Some("`hf download org/name --revision v1`"));
+        check("none", None);
+        check("/none/there", None);
+        check("a/b/c", None);
+        check("src/none", None);
+        check("C:\\models\\A", Some("Windows"));
+        check("$HOME/A", Some("environment"));
+    }
+
+    #[test]
+    fn nothing_that_a_shell_reads_is_pasted() {
+        assert_eq!(pasted("a b/C-1.x"), "a b/C-1.x");
+        assert_eq!(pasted("a'; import os #"), "DIR");
+        assert_eq!(pasted("$(x)"), "DIR");
+        assert!(convert(Path::new("x/`y`.bin"), None).contains("'DIR'"));
+    }
+}
