@@ -360,6 +360,18 @@ def test_workbooks_without_openpyxl_say_what_to_install(
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("s.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), ".xlsx"),
+        ("s.csv.gz", b"\x1f\x8b\x08\x00rest", "unpack"),
+        ("s.ods", b"PK\x03\x04rest", ".xlsx"),
+    ],
+)
+def test_what_a_file_is_instead_is_said(tmp_path: Path, name: str, content: bytes, hint: str) -> None:
+    assert hint in (refused(tmp_path, content, name).hint or "")
+
+
+@pytest.mark.parametrize(
     ("name", "content"),
     [
         ("notes.txt", "Some words, and more.\nNo table here\n"),

@@ -13,7 +13,7 @@ from soce.scores.formats.lines import has_equal_lines, read_lines
 from soce.scores.formats.markdown import has_tables, read_markdown
 from soce.scores.formats.parquet import read_parquet
 from soce.scores.formats.printed import clean_names
-from soce.scores.formats.text import decode, encoding_of, read_bytes
+from soce.scores.formats.text import decode, encoding_of, read_bytes, refuse_other_kinds
 from soce.scores.formats.workbook import is_workbook, read_workbook
 from soce.scores.refusals import Refusals
 
@@ -55,7 +55,7 @@ def read_grid(path: str, options: ReadOptions) -> CellGrid:
     refusals = Refusals(path)
     suffix = Path(path).suffix.lower()
     known = suffix in _SUFFIXES or options.format is not None
-    if not known and not _is_certain(path):
+    if not known and not _is_certain(path, refusals):
         _refuse_unknown(suffix, refusals)
     content = read_bytes(path)
     encoding = "utf-8-sig"
@@ -79,13 +79,18 @@ def _rows_of_text(text: str, path: str, options: ReadOptions, refusals: Refusals
     return read_lines(text, "\t" if suffix == ".tsv" else ",", options, refusals)
 
 
-def _is_certain(path: str) -> bool:
+def _is_certain(path: str, refusals: Refusals) -> bool:
     """Whether the content of a file alone leaves no doubt that it is a table."""
     try:
         content = read_bytes(path)
-        if content.startswith(b"PAR1") or is_workbook(content):
-            return True
-        text = decode(content, "utf-16" if encoding_of(content) == "utf-16" else "utf-8-sig", Refusals(path))
+    except ScoreTableError:
+        return False
+    if content.startswith(b"PAR1") or is_workbook(content):
+        return True
+    encoding = "utf-16" if encoding_of(content) == "utf-16" else "utf-8-sig"
+    refuse_other_kinds(content, encoding, refusals)
+    try:
+        text = decode(content, encoding, Refusals(path))
     except ScoreTableError:
         return False
     return is_json(text) or has_tables(text) or has_equal_lines(text)

@@ -83,11 +83,16 @@ def encoding_of(content: bytes) -> str:
     return "utf-8-sig"
 
 
-def decode(content: bytes, encoding: str, refusals: Refusals) -> str:
-    """Return the text that a file holds, checked as by `read_text`."""
+def refuse_other_kinds(content: bytes, encoding: str, refusals: Refusals) -> None:
+    """Refuse what is known by its first bytes to be no text of this encoding."""
     for opening, what, hint in _OPENINGS:
         if content.startswith(opening) and not (encoding == "utf-16" and "UTF-16" in what):
             refusals.refuse(f"the file {what}", hint)
+
+
+def decode(content: bytes, encoding: str, refusals: Refusals) -> str:
+    """Return the text that a file holds, checked as by `read_text`."""
+    refuse_other_kinds(content, encoding, refusals)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
