@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Literal, TypeAlias
 
+from soce.files.arguments import expect, expect_mapping, expect_names
+
 OnProgress: TypeAlias = Callable[[int, int], object]
 """Called with bytes done and bytes in all, on the caller's thread; raising from it cancels."""
 
@@ -74,6 +76,16 @@ class MergeOptions:
     """The command line to record in the manifest."""
     notes: Mapping[str, object] | None = None
     """JSON to record in the manifest under `run`, such as the scores that chose the recipe."""
+
+    def __post_init__(self) -> None:
+        """Check types: a text where a list belongs would be read letter by letter."""
+        for option in fields(self):
+            if isinstance(option.default, bool):
+                expect(getattr(self, option.name), bool, option.name, "True or False")
+        expect(self.dtype, (str, type(None)), "dtype", "a name such as `bf16`")
+        expect_names(self.leave_out, "leave_out")
+        if self.take is not None:
+            expect_mapping(self.take, "take", "of pattern to ingredient")
 
     def changed(self) -> dict[str, object]:
         """Return the options that are not the default, by name."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import fsum, isnan, lcm, nan, sqrt
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,7 @@ OBJECTIVES: Final[dict[str, str]] = {
 _SHAPE: Final = "write one `category: number` a line, or a CSV file with the columns `category,weight`"
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What is maximised: a number for each model of a table."""
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from soce.files.arguments import expect
 from soce.merging.options import MergeOptions
+from soce.scores.objective import Objective
+from soce.search.strategies.space import Strategy
 
 if TYPE_CHECKING:
-    from soce.scores.objective import Objective
     from soce.search.identity import Digests
-    from soce.search.strategies.space import Strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +35,9 @@ class SearchOptions:
     """The merge that the evaluator's soups are of; its decisions are recorded, to publish the best one."""
     draws: int = 10_000
     """Resamples of the paired bootstrap."""
+
+    def __post_init__(self) -> None:
+        """Check types."""
+        expect(self.strategy, (str, Strategy), "strategy", "a name or a Strategy")
+        expect(self.objective, (str, Objective, type(None)), "objective", "a name or an Objective")
+        expect(self.merge, MergeOptions, "merge", "MergeOptions")

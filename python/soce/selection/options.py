@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
+from soce.files.arguments import expect
+from soce.scores.objective import Objective
 from soce.selection.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.scores.objective import Objective
     from soce.selection.correlation import Missing
     from soce.selection.weights import Share, WeightGrid
 
@@ -67,6 +69,9 @@ class SelectionOptions:
         for what, names in (("candidates", self.candidates), ("population", self.population)):
             if isinstance(names, str):
                 refuse(f"the {what} must be a list of names")
+        expect(self.objective, (Objective, type(None)), "objective", "an Objective such as `Mean()`")
+        for name in ("max_experts", "min_items"):
+            expect(getattr(self, name), (Integral, type(None)), name, "a whole number")
         if self.max_experts is not None and self.max_experts < 1:
             refuse(f"{self.max_experts} experts were asked for", "at least one expert is needed")
         if self.min_items is not None and self.min_items < 1:

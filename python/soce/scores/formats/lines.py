@@ -172,7 +172,7 @@ def _split(body: str, separator: str, first: int, refusals: Refusals) -> tuple[C
     lines = first + np.arange(len(cells))
     if '"' in body:  # a quoted cell may hold line breaks
         breaks = [sum(len(_LINE_BREAK.findall(str(cell))) for cell in row) for row in cells]
-        lines[1:] += np.cumsum(breaks[:-1])
+        lines[1:] += np.cumsum(breaks[:-1], dtype=lines.dtype)
     lengths = np.sum(~pd.isna(cells), axis=1)
     filled = lengths > 0
     return cells[filled], lengths[filled].tolist(), lines[filled].tolist()
