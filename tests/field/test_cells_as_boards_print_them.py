@@ -195,6 +195,12 @@ def test_commas_separate_decimals_where_the_user_says_so() -> None:
         ("78.5 vs 80.1", "is not a number"),
         ("78.5‰", "is not a number"),
         ("12/20 correct", "is not a number"),
+        ("78.5[1](https://x.org)", "is not a number"),
+        ("78.5<a href='x'>1</a>", "is not a number"),
+        ("78.5**1**", "is not a number"),
+        (r"78.5\emph{1}", "is not a number"),
+        ("78.5$1$", "is not a number"),
+        ("78~~.5~~", "struck out"),
     ],
 )
 def test_a_column_that_could_be_read_in_two_ways_is_refused_by_its_first_cell(
@@ -273,13 +279,26 @@ def test_long_tables_have_such_cells_too(tmp_path: Path) -> None:
 def test_names_without_links_bold_and_medals(tmp_path: Path) -> None:
     names = [
         "[org/a](https://huggingface.co/org/a)", "**b**", "🥇 c", '<a href=""https://x"">d</a> 📑', "🥈 **[e](https://x)**",
-        "`f`", "*g*", "plain_h_i", "**Ours** (7B)", "[j](x)", "j",
+        "`f`", "*g*", "plain_h_i", "**Ours** (7B)", "[j](x)", "j", "k-4[1](x)",
     ]  # fmt: skip
     path = tmp_path / "board.csv"
     rows = [f'"{name}",{row}.5' for row, name in enumerate(names)]
     path.write_text("\n".join(["model,**math**", *rows]), encoding="utf-8")
     table = read_scores(path)
-    assert table.models == ("org/a", "b", "c", "d", "e", "f", "g", "plain_h_i", "Ours (7B)", "[j](x)", "j")
+    assert table.models == (
+        "org/a",
+        "b",
+        "c",
+        "d",
+        "e",
+        "f",
+        "g",
+        "plain_h_i",
+        "Ours (7B)",
+        "[j](x)",
+        "j",
+        "k-4 1",
+    )
     assert table.categories == ("math",)
 
 

@@ -11,8 +11,8 @@ from soce.scores.formats.companions import with_subjects
 from soce.scores.formats.json_rows import is_json, read_json
 from soce.scores.formats.lines import has_equal_lines, read_lines
 from soce.scores.formats.markdown import has_tables, read_markdown
+from soce.scores.formats.markup import clean_names
 from soce.scores.formats.parquet import read_parquet
-from soce.scores.formats.printed import clean_names
 from soce.scores.formats.text import decode, encoding_of, read_bytes, refuse_other_kinds
 from soce.scores.formats.workbook import is_workbook, read_workbook
 from soce.scores.refusals import Refusals

@@ -5,54 +5,16 @@ What a cell can be read as in one way only is taken apart. Anything else is `Unc
 
 from __future__ import annotations
 
-import html
 import re
-import unicodedata
-from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_LONGEST: Final = 2000
-_ARROWS: Final = "↑↓⬆⬇▲▼△▽🔺🔻🔼🔽"
-_TELLING_SYMBOLS: Final = frozenset(f"{_ARROWS}🔟💯")
-_RAISED_DIGITS: Final = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-_RAISED: Final = {ord(digit): raised for digit, raised in zip("0123456789", _RAISED_DIGITS, strict=True)}
-_SAME: Final[dict[int, str | None]] = {
-    0x2212: "-",  # the minus sign
-    **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},  # full-width ASCII
-    **dict.fromkeys([0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFE0E, 0xFE0F, 0xFEFF]),  # no width
-}
-_QUOTES: Final = "\"'\u201c\u201d\u2018\u2019"
-
-_STRUCK: Final = re.compile(r"~~|</?(?:s|del|strike)(?:\s[^<>]*)?>|\\(?:sout|st)\b", re.IGNORECASE)
-_BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_RAISED_TAG: Final = re.compile(r"<(su[pb])>([^<>]*)</\1>", re.IGNORECASE)
-_TAG: Final = re.compile(
-    r"</?(?:a|abbr|b|big|center|code|div|em|font|i|img|ins|mark|p|small|span|strong|td|u)(?:\s[^<>]*)?/?>",
-    re.IGNORECASE,
-)
-_LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(?:\s+\"[^\"]*\")?\)")
-_BOLD: Final = re.compile(r"(\*\*\*|\*\*|__|`)(?=\S)(.+?)(?<=\S)\1")
-_SLANTED: Final = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])([^*]*?)(?<=[^\s*_])\1(?![\w*])")
-_TEX_SIGNS: Final = (
-    (r"\\pm(?![A-Za-z])", "±"),
-    (r"\\(?:textsuperscript|textsubscript)\b", lambda found: "^" if "super" in found[0] else "_"),
-    (r"\\(?:d?dagger|ast|star)(?![A-Za-z])", "†"),
-    (r"\\(?:bf|bfseries|it|em|boldmath|displaystyle)(?![A-Za-z])\s*|\\[,;! ]", ""),
-    (r"\\%", "%"),
-)
-_TEX_WRAPPED: Final = re.compile(
-    r"\\(?:text(?:bf|it|rm|sc|color\{[^{}]*\})|underline|emph|math(?:bf|rm|it)|bm|boldsymbol|uline)\s*\{([^{}]*)\}"
-)
-_TEX_RAISED: Final = re.compile(r"([_^])(?:\{([^{}]*)\}|(?<=\^)([*†‡\w]))")
+from soce.scores.formats.markup import ARROWS, LONGEST, RAISED_DIGITS, is_struck, undressed
 
 _WHOLE: Final = r"(?:[1-9][0-9]{0,2}(?:[,\u00a0\u2009\u202f'\u2019][0-9]{3})+|[0-9]+)"
 _SIZE: Final = rf"(?:{_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"
 _NUMBER: Final = rf"[+-]?{_SIZE}"
 _MARKS: Final = (
-    rf"(?:\s?(?:[*†‡§¶]|\[\^[^\[\]\s]{{1,20}}\]|\[(?:[0-9]{{1,2}}|[a-z])\]|[{_RAISED_DIGITS}ᵃ-ᶻ]))*"
+    rf"(?:\s?(?:[*†‡§¶]|\[\^[^\[\]\s]{{1,20}}\]|\[(?:[0-9]{{1,2}}|[a-z])\]|[{RAISED_DIGITS}ᵃ-ᶻ]))*"
 )
 _ERROR: Final = rf"(?:±|\+/-|\+-)\s*(?:(?P<stderr>{_SIZE})\s*(?P<percent_after>%)?|(?i:n/?a|nan))"
 # Brackets that say what is in them: `(± 0.3)` and `(SE 0.3)` are errors, `(n=200)` is a number of items.
@@ -61,8 +23,8 @@ _ERROR_IN_BRACKETS: Final = re.compile(
 )
 _COUNT: Final = r"\(\s*[nN]\s*=\s*(?P<n_items>[0-9]{1,15})\s*\)"
 _BESIDE: Final = "|".join((
-    rf"\(\s*[+\-{_ARROWS}]\s*{_SIZE}\s*%?\s*[{_ARROWS}]?\s*\)",  # a change
-    rf"[{_ARROWS}]\s*(?:{_SIZE}\s*%?)?",
+    rf"\(\s*[+\-{ARROWS}]\s*{_SIZE}\s*%?\s*[{ARROWS}]?\s*\)",  # a change
+    rf"[{ARROWS}]\s*(?:{_SIZE}\s*%?)?",
     rf"\(\s*(?i:sd|std|st\.?dev|σ)\.?\s?[:=]?\s*{_SIZE}\s*%?\s*\)",  # of runs, not of the mean
     rf"\(?\+\s*{_SIZE}\s*/\s*-\s*{_SIZE}\)?",  # an interval
     rf"[\[(]\s*(?:95\s*%\s*CI:?\s*)?(?P<low>{_NUMBER})\s*%?\s*(?:,|;|-|–|—|to)\s*(?P<high>{_NUMBER})\s*%?\s*[\])]",
@@ -87,7 +49,7 @@ _SEVERAL: Final = re.compile(rf"{_ONE}(?:{_BETWEEN}{_ONE})+")
 _DATES: Final = re.compile(r"[0-9]{1,4}\s?/\s?[0-9]{1,2}\s?/\s?[0-9]{1,4}")
 # Something that is said of one number or several: a label before, an "about" or a remark beside.
 _LIKE_A_SCORE: Final = re.compile(
-    rf"(?:[A-Za-z][\w@ .-]{{0,30}}[:=]\s*)?[~≈<>≤≥=(\[{_ARROWS}]*\s*{_ONE}[)\]]*"
+    rf"(?:[A-Za-z][\w@ .-]{{0,30}}[:=]\s*)?[~≈<>≤≥=(\[{ARROWS}]*\s*{_ONE}[)\]]*"
     rf"(?:(?:{_BETWEEN}| +){_ONE})*(?:\s*[(\[±].*)?"
 )
 # A decimal or a percentage, but no part of a version, a date or a name.
@@ -102,7 +64,6 @@ _SIZED: Final = re.compile(
 _ANY_MARKUP: Final = re.compile(r"<[^<>]*>|\\[A-Za-z]+(?:\{[^{}]*\})?")
 _WORDS: Final = re.compile(r"[A-Za-z][\w ./()-]*", re.ASCII)
 """What most cells of columns of text are, told from scores without a closer look."""
-_SIMPLE_NAME: Final = re.compile(r"[\w ./:()-]*", re.ASCII)
 _GROUPED: Final = re.compile(r"[,\u00a0\u2009\u202f'\u2019]")
 
 
@@ -158,9 +119,9 @@ def take_apart(text: str) -> Printed | Share | Unclear | None:
     >>> take_apart("12/20"), take_apart("Apache 2.0")
     (Share(part='12', whole='20'), None)
     """
-    if len(text) > _LONGEST or _WORDS.fullmatch(text):
+    if len(text) > LONGEST or _WORDS.fullmatch(text):
         return None
-    bare = _undressed(text)
+    bare = undressed(text)
     if (match := _BRACKETED.fullmatch(bare)) is not None:
         bare = f"{match[1].strip()}{match[2]}"
     bare = _ERROR_IN_BRACKETS.sub(r" ± \1", bare)
@@ -178,14 +139,14 @@ def take_apart(text: str) -> Printed | Share | Unclear | None:
         found = _SEVERAL_SCORES
     else:
         return None
-    return _STRUCK_OUT if _STRUCK.search(text) else found
+    return _STRUCK_OUT if is_struck(text) else found
 
 
 def is_like_score(text: str) -> bool:
     """Whether a cell that cannot be taken apart looks like a score, not like a word, a size or a date."""
     if _WORDS.fullmatch(text):
         return False
-    bare = _ANY_MARKUP.sub("", _undressed(text[:_LONGEST])).strip()
+    bare = _ANY_MARKUP.sub("", undressed(text[:LONGEST])).strip()
     if _SIZED.match(bare) or _DATES.fullmatch(bare):
         return False
     if _LIKE_A_SCORE.fullmatch(bare) or _WITH_WORD.fullmatch(bare):
@@ -199,91 +160,10 @@ def is_like_date(share: Share) -> bool:
     return padded or (1990 <= int(share.whole) < 2100 and int(share.part) <= 12)
 
 
-def clean_names(names: Sequence[str]) -> list[str]:
-    """Return names without links, tags, bold and medals around them, where they stay different.
-
-    Examples
-    --------
-    >>> clean_names(["🥇 **[org/a-7B](https://example.org/a)**", "b_c_d", "`e`", "e"])
-    ['org/a-7B', 'b_c_d', '`e`', 'e']
-    """
-    cleaned = [_clean_name(name) for name in names]
-    times = Counter(name.casefold() for name in cleaned)
-    return [
-        short if times[short.casefold()] == 1 else name for name, short in zip(names, cleaned, strict=True)
-    ]
-
-
-def _clean_name(text: str) -> str:
-    if _SIMPLE_NAME.fullmatch(text) or len(text) > _LONGEST:
-        return text
-    name = _BOLD.sub(r"\2", _LINK.sub(r"\1", _without_tags(text).strip())).strip()
-    slanted = re.fullmatch(r"\*([^*]+)\*", name)
-    name = _without_ornaments(slanted[1] if slanted else name)
-    return _BOLD.sub(r"\2", _LINK.sub(r"\1", name)).strip() or text
-
-
-def _undressed(text: str) -> str:
-    """Return a cell without what changes only how it looks."""
-    text = _STRUCK.sub("", html.unescape(text).translate(_SAME))
-    text = _LINK.sub(r"\1", _without_tags(text))
-    text = _BOLD.sub(r"\2", text)
-    text = _SLANTED.sub(r"\2", text)
-    if "\\" in text or "$" in text or "{" in text:
-        text = _without_tex(text)
-    return _without_ornaments(text).strip(_QUOTES)
-
-
-def _without_tags(text: str) -> str:
-    if "<" not in text or (
-        _TAG.search(text) is None and _RAISED_TAG.search(text) is None and "<br" not in text
-    ):
-        return text
-    text = _RAISED_TAG.sub(lambda found: _beside(found[2], raised=found[1].lower() == "sup"), text)
-    return html.unescape(_TAG.sub("", _BREAK.sub(" ", text)))
-
-
-def _without_tex(text: str) -> str:
-    for sign, plain in _TEX_SIGNS:
-        text = re.sub(sign, plain, text)
-    text = re.sub(r"\$([^$]*)\$", r"\1", text)
-    before = None
-    while before != text:
-        before, text = text, _TEX_WRAPPED.sub(r"\1", text)
-    text = _TEX_RAISED.sub(lambda found: _beside(found[2] or found[3] or "", raised=found[1] == "^"), text)
-    return re.sub(r"^\{([^{}]*)\}", r"\1", text.strip())
-
-
-def _beside(text: str, *, raised: bool) -> str:
-    """Return what stood above or below the line as it is written on it."""
-    text = text.strip()
-    if "±" in text or "+/-" in text:
-        return f" {text} "
-    if not raised:
-        return f" ({text}) "
-    return text.translate(_RAISED) if text.isdecimal() else "†"
-
-
-def _without_ornaments(text: str) -> str:
-    """Return text without the medals and other pictures at its ends."""
-    start, end = 0, len(text)
-    while start < end and _is_ornament(text[start]):
-        start += 1
-    while start < end and _is_ornament(text[end - 1]):
-        end -= 1
-    return text[start:end]
-
-
-def _is_ornament(character: str) -> bool:
-    if character.isspace():
-        return True
-    return unicodedata.category(character) == "So" and character not in _TELLING_SYMBOLS
-
-
 def _score(match: re.Match[str]) -> Printed | Unclear | None:
     marks = match["more_marks"] + match["last_marks"]
     percent = match["percent"] is not None or match["percent_after"] is not None
-    raised = any(mark in _RAISED_DIGITS for mark in marks)
+    raised = any(mark in RAISED_DIGITS for mark in marks)
     if raised and not percent and "." not in match["score"]:
         return _POWER
     if match["percent_after"] and not match["percent"] and float(ungrouped(match["score"])) <= 1:

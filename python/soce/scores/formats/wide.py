@@ -12,8 +12,8 @@ from soce.scores.column_names import NUMBER_OF, SURE, contradicts, no_score_word
 from soce.scores.directions import directed
 from soce.scores.formats.cells import is_ranking, notes_on_cells, parse_column
 from soce.scores.formats.companions import companions, read_companion
+from soce.scores.formats.markup import clean_names
 from soce.scores.formats.options import DROPPED
-from soce.scores.formats.printed import clean_names
 from soce.scores.formats.rows import counts_rows, model_column, no_models
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
