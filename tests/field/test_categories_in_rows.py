@@ -201,6 +201,12 @@ def test_a_bad_cell_is_named_by_model_and_category(tmp_path: Path) -> None:
     assert message == "model `model-b`, column `math`: `0x10` is hexadecimal"
 
 
+def test_the_split_of_a_turned_table_is_chosen(tmp_path: Path) -> None:
+    text = "Benchmark,Split,model-a,model-b\nmmlu,test,61,66\nmmlu,dev,60,65\ngsm8k,test,55,51\n"
+    assert "the table has 2 splits" in refused(tmp_path, text)[0]
+    assert read(tmp_path, text, split="test").values.tolist() == [[61, 55], [66, 51]]
+
+
 def test_a_category_in_two_rows_is_refused(tmp_path: Path) -> None:
     message, _ = refused(tmp_path, "task,a,b\nmath,1.5,2\ncode,2,3\nmath,3,4\n")
     assert message == "line 4: the category `math` is also in line 2"

@@ -40,6 +40,10 @@ def refused(folder: Path, text: str, **options: Any) -> ScoreTableError:
         "model,variable,value",
         "model,metric,value",
         "model,task,metric_value",
+        "Experiment,Dataset,Accuracy",
+        "checkpoint,eval,score",
+        "model,category,F1",
+        "run,benchmark,pass@1",
     ],
 )
 def test_names_of_columns(tmp_path: Path, head: str) -> None:
@@ -92,6 +96,14 @@ def test_measures_of_one_model_are_no_models(tmp_path: Path) -> None:
     assert "measures, not models: `accuracy`, `f1`" in problem.message
     wide = read(tmp_path, "who,accuracy,f1\na,0.4,0.5\nb,0.5,0.6\n")
     assert wide.categories == ("accuracy", "f1")
+
+
+def test_a_leaderboard_with_a_category_of_models_stays_wide(tmp_path: Path) -> None:
+    rows = "a,open,55,50,60\nb,closed,60,61,59\n"
+    for head in ("Model,Category,Score,MMLU,GSM8K", "who,category,score,mmlu,gsm8k"):
+        table = read(tmp_path, f"{head}\n{rows}")
+        assert (table.kind, table.models) == ("wide", ("a", "b"))
+        assert [name.lower() for name in table.categories] == ["mmlu", "gsm8k"]
 
 
 def test_a_row_for_each_model_stays_wide(tmp_path: Path) -> None:

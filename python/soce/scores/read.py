@@ -80,7 +80,8 @@ def read_scores(source: Source | Iterable[Source], *, options: ReadOptions | Non
     if not table.categories:
         names = listed(column.name for column in table.columns)
         table.refuse(
-            f"no column is a category, all are aggregates: {names}", "name the categories with `--columns`"
+            f"no column is a category, all are aggregates: {names}",
+            "name the categories with `--columns`; `--format long` reads a row for each score",
         )
     _log_decisions(table)
     return table

@@ -13,7 +13,7 @@ from soce.exceptions import shown
 from soce.files.arguments import expect_path
 from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
-from soce.scores.column_names import role_by_name, split_words
+from soce.scores.column_names import no_score_words, role_by_name, split_words
 from soce.scores.directions import directed
 from soce.scores.formats.cells import is_missing, notes_on_cells, parse_column
 from soce.scores.formats.likeness import ABOUT_CATEGORIES
@@ -50,9 +50,28 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "model": ("model_name", "model_id", "name", "checkpoint", "system"),
-    "category": ("task", "benchmark", "dataset", "subject", "task_name", "category_name", "variable"),
-    "score": ("value", "accuracy", "acc", "result", "metric_value"),
+    "model": (
+        *(
+            "model_name",
+            "model_id",
+            "models",
+            "name",
+            "checkpoint",
+            "system",
+            "run",
+            "run_name",
+            "experiment",
+        ),
+        *("method", "llm"),
+    ),
+    "category": (
+        *("task", "benchmark", "dataset", "subject", "variable", "eval", "evaluation", "tasks", "benchmarks"),
+        *("task_name", "category_name", "dataset_name", "benchmark_name"),
+    ),
+    "score": (
+        *("value", "accuracy", "acc", "result", "metric_value", "mean", "f1", "em", "exact_match", "pass_1"),
+        *("bleu", "chrf", "win_rate"),
+    ),
     "n": ("num_samples", "n_samples", "n_items", "samples", "count"),
     "stderr": ("std_err", "standard_error", "se", "acc_stderr", "accuracy_stderr"),
     "split": (),
@@ -67,22 +86,25 @@ HINT: Final = (
 
 
 def is_long(grid: pd.DataFrame) -> bool:
-    """Whether a grid has the columns of a long table.
+    """Whether a grid has the columns of a long table, and its rows are scores.
 
-    By other names than `model`, `category` and `score` they are those of one if there are no other numbers
-    or a model has several rows, which a wide table cannot have. One that does not name its only model has a
-    category and a score.
+    They are if a model has several rows, which a wide table cannot have, or if there are no other numbers. A
+    table that does not name its only model has nothing else but a category, a score and what is about them.
     """
     named = _by_role(grid.columns)
     if not named["category"] or not named["score"]:
         return False
-    if all(split_words(named[role][0]) == [role] for role in _NEEDED if named[role]):
-        return True
     known = {name for names in named.values() for name in names}
-    known |= {name for name in grid.columns if "_".join(split_words(name)) in ABOUT_CATEGORIES}
-    others = [name for name in grid.columns if name not in known]
-    several = named["model"] and grid[named["model"][0]].duplicated().any()
-    return bool(several) or all(parse_column(grid[name].tolist()).is_text for name in others)
+    others = [name for name in grid.columns if name not in known and not _is_about(name)]
+    if not named["model"]:
+        return not others and len(named["score"]) == 1
+    if grid[named["model"][0]].duplicated().any():
+        return True
+    return len(named["score"]) == 1 and all(parse_column(grid[name].tolist()).is_text for name in others)
+
+
+def _is_about(name: str) -> bool:
+    return "_".join(split_words(name)) in ABOUT_CATEGORIES or bool(no_score_words(name))
 
 
 def _by_role(names: Iterable[str]) -> dict[str, list[str]]:
@@ -121,7 +143,7 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     refusals.check()
     called = {names[0]: role for role, names in named.items() if names}
     ignored = [(name, "not a column of a long table") for name in grid.columns if name not in called]
-    rows = _rows_of_split(grid.rename(columns=called), options, refusals)
+    rows = rows_of_split(grid.rename(columns=called), options, refusals)
     if "metric" in rows.columns:
         chosen = chosen_rows(rows["category"], rows["metric"], options, refusals)
         left = rows[chosen]
@@ -171,7 +193,8 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     return replace(table.take(models=are_models), no_models=tuple(not_models.items()))
 
 
-def _rows_of_split(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> pd.DataFrame:
+def rows_of_split(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> pd.DataFrame:
+    """Return the rows of the split that is wanted, or of the only one; all without a column `split`."""
     wanted = options.split
     if "split" not in grid.columns:
         if wanted is not None:

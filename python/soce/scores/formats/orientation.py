@@ -12,6 +12,7 @@ from soce.scores.directions import directed
 from soce.scores.formats.cells import is_missing, parse_column
 from soce.scores.formats.companions import companions
 from soce.scores.formats.likeness import ABOUT_CATEGORIES, most_look_like_benchmarks, most_look_like_models
+from soce.scores.formats.long import rows_of_split
 from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.refusals import Refusals
 
@@ -147,6 +148,8 @@ def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Sta
             f"the rows are categories, but no column is a model: {listed(ignored)}",
             "say `--no-transpose` if each row is a model",
         )
+    split = next((name for name in others if _plain(name) == "split"), "split")
+    grid = rows_of_split(grid.rename(columns={split: "split"}), options, refusals)
     scored = ~grid[models].map(is_missing).all(axis=1)
     ignored |= dict.fromkeys(grid.loc[~scored, head], "no model has a score")
     rows = grid[scored]

@@ -54,7 +54,7 @@ FORMATS: Final[dict[str, Format]] = {
     ),
     "transposed": Format(
         "the same with a row for each category, such as OpenCompass' summary_*.csv",
-        options=("transpose", "metric", *_CELLS),
+        options=("transpose", "metric", "split", *_CELLS),
     ),
     "long": Format(
         "CSV, TSV, JSON, Parquet, Excel or Markdown: model, category, score in columns; n, stderr, split",
