@@ -75,6 +75,8 @@ def with_column(folder: Path, name: str, values: object, **options: object) -> S
         ("train/grad_norm", (1.5, 0.2, 3.1, 1.0, 0.7, 1.1)),
         ("tok/s", (98.5, 70.2, 33.1, 21.0, 80.7, 41.1)),
         ("Sweep", ""),
+        ("n_seeds", 3),
+        ("n_votes_cast", 30),
         ("n_wins", (120, 80, 95, 70, 101, 404)),
         ("learning_rate", (1e-5, 2e-5, 1e-5, 3e-5, 1e-4, 1e-6)),
         ("batch size", (16, 32, 64, 16, 8, 8)),
@@ -259,6 +261,13 @@ def test_what_is_about_another_column_and_cannot_be_used_is_set_aside(
     assert table.categories == ("math", "code")
     assert table.stderrs is None
     assert dict(table.ignored)[name].startswith(reason)
+
+
+def test_errors_in_the_cells_go_before_those_of_another_column(tmp_path: Path) -> None:
+    cells = tuple(f"{score} ± 0.5" for score in MATH)
+    table = read(tmp_path, {"math": cells, "math_stderr": 0.6, "code": CODE})
+    assert table.standard_errors(["math"])[:, 0].tolist() == [0.5] * 6
+    assert "its own in its cells" in dict(table.ignored)["math_stderr"]
 
 
 def test_a_second_variant_of_a_benchmark_is_no_companion(tmp_path: Path) -> None:

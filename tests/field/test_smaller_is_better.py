@@ -57,6 +57,8 @@ def direction(table: ScoreTable) -> tuple[bool, str]:
         "bits_per_byte",
         "TER",
         "hallucination rate",
+        "eval_loss_mean",
+        "error (avg)",
     ],
 )
 def test_smaller_is_better_by_an_unmistakable_name(tmp_path: Path, name: str) -> None:
@@ -81,6 +83,7 @@ def test_names_that_only_look_so_are_left_alone(tmp_path: Path, name: str) -> No
     ("name", "values"),
     [
         ("toxicity", VALUES),
+        ("toxicity_score", VALUES),
         ("hearing_loss", VALUES),
         ("syntax_error", VALUES),
         ("neg_mse", (-1.2, -2.2, -0.7, -0.5, -1.8)),

@@ -29,8 +29,9 @@ SURE: Final = word_set("rank cost latency stderr")
 _TEXTS: Final = word_set("link url license licence")
 """The same, but a column of these that holds numbers is something else: `link_prediction`."""
 _COUNTS: Final = (
-    word_set("n count counts samples items questions examples instances seed id year layers heads experts")
-    | word_set("likes downloads votes battles hearts stars ❤ ♥ ⭐ 👍 shot shots fewshot few")
+    word_set("n count counts samples items questions examples instances id year layers heads experts")
+    | word_set("seed seeds runs trials repeats folds shot shots fewshot few")
+    | word_set("likes downloads votes battles hearts stars ❤ ♥ ⭐ 👍")
     | word_set("step steps iter iters iteration iterations")
 )
 """Whole numbers: with fractions they are something else, as `count` of MME is."""

@@ -44,6 +44,7 @@ _LIKELY: Final = word_set(
     "toxicity hallucination hallucinations fid ece lpips divergence distance failures mistakes violations "
     "perplexities"
 )
+_MEASURES: Final = frozenset(["score", "scores", "mean", "avg", "average", "value"])
 # What turns a measure round: `neg_mse`, `WER improvement`, `1 - WER`.
 _TURNED: Final = word_set("neg negative inverse inverted minus improvement reduction gain acc accuracy")
 # Beside a name, as boards print them: `WER ↓`, `MMLU (↑)`.
@@ -67,6 +68,8 @@ def smaller_is_better(name: str) -> Sureness | None:
     if bare[:1] in _ARROWS or bare[-1:] in _ARROWS:
         return _ARROWS.get(bare[-1:], _ARROWS.get(bare[:1]))
     words = split_marks(name.partition(",")[0])  # without the filter of lm-evaluation-harness
+    while len(words) > 1 and words[-1] in _MEASURES:
+        words = words[:-1]  # `loss_mean`, `toxicity_score`
     phrase = f" {' '.join(words)} "
     if any(f" {known} " in phrase for known in _PHRASES):
         found: Sureness | None = "sure"

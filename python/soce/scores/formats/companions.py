@@ -140,6 +140,8 @@ def read_companion(companion: Companion, own: Parsed, scores: Parsed) -> Vector 
     values, beside = own.values[known], scores.values[known]
     of = f"`{shown(companion.of)}`"
     match companion.what:
+        case "numbers of items" if scores.counts is not None:
+            return f"numbers of items of {of}, which has its own in its cells"
         case "numbers of items":
             right = (
                 not own.bad
@@ -166,6 +168,8 @@ def read_companion(companion: Companion, own: Parsed, scores: Parsed) -> Vector 
 
 def _standard_errors(companion: Companion, own: Parsed, scores: Parsed) -> Vector | str:
     what = f"standard errors of `{shown(companion.of)}`"
+    if scores.stderrs is not None:
+        return f"{what}, which has its own in its cells"
     if own.bad:
         return f"{what}, but {own.bad[0].message}"
     if (own.values < 0).any():

@@ -175,8 +175,8 @@ def _why_no_score(name: str, parsed: Parsed) -> str | None:
         return "it is empty"
     marks = split_marks(name)
     if values.size and not (values % 1).any():
-        if marks[:1] in NUMBER_OF and values.max() > _LARGEST_SCORE:
-            return f"its name has `{marks[0]}`, and its values are no percentages"
+        if marks[:1] in NUMBER_OF and (values.max() > _LARGEST_SCORE or values.min() == values.max()):
+            return f"its name has `{marks[0]}`, and its values look like counts"
         if marks and marks[-1] in _PRECISIONS and np.isin(values, _BITS).all():
             return f"its name has `{marks[-1]}`, and its values are numbers of bits"
     if is_ranking(parsed.values, fewest=_FEWEST_RANKED):
