@@ -148,7 +148,9 @@ def test_utf_16_with_its_mark_is_read_and_named(tmp_path: Path, encoding: str) -
     assert table.models[1] == "Mödell 模型"
     (note,) = table.notes
     assert "UTF-16" in note
-    assert str(tmp_path / "s.csv") in note
+    other = write(tmp_path, "model,chat\nmodel-a,1.5\n", "other.csv")
+    (note,) = read_scores([tmp_path / "s.csv", other]).notes
+    assert note.startswith(f"`{tmp_path / 's.csv'}`: ")
 
 
 @pytest.mark.parametrize("name", ["Größe", "modèle", "Señor – “x”"])

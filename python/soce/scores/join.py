@@ -71,7 +71,7 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         companions=tuple(dict.fromkeys(one for table in tables for one in table.companions)),
         no_models=tuple(dict.fromkeys(row for table in tables for row in table.no_models)),
         blanked=tuple(cell for table in tables for cell in table.blanked),
-        notes=tuple(dict.fromkeys(note for table in tables for note in table.notes)),
+        notes=tuple(f"`{shown(table.source)}`: {note}" for table in tables for note in table.notes),
     )
 
 

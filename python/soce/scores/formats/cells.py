@@ -334,7 +334,7 @@ def _parse_plain(cells: Sequence[str]) -> Parsed | None:
     return Parsed(values, signed, "percent" if signed else scale_of(values), decimals)
 
 
-def notes_on_cells(source: str, columns: Mapping[str, Parsed]) -> tuple[str, ...]:
+def notes_on_cells(columns: Mapping[str, Parsed]) -> tuple[str, ...]:
     """Return what was decided about numbers beside the scores of these columns."""
     errors = [name for name, parsed in columns.items() if parsed.stderrs is not None]
     beside = [
@@ -344,11 +344,9 @@ def notes_on_cells(source: str, columns: Mapping[str, Parsed]) -> tuple[str, ...
     ]
     notes = []
     if errors:
-        notes.append(
-            f"`{shown(source)}`: what follows ± is taken for standard errors: {listed(errors, limit=3)}"
-        )
+        notes.append(f"what follows ± is taken for standard errors: {listed(errors, limit=3)}")
     if beside:
         more = f" and {len(beside) - 3} more" if len(beside) > 3 else ""
         told = ", ".join(beside[:3]) + more
-        notes.append(f"`{shown(source)}`: marks, changes and intervals beside scores are not read: {told}")
+        notes.append(f"marks, changes and intervals beside scores are not read: {told}")
     return tuple(notes)

@@ -66,8 +66,8 @@ def read_grid(path: str, options: ReadOptions) -> CellGrid:
     else:
         encoding = encoding_of(content)
         rows = _rows_of_text(decode(content, encoding, refusals), path, options, refusals)
-    notes = [f"`{shown(path)}`: {note}" for note in (_ENCODINGS.get(encoding), *rows.notes) if note]
-    return CellGrid(_cells(rows, refusals), options.decimal or rows.decimal, tuple(notes))
+    notes = tuple(note for note in (_ENCODINGS.get(encoding), *rows.notes) if note)
+    return CellGrid(_cells(rows, refusals), options.decimal or rows.decimal, notes)
 
 
 def _rows_of_text(text: str, path: str, options: ReadOptions, refusals: Refusals) -> Rows:

@@ -184,7 +184,7 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         source=path,
         kind="long",
         ignored=tuple(ignored),
-        notes=notes_on_cells(path, printed),
+        notes=notes_on_cells(printed),
     )
     if "role" in rows.columns:  # soce wrote it, so somebody has said already what is a model
         return table

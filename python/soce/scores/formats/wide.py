@@ -79,7 +79,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
             (name, one.what, one.of) for name, one in found.companions.items() if name not in found.ignored
         ),
         no_models=tuple(not_models.items()),
-        notes=notes_on_cells(path, found.printed),
+        notes=notes_on_cells(found.printed),
     )
 
 
