@@ -782,20 +782,55 @@ def directory_cases():
         path="m/adapter_model.safetensors",
     )
     directory("no_tensors", [f("m/model.safetensors", shard("{}"))], "expected a model, got no tensors")
+    parts = '{"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDIMScheduler"]}'
+    scheduler = f("m/scheduler/scheduler_config.json", "{}")
+    directory("pipeline", [f("m/model_index.json", parts), f("m/unet/" + x, one()), scheduler])
     directory(
-        "pipeline",
+        "pipeline_of_nothing",
+        [f("m/model_index.json", "{}"), f("m/unet/" + x, one())],
+        "expected the components of a pipeline, got none",
+    )
+    directory(
+        "pipeline_without_a_folder",
+        [f("m/model_index.json", parts), f("m/unet/" + x, one())],
+        "names the folder `scheduler`, which is not there",
+    )
+    directory(
+        "pipeline_without_tensors",
+        [f("m/model_index.json", parts), f("m/unet/config.json", "{}"), scheduler],
+        "expected the tensors of a UNet2DModel, got none",
+    )
+    directory(
+        "pipeline_of_pickles",
+        [f("m/model_index.json", parts), f("m/unet/diffusion_pytorch_model.bin", "PK"), scheduler],
+        "no safetensors checkpoint (found `diffusion_pytorch_model.bin`)",
+    )
+    for name, folder in [("up", "../m2"), ("absolute", "/etc"), ("hidden", ".git"), ("back", "a\\\\b"), ("deep", "a/b/c/d/e")]:
+        modules = '[{"path": "%s", "type": "x.Dense"}, {"path": "", "type": "x.Transformer"}]' % folder
+        directory(
+            f"module_{name}",
+            [f("m/modules.json", modules), f("m/" + x, one())],
+            "expected the path of a folder inside the checkpoint",
+        )
+    modules = '[{"path": "", "type": "x.Transformer"}, {"path": "1_Dense", "type": "x.Dense"}]'
+    directory("modules", [f("m/modules.json", modules), f("m/" + x, one()), f("m/1_Dense/" + x, one())])
+    directory(
+        "module_by_a_link",
         [
-            f("m/model_index.json", "{}"),
-            f("m/unet/diffusion_pytorch_model.safetensors", one()),
-            f("m/vae/diffusion_pytorch_model.safetensors", one()),
+            f("m/modules.json", modules),
+            f("m/" + x, one()),
+            f("elsewhere/" + x, one()),
+            {"path": "m/1_Dense", "is": "link", "to": "../elsewhere"},
         ],
-        "expected one model, got subfolders with safetensors files: `unet`, `vae`",
+        "outside the checkpoint",
     )
     directory(
-        "pipeline_with_single_file",
-        [f("m/model_index.json", "{}"), f("m/" + x, one()), f("m/unet/" + x, one())],
-        "expected one model",
+        "tensor_of_two_modules",
+        [f("m/modules.json", modules), f("m/" + x, one("1_Dense/a")), f("m/1_Dense/" + x, one("a"))],
+        "expected it in one shard, got two",
     )
+    directory("modules_that_are_none", [f("m/modules.json", "{}"), f("m/" + x, one())], "expected a list of modules")
+    directory("modules_that_are_no_json", [f("m/modules.json", "["), f("m/" + x, one())], "not valid JSON")
     directory(
         "subfolders_only",
         [f("m/a/" + x, one()), f("m/b/" + x, one())],

@@ -8,13 +8,15 @@ use std::path::Path;
 use super::index::{self, Index};
 use super::mend;
 use super::open::{OpenOptions, kind, open, read_capped};
+use super::parts::Part;
 use super::weight_set::{Numbered, Readers, SHARD, WeightFile, WeightSet};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{LISTED, listing, listing_of, quoted, shown};
 use crate::io::platform;
 
 /// Other formats of weights. None is ever opened: most of them run code when they are read.
-const OTHER_FORMATS: [&str; 8] = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz", ".h5", ".gguf"];
+const OTHER_FORMATS: [&str; 10] =
+    [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz", ".h5", ".gguf", ".onnx", ".msgpack"];
 
 /// The shards chosen, with all that was found wrong so far.
 #[derive(Debug, Default)]
@@ -37,7 +39,6 @@ struct Names {
     others: Vec<String>,
     folders: Vec<String>,
     entries: usize,
-    pipeline: bool,
 }
 
 fn problem(message: impl Into<String>) -> Problem {
@@ -69,8 +70,8 @@ pub(super) fn set_size(name: &str) -> Option<u64> {
     Some(WeightFile::of(name)?.part?.count)
 }
 
-/// Chooses the shards of the directory `root`.
-pub(super) fn select(root: &Path, options: OpenOptions) -> Selection {
+/// Chooses the shards of `part`, which lies in the directory `root` of the checkpoint in `home`.
+pub(super) fn select(root: &Path, home: &Path, part: &Part, options: OpenOptions) -> Selection {
     let mut selection = Selection::default();
     let names = match Names::read(root) {
         Ok(names) => names,
@@ -79,11 +80,11 @@ pub(super) fn select(root: &Path, options: OpenOptions) -> Selection {
             return selection;
         }
     };
-    let refusal = if names.pipeline && !names.folders.is_empty() {
-        Err(several_models(root, &names))
+    let refusal = if !part.class.is_empty() && names.shards.is_empty() && names.indexes.is_empty() {
+        without_shards(root, part, &names)
     } else {
         choose(root, &names).and_then(|(set, files)| match &files.index {
-            Some(index) => with_index(root, &set, index, &names, options, &mut selection),
+            Some(index) => with_index((root, home), &set, index, &names, options, &mut selection),
             None => without_index(root, &set, &files, &names, options, &mut selection),
         })
     };
@@ -105,7 +106,6 @@ impl Names {
                 }
                 continue;
             };
-            names.pipeline |= name == "model_index.json";
             let list = if name.starts_with('.') {
                 continue;
             } else if name.ends_with(SHARD) {
@@ -136,6 +136,21 @@ fn holds_shards(folder: &Path) -> bool {
     platform::read_dir(folder).is_ok_and(|entries| {
         entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(|name| name.ends_with(SHARD)))
     })
+}
+
+/// A part may do without tensors, unless it has them in a format that is not read.
+fn without_shards(root: &Path, part: &Part, names: &Names) -> Result<(), Problem> {
+    if names.others.is_empty() && part.needs_tensors() {
+        let message = format!("expected the tensors of a {}, got none", shown(&part.class));
+        return Err(problem(message).hint("download the folder again"));
+    }
+    names.others.first().map_or(Ok(()), |first| Err(in_other_format(root, first, names.others.len())))
+}
+
+fn in_other_format(root: &Path, first: &str, count: usize) -> Problem {
+    let rest = if count > 1 { ", ..." } else { "" };
+    problem(format!("no safetensors checkpoint (found `{}`{rest})", shown(first)))
+        .hint(mend::convert(&root.join(first), Some(root)))
 }
 
 fn several_models(root: &Path, names: &Names) -> Problem {
@@ -192,7 +207,7 @@ fn several_files(names: &Names) -> Problem {
 }
 
 fn with_index(
-    root: &Path,
+    (root, home): (&Path, &Path),
     set: &WeightSet,
     index_name: &str,
     names: &Names,
@@ -200,7 +215,7 @@ fn with_index(
     selection: &mut Selection,
 ) -> Result<(), Problem> {
     let path = root.join(index_name);
-    let read = open(&path, root, options).map_err(|problem| vec![problem]).and_then(|mut opened| {
+    let read = open(&path, home, options).map_err(|problem| vec![problem]).and_then(|mut opened| {
         selection.warnings.extend(opened.note(&path));
         let text = read_capped(&mut opened, index::MAX_INDEX_BYTES).map_err(|problem| vec![problem])?;
         index::parse(&text)
@@ -312,9 +327,7 @@ fn nothing_found(root: &Path, names: &Names) -> Problem {
         return adapter(root);
     }
     if let Some(first) = names.others.first() {
-        let rest = if names.others.len() > 1 { ", ..." } else { "" };
-        return problem(format!("no safetensors checkpoint (found `{}`{rest})", shown(first)))
-            .hint(mend::convert(&root.join(first), Some(root)));
+        return in_other_format(root, first, names.others.len());
     }
     match names.folders.as_slice() {
         [] => {}

@@ -11,7 +11,7 @@ pub(crate) mod mend;
 mod model;
 mod open;
 pub mod origin;
-mod parts;
+pub(crate) mod parts;
 mod shard;
 mod weight_set;
 
@@ -19,5 +19,6 @@ pub use model::{Checkpoint, MAX_HEADERS_BYTES};
 pub use open::{OpenOptions, reopen};
 pub(crate) use open::{read_small, sha256_of, small_file_size};
 pub(crate) use shard::LocatedTensor;
+pub use parts::Part;
 pub use shard::{Location, Shard, TensorInfo};
 pub(crate) use weight_set::{SHARD, WeightFile, WeightSet};

@@ -1,9 +1,11 @@
 //! All files of one model, read together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::directory::Selection;
 use super::open::{self, OpenOptions};
+use super::parts::Part;
 use super::shard::{LocatedTensor, Location, Shard, TensorInfo};
 use super::{consistency, directory, header, index, origin, parts};
 use crate::digest::Digest;
@@ -21,16 +23,18 @@ const START_BYTES: u64 = 64;
 pub struct Checkpoint {
     /// The directory, or the single file, as the user gave it.
     pub root: PathBuf,
-    /// Shards sorted by file name.
+    /// Shards sorted by name.
     pub shards: Vec<Shard>,
     /// Every tensor by name.
     pub tensors: BTreeMap<String, Location>,
-    /// File name of the index, if there is one.
-    pub index_name: Option<String>,
+    /// The folders that hold its shards and whatever is loaded with them; one that is a single model has one.
+    pub parts: Vec<Part>,
     /// Where it came from, if its directory tells.
     pub origin: origin::Origin,
     /// Odd but harmless findings, ready to be shown.
     pub warnings: Vec<String>,
+    /// It was given as a file, not as a directory.
+    is_file: bool,
 }
 
 impl Checkpoint {
@@ -49,63 +53,55 @@ impl Checkpoint {
     ///
     /// All that is wrong with the checkpoint, not only the first finding.
     pub fn open_within(path: &Path, options: &OpenOptions, budget: &mut u64) -> Result<Self, Vec<Problem>> {
-        let is_directory = directory::check_kind(path).map_err(|problem| vec![problem])?;
-        let parts = if is_directory { parts::find(path, *options)? } else { None };
-        if let Some(part) = parts.iter().flatten().find(|part| !part.folder.is_empty()) {
-            let message = format!("has parts in folders, such as `{}`, which are not averaged yet", part.folder);
-            return Err(vec![Problem::new(ProblemKind::Checkpoint, message).at(path)]);
+        let is_file = !directory::check_kind(path).map_err(|problem| vec![problem])?;
+        let described = if is_file { None } else { parts::find(path, *options)? };
+        let home = if is_file { parent(path) } else { path };
+        let mut parts = described.unwrap_or_else(|| vec![Part::default()]);
+        let mut reading = Reading { root: path, home, options: *options, budget, problems: vec![], warnings: vec![] };
+        let mut shards = Vec::new();
+        for part in &mut parts {
+            let selection = if is_file {
+                single(path).map_err(|problem| vec![problem])?
+            } else {
+                directory::select(&part.path(path), home, part, *options)
+            };
+            shards.extend(reading.part(part, selection, is_file));
         }
-        let (mut selection, home) = if is_directory {
-            (directory::select(path, *options), path)
-        } else {
-            (single(path).map_err(|problem| vec![problem])?, parent(path))
-        };
-        let (mut problems, mut warnings) = (selection.problems, selection.warnings);
-        let mut shards = Vec::with_capacity(selection.shards.len());
-        selection.shards.sort_unstable();
-        for name in selection.shards {
-            let shard_path = if is_directory { path.join(&name) } else { path.to_owned() };
-            match read_shard(shard_path, name, home, *options, budget) {
-                Ok((shard, notes)) => {
-                    shards.push(shard);
-                    warnings.extend(notes);
-                }
-                Err(problem) => problems.push(problem),
-            }
-        }
+        let Reading { mut problems, warnings, .. } = reading;
+        shards.sort_by(|a: &Shard, b| a.name.cmp(&b.name));
         let (tensors, twice) = consistency::gather(path, &shards);
-        problems.extend(twice);
-        let index_name = selection.index.map(|(name, index)| {
-            let index_path = path.join(&name);
-            problems.extend(consistency::compare(&index, &index_path, &shards, &tensors));
-            warnings.extend(wrong_total(&index, &index_path, &shards));
-            name
-        });
+        if parts.len() > 1 && problems.is_empty() {
+            problems.extend(twice); // of two parts: within one they are reported
+        }
         if problems.is_empty() && tensors.is_empty() {
             problems.push(Problem::new(ProblemKind::Checkpoint, "expected a model, got no tensors").at(path));
         }
         if problems.is_empty() {
             let origin = origin::find(home, &shards);
-            Ok(Self { root: path.to_owned(), shards, tensors, index_name, origin, warnings })
+            Ok(Self { root: path.to_owned(), shards, tensors, parts, origin, warnings, is_file })
         } else {
             Err(problems)
         }
     }
 
-    /// One shard of a directory by its file name, whatever else is wrong with the directory.
+    /// One shard of a directory by its path in it, whatever else is wrong with the directory.
     ///
     /// # Errors
     ///
-    /// The name is no plain file name, or the shard is malformed.
+    /// The path leads outside, or the shard is malformed.
     pub(crate) fn open_shard(
         root: &Path,
         name: &str,
         options: OpenOptions,
         budget: &mut u64,
     ) -> Result<Shard, Problem> {
-        index::check_file_name(name)
+        let folder = parts::folder_of(name);
+        let file = parts::within(folder, name);
+        index::check_file_name(file)
+            .and_then(|()| if folder.is_empty() { Ok(()) } else { parts::check_folder(folder) })
             .map_err(|message| Problem::new(ProblemKind::Checkpoint, message).at(root))?;
-        Ok(read_shard(root.join(name), name.to_owned(), root, options, budget)?.0)
+        let (shard, _) = read_shard(root.join(name), file.to_owned(), root, options, budget)?;
+        Ok(shard.in_folder(folder))
     }
 
     /// Looks at every shard again: none may have changed since it was opened.
@@ -133,14 +129,79 @@ impl Checkpoint {
 
     /// The directory that holds config and tokenizer; `None` if the checkpoint was given as a single file.
     pub fn directory(&self) -> Option<&Path> {
-        (self.shards.first()?.path != self.root).then_some(self.root.as_path())
+        (!self.is_file).then_some(self.root.as_path())
+    }
+
+    /// Every folder below the checkpoint's own that holds something of it, sorted.
+    pub(crate) fn folders(&self) -> BTreeSet<&str> {
+        let parts = self.parts.iter().map(|part| part.folder.as_str());
+        let up = |folder: &'_ str| -> Vec<usize> { folder.match_indices('/').map(|(end, _)| end).collect() };
+        let with_those_above =
+            parts.flat_map(|folder| up(folder).into_iter().map(|end| &folder[..end]).chain([folder]));
+        with_those_above.filter(|folder| !folder.is_empty()).collect()
+    }
+
+    /// What lies in one of its folders, as a checkpoint of its own.
+    pub(crate) fn within(&self, folder: &str) -> Self {
+        let root = self.root.join(folder);
+        let here = self.shards.iter().filter(|shard| shard.folder() == folder);
+        let shards: Vec<Shard> = here.map(|shard| shard.clone().within(folder)).collect();
+        let (tensors, _) = consistency::gather(&root, &shards);
+        let part = self.parts.iter().find(|part| part.folder == folder).cloned().unwrap_or_default();
+        let parts = vec![Part { folder: String::new(), ..part }];
+        let origin = origin::Origin::default();
+        Self { root, shards, tensors, parts, origin, warnings: Vec::new(), is_file: false }
+    }
+}
+
+/// What reading the parts of a checkpoint has given so far.
+struct Reading<'a> {
+    root: &'a Path,
+    /// The directory that everything must lie in.
+    home: &'a Path,
+    options: OpenOptions,
+    budget: &'a mut u64,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Reading<'_> {
+    /// Read the shards of one part and compare them with its index.
+    fn part(&mut self, part: &mut Part, mut selection: Selection, is_file: bool) -> Vec<Shard> {
+        let place = part.path(self.root);
+        self.problems.append(&mut selection.problems);
+        self.warnings.append(&mut selection.warnings);
+        let mut shards = Vec::with_capacity(selection.shards.len());
+        selection.shards.sort_unstable();
+        for name in selection.shards {
+            let path = if is_file { place.clone() } else { place.join(&name) };
+            match read_shard(path, name, self.home, self.options, self.budget) {
+                Ok((shard, notes)) => {
+                    shards.push(shard);
+                    self.warnings.extend(notes);
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        let (tensors, twice) = consistency::gather(&place, &shards);
+        self.problems.extend(twice);
+        if let Some((name, index)) = selection.index {
+            let index_path = place.join(&name);
+            self.problems.extend(consistency::compare(&index, &index_path, &shards, &tensors));
+            self.warnings.extend(wrong_total(&index, &index_path, &shards));
+            part.index_name = Some(name);
+        }
+        if part.folder.is_empty() {
+            return shards;
+        }
+        shards.into_iter().map(|shard| shard.in_folder(&part.folder)).collect()
     }
 }
 
 /// The selection of a checkpoint given as one file.
-fn single(path: &Path) -> Result<directory::Selection, Problem> {
+fn single(path: &Path) -> Result<Selection, Problem> {
     let name = directory::check_single(path)?;
-    let mut selection = directory::Selection::default();
+    let mut selection = Selection::default();
     if let Some(count) = directory::set_size(&name).filter(|count| *count > 1) {
         let place = quoted(path);
         selection.warnings.push(format!("{place}: one of {count} shards, taken as a model by itself"));

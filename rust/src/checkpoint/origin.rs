@@ -139,7 +139,8 @@ pub(super) fn is_hub_name(part: &str) -> bool {
 /// a store shared by all repositories: there names are other hashes, so only the first link counts.
 #[allow(clippy::option_option, reason = "no blob, or a blob whose name is no SHA-256")]
 fn blob(home: &Path, blobs: &Path, shard: &Shard) -> Option<Option<Claim>> {
-    let target = resolve(home, &fs::read_link(home.join(&shard.name)).ok()?)?;
+    let link = home.join(&shard.name);
+    let target = resolve(link.parent()?, &fs::read_link(&link).ok()?)?;
     if target.parent() != Some(blobs) {
         return None;
     }
@@ -148,9 +149,9 @@ fn blob(home: &Path, blobs: &Path, shard: &Shard) -> Option<Option<Claim>> {
     (is_same && is_blob_name(name)).then(|| claim(name, ClaimSource::BlobName))
 }
 
-/// Where a link in `home` points, by text alone: what lies on the way is not followed.
-fn resolve(home: &Path, link: &Path) -> Option<PathBuf> {
-    let mut target = home.to_owned();
+/// Where a link in `folder` points, by text alone: what lies on the way is not followed.
+fn resolve(folder: &Path, link: &Path) -> Option<PathBuf> {
+    let mut target = folder.to_owned();
     for component in link.components() {
         match component {
             Component::ParentDir => {

@@ -1,13 +1,13 @@
 //! Folders of several parts: `modules.json` of sentence-transformers and `model_index.json` of diffusers name folders that
 //! are loaded together. What they name is followed, or refused with its place; nothing of it is dropped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::open::{OpenOptions, read_small};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{quoted, shown};
 use crate::json;
 
 /// Deepest folder of a part, counted from the checkpoint's own.
@@ -41,15 +41,30 @@ pub struct Part {
 }
 
 impl Part {
-    /// What its tensors and files have before their names.
-    pub(crate) fn prefix(&self) -> String {
-        if self.folder.is_empty() { String::new() } else { format!("{}/", self.folder) }
+    /// Where it lies, for a checkpoint in the directory `root`.
+    pub(super) fn path(&self, root: &Path) -> PathBuf {
+        if self.folder.is_empty() { root.to_owned() } else { root.join(&self.folder) }
     }
 
     /// Whether it cannot be loaded without tensors, as far as the name of its class tells.
     pub(super) fn needs_tensors(&self) -> bool {
         WITH_TENSORS.iter().any(|word| self.class.contains(word))
     }
+}
+
+/// The name of a file or a tensor of the part in `folder`, within the checkpoint.
+pub(crate) fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// The same within its part.
+pub(crate) fn within<'a>(folder: &str, name: &'a str) -> &'a str {
+    name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
+}
+
+/// The folder that a file of a checkpoint lies in; empty for the checkpoint's own.
+pub(crate) fn folder_of(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// The parts of the checkpoint in the directory `root`, in the order in which they are named; `None` if it is one model.
@@ -120,6 +135,9 @@ impl Found<'_> {
                 _ => self.refuse(PIPELINE, format!("`{}`: expected library and class", shown(name))),
             }
         }
+        if self.parts.is_empty() && self.problems.is_empty() {
+            self.refuse(PIPELINE, "expected the components of a pipeline, got none".to_owned());
+        }
     }
 
     /// One module and, if it is a router, those of its routes.
@@ -128,14 +146,14 @@ impl Found<'_> {
         self.add(named_in, folder, class);
         let Some(part) = self.parts.get(before).cloned() else { return };
         let Some((_, config)) = ROUTERS.into_iter().find(|(router, _)| part.class == *router) else { return };
-        let config = format!("{}{config}", part.prefix());
+        let config = join(&part.folder, config);
         let Some(value) = self.read(&config) else { return };
         let Some(types) = value.get("types").and_then(Value::as_object) else {
             return self.refuse(&config, "expected `types`, the modules of every route".to_owned());
         };
         for (name, class) in types {
             match class.as_str() {
-                Some(class) => self.module(&config, &format!("{}{name}", part.prefix()), class),
+                Some(class) => self.module(&config, &join(&part.folder, name), class),
                 None => self.refuse(&config, format!("`{}`: expected the name of a class", shown(name))),
             }
         }
@@ -153,6 +171,9 @@ impl Found<'_> {
                 self.refuse(named_in, message);
             }
             return;
+        } else if let Some(place) = self.elsewhere(folder) {
+            let message = format!("names `{}`, a link to {}, outside the checkpoint", shown(folder), quoted(&place));
+            return self.refuse(named_in, message);
         }
         if self.parts.len() == MAX_PARTS {
             return self.refuse(named_in, format!("expected at most {MAX_PARTS} parts, got more"));
@@ -160,6 +181,13 @@ impl Found<'_> {
         if !self.parts.iter().any(|part| part.folder == folder) {
             self.parts.push(Part { folder: folder.to_owned(), class, index_name: None });
         }
+    }
+
+    /// Where a folder really is, if it is not inside the checkpoint and links may not be followed.
+    fn elsewhere(&self, folder: &str) -> Option<PathBuf> {
+        let place = self.root.join(folder).canonicalize().ok()?;
+        let inside = self.root.canonicalize().is_ok_and(|root| place.starts_with(root));
+        (!inside && !self.options.follow_links).then_some(place)
     }
 
     fn read(&mut self, name: &str) -> Option<Value> {
@@ -192,7 +220,15 @@ fn is_there(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::check_folder;
+    use super::{check_folder, folder_of, join, within};
+
+    #[test]
+    fn names_within_a_part_and_within_the_checkpoint() {
+        for (folder, name, full) in [("", "w", "w"), ("a/b", "w", "a/b/w")] {
+            assert_eq!(join(folder, name), full);
+            assert_eq!((folder_of(full), within(folder, full)), (folder, name));
+        }
+    }
 
     #[test]
     fn folders_stay_inside() {

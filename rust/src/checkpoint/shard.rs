@@ -6,10 +6,12 @@ use crate::digest::Digest;
 use crate::dtype::Dtype;
 use crate::io::Identity;
 
+use super::parts::{folder_of, join, within};
+
 /// One tensor of one shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
-    /// Its name, unescaped.
+    /// Its name, unescaped, behind the folder of its part if that has one.
     pub name: String,
     /// Element type.
     pub dtype: Dtype,
@@ -26,7 +28,7 @@ pub struct TensorInfo {
 pub struct Shard {
     /// The path as the user reaches it.
     pub path: PathBuf,
-    /// File name within the checkpoint.
+    /// Path within the checkpoint: a file name, behind its folder if it belongs to a part in one.
     pub name: String,
     /// State of the file when its header was read.
     pub identity: Identity,
@@ -34,6 +36,29 @@ pub struct Shard {
     pub header_sha256: Digest,
     /// Its tensors in file order.
     pub tensors: Vec<TensorInfo>,
+}
+
+impl Shard {
+    /// The folder of its part.
+    pub(crate) fn folder(&self) -> &str {
+        folder_of(&self.name)
+    }
+
+    /// The shard of a part within the checkpoint.
+    pub(super) fn in_folder(mut self, folder: &str) -> Self {
+        for tensor in &mut self.tensors {
+            tensor.name = join(folder, &tensor.name);
+        }
+        Self { name: join(folder, &self.name), ..self }
+    }
+
+    /// The shard of a checkpoint within its part.
+    pub(super) fn within(mut self, folder: &str) -> Self {
+        for tensor in &mut self.tensors {
+            tensor.name = within(folder, &tensor.name).to_owned();
+        }
+        Self { name: within(folder, &self.name).to_owned(), ..self }
+    }
 }
 
 /// Where a tensor is: shard number, then number within the shard.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::checkpoint::index;
+use crate::checkpoint::parts::{check_folder, folder_of, within};
 use crate::digest::Digest;
 use crate::dtype::DtypeClass;
 use crate::escape::shown;
@@ -123,8 +124,10 @@ impl ReadManifest {
         let result = &self.result;
         let mut shards = BTreeSet::new();
         for shard in &result.shards {
-            if let Err(message) = index::check_file_name(&shard.name) {
-                wrong.push(message);
+            let folder = folder_of(&shard.name);
+            wrong.extend(index::check_file_name(within(folder, &shard.name)).err());
+            if !folder.is_empty() {
+                wrong.extend(check_folder(folder).err());
             }
             if !shards.insert(shard.name.as_str()) {
                 wrong.push(format!("lists shard `{}` twice", shown(&shard.name)));

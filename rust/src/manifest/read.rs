@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::digests::Digests;
 use super::document::{Manifest, Outcome, RunEntry, ShardEntry, SourceEntry};
 use crate::checkpoint::index;
+use crate::checkpoint::parts::MAX_DEPTH;
 use crate::digest::Digest;
 use crate::glob;
 use crate::mix::Mix;
 
-/// The one directory of side files.
-const TEMPLATES: &str = "additional_chat_templates";
+/// Most folders before a name: those of a part, and one that the part has.
+const MOST_FOLDERS: usize = MAX_DEPTH + 1;
 /// Pairs of row and tensor that are compared at most.
 const MAX_MATCHES: usize = 1 << 28;
 
@@ -84,12 +85,12 @@ impl ReadManifest {
     }
 }
 
-/// Whether a listed name is a file of the soup by its text alone: one component, or one below the templates.
+/// Whether a listed name is a file of the soup by its text alone.
 pub(crate) fn stays_inside(name: &str) -> bool {
-    let name = name.strip_prefix(TEMPLATES).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name);
-    !matches!(name, "" | "." | "..")
-        && !name.contains(['/', '\0'])
-        && name.len() <= index::MAX_FILE_NAME_BYTES
+    let is_name = |name: &str| {
+        !matches!(name, "" | "." | "..") && !name.contains('\0') && name.len() <= index::MAX_FILE_NAME_BYTES
+    };
+    name.split('/').all(is_name) && name.split('/').count() <= MOST_FOLDERS + 1
 }
 
 #[cfg(test)]
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_directory_are_known_by_their_text() {
-        for name in ["config.json", "additional_chat_templates/a.jinja", "..json", "a b", "\u{1b}.json"] {
+        for name in ["config.json", "additional_chat_templates/a.jinja", "a/b/c/d/e/f", "..json", "a b", "\u{1b}.json"] {
             assert!(stays_inside(name), "{name}");
         }
         for name in [
@@ -107,10 +108,10 @@ mod tests {
             "..",
             "/etc/passwd",
             "../x",
-            "a/b",
+            "a/b/c/d/e/f/g",
+            "a//b",
             "a/../../b",
             "additional_chat_templates/../x",
-            "additional_chat_templates/a/b",
             "additional_chat_templates/",
             "x\0y",
         ] {

@@ -58,7 +58,7 @@ impl<'a> Outputs<'a> {
         let planned = &self.plan.shards[shard];
         let create = |soup: &Soup| {
             let Some(staging) = soup.staging.as_ref().filter(|_| soup.needs(shard)) else { return Ok(None) };
-            let path = staging.payload().join(&planned.name);
+            let path = staging.place(&planned.name)?;
             let file = OutputFile::create(&path, planned.size, self.durability)?;
             self.notes.lock().expect("no panic while held").extend(file.note().map(str::to_owned));
             Ok(Some(file))

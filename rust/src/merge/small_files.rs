@@ -70,8 +70,8 @@ pub(super) fn write(
     if let Some(text) = provenance.recipe_texts.get(made.recipe).filter(|text| !text.is_empty()) {
         write(RECIPE_FILE, text.as_bytes())?;
     }
-    if let Some(index) = &plan.index {
-        write(&plan.index_name, index)?;
+    for index in &plan.indexes {
+        write(&index.name, &index.bytes)?;
     }
     files.sort();
     let donor = DonorEntry { side_files, left_out: plan.left_out.clone() };

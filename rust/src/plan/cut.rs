@@ -1,5 +1,6 @@
 //! Which tensors share a file: the donor's files without those left empty, or new files of at most a given size.
 
+use crate::checkpoint::parts::{join, within};
 use crate::checkpoint::{TensorInfo, WeightFile, WeightSet};
 use crate::dtype::Dtype;
 
@@ -25,16 +26,16 @@ pub(super) struct Item<'a> {
 
 /// Leave out files that hold nothing any more (a shard of its own for a tied head). If the files were numbered, they
 /// are numbered anew, for a set with a hole is taken for an unfinished download.
-pub(super) fn without_empty(drafts: Vec<Draft<'_>>) -> Vec<Draft<'_>> {
+pub(super) fn without_empty<'a>(drafts: Vec<Draft<'a>>, folder: &str) -> Vec<Draft<'a>> {
     let before = drafts.len();
     let mut kept: Vec<_> = drafts.into_iter().filter(|draft| !draft.items.is_empty()).collect();
     let after = kept.len();
     if after == before {
         return kept;
     }
-    let sets: Option<Vec<WeightSet>> = kept.iter().map(|draft| set_of(&draft.name, before)).collect();
+    let sets: Option<Vec<WeightSet>> = kept.iter().map(|draft| set_of(within(folder, &draft.name), before)).collect();
     for (i, (draft, set)) in kept.iter_mut().zip(sets.unwrap_or_default()).enumerate() {
-        draft.name = set.shard(i, after);
+        draft.name = join(folder, &set.shard(i, after));
     }
     kept
 }
@@ -51,7 +52,7 @@ fn set_of(name: &str, of: usize) -> Option<WeightSet> {
 pub(super) fn cut<'a>(
     drafts: Vec<Draft<'a>>,
     most: u64,
-    set: &WeightSet,
+    (folder, set): (&str, &WeightSet),
     remarks: &mut Remarks,
 ) -> Vec<Draft<'a>> {
     let mut cuts: Vec<Vec<Item<'a>>> = Vec::new();
@@ -78,7 +79,7 @@ pub(super) fn cut<'a>(
     let count = cuts.len();
     let drafts = cuts.into_iter().enumerate().map(|(i, mut items)| {
         items.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.info.name.cmp(&b.info.name)));
-        Draft { name: set.shard(i, count), items }
+        Draft { name: join(folder, &set.shard(i, count)), items }
     });
     drafts.collect()
 }

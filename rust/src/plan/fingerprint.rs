@@ -36,10 +36,9 @@ impl Plan {
         for side in &self.side_files {
             side_files.insert(side.name.clone(), json!(Digest::sha256(&side.content.read()?)));
         }
-        let index = self.index.as_ref().map(|_| self.index_name.clone());
         let mut files: Vec<String> = self.shards.iter().map(|shard| shard.name.clone()).collect();
         files.extend(self.side_files.iter().map(|side| side.name.clone()));
-        files.extend(index);
+        files.extend(self.indexes.iter().map(|index| index.name.clone()));
         files.extend([RECIPE_FILE.to_owned(), FILE_NAME.to_owned()]);
         files.sort();
         files.dedup();

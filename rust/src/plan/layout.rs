@@ -3,7 +3,8 @@
 //! The layout is the same for every recipe. Headers are built here, byte for byte as the reference writer makes them,
 //! so that the size of every file is known before anything is written.
 
-use crate::checkpoint::{Checkpoint, LocatedTensor, Shard, WeightFile, WeightSet, header, index};
+use crate::checkpoint::parts::{folder_of, join, within};
+use crate::checkpoint::{Checkpoint, LocatedTensor, Part, WeightFile, WeightSet, header, index};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
@@ -11,15 +12,14 @@ use crate::escape::quoted;
 use super::cut::{Draft, Item, cut, without_empty};
 use super::remarks::Remarks;
 use super::treatments::Treatments;
-use super::{MergeRequest, PlannedShard, PlannedTensor, TensorSource, Treatment};
+use super::{MergeRequest, PlannedIndex, PlannedShard, PlannedTensor, TensorSource, Treatment};
 
 /// The output's files, but for side files.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     pub(super) tensors: Vec<PlannedTensor>,
     pub(super) shards: Vec<PlannedShard>,
-    pub(super) index: Option<Vec<u8>>,
-    pub(super) index_name: String,
+    pub(super) indexes: Vec<PlannedIndex>,
     pub(super) total_size: u64,
     pub(super) total_parameters: u64,
 }
@@ -32,23 +32,35 @@ pub(super) fn lay_out(
     remarks: &mut Remarks,
 ) -> Layout {
     let Some(first) = checkpoints.first() else { return Layout::default() };
-    let drafts = donor_drafts(request, checkpoints, treatments, remarks);
-    let recut = request.options.max_shard_size;
-    let drafts = match recut {
-        Some(most) => cut(drafts, most, &set_of(first), remarks),
-        None => without_empty(drafts),
-    };
-    let mut layout = Layout { index_name: set_of(first).index(), ..Layout::default() };
-    for draft in &drafts {
-        add_shard(&mut layout, draft, checkpoints, request, remarks);
-    }
-    if layout.shards.len() > 1 || first.index_name.is_some() {
-        let shard_of =
-            |tensor: &PlannedTensor| layout.shards.get(tensor.shard).map_or("", |shard| &shard.name);
-        let entries = layout.tensors.iter().map(|tensor| (tensor.name.as_str(), shard_of(tensor)));
-        layout.index = Some(index::write(entries, layout.total_size, layout.total_parameters));
+    let mut drafts = donor_drafts(request, checkpoints, treatments, remarks);
+    let mut layout = Layout::default();
+    for part in &first.parts {
+        let here = drafts.extract_if(.., |draft| folder_of(&draft.name) == part.folder).collect();
+        let here = match request.options.max_shard_size {
+            Some(most) => cut(here, most, (&part.folder, &set_of(first, part)), remarks),
+            None => without_empty(here, &part.folder),
+        };
+        let before = layout.shards.len();
+        for draft in &here {
+            add_shard(&mut layout, draft, checkpoints, request, remarks);
+        }
+        if here.len() > 1 || (!here.is_empty() && part.index_name.is_some()) {
+            layout.indexes.push(PlannedIndex {
+                name: join(&part.folder, &set_of(first, part).index()),
+                bytes: index_of(&layout, before, &part.folder),
+            });
+        }
     }
     layout
+}
+
+/// The index of the part in `folder`, whose shards are those from number `first` on.
+fn index_of(layout: &Layout, first: usize, folder: &str) -> Vec<u8> {
+    let here = || layout.tensors.iter().filter(|tensor| tensor.shard >= first);
+    let shard_of = |tensor: &PlannedTensor| layout.shards.get(tensor.shard).map_or("", |shard| &shard.name);
+    let entries = here().map(|tensor| (within(folder, &tensor.name), within(folder, shard_of(tensor))));
+    let total = |size: fn(&PlannedTensor) -> u64| here().map(size).fold(0, u64::saturating_add);
+    index::write(entries, total(|tensor| tensor.length), total(|tensor| tensor.elements))
 }
 
 /// The first ingredient's shards with the tensors that stay, in file order.
@@ -71,19 +83,33 @@ fn donor_drafts<'a>(
         }
         drafts.push(Draft { name: shard.name.clone(), items });
     }
-    // What only others have goes to the last file, behind what is as wide, so that all stays aligned there.
+    // What only others have goes to the last file of its part, behind what is as wide, so that all stays aligned there.
     let lacking = treatments.by_name.iter().filter(|(name, _)| !first.tensors.contains_key(*name));
     for (name, treatment) in lacking {
-        match (drafts.last_mut(), item(checkpoints, name, treatment, request.options.dtype)) {
-            (Some(Draft { items, .. }), Ok(item)) => {
-                let narrower = items.iter().position(|before| before.dtype.bytes() < item.dtype.bytes());
-                items.insert(narrower.unwrap_or(items.len()), item);
+        let item = match item(checkpoints, name, treatment, request.options.dtype) {
+            Ok(item) => item,
+            Err(problem) => {
+                remarks.problem(problem);
+                continue;
             }
-            (_, Err(problem)) => remarks.problem(problem),
-            (None, Ok(_)) => {}
-        }
+        };
+        let holder = &giver(checkpoints, name, treatment).shard;
+        let in_part = |draft: &Draft<'_>| folder_of(&draft.name) == holder.folder();
+        let place = drafts.iter().rposition(in_part).unwrap_or_else(|| {
+            drafts.push(Draft { name: holder.name.clone(), items: Vec::new() });
+            drafts.len() - 1
+        });
+        let items = &mut drafts[place].items;
+        let narrower = items.iter().position(|before| before.dtype.bytes() < item.dtype.bytes());
+        items.insert(narrower.unwrap_or(items.len()), item);
     }
     drafts
+}
+
+/// The tensor that decides how it is written: that of the ingredient it is taken from, or the first's.
+fn giver<'a>(checkpoints: &'a [Checkpoint], name: &str, treatment: &Treatment) -> LocatedTensor<'a> {
+    let ingredient = if let Treatment::Taken { from } = treatment { *from } else { 0 };
+    checkpoints[ingredient].locate(name).expect("a tensor of its giver")
 }
 
 /// A tensor as it is written.
@@ -93,9 +119,7 @@ fn item<'a>(
     treatment: &'a Treatment,
     asked: Option<Dtype>,
 ) -> Result<Item<'a>, Problem> {
-    let giver = if let Treatment::Taken { from } = treatment { *from } else { 0 };
-    let LocatedTensor { shard, tensor: info } =
-        checkpoints[giver].locate(name).expect("a tensor of its giver");
+    let LocatedTensor { shard, tensor: info } = giver(checkpoints, name, treatment);
     let dtype = match treatment {
         Treatment::Averaged { .. } => asked.unwrap_or(info.dtype),
         Treatment::Copied | Treatment::Taken { .. } => info.dtype,
@@ -109,15 +133,14 @@ fn item<'a>(
     Ok(Item { info, treatment, dtype, elements, length })
 }
 
-/// What the output's files are called: as the index of the first ingredient says, or its one file, or its set.
-fn set_of(first: &Checkpoint) -> WeightSet {
-    let from_index = first.index_name.as_deref().and_then(WeightSet::of_index);
+/// What a part's files are called: as the index of the first ingredient says, or its one file, or its set.
+fn set_of(first: &Checkpoint, part: &Part) -> WeightSet {
+    let from_index = part.index_name.as_deref().and_then(WeightSet::of_index);
     let from_shard = || {
-        let of = |shard: &Shard| WeightFile::of(&shard.name).filter(|_| first.directory().is_some());
-        match first.shards.as_slice() {
-            [only] => of(only).map(|file| file.set),
-            several => several.first().and_then(of).map(|file| file.set).filter(WeightSet::is_looked_for),
-        }
+        first.directory()?;
+        let mut here = first.shards.iter().filter(|shard| shard.folder() == part.folder);
+        let file = WeightFile::of(within(&part.folder, &here.next()?.name))?;
+        (here.next().is_none() || file.set.is_looked_for()).then_some(file.set)
     };
     from_index.or_else(from_shard).unwrap_or_else(WeightSet::usual)
 }
@@ -138,19 +161,21 @@ fn add_shard(
             None => problem,
         });
     };
-    if draft.name.len() > index::MAX_FILE_NAME_BYTES {
+    let folder = folder_of(&draft.name);
+    let file_name = within(folder, &draft.name);
+    if file_name.len() > index::MAX_FILE_NAME_BYTES {
         refuse(
-            format!("file name of {} bytes, at most 255 are possible", draft.name.len()),
+            format!("file name of {} bytes, at most 255 are possible", file_name.len()),
             "rename the shards",
         );
     }
-    if draft.items.iter().any(|item| item.info.name == "__metadata__") {
+    if draft.items.iter().any(|item| within(folder, &item.info.name) == "__metadata__") {
         refuse("a tensor called `__metadata__` cannot be written".to_owned(), "rename the tensor");
     }
     let entries = draft
         .items
         .iter()
-        .map(|item| (item.info.name.as_str(), item.dtype, item.info.shape.as_slice(), item.length));
+        .map(|item| (within(folder, &item.info.name), item.dtype, item.info.shape.as_slice(), item.length));
     let header = header::write(entries);
     let header_bytes = header.len() as u64 - header::LENGTH_BYTES;
     if header_bytes > header::MAX_HEADER_BYTES {

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::checkpoint::parts::{folder_of, join};
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
@@ -13,8 +14,8 @@ use crate::target::{self, check_outputs};
 use super::config::Config;
 use super::remarks::Remarks;
 use super::{
-    MergeRequest, Plan, PlanOptions, PlannedTensor, SideContent, Treatment, differences, layout, routers,
-    side_files, space, tokenizer, treatments,
+    MergeRequest, Plan, PlanOptions, PlannedTensor, SideContent, Treatment, differences, folders, layout,
+    routers, side_files, space, tokenizer, treatments,
 };
 
 /// Prove that `request` can be carried out and fix everything about its result. Reads headers, side files and the
@@ -40,6 +41,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
         Some(donor) => side_files::collect(donor, config, &request.options, &mut remarks)?,
         None => side_files::SideFiles::default(),
     };
+    let mut donors = folders::collect(&request, &checkpoints, &mut side, &mut remarks)?;
     let outputs: Vec<&Path> = request.recipes.iter().map(|recipe| recipe.output.as_path()).collect();
     let PlanOptions { overwrite, makes_parent, .. } = request.options;
     let (occupied, problems) = check_outputs(&outputs, &checkpoints, overwrite, makes_parent);
@@ -47,8 +49,12 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
     remarks.refuse()?;
 
     let layout = layout::lay_out(&request, &checkpoints, &treatments, &mut remarks);
-    if let Some(bytes) = config.and_then(|config| true_dtype(config, &layout.tensors)) {
-        for file in side.files.iter_mut().filter(|file| file.name == "config.json") {
+    donors.extend(configs.into_iter().nth(donor).flatten().map(|config| (String::new(), config)));
+    for (folder, config) in &donors {
+        let here = layout.tensors.iter().filter(|tensor| folder_of(&layout.shards[tensor.shard].name) == folder);
+        let Some(bytes) = true_dtype(config, here) else { continue };
+        let name = join(folder, "config.json");
+        for file in side.files.iter_mut().filter(|file| file.name == name) {
             file.content = SideContent::Bytes(bytes.clone());
         }
     }
@@ -58,8 +64,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
         checkpoints,
         tensors: layout.tensors,
         shards: layout.shards,
-        index: layout.index,
-        index_name: layout.index_name,
+        indexes: layout.indexes,
         side_files: side.files,
         left_out: side.left_out,
         tied: treatments.tied,
@@ -145,6 +150,7 @@ pub(super) fn open(request: &MergeRequest, remarks: &mut Remarks) -> Vec<Checkpo
             Err(problems) => remarks.problems.extend(problems),
         }
     }
+    folders::check(&checkpoints, remarks);
     checkpoints
 }
 
@@ -163,8 +169,11 @@ pub(super) fn read_configs(
 }
 
 /// The config's text, if its dtype is not that of the averaged tensors any more.
-fn true_dtype(config: &Config, tensors: &[PlannedTensor]) -> Option<Vec<u8>> {
-    let averaged = || tensors.iter().filter(|tensor| matches!(tensor.treatment, Treatment::Averaged { .. }));
+fn true_dtype<'a>(
+    config: &Config,
+    tensors: impl Iterator<Item = &'a PlannedTensor> + Clone,
+) -> Option<Vec<u8>> {
+    let averaged = || tensors.clone().filter(|tensor| matches!(tensor.treatment, Treatment::Averaged { .. }));
     let written = shared(averaged().map(|tensor| tensor.dtype))?;
     let before = shared(averaged().map(|tensor| tensor.source(0).dtype));
     config.with_dtype(written, before)

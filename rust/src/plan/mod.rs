@@ -11,6 +11,7 @@ mod cut;
 mod differences;
 mod discrete;
 mod fingerprint;
+mod folders;
 mod layout;
 mod make;
 mod names;
@@ -150,7 +151,7 @@ pub struct PlannedTensor {
 /// One file of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedShard {
-    /// File name.
+    /// Path relative to the output directory: a file name, behind the folder of its part if that has one.
     pub name: String,
     /// Length field and header, ready to be written at offset 0.
     pub header: Vec<u8>,
@@ -160,10 +161,19 @@ pub struct PlannedShard {
     pub tensors: Vec<usize>,
 }
 
+/// An index of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedIndex {
+    /// Path relative to the output directory: under the donor's name, or the usual one.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// A small file of the output other than shards, index and manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SideFile {
-    /// Path relative to the output directory (one level, or `additional_chat_templates/x`).
+    /// Path relative to the output directory.
     pub name: String,
     /// Content to be written: the donor's bytes, `config.json` with its dtype kept true.
     pub content: SideContent,
@@ -189,10 +199,8 @@ pub struct Plan {
     pub tensors: Vec<PlannedTensor>,
     /// Output shards; the same layout for every recipe.
     pub shards: Vec<PlannedShard>,
-    /// `model.safetensors.index.json`, if there is more than one shard (or the donor had one).
-    pub index: Option<Vec<u8>>,
-    /// File name of the index: the donor's, or the usual one.
-    pub index_name: String,
+    /// The index of each part that has several shards, or whose donor had one.
+    pub indexes: Vec<PlannedIndex>,
     /// Config, tokenizer, licences, from the donor.
     pub side_files: Vec<SideFile>,
     /// The donor's files that are not copied, by name.

@@ -56,11 +56,16 @@ pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], rema
                     .hint(HINT),
             );
         }
-        if let Some((config, (key, method))) = config.as_ref().and_then(|c| Some((c, c.quantisation()?))) {
-            let method = method.map_or(String::new(), |method| format!(" ({})", shown(&method)));
-            let message = format!("`{key}` says that the model is quantised{method}");
-            remarks.problem(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT));
-        }
+        check_configs(std::slice::from_ref(config), remarks);
+    }
+}
+
+/// One problem for each config that declares a quantisation.
+pub(super) fn check_configs(configs: &[Option<Config>], remarks: &mut Remarks) {
+    for (config, (key, method)) in configs.iter().flatten().filter_map(|c| Some((c, c.quantisation()?))) {
+        let method = method.map_or(String::new(), |method| format!(" ({})", shown(&method)));
+        let message = format!("`{key}` says that the model is quantised{method}");
+        remarks.problem(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT));
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use crate::checkpoint::parts::join;
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::quoted;
@@ -52,8 +53,9 @@ pub(super) fn collect(
     let is_consolidated = donor.shards.iter().any(|shard| shard.name.starts_with("consolidated"));
     for name in names(directory)? {
         let path = directory.join(&name);
-        let replaced =
-            donor.shards.iter().any(|shard| shard.name == name) || donor.index_name.as_deref() == Some(&name);
+        let replaced = donor.shards.iter().any(|shard| shard.name == name)
+            || donor.parts.iter().any(|part| part.folder.is_empty() && part.index_name.as_deref() == Some(&name))
+            || donor.folders().contains(name.as_str());
         if replaced {
             continue;
         }
@@ -94,6 +96,13 @@ impl SideFiles {
             Ok(size) => self.files.push(SideFile { name, content: SideContent::CopyOf(path, size) }),
             Err(problem) => remarks.problem(problem),
         }
+    }
+}
+
+impl SideFile {
+    /// The file of a part within the output.
+    pub(super) fn in_folder(self, folder: &str) -> Self {
+        Self { name: join(folder, &self.name), ..self }
     }
 }
 

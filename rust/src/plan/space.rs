@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::target::{TargetPaths, existing_parent};
+use crate::target::{TargetPaths, existing_parent, tree};
 
 use super::MergeRequest;
 use super::remarks::Remarks;
@@ -45,8 +45,8 @@ fn missing(parent: &Path, needed: u64, free: u64) -> Option<Problem> {
 
 /// Bytes on disk that files of an earlier, interrupted run already hold.
 fn held(payload: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(payload) else { return 0 };
-    let files = entries.filter_map(|entry| entry.ok()?.metadata().ok()).filter(fs::Metadata::is_file);
+    let Ok(found) = tree::list(payload) else { return 0 };
+    let files = found.files.iter().filter_map(|name| fs::symlink_metadata(payload.join(name)).ok());
     files.map(|file| file.blocks().saturating_mul(512).min(file.size())).sum()
 }
 
@@ -63,8 +63,9 @@ mod tests {
         std::fs::write(folder.path().join("a"), [1; 4096]).unwrap();
         std::fs::write(folder.path().join("b"), [1; 100]).unwrap();
         std::fs::File::create(folder.path().join("sparse")).unwrap().set_len(1 << 30).unwrap();
-        std::fs::create_dir(folder.path().join("folder")).unwrap();
-        assert_eq!(held(folder.path()), 4196);
+        std::fs::create_dir(folder.path().join("part")).unwrap();
+        std::fs::write(folder.path().join("part/c"), [1; 10]).unwrap();
+        assert_eq!(held(folder.path()), 4206);
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl Plan {
     /// Bytes of one output's shards, index and side files.
     pub fn bytes_per_output(&self) -> u64 {
         let shards: u64 = self.shards.iter().map(|shard| shard.size).sum();
-        shards + self.index.as_ref().map_or(0, Vec::len) as u64 + SideFiles::bytes(&self.side_files)
+        let indexes: usize = self.indexes.iter().map(|index| index.bytes.len()).sum();
+        shards + indexes as u64 + SideFiles::bytes(&self.side_files)
     }
 
     /// The plan as printed for programs.
@@ -50,7 +51,8 @@ impl Plan {
             "ingredients": self.checkpoints.iter().map(ingredient).collect::<Vec<_>>(),
             "outputs": self.request.recipes.iter().map(output).collect::<Vec<_>>(),
             "shards": shards.collect::<Vec<_>>(),
-            "index": self.index.as_ref().map(|_| &self.index_name),
+            "index": self.indexes.first().map(|index| &index.name),
+            "indexes": self.indexes.iter().map(|index| &index.name).collect::<Vec<_>>(),
             "complete": self.complete.iter().map(|&recipe| output(&self.request.recipes[recipe])["path"].clone()).collect::<Vec<_>>(),
             "counts": {
                 "averaged": count(How::Averaged),

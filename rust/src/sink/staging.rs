@@ -167,29 +167,27 @@ impl Staging {
         &self.notes
     }
 
-    /// Create a small file in the payload and bring it to the disk if the output is to be durable. `name` is a file
-    /// name, or that of a file in one directory below.
+    /// The path of a new file in the payload, its folders made. `name` is relative to the output.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also if `name` leads anywhere else.
+    pub fn place(&self, name: &str) -> Result<PathBuf> {
+        let path = self.payload().join(name);
+        if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+            let reason = io::Error::new(io::ErrorKind::InvalidInput, "not a name within the output");
+            return Err(Error::io(path, "cannot create", reason));
+        }
+        let folder = path.parent().unwrap_or(self.payload());
+        fs::create_dir_all(folder).map_err(failed(folder, "cannot create"))?;
+        Ok(path)
+    }
+
+    /// Create a small file in the payload and bring it to the disk if the output is to be durable.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write_small(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let payload = self.payload();
-        let path = payload.join(name);
-        let parts: Vec<_> = Path::new(name).components().collect();
-        if !(1..=2).contains(&parts.len()) || !parts.iter().all(|part| matches!(part, Component::Normal(_))) {
-            let reason = io::Error::new(io::ErrorKind::InvalidInput, "not a name within the output");
-            return Err(Error::io(path, "cannot create", reason));
-        }
-        if let [directory, _] = parts.as_slice() {
-            let directory = payload.join(directory);
-            match fs::create_dir(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(Error::io(directory, "cannot create", error));
-                }
-                _ => {}
-            }
-        }
-        write_new(&path, bytes, self.sync)
+        write_new(&self.place(name)?, bytes, self.sync)
     }
 
     /// Make the payload the target, by one rename. What is left to do then is [`Staging::clean`].

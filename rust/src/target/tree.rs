@@ -1,4 +1,4 @@
-//! Lists and removes the little directory trees that this program makes: regular files, two directories deep.
+//! Lists and removes the little directory trees that this program makes: regular files, a few directories deep.
 //!
 //! By descriptor and without following links, so that nothing planted in the tree leads outside of it.
 
@@ -9,8 +9,11 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 
-/// Deepest directory looked into, counted from the one asked for.
-const DEEPEST: usize = 2;
+use crate::checkpoint::parts::MAX_DEPTH;
+
+/// Deepest directory looked into, counted from the one asked for: that of the payload, the parts of a model, and the
+/// templates of one.
+const DEEPEST: usize = MAX_DEPTH + 2;
 
 /// What is in a directory, as paths relative to it with `/` between names.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -151,7 +154,10 @@ mod walk {
                     let inner = retry_on_intr(|| openat(directory, &name, OPEN, Mode::empty()))?;
                     level(inner.as_fd(), &format!("{path}/"), depth + 1, remove, found)?;
                     if remove(&path, &stat) {
-                        gone(retry_on_intr(|| unlinkat(directory, &name, AtFlags::REMOVEDIR)))?;
+                        match retry_on_intr(|| unlinkat(directory, &name, AtFlags::REMOVEDIR)) {
+                            Err(Errno::NOTEMPTY | Errno::EXIST) => {} // something in it is kept
+                            answer => gone(answer)?,
+                        }
                     }
                     found.directories.push(path);
                 }

@@ -77,7 +77,7 @@ fn strangers(directory: &Path, listed: &BTreeSet<&str>, found: &mut Verification
     let failed = |error| Error::io(directory, "cannot list", error);
     let inside = listed.iter().filter(|name| stays_inside(name));
     let folders: BTreeSet<&str> =
-        inside.filter_map(|name| name.split_once('/')).map(|(folder, _)| folder).collect();
+        inside.flat_map(|name| name.match_indices('/').map(|(end, _)| &name[..end])).collect();
     let mut others = Vec::new();
     let mut places = vec![(directory.to_owned(), String::new())];
     places.extend(folders.iter().filter_map(|folder| {

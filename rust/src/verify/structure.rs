@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::checkpoint::parts::{folder_of, within};
 use crate::checkpoint::{Shard, TensorInfo, WeightSet, header, index, read_small, reopen};
 use crate::error::Problem;
 use crate::escape::shown;
@@ -37,7 +38,8 @@ pub(super) fn check(
         // Only now is there one header, and one index, that soce would have written.
         problems.extend(shards.iter().filter_map(|shard| check_header(shard).err()));
         if shards.len() == manifest.result.shards.len() {
-            problems.extend(check_index(directory, options, manifest, shards));
+            let indexes = manifest.result.files.iter().filter(|name| WeightSet::of_index(name).is_some());
+            problems.extend(indexes.filter_map(|name| check_index(directory, options, name, shards)));
         }
     }
     found.add(Check::Structure, problems);
@@ -104,9 +106,11 @@ fn check_header(shard: &Shard) -> Result<(), Problem> {
     // Tensors without bytes may stand in any order beside each other: the order is the text's.
     let names =
         names(text).map_err(|what| problem(&shard.path, format!("changed while it was read: {what}")))?;
-    let by_name: BTreeMap<&str, &TensorInfo> = shard.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
-    let tensors = names.iter().filter_map(|name| by_name.get(name.as_str()));
-    let expected = header::write(tensors.map(|t| (t.name.as_str(), t.dtype, t.shape.as_slice(), t.length)));
+    let folder = shard.folder();
+    let by_name: BTreeMap<&str, &TensorInfo> =
+        shard.tensors.iter().map(|t| (within(folder, &t.name), t)).collect();
+    let tensors = names.iter().filter_map(|name| by_name.get_key_value(name.as_str()));
+    let expected = header::write(tensors.map(|(name, t)| (*name, t.dtype, t.shape.as_slice(), t.length)));
     match first_difference(&expected, &got) {
         None => Ok(()),
         Some(at) => Err(problem(
@@ -120,18 +124,19 @@ fn check_header(shard: &Shard) -> Result<(), Problem> {
 fn check_index(
     directory: &Path,
     options: &VerifyOptions,
-    manifest: &ReadManifest,
+    name: &str,
     shards: &[Shard],
 ) -> Option<Problem> {
-    let name = manifest.result.files.iter().find(|name| WeightSet::of_index(name).is_some())?;
+    let folder = folder_of(name);
     let path = directory.join(name);
     // A missing index is reported with the other files, an unreadable one with the shards.
     let got = read_small(&path, directory, index::MAX_INDEX_BYTES, &options.open()).ok()?;
-    let tensors = || shards.iter().flat_map(|shard| shard.tensors.iter().map(move |t| (shard, t)));
+    let here = || shards.iter().filter(|shard| shard.folder() == folder);
+    let tensors = || here().flat_map(|shard| shard.tensors.iter().map(move |t| (shard, t)));
     let total_size = tensors().map(|(_, t)| t.length).fold(0, u64::saturating_add);
     let elements = |t: &TensorInfo| t.shape.iter().fold(1, |n: u64, &d| n.saturating_mul(d));
     let total_parameters = tensors().map(|(_, t)| elements(t)).fold(0, u64::saturating_add);
-    let entries = tensors().map(|(shard, t)| (t.name.as_str(), shard.name.as_str()));
+    let entries = tensors().map(|(shard, t)| (within(folder, &t.name), within(folder, &shard.name)));
     let expected = index::write(entries, total_size, total_parameters);
     let at = first_difference(&expected, &got)?;
     let claimed = index::parse(&got).ok().and_then(|index| index.total_size);

@@ -83,7 +83,7 @@ fn two_shards() -> (tempfile::TempDir, Checkpoint) {
 #[test]
 fn a_checkpoint_knows_its_tensors_shards_and_index() {
     let (folder, checkpoint) = two_shards();
-    assert_eq!(checkpoint.index_name.as_deref(), Some("model.safetensors.index.json"));
+    assert_eq!(checkpoint.parts[0].index_name.as_deref(), Some("model.safetensors.index.json"));
     assert_eq!(checkpoint.directory(), Some(folder.path().join("m").as_path()));
     let names: Vec<_> = checkpoint.shards.iter().map(|shard| shard.name.as_str()).collect();
     assert_eq!(names, ["x.safetensors", "y.safetensors"]);

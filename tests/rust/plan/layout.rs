@@ -58,8 +58,8 @@ fn the_first_ingredient_gives_files_names_and_order() {
     let order: Vec<_> = plan.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shard)).collect();
     assert_eq!(order, [("z", 0), ("a", 0), ("m", 1)]);
     assert_eq!((plan.total_size, plan.total_parameters), (4 + 12 + 2, 6));
-    assert_eq!(plan.index_name, "model.safetensors.index.json");
-    let index: serde_json::Value = serde_json::from_slice(plan.index.as_ref().unwrap()).unwrap();
+    assert_eq!(plan.indexes[0].name, "model.safetensors.index.json");
+    let index: serde_json::Value = serde_json::from_slice(&plan.indexes[0].bytes).unwrap();
     assert_eq!(index["metadata"], serde_json::json!({"total_parameters": 6, "total_size": 18}));
     assert_eq!(index["weight_map"]["m"], "model-00002-of-00002.safetensors");
     let sources = &plan.tensors[2].sources;
@@ -74,7 +74,7 @@ fn a_single_file_has_no_index_and_only_the_format_as_metadata() {
     kitchen.model("a", &[f32s("b", 1), f32s("\u{1b}\"é", 2)]);
     let plan = kitchen.plan(&["a", "a"]);
     check_files(&plan);
-    assert_eq!((names(&plan), plan.index.is_none()), (vec!["model.safetensors"], true));
+    assert_eq!((names(&plan), plan.indexes.is_empty()), (vec!["model.safetensors"], true));
     let header = String::from_utf8(plan.shards[0].header[8..].to_vec()).unwrap();
     says(&header, r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"#);
 }
@@ -85,7 +85,7 @@ fn a_model_given_as_a_file_keeps_its_name() {
     kitchen.file("expert-a.safetensors", super::builder::safetensors(&[f32s("w", 1)]));
     let plan = kitchen.plan(&["expert-a.safetensors", "expert-a.safetensors"]);
     assert_eq!(names(&plan), ["expert-a.safetensors"]);
-    assert!(plan.side_files.is_empty() && plan.index.is_none());
+    assert!(plan.side_files.is_empty() && plan.indexes.is_empty());
     says(&kitchen.warnings(&plan)[0], "`expert-a.safetensors` is a single file: config, tokenizer");
 }
 
@@ -95,7 +95,7 @@ fn an_index_over_one_shard_is_written_again() {
     kitchen.sharded("a", &[&[f32s("w", 1)]]);
     let plan = kitchen.plan(&["a", "a"]);
     assert_eq!(names(&plan), ["model-00001-of-00001.safetensors"]);
-    assert!(plan.index.is_some());
+    assert!(!plan.indexes.is_empty());
 }
 
 #[test]
@@ -106,8 +106,8 @@ fn a_set_without_an_index_gets_one() {
         kitchen.file(&file, super::builder::safetensors(&[f32s(name, 1)]));
     }
     let plan = kitchen.plan(&["a", "a"]);
-    assert_eq!((plan.shards.len(), plan.index.is_some()), (2, true));
-    assert_eq!(plan.index_name, "model.safetensors.index.json");
+    assert_eq!((plan.shards.len(), plan.indexes.len()), (2, 1));
+    assert_eq!(plan.indexes[0].name, "model.safetensors.index.json");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn recut_shards_have_the_headers_of_the_reference_writer() {
         plan
     };
     let plan = recut(1000);
-    assert_eq!((names(&plan), plan.index.is_some()), (vec!["model.safetensors"], true));
+    assert_eq!((names(&plan), !plan.indexes.is_empty()), (vec!["model.safetensors"], true));
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
     let all = reference(&[("x", BF16, &[2, 2]), ("b", F32, &[3]), ("a", F32, &[2]), ("ids", I64, &[2])]);
     assert_eq!(plan.shards[0].header, all[..plan.shards[0].header.len()]);
@@ -187,7 +187,7 @@ fn recut_shards_are_called_as_the_donor_is() {
     request.options.max_shard_size = Some(4);
     let plan = make(request).unwrap();
     assert_eq!(names(&plan)[1], "diffusion_pytorch_model-00002-of-00002.safetensors");
-    assert_eq!(plan.index_name, "diffusion_pytorch_model.safetensors.index.json");
+    assert_eq!(plan.indexes[0].name, "diffusion_pytorch_model.safetensors.index.json");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn recut_shards_of_a_model_given_as_a_file_are_called_model() {
     request.options.max_shard_size = Some(4);
     let plan = make(request).unwrap();
     assert_eq!(names(&plan), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
-    assert_eq!(plan.index_name, "model.safetensors.index.json");
+    assert_eq!(plan.indexes[0].name, "model.safetensors.index.json");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use _core::Mix;
 use _core::checkpoint::{TensorInfo, header, index};
 use _core::dtype::Dtype;
-use _core::plan::{MergeRequest, Plan, Recipe, Row, Treatment, make};
+use _core::plan::{MergeRequest, Plan, PlannedIndex, Recipe, Row, Treatment, make};
 use proptest::prelude::*;
 
 use super::builder::{Kitchen, Tensor, tensor};
@@ -106,9 +106,9 @@ fn check_layout(plan: &Plan) {
     assert_eq!(next, plan.tensors.len());
     assert_eq!(plan.total_size, plan.tensors.iter().map(|tensor| tensor.length).sum::<u64>());
     assert_eq!(plan.total_parameters, plan.tensors.iter().map(|tensor| tensor.elements).sum::<u64>());
-    let index_bytes = plan.index.as_ref().map_or(0, Vec::len) as u64;
+    let index_bytes = plan.indexes.iter().map(|index| index.bytes.len()).sum::<usize>() as u64;
     assert_eq!(plan.bytes_written(), index_bytes + plan.shards.iter().map(|shard| shard.size).sum::<u64>());
-    if let Some(text) = &plan.index {
+    if let Some(PlannedIndex { bytes: text, .. }) = plan.indexes.first() {
         let read = index::parse(text).unwrap();
         let expected: BTreeMap<_, _> =
             plan.tensors.iter().map(|tensor| (&tensor.name, &plan.shards[tensor.shard].name)).collect();
@@ -165,7 +165,7 @@ proptest! {
         let turned: Vec<usize> = std::iter::once(0).chain((1..case.ingredients).rev()).collect();
         let again = make(case.request(&kitchen, &turned)).unwrap();
         prop_assert_eq!(&again.shards, &plan.shards);
-        prop_assert_eq!(&again.index, &plan.index);
+        prop_assert_eq!(&again.indexes, &plan.indexes);
         for (a, b) in again.tensors.iter().zip(&plan.tensors) {
             let sources: Vec<_> = turned.iter().map(|&i| b.sources[i]).collect();
             prop_assert_eq!(&a.sources, &sources);
@@ -183,6 +183,6 @@ proptest! {
         let again = make(case.request(&kitchen, &order)).unwrap();
         prop_assert_eq!(&again.shards, &plan.shards);
         prop_assert_eq!(&again.tensors, &plan.tensors);
-        prop_assert_eq!(&again.index, &plan.index);
+        prop_assert_eq!(&again.indexes, &plan.indexes);
     }
 }
