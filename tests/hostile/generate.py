@@ -805,7 +805,13 @@ def directory_cases():
         [f("m/model_index.json", parts), f("m/unet/diffusion_pytorch_model.bin", "PK"), scheduler],
         "no safetensors checkpoint (found `diffusion_pytorch_model.bin`)",
     )
-    for name, folder in [("up", "../m2"), ("absolute", "/etc"), ("hidden", ".git"), ("back", "a\\\\b"), ("deep", "a/b/c/d/e")]:
+    for name, folder in [
+        ("up", "../m2"),
+        ("absolute", "/etc"),
+        ("hidden", ".git"),
+        ("back", "a\\\\b"),
+        ("deep", "a/b/c/d/e"),
+    ]:
         modules = '[{"path": "%s", "type": "x.Dense"}, {"path": "", "type": "x.Transformer"}]' % folder
         directory(
             f"module_{name}",
@@ -829,7 +835,9 @@ def directory_cases():
         [f("m/modules.json", modules), f("m/" + x, one("1_Dense/a")), f("m/1_Dense/" + x, one("a"))],
         "expected it in one shard, got two",
     )
-    directory("modules_that_are_none", [f("m/modules.json", "{}"), f("m/" + x, one())], "expected a list of modules")
+    directory(
+        "modules_that_are_none", [f("m/modules.json", "{}"), f("m/" + x, one())], "expected a list of modules"
+    )
     directory("modules_that_are_no_json", [f("m/modules.json", "["), f("m/" + x, one())], "not valid JSON")
     directory(
         "subfolders_only",
