@@ -12,6 +12,7 @@ from tests.checkpoints import Tensors, f32, read_file, write_file
 from soce import MergeOptions, Recipe, merge, verify
 from soce.exceptions import SoceError
 from soce.merging.doctor import diagnose
+from soce.merging.manifest import manifest_schema
 from soce.merging.plan import plan
 from soce.recipes.model import Ingredient, Row
 
@@ -111,6 +112,7 @@ def test_components_of_a_pipeline_are_averaged_under_one_manifest(tmp_path: Path
     assert files(soup) - {"soce.json", "mergekit_config.yml"} == files(a)
     manifest = json.loads((soup / "soce.json").read_text())["result"]
     assert sorted(manifest["tensors"]) == ["unet/w0", "unet/w1", "vae/w0"]
+    assert manifest["format"] == 2
     assert manifest["donor"]["left_out"] == []
     index = json.loads((soup / "unet" / "diffusion_pytorch_model.safetensors.index.fp16.json").read_text())
     assert index["weight_map"]["w1"] == "diffusion_pytorch_model.fp16-00002-of-00002.safetensors"
@@ -118,6 +120,7 @@ def test_components_of_a_pipeline_are_averaged_under_one_manifest(tmp_path: Path
     assert value(soup / "vae" / "diffusion_pytorch_model.safetensors", "w0") == f32(-2)
     assert verify(soup).ok
     assert verify(soup, recompute=[b, a]).ok
+    Draft202012Validator(manifest_schema()).validate(json.loads((soup / "soce.json").read_text()))
 
 
 def test_rows_of_a_recipe_know_the_folder_of_a_part(tmp_path: Path) -> None:

@@ -812,7 +812,7 @@ def directory_cases():
         ("back", "a\\\\b"),
         ("deep", "a/b/c/d/e"),
     ]:
-        modules = '[{"path": "%s", "type": "x.Dense"}, {"path": "", "type": "x.Transformer"}]' % folder
+        modules = f'[{{"path": "{folder}", "type": "x.Dense"}}, {{"path": "", "type": "x.Transformer"}}]'
         directory(
             f"module_{name}",
             [f("m/modules.json", modules), f("m/" + x, one())],

@@ -11,7 +11,7 @@ use crate::glob;
 use crate::mix::Mix;
 
 use super::digests::Digests;
-use super::document::{FORMAT, FORMAT_OF_CHOICES, How};
+use super::document::How;
 use super::read::{ReadManifest, stays_inside};
 
 impl ReadManifest {
@@ -55,8 +55,7 @@ impl ReadManifest {
                 ));
             }
         }
-        let says_more = result.counts.taken > 0 || !result.left_out.is_empty();
-        let expected = if says_more { FORMAT_OF_CHOICES } else { FORMAT };
+        let expected = result.needed_format();
         if result.format != expected {
             wrong.push(format!("`format`: expected {expected}, got {}", result.format));
         }

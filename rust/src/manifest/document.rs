@@ -17,8 +17,11 @@ pub(crate) const FILE_NAME: &str = "soce.json";
 pub(crate) const RECIPE_FILE: &str = "mergekit_config.yml";
 /// Number of the schema of `result`.
 pub(crate) const FORMAT: u64 = 1;
-/// Number of the schema of a `result` with tensors that were taken or left out, which the first one has no words for.
+/// Number of the schema of a `result` that the first one has no words for: tensors that were taken or left out, and parts
+/// in folders.
 pub(crate) const FORMAT_OF_CHOICES: u64 = 2;
+/// The one folder that a `result` of the first schema may have.
+const TEMPLATES: &str = "additional_chat_templates";
 /// Number of the bit contract: docs/numerics.md.
 pub(crate) const NUMERICS: u64 = 1;
 /// Longest manifest read; one of a million tensors has a third of this.
@@ -57,6 +60,16 @@ pub(crate) struct Outcome {
     pub(crate) shards: Vec<ShardEntry>,
     pub(crate) files: Vec<String>,
     pub(crate) counts: Counts,
+}
+
+impl Outcome {
+    /// The number of the oldest schema that has words for all of it.
+    pub(crate) fn needed_format(&self) -> u64 {
+        let is_of_a_part =
+            |name: &String| name.split_once('/').is_some_and(|(folder, _)| folder != TEMPLATES);
+        let says_more = self.counts.taken > 0 || !self.left_out.is_empty() || self.files.iter().any(is_of_a_part);
+        if says_more { FORMAT_OF_CHOICES } else { FORMAT }
+    }
 }
 
 /// How the tensors were mixed. The order of parts does not depend on the one the ingredients were given in.

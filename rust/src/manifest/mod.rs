@@ -21,7 +21,7 @@ pub(crate) use canonical::digest_of;
 pub(crate) use content::Content;
 pub use digests::Digests;
 pub(crate) use document::{
-    Counts, DonorEntry, FILE_NAME, FORMAT, FORMAT_OF_CHOICES, How, HubEntry, IngredientEntry, MAX_BYTES,
+    Counts, DonorEntry, FILE_NAME, FORMAT, How, HubEntry, IngredientEntry, MAX_BYTES,
     Manifest, NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry,
     SourceEntry, SourceShard, TensorEntry,
 };

@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, Shard};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind, Result};
 use crate::manifest::{
-    Content, Counts, DonorEntry, FILE_NAME, FORMAT, FORMAT_OF_CHOICES, Fingerprint, How, HubEntry,
+    Content, Counts, DonorEntry, FILE_NAME, FORMAT, Fingerprint, How, HubEntry,
     IngredientEntry, Manifest, NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry,
     RunEntry, ShardEntry, SourceEntry, SourceShard, TensorEntry, canonical, digest_of,
 };
@@ -135,9 +135,8 @@ fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) ->
     let ingredients =
         contents.map(|contents| columns.iter().map(|&i| IngredientEntry { content: contents[i] }).collect());
     let count = |how: How| plan.tensors.iter().filter(|tensor| tensor.how() == how).count() as u64;
-    let says_more = count(How::Taken) > 0 || !plan.tensors_left_out.is_empty();
-    Outcome {
-        format: if says_more { FORMAT_OF_CHOICES } else { FORMAT },
+    let mut outcome = Outcome {
+        format: FORMAT,
         numerics: NUMERICS,
         recipe: recipe_entry(recipe, &columns),
         ingredients,
@@ -155,7 +154,9 @@ fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) ->
             tied: plan.tied.len() as u64,
             refused: 0,
         },
-    }
+    };
+    outcome.format = outcome.needed_format();
+    outcome
 }
 
 /// For each ingredient the digest of the tensors that went in. `None` unless the bytes were hashed as they passed.
