@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from tests.checkpoints import Tensors, f32, read_file, write_file
 
 from soce import MergeOptions, Recipe, merge, verify
