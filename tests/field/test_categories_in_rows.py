@@ -80,6 +80,25 @@ def test_a_summary_of_opencompass(tmp_path: Path) -> None:
     assert "--no-transpose" in table.notes[0]
 
 
+def test_averages_of_the_same_parts_are_no_categories(tmp_path: Path) -> None:
+    rows = [
+        "mmlu,-,naive_average",
+        "mmlu-stem,-,naive_average",
+        "lukaemon_mmlu_law,x,accuracy",
+        "gsm8k,y,accuracy",
+    ]
+    text = "\n".join(["dataset,version,metric,mode,a,b", *(f"{row},gen,50.5,60" for row in rows)])
+    assert read(tmp_path, text).categories == ("lukaemon_mmlu_law", "gsm8k")
+
+
+def test_scores_are_no_names_of_models(tmp_path: Path) -> None:
+    message, hint = refused(tmp_path, "math,code\n61.5,55\n52,66.5\n")
+    assert "no column names the models" in message
+    assert hint is not None
+    assert "--model-column" in hint
+    assert read(tmp_path, "math,code,note\n61.5,55,a\n52,66.5,b\n").models == ("a", "b")
+
+
 def test_several_metrics_of_a_dataset_are_chosen_from(tmp_path: Path) -> None:
     message, hint = refused(tmp_path, SUMMARY)
     assert message.startswith("task `IFEval` has several metrics: `Prompt-level-strict-accuracy`")

@@ -73,6 +73,7 @@ def test_frames_join_with_files(tmp_path: Path) -> None:
         (FRAME.set_index([["x", "y", "z"], ["a", "b", "c"]]), "a level of the index has no name"),
         (FRAME.iloc[:0], "there are no scores: 0 rows, 2 columns"),
         (pd.DataFrame(), "there are no scores"),
+        (FRAME.reset_index(drop=True), "nothing names the models"),
         (FRAME.set_axis(["math", "math"], axis=1), "column `math` is there twice"),
         (FRAME.replace(61.2, np.inf), "row 1, column `math`: `inf` is infinite"),
         (FRAME.set_axis(["a", "b", "a"]), "row 3: the model `a` is also in row 1"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import soce
@@ -19,7 +20,11 @@ class Module:
 
 
 WRONG: dict[str, tuple[Callable[[Any], object], str, tuple[object, ...]]] = {
-    "read_scores": (soce.read_scores, "source", (None, 3, TABLE, {"a": {"b": 1}}, [None], np.ones(2))),
+    "read_scores": (
+        soce.read_scores,
+        "source",
+        (None, 3, TABLE, {"a": {"b": 1}}, [None], np.ones(2), pd.Series([1.5])),
+    ),
     "read_scores options": (lambda it: soce.read_scores([], options=it), "options", ({}, "wide")),
     "ReadOptions columns": (lambda it: soce.ReadOptions(columns=it), "columns", ("math", 3, [1])),
     "ReadOptions rename": (lambda it: soce.ReadOptions(rename=it), "rename", ("a", ["a"], None)),

@@ -105,7 +105,7 @@ def _log_decisions(table: ScoreTable) -> None:
 
 def _listed(source: Source | Iterable[Source]) -> list[Source]:
     """Return every source, each a path or a data frame."""
-    is_one = is_frame(source) or isinstance(source, (str, os.PathLike, Mapping))
+    is_one = isinstance(source, (str, os.PathLike, Mapping)) or hasattr(source, "__array__")
     sources = [source] if is_one or not isinstance(source, Iterable) else list(source)
     for one in sources:
         if not is_frame(one):

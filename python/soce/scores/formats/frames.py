@@ -31,6 +31,7 @@ def grid_of_frame(frame: pd.DataFrame) -> pd.DataFrame:
     Raises `ScoreTableError` for columns of several levels, names that are there twice, and no cells.
     """
     import pandas as pd
+    from pandas.api.types import is_numeric_dtype
 
     refusals = Refusals(SOURCE)
     if frame.columns.nlevels > 1:
@@ -44,6 +45,8 @@ def grid_of_frame(frame: pd.DataFrame) -> pd.DataFrame:
     counts = isinstance(index, pd.RangeIndex) and index.name is None
     if index.nlevels > 1 and None in index.names:
         refusals.refuse("a level of the index has no name", "name them: `frame.rename_axis([...])`")
+    if counts and all(is_numeric_dtype(kind) for kind in frame.dtypes):
+        refusals.refuse("nothing names the models", "let the index do it: `frame.index = [...]`")
     levels = [] if counts else [index.get_level_values(level) for level in range(index.nlevels)]
     held: list[Any] = [*levels, *(frame.iloc[:, place] for place in range(len(frame.columns)))]
     names = ["" if one.name is None else str(one.name).strip() for one in held]

@@ -169,9 +169,8 @@ def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Sta
     # Transposed from rows, because a table may have a row `model`, as the JSON of a data frame has.
     turned = pd.DataFrame(dict(enumerate(cells)), index=places, dtype=object)
     turned.columns = pd.Index(["", *categories])
-    averages = frozenset(
-        name for name, metric in metrics.items() if metric in _AVERAGES and _has_parts(name, categories)
-    )
+    means = {name for name, metric in metrics.items() if metric in _AVERAGES}
+    averages = frozenset(_computed(means, categories))
     return Standing(turned, turned=True, metrics=metrics, averages=averages, ignored=tuple(ignored.items()))
 
 
@@ -191,7 +190,13 @@ def _check_categories(names: pd.Series[str], refusals: Refusals) -> None:
         refusals.refuse("no category has a score")
 
 
-def _has_parts(name: str, categories: list[str]) -> bool:
-    """Whether others are named as its parts: `lukaemon_mmlu_law` or `ceval-law`, of `mmlu` and `ceval`."""
-    words = set(split_words(name))
-    return any(words < set(split_words(other)) for other in categories)
+def _computed(means: set[str], categories: list[str]) -> set[str]:
+    """Return the means whose parts are there too, by their names, and those that lie within one of these.
+
+    `mmlu` averages `lukaemon_mmlu_law`, and `mmlu-stem`, beside it, some of the same.
+    """
+    words = {name: set(split_words(name)) for name in categories}
+    whole = {
+        mean for mean in means if any(words[mean] < words[one] for one in categories if one not in means)
+    }
+    return whole | {mean for mean in means if any(words[one] < words[mean] for one in whole)}

@@ -10,6 +10,7 @@ from soce.exceptions import shown
 from soce.files.words import nearest
 from soce.scores.column_names import split_words, word_set
 from soce.scores.formats.cells import is_missing, parse_column
+from soce.scores.formats.likeness import looks_like_benchmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,11 +82,18 @@ def model_column(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -
                 f"say which one names the models, for example `--model-column {shown(named)}`",
             )
         return named
-    if not weak:
+    holds_scores = not weak and looks_like_benchmark(first) and _is_number(grid[first].tolist())
+    if not weak and not holds_scores:
         return first
     ranked = sorted((name for name in others if _rank(name) < len(_NAMES)), key=_rank)
     better = (name for name in [*ranked, *others] if _names_things(grid[name].tolist()))
-    return next(better, first)
+    found = next(better, None)
+    if found is None and holds_scores:
+        refusals.refuse(
+            f"no column names the models: the first, `{shown(first)}`, holds numbers",
+            f"put names in front; if these numbers are the names, `--model-column {shown(first)}` says so",
+        )
+    return first if found is None else found
 
 
 def _rank(name: str) -> int:
