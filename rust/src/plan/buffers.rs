@@ -52,6 +52,7 @@ fn made_by_loaders(info: &TensorInfo) -> bool {
         "freqs" => parent == "rope" || parent.ends_with(".rope"),
         "cos_cached" | "sin_cached" => parent.ends_with("rotary_emb"),
         "position_ids" => matches!(info.shape.as_slice(), [_] | [1, _]),
+        "token_type_ids" => discrete && matches!(info.shape.as_slice(), [1, _]),
         "masked_bias" => matches!(info.shape.as_slice(), [] | [1]),
         // A learned bias of an attention has one dimension.
         "bias" | "causal_mask" => {
@@ -87,6 +88,7 @@ mod tests {
         check("text_model.embeddings.position_ids", Dtype::F32, &[1, 77], true);
         check("position_ids", Dtype::I64, &[512], true);
         check("position_ids", Dtype::F32, &[512, 768], false);
+        check("embeddings.token_type_ids", Dtype::I64, &[1, 512], true);
         check("h.0.attn.masked_bias", Dtype::F32, &[], true);
         check("h.0.attn.masked_bias", Dtype::F32, &[768], false);
         check("transformer.h.0.attn.bias", Dtype::U8, &[1, 1, 1024, 1024], true);

@@ -121,7 +121,7 @@ fn the_plan_is_told_as_json() {
     assert_eq!(json["config_from"], path("a"));
     assert_eq!(
         json["tensors"][2],
-        serde_json::json!({"name": "ids", "dtype": "U8", "shape": [3], "fate": "copied", "shard": "model.safetensors"})
+        serde_json::json!({"name": "ids", "dtype": "U8", "shape": [3], "fate": "copied", "from": null, "shard": "model.safetensors"})
     );
 }
 
