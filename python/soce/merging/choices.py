@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
-from soce.files.arguments import expect_mapping, expect_names, expect_path
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import same_path_key
@@ -40,13 +39,10 @@ def resolve_choices(
     RecipeError
         A giver that is neither.
     """
-    expect_names(leave_out, "leave_out")
-    expect_mapping({} if take is None else take, "take", "of pattern to ingredient")
     paths = [ingredient.path for ingredient in ingredients]
     names = [ingredient.name for ingredient in ingredients]
     chosen = []
     for pattern, giver in (take or {}).items():
-        expect_path(giver, "take")
         path = find_checkpoint(giver)
         place = find_ingredient(os.fspath(giver), names, paths)
         place = find_ingredient(path, names, paths) if place is None else place
