@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
             Some(b'[') => "an array".into(),
             Some(b'-' | b'0'..=b'9') => "a number".into(),
             Some(0xef) if self.text.get(self.at..).is_some_and(|rest| rest.starts_with('\u{feff}')) => {
-                "a byte order mark (save the file as UTF-8 without one)".into()
+                "`\\u{feff}`, a byte order mark".into()
             }
             Some(_) => {
                 let rest = self.text.get(self.at..).unwrap_or_default();

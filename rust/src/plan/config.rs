@@ -45,7 +45,7 @@ impl Config {
         let wrong = |what: String| {
             Problem::new(ProblemKind::Checkpoint, what)
                 .at(&path)
-                .hint("mend the file: JSON as Python writes it is expected, without repeated keys")
+                .hint("mend the file: JSON as Python writes it, without repeated keys and byte order mark")
         };
         let value = json::parse_python(&bytes).map_err(|what| wrong(format!("not valid JSON: {what}")))?;
         if !value.is_object() {
