@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import datetime as dt
 import io
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ import openpyxl
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soce.cli.analyze import analyze
 from soce.exceptions import Problem, ScoreTableError
@@ -136,6 +141,50 @@ def test_empty_columns_and_rows_that_spreadsheets_leave_at_the_end(tmp_path: Pat
     assert is_wide(read(tmp_path, text, "s.csv"))
     assert "column 4" in refused(tmp_path, text.replace("8.25,,", "8.25,x,"), "s.csv").message
     assert "line 3" in refused(tmp_path, text.replace("model-b,60,8.25", ",60,8.25"), "s.csv").message
+
+
+texts = st.text(st.sampled_from("abcXYZ012,;|.' -_/é"), min_size=1, max_size=8).map(lambda name: f"q{name}q")
+scores = st.none() | st.decimals(-999, 999, places=2)
+
+
+@given(
+    st.lists(texts, min_size=2, max_size=4, unique_by=str.casefold),
+    st.lists(texts, min_size=1, max_size=3, unique_by=str.casefold),
+    st.data(),
+)
+def test_separators_and_decimals_change_nothing_or_are_asked_about(
+    tmp_path_factory: pytest.TempPathFactory, models: list[str], categories: list[str], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("same")
+    values = [[data.draw(scores) for _ in categories] for _ in models]
+    separator, comma = data.draw(st.sampled_from([(",", False), (";", False), (";", True), ("\t", True)]))
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=separator)
+    writer.writerow(["model", *categories])
+    for model, row in zip(models, values, strict=True):
+        cells = ["" if value is None else str(value) for value in row]
+        writer.writerow([model, *(cell.replace(".", ",") if comma else cell for cell in cells)])
+    options = ReadOptions(format="wide", transpose=False, columns=tuple(categories))
+    try:
+        table = read_scores(write(folder, file.getvalue(), "s.csv"), options=options)
+    except ScoreTableError:
+        options = replace(options, delimiter=separator, decimal="," if comma else ".")
+        table = read_scores(folder / "s.csv", options=options)
+    expected = [[np.nan if value is None else float(value) for value in row] for row in values]
+    assert (table.models, table.categories) == (tuple(models), tuple(categories))
+    np.testing.assert_array_equal(table.values, expected)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
+def test_changed_bytes_of_a_workbook_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]]
+) -> None:
+    content = bytearray(saved(workbook({"S": ROWS})))
+    for where, byte in changes:
+        content[int(where * len(content))] = byte
+    with contextlib.suppress(ScoreTableError):  # nothing else may be raised
+        read(tmp_path_factory.mktemp("changed"), bytes(content), "s.xlsx")
 
 
 # ---- encodings

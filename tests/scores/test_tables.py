@@ -433,7 +433,7 @@ def test_garbage_is_refused_in_one_line_each(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("garbage")
-    for name in ("x.csv", "x.tsv", "x.json", "x.parquet"):
+    for name in ("x.csv", "x.tsv", "x.json", "x.jsonl", "x.md", "x.parquet", "x.xlsx", "x.txt", "x"):
         problems = ()
         try:
             read(folder, content, name)
