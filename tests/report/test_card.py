@@ -191,6 +191,7 @@ def test_no_path_of_this_machine_is_in_the_card(tmp_path: Path, searched: tuple[
             ("transformers", "text-classification"),
         ),
         ({**CONFIG, "architectures": ["T5ForConditionalGeneration"]}, ("transformers", None)),
+        ({**CONFIG, "time_step_limit": [0.0, float("inf")]}, ("transformers", "text-generation")),
         ({"model_type": "test"}, (None, None)),
         ({"architectures": {"x": 1}, "model_type": 3}, (None, None)),
     ],

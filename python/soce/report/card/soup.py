@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from math import gcd
@@ -107,8 +108,10 @@ class Soup:
     def side_file(self, name: str) -> Mapping[str, Any]:
         """Return a JSON object that lies beside the tensors, or an empty one."""
         try:
-            return _mapping(read_json(self.folder / name, error=CheckpointError))
-        except (OSError, CheckpointError):
+            return _mapping(
+                json.loads((self.folder / name).read_bytes())
+            )  # Python wrote it: `Infinity` is read
+        except (OSError, ValueError, RecursionError):
             return {}
 
     def named(self, names: Mapping[str, str], hub_ids: Mapping[str, str]) -> Soup:
