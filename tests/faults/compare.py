@@ -56,13 +56,20 @@ def same_bytes(one: Path, other: Path) -> bool:
                 return True
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 class Soup:
     """A complete soup, by which a directory seen at some moment is told from an incomplete one."""
 
     def __init__(self, path: Path, *, small: bool = True) -> None:
         self.name = path.name
         self.small = small
-        self.files = {p.name: self._essence(p.read_bytes, p.stat().st_size, p.name) for p in path.iterdir()}
+        files = [found for found in path.rglob("*") if found.is_file()]
+        self.files = {
+            str(p.relative_to(path)): self._essence(p.read_bytes, p.stat().st_size, p.name) for p in files
+        }
 
     def _essence(self, read: Any, size: int, name: str) -> object:
         """Return what must be the same: all bytes, or of a large soup the sizes; of a manifest its `result`."""
@@ -72,7 +79,10 @@ class Soup:
 
     def is_at(self, directory: int) -> bool:
         """Return whether exactly this lies in an open directory."""
-        if set(os.listdir(directory)) != self.files.keys():
+        walked = os.fwalk(".", dir_fd=directory, onerror=_raise)
+        if {os.path.normpath(f"{root}/{name}") for root, _, names, _ in walked for name in names} != (
+            self.files.keys()
+        ):
             return False
         for name, expected in self.files.items():
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)

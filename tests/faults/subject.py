@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ RECIPES = Scenario(
 BEGUN = Scenario("begun", _ONE, ("soup",), begun=True)
 FOUR = Scenario("four threads", (*_ONE[:-4], "--num-threads", "4", "--chunk-bytes", "4096"), ("soup",))
 FAST = Scenario("fast", _ONE[:-4], ("soup",))
+PARTS = Scenario("parts", ("in/parts/A=1", "in/parts/B=2", "-o", "out/soup", *COMMON), ("soup",))
 _OLD = Scenario("old", ("in/A", "in/B", "in/C", "-o", "out/soup"), ("soup",))
 _GRID = {
     "ingredients": {name: name for name in "ABC"},
@@ -70,13 +71,28 @@ def ingredient(path: Path, seed: int, *, elements: int = 4096, shards: int = SHA
     return path
 
 
+def parted(path: Path, seed: int, *, elements: int = 4096) -> Path:
+    """Write an ingredient of three parts: one of two shards, one of as many in a folder, and one without tensors."""
+    ingredient(path, seed, elements=elements, shards=2)
+    ingredient(path / "2_Dense", seed + 1, elements=elements, shards=2)
+    (path / "1_Pooling").mkdir()
+    (path / "1_Pooling/config.json").write_text("{}")
+    folders = {"": "Transformer", "1_Pooling": "Pooling", "2_Dense": "Dense"}
+    modules = [{"path": folder, "type": f"x.{kind}"} for folder, kind in folders.items()]
+    (path / "modules.json").write_text(json.dumps(modules))
+    return path
+
+
 class Subject:
     """A home with ingredients in `in/`, room in `out/`, and what undisturbed runs make of each scenario."""
 
-    def __init__(self, home: Path, scenarios: Iterable[Scenario], **size: int) -> None:
+    def __init__(self, home: Path, scenarios: Collection[Scenario], **size: int) -> None:
         self.home = home
         for seed, name in enumerate("ABC"):
             ingredient(home / "in" / name, seed, **size)
+        if PARTS in scenarios:
+            for seed, name in enumerate("AB"):
+                parted(home / "in/parts" / name, seed)
         (home / "in/grid.json").write_text(json.dumps(_GRID))
         (home / "out").mkdir()
         for scenario in (_OLD, *scenarios):

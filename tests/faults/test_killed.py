@@ -26,6 +26,7 @@ from tests.faults.subject import (
     FOUR,
     FULL,
     OVERWRITE,
+    PARTS,
     PLAIN,
     RECIPES,
     Scenario,
@@ -37,7 +38,7 @@ from tests.faults.tally import record
 
 REASON = inject.usable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-SCENARIOS = (PLAIN, BEGUN, FULL, OVERWRITE, RECIPES, FOUR)
+SCENARIOS = (PLAIN, BEGUN, FULL, OVERWRITE, RECIPES, FOUR, PARTS)
 IDS = [scenario.name for scenario in SCENARIOS]
 
 
@@ -138,7 +139,11 @@ def test_killed_at_some_calls(subject: Subject, scenario: Scenario) -> None:
     calls = calls_of(subject, scenario)
     renames = [call.number for call in calls if call.name.startswith("rename")]
     counts: Counter[str] = Counter(calls=len(calls))
-    chosen = {*spread(len(calls), 6, phase=SCENARIOS.index(scenario) / 6), renames[0], renames[-1] + 1}
+    chosen = {
+        *spread(len(calls), 6, phase=SCENARIOS.index(scenario) / len(SCENARIOS)),
+        renames[0],
+        renames[-1] + 1,
+    }
     each(sorted(chosen), lambda number: killed_at(subject, scenario, number, counts))
     record(f"killed at some calls: {scenario.name}", **counts)
 

@@ -270,3 +270,19 @@ def test_doctor_measures_every_part(tmp_path: Path) -> None:
     a, b = embedder(tmp_path / "a", 1), embedder(tmp_path / "b", 2)
     found = diagnose([str(a), str(b)])
     assert [checkpoint.n_tensors for checkpoint in found.checkpoints] == [2, 2]
+
+
+def test_interrupted_merge_goes_on_with_what_is_finished_in_a_folder(tmp_path: Path) -> None:
+    a, soup = tmp_path / "a", tmp_path / "soup"
+    modules(a, ("1_Dense", "Dense"), ("", "Dense"))
+    write_file(a / "1_Dense" / "model.safetensors", W)
+    write_file(a / "model.safetensors", {"w": ("F32", [1], f32(float("nan")))})
+    with pytest.raises(SoceError, match="not finite"):
+        merge([str(a), str(a)], output=soup, options=MergeOptions(num_threads=1))
+    state = tmp_path / "soup.soce-partial"
+    inode = (state / "payload" / "1_Dense" / "model.safetensors").stat().st_ino
+    report = merge([str(a), str(a)], output=soup, options=MergeOptions(num_threads=1, nonfinite="warn"))
+    assert report.reused_shards == 1
+    assert (soup / "1_Dense" / "model.safetensors").stat().st_ino == inode
+    assert not state.exists()
+    assert verify(soup).ok

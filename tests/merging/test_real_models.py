@@ -96,6 +96,40 @@ def test_side_files_come_along_or_are_listed(minilm: list[Path], tmp_path: Path)
     assert written == copied | {"model.safetensors", "soce.json", "mergekit_config.yml"}
 
 
+# ---- folders of several parts
+
+
+def test_soup_of_sentence_encoders_encodes(tmp_path: Path) -> None:
+    """Bert, its pooling and a dense layer: the soup is loaded, and its vectors are as long as those of the ingredients."""
+    pytest.importorskip("sentence_transformers")
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"]))
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    paths = []
+    for seed, name in enumerate("AB"):
+        torch.manual_seed(seed)
+        bert = tmp_path / f"bert-{name}"
+        BertModel(BertConfig(vocab_size=7, max_position_embeddings=16, **sizes)).save_pretrained(bert)
+        BertTokenizerFast(str(vocabulary)).save_pretrained(bert)
+        encoder = SentenceTransformer(
+            modules=[Transformer(str(bert)), Pooling(8, pooling_mode="cls"), Dense(8, 4)], device="cpu"
+        )
+        encoder.save(str(tmp_path / name))
+        paths.append(tmp_path / name)
+    soce.merge([str(path) for path in paths], output=tmp_path / "soup", options=QUICK)
+    whole, half = (SentenceTransformer(str(path), device="cpu") for path in (paths[0], tmp_path / "soup"))
+    assert half.encode("a b").shape == whole.encode("a b").shape == (4,)
+    dense = [dict(SentenceTransformer(str(path), device="cpu")[2].state_dict()) for path in paths]
+    for key, tensor in half[2].state_dict().items():
+        mean = (dense[0][key].double() + dense[1][key].double()) / 2
+        assert torch.equal(tensor, mean.float()), key
+
+
 # ---- tiny models saved by transformers
 
 
