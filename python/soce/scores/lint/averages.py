@@ -112,7 +112,7 @@ def _outside(
             if compared.rows.sum() < _FEWEST_ROWS + size or comb(len(claim.parts), size) > _MOST_TRIED:
                 continue
             few = np.flatnonzero(compared.rows)[:_FIRST_ROWS]
-            scores = table.values[np.ix_(few, list(claim.parts))]
+            scores = table.values[few][:, list(claim.parts)]
             # What the average leaves over, row by row, is the sum of the columns that it does not count.
             over = scores.sum(axis=1) - (len(claim.parts) - size) * table.values[few, place]
             near = len(claim.parts) * (compared.tolerance + _SLACK)
