@@ -335,3 +335,17 @@ def test_a_mixer_gives_what_a_merge_writes(tmp_path: Path) -> None:
     assert (mixer.giver("mtp.fc.weight"), mixer.giver("w")) == (1, None)
     with pytest.raises(RecipeError):
         mixer.mix("ema.w", [1, 1], 2, out[:1])
+
+
+def test_a_buffer_of_one_part_of_a_pipeline_stays_out(tmp_path: Path) -> None:
+    ids: Tensors = {"text_model.embeddings.position_ids": BUFFERS["embeddings.position_ids"]}
+    paths = []
+    for name, own in (("A", ids), ("B", {})):
+        checkpoint(tmp_path / name / "text_encoder", W | own)
+        checkpoint(tmp_path / name / "text_encoder_2", W)
+        index = {key: ["transformers", "CLIPTextModel"] for key in ("text_encoder", "text_encoder_2")}
+        (tmp_path / name / "model_index.json").write_text(json.dumps({"_class_name": "P", **index}))
+        paths.append(tmp_path / name)
+    report = soup(paths)
+    assert manifest_of(report)["result"]["left_out"] == {f"text_encoder/{name}": None for name in ids}
+    assert soce.verify(report.output, recompute=paths).ok

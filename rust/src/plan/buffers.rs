@@ -45,7 +45,7 @@ pub(super) fn unshared(
 
 /// Whether a tensor has the name, and the shape, of a buffer that loaders make anew.
 fn made_by_loaders(info: &TensorInfo) -> bool {
-    let (parent, last) = info.name.rsplit_once('.').unwrap_or(("", &info.name));
+    let (parent, last) = info.name.rsplit_once(['.', '/']).unwrap_or(("", &info.name));
     let discrete = info.dtype.class() == DtypeClass::Discrete;
     match last {
         "inv_freq" => info.shape.len() == 1,
@@ -87,6 +87,7 @@ mod tests {
         check("embeddings.position_ids", Dtype::I64, &[1, 512], true);
         check("text_model.embeddings.position_ids", Dtype::F32, &[1, 77], true);
         check("position_ids", Dtype::I64, &[512], true);
+        check("text_encoder/position_ids", Dtype::I64, &[1, 77], true);
         check("position_ids", Dtype::F32, &[512, 768], false);
         check("embeddings.token_type_ids", Dtype::I64, &[1, 512], true);
         check("h.0.attn.masked_bias", Dtype::F32, &[], true);
