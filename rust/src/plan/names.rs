@@ -78,7 +78,7 @@ fn saved_apart(first: &Checkpoint, other: &Checkpoint, missing: &[&str], extra: 
     let (lacks, has) = (bytes(first, missing), bytes(other, extra));
     (lacks > 0 && lacks == has).then(|| {
         format!(
-            "as many values have other names there: one architecture, saved by two versions of a library; load and \
+            "as many values have other names there: if one architecture was saved by two versions of a library, load and \
              save all with one version of transformers, and take what that writes: {}",
             mend::saved_again(&other.root)
         )
