@@ -149,3 +149,15 @@ def test_a_misspelt_path_is_no_id_where_its_folder_is_there(cache: Path) -> None
     with pytest.raises(SoceError) as caught:
         plan({"models/A": 1, "models/a": 1}, output="soup")
     assert caught.value.problems[0].hint is None
+
+
+def test_a_live_model_says_where_a_missing_one_may_be_had(cache: Path) -> None:
+    pytest.importorskip("torch")
+    from soce.evaluate.live.mixing import SoupMixer
+    from soce.merging.options import MergeOptions
+
+    directory(Path("A"), 1.0)
+    with pytest.raises(SoceError, match="hf download org/model"):
+        SoupMixer(["A", "org/model"], MergeOptions())
+    with pytest.raises(SoceError, match="is not a checkpoint directory"):
+        SoupMixer(["A", "A/model.safetensors"], MergeOptions())

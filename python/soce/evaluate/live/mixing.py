@@ -66,7 +66,7 @@ class SoupMixer:
             hint = f"options: {listed(sorted(_USED))}"
             refuse(f"`{unused}` has no effect here: nothing is written", hint)
         for path in self.paths:
-            if not Path(path).is_dir():
+            if Path(path).is_file():  # what is not there, the plan tells
                 hint = "transformers loads directories: config, tokenizer and tensors together"
                 refuse("is not a checkpoint directory", hint, path)
         unwritten = replace(options, copy_code=False, preflight=False)
