@@ -255,6 +255,7 @@ mod tests {
 
     use super::{differences, other_order};
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where they are compared")]
     fn told(a: Value, b: Value) -> Option<String> {
         let (there, back) = (differences(&a, &b), differences(&b, &a));
         assert_eq!(there.is_some(), back.is_some());

@@ -54,7 +54,10 @@ pub(super) fn collect(
     for name in names(directory)? {
         let path = directory.join(&name);
         let replaced = donor.shards.iter().any(|shard| shard.name == name)
-            || donor.parts.iter().any(|part| part.folder.is_empty() && part.index_name.as_deref() == Some(&name))
+            || donor
+                .parts
+                .iter()
+                .any(|part| part.folder.is_empty() && part.index_name.as_deref() == Some(&name))
             || donor.folders().contains(name.as_str());
         if replaced {
             continue;

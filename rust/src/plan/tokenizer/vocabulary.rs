@@ -85,8 +85,10 @@ fn pieces(bytes: &[u8]) -> Option<Ids> {
     (place > 0).then_some(ids)
 }
 
-/// Number and bytes of every field of a protobuf message; no bytes for a field of another type.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Option<&[u8]>)>> {
+/// Number and bytes of a field of a protobuf message; no bytes for one of another type.
+type Field<'a> = (u64, Option<&'a [u8]>);
+
+fn fields(mut bytes: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let key = varint(&mut bytes)?;
