@@ -59,7 +59,9 @@ pub(super) fn check_single(path: &Path) -> Result<String, Problem> {
         Some(name) if name.ends_with(SHARD) => Ok(name.to_owned()),
         _ if other_format(&shown_name) => {
             let found = shown(&shown_name);
-            Err(problem(format!("no safetensors checkpoint (found `{found}`)")).at(path).hint(mend::convert(path, None)))
+            Err(problem(format!("no safetensors checkpoint (found `{found}`)"))
+                .at(path)
+                .hint(mend::convert(path, None)))
         }
         _ => refuse("expected a directory or a .safetensors file, got another file"),
     }
@@ -192,11 +194,14 @@ fn choose<'a>(root: &Path, names: &'a Names) -> Result<(WeightSet, SetFiles<'a>)
         (set.readers(), files.index.is_none(), files.numbered.is_empty())
     };
     let first: Option<(Readers, bool, bool)> = sets.iter().map(|(set, files)| rank(set, files)).min();
-    let mut chosen: Vec<_> = sets.into_iter().filter(|(set, files)| Some(rank(set, files)) == first).collect();
+    let mut chosen: Vec<_> =
+        sets.into_iter().filter(|(set, files)| Some(rank(set, files)) == first).collect();
     match (chosen.pop(), first) {
         (Some(only), _) if chosen.is_empty() => Ok(only),
-        (_, Some((_, false, _))) => Err(problem(format!("expected one index, got {}", listing(&names.indexes)))
-            .hint("keep the index of the model that is meant")),
+        (_, Some((_, false, _))) => {
+            Err(problem(format!("expected one index, got {}", listing(&names.indexes)))
+                .hint("keep the index of the model that is meant"))
+        }
         _ => Err(several_files(names)),
     }
 }
@@ -356,11 +361,8 @@ fn incomplete_set(root: &Path, files: &[(&String, Numbered)]) -> Option<Problem>
     let &(name, Numbered { number, count, digits }) = files.first()?;
     let numbers: Vec<u64> = files.iter().map(|(_, part)| part.number).collect();
     // What the others are called: the first one's name with another number.
-    let unpadded = name.contains(&format!("-{number}-of-{count}"));
-    let place = |number: u64| match unpadded {
-        true => format!("-{number}-of-{count}"),
-        false => format!("-{number:0digits$}-of-{count:0digits$}"),
-    };
+    let width = if name.contains(&format!("-{number}-of-{count}")) { 0 } else { digits };
+    let place = |number: u64| format!("-{number:0width$}-of-{count:0width$}");
     let called = |other: u64| name.replace(&place(number), &place(other));
     if let Some(&outside) = numbers.iter().find(|number| !(1..=count).contains(number)) {
         let name = called(outside);
@@ -370,8 +372,11 @@ fn incomplete_set(root: &Path, files: &[(&String, Numbered)]) -> Option<Problem>
     if missing == 0 {
         return None;
     }
-    let first: Vec<_> =
-        (1..=count).filter(|number| numbers.binary_search(number).is_err()).take(LISTED + 1).map(called).collect();
+    let first: Vec<_> = (1..=count)
+        .filter(|number| numbers.binary_search(number).is_err())
+        .take(LISTED + 1)
+        .map(called)
+        .collect();
     let list = listing_of(&first, missing);
     Some(problem(format!("{missing} of {count} shards are missing: {list}")).hint(mend::download(root)))
 }

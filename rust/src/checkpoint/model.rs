@@ -57,7 +57,8 @@ impl Checkpoint {
         let described = if is_file { None } else { parts::find(path, *options)? };
         let home = if is_file { parent(path) } else { path };
         let mut parts = described.unwrap_or_else(|| vec![Part::default()]);
-        let mut reading = Reading { root: path, home, options: *options, budget, problems: vec![], warnings: vec![] };
+        let mut reading =
+            Reading { root: path, home, options: *options, budget, problems: vec![], warnings: vec![] };
         let mut shards = Vec::new();
         for part in &mut parts {
             let selection = if is_file {

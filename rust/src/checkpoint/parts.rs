@@ -172,7 +172,8 @@ impl Found<'_> {
             }
             return;
         } else if let Some(place) = self.elsewhere(folder) {
-            let message = format!("names `{}`, a link to {}, outside the checkpoint", shown(folder), quoted(&place));
+            let message =
+                format!("names `{}`, a link to {}, outside the checkpoint", shown(folder), quoted(&place));
             return self.refuse(named_in, message);
         }
         if self.parts.len() == MAX_PARTS {
@@ -235,7 +236,9 @@ mod tests {
         for folder in ["unet", "0_Router/query_0_Dense", "a/b/c/d", "2_Dense v1.0"] {
             assert_eq!(check_folder(folder), Ok(()), "{folder}");
         }
-        for folder in ["/etc", "..", "a/../..", "a//b", "./a", "a/", "a\\b", "C:a", "a\u{1b}", ".git", "a/b/c/d/e"] {
+        for folder in
+            ["/etc", "..", "a/../..", "a//b", "./a", "a/", "a\\b", "C:a", "a\u{1b}", ".git", "a/b/c/d/e"]
+        {
             assert!(check_folder(folder).is_err(), "{folder}");
         }
         assert!(check_folder(&"x".repeat(256)).is_err());

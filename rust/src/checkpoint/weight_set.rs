@@ -166,7 +166,12 @@ mod tests {
         check("a-b-00002-of-00003.safetensors", "a-b", "", Some((2, 3)));
         check("model.fp16.safetensors", "model", "fp16", None);
         check("model.fp16-00001-of-00002.safetensors", "model", "fp16", Some((1, 2)));
-        check("diffusion_pytorch_model-00001-of-00002.non_ema.safetensors", "diffusion_pytorch_model", "non_ema", Some((1, 2)));
+        check(
+            "diffusion_pytorch_model-00001-of-00002.non_ema.safetensors",
+            "diffusion_pytorch_model",
+            "non_ema",
+            Some((1, 2)),
+        );
         check("sd_xl_base_1.0.safetensors", "sd_xl_base_1.0", "", None);
         check("model-x-of-00003.safetensors", "model-x-of-00003", "", None);
         check("model-9-of-12.safetensors", "model", "", Some((9, 12)));
@@ -186,7 +191,12 @@ mod tests {
         check("model.safetensors.index.json", Some(set("model", "")));
         check("consolidated.safetensors.index.json", Some(set("consolidated", "")));
         check("model.safetensors.index.fp16.json", Some(set("model", "fp16")));
-        for name in ["model.safetensors.index.a.b.json", ".safetensors.index.json", "model.bin.index.json", "model.safetensors.index..json"] {
+        for name in [
+            "model.safetensors.index.a.b.json",
+            ".safetensors.index.json",
+            "model.bin.index.json",
+            "model.safetensors.index..json",
+        ] {
             check(name, None);
         }
     }

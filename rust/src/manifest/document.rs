@@ -67,7 +67,8 @@ impl Outcome {
     pub(crate) fn needed_format(&self) -> u64 {
         let is_of_a_part =
             |name: &String| name.split_once('/').is_some_and(|(folder, _)| folder != TEMPLATES);
-        let says_more = self.counts.taken > 0 || !self.left_out.is_empty() || self.files.iter().any(is_of_a_part);
+        let says_more =
+            self.counts.taken > 0 || !self.left_out.is_empty() || self.files.iter().any(is_of_a_part);
         if says_more { FORMAT_OF_CHOICES } else { FORMAT }
     }
 }

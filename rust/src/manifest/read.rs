@@ -99,7 +99,14 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_directory_are_known_by_their_text() {
-        for name in ["config.json", "additional_chat_templates/a.jinja", "a/b/c/d/e/f", "..json", "a b", "\u{1b}.json"] {
+        for name in [
+            "config.json",
+            "additional_chat_templates/a.jinja",
+            "a/b/c/d/e/f",
+            "..json",
+            "a b",
+            "\u{1b}.json",
+        ] {
             assert!(stays_inside(name), "{name}");
         }
         for name in [

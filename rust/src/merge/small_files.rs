@@ -9,9 +9,9 @@ use crate::checkpoint::{Checkpoint, Shard};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind, Result};
 use crate::manifest::{
-    Content, Counts, DonorEntry, FILE_NAME, FORMAT, Fingerprint, How, HubEntry,
-    IngredientEntry, Manifest, NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry,
-    RunEntry, ShardEntry, SourceEntry, SourceShard, TensorEntry, canonical, digest_of,
+    Content, Counts, DonorEntry, FILE_NAME, FORMAT, Fingerprint, How, HubEntry, IngredientEntry, Manifest,
+    NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry, SourceEntry,
+    SourceShard, TensorEntry, canonical, digest_of,
 };
 use crate::plan::{Plan, PlannedTensor, Recipe, Treatment};
 use crate::sink::Staging;

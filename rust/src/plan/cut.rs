@@ -33,7 +33,8 @@ pub(super) fn without_empty<'a>(drafts: Vec<Draft<'a>>, folder: &str) -> Vec<Dra
     if after == before {
         return kept;
     }
-    let sets: Option<Vec<WeightSet>> = kept.iter().map(|draft| set_of(within(folder, &draft.name), before)).collect();
+    let sets: Option<Vec<WeightSet>> =
+        kept.iter().map(|draft| set_of(within(folder, &draft.name), before)).collect();
     for (i, (draft, set)) in kept.iter_mut().zip(sets.unwrap_or_default()).enumerate() {
         draft.name = join(folder, &set.shard(i, after));
     }

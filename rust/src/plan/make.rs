@@ -51,8 +51,9 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
     let layout = layout::lay_out(&request, &checkpoints, &treatments, &mut remarks);
     donors.extend(configs.into_iter().nth(donor).flatten().map(|config| (String::new(), config)));
     for (folder, config) in &donors {
-        let here = layout.tensors.iter().filter(|tensor| folder_of(&layout.shards[tensor.shard].name) == folder);
-        let Some(bytes) = true_dtype(config, here) else { continue };
+        let is_here = |tensor: &&PlannedTensor| folder_of(&layout.shards[tensor.shard].name) == folder;
+        let here: Vec<&PlannedTensor> = layout.tensors.iter().filter(is_here).collect();
+        let Some(bytes) = true_dtype(config, &here) else { continue };
         let name = join(folder, "config.json");
         for file in side.files.iter_mut().filter(|file| file.name == name) {
             file.content = SideContent::Bytes(bytes.clone());
@@ -169,11 +170,8 @@ pub(super) fn read_configs(
 }
 
 /// The config's text, if its dtype is not that of the averaged tensors any more.
-fn true_dtype<'a>(
-    config: &Config,
-    tensors: impl Iterator<Item = &'a PlannedTensor> + Clone,
-) -> Option<Vec<u8>> {
-    let averaged = || tensors.clone().filter(|tensor| matches!(tensor.treatment, Treatment::Averaged { .. }));
+fn true_dtype(config: &Config, tensors: &[&PlannedTensor]) -> Option<Vec<u8>> {
+    let averaged = || tensors.iter().filter(|tensor| matches!(tensor.treatment, Treatment::Averaged { .. }));
     let written = shared(averaged().map(|tensor| tensor.dtype))?;
     let before = shared(averaged().map(|tensor| tensor.source(0).dtype));
     config.with_dtype(written, before)

@@ -121,12 +121,7 @@ fn check_header(shard: &Shard) -> Result<(), Problem> {
 }
 
 /// The index is as soce writes it for these shards, byte for byte.
-fn check_index(
-    directory: &Path,
-    options: &VerifyOptions,
-    name: &str,
-    shards: &[Shard],
-) -> Option<Problem> {
+fn check_index(directory: &Path, options: &VerifyOptions, name: &str, shards: &[Shard]) -> Option<Problem> {
     let folder = folder_of(name);
     let path = directory.join(name);
     // A missing index is reported with the other files, an unreadable one with the shards.

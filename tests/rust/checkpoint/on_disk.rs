@@ -60,7 +60,8 @@ fn directories_of_the_corpus_get_their_verdict() {
             assert!(checkpoint.still_same().is_ok());
             assert!(checkpoint.shards.iter().all(|shard| reopen(shard).is_ok()));
             for shard in &checkpoint.shards {
-                let folder = shard.name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+                let folder =
+                    shard.name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
                 let mut tensors = shard.tensors.clone();
                 for tensor in &mut tensors {
                     tensor.name = tensor.name.strip_prefix(&folder).unwrap().to_owned();
