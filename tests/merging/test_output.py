@@ -224,7 +224,9 @@ def test_the_manifest_says_what_is_there(two: list[str], tmp_path: Path) -> None
     manifest = manifest_of(tmp_path / "soup")
     result = manifest["result"]
     assert result["recipe"]["rows"] == [{"pattern": "*", "parts": [3, 2], "whole": 5}]
-    assert result["counts"] == {"averaged": 1, "copied": 0, "tied": 0, "refused": 0} == dict(report.counts)
+    counts = {"averaged": 1, "copied": 0, "tied": 0, "refused": 0}
+    assert result["counts"] == counts
+    assert report.counts == {**counts, "taken": 0, "left_out": 0}
     assert sorted([*result["files"], "soce.json"]) == sorted(
         path.name for path in (tmp_path / "soup").iterdir()
     )
@@ -299,4 +301,4 @@ def test_what_is_copied_is_copied_whatever_the_recipe(tmp_path: Path) -> None:
     report = soce.merge(row(paths, [3, -1], 1), output=tmp_path / "soup", options=QUICK)
     soup = read_directory(tmp_path / "soup")
     assert soup == {"ids": ids, "w": ("F32", [1], reference.pack([0x3F800000], "F32"))}
-    assert report.counts == {"averaged": 1, "copied": 1, "tied": 0, "refused": 0}
+    assert {kind: count for kind, count in report.counts.items() if count} == {"averaged": 1, "copied": 1}
