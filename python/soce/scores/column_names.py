@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-_AVERAGES: Final = frozenset({"avg", "average", "mean", "overall", "total", "summary"})
+OTHER_LANGUAGES: Final = frozenset(
+    ["mittelwert", "durchschnitt", "gesamt", "moyenne", "promedio", "média", "平均", "平均分", "均值", "总分"]
+)
+"""Averages as tables in other languages than English call them."""
+_AVERAGES: Final = frozenset({"avg", "average", "mean", "overall", "total", "summary"}) | OTHER_LANGUAGES
 _MOST_PREFIXES: Final = 8
 _LARGEST_SCORE: Final = 100
 
@@ -24,8 +28,10 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-SURE: Final = word_set("rank cost latency stderr")
-"""One of these words anywhere in a name says that its column holds no scores."""
+SURE: Final = word_set("rank cost latency stderr δ")
+"""One of these words in a name says that its column holds no scores, whatever is in its cells."""
+_TOPICS: Final = word_set("rank cost latency")
+"""Of these: what a benchmark may be about if another word follows, as in `rank_order` and `cost_benefit`."""
 _TEXTS: Final = word_set("link url license licence")
 """The same, but a column of these that holds numbers is something else: `link_prediction`."""
 _COUNTS: Final = (
@@ -41,7 +47,9 @@ _AMOUNTS: Final = (
     word_set("params param parameters vram ram disk bytes flops flos gflops tflops tokens epoch epochs")
     | word_set("runtime walltime duration elapsed second seconds sec secs minutes hours ttft tps qps tok")
     | word_set("rtf rtfx throughput price pricing version revision date datetime timestamp cutoff")
-    | word_set("created updated")
+    | word_set(
+        "created updated release sha commit hash dim dims dimension dimensions vocab vocabulary usage co2"
+    )
 )
 _NO_SCORES: Final = _COUNTS | _SHARES | _AMOUNTS
 # Words beside those above that leave a name what it is: `num_params`, `eval_time`, `Hub likes`. Any other
@@ -51,8 +59,17 @@ _BESIDE: Final = word_set(
     "train training trained eval evaluation inference generation gen generated test run global wall clock "
     "cpu gpu gpus hub hf active activated trainable input output prompt prompts completion context response "
     "token sample seq sequence batch release released upload uploaded submission submitted knowledge seen "
-    "used random k m b t bn million billion gb gib mb mib kb s ms h hrs min mins us usd $ €"
+    "used random k m b t bn million billion gb gib mb mib kb s ms h hrs min mins us usd $ € "
+    "start end observed embedding embeddings hidden fp32 fp16 bf16 1k 1m 95th 99th percentile p50 p90 p95 "
+    "p99 ub lb"
 )
+_OF_AVERAGES: Final = word_set(
+    "acc accuracy score scores bleu chrf comet f1 em wer cer ter win rate pass exact match loss perplexity "
+    "ppl performance rating elo index points rank percent result results reward success normalized benchmark "
+    "benchmarks dataset datasets task tasks category categories subject subjects all of over across on the "
+    "macro micro weighted unweighted global"
+)
+"""What else the name of an average says without a subject: `Mean win rate`, `Overall Acc`."""
 _SPREADS: Final = word_set("std var variance ci ci95 ±")
 _SETTINGS: Final = frozenset(
     [
@@ -65,6 +82,20 @@ _SETTINGS: Final = frozenset(
         "top p",
         "top k",
         "warmup",
+        "warmup ratio",
+        "lora r",
+        "lora alpha",
+        "lora dropout",
+        "dropout",
+        "density",
+        "weight",
+        "hidden size",
+        "intermediate size",
+        "hidden layers",
+        "num hidden layers",
+        "num layers",
+        "position embeddings",
+        "context window",
     ]
 )
 NUMBER_OF: Final = (["#"], ["n"], ["num"], ["number"])
@@ -77,8 +108,10 @@ _PHRASES: Final = (
     (re.compile(r"\b(9[09] ?ci|ci ?9[09]|ci 0 9[09]?)\b"), "ci"),
 )
 _OF_TRAINING: Final = word_set("train training trainer eval final max per device global args config")
+_OVER_RUNS: Final = re.compile(r"\w+@\d+")
+_IN_BRACKETS: Final = re.compile(r"[(\[].*?[)\]]")
 _UNIT: Final = re.compile(
-    r"[(\[]\s*(?:[kmgt]i?b|bytes|ms|secs?|seconds|mins?|minutes|hrs?|hours|usd|k?wh|kg|tok(?:ens)?/s|.*[$€].*)\s*[)\]]"
+    r"[(\[]\s*(?:[kmgt]i?b|bytes|ms|secs?|seconds|mins?|minutes|hrs?|hours|usd|k?wh|kg|tok(?:ens)?/s|.*[$€].*)\s*[)\]]|\s[(\[]s[)\]]"
 )
 
 
@@ -101,15 +134,33 @@ def split_marks(name: str) -> list[str]:
     return words.split()
 
 
+def _without_runs(name: str) -> list[str]:
+    """Return the words of a name but those of a mean over runs of one benchmark: ``AIME (avg@32)``."""
+    return split_words(_OVER_RUNS.sub("", name))
+
+
 def role_by_name(name: str) -> Role:
     """Return the role that a name suggests; ``math_score`` is a category like any other."""
-    found = not _AVERAGES.isdisjoint(split_words(name)) or name.casefold() in {"score", "scores"}
+    found = not _AVERAGES.isdisjoint(_without_runs(name)) or name.casefold() in {"score", "scores"}
     return "aggregate" if found else "category"
+
+
+def may_be_topic(name: str) -> bool:
+    """Whether a name with the word of an average may be that of a category, as `mean_reversion` is.
+
+    Examples
+    --------
+    >>> may_be_topic("mean_reversion"), may_be_topic("math_avg"), may_be_topic("Mean win rate")
+    (True, False, False)
+    """
+    words = split_words(_IN_BRACKETS.sub("", name))
+    others = [word for word in words if word not in _AVERAGES and word.isalpha()]
+    return bool(words) and words[-1] not in _AVERAGES and not _OF_AVERAGES.issuperset(others)
 
 
 def is_average(name: str) -> bool:
     """Whether a column is a mean by its name: the first or last word says so, or ``score`` alone."""
-    words = split_words(name)
+    words = _without_runs(name)
     return words == ["score"] or bool(words and {words[0], words[-1]} & _AVERAGES)
 
 
@@ -123,23 +174,35 @@ def no_score_words(name: str) -> list[str]:
     >>> (
     ...     no_score_words("step_reasoning"),
     ...     no_score_words("n_queens"),
-    ...     no_score_words("date_understanding"),
+    ...     no_score_words("cost_benefit"),
     ... )
     ([], [], [])
     """
     words = split_marks(name)
-    if found := [word for word in words if word in SURE | _TEXTS]:
+    if found := [word for word in words if word in (SURE - _TOPICS) | _TEXTS]:
         return found
+    if topic := _topic(split_marks(_IN_BRACKETS.sub("", name))):
+        return [topic]
     if unit := _UNIT.search(name.casefold()):
-        return [unit[0]]
-    if words and _SPREADS.issuperset(words):
-        return words
+        return [unit[0].strip()]
+    if words and (_SPREADS.issuperset(words) or words[-1] in {"±", "ci95"}):
+        return words[-1:]
     if (phrase := " ".join(word for word in words if word not in _OF_TRAINING)) in _SETTINGS:
         return [phrase]
     if set(words) <= _NO_SCORES | _BESIDE:
         found = [word for word in words if word in _NO_SCORES]
         return [word for word in found if word != "n"] or found
     return []
+
+
+def _topic(words: list[str]) -> str | None:
+    """Return the last word that is a rank, cost or latency, if what follows leaves it one."""
+    place = max((place for place, word in enumerate(words) if word in _TOPICS), default=None)
+    if place is None:
+        return None
+    following = words[place + 1 :]
+    leaves = following[:1] == ["per"] or {*following} <= _NO_SCORES | _BESIDE | _SPREADS | _AVERAGES
+    return words[place] if leaves else None
 
 
 def contradicts(words: list[str], values: Vector, decimals: int | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from soce.scores.column_names import split_marks, word_set
+from soce.scores.column_names import no_score_words, split_marks, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Sureness: TypeAlias = Literal["sure", "likely"]
 
 # Wherever they stand in a name: `librispeech_wer`, `wikitext ppl (word)`.
-_ANYWHERE: Final = word_set("wer cer ppl perplexity nll mse rmse mae mape bpb bpc brier latency")
+_ANYWHERE: Final = word_set(
+    "wer cer ppl perplexity nll mse rmse mae mape bpb bpc brier eer mindcf fpr fnr frr"
+)
 _PHRASES: Final = (
     "bits per byte",
     "bits per character",
@@ -28,9 +30,13 @@ _PHRASES: Final = (
     "negative log likelihood",
     "neg log likelihood",
     "kl divergence",
+    "false positive rate",
+    "false negative rate",
+    "false alarm rate",
+    "miss rate",
 )
 # At the end of a name: `eval_loss`, `top1_error`, but not `error_analysis`.
-_LAST: Final = word_set("loss losses error errors err ter cost price runtime rank vram seconds")
+_LAST: Final = word_set("loss losses error errors err ter der cost price latency runtime rank vram seconds")
 # What `error rate` is: with `rate` behind them these are no longer ambiguous.
 _RATES: Final = word_set(
     "error failure fail hallucination hallucinations toxicity toxic violation violations mistake mistakes"
@@ -41,8 +47,8 @@ _TOPICS: Final = word_set(
     "spelling logic medical medication human"
 )
 _LIKELY: Final = word_set(
-    "toxicity hallucination hallucinations fid ece lpips divergence distance failures mistakes violations "
-    "perplexities"
+    "toxicity hallucination hallucinations fid fad ece lpips mcd kl divergence distance failures mistakes "
+    "violations perplexities regret harmfulness mer per ser"
 )
 _MEASURES: Final = frozenset(["score", "scores", "mean", "avg", "average", "value"])
 # What turns a measure round: `neg_mse`, `WER improvement`, `1 - WER`.
@@ -73,7 +79,7 @@ def smaller_is_better(name: str) -> Sureness | None:
     phrase = f" {' '.join(words)} "
     if any(f" {known} " in phrase for known in _PHRASES):
         found: Sureness | None = "sure"
-    elif not _ANYWHERE.isdisjoint(words):
+    elif not _ANYWHERE.isdisjoint(words) or "latency" in no_score_words(name):
         found = "sure" if _TURNED.isdisjoint(words) and words[0] != "1" else "likely"
     elif words[-1:] == ["rate"] and not _RATES.isdisjoint(words):
         found = "sure"

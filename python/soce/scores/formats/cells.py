@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
+_FEWEST_TIED: Final = 4
 _MAX_DIGITS: Final = 64
 _EXACT_DIGITS: Final = 16
 _MISSING: Final = frozenset(
@@ -130,6 +131,14 @@ class Bad(NamedTuple):
 def is_ranking(scores: Vector, *, fewest: int) -> bool:
     """Whether these are the ranks 1 to n in any order, n at least `fewest`."""
     return len(scores) >= fewest and np.array_equal(np.sort(scores), np.arange(1, len(scores) + 1))
+
+
+def are_like_ranks(scores: Vector) -> bool:
+    """Whether these may be ranks with ties: from 1, and each has as many before it as it says, or more."""
+    known = np.sort(scores[~np.isnan(scores)])
+    if len(known) < _FEWEST_TIED or known[0] != 1 or (known % 1).any():
+        return False
+    return bool((np.searchsorted(known, known) >= known - 1).all())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.column_names import split_marks, word_set
+from soce.scores.column_names import contradicts, no_score_words, split_marks, word_set
 from soce.scores.table import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from soce.scores.formats.cells import Parsed, Vector
 
@@ -25,6 +25,7 @@ What: TypeAlias = Literal[
     "bound",
     "error",
     "raw scores",
+    "no scores",
 ]
 
 _SPREADS: Final[dict[str, What]] = {
@@ -45,6 +46,8 @@ _SIDES: Final = word_set("low lo high higher hi")
 _COUNTS: Final = word_set("n # num count counts samples sample items questions examples instances")
 # What may stand behind the name of a benchmark in the column of its scores.
 _MEASURES: Final = ("mean", "avg", "average", "acc", "accuracy", "score", "em", "f1")
+# Subjects and languages of a benchmark as well: `bfcl_memory` and `xcopa_id` beside `bfcl` and `xcopa`.
+_SUBJECTS: Final = word_set("memory mem size id param params parameters")
 _NORMAL: Final = 1.959963984540054
 """Half of a 95 % interval, in standard errors."""
 # Less than a twentieth of a point would mean a million items: it is a share beside percentages.
@@ -64,6 +67,8 @@ class Companion(NamedTuple):
     """Whether it holds halves of 95 % intervals: ``±`` and ``95 % CI``."""
     measured: bool = False
     """Whether the other column has a word for a measure behind the name that the two share: `math_mean`."""
+    words: tuple[str, ...] = ()
+    """Those that say so, of a column of no scores."""
 
 
 def companions(names: Sequence[str]) -> dict[str, Companion]:
@@ -82,17 +87,34 @@ def companions(names: Sequence[str]) -> dict[str, Companion]:
     for name in names:
         words = split_marks(name)
         what, said, half = _said(words)
-        if what is None:
-            continue
         rest = tuple(word for word in words if word not in said)
-        if (exact := by_words.get(rest, ())) and rest:
-            others, measured = list(exact), False
-        else:
-            longer = (by_words.get((*rest, measure), ()) for measure in _MEASURES)
-            others, measured = [other for one in longer for other in one], True
-        if len(others) == 1 and others[0] != name:
+        others, measured = _scores_called(rest, by_words) if what else ([], False)
+        if what and len(others) == 1 and others[0] != name:
             found[name] = Companion(others[0], what, half, measured)
+            continue
+        for beside, signs in _beside_no_scores(words):
+            for other in _scores_called(beside, by_words)[0]:
+                found[name] = Companion(other, "no scores", words=signs)
     return {name: one for name, one in found.items() if one.of not in found}
+
+
+def _scores_called(
+    rest: tuple[str, ...], by_words: Mapping[tuple[str, ...], list[str]]
+) -> tuple[list[str], bool]:
+    """Return the columns of these words, or else of these and a measure, and whether it is the latter."""
+    if rest and (exact := by_words.get(rest)):
+        return exact, False
+    return [other for measure in _MEASURES for other in by_words.get((*rest, measure), ())], True
+
+
+def _beside_no_scores(words: Sequence[str]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Yield what stands before or behind words that are no scores: `gsm8k` and `time` of `gsm8k_time`."""
+    for place in range(1, len(words)):
+        before, behind = words[:place], words[place:]
+        for rest, beside in ((before, behind), (behind, before)):
+            said = ["#"] if beside[0] == "#" else no_score_words(" ".join(beside))
+            if not _SUBJECTS.issuperset(said):
+                yield tuple(rest), tuple(said)
 
 
 def with_subjects(names: Sequence[str]) -> list[str]:
@@ -154,6 +176,9 @@ def read_companion(companion: Companion, own: Parsed, scores: Parsed) -> Vector 
         case "bound":
             right = own.bad or (values <= beside).all() or (values >= beside).all()
             return f"a bound of {of}" if right else None
+        case "no scores":
+            right = own.bad or not contradicts([*companion.words], own.values, own.decimals)
+            return f"its name has `{companion.words[0]}` beside {of}" if right and not own.signed else None
         case "raw scores":
             right = not own.bad and len(values) > 2 and np.ptp(values) and np.ptp(beside)
             return f"{of} in other units" if right and np.corrcoef(values, beside)[0, 1] > _SAME else None

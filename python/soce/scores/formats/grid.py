@@ -121,9 +121,11 @@ def _cells(rows: Rows, refusals: Refusals) -> pd.DataFrame:
         if not name and not any(letter.isalnum() for cell in column for letter in cell):
             continue
         if not name and place > 1:
-            refusals.add(f"column {place} has no name in the header")
+            hint = "the first row names all columns; delete what stands above it"
+            refusals.add(f"column {place} has no name in the header", hint)
         if name in first and name:
-            refusals.add(f"column `{shown(name)}` is there twice: columns {first[name]} and {place}")
+            hint = "give each column a name of its own, and the file one row of names"
+            refusals.add(f"column `{shown(name)}` is there twice: columns {first[name]} and {place}", hint)
         first.setdefault(name, place)
     if not n_rows:
         refusals.add("the file has a header and no rows")

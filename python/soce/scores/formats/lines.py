@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +31,10 @@ _WITH_COMMA: Final = re.compile(r"(?<![0-9.,])[0-9]+,[0-9]+(?![0-9.,])")
 _WITH_POINT: Final = re.compile(r"(?<![0-9.,])[0-9]*\.[0-9]+(?![0-9.,])")
 _MOST_TOLD: Final = 10
 _THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2},[0-9]{3}")
+_NUMBER: Final = re.compile(r"\s*[+-]?[0-9.,]+%?\s*")
+_MARKS: Final = ",;\t| "
+_MARK: Final = re.compile(r"[,;\t|]")
+_MOST_ABOVE: Final = 20
 _LETTER: Final = re.compile(r"[^\W\d_]")
 
 
@@ -58,6 +63,13 @@ def read_lines(text: str, usual: str, options: ReadOptions, refusals: Refusals) 
     said = _SEPARATOR_LINE.match(body)
     if said is not None:
         body, first = body[said.end() :], first + 1
+    titles, n_above = _above_header(body)
+    notes = [
+        f"line {first + place} (`{shown(text, limit=40)}`) is above the header and not read"
+        for place, text in titles.items()
+    ]
+    if n_above:
+        body, first = _LINE_BREAK.split(body, maxsplit=n_above)[-1], first + n_above
     separator = _said(options, refusals) or (said[1] if said else _certain(body, usual, refusals))
     cells, lengths, lines = _split(body, separator, first, refusals)
     header, *places = (f"line {line}" for line in lines)
@@ -71,12 +83,23 @@ def read_lines(text: str, usual: str, options: ReadOptions, refusals: Refusals) 
     found: Decimal | None = None
     if separator != "," and options.decimal is None and _has_decimal_commas(cells[1:]):
         found = ","
-    notes = []
     if separator != usual and options.delimiter is None:
         notes.append(f"columns are separated by {_NAMES.get(separator, shown(separator))}")
     if found:
         notes.append("decimals are written with commas")
     return Rows(names, cells[1:].T, places, found, notes)
+
+
+def _above_header(body: str) -> tuple[dict[int, str], int]:
+    """Return the titles above the header, by their lines from 0, and how many lines are above it."""
+    lines = [line.strip(_MARKS) for line in _LINE_BREAK.split(body, maxsplit=_MOST_ABOVE)[:_MOST_ABOVE]]
+    titles: dict[int, str] = {}
+    header = 0
+    for place, following in pairwise(place for place, line in enumerate(lines) if line):
+        if not is_title(_MARK.split(lines[place]), _MARK.split(lines[following])):
+            break
+        titles[place], header = lines[place], following
+    return titles, header
 
 
 def check_lengths(lengths: Iterable[int], places: Sequence[str], expected: int, refusals: Refusals) -> None:
@@ -85,6 +108,15 @@ def check_lengths(lengths: Iterable[int], places: Sequence[str], expected: int, 
         if length != expected:
             refusals.add(f"{place}: {length} cells, the header has {expected}")
     refusals.check()
+
+
+def is_title(row: Sequence[str], following: Sequence[str]) -> bool:
+    """Whether a row stands above the header: it has one cell, the one below several, and no number in them.
+
+    What is above numbers is a header, though the index that pandas writes has no name in it.
+    """
+    filled = [cell for cell in following if cell]
+    return sum(map(bool, row)) == 1 < len(filled) and not any(map(_NUMBER.fullmatch, filled))
 
 
 def choose(names: Sequence[str], wanted: str | None, what: str, refusals: Refusals) -> int:

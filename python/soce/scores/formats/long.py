@@ -15,6 +15,7 @@ from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
 from soce.scores.column_names import no_score_words, role_by_name, split_words
 from soce.scores.directions import directed
+from soce.scores.formats.averages import settle_averages
 from soce.scores.formats.cells import is_missing, notes_on_cells, parse_column
 from soce.scores.formats.likeness import ABOUT_CATEGORIES
 from soce.scores.formats.metric_choice import chosen_rows
@@ -190,7 +191,7 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         return table
     not_models = no_models(table.models, options, lambda: table.values)
     are_models = [model for model in table.models if model not in not_models]
-    return replace(table.take(models=are_models), no_models=tuple(not_models.items()))
+    return settle_averages(replace(table.take(models=are_models), no_models=tuple(not_models.items())))
 
 
 def rows_of_split(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> pd.DataFrame:

@@ -8,7 +8,8 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.words import nearest
-from soce.scores.column_names import split_words, word_set
+from soce.scores.column_names import OTHER_LANGUAGES, no_score_words, split_words, word_set
+from soce.scores.directions import smaller_is_better
 from soce.scores.formats.cells import is_missing, parse_column
 from soce.scores.formats.likeness import looks_like_benchmark
 
@@ -42,19 +43,22 @@ _NAMES: Final = (
 _COUNTERS: Final = frozenset(
     ["", "#", "index", "idx", "no", "nr", "number", "rank", "row", "id", "pos", "position", "place"]
 )
+_SWEPT: Final = word_set("alpha beta gamma lambda lam t w ratio scale scaling fraction lr")
+"""What the numbers of a sweep are called, which name its models."""
 _MEDALS: Final = str.maketrans("🥇🥈🥉", "123")
-_STATISTICS: Final = word_set(
+_STATISTICS: Final = OTHER_LANGUAGES | word_set(
     "average avg mean averages means median std stdev stddev stderr variance max maximum min minimum best "
-    "worst total sum overall summary count"
+    "worst total sum overall summary count standardabweichung écart desv desvio"
 )
 _BASELINES: Final = word_set("human humans random chance majority guess guessing sota")
 _EXTREMES: Final = word_set("best worst max maximum min minimum")
 # Words that leave these what they are: `Average (all models)`, `Std. dev.`, `Random baseline`.
 _BESIDE: Final = word_set(
     "all of over the models model score scores standard dev deviation error err macro micro weighted row "
-    "column baseline vote voting performance level class classifier expert experts accuracy acc"
+    "column baseline vote voting performance level class classifier expert experts accuracy acc "
+    "type est estándar padrão"
 )
-_SHORT: Final = frozenset(["sd", "se", "n", "var", "δ", "delta", "diff", "range"])
+_SHORT: Final = frozenset(["sd", "se", "n", "var", "delta", "diff", "range"])
 """Statistics only beside the row of another: models have short names too."""
 
 
@@ -73,20 +77,23 @@ def model_column(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -
     if first.casefold() == _MODEL:
         return first
     named = next((name for name in others if name.casefold() == _MODEL), None)
-    weak = counts_rows(first, grid[first].tolist())
+    no_names = bool(no_score_words(first))  # `Start Time`, `step`
+    only_marks = not any(letter.isalnum() for cell in grid[first] for letter in cell)
+    weak = only_marks or counts_rows(first, grid[first].tolist())
     if named is not None:
         cells = grid[first].tolist()
-        if not weak and not _is_number(cells) and _is_unique(cells):
+        if not weak and not no_names and not _is_number(cells) and _is_unique(cells):
             refusals.refuse(
                 f"the first column is `{shown(first)}`, but there is also `{shown(named)}`",
                 f"say which one names the models, for example `--model-column {shown(named)}`",
             )
         return named
-    holds_scores = not weak and looks_like_benchmark(first) and _is_number(grid[first].tolist())
-    if not weak and not holds_scores:
+    holds_scores = not (weak or no_names) and _holds_scores(first, grid[first].tolist())
+    if not (weak or no_names or holds_scores):
         return first
     ranked = sorted((name for name in others if _rank(name) < len(_NAMES)), key=_rank)
-    better = (name for name in [*ranked, *others] if _names_things(grid[name].tolist()))
+    eligible = [*ranked, *others] if weak or holds_scores else ranked
+    better = (name for name in eligible if _names_things(grid[name].tolist()))
     found = next(better, None)
     if found is None and holds_scores:
         refusals.refuse(
@@ -96,15 +103,29 @@ def model_column(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -
     return first if found is None else found
 
 
+def _holds_scores(name: str, cells: Sequence[str]) -> bool:
+    """Whether a first column holds numbers that are no names, as when an index was lost on the way."""
+    if smaller_is_better(name) == "sure":  # `Training Loss`, which begins with `No log`
+        return True
+    if not _is_number(cells) or name.casefold() in _SWEPT or _rank(name) < len(_NAMES):
+        return False
+    return looks_like_benchmark(name) or bool((parse_column(cells).values % 1 > 0).any())
+
+
 def _rank(name: str) -> int:
     words = " ".join(split_words(name))
     return _NAMES.index(words) if words in _NAMES else len(_NAMES)
 
 
+def is_index(name: str) -> bool:
+    """Whether a column is called as pandas calls an index that it wrote or read as a column."""
+    return name.startswith("Unnamed: ") or name in {"index", "level_0"}
+
+
 def counts_rows(name: str, cells: Sequence[str]) -> bool:
     """Whether a column only counts rows, as an index or medals do that were written beside the table."""
     cells = [cell.translate(_MEDALS) for cell in cells]
-    if name.casefold().strip(".") in _COUNTERS or name.startswith("Unnamed: "):
+    if name.casefold().strip(".") in _COUNTERS or is_index(name):
         return _is_number(cells)
     values = parse_column(cells).values
     return any(np.array_equal(values, np.arange(start, start + len(cells))) for start in (0, 1))
@@ -154,6 +175,8 @@ def no_models(names: Sequence[str], options: ReadOptions, scores: Callable[[], F
 def statistic_or_baseline(name: str) -> str | None:
     """Return what a row is by its whole name, if that is no model."""
     words = split_words(name)
+    if words[:1] == ["δ"]:
+        return "a difference"
     known = _STATISTICS | _BASELINES
     if not set(words) <= known | _BESIDE:
         return None

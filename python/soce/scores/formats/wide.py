@@ -10,11 +10,12 @@ import numpy as np
 from soce.exceptions import shown
 from soce.scores.column_names import NUMBER_OF, SURE, contradicts, no_score_words, role_by_name, split_marks
 from soce.scores.directions import directed
+from soce.scores.formats.averages import settle_averages
 from soce.scores.formats.cells import is_ranking, notes_on_cells, parse_column
 from soce.scores.formats.companions import companions, read_companion
 from soce.scores.formats.markup import clean_names
 from soce.scores.formats.options import DROPPED
-from soce.scores.formats.rows import counts_rows, model_column, no_models
+from soce.scores.formats.rows import counts_rows, is_index, model_column, no_models
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
@@ -55,8 +56,12 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     grid = grid[~grid[models].isin([*not_models])]
     check_models(grid[models], refusals)
     first = str(grid.columns[0])
-    counter = first if first != models and counts_rows(first, grid[first].tolist()) else None
-    found = _Found.of(grid.drop(columns=models), options, counter)
+    counters = {
+        name
+        for name in map(str, grid.columns)
+        if name != models and (name == first or is_index(name)) and counts_rows(name, grid[name].tolist())
+    }
+    found = _Found.of(grid.drop(columns=models), options, counters)
     for name, parsed in found.scores.items():
         for bad in parsed.bad:
             where = f"{grid.index[bad.row]}, column `{shown(name)}`"
@@ -66,7 +71,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         named = ", ".join(f"`{shown(name)}` ({reason})" for name, reason in [*found.ignored.items()][:10])
         refusals.refuse("no column holds scores", f"columns: {named}" if named else None)
     held = found.scores.values()
-    return ScoreTable(
+    table = ScoreTable(
         tuple(grid[models]),
         tuple(found.column(name, options) for name in found.scores),
         np.array([parsed.values for parsed in held]).T,
@@ -81,6 +86,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         no_models=tuple(not_models.items()),
         notes=notes_on_cells(found.printed),
     )
+    return settle_averages(table)
 
 
 def _values(grid: pd.DataFrame, options: ReadOptions) -> Floats:
@@ -100,8 +106,8 @@ class _Found:
     """The scores without what others say about them."""
 
     @classmethod
-    def of(cls, grid: pd.DataFrame, options: ReadOptions, counter: str | None) -> _Found:
-        """Parse and sort out the columns of a grid without that of the models; `counter` counts the rows."""
+    def of(cls, grid: pd.DataFrame, options: ReadOptions, counters: set[str]) -> _Found:
+        """Parse and sort out the columns of a grid without that of the models; `counters` count its rows."""
         found = cls({}, {}, {}, {})
         declared = {*(options.columns or ()), *options.lower_is_better, *options.higher_is_better}
         declared |= {*options.aggregates, *(part for parts in options.aggregates.values() for part in parts)}
@@ -113,7 +119,7 @@ class _Found:
             if name in about and found._is_about(name, parsed[name], about[name]):
                 continue
             reason = None if name in declared else _why_no_score(name, parsed[name])
-            if reason is None and name == counter and name not in declared:
+            if reason is None and name in counters and name not in declared:
                 reason = "it only counts the rows"
             if reason is None:
                 found.scores[name] = parsed[name]

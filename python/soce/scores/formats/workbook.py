@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import ScoreTableError, shown
-from soce.scores.formats.lines import Rows, choose
+from soce.scores.formats.lines import Rows, choose, is_title
 from soce.scores.formats.text import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -84,17 +84,13 @@ def _rows(sheet: Any, formulas: Any, refusals: Refusals) -> Rows:  # noqa: ANN40
         numbers.append(number)
     refusals.check()
     notes = []
-    while len(rows) > 1 and _n_filled(rows[0]) == 1 < _n_filled(rows[1]):
+    while len(rows) > 1 and is_title(rows[0], rows[1]):
         title = next(filter(None, rows[0]))
         notes.append(f"row {numbers[0]} (`{shown(title, limit=40)}`) is above the header and not read")
         del rows[0], numbers[0]
     columns = [column for column in zip(*rows, strict=True) if any(column)]
     places = [f"row {number}" for number in numbers[1:]]
     return Rows([column[0] for column in columns], [column[1:] for column in columns], places, notes=notes)
-
-
-def _n_filled(row: list[str]) -> int:
-    return sum(map(bool, row))
 
 
 def _text(value: object, number_format: str) -> str:

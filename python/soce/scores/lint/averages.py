@@ -12,7 +12,7 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores import bfcl
-from soce.scores.column_names import is_average, prefixes_of
+from soce.scores.column_names import is_average, may_be_topic, prefixes_of
 from soce.scores.lint.findings import CHECKS, DETAILED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import Deviation, broken_items, compare, means_of_others
 
@@ -85,7 +85,7 @@ def _claims_of(table: ScoreTable, place: int, board: bfcl.Board | None) -> list[
     if parts := sorted(set(column.parts) - {column.name}):
         words = f"the mean of its {counted(len(parts), 'part')}"
         return [_Claim(tuple(map(table.place, parts)), words)] if names.issuperset(column.parts) else []
-    if not is_average(column.name):
+    if not is_average(column.name) or (column.role == "category" and may_be_topic(column.name)):
         return []
     others = sorted(name for name in {*table.categories} - {column.name} if not is_average(name))
     groups = []

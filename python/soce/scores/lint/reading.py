@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from soce.exceptions import shown
 from soce.files.words import counted, in_words
 from soce.scores.column_names import NUMBER_OF, contradicts, no_score_words, split_marks
 from soce.scores.directions import smaller_is_better
-from soce.scores.formats.cells import is_ranking
+from soce.scores.formats.cells import are_like_ranks, is_ranking
 from soce.scores.formats.options import DROPPED
 from soce.scores.formats.rows import statistic_or_baseline
 from soce.scores.lint.findings import Finding, Findings, found, joined, quoted
@@ -19,7 +21,7 @@ from soce.scores.lint.findings import Finding, Findings, found, joined, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from soce.scores.table import ScoreTable
+    from soce.scores.table import Floats, ScoreTable
 
 _FEWEST_RANKED: Final = 3
 _MOST_NAMES: Final = 20
@@ -121,15 +123,7 @@ def check_directions(table: ScoreTable) -> Iterator[Finding]:
             columns=by_name,
             details={"smaller": by_name},
         )
-    asked = sorted(
-        column.name
-        for column in table.columns
-        if column.direction == "default"
-        and column.higher_is_better
-        and column.metric is None
-        and smaller_is_better(column.name) is not None
-    )
-    if asked:
+    if asked := _of_doubtful_direction(table):
         yield found(
             "S20",
             f"larger is taken to be better in {quoted(asked)}: is it? (`--lower-is-better` if not)",
@@ -137,3 +131,28 @@ def check_directions(table: ScoreTable) -> Iterator[Finding]:
             hint="say which with `--lower-is-better` or `--higher-is-better`, and nobody asks again",
             details={"asked": asked},
         )
+
+
+def _of_doubtful_direction(table: ScoreTable) -> list[str]:
+    """Return where smaller may be better: by the name, or everywhere, by an average or as in ranks."""
+    unsaid = {
+        column.name: place
+        for place, column in enumerate(table.columns)
+        if column.direction == "default" and column.higher_is_better and column.metric is None
+    }
+    if len(table.categories) > 1 and unsaid.keys() >= {*table.categories}:
+        scores = table.values[:, table.category_places]
+        low, high = np.fmin.reduce(scores, axis=1), np.fmax.reduce(scores, axis=1)
+        may_average_losses = any(
+            column.role == "aggregate" and column.direction == "name" and ((low <= of) & (of <= high)).all()
+            for column, of in zip(table.columns, table.values.T, strict=True)
+        )
+        if may_average_losses or _are_ranks(scores):
+            return sorted(table.categories)
+    return sorted(name for name in unsaid if smaller_is_better(name) is not None)
+
+
+def _are_ranks(scores: Floats) -> bool:
+    """Whether a table holds ranks with ties: whole numbers, most columns as a whole board ranks them."""
+    whole = ~(scores[~np.isnan(scores)] % 1).any()
+    return bool(whole) and 2 * sum(map(are_like_ranks, scores.T)) > scores.shape[1]

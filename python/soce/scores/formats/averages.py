@@ -1,0 +1,61 @@
+"""What the averages of a plain table say: which columns are some, and which way is better in their parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from soce.exceptions import shown
+from soce.scores.column_names import may_be_topic, split_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.scores.table import ScoreTable
+
+_SLACK: Final = 1e-6
+
+
+def settle_averages(table: ScoreTable) -> ScoreTable:
+    """Return a table that was read by names with what only its scores can tell of its averages.
+
+    What is called like an average and like a subject, as `mean_reversion` is, is a category unless it is the
+    mean of others. If smaller is better in an average of all categories, it is in these (`Average WER`).
+    """
+    columns = list(table.columns)
+    plain = table.category_places
+    for place, column in enumerate(columns):
+        if column.role == "aggregate" and may_be_topic(column.name):
+            words = {*split_words(column.name)}
+            related = [part for part in plain if words & {*split_words(columns[part].name)}]
+            if not (_is_mean(table, place, plain) or _is_mean(table, place, related)):
+                columns[place] = replace(column, role="category")
+    table = table.with_columns(columns)
+    parts = table.category_places
+    losses = [
+        place
+        for place, column in enumerate(columns)
+        if column.role == "aggregate" and column.direction == "name" and _is_mean(table, place, parts)
+    ]
+    if not losses or any(columns[part].direction != "default" for part in parts):
+        return table
+    for part in parts:
+        columns[part] = replace(columns[part], higher_is_better=False, direction="name")
+    note = (
+        f"smaller is better in all categories, as in `{shown(columns[losses[0]].name)}`, which is their mean"
+    )
+    return replace(table.with_columns(columns), notes=(*table.notes, note))
+
+
+def _is_mean(table: ScoreTable, place: int, parts: Sequence[int]) -> bool:
+    """Whether a column is the mean of others in every row that has all, within what rounding explains."""
+    if len(parts) < 2:
+        return False
+    given, values = table.values[:, place], table.values[:, list(parts)]
+    means = values.mean(axis=1)
+    rows = ~np.isnan(given) & ~np.isnan(means)
+    tolerance = table.columns[place].half_width + max(table.columns[part].half_width for part in parts)
+    slack = _SLACK * np.abs(values[rows]).max(initial=1.0)
+    return bool(rows.any() and (np.abs(given - means)[rows] <= tolerance + slack).all())
