@@ -64,6 +64,10 @@ def test_facts_about_a_benchmark_beside_it(tmp_path: Path, name: str, cells: tup
         ("warmup_ratio", (0.03, 0.1, 0.05)),
         ("dropout", (0.1, 0.05, 0)),
         ("density", (0.5, 0.7, 0.9)),
+        ("Rang", (2, 1, 2)),
+        ("排名", (2, 1, 2)),
+        ("Sum of ranks", (3, 5, 6)),
+        ("Parameter (Mrd.)", (7, 8, 9)),
         ("Δ vs base", ("+1.2", "+0.2", "+2.2")),
         ("Start Time", ("2025-01-01", "2025-01-02", "2025-01-03")),
     ],
@@ -96,7 +100,9 @@ def test_subjects_that_are_called_like_facts_or_averages(tmp_path: Path, name: s
     assert lint_scores(table).coded("S02") == ()
 
 
-@pytest.mark.parametrize("name", ["Average Skills", "avg_bleu", "Mean win rate", "Mittelwert", "平均分"])
+@pytest.mark.parametrize(
+    "name", ["Average Skills", "avg_bleu", "Mean win rate", "Mittelwert", "平均分", "평균"]
+)
 def test_means_of_the_others_stay_aggregates(tmp_path: Path, name: str) -> None:
     table = with_column(tmp_path, name, (55.25, 52.5, 55))
     assert (table.categories, table.columns[-1].role) == (("math", "code"), "aggregate")
@@ -150,10 +156,18 @@ def test_ranks_with_ties_are_asked_about(tmp_path: Path) -> None:
     assert finding.columns == ("coding", "hard", "math")
 
 
-@pytest.mark.parametrize("name", ["EER", "minDCF", "FPR@95", "false positive rate", "DER", "miss rate"])
+@pytest.mark.parametrize(
+    "name", ["EER", "minDCF", "FPR@95", "false positive rate", "DER", "miss rate", "Fehlerrate"]
+)
 def test_smaller_is_better_in_measures_of_other_fields(tmp_path: Path, name: str) -> None:
     table = with_column(tmp_path, name, (0.25, 0.15, 0.35))
     assert not table.columns[-1].higher_is_better
+
+
+def test_a_share_of_1_among_percentages_is_asked_about(tmp_path: Path) -> None:
+    (finding,) = lint_scores(read(tmp_path, "model,math,code\na,0.85,60\nb,82,0.5\nc,70,65\n")).coded("S04")
+    assert (finding.severity, finding.columns, finding.models) == ("warning", ("code", "math"), ("a", "b"))
+    assert lint_scores(read(tmp_path, "model,math,aime\na,85,0.8\nb,82,3.3\nc,70,0\n")).coded("S04") == ()
 
 
 # Names of models
@@ -163,6 +177,8 @@ def test_a_time_is_no_name_if_another_column_has_names(tmp_path: Path) -> None:
     rows = ["2025-01-01 00:00,run-a,0.5,0.75", "2025-01-02 00:00,run-b,0.75,0.5"]
     assert read(tmp_path, "\n".join(["Start Time,Name,math,code", *rows])).models == ("run-a", "run-b")
     assert read(tmp_path, "\n".join(["date,model,math,code", *rows])).models == ("run-a", "run-b")
+    assert read(tmp_path, "Provider,Name,math\nMeta,a,50.5\nGoogle,b,60.5\n").models == ("a", "b")
+    assert read(tmp_path, "Family,math\nllama,50.5\ngemma,60.5\n").models == ("llama", "gemma")
     assert read(tmp_path, "step,math\n500,50.5\n1000,60.5\n").models == ("500", "1000")
 
 

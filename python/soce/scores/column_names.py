@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-OTHER_LANGUAGES: Final = frozenset(
-    ["mittelwert", "durchschnitt", "gesamt", "moyenne", "promedio", "média", "平均", "平均分", "均值", "总分"]
-)
-"""Averages as tables in other languages than English call them."""
-_AVERAGES: Final = frozenset({"avg", "average", "mean", "overall", "total", "summary"}) | OTHER_LANGUAGES
 _MOST_PREFIXES: Final = 8
 _LARGEST_SCORE: Final = 100
 
@@ -28,9 +23,14 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-SURE: Final = word_set("rank cost latency stderr δ")
+OTHER_LANGUAGES: Final = word_set(
+    "mittelwert durchschnitt gesamt moyenne promedio média 平均 平均分 平均点 均分 均值 总分 평균"
+)
+"""Averages as tables in other languages than English call them."""
+_AVERAGES: Final = word_set("avg average mean overall total summary") | OTHER_LANGUAGES
+SURE: Final = word_set("rank ranks cost latency stderr δ")
 """One of these words in a name says that its column holds no scores, whatever is in its cells."""
-_TOPICS: Final = word_set("rank cost latency")
+_TOPICS: Final = word_set("rank ranks cost latency")
 """Of these: what a benchmark may be about if another word follows, as in `rank_order` and `cost_benefit`."""
 _TEXTS: Final = word_set("link url license licence")
 """The same, but a column of these that holds numbers is something else: `link_prediction`."""
@@ -44,12 +44,15 @@ _COUNTS: Final = (
 _SHARES: Final = word_set("memory mem size time length speed")
 """What is also called like categories: shares of 1 are something else, as `memory` of BFCL is."""
 _AMOUNTS: Final = (
-    word_set("params param parameters vram ram disk bytes flops flos gflops tflops tokens epoch epochs")
+    word_set(
+        "params param parameter parameters vram ram disk bytes flops flos gflops tflops tokens epoch epochs"
+    )
     | word_set("runtime walltime duration elapsed second seconds sec secs minutes hours ttft tps qps tok")
-    | word_set("rtf rtfx throughput price pricing version revision date datetime timestamp cutoff")
+    | word_set("rtf rtfx throughput epochs price pricing version revision date datetime timestamp cutoff")
     | word_set(
         "created updated release sha commit hash dim dims dimension dimensions vocab vocabulary usage co2"
     )
+    | word_set("rang 排名 名次 順位 순위 参数 参数量")
 )
 _NO_SCORES: Final = _COUNTS | _SHARES | _AMOUNTS
 # Words beside those above that leave a name what it is: `num_params`, `eval_time`, `Hub likes`. Any other
@@ -61,7 +64,7 @@ _BESIDE: Final = word_set(
     "token sample seq sequence batch release released upload uploaded submission submitted knowledge seen "
     "used random k m b t bn million billion gb gib mb mib kb s ms h hrs min mins us usd $ € "
     "start end observed embedding embeddings hidden fp32 fp16 bf16 1k 1m 95th 99th percentile p50 p90 p95 "
-    "p99 ub lb"
+    "p99 ub lb mrd"
 )
 _OF_AVERAGES: Final = word_set(
     "acc accuracy score scores bleu chrf comet f1 em wer cer ter win rate pass exact match loss perplexity "

@@ -36,7 +36,10 @@ _PHRASES: Final = (
     "miss rate",
 )
 # At the end of a name: `eval_loss`, `top1_error`, but not `error_analysis`.
-_LAST: Final = word_set("loss losses error errors err ter der cost price latency runtime rank vram seconds")
+_LAST: Final = word_set(
+    "loss losses error errors err ter der cost price latency runtime rank ranks vram seconds "
+    "fehlerrate 错误率 困惑度"
+)
 # What `error rate` is: with `rate` behind them these are no longer ambiguous.
 _RATES: Final = word_set(
     "error failure fail hallucination hallucinations toxicity toxic violation violations mistake mistakes"

@@ -47,7 +47,7 @@ _COUNTS: Final = word_set("n # num count counts samples sample items questions e
 # What may stand behind the name of a benchmark in the column of its scores.
 _MEASURES: Final = ("mean", "avg", "average", "acc", "accuracy", "score", "em", "f1")
 # Subjects and languages of a benchmark as well: `bfcl_memory` and `xcopa_id` beside `bfcl` and `xcopa`.
-_SUBJECTS: Final = word_set("memory mem size id param params parameters")
+_SUBJECTS: Final = word_set("memory mem size id param params parameter parameters")
 _NORMAL: Final = 1.959963984540054
 """Half of a 95 % interval, in standard errors."""
 # Less than a twentieth of a point would mean a million items: it is a share beside percentages.

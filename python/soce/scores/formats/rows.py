@@ -43,6 +43,11 @@ _NAMES: Final = (
 _COUNTERS: Final = frozenset(
     ["", "#", "index", "idx", "no", "nr", "number", "rank", "row", "id", "pos", "position", "place"]
 )
+_OWNERS: Final = word_set(
+    "organization organisation org provider vendor company creator developer author owner team lab family "
+    "type license licence architecture arch country base"
+)
+"""What models have in common with others: a column called `name` goes before one of these."""
 _SWEPT: Final = word_set("alpha beta gamma lambda lam t w ratio scale scaling fraction lr")
 """What the numbers of a sweep are called, which name its models."""
 _MEDALS: Final = str.maketrans("🥇🥈🥉", "123")
@@ -77,7 +82,8 @@ def model_column(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -
     if first.casefold() == _MODEL:
         return first
     named = next((name for name in others if name.casefold() == _MODEL), None)
-    no_names = bool(no_score_words(first))  # `Start Time`, `step`
+    # `Start Time`, `step`, `Organization`
+    no_names = bool(no_score_words(first)) or not _OWNERS.isdisjoint(split_words(first)[-1:])
     only_marks = not any(letter.isalnum() for cell in grid[first] for letter in cell)
     weak = only_marks or counts_rows(first, grid[first].tolist())
     if named is not None:

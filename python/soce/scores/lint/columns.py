@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
 
 _NEIGHBOURS: Final = 8
+_LEAST_PERCENTAGE: Final = 10
 
 
 def check_scales(table: ScoreTable) -> Iterator[Finding]:
-    """S04: some categories run from 0 to 1, others from 0 to 100; or losses stand beside scores."""
+    """S04: some categories or cells run from 0 to 1, others from 0 to 100; or losses stand beside scores."""
     unscaled = []
+    cells = []
     names: dict[str, list[str]] = {"unit": [], "percent": []}
     for place in table.category_places:
         column = table.columns[place]
@@ -36,12 +38,27 @@ def check_scales(table: ScoreTable) -> Iterator[Finding]:
         scale = column.scale or scale_of(table.values[:, place])
         if scale is not None:
             names[scale].append(column.name)
+        cells += [
+            (column.name, table.models[row], float(table.values[row, place]))
+            for row in _shares_among_percentages(table, place)
+        ]
     if names["unit"] and names["percent"]:
         yield found(
             "S04",
             f"mixed scales: {quoted(names['unit'])} from 0 to 1, {quoted(names['percent'])} from 0 to 100",
             columns=[*names["unit"], *names["percent"]],
             details=names,
+        )
+    if cells:
+        listed = [f"{value:g} in `{shown(name)}` of `{shown(model)}`" for name, model, value in cells]
+        yield found(
+            "S04",
+            f"what looks like shares of 1 among percentages: {joined(listed)}",
+            severity="warning",
+            models={model for _, model, _ in cells},
+            columns={name for name, _, _ in cells},
+            hint="bring a category to one scale; nothing to do if these are percentages too",
+            details={"cells": [list(cell) for cell in cells[:DETAILED]]},
         )
     if unscaled and (names["unit"] or names["percent"]):
         are, them = ("is", "it") if len(unscaled) == 1 else ("are", "them")
@@ -54,6 +71,17 @@ def check_scales(table: ScoreTable) -> Iterator[Finding]:
             hint=f"leave {them} out with `--drop`, or say what each counts with `--objective weights:FILE`",
             details={"unscaled": unscaled},
         )
+
+
+def _shares_among_percentages(table: ScoreTable, place: int) -> list[int]:
+    """Return the rows with at most 1 in a column whose other scores are what these would be in percent."""
+    values = table.values[:, place]
+    small = np.flatnonzero((values > 0) & (values <= 1))
+    large = values[values > 1]
+    if table.columns[place].scale != "percent" or not small.size or not large.size:
+        return []
+    alike = (100 * values[small] >= large.min() / 2) & (100 * values[small] <= 1.5 * large.max())
+    return small.tolist() if alike.all() and large.min() >= _LEAST_PERCENTAGE else []
 
 
 def check_ranges(table: ScoreTable) -> Iterator[Finding]:
