@@ -64,6 +64,9 @@ def test_facts_about_a_benchmark_beside_it(tmp_path: Path, name: str, cells: tup
         ("warmup_ratio", (0.03, 0.1, 0.05)),
         ("dropout", (0.1, 0.05, 0)),
         ("density", (0.5, 0.7, 0.9)),
+        ("math_pvalue", (0.04, 0.03, 0.5)),
+        ("code p-value", (0.04, 0.03, 0.5)),
+        ("FLOPs(G)", (4.5, 17.5, 8)),
         ("Rang", (2, 1, 2)),
         ("排名", (2, 1, 2)),
         ("Sum of ranks", (3, 5, 6)),
@@ -97,7 +100,12 @@ def test_subjects_that_are_called_like_facts_or_averages(tmp_path: Path, name: s
     table = with_column(tmp_path, name, (61.5, 59.5, 70.5))
     assert table.categories == ("math", "code", name)
     assert table.columns[-1].higher_is_better
-    assert lint_scores(table).coded("S02") == ()
+    findings = lint_scores(table)
+    assert findings.coded("S02") == ()
+    asked = {column for finding in findings.coded("S14") for column in finding.columns}
+    assert asked == (
+        {name} if {"mean", "average", "total", "overall", "summary"} & {*name.split("_")} else set()
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,10 +124,12 @@ def test_a_mean_over_runs_of_one_benchmark_is_a_category(tmp_path: Path) -> None
 def test_an_average_of_some_is_known_by_their_names(tmp_path: Path) -> None:
     text = "model,live_a,live_b,chat,Overall Live\na,50,60,10,55\nb,40,60,20,50\n"
     assert read(tmp_path, text).categories == ("live_a", "live_b", "chat")
+    text = "model,de_a,de_b,fr_a,fr_b,Average German,Average French\na,50,60,70,80,55,75\nb,55,50,60,65,52.5,62.5\n"
+    assert read(tmp_path, text).categories == ("de_a", "de_b", "fr_a", "fr_b")
 
 
 @pytest.mark.parametrize(
-    "name", ["Mittelwert", "Durchschnitt", "Média", "平均", "Écart-type", "Δ", "Δ vs. base"]
+    "name", ["Mittelwert", "Durchschnitt", "Média", "平均", "Écart-type", "Δ", "Δ vs. base", "Improvement"]
 )
 def test_rows_that_are_no_models_in_other_words(tmp_path: Path, name: str) -> None:
     table = read(tmp_path, f"model,math,code\na,50.5,60\nb,55,50\n{name},52.75,55\n")
@@ -170,6 +180,17 @@ def test_a_share_of_1_among_percentages_is_asked_about(tmp_path: Path) -> None:
     assert lint_scores(read(tmp_path, "model,math,aime\na,85,0.8\nb,82,3.3\nc,70,0\n")).coded("S04") == ()
 
 
+@pytest.mark.parametrize("name", ["HarmBench ASR", "attack success rate", "refusal_rate", "MetricX", "LPIPS"])
+def test_measures_that_may_be_better_if_smaller_are_asked_about(tmp_path: Path, name: str) -> None:
+    (finding,) = lint_scores(with_column(tmp_path, name, (25, 15, 35))).coded("S20")
+    assert (finding.columns, finding.severity) == ((name,), "warning")
+
+
+def test_a_column_of_differences_is_no_model_where_models_are_columns(tmp_path: Path) -> None:
+    text = "|Task|Metric|base|ours|improvement|\n|---|---|---|---|---|\n|MMLU|acc|50|51|+1|\n|GSM8K|em|40|45|+5|\n"
+    assert read(tmp_path, text, "t.md").models == ("base", "ours")
+
+
 # Names of models
 
 
@@ -194,7 +215,8 @@ def test_scores_are_no_names_whatever_they_are_called(tmp_path: Path) -> None:
     frame = pd.DataFrame({"human_eval": [0.5, 0.6], "gsm8k": [0.3, 0.2]}, index=["a", "b"])
     with pytest.raises(ScoreTableError, match="no column names the models"):
         read(tmp_path, frame.to_json(orient="records"), "t.json")
-    assert read(tmp_path, "alpha,math\n0.0,50.5\n0.5,60.5\n").models == ("0.0", "0.5")
+    for swept in ("alpha", "merge ratio", "λ", "epoch"):
+        assert read(tmp_path, f"{swept},math\n0.0,50.5\n0.5,60.5\n").models == ("0.0", "0.5")
 
 
 def test_an_index_that_was_written_twice(tmp_path: Path) -> None:

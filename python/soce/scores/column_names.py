@@ -28,7 +28,7 @@ OTHER_LANGUAGES: Final = word_set(
 )
 """Averages as tables in other languages than English call them."""
 _AVERAGES: Final = word_set("avg average mean overall total summary") | OTHER_LANGUAGES
-SURE: Final = word_set("rank ranks cost latency stderr δ")
+SURE: Final = word_set("rank ranks cost latency stderr pvalue δ")
 """One of these words in a name says that its column holds no scores, whatever is in its cells."""
 _TOPICS: Final = word_set("rank ranks cost latency")
 """Of these: what a benchmark may be about if another word follows, as in `rank_order` and `cost_benefit`."""
@@ -48,7 +48,7 @@ _AMOUNTS: Final = (
         "params param parameter parameters vram ram disk bytes flops flos gflops tflops tokens epoch epochs"
     )
     | word_set("runtime walltime duration elapsed second seconds sec secs minutes hours ttft tps qps tok")
-    | word_set("rtf rtfx throughput epochs price pricing version revision date datetime timestamp cutoff")
+    | word_set("macs gmacs rtf rtfx throughput price pricing version revision date datetime timestamp cutoff")
     | word_set(
         "created updated release sha commit hash dim dims dimension dimensions vocab vocabulary usage co2"
     )
@@ -64,7 +64,7 @@ _BESIDE: Final = word_set(
     "token sample seq sequence batch release released upload uploaded submission submitted knowledge seen "
     "used random k m b t bn million billion gb gib mb mib kb s ms h hrs min mins us usd $ € "
     "start end observed embedding embeddings hidden fp32 fp16 bf16 1k 1m 95th 99th percentile p50 p90 p95 "
-    "p99 ub lb mrd"
+    "p99 ub lb mrd g"
 )
 _OF_AVERAGES: Final = word_set(
     "acc accuracy score scores bleu chrf comet f1 em wer cer ter win rate pass exact match loss perplexity "
@@ -105,6 +105,7 @@ NUMBER_OF: Final = (["#"], ["n"], ["num"], ["number"])
 """First words of names that count something, if its values are whole numbers."""
 _PHRASES: Final = (
     (re.compile(r"\b(std|standard) err(or)?s?\b"), "stderr"),
+    (re.compile(r"\bp ?val(ue)?s?\b"), "pvalue"),
     (re.compile(r"\b((std|standard) dev(iation)?s?|stdev|stddev)\b"), "std"),
     (re.compile(r"\b(confidence interval|conf int|margin of error)\b"), "ci"),
     (re.compile(r"\b(95 ?ci|ci ?95|ci 0 95)\b"), "ci95"),

@@ -51,8 +51,10 @@ _TOPICS: Final = word_set(
 )
 _LIKELY: Final = word_set(
     "toxicity hallucination hallucinations fid fad ece lpips mcd kl divergence distance failures mistakes "
-    "violations perplexities regret harmfulness mer per ser"
+    "violations perplexities regret harmfulness mer per ser asr metricx"
 )
+# Whether their rates should be small depends on what is wanted.
+_LIKELY_RATES: Final = word_set("attack jailbreak harmful refusal compliance")
 _MEASURES: Final = frozenset(["score", "scores", "mean", "avg", "average", "value"])
 # What turns a measure round: `neg_mse`, `WER improvement`, `1 - WER`.
 _TURNED: Final = word_set("neg negative inverse inverted minus improvement reduction gain acc accuracy")
@@ -89,7 +91,8 @@ def smaller_is_better(name: str) -> Sureness | None:
     elif words and words[-1] in _LAST:
         found = "sure" if (_TURNED | _TOPICS).isdisjoint(words[:-1]) else "likely"
     else:
-        found = "likely" if words and words[-1] in _LIKELY else None
+        is_rate = words[-1:] == ["rate"] and not _LIKELY_RATES.isdisjoint(words)
+        found = "likely" if is_rate or not _LIKELY.isdisjoint(words[-1:]) else None
     return found
 
 

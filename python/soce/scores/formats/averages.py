@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
 
 _SLACK: Final = 1e-6
+_NEAR: Final = 1.0
+_MOST_TRIED: Final = 200
 
 
 def settle_averages(table: ScoreTable) -> ScoreTable:
@@ -30,7 +32,8 @@ def settle_averages(table: ScoreTable) -> ScoreTable:
         if column.role == "aggregate" and may_be_topic(column.name):
             words = {*split_words(column.name)}
             related = [part for part in plain if words & {*split_words(columns[part].name)}]
-            if not (_is_mean(table, place, plain) or _is_mean(table, place, related)):
+            neighbours = _run_beside(table, place, plain)
+            if not any(_is_mean(table, place, parts) for parts in (plain, related, neighbours)):
                 columns[place] = replace(column, role="category")
     table = table.with_columns(columns)
     parts = table.category_places
@@ -47,6 +50,23 @@ def settle_averages(table: ScoreTable) -> ScoreTable:
         f"smaller is better in all categories, as in `{shown(columns[losses[0]].name)}`, which is their mean"
     )
     return replace(table.with_columns(columns), notes=(*table.notes, note))
+
+
+def _run_beside(table: ScoreTable, place: int, plain: Sequence[int]) -> Sequence[int]:
+    """Return the categories one after the other of which a column may be the mean, by its first full row."""
+    scores = table.values[:, plain]
+    full = np.flatnonzero(~np.isnan(scores).any(axis=1) & ~np.isnan(table.values[:, place]))
+    if not full.size:
+        return []
+    sums = np.concatenate([[0.0], np.cumsum(scores[full[0]])])
+    ends = range(len(plain) + 1)
+    runs = (
+        plain[start:end]
+        for start in ends[:_MOST_TRIED]
+        for end in ends[start + 2 : start + _MOST_TRIED]
+        if abs((sums[end] - sums[start]) / (end - start) - table.values[full[0], place]) <= _NEAR
+    )
+    return next((run for run in runs if _is_mean(table, place, run)), [])
 
 
 def _is_mean(table: ScoreTable, place: int, parts: Sequence[int]) -> bool:

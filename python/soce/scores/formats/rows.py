@@ -48,7 +48,7 @@ _OWNERS: Final = word_set(
     "type license licence architecture arch country base"
 )
 """What models have in common with others: a column called `name` goes before one of these."""
-_SWEPT: Final = word_set("alpha beta gamma lambda lam t w ratio scale scaling fraction lr")
+_SWEPT: Final = word_set("alpha beta gamma lambda lam tau λ τ t w weight ratio scale scaling fraction lr")
 """What the numbers of a sweep are called, which name its models."""
 _MEDALS: Final = str.maketrans("🥇🥈🥉", "123")
 _STATISTICS: Final = OTHER_LANGUAGES | word_set(
@@ -63,6 +63,7 @@ _BESIDE: Final = word_set(
     "column baseline vote voting performance level class classifier expert experts accuracy acc "
     "type est estándar padrão"
 )
+_DIFFERENCES: Final = (["improvement"], ["gain"], ["difference"], ["margin"], ["change"], ["gap"])
 _SHORT: Final = frozenset(["sd", "se", "n", "var", "delta", "diff", "range"])
 """Statistics only beside the row of another: models have short names too."""
 
@@ -113,7 +114,7 @@ def _holds_scores(name: str, cells: Sequence[str]) -> bool:
     """Whether a first column holds numbers that are no names, as when an index was lost on the way."""
     if smaller_is_better(name) == "sure":  # `Training Loss`, which begins with `No log`
         return True
-    if not _is_number(cells) or name.casefold() in _SWEPT or _rank(name) < len(_NAMES):
+    if not _is_number(cells) or not _SWEPT.isdisjoint(split_words(name)) or _rank(name) < len(_NAMES):
         return False
     return looks_like_benchmark(name) or bool((parse_column(cells).values % 1 > 0).any())
 
@@ -181,7 +182,7 @@ def no_models(names: Sequence[str], options: ReadOptions, scores: Callable[[], F
 def statistic_or_baseline(name: str) -> str | None:
     """Return what a row is by its whole name, if that is no model."""
     words = split_words(name)
-    if words[:1] == ["δ"]:
+    if words[:1] == ["δ"] or words in _DIFFERENCES:
         return "a difference"
     known = _STATISTICS | _BASELINES
     if not set(words) <= known | _BESIDE:

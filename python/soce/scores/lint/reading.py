@@ -11,7 +11,14 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.words import counted, in_words
-from soce.scores.column_names import NUMBER_OF, contradicts, no_score_words, split_marks
+from soce.scores.column_names import (
+    NUMBER_OF,
+    contradicts,
+    is_average,
+    may_be_topic,
+    no_score_words,
+    split_marks,
+)
 from soce.scores.directions import smaller_is_better
 from soce.scores.formats.cells import are_like_ranks, is_ranking
 from soce.scores.formats.options import DROPPED
@@ -62,6 +69,8 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool = True) -> Iterator[Fi
         values = table.values[:, place]
         if (words := no_score_words(name)) and not contradicts(words, values, decimals):
             suspects[name] = f"its name says {min(words)}"
+        elif is_average(name) and may_be_topic(name):
+            suspects[name] = "it may be an average of others"
         elif split_marks(name)[:1] in NUMBER_OF and not (values % 1 > 0).any():
             suspects[name] = "it may count something"
         elif all_rows and is_ranking(table.values[:, place], fewest=_FEWEST_RANKED):
