@@ -97,6 +97,15 @@ def test_modules_with_tensors_are_averaged_and_the_others_copied(tmp_path: Path)
     assert verify(soup, recompute=[a, b]).ok
 
 
+def test_empty_folder_of_a_module_without_files_may_be_lacking(tmp_path: Path) -> None:
+    saved, downloaded = embedder(tmp_path / "saved", 1), embedder(tmp_path / "downloaded", 3)
+    (saved / "3_N").mkdir()
+    for i, pair in enumerate([(saved, downloaded), (downloaded, saved)]):
+        report = merge([str(path) for path in pair], output=tmp_path / f"soup{i}")
+        assert report.counts["averaged"] == 2
+        assert verify(tmp_path / f"soup{i}", recompute=list(pair)).ok
+
+
 def test_soup_of_one_model_of_parts_is_that_model(tmp_path: Path) -> None:
     a, soup = pipeline(tmp_path / "a", 1), tmp_path / "soup"
     merge([str(a), str(a)], output=soup)

@@ -462,9 +462,13 @@ fn a_planted_state_directory_is_left_alone() {
 fn names_outside_the_output_cannot_be_written() {
     let parent = tempfile::tempdir().unwrap();
     let staging = begin(&parent.path().join("soup"), false, true).unwrap();
-    for name in ["../x", "/x", "", ".", "a/b/c", "a/../../x"] {
+    for name in ["../x", "/x", "", ".", "..", "./x", "a/..", "a/../x", "a/../../x", "a/b/../../../x"] {
         staging.write_small(name, b"").unwrap_err();
     }
+    assert_eq!(names(parent.path()), ["soup.soce-partial"]);
+    assert_eq!(names(staging.payload()), Vec::<String>::new());
+    staging.write_small("a/b/c", b"").unwrap();
+    assert_eq!(names(staging.payload()), ["a"]);
     staging.write_small("twice", b"").unwrap();
     staging.write_small("twice", b"").unwrap_err();
 }

@@ -138,7 +138,7 @@ mod tests {
         check("none", None);
         check("/none/there", None);
         check("a/b/c", None);
-        check("src/none", None);
+        check("rust/none", None);
         check("C:\\models\\A", Some("Windows"));
         check("$HOME/A", Some("environment"));
     }

@@ -5,13 +5,14 @@
 
 mod consistency;
 mod directory;
+pub(crate) mod folder;
 pub mod header;
 pub mod index;
 pub(crate) mod mend;
 mod model;
 mod open;
 pub mod origin;
-pub(crate) mod parts;
+mod parts;
 mod shard;
 mod weight_set;
 

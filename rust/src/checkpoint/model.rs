@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::directory::Selection;
+use super::folder::{check_folder, folder_of, within};
 use super::open::{self, OpenOptions};
 use super::parts::Part;
 use super::shard::{LocatedTensor, Location, Shard, TensorInfo};
@@ -96,10 +97,10 @@ impl Checkpoint {
         options: OpenOptions,
         budget: &mut u64,
     ) -> Result<Shard, Problem> {
-        let folder = parts::folder_of(name);
-        let file = parts::within(folder, name);
+        let folder = folder_of(name);
+        let file = within(folder, name);
         index::check_file_name(file)
-            .and_then(|()| if folder.is_empty() { Ok(()) } else { parts::check_folder(folder) })
+            .and_then(|()| if folder.is_empty() { Ok(()) } else { check_folder(folder) })
             .map_err(|message| Problem::new(ProblemKind::Checkpoint, message).at(root))?;
         let (shard, _) = read_shard(root.join(name), file.to_owned(), root, options, budget)?;
         Ok(shard.in_folder(folder))

@@ -5,25 +5,23 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::folder::{check_folder, join};
 use super::open::{OpenOptions, read_small};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{quoted, shown};
+use crate::io::platform;
 use crate::json;
 
-/// Deepest folder of a part, counted from the checkpoint's own.
-pub(crate) const MAX_DEPTH: usize = 4;
 /// Most parts of one checkpoint.
 const MAX_PARTS: usize = 256;
 /// Longest description of parts.
 const MAX_BYTES: u64 = 1 << 20;
-/// Longest name of a folder.
-const MAX_NAME_BYTES: usize = 255;
 
 const MODULES: &str = "modules.json";
 const PIPELINE: &str = "model_index.json";
 /// Where a module of several routes names those of each route: today, and as its forerunner did.
 const ROUTERS: [(&str, &str); 2] = [("Router", "router_config.json"), ("Asym", "config.json")];
-/// Modules that save no file, so that a download has no folder of them.
+/// Modules that save no file: where they were saved is an empty folder, and a download has none.
 const WITHOUT_FILES: [&str; 1] = ["Normalize"];
 /// What the names of classes with parameters hold.
 const WITH_TENSORS: [&str; 9] =
@@ -52,21 +50,6 @@ impl Part {
     }
 }
 
-/// The name of a file or a tensor of the part in `folder`, within the checkpoint.
-pub(crate) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
-}
-
-/// The same within its part.
-pub(crate) fn within<'a>(folder: &str, name: &'a str) -> &'a str {
-    name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
-}
-
-/// The folder that a file of a checkpoint lies in; empty for the checkpoint's own.
-pub(crate) fn folder_of(file: &str) -> &str {
-    file.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
 /// The parts of the checkpoint in the directory `root`, in the order in which they are named; `None` if it is one model.
 /// In the folder of the checkpoint itself there is a model only if a part says so.
 pub(super) fn find(root: &Path, options: OpenOptions) -> Result<Option<Vec<Part>>, Vec<Problem>> {
@@ -79,22 +62,6 @@ pub(super) fn find(root: &Path, options: OpenOptions) -> Result<Option<Vec<Part>
         return Ok(None);
     }
     if found.problems.is_empty() { Ok(Some(found.parts)) } else { Err(found.problems) }
-}
-
-/// What is wrong with the path of a part.
-pub(crate) fn check_folder(folder: &str) -> Result<(), String> {
-    let wrong = |name: &str| {
-        matches!(name, "" | "." | "..")
-            || name.starts_with('.')
-            || name.contains(['\\', ':'])
-            || name.chars().any(char::is_control)
-            || name.len() > MAX_NAME_BYTES
-    };
-    if !folder.split('/').any(wrong) && folder.split('/').count() <= MAX_DEPTH {
-        return Ok(());
-    }
-    let expected = "expected the path of a folder inside the checkpoint";
-    Err(format!("{expected}, at most {MAX_DEPTH} deep, got `{}`", shown(folder)))
 }
 
 struct Found<'a> {
@@ -165,12 +132,11 @@ impl Found<'_> {
             // The checkpoint's own folder.
         } else if let Err(message) = check_folder(folder) {
             return self.refuse(named_in, message);
-        } else if !self.root.join(folder).is_dir() {
-            if !WITHOUT_FILES.contains(&class.as_str()) {
-                let message = format!("names the folder `{}`, which is not there", shown(folder));
-                self.refuse(named_in, message);
-            }
+        } else if WITHOUT_FILES.contains(&class.as_str()) && !holds_any(&self.root.join(folder)) {
             return;
+        } else if !self.root.join(folder).is_dir() {
+            let message = format!("names the folder `{}`, which is not there", shown(folder));
+            return self.refuse(named_in, message);
         } else if let Some(place) = self.elsewhere(folder) {
             let message =
                 format!("names `{}`, a link to {}, outside the checkpoint", shown(folder), quoted(&place));
@@ -215,32 +181,11 @@ impl Found<'_> {
     }
 }
 
-fn is_there(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
+/// Whether there is a folder at `path` and anything in it.
+fn holds_any(path: &Path) -> bool {
+    platform::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{check_folder, folder_of, join, within};
-
-    #[test]
-    fn names_within_a_part_and_within_the_checkpoint() {
-        for (folder, name, full) in [("", "w", "w"), ("a/b", "w", "a/b/w")] {
-            assert_eq!(join(folder, name), full);
-            assert_eq!((folder_of(full), within(folder, full)), (folder, name));
-        }
-    }
-
-    #[test]
-    fn folders_stay_inside() {
-        for folder in ["unet", "0_Router/query_0_Dense", "a/b/c/d", "2_Dense v1.0"] {
-            assert_eq!(check_folder(folder), Ok(()), "{folder}");
-        }
-        for folder in
-            ["/etc", "..", "a/../..", "a//b", "./a", "a/", "a\\b", "C:a", "a\u{1b}", ".git", "a/b/c/d/e"]
-        {
-            assert!(check_folder(folder).is_err(), "{folder}");
-        }
-        assert!(check_folder(&"x".repeat(256)).is_err());
-    }
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }

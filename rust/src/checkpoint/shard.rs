@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::dtype::Dtype;
 use crate::io::Identity;
 
-use super::parts::{folder_of, join, within};
+use super::folder::{folder_of, join, within};
 
 /// One tensor of one shard.
 #[derive(Debug, Clone, PartialEq, Eq)]

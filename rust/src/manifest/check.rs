@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::checkpoint::folder::{check_folder, folder_of, within};
 use crate::checkpoint::index;
-use crate::checkpoint::parts::{check_folder, folder_of, within};
 use crate::digest::Digest;
 use crate::dtype::DtypeClass;
 use crate::escape::shown;

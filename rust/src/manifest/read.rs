@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::digests::Digests;
 use super::document::{Manifest, Outcome, RunEntry, ShardEntry, SourceEntry};
+use crate::checkpoint::folder::MAX_DEPTH;
 use crate::checkpoint::index;
-use crate::checkpoint::parts::MAX_DEPTH;
 use crate::digest::Digest;
 use crate::glob;
 use crate::mix::Mix;

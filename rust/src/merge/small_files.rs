@@ -174,9 +174,9 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
         let mut content = Content::new();
         for &(tensor, result) in &tensors {
             let digest = match &tensor.treatment {
-                Treatment::Copied => result.blake3, // the same bytes in every ingredient
                 Treatment::Taken { from } if *from != i => continue,
-                Treatment::Taken { .. } => result.blake3,
+                // The bytes of its giver, or the same in every ingredient.
+                Treatment::Taken { .. } | Treatment::Copied => result.blake3,
                 Treatment::Averaged { rows } => {
                     if recipe.rows[rows[made.recipe]].mix.numerators()[i] == 0 {
                         continue;

@@ -7,6 +7,7 @@ use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::error::Result;
 use crate::mix::Mix;
 
+use super::config::Config;
 use super::remarks::Remarks;
 use super::{Choices, MergeRequest, PlanOptions, Recipe, Row, Treatment, make, treatments};
 
@@ -33,13 +34,13 @@ pub fn agree(ingredients: &[PathBuf], open: OpenOptions, choices: Choices) -> Re
     let mut request = MergeRequest {
         ingredients: ingredients.to_vec(),
         recipes: vec![everything],
-        options: PlanOptions { open, choices, ..PlanOptions::default() },
+        options: PlanOptions { choices, open, ..PlanOptions::default() },
     };
     make::put_choices_first(&mut request)?;
     let mut remarks = Remarks::default();
     let checkpoints = make::open(&request, &mut remarks);
     remarks.refuse()?;
-    let configs = make::read_configs(&request, &checkpoints, &mut remarks);
+    let configs = Config::of_each(&checkpoints, open, &mut remarks);
     let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
     remarks.refuse()?;
     let tied = treatments.tied.into_iter().map(|(name, _)| name);

@@ -49,14 +49,14 @@ fn made_by_loaders(info: &TensorInfo) -> bool {
     let discrete = info.dtype.class() == DtypeClass::Discrete;
     match last {
         "inv_freq" => info.shape.len() == 1,
-        "freqs" => parent == "rope" || parent.ends_with(".rope"),
+        "freqs" => parent.rsplit(['.', '/']).next() == Some("rope"),
         "cos_cached" | "sin_cached" => parent.ends_with("rotary_emb"),
         "position_ids" => matches!(info.shape.as_slice(), [_] | [1, _]),
         "token_type_ids" => discrete && matches!(info.shape.as_slice(), [1, _]),
         "masked_bias" => matches!(info.shape.as_slice(), [] | [1]),
         // A learned bias of an attention has one dimension.
         "bias" | "causal_mask" => {
-            let attention = parent.rsplit('.').next().is_some_and(|p| p == "attn" || p == "attention");
+            let attention = parent.rsplit(['.', '/']).next().is_some_and(|p| p == "attn" || p == "attention");
             attention && matches!(info.shape.as_slice(), [1, 1, rows, columns] if rows == columns)
         }
         "num_batches_tracked" => discrete && info.shape.is_empty(),
@@ -83,6 +83,8 @@ mod tests {
         check("model.not_inv_freq", Dtype::F32, &[64], false);
         check("model.inv_freq.weight", Dtype::F32, &[64], false);
         check("rope.freqs", Dtype::BF16, &[64], true);
+        check("transformer/rope.freqs", Dtype::BF16, &[64], true);
+        check("tope.freqs", Dtype::BF16, &[64], false);
         check("conv.freqs", Dtype::BF16, &[64], false);
         check("embeddings.position_ids", Dtype::I64, &[1, 512], true);
         check("text_model.embeddings.position_ids", Dtype::F32, &[1, 77], true);

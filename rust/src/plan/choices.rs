@@ -80,6 +80,11 @@ impl Choices {
 }
 
 impl Chosen {
+    /// Whether anything was decided about a tensor.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.left_out.contains_key(name) || self.taken.contains_key(name)
+    }
+
     /// Also take what the rows of all `recipes` give to one ingredient alone, where that has no mean: a tensor that others
     /// lack, or one of integers that differ. A row for every tensor says nothing of any one.
     ///

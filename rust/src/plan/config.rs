@@ -11,6 +11,8 @@ use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::json::{self, Reader, Step};
 
+use super::remarks::Remarks;
+
 /// Largest `config.json`, and largest of the small JSON files that are looked into.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
 
@@ -39,6 +41,21 @@ impl Config {
         }
         let bytes = read_small(&path, directory, MAX_BYTES, &options)?;
         Self::parse(path, bytes).map(Some)
+    }
+
+    /// Those of all ingredients, in their order; one that cannot be read is a problem.
+    pub(super) fn of_each(
+        checkpoints: &[Checkpoint],
+        options: OpenOptions,
+        remarks: &mut Remarks,
+    ) -> Vec<Option<Self>> {
+        let read = |checkpoint: &Checkpoint| {
+            Self::read(checkpoint, options).unwrap_or_else(|problem| {
+                remarks.problem(problem);
+                None
+            })
+        };
+        checkpoints.iter().map(read).collect()
     }
 
     fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, Problem> {

@@ -1,6 +1,6 @@
 //! Which tensors share a file: the donor's files without those left empty, or new files of at most a given size.
 
-use crate::checkpoint::parts::{join, within};
+use crate::checkpoint::folder::{join, within};
 use crate::checkpoint::{TensorInfo, WeightFile, WeightSet};
 use crate::dtype::Dtype;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::parts::join;
+use crate::checkpoint::folder::join;
 use crate::checkpoint::{Checkpoint, Part};
 use crate::error::{Problem, ProblemKind, Result};
 use crate::escape::{quoted, shown};
@@ -11,7 +11,7 @@ use crate::escape::{quoted, shown};
 use super::config::Config;
 use super::remarks::Remarks;
 use super::side_files::{self, SideFiles};
-use super::{MergeRequest, differences, make, quantised, tokenizer};
+use super::{MergeRequest, differences, quantised, tokenizer};
 
 const HINT: &str = "ingredients must be loaded by the same classes, each in the same folder";
 
@@ -62,7 +62,7 @@ pub(super) fn collect(
     let mut donors = BTreeMap::new();
     for folder in checkpoints.get(donor).map(Checkpoint::folders).unwrap_or_default() {
         let here: Vec<Checkpoint> = checkpoints.iter().map(|checkpoint| checkpoint.within(folder)).collect();
-        let mut configs = make::read_configs(request, &here, remarks);
+        let mut configs = Config::of_each(&here, request.options.open, remarks);
         quantised::check_configs(&configs, remarks);
         differences::check(&configs, donor, request.options.allow_different_configs, remarks);
         tokenizer::check(&here, &request.options, remarks)?;

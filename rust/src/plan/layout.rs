@@ -3,7 +3,7 @@
 //! The layout is the same for every recipe. Headers are built here, byte for byte as the reference writer makes them,
 //! so that the size of every file is known before anything is written.
 
-use crate::checkpoint::parts::{folder_of, join, within};
+use crate::checkpoint::folder::{folder_of, join, within};
 use crate::checkpoint::{Checkpoint, LocatedTensor, Part, WeightFile, WeightSet, header, index};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
@@ -96,7 +96,11 @@ fn donor_drafts<'a>(
         let holder = &giver(checkpoints, name, treatment).shard;
         let in_part = |draft: &Draft<'_>| folder_of(&draft.name) == holder.folder();
         let place = drafts.iter().rposition(in_part).unwrap_or_else(|| {
-            drafts.push(Draft { name: holder.name.clone(), items: Vec::new() });
+            let file = WeightFile::of(within(holder.folder(), &holder.name));
+            // One file, whatever the set that the giver's is one of.
+            let whole = file.map(|file| join(holder.folder(), &file.set.shard(0, 1)));
+            let name = whole.unwrap_or_else(|| holder.name.clone());
+            drafts.push(Draft { name, items: Vec::new() });
             drafts.len() - 1
         });
         let items = &mut drafts[place].items;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::checkpoint::parts::{folder_of, join};
+use crate::checkpoint::folder::{folder_of, join};
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
@@ -31,7 +31,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
     let checkpoints = open(&request, &mut remarks);
     remarks.refuse()?;
 
-    let configs = read_configs(&request, &checkpoints, &mut remarks);
+    let configs = Config::of_each(&checkpoints, request.options.open, &mut remarks);
     let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
     let PlanOptions { config_from: donor, allow_different_configs, .. } = request.options;
     differences::check(&configs, donor, allow_different_configs, &mut remarks);
@@ -153,20 +153,6 @@ pub(super) fn open(request: &MergeRequest, remarks: &mut Remarks) -> Vec<Checkpo
     }
     folders::check(&checkpoints, remarks);
     checkpoints
-}
-
-pub(super) fn read_configs(
-    request: &MergeRequest,
-    checkpoints: &[Checkpoint],
-    remarks: &mut Remarks,
-) -> Vec<Option<Config>> {
-    let read = |checkpoint: &Checkpoint| {
-        Config::read(checkpoint, request.options.open).unwrap_or_else(|problem| {
-            remarks.problem(problem);
-            None
-        })
-    };
-    checkpoints.iter().map(read).collect()
 }
 
 /// The config's text, if its dtype is not that of the averaged tensors any more.

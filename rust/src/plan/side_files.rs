@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::checkpoint::parts::join;
+use crate::checkpoint::folder::join;
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::quoted;

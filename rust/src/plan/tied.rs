@@ -1,12 +1,11 @@
 //! Tied tensors: models whose `lm_head.weight` is the embedding again. Some writers store the copy, some do not; where
 //! ingredients disagree, a copy that equals the embedding bit for bit is left out, and anything else is refused.
 
-use std::collections::BTreeSet;
-
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::{Problem, ProblemKind, Result};
 use crate::escape::{quoted, shown};
 
+use super::choices::Chosen;
 use super::config::Config;
 use super::discrete::first_difference;
 use super::remarks::Remarks;
@@ -94,12 +93,12 @@ pub(super) fn check_flags(configs: &[Option<Config>], remarks: &mut Remarks) {
 }
 
 /// The heads and embeddings that only some ingredients have and that are tied copies there, with the ingredients that
-/// have them, but for those in `decided`. Those that are refused are listed too: they are accounted for.
+/// have them, but for those that were `chosen`. Those that are refused are listed too: they are accounted for.
 pub(super) fn resolve(
     request: &MergeRequest,
     checkpoints: &[Checkpoint],
     configs: &[Option<Config>],
-    decided: &BTreeSet<&str>,
+    chosen: &Chosen,
     used: &[bool],
     remarks: &mut Remarks,
 ) -> Result<Vec<(String, Vec<usize>)>> {
@@ -111,7 +110,7 @@ pub(super) fn resolve(
     }
     let mut aliases: Vec<&str> =
         checkpoints.iter().flat_map(|c| c.tensors.keys()).map(String::as_str).collect();
-    aliases.retain(|name| is_alias(name) && !decided.contains(name));
+    aliases.retain(|name| is_alias(name) && !chosen.holds(name));
     aliases.sort_unstable();
     aliases.dedup();
     let mut dropped = Vec::new();
@@ -123,7 +122,7 @@ pub(super) fn resolve(
         }
         let read: Vec<usize> = holders.iter().copied().filter(|&i| used.get(i) == Some(&true)).collect();
         let mut found = Remarks::default();
-        let original = check_copies(checkpoints, alias, &read, &mut found)?;
+        let original = check_copies(checkpoints, alias, &read, chosen, &mut found)?;
         if !found.problems.is_empty() && !is_language_head(alias) {
             continue; // one more tensor that only some have
         }
@@ -142,11 +141,13 @@ pub(super) fn resolve(
     Ok(dropped)
 }
 
-/// One tensor that all ingredients have must equal `head` bit for bit in each of `holders`. Returns the first that does.
+/// One tensor that all ingredients have, and the soup too, must equal `head` bit for bit in each of `holders`. Returns the
+/// first that does.
 fn check_copies<'a>(
     checkpoints: &'a [Checkpoint],
     head: &str,
     holders: &[usize],
+    chosen: &Chosen,
     remarks: &mut Remarks,
 ) -> Result<Option<&'a str>> {
     let mut common: Option<Vec<&str>> = None;
@@ -158,7 +159,9 @@ fn check_copies<'a>(
         };
         let mut equal = Vec::new();
         let mut nearest = None;
-        for name in candidates(checkpoints, checkpoint, head) {
+        let kept = candidates(checkpoints, checkpoint, copy.tensor)
+            .filter(|name| !chosen.left_out.contains_key(*name));
+        for name in kept {
             let Some(embedding) = checkpoint.locate(name) else { continue };
             match first_difference(embedding, copy)? {
                 None => equal.push(name),
@@ -190,11 +193,14 @@ fn check_copies<'a>(
 }
 
 /// Tensors of the head's shape and dtype that every ingredient has.
-fn candidates<'a>(checkpoints: &[Checkpoint], checkpoint: &'a Checkpoint, head: &str) -> Vec<&'a str> {
-    let Some(copy) = checkpoint.tensor(head) else { return Vec::new() };
-    let alike = |name: &&str| {
-        let same = checkpoint.tensor(name).is_some_and(|t| t.dtype == copy.dtype && t.shape == copy.shape);
+fn candidates<'a>(
+    checkpoints: &'a [Checkpoint],
+    checkpoint: &'a Checkpoint,
+    head: &'a TensorInfo,
+) -> impl Iterator<Item = &'a str> {
+    let alike = move |name: &&str| {
+        let same = checkpoint.tensor(name).is_some_and(|t| t.dtype == head.dtype && t.shape == head.shape);
         same && !is_head(name) && checkpoints.iter().all(|c| c.tensors.contains_key(*name))
     };
-    checkpoint.tensors.keys().map(String::as_str).filter(alike).collect()
+    checkpoint.tensors.keys().map(String::as_str).filter(alike)
 }

@@ -36,9 +36,9 @@ pub(super) fn decide(
     tied::check_flags(configs, remarks);
     let mut chosen = request.options.choices.resolve(checkpoints, remarks);
     chosen.take_by_rows(&request.recipes, checkpoints)?;
+    let tied = tied::resolve(request, checkpoints, configs, &chosen, &used, remarks)?;
     let Chosen { left_out, taken } = chosen;
     let mut decided: BTreeSet<&str> = left_out.keys().chain(taken.keys()).map(String::as_str).collect();
-    let tied = tied::resolve(request, checkpoints, configs, &decided, &used, remarks)?;
     decided.extend(tied.iter().map(|(name, _)| name.as_str()));
     let buffers = buffers::unshared(checkpoints, &decided, remarks);
     decided.extend(buffers.iter().map(String::as_str));

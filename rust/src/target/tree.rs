@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 
-use crate::checkpoint::parts::MAX_DEPTH;
+use crate::checkpoint::folder::MAX_DEPTH;
 
 /// Deepest directory looked into, counted from the one asked for: that of the payload, the parts of a model, and the
 /// templates of one.

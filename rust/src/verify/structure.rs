@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::checkpoint::parts::{folder_of, within};
+use crate::checkpoint::folder::{folder_of, within};
 use crate::checkpoint::{Shard, TensorInfo, WeightSet, header, index, read_small, reopen};
 use crate::error::Problem;
 use crate::escape::shown;

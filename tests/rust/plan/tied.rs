@@ -49,6 +49,16 @@ fn other_bytes_are_refused() {
 }
 
 #[test]
+fn a_copy_of_what_is_left_out_is_not_dropped() {
+    let kitchen = kitchen(TIED);
+    let mut request = kitchen.request(&["bare", "full"]);
+    request.options.choices.leave_out = vec!["*embed_tokens*".into()];
+    let text = kitchen.refused(request);
+    says(&text, "tensor `lm_head.weight`: is not the embedding");
+    says(&text, "it differs from `w` at index 0");
+}
+
+#[test]
 fn a_head_without_a_tensor_of_its_shape_is_refused() {
     let kitchen = Kitchen::new();
     kitchen.model("a", &[bf16("w", &[2, 2], 0)]).file("a/config.json", TIED);

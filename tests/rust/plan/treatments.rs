@@ -320,6 +320,34 @@ fn choices_about_tensors_hold_before_ingredients_are_compared() {
 }
 
 #[test]
+fn what_is_taken_for_a_part_without_tensors_is_one_whole_file() {
+    let kitchen = Kitchen::new();
+    let modules = r#"[{"path": "", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"}]"#;
+    for name in ["a", "b"] {
+        kitchen.model(name, &[bf16("w", &[2], 0)]);
+        kitchen.file(&format!("{name}/modules.json"), modules);
+        kitchen.file(&format!("{name}/1_Pooling/config.json"), "{}");
+    }
+    kitchen.sharded("b/1_Pooling", &[&[bf16("weights", &[2], 0)], &[bf16("more", &[2], 0)]]);
+    let mut request = kitchen.request(&["a", "b"]);
+    request.options.choices.take = vec![("1_Pooling/*".into(), 1)];
+    let plan = make(request).unwrap();
+    let shards: Vec<&str> = plan.shards.iter().map(|shard| shard.name.as_str()).collect();
+    assert_eq!(shards, ["model.safetensors", "1_Pooling/model.safetensors"]);
+    assert!(plan.indexes.is_empty());
+}
+
+#[test]
+fn a_name_that_begins_with_a_slash_stays_as_it_is() {
+    let kitchen = Kitchen::new();
+    for name in ["a", "b"] {
+        kitchen.model(name, &[bf16("/w", &[2], 0), bf16("w", &[2], 0)]);
+    }
+    let plan = kitchen.plan(&["a", "b"]);
+    says(std::str::from_utf8(&plan.shards[0].header[8..]).unwrap(), r#""/w":{"#);
+}
+
+#[test]
 fn buffers_that_loaders_make_are_left_out_where_one_lacks_them() {
     let kitchen = Kitchen::new();
     let ids = tensor("embeddings.position_ids", "I64", &[1, 2], &[0; 16]);

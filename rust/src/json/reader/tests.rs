@@ -27,7 +27,7 @@ fn values_of_every_kind_pass() {
 #[test]
 fn broken_values_are_refused_with_their_place() {
     check("", Err("0: expected a value, got the end of the text"));
-    check("\u{feff}1", Err("0: expected a value, got `\\u{feff}`"));
+    check("\u{feff}1", Err("0: expected a value, got `\\u{feff}`, a byte order mark"));
     check("NaN", Err("0: expected a value, got `N`"));
     check("01", Err("1: expected the end of the text, got a number"));
     check("1.", Err("2: expected a digit, got the end of the text"));
