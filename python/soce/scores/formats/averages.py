@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
 
 _SLACK: Final = 1e-6
-_NEAR: Final = 1.0
 _MOST_TRIED: Final = 200
 
 
@@ -56,15 +55,16 @@ def _run_beside(table: ScoreTable, place: int, plain: Sequence[int]) -> Sequence
     """Return the categories one after the other of which a column may be the mean, by its first full row."""
     scores = table.values[:, plain]
     full = np.flatnonzero(~np.isnan(scores).any(axis=1) & ~np.isnan(table.values[:, place]))
-    if not full.size:
+    if not full.size or len(plain) < 2:
         return []
     sums = np.concatenate([[0.0], np.cumsum(scores[full[0]])])
+    given, near = table.values[full[0], place], _rounding(table, place, plain)
     ends = range(len(plain) + 1)
     runs = (
         plain[start:end]
         for start in ends[:_MOST_TRIED]
         for end in ends[start + 2 : start + _MOST_TRIED]
-        if abs((sums[end] - sums[start]) / (end - start) - table.values[full[0], place]) <= _NEAR
+        if abs((sums[end] - sums[start]) / (end - start) - given) <= near
     )
     return next((run for run in runs if _is_mean(table, place, run)), [])
 
@@ -76,6 +76,10 @@ def _is_mean(table: ScoreTable, place: int, parts: Sequence[int]) -> bool:
     given, values = table.values[:, place], table.values[:, list(parts)]
     means = values.mean(axis=1)
     rows = ~np.isnan(given) & ~np.isnan(means)
-    tolerance = table.columns[place].half_width + max(table.columns[part].half_width for part in parts)
-    slack = _SLACK * np.abs(values[rows]).max(initial=1.0)
-    return bool(rows.any() and (np.abs(given - means)[rows] <= tolerance + slack).all())
+    return bool(rows.any() and (np.abs(given - means)[rows] <= _rounding(table, place, parts)).all())
+
+
+def _rounding(table: ScoreTable, place: int, parts: Sequence[int]) -> float:
+    """Return by how much a mean of these may differ from what a column says."""
+    half_widths = table.columns[place].half_width + max(table.columns[part].half_width for part in parts)
+    return half_widths + _SLACK * float(np.nanmax(np.abs(table.values[:, list(parts)]), initial=1.0))
