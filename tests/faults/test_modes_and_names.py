@@ -223,7 +223,7 @@ def test_an_output_and_ingredients_with_odd_names(pair: Pair, kind: str) -> None
     assert beside(output) == []
     manifest = json.loads((output / "soce.json").read_text(encoding="utf-8"))
     assert len(manifest["sources"]) == 2
-    again = run(first, pair.b, "-o", output, "-q")
+    again = run(pair.b, first, "-o", output, "-q")
     assert "already exists" in error(again)
     assert run(first, pair.b, "-o", output, "-q", "--overwrite").returncode == 0
     shutil.rmtree(first)
@@ -242,7 +242,9 @@ def test_odd_names_through_python(pair: Pair) -> None:
         assert read_directory(output) == pair.mean()
         with pytest.raises(OutputError, match="already exists") as caught:
             soce.merge(
-                [str(path) for path in pair.paths], output=output, options=soce.MergeOptions(sync=False)
+                [str(path) for path in reversed(pair.paths)],
+                output=output,
+                options=soce.MergeOptions(sync=False),
             )
         assert not any(c < " " and c != "\n" for c in str(caught.value))
         shutil.rmtree(output)

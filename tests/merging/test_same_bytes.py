@@ -193,7 +193,7 @@ def test_how_the_ingredients_are_sharded_changes_no_tensor(four, right, tmp_path
     merged(whole, tmp_path / "one")
     merged(four, tmp_path / "cut", max_shard_size=50_000)
     recut = merged(whole, tmp_path / "whole-cut", max_shard_size=10**9)
-    assert recut.counts == {"averaged": 7, "copied": 3, "tied": 0, "refused": 0}
+    assert recut.counts == dict.fromkeys(recut.counts, 0) | {"averaged": 7, "copied": 3}
     merged(four, tmp_path / "right")
     tensors = read_directory(tmp_path / "right")
     for name in ("one", "cut", "whole-cut"):

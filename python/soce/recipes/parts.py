@@ -107,7 +107,7 @@ def rounded_parts(parts: Sequence[int]) -> tuple[int, ...]:
     Examples
     --------
     >>> rounded_parts([10**9, 10**9, 10**9 + 1])
-    (1, 1, 1)
+    (349525, 349525, 349526)
     """
     total = sum(parts)
     shares = [divmod(part * MAX_PARTS, total) for part in parts]

@@ -26,7 +26,13 @@ pub(super) struct PyMixer(mixing::Mixer);
 #[pymethods]
 impl PyMixer {
     #[new]
-    #[pyo3(signature = (ingredients, *, io = "auto", follow_links = false, ignore_unreferenced = false, leave_out = Vec::new(), take = Vec::new()))]
+    #[pyo3(
+        signature = (
+            ingredients, *, io = "auto", follow_links = false, ignore_unreferenced = false,
+            leave_out = Vec::new(), take = Vec::new()
+        ),
+        text_signature = "(ingredients, *, io='auto', follow_links=False, ignore_unreferenced=False, leave_out=(), take=())"
+    )]
     #[allow(clippy::too_many_arguments, reason = "arguments of a Python class")]
     fn new(
         py: Python<'_>,
