@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.checkpoints import checkpoint, f32
+from tests.checkpoints import checkpoint, directory, f32
 
 import soce
+from soce.cli.merge import merge as merge_command
 from soce.cli.verify import verify as command
 
 
@@ -54,3 +55,12 @@ def test_a_quick_look_at_a_strangers_checkpoint_says_that_no_data_was_read(tmp_p
     assert run(path).exit_code == 1
     assert run(path, "--quick").exit_code == 0
     assert run(path, "--quick").stdout.endswith("; no data was read\n")
+
+
+def test_a_soup_completed_with_nan_says_so(tmp_path: Path) -> None:
+    a = str(directory(tmp_path / "a", 1.0, float("nan")))
+    done = CliRunner().invoke(
+        merge_command, [a, "--output", str(tmp_path / "soup"), "--nonfinite", "warn", "--quiet"]
+    )
+    assert done.exit_code == 0
+    assert "NaN or infinities in 1 tensor: `w`" in done.stderr

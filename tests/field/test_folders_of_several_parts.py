@@ -295,3 +295,65 @@ def test_interrupted_merge_goes_on_with_what_is_finished_in_a_folder(tmp_path: P
     assert (soup / "1_Dense" / "model.safetensors").stat().st_ino == inode
     assert not state.exists()
     assert verify(soup).ok
+
+
+def test_every_one_of_several_control_nets_is_averaged(tmp_path: Path) -> None:
+    for name, number in (("a", 1.0), ("b", 3.0)):
+        a = tmp_path / name
+        write_json(a / "model_index.json", {"controlnet": ["diffusers", "MultiControlNetModel"]})
+        for folder in ("controlnet", "controlnet_1", "controlnet_2"):
+            write_file(a / folder / "m.safetensors", {"w": ("F32", [1], f32(number))})
+    merge([str(tmp_path / "a"), str(tmp_path / "b")], output=tmp_path / "soup")
+    assert value(tmp_path / "soup" / "controlnet_2" / "m.safetensors", "w") == f32(2)
+
+
+@pytest.mark.parametrize(
+    ("named_in", "text", "code"),
+    [
+        ("modules.json", [{"path": "", "type": "custom_st.Transformer"}], "custom_st.py"),
+        ("model_index.json", {"vae": ["my_vae", "VAE"]}, "vae/my_vae.py"),
+        ("model_index.json", {"_class_name": ["mine", "P"], "vae": ["diffusers", "VAE"]}, "mine.py"),
+        ("preprocessor_config.json", {"auto_map": {"AutoImageProcessor": "processing.P"}}, "processing.py"),
+    ],
+)
+def test_code_that_loads_a_part_is_asked_about(
+    tmp_path: Path, named_in: str, text: object, code: str
+) -> None:
+    a = tmp_path / "a"
+    for folder in (a, a / "vae"):
+        write_file(folder / "model.safetensors", W)
+    write_json(a / named_in, text)
+    (a / code).write_text("")
+    assert named_in in refused(a, tmp_path)
+    for copy in (True, False):
+        soup = tmp_path / f"soup{copy}"
+        merge([str(a), str(a)], output=soup, options=MergeOptions(copy_code=copy))
+        assert (soup / code).exists() == copy
+
+
+def test_programs_that_no_part_is_loaded_by_are_not_asked_about(tmp_path: Path) -> None:
+    a = embedder(tmp_path / "a", 1)
+    (a / "train.py").write_text("")
+    assert merge([str(a), str(a)], output=tmp_path / "soup").left_out == ("train.py",)
+
+
+def test_settings_of_parts_that_differ_are_told(tmp_path: Path) -> None:
+    a, b = pipeline(tmp_path / "a", 1), pipeline(tmp_path / "b", 3)
+    for path, prediction in ((a, "epsilon"), (b, "v_prediction")):
+        settings = {"prediction_type": prediction, "_diffusers_version": prediction}
+        write_json(path / "scheduler" / "scheduler_config.json", settings)
+    warnings = plan([str(a), str(b)], output=tmp_path / "soup").data["warnings"]
+    told = [warning for warning in warnings if "scheduler_config.json" in warning]
+    assert len(told) == 1
+    assert 'prediction_type ("epsilon" and "v_prediction")' in told[0]
+    assert "_diffusers_version" not in told[0]
+
+
+def test_model_of_one_part_among_embedders_is_refused_by_its_kind(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    modules(a, ("", "Transformer"))
+    for path in (a, b):
+        write_file(path / "model.safetensors", W)
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(SoceError, match="plain model"):
+            plan([str(path) for path in pair], output=tmp_path / "soup")

@@ -211,3 +211,21 @@ def test_two_versions_of_one_architecture_become_one() -> None:
     follow(hint)
     follow(hint.replace("'old'", "'new'"))
     merge({"new-saved": 1, "old-saved": 1}, output="soup")
+
+
+@pytest.mark.slow
+def test_a_pickle_of_a_pipelines_component() -> None:
+    torch = pytest.importorskip("torch")
+
+    for component in ("A/vae", "A/unet"):
+        Path(component).mkdir(parents=True)
+        (Path(component) / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+        write_file(Path(component) / "diffusion_pytorch_model.safetensors", names("w"))
+    Path("A/model_index.json").write_text(
+        '{"unet": ["diffusers", "U"], "vae": ["diffusers", "AutoencoderKL"]}'
+    )
+    Path("A/vae/diffusion_pytorch_model.safetensors").unlink()
+    torch.save({"w": torch.tensor([1.0, 2.0])}, "A/vae/diffusion_pytorch_model.bin")
+    follow(hint_of("A"))
+    merge({"A": 1}, output="soup")
+    assert read_directory(Path("soup/vae")) == read_directory(Path("soup/unet"))

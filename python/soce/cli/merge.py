@@ -10,7 +10,7 @@ import click
 from soce.cli.command import Subcommand, message, usage, version_option, warn
 from soce.cli.options.merge import merge_options
 from soce.cli.progress import byte_bar
-from soce.cli.text.merge import choices_text, plan_text, report_text
+from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def merge(
             message(f"continuing `{shown(os.fspath(soup))}`: {count} of {shards} shards are finished")
     with byte_bar(enabled=not quiet) as on_progress:
         report = made.execute(on_progress=on_progress)
-    warn(report.warnings)
+    warn([*report.warnings, *nonfinite_text(report)])
     if not quiet:
         message(report_text(report))
     if as_json:

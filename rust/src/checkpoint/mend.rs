@@ -55,12 +55,15 @@ pub(super) fn convert(first: &Path, folder: Option<&Path>) -> String {
         return "load it with the library that wrote it, and save it with safetensors".to_owned();
     }
     match folder {
-        Some(folder) if folder.join("config.json").is_file() => {
+        // Files of other names, such as those of diffusers, transformers does not load.
+        Some(folder) if name.starts_with("pytorch_model") && folder.join("config.json").is_file() => {
             format!("convert it: {}", transformers(folder, "d"))
         }
         _ => {
-            let target =
-                folder.map_or_else(|| first.with_extension("safetensors"), |f| f.join("model.safetensors"));
+            let target = match folder {
+                Some(folder) if !name.starts_with("diffusion_") => folder.join("model.safetensors"),
+                _ => first.with_extension("safetensors"),
+            };
             let [from, to] = [first, &target].map(|path| pasted(&path.to_string_lossy()));
             format!(
                 "convert it: python3 -c \"import torch, safetensors.torch as s; d = torch.load('{from}', \

@@ -20,6 +20,7 @@ pub use model::{Checkpoint, MAX_HEADERS_BYTES};
 pub use open::{OpenOptions, reopen};
 pub(crate) use open::{read_small, sha256_of, small_file_size};
 pub use parts::Part;
+pub(crate) use parts::{MODULES, PIPELINE};
 pub(crate) use shard::LocatedTensor;
 pub use shard::{Location, Shard, TensorInfo};
 pub(crate) use weight_set::{SHARD, WeightFile, WeightSet};

@@ -17,8 +17,8 @@ const MAX_PARTS: usize = 256;
 /// Longest description of parts.
 const MAX_BYTES: u64 = 1 << 20;
 
-const MODULES: &str = "modules.json";
-const PIPELINE: &str = "model_index.json";
+pub(crate) const MODULES: &str = "modules.json";
+pub(crate) const PIPELINE: &str = "model_index.json";
 /// Where a module of several routes names those of each route: today, and as its forerunner did.
 const ROUTERS: [(&str, &str); 2] = [("Router", "router_config.json"), ("Asym", "config.json")];
 /// Modules that save no file: where they were saved is an empty folder, and a download has none.
@@ -40,7 +40,7 @@ pub struct Part {
 
 impl Part {
     /// Where it lies, for a checkpoint in the directory `root`.
-    pub(super) fn path(&self, root: &Path) -> PathBuf {
+    pub(crate) fn path(&self, root: &Path) -> PathBuf {
         if self.folder.is_empty() { root.to_owned() } else { root.join(&self.folder) }
     }
 
@@ -97,13 +97,24 @@ impl Found<'_> {
         for (name, entry) in entries.iter().filter(|(name, _)| !name.starts_with('_')) {
             let Some([library, class]) = entry.as_array().map(Vec::as_slice) else { continue };
             match (library.as_str(), class.as_str()) {
-                (Some(_), Some(class)) => self.add(PIPELINE, name, class),
+                (Some(_), Some(class)) => self.component(name, class),
                 (None, None) => {} // a component that this pipeline does without
                 _ => self.refuse(PIPELINE, format!("`{}`: expected library and class", shown(name))),
             }
         }
         if self.parts.is_empty() && self.problems.is_empty() {
             self.refuse(PIPELINE, "expected the components of a pipeline, got none".to_owned());
+        }
+    }
+
+    /// One component; of several of a kind, such as `MultiControlNetModel`, the others lie beside it, counted from 1.
+    fn component(&mut self, name: &str, class: &str) {
+        self.add(PIPELINE, name, class);
+        if class.starts_with("Multi") {
+            let others = (1..MAX_PARTS).map(|i| format!("{name}_{i}"));
+            for other in others.take_while(|other| self.root.join(other).is_dir()) {
+                self.add(PIPELINE, &other, class);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the configs of ingredients disagree on: equal shapes do not make equal models.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -13,10 +13,11 @@ use super::config::Config;
 use super::remarks::Remarks;
 
 /// Keys that say where a config comes from or how its model is run or trained, not what it computes.
-const SILENT: [&str; 24] = [
+const SILENT: [&str; 25] = [
     "_attn_implementation",
     "_attn_implementation_autoset",
     "_commit_hash",
+    "_diffusers_version",
     "_name_or_path",
     "attn_implementation",
     "auto_map",
@@ -94,13 +95,17 @@ pub fn config_differences(ingredients: &[PathBuf], open: OpenOptions) -> Vec<Str
     sentences(&ingredients.iter().map(config).collect::<Vec<_>>(), 0)
 }
 
+/// The sentence on a file that differs from the donor's.
+pub(super) fn differs(path: &Path, donor: &Path, told: &str) -> String {
+    format!("{} differs from the one in {}, which the soup gets: {told}", quoted(path), quoted(donor))
+}
+
 fn sentences(configs: &[Option<Config>], config_from: usize) -> Vec<String> {
     let sentence = |(expected, config): (&Config, &Config)| {
         let (a, b) = (expected.value(), config.value());
         let judged = if other_order(a, b).is_some() { &JUDGED[..] } else { &JUDGED[..1] };
         let told = differences(&without_keys(a, judged), &without_keys(b, judged))?;
-        let root = quoted(expected.path.parent().unwrap_or(&expected.path));
-        Some(format!("{} differs from the one in {root}, which the soup gets: {told}", quoted(&config.path)))
+        Some(differs(&config.path, expected.path.parent().unwrap_or(&expected.path), &told))
     };
     pairs(configs, config_from).filter_map(sentence).collect()
 }

@@ -26,16 +26,21 @@ pub(super) fn check(checkpoints: &[Checkpoint], remarks: &mut Remarks) {
             match class_of(first, part) {
                 None => remarks.problem(missing(part, first, other)),
                 Some(class) if class != part.class => {
-                    let (expected, got) = (shown(class), shown(&part.class));
+                    let (expected, got) = (named(class), named(&part.class));
                     let message =
                         format!("expected a {expected}, as in {}, got a {got}", quoted(&first.root));
                     let problem = Problem::new(ProblemKind::Incompatible, message);
-                    remarks.problem(problem.at(other.root.join(&part.folder)).hint(HINT));
+                    remarks.problem(problem.at(part.path(&other.root)).hint(HINT));
                 }
                 Some(_) => {}
             }
         }
     }
+}
+
+/// A class in words.
+fn named(class: &str) -> String {
+    if class.is_empty() { "plain model".to_owned() } else { shown(class) }
 }
 
 fn class_of<'a>(checkpoint: &'a Checkpoint, part: &Part) -> Option<&'a str> {
@@ -44,9 +49,8 @@ fn class_of<'a>(checkpoint: &'a Checkpoint, part: &Part) -> Option<&'a str> {
 }
 
 fn missing(part: &Part, without: &Checkpoint, with: &Checkpoint) -> Problem {
-    let class = if part.class.is_empty() { "model" } else { &part.class };
     let place = if part.folder.is_empty() { String::new() } else { format!(" in `{}`", shown(&part.folder)) };
-    let message = format!("lacks the {}{place} that {} has", shown(class), quoted(&with.root));
+    let message = format!("lacks the {}{place} that {} has", named(&part.class), quoted(&with.root));
     Problem::new(ProblemKind::Incompatible, message).at(&without.root).hint(HINT)
 }
 
@@ -69,6 +73,7 @@ pub(super) fn collect(
         let config = configs.get_mut(donor).and_then(Option::take);
         let SideFiles { files, left_out } =
             side_files::collect(&here[donor], config.as_ref(), &request.options, remarks)?;
+        side_files::compare(&here, donor, &files, request.options.open, remarks);
         side.files.extend(files.into_iter().map(|file| file.in_folder(folder)));
         let is_part = |name: &str| checkpoints[donor].folders().contains(name.trim_end_matches('/'));
         let left_out = left_out.iter().map(|name| join(folder, name));

@@ -41,6 +41,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
         Some(donor) => side_files::collect(donor, config, &request.options, &mut remarks)?,
         None => side_files::SideFiles::default(),
     };
+    side_files::compare(&checkpoints, donor, &side.files, request.options.open, &mut remarks);
     let mut donors = folders::collect(&request, &checkpoints, &mut side, &mut remarks)?;
     let outputs: Vec<&Path> = request.recipes.iter().map(|recipe| recipe.output.as_path()).collect();
     let PlanOptions { overwrite, makes_parent, .. } = request.options;

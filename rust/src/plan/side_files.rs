@@ -6,8 +6,10 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::checkpoint::folder::join;
-use crate::checkpoint::{Checkpoint, OpenOptions, read_small, small_file_size};
+use crate::checkpoint::{Checkpoint, MODULES, OpenOptions, PIPELINE, read_small, small_file_size};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::quoted;
 use crate::io::platform;
@@ -15,6 +17,7 @@ use crate::json;
 use crate::manifest;
 
 use super::config::{Config, MAX_BYTES};
+use super::differences::{differences, differs};
 use super::remarks::Remarks;
 use super::tokenizer::belongs;
 use super::{PlanOptions, SideContent, SideFile};
@@ -26,6 +29,14 @@ const TEMPLATES: &str = "additional_chat_templates";
 
 /// The config of Mistral's own format, whose tensors are called `consolidated`; beside others, settings of a training.
 const PARAMS: &str = "params.json";
+
+/// Files beside the config whose `auto_map` is followed.
+const WITH_AUTO_MAP: [&str; 4] = [
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+];
 
 /// What comes along and what stays behind.
 #[derive(Debug, Default)]
@@ -81,6 +92,31 @@ pub(super) fn collect(
         ask_about_code(directory, config, options.open, remarks);
     }
     Ok(side_files)
+}
+
+/// Tell what the donor's other settings, `files`, say otherwise than those of an ingredient that has them too. What
+/// belongs to a tokenizer is compared with it.
+pub(super) fn compare(
+    checkpoints: &[Checkpoint],
+    config_from: usize,
+    files: &[SideFile],
+    open: OpenOptions,
+    remarks: &mut Remarks,
+) {
+    let read = |root: &Path, name: &str| {
+        let path = root.join(name);
+        let bytes = path.is_file().then(|| read_small(&path, root, MAX_BYTES, &open).ok())??;
+        json::parse_python(&bytes).ok()
+    };
+    let Some(donor) = checkpoints.get(config_from).and_then(Checkpoint::directory) else { return };
+    let settings = |name: &str| name.ends_with(".json") && name != "config.json" && !belongs(name);
+    for name in files.iter().map(|file| file.name.as_str()).filter(|name| settings(name)) {
+        let Some(expected) = read(donor, name) else { continue };
+        for root in checkpoints.iter().filter_map(Checkpoint::directory).filter(|root| *root != donor) {
+            let told = read(root, name).and_then(|got| differences(&expected, &got));
+            remarks.warnings.extend(told.map(|told| differs(&root.join(name), donor, &told)));
+        }
+    }
 }
 
 impl SideFiles {
@@ -174,28 +210,57 @@ fn has_extension(name: &str, expected: &str) -> bool {
 
 /// A model that is loaded by code of its own: the user decides whether that code comes along.
 fn ask_about_code(directory: &Path, config: Option<&Config>, options: OpenOptions, remarks: &mut Remarks) {
+    let has_auto_map = |value: &Value| value.get("auto_map").is_some_and(|map| !map.is_null());
     let model = config.filter(|config| config.has_auto_map()).map(|config| config.path.clone());
-    let path = directory.join("tokenizer_config.json");
-    let tokenizer = tokenizer_has_code(&path, directory, options).then_some(path);
-    if let Some(path) = model.or(tokenizer) {
-        remarks.problem(
-            Problem::new(ProblemKind::Recipe, "`auto_map` names code that is run when the model is loaded")
-                .at(path)
-                .hint("read the `*.py` files, then copy them with `--copy-code` or leave them out with `--no-code`"),
-        );
+    let others = || WITH_AUTO_MAP.into_iter().filter(|name| is_so(directory, name, options, has_auto_map));
+    let auto_map = model.or_else(|| others().next().map(|name| directory.join(name)));
+    let parts = || {
+        let has_code = |value: &Value| part_code(value).iter().any(|file| directory.join(file).is_file());
+        [MODULES, PIPELINE].into_iter().find(|name| is_so(directory, name, options, has_code))
+    };
+    let found = auto_map
+        .map(|path| (path, "`auto_map` names code"))
+        .or_else(|| parts().map(|name| (directory.join(name), "names code beside it")));
+    if let Some((path, what)) = found {
+        let message = format!("{what} that is run when the model is loaded");
+        remarks.problem(Problem::new(ProblemKind::Recipe, message).at(path).hint(
+            "read the `*.py` files, then copy them with `--copy-code` or leave them out with `--no-code`",
+        ));
     }
 }
 
-fn tokenizer_has_code(path: &Path, directory: &Path, options: OpenOptions) -> bool {
-    // A file that cannot be read is reported where it is copied, one that is no JSON where templates are compared.
-    let bytes = path.is_file().then(|| read_small(path, directory, MAX_BYTES, &options).ok()).flatten();
-    let value = bytes.and_then(|bytes| json::parse_python(&bytes).ok());
-    value.is_some_and(|value| value.get("auto_map").is_some_and(|map| !map.is_null()))
+/// Whether something is so of a small JSON file.
+fn is_so(directory: &Path, name: &str, options: OpenOptions, so: impl Fn(&Value) -> bool) -> bool {
+    let path = directory.join(name);
+    // A file that cannot be read is reported where it is copied, one that is no JSON where it is compared.
+    let bytes = path.is_file().then(|| read_small(&path, directory, MAX_BYTES, &options).ok()).flatten();
+    bytes.and_then(|bytes| json::parse_python(&bytes).ok()).is_some_and(|value| so(&value))
+}
+
+/// Where the code of each part would lie if the folder had it: modules of sentence-transformers beside `modules.json`,
+/// components of a pipeline in their own folder, the pipeline itself beside `model_index.json`.
+fn part_code(description: &Value) -> Vec<String> {
+    let file = |module: &str| format!("{}.py", module.split('.').next().unwrap_or(module));
+    match description {
+        Value::Array(modules) => {
+            modules.iter().filter_map(|module| Some(file(module.get("type")?.as_str()?))).collect()
+        }
+        Value::Object(components) => {
+            let of = |(name, entry): (&String, &Value)| {
+                let folder = if name == "_class_name" { "" } else { name };
+                Some(join(folder, &file(entry.get(0)?.as_str()?)))
+            };
+            components.iter().filter_map(of).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_allowed, is_code};
+    use serde_json::json;
+
+    use super::{is_allowed, is_code, part_code};
 
     #[test]
     fn the_allow_list_takes_what_loaders_need() {
@@ -261,6 +326,17 @@ mod tests {
         ] {
             assert!(!is_allowed(name), "{name}");
         }
+    }
+
+    #[test]
+    fn code_of_parts_lies_beside_what_names_it() {
+        let check = |value: serde_json::Value, expected: &[&str]| assert_eq!(part_code(&value), expected);
+        check(json!([{"type": "custom_st.Transformer"}, {"path": ""}]), &["custom_st.py"]);
+        check(
+            json!({"_class_name": ["mine", "P"], "unet": ["my_unet", "U"], "flag": true, "vae": [null, null]}),
+            &["mine.py", "unet/my_unet.py"],
+        );
+        check(json!({"_class_name": "P"}), &[]);
     }
 
     #[test]

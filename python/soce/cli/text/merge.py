@@ -71,6 +71,14 @@ def choices_text(plan: MergePlan) -> list[str]:
     return [f"{why}: {listed(names, limit=_LISTED)}" for why, names in groups.items()]
 
 
+def nonfinite_text(report: MergeReport) -> list[str]:
+    """Return that a soup was completed although values are not finite, if so."""
+    names = list(dict.fromkeys(found.tensor for found in report.nonfinite))
+    if not names:
+        return []
+    return [f"NaN or infinities in {counted(len(names), 'tensor')}: {listed(names, limit=_LISTED)}"]
+
+
 def _files(names: Sequence[str]) -> str:
     return named(names, limit=len(names)) or "nothing"
 
