@@ -13,7 +13,7 @@ from tests.landscapes import difficulty, search_with, shares
 import soce
 from soce.evaluate.evaluation import Evaluation
 from soce.recipes.model import Ingredient, Recipe
-from soce.scores.formats.long import write_scores
+from soce.scores.tables.long import write_scores
 from soce.search.result import SearchResult
 from soce.search.scoring import table_of
 from soce.selection.file import read_selection, write_selection

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soce.exceptions import Problem, ScoreTableError
-from soce.scores.formats.cells import parse_column
+from soce.scores.cells.column import parse_column
+from soce.scores.cells.printed import take_apart
 from soce.scores.formats.options import ReadOptions
-from soce.scores.formats.printed import take_apart
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from soce.exceptions import ScoreTableError
-from soce.scores.formats.long import write_scores
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
+from soce.scores.tables.long import write_scores
 from soce.selection.lint import lint_scores
 
 ROWS = "a,50.0,30.0\nb,60.0,20.0\nc,70.0,25.0\n"

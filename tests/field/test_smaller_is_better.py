@@ -8,10 +8,10 @@ import pytest
 
 from soce.exceptions import ScoreTableError
 from soce.scores.directions import best_score, smaller_is_better
-from soce.scores.formats.long import write_scores
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
+from soce.scores.tables.long import write_scores
 from soce.selection.experts import select_experts
 from soce.selection.lint import lint_scores
 from soce.selection.rules import Explicit

@@ -22,8 +22,8 @@ from soce.report.document import Figure, Table
 from soce.report.figures.canvas import svg
 from soce.report.figures.rows import Bar, Bars
 from soce.report.report import Report, format_of
-from soce.scores.formats.long import write_scores
 from soce.scores.table import ScoreTable
+from soce.scores.tables.long import write_scores
 from soce.search.open import open_run
 
 pytest.importorskip("matplotlib")

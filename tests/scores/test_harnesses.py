@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
 from soce.scores.formats import inspect_ai, lighteval, lm_eval, zip_member
-from soce.scores.formats.long import write_scores
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.scores.table import Column, ScoreTable
+from soce.scores.tables.long import write_scores
 
 RESULTS = Path(__file__).parents[1] / "results"
 MAIN = RESULTS / "lm_eval" / "main"

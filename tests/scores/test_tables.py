@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soce.exceptions import ScoreTableError
-from soce.scores.formats import text as files
-from soce.scores.formats.cells import NotANumberError, is_missing, parse_column, parse_score
-from soce.scores.formats.long import write_scores
+from soce.scores.cells.column import NotANumberError, is_missing, parse_column, parse_score
 from soce.scores.formats.options import ReadOptions
 from soce.scores.formats.registry import FORMATS
+from soce.scores.grids import text as files
 from soce.scores.read import read_scores
 from soce.scores.table import Column, ScoreTable
+from soce.scores.tables.long import write_scores
 
 ROOT = Path(__file__).parents[2]
 WIDE = "model,math,code\na,50.5,7\nb,60,8.25\n"

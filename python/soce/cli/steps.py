@@ -53,7 +53,7 @@ def keep_selection(
     folder: Path, selection: Selection, table: ScoreTable, paths: dict[str, str], *, quiet: bool
 ) -> None:
     """Write selection and scores where they are missing."""
-    from soce.scores.formats.long import write_scores
+    from soce.scores.tables.long import write_scores
     from soce.search.folder import SCORES, SELECTION
     from soce.selection.file import write_selection
 

@@ -247,8 +247,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Fraction]:
 
 
 def _csv_document(path: str) -> ParsedFile:
-    from soce.scores.formats.grid import read_grid
     from soce.scores.formats.options import ReadOptions
+    from soce.scores.grids.grid import read_grid
 
     read = read_grid(path, ReadOptions())
     if read.notes:

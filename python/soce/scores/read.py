@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final, cast
 from soce.exceptions import shown, with_python_names
 from soce.files.arguments import expect
 from soce.files.words import listed, nearest
-from soce.scores.formats.frames import SOURCE, grid_of_frame, is_frame, unrounded
-from soce.scores.formats.grid import read_grid
-from soce.scores.formats.lm_eval_printed import as_long, is_printed
-from soce.scores.formats.long import is_long, long_table
 from soce.scores.formats.options import DROPPED, ReadOptions, apply_options
-from soce.scores.formats.orientation import stand_up
 from soce.scores.formats.registry import FORMATS, NAME_THE_FORMAT
-from soce.scores.formats.wide import wide_table
+from soce.scores.grids.frames import SOURCE, grid_of_frame, is_frame, unrounded
+from soce.scores.grids.grid import read_grid
+from soce.scores.grids.lm_eval_printed import as_long, is_printed
 from soce.scores.join import join_tables
 from soce.scores.paper import PAPER_TABLES, paper_table
 from soce.scores.refusals import Refusals
+from soce.scores.tables.long import is_long, long_table
+from soce.scores.tables.orientation import stand_up
+from soce.scores.tables.wide import wide_table
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -9,12 +9,12 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.scores import bfcl
-from soce.scores.formats.cells import NotANumberError, parse_column, parse_score
-from soce.scores.formats.grid import read_grid
+from soce.scores.cells.column import NotANumberError, parse_column, parse_score
 from soce.scores.formats.options import ReadOptions
-from soce.scores.formats.wide import check_models
+from soce.scores.grids.grid import read_grid
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
+from soce.scores.tables.wide import check_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,7 +16,7 @@ import numpy as np
 from soce.exceptions import ScoreTableError, shown
 from soce.scores import bfcl
 from soce.scores.formats.results import files_below
-from soce.scores.formats.text import parse_json
+from soce.scores.grids.text import parse_json
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 

@@ -19,8 +19,8 @@ from soce.exceptions import shown
 from soce.files.words import nearest
 from soce.scores.formats import results
 from soce.scores.formats.harness import Harness
-from soce.scores.formats.text import load_json, parse_json
 from soce.scores.formats.zip_member import read_member
+from soce.scores.grids.text import load_json, parse_json
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.scores.formats import results
 from soce.scores.formats.harness import Harness
-from soce.scores.formats.text import load_json
+from soce.scores.grids.text import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

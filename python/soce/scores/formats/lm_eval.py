@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.exceptions import shown
 from soce.scores.formats import results
 from soce.scores.formats.harness import Harness
-from soce.scores.formats.text import load_json
+from soce.scores.grids.text import load_json
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats.cells import is_missing
+from soce.scores.cells.column import is_missing
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from soce.exceptions import ScoreTableError
-from soce.scores.formats.text import MAX_BYTES
+from soce.scores.grids.text import MAX_BYTES
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:

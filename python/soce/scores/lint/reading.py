@@ -11,6 +11,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.words import counted, in_words
+from soce.scores.cells.column import are_like_ranks, is_ranking
 from soce.scores.column_names import (
     NUMBER_OF,
     contradicts,
@@ -20,10 +21,9 @@ from soce.scores.column_names import (
     split_marks,
 )
 from soce.scores.directions import smaller_is_better
-from soce.scores.formats.cells import are_like_ranks, is_ranking
 from soce.scores.formats.options import DROPPED
-from soce.scores.formats.rows import statistic_or_baseline
 from soce.scores.lint.findings import Finding, Findings, found, joined, quoted
+from soce.scores.tables.rows import statistic_or_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

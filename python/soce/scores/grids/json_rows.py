@@ -6,9 +6,9 @@ import re
 from typing import Any, Final
 
 from soce.exceptions import ScoreTableError, shown
-from soce.scores.formats.lines import Rows
-from soce.scores.formats.pandas_json import as_records
-from soce.scores.formats.text import WrittenFloat, parse_json
+from soce.scores.grids.lines import Rows
+from soce.scores.grids.pandas_json import as_records
+from soce.scores.grids.text import WrittenFloat, parse_json
 from soce.scores.refusals import Refusals
 
 _SHAPES: Final = (

@@ -8,17 +8,17 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.words import nearest
+from soce.scores.cells.column import is_missing, parse_column
 from soce.scores.column_names import OTHER_LANGUAGES, no_score_words, split_words, word_set
 from soce.scores.directions import smaller_is_better
-from soce.scores.formats.cells import is_missing, parse_column
-from soce.scores.formats.likeness import looks_like_benchmark
+from soce.scores.tables.likeness import looks_like_benchmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pandas as pd
 
-    from soce.scores.formats.cells import Vector
+    from soce.scores.cells.column import Vector
     from soce.scores.formats.options import ReadOptions
     from soce.scores.refusals import Refusals
     from soce.scores.table import Floats

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from soce.exceptions import ScoreTableError, shown
-from soce.scores.formats.companions import with_subjects
-from soce.scores.formats.json_rows import is_json, read_json
-from soce.scores.formats.lines import has_equal_lines, read_lines
-from soce.scores.formats.markdown import has_tables, read_markdown
-from soce.scores.formats.markup import clean_names
-from soce.scores.formats.parquet import read_parquet
-from soce.scores.formats.text import decode, encoding_of, read_bytes, refuse_other_kinds
-from soce.scores.formats.workbook import is_workbook, read_workbook
+from soce.scores.cells.markup import clean_names
+from soce.scores.grids.json_rows import is_json, read_json
+from soce.scores.grids.lines import has_equal_lines, read_lines
+from soce.scores.grids.markdown import has_tables, read_markdown
+from soce.scores.grids.parquet import read_parquet
+from soce.scores.grids.text import decode, encoding_of, read_bytes, refuse_other_kinds
+from soce.scores.grids.workbook import is_workbook, read_workbook
 from soce.scores.refusals import Refusals
+from soce.scores.tables.companions import with_subjects
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from soce.scores.formats.lines import Rows
     from soce.scores.formats.options import Decimal, ReadOptions
+    from soce.scores.grids.lines import Rows
 
 _JSON_LINES: Final = (".jsonl", ".ndjson")
 _MARKDOWN: Final = (".md", ".markdown")

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.scores.cells.column import is_missing, parse_column
 from soce.scores.column_names import no_score_words, split_words, word_set
 from soce.scores.directions import directed
-from soce.scores.formats.cells import is_missing, parse_column
-from soce.scores.formats.companions import companions
-from soce.scores.formats.likeness import ABOUT_CATEGORIES, most_look_like_benchmarks, most_look_like_models
-from soce.scores.formats.long import rows_of_split
 from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.refusals import Refusals
+from soce.scores.tables.companions import companions
+from soce.scores.tables.likeness import ABOUT_CATEGORIES, most_look_like_benchmarks, most_look_like_models
+from soce.scores.tables.long import rows_of_split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
 
-    from soce.scores.formats.cells import Vector
+    from soce.scores.cells.column import Vector
     from soce.scores.formats.options import ReadOptions
     from soce.scores.table import Column, ScoreTable
 

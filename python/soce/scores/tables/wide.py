@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
+from soce.scores.cells.column import is_ranking, notes_on_cells, parse_column
+from soce.scores.cells.markup import clean_names
 from soce.scores.column_names import NUMBER_OF, SURE, contradicts, no_score_words, role_by_name, split_marks
 from soce.scores.directions import directed
-from soce.scores.formats.averages import settle_averages
-from soce.scores.formats.cells import is_ranking, notes_on_cells, parse_column
-from soce.scores.formats.companions import companions, read_companion
-from soce.scores.formats.markup import clean_names
 from soce.scores.formats.options import DROPPED
-from soce.scores.formats.rows import counts_rows, is_index, model_column, no_models
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
+from soce.scores.tables.averages import settle_averages
+from soce.scores.tables.companions import companions, read_companion
+from soce.scores.tables.rows import counts_rows, is_index, model_column, no_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from soce.scores.formats.cells import Parsed, Vector
-    from soce.scores.formats.companions import Companion
+    from soce.scores.cells.column import Parsed, Vector
     from soce.scores.formats.options import ReadOptions
     from soce.scores.table import Floats
+    from soce.scores.tables.companions import Companion
 
 NUMBER_HINT: Final = "write a decimal number such as 78.5; leave the cell empty if there is no score"
 

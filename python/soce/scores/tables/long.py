@@ -13,17 +13,17 @@ from soce.exceptions import shown
 from soce.files.arguments import expect_path
 from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
+from soce.scores.cells.column import is_missing, notes_on_cells, parse_column
 from soce.scores.column_names import no_score_words, role_by_name, split_words
 from soce.scores.directions import directed
-from soce.scores.formats.averages import settle_averages
-from soce.scores.formats.cells import is_missing, notes_on_cells, parse_column
-from soce.scores.formats.likeness import ABOUT_CATEGORIES
 from soce.scores.formats.metric_choice import chosen_rows
-from soce.scores.formats.rows import no_models
-from soce.scores.formats.text import parse_json
-from soce.scores.formats.wide import NUMBER_HINT
+from soce.scores.grids.text import parse_json
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable, expect_table
+from soce.scores.tables.averages import settle_averages
+from soce.scores.tables.likeness import ABOUT_CATEGORIES
+from soce.scores.tables.rows import no_models
+from soce.scores.tables.wide import NUMBER_HINT
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from soce.scores.formats.cells import Parsed, Vector
+    from soce.scores.cells.column import Parsed, Vector
     from soce.scores.formats.options import Decimal, ReadOptions
     from soce.scores.table import Role, Scale
 

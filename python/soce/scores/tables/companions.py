@@ -14,7 +14,7 @@ from soce.scores.table import FULL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from soce.scores.formats.cells import Parsed, Vector
+    from soce.scores.cells.column import Parsed, Vector
 
 What: TypeAlias = Literal[
     "standard errors",

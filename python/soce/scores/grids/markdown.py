@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soce.scores.formats.lines import Rows, check_lengths, choose
+from soce.scores.grids.lines import Rows, check_lengths, choose
 
 if TYPE_CHECKING:
     from soce.scores.refusals import Refusals

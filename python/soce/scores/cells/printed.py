@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from soce.scores.formats.markup import ARROWS, LONGEST, RAISED_DIGITS, is_struck, undressed
+from soce.scores.cells.markup import ARROWS, LONGEST, RAISED_DIGITS, is_struck, undressed
 
 _WHOLE: Final = r"(?:[1-9][0-9]{0,2}(?:[,\u00a0\u2009\u202f'\u2019][0-9]{3})+|[0-9]+)"
 _SIZE: Final = rf"(?:{_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import ScoreTableError, shown
-from soce.scores.formats.lines import Rows, choose, is_title
-from soce.scores.formats.text import MAX_BYTES
+from soce.scores.grids.lines import Rows, choose, is_title
+from soce.scores.grids.text import MAX_BYTES
 
 if TYPE_CHECKING:
     from soce.scores.refusals import Refusals

@@ -14,7 +14,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.words import counted, listed
-from soce.scores.formats.printed import (
+from soce.scores.cells.printed import (
     Printed,
     Share,
     Unclear,
@@ -168,7 +168,7 @@ def parse_column(cells: Sequence[str], decimal: Decimal | None = None) -> Parsed
     A cell without percent sign in a column with some is a percentage too, if it is above 1 or is 0;
     anything else (``0.45`` under ``45%``) could be either and is bad. Decimals: the most that any cell has;
     None if a cell has 16 or more significant digits (nobody rounded it), or if all are missing. Cells as
-    boards print them are taken apart (`soce.scores.formats.printed`); of those that could be read in two
+    boards print them are taken apart (`soce.scores.cells.printed`); of those that could be read in two
     ways for the same reason, the first is bad for all.
 
     Examples

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
-from soce.scores.formats.lines import Rows
+from soce.scores.grids.lines import Rows
 
 if TYPE_CHECKING:
     from soce.scores.refusals import Refusals
