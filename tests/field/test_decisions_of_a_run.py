@@ -107,6 +107,14 @@ def test_what_a_merge_refuses_is_refused_first_and_accepted_if_told(
     assert ("mtp.w" in read_directory(here / "all" / "soup")) == option.startswith("--take")
 
 
+def test_a_run_that_accepts_more_than_before_finds_what_is_there(here: Path) -> None:
+    assert run(run_command, *RUN).exit_code == 0
+    before = (here / "all" / "soup" / "soce.json").read_bytes()
+    again = run(run_command, *RUN, "--ignore-unreferenced", "--follow-links", "--allow-different-configs")
+    assert again.exit_code == 0, again.stderr
+    assert (here / "all" / "soup" / "soce.json").read_bytes() == before
+
+
 def test_tensors_that_one_candidate_has_are_taken_or_left_out(here: Path) -> None:
     extra = {"mtp.w": ("F32", [1], f32(7)), "ema.w": ("F32", [1], f32(5))}
     write_file(here / "b" / "model.safetensors", read_file(here / "b" / "model.safetensors") | extra)

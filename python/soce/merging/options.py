@@ -110,6 +110,9 @@ DECIDE_CONTENT: Final = frozenset({
 })  # fmt: skip
 """Names of the options that decide what is written, and whether. The others change no byte of a tensor."""
 
+DECIDE_BYTES: Final = frozenset({"dtype", "max_shard_size", "config_from", "copy_code", "leave_out", "take"})
+"""Names of those among them that decide what is written. The others only say what is accepted."""
+
 DECISIONS: Final = frozenset({
     "dtype", "copy_code", "allow_different_tokenizers", "allow_different_configs", "follow_links",
     "ignore_unreferenced", "leave_out", "take",

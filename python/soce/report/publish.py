@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.exceptions import CheckpointError, OutputError, Problem
 from soce.files.arguments import expect, expect_path
 from soce.merging.merge import merge
-from soce.merging.options import MergeOptions
+from soce.merging.options import DECIDE_BYTES, MergeOptions
 from soce.merging.plan import plan
 from soce.report.card.card import Card, write_card
 from soce.report.card.choice import selection_notes
@@ -114,7 +114,9 @@ def notes_of(result: SearchResult, selection: Selection | None = None) -> dict[s
     ``selected_by`` the rule and the experts.
     """
     data = result.to_json()
-    notes: dict[str, Any] = {"result": digest_of(data)}
+    # What a merge only accepts is not part of the result: a later run that accepts more finds its soup.
+    decided = {name: value for name, value in result.merge.items() if name in DECIDE_BYTES}
+    notes: dict[str, Any] = {"result": digest_of(replace(result, merge=decided).to_json())}
     notes |= {name: value for name, value in data.items() if name not in _UNPUBLISHED}
     if selection is not None:
         notes["selected_by"] = selection_notes(selection)

@@ -109,7 +109,7 @@ pub(super) fn compare(
         json::parse_python(&bytes).ok()
     };
     let Some(donor) = checkpoints.get(config_from).and_then(Checkpoint::directory) else { return };
-    let settings = |name: &str| name.ends_with(".json") && name != "config.json" && !belongs(name);
+    let settings = |name: &str| has_extension(name, "json") && name != "config.json" && !belongs(name);
     for name in files.iter().map(|file| file.name.as_str()).filter(|name| settings(name)) {
         let Some(expected) = read(donor, name) else { continue };
         for root in checkpoints.iter().filter_map(Checkpoint::directory).filter(|root| *root != donor) {
