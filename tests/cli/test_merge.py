@@ -393,3 +393,14 @@ def test_progress_can_stop_a_merge(here: Path) -> None:
 )
 def test_sizes_as_people_read_them(count: int, text: str) -> None:
     assert size(count) == text
+
+
+def test_the_same_command_again_says_that_its_soup_is_there(here: Path) -> None:
+    assert run("A", "B", "-o", "the soup").exit_code == 0
+    again = run("A", "B", "-o", "the soup")
+    assert again.exit_code == 0
+    assert "nothing was read or written\nnext: soce verify 'the soup'\n" in again.stderr
+    assert (
+        "output the soup, which holds this soup already" in run("A", "B", "-o", "the soup", "--plan").stdout
+    )
+    assert run("A", "C", "-o", "the soup").exit_code == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.command import Subcommand, message, usage, version_option, warn
+from soce.cli.command import Subcommand, message, next_step, usage, version_option, warn
 from soce.cli.options.merge import merge_options
 from soce.cli.progress import byte_bar
 from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
@@ -81,6 +81,8 @@ def merge(
     warn([*report.warnings, *nonfinite_text(report)])
     if not quiet:
         message(report_text(report))
+        if report.did_nothing:
+            next_step("soce", "verify", *map(os.fspath, report.outputs[:1]))
     if as_json:
         click.echo(report.json)
 

@@ -63,6 +63,11 @@ class MergeReport:
         return f"MergeReport({where}, {self.bytes_written} bytes in {self.seconds:.1f} s)"
 
     @property
+    def did_nothing(self) -> bool:
+        """Whether an earlier run of the same merge had made every soup."""
+        return set(self.complete_before) == set(self.outputs)
+
+    @property
     def output(self) -> Path:
         """The soup, if there is one only.
 

@@ -30,7 +30,8 @@ def plan_text(plan: MergePlan) -> str:
         rows.append([str(number), *counts, shown(found["path"])])
     lines = ["ingredients", *columns(rows, "rrrrl")]
     for output in data["outputs"]:
-        lines += ["", f"output {shown(output['path'])}"]
+        there = ", which holds this soup already" if output["path"] in data["complete"] else ""
+        lines += ["", f"output {shown(output['path'])}{there}"]
         for row in output["rows"]:
             lines.append(f"  tensors {shown(row['pattern'])}")
             table = [
@@ -85,9 +86,8 @@ def _files(names: Sequence[str]) -> str:
 
 def report_text(report: MergeReport) -> str:
     """Return what a merge did: what it wrote, which small files came along and which did not."""
-    if set(report.complete_before) == set(report.outputs):
-        check = f"soce verify {shown(os.fspath(report.outputs[0]))}"
-        return f"nothing was read or written; `{check}` says whether it is still what was merged"
+    if report.did_nothing:
+        return "nothing was read or written"
     kinds = ("averaged", "copied", "taken", "tied")
     counts = {kind: report.counts[kind] for kind in kinds if report.counts.get(kind)}
     done = ", ".join(f"{count} {kind}" for kind, count in counts.items())
