@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -174,6 +176,14 @@ def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(tmp_pa
     with pytest.raises(StudyError, match="the `redis` storage cannot be opened") as caught:
         Study(tmp_path / "run", identity=IDENTITY, storage="redis://me:secret@host/0")
     assert "secret" not in str(caught.value)
+
+
+def test_a_storage_that_fails_later_is_one_line_as_well(tmp_path: Path) -> None:
+    with Study(tmp_path / "run", identity=IDENTITY) as study:
+        with closing(sqlite3.connect(tmp_path / "run" / "study.db")) as database:
+            database.execute("DROP TABLE trials")
+        with pytest.raises(StudyError, match="no such table: trials\n"):
+            study.record("r1", {"a": 5, "b": 5}, 70.0)
 
 
 # ---- evaluations

@@ -53,12 +53,14 @@ class Study(AbstractContextManager["Study"]):
         place.mkdir(parents=True, exist_ok=True)
         self._lock = place / LOCK
         url = storage or f"sqlite:///{(place / TRIALS).absolute()}"
+        self._kind = url.partition(":")[0]
         with claim(self._lock, wait=True):
             self.name = _name_of(place, identity)
             self._storage, self._optuna = _open_storage(url, self.name)
-            for key, value in {"metric": "objective on the selection items", **identity}.items():
-                if self._optuna.user_attrs.get(key) != value:
-                    self._optuna.set_user_attr(key, value)
+            with self._used():
+                for key, value in {"metric": "objective on the selection items", **identity}.items():
+                    if self._optuna.user_attrs.get(key) != value:
+                        self._optuna.set_user_attr(key, value)
         self._recorded: set[tuple[str, str]] = set()
 
     def record(
@@ -84,7 +86,7 @@ class Study(AbstractContextManager["Study"]):
             return False
         # One writer at a time: SQLite would make the others fail after a while, and two workers could add one
         # recipe twice.
-        with claim(self._lock, wait=True):
+        with claim(self._lock, wait=True), self._used():
             for trial in self._optuna.get_trials(deepcopy=False):
                 self._recorded.add((str(trial.user_attrs.get("recipe")), trial.state.name))
             if self._has(recipe, state.name):
@@ -108,7 +110,20 @@ class Study(AbstractContextManager["Study"]):
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """Return what is recorded, in the order in which it was added."""
-        return self._optuna.get_trials(deepcopy=False)
+        with self._used():
+            return self._optuna.get_trials(deepcopy=False)
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        """Refuse what the storage refuses, as on a full disk."""
+        from optuna.exceptions import OptunaError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (OptunaError, SQLAlchemyError) as error:
+            message = f"the `{shown(self._kind)}` storage of the search failed: {_reason(error)}"
+            refuse(message, "nothing that was scored is lost: mend it, and run the same command", cause=error)
 
     def __exit__(self, *_: object) -> None:
         """Close the storage."""
@@ -209,6 +224,13 @@ def _open_storage(url: str, name: str) -> tuple[optuna.storages.RDBStorage, optu
     except (ImportError, ValueError, RuntimeError, SQLAlchemyError) as error:
         # The URL may hold a password: only its kind is told.
         kind = shown(url.partition(":")[0])
-        message = f"the `{kind}` storage cannot be opened: {shown(str(error.__cause__ or error))}"
-        hint = "give a URL such as sqlite:///study.db or postgresql://user@host/database"
+        message = f"the `{kind}` storage cannot be opened: {_reason(error)}"
+        hint = "name another with `--storage`: sqlite:///study.db, postgresql://user@host/database"
         refuse(message, hint, cause=error)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the database said, which others raise with statements and advice of their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return shown(str(error))
