@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _OPTION = re.compile(r"`--(?P<no>no-)?(?P<name>[a-z][a-z-]*)(?:[ =](?P<value>[^`]+))?`")
-_NAMES = {"aggregate": "aggregates", "code": "copy_code", "keep-row": "keep_rows"}
+_NAMES = {
+    "aggregate": "aggregates",
+    "code": "copy_code",
+    "evaluator-format": "format",
+    "evaluator-metric": "metric",
+    "evaluator-scores": "scores",
+    "keep-row": "keep_rows",
+}
 _LISTS = frozenset({"columns", "drop", "keep_rows", "leave_out", "lower_is_better", "higher_is_better"})
 _SWITCHES = frozenset(
     {

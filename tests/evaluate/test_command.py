@@ -211,6 +211,15 @@ def test_a_command_that_fails_is_told_in_one_line_with_its_log(kitchen, program,
     assert kitchen.left() == []
 
 
+def test_scores_that_cannot_be_read_name_options_that_a_search_has(kitchen):
+    made = kitchen.make(scores="{output}")  # a directory with a table of no known program
+    with pytest.raises(EvaluationError) as caught:
+        made.score(kitchen.recipe)
+    (problem,) = caught.value.problems
+    assert "`--evaluator-scores`" in problem.hint
+    assert "`scores=`" in str(caught.value)
+
+
 def test_a_category_that_is_asked_for_must_be_there(kitchen):
     made = kitchen.make(categories=["code", "maths"])
     with pytest.raises(EvaluationError, match="has no category `maths`") as caught:

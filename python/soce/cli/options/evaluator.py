@@ -47,7 +47,7 @@ class NamedEvaluators:
         known = []
         for one in (choose, self.report):
             if one is not None:
-                with waiting(f"reading {_named(one)}", enabled=not quiet):
+                with waiting(f"reading {_named(one)}", enabled=isinstance(one, str) and not quiet):
                     known.append(check_evaluator(one, options))
         check_categories(*known)
         with ExitStack() as stack:

@@ -40,7 +40,7 @@ def read_evaluation(
     except (OSError, ScoreTableError) as error:
         problem = error.problems[0] if isinstance(error, ScoreTableError) else None
         message = f"the scores that the command left cannot be read: {problem or error}"
-        refuse(message, None if problem is None else problem.hint, str(log), cause=error)
+        refuse(message, None if problem is None else _hint(problem.hint), str(log), cause=error)
     where = f"`{shown(str(source))}`"
     if len(table.models) != 1:
         hint = "let the command write into `{output}`, which is empty for each soup"
@@ -70,6 +70,15 @@ def read_evaluation(
             ),
         ),
     )
+
+
+def _hint(of_table: str | None) -> str | None:
+    """Return a hint for score tables with the options that there are for what a command leaves."""
+    if of_table is None or "`--" not in of_table:
+        return of_table
+    if "`--metric`" in of_table:
+        return of_table.replace("`--metric`", "`--evaluator-metric`")
+    return "name the file with `--evaluator-scores`, as '{output}/scores.csv', or its `--evaluator-format`"
 
 
 def _category(table: ScoreTable, name: str, factor: float) -> CategoryScore:
