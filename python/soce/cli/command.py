@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from soce.cli.options.group import make_groups
+from soce.cli.text.layout import wrapped
 from soce.exceptions import SoceError, shown
 
 if TYPE_CHECKING:
@@ -190,10 +191,15 @@ def given_words(*, without: Collection[str] = ()) -> list[str]:
     return words
 
 
+def inform(text: str) -> None:
+    """Print what is worth knowing, in lines that fit."""
+    message("\n".join(wrapped(text, "information: ")))
+
+
 def warn(texts: Sequence[str]) -> None:
-    """Print warnings."""
+    """Print warnings, in lines that fit."""
     for text in texts:
-        message(f"warning: {text}")
+        message("\n".join(wrapped(text, "warning: ")))
 
 
 def print_blocks(*blocks: Sequence[str]) -> None:

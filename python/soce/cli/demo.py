@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, print_json
+from soce.cli.command import Subcommand, message, next_step, print_json
 from soce.cli.options.types import NUMBER
 from soce.cli.progress import stage_bars
 from soce.demo.models import DemoModels, OnProgress, Steps, user_cache
@@ -53,9 +53,9 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool) -> 
     (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
     print_json(_plain(run)) if as_json else click.echo(report)
     if not quiet:
-        scores = run.folder / SCORES
-        message(f"wrote `{run.soup}`; try `soce analyze {scores}`")
-        message(f"information: see it with `soce report {run.folder}`")
+        message(f"wrote `{run.soup}`")
+        next_step("soce", "analyze", str(run.folder / SCORES))
+        next_step("soce", "report", str(run.folder))
 
 
 @dataclass(frozen=True, slots=True)

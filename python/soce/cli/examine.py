@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from soce.cli.command import message
+from soce.cli.command import inform, message
 from soce.cli.text.layout import wrapped
 from soce.cli.text.scores import finding_text
 from soce.exceptions import ScoreTableError, shown
@@ -140,4 +140,4 @@ def tell_reading(table: ScoreTable) -> None:
 def tell_notes(table: ScoreTable) -> None:
     """Print to stderr what the reader of a table decided."""
     for note in table.notes:
-        message("\n".join(wrapped(note, "note: ")))
+        inform(note)

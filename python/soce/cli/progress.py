@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from soce.cli.command import message
+from soce.cli.command import inform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def waiting(what: str, *, enabled: bool) -> Iterator[None]:
         return
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    message(f"information: {what}")
+    inform(what)
     with _bars((SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())) as bars:
         bars.add_task("", total=None)
         yield

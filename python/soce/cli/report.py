@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, usage
+from soce.cli.command import Subcommand, inform, message, usage
 from soce.cli.examine import tell_reading
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions
@@ -116,7 +116,7 @@ def report(
         missing = [section.title for section in made.sections if section.missing]
         message(f"wrote `{shown(str(target))}`")
         if missing:
-            message(f"information: not all could be shown, the report says why: {listed(missing)}")
+            inform(f"not all could be shown, the report says why: {listed(missing)}")
 
 
 def _scoring(

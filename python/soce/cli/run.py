@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, next_step, usage
+from soce.cli.command import Subcommand, inform, next_step, usage
 from soce.cli.examine import examine
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
@@ -81,7 +81,7 @@ def run(
     evaluating.check()
     folder = Path(output)
     if not quiet:
-        message(f"information: reading {listed(tables)}")
+        inform(f"reading {listed(tables)}")
     examined = examine(tables, reading, selecting, candidates, correlates=ruling.rule != "explicit")
     examined.accept(quiet=quiet)
     paths = {name: path for name, path in examined.paths.items() if path is not None}
@@ -94,7 +94,7 @@ def run(
     pool = Pool(paths, selection.models, selection.grid)
     if not quiet:
         experts = ", ".join(shown(name) for name in pool.experts)
-        message(f"information: experts {experts}; {pool.weights.count} points on the grid")
+        inform(f"experts {experts}; {pool.weights.count} points on the grid")
     step = SearchStep(pool, selection, folder / SEARCH, folder / SOUP, merging, quiet)
     with logged(folder / LOG, "run") as log:
         log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")

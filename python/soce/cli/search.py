@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, message, next_step
+from soce.cli.command import Subcommand, inform, next_step
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
@@ -66,7 +66,7 @@ def search(
     given the same output. Soups are chosen on one part of the items and reported on the other.
     """
     if not quiet:
-        message(f"information: reading `{shown(selection)}`")
+        inform(f"reading `{shown(selection)}`")
     from soce.cli.log import logged
     from soce.cli.steps import SearchStep, conclude
     from soce.search.folder import LOG

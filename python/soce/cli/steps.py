@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import message, next_step, print_blocks, print_json, warn
+from soce.cli.command import inform, message, next_step, print_blocks, print_json, warn
 from soce.cli.progress import byte_bar, stage_bars
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines, verdict_lines
@@ -123,7 +123,7 @@ class SearchStep:
         log.line(done := f"{done}, the others were known" if was_known else done)
         log.line(result.verdict)
         if not self.quiet:
-            message(f"information: {done}")
+            inform(done)
         if self.publish is not None:
             log.line("publishing the best soup")
             self._publish(result, self.publish, told)
@@ -151,7 +151,7 @@ class SearchStep:
         from soce.search.study import check_folder, require_optuna
 
         if not self.quiet:
-            message(f"information: checking {counted(len(self.pool.names), 'checkpoint')}")
+            inform(f"checking {counted(len(self.pool.names), 'checkpoint')}")
         check_folder(self.folder)
         _check_writable(self.folder)
         if self.publish is not None:
@@ -210,12 +210,12 @@ class SearchStep:
             return
         where = f"`{shown(str(target))}`"
         if found.report is None:
-            message(f"information: {where} holds this soup already")
+            inform(f"{where} holds this soup already")
         else:
             warn([one for one in found.report.warnings if one not in told])
             message(report_text(found.report))
         if found.card is None:
-            message(f"information: {where} has a README.md that soce did not write; it is left alone")
+            inform(f"{where} has a README.md that soce did not write; it is left alone")
         else:
             warn(found.card.warnings)
             message(f"wrote `{shown(str(found.card.path))}`")
@@ -233,7 +233,7 @@ class SearchStep:
 
                 yield tell
         except KeyboardInterrupt:
-            message("information: nothing that was scored is lost; the same command goes on")
+            inform("nothing that was scored is lost; the same command goes on")
             raise
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, given_words, message, next_step, print_json, usage
+from soce.cli.command import Subcommand, given_words, inform, next_step, print_json, usage
 from soce.cli.options.types import COUNT
 from soce.cli.progress import byte_bar
 from soce.exceptions import shown
@@ -82,7 +82,7 @@ def verify(
         )
     if not quiet:
         for note in found.notes:
-            message(f"note: {note}")
+            inform(note)
     if as_json:
         print_json(found.to_json())
     else:

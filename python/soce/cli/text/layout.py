@@ -76,9 +76,17 @@ def shortened(name: str, limit: int) -> str:
 
 
 def wrapped(text: str, head: str = "") -> list[str]:
-    """Return a text in lines that fit, `head` before the first one and as much space before the others."""
+    """Return a text in lines that fit, `head` before the first one and as much space before the others.
+
+    A word that is longer, such as a path, stays whole.
+    """
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+        text,
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
+        break_long_words=False,
     )
 
 
