@@ -10,7 +10,7 @@ from tests.checkpoints import checkpoint, f32
 
 import soce
 from soce.exceptions import RecipeError
-from soce.merging.options import DECIDE_CONTENT
+from soce.merging.options import CHANGE_FILES, DECISIONS
 
 
 @pytest.fixture
@@ -28,7 +28,10 @@ def test_only_what_is_not_the_default_is_changed() -> None:
         "dtype": "bf16",
         "num_threads": 2,
     }
-    assert {field.name for field in fields(soce.MergeOptions)} > DECIDE_CONTENT
+
+
+def test_kinds_of_options_are_named_as_the_options_are() -> None:
+    assert {field.name for field in fields(soce.MergeOptions)} > CHANGE_FILES | DECISIONS
 
 
 def test_a_plan_is_carried_out_as_it_was_made_or_otherwise(two: list[str], tmp_path: Path) -> None:

@@ -103,21 +103,19 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-DECIDE_CONTENT: Final = frozenset({
-    "dtype", "max_shard_size", "config_from", "overwrite", "allow_different_tokenizers",
-    "allow_different_configs", "copy_code", "follow_links", "ignore_unreferenced", "leave_out", "preflight",
-    "take",
-})  # fmt: skip
-"""Names of the options that decide what is written, and whether. The others change no byte of a tensor."""
+CHANGE_TENSORS: Final = frozenset({"dtype", "leave_out", "take"})
+"""Names of the options that change what tensors a soup has, and what they hold."""
 
-DECIDE_BYTES: Final = frozenset({"dtype", "max_shard_size", "config_from", "copy_code", "leave_out", "take"})
-"""Names of those among them that decide what is written. The others only say what is accepted."""
+CHANGE_FILES: Final = CHANGE_TENSORS | {"max_shard_size", "config_from", "copy_code"}
+"""Names of those that change any file of a soup but its manifest."""
 
-DECISIONS: Final = frozenset({
-    "dtype", "copy_code", "allow_different_tokenizers", "allow_different_configs", "follow_links",
-    "ignore_unreferenced", "leave_out", "take",
-})  # fmt: skip
-"""Names of those among them that a search needs as well: what soups hold, and of which ingredients."""
+ACCEPT_MORE: Final = frozenset(
+    {"allow_different_tokenizers", "allow_different_configs", "follow_links", "ignore_unreferenced"}
+)
+"""Names of those that change no soup: they only say which ingredients are accepted."""
+
+DECISIONS: Final = CHANGE_TENSORS | ACCEPT_MORE | {"copy_code"}
+"""Names of those that a search needs as well: it gives soups the config of the first expert."""
 
 
 def flags_of(decisions: Mapping[str, object]) -> list[str]:

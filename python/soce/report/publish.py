@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.exceptions import CheckpointError, OutputError, Problem
 from soce.files.arguments import expect, expect_path
 from soce.merging.merge import merge
-from soce.merging.options import DECIDE_BYTES, MergeOptions
+from soce.merging.options import CHANGE_FILES, MergeOptions
 from soce.merging.plan import plan
 from soce.report.card.card import Card, write_card
 from soce.report.card.choice import selection_notes
@@ -115,7 +115,7 @@ def notes_of(result: SearchResult, selection: Selection | None = None) -> dict[s
     """
     data = result.to_json()
     # What a merge only accepts is not part of the result: a later run that accepts more finds its soup.
-    decided = {name: value for name, value in result.merge.items() if name in DECIDE_BYTES}
+    decided = {name: value for name, value in result.merge.items() if name in CHANGE_FILES}
     notes: dict[str, Any] = {"result": digest_of(replace(result, merge=decided).to_json())}
     notes |= {name: value for name, value in data.items() if name not in _UNPUBLISHED}
     if selection is not None:

@@ -19,7 +19,7 @@ from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.exceptions import shown
 from soce.merging.merge import merge
-from soce.merging.options import DECIDE_BYTES, MergeOptions
+from soce.merging.options import CHANGE_FILES, MergeOptions
 from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
@@ -152,7 +152,7 @@ class CommandEvaluator:
             "environment": environment,
             "scores": options.scores,
             "options": None if options.read is None else repr(options.read),
-            "merge": {name: merged[name] for name in sorted(DECIDE_BYTES & merged.keys())},
+            "merge": {name: merged[name] for name in sorted(CHANGE_FILES & merged.keys())},
         }
 
     def item_ids(self) -> None:

@@ -12,7 +12,7 @@ from soce.evaluate.live.loading import convert, load_model, load_tokenizer, requ
 from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
 from soce.exceptions import shown
-from soce.merging.options import MergeOptions
+from soce.merging.options import CHANGE_TENSORS, MergeOptions
 from soce.recipes.parts import parse_dtype
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from soce.evaluate.live.mixing import Row
     from soce.recipes.model import Recipe
 
-_CHANGE_TENSORS = frozenset({"leave_out", "take"})
-"""Decisions about a merge that change what a soup is; the others only say what it may be made of."""
 _TIE = "save this model again with a program that ties the head, or untie all ingredients"
 
 
@@ -120,7 +118,8 @@ class SoupModel:
         for name in sorted(self._mixer.side_files):
             content = Path(self.ingredients[0], name).read_bytes()
             digest.update(name.encode("utf-8", "backslashreplace") + b"\0" + hashlib.sha256(content).digest())
-        decided = {name: held for name, held in self._decisions.items() if name in _CHANGE_TENSORS}
+        told = CHANGE_TENSORS - {"dtype"}  # which stands beside them as it is published
+        decided = {name: held for name, held in self._decisions.items() if name in told}
         dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in self._live.values()}
         return {
             "model_class": type(self.model).__name__,
