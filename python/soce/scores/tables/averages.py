@@ -34,7 +34,8 @@ def settle_averages(table: ScoreTable) -> ScoreTable:
             neighbours = _run_beside(table, place, plain)
             if not any(_is_mean(table, place, parts) for parts in (plain, related, neighbours)):
                 columns[place] = replace(column, role="category")
-    table = table.with_columns(columns)
+    if columns != [*table.columns]:
+        table = table.with_columns(columns)
     parts = table.category_places
     losses = [
         place

@@ -56,6 +56,7 @@ _STATISTICS: Final = OTHER_LANGUAGES | word_set(
     "worst total sum overall summary count standardabweichung écart desv desvio"
 )
 _BASELINES: Final = word_set("human humans random chance majority guess guessing sota")
+_OF_SPREADS: Final = frozenset(["deviation", "error"])
 _EXTREMES: Final = word_set("best worst max maximum min minimum")
 # Words that leave these what they are: `Average (all models)`, `Std. dev.`, `Random baseline`.
 _BESIDE: Final = word_set(
@@ -63,6 +64,8 @@ _BESIDE: Final = word_set(
     "column baseline vote voting performance level class classifier expert experts accuracy acc "
     "type est estándar padrão"
 )
+_NO_MODEL: Final = _STATISTICS | _BASELINES | _BESIDE
+"""The words of rows that are no models."""
 _DIFFERENCES: Final = (["improvement"], ["gain"], ["difference"], ["margin"], ["change"], ["gap"])
 _SHORT: Final = frozenset(["sd", "se", "n", "var", "delta", "diff", "range"])
 """Statistics only beside the row of another: models have short names too."""
@@ -184,12 +187,11 @@ def statistic_or_baseline(name: str) -> str | None:
     words = split_words(name)
     if words[:1] == ["δ"] or words in _DIFFERENCES:
         return "a difference"
-    known = _STATISTICS | _BASELINES
-    if not set(words) <= known | _BESIDE:
+    if not _NO_MODEL.issuperset(words):
         return None
     if not _BASELINES.isdisjoint(words):
         return "a baseline"
-    spread = {"standard", "deviation"} <= set(words) or {"standard", "error"} <= set(words)
+    spread = "standard" in words and not _OF_SPREADS.isdisjoint(words)
     return "a statistic" if spread or not _STATISTICS.isdisjoint(words) else None
 
 

@@ -72,7 +72,7 @@ def wide_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         refusals.refuse("no column holds scores", f"columns: {named}" if named else None)
     held = found.scores.values()
     table = ScoreTable(
-        tuple(grid[models]),
+        tuple(grid[models].tolist()),
         tuple(found.column(name, options) for name in found.scores),
         np.array([parsed.values for parsed in held]).T,
         _side_by_side([parsed.counts for parsed in held]),
@@ -193,7 +193,7 @@ def _why_no_score(name: str, parsed: Parsed) -> str | None:
 def check_models(models: pd.Series[str], refusals: Refusals) -> None:
     """Note models without a name and models that are there twice, by their rows."""
     first: dict[str, tuple[str, str]] = {}
-    for where, model in zip(models.index, models, strict=True):
+    for where, model in zip(models.index.tolist(), models.tolist(), strict=True):
         if not model:
             refusals.add(f"{where}: the model has no name")
             continue
