@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soce.exceptions import ScoreTableError
-from soce.scores.directions import best_score, smaller_is_better
+from soce.scores.directions import smaller_is_better
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
@@ -155,9 +155,3 @@ def test_long_tables_take_directions_from_names_where_they_do_not_say(tmp_path: 
     table = read_scores(path, options=ReadOptions(higher_is_better=("WER",)))
     write_scores(table, tmp_path / "written.csv")
     assert read_scores(tmp_path / "written.csv").digest == table.digest
-
-
-def test_the_best_score_of_a_category_is_the_smallest_where_its_name_says_so() -> None:
-    assert best_score("WER", [9.5, None, 8.5]) == 8.5
-    assert best_score("math", [9.5, None, 8.5]) == 9.5
-    assert best_score("math", [None]) is None

@@ -566,6 +566,11 @@ def test_lower_is_better_and_geometric_categories_count_as_they_should(tmp_path:
     found = searched(tmp_path, Perplexity(n_items=40))
     assert found.best.parts == {"a": 5, "b": 2, "c": 3}
     assert found.best.report.value < 0  # negated, so that larger is better
+    assert found.lower_is_better == tuple(CATEGORIES)
+    assert SearchResult.from_json(found.to_json()).lower_is_better == found.lower_is_better
+    for name in CATEGORIES:
+        scores = [arm.report.categories[name] for arm in found.singles]
+        assert found.best_score(name, found.singles) == min(scores) < max(scores)
     one = found.against_best
     assert one.percentage_points is None
     assert one.difference > 0

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from soce.scores.column_names import no_score_words, split_marks, word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
 
     from soce.scores.table import Column
@@ -94,12 +92,6 @@ def smaller_is_better(name: str) -> Sureness | None:
         is_rate = words[-1:] == ["rate"] and not _LIKELY_RATES.isdisjoint(words)
         found = "likely" if is_rate or not _LIKELY.isdisjoint(words[-1:]) else None
     return found
-
-
-def best_score(name: str, scores: Iterable[float | None]) -> float | None:
-    """Return the best score of a category as far as its name says what is better; None is a missing score."""
-    best = min if smaller_is_better(name) == "sure" else max
-    return best((score for score in scores if score is not None), default=None)
 
 
 def directed(column: Column, values: Vector, *, signed: bool, is_loss: bool = False) -> Column:

@@ -19,6 +19,8 @@ from soce.search.statistics import McNemar, PairedInterval  # noqa: TC001 - as `
 from soce.search.strategies.space import ScoredSoup
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     from pydantic import TypeAdapter
 
@@ -151,6 +153,8 @@ class SearchResult:
     notes: tuple[str, ...]
     merge: Mapping[str, Any] = field(default_factory=dict)
     """What was decided about the soups, see `MergeOptions.decisions`: a merge of the best needs the same."""
+    lower_is_better: tuple[str, ...] = ()
+    """Categories in which smaller scores are better, as the evaluator says."""
     n_evaluated: int = field(default=0, compare=False)
     """Calls of the evaluator that this run needed: 0 if all was known. Not part of `to_json`."""
 
@@ -183,6 +187,11 @@ class SearchResult:
             level = f"{100 * interval.level:g} %"
             return f"The soup beats the best single model, but its {level} interval includes 0: {numbers}"
         return f"The soup beats the best single model: {numbers}"
+
+    def best_score(self, category: str, arms: Iterable[Arm]) -> float | None:
+        """Return the best reported score of a category among these arms, None if none has one."""
+        scores = [arm.report.categories[category] for arm in arms if category in arm.report.categories]
+        return (min if category in self.lower_is_better else max)(scores, default=None)
 
     @property
     def against_best(self) -> ArmComparison:
@@ -234,6 +243,7 @@ class SearchResult:
             "trace": dict(self.trace),
             "notes": list(self.notes),
             **({"merge": dict(self.merge)} if self.merge else {}),
+            **({"lower_is_better": list(self.lower_is_better)} if self.lower_is_better else {}),
         }
 
     @classmethod
@@ -270,6 +280,7 @@ class SearchResult:
             beats_best_single=bool(data["beats_best_single"]),
             notes=tuple(map(str, data["notes"])),
             merge=dict(data.get("merge", {})),
+            lower_is_better=tuple(map(str, data.get("lower_is_better", ()))),
         )
         labels = {arm.label for arm in result.arms}
         named = {result.best_single_selection, result.best_single_report}

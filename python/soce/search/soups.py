@@ -163,6 +163,9 @@ def search_soups(
                 *dict.fromkeys(note for one in (*chosen_on, *reported) for note in one.notes),
             ),
             merge=options.merge.decisions(),
+            lower_is_better=tuple(
+                name for name, is_higher in reported[0].higher_is_better.items() if not is_higher
+            ),
             n_evaluated=sum(one.n_evaluated for one in {chooser, reporter}),
         )
         write_json(Path(folder) / RESULT, result.to_json())

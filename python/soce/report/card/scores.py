@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soce.report.markdown import code, plain, table
-from soce.scores.directions import best_score
 
 if TYPE_CHECKING:
     from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
@@ -79,7 +78,7 @@ def _categories(result: SearchResult) -> list[str]:
     rows = []
     for category in soup.report.categories:
         scores = [arm.report.categories.get(category) for arm in arms]
-        top = best_score(category, scores)
+        top = result.best_score(category, arms)
         cells = ["" if score is None else result.number(score) for score in scores]
         marked = [f"**{cell}**" if score == top else cell for cell, score in zip(cells, scores, strict=True)]
         rows.append([code(category), *marked])

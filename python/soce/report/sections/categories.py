@@ -9,7 +9,6 @@ from soce.files.words import listed
 from soce.report.cells import Cell
 from soce.report.document import Figure, Table, Text
 from soce.report.figures.rows import Bar, Differences
-from soce.scores.directions import best_score
 
 if TYPE_CHECKING:
     from soce.analysis.gains import CategoryGains
@@ -102,7 +101,7 @@ def _scores(view: RunView) -> Table:
     arms = result.arms[::-1]
     rows = []
     for name in result.best.report.categories:
-        best = best_score(name, [arm.report.categories.get(name) for arm in result.singles])
+        best = result.best_score(name, result.singles)
         cells = [Cell(name)]
         for arm in arms:
             value = arm.report.categories.get(name)
