@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from soce.exceptions import ScoreTableError
-from soce.scores.directions import smaller_is_better
 from soce.scores.formats.options import ReadOptions
+from soce.scores.names.directions import smaller_is_better
 from soce.scores.read import read_scores
 from soce.scores.table import ScoreTable
 from soce.scores.tables.long import write_scores

@@ -21,7 +21,7 @@ from soce.scores.join import join_tables
 from soce.scores.paper import PAPER_TABLES, paper_table
 from soce.scores.refusals import Refusals
 from soce.scores.tables.long import is_long, long_table
-from soce.scores.tables.orientation import stand_up
+from soce.scores.tables.orientation import with_models_in_rows
 from soce.scores.tables.wide import wide_table
 
 if TYPE_CHECKING:
@@ -175,10 +175,10 @@ def _plain_table(grid: pd.DataFrame, source: str, options: ReadOptions) -> Score
     detects = options.format is None and options.transpose is None
     if detects and is_long(grid):
         return long_table(grid, source, options)
-    standing = stand_up(grid, source, options)
-    if detects and standing.turned and is_long(standing.grid):  # a long data frame as JSON by columns
-        return long_table(standing.grid, source, options)
-    return standing.tell(wide_table(standing.grid, source, options))
+    oriented = with_models_in_rows(grid, source, options)
+    if detects and oriented.turned and is_long(oriented.grid):  # a long data frame as JSON by columns
+        return long_table(oriented.grid, source, options)
+    return oriented.tell(wide_table(oriented.grid, source, options))
 
 
 def _recognised(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from soce.exceptions import shown
 from soce.files.words import listed
 from soce.scores.cells.column import is_missing
-from soce.scores.directions import smaller_is_better
+from soce.scores.names.directions import smaller_is_better
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -26,8 +26,8 @@ class ReadOptions:
     """What the user says about score files; the defaults take them as they are.
 
     A reader of one format looks at those that say how its files are read. The ones that name models and
-    columns (`columns`, `rename`, `lower_is_better`, `aggregates`, `drop`) are applied once, by
-    `apply_options`, after the tables of several files were joined: a name may stand in one of them only.
+    columns (`columns`, `rename`, `lower_is_better`, `higher_is_better`, `aggregates`, `drop`) are applied
+    once, by `apply_options`, after the tables of several files were joined: a name may stand in one only.
     """
 
     format: str | None = None

@@ -12,9 +12,9 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores import bfcl
-from soce.scores.column_names import is_average, may_be_topic, prefixes_of
 from soce.scores.lint.findings import CHECKS, DETAILED, Finding, found, joined, number, quoted
 from soce.scores.lint.rounding import Deviation, broken_items, compare, means_of_others
+from soce.scores.names.columns import is_average, may_be_topic, prefixes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,9 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import counted, in_words
 from soce.scores.cells.column import are_like_ranks, is_ranking
-from soce.scores.column_names import (
+from soce.scores.formats.options import DROPPED
+from soce.scores.lint.findings import Finding, Findings, found, joined, quoted
+from soce.scores.names.columns import (
     NUMBER_OF,
     contradicts,
     is_average,
@@ -20,10 +22,9 @@ from soce.scores.column_names import (
     no_score_words,
     split_marks,
 )
-from soce.scores.directions import smaller_is_better
-from soce.scores.formats.options import DROPPED
-from soce.scores.lint.findings import Finding, Findings, found, joined, quoted
-from soce.scores.tables.rows import statistic_or_baseline
+from soce.scores.names.directions import smaller_is_better
+from soce.scores.tables.model_rows import statistic_or_baseline
+from soce.scores.tables.wide import EMPTY, NO_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _FEWEST_RANKED: Final = 3
 _MOST_NAMES: Final = 20
-_PLAIN_REASONS: Final = frozenset(["no cell is a number", "it is empty"])
+_PLAIN_REASONS: Final = frozenset([NO_NUMBER, EMPTY])
 
 
 def lint_reading(table: ScoreTable) -> Findings:
@@ -73,7 +74,7 @@ def check_not_scores(table: ScoreTable, *, all_rows: bool = True) -> Iterator[Fi
             suspects[name] = "it may be an average of others"
         elif split_marks(name)[:1] in NUMBER_OF and not (values % 1 > 0).any():
             suspects[name] = "it may count something"
-        elif all_rows and is_ranking(table.values[:, place], fewest=_FEWEST_RANKED):
+        elif all_rows and is_ranking(values, fewest=_FEWEST_RANKED):
             suspects[name] = f"it counts from 1 to {len(table.models)}"
     if suspects:
         listed = joined([f"`{shown(name)}` ({reason})" for name, reason in suspects.items()])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.column_names import may_be_topic, split_words
+from soce.scores.names.columns import may_be_topic, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

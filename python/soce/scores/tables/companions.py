@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from soce.exceptions import shown
-from soce.scores.column_names import contradicts, no_score_words, split_marks, word_set
+from soce.scores.names.columns import contradicts, no_score_words, split_marks, word_set
 from soce.scores.table import FULL
 
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ from soce.files.arguments import expect_path
 from soce.files.atomic import write_text
 from soce.files.words import listed, nearest
 from soce.scores.cells.column import is_missing, notes_on_cells, parse_column
-from soce.scores.column_names import no_score_words, role_by_name, split_words
-from soce.scores.directions import directed
 from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.grids.text import parse_json
+from soce.scores.names.columns import no_score_words, role_by_name, split_words
+from soce.scores.names.directions import directed
+from soce.scores.names.likeness import ABOUT_CATEGORIES
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable, expect_table
 from soce.scores.tables.averages import settle_averages
-from soce.scores.tables.likeness import ABOUT_CATEGORIES
-from soce.scores.tables.rows import no_models
+from soce.scores.tables.model_rows import no_models
 from soce.scores.tables.wide import NUMBER_HINT
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 from soce.exceptions import shown
 from soce.files.words import listed
 from soce.scores.cells.column import is_missing, parse_column
-from soce.scores.column_names import no_score_words, split_words, word_set
-from soce.scores.directions import directed
 from soce.scores.formats.metric_choice import chosen_rows
+from soce.scores.names.columns import no_score_words, split_words, word_set
+from soce.scores.names.directions import directed
+from soce.scores.names.likeness import ABOUT_CATEGORIES, most_look_like_benchmarks, most_look_like_models
 from soce.scores.refusals import Refusals
 from soce.scores.tables.companions import companions
-from soce.scores.tables.likeness import ABOUT_CATEGORIES, most_look_like_benchmarks, most_look_like_models
 from soce.scores.tables.long import rows_of_split
+from soce.scores.tables.wide import NO_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ _ASK: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Oriented:
     """A grid with a row for each model, and what its source said of the categories."""
 
     grid: pd.DataFrame
@@ -72,7 +73,7 @@ class Standing:
         return directed(replace(column, role=role, metric=metric), scores, signed=False)
 
 
-def stand_up(grid: pd.DataFrame, path: str, options: ReadOptions) -> Standing:
+def with_models_in_rows(grid: pd.DataFrame, path: str, options: ReadOptions) -> Oriented:
     """Return the grid with models in rows: turned if the user or else the names say so.
 
     Names are evidence: what the first column is called, and whether its cells and the other names look like
@@ -85,7 +86,7 @@ def stand_up(grid: pd.DataFrame, path: str, options: ReadOptions) -> Standing:
         turn = options.format == "transposed"
     if turn is None:
         turn = _has_categories_in_rows(grid, options, refusals)
-    return _turned(grid, options, refusals) if turn else Standing(grid)
+    return _turned(grid, options, refusals) if turn else Oriented(grid)
 
 
 def _has_categories_in_rows(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> bool:
@@ -125,7 +126,7 @@ def _plain(name: str) -> str:
     return "_".join(split_words(name))
 
 
-def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Standing:
+def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Oriented:
     import pandas as pd
 
     head, *others = grid.columns
@@ -141,7 +142,7 @@ def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Sta
         elif words := no_score_words(name):
             ignored[name] = f"its name has `{words[0]}`"
         elif parse_column(grid[name].tolist(), options.decimal).is_text:
-            ignored[name] = "no cell is a number"
+            ignored[name] = NO_NUMBER
     models = [name for name in others if name not in ignored]
     if not models:
         refusals.refuse(
@@ -171,7 +172,7 @@ def _turned(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) -> Sta
     turned.columns = pd.Index(["", *categories])
     means = {name for name, metric in metrics.items() if metric in _AVERAGES}
     averages = frozenset(_computed(means, categories))
-    return Standing(turned, turned=True, metrics=metrics, averages=averages, ignored=tuple(ignored.items()))
+    return Oriented(turned, turned=True, metrics=metrics, averages=averages, ignored=tuple(ignored.items()))
 
 
 def _check_categories(names: pd.Series[str], refusals: Refusals) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 from soce.exceptions import shown
 from soce.scores.cells.column import is_ranking, notes_on_cells, parse_column
 from soce.scores.cells.markup import clean_names
-from soce.scores.column_names import NUMBER_OF, SURE, contradicts, no_score_words, role_by_name, split_marks
-from soce.scores.directions import directed
 from soce.scores.formats.options import DROPPED
+from soce.scores.names.columns import NUMBER_OF, SURE, contradicts, no_score_words, role_by_name, split_marks
+from soce.scores.names.directions import directed
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 from soce.scores.tables.averages import settle_averages
 from soce.scores.tables.companions import companions, read_companion
-from soce.scores.tables.rows import counts_rows, is_index, model_column, no_models
+from soce.scores.tables.model_rows import counts_rows, is_index, model_column, no_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from soce.scores.table import Floats
     from soce.scores.tables.companions import Companion
 
+NO_NUMBER: Final = "no cell is a number"
+EMPTY: Final = "it is empty"
 NUMBER_HINT: Final = "write a decimal number such as 78.5; leave the cell empty if there is no score"
 
 # With fewer rows, scores that happen to be 1 to n are too likely.
@@ -175,10 +177,10 @@ def _why_no_score(name: str, parsed: Parsed) -> str | None:
     if words and not is_percentage and not contradicts(words, parsed.values, parsed.decimals):
         return f"its name has `{words[0]}`"
     if parsed.is_text:
-        return "no cell is a number"
+        return NO_NUMBER
     values = parsed.values[~np.isnan(parsed.values)]
     if not values.size and not parsed.bad and len(parsed.values) > 1:  # a model may lack a score
-        return "it is empty"
+        return EMPTY
     marks = split_marks(name)
     if values.size and not (values % 1).any():
         if marks[:1] in NUMBER_OF and (values.max() > _LARGEST_SCORE or values.min() == values.max()):

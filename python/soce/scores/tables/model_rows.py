@@ -9,9 +9,9 @@ import numpy as np
 from soce.exceptions import shown
 from soce.files.words import nearest
 from soce.scores.cells.column import is_missing, parse_column
-from soce.scores.column_names import OTHER_LANGUAGES, no_score_words, split_words, word_set
-from soce.scores.directions import smaller_is_better
-from soce.scores.tables.likeness import looks_like_benchmark
+from soce.scores.names.columns import OTHER_LANGUAGES, no_score_words, split_words, word_set
+from soce.scores.names.directions import smaller_is_better
+from soce.scores.names.likeness import looks_like_benchmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

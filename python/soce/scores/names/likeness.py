@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from soce.scores.column_names import is_average, split_words
+from soce.scores.names.columns import is_average, split_words
 from soce.scores.packaged import packaged_rows
 
 if TYPE_CHECKING:

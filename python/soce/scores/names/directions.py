@@ -1,11 +1,11 @@
-"""Which way is better, by the name of a column: the one home of this knowledge."""
+"""Which way is better, by the name of a column or metric: the one home of this knowledge."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from soce.scores.column_names import no_score_words, split_marks, word_set
+from soce.scores.names.columns import no_score_words, split_marks, word_set
 
 if TYPE_CHECKING:
     import numpy as np
