@@ -16,6 +16,7 @@ from tests.checkpoints import Tensors, checkpoint, f32, read_directory, sparse, 
 
 import soce
 from soce.cli.merge import merge as command
+from soce.cli.text.merge import plan_text, report_text
 from soce.exceptions import CheckpointError, OutputError, RecipeError
 from soce.recipes.model import Row
 
@@ -296,6 +297,24 @@ def test_an_output_that_does_not_fit_is_refused_before_it_is_begun(tiny_disk: Pa
     assert list(tiny_disk.iterdir()) == []
     soce.merge([str(sparse(tmp_path / "C", "F32", 1000))], output=tiny_disk / "soup")
     assert [path.name for path in tiny_disk.iterdir()] == ["soup"]
+
+
+def test_finished_soups_need_no_space(tiny_disk: Path, tmp_path: Path) -> None:
+    one, other = (str(sparse(tmp_path / name, "F32", 70_000)) for name in "AB")
+    recipes = {name: {one: parts, other: 1} for name, parts in (("one", 1), ("two", 2))}
+    soce.merge_all(recipes, output=tiny_disk)
+    with pytest.raises(OSError, match="No space left"):
+        (tiny_disk / "filler").write_bytes(bytes(1 << 20))
+    report = soce.merge_all(recipes, output=tiny_disk)
+    assert report.complete_before == (tiny_disk / "one", tiny_disk / "two")
+    (tiny_disk / "filler").unlink()
+    plan = soce.plan_all({**recipes, "three": {one: 3, other: 1}}, output=tiny_disk)
+    assert "two, which holds this soup already\n" in plan_text(plan)
+    assert "three\n" in plan_text(plan)
+    report = plan.execute()
+    assert report.complete_before == (tiny_disk / "one", tiny_disk / "two")
+    assert report_text(report).startswith(f"wrote `{tiny_disk / 'three'}`: ")
+    assert (tiny_disk / "three" / "soce.json").is_file()
 
 
 @pytest.mark.parametrize("count", [-1, 0, 100_000])

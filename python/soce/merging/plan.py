@@ -57,7 +57,7 @@ class MergePlan:
         return tuple(output for output, _ in self._recipes)
 
     def to_json(self) -> str:
-        """Return the plan as one JSON object."""
+        """Return the plan as one JSON object; `complete` has the outputs that hold their soup already."""
         return self._made.to_json(kernels=self._options.kernels)
 
     @cached_property

@@ -84,7 +84,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
             remarks.problem(target::occupied(&plan.request.recipes[recipe].output));
         }
     }
-    space::check(&plan.request, plan.bytes_per_output(), &mut remarks)?;
+    space::check(&plan, &mut remarks)?;
     remarks.refuse()?;
     Ok(plan)
 }

@@ -8,17 +8,20 @@ use std::path::Path;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::target::{TargetPaths, existing_parent, tree};
 
-use super::MergeRequest;
+use super::Plan;
 use super::remarks::Remarks;
 
-/// Compare free space with `bytes` per output plus 1 %, less what an interrupted run already holds.
-pub(super) fn check(request: &MergeRequest, bytes: u64, remarks: &mut Remarks) -> Result<()> {
-    if request.options.skip_space_check {
+/// Compare free space with the bytes of every output that is still to be made plus 1 %, less what an interrupted run
+/// already holds.
+pub(super) fn check(plan: &Plan, remarks: &mut Remarks) -> Result<()> {
+    if plan.request.options.skip_space_check {
         return Ok(());
     }
+    let bytes = plan.bytes_per_output();
     let with_margin = bytes.saturating_add(bytes.div_ceil(100));
     let mut needed: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
-    for recipe in &request.recipes {
+    let recipes = plan.request.recipes.iter().enumerate();
+    for (_, recipe) in recipes.filter(|(number, _)| !plan.complete.contains(number)) {
         let parent = existing_parent(&recipe.output);
         let metadata = fs::metadata(parent).map_err(|error| Error::io(parent, "cannot look at", error))?;
         let held = held(&TargetPaths::of(&recipe.output).payload);

@@ -93,7 +93,8 @@ def report_text(report: MergeReport) -> str:
     done = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     moved = report.bytes_read + report.bytes_written
     speed = size(int(moved / report.seconds)) if report.seconds > 0 else "?"
-    outputs = [f"`{shown(os.fspath(output))}`" for output in report.outputs]
+    made = [output for output in report.outputs if output not in report.complete_before]
+    outputs = [f"`{shown(os.fspath(output))}`" for output in made]
     where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
     lines = [
         f"wrote {where}: {counted(sum(counts.values()), 'tensor')} ({done}), {size(report.bytes_written)} in "
