@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from soce.exceptions import shown
 from soce.files.validation import Strict
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _PARAMETER: Final = "it belongs under the top-level `parameters`"
 _VOCABULARY: Final = "soce never changes a vocabulary: add the tokens to every model first, or leave it out"
 _NO_EFFECT: Final = "it has no effect on `linear`: leave it out"
+_ADAPTER: Final = (
+    "merge the adapter into its model first with `merge_and_unload()` of peft, and name what its "
+    "`save_pretrained` writes"
+)
 _OTHER_METHODS: Final = {
     "task_arithmetic": "in soce's own format it is a row with `numerators`: the weights, and for the base "
     "the whole less their sum (docs/recipe-format.md)",
@@ -37,14 +41,14 @@ _HOW_TO_RUN: Final = frozenset({
 """Keys that people write although they change no tensor of a `linear` merge: mergekit's own flags, mostly."""
 
 
-def _no_adapter(path: str) -> str:
-    if "+" in path:
-        hint = (
-            "merge the adapter into its model first with `merge_and_unload()` of peft, and name what its "
-            "`save_pretrained` writes"
-        )
-        refuse(f"`{shown(path)}` looks like a model with a LoRA adapter", hint)
-    return path
+def _only_path(model: object) -> object:
+    """Refuse other ways to name a model: with an adapter, or by a mapping of path and revision."""
+    if isinstance(model, dict) and "lora" not in model:
+        refuse("a model is named by a mapping", "write its path alone, or `org/name@revision`")
+    if isinstance(model, dict) or (isinstance(model, str) and "+" in model):
+        named = "this" if isinstance(model, dict) else f"`{shown(model)}`"
+        refuse(f"{named} looks like a model with a LoRA adapter", _ADAPTER)
+    return model
 
 
 def _only_linear(method: str) -> str:
@@ -70,7 +74,7 @@ def _only_true(text: str) -> str:
     return text
 
 
-_ModelPath: TypeAlias = Annotated[CheckpointPath, AfterValidator(_no_adapter)]
+_ModelPath: TypeAlias = Annotated[CheckpointPath, BeforeValidator(_only_path)]
 # mergekit does not look at it here, and true is its default: it changes nothing.
 _Normalize: TypeAlias = Annotated[str, AfterValidator(_only_true)]
 
