@@ -248,6 +248,27 @@ def test_ingredients_of_different_parts_are_refused(tmp_path: Path) -> None:
         plan([str(a), str(b)], output=tmp_path / "soup")
 
 
+@pytest.mark.parametrize("in_first", [True, False])
+def test_tied_copy_in_a_part_of_one_ingredient_stays_out(tmp_path: Path, *, in_first: bool) -> None:
+    embedding, other = {"shared.weight": ("F32", [1, 1], f32(1))}, {"shared.weight": ("F32", [1, 1], f32(3))}
+    copy = {"encoder.embed_tokens.weight": ("F32", [1, 1], f32(1))}
+    paths = [pipeline(tmp_path / name, 1) for name in "ab"]
+    for path, tensors in zip(paths, ({**embedding, **copy}, other), strict=True):
+        index = json.loads((path / "model_index.json").read_text())
+        write_json(path / "model_index.json", {**index, "text_encoder": ["transformers", "T5EncoderModel"]})
+        write_json(path / "text_encoder" / "config.json", {"model_type": "t5"})
+        write_file(path / "text_encoder" / "model.safetensors", tensors)
+    pair = paths if in_first else paths[::-1]
+    merge([str(path) for path in pair], output=tmp_path / "soup")
+    assert read_file(tmp_path / "soup" / "text_encoder" / "model.safetensors") == {
+        "shared.weight": ("F32", [1, 1], f32(2))
+    }
+    assert verify(tmp_path / "soup", recompute=pair).ok
+    write_json(paths[1] / "text_encoder" / "config.json", {"model_type": "t5", "tie_word_embeddings": False})
+    with pytest.raises(SoceError, match="`tie_word_embeddings`"):
+        plan([str(path) for path in pair], output=tmp_path / "untied")
+
+
 def test_class_of_a_module_may_have_moved(tmp_path: Path) -> None:
     a, b = embedder(tmp_path / "a", 1), embedder(tmp_path / "b", 2)
     text = (b / "modules.json").read_text()

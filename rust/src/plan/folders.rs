@@ -11,7 +11,7 @@ use crate::escape::{quoted, shown};
 use super::config::Config;
 use super::remarks::Remarks;
 use super::side_files::{self, SideFiles};
-use super::{MergeRequest, differences, quantised, tokenizer};
+use super::{MergeRequest, differences, quantised, tied, tokenizer};
 
 const HINT: &str = "ingredients must be loaded by the same classes, each in the same folder";
 
@@ -68,6 +68,7 @@ pub(super) fn collect(
         let here: Vec<Checkpoint> = checkpoints.iter().map(|checkpoint| checkpoint.within(folder)).collect();
         let mut configs = Config::of_each(&here, request.options.open, remarks);
         quantised::check_configs(&configs, remarks);
+        tied::check_flags(&configs, remarks);
         differences::check(&configs, donor, request.options.allow_different_configs, remarks);
         tokenizer::check(&here, &request.options, remarks)?;
         let config = configs.get_mut(donor).and_then(Option::take);

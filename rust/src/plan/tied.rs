@@ -1,7 +1,9 @@
 //! Tied tensors: models whose `lm_head.weight` is the embedding again. Some writers store the copy, some do not; where
 //! ingredients disagree, a copy that equals the embedding bit for bit is left out, and anything else is refused.
 
-use crate::checkpoint::{Checkpoint, TensorInfo};
+use std::collections::BTreeSet;
+
+use crate::checkpoint::{Checkpoint, LocatedTensor};
 use crate::error::{Problem, ProblemKind, Result};
 use crate::escape::{quoted, shown};
 
@@ -32,9 +34,9 @@ const HEADS: [&str; 11] = [
 const EMBEDDINGS: [&str; 2] = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 
 fn ends_with_one(name: &str, endings: &[&str]) -> bool {
-    endings
-        .iter()
-        .any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    endings.iter().any(|ending| {
+        name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '/']))
+    })
 }
 
 /// Whether a tensor is the head that a config speaks of: as a copy of the embedding, or as nothing that is there.
@@ -102,14 +104,10 @@ pub(super) fn resolve(
     used: &[bool],
     remarks: &mut Remarks,
 ) -> Result<Vec<(String, Vec<usize>)>> {
-    let flag = |config: &Option<Config>| config.as_ref().and_then(Tying::of).map(|tying| tying.tied);
-    // The output's config must say so itself, or whoever loads the soup gets a random head.
-    let tied = configs.get(request.options.config_from).and_then(flag) == Some(true);
-    if !tied || configs.iter().any(|config| flag(config) == Some(false)) {
-        return Ok(Vec::new());
-    }
-    let mut aliases: Vec<&str> =
-        checkpoints.iter().flat_map(|c| c.tensors.keys()).map(String::as_str).collect();
+    let tied = tied_folders(request, checkpoints, configs);
+    let shards = checkpoints.iter().flat_map(|checkpoint| &checkpoint.shards);
+    let tensors = shards.filter(|shard| tied.contains(shard.folder())).flat_map(|shard| &shard.tensors);
+    let mut aliases: Vec<&str> = tensors.map(|tensor| tensor.name.as_str()).collect();
     aliases.retain(|name| is_alias(name) && !chosen.holds(name));
     aliases.sort_unstable();
     aliases.dedup();
@@ -141,6 +139,26 @@ pub(super) fn resolve(
     Ok(dropped)
 }
 
+/// The folders of parts whose configs tie; `configs` are those of the ingredients' own folders.
+fn tied_folders<'a>(
+    request: &MergeRequest,
+    checkpoints: &'a [Checkpoint],
+    configs: &[Option<Config>],
+) -> BTreeSet<&'a str> {
+    let flag = |config: &Option<Config>| config.as_ref().and_then(Tying::of).map(|tying| tying.tied);
+    // The output's config must say so itself, or whoever loads the soup gets a random head.
+    let tie = |configs: &[Option<Config>]| {
+        configs.get(request.options.config_from).and_then(flag) == Some(true)
+            && !configs.iter().any(|config| flag(config) == Some(false))
+    };
+    // A config that cannot be read is reported where its folder is compared.
+    let read = |part: Checkpoint| Config::read(&part, request.options.open).ok().flatten();
+    let mut folders = checkpoints.first().map(Checkpoint::folders).unwrap_or_default();
+    folders.retain(|folder| tie(&checkpoints.iter().map(|c| read(c.within(folder))).collect::<Vec<_>>()));
+    folders.extend(tie(configs).then_some(""));
+    folders
+}
+
 /// One tensor that all ingredients have, and the soup too, must equal `head` bit for bit in each of `holders`. Returns the
 /// first that does.
 fn check_copies<'a>(
@@ -159,8 +177,8 @@ fn check_copies<'a>(
         };
         let mut equal = Vec::new();
         let mut nearest = None;
-        let kept = candidates(checkpoints, checkpoint, copy.tensor)
-            .filter(|name| !chosen.left_out.contains_key(*name));
+        let kept =
+            candidates(checkpoints, checkpoint, copy).filter(|name| !chosen.left_out.contains_key(*name));
         for name in kept {
             let Some(embedding) = checkpoint.locate(name) else { continue };
             match first_difference(embedding, copy)? {
@@ -192,14 +210,17 @@ fn check_copies<'a>(
     Ok(common.and_then(|shared| shared.first().copied()))
 }
 
-/// Tensors of the head's shape and dtype that every ingredient has.
+/// Tensors of the head's part, shape and dtype that every ingredient has.
 fn candidates<'a>(
     checkpoints: &'a [Checkpoint],
     checkpoint: &'a Checkpoint,
-    head: &'a TensorInfo,
+    head: LocatedTensor<'a>,
 ) -> impl Iterator<Item = &'a str> {
     let alike = move |name: &&str| {
-        let same = checkpoint.tensor(name).is_some_and(|t| t.dtype == head.dtype && t.shape == head.shape);
+        let same = checkpoint.locate(name).is_some_and(|LocatedTensor { shard, tensor }| {
+            shard.folder() == head.shard.folder()
+                && (tensor.dtype, &tensor.shape) == (head.tensor.dtype, &head.tensor.shape)
+        });
         same && !is_head(name) && checkpoints.iter().all(|c| c.tensors.contains_key(*name))
     };
     checkpoint.tensors.keys().map(String::as_str).filter(alike)
