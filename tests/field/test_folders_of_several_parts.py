@@ -241,11 +241,22 @@ def test_half_a_download_of_a_part_is_refused(tmp_path: Path) -> None:
 def test_ingredients_of_different_parts_are_refused(tmp_path: Path) -> None:
     a, b = embedder(tmp_path / "a", 1), embedder(tmp_path / "b", 2)
     modules(b, ("", "Transformer"), ("1_Pooling", "Pooling"))
-    with pytest.raises(SoceError, match="`2_Dense`"):
+    with pytest.raises(SoceError, match=r"`2_Dense`.*\nhint: .*`modules\.json`"):
         plan([str(a), str(b)], output=tmp_path / "soup")
     modules(b, ("", "Transformer"), ("1_Pooling", "WeightedPooling"), ("2_Dense", "Dense"))
     with pytest.raises(SoceError, match="WeightedPooling"):
         plan([str(a), str(b)], output=tmp_path / "soup")
+
+
+@pytest.mark.parametrize(("pattern", "folder"), [("2_Dense/*", "2_Dense"), ("weight", "")])
+def test_patterns_that_empty_a_part_are_refused(tmp_path: Path, pattern: str, folder: str) -> None:
+    a = embedder(tmp_path / "a", 1)
+    with pytest.raises(SoceError) as caught:
+        plan([str(a), str(a)], output=tmp_path / "soup", options=MergeOptions(leave_out=[pattern]))
+    (problem,) = caught.value.problems
+    assert Path(problem.path or "") == a / folder
+    assert f"`{pattern}`" in problem.message
+    assert "`modules.json`" in (problem.hint or "")
 
 
 @pytest.mark.parametrize("in_first", [True, False])

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::folder::join;
-use crate::checkpoint::{Checkpoint, Part};
+use crate::checkpoint::{Checkpoint, MODULES, PIPELINE, Part};
 use crate::error::{Problem, ProblemKind, Result};
 use crate::escape::{quoted, shown};
 
@@ -51,7 +51,9 @@ fn class_of<'a>(checkpoint: &'a Checkpoint, part: &Part) -> Option<&'a str> {
 fn missing(part: &Part, without: &Checkpoint, with: &Checkpoint) -> Problem {
     let place = if part.folder.is_empty() { String::new() } else { format!(" in `{}`", shown(&part.folder)) };
     let message = format!("lacks the {}{place} that {} has", named(&part.class), quoted(&with.root));
-    Problem::new(ProblemKind::Incompatible, message).at(&without.root).hint(HINT)
+    Problem::new(ProblemKind::Incompatible, message).at(&without.root).hint(format!(
+        "{HINT}: leave one of the two out of the recipe, or take the part out of `{MODULES}` or `{PIPELINE}` in a copy"
+    ))
 }
 
 /// Compare configs and tokenizers in every folder below the ingredients' own, and collect what the donor has there. Returns

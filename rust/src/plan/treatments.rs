@@ -62,6 +62,7 @@ pub(super) fn decide(
     let copied = copied.into_iter().map(|name| (name.to_owned(), Treatment::Copied));
     let mut by_name: BTreeMap<_, _> = averaged.chain(copied).collect();
     by_name.extend(taken.into_iter().map(|(name, from)| (name, Treatment::Taken { from })));
+    check_emptied(checkpoints, &by_name, &left_out, remarks);
     if by_name.is_empty() && remarks.problems.is_empty() {
         let problem =
             Problem::new(ProblemKind::Recipe, "nothing is left of the soup: every tensor is left out");
@@ -70,6 +71,34 @@ pub(super) fn decide(
     let chosen = left_out.into_iter().map(|(name, pattern)| (name, Some(pattern)));
     let left_out = chosen.chain(buffers.into_iter().map(|name| (name, None))).collect();
     Ok(Treatments { by_name, tied, left_out })
+}
+
+/// Refuse patterns that leave no tensor in a folder that is loaded as a part: the soup would name it all the same.
+fn check_emptied(
+    checkpoints: &[Checkpoint],
+    by_name: &BTreeMap<String, Treatment>,
+    left_out: &BTreeMap<String, String>,
+    remarks: &mut Remarks,
+) {
+    let Some(first) = checkpoints.first() else { return };
+    let folder = |name: &String| Some(checkpoints.iter().find_map(|c| c.locate(name))?.shard.folder());
+    let kept: BTreeSet<&str> = by_name.keys().filter_map(folder).collect();
+    let emptied: BTreeMap<&str, &String> =
+        left_out.iter().filter_map(|(name, pattern)| Some((folder(name)?, pattern))).collect();
+    for part in first.parts.iter().filter(|part| !part.class.is_empty() && !kept.contains(&*part.folder)) {
+        let Some(pattern) = emptied.get(&*part.folder) else { continue };
+        let message = format!(
+            "`{}` leaves no tensor of the {}, which the soup would still be loaded with",
+            shown(pattern),
+            shown(&part.class)
+        );
+        remarks.problem(
+            Problem::new(ProblemKind::Recipe, message).at(part.path(&first.root)).hint(
+                "narrow the pattern, or take the part out of `modules.json` or `model_index.json` in copies of the \
+                 ingredients",
+            ),
+        );
+    }
 }
 
 /// Which ingredients have parts in any row of any recipe; the data of the others is never read.
