@@ -87,6 +87,17 @@ def test_a_buffer_that_all_have_is_kept(tmp_path: Path, name: str) -> None:
     assert report.warnings == ()
 
 
+def test_a_buffer_of_another_dtype_may_be_left_out(tmp_path: Path) -> None:
+    name = "h.0.attn.bias"
+    paths = pair(tmp_path, {name: BUFFERS[name]}, {name: ("BOOL", *BUFFERS[name][1:])})
+    with pytest.raises(IncompatibleError) as caught:
+        soup(paths)
+    (problem,) = caught.value.problems
+    assert (problem.tensor, "--leave-out" in (problem.hint or "")) == (name, True)
+    report = soup(paths, leave_out=[name])
+    assert check(report, {"w": bf16(2, 3)}, paths)["left_out"] == {name: name}
+
+
 @pytest.mark.parametrize(
     ("name", "tensor"),
     [

@@ -44,7 +44,7 @@ pub(super) fn unshared(
 }
 
 /// Whether a tensor has the name, and the shape, of a buffer that loaders make anew.
-fn made_by_loaders(info: &TensorInfo) -> bool {
+pub(super) fn made_by_loaders(info: &TensorInfo) -> bool {
     let (parent, last) = info.name.rsplit_once(['.', '/']).unwrap_or(("", &info.name));
     let discrete = info.dtype.class() == DtypeClass::Discrete;
     match last {

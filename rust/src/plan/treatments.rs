@@ -150,11 +150,16 @@ fn check_agreement(checkpoints: &[Checkpoint], decided: &BTreeSet<&str>, remarks
                 mixed.push(got.tensor);
             } else {
                 let message = format!("expected dtype {}, got {}", expected.dtype, got.tensor.dtype);
+                let hint = if buffers::made_by_loaders(expected) || buffers::made_by_loaders(got.tensor) {
+                    "loaders make it anew, whatever a file says: `--leave-out PATTERN` leaves it out of the soup"
+                } else {
+                    "only float dtypes may differ between ingredients"
+                };
                 dtypes.push(
                     Problem::new(ProblemKind::Incompatible, message)
                         .at(&got.shard.path)
                         .tensor(&got.tensor.name)
-                        .hint("only float dtypes may differ between ingredients"),
+                        .hint(hint),
                 );
             }
         }
