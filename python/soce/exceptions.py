@@ -69,6 +69,16 @@ def with_python_names(text: str) -> str:
     return _OPTION.sub(_as_argument, text)
 
 
+class Hint(str):
+    """What can be done, as a note on an exception; its text is written for the command line."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return what tracebacks show; options are named as in Python."""
+        return with_python_names(super().__str__())
+
+
 def _as_argument(option: re.Match[str]) -> str:
     name = _NAMES.get(option["name"], option["name"].replace("-", "_"))
     value = option["value"] or ""

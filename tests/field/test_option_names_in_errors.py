@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import traceback
 from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from tests.checkpoints import checkpoint, f32
 
 import soce
 from soce.cli import _COMMANDS
 from soce.cli.analyze import analyze
-from soce.exceptions import ScoreTableError, with_python_names
+from soce.cli.merge import merge
+from soce.exceptions import CheckpointError, ScoreTableError, with_python_names
 from soce.report.report import Report
 from soce.scores.read import read_scores
 from soce.selection.lint import lint_scores
@@ -78,3 +81,14 @@ def test_lint_says_the_names_of_python(tmp_path: Path) -> None:
     assert "`columns=`" in str(findings)
     assert findings.to_frame()["hint"].str.contains("`columns=`").any()
     assert "`--columns`" in CliRunner().invoke(analyze, [str(path)]).stdout
+
+
+def test_notes_say_them_too(tmp_path: Path) -> None:
+    shards = [{f"w{i}": ("F32", [1], f32(value))} for i, value in enumerate((1, float("nan")))]
+    paths = [str(checkpoint(tmp_path / name, *shards)) for name in "AB"]
+    options = soce.MergeOptions(num_threads=1)
+    with pytest.raises(CheckpointError) as caught:
+        soce.merge(paths, output=tmp_path / "soup", options=options)
+    assert "discard them with `restart=True`" in "".join(traceback.format_exception(caught.value))
+    told = CliRunner().invoke(merge, [*paths, "-o", str(tmp_path / "soup")]).stderr
+    assert "discard them with `--restart`" in told

@@ -131,7 +131,7 @@ def error_lines(error: SoceError | OSError) -> list[str]:
 def _print_notes(error: BaseException) -> None:
     """Print what the core notes on an exception: what of the work can be used again."""
     for note in getattr(error, "__notes__", ()):
-        message(f"\nhint: {note}")
+        message("\nhint: " + note)  # a `Hint` as it was written: for the command line
 
 
 def usage(text: str) -> NoReturn:

@@ -47,8 +47,12 @@ fn to_exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 
 /// Say on an exception what can be done: a note, which tracebacks show and commands print as a hint.
 pub(super) fn add_hint(py: Python<'_>, exception: &PyErr, hint: &str) {
+    let add = || -> PyResult<_> {
+        let note = py.import("soce.exceptions")?.getattr("Hint")?.call1((hint,))?;
+        exception.value(py).call_method1("add_note", (note,))
+    };
     // Without the note the exception still says what went wrong.
-    let _ = exception.value(py).call_method1("add_note", (hint,));
+    let _ = add();
 }
 
 fn class_name(kind: ProblemKind) -> &'static str {
