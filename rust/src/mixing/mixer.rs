@@ -86,8 +86,8 @@ impl Mixer {
     }
 
     /// Compute `mix` of tensor `name`, or of a part of it: `length` bytes, little-endian elements. An integer or boolean
-    /// tensor is copied, and one that is taken from an ingredient is that one's. The bytes are those a merge would write. `write` gets them in blocks, each with the place of
-    /// its first byte, from several threads and in any order.
+    /// tensor is copied, and one that is taken from an ingredient is that one's. The bytes are those a merge would
+    /// write. `write` gets them in blocks, each with the place of its first byte, from several threads and in any order.
     ///
     /// # Errors
     /// No such tensor, another length, a row of another length, inputs that changed, cancellation.

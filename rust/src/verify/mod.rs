@@ -2,8 +2,8 @@
 //!
 //! Headers, index, side files and manifest are held against each other, then every byte against the manifest's
 //! digests. That may be left out, and every tensor may be computed again from the ingredients. Nothing is written,
-//! memory is bounded by headers, manifest and one block a thread. Deliberately not here: any trust in the manifest. A digest in it guards
-//! against accidents; against a forger, who can write digests too, only the ingredients help.
+//! memory is bounded by headers, manifest and one block a thread. Deliberately not here: any trust in the manifest. A
+//! digest in it guards against accidents; against a forger, who can write digests too, only the ingredients help.
 
 mod digests;
 mod files;
