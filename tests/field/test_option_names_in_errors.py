@@ -18,6 +18,7 @@ import soce
 from soce.cli import _COMMANDS
 from soce.cli.analyze import analyze
 from soce.cli.merge import merge
+from soce.evaluate.command.evaluator import CommandOptions
 from soce.exceptions import CheckpointError, ScoreTableError, with_python_names
 from soce.report.report import Report
 from soce.scores.read import read_scores
@@ -36,7 +37,7 @@ HINTS = {
 def arguments() -> set[str]:
     """Return every name that something public may be called with."""
     names = set()
-    for value in [*(getattr(soce, name) for name in soce.__all__), Report.write]:
+    for value in [*(getattr(soce, name) for name in soce.__all__), CommandOptions, Report.write]:
         if dataclasses.is_dataclass(value):
             names |= {field.name for field in dataclasses.fields(value)}
         elif inspect.isfunction(value):
