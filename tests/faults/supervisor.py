@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults import system_calls
@@ -90,7 +91,8 @@ class Supervisor:
             case Fail(error):
                 system_calls.answer(self.listener, identity, error=error)
             case Kill(sent):
-                os.kill(self.process, sent)
+                with suppress(ProcessLookupError):  # another thread's call, of a process that died meanwhile
+                    os.kill(self.process, sent)
                 if sent != signal.SIGKILL:  # else the call must never be answered
                     system_calls.answer(self.listener, identity)
             case Lie():
