@@ -17,6 +17,7 @@ from soce import Recipe, merge, merge_all, read_recipes
 from soce.exceptions import OutputError, RecipeError, ScoreTableError
 from soce.files.emit import n_values, quoted, to_json
 from soce.scores.lint.findings import Finding
+from soce.scores.origin import ScoreOrigin
 from soce.scores.table import ScoreTable
 from soce.selection.experts import Selection, select_experts
 from soce.selection.file import SelectionFile, read_selection, write_selection
@@ -145,6 +146,41 @@ def test_findings_are_kept(tmp_path: Path) -> None:
     selection = replace(selection_of(["a", "b"]), findings=(finding,))
     write_selection(selection, tmp_path / "s.yaml")
     assert read_selection(tmp_path / "s.yaml").selection == selection
+
+
+def small() -> ScoreTable:
+    """Return three models that differ."""
+    return ScoreTable.of({"c0": [1, 2, 4], "c1": [2, 1, 3], "c2": [4, 3, 1]}, models=["a", "b", "c"])
+
+
+def test_the_origin_of_the_scores_is_kept(tmp_path: Path) -> None:
+    origin = ScoreOrigin("other", {"c0": ("q1", "1e5", "null"), "c1": ()}, "0f")
+    selection = select_experts(small().with_origin(origin), Pairs(2))
+    write_selection(selection, tmp_path / "selection.yaml")
+    assert read_selection(tmp_path / "selection.yaml").selection.origin == origin
+    assert selection.to_json()["origin"] == {  # numbers, because ids may be many
+        "kind": "measured",
+        "stated": "other",
+        "n_items": {"c0": 3, "c1": 0},
+        "evaluator": "0f",
+    }
+
+
+def test_a_file_of_an_earlier_version_knows_no_origin(tmp_path: Path) -> None:
+    selection = select_experts(small(), Pairs(2))
+    write_selection(selection, tmp_path / "selection.json")
+    content = json.loads((tmp_path / "selection.json").read_text())
+    del content["selection"]["origin"]
+    (tmp_path / "selection.json").write_text(json.dumps(content))
+    assert read_selection(tmp_path / "selection.json").selection.origin.kind == "unknown"
+
+
+def test_items_that_are_too_many_stay_unnamed(tmp_path: Path) -> None:
+    many = ScoreOrigin(items={"c0": tuple(map(str, range(10_001)))})
+    selection = select_experts(small().with_origin(many), Pairs(2))
+    (note,) = [note for note in write_selection(selection, tmp_path / "s.yaml") if "too many" in note]
+    assert "the items" in note
+    assert read_selection(tmp_path / "s.yaml").selection.origin.kind == "unknown"
 
 
 def test_a_selection_of_the_leaderboard_reads_back_equal(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.scores import bfcl
+from soce.scores.origin import joined_origin
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
@@ -72,6 +73,7 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         no_models=tuple(dict.fromkeys(row for table in tables for row in table.no_models)),
         blanked=tuple(cell for table in tables for cell in table.blanked),
         notes=tuple(f"`{shown(table.source)}`: {note}" for table in tables for note in table.notes),
+        origin=joined_origin([([column.name for column in table.columns], table.origin) for table in tables]),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from soce.exceptions import ScoreTableError, shown
 from soce.files.arguments import expect, expect_mapping, expect_names
 from soce.files.words import counted, nearest
+from soce.scores.origin import ScoreOrigin
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class ScoreTable:
         what stood there.
     notes : sequence of str
         What a reader decided that its source does not say outright: an encoding, a separator.
+    origin : ScoreOrigin
+        Which items the scores stand on, as far as that is known.
 
     Raises
     ------
@@ -114,6 +117,7 @@ class ScoreTable:
     no_models: tuple[tuple[str, str], ...] = ()
     blanked: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    origin: ScoreOrigin = field(default_factory=ScoreOrigin)
     _rows: dict[str, int] = field(init=False, repr=False)
     _places: dict[str, int] = field(init=False, repr=False)
 
@@ -221,6 +225,13 @@ class ScoreTable:
         """Return one score as read; NaN if missing."""
         return float(self.values[self.row(model), self.place(column)])
 
+    def most_items(self) -> dict[str, int]:
+        """Return the most items behind a score of each category, where that is known."""
+        if self.counts is None:
+            return {}
+        counts = {self.columns[place].name: self.counts[:, place] for place in self.category_places}
+        return {name: int(np.nanmax(held)) for name, held in counts.items() if not np.isnan(held).all()}
+
     def oriented(self, columns: Sequence[str] | None = None) -> Floats:
         """Return scores of these columns, else of the categories, with larger always better.
 
@@ -264,6 +275,7 @@ class ScoreTable:
             models=kept_models,
             columns=kept_columns,
             blanked=tuple(cell for cell in self.blanked if cell[0] in kept_models and cell[1] in names),
+            origin=self.origin.under({name: name for name in names}),
             values=self.values[cut],
             counts=None if self.counts is None else self.counts[cut],
             stderrs=None if self.stderrs is None else self.stderrs[cut],
@@ -274,7 +286,12 @@ class ScoreTable:
         changed = tuple(columns)
         names = {old.name: new.name for old, new in zip(self.columns, changed, strict=False)}
         blanked = tuple((model, names.get(column, column), text) for model, column, text in self.blanked)
-        return replace(self, columns=changed, blanked=blanked)
+        return replace(self, columns=changed, blanked=blanked, origin=self.origin.under(names))
+
+    def with_origin(self, origin: ScoreOrigin) -> ScoreTable:
+        """Return the same scores with what is known, or stated, of the items that they stand on."""
+        expect(origin, ScoreOrigin, "origin", "a ScoreOrigin")
+        return replace(self, origin=origin)
 
     def renamed(self, models: Mapping[str, str]) -> ScoreTable:
         """Return the table with models renamed; a name that is not there raises `ScoreTableError`."""

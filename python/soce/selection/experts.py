@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -12,6 +12,7 @@ from soce.exceptions import shown
 from soce.files.arguments import expect
 from soce.files.words import counted, listed
 from soce.scores.lint.findings import Finding  # noqa: TC001 - pydantic reads the annotations
+from soce.scores.origin import ScoreOrigin
 from soce.selection.correlation import Correlation, Missing, correlate_categories, critical_correlation
 from soce.selection.lint import lint_selection
 from soce.selection.options import SelectionOptions
@@ -92,6 +93,8 @@ class Selection(Record):
     """What a reader should know, one sentence each."""
     findings: tuple[Finding, ...] = ()
     """What lint says of the selection (S18), and of the table if it was asked."""
+    origin: ScoreOrigin = field(default_factory=ScoreOrigin)
+    """Which items the table's scores stand on, as far as that is known."""
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -109,6 +112,7 @@ class Selection(Record):
         for winner, fields in zip(self.winners, found["winners"], strict=True):
             fields["uncertain"] = winner.uncertain
         found["grid"]["count"] = self.grid.count
+        found["origin"] = self.origin.to_json()
         found["chosen"] = self.chosen
         return found
 
@@ -260,6 +264,7 @@ def select_experts(
                 saturation=saturation,
             )
         ),
+        origin=replace(table.origin, counts=table.most_items()),
     )
 
 

@@ -36,6 +36,8 @@ _CHECKPOINTS: Final = "checkpoints"
 """Where paths of candidates that are no experts stand, below ``selection``."""
 _MAX_NAME: Final = 100
 """Longest name of a recipe, which becomes a directory."""
+_MAX_IDS: Final = 10_000
+"""Most ids of items that a file lists, far below what a recipe file may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class SelectionFile:
     text: str
     """Its text."""
     selection: Selection
-    """Equal to the one that was written."""
+    """Equal to the one that was written, but for ids of items that were too many to be listed."""
     ingredients: tuple[Ingredient, ...]
     """The experts in their order, each with the path of its checkpoint."""
     checkpoints: Mapping[str, str]
@@ -100,8 +102,8 @@ def write_selection(
     Returns
     -------
     tuple of str
-        What the user should know, also said in comments at the top of the file: experts without a path, or a
-        grid that is too large to be listed.
+        What the user should know, also said in comments at the top of the file: experts without a path, a
+        grid or items that are too many to be listed.
 
     Raises
     ------
@@ -118,6 +120,9 @@ def write_selection(
     target = Path(path)
     check_target(target, overwrite=overwrite)
     places, notes = _places(selection, target, paths or {})
+    if sum(map(len, (selection.origin.items or {}).values())) > _MAX_IDS:
+        selection = replace(selection, origin=replace(selection.origin, items=None, evaluator=None))
+        notes.append("the items that the scores stand on are too many to be listed, so they stay unnamed")
     head: dict[str, Tree] = {"ingredients": {model: places.pop(model) for model in selection.models}}
     if dtype is not None:
         head["dtype"] = parse_dtype(dtype).lower()
