@@ -6,6 +6,7 @@ import sys
 import pytest
 from tests.tiny_models import save_models
 
+from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, Evaluator
 from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe
@@ -168,3 +169,25 @@ def test_every_soup_gets_the_same_categories(soup):
     made.score(Recipe.of(soup.ingredients))
     with pytest.raises(EvaluationError, match="`f` scored category `code` for some soups only"):
         made.score(Recipe.of(soup.ingredients))
+
+
+def test_a_corpus_of_sentences_is_scored_as_a_whole_and_in_part(soup):
+    metrics = pytest.importorskip("sacrebleu.metrics")
+    said = {"s1": ("a b c d e", "a b c d x"), "s2": ("u v w x", "u v w x"), "s3": ("a", "b c")}
+
+    def translate(model, tokenizer):
+        return {"flores": Corpus.of("bleu", said), "edits": Corpus.of("ter", said), "chrf": 3.5}
+
+    made = evaluator(soup, translate)
+    found = made.score(Recipe.of(soup.ingredients))
+    predictions, references = zip(*said.values(), strict=True)
+    whole = metrics.BLEU().corpus_score([*predictions], [[*references]])
+    assert found.categories["flores"].score == whole.score
+    assert found.scale is None
+    assert found.higher_is_better == {"flores": True, "edits": False, "chrf": True}
+    assert made.item_ids() == {"flores": ("s1", "s2", "s3"), "edits": ("s1", "s2", "s3")}
+    part = made.score(Recipe.of(soup.ingredients), items={"flores": ["s3", "s2"]})
+    assert (
+        part.categories["flores"].score
+        == metrics.BLEU().corpus_score(["u v w x", "a"], [["u v w x", "b c"]]).score
+    )

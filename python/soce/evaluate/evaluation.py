@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
+from soce.evaluate.corpus import Corpus
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.files.plain import Plain
 from soce.files.words import nearest
@@ -53,13 +54,24 @@ class CategoryScore(Plain):
         values = [math.log(outcome) if geometric else float(outcome) for outcome in outcomes]
         if not values:
             refuse("a category has no items")
-        n = len(values)
-        mean = math.fsum(values) / n
+        mean = math.fsum(values) / len(values)
         score = full * (math.exp(mean) if geometric else mean)
-        if n == 1:
-            return cls(score, n)
-        spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
-        return cls(score, n, spread * (score if geometric else full))
+        spread = _spread(values, mean)
+        return cls(score, len(values), None if spread is None else spread * (score if geometric else full))
+
+    @classmethod
+    def of_corpus(cls, corpus: Corpus) -> CategoryScore:
+        """Return the score of a corpus, with its standard error by the jackknife; None for one item."""
+        score = corpus.score()
+        return cls(score, len(corpus.items), _spread([*corpus.values().values()], score))
+
+
+def _spread(values: Sequence[float], mean: float) -> float | None:
+    """Return the standard error of a mean; None if it is the only value."""
+    n = len(values)
+    if n == 1:
+        return None
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +91,19 @@ class Evaluation(Plain):
     """In the evaluator's order of categories."""
     items: Mapping[str, Mapping[str, float]] | None = None
     """Category → item id → outcome: 0 or 1, or graded in between, whatever `scale` says; those of a geometric
-    category are in the units of its score. None if the evaluator does not tell items apart."""
+    category are in the units of its score. None if no category has outcomes by item."""
     scale: Scale | None = None
     """Whether 1 or 100 is full marks in every category; None if neither is."""
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)
-    """True for categories left out."""
+    """For categories left out what their corpus metric says (TER: less is better), else True."""
     geometric: frozenset[str] = frozenset()
     """Categories whose score is the geometric mean of their items' outcomes (perplexity); the score of any
-    other that has items is their mean."""
+    other that has outcomes is their mean."""
     notes: tuple[str, ...] = ()
     """What a reader of the scores must know, one sentence each."""
+    corpora: Mapping[str, Corpus] = field(default_factory=dict)
+    """Category → the statistics of its items, for categories whose score is no mean of outcomes (BLEU). They
+    are not in `items`."""
 
     def __post_init__(self) -> None:
         """Copy what was given, fill in directions, and refuse what does not fit together."""
@@ -96,15 +111,26 @@ class Evaluation(Plain):
             refuse("there are no scores")
         if self.scale is not None and self.scale not in get_args(Scale):
             refuse(f"the scale is `{shown(str(self.scale))}`", "it is `unit`, `percent` or None")
-        for what in ("items", "higher_is_better", "geometric"):
+        for what in ("items", "higher_is_better", "geometric", "corpora"):
             strangers = sorted(set(getattr(self, what) or ()) - set(self.categories))
             if strangers:
                 refuse(f"`{what}` names the category `{shown(strangers[0])}`, which has no score")
-        better = {name: bool(self.higher_is_better.get(name, True)) for name in self.categories}
+        for name, corpus in self.corpora.items():
+            place = f"category `{shown(name)}`"
+            if name in self.geometric or name in (self.items or ()):
+                refuse(f"{place} has outcomes and is a corpus", "give its statistics only")
+            if self.scale is not None:
+                message = f"{place} is scored by `{corpus.metric}`, which is no share of full marks"
+                refuse(message, "give `scale=None`")
+        usual = {name: corpus.metric.higher_is_better for name, corpus in self.corpora.items()}
+        better = {
+            name: bool(self.higher_is_better.get(name, usual.get(name, True))) for name in self.categories
+        }
         object.__setattr__(self, "categories", dict(self.categories))
         object.__setattr__(self, "higher_is_better", better)
         object.__setattr__(self, "geometric", frozenset(self.geometric))
         object.__setattr__(self, "notes", tuple(self.notes))
+        object.__setattr__(self, "corpora", dict(self.corpora))
         if self.items is None:
             return
         copies = {name: {item: float(found[item]) for item in found} for name, found in self.items.items()}
@@ -119,33 +145,52 @@ class Evaluation(Plain):
     @classmethod
     def of_items(
         cls,
-        items: Mapping[str, Mapping[str, float]],
+        items: Mapping[str, Mapping[str, float] | Corpus],
         *,
         scale: Scale | None = "unit",
         higher_is_better: Mapping[str, bool] | None = None,
         geometric: Collection[str] = (),
         notes: Sequence[str] = (),
     ) -> Evaluation:
-        """Return the evaluation whose scores are the means of these outcomes."""
+        """Return the evaluation whose scores are the means of these outcomes, or those of these corpora."""
         scores = {}
-        for category, outcomes in items.items():
-            if not outcomes:
+        for category, found in items.items():
+            if isinstance(found, Corpus):
+                scores[category] = CategoryScore.of_corpus(found)
+                continue
+            if not found:
                 refuse(f"category `{shown(category)}` has no items", "leave it out")
             is_geometric = category in geometric
             full = 100.0 if scale == "percent" and not is_geometric else 1.0
-            scores[category] = CategoryScore.of(outcomes.values(), geometric=is_geometric, full=full)
-        return cls(scores, items, scale, higher_is_better or {}, frozenset(geometric), tuple(notes))
+            scores[category] = CategoryScore.of(found.values(), geometric=is_geometric, full=full)
+        outcomes = {name: found for name, found in items.items() if not isinstance(found, Corpus)}
+        corpora = {name: found for name, found in items.items() if isinstance(found, Corpus)}
+        better = higher_is_better or {}
+        return cls(scores, outcomes or None, scale, better, frozenset(geometric), tuple(notes), corpora)
+
+    def item_ids(self) -> dict[str, tuple[str, ...]] | None:
+        """Return the items of every category that tells them apart; None if none does."""
+        told: dict[str, Mapping[str, object]] = {**(self.items or {})}
+        told.update((name, corpus.items) for name, corpus in self.corpora.items())
+        return {name: tuple(told[name]) for name in self.categories if name in told} or None
 
     def restricted(self, items: Mapping[str, Collection[str]]) -> Evaluation:
         """Return the scores over these items (category → ids) only, which must all be there."""
-        if self.items is None:
+        known = self.item_ids()
+        if known is None:
             refuse(
                 "the evaluator tells no items apart, so its scores cannot be split",
                 "give two task sets, one to choose on and one to report",
             )
-        chosen = chosen_items(self.items, items)
+        chosen = chosen_items(known, items)
+        outcomes = self.items or {}
         return Evaluation.of_items(
-            {name: {item: self.items[name][item] for item in ids} for name, ids in chosen.items()},
+            {
+                name: self.corpora[name].restricted(ids)
+                if name in self.corpora
+                else {item: outcomes[name][item] for item in ids}
+                for name, ids in chosen.items()
+            },
             scale=self.scale,
             higher_is_better={name: self.higher_is_better[name] for name in chosen},
             geometric=self.geometric & chosen.keys(),
@@ -170,7 +215,8 @@ class Evaluation(Plain):
         """Return what `to_json` gave; raises EvaluationError if the data is something else."""
         try:
             scores = {name: CategoryScore(**found) for name, found in data["categories"].items()}
-            return cls(**{**data, "categories": scores})
+            corpora = {name: Corpus.from_json(found) for name, found in data.get("corpora", {}).items()}
+            return cls(**{**data, "categories": scores, "corpora": corpora})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             refuse(f"this is not a recorded evaluation: {shown(repr(error))}", cause=error)
 

@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
+from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse, told
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.exceptions import SoceError, shown
@@ -21,14 +22,14 @@ from soce.files.words import nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from soce.evaluate.evaluation import OnProgress
+    from soce.evaluate.evaluation import OnProgress, Scale
     from soce.evaluate.live.soup_model import SoupModel
 
-    Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, float]]"
+    Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, float] | Corpus]"
 
 _CONTRACT = (
-    "return a dictionary: category → score, or category → dictionary of item → outcome in 0 to 1; "
-    "or an Evaluation"
+    "return a dictionary: category → score, or category → dictionary of item → outcome in 0 to 1, "
+    "or category → Corpus; or an Evaluation"
 )
 
 
@@ -88,9 +89,10 @@ class FunctionEvaluator(LiveEvaluator):
 
     The function is called once for each soup with the live model, in evaluation mode on its device, and the
     tokenizer. It returns a dictionary from categories to scores (larger is better), or to dictionaries from
-    item ids to outcomes in 0 to 1, whose mean is the score; or an `Evaluation`, which can say more. All soups
-    must get the same categories. Without items the search cannot hold any back to report on; of some items
-    only, all are scored in any case. `name` is what messages and `identity` call the function.
+    item ids to outcomes in 0 to 1, whose mean is the score, or to a `Corpus` of statistics (BLEU); or an
+    `Evaluation`, which can say more. All soups must get the same categories. Without items the search cannot
+    hold any back to report on; of some items only, all are scored in any case. `name` is what messages and
+    `identity` call the function.
     """
 
     def __init__(
@@ -132,8 +134,7 @@ class FunctionEvaluator(LiveEvaluator):
         others = sorted(self._categories ^ evaluation.categories.keys())
         if others:
             self._refuse(f"scored category `{shown(others[0])}` for some soups only", None)
-        if evaluation.items is not None:
-            self._items = {name: tuple(outcomes) for name, outcomes in evaluation.items.items()}
+        self._items = evaluation.item_ids() or self._items
         return evaluation if items is None else evaluation.restricted(items)
 
     def _evaluation(self, found: object) -> Evaluation:
@@ -143,10 +144,15 @@ class FunctionEvaluator(LiveEvaluator):
             self._refuse("returned no categories")
         scores: dict[str, CategoryScore] = {}
         items: dict[str, dict[str, float]] = {}
+        corpora: dict[str, Corpus] = {}
         for category, held in found.items():
             if not isinstance(category, str):
                 self._refuse(f"returned a category that is no text but {type(category).__name__}")
             place = f"category `{shown(category)}`"
+            if isinstance(held, Corpus):
+                corpora[category] = held
+                scores[category] = CategoryScore.of_corpus(held)
+                continue
             if not isinstance(held, Mapping):
                 scores[category] = CategoryScore(self._number(held, place))
                 continue
@@ -159,7 +165,8 @@ class FunctionEvaluator(LiveEvaluator):
                 which = f"{place}, item `{shown(str(item))}`"
                 outcomes[str(item)] = self._number(outcome, which, least=0, most=1)
             scores[category] = CategoryScore.of(outcomes.values())
-        return Evaluation(scores, items or None, "unit" if len(items) == len(scores) else None)
+        scale: Scale | None = "unit" if len(items) == len(scores) else None
+        return Evaluation(scores, items or None, scale, corpora=corpora)
 
     def _number(
         self, value: object, place: str, *, least: float = -math.inf, most: float = math.inf

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from soce.evaluate.corpus import Corpus
     from soce.recipes.model import Recipe
     from soce.search.strategies.space import Items
 
@@ -83,7 +84,7 @@ class EvaluationStore:
             whole = [evaluation for is_whole, evaluation in found if is_whole]
             return whole[0] if whole else None
         known = _union(found)
-        if known is None or known.items is None or _lacking(known, items):
+        if known is None or _lacking(known, items):
             return None
         return known.restricted(items)
 
@@ -107,8 +108,7 @@ class EvaluationStore:
             "is_whole": is_whole,
             "evaluation": evaluation.to_json(),
         }
-        items = evaluation.items or {}
-        ids = {name: sorted(outcomes) for name, outcomes in items.items()}
+        ids = {name: sorted(found) for name, found in (evaluation.item_ids() or {}).items()}
         name = f"{self.key(recipe)}-{digest_of([is_whole, ids])[:8]}.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / name, content)
@@ -134,9 +134,10 @@ def _load(path: Path, recipe: Recipe) -> tuple[bool, Evaluation]:
 
 
 def _lacking(known: Evaluation | None, items: Items) -> dict[str, tuple[str, ...]]:
-    outcomes = {} if known is None or known.items is None else known.items
+    told = (None if known is None else known.item_ids()) or {}
+    there = {category: frozenset(ids) for category, ids in told.items()}
     lacking = {
-        category: tuple(item for item in ids if item not in outcomes.get(category, {}))
+        category: tuple(item for item in ids if item not in there.get(category, ()))
         for category, ids in items.items()
     }
     return {category: ids for category, ids in lacking.items() if ids}
@@ -147,18 +148,24 @@ def _union(found: Sequence[tuple[bool, Evaluation]]) -> Evaluation | None:
     evaluations = [evaluation for _, evaluation in found]
     if len(evaluations) < 2:
         return evaluations[0] if evaluations else None
-    parts = [evaluation for evaluation in evaluations if evaluation.items is not None]
+    parts = [evaluation for evaluation in evaluations if evaluation.item_ids() is not None]
     if not parts:
         return evaluations[0]
     scales = {evaluation.scale for evaluation in parts}
-    items: dict[str, dict[str, float]] = {}
+    outcomes: dict[str, dict[str, float]] = {}
+    corpora: dict[str, Corpus] = {}
     better: dict[str, bool] = {}
     for evaluation in parts:
-        for category, outcomes in (evaluation.items or {}).items():
-            items.setdefault(category, {}).update(outcomes)
-            better[category] = evaluation.higher_is_better[category]
+        for category, by_item in (evaluation.items or {}).items():
+            outcomes.setdefault(category, {}).update(by_item)
+        for category, corpus in evaluation.corpora.items():
+            corpora[category] = corpora[category].joined(corpus) if category in corpora else corpus
+        better |= {
+            category: evaluation.higher_is_better[category] for category in evaluation.item_ids() or ()
+        }
+    items: dict[str, Mapping[str, float] | Corpus] = {**outcomes, **corpora}
     return Evaluation.of_items(
-        items,
+        {category: items[category] for category in better},
         scale=scales.pop() if len(scales) == 1 else None,  # a part may lack the categories that have none
         higher_is_better=better,
         geometric=frozenset().union(*(evaluation.geometric for evaluation in parts)),

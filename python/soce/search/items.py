@@ -127,11 +127,11 @@ def _selection_items(chooser: Scorer, pool: Pool) -> tuple[Items | None, tuple[s
         return items, ()
     chooser.begin("single models")
     (first,) = chooser.score([pool.recipe({min(pool.names): 1})], None)
-    outcomes = first.items or {}
-    without = [name for name in first.categories if not outcomes.get(name)]
+    told = first.item_ids() or {}
+    without = [name for name in first.categories if name not in told]
     if without:
-        return None, (f"no outcomes by item for {listed(without, limit=5)}",) if first.items else ()
-    return {name: tuple(outcomes[name]) for name in first.categories}, ()
+        return None, (f"no outcomes by item for {listed(without, limit=5)}",) if told else ()
+    return told, ()
 
 
 def _try_both(

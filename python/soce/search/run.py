@@ -133,9 +133,10 @@ class Run:
         known = self._store(on).known(first)
         if known is None:
             self._refuse(f"nothing was scored on the {on} items yet", "finish the search first")
-        if not known.items or any(not known.items.get(name) for name in known.categories):
+        told = known.item_ids() or {}
+        if told.keys() != known.categories.keys():
             return None
-        items = {name: tuple(sorted(known.items[name])) for name in known.categories}
+        items = {name: tuple(sorted(ids)) for name, ids in told.items()}
         identity = self._identity
         if identity.share is None:
             return items

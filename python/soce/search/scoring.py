@@ -152,13 +152,15 @@ class Scorer:
 
 def _check_items(evaluation: Evaluation, wanted: Items) -> None:
     """Refuse an evaluation that lacks some of the items that were asked for."""
-    if evaluation.items is None:
+    told = evaluation.item_ids()
+    if told is None:
         refuse(
             "the evaluator named its items and then gave no outcomes by item",
             "an evaluator without outcomes returns None from `item_ids`",
         )
     for category, ids in wanted.items():
-        lacking = [item for item in ids if item not in evaluation.items.get(category, {})]
+        given = frozenset(told.get(category, ()))
+        lacking = [item for item in ids if item not in given]
         if lacking:
             refuse(
                 f"category `{shown(category)}`: the evaluator gave no outcome for {len(lacking)} of "
