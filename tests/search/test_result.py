@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soce.evidence.interval import PairedInterval
+from soce.evidence.mcnemar import McNemar
+from soce.evidence.sign_flip import SignFlip
 from soce.exceptions import StudyError
 from soce.search.identity import SearchIdentity
 from soce.search.pool import Pool
 from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
-from soce.search.statistics import McNemar, PairedInterval
 from soce.search.strategies.space import ScoredSoup
 
 POOL = Pool({"b": "path/B", "a": "path/A", "\u00fc <c>": "path/C"}, ("b", "a"))
@@ -35,7 +37,8 @@ comparisons = st.builds(
     numbers,
     maybe,
     maybe,
-    st.none() | st.builds(PairedInterval, numbers, numbers, numbers, numbers, counts, counts, counts),
+    st.none() | st.builds(PairedInterval, *[numbers] * 4, counts, counts, numbers, st.tuples(names)),
+    st.none() | st.builds(SignFlip, numbers, counts, counts),
     st.none() | st.builds(McNemar, counts, counts, numbers),
 )
 against_best = st.builds(ArmComparison, st.just("soce"), st.just("a"), numbers, maybe, maybe)

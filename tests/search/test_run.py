@@ -142,7 +142,7 @@ def test_other_analyses_take_what_a_run_holds(tmp_path: Path) -> None:
             test.only_first,
             test.only_second,
         )
-    gains = category_gains(evaluations, "soce", ["a", "b", "c"], draws=20)
+    gains = category_gains(evaluations, "soce", ["a", "b", "c"])
     assert [one.category for one in gains.categories] == list(CATEGORIES)
     assert ablation_table(result).to_json() == ablation_table(result.to_json()).to_json()
     table = ablation_table(result)

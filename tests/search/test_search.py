@@ -265,7 +265,8 @@ def test_differences_are_in_points_and_in_relative_percent(tmp_path: Path) -> No
     assert one.percentage_points == pytest.approx(85 - 66)
     assert one.relative_percent == pytest.approx(100 * 19 / 66)
     assert one.interval is not None
-    assert one.interval.low == pytest.approx(19)
+    assert 17 < one.interval.low < 19 < one.interval.high < 21, "every item differs by 19"
+    assert one.interval.widened == tuple(sorted(CATEGORIES))
     assert one.mcnemar is None  # graded outcomes
     assert list(by_pair)[:5] == [
         ("uniform-all", "a"),
@@ -277,10 +278,10 @@ def test_differences_are_in_points_and_in_relative_percent(tmp_path: Path) -> No
     assert set(list(by_pair)[5:]) == {("soce", "b"), ("soce", "c"), ("soce", "d")}
 
 
-def test_scores_of_0_and_1_get_mcnemar_against_every_single_model(tmp_path: Path) -> None:
+def test_scores_of_0_and_1_tell_the_items_that_only_one_solves(tmp_path: Path) -> None:
     found = searched(tmp_path, Landscape())
     tests = {one.second: one.mcnemar for one in found.comparisons if one.mcnemar is not None}
-    assert set(tests) == set("abc")
+    assert set(tests) == {*"abc", "uniform-all", "uniform-selected"}
     landscape = Landscape()
     held_out = {
         name: [item for item in ids if item not in chosen(landscape)[name]]
@@ -294,7 +295,11 @@ def test_scores_of_0_and_1_get_mcnemar_against_every_single_model(tmp_path: Path
     )
     assert tests["a"] is not None
     assert tests["a"].only_first == only
-    assert any("3 McNemar tests" in note for note in found.notes)
+    against = {one.second: one.test for one in found.comparisons if one.test is not None}
+    assert {name: test.p for name, test in against.items()} == pytest.approx(
+        {name: test.p for name, test in tests.items()}
+    ), "where every item counts the same, the sign-flip test is McNemar's"
+    assert f"{len(against)} sign-flip tests were made: p is not corrected" in found.notes
 
 
 def chosen(landscape: Landscape) -> Mapping[str, Sequence[str]]:

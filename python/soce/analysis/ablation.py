@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-    from soce.search.statistics import McNemar, PairedInterval
+    from soce.evidence.interval import PairedInterval
+    from soce.evidence.sign_flip import SignFlip
 
 ROLES: Final = ("single", "uniform-all", "uniform-selected")
 """Kinds of arms besides the soup itself, whose kind is the strategy's: ``soce``, ``greedy``."""
@@ -53,7 +54,7 @@ class Difference(Plain):
     relative_percent: float | None
     """100 (first / second - 1); None if the second is 0."""
     interval: PairedInterval | None = None
-    mcnemar: McNemar | None = None
+    test: SignFlip | None = None
     """As in the search's result, where it has them."""
 
 
@@ -208,7 +209,7 @@ def _ablation(
         (uniform_selected, best, "averaging the selected experts"),
     ):
         known = compared.get((first.label, second.label))
-        tests = (known.interval, known.mcnemar) if known else ()
+        tests = (known.interval, known.test) if known else ()
         difference = first.report - second.report
         differences.append(
             Difference(first.label, second.label, isolates, difference, *shares(first, second), *tests)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from soce.analysis.checks import compared_with, known, points_per_unit
 from soce.evaluate.evaluation import refuse
+from soce.evidence.interval import paired_interval
+from soce.evidence.per_item import weighted_difference
 from soce.exceptions import shown
 from soce.files.plain import Plain
 from soce.files.words import listed
-from soce.search.statistics import paired_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluation
-    from soce.search.statistics import PairedInterval
+    from soce.evidence.interval import PairedInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,7 @@ def category_gains(
     soup: str,
     singles: Sequence[str],
     *,
-    draws: int = 10_000,
     level: float = 0.95,
-    seed: int = 0,
 ) -> CategoryGains:
     """Return what the soup gains in each category against each single model.
 
@@ -80,8 +80,8 @@ def category_gains(
     soup : str
     singles : sequence of str
         Models to compare with: ingredients or all candidates.
-    draws, level, seed
-        Of the paired bootstrap, see `soce.search.statistics.paired_bootstrap`.
+    level : float
+        Of the intervals, see `soce.evidence.interval.paired_interval`.
 
     Raises
     ------
@@ -114,23 +114,14 @@ def category_gains(
     times = points_per_unit(made.scale)
     categories, without = [], []
     for category, score in made.categories.items():
-        sign = 1.0 if made.higher_is_better[category] else -1.0
+        sign = Fraction(1 if made.higher_is_better[category] else -1)
         is_share = category not in made.geometric
         gains = []
         for name, other in others.items():
-            difference = sign * (score.score - other.categories[category].score)
+            difference = float(weighted_difference(made, other, {category: sign}))
             interval = None
             if made.items and other.items and made.items.get(category) and other.items.get(category):
-                full = 100.0 if made.scale == "percent" and is_share else 1.0
-                interval = paired_bootstrap(
-                    made.items,
-                    other.items,
-                    weights={category: sign * full},
-                    geometric=made.geometric,
-                    draws=draws,
-                    level=level,
-                    seed=seed,
-                )
+                interval = paired_interval(made, other, weights={category: sign}, level=level)
             else:
                 without.append(category)
             points = None if times is None or not is_share else times * difference

@@ -12,9 +12,9 @@ import numpy as np
 
 from soce.analysis.checks import compared_with, known, outcomes_by_item, same_items
 from soce.evaluate.evaluation import Evaluation, refuse
+from soce.evidence.mcnemar import McNemar, mcnemar_p
 from soce.exceptions import shown
 from soce.files.plain import Plain
-from soce.search.statistics import McNemar, mcnemar_p
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Scale
-    from soce.search.statistics import PairedInterval
+    from soce.evidence.interval import PairedInterval
 
 Tone: TypeAlias = Literal["", "soup", "best", "soft", "warning"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from soce.evidence.interval import paired_interval
+from soce.evidence.mcnemar import mcnemar
+from soce.evidence.sign_flip import sign_flip
 from soce.files.words import listed
 from soce.search.result import Arm, ArmComparison, ArmScore
-from soce.search.scoring import n_items, objective_value, outcome_weights
-from soce.search.statistics import mcnemar, paired_bootstrap
+from soce.search.scoring import n_items, objective_value, score_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluation
     from soce.scores.objective import Objective
     from soce.search.pool import Pool
-    from soce.search.statistics import McNemar, PairedInterval
     from soce.search.strategies.space import Parts
 
 
@@ -67,8 +69,8 @@ def compare_arms(
     """Return the differences that are reported, and what to say about them; the last arm is the soup.
 
     First the differences of docs/search.md: soups against the best single model on the reported items, and
-    against each other. Then the soup against every other single model. Intervals for the soup's differences,
-    McNemar's test for the soup against single models, where there are outcomes by item.
+    against each other. Then the soup against every other single model. Intervals and sign-flip tests for the
+    soup's differences, where there are outcomes by item.
     """
     soup = arms[-1]
     by_kind = {arm.kind: arm for arm in arms if arm.kind != "single"}
@@ -83,31 +85,30 @@ def compare_arms(
     ]
     pairs += [(soup, arm) for arm in arms if arm.kind == "single" and arm is not best]
     sample = evaluations[soup.label]
-    weights = outcome_weights(objective, sample)
+    weights = score_weights(objective, sample)
     notes: list[str] = []
     if weights is None or sample.items is None or not weights.keys() <= sample.items.keys():
         weights = None
         notes.append("no intervals: the evaluator gives no outcomes by item for what the objective needs")
     found = []
     for first, second in pairs:
-        interval = test = None
-        one, other = evaluations[first.label].items, evaluations[second.label].items
-        if weights is not None and first is soup and one is not None and other is not None:
-            interval = paired_bootstrap(
-                one, other, weights=weights, geometric=sample.geometric, draws=draws, seed=seed
+        comparison = _comparison(first, second, sample)
+        one, other = evaluations[first.label], evaluations[second.label]
+        if weights is not None and first is soup:
+            comparison = replace(
+                comparison,
+                interval=paired_interval(one, other, weights=weights),
+                test=sign_flip(one, other, weights=weights, draws=draws, seed=seed),
+                mcnemar=mcnemar(one, other, weights=weights),
             )
-            if second.kind == "single" and all(sample.higher_is_better.values()):
-                test = mcnemar(one, other)
-        found.append(_comparison(first, second, sample, interval, test))
-    n_tests = sum(comparison.mcnemar is not None for comparison in found)
+        found.append(comparison)
+    n_tests = sum(comparison.test is not None for comparison in found)
     if n_tests > 1:
-        notes.append(f"{n_tests} McNemar tests were made, one against each single model: p is not corrected")
+        notes.append(f"{n_tests} sign-flip tests were made: p is not corrected")
     return tuple(found), tuple(notes)
 
 
-def _comparison(
-    first: Arm, second: Arm, sample: Evaluation, interval: PairedInterval | None, test: McNemar | None
-) -> ArmComparison:
+def _comparison(first: Arm, second: Arm, sample: Evaluation) -> ArmComparison:
     difference = first.report.value - second.report.value
     size = abs(second.report.value)
     points = None if sample.scale is None else difference * (100.0 if sample.scale == "unit" else 1.0)
@@ -117,8 +118,6 @@ def _comparison(
         difference,
         points,
         100 * difference / size if size else None,
-        interval,
-        test,
     )
 
 

@@ -26,7 +26,7 @@ class SearchOptions:
     share: Fraction | None = Fraction(1, 2)
     """Share of each category's items that is held out; None reports on the items that were chosen on."""
     split_seed: int = 0
-    """Another seed, another split; also that of the bootstrap."""
+    """Another seed, another split; also that of the sign-flip test."""
     storage: str | None = None
     """URL of an Optuna storage; otherwise a database in the folder."""
     digests: Digests = "files"
@@ -34,7 +34,7 @@ class SearchOptions:
     merge: MergeOptions = MergeOptions()
     """The merge that the evaluator's soups are of; its decisions are recorded, to publish the best one."""
     draws: int = 10_000
-    """Resamples of the paired bootstrap."""
+    """Of the sign-flip test, where not all signs can be counted."""
 
     def __post_init__(self) -> None:
         """Check types."""

@@ -10,12 +10,14 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from soce.evidence.interval import PairedInterval  # noqa: TC001 - as `Mapping`
+from soce.evidence.mcnemar import McNemar  # noqa: TC001
+from soce.evidence.sign_flip import SignFlip  # noqa: TC001
 from soce.exceptions import SoceError, shown
 from soce.files.plain import Plain
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.refusal import refuse
 from soce.search.scoring import weights_text
-from soce.search.statistics import McNemar, PairedInterval  # noqa: TC001 - as `Mapping`
 from soce.search.strategies.space import ScoredSoup
 
 if TYPE_CHECKING:
@@ -122,7 +124,10 @@ class ArmComparison(Plain):
     """100 times the difference over the second's size; None if that is 0."""
     interval: PairedInterval | None = None
     """In the objective's units."""
+    test: SignFlip | None = None
+    """That the difference is 0."""
     mcnemar: McNemar | None = None
+    """Items that only one of them solves, where every item counts the same: `test` is then McNemar's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from fractions import Fraction
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
@@ -278,17 +279,14 @@ def objective_value(objective: Objective, evaluation: Evaluation) -> float:
     return float(objective.values(table_of({"soup": evaluation}))[0])
 
 
-def outcome_weights(objective: Objective, evaluation: Evaluation) -> dict[str, float] | None:
-    """Return what the mean outcome of each category counts in the objective; None if it is not linear.
+def score_weights(objective: Objective, evaluation: Evaluation) -> dict[str, Fraction] | None:
+    """Return what a unit of each category's score counts in the objective; None if it is not linear.
 
-    Outcomes are shares of 1 whatever the scale of the scores, except those of geometric categories.
+    Negative where lower is better.
     """
     if not isinstance(objective, LinearObjective):
         return None
-    full = 100.0 if evaluation.scale == "percent" else 1.0
     return {
-        name: float(share)
-        * (1.0 if evaluation.higher_is_better[name] else -1.0)
-        * (1.0 if name in evaluation.geometric else full)
+        name: share if evaluation.higher_is_better[name] else -share
         for name, share in objective.coefficients(table_of({"soup": evaluation})).items()
     }

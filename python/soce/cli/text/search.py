@@ -99,10 +99,10 @@ def _difference_lines(result: SearchResult) -> list[str]:
     found = result.best.label
     others = [one for one in result.comparisons if one.first != found]
     unit = result.unit.strip()
-    rows = [[f"{shown(found)} minus", unit, "relative", "", "McNemar", "p"]]
+    rows = [[f"{shown(found)} minus", unit, "relative", "", "only in", "p"]]
     for one in result.comparisons:
         if one.first == found:
-            test = one.mcnemar
+            test, only = one.test, one.mcnemar
             if one.interval is not None:
                 rows[0][3] = f"{100 * one.interval.level:g} % interval"
             rows.append(
@@ -110,7 +110,7 @@ def _difference_lines(result: SearchResult) -> list[str]:
                     _second(result, one),
                     *_sizes(result, one),
                     _interval(result, one),
-                    "" if test is None else f"{test.only_first}:{test.only_second}",
+                    "" if only is None else f"{only.only_first}:{only.only_second}",
                     "" if test is None else _p(test.p),
                 ]
             )
@@ -118,7 +118,7 @@ def _difference_lines(result: SearchResult) -> list[str]:
     uniform += [[f"{shown(one.first)} − {_second(result, one)}", *_sizes(result, one)] for one in others]
     lines = [*fitted(uniform, "lrr"), "", *fitted(rows, "lrrlrr", spare=(2, 4))]
     if any(one.mcnemar for one in result.comparisons):
-        lines += wrapped("items that only the soup, and only the other one, has right", "  McNemar: ")
+        lines += wrapped("items that only the soup, and only the other one, has right", "  only in: ")
     return lines
 
 

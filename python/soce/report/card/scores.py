@@ -51,18 +51,18 @@ def _differences(result: SearchResult) -> list[str]:
     if not rows:
         return []
     unit = " (percentage points)" if result.scale else ""
-    return [*table(["", f"difference{unit}", "interval", "McNemar"], rows, "lrrl"), ""]
+    return [*table(["", f"difference{unit}", "interval", "sign-flip test"], rows, "lrrl"), ""]
 
 
 def _difference(result: SearchResult, one: ArmComparison) -> list[str]:
-    interval, test, times = one.interval, one.mcnemar, result.times
+    interval, test, times = one.interval, one.test, result.times
     between = tested = ""
     if interval:
         ends = f"{interval.low * times:+.2f} to {interval.high * times:+.2f}"
         between = f"{100 * interval.level:g} %: {ends}"
     if test:
         p = f"= {test.p:.2g}" if test.p > 0 else "< 1e-300"  # what a float cannot hold
-        tested = f"{test.only_first}:{test.only_second}, p {p}"
+        tested = f"p {p}"
     return [f"{code(one.first)} − {code(one.second)}", f"{one.difference * times:+.2f}", between, tested]
 
 

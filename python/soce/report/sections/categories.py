@@ -85,7 +85,7 @@ def _figure(view: RunView, found: CategoryGains) -> Figure:
         rows.append(Bar(one.category, value, text, kind, ends, tip=tip))
     caption = (
         "The best single model is another one in each category, chosen with hindsight on these items: one "
-        "soup against a committee. Lines are 95 % intervals of a paired bootstrap; hollow dots include 0."
+        "soup against a committee. Lines are 95 % paired intervals; hollow dots include 0."
     )
     return Figure(
         "categories",

@@ -125,17 +125,20 @@ def _differences(section: Section, view: RunView) -> None:
         tip += f", relative {relative(one.relative_percent).text}"
         kind, value = "soup" if is_best else _kind(result.arm(one.second)), one.difference * unit.times
         bars.append(Bar(label, value, difference.text, kind, unit.ends(one.interval), tip=tip))
-        test = one.mcnemar
-        tested = (pair(test.only_first, test.only_second), probability(test.p)) if test else (NONE, NONE)
+        test, only = one.test, one.mcnemar
+        tested = (
+            pair(only.only_first, only.only_second) if only else NONE,
+            probability(test.p) if test else NONE,
+        )
         rows.append((Cell(label), difference, relative(one.relative_percent), interval, *tested))
-    how = "Lines are 95 % intervals of a paired bootstrap over the same items"
+    how = "Lines are 95 % paired intervals over the same items"
     has_intervals = any(row.interval for row in bars)
     caption = f"{how}; a hollow dot cannot be told from 0." if has_intervals else ""
     described = "; ".join(f"to {row.label} {row.text}" for row in bars)
     description = f"Differences of the soup: {described}."
     drawing = Differences(bars, f"difference{unit.points_axis}")
     title = "Differences of the soup, in points and in relative percent"
-    tests_header = ("only soup : only model", "McNemar\u00a0p")
+    tests_header = ("only soup : only model", "p")
     header = ("soup minus", "difference", "relative", "95 % interval", *tests_header)
     section.blocks += [
         Figure("differences", "The soup minus everything else", description, drawing, caption),
@@ -144,9 +147,9 @@ def _differences(section: Section, view: RunView) -> None:
     if not has_intervals:
         words = "There are no intervals: the evaluator gave no outcomes by item."
         section.blocks.append(Text(words, soft=True))
-    tests = sum(one.mcnemar is not None for one in found)
+    tests = sum(one.test is not None for one in found)
     if tests > 1:
-        words = f"McNemar's exact test was made {tests} times, once for each single model"
+        words = f"p is that of the sign-flip test of the same difference, which was made {tests} times"
         section.blocks.append(Text(f"{words}; p is not corrected.", soft=True))
 
 

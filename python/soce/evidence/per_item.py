@@ -1,0 +1,82 @@
+"""An evaluation item by item: values whose mean is the score, and what two models differ by on each."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from soce.evaluate.evaluation import refuse
+from soce.exceptions import shown
+from soce.files.numbers import simplest_fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soce.evaluate.evaluation import Evaluation
+
+
+def full_marks(evaluation: Evaluation, category: str) -> int:
+    """Return how much of the score an outcome of 1 is: 100 for percent, else 1."""
+    return 100 if evaluation.scale == "percent" and category not in evaluation.geometric else 1
+
+
+def exact_score(evaluation: Evaluation, category: str) -> Fraction:
+    """Return a score without the rounding of its float.
+
+    The mean of the simplest fractions that are its items' outcomes; the simplest fraction that is the score
+    where there are no items, or where the score is no mean.
+    """
+    items = (evaluation.items or {}).get(category)
+    if not items or category in evaluation.geometric:
+        return simplest_fraction(evaluation.categories[category].score)
+    found = Counter(items.values())
+    total = sum((simplest_fraction(outcome) * times for outcome, times in found.items()), Fraction())
+    return total * full_marks(evaluation, category) / len(items)
+
+
+def values_by_item(evaluation: Evaluation, category: str) -> dict[str, Fraction]:
+    """Return a value for each item, in the units of the score, whose mean is the score.
+
+    Outcomes times full marks, exact. A geometric mean S of outcomes x_i is linearised (the delta method):
+    S · (1 + ln x_i − ln S), whose mean is S and whose spread is that of S to first order.
+    """
+    items = (evaluation.items or {}).get(category)
+    if not items:
+        refuse(f"category `{shown(category)}` has no items")
+    if category in evaluation.geometric:
+        score = evaluation.categories[category].score
+        mean = math.fsum(map(math.log, items.values())) / len(items)
+        return {item: Fraction(score * (1 + math.log(outcome) - mean)) for item, outcome in items.items()}
+    full = full_marks(evaluation, category)
+    return {item: full * simplest_fraction(outcome) for item, outcome in items.items()}
+
+
+def paired_differences(first: Evaluation, second: Evaluation, category: str) -> Counter[Fraction]:
+    """Return how often two models' values differ by how much, first minus second, over a category's items.
+
+    Raises EvaluationError unless both were scored on the same items.
+    """
+    one, other = values_by_item(first, category), values_by_item(second, category)
+    if one.keys() != other.keys():
+        differing = sorted(one.keys() ^ other.keys())
+        count = f"{len(differing)} item(s) were scored for one model only"
+        refuse(f"category `{shown(category)}`: {count}, the first is `{shown(differing[0])}`")
+    pairs = Counter((one[item], other[item]) for item in one)
+    differences: Counter[Fraction] = Counter()
+    for (mine, its), times in pairs.items():
+        differences[mine - its] += times
+    return differences
+
+
+def weighted_difference(first: Evaluation, second: Evaluation, weights: Mapping[str, Fraction]) -> Fraction:
+    """Return the sum of weight times difference of the exact scores, first minus second."""
+    return sum(
+        (
+            weight * (exact_score(first, category) - exact_score(second, category))
+            for category, weight in weights.items()
+            if weight
+        ),
+        Fraction(),
+    )
