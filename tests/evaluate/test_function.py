@@ -85,6 +85,15 @@ def test_a_function_in_the_current_directory_scores_soups(modules, soup):
     assert some.items == {"letters": {"b": first.items["letters"]["b"]}}
 
 
+def test_a_function_may_say_what_its_items_ask(soup):
+    def told(model, tokenizer):
+        return {"a": {"x": 1, "y": 0}}
+
+    assert evaluator(soup, told).item_contents() is None
+    told.item_contents = lambda: {"a": {"x": "1 + 1", "y": "1 + 1"}}
+    assert evaluator(soup, told).item_contents() == {"a": {"x": "1 + 1", "y": "1 + 1"}}
+
+
 def test_its_identity_follows_the_file(modules, soup, tmp_path):
     made = load(f"{modules}:evaluate", soup)
     before = made.identity

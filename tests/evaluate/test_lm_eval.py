@@ -283,6 +283,15 @@ def test_the_identity_follows_the_documents_not_their_place(harness, tmp_path):
     json.dumps(harness.evaluator.identity)
 
 
+def test_a_document_is_known_by_what_it_asks(harness):
+    contents = harness.evaluator.item_contents()
+    assert {name: tuple(told) for name, told in contents.items()} == harness.evaluator.item_ids()
+    assert contents["tiny_choice"] == contents["tiny_shots"], "whatever examples stand before it"
+    assert contents["tiny_said"] == contents["tiny_surprise"], "however it is scored"
+    different = [contents[name] for name in ("tiny_choice", "tiny_said", "tiny_text")]
+    assert len({content for told in different for content in told.values()}) == 3 * 12
+
+
 def test_a_limit_takes_the_first_documents(harness):
     evaluator = harness.make(["tiny_choice", "tiny_shots"], soup=harness.evaluator.soup, limit=5)
     assert evaluator.item_ids()["tiny_choice"] == ("0", "1", "2", "3", "4")

@@ -54,6 +54,37 @@ def test_the_digest_is_that_of_the_content_in_any_order(tmp_path: Path) -> None:
         assert read_tasks(write(tmp_path / "c.jsonl", *changed)).digest != tasks.digest, key
 
 
+def asked(line: dict[str, object]) -> str:
+    """Return the digest of what one line asks."""
+    given = {"category": "facts", "kind": "exact_match", "prompt": "The sky is", "answer": "blue", **line}
+    fields = {key: value for key, value in given.items() if value is not None}
+    return Item(**fields).asked if "id" in fields else Item(id="", **fields).asked  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ({}, {"id": "7", "category": "nature", "answer": "grey", "kind": "teacher_forced"}, True),
+        ({}, {"prompt": " The  sky is\n"}, True),
+        ({}, {"prompt": "The sea is"}, False),
+        ({}, {"choices": ("blue", "red")}, False),
+        ({"choices": ("blue", "red")}, {"choices": ("red", "blue")}, True),
+        ({"prompt": "", "choices": ("a", "b")}, {"prompt": "", "choices": ("a", "c")}, False),
+        ({"prompt": "", "answer": "x"}, {"prompt": " ", "answer": "y"}, False),
+        ({"kind": "perplexity", "prompt": "", "answer": "x"}, {"prompt": "x", "answer": "y"}, True),
+    ],
+)
+def test_one_question_is_one_content(one: dict[str, object], other: dict[str, object], is_same: bool) -> None:
+    assert (asked(one) == asked(other)) is is_same
+
+
+def test_contents_are_by_category_and_id(tmp_path: Path) -> None:
+    tasks = read_tasks(write(tmp_path / "t.jsonl", *GOOD))
+    contents = tasks.item_contents()
+    assert {name: tuple(told) for name, told in contents.items()} == tasks.item_ids()
+    assert contents["facts"]["sky"] == tasks.items[0].asked
+
+
 def test_ids_left_out_are_those_of_the_content(tmp_path: Path) -> None:
     line = {"category": "a", "kind": "perplexity", "text": "x"}
     first = read_tasks(write(tmp_path / "1.jsonl", line, {**line, "text": "y"}))

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.landscapes import CATEGORIES, Landscape, Smooth, difficulty, pool, search_with, shares
 
 from soce.evaluate.evaluation import Evaluation
-from soce.evaluate.tasks.items import Item, Tasks
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.recipes.model import Recipe
+from soce.search.open import open_run
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
 from soce.search.strategies.greedy import Greedy
@@ -424,14 +424,42 @@ def test_task_sets_that_do_not_go_together_are_found_before_the_search(
     assert not (tmp_path / "same").exists()
 
 
-def test_items_that_were_chosen_on_and_held_out_are_counted(tmp_path: Path) -> None:
-    def tasks(*prompts: str) -> Tasks:
-        return Tasks(tuple(Item("math", p, "teacher_forced", p, "4") for p in prompts))
+class Told(Landscape):
+    """The same, and equal remainders of the items' numbers ask the same."""
 
-    first, second = Landscape(tag="dev-"), Landscape(tag="test-")
-    first.tasks, second.tasks = tasks("2+2=", "1+3="), tasks("2+2=", "3+1=", "4+0=")  # type: ignore[attr-defined]
+    def __init__(self, *, modulus: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.modulus = modulus
+
+    def item_contents(self) -> dict[str, dict[str, str]]:
+        contents = (
+            (name, item, int(item.rpartition("-")[2])) for name in self.items for item in self.items[name]
+        )
+        found: dict[str, dict[str, str]] = {}
+        for name, item, number in contents:
+            found.setdefault(name, {})[item] = f"{name} {number % self.modulus}"
+        return found
+
+
+def test_items_that_were_chosen_on_and_held_out_are_counted(tmp_path: Path) -> None:
+    first, second = Told(modulus=50, tag="dev-", n_items=50), Told(modulus=200, tag="test-", n_items=60)
     found = searched(tmp_path, first, held_out_evaluator=second)
-    assert "1 of the 3 held-out items were also chosen on: optimistic" in found.notes
+    assert "100 of the 120 held-out items were also chosen on: optimistic" in found.notes
+
+
+def test_equal_items_are_on_one_side_here_and_when_the_run_is_opened_again(tmp_path: Path) -> None:
+    evaluator = Told(modulus=150)
+    found = searched(tmp_path, evaluator)
+    assert "100 items repeat the content of another, and are kept on its side of the split" in found.notes
+    run = open_run(tmp_path / "run")
+    contents = evaluator.item_contents()
+    sides = [
+        {contents[name][item] for name, ids in run.items(on).items() for item in ids}  # type: ignore[union-attr]
+        for on in ("report", "selection")
+    ]
+    assert sides[0]
+    assert not sides[0] & sides[1]
+    assert {arm.report.n_items for arm in found.arms} == {200}
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "cmaes", "tpe", "successive-halving"])

@@ -119,6 +119,11 @@ class FunctionEvaluator(LiveEvaluator):
         """Return the items of the soup scored last; None before, or if the function tells none apart."""
         return self._items
 
+    def item_contents(self) -> Mapping[str, Mapping[str, str]] | None:
+        """Return what tells items apart, whatever their ids: what the function's own `item_contents` says."""
+        tell = getattr(self._function, "item_contents", None)
+        return None if tell is None else tell()
+
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         self.soup.model.eval()  # type: ignore[no-untyped-call]
         on_progress(0, 1)

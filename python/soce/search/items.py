@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.tasks.items import Tasks, shared_items
 from soce.exceptions import shown
-from soce.files.words import listed
+from soce.files.words import counted, listed
+from soce.search.held_out import equal_items, hold_out, units_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluator
     from soce.search.pool import Pool
@@ -36,24 +36,42 @@ class Split:
     share: Fraction
     """Share of the items that is held out."""
     seed: int
+    equal: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Category → id of an item whose content another one has → a number that equal ones have in common."""
+
+    @property
+    def n_repeated(self) -> int:
+        """Number of items whose content another one has already."""
+        numbers = [number for groups in self.equal.values() for number in groups.values()]
+        return len(numbers) - len(set(numbers))
 
     def to_json(self) -> dict[str, object]:
         """Return the rule and the sizes, from which the parts follow."""
-        return {
+        found: dict[str, object] = {
             "rule": "sha256 of seed, category and item id; per category, the smallest are held out",
             "share": str(self.share),
             "seed": self.seed,
             "selection": {category: len(ids) for category, ids in self.selection.items()},
             "held_out": {category: len(ids) for category, ids in self.held_out.items()},
         }
+        if self.equal:
+            found["equal"] = {category: dict(groups) for category, groups in self.equal.items()}
+        return found
 
 
 def split_items(
-    items: Mapping[str, Sequence[str]], *, share: Fraction = Fraction(1, 2), seed: int = 0
+    items: Mapping[str, Sequence[str]],
+    *,
+    share: Fraction = Fraction(1, 2),
+    seed: int = 0,
+    contents: Mapping[str, Mapping[str, Hashable]] | None = None,
 ) -> Split:
-    """Return a split of each category's items that depends on their ids and the seed only.
+    """Return a split of each category's items that depends on ids, contents and the seed only.
 
-    The share to hold out is rounded to the nearest number of items, at least one and not all.
+    The share to hold out is rounded to the nearest number of items, at least one and not all. Items of equal
+    content (category → id → anything equal for equal content), also of several categories, are on the same
+    side: the sizes are then as near to the share as that allows, category by category, those with the fewest
+    different items first.
 
     Examples
     --------
@@ -63,20 +81,34 @@ def split_items(
     """
     if not 0 < share < 1:
         refuse(f"the held-out share {share} is not between 0 and 1", "hold out 1/2, say")
-    selection: dict[str, tuple[str, ...]] = {}
-    held_out: dict[str, tuple[str, ...]] = {}
+    equal = equal_items(items, contents or {})
+    units = {}
     for category, given in items.items():
-        ids = sorted(set(given), key=lambda item: (_hash(seed, category, item), item))
-        if len(ids) < 2:
+        ranked = sorted(set(given), key=lambda item: (_hash(seed, category, item), item))
+        if len(ranked) < 2:
             refuse(
-                f"category `{shown(category)}` has {len(ids)} item(s), which cannot be split in two",
+                f"category `{shown(category)}` has {len(ranked)} item(s), which cannot be split in two",
                 "leave the category out, or give two task sets",
             )
-        count = min(max(round(len(ids) * share), 1), len(ids) - 1)
-        held = set(ids[:count])
-        held_out[category] = tuple(item for item in given if item in held)
-        selection[category] = tuple(item for item in given if item not in held)
-    return Split(selection, held_out, share, seed)
+        units[category] = units_of(ranked, equal.get(category, {}))
+    decided: dict[int, bool] = {}
+    selection: dict[str, tuple[str, ...]] = {}
+    held_out: dict[str, tuple[str, ...]] = {}
+    for category in sorted(units, key=lambda name: (len(units[name]), name)):
+        n = sum(len(unit.items) for unit in units[category])
+        count = min(max(round(n * share), 1), n - 1)
+        chosen = hold_out(units[category], count, decided)
+        if chosen is None:
+            refuse(
+                f"the items of category `{shown(category)}` repeat each other or those of other categories, "
+                "so they cannot be split in two",
+                "leave the category out, try another `--split-seed`, or give two task sets",
+            )
+        held = {item for unit in chosen for item in unit.items}
+        held_out[category] = tuple(item for item in items[category] if item in held)
+        selection[category] = tuple(item for item in items[category] if item not in held)
+    in_order = [{name: part[name] for name in items} for part in (selection, held_out)]
+    return Split(in_order[0], in_order[1], share, seed, equal)
 
 
 def _hash(seed: int, category: str, item: str) -> bytes:
@@ -116,8 +148,12 @@ class SearchItems:
         if selection is None or share is None:
             optimistic = "selected and reported on the same items: optimistic"
             return cls(selection, notes=(*notes, optimistic))
-        split = split_items(selection, share=share, seed=seed)
-        return cls(split.selection, split.held_out, split, is_held_out=True)
+        split = split_items(selection, share=share, seed=seed, contents=contents_of(chooser.evaluator))
+        if split.n_repeated:
+            repeat = counted(split.n_repeated, "item repeats", "items repeat")
+            stay = "is" if split.n_repeated == 1 else "are"
+            notes = (*notes, f"{repeat} the content of another, and {stay} kept on its side of the split")
+        return cls(split.selection, split.held_out, split, is_held_out=True, notes=notes)
 
 
 def _selection_items(chooser: Scorer, pool: Pool) -> tuple[Items | None, tuple[str, ...]]:
@@ -161,12 +197,18 @@ def check_categories(chosen: Collection[str] | None, reported: Collection[str] |
         )
 
 
+def contents_of(evaluator: Evaluator) -> Mapping[str, Mapping[str, str]] | None:
+    """Return category → id → digest of what an item asks; None if the evaluator does not say."""
+    item_contents = getattr(evaluator, "item_contents", None)
+    return None if item_contents is None else item_contents()
+
+
 def _shared(evaluator: Evaluator, other: Evaluator) -> tuple[str, ...]:
-    """Return a note if the held-out tasks hold items that the search chose on."""
-    one, held_out = getattr(evaluator, "tasks", None), getattr(other, "tasks", None)
-    if not isinstance(one, Tasks) or not isinstance(held_out, Tasks):
+    """Return a note if the held-out tasks ask what the search chose on."""
+    seen, held_out = contents_of(evaluator), contents_of(other)
+    if seen is None or held_out is None:
         return ()
-    count = shared_items(held_out, one)
-    if not count:
-        return ()
-    return (f"{count} of the {len(held_out.items)} held-out items were also chosen on: optimistic",)
+    known = {content for told in seen.values() for content in told.values()}
+    asked = [content for told in held_out.values() for content in told.values()]
+    count = sum(content in known for content in asked)
+    return (f"{count} of the {len(asked)} held-out items were also chosen on: optimistic",) if count else ()

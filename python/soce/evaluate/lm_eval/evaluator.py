@@ -85,6 +85,13 @@ class LmEvalEvaluator(LiveEvaluator):
         """Return the ids of every task's documents: their numbers, as the harness counts."""
         return {task.name: tuple(map(str, range(len(task.requests)))) for task in self.tasks}
 
+    def item_contents(self) -> dict[str, dict[str, str]]:
+        """Return what tells documents apart, whatever their numbers and few-shot examples."""
+        return {
+            task.name: {str(number): task.content(number) for number in range(len(task.requests))}
+            for task in self.tasks
+        }
+
     def close(self) -> None:
         """Let go of the model."""
         self.__dict__.pop("_model", None)

@@ -51,6 +51,20 @@ class LoadedTask:
         """How the harness names the score in its results."""
         return f"{self.metric},{self.filter}"
 
+    def content(self, document: int) -> str:
+        """Return a digest of what a document asks: its text without few-shot examples, and its choices.
+
+        Where the task gives no text, as for choices between beginnings, it is of the whole document.
+        """
+        requests = self.requests[document]
+        doc = requests[0].doc
+        has_choices = self.task.get_config("output_type") == "multiple_choice"
+        choices = sorted(str(one.arguments[1]) for one in requests) if has_choices else []
+        text = self.task.doc_to_text(doc)
+        is_text = isinstance(text, str) and bool(text.strip())
+        asked = [" ".join(text.split()), choices] if is_text else doc
+        return hashlib.sha256(_json(asked)).hexdigest()[:16]
+
     def offer(self, chosen: Sequence[int]) -> int:
         """Let the harness find fresh copies of these documents' requests, and return how many it will send.
 

@@ -134,6 +134,10 @@ class TorchEvaluator(LiveEvaluator):
         """Return the ids of every category's items."""
         return self.tasks.item_ids()
 
+    def item_contents(self) -> dict[str, dict[str, str]]:
+        """Return what tells questions apart, whatever their ids."""
+        return self.tasks.item_contents()
+
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         chosen = self.tasks.only(items).items
         requests = [request for item in chosen for request in self._requests[item.key]]

@@ -60,6 +60,15 @@ class Item:
         """Everything but the id."""
         return (self.category, self.kind, self.prompt, self.answer, list(self.choices))
 
+    @property
+    def asked(self) -> str:
+        """Digest of what is asked, or of the text: equal for one question under two ids or in two categories.
+
+        Spacing and the order of choices make no other question, nor does another answer.
+        """
+        prompt = " ".join((self.prompt if self.prompt.strip() or self.choices else self.answer).split())
+        return hashlib.sha256(json.dumps([prompt, sorted(self.choices)]).encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
@@ -99,6 +108,13 @@ class Tasks:
             ids.setdefault(item.category, []).append(item.id)
         return {category: tuple(found) for category, found in ids.items()}
 
+    def item_contents(self) -> dict[str, dict[str, str]]:
+        """Return category → id → digest of what the item asks."""
+        contents: dict[str, dict[str, str]] = {}
+        for item in self.items:
+            contents.setdefault(item.category, {})[item.id] = item.asked
+        return contents
+
     def only(self, items: Mapping[str, Sequence[str]] | None) -> Tasks:
         """Return these items only (category → ids), which must all be there, or all if None."""
         if items is None:
@@ -106,12 +122,6 @@ class Tasks:
         chosen = chosen_items(self.item_ids(), items)
         keys = {(category, item) for category, ids in chosen.items() for item in ids}
         return Tasks(tuple(item for item in self.items if item.key in keys), self.source)
-
-
-def shared_items(first: Tasks, second: Tasks) -> int:
-    """Return how many items of `first` are in `second` too, whatever their ids."""
-    known = {json.dumps(item.content) for item in second.items}
-    return sum(json.dumps(item.content) in known for item in first.items)
 
 
 def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None) -> Tasks:
