@@ -335,6 +335,20 @@ def test_ties_go_to_the_objective_then_wins_then_names() -> None:
     assert winner_of(table_of({"x": [5, 5], "y": [None, 0]}), "x") == ("b", ("a",), "objective")
 
 
+def test_scores_that_only_rounding_tells_apart_are_tied() -> None:
+    columns: dict[str, list[float | None]] = {"x": [0.1 + 0.2, 0.3], "y": [1, 1]}
+    assert winner_of(table_of(columns), "x") == ("a", ("b",), "name")
+    # The objective is equal too: 2/3 + 1/6 and 1/3 + 1/2, in whatever order they are added.
+    columns = {"x": [5, 5], "y": [2 / 3, 1 / 3], "z": [1 / 6, 1 / 2]}
+    assert winner_of(table_of(columns), "x") == ("a", ("b",), "name")
+    contest = Contest(table_of(columns), SelectionOptions())
+    together = contest.winner(["y", "z"])
+    assert together is not None
+    assert (together.tied, together.margin, together.decided_by) == (("b",), 0.0, "name")
+    one_more = {"x": [0.3, math.nextafter(0.3 + 1e-15, 1)], "y": [1, 1]}
+    assert winner_of(table_of(one_more), "x")[0] == "b"  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("margin", "uncertain"), [(-1.0, True), (0.0, True), (5.99, True), (6.0, False), (None, False)]
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.files.numbers import simplest_fraction
+from soce.scores.exact import exact_sum, meant_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +25,13 @@ def full_marks(evaluation: Evaluation, category: str) -> int:
 def exact_score(evaluation: Evaluation, category: str) -> Fraction:
     """Return a score without the rounding of its float.
 
-    The mean of the simplest fractions that are its items' outcomes; the simplest fraction that is the score
-    where there are no items, or where the score is no mean.
+    The mean of the fractions that its items' outcomes stand for; where there are none, or where the score is
+    no mean, the fraction that the score stands for.
     """
     items = (evaluation.items or {}).get(category)
     if not items or category in evaluation.geometric:
-        return simplest_fraction(evaluation.categories[category].score)
-    found = Counter(items.values())
-    total = sum((simplest_fraction(outcome) * times for outcome, times in found.items()), Fraction())
-    return total * full_marks(evaluation, category) / len(items)
+        return meant_by([evaluation.categories[category].score])[0]
+    return full_marks(evaluation, category) * exact_sum(items.values()) / len(items)
 
 
 def values_by_item(evaluation: Evaluation, category: str) -> dict[str, Fraction]:
@@ -50,7 +48,7 @@ def values_by_item(evaluation: Evaluation, category: str) -> dict[str, Fraction]
         mean = math.fsum(map(math.log, items.values())) / len(items)
         return {item: Fraction(score * (1 + math.log(outcome) - mean)) for item, outcome in items.items()}
     full = full_marks(evaluation, category)
-    return {item: full * simplest_fraction(outcome) for item, outcome in items.items()}
+    return {item: full * one for item, one in zip(items, meant_by(items.values()), strict=True)}
 
 
 def paired_differences(first: Evaluation, second: Evaluation, category: str) -> Counter[Fraction]:

@@ -1,11 +1,9 @@
-"""Numbers read exactly from text, no float ever holds a weight; and the fraction that a float stands for."""
+"""Numbers read exactly from text: no float ever holds a weight."""
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
-from functools import lru_cache
 from typing import Final
 
 HOW_TO_WRITE: Final = "write an integer (5), a decimal (0.5) or a fraction (1/3)"
@@ -57,33 +55,3 @@ def exact_number(text: str, *, signed: bool = False) -> Fraction:
         return sign * Fraction(digits)
     reason = next((reason for form, reason in _NOT_NUMBERS if re.fullmatch(form, digits)), "is not a number")
     raise ValueError(reason)
-
-
-@lru_cache(maxsize=1 << 16)
-def simplest_fraction(value: float) -> Fraction:
-    """Return the fraction with the smallest denominator that is this float, correctly rounded.
-
-    What was a ratio of small integers before a program divided is that ratio again, so that sums of such
-    numbers are exact.
-
-    Examples
-    --------
-    >>> simplest_fraction(0.1), simplest_fraction(1 / 3), simplest_fraction(-2.0)
-    (Fraction(1, 10), Fraction(1, 3), Fraction(-2, 1))
-    """
-    if value < 0:
-        return -simplest_fraction(-value)
-    exact = Fraction(value)
-    # Between the middles to the neighbours everything is rounded to the float.
-    below, above = ((exact + Fraction(math.nextafter(value, to))) / 2 for to in (-math.inf, math.inf))
-    return exact if exact.denominator == 1 else _simplest_between(below, above)
-
-
-def _simplest_between(low: Fraction, high: Fraction) -> Fraction:
-    """Return the fraction with the smallest denominator strictly between two that are not negative."""
-    whole = math.floor(low)
-    if whole + 1 < high:
-        return Fraction(whole + 1)
-    if low == whole:
-        return whole + Fraction(1, math.floor(1 / (high - whole)) + 1)
-    return whole + 1 / _simplest_between(1 / (high - whole), 1 / (low - whole))

@@ -1,7 +1,7 @@
-"""Objectives: one number per model, larger is better. Their weights are exact, no order changes a bit.
+"""Objectives: one number per model, larger is better. They are compared exactly, so no order changes a bit.
 
-All that are named in a word are sums of columns: of p_i s_i over q with integers p_i and q, where the sum is
-rounded once (`math.fsum`) and columns where lower is better are negated.
+All that are named in a word are sums of columns: of w_i s_i with exact weights w_i and the fractions s_i that
+scores stand for (`soce.scores.exact`), negated in columns where lower is better.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import fsum, isnan, lcm, nan, sqrt
+from math import fsum, nan, sqrt
+from operator import mul
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -19,6 +20,7 @@ from soce.files.documents import ParsedFile, read_document
 from soce.files.numbers import HOW_TO_WRITE, exact_number
 from soce.files.words import listed, nearest
 from soce.scores import bfcl
+from soce.scores.exact import meant_by
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -68,14 +70,30 @@ class LinearObjective(ABC):
         """Return the columns that it is computed from."""
         return tuple(self.coefficients(table))
 
-    def values(self, table: ScoreTable) -> Vector:
-        """Return the number for each model, in the units of the columns; NaN where a score is missing."""
+    def signed(self, table: ScoreTable) -> dict[str, Fraction]:
+        """Return what each needed column counts, negative where lower is better; refuse mixed scales."""
         coefficients = self.coefficients(table)
         _check_scales(table, coefficients)
-        whole = lcm(*(share.denominator for share in coefficients.values()))
-        parts = np.array([float(share * whole) for share in coefficients.values()])
-        scores = table.oriented(list(coefficients)) * parts  # (n_models, n_columns)
-        return np.array([nan if any(map(isnan, row)) else fsum(row) / whole for row in scores.tolist()])
+        columns = {name: table.columns[table.place(name)] for name in coefficients}
+        return {
+            name: share if columns[name].higher_is_better else -share for name, share in coefficients.items()
+        }
+
+    def values(self, table: ScoreTable) -> Vector:
+        """Return the number for each model, in the units of the columns; NaN where a score is missing.
+
+        It is the exact value, rounded once.
+        """
+        coefficients = self.signed(table)
+        scores = table.values[:, [table.place(name) for name in coefficients]]  # (n_models, n_columns)
+        is_whole = ~np.isnan(scores).any(axis=1)
+        exact, size = meant_by(scores[is_whole].ravel()), len(coefficients)
+        values = np.full(len(scores), np.nan)
+        values[is_whole] = [
+            float(sum(map(mul, coefficients.values(), exact[start : start + size])))
+            for start in range(0, len(exact), size)
+        ]
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from soce.evidence.mcnemar import mcnemar
 from soce.evidence.sign_flip import sign_flip
 from soce.files.words import listed
 from soce.search.result import Arm, ArmComparison, ArmScore
-from soce.search.scoring import n_items, objective_value, score_weights
+from soce.search.scoring import exact_objective, n_items, objective_value, score_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from fractions import Fraction
 
     from soce.evaluate.evaluation import Evaluation
     from soce.scores.objective import Objective
@@ -52,10 +53,10 @@ def _scored(objective: Objective, evaluation: Evaluation) -> ArmScore:
     return ArmScore(objective_value(objective, evaluation), scores, n_items(evaluation))
 
 
-def best_single(arms: Sequence[Arm], *, on: str) -> Arm:
-    """Return the single model with the largest objective on ``selection`` or ``report``, by name if tied."""
+def best_single(arms: Sequence[Arm], values: Mapping[str, Fraction]) -> Arm:
+    """Return the single model with the largest of these exact objectives (by label), by name if tied."""
     singles = [arm for arm in arms if arm.kind == "single"]
-    return min(singles, key=lambda arm: (-getattr(arm, on).value, arm.label))
+    return min(singles, key=lambda arm: (-values[arm.label], arm.label))
 
 
 def compare_arms(
@@ -74,7 +75,8 @@ def compare_arms(
     """
     soup = arms[-1]
     by_kind = {arm.kind: arm for arm in arms if arm.kind != "single"}
-    best = best_single(arms, on="report")
+    exact = {label: exact_objective(objective, evaluation) for label, evaluation in evaluations.items()}
+    best = best_single(arms, exact)
     uniform_all, uniform_selected = by_kind["uniform-all"], by_kind["uniform-selected"]
     pairs = [
         (uniform_all, best),
@@ -92,7 +94,7 @@ def compare_arms(
         notes.append("no intervals: the evaluator gives no outcomes by item for what the objective needs")
     found = []
     for first, second in pairs:
-        comparison = _comparison(first, second, sample)
+        comparison = _comparison(first, second, sample, exact[first.label] - exact[second.label])
         one, other = evaluations[first.label], evaluations[second.label]
         if weights is not None and first is soup:
             comparison = replace(
@@ -108,16 +110,15 @@ def compare_arms(
     return tuple(found), tuple(notes)
 
 
-def _comparison(first: Arm, second: Arm, sample: Evaluation) -> ArmComparison:
-    difference = first.report.value - second.report.value
+def _comparison(first: Arm, second: Arm, sample: Evaluation, difference: Fraction) -> ArmComparison:
     size = abs(second.report.value)
-    points = None if sample.scale is None else difference * (100.0 if sample.scale == "unit" else 1.0)
+    points = None if sample.scale is None else float(difference * (100 if sample.scale == "unit" else 1))
     return ArmComparison(
         first.label,
         second.label,
-        difference,
+        float(difference),
         points,
-        100 * difference / size if size else None,
+        100 * float(difference) / size if size else None,
     )
 
 

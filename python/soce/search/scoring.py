@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from soce.evaluate.evaluation import refuse
+from soce.evidence.per_item import exact_score
 from soce.exceptions import shown
 from soce.scores.objective import LinearObjective
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from fractions import Fraction
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
@@ -184,13 +186,13 @@ class SelectionSpace:
         soups: Sequence[Parts],
         *,
         items: Items | None = None,
-        rungs: Sequence[Mapping[int, float]] | None = None,
-    ) -> list[float]:
-        """Return the objective of each soup on these selection items, on all if None."""
-        found: dict[int, float] = {}
+        rungs: Sequence[Mapping[int, Fraction]] | None = None,
+    ) -> list[Fraction]:
+        """Return the exact objective of each soup on these selection items, on all if None."""
+        found: dict[int, Fraction] = {}
 
         def keep(place: int, evaluation: Evaluation) -> None:
-            found[place] = objective_value(self.objective, evaluation)
+            found[place] = exact_objective(self.objective, evaluation)
             if items is None:
                 scores = {f"score {name}": one.score for name, one in evaluation.categories.items()}
                 told = {"n_items": n_items(evaluation), **scores}
@@ -200,16 +202,16 @@ class SelectionSpace:
         self.scorer.score(recipes, self.items if items is None else items, on_scored=keep)
         return [found[place] for place in range(len(soups))]
 
-    def leave_out(self, soup: Parts, rungs: Mapping[int, float]) -> None:
+    def leave_out(self, soup: Parts, rungs: Mapping[int, Fraction]) -> None:
         """Record a soup that was given up after its last rung."""
         self._record(soup, rungs[max(rungs)], {}, rungs, is_complete=False)
 
     def _record(
         self,
         soup: Parts,
-        value: float,
+        value: Fraction,
         told: Mapping[str, object],
-        rungs: Mapping[int, float] | None,
+        rungs: Mapping[int, Fraction] | None,
         *,
         is_complete: bool = True,
     ) -> None:
@@ -219,9 +221,9 @@ class SelectionSpace:
         self.study.record(
             self.pool.recipe(soup).id,
             {name: scale * soup.get(name, 0) for name in self.pool.names},
-            value,
+            float(value),
             attributes={"weights": weights_text(soup), "stage": self.scorer.stage, **told},
-            rungs=rungs,
+            rungs=None if rungs is None else {size: float(reached) for size, reached in rungs.items()},
             is_complete=is_complete,
         )
 
@@ -274,19 +276,31 @@ def table_of(evaluations: Mapping[str, Evaluation]) -> ScoreTable:
     )
 
 
+def exact_objective(objective: Objective, evaluation: Evaluation) -> Fraction:
+    """Return the objective of one evaluation, larger is better, without a rounding error.
+
+    Two soups are equal where these are, in whatever order items and categories come. Of an objective that is
+    no sum of columns, the float that it computes.
+    """
+    weights = score_weights(objective, evaluation)
+    if weights is not None:
+        return sum((weight * exact_score(evaluation, name) for name, weight in weights.items()), Fraction(0))
+    value = float(objective.values(table_of({"soup": evaluation}))[0])
+    if not math.isfinite(value):
+        refuse(f"the objective `{shown(objective.name)}` of a soup is {value}", "it must be a number")
+    return Fraction(value)
+
+
 def objective_value(objective: Objective, evaluation: Evaluation) -> float:
-    """Return the objective of one evaluation, larger is better."""
-    return float(objective.values(table_of({"soup": evaluation}))[0])
+    """Return the objective of one evaluation, rounded once."""
+    return float(exact_objective(objective, evaluation))
 
 
 def score_weights(objective: Objective, evaluation: Evaluation) -> dict[str, Fraction] | None:
-    """Return what a unit of each category's score counts in the objective; None if it is not linear.
+    """Return what the score of each category counts in the objective; None if it is not a sum of them.
 
-    Negative where lower is better.
+    Those of categories where lower is better are negative.
     """
     if not isinstance(objective, LinearObjective):
         return None
-    return {
-        name: share if evaluation.higher_is_better[name] else -share
-        for name, share in objective.coefficients(table_of({"soup": evaluation})).items()
-    }
+    return objective.signed(table_of({"soup": evaluation}))

@@ -18,7 +18,7 @@ from soce.search.items import SearchItems
 from soce.search.options import SearchOptions
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
-from soce.search.scoring import Scorer, SelectionSpace
+from soce.search.scoring import Scorer, SelectionSpace, exact_objective
 from soce.search.strategies.registry import strategy_of
 from soce.search.strategies.space import preference
 from soce.search.study import Study
@@ -138,7 +138,11 @@ def search_soups(
         comparisons, remarks = compare_arms(
             made, evaluations, goal, draws=options.draws, seed=options.split_seed
         )
-        soup, single = made[-1], best_single(made, on="report")
+        on_selection, on_report = (
+            {arm.label: exact_objective(goal, one) for arm, one in zip(made, scored, strict=True)}
+            for scored in (chosen_on, reported)
+        )
+        soup, single = made[-1], best_single(made, on_report)
         result = SearchResult(
             objective=goal.name,
             scale=chosen_on[0].scale,
@@ -146,16 +150,19 @@ def search_soups(
             arms=tuple(made),
             comparisons=comparisons,
             ranked=tuple(
-                sorted(found.tried, key=lambda one: (-one.value, preference(one.parts, pool.experts)))
+                one.rounded()
+                for one in sorted(
+                    found.tried, key=lambda one: (-one.value, preference(one.parts, pool.experts))
+                )
             ),
-            tied=found.tied,
+            tied=tuple(one.rounded() for one in found.tied),
             trace=found.trace,
             n_candidates=found.n_candidates,
             is_optimistic=not items.is_held_out,
             split=None if items.split is None else items.split.to_json(),
-            best_single_selection=best_single(made, on="selection").label,
+            best_single_selection=best_single(made, on_selection).label,
             best_single_report=single.label,
-            beats_best_single=soup.report.value > single.report.value,
+            beats_best_single=on_report[soup.label] > on_report[single.label],
             notes=(
                 *items.notes,
                 *_notes(pool, found, differing_categories(categories, tuple(chosen_on[0].categories))),

@@ -11,6 +11,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.arguments import expect
+from soce.scores.exact import exact_sum, meant_by
 from soce.scores.objective import Mean
 from soce.scores.table import expect_table
 from soce.selection.options import SelectionOptions
@@ -90,7 +91,8 @@ class Contest:
         self.small, self.unknown_items = _by_items(among, self.categories, options.min_items)
         self._places = {name: place for place, name in enumerate(self.categories)}
         taken = among.take(models=self.eligible)
-        self._oriented: Matrix = taken.oriented(self.categories)  # (n_eligible, n_categories)
+        # The floats nearest to what scores stand for: equal scores are equal floats, whoever computed them.
+        self._oriented = _cleared(taken.oriented(self.categories))  # (n_eligible, n_categories)
         self._errors: Matrix = taken.standard_errors(self.categories)
         self._objective: Vector = ranks[allowed]
         self._wins = _wins_alone(self._oriented)
@@ -143,8 +145,13 @@ class Contest:
         if len(places) == 1:
             return self._oriented[:, places[0]], self._errors[:, places[0]]
         count = len(places)
-        # fsum, because a plain sum would depend on the order of the columns in the last bit.
-        scores = np.array([math.fsum(row) / count for row in self._oriented[:, places].tolist()])
+        # Exact sums, rounded once: means that are equal are equal floats.
+        scores = np.array(
+            [
+                math.nan if any(map(math.isnan, row)) else float(exact_sum(row) / count)
+                for row in self._oriented[:, places].tolist()
+            ]
+        )
         errors = np.array(
             [math.sqrt(math.fsum(e * e for e in row)) for row in self._errors[:, places].tolist()]
         )
@@ -196,6 +203,14 @@ def _by_items(
     small = tuple(name for name, count in zip(categories, smallest, strict=True) if count < min_items)
     unknown = tuple(name for name, count in zip(categories, smallest, strict=True) if np.isinf(count))
     return small, unknown
+
+
+def _cleared(scores: Matrix) -> Matrix:
+    """Return scores without the rounding errors of whoever computed them, see `meant_by`."""
+    cleared: Matrix = scores.copy()
+    is_known = ~np.isnan(scores)
+    cleared[is_known] = [float(exact) for exact in meant_by(scores[is_known])]
+    return cleared
 
 
 def _wins_alone(oriented: Matrix) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -66,8 +66,8 @@ def _ranking(view: RunView) -> Table:
     ranked, unit = view.result.ranked, view.unit
     rows = []
     for place, one in enumerate(ranked[:_LISTED], 1):
-        behind = unit.difference(one.value - ranked[0].value)
-        rows.append((Cell(str(place), place), weights(one.parts), unit.score(one.value), behind))
+        behind = unit.difference(float(one.value - ranked[0].value))
+        rows.append((Cell(str(place), place), weights(one.parts), unit.score(float(one.value)), behind))
     caption = f"The best {len(rows)} of {len(ranked)} soups on the selection items"
     header = ("rank", "weights", f"{view.result.objective}{unit.axis}", "to the first")
     return Table(caption, header, rows, is_folded=True)

@@ -38,7 +38,8 @@ class Greedy(Strategy):
             (value,) = space.values([soup])
             is_kept = value > best.value or (self.accept == "ge" and value == best.value)
             tried.append(ScoredSoup(soup, value))
-            steps.append({"model": model, "value": value, "best_before": best.value, "kept": is_kept})
+            before = float(best.value)
+            steps.append({"model": model, "value": float(value), "best_before": before, "kept": is_kept})
             if is_kept:
                 members.append(model)
                 best = tried[-1]
@@ -49,7 +50,7 @@ class Greedy(Strategy):
         trace = {
             "accept": self.accept,
             "over": self.over,
-            "order": [{"model": model, "value": scores[model]} for model in order],
+            "order": [{"model": model, "value": float(scores[model])} for model in order],
             "tied": [group for group in tied if len(group) > 1],
             "steps": steps,
             "members": members,

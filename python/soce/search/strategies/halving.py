@@ -12,6 +12,7 @@ from soce.search.strategies.space import ScoredSoup, Strategy, StrategyOutcome, 
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from soce.search.strategies.space import Items, Space
 
@@ -47,7 +48,7 @@ class SuccessiveHalving(Strategy):
         rungs = self.rungs(space.items, space.pool.weights.count)
         left, experts = points(space, self.budget), space.pool.experts
         n_candidates = len(left)
-        history: list[dict[int, float]] = [{} for _ in left]
+        history: list[dict[int, Fraction]] = [{} for _ in left]
         trace: list[dict[str, object]] = []
         for items in rungs[:-1]:
             n_items = sum(map(len, items.values()))
@@ -58,11 +59,13 @@ class SuccessiveHalving(Strategy):
             kept = sorted(order[: -(-len(left) // self.factor)])
             for i in sorted(set(order) - set(kept)):
                 space.leave_out(left[i], history[i])
-            trace.append({"items": n_items, "soups": len(left), "kept": len(kept), "best": max(values)})
+            trace.append(
+                {"items": n_items, "soups": len(left), "kept": len(kept), "best": float(max(values))}
+            )
             left, history = [left[i] for i in kept], [history[i] for i in kept]
         values = space.values(left, rungs=history)
         n_items = sum(map(len, space.items.values()))
-        trace.append({"items": n_items, "soups": len(left), "kept": 1, "best": max(values)})
+        trace.append({"items": n_items, "soups": len(left), "kept": 1, "best": float(max(values))})
         tried = tuple(ScoredSoup(soup, value) for soup, value in zip(left, values, strict=True))
         best, tied = best_of(tried, experts)
         return StrategyOutcome(tried, best, tied, n_candidates, {"rungs": trace})

@@ -59,7 +59,7 @@ class Proposals:
         self._n_proposals += len(soups)
         self._n_repeated = 0 if new else self._n_repeated + len(soups)
         self._add(soups)
-        return [self._known[same_soup(soup)].value for soup in soups]
+        return [float(self._known[same_soup(soup)].value) for soup in soups]
 
     def _add(self, soups: Sequence[Parts]) -> None:
         fresh = {same_soup(soup): soup for soup in soups if same_soup(soup) not in self._known}

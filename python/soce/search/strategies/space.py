@@ -29,14 +29,14 @@ class Space(Protocol):
         soups: Sequence[Parts],
         *,
         items: Items | None = None,
-        rungs: Sequence[Mapping[int, float]] | None = None,
-    ) -> list[float]:
-        """Return the objective of each soup on these selection items, on all if None.
+        rungs: Sequence[Mapping[int, Fraction]] | None = None,
+    ) -> list[Fraction]:
+        """Return the exact objective of each soup on these selection items, on all if None.
 
         `rungs` are values on fewer items that go into the record.
         """
 
-    def leave_out(self, soup: Parts, rungs: Mapping[int, float]) -> None:
+    def leave_out(self, soup: Parts, rungs: Mapping[int, Fraction]) -> None:
         """Record a soup that was given up after its last rung."""
 
 
@@ -45,11 +45,16 @@ class ScoredSoup:
     """A soup and its objective on all selection items."""
 
     parts: Parts
-    value: float
+    value: Fraction | float
+    """Exact while soups are compared, so that ties are ties; rounded once in a result."""
 
     def to_json(self) -> dict[str, object]:
         """Return parts, whole and value."""
-        return {"parts": dict(self.parts), "whole": sum(self.parts.values()), "value": self.value}
+        return {"parts": dict(self.parts), "whole": sum(self.parts.values()), "value": float(self.value)}
+
+    def rounded(self) -> ScoredSoup:
+        """Return the soup with its value as a float."""
+        return ScoredSoup(self.parts, float(self.value))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScoredSoup:
