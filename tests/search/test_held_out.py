@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from soce.exceptions import EvaluationError
-from soce.search.held_out import equal_items, hold_out, units_of
+from soce.search.held_out import bundles_of, equal_items, hold_out
 from soce.search.items import Split, split_items
 
 SHARES = st.sampled_from([Fraction(1, 2), Fraction(1, 5), Fraction(9, 10), Fraction(1, 3)])
@@ -69,13 +69,13 @@ def test_sizes_are_as_near_as_groups_allow(sizes: list[int], data: st.DataObject
     n = len(ranked)
     count = data.draw(st.integers(0, n))
     equal = equal_items({"a": ranked}, {"a": groups}).get("a", {})
-    held = hold_out(units_of(ranked, equal), count, {})
+    held = hold_out(bundles_of(ranked, equal), count, {})
     possible = {sum(some) for k in range(len(sizes) + 1) for some in combinations(sizes, k)} - {0, n}
     if not possible:
         assert held is None
     else:
         assert held is not None
-        found = sum(len(unit.items) for unit in held)
+        found = sum(len(bundle.items) for bundle in held)
         assert abs(found - count) == min(abs(size - count) for size in possible)
 
 

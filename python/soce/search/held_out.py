@@ -38,7 +38,7 @@ def equal_items(
 
 
 @dataclass(slots=True)
-class Unit:
+class Bundle:
     """Items of one category that are held out together or not at all."""
 
     items: list[str]
@@ -46,43 +46,43 @@ class Unit:
     """What items of other categories share; None for an item like no other."""
 
 
-def units_of(ranked: Iterable[str], groups: Mapping[str, int]) -> list[Unit]:
-    """Return ranked items as units, each in the place of its first item."""
-    units: list[Unit] = []
-    place: dict[int, Unit] = {}
+def bundles_of(ranked: Iterable[str], groups: Mapping[str, int]) -> list[Bundle]:
+    """Return ranked items as bundles, each in the place of its first item."""
+    bundles: list[Bundle] = []
+    place: dict[int, Bundle] = {}
     for item in ranked:
         group = groups.get(item)
         if group is not None and group in place:
             place[group].items.append(item)
             continue
-        units.append(Unit([item], group))
+        bundles.append(Bundle([item], group))
         if group is not None:
-            place[group] = units[-1]
-    return units
+            place[group] = bundles[-1]
+    return bundles
 
 
-def hold_out(units: Sequence[Unit], count: int, decided: dict[int, bool]) -> list[Unit] | None:
-    """Return units with `count` items in all, or as near to it as units allow, the first ones where possible.
+def hold_out(bundles: Sequence[Bundle], count: int, decided: dict[int, bool]) -> list[Bundle] | None:
+    """Return bundles with `count` items in all, or as near to it as can be, the first ones where possible.
 
     Never all of them and never none: None if groups leave nothing else. What other categories decided about
     groups holds, and what is decided here is added to it.
 
     Notes
     -----
-    A subset sum by bits: bit s of ``sums[-1]`` is set if the units of several items that are left can have s
-    items together. Those of one item fill gaps as long as there are some, and need no bits of their own.
+    A subset sum by bits: bit s of ``sums[-1]`` is set if the bundles of several items that are left can have
+    s items together. Those of one item fill gaps as long as there are some, and need no bits of their own.
     """
-    free = [unit for unit in units if unit.group not in decided]
-    held = [unit for unit in units if unit.group is not None and decided.get(unit.group)]
-    n, fixed = (sum(len(unit.items) for unit in some) for some in (units, held))
+    free = [bundle for bundle in bundles if bundle.group not in decided]
+    held = [bundle for bundle in bundles if bundle.group is not None and decided.get(bundle.group)]
+    n, fixed = (sum(len(bundle.items) for bundle in some) for some in (bundles, held))
     sums = [1]
-    for unit in reversed(free):
-        if len(unit.items) > 1:
-            sums.append(sums[-1] | sums[-1] << len(unit.items))
-    singles = sum(len(unit.items) == 1 for unit in free)
+    for bundle in reversed(free):
+        if len(bundle.items) > 1:
+            sums.append(sums[-1] | sums[-1] << len(bundle.items))
+    singles = sum(len(bundle.items) == 1 for bundle in free)
 
     def can_be(total: int) -> bool:
-        """Whether the units that are left can have so many items: large ones, and single ones between."""
+        """Whether the bundles that are left can have so many items: large ones, and single ones between."""
         window = (1 << min(singles, total) + 1) - 1 if total >= 0 else 0
         return bool(sums[-1] >> max(total - singles, 0) & window)
 
@@ -90,16 +90,16 @@ def hold_out(units: Sequence[Unit], count: int, decided: dict[int, bool]) -> lis
     left = next((total for total in totals if can_be(total)), None)
     if left is None:
         return None
-    for unit in free:
-        size = len(unit.items)
+    for bundle in free:
+        size = len(bundle.items)
         if size == 1:
             singles -= 1
         else:
             sums.pop()
         is_held = can_be(left - size)
         if is_held:
-            held.append(unit)
+            held.append(bundle)
             left -= size
-        if unit.group is not None:
-            decided[unit.group] = is_held
+        if bundle.group is not None:
+            decided[bundle.group] = is_held
     return held

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
 from soce.files.words import counted, listed
-from soce.search.held_out import equal_items, hold_out, units_of
+from soce.search.held_out import bundles_of, equal_items, hold_out
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -82,7 +82,7 @@ def split_items(
     if not 0 < share < 1:
         refuse(f"the held-out share {share} is not between 0 and 1", "hold out 1/2, say")
     equal = equal_items(items, contents or {})
-    units = {}
+    bundles = {}
     for category, given in items.items():
         ranked = sorted(set(given), key=lambda item: (_hash(seed, category, item), item))
         if len(ranked) < 2:
@@ -90,21 +90,21 @@ def split_items(
                 f"category `{shown(category)}` has {len(ranked)} item(s), which cannot be split in two",
                 "leave the category out, or give two task sets",
             )
-        units[category] = units_of(ranked, equal.get(category, {}))
+        bundles[category] = bundles_of(ranked, equal.get(category, {}))
     decided: dict[int, bool] = {}
     selection: dict[str, tuple[str, ...]] = {}
     held_out: dict[str, tuple[str, ...]] = {}
-    for category in sorted(units, key=lambda name: (len(units[name]), name)):
-        n = sum(len(unit.items) for unit in units[category])
+    for category in sorted(bundles, key=lambda name: (len(bundles[name]), name)):
+        n = sum(len(bundle.items) for bundle in bundles[category])
         count = min(max(round(n * share), 1), n - 1)
-        chosen = hold_out(units[category], count, decided)
+        chosen = hold_out(bundles[category], count, decided)
         if chosen is None:
             refuse(
                 f"the items of category `{shown(category)}` repeat each other or those of other categories, "
                 "so they cannot be split in two",
                 "leave the category out, try another `--split-seed`, or give two task sets",
             )
-        held = {item for unit in chosen for item in unit.items}
+        held = {item for bundle in chosen for item in bundle.items}
         held_out[category] = tuple(item for item in items[category] if item in held)
         selection[category] = tuple(item for item in items[category] if item not in held)
     in_order = [{name: part[name] for name in items} for part in (selection, held_out)]
