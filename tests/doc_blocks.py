@@ -134,6 +134,7 @@ def kitchen(folder: Path, stocked: Path, block: Block) -> None:
     (folder / "evaluate.py").write_text("")
     page = (ROOT / block.page).read_text(encoding="utf-8")
     for name, content in FILE.findall(page):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     (folder / "venv" / "bin").mkdir(parents=True)
     (folder / "venv" / "bin" / "python").symlink_to(shutil.which("python3") or "/usr/bin/python3")

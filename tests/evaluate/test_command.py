@@ -500,13 +500,64 @@ def test_ingredients_that_do_not_fit_and_a_full_scratch_are_told_at_once(kitchen
     assert list(kitchen.scratch.iterdir()) == []
 
 
-def test_items_and_strangers_are_refused(kitchen):
+def test_strangers_are_refused(kitchen):
     made = kitchen.make()
-    with pytest.raises(EvaluationError, match="a command scores all of its items"):
-        made.score(kitchen.recipe, items={"math": ["q1"]})
     with pytest.raises(EvaluationError, match="is not an ingredient of this evaluator"):
         made.score(Recipe.of([str(checkpoints.directory(kitchen.home / "D", 1.0, 2.0))]))
     assert not kitchen.runs.exists() or list(kitchen.runs.iterdir()) == []
+
+
+ITEMS = """
+    import sys
+    from pathlib import Path
+
+    Path(sys.argv[2], "scores.csv").write_text({rows!r})
+"""
+
+
+def items_of(kitchen, rows, **options):
+    return kitchen.make(ITEMS.format(rows=rows), **options)
+
+
+def test_a_row_for_each_item_gives_items(kitchen):
+    made = items_of(kitchen, "category,item,score\nmath,q1,1\nmath,q2,0.5\ncode,q1,0\ncode,q2,1\n")
+    assert made.item_ids() is None, "not known before the first soup"
+    found = made.score(kitchen.recipe)
+    assert found.items == {"math": {"q1": 1.0, "q2": 0.5}, "code": {"q1": 0.0, "q2": 1.0}}
+    assert found.categories["math"] == CategoryScore(0.75, 2, 0.25)
+    assert (found.scale, found.notes) == ("unit", ())
+    assert made.item_ids() == {"math": ("q1", "q2"), "code": ("q1", "q2")}
+    # A program scores all items in any case; what is returned are those that were asked for.
+    some = made.score(kitchen.recipe, items={"math": ["q2"]})
+    assert some.items == {"math": {"q2": 0.5}}
+
+
+def test_outcomes_are_shares_whatever_the_scale_of_the_scores(kitchen):
+    rows = "category,item,score,scale\nbleu,s1,40,percent\nbleu,s2,10,percent\nmath,q1,1,unit\n"
+    found = items_of(kitchen, rows).score(kitchen.recipe)
+    assert found.scale == "percent"
+    assert found.items == {"bleu": {"s1": 0.4, "s2": 0.1}, "math": {"q1": 1.0}}
+    assert {name: one.score for name, one in found.categories.items()} == {"bleu": 25.0, "math": 100.0}
+    assert found.restricted({"bleu": ["s1"]}).categories["bleu"].score == 40.0
+
+
+def test_categories_without_items_beside_others_leave_none_to_split(kitchen):
+    # One category by item, one that only has a score: `item_ids` must not name the first alone.
+    text = """
+        import json, sys
+        from pathlib import Path
+
+        out = Path(sys.argv[2], "score", "m")
+        out.mkdir(parents=True)
+        for leaf, n in (("simple_java", 100), ("live_simple", 258)):
+            head = json.dumps({"accuracy": 1.0, "correct_count": n, "total_count": n})
+            (out / f"BFCL_v4_{leaf}_score.json").write_text(head + "\\n")
+    """
+    made = kitchen.make(text, scores="{output}/score")
+    found = made.score(kitchen.recipe)
+    assert found.items.keys() == {"simple_java"}
+    assert made.item_ids() is None
+    assert [note for note in found.notes if "no outcomes by item in `live_simple`" in note]
 
 
 def test_a_log_is_shown_by_its_end(tmp_path):
@@ -539,13 +590,17 @@ if sys.argv[1] == "generate":
     size = struct.unpack("<Q", data[:8])[0]
     if not result.exists():
         result.parent.mkdir(parents=True)
-        result.write_text(json.dumps(struct.unpack_from("<f", data, 8 + size)[0]))
+        value = struct.unpack_from("<f", data, 8 + size)[0]
+        lines = [{{"id": f"simple_python_{{i}}", "result": value}} for i in range(8)]
+        result.write_text("\\n".join(map(json.dumps, lines)))
 else:
-    right = round(8 * json.loads(result.read_text()))
+    lines = [json.loads(line) for line in result.read_text().splitlines()]
+    right = round(8 * lines[0]["result"])
     score = Path(words["--score-dir"], handler, "non_live", "BFCL_v4_simple_python_score.json")
     score.parent.mkdir(parents=True)
-    line = {{"accuracy": right / 8, "correct_count": right, "total_count": 8}}
-    score.write_text(json.dumps(line) + "\\n")
+    head = {{"accuracy": right / 8, "correct_count": right, "total_count": 8}}
+    failed = [{{"id": line["id"], "valid": False}} for line in lines[right:]]
+    score.write_text("\\n".join(map(json.dumps, [head, *failed])))
     Path(words["--score-dir"], "data_overall.csv").write_text("Rank,Overall Acc,Model\\n1,50%,x\\n")
 """
 
@@ -570,6 +625,11 @@ def test_the_page_s_script_for_bfcl_gives_every_candidate_directories_of_its_own
     ]
     scores = [list(evaluation.categories.values()) for evaluation in found]
     assert [(score.score, score.n) for (score,) in scores] == [(0.625, 8), (0.5, 8), (0.375, 8)]
+    # The page's directories are where soce looks for all ids.
+    assert made.item_ids() == {"simple_python": tuple(f"simple_python_{i}" for i in range(8))}
+    assert [item for item, outcome in found[2].items["simple_python"].items() if outcome] == [
+        f"simple_python_{i}" for i in range(3)
+    ]
 
 
 def test_the_page_s_tasks_can_be_read(tmp_path):

@@ -125,6 +125,20 @@ def _board(version: Version) -> Board:
 BOARDS: Final[dict[Version, Board]] = {"v3": _board("v3"), "v4": _board("v4")}
 
 
+TWICE: Final = {"v3": frozenset({"live_relevance_3-3-0"})}
+"""Ids that a version of the benchmark has given to two items."""
+
+
+def numbered_items(version: str, leaf: str) -> dict[str, None] | None:
+    """Return the ids of a leaf in which they are ``<leaf>_0``, ``<leaf>_1``, … without gaps; None of others.
+
+    Those of live leaves tell which functions and prompts they have, those of agentic ones their scenario.
+    """
+    board = next((board for board in BOARDS.values() if board.version == version), None)
+    count = None if board is None or leaf.startswith("live_") else board.items.get(leaf)
+    return None if count is None else dict.fromkeys(f"{leaf}_{number}" for number in range(count))
+
+
 def versions_of(leaves: Iterable[str]) -> set[Version]:
     """Return the versions that have a leaf of their own among these names."""
     common = BOARDS["v3"].items.keys() & BOARDS["v4"].items.keys()

@@ -74,6 +74,11 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         blanked=tuple(cell for table in tables for cell in table.blanked),
         notes=tuple(f"`{shown(table.source)}`: {note}" for table in tables for note in table.notes),
         origin=joined_origin([([column.name for column in table.columns], table.origin) for table in tables]),
+        no_outcomes=tuple(dict.fromkeys(pair for table in tables for pair in table.no_outcomes)),
+        outcomes={
+            model: {name: found for table in tables for name, found in table.outcomes.get(model, {}).items()}
+            for model in models
+        },
     )
 
 

@@ -20,7 +20,8 @@ from soce.scores.grids.lm_eval_printed import as_long, is_printed
 from soce.scores.join import join_tables
 from soce.scores.paper import PAPER_TABLES, paper_table
 from soce.scores.refusals import Refusals
-from soce.scores.tables.long import is_long, long_table
+from soce.scores.tables.long import long_table
+from soce.scores.tables.long_columns import is_long
 from soce.scores.tables.orientation import with_models_in_rows
 from soce.scores.tables.wide import wide_table
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Floats: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    Outcomes: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 Role: TypeAlias = Literal["category", "aggregate"]
 Scale: TypeAlias = Literal["percent", "unit"]
@@ -92,6 +93,11 @@ class ScoreTable:
         What a reader decided that its source does not say outright: an encoding, a separator.
     origin : ScoreOrigin
         Which items the scores stand on, as far as that is known.
+    outcomes : mapping of model to mapping of category to mapping of item id to outcome
+        Where the source says how single items came out, and `ReadOptions.items` asked for it: the score of a
+        model in a category is the mean of its outcomes.
+    no_outcomes : sequence of (category, reason)
+        Categories in which some model has none although `ReadOptions.items` asked for them.
 
     Raises
     ------
@@ -118,6 +124,8 @@ class ScoreTable:
     blanked: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
     origin: ScoreOrigin = field(default_factory=ScoreOrigin)
+    outcomes: Outcomes = field(default_factory=dict, repr=False)
+    no_outcomes: tuple[tuple[str, str], ...] = ()
     _rows: dict[str, int] = field(init=False, repr=False)
     _places: dict[str, int] = field(init=False, repr=False)
 
@@ -276,6 +284,11 @@ class ScoreTable:
             columns=kept_columns,
             blanked=tuple(cell for cell in self.blanked if cell[0] in kept_models and cell[1] in names),
             origin=self.origin.under({name: name for name in names}),
+            outcomes={
+                model: {name: found for name, found in self.outcomes[model].items() if name in names}
+                for model in kept_models
+                if model in self.outcomes
+            },
             values=self.values[cut],
             counts=None if self.counts is None else self.counts[cut],
             stderrs=None if self.stderrs is None else self.stderrs[cut],
@@ -286,7 +299,12 @@ class ScoreTable:
         changed = tuple(columns)
         names = {old.name: new.name for old, new in zip(self.columns, changed, strict=False)}
         blanked = tuple((model, names.get(column, column), text) for model, column, text in self.blanked)
-        return replace(self, columns=changed, blanked=blanked, origin=self.origin.under(names))
+        outcomes = {
+            model: {names.get(column, column): found for column, found in of_model.items()}
+            for model, of_model in self.outcomes.items()
+        }
+        origin = self.origin.under(names)
+        return replace(self, columns=changed, blanked=blanked, outcomes=outcomes, origin=origin)
 
     def with_origin(self, origin: ScoreOrigin) -> ScoreTable:
         """Return the same scores with what is known, or stated, of the items that they stand on."""
@@ -301,6 +319,7 @@ class ScoreTable:
             self,
             models=tuple(models.get(model, model) for model in self.models),
             blanked=tuple((models.get(model, model), column, text) for model, column, text in self.blanked),
+            outcomes={models.get(model, model): found for model, found in self.outcomes.items()},
         )
 
     def to_frame(self) -> pd.DataFrame:

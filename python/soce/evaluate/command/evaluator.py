@@ -112,6 +112,7 @@ class CommandEvaluator:
         self.command = check_command(command, options)
         self._path = options.environment.get("PATH")
         self._categories: frozenset[str] = frozenset()
+        self._items: dict[str, tuple[str, ...]] | None = None
         self._on_start = on_start
         parent = Path(tempfile.gettempdir() if options.scratch is None else options.scratch)
         self.folder = Path(tempfile.mkdtemp(prefix="soce-runs-", dir=parent) if folder is None else folder)
@@ -155,8 +156,9 @@ class CommandEvaluator:
             "merge": {name: merged[name] for name in sorted(CHANGE_FILES & merged.keys())},
         }
 
-    def item_ids(self) -> None:
-        """Return None: score files do not tell items apart."""
+    def item_ids(self) -> dict[str, tuple[str, ...]] | None:
+        """Return the items of the soup scored last; None before, or if its files tell none apart."""
+        return self._items
 
     def score(
         self,
@@ -167,12 +169,9 @@ class CommandEvaluator:
     ) -> Evaluation:
         """Write this soup, run the program and return the scores it left, see `Evaluator.score`.
 
-        `items` must be None: a program scores whatever it scores. Progress is (0, 1) many times a second,
-        and (1, 1) at the end.
+        A program scores whatever it scores: of some items only, all are in any case. Progress is (0, 1) many
+        times a second, and (1, 1) at the end.
         """
-        if items is not None:
-            hint = "give two commands, one to choose with and one to report with"
-            refuse("a command scores all of its items, not some", hint)
         full = self._over_all(recipe)
         name = f"{recipe.id}-{secrets.token_hex(4)}"
         folder = self.folder / name
@@ -191,7 +190,7 @@ class CommandEvaluator:
             if not self.options.keep:
                 shutil.rmtree(checkpoint, ignore_errors=True)
         tell(1, 1)
-        return evaluation
+        return evaluation if items is None else evaluation.restricted(items)
 
     def close(self) -> None:
         """Remove the scratch directory; logs and results stay."""
@@ -241,6 +240,8 @@ class CommandEvaluator:
         if others:
             message = f"not every soup has a score in category `{shown(others[0])}`"
             refuse(message, "the program must score every soup in the same categories", str(log))
+        if len(known := evaluation.item_ids() or {}) == len(evaluation.categories):
+            self._items = known
         return evaluation
 
 

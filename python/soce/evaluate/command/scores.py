@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
 from soce.exceptions import ScoreTableError, shown
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from soce.scores.formats.options import ReadOptions
     from soce.scores.table import ScoreTable
 
+_MODEL: Final = "soup"
+"""The model's name where files do not say which they are about."""
+
 
 def read_evaluation(
     source: Path, *, log: Path, options: ReadOptions | None = None, categories: Sequence[str] | None = None
@@ -25,18 +28,21 @@ def read_evaluation(
     """Read the scores of the one model that score files speak of; a program's `log` is named in messages.
 
     They are in percent if some categories are and the others are shares of 1. Of the `categories` that are
-    wanted (all otherwise) none may be without a score.
+    wanted (all otherwise) none may be without a score. Outcomes by item are read where the files hold them.
     """
     from soce.scores.formats.options import ReadOptions
+    from soce.scores.outcomes import notes_on
     from soce.scores.read import read_scores
 
+    options = ReadOptions() if options is None else options
+    options = replace(options, items=True, model=options.model or _MODEL)
     try:
         table = read_scores(source, options=options)
         apart = {name for name, _ in table.ignored} & {*(categories or ())}
         if apart:  # of one soup, what is a category of the table may look like a count
             there = {column.name for column in table.columns} | apart
             named = tuple(name for name in categories or () if name in there)
-            table = read_scores(source, options=replace(options or ReadOptions(), columns=named))
+            table = read_scores(source, options=replace(options, columns=named))
     except (OSError, ScoreTableError) as error:
         problem = error.problems[0] if isinstance(error, ScoreTableError) else None
         message = f"the scores that the command left cannot be read: {problem or error}"
@@ -46,22 +52,37 @@ def read_evaluation(
         hint = "let the command write into `{output}`, which is empty for each soup"
         names = listed(table.models, limit=3)
         refuse(f"{where} has the scores of {len(table.models)} models: {names}", hint, str(log))
+    model = table.models[0]
     columns = {column.name: column for column in table.columns}
     wanted = table.categories if categories is None else tuple(categories)
     for name in wanted:
         if name not in columns:
             hint = nearest(name, table.categories, "categories")
             refuse(f"{where} has no category `{shown(name)}`", hint, str(log))
-        if math.isnan(table.score(table.models[0], name)):
+        if math.isnan(table.score(model, name)):
             refuse(f"{where} leaves category `{shown(name)}` without a score", None, str(log))
     scales = {columns[name].scale for name in wanted}
     scale: Scale | None = None if None in scales else "percent" if "percent" in scales else "unit"
     factors: dict[Scale | None, float] = {"unit": 100.0} if scale == "percent" else {}
+    factor = {name: factors.get(columns[name].scale, 1.0) for name in wanted}
+    full = 100.0 if scale == "percent" else 1.0
+    items = {
+        name: {item: outcome * factor[name] / full for item, outcome in table.outcomes[model][name].items()}
+        for name in wanted
+        if name in table.outcomes.get(model, {})
+    }
     return Evaluation(
-        {name: _category(table, name, factors.get(columns[name].scale, 1.0)) for name in wanted},
-        scale=scale,
+        {
+            name: CategoryScore.of(items[name].values(), full=full)
+            if name in items
+            else _category(table, name, factor[name])
+            for name in wanted
+        },
+        items or None,
+        scale,
         higher_is_better={name: columns[name].higher_is_better for name in wanted},
         notes=(
+            *notes_on(table.no_outcomes),
             *(f"column `{shown(name)}` was left out: {shown(reason)}" for name, reason in table.ignored),
             *(
                 f"smaller is better in `{shown(name)}` by its name"

@@ -70,6 +70,9 @@ class ReadOptions:
     """Whether each row of a plain table is a category and each column a model; None: as the names say."""
     reducer: str | None = None
     """Which reducer of epochs of an Inspect log to read (``mean``, ``pass_at_2``); None: all that it has."""
+    items: bool = field(default=False, repr=False)
+    """Whether to read `ScoreTable.outcomes` where files hold them: these may be much larger than those of
+    scores."""
 
     def __post_init__(self) -> None:
         """Check that lists are lists: a text would be one name for each letter."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from math import fsum, isnan
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -16,18 +17,19 @@ from soce.files.words import listed, nearest
 from soce.scores.cells.column import is_missing, notes_on_cells, parse_column
 from soce.scores.formats.metric_choice import chosen_rows
 from soce.scores.grids.text import parse_json
-from soce.scores.names.columns import no_score_words, role_by_name, split_words
+from soce.scores.names.columns import role_by_name
 from soce.scores.names.directions import directed
-from soce.scores.names.likeness import ABOUT_CATEGORIES
+from soce.scores.outcomes import standing_on_items
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable, expect_table
 from soce.scores.tables.averages import settle_averages
+from soce.scores.tables.long_columns import HINT, PER_COLUMN, by_role
 from soce.scores.tables.model_rows import no_models
 from soce.scores.tables.wide import NUMBER_HINT
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -38,9 +40,8 @@ if TYPE_CHECKING:
 _Told = TypeVar("_Told")
 
 _NEEDED: Final = ("model", "category", "score")
-_PER_COLUMN: Final = ("role", "scale", "higher_is_better", "decimals", "parts", "metric")
 _RARE: Final = ("parts", "metric")
-"""Of these: written only where a column has one."""
+"""Of what rows say of their category: written only where a column has one."""
 
 _ROLES: Final[dict[str, Role]] = {"category": "category", "aggregate": "aggregate"}
 _SCALES: Final[dict[str, Scale | None]] = {"percent": "percent", "unit": "unit", "unknown": None}
@@ -50,87 +51,18 @@ _MAX_DECIMALS: Final = 400
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-_NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "model": (
-        *(
-            "model_name",
-            "model_id",
-            "models",
-            "name",
-            "checkpoint",
-            "system",
-            "run",
-            "run_name",
-            "experiment",
-        ),
-        *("method", "llm"),
-    ),
-    "category": (
-        *("task", "benchmark", "dataset", "subject", "variable", "eval", "evaluation", "tasks", "benchmarks"),
-        *("task_name", "category_name", "dataset_name", "benchmark_name"),
-    ),
-    "score": (
-        *("value", "accuracy", "acc", "result", "metric_value", "mean", "f1", "em", "exact_match", "pass_1"),
-        *("bleu", "chrf", "win_rate"),
-    ),
-    "n": ("num_samples", "n_samples", "n_items", "samples", "count"),
-    "stderr": ("std_err", "standard_error", "se", "acc_stderr", "accuracy_stderr"),
-    "split": (),
-    "metric": ("metric_name",),
-    **{name: () for name in _PER_COLUMN if name != "metric"},
-}
-"""What is read, and the names that other programs have for it; capitals and separators do not matter."""
-HINT: Final = (
-    "a table with a row for each score has the columns `model`, `category` (or `task`, `benchmark`, "
-    "`dataset`) and `score` (or `value`, `accuracy`)"
-)
-
-
-def is_long(grid: pd.DataFrame) -> bool:
-    """Whether a grid has the columns of a long table, and its rows are scores.
-
-    They are if a model has several rows, which a wide table cannot have, or if there are no other numbers. A
-    table that does not name its only model has nothing else but a category, a score and what is about them.
-    """
-    named = _by_role(grid.columns)
-    if not named["category"] or not named["score"]:
-        return False
-    known = {name for names in named.values() for name in names}
-    others = [name for name in grid.columns if name not in known and not _is_about(name)]
-    if not named["model"]:
-        return not others and len(named["score"]) == 1
-    if grid[named["model"][0]].duplicated().any():
-        return True
-    return len(named["score"]) == 1 and all(parse_column(grid[name].tolist()).is_text for name in others)
-
-
-def _is_about(name: str) -> bool:
-    return "_".join(split_words(name)) in ABOUT_CATEGORIES or bool(no_score_words(name))
-
-
-def _by_role(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the columns that may be each thing: the one of its own name if there is one."""
-    written = {name: "_".join(split_words(name)) for name in names}
-    found = {
-        role: [name for name in written if written[name] == role]
-        or [name for name in written if written[name] in others]
-        for role, others in _NAMES.items()
-    }
-    if not found["category"]:  # `model,metric,value`
-        found["category"], found["metric"] = found["metric"], []
-    return found
-
-
 def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTable:
     """Return the score table of a long grid that was read at `path`.
 
-    Columns `model`, `category`, `score`; optional `n` (items), `stderr`, `split`; optional `role`, `scale`,
+    Columns `model`, `category`, `score`; optional `n` (items), `stderr`, `split`; `item`, with which a row is
+    the outcome of one item and a score the mean over a category's items; optional `role`, `scale`,
     `higher_is_better`, `decimals`, `parts` and `metric`, which belong to the category and are the same in
-    all its rows or empty. Other names that they may have are in `_NAMES`. Of several metrics of a category
-    `ReadOptions.metric` says which. Every cell that is not what it should be is in the `ScoreTableError`.
+    all its rows or empty. Other names that they may have are in `soce.scores.tables.long_columns`. Of several
+    metrics of a category `ReadOptions.metric` says which. Every cell that is not what it should be is in the
+    `ScoreTableError`.
     """
     refusals = Refusals(path)
-    named = _by_role(grid.columns)
+    named = by_role(grid.columns)
     if named["category"] and named["score"] and not named["model"]:
         if options.model is None:
             refusals.refuse("the table does not say which model it is about", "say it: `NAME=PATH`")
@@ -161,11 +93,18 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
     arrays = {name: np.full(shape, np.nan) for name in ("score", "n", "stderr")}
     columns = []
     printed = {}
+    outcomes: dict[str, dict[str, dict[str, float]]] = {}
     for place, category in enumerate(categories):
         into = [models[model] for model in category.rows["model"]]
         column, parsed = category.column()
         columns.append(column)
         printed[column.name] = parsed
+        if "item" in rows.columns:
+            for model, of_items in category.outcomes(parsed).items():
+                outcomes.setdefault(model, {})[column.name] = of_items
+                arrays["score"][models[model], place] = fsum(of_items.values()) / len(of_items)
+                arrays["n"][models[model], place] = len(of_items)
+            continue
         arrays["score"][into, place] = parsed.values
         for name, beside in (("n", parsed.counts), ("stderr", parsed.stderrs)):
             if beside is not None:
@@ -186,7 +125,10 @@ def long_table(grid: pd.DataFrame, path: str, options: ReadOptions) -> ScoreTabl
         kind="long",
         ignored=tuple(ignored),
         notes=notes_on_cells(printed),
+        outcomes=outcomes,
     )
+    if outcomes:
+        table = standing_on_items(table)
     if "role" in rows.columns:  # soce wrote it, so somebody has said already what is a model
         return table
     not_models = no_models(table.models, options, lambda: table.values)
@@ -212,16 +154,23 @@ def rows_of_split(grid: pd.DataFrame, options: ReadOptions, refusals: Refusals) 
 
 
 def _check_names(rows: pd.DataFrame, refusals: Refusals) -> None:
-    """Refuse scores without a model or category, and scores that are there twice."""
-    first: dict[tuple[str, str], str] = {}
-    for where, model, category in zip(rows.index, rows["model"], rows["category"], strict=True):
-        if not model or not category:
-            refusals.add(f"{where}: the {'category' if model else 'model'} has no name")
-            continue
-        before = first.setdefault((model, category), where)
-        if before != where:
+    """Refuse scores without a model, category or item, and scores that are there twice."""
+    names = [name for name in ("model", "category", "item") if name in rows.columns]
+    if "item" in names:
+        for name in sorted({"n", "stderr"} & {*rows.columns}):
             refusals.add(
-                f"{where}: model `{shown(model)}`, category `{shown(category)}` is also in {before}",
+                f"a table of items has no column `{name}`", "leave it out: it follows from the items"
+            )
+    first: dict[tuple[str, ...], str] = {}
+    for where, *key in zip(rows.index, *(rows[name] for name in names), strict=True):
+        if lacking := [name for name, told in zip(names, key, strict=True) if not told]:
+            refusals.add(f"{where}: the {lacking[0]} has no name")
+            continue
+        before = first.setdefault(tuple(key), where)
+        if before != where:
+            told = ", ".join(f"{name} `{shown(one)}`" for name, one in zip(names, key, strict=True))
+            refusals.add(
+                f"{where}: {told} is also in {before}",
                 "keep one of them, or tell them apart in a column `split`",
             )
     refusals.check()
@@ -239,7 +188,12 @@ class _Category:
     def column(self) -> tuple[Column, Parsed]:
         """Return the column and its scores."""
         parsed = self._parse("score", NUMBER_HINT)
-        scale = self._told("scale", _SCALES.__getitem__, "percent, unit or unknown", parsed.scale)
+        shows, decimals = parsed.scale, parsed.decimals
+        if "item" in self.rows.columns:  # outcomes of 0 and 1 are shares, and their mean is not rounded
+            decimals = None
+            if shows is None and ((parsed.values >= 0) & (parsed.values <= 1)).all():
+                shows = "unit"
+        scale = self._told("scale", _SCALES.__getitem__, "percent, unit or unknown", shows)
         if parsed.signed and scale != "percent":
             self._refuse(0, "scale", f"is {scale or 'unknown'}, but there are percent signs")
         better = self._told("higher_is_better", _DIRECTIONS.__getitem__, "true or false", None)
@@ -248,7 +202,7 @@ class _Category:
             self._told("role", _ROLES.__getitem__, "category or aggregate", role_by_name(self.name)),
             scale,
             better is not False,
-            self._told("decimals", _decimals, "a number from 0 to 400 or `exact`", parsed.decimals),
+            self._told("decimals", _decimals, "a number from 0 to 400 or `exact`", decimals),
             self._told("parts", _parts, 'a JSON list of names such as ["a", "b"]', ()),
             self._told("metric", str, "a metric", None),
             direction="default" if better is None else "stated",
@@ -256,6 +210,16 @@ class _Category:
         if better is not None:
             return column, parsed
         return directed(column, parsed.values, signed=parsed.signed), parsed
+
+    def outcomes(self, parsed: Parsed) -> dict[str, dict[str, float]]:
+        """Return model → item → outcome."""
+        found: dict[str, dict[str, float]] = {}
+        told = zip(self.rows["model"], self.rows["item"], parsed.values.tolist(), strict=True)
+        for i, (model, item, outcome) in enumerate(told):
+            if isnan(outcome):
+                self._refuse(i, "score", "the item has no outcome", "leave out items that were not scored")
+            found.setdefault(model, {})[item] = outcome
+        return found
 
     def counts(self) -> Vector:
         """Return the numbers of items."""
@@ -327,7 +291,7 @@ def write_scores(table: ScoreTable, path: str | os.PathLike[str]) -> None:
     expect_path(path, "path")
     about_columns = [
         name
-        for name in _PER_COLUMN
+        for name in PER_COLUMN
         if name not in _RARE or any(getattr(column, name) for column in table.columns)
     ]
     names = [_quoted(column.name) for column in table.columns]

@@ -1,0 +1,156 @@
+"""Programs that tell items apart: searches choose on some of the items and report on the others, with intervals."""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.checkpoints import directory
+
+from soce.cli.search import search
+from soce.cli.select import select
+from soce.scores import bfcl
+from soce.scores.formats.options import ReadOptions
+from soce.scores.read import read_scores
+from soce.search.open import open_run
+
+LEAVES = list(bfcl.BOARDS["v3"].overall)
+N_ITEMS = 12
+READ_CHECKPOINT = """
+import hashlib, json, struct, sys
+from pathlib import Path
+
+checkpoint, output = map(Path, sys.argv[1:3])
+content = (checkpoint / "model.safetensors").read_bytes()
+first, _ = struct.unpack("<2f", content[8 + struct.unpack("<Q", content[:8])[0] :])
+
+
+def solves(item):
+    # Some items want a small value, the others a large one: the best soup lies between.
+    draw = hashlib.sha256(item.encode()).digest()
+    return first < 0.6 + draw[0] / 100 if draw[1] % 2 else first > 1.6 - draw[0] / 100
+"""
+BFCL = (
+    READ_CHECKPOINT
+    + f"""
+LEAVES, N_ITEMS = {LEAVES}, {N_ITEMS}
+"""
+    + """
+model, with_results = sys.argv[3], len(sys.argv) < 5
+for leaf in LEAVES:
+    ids = [f"{leaf}_{i}-{i}-0" if leaf.startswith("live") else f"{leaf}_{i}" for i in range(N_ITEMS)]
+    failed = [item for item in ids if not solves(item)]
+    right = N_ITEMS - len(failed)
+    head = {"accuracy": right / N_ITEMS, "correct_count": right, "total_count": N_ITEMS}
+    files = {"score": [head, *({"id": item, "valid": False} for item in failed)]}
+    if with_results:
+        files["result"] = [{"id": item, "result": "f()"} for item in ids]
+    for kind, lines in files.items():
+        path = output / kind / model / f"BFCL_v3_{leaf}_{kind}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(line) + "\\n" for line in lines))
+"""
+)
+TABLE = (
+    READ_CHECKPOINT
+    + """
+rows = [f"{c},{i},{int(solves(c + str(i)))}" for c in ("math", "code") for i in range(40)]
+(output / "items.csv").write_text("category,item,score\\n" + "\\n".join(rows) + "\\n")
+"""
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a directory with checkpoints a to d."""
+    monkeypatch.chdir(tmp_path)
+    for place, name in enumerate("abcd"):
+        directory(tmp_path / name, float(place), 2.0)
+    (tmp_path / "models.yaml").write_text("".join(f"{name}: {name}\n" for name in "abcd"))
+    return tmp_path
+
+
+def run(command: object, *arguments: object) -> Result:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result
+
+
+def search_with(program: str, scores: str, *arguments: object) -> Result:
+    Path("score.py").write_text(program)
+    command = f"{sys.executable} score.py {{checkpoint}} {{output}} handler"
+    command += "".join(f" {word}" for word in arguments)
+    return run(
+        *(search, "selection.yaml", "--models", "models.yaml", "--evaluator-command", command),
+        *("--evaluator-scores", scores, "-o", "run"),
+    )
+
+
+def selection_of_folders(here: Path, **values: float) -> None:
+    """Select from a score directory of all leaves, in which models solve so many of 100 items."""
+    for model, right in values.items():
+        for leaf in LEAVES:
+            path = here / "board" / model / f"BFCL_v3_{leaf}_score.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mine = right + (7 if (leaf == "simple") == (model == "a") else 0)
+            path.write_text(
+                json.dumps({"accuracy": mine / 100, "correct_count": mine, "total_count": 100}) + "\n"
+            )
+    rule = ["--rule", "explicit", "--category", "simple", "--category", "java"]
+    found = run(
+        *(select, "board", "--models", "models.yaml", *rule, "--objective", "bfcl-v3", "-o", "selection.yaml")
+    )
+    assert found.exit_code == 0, found.stderr
+
+
+def test_a_search_by_bfcl_folders_holds_items_out_and_has_intervals(here: Path) -> None:
+    selection_of_folders(here, a=60, b=40, c=61, d=50)
+    found = search_with(BFCL, "{output}/score")
+    assert found.exit_code == 0, found.stderr
+    told = " ".join(found.stdout.split())
+    assert "95 % interval [" in told
+    assert "optimistic" not in told
+    opened = open_run(here / "run")
+    chosen_on, reported_on = opened.items("selection"), opened.items("report")
+    assert chosen_on is not None
+    assert reported_on is not None
+    assert {leaf: len(ids) for leaf, ids in reported_on.items()} == dict.fromkeys(LEAVES, N_ITEMS // 2)
+    assert all(set(ids).isdisjoint(chosen_on[leaf]) for leaf, ids in reported_on.items())
+    # What every arm was told is the board's formula over one half of the items, as its files have them.
+    assert opened.result is not None
+    board = bfcl.BOARDS["v3"].overall
+    for arm in opened.result.arms:
+        (score,) = (here / "run").rglob(f"{arm.recipe.id}-*/output/score")
+        outcomes = read_scores(score, options=ReadOptions(items=True)).outcomes["handler"]
+        for items, told_of in ((chosen_on, arm.selection), (reported_on, arm.report)):
+            value = Fraction(0)
+            for leaf, ids in items.items():
+                value += board[leaf] * Fraction(
+                    sum(map(int, (outcomes[leaf][item] for item in ids))), len(ids)
+                )
+            assert told_of.value == pytest.approx(float(value))
+
+
+def test_without_result_files_the_search_says_what_to_leave(here: Path) -> None:
+    selection_of_folders(here, a=60, b=40, c=61, d=50)
+    found = search_with(BFCL, "{output}/score", "without")
+    assert found.exit_code == 0, found.stderr
+    told = " ".join(found.stdout.split())
+    assert "selected and reported on the same items: optimistic" in told
+    assert told.count("no outcomes by item in") == 1
+    assert "leave them in the same place below `result`, beside the directory of scores" in told
+
+
+def test_a_table_of_items_is_the_simplest_way_to_tell_them_apart(here: Path) -> None:
+    (here / "scores.csv").write_text("model,math,code\na,60,50\nb,40,62\nc,41,66\nd,55,61\n")
+    rule = ["--rule", "explicit", "--category", "math", "--category", "code"]
+    run(select, "scores.csv", "--models", "models.yaml", *rule, "-o", "selection.yaml")
+    found = search_with(TABLE, "{output}/items.csv")
+    assert found.exit_code == 0, found.stderr
+    result = json.loads((here / "run" / "result.json").read_text())
+    assert result["split"]["held_out"] == {"math": 20, "code": 20}
+    assert "95 % interval [" in " ".join(found.stdout.split())
