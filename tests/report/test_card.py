@@ -238,7 +238,7 @@ APACHE = {"readme": under("apache-2.0")}
             None,
             ["of `b`: the text in LICENSE"],
         ),
-        ({"licence": MIT}, None, ["licences differ: `a` apache-2.0, `b` mit"]),
+        ({"licence": MIT}, None, ["licences differ: `a` apache-2.0 (README.md, license), `b` mit (LICENSE)"]),
         ({"licence": MIT.replace("sublicense", "worship")}, None, ["of `b`: the text in LICENSE"]),
         (
             {"readme": under("cc-by-nc-4.0")},

@@ -146,7 +146,6 @@ class SearchStep:
     def _check(self) -> Sequence[str]:
         """Refuse what can be refused before models are loaded and anything is written; return warnings."""
         from soce.merging.plan import plan
-        from soce.recipes.model import Recipe
         from soce.report.publish import check_publishable
         from soce.search.study import check_folder, require_optuna
 
@@ -161,7 +160,7 @@ class SearchStep:
         # Of all, because equal parts of all are scored. Without a soup to publish nobody needs their code.
         copy_code = False if self.publish is None else self.merge.copy_code
         options = replace(self.merge, overwrite=False, preflight=False, copy_code=copy_code)
-        every = Recipe.of([self.pool.paths[name] for name in self.pool.names])
+        every = self.pool.recipe(dict.fromkeys(self.pool.names, 1))
         with self._naming_options(), tempfile.TemporaryDirectory(prefix="soce-") as scratch:
             planned = plan(every, output=Path(scratch, "soup"), options=options).data
         warnings: list[str] = planned["warnings"]

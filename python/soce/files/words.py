@@ -39,6 +39,23 @@ def in_words(texts: Sequence[str], *, last: str = "and") -> str:
     return f"{', '.join(texts[:-1])} {last} {texts[-1]}"
 
 
+def grouped(said: Iterable[tuple[str, str]], *, limit: int = 10) -> str:
+    """Return names with what is said of each, those of which the same is said together; of many, some.
+
+    Examples
+    --------
+    >>> grouped([("a", "mit"), ("b", "gpl-3.0"), ("c", "mit")])
+    '`a` and `c` mit, `b` gpl-3.0'
+    """
+    names: dict[str, list[str]] = {}
+    for name, text in said:
+        names.setdefault(text, []).append(f"`{shown(name)}`")
+    for group in names.values():
+        if len(group) > limit + 1:
+            group[limit:] = [f"{len(group) - limit} more"]
+    return ", ".join(f"{in_words(group)} {text}" for text, group in names.items())
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun.
 

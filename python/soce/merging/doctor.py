@@ -16,6 +16,7 @@ from soce.files.arguments import expect_paths
 from soce.files.words import counted, listed
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
 from soce.merging.options import MergeOptions
+from soce.merging.origins.warnings import origin_warnings
 from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Recipe, same_path_key
@@ -135,9 +136,8 @@ def diagnose(
     """
     expect_paths(ingredients, "ingredients")
     # One of two paths to a checkpoint is enough.
-    paths = tuple(
-        ingredient.path for ingredient in Recipe.of([os.fspath(path) for path in ingredients]).ingredients
-    )
+    recipe = Recipe.of([os.fspath(path) for path in ingredients])
+    paths = tuple(ingredient.path for ingredient in recipe.ingredients)
     if base is not None:  # it may be an ingredient too, by whatever path
         base_path = find_checkpoint(base)
         key = same_path_key(base_path)
@@ -149,7 +149,7 @@ def diagnose(
     with tempfile.TemporaryDirectory(prefix="soce-") as scratch:
         try:
             planned = plan(
-                paths,
+                recipe,
                 output=Path(scratch, "soup"),
                 # Code is a question for the merge, which asks it.
                 options=replace(options, copy_code=False, preflight=False),
@@ -157,6 +157,7 @@ def diagnose(
             warnings += planned.data["warnings"]
         except SoceError as error:
             problems += error.problems
+            warnings += origin_warnings([(one.name, one.path) for one in recipe.ingredients])
             warnings += config_differences(paths, options.follow_links, options.ignore_unreferenced)
     readable: list[Checkpoint] = []
     for path in dict.fromkeys((*paths, *([] if base is None else [base]))):

@@ -18,6 +18,7 @@ from soce.files.arguments import expect, expect_path
 from soce.files.words import listed
 from soce.merging.choices import find_ingredient, resolve_choices
 from soce.merging.options import MergeOptions
+from soce.merging.origins.warnings import origin_warnings
 from soce.merging.report import MergeReport
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
@@ -211,12 +212,19 @@ def _plan(
         take=options.take if source is None else {**source.take, **(options.take or {})},
     )
     paths = list(choices.paths)
+    names = {ingredient.path: ingredient.name for ingredient in ingredients}
     tables = [
         (
             os.fspath(output),
             [(row.pattern, row.numerators, row.whole) for row in recipe.table_over(paths)],
         )
         for output, recipe in recipes
+    ]
+    takers = {place for _, place in choices.take}
+    going = [
+        (names.get(path, path), path)
+        for place, path in enumerate(paths)
+        if place in takers or any(numerators[place] for _, rows in tables for _, numerators, _ in rows)
     ]
     how: _core.Planning = {
         "dtype": None if dtype is None else parse_dtype(dtype),
@@ -232,7 +240,7 @@ def _plan(
         "take": choices.take,
         "makes_parent": folder is not None,
         "skip_space_check": not options.preflight,
-        "remarks": _remarks([recipe for _, recipe in recipes]),
+        "remarks": [*_remarks([recipe for _, recipe in recipes]), *origin_warnings(going)],
     }
     try:
         core = _core.plan(paths, tables, how)

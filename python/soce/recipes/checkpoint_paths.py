@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
@@ -12,12 +12,18 @@ from soce.files.words import listed
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from soce.files.atomic import PathText
 
+HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+"""An organisation or user, a slash, a repository: never a path of this machine by accident."""
 _WORD: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _HUB_ID: Final = re.compile(
     rf"(?P<id>{_WORD}(?:/{_WORD})?)(?:@(?P<revision>[A-Za-z0-9_][\w./-]*))?", re.ASCII
 )
+_CACHED: Final = re.compile(r"models--([A-Za-z0-9._-]+?)--([A-Za-z0-9._-]+)")
+_REVISION: Final = re.compile(r"[0-9a-f]{40}")
 
 
 def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
@@ -53,6 +59,35 @@ def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
         return path
     repository = _cache() / f"models--{found['id'].replace('/', '--')}"
     return _snapshot(str(repository), found["revision"]) if repository.is_dir() else path
+
+
+def cached_repository(path: str) -> tuple[str | None, str | None]:
+    """Return id and revision that the layout of the Hub's cache tells, ``models--A--B/snapshots/COMMIT``."""
+    parts = PurePath(path).parts
+    for name, folder, commit in zip(parts, parts[1:], parts[2:], strict=False):
+        found = _CACHED.fullmatch(name)
+        if found and folder == "snapshots" and HUB_ID.fullmatch(f"{found[1]}/{found[2]}"):
+            return f"{found[1]}/{found[2]}", commit if _REVISION.fullmatch(commit) else None
+    return None, None
+
+
+def shortest_ends(paths: Sequence[str]) -> list[str]:
+    """Return for each path the shortest end that tells it from the others.
+
+    Examples
+    --------
+    >>> shortest_ends(["/runs/a/final", "/runs/b/final", "/base"])
+    ['a/final', 'b/final', 'base']
+    """
+    ends = [PurePath(path).parts or (path,) for path in paths]
+    found = []
+    for parts in ends:
+        length = 1
+        while length < len(parts) and sum(other[-length:] == parts[-length:] for other in ends) > 1:
+            length += 1
+        kept = [part for part in parts[-length:] if part != PurePath(part).anchor]
+        found.append("/".join(kept) or "ingredient")
+    return found
 
 
 def _cache() -> Path:

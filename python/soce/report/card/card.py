@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import OutputError, Problem, shown
 from soce.files.atomic import write_text
+from soce.merging.origins.front_matter import README, read_text
+from soce.merging.origins.licences import Licence, agreed, licence_of, licence_warnings
 from soce.report.card.choice import find_choice
-from soce.report.card.licences import Licence, agreed, licence_of, warnings_of
 from soce.report.card.metadata import eval_results, head_text, make_head, require_hub
-from soce.report.card.readme import README, YAML, assemble, is_sealed, read_card, read_text, seal
+from soce.report.card.readme import YAML, assemble, is_sealed, read_card, seal
 from soce.report.card.soup import read_soup
 from soce.report.card.text import card_text
 
@@ -69,8 +70,8 @@ def make_card(
     found = found.named({} if choice is None else choice.names, hub_ids or {})
     path = found.folder / README
     own = read_card(path, overwrite=overwrite)
-    licences = [licence_of(one) for one in found.ingredients]
-    warnings = list(warnings_of(licences))
+    licences = [licence_of(one.name, one.path) for one in found.ingredients]
+    warnings = list(licence_warnings(licences))
     licence = agreed(licences) if license is None else Licence("", "whoever wrote the card", license.lower())
     head = make_head(found, licence=licence, kept=own.head)
     if licence is not None and head["license"] != licence.identifier:

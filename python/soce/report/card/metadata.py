@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import EvaluationError, OutputError, Problem, shown
 from soce.files.words import listed
-from soce.report.card.soup import HUB_ID
+from soce.recipes.checkpoint_paths import HUB_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from soce.report.card.licences import Licence
+    from soce.merging.origins.licences import Licence
     from soce.report.card.soup import Soup
     from soce.search.result import SearchResult
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import OutputError, Problem
+from soce.merging.origins.front_matter import read_text, split_head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import NoReturn
 
-README: Final = "README.md"
 BEGIN: Final = (
     "<!-- soce:begin `soce card` rewrites what stands between here and soce:end; write above or below it -->"
 )
@@ -32,9 +32,6 @@ _BLOCK: Final = re.compile(
     r"^<!-- soce:begin [^\n]*-->\n.*?^<!-- soce:end -->(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _SEAL_LINE: Final = re.compile(r"^(?:<!-- |# )soce:seal sha256:[0-9a-f]{64}(?: -->)?\n?", re.MULTILINE)
-_LONGEST: Final = 1 << 20
-"""Bytes of a file that is looked at."""
-_HEAD: Final = re.compile(r"\A\s*---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +46,17 @@ class Handwritten:
 NOTHING: Final = Handwritten({}, "", "")
 
 
-def read_text(path: Path) -> str | None:
-    """Return the text of a small regular file, or None."""
-    try:
-        if not path.is_file() or path.stat().st_size > _LONGEST:
-            return None
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError):
-        return None
-
-
-def split_head(text: str) -> tuple[dict[str, Any] | None, str]:
-    """Return what stands between the first two lines ``---``, and the rest; None if it is no mapping."""
+def read_head(text: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the head of a card and the rest; None if it is no mapping."""
     import yaml
 
-    found = _HEAD.match(text)
-    if found is None:
-        return {}, text
+    written, rest = split_head(text)
     try:
-        head = yaml.safe_load(found[1] or "{}")
+        head = yaml.safe_load(written or "{}")  # its values are written again, so they keep their types
     except (yaml.YAMLError, ValueError, RecursionError):
         head = None
     is_mapping = isinstance(head, dict) and all(isinstance(key, str) for key in head)
-    return head if is_mapping else None, text[found.end() :]
+    return head if is_mapping else None, rest
 
 
 def seal(text: str, comment: tuple[str, str]) -> str:
@@ -106,7 +91,7 @@ def read_card(path: Path, *, overwrite: bool = False) -> Handwritten:
             return NOTHING
         hint = "move it elsewhere, or replace it with `--overwrite`"
         _refuse(path, "is no card that soce has written, or the marks of its block are damaged", hint)
-    head, above = split_head(text[: blocks[0].start()])
+    head, above = read_head(text[: blocks[0].start()])
     if head is None:
         _refuse(path, "what stands between the lines `---` is no YAML mapping", "mend it by hand")
     return Handwritten(head, above, text[blocks[0].end() :])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from math import gcd
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import CheckpointError, Problem, shown
@@ -14,17 +13,14 @@ from soce.files.arguments import expect_path
 from soce.files.documents import read_json
 from soce.files.words import listed
 from soce.merging.manifest import taking_rows
+from soce.recipes.checkpoint_paths import HUB_ID, cached_repository, shortest_ends
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from typing import NoReturn
 
 MANIFEST: Final = "soce.json"
-HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-"""An organisation or user, a slash, a repository: never a path of this machine by accident."""
-_CACHED: Final = re.compile(r"models--([A-Za-z0-9._-]+?)--([A-Za-z0-9._-]+)")
-_REVISION: Final = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +141,7 @@ def read_soup(folder: str | os.PathLike[str]) -> Soup:
     try:
         rows = tuple((str(row["pattern"]), int(row["whole"])) for row in manifest["result"]["recipe"]["rows"])
         paths = [str(one) for one in manifest["run"]["ingredients"]]
-        found = zip(paths, _ends(paths), manifest["sources"], strict=True)
+        found = zip(paths, shortest_ends(paths), manifest["sources"], strict=True)
         sources = tuple(_source(path, end, data) for path, end, data in found)
         soup = Soup(place, manifest, sources, rows)
         digests = [manifest[key] for key in ("result_digest", "file_digest")]
@@ -170,7 +166,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
-    hub_id, revision = _from_cache(path)
+    hub_id, revision = cached_repository(path)
     hub = _mapping(found.get("hub"))
     if HUB_ID.fullmatch(str(hub.get("id"))):
         hub_id, revision = str(hub["id"]), str(hub["revision"]) if hub.get("revision") else None
@@ -178,29 +174,6 @@ def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
     shards = tuple(dict(shard) for shard in found["shards"])
     content = None if found.get("content") is None else str(found["content"])
     return Source(hub_id or end, path, hub_id, revision, parts, bool(found["gave_config"]), content, shards)
-
-
-def _from_cache(path: str) -> tuple[str | None, str | None]:
-    """Return id and revision that the layout of the Hub's cache tells, ``models--A--B/snapshots/COMMIT``."""
-    parts = PurePath(path).parts
-    for name, folder, commit in zip(parts, parts[1:], parts[2:], strict=False):
-        found = _CACHED.fullmatch(name)
-        if found and folder == "snapshots" and HUB_ID.fullmatch(f"{found[1]}/{found[2]}"):
-            return f"{found[1]}/{found[2]}", commit if _REVISION.fullmatch(commit) else None
-    return None, None
-
-
-def _ends(paths: Sequence[str]) -> list[str]:
-    """Return for each path the shortest end that tells it from the others."""
-    ends = [PurePath(path).parts or (path,) for path in paths]
-    found = []
-    for parts in ends:
-        length = 1
-        while length < len(parts) and sum(other[-length:] == parts[-length:] for other in ends) > 1:
-            length += 1
-        kept = [part for part in parts[-length:] if part != PurePath(part).anchor]
-        found.append("/".join(kept) or "ingredient")
-    return found
 
 
 def _refuse(path: Path, message: str, hint: str) -> NoReturn:

@@ -11,8 +11,8 @@ from soce.report.markdown import code, plain, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from soce.merging.origins.licences import Licence
     from soce.report.card.choice import Choice
-    from soce.report.card.licences import Licence
     from soce.report.card.soup import Soup, Source
 
 PAPER: Final = """\

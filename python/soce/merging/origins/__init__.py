@@ -1,0 +1,1 @@
+"""Where ingredients come from, as their names and files say: stages of training, licences, base models."""
