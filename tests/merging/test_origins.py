@@ -379,7 +379,7 @@ def test_one_licence_is_known_by_any_spelling(tmp_path: Path, first: str, second
     for name, licence in (("a", first), ("b", second)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
-        found.append(licence_of(name, str(tmp_path / name)))
+        found.append(licence_of(name, str(tmp_path / name), read_front_matter(tmp_path / name)))
     assert (licences_differ(found) is None) is same
 
 

@@ -294,6 +294,19 @@ def test_a_licence_of_its_own_keeps_its_name_and_link(tmp_path: Path) -> None:
     assert "license" not in made.front_matter
 
 
+def test_origins_that_differ_stand_where_the_soup_is_disclosed(tmp_path: Path) -> None:
+    base, chat = (model(tmp_path / name, 1.0, **APACHE) for name in ("m-7b", "m-7b-chat"))
+    made = make_card(soup_of(tmp_path, {base: 1, chat: 1}))
+    (warning,) = made.warnings
+    assert "`m-7b-chat` (name: `chat`)" in warning
+    disclosure, _, rest = made.text.partition("## Recipe")
+    assert ("> **Mind**: the ingredients look like different stages" in disclosure, "Mind" in rest) == (
+        True,
+        False,
+    )
+    assert str(tmp_path) not in made.text
+
+
 def test_files_that_have_gone_leave_the_licence_open(tmp_path: Path, soup: Path) -> None:
     (tmp_path / "code").rename(tmp_path / "elsewhere")
     made = make_card(soup)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import grouped, listed
-from soce.merging.origins.front_matter import README, read_front_matter, read_text
+from soce.merging.origins.front_matter import README, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from soce.files.parsing import Value
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}")
 _SPDX: Final = re.compile(r"^\W*SPDX-License-Identifier:\s*([A-Za-z0-9.+-]{1,100})\s*\W*$", re.MULTILINE)
@@ -116,17 +117,17 @@ class Licence:
         return not _COPYLEFT.isdisjoint(re.split(r"[^a-z]+", (self.identifier or "").lower()))
 
 
-def licence_of(ingredient: str, path: str) -> Licence:
+def licence_of(ingredient: str, path: str, said: Mapping[str, Value]) -> Licence:
     """Return what README.md, or else the licence file, of an ingredient says that lies at `path`.
 
-    A licence file counts if it has an ``SPDX-License-Identifier``, or is the text of Apache 2.0 or MIT word
-    for word; any other text is told to be there, and not understood.
+    `said` is what `read_front_matter` found in the README.md. A licence file counts if it has an
+    ``SPDX-License-Identifier``, or is the text of Apache 2.0 or MIT word for word; any other text is told to
+    be there, and not understood.
     """
     place = Path(path)
     if not place.exists():
         return Licence(ingredient, "the files are not where they were")
     folder = place if place.is_dir() else place.parent
-    said = read_front_matter(folder)
     identifier = said.get("license")
     if isinstance(identifier, list) and len(identifier) == 1:
         (identifier,) = identifier
@@ -196,6 +197,8 @@ def _recognised(text: str) -> str | None:
     tag = _SPDX.search(text)
     if tag:
         return tag[1].lower()
+    import hashlib  # a merge without a licence file need not wait for it
+
     words = re.sub(r"\s+", " ", text).strip()
     if words.startswith("Apache License") and "END OF TERMS AND CONDITIONS" in words:
         terms = words.partition("END OF TERMS AND CONDITIONS")[0]

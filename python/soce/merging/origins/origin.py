@@ -125,7 +125,7 @@ def _read(name: str, path: str, end: str) -> Origin:
         has_template=has_template,
         template_source=template_source,
         moment=moment_of((label, called), path, _json(folder / "trainer_state.json")),
-        licence=licence_of(label, path),
+        licence=licence_of(label, path, card),
     )
 
 

@@ -33,11 +33,16 @@ Claim: TypeAlias = "tuple[Origin, str]"
 
 
 def origin_warnings(ingredients: Sequence[tuple[str, str]]) -> list[str]:
-    """Return what to say of ingredients, each given as what it is called and its path."""
+    """Return what to say of ingredients, each given as what it is called and its path, before a merge."""
     origins = read_origins(ingredients)
+    licences = licences_differ([origin.licence for origin in origins])
+    return [*origins_differ(origins), *([] if licences is None else [licences])]
+
+
+def origins_differ(origins: Sequence[Origin]) -> list[str]:
+    """Return a sentence on each kind of difference but that of licences."""
     kinds = (_stages, _moments, _unaligned, _bases, _quantised, _twice)
-    said = [*(kind(origins) for kind in kinds), licences_differ([origin.licence for origin in origins])]
-    return [text for text in said if text is not None]
+    return [text for kind in kinds if (text := kind(origins)) is not None]
 
 
 def _stages(origins: Sequence[Origin]) -> str | None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.exceptions import OutputError, Problem, shown
 from soce.files.atomic import write_text
 from soce.merging.origins.front_matter import README, read_text
-from soce.merging.origins.licences import Licence, agreed, licence_of, licence_warnings
+from soce.merging.origins.licences import Licence, agreed, licence_warnings
+from soce.merging.origins.origin import read_origins
+from soce.merging.origins.warnings import origins_differ
 from soce.report.card.choice import find_choice
 from soce.report.card.metadata import eval_results, head_text, make_head, require_hub
 from soce.report.card.readme import YAML, assemble, is_sealed, read_card, seal
@@ -70,8 +72,9 @@ def make_card(
     found = found.named({} if choice is None else choice.names, hub_ids or {})
     path = found.folder / README
     own = read_card(path, overwrite=overwrite)
-    licences = [licence_of(one.name, one.path) for one in found.ingredients]
-    warnings = list(licence_warnings(licences))
+    origins = read_origins([(one.name, one.path) for one in found.ingredients])
+    licences = [one.licence for one in origins]
+    remarks, warnings = origins_differ(origins), list(licence_warnings(licences))
     licence = agreed(licences) if license is None else Licence("", "whoever wrote the card", license.lower())
     head = make_head(found, licence=licence, kept=own.head)
     if licence is not None and head["license"] != licence.identifier:
@@ -84,13 +87,15 @@ def make_card(
     block = card_text(
         found,
         choice,
+        remarks=remarks,
         licences=licences,
         warnings=warnings,
         title=None if has_title else found.folder.resolve().name,
     )
     text = assemble(head_text(head), block, own)
     entries = eval_results(None if choice is None else choice.result, benchmarks or {})
-    return Card(path, text, head, tuple(entries), tuple(warnings), choice is not None, not is_sealed(text))
+    told = (*remarks, *warnings)
+    return Card(path, text, head, tuple(entries), told, choice is not None, not is_sealed(text))
 
 
 def write_card(

@@ -30,14 +30,18 @@ def card_text(
     soup: Soup,
     choice: Choice | None,
     *,
+    remarks: Sequence[str],
     licences: Sequence[Licence],
     warnings: Sequence[str],
     title: str | None,
 ) -> str:
-    """Return the card below its head; without a title if the card has one already."""
+    """Return the card below its head; without a title if the card has one already.
+
+    `remarks` are on the origins of the ingredients, `warnings` on their licences.
+    """
     sections = (
         [] if title is None else [f"# {code(title)}"],
-        _disclosure(soup, choice),
+        [*_disclosure(soup, choice), *_mind(remarks)],
         _recipe(soup),
         [] if choice is None else _choice(choice),
         [] if choice is None else score_lines(choice.result),
@@ -164,7 +168,11 @@ def _licences(licences: Sequence[Licence], warnings: Sequence[str]) -> list[str]
         rows.append([code(one.ingredient), known + name, plain(one.where)])
     lines = ["## Licences of the ingredients", ""]
     lines += table(["ingredient", "licence", "as said by"], rows, "lll")
-    return [*lines, *(line for text in warnings for line in ("", f"> **Mind**: {_sentence(text)}."))]
+    return [*lines, *_mind(warnings)]
+
+
+def _mind(warnings: Sequence[str]) -> list[str]:
+    return [line for text in warnings for line in ("", f"> **Mind**: {_sentence(text)}.")]
 
 
 def _sentence(text: str) -> str:
