@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from soce.merging.origins.front_matter import read_front_matter
 from soce.merging.origins.licences import Licence, licence_of, licences_differ
-from soce.merging.origins.naming import Stage, siblings, stage_of, stage_of_tags
+from soce.merging.origins.naming import Stage, stage_of, stage_of_tags, word_that_lacks
 from soce.merging.origins.warnings import origin_warnings
 
 STAGES = "different stages of training"
@@ -90,24 +90,29 @@ def test_whole_words_of_names_tell_the_stage(name: str, stage: Stage | None) -> 
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "are"),
+    ("bare", "name", "word"),
     [
-        ("Mistral-7B-v0.3", "Mistral-7B-Instruct-v0.3", True),
-        ("Meta-Llama-3.1-8B", "Llama-3.1-8B-Instruct", True),
-        ("Llama-2-7b-hf", "Llama-2-7b-chat-hf", True),
-        ("Qwen3-8B", "Qwen3-8B-Base", True),
-        ("tulu-8b-sft", "tulu-8b-dpo", True),
-        ("gemma-2-9b", "gemma-2-9b-it", True),
-        ("Mistral-7B-v0.3", "Mistral-7B-Instruct-v0.2", False),
-        ("Llama-3.1-8B", "Llama-3-8B-Instruct", False),
-        ("opus-mt-en", "opus-mt-en-it", False),
-        ("CodeLlama-7b-Python-hf", "CodeLlama-7b-Instruct-hf", False),
-        ("a-chat", "a-chat", False),
+        ("Mistral-7B-v0.3", "Mistral-7B-Instruct-v0.3", "instruct"),
+        ("Meta-Llama-3.1-8B", "Llama-3.1-8B-Instruct", "instruct"),
+        ("Llama-2-7b-hf", "Llama-2-7b-chat-hf", "chat"),
+        ("DeepSeek-V3", "DeepSeek-V3-Base", "base"),
+        ("bert-base-uncased", "bert-base-uncased-sft", "sft"),
+        ("gemma-2-9b", "gemma-2-9b-it", "it"),
+        ("tulu-8b", "tulu-8b-sft-dpo", "dpo"),
+        ("tulu-8b-sft", "tulu-8b-sft-dpo", "dpo"),
+        ("tulu-8b-sft", "tulu-8b-dpo", None),
+        ("Mistral-7B-v0.3", "Mistral-7B-Instruct-v0.2", None),
+        ("Llama-3.1-8B", "Llama-3-8B-Instruct", None),
+        ("opus-mt-en", "opus-mt-en-it", None),
+        ("CodeLlama-7b-Python-hf", "CodeLlama-7b-Instruct-hf", None),
+        ("a-chat", "a-chat", None),
+        ("meta", "chat", None),
+        ("bert-large-uncased", "bert-base-uncased", None),
     ],
 )
-def test_names_that_differ_in_a_stage_only_are_siblings(first: str, second: str, are: bool) -> None:
-    assert siblings(first, second) is are
-    assert siblings(second, first) is are
+def test_names_that_differ_in_a_stage_only_tell(bare: str, name: str, word: str | None) -> None:
+    assert word_that_lacks(name, bare) == word
+    assert word_that_lacks(bare, name) is None
 
 
 def test_languages_among_the_tags_are_no_stages() -> None:
@@ -161,6 +166,7 @@ WORLDS: list[tuple[str | None, dict[str, Files], list[str]]] = [
         {"Llama-3.1-8B": {}, "ours": {"config.json": {"_name_or_path": "meta-llama/Llama-3.1-8B"}}},
         ["config.json, _name_or_path"],
     ),
+    (STAGES, {"DeepSeek-V3": {}, "DeepSeek-V3-Base": {}}, ["`DeepSeek-V3-Base` (name: `base`)"]),
     (STAGES, {"Llama-3.1-Tulu-3-8B-SFT": {}, "Llama-3.1-Tulu-3-8B-DPO": {}}, ["`sft`", "`dpo`"]),
     (None, {"Llama-3.1-8B-Instruct": {}, "Qwen2.5-7B-Instruct": {}}, []),
     (None, {"Llama-3.1-8B-Instruct": {}, "Llama-3.1-Tulu-3-8B-SFT": {}}, []),
@@ -244,7 +250,7 @@ WORLDS: list[tuple[str | None, dict[str, Files], list[str]]] = [
     (
         BASES,
         {"a": card(base_model="meta-llama/Llama-3.1-8B"), "b": card(base_model="meta-llama/Meta-Llama-3-8B")},
-        ["`a` `meta-llama/Llama-3.1-8B` (README.md, base_model)"],
+        ["`a` from `meta-llama/Llama-3.1-8B` (README.md, base_model)"],
     ),
     (None, {"a": card(base_model="x/Meta-Llama-3-8B"), "b": card(base_model=["y/Llama-3-8B-Instruct"])}, []),
     (None, {"a": card(base_model="x/Llama-3-8B"), "b": card(base_model="unsloth/llama-3-8b-bnb-4bit")}, []),
@@ -257,6 +263,8 @@ WORLDS: list[tuple[str | None, dict[str, Files], list[str]]] = [
         ["base_model_relation"],
     ),
     (None, {"a-awq": {}, "b-gptq": {}}, []),
+    (None, {"qlora-8b-4bit": {}, "m-8b": card(tags=["awqward"])}, []),
+    (None, {"meta": {}, "chat": {}, "math": {}, "code": {}}, []),
     (
         TWICE,
         {"a": card(base_model=["o/b-7b", "o/c-7b"]), "b-7b": {}},
@@ -379,7 +387,7 @@ def test_one_licence_is_known_by_any_spelling(tmp_path: Path, first: str, second
     for name, licence in (("a", first), ("b", second)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
-        found.append(licence_of(name, str(tmp_path / name), read_front_matter(tmp_path / name)))
+        found.append(licence_of(name, tmp_path / name, read_front_matter(tmp_path / name)))
     assert (licences_differ(found) is None) is same
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
@@ -13,6 +13,7 @@ from soce.merging.origins.front_matter import README, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from soce.files.parsing import Value
 
@@ -117,17 +118,15 @@ class Licence:
         return not _COPYLEFT.isdisjoint(re.split(r"[^a-z]+", (self.identifier or "").lower()))
 
 
-def licence_of(ingredient: str, path: str, said: Mapping[str, Value]) -> Licence:
-    """Return what README.md, or else the licence file, of an ingredient says that lies at `path`.
+def licence_of(ingredient: str, folder: Path, said: Mapping[str, Value]) -> Licence:
+    """Return what README.md, or else the licence file, of an ingredient says.
 
     `said` is what `read_front_matter` found in the README.md. A licence file counts if it has an
     ``SPDX-License-Identifier``, or is the text of Apache 2.0 or MIT word for word; any other text is told to
     be there, and not understood.
     """
-    place = Path(path)
-    if not place.exists():
+    if not os.path.isdir(folder):  # noqa: PTH112 - never raises
         return Licence(ingredient, "the files are not where they were")
-    folder = place if place.is_dir() else place.parent
     identifier = said.get("license")
     if isinstance(identifier, list) and len(identifier) == 1:
         (identifier,) = identifier

@@ -43,11 +43,11 @@ _TAGS: Final = {
 _UNALIGNED: Final = frozenset(
     {"uncensored", "decensored", "abliterated", "abliteration", "heretic", "unaligned", "jailbroken"}
 )
-_QUANTISED: Final = frozenset(
-    {"gptq", "awq", "bnb", "hqq", "exl2", "4bit", "8bit", "int4", "int8", "fp8", "nf4", "w4a16", "w8a8"}
-)
+_QUANTISED: Final = frozenset({"gptq", "awq", "hqq", "exl2"})
 _MIRRORED: Final = frozenset({"meta", "hf"})
 """Words that one model has in one repository and lacks in another: ``Meta-Llama-3-8B``, ``Llama-2-7b-hf``."""
+_ROUNDED: Final = _QUANTISED | {"bnb", "4bit", "8bit", "int4", "int8", "fp8", "nf4", "w4a16", "w8a8"}
+"""Words of rounded copies; some also say how a model of whole values was trained."""
 _NOT: Final = frozenset({"no", "non", "not", "without", "pre", "before"})
 _SIZE: Final = re.compile(r"(\d+x)?\d+[bm]")
 
@@ -80,7 +80,7 @@ def stem_of(name: str) -> Words:
     True
     """
     words = words_of(name)
-    without = _MIRRORED | _UNALIGNED | _QUANTISED | _stage_words(words).keys()
+    without = _MIRRORED | _UNALIGNED | _ROUNDED | _stage_words(words).keys()
     return tuple(word for word in words if word not in without)
 
 
@@ -96,14 +96,18 @@ def stage_of(name: str) -> tuple[str, Stage] | None:
     return _furthest(found)
 
 
-def siblings(first: str, second: str) -> bool:
-    """Whether two names differ only in words of stages: ``Qwen3-8B`` and ``Qwen3-8B-Base``."""
-    one, other = (_stage_words(words_of(name)) for name in (first, second))
-    stems = {
-        tuple(word for word in words_of(name) if word not in found and word not in _MIRRORED)
-        for name, found in ((first, one), (second, other))
-    }
-    return len(stems) == 1 and _furthest(one) != _furthest(other)
+def word_that_lacks(name: str, bare: str) -> str | None:
+    """Return the word of a stage that `bare` lacks, if that is all in which the two names differ.
+
+    Examples
+    --------
+    >>> word_that_lacks("Mistral-7B-Instruct-v0.3", bare="Mistral-7B-v0.3")
+    'instruct'
+    """
+    words, without = identity_of(name), identity_of(bare)
+    extra = {word: stage for word, stage in _stage_words(words).items() if word not in without}
+    found = _furthest(extra)
+    return found[0] if found and without and tuple(w for w in words if w not in extra) == without else None
 
 
 def stage_of_tags(tags: Iterable[str]) -> tuple[str, Stage] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ _LONGEST_JSON: Final = 1 << 24
 """Bytes of a JSON file that is read: tokenizers with many added tokens, logs of long trainings."""
 _FILES: Final = frozenset({"model", "consolidated"})
 """Names of files that every model has."""
-_TEMPLATES: Final = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
+_TEMPLATES: Final = ("chat_template.jinja", "chat_template.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _read(name: str, path: str, end: str) -> Origin:
     label = name if name != path else hub_id or end
     called = there if name == path else PurePath(name.partition("@")[0]).name
     names = (("name", called), *([] if there in label else [("path", there)]))
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    folder = Path(path).parent if os.path.isfile(path) else Path(path)  # noqa: PTH113 - never raises
     card = read_front_matter(folder)
     bases, source = texts_in(card.get("base_model")), "README.md, base_model"
     if not bases:  # a path says nothing: it may be that of the checkpoint itself
@@ -125,7 +126,7 @@ def _read(name: str, path: str, end: str) -> Origin:
         has_template=has_template,
         template_source=template_source,
         moment=moment_of((label, called), path, _json(folder / "trainer_state.json")),
-        licence=licence_of(label, path, card),
+        licence=licence_of(label, folder, card),
     )
 
 
@@ -155,7 +156,7 @@ def _ingredients_of_soup(folder: Path) -> tuple[str, ...]:
 def _template(folder: Path) -> tuple[bool | None, str]:
     """Return whether there is a chat template, and which file says so."""
     for name in _TEMPLATES:
-        if (folder / name).exists():
+        if read_text(folder / name) is not None:
             return True, name
     settings = _json(folder / "tokenizer_config.json")
     return (bool(settings.get("chat_template")) if settings else None), "tokenizer_config.json, chat_template"

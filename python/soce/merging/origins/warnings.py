@@ -19,7 +19,14 @@ from soce.exceptions import shown
 from soce.files.words import grouped
 from soce.merging.origins.front_matter import README
 from soce.merging.origins.licences import licences_differ
-from soce.merging.origins.naming import Stage, quantised_in, siblings, stem_of, unaligned_in, words_of
+from soce.merging.origins.naming import (
+    Stage,
+    quantised_in,
+    stem_of,
+    unaligned_in,
+    word_that_lacks,
+    words_of,
+)
 from soce.merging.origins.origin import read_origins
 from soce.recipes.model import same_path_key
 
@@ -65,12 +72,12 @@ def _by_words(origins: Sequence[Origin]) -> Iterator[Claim]:
 def _by_siblings(origins: Sequence[Origin]) -> Iterator[Claim]:
     """Yield models whose names differ in the word of a stage only, which one of them lacks."""
     for one, other in permutations(origins, 2):
-        if one.stage is None or other.stage is not None:
+        if other.stage is not None:
             continue
-        for (_, name), (source, bare) in product(one.names, other.names):
-            if siblings(name, bare):
-                yield one, one.stage.text
-                yield other, f"({source}: that of `{shown(one.label)}` without `{shown(one.stage.word)}`)"
+        for (source, name), (there, bare) in product(one.names, other.names):
+            if word := word_that_lacks(name, bare):
+                yield one, f"({source}: `{word}`)"
+                yield other, f"({there}: that of `{shown(one.label)}` without `{word}`)"
 
 
 def _by_ancestry(origins: Sequence[Origin]) -> Iterator[Claim]:
@@ -152,16 +159,12 @@ def _word(one: Origin, find: Callable[[Iterable[str]], str | None], *, with_base
 
 def _bases(origins: Sequence[Origin]) -> str | None:
     """Return the sentence on ingredients whose cards name different models as the one they come from."""
-    roots = {one.path: _root(one, origins) for one in origins}
-    if len({stem_of(PurePath(root).name) for root in roots.values() if root}) < 2:
+    roots = [(one, _root(one, origins)) for one in origins]
+    if len({stem_of(PurePath(root).name) for _, root in roots if root}) < 2:
         return None
     return _sentence(
         "the ingredients name different base models",
-        [
-            (one, f"`{shown(root)}` (README.md, base_model)" if root else None)
-            for one in origins
-            for root in (roots[one.path],)
-        ],
+        [(one, root and f"from `{shown(root)}` (README.md, base_model)") for one, root in roots],
         "the paper souped models of one pretrained checkpoint; `soce doctor` says how far they lie apart",
     )
 
