@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.checkpoints import checkpoint, directory, f32
+from tests.cli.test_search import Landscapes, make
 
 import soce
 from soce.cli.doctor import doctor
 from soce.cli.merge import merge as command
+from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.run import run
 
 QUICK = soce.MergeOptions(sync=False)
 
@@ -115,3 +118,21 @@ def test_what_holds_for_all_is_not_told(tmp_path: Path, name: str) -> None:
             "---\nlicense: cc-by-nc-4.0\ntags: [merge, chat]\nbase_model: org/b-7b\n---\n"
         )
     assert soce.plan(list(map(str, paths)), output=tmp_path / "soup").data["warnings"] == []
+
+
+def test_a_run_says_it_of_its_candidates_by_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(NamedEvaluators, "opened", Landscapes().opened_for)
+    make(tmp_path)
+    for name, tag in (("a", "sft"), ("b", "dpo")):
+        (tmp_path / name / "README.md").write_text(f"---\nlicense: mit\ntags: [{tag}]\n---\n")
+    arguments = (
+        "scores.csv --models models.yaml --rule explicit --category math --category code -e x.jsonl -o all"
+    )
+    result = CliRunner().invoke(run, arguments.split())
+    told = " ".join(result.stderr.split())
+    assert result.exit_code == 0, result.output
+    assert told.count("stages of training: `a` (README.md, tags: `sft`), `b` (README.md, tags: `dpo`);") >= 1
