@@ -17,6 +17,7 @@ from soce.scores import bfcl
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.search.open import open_run
+from soce.selection.file import read_selection
 
 LEAVES = list(bfcl.BOARDS["v3"].overall)
 N_ITEMS = 12
@@ -90,16 +91,20 @@ def search_with(program: str, scores: str, *arguments: object) -> Result:
     )
 
 
-def selection_of_folders(here: Path, **values: float) -> None:
+def selection_of_folders(here: Path, *, has_results: bool = False, **values: int) -> None:
     """Select from a score directory of all leaves, in which models solve so many of 100 items."""
     for model, right in values.items():
         for leaf in LEAVES:
-            path = here / "board" / model / f"BFCL_v3_{leaf}_score.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
             mine = right + (7 if (leaf == "simple") == (model == "a") else 0)
-            path.write_text(
-                json.dumps({"accuracy": mine / 100, "correct_count": mine, "total_count": 100}) + "\n"
-            )
+            ids = [f"{leaf}_{i}-{i}-0" if leaf.startswith("live") else f"{leaf}_{i}" for i in range(100)]
+            head = {"accuracy": mine / 100, "correct_count": mine, "total_count": 100}
+            files = {"score": [head, *({"id": item} for item in ids[mine:])] if has_results else [head]}
+            if has_results:
+                files["result"] = [{"id": item} for item in ids]
+            for kind, lines in files.items():
+                path = here / "board" / kind / model / f"BFCL_v3_{leaf}_{kind}.json"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     rule = ["--rule", "explicit", "--category", "simple", "--category", "java"]
     found = run(
         *(select, "board", "--models", "models.yaml", *rule, "--objective", "bfcl-v3", "-o", "selection.yaml")
@@ -143,6 +148,19 @@ def test_without_result_files_the_search_says_what_to_leave(here: Path) -> None:
     assert "selected and reported on the same items: optimistic" in told
     assert told.count("no outcomes by item in") == 1
     assert "leave them in the same place below `result`, beside the directory of scores" in told
+
+
+@pytest.mark.parametrize("has_results", [True, False])
+def test_a_selection_knows_the_items_that_its_scores_stand_on(here: Path, has_results: bool) -> None:
+    selection_of_folders(here, a=60, b=40, c=61, d=50, has_results=has_results)
+    origin = read_selection(here / "selection.yaml").selection.origin
+    if not has_results:  # 100 items of each leaf are all of `java` only, and not all failures are listed
+        assert origin.kind == "unknown"
+        return
+    assert origin.kind == "items"
+    assert origin.items is not None
+    assert origin.items.keys() == {*LEAVES}
+    assert set(origin.items["live_simple"]) == {f"live_simple_{i}-{i}-0" for i in range(100)}
 
 
 def test_a_table_of_items_is_the_simplest_way_to_tell_them_apart(here: Path) -> None:

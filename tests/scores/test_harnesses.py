@@ -342,6 +342,56 @@ def test_samples_and_other_files_beside_results_are_not_read(tmp_path: Path) -> 
     assert refusal(tmp_path, format="lm-eval", metric="acc")[0] == "the file is empty"
 
 
+SAMPLES = RESULTS / "lm_eval" / "samples"
+ALL_METRICS = "perplexity word_perplexity acc exact_match,first"
+
+
+def test_samples_beside_the_results_hold_outcomes_by_item() -> None:
+    options = ReadOptions(metric=ALL_METRICS, items=True)
+    table = read_scores(SAMPLES, options=options)
+    outcomes = table.outcomes["models/tiny"]
+    assert outcomes["tiny_choice"] == {str(i): float(i in (0, 3, 6, 9)) for i in range(12)}
+    assert outcomes["tiny_said"] == {str(i): float(i == 10) for i in range(12)}  # after the filter `first`
+    for name, of_items in outcomes.items():
+        assert table.score("models/tiny", name) == pytest.approx(sum(of_items.values()) / len(of_items))
+    assert dict(table.no_outcomes) == {
+        "tiny_text": "`word_perplexity` of single documents is no number",
+        "tiny_surprise": "the score is not the mean of the items' outcomes",
+        "tiny_shots": "there are no samples of the task beside the results; "
+        "the harness writes them with `--log_samples`",
+    }
+    assert table.origin.items == {name: tuple(found) for name, found in outcomes.items()}
+    assert read_scores(SAMPLES, options=ReadOptions(metric=ALL_METRICS)).digest == table.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda lines: lines[:-1], "there are outcomes of 11 items, and the score is of 12"),
+        (lambda lines: [*lines, lines[0]], "document 0 is there twice"),
+        (
+            lambda lines: [*lines[1:], lines[0].replace('"acc": 1.0', '"acc": 0.0')],
+            "the score is not the mean",
+        ),
+        (lambda lines: [*lines, "{"], "line 13 of the samples is not JSON"),
+        (lambda lines: [*lines, "[]"], "line 13 of the samples has no `doc_id`"),
+        (
+            lambda lines: [line.replace('"filter": "none"', '"filter": "x"') for line in lines],
+            "outcomes of 0 items",
+        ),
+    ],
+)
+def test_samples_that_are_not_those_of_the_score_give_no_outcomes(
+    tmp_path: Path, change: Any, reason: str
+) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "copy")
+    (path,) = (tmp_path / "copy").rglob("samples_tiny_choice_*")
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    table = read_scores(tmp_path / "copy", options=ReadOptions(metric=ALL_METRICS, items=True))
+    assert table.outcomes["models/tiny"].keys() == {"tiny_said"}
+    assert reason in dict(table.no_outcomes)["tiny_choice"]
+
+
 # ---- lighteval
 
 
@@ -587,6 +637,8 @@ def test_each_format_knows_its_own() -> None:
     known = [lm_eval.recognise, lighteval.recognise, inspect_ai.recognise]
     for folder, own in ((RESULTS / "lm_eval", 0), (LIGHTEVAL, 1), (INSPECT, 2)):
         for path in [folder, *folder.rglob("*.*")]:
+            if path.suffix == ".jsonl":  # samples beside results
+                continue
             assert [looks(path) for looks in known] == [number == own for number in range(3)], path
     assert not any(looks(Path(__file__)) for looks in known)
     assert not any(looks(RESULTS / "nothing.json") for looks in known)

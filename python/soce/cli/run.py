@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,8 @@ def run(
     folder = Path(output)
     if not quiet:
         inform(f"reading {listed(tables)}")
-    examined = examine(tables, reading, selecting, candidates, correlates=ruling.rule != "explicit")
+    with_items = replace(reading, items=True)  # what the scores stand on
+    examined = examine(tables, with_items, selecting, candidates, correlates=ruling.rule != "explicit")
     examined.accept(quiet=quiet)
     paths = {name: path for name, path in examined.paths.items() if path is not None}
     lacking = [name for name in examined.paths if name not in paths]

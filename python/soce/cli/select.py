@@ -89,7 +89,8 @@ def select(
         from soce.selection.file import check_target
 
         check_target(output, overwrite=overwrite)  # before any work is done
-    examined = examine(tables, reading, selecting, candidates, correlates=ruling.rule != "explicit")
+    with_items = replace(reading, items=True)  # what the scores stand on
+    examined = examine(tables, with_items, selecting, candidates, correlates=ruling.rule != "explicit")
     examined.accept(quiet=quiet)
     if rule is None:
         _show_sweep(examined, signed=ruling.signed, as_json=as_json, quiet=quiet)

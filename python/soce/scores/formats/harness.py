@@ -11,6 +11,7 @@ import numpy as np
 from soce.exceptions import ScoreTableError, shown
 from soce.scores.formats.metric_choice import choose_metrics, column_direction, column_scale
 from soce.scores.formats.results import Measurement, files_below
+from soce.scores.outcomes import with_outcomes
 from soce.scores.refusals import Refusals
 from soce.scores.table import Column, ScoreTable
 
@@ -51,7 +52,8 @@ def join_results(
     results.choose(options.metric, at_groups=options.level == "group")
     if options.level == "group":
         results.put_groups_for_tasks()
-    return results.table(kind)
+    table = results.table(kind)
+    return with_outcomes(table, results.outcomes) if options.items else table
 
 
 def _merged(model: str, files: Sequence[ResultFile], refusals: Refusals) -> dict[str, Task]:
@@ -192,6 +194,13 @@ class _Results:
             kind=kind,
             ignored=tuple(self.ignored.items()),
         )
+
+    def outcomes(self, model: str, name: str) -> Mapping[str, float]:
+        """Return item id → outcome of a model in what was chosen."""
+        read = self.rows[model][name].outcomes
+        if read is None:
+            self.refusals.refuse("they are not read from files of this format")
+        return read(self.chosen[name])
 
     def _column(self, name: str) -> tuple[Column, list[Measurement]]:
         metric = self.chosen[name]

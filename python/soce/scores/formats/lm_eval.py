@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
 from soce.scores.formats import results
 from soce.scores.formats.harness import Harness
+from soce.scores.formats.lm_eval_samples import outcomes_of
 from soce.scores.grids.text import load_json
 from soce.scores.refusals import Refusals
 
@@ -60,7 +62,8 @@ def _parse(path: Path, held: dict[str, Any]) -> results.ResultFile:
         directions = results.object_in(held, "higher_is_better", task)
         metrics = _metrics(task, row, n_items, directions, Refusals(path))
         reason = "is a group without a score" if task in groups else "has no score"
-        tasks.append(results.Task(task.strip(), metrics, groups.get(task), reason))
+        outcomes = partial(outcomes_of, path, task)
+        tasks.append(results.Task(task.strip(), metrics, groups.get(task), reason, outcomes))
     return results.ResultFile(str(path), model, results.time_in_name(path), tuple(tasks))
 
 

@@ -13,7 +13,7 @@ from soce.scores.cells.column import is_missing
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
 _MAX_ENTRIES: Final = 100_000
@@ -43,6 +43,8 @@ class Task:
     """Of a group: the tasks and groups directly below it, () if unknown. None: a measured task."""
     reason: str = "has no score"
     """Why `metrics` is empty."""
+    outcomes: Callable[[str], Mapping[str, float]] | None = None
+    """Reads item id → outcome of a metric, raising `ScoreTableError` where there are none; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
