@@ -1,26 +1,31 @@
-"""A paired interval of a weighted sum of category means, which holds with few items too."""
+"""A paired interval of a weighted sum of category scores, which also holds where there are few items."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
 
 from soce.evaluate.evaluation import refuse
-from soce.evidence.per_item import full_marks, paired_differences, weighted_difference
+from soce.evidence.per_item import full_marks, is_share, paired_differences, weighted_difference
 from soce.files.plain import Plain
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
+    from fractions import Fraction
 
     from soce.evaluate.evaluation import Evaluation
+
+PSEUDO_ITEMS: Final = 2
+"""Items that every interval adds, see `variance_of_difference`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedInterval(Plain):
-    """A difference of two objectives on the same items, with its interval."""
+    """A difference of two weighted sums of scores on the same items, with its interval."""
 
     difference: float
     """First minus second, in the objective's units."""
@@ -28,69 +33,160 @@ class PairedInterval(Plain):
     high: float
     level: float
     n_items: int
-    """Of the categories that have weight."""
+    """In all categories that have weight."""
     fewest: int
-    """Items of the smallest of them."""
+    """In the smallest of them."""
     degrees: float
     """Degrees of freedom of the t quantile."""
     widened: tuple[str, ...] = ()
-    """Categories that show no spread: one item, or all differences equal."""
+    """Categories whose items show no spread (one item, or all differences equal): theirs is only that of the
+    added items."""
 
 
 def paired_interval(
     first: Evaluation, second: Evaluation, *, weights: Mapping[str, Fraction], level: float = 0.95
 ) -> PairedInterval:
-    """Return the interval of the sum of weight times difference of the scores, first minus second."""
-    used = {category: weight for category, weight in weights.items() if weight}
+    """Return the interval of the sum of weight times difference of the scores, first minus second.
+
+    It says how much the difference would move with other items of the same kind: categories are fixed, the
+    items of each are a sample of their own, and what makes an item hard for both models cancels. It knows
+    nothing of other benchmarks, nor of a search that chose one of the models on these items.
+
+    difference ± t · √V with V and the degrees of freedom of `variance_of_difference`, and never beyond what
+    two models can differ by.
+
+    Parameters
+    ----------
+    first, second : Evaluation
+        Of the same items.
+    weights : mapping of category to Fraction
+        What a unit of each score counts in the objective, negative where lower is better. Categories without
+        weight play no part.
+    level : float
+
+    Raises
+    ------
+    EvaluationError
+        No category with a weight, one without outcomes by item, other items for one of the models.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from soce import Evaluation
+    >>> def solves(count):
+    ...     return Evaluation.of_items({"math": {f"q{i}": float(i < count) for i in range(50)}})
+    >>> found = paired_interval(solves(30), solves(20), weights={"math": Fraction(1)})
+    >>> found.difference, round(found.low, 3), round(found.high, 3)
+    (0.2, 0.076, 0.324)
+    """
+    if not 0 < level < 1:
+        refuse(f"the level of an interval is {level}", "give 0.95 for 95 %")
+    used = {category: weights[category] for category in sorted(weights) if weights[category]}
     if not used:
-        refuse("no category has a weight")
-    found = {category: paired_differences(first, second, category) for category in sorted(used)}
-    counts = {category: differences.total() for category, differences in found.items()}
-    squares = {category: _squares(differences) for category, differences in found.items()}
-    widened = tuple(category for category, square in squares.items() if not square)
-    prior = {c: float(used[c]) ** 2 / counts[c] for c in found}
-    shares = {c: prior[c] / sum(prior.values()) for c in found}
-    largest = max(
-        (
-            abs(float(used[c] * (size - _mean(found[c])))) / abs(float(used[c]))
-            for c in found
-            for size in found[c]
-        ),
-        default=0.0,
+        refuse("no category has a weight", "give one to the categories that count")
+    found = {category: _spread(paired_differences(first, second, category)) for category in used}
+    variance, degrees = variance_of_difference(
+        np.array([float(weight) for weight in used.values()]),
+        np.array([one.n_items for one in found.values()]),
+        np.array([one.squares for one in found.values()]),
+        np.array(_reaches(first, second, found)),
     )
-    variances = {}
-    for c in found:
-        reach = largest or float(full_marks(first, c))
-        n = max(2, counts[c])
-        variances[c] = float(used[c]) ** 2 * (float(squares[c]) + 2 * shares[c] * reach**2) / (n * (n - 1))
-    variance = math.fsum(variances.values())
-    degrees = variance**2 / math.fsum(v * v / max(1, counts[c] - 1) for c, v in variances.items())
-    half = _t_quantile((1 + level) / 2, degrees) * math.sqrt(variance)
+    half = float(t_quantile(level, degrees) * np.sqrt(variance))
     difference = float(weighted_difference(first, second, used))
+    most = math.inf
+    if all(is_share(first, category) for category in used):
+        most = float(sum(abs(weight) * full_marks(first, name) for name, weight in used.items()))
     return PairedInterval(
         difference,
-        difference - half,
-        difference + half,
+        max(difference - half, min(-most, difference)),
+        min(difference + half, max(most, difference)),
         level,
-        sum(counts.values()),
-        min(counts.values()),
-        degrees,
-        widened,
+        sum(one.n_items for one in found.values()),
+        min(one.n_items for one in found.values()),
+        float(degrees),
+        tuple(category for category, one in found.items() if one.is_degenerate),
     )
 
 
-def _mean(differences: Counter[Fraction]) -> Fraction:
-    total = sum((size * times for size, times in differences.items()), Fraction())
-    return total / differences.total()
+def variance_of_difference(
+    weights: np.ndarray, counts: np.ndarray, squares: np.ndarray, reaches: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance V of a weighted sum of means of differences, and its degrees of freedom.
+
+    V = Σ v_c over the categories, v_c = w_c² (S_c + 2 a_c r_c²) / (n_c (n_c - 1)). Without the second term
+    it is unbiased. That term is the rule for categories that show no spread, and it is always there: two
+    items are added, one above and one below the mean by the reach r_c, the largest deviation seen. Category
+    c gets the share a_c of them that it has in V if all spread alike, a_c ∝ w_c² / n_c. The degrees of
+    freedom are Satterthwaite's, V² / Σ v_c² / (n_c - 1), with 1 for n_c - 1 where there is one item.
+
+    Parameters
+    ----------
+    weights, counts : ndarray of shape (n_categories,)
+        w_c and n_c, the numbers of items.
+    squares : ndarray of shape (..., n_categories)
+        S_c, sums of squared deviations of differences from their mean; of one item the squared difference.
+    reaches : ndarray of shape (..., n_categories)
+
+    Returns
+    -------
+    tuple of two ndarray of shape (...)
+
+    References
+    ----------
+    .. [1] A. Agresti, Y. Min, "Simple improved confidence intervals for comparing matched proportions",
+       Statistics in Medicine 24 (2005): pseudo-items for one category of 0 and 1.
+    .. [2] F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
+       Biometrics Bulletin 2 (1946).
+    """
+    shares = weights**2 / counts
+    shares = shares / shares.sum()
+    spare = np.maximum(counts - 1, 1)
+    parts = weights**2 * (squares + PSEUDO_ITEMS * shares * reaches**2) / (counts * spare)
+    variance = parts.sum(axis=-1)
+    uncertainty = (parts**2 / spare).sum(axis=-1)
+    # Without any variance the quantile is not needed.
+    degrees = np.divide(variance**2, uncertainty, out=np.ones_like(variance), where=uncertainty > 0)
+    return variance, degrees
 
 
-def _squares(differences: Counter[Fraction]) -> Fraction:
-    """Return the sum of squared deviations from the mean."""
-    mean = _mean(differences)
-    return sum(((size - mean) ** 2 * times for size, times in differences.items()), Fraction())
-
-
-def _t_quantile(share: float, degrees: float) -> float:
+def t_quantile(level: float, degrees: np.ndarray) -> np.ndarray:
+    """Return how many standard errors an interval of this level reaches to either side."""
     from scipy.special import stdtrit  # slow to import
 
-    return float(stdtrit(degrees, share))
+    return np.asarray(stdtrit(degrees, (1 + level) / 2))
+
+
+class _Spread(NamedTuple):
+    """What the differences of one category show of their spread."""
+
+    n_items: int
+    squares: float
+    reach: float
+    """The largest deviation from the mean; of one item, from no difference."""
+    is_degenerate: bool
+
+
+def _spread(differences: Counter[Fraction]) -> _Spread:
+    n_items = differences.total()
+    sizes = [(float(size), times) for size, times in differences.items()]
+    if len(sizes) == 1:
+        reach = abs(sizes[0][0]) if n_items == 1 else 0.0
+        return _Spread(n_items, reach**2, reach, is_degenerate=True)
+    mean = math.fsum(size * times for size, times in sizes) / n_items
+    squares = math.fsum(times * (size - mean) ** 2 for size, times in sizes)
+    return _Spread(n_items, squares, max(abs(size - mean) for size, _ in sizes), is_degenerate=False)
+
+
+def _reaches(first: Evaluation, second: Evaluation, found: Mapping[str, _Spread]) -> list[float]:
+    """Return the reach of each category.
+
+    Shares of full marks have one in common, full marks if none differs from another. Any other score has a
+    unit of its own: where its items show no spread, it may be off by as much as it is.
+    """
+    of_shares = max((one.reach for name, one in found.items() if is_share(first, name)), default=0.0)
+    return [
+        of_shares or float(full_marks(first, name))
+        if is_share(first, name)
+        else one.reach or max(abs(model.categories[name].score) for model in (first, second))
+        for name, one in found.items()
+    ]

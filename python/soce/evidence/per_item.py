@@ -22,6 +22,11 @@ def full_marks(evaluation: Evaluation, category: str) -> int:
     return 100 if evaluation.scale == "percent" and category not in evaluation.geometric else 1
 
 
+def is_share(evaluation: Evaluation, category: str) -> bool:
+    """Return whether a score is a share of full marks, and no geometric mean."""
+    return evaluation.scale is not None and category not in evaluation.geometric
+
+
 def exact_score(evaluation: Evaluation, category: str) -> Fraction:
     """Return a score without the rounding of its float.
 
