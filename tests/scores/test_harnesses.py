@@ -577,6 +577,54 @@ def test_damaged_archives_are_refused_not_crashed_on(tmp_path_factory: Any, seed
     assert refused_path(inspect_ai.read, path, ReadOptions()) in {str(path), None}
 
 
+REDUCTIONS = INSPECT / "reductions"
+
+
+def test_reductions_hold_outcomes_by_item() -> None:
+    table = read_scores(REDUCTIONS, options=ReadOptions(items=True, metric="accuracy mean", reducer="mean"))
+    outcomes = table.outcomes["mockllm/model"]
+    solved = {str(i) if i % 2 == 0 else f"s/{i}": float(i % 3 > 0) for i in range(8)}
+    assert outcomes["epochs"] == solved
+    assert outcomes["graded"] == {name: int(name[-1]) % 4 / 4 for name in solved}
+    assert table.no_outcomes == ()
+    by_largest = read_scores(
+        REDUCTIONS, options=ReadOptions(items=True, metric="accuracy mean", reducer="max")
+    )
+    assert by_largest.outcomes["mockllm/model"]["epochs"] == solved  # letters, not numbers
+
+
+def test_an_archive_keeps_its_reductions_in_a_member(tmp_path: Path) -> None:
+    (log,) = REDUCTIONS.glob("*graded*")
+    held = json.loads(log.read_text())
+    reductions = held.pop("reductions")
+
+    def packed(name: str, **members: object) -> Path:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for member, content in members.items():
+                archive.writestr(f"{member}.json", json.dumps(content))
+        return tmp_path / name
+
+    options = ReadOptions(items=True, metric="mean")
+    table = read_scores(packed("whole.eval", header=held, reductions=reductions), options=options)
+    assert table.outcomes == read_scores(log, options=options).outcomes
+    table = read_scores(packed("head.eval", header=held), options=options)
+    assert table.outcomes == {}
+    assert "no member `reductions.json`" in dict(table.no_outcomes)["graded"]
+    for change, reason in (
+        (lambda samples: samples[1:], "outcomes of 7 items, and the score is of 8"),
+        (lambda samples: [*samples, samples[0]], "sample `0` is there twice"),
+        (lambda samples: [{**sample, "value": "?"} for sample in samples], "of single samples is no number"),
+        (lambda samples: [{"value": 1}], "has no `sample_id`"),
+        (lambda samples: None, "outcomes of 0 items"),
+    ):
+        damaged = [{**reductions[0], "samples": change(reductions[0]["samples"])}]
+        table = read_scores(packed("bad.eval", header=held, reductions=damaged), options=options)
+        assert table.outcomes == {}
+        assert reason in dict(table.no_outcomes)["graded"]
+    table = read_scores(packed("none.eval", header=held, reductions=[]), options=options)
+    assert "has no reductions of the score" in dict(table.no_outcomes)["graded"]
+
+
 # ---- anything else
 
 

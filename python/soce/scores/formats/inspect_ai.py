@@ -1,5 +1,7 @@
 """Logs of Inspect (inspect_ai): ``.eval`` archives, of which only ``header.json`` is read, and ``.json``.
 
+Outcomes by item are the samples of the log's reductions, ``reductions.json`` in an archive.
+
 Metrics are named ``score/metric`` (``match/accuracy``), and ``score[reducer]/metric`` where a score was
 reduced over epochs in several ways (``match[mean]/accuracy``, ``match[pass_at_2]/accuracy``); ``stderr`` is
 the standard error of ``accuracy`` or ``mean`` of the same score. Larger is better: logs do not say. A run
@@ -31,10 +33,13 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
 
 _HEADER: Final = "header.json"
+_REDUCTIONS: Final = "reductions.json"
 _AS_JSON: Final = "write the log as JSON: `inspect log dump --header-only LOG.eval > LOG.json`"
 _ERRORS: Final = ("stderr", "bootstrap_stderr")
 _NOT_METRICS: Final = frozenset({*_ERRORS, "std", "var"})
 _MEANS: Final = frozenset({"accuracy", "mean"})
+_LETTERS: Final = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
+"""Correct, partly so, incorrect, no answer."""
 
 
 def recognise(path: Path) -> bool:
@@ -70,7 +75,10 @@ def _parse(path: Path, held: dict[str, Any], reducer: str | None = None) -> resu
     created = about.get("created")
     stamp = created if isinstance(created, str) else ""
     return results.ResultFile(
-        str(path), results.name_of(about.get("model")), stamp, (results.Task(task, metrics, reason=reason),)
+        str(path),
+        results.name_of(about.get("model")),
+        stamp,
+        (results.Task(task, metrics, reason=reason, outcomes=partial(_outcomes, path, reducer)),),
     )
 
 
@@ -120,6 +128,46 @@ def _scores(
     for name, reducer, entry in scores:
         if wanted is None or reducer in {None, wanted}:
             yield name, reducer if wanted is not None or of_name[name] > 1 else None, entry
+
+
+def _outcomes(path: Path, wanted: str | None, metric: str) -> dict[str, float]:
+    """Return sample → value of the score that a metric was computed from, after reduction over epochs.
+
+    The log is read once more, so that those of many tasks are never in memory together.
+    """
+    refusals, held = Refusals(path), _load(path)
+    entries = held.get("reductions")
+    if path.suffix == ".eval":
+        absent = "it is written when samples are logged"
+        text = read_member(path, _REDUCTIONS, absent=absent, instead="write the log as JSON")
+        entries = parse_json(text, path, allow_nan=True)
+    prefix = metric.rpartition("/")[0]
+    for name, reducer, score in _scores(results.object_in(held, "results"), wanted, refusals):
+        if prefix != (name if reducer is None else f"{name}[{reducer}]"):
+            continue
+        key = (score.get("scorer"), score.get("reducer"))
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, dict) and key == (entry.get("scorer"), entry.get("reducer")):
+                return _samples(entry.get("samples"), name, refusals)
+    refusals.refuse("the log has no reductions of the score, which hold the values of single samples")
+
+
+def _samples(samples: object, name: str, refusals: Refusals) -> dict[str, float]:
+    outcomes: dict[str, float] = {}
+    for sample in samples if isinstance(samples, list) else []:
+        item = sample.get("sample_id") if isinstance(sample, dict) else None
+        if not isinstance(item, str | int):
+            refusals.refuse("a reduced sample has no `sample_id`")
+        value = sample.get("value")
+        if isinstance(value, dict):  # several scores of one scorer
+            value = value.get(name)
+        number = _LETTERS.get(value) if isinstance(value, str) else value
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            refusals.refuse(f"the score `{shown(name)}` of single samples is no number")
+        if str(item) in outcomes:
+            refusals.refuse(f"sample `{shown(str(item))}` is there twice")
+        outcomes[str(item)] = float(number)
+    return outcomes
 
 
 def _n_items(score: Mapping[str, Any], summary: Mapping[str, Any], about: Mapping[str, Any]) -> float:
