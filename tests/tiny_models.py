@@ -76,6 +76,8 @@ def write_tasks(home: Path, n: int = 12) -> Path:
     shots = [{"q": word(6), "choices": [word(2), word(3), word(4)], "gold": i % 3} for i in range(12)]
     said = [{"q": word(2), "a": word(1)} for _ in range(n)]
     texts = [{"text": word(10 + i)} for i in range(n)]
+    pairs = [{"q": word(6), "choices": [word(2), word(2)], "gold": i % 2} for i in range(n)]
+    translations = [{"q": word(4), "a": " ".join(word(1) for _ in range(8))} for _ in range(n)]
     common = {"dataset_path": "json", "test_split": "test", "target_delimiter": ""}
     choice = {
         "output_type": "multiple_choice",
@@ -130,7 +132,12 @@ def write_tasks(home: Path, n: int = 12) -> Path:
             "doc_to_text": "",
             "doc_to_target": "{{text}}",
             "metric_list": [
-                {"metric": "word_perplexity", "aggregation": "weighted_perplexity", "higher_is_better": False}
+                {
+                    "metric": "word_perplexity",
+                    "aggregation": "weighted_perplexity",
+                    "higher_is_better": False,
+                },
+                {"metric": "bits_per_byte", "aggregation": "bits_per_byte", "higher_is_better": False},
             ],
         },
         {
@@ -143,6 +150,32 @@ def write_tasks(home: Path, n: int = 12) -> Path:
             "metric_list": [
                 {"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False},
                 {"metric": "acc", **better},
+            ],
+        },
+        {
+            **common,
+            "task": "tiny_translation",
+            "dataset_kwargs": {"data_files": {"test": data("translation", translations)}},
+            "output_type": "generate_until",
+            "doc_to_text": "{{q}}=",
+            "doc_to_target": "{{a}}",
+            "generation_kwargs": {"until": ["."], "max_gen_toks": 24, "do_sample": False},
+            "metric_list": [
+                {"metric": "bleu", "aggregation": "bleu", "higher_is_better": True},
+                {"metric": "chrf", "aggregation": "chrf", "higher_is_better": True},
+                {"metric": "ter", "aggregation": "ter", "higher_is_better": False},
+            ],
+        },
+        {
+            **common,
+            **choice,
+            "task": "tiny_pair",
+            "dataset_kwargs": {"data_files": {"test": data("pair", pairs)}},
+            "metric_list": [
+                {"metric": "f1", "aggregation": "f1", "higher_is_better": True},
+                {"metric": "mcc", "aggregation": "matthews_corrcoef", "higher_is_better": True},
+                {"metric": "brier_score", "aggregation": "brier_score", "higher_is_better": False},
+                {"metric": "acc", "aggregation": "median", "higher_is_better": True},
             ],
         },
         {

@@ -88,6 +88,19 @@ class Shared:
         """What the first recipe scores."""
         return self.evaluator.score(self.first)
 
+    @cached_property
+    def translations(self):
+        """Tasks whose references are, in part, what the first recipe says."""
+        tasks = write_tasks(self.home / "translations")
+        evaluator = self.make(["tiny_translation"], soup=self.evaluator.soup, metric="chrf")
+        self.evaluator.score(self.first)
+        said = [pair[1] for pair in said_of(evaluator, "tiny_translation", "chrf")]
+        rows = [json.loads(line) for line in (tasks / "translation.jsonl").read_text().splitlines()]
+        for place, row in enumerate(rows):
+            row["a"] = said[place][place:] + row["a"][: 2 * place]
+        (tasks / "translation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return tasks
+
     def make(self, tasks=TASKS, **options):
         from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
 
@@ -100,6 +113,12 @@ class Shared:
         if not path.exists():
             soce.merge(recipe, output=path, options=soce.MergeOptions(config_from=self.models[0], sync=False))
         return path
+
+
+def said_of(evaluator, task, metric):
+    """Return what the harness hands to a metric for each document."""
+    results, _ = evaluator._run({evaluator.tasks[0]: tuple(range(12))}, lambda *_: None)
+    return [sample[metric] for sample in results["samples"][task]]
 
 
 def numbers(results):
@@ -168,7 +187,7 @@ def test_the_evaluation_says_directions_items_and_what_is_no_mean(harness):
     assert found.scale is None, "perplexities are no shares"
     assert found.geometric == {"tiny_surprise"}
     assert "tiny_text" not in found.items
-    assert found.categories["tiny_text"].stderr is None
+    assert list(found.corpora) == ["tiny_text"]
     assert found.categories["tiny_text"].n == 12
     assert isinstance(harness.evaluator, Evaluator)
     assert Evaluation.from_json(json.loads(json.dumps(found.to_json()))) == found
@@ -446,3 +465,143 @@ def test_the_numbers_are_those_of_the_command_line(harness, tmp_path):
         for task in results["n-samples"]
     }
     assert_same(found, results)
+
+
+# ---- scores that are no mean of documents
+
+CORPORA = [
+    ("tiny_translation", "bleu"),
+    ("tiny_translation", "chrf"),
+    ("tiny_translation", "ter"),
+    ("tiny_pair", "f1"),
+    ("tiny_pair", "mcc"),
+    ("tiny_text", "word_perplexity"),
+    ("tiny_text", "bits_per_byte"),
+]
+
+
+@pytest.mark.parametrize(("task", "metric"), CORPORA)
+def test_scores_of_sums_are_the_harness_s_on_all_documents_and_on_some(harness, task, metric):
+    evaluator = harness.make(
+        [task], soup=harness.evaluator.soup, metric=metric, include_path=harness.translations
+    )
+    everything = evaluator.score(harness.first)
+    assert everything.items is None
+    assert everything.scale is None
+    assert everything.item_ids() == evaluator.item_ids() == {task: tuple(map(str, range(12)))}
+    assert everything.categories[task].stderr > 0
+    some = {task: ["7", "2", "3", "11"]}
+    theirs = evaluator._run({evaluator.tasks[0]: (2, 3, 7, 11)}, lambda *_: None)[0]
+    expected = theirs["results"][task][f"{metric},none"]
+    assert everything.restricted(some).categories[task].score == pytest.approx(expected, rel=1e-5)
+    assert evaluator.score(harness.first, items=some).categories[task].score == pytest.approx(expected)
+
+
+def test_translations_are_scored_by_sacrebleu(harness):
+    metrics = pytest.importorskip("sacrebleu.metrics")
+    evaluator = harness.make(
+        ["tiny_translation"], soup=harness.evaluator.soup, metric="chrf", include_path=harness.translations
+    )
+    found = evaluator.score(harness.first)
+    references, predictions = zip(*said_of(evaluator, "tiny_translation", "chrf"), strict=True)
+    assert len({*predictions}) > 6
+    expected = metrics.CHRF().corpus_score([*predictions], [[*references]]).score
+    assert found.categories["tiny_translation"].score == expected > 0
+    assert evaluator.identity["tasks"]["tiny_translation"]["corpus"]["name"] == "chrf"
+
+
+def test_a_brier_score_is_a_mean_of_documents(harness):
+    evaluator = harness.make(["tiny_pair"], soup=harness.evaluator.soup, metric="brier_score")
+    found = evaluator.score(harness.first)
+    theirs = evaluator._run({evaluator.tasks[0]: tuple(range(12))}, lambda *_: None)[0]
+    assert found.categories["tiny_pair"].score == pytest.approx(
+        theirs["results"]["tiny_pair"]["brier_score,none"], rel=1e-12
+    )
+    assert len({*found.items["tiny_pair"].values()}) > 6
+
+
+def test_of_a_score_that_nobody_knows_the_way_to_there_are_no_items(harness):
+    evaluator = harness.make(["tiny_pair", "tiny_shots"], soup=harness.evaluator.soup, metric="acc")
+    assert evaluator.item_ids() is None, "the median is no mean, and no function of sums"
+    found = evaluator.score(harness.first)
+    assert found.item_ids() == {"tiny_shots": tuple(map(str, range(12)))}
+    assert found.categories["tiny_pair"].stderr is None
+    assert evaluator.score(harness.first, items={"tiny_shots": ["3"]}).item_ids() == {"tiny_shots": ("3",)}
+    with pytest.raises(EvaluationError, match="has no item `12`"):
+        evaluator.score(harness.first, items={"tiny_pair": ["12"]})
+
+
+def test_f1_of_three_answers_is_not_taken_for_that_of_two():
+    pytest.importorskip("lm_eval")
+    from lm_eval.api import metrics
+
+    from soce.evaluate.lm_eval.aggregations import aggregation_of
+
+    for function in (metrics.f1_score, metrics.matthews_corrcoef):
+        assert aggregation_of(function, 2) is not None
+        assert aggregation_of(function, 3) is None
+        assert aggregation_of(function, None) is None
+    assert aggregation_of(metrics.median, None) is None
+    assert aggregation_of(lambda values: metrics.mean(values), None) is None
+
+
+def test_a_score_that_does_not_follow_from_its_documents_is_refused(harness, monkeypatch):
+    evaluator = harness.make(["tiny_text"], soup=harness.evaluator.soup)
+    run = evaluator._run
+
+    def wrong(*given):
+        results, notes = run(*given)
+        results["results"]["tiny_text"]["word_perplexity,none"] *= 1.001
+        return results, notes
+
+    monkeypatch.setattr(evaluator, "_run", wrong)
+    with pytest.raises(EvaluationError, match="task `tiny_text`: its documents give"):
+        evaluator.score(harness.first)
+
+
+# ---- categories of another name
+
+
+def test_a_task_may_be_a_category_of_another_name(harness):
+    names = {"tiny_choice": "quiz", str(harness.tasks / "tiny_shots.yaml"): "shots"}
+    evaluator = harness.make([*names], soup=harness.evaluator.soup, categories=names)
+    assert [*evaluator.item_ids()] == ["quiz", "shots"]
+    found = evaluator.score(harness.first)
+    for category, task in (("quiz", "tiny_choice"), ("shots", "tiny_shots")):
+        assert found.items[category] == harness.scored.items[task]
+        assert found.categories[category] == harness.scored.categories[task]
+    tasks = evaluator.identity["tasks"]
+    assert {name: one["category"] for name, one in tasks.items()} == {
+        "tiny_choice": "quiz",
+        "tiny_shots": "shots",
+    }
+    plain = harness.make([*names], soup=harness.evaluator.soup)
+    assert evaluator.identity != plain.identity
+    same = harness.make(
+        ["tiny_choice"], soup=harness.evaluator.soup, categories={"tiny_choice": "tiny_choice"}
+    )
+    assert same.identity == harness.make(["tiny_choice"], soup=harness.evaluator.soup).identity
+
+
+@pytest.mark.parametrize(
+    ("tasks", "categories", "message"),
+    [
+        (["tiny_choice"], {"tiny_chioce": "quiz"}, "`tiny_chioce`, which is given a category, is no task"),
+        (["tiny"], {"tiny": "quiz"}, "`tiny` is a group or tag"),
+        (["tiny_choice", "tiny_said"], {"tiny_choice": "tiny_said"}, "2 tasks are the category `tiny_said`"),
+        (["tiny"], {}, None),
+    ],
+)
+def test_categories_are_checked_before_anything_is_loaded(harness, tasks, categories, message):
+    from soce.evaluate.lm_eval.tasks import check_tasks
+
+    options = LmEvalOptions(include_path=harness.tasks, categories=categories)
+    if message is None:
+        assert check_tasks(tasks, options) is None, "the tasks of a group are known when it is loaded"
+        return
+    with pytest.raises(EvaluationError) as caught:
+        check_tasks(tasks, options)
+    assert message in str(caught.value)
+    with pytest.raises(EvaluationError) as caught:
+        harness.make(tasks, soup=harness.evaluator.soup, categories=categories)
+    assert message in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -76,6 +77,12 @@ class CorpusMetric(Plain):
                 f"the metric `{self.name}` knows no texts", f"give the statistics; {listed(_SACREBLEU)} do"
             )
         return tuple(of_texts(prediction, given))
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """All that statistics of the same texts depend on: metric, settings, version of sacrebleu."""
+        version = importlib.metadata.version("sacrebleu") if self.name in _SACREBLEU else None
+        return {**self.to_json(), "sacrebleu": version}
 
     @property
     def higher_is_better(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.evaluate.evaluation import refuse
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from soce.evaluate.command.evaluator import CommandOptions
     from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.lm_eval.options import LmEvalOptions
     from soce.evaluate.tasks.evaluator import Normalisation
     from soce.evaluate.tasks.items import Kind
     from soce.files.atomic import PathText
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     Ingredients: TypeAlias = "Sequence[str] | SoupModel"
 
 EvaluatorName: TypeAlias = "str | Sequence[str]"
-"""``tasks.jsonl``, ``lm-eval:TASK,TASK``, ``module:function``, or the words of a command."""
+"""``tasks.jsonl``, ``lm-eval:TASK,TASK=CATEGORY``, ``module:function``, or the words of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,23 +149,29 @@ def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, 
     return TorchEvaluator(soup, tasks, normalise=normalise, batch_size=options.batch_size)
 
 
-def _check_lm_eval(name: str, options: EvaluatorOptions) -> None:
+def _check_lm_eval(name: str, options: EvaluatorOptions) -> Collection[str] | None:
     from soce.evaluate.lm_eval.tasks import check_tasks
 
-    check_tasks(_task_names(name), options.include_path or ())
+    return check_tasks([*_task_names(name)], _lm_eval_options(name, options))
 
 
 def _open_lm_eval(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
+
+    soup = _soup_model(ingredients, options)
+    return LmEvalEvaluator(soup, [*_task_names(name)], _lm_eval_options(name, options))
+
+
+def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
     from soce.evaluate.lm_eval.options import LmEvalOptions
 
-    lm_eval_options = LmEvalOptions(
-        include_path=options.include_path,
+    return LmEvalOptions(
+        include_path=options.include_path or (),
+        categories={task: category for task, category in _task_names(name).items() if category is not None},
         metric=options.metric,
         num_fewshot=options.num_fewshot,
         batch_size=options.batch_size or 16,
     )
-    return LmEvalEvaluator(_soup_model(ingredients, options), _task_names(name), lm_eval_options)
 
 
 def _check_function(name: str, _: object) -> None:
@@ -207,8 +215,17 @@ def _command_options(options: EvaluatorOptions) -> CommandOptions:
     )
 
 
-def _task_names(name: str) -> list[str]:
-    return [task.strip() for task in name.removeprefix("lm-eval:").split(",") if task.strip()]
+def _task_names(name: str) -> dict[str, str | None]:
+    """Return the tasks of ``lm-eval:TASK,TASK=CATEGORY``, each with its category if one is given."""
+    tasks: dict[str, str | None] = {}
+    for text in filter(None, map(str.strip, name.removeprefix("lm-eval:").split(","))):
+        before, sign, after = (part.strip() for part in text.rpartition("="))
+        if sign and not (before and after):
+            refuse(f"`{shown(text)}` is no TASK=CATEGORY", "write `flores_devtest=flores_dev`, say")
+        task, category = (before, after) if sign and not Path(text).is_file() else (text, None)
+        if tasks.setdefault(task, category) != category:
+            refuse(f"the task `{shown(task)}` is given two categories", "give it one")
+    return tasks
 
 
 _TASKS: Final = EvaluatorKind(
@@ -221,7 +238,7 @@ _TASKS: Final = EvaluatorKind(
 )
 _LM_EVAL: Final = EvaluatorKind(
     "lm-eval",
-    "lm-eval:TASK[,TASK]",
+    "lm-eval:TASK[=CATEGORY],...",
     "tasks of lm-evaluation-harness, a category each",
     ("merge", "device", "batch_size", "num_fewshot", "include_path", "metric"),
     _check_lm_eval,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.files.words import counted, listed
+from soce.files.words import counted, listed, nearest
 from soce.search.held_out import bundles_of, equal_items, hold_out
 
 if TYPE_CHECKING:
@@ -189,11 +189,14 @@ def check_categories(chosen: Collection[str] | None, reported: Collection[str] |
     """Refuse other categories to report on than those to choose on, if both are known."""
     if chosen is None or reported is None:
         return
-    for name in sorted(set(chosen) ^ set(reported)):
-        which = "the tasks to choose on" if name in chosen else "the held-out tasks"
+    for name in sorted(set(chosen) ^ set(reported), key=lambda name: (name in chosen, name)):
+        which, others = (
+            ("the tasks to choose on", reported) if name in chosen else ("the held-out tasks", chosen)
+        )
+        hint = f"both task sets need the same categories: {nearest(name, sorted(others), 'the others have')}"
         refuse(
             f"only {which} have the category `{shown(name)}`",
-            "both task sets need the same categories",
+            f"{hint}; a task of lm-eval is given a category by `--held-out lm-eval:TASK=CATEGORY`",
         )
 
 

@@ -6,12 +6,13 @@ import importlib.metadata
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
+from soce.evaluate.corpus import Corpus
+from soce.evaluate.evaluation import CategoryScore, Evaluation, chosen_items, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.lm_eval.model import explained, lm_eval, progress_hook, seeded, silent, wrapped
 from soce.evaluate.lm_eval.options import LmEvalOptions
 from soce.evaluate.lm_eval.tasks import Documents, load_tasks
-from soce.exceptions import shown
+from soce.exceptions import EvaluationError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,10 +47,11 @@ class LmEvalEvaluator(LiveEvaluator):
     Notes
     -----
     Item ids are the harness's ``doc_id``, for the one filter that is read. Requests are built once, so every
-    soup, and every subset of items, sees the same prompts with the same few-shot examples. Tasks whose
-    score is no mean (BLEU, F1 over all documents) have no items. Progress counts requests that were
-    answered; a document of four choices has four. The batch size may change the last digits of
-    log-likelihoods; it is not part of `identity`.
+    soup, and every subset of items, sees the same prompts with the same few-shot examples. A score that is
+    no mean (BLEU, chrF, TER, F1, perplexity per word) has the statistics of its documents, see
+    `soce.evaluate.corpus`; one that a task computes in a way of its own has no items. Progress counts
+    requests that were answered; a document of four choices has four. The batch size may change the last
+    digits of log-likelihoods; it is not part of `identity`.
     """
 
     def __init__(
@@ -66,24 +68,20 @@ class LmEvalEvaluator(LiveEvaluator):
         return {
             "evaluator": "lm-eval",
             "version": importlib.metadata.version("lm_eval"),
-            "tasks": {
-                task.name: {
-                    "metric": task.key,
-                    "higher_is_better": task.higher_is_better,
-                    "n": len(task.requests),
-                    "num_fewshot": task.task.get_config("num_fewshot"),
-                    "version": str(task.task.VERSION),
-                    "digest": task.digest,
-                }
-                for task in self.tasks
-            },
+            "tasks": {task.name: _task_identity(task) for task in self.tasks},
             "seeds": list(self._options.seeds),
             "settings": {name: str(settings[name]) for name in sorted(settings)},
         }
 
-    def item_ids(self) -> dict[str, tuple[str, ...]]:
-        """Return the ids of every task's documents: their numbers, as the harness counts."""
-        return {task.name: tuple(map(str, range(len(task.requests)))) for task in self.tasks}
+    def item_ids(self) -> dict[str, tuple[str, ...]] | None:
+        """Return the ids of every task's documents: their numbers, as the harness counts.
+
+        None if nobody knows how the score of some task follows from its documents.
+        """
+        return None if any(task.aggregation is None for task in self.tasks) else self._documents()
+
+    def _documents(self) -> dict[str, tuple[str, ...]]:
+        return {task.category: tuple(map(str, range(len(task.requests)))) for task in self.tasks}
 
     def item_contents(self) -> dict[str, dict[str, str]]:
         """Return what tells documents apart, whatever their numbers and few-shot examples."""
@@ -98,29 +96,38 @@ class LmEvalEvaluator(LiveEvaluator):
         super().close()
 
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
-        wanted = self.item_ids() if items is None else items
-        chosen = {task: Documents(map(int, wanted[task.name])) for task in self.tasks if task.name in wanted}
+        known = self._documents()
+        wanted = known if items is None else chosen_items(known, items)
+        tasks = [task for task in self.tasks if task.category in wanted]
+        chosen = {task: Documents(map(int, wanted[task.category])) for task in tasks}
         results, notes = self._run(chosen, on_progress)
         scores: dict[str, CategoryScore] = {}
         outcomes: dict[str, dict[str, float]] = {}
+        corpora: dict[str, Corpus] = {}
         for task, documents in chosen.items():
-            if task.aggregation is not None:
-                outcomes[task.name] = found = _outcomes(task, documents, results["samples"][task.name])
-                geometric = task.aggregation == "perplexity"
-                scores[task.name] = CategoryScore.of(found.values(), geometric=geometric)
+            name, aggregation = task.category, task.aggregation
+            if aggregation is None:
+                scores[name] = CategoryScore(_score(task, results), len(documents))
                 continue
-            score = results["results"][task.name].get(task.key)
-            if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
-                refuse(f"task `{shown(task.name)}`: the `{shown(task.key)}` of this soup is {score}")
-            scores[task.name] = CategoryScore(float(score), len(documents))
-        is_share = all(task.aggregation == "mean" and task.metric in _SHARES for task in self.tasks)
+            found = _by_document(task, documents, results["samples"][task.name])
+            if aggregation.corpus is None:
+                outcomes[name] = found
+                scores[name] = CategoryScore.of(found.values(), geometric=aggregation.is_geometric)
+                continue
+            corpora[name] = Corpus(aggregation.corpus, found)
+            scores[name] = CategoryScore.of_corpus(corpora[name])
+            if not math.isclose(scores[name].score, score := _score(task, results), rel_tol=1e-9):
+                place = f"task `{shown(task.name)}`: its documents give {scores[name].score} as"
+                refuse(f"{place} `{shown(task.key)}`, the harness {score}", "please report this as a bug")
+        is_share = all(task.metric in _SHARES and task.category in outcomes for task in self.tasks)
         return Evaluation(
             scores,
             outcomes or None,
             "unit" if is_share else None,
-            {task.name: task.higher_is_better for task in chosen},
-            frozenset(task.name for task in chosen if task.aggregation == "perplexity"),
+            {task.category: task.higher_is_better for task in chosen},
+            frozenset(task.category for task in chosen if task.aggregation and task.aggregation.is_geometric),
             tuple(notes),
+            corpora,
         )
 
     def _run(
@@ -167,22 +174,46 @@ class LmEvalEvaluator(LiveEvaluator):
                 torch.cuda.empty_cache()
 
 
-def _outcomes(
+def _task_identity(task: LoadedTask) -> dict[str, object]:
+    identity: dict[str, object] = {
+        "metric": task.key,
+        "higher_is_better": task.higher_is_better,
+        "n": len(task.requests),
+        "num_fewshot": task.task.get_config("num_fewshot"),
+        "version": str(task.task.VERSION),
+        "digest": task.digest,
+    }
+    if task.category != task.name:
+        identity["category"] = task.category
+    if task.aggregation is not None and task.aggregation.corpus is not None:
+        identity["corpus"] = task.aggregation.corpus.identity
+    return identity
+
+
+def _score(task: LoadedTask, results: Mapping[str, Any]) -> float:
+    """Return the score that the harness itself gives."""
+    score = results["results"][task.name].get(task.key)
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
+        refuse(f"task `{shown(task.name)}`: the `{shown(task.key)}` of this soup is {score}")
+    return float(score)
+
+
+def _by_document(
     task: LoadedTask, documents: Sequence[int], samples: Sequence[Mapping[str, Any]]
-) -> dict[str, float]:
-    """Return a number for each document, of which the score is the mean."""
+) -> dict[str, Any]:
+    """Return the outcome or the statistics of each document."""
+    assert task.aggregation is not None
     filtered = [sample for sample in samples if sample["filter"] == task.filter]
     values = {sample["doc_id"]: sample.get(task.metric) for sample in filtered}
-    outcomes = {}
+    found = {}
     for document in documents:
         value = values.get(document)
         try:
-            number = float(value)  # type: ignore[arg-type] # None and tuples are refused just below
-            outcome = math.exp(-number) if task.aggregation == "perplexity" else number
-        except (OverflowError, TypeError, ValueError):
-            outcome = math.nan
-        if not math.isfinite(outcome) or (task.aggregation == "perplexity" and outcome == 0):
+            found[str(document)] = told = task.aggregation.of_document(value)
+            is_fine = all(map(math.isfinite, told if isinstance(told, tuple) else (told,)))
+        except (EvaluationError, OverflowError, TypeError, ValueError):
+            is_fine = False
+        if not is_fine or (task.aggregation.is_geometric and told == 0):
             place = f"task `{shown(task.name)}`, item {document}"
             refuse(f"{place}: the harness gives `{shown(task.metric)}` as {shown(str(value))}")
-        outcomes[str(document)] = outcome
-    return outcomes
+    return found

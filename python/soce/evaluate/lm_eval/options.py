@@ -40,6 +40,9 @@ class LmEvalOptions:
 
     include_path: PathText | Sequence[PathText] = ()
     """Directories with tasks of your own. The harness's are looked at only if a name is not found there."""
+    categories: Mapping[str, str] = field(default_factory=dict)
+    """Task, as it is named, → the category that it is, for tasks that are not called like their category:
+    ``{"flores_devtest": "flores_dev"}`` reports on one what another was chosen on."""
     metric: str | None = None
     """The metric to read, ``acc`` or ``acc,none``, or several separated by spaces, in order of preference.
     Needed where a task has several."""

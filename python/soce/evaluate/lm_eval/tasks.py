@@ -6,25 +6,25 @@ import copy
 import hashlib
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
+from soce.evaluate.lm_eval.aggregations import aggregation_of
 from soce.evaluate.lm_eval.model import explained, lm_eval, seeded, silent
 from soce.exceptions import shown
 from soce.files.words import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from soce.evaluate.lm_eval.aggregations import Aggregation
     from soce.evaluate.lm_eval.options import LmEvalOptions
-
-Aggregation: TypeAlias = Literal["mean", "perplexity"]
 
 # Where a task's data lie says nothing about a score: the documents themselves are digested.
 _WHERE: Final = ("dataset_path", "dataset_name", "dataset_kwargs", "metadata")
@@ -35,6 +35,7 @@ class LoadedTask:
     """A task of the harness with all of its requests, and the metric that is its score."""
 
     name: str
+    category: str
     task: Any
     requests: tuple[tuple[Any, ...], ...]
     """The requests of each document, which is known by its number."""
@@ -42,7 +43,7 @@ class LoadedTask:
     filter: str
     higher_is_better: bool
     aggregation: Aggregation | None
-    """How the score follows from numbers per document; None: in another way."""
+    """How the score follows from the documents; None: nobody knows."""
     digest: str
     """Of documents, requests and how answers are scored."""
 
@@ -112,15 +113,48 @@ def load_tasks(
         refuse("no task is named")
     what = f"load {', '.join(names)}"
     with explained(what), silent(), redirect_stderr(StringIO()), seeded(options.seeds):
+        check_tasks(names, options)
         loaded = _load(names, options.folders)
-        return tuple(_with_requests(name, task, model, options) for name, task in loaded.items())
+        categories = {task: options.categories.get(task, task) for task in loaded}
+        for path in filter(_is_file, options.categories):
+            (task,) = _load([path], options.folders)  # a file of a group has several
+            categories[task] = options.categories[path]
+        _check_once(categories.values())
+        return tuple(
+            _with_requests(name, categories[name], task, model, options) for name, task in loaded.items()
+        )
 
 
-def check_tasks(names: Sequence[str], folders: Sequence[str]) -> None:
-    """Raise EvaluationError if the harness is missing, or knows no such tasks; no data are loaded."""
+def check_tasks(names: Sequence[str], options: LmEvalOptions) -> list[str] | None:
+    """Raise EvaluationError if the harness is missing or knows no such tasks, or for categories of others.
+
+    No data are loaded. Returns the categories, None if groups, tags or files are among the tasks.
+    """
     lm_eval()
+    for name in options.categories:
+        if name not in names:
+            refuse(f"`{shown(name)}`, which is given a category, is no task", nearest(name, names, "tasks"))
     with explained(f"find {', '.join(names)}"), silent(), redirect_stderr(StringIO()):
-        _manager(names, folders)
+        manager = _manager(names, options.folders)
+    several = {*manager.all_groups, *manager.all_tags}
+    for name in sorted(several.intersection(options.categories)):
+        message = f"`{shown(name)}` is a group or tag, whose tasks are a category each"
+        refuse(message, "give the categories of its tasks: TASK=CATEGORY,TASK=CATEGORY")
+    if any(name in several or _is_file(name) for name in names):
+        return None
+    categories = [options.categories.get(name, name) for name in names]
+    _check_once(categories)
+    return categories
+
+
+def _check_once(categories: Iterable[str]) -> None:
+    for category, times in Counter(categories).items():
+        if times > 1:
+            refuse(f"{times} tasks are the category `{shown(category)}`", "a task each")
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) and Path(name).is_file()
 
 
 def _load(names: Sequence[str], folders: Sequence[str]) -> Mapping[str, Any]:
@@ -132,7 +166,7 @@ def _manager(names: Sequence[str], folders: Sequence[str]) -> Any:  # noqa: ANN4
     for folder in folders:
         if not Path(folder).is_dir():
             refuse("there is no such directory of tasks", None, folder)
-    named = {name for name in names if not (name.endswith((".yaml", ".yml")) and Path(name).is_file())}
+    named = {name for name in names if not _is_file(name)}
     manager = None
     if folders:  # to index the harness's own thousands of tasks takes seconds
         manager = _index(tuple(folders), include_defaults=False)
@@ -151,6 +185,7 @@ def _index(folders: tuple[str, ...], *, include_defaults: bool) -> Any:  # noqa:
 
 def _with_requests(
     name: str,
+    category: str,
     task: Any,  # noqa: ANN401
     model: Any,  # noqa: ANN401
     options: LmEvalOptions,
@@ -190,11 +225,10 @@ def _with_requests(
     for instance in task.instances:
         by_document[instance.doc_id].append(instance)
     requests = tuple(tuple(found) for _, found in sorted(by_document.items()))
-    metrics = lm_eval("api.metrics")
-    means: dict[Any, Aggregation] = {metrics.mean: "mean", metrics.perplexity: "perplexity"}
-    aggregation = means.get(task.aggregation()[metric])
+    n_answers = {len(found) for found in requests} if task.OUTPUT_TYPE == "multiple_choice" else set()
+    aggregation = aggregation_of(task.aggregation()[metric], max(n_answers) if len(n_answers) == 1 else None)
     digest = _digest(task, requests)
-    return LoadedTask(name, task, requests, metric, used_filter, better, aggregation, digest)
+    return LoadedTask(name, category, task, requests, metric, used_filter, better, aggregation, digest)
 
 
 def choose_metric(
