@@ -120,7 +120,7 @@ def category_gains(
         for name, other in others.items():
             difference = float(weighted_difference(made, other, {category: sign}))
             interval = None
-            if made.items and other.items and made.items.get(category) and other.items.get(category):
+            if all(category in (one.item_ids() or ()) for one in (made, other)):
                 interval = paired_interval(made, other, weights={category: sign}, level=level)
             else:
                 without.append(category)

@@ -36,7 +36,9 @@ def mcnemar(first: Evaluation, second: Evaluation, *, weights: Mapping[str, Frac
         if not weight:
             continue
         items = (first.items or {}).get(category, {}), (second.items or {}).get(category, {})
-        if category in first.geometric or not {0.0, 1.0}.issuperset({*items[0].values(), *items[1].values()}):
+        if category in first.geometric or category in first.corpora:
+            return None
+        if not {0.0, 1.0}.issuperset({*items[0].values(), *items[1].values()}):
             return None
         differences = paired_differences(first, second, category)
         steps.add(weight / differences.total())

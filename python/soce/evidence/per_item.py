@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def full_marks(evaluation: Evaluation, category: str) -> int:
     """Return how much of the score an outcome of 1 is: 100 for percent, else 1."""
+    if category in evaluation.corpora:
+        return evaluation.corpora[category].metric.full_marks
     return 100 if evaluation.scale == "percent" and category not in evaluation.geometric else 1
 
 
@@ -43,8 +45,11 @@ def values_by_item(evaluation: Evaluation, category: str) -> dict[str, Fraction]
     """Return a value for each item, in the units of the score, whose mean is the score.
 
     Outcomes times full marks, exact. A geometric mean S of outcomes x_i is linearised (the delta method):
-    S · (1 + ln x_i − ln S), whose mean is S and whose spread is that of S to first order.
+    S · (1 + ln x_i − ln S), whose mean is S and whose spread is that of S to first order. So is a score of
+    sums, such as BLEU, by the jackknife: see `soce.evaluate.corpus.Corpus.values`.
     """
+    if category in evaluation.corpora:
+        return {item: Fraction(value) for item, value in evaluation.corpora[category].values().items()}
     items = (evaluation.items or {}).get(category)
     if not items:
         refuse(f"category `{shown(category)}` has no items")

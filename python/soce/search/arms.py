@@ -89,7 +89,7 @@ def compare_arms(
     sample = evaluations[soup.label]
     weights = score_weights(objective, sample)
     notes: list[str] = []
-    if weights is None or sample.items is None or not weights.keys() <= sample.items.keys():
+    if weights is None or not weights.keys() <= (sample.item_ids() or {}).keys():
         weights = None
         notes.append("no intervals: the evaluator gives no outcomes by item for what the objective needs")
     found = []

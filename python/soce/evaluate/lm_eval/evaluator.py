@@ -86,7 +86,7 @@ class LmEvalEvaluator(LiveEvaluator):
     def item_contents(self) -> dict[str, dict[str, str]]:
         """Return what tells documents apart, whatever their numbers and few-shot examples."""
         return {
-            task.name: {str(number): task.content(number) for number in range(len(task.requests))}
+            task.category: {str(number): task.content(number) for number in range(len(task.requests))}
             for task in self.tasks
         }
 
