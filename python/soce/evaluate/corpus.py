@@ -85,11 +85,6 @@ class CorpusMetric(Plain):
         return {**self.to_json(), "sacrebleu": version}
 
     @property
-    def full_marks(self) -> int:
-        """How many units of the score are full marks, or a whole reference of errors: 100 or 1."""
-        return 100 if self.name in _SACREBLEU else 1
-
-    @property
     def higher_is_better(self) -> bool:
         """Whether more is better, unless an evaluation says otherwise."""
         return self.name not in {"ter", "perplexity"}

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 def full_marks(evaluation: Evaluation, category: str) -> int:
     """Return how much of the score an outcome of 1 is: 100 for percent, else 1."""
-    if category in evaluation.corpora:
-        return evaluation.corpora[category].metric.full_marks
     return 100 if evaluation.scale == "percent" and category not in evaluation.geometric else 1
 
 

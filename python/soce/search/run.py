@@ -133,10 +133,9 @@ class Run:
         known = self._store(on).known(first)
         if known is None:
             self._refuse(f"nothing was scored on the {on} items yet", "finish the search first")
-        told = known.item_ids() or {}
-        if told.keys() != known.categories.keys():
+        items = {name: tuple(sorted(ids)) for name, ids in (known.item_ids() or {}).items()}
+        if items.keys() != known.categories.keys():
             return None
-        items = {name: tuple(sorted(ids)) for name, ids in told.items()}
         identity = self._identity
         if identity.share is None:
             return items
