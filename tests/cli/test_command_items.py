@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.checkpoints import directory
 
+from soce.cli.report import report
 from soce.cli.search import search
 from soce.cli.select import select
 from soce.scores import bfcl
@@ -138,6 +139,16 @@ def test_a_search_by_bfcl_folders_holds_items_out_and_has_intervals(here: Path) 
                     sum(map(int, (outcomes[leaf][item] for item in ids))), len(ids)
                 )
             assert told_of.value == pytest.approx(float(value))
+
+
+def test_a_search_that_is_repeated_finds_its_items_again(here: Path) -> None:
+    selection_of_folders(here, a=60, b=40, c=61, d=50)
+    first = search_with(BFCL, "{output}/score")
+    again = search_with(BFCL, "{output}/score")
+    assert "0 evaluations in this run" in again.stderr
+    assert again.stdout == first.stdout
+    page = run(report, "run", "--output", "-", "--format", "markdown")
+    assert page.exit_code == 0, page.stderr
 
 
 def test_without_result_files_the_search_says_what_to_leave(here: Path) -> None:

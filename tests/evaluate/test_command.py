@@ -532,6 +532,53 @@ def test_a_row_for_each_item_gives_items(kitchen):
     assert some.items == {"math": {"q2": 0.5}}
 
 
+@pytest.mark.parametrize("later", ["category,item,score\nmath,q1,1\n", "category,score\nmath,1\n"])
+def test_every_soup_gets_the_items_of_the_first(kitchen, later):
+    rows = "category,item,score\nmath,q1,1\nmath,q2,0\n"
+    text = f"""
+        import sys
+        from pathlib import Path
+
+        seen = Path(sys.argv[0] + ".seen")
+        Path(sys.argv[2], "scores.csv").write_text({later!r} if seen.exists() else {rows!r})
+        seen.touch()
+    """
+    made = kitchen.make(text)
+    made.score(kitchen.recipe)
+    with pytest.raises(
+        EvaluationError, match="category `math` has other items than those of the soup before"
+    ) as caught:
+        made.score(Recipe.of({kitchen.models[0]: 3, kitchen.models[1]: 1}))
+    (problem,) = caught.value.problems
+    assert problem.hint == "the program must score every soup on the same items"
+    assert problem.path.endswith("log.txt")
+    assert made.item_ids() == {"math": ("q1", "q2")}
+
+
+def test_a_soup_whose_items_are_not_known_says_why(kitchen):
+    text = """
+        import json, sys
+        from pathlib import Path
+
+        for kind, lines in (
+            ("score", [{"accuracy": 1.0, "correct_count": 1, "total_count": 1}]),
+            ("result", [{"id": "live_simple_0-0-0"}]),
+        ):
+            path = Path(sys.argv[2], kind, "m", f"BFCL_v4_live_simple_{kind}.json")
+            path.parent.mkdir(parents=True)
+            path.write_text("\\n".join(map(json.dumps, lines)))
+            seen = Path(sys.argv[0] + ".seen")
+            if seen.exists():
+                break
+        seen.touch()
+    """
+    made = kitchen.make(text, scores="{output}/score")
+    assert made.score(kitchen.recipe).items == {"live_simple": {"live_simple_0-0-0": 1.0}}
+    with pytest.raises(EvaluationError, match="has other items than those of the soup before") as caught:
+        made.score(Recipe.of({kitchen.models[0]: 3, kitchen.models[1]: 1}))
+    assert "the result files, which list all items, are missing" in caught.value.problems[0].hint
+
+
 def test_outcomes_are_shares_whatever_the_scale_of_the_scores(kitchen):
     rows = "category,item,score,scale\nbleu,s1,40,percent\nbleu,s2,10,percent\nmath,q1,1,unit\n"
     found = items_of(kitchen, rows).score(kitchen.recipe)

@@ -240,8 +240,14 @@ class CommandEvaluator:
         if others:
             message = f"not every soup has a score in category `{shown(others[0])}`"
             refuse(message, "the program must score every soup in the same categories", str(log))
-        if len(known := evaluation.item_ids() or {}) == len(evaluation.categories):
-            self._items = known
+        told = evaluation.item_ids() or {}
+        for name, items in (self._items or {}).items():
+            if set(items) != set(told.get(name, ())):
+                message = f"category `{shown(name)}` has other items than those of the soup before"
+                why = next((note for note in evaluation.notes if name not in told), None)
+                refuse(message, why or "the program must score every soup on the same items", str(log))
+        if len(told) == len(evaluation.categories):
+            self._items = told
         return evaluation
 
 
