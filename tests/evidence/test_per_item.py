@@ -1,0 +1,71 @@
+"""Values of items whose mean is the score, exact where the score is a mean of outcomes."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soce.evaluate.evaluation import Evaluation
+from soce.evidence.per_item import (
+    exact_score,
+    paired_differences,
+    values_by_item,
+    weighted_difference,
+)
+from soce.exceptions import EvaluationError
+
+OUTCOMES = st.lists(st.sampled_from([0.0, 1.0, 0.1, 0.2, 1 / 3]) | st.floats(0, 1), min_size=1, max_size=30)
+
+
+def scored(outcomes: list[float], **options: object) -> Evaluation:
+    return Evaluation.of_items(
+        {"a": {f"q{place}": outcome for place, outcome in enumerate(outcomes)}},
+        **options,  # type: ignore[arg-type]
+    )
+
+
+@given(OUTCOMES, st.sampled_from(["unit", "percent"]))
+def test_the_mean_of_the_values_is_the_exact_score(outcomes: list[float], scale: str) -> None:
+    found = scored(outcomes, scale=scale)
+    values = values_by_item(found, "a")
+    assert sum(values.values()) / len(values) == exact_score(found, "a")
+    assert float(exact_score(found, "a")) == pytest.approx(found.categories["a"].score, abs=1e-11)
+    assert exact_score(scored(outcomes[::-1], scale=scale), "a") == exact_score(found, "a")
+
+
+@given(st.lists(st.floats(0.1, 1000), min_size=1, max_size=30))
+def test_the_values_of_a_geometric_mean_have_it_as_their_mean(outcomes: list[float]) -> None:
+    found = scored(outcomes, scale=None, geometric={"a"})
+    values = [float(value) for value in values_by_item(found, "a").values()]
+    assert math.fsum(values) / len(values) == pytest.approx(found.categories["a"].score, rel=1e-9)
+    stderr = found.categories["a"].stderr
+    if stderr is not None:
+        mean = math.fsum(values) / len(values)
+        squares = math.fsum((value - mean) ** 2 for value in values)
+        assert math.sqrt(squares / (len(values) - 1) / len(values)) == pytest.approx(
+            stderr, rel=1e-6, abs=1e-9
+        )
+
+
+def test_three_tenths_are_three_tenths() -> None:
+    first, second = scored([0.1, 0.2]), scored([0.3, 0.0])
+    assert weighted_difference(first, second, {"a": Fraction(1)}) == 0
+    assert paired_differences(first, second, "a") == {Fraction(-1, 5): 1, Fraction(1, 5): 1}
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"a": {"x": 1.0}}, "category `a`: 1 item(s) were scored for one model only, the first is `y`"),
+        ({"b": {"x": 1.0}}, "category `a` has no items"),
+    ],
+)
+def test_different_items_are_refused(second: dict[str, dict[str, float]], message: str) -> None:
+    first = Evaluation.of_items({"a": {"x": 1.0, "y": 0.0}})
+    with pytest.raises(EvaluationError) as caught:
+        paired_differences(first, Evaluation.of_items(second), "a")
+    assert str(caught.value) == message
