@@ -35,7 +35,8 @@ class ScoreOrigin:
     """Category → ids of the items that some score in it stands on; categories that nobody knows them of are
     left out."""
     evaluator: str | None = None
-    """Digest of the identity of the evaluator that soce measured the scores with: the ids are its own."""
+    """Digest of the identity of the evaluator that soce measured the scores with: the ids are its own, and
+    without ids it scored all of its items."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Category → most items behind a score, where that is known; filled in by a selection."""
 
@@ -51,8 +52,10 @@ class ScoreOrigin:
     @property
     def kind(self) -> OriginKind:
         """``measured`` by soce, ``items`` that a file told, ``stated`` by the user, or ``unknown``."""
+        if self.evaluator is not None:
+            return "measured"
         if self.items:
-            return "items" if self.evaluator is None else "measured"
+            return "items"
         return "unknown" if self.stated is None else "stated"
 
     def under(self, names: Mapping[str, str]) -> ScoreOrigin:

@@ -131,6 +131,13 @@ class SearchItems:
     """Whether the arms are reported on other items than those that they were chosen on."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def everything(self) -> Items | None:
+        """All items of the evaluator that chooses; None if it tells none apart."""
+        if self.split is None:
+            return self.selection
+        return {name: (*ids, *self.split.held_out[name]) for name, ids in self.split.selection.items()}
+
     @classmethod
     def of(
         cls, chooser: Scorer, reporter: Scorer, pool: Pool, *, share: Fraction | None, seed: int

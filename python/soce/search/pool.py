@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from soce.files.arguments import expect_mapping, expect_names
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.scores.origin import ScoreOrigin
 from soce.search.refusal import refuse
 from soce.selection.weights import WeightGrid
 
@@ -35,6 +36,8 @@ class Pool:
         Weights to try, in the experts' order; the paper's if left out.
     without_path : sequence of str
         Candidates that cannot be scored, because nobody said where they are.
+    origin : ScoreOrigin
+        Where the scores come from that the experts were chosen by, as far as that is known.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class Pool:
     experts: tuple[str, ...]
     grid: WeightGrid | None = None
     without_path: tuple[str, ...] = ()
+    origin: ScoreOrigin = field(default_factory=ScoreOrigin)
 
     def __post_init__(self) -> None:
         """Check names and paths, and fill in the grid."""
@@ -99,7 +103,9 @@ class Pool:
                 )
             known[name] = path
         without = tuple(name for name in selection.selection.candidates if name not in known)
-        return cls(known, selection.selection.models, selection.grid, without)
+        return cls(
+            known, selection.selection.models, selection.grid, without, selection.selection.origin
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

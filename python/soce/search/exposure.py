@@ -1,0 +1,117 @@
+"""Whether experts were chosen on the items that soups are reported on, as far as ids and contents tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from soce.exceptions import shown
+from soce.files.words import listed
+from soce.search.identity import digest_of
+from soce.search.items import contents_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from soce.evaluate.evaluation import Evaluator
+    from soce.scores.origin import ScoreOrigin
+    from soce.search.items import SearchItems
+    from soce.search.strategies.space import Items
+
+ExpertsSaw: TypeAlias = Literal["other items", "stated", "unknown", "these items"]
+"""On which items the experts were chosen, as against the reported ones: others, as item ids show or as somebody
+stated; nobody knows; or some of these."""
+
+
+def experts_saw(
+    origin: ScoreOrigin,
+    items: SearchItems,
+    evaluator: Evaluator,
+    held_out_evaluator: Evaluator | None = None,
+) -> tuple[ExpertsSaw, tuple[str, ...]]:
+    """Return on which items the experts were chosen, and what to say about it.
+
+    Parameters
+    ----------
+    origin : ScoreOrigin
+        Of the scores that chose them.
+    items : SearchItems
+        Of the search.
+    evaluator, held_out_evaluator : Evaluator
+        What chooses, and what reports if that is another.
+
+    Notes
+    -----
+    Ids mean something among the items of one evaluator only. Those of a table are an evaluator's if soce
+    measured the scores with it, or else if it has all of them and no other of the two has. The tasks of
+    another evaluator are other items, except those with the content of one that was seen.
+    """
+    chooser = _Tasks.of(evaluator, items.everything)
+    reporter = chooser
+    if held_out_evaluator is not None:
+        reporter = _Tasks.of(held_out_evaluator, items.report)
+    reported = items.report if items.is_held_out else items.selection
+    owner = _owner(origin, chooser, reporter)
+    if owner is not None:
+        if origin.items is None or reported is None:  # nobody tells items apart: all of them were scored
+            return ("these items" if owner is reporter else "other items"), ()
+        seen = {mark for name, ids in origin.items.items() for item in ids for mark in owner.marks(name, item)}
+        keys = [(name, item) for name, ids in reported.items() for item in ids]
+        n_seen = sum(any(mark in seen for mark in reporter.marks(*key)) for key in keys)
+        if n_seen:
+            note = f"the scores that chose the experts stand on {n_seen} of the {len(keys)} reported items"
+            return "these items", (note,)
+        if reported.keys() <= origin.items.keys():
+            return "other items", ()
+    if origin.stated is not None:
+        return ("stated" if origin.stated == "other" else "these items"), ()
+    return "unknown", _too_many(origin, items)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tasks:
+    """The items of an evaluator."""
+
+    digest: str
+    ids: Items | None
+    contents: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def of(cls, evaluator: Evaluator, ids: Items | None) -> _Tasks:
+        return cls(digest_of(dict(evaluator.identity)), ids, contents_of(evaluator) or {})
+
+    def marks(self, category: str, item: str) -> Iterator[tuple[str, ...]]:
+        """Yield what the item has in common with itself, and with those of equal content anywhere."""
+        yield self.digest, category, item
+        if content := self.contents.get(category, {}).get(item):
+            yield (content,)
+
+    def has(self, items: Items) -> bool:
+        """Whether all of some items, category by category, are its own."""
+        shared = items.keys() & (self.ids or {}).keys()
+        return bool(shared) and all(set(items[name]) <= set((self.ids or {})[name]) for name in shared)
+
+
+def _owner(origin: ScoreOrigin, chooser: _Tasks, reporter: _Tasks) -> _Tasks | None:
+    """Return whose items the ids of a table are; None if nobody can tell."""
+    for one in (chooser, reporter):
+        if origin.evaluator == one.digest:
+            return one
+    fitting = [one for one in {chooser, reporter} if one.has(origin.items or {})]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _too_many(origin: ScoreOrigin, items: SearchItems) -> tuple[str, ...]:
+    """Return a note if scores stand on more items than soups are chosen on."""
+    if items.split is None:
+        return ()
+    chosen = {name: len(ids) for name, ids in items.split.selection.items()}
+    more = [name for name in sorted(chosen) if origin.counts.get(name, 0) > chosen[name]]
+    if not more:
+        return ()
+    first = more[0]
+    others = f", as do those of {listed(more[1:], limit=5)}" if more[1:] else ""
+    return (
+        f"scores of `{shown(first)}` stand on {origin.counts[first]} items, of which {chosen[first]} are chosen "
+        f"on{others}: unless they are other items, they include reported ones",
+    )
