@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, given_words, message, next_step, print_blocks, print_json
-from soce.cli.examine import examine, tell_notes
+from soce.cli.examine import examine, read_table, tell_notes
 from soce.cli.options.candidates import candidate_option
 from soce.cli.options.selection import population_options, sign_option
 from soce.cli.options.table import TABLE_HELP, table_options
@@ -65,7 +65,8 @@ def analyze(
         from soce.selection.heatmap import check_plot
 
         check_plot(Path(plot))  # before any work is done
-    examined = examine(tables, reading, selecting, candidates)
+    table = read_table(tables, reading)
+    examined = examine(table, candidates.among(table), selecting)
     tell_notes(examined.table)
     correlation = None if examined.findings.errors else examined.correlation
     found = None if correlation is None else _Found.of(examined, correlation, signed, clusters)

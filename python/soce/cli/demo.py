@@ -108,10 +108,12 @@ def run_demo(
             on_stage(f"searching {selection.grid.count} soups of {', '.join(selection.models)}")
         check_selection(folder, selection)
         keep_selection(folder, selection, demo.scores, paths, quiet=quiet)
-        pool = Pool(paths, selection.models, selection.grid)
+        pool = Pool(paths, selection.models, selection.grid, origin=selection.origin)
         evaluators = NamedEvaluators(str(demo.models.dev), str(demo.models.test), EvaluatorOptions())
-        search = SearchStep(pool, selection, folder / SEARCH, folder / SOUP, MergeOptions(), quiet)
-        result = search.run(evaluators, SearchOptions(), log)
+        search = SearchStep(pool, folder / SEARCH, folder / SOUP, MergeOptions(), quiet)
+        with search.opened(evaluators, log) as scoring:
+            result = scoring.search(pool, selection, SearchOptions())
+        search.finish(result, selection, scoring)
     return DemoRun(folder, demo.models, demo.scores, selection, result, folder / SOUP)
 
 

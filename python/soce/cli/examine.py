@@ -1,4 +1,4 @@
-"""Read, lint and correlate a score table: what `analyze`, `select` and `run` do first."""
+"""Read, lint and correlate a score table: what `analyze`, `select` and `run` do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from soce.cli.text.scores import finding_text
 from soce.exceptions import ScoreTableError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from soce.cli.options.candidates import Candidates
     from soce.scores.formats.options import ReadOptions
     from soce.scores.lint.findings import Finding, Findings
+    from soce.scores.origin import Stated
     from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
     from soce.selection.experts import Selection
@@ -63,19 +63,16 @@ class Examined:
 
 
 def examine(
-    tables: Sequence[str],
-    reading: ReadOptions,
+    table: ScoreTable,
+    paths: Mapping[str, str | None],
     selecting: SelectionOptions,
-    candidates: Candidates,
     *,
     correlates: bool = True,
 ) -> Examined:
-    """Read a table, correlate its categories if that is possible, and lint it in any case."""
+    """Correlate the categories of a table if that is possible, and lint it in any case."""
     from soce.selection.correlation import correlate_categories
     from soce.selection.lint import lint_scores
 
-    table = _read_table(tables, reading)
-    paths = candidates.among(table)
     options = replace(selecting, candidates=list(paths) or None)
     for model in [*(options.population or []), *paths]:
         table.row(model)
@@ -98,7 +95,7 @@ def examine(
         correlation=correlation,
         correlates=correlates,
     )
-    return Examined(table, paths, options, findings, correlation, refusal)
+    return Examined(table, dict(paths), options, findings, correlation, refusal)
 
 
 def _tell(findings: Iterable[Finding], *, quiet: bool) -> None:
@@ -108,8 +105,11 @@ def _tell(findings: Iterable[Finding], *, quiet: bool) -> None:
             message("\n".join(finding_text(finding)))
 
 
-def _read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
-    """Return the table that a command is about; an option that has no effect on it is refused."""
+def read_table(sources: Sequence[str], options: ReadOptions, *, items: Stated | None = None) -> ScoreTable:
+    """Return the table that a command is about, and what the user says of its items.
+
+    An option that has no effect on it is refused.
+    """
     from soce.scores.formats.options import ReadOptions
     from soce.scores.formats.registry import FORMATS
     from soce.scores.read import read_scores
@@ -124,7 +124,7 @@ def _read_table(sources: Sequence[str], options: ReadOptions) -> ScoreTable:
                 f"{', '.join(sorted(readers))}",
                 "leave it out",
             )
-    return table
+    return table if items is None else table.with_origin(replace(table.origin, stated=items))
 
 
 def tell_reading(table: ScoreTable) -> None:

@@ -7,28 +7,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from soce.cli.command import Subcommand, inform, next_step, usage
-from soce.cli.examine import examine
+from soce.cli.examine import examine, read_table
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.options.group import GroupedOption
 from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import search_options
 from soce.cli.options.selection import selection_options
-from soce.cli.options.table import TABLE_HELP, table_options
+from soce.cli.options.table import TABLE_HELP, table_items_option, table_options
 from soce.exceptions import shown
 from soce.files.words import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.cli.options.selection import RuleOptions
     from soce.merging.options import MergeOptions
     from soce.scores.formats.options import ReadOptions
+    from soce.scores.origin import Stated
+    from soce.scores.table import ScoreTable
     from soce.search.options import SearchOptions
+    from soce.search.pool import Pool
+    from soce.selection.experts import Selection
     from soce.selection.options import SelectionOptions
 
 _EXAMPLES = """\b
 Examples:
+  soce run --models models.yaml --threshold 0.1 -e tasks.jsonl -o run/
   soce run scores.csv --models models.yaml --threshold 0.1 -e tasks.jsonl -o run/
   soce run scores.csv --models models.yaml --rule clusters --clusters 3 -e tasks.jsonl -o run/
 """
@@ -39,7 +48,7 @@ Examples:
     short_help="Do all steps: analyze, select, search, merge.",
     notes=(TABLE_HELP, evaluator_help, _EXAMPLES),
 )
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@click.argument("tables", nargs=-1, metavar="[TABLE...]")
 @selection_options
 @evaluator_options
 @click.option(
@@ -48,6 +57,7 @@ Examples:
 @search_options
 @merge_decisions
 @table_options
+@table_items_option
 @overwrite_option("another soup in soup/")
 @click.option("--json", "as_json", is_flag=True, help="Print the result of the search as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
@@ -58,6 +68,7 @@ def run(
     ruling: RuleOptions,
     selecting: SelectionOptions,
     candidates: Candidates,
+    table_items: Stated | None,
     evaluating: NamedEvaluators,
     searching: SearchOptions,
     merging: MergeOptions,
@@ -68,45 +79,86 @@ def run(
 ) -> int:
     """Select experts by TABLE, search their weights with an evaluator, and publish the best soup.
 
-    The same command goes on where it was stopped. A table or an option that changes the selection is refused
-    in the same output, because its scores would not be comparable.
+    Without TABLE every candidate is scored by the evaluator first, on the items that soups are chosen on:
+    neither experts nor weights have then seen what is reported. The first candidate gives config and
+    tokenizer to all of them. The same command goes on where it was stopped. A table or an option that changes
+    the selection is refused in the same output, because its scores would not be comparable.
     """
     from soce.cli.log import logged
-    from soce.cli.steps import SearchStep, check_selection, conclude, keep_selection
-    from soce.search.folder import LOG, SEARCH, SOUP
+    from soce.cli.steps import SearchStep, check_selection, conclude, keep_measured, keep_selection
+    from soce.search.folder import LOG, SCORES, SEARCH, SOUP
     from soce.search.pool import Pool
+    from soce.selection.rehearsal import rehearse_selection
 
     rule = ruling.make()
     if rule is None:
         usage("missing option `--threshold`: `soce select --sweep` shows what each would select")
     evaluating.check()
     folder = Path(output)
-    if not quiet:
-        inform(f"reading {listed(tables)}")
-    with_items = replace(reading, items=True)  # what the scores stand on
-    examined = examine(tables, with_items, selecting, candidates, correlates=ruling.rule != "explicit")
-    examined.accept(quiet=quiet)
-    paths = {name: path for name, path in examined.paths.items() if path is not None}
-    lacking = [name for name in examined.paths if name not in paths]
-    if lacking or not paths:
-        which = listed(lacking) or "the candidates"
-        usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
-    selection = examined.select(rule, quiet=quiet)
-    check_selection(folder, selection)
-    pool = Pool(paths, selection.models, selection.grid)
-    if not quiet:
-        experts = ", ".join(shown(name) for name in pool.experts)
-        inform(f"experts {experts}; {pool.weights.count} points on the grid")
-    step = SearchStep(pool, selection, folder / SEARCH, folder / SOUP, merging, quiet)
+
+    def choose(
+        table: ScoreTable, named: Mapping[str, str | None], *, config_from: str | None = None
+    ) -> tuple[Selection, Pool]:
+        """Return the experts of a table, and all models with the experts among them."""
+        examined = examine(table, named, selecting, correlates=ruling.rule != "explicit")
+        examined.accept(quiet=quiet)
+        paths = {name: path for name, path in named.items() if path is not None}
+        if len(paths) < len(named) or not paths:
+            which = listed(name for name in named if name not in paths) or "the candidates"
+            usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
+        selection = examined.select(rule, quiet=quiet)
+        check_selection(folder, selection)
+        pool = Pool(paths, selection.models, selection.grid, origin=selection.origin, config_from=config_from)
+        if not quiet:
+            experts = ", ".join(shown(name) for name in pool.experts)
+            inform(f"experts {experts}; {pool.weights.count} points on the grid")
+        return selection, pool
+
+    if tables:
+        if not quiet:
+            inform(f"reading {listed(tables)}")
+        table = read_table(tables, replace(reading, items=True), items=table_items)
+        selection, pool = choose(table, candidates.among(table))
+    else:
+        _refuse_about_tables()
+        pool = _candidates(candidates)
+    step = SearchStep(pool, folder / SEARCH, folder / SOUP, merging, quiet)
     with logged(folder / LOG, "run") as log:
-        log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
-
-        def keep() -> None:
-            keep_selection(folder, selection, examined.table, paths, quiet=quiet)
-
-        result = step.run(evaluating, searching, log, on_ready=keep)
+        with step.opened(evaluating, log) as scoring:
+            if not tables:
+                first, items = pool.names[0], scoring.evaluator.item_ids()
+                if items is not None:
+                    rehearse_selection(pool.names, tuple(items), rule, selecting)
+                table = replace(scoring.measure(searching), source=SCORES)
+                keep_measured(folder, table)
+                selection, pool = choose(table, pool.paths, config_from=first)
+            log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
+            scoring.warn_of_items(pool, selection, searching)
+            keep_selection(folder, selection, table, pool.paths, quiet=quiet)
+            result = scoring.search(pool, selection, searching)
+        step.finish(result, selection, scoring)
     code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
     step.tell_next(result)
     if not quiet:
         next_step("soce", "report", output)
     return code
+
+
+def _candidates(candidates: Candidates) -> Pool:
+    """Return all models that are named, to be scored without a table; the first gives the config."""
+    from soce.search.pool import Pool
+
+    paths = candidates.paths()
+    if len(paths) < 2:
+        usage("without TABLE the candidates are scored: name two or more with `--models` or `--candidate`")
+    return Pool(paths, (next(iter(paths)),))
+
+
+def _refuse_about_tables() -> None:
+    """Refuse options that say something of a table, where there is none."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        is_reading = isinstance(option, GroupedOption) and option.group.name == "reading"
+        about = is_reading or option.name == "table_items"
+        if about and context.get_parameter_source(str(option.name)) is not ParameterSource.DEFAULT:
+            usage(f"`{option.opts[0]}` has no effect without TABLE")

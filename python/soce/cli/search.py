@@ -13,12 +13,14 @@ from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import search_options
+from soce.cli.options.table import table_items_option
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.merging.options import MergeOptions
+    from soce.scores.origin import Stated
     from soce.search.options import SearchOptions
 
 _EXAMPLES = """\b
@@ -43,6 +45,7 @@ Examples:
 )
 @search_options
 @merge_decisions
+@table_items_option
 @click.option("--publish", metavar="DIR", help="Write the best soup there, its scores in the manifest.")
 @overwrite_option("another soup in the DIR of `--publish`")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
@@ -55,6 +58,7 @@ def search(
     searching: SearchOptions,
     merging: MergeOptions,
     output: str,
+    table_items: Stated | None,
     publish: str | None,
     fail_if_worse: bool,
     as_json: bool,
@@ -75,6 +79,8 @@ def search(
 
     found = read_selection(selection)
     pool = Pool.of(found, candidates=candidates.paths_of(found.selection.candidates))
+    if table_items is not None:
+        pool = replace(pool, origin=replace(pool.origin, stated=table_items))
     folder = Path(output)
     target = None if publish is None else Path(publish)
     merge = replace(
@@ -83,9 +89,12 @@ def search(
         leave_out=(*found.leave_out, *merging.leave_out),
         take={**found.take, **(merging.take or {})} or None,
     )
-    step = SearchStep(pool, found.selection, folder, target, merge, quiet)
+    step = SearchStep(pool, folder, target, merge, quiet)
     with logged(folder / LOG, "search") as log:
-        result = step.run(evaluating, searching, log)
+        with step.opened(evaluating, log) as scoring:
+            scoring.warn_of_items(pool, found.selection, searching)
+            result = scoring.search(pool, found.selection, searching)
+        step.finish(result, found.selection, scoring)
     code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
     step.tell_next(result)
     if not quiet:

@@ -18,9 +18,9 @@ from soce.cli.command import (
     usage,
     warn,
 )
-from soce.cli.examine import examine, tell_reading
+from soce.cli.examine import examine, read_table, tell_reading
 from soce.cli.options.selection import selection_options
-from soce.cli.options.table import TABLE_HELP, table_options
+from soce.cli.options.table import TABLE_HELP, table_items_option, table_options
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
 from soce.exceptions import shown
 from soce.search.folder import SELECTION
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.selection import RuleOptions
     from soce.scores.formats.options import ReadOptions
+    from soce.scores.origin import Stated
     from soce.scores.table import ScoreTable
     from soce.selection.experts import Selection
     from soce.selection.options import SelectionOptions
@@ -56,6 +57,7 @@ Examples:
 @click.option("--output", "-o", metavar="FILE", help="Write the selection: a recipe file of the whole grid.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @table_options
+@table_items_option
 @click.option("--json", "as_json", is_flag=True, help="Print the selection as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def select(
@@ -65,6 +67,7 @@ def select(
     ruling: RuleOptions,
     selecting: SelectionOptions,
     candidates: Candidates,
+    table_items: Stated | None,
     report_scores: str | None,
     sweep: bool,
     output: str | None,
@@ -89,8 +92,8 @@ def select(
         from soce.selection.file import check_target
 
         check_target(output, overwrite=overwrite)  # before any work is done
-    with_items = replace(reading, items=True)  # what the scores stand on
-    examined = examine(tables, with_items, selecting, candidates, correlates=ruling.rule != "explicit")
+    table = read_table(tables, replace(reading, items=True), items=table_items)
+    examined = examine(table, candidates.among(table), selecting, correlates=ruling.rule != "explicit")
     examined.accept(quiet=quiet)
     if rule is None:
         _show_sweep(examined, signed=ruling.signed, as_json=as_json, quiet=quiet)

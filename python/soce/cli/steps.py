@@ -20,7 +20,7 @@ from soce.exceptions import CheckpointError, Problem, StudyError, shown
 from soce.files.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from soce.cli.log import Log
     from soce.cli.options.evaluator import NamedEvaluators
@@ -41,30 +41,47 @@ def check_selection(folder: Path, selection: Selection) -> None:
     from soce.selection.file import read_selection
 
     target = folder / SELECTION
-    if target.exists() and (
-        changes := differences(read_selection(target).selection.to_json(), selection.to_json())
-    ):
+    if not target.exists():
+        return
+    before, now = read_selection(target).selection.to_json(), selection.to_json()
+    if changes := differences({**before, "origin": None}, {**now, "origin": None}):  # the scores are the same
         text = f"the selection in it is another one: {'; '.join(changes[:5])}"
         hint = "name a new output, or give the same table and options"
         raise StudyError.of([Problem("study", str(target), None, text, hint)])
 
 
 def keep_selection(
-    folder: Path, selection: Selection, table: ScoreTable, paths: dict[str, str], *, quiet: bool
+    folder: Path, selection: Selection, table: ScoreTable, paths: Mapping[str, str], *, quiet: bool
 ) -> None:
-    """Write selection and scores where they are missing."""
+    """Write selection and scores where they are missing, and what is stated anew."""
     from soce.scores.tables.long import write_scores
     from soce.search.folder import SCORES, SELECTION
-    from soce.selection.file import write_selection
+    from soce.selection.file import read_selection, write_selection
 
     target = folder / SELECTION
     folder.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        write_selection(selection, target, paths=paths)
+    is_there = target.exists()
+    if not is_there or read_selection(target).selection.origin.stated != selection.origin.stated:
+        write_selection(selection, target, paths=paths, overwrite=is_there)
         if not quiet:
             message(f"wrote `{shown(str(target))}`")
     if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
         write_scores(table, folder / SCORES)
+
+
+def keep_measured(folder: Path, table: ScoreTable) -> None:
+    """Write measured scores: whatever is selected by them, they are there for `soce select`."""
+    from soce.scores.read import read_scores
+    from soce.scores.tables.long import write_scores
+    from soce.search.folder import SCORES
+
+    target = folder / SCORES
+    if not target.exists():
+        write_scores(table, target)
+    elif read_scores(target).digest != table.digest:
+        text = "it holds other scores than those measured now"
+        hint = "name a new output, or score the same candidates by the same tasks and split"
+        raise StudyError.of([Problem("study", str(target), None, text, hint)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +89,7 @@ class SearchStep:
     """A search in a folder, and where its best soup is to be."""
 
     pool: Pool
-    selection: Selection
+    """Of all models that are scored; who the experts are may not be known yet."""
     folder: Path
     publish: Path | None
     merge: MergeOptions
@@ -85,49 +102,24 @@ class SearchStep:
             take = {tensors: self.pool.paths.get(giver, giver) for tensors, giver in self.merge.take.items()}
             object.__setattr__(self, "merge", replace(self.merge, take=take))
 
-    def run(
-        self,
-        evaluators: NamedEvaluators,
-        options: SearchOptions,
-        log: Log,
-        *,
-        on_ready: Callable[[], object] = lambda: None,
-    ) -> SearchResult:
-        """Search, and publish the best soup; nothing is written before `on_ready` is called."""
+    @contextmanager
+    def opened(self, evaluators: NamedEvaluators, log: Log) -> Iterator[Scoring]:
+        """Check everything, and open the evaluators; nothing is written yet."""
         from soce.search.folder import EVALUATIONS
-        from soce.search.soups import search_soups
 
         told = self._check()
         was_known = any((self.folder / EVALUATIONS).glob("[!.]*.json"))
-        pool, scored = self.pool, replace(self.merge, overwrite=False)
-        paths = [pool.paths[name] for name in pool.names]
+        merge = replace(self.merge, overwrite=False)
         with (
-            evaluators.opened(paths, merge=scored, folder=self.folder, quiet=self.quiet) as (first, other),
+            evaluators.opened(
+                [self.pool.paths[name] for name in self.pool.names],
+                merge=merge,
+                folder=self.folder,
+                quiet=self.quiet,
+            ) as (first, other),
             self._watched(log) as on_progress,
         ):
-            self._compare_categories(first)
-            on_ready()
-            log.start()  # not before: what is refused until here leaves no folder behind
-            strategy = options.strategy if isinstance(options.strategy, str) else options.strategy.name
-            log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy}")
-            result = search_soups(
-                pool,
-                first,
-                folder=self.folder,
-                options=replace(options, objective=self.selection.objective, merge=scored),
-                categories=self.selection.categories,
-                held_out_evaluator=other,
-                on_progress=on_progress,
-            )
-        done = f"{counted(result.n_evaluated, 'evaluation')} in this run"
-        log.line(done := f"{done}, the others were known" if was_known else done)
-        log.line(result.verdict)
-        if not self.quiet:
-            inform(done)
-        if self.publish is not None:
-            log.line("publishing the best soup")
-            self._publish(result, self.publish, told)
-        return result
+            yield Scoring(self, first, other, merge, told, log, on_progress, was_known)
 
     def tell_next(self, result: SearchResult) -> None:
         """Say which command goes on with the best soup."""
@@ -138,7 +130,7 @@ class SearchStep:
         elif result.beats_best_single:
             from soce.merging.options import flags_of
 
-            parts = result.best.parts  # the first expert stands there in any case: it gives the config
+            parts = result.best.parts  # the first stands there in any case: it gives the config
             names = [name for name in self.pool.names if parts.get(name) or name == self.pool.names[0]]
             words = [f"{self.pool.paths[name]}={parts.get(name, 0)}" for name in names]
             next_step("soce-merge", *words, "--output", "soup", *flags_of(result.merge))
@@ -182,17 +174,18 @@ class SearchStep:
                 for problem in error.problems
             ) from error
 
-    def _compare_categories(self, evaluator: Evaluator) -> None:
-        """Say before anything is scored if soups are scored by other categories than the experts."""
-        from soce.search.arms import differing_categories
+    def finish(self, result: SearchResult, selection: Selection, scoring: Scoring) -> None:
+        """Say what was done, and publish the best soup, once the evaluators are closed."""
+        done = f"{counted(scoring.n_evaluated, 'evaluation')} in this run"
+        scoring.log.line(done := f"{done}, the others were known" if scoring.was_known else done)
+        scoring.log.line(result.verdict)
+        if not self.quiet:
+            inform(done)
+        if self.publish is not None:
+            scoring.log.line("publishing the best soup")
+            self._publish(result, self.publish, selection, scoring.told)
 
-        items = evaluator.item_ids()
-        if self.quiet or items is None:
-            return
-        if note := differing_categories(self.selection.categories, tuple(items)):
-            warn([note])
-
-    def _publish(self, result: SearchResult, target: Path, told: Sequence[str]) -> None:
+    def _publish(self, result: SearchResult, target: Path, selection: Selection, told: Sequence[str]) -> None:
         """Write the best soup and its card, unless it is there already."""
         from soce.report.publish import publish_soup
 
@@ -200,7 +193,7 @@ class SearchStep:
             found = publish_soup(
                 result,
                 target,
-                selection=self.selection,
+                selection=selection,
                 run=self.folder,
                 options=self.merge,
                 on_progress=on_progress,
@@ -234,6 +227,82 @@ class SearchStep:
         except KeyboardInterrupt:
             inform("nothing that was scored is lost; the same command goes on")
             raise
+
+
+@dataclass(slots=True)
+class Scoring:
+    """A search whose evaluators are open."""
+
+    step: SearchStep
+    evaluator: Evaluator
+    held_out: Evaluator | None
+    merge: MergeOptions
+    told: Sequence[str]
+    """Warnings that were printed."""
+    log: Log
+    on_progress: Callable[[SearchProgress], object]
+    was_known: bool
+    """Whether something was scored in this folder before."""
+    n_evaluated: int = 0
+    """Calls of the evaluators."""
+
+    def measure(self, options: SearchOptions) -> ScoreTable:
+        """Score every model on the items that soups are to be chosen on."""
+        from soce.search.measure import measure_scores
+
+        self.log.start()  # not before: what is refused until here leaves no folder behind
+        self.log.line(f"scoring {counted(len(self.step.pool.names), 'candidate')}")
+
+        counts = {}
+
+        def count(found: SearchProgress) -> None:
+            counts[found.stage] = found.n_evaluated
+            self.on_progress(found)
+
+        table = measure_scores(
+            self.step.pool.paths,
+            self.evaluator,
+            folder=self.step.folder,
+            options=options,
+            held_out_evaluator=self.held_out,
+            on_progress=count,
+        )
+        self.n_evaluated = sum(counts.values())  # the two evaluators have stages of their own
+        return table
+
+    def search(self, pool: Pool, selection: Selection, options: SearchOptions) -> SearchResult:
+        """Search the weights of a selection's experts."""
+        from soce.search.soups import search_soups
+
+        self.log.start()
+        strategy = options.strategy if isinstance(options.strategy, str) else options.strategy.name
+        self.log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy}")
+        result = search_soups(
+            pool,
+            self.evaluator,
+            folder=self.step.folder,
+            options=replace(options, objective=selection.objective, merge=self.merge),
+            categories=selection.categories,
+            held_out_evaluator=self.held_out,
+            on_progress=self.on_progress,
+        )
+        self.n_evaluated += result.n_evaluated
+        return result
+
+    def warn_of_items(self, pool: Pool, selection: Selection, options: SearchOptions) -> None:
+        """Say, as far as evaluators name their items, what makes the result less than it seems."""
+        from soce.search.arms import differing_categories
+        from soce.search.exposure import experts_saw
+        from soce.search.items import SearchItems
+
+        if self.step.quiet:
+            return
+        items = SearchItems.known(self.evaluator, self.held_out, share=options.share, seed=options.split_seed)
+        if items is None or items.selection is None:
+            return
+        differing = differing_categories(selection.categories, tuple(items.selection))
+        _, notes = experts_saw(pool.origin, items, self.evaluator, self.held_out)
+        warn([*([] if differing is None else [differing]), *notes])
 
 
 def _check_writable(folder: Path) -> None:

@@ -115,6 +115,9 @@ class FunctionEvaluator(LiveEvaluator):
             "file": self._file,
         }
 
+    scores_whole = True
+    """Whether all items are scored in any case, whichever are asked for."""
+
     def item_ids(self) -> dict[str, tuple[str, ...]] | None:
         """Return the items of the soup scored last; None before, or if the function tells none apart."""
         return self._items

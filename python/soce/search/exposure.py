@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from soce.search.strategies.space import Items
 
 ExpertsSaw: TypeAlias = Literal["other items", "stated", "unknown", "these items"]
-"""On which items the experts were chosen, as against the reported ones: others, as item ids show or as somebody
-stated; nobody knows; or some of these."""
+"""On which items the experts were chosen, as against the reported ones: others, as item ids show or as
+somebody stated; nobody knows; or some of these."""
 
 
 def experts_saw(
@@ -55,8 +55,8 @@ def experts_saw(
     if owner is not None:
         if origin.items is None or reported is None:  # nobody tells items apart: all of them were scored
             return ("these items" if owner is reporter else "other items"), ()
-        seen = {mark for name, ids in origin.items.items() for item in ids for mark in owner.marks(name, item)}
-        keys = [(name, item) for name, ids in reported.items() for item in ids]
+        seen = {mark for key in _keys(origin.items) for mark in owner.marks(*key)}
+        keys = list(_keys(reported))
         n_seen = sum(any(mark in seen for mark in reporter.marks(*key)) for key in keys)
         if n_seen:
             note = f"the scores that chose the experts stand on {n_seen} of the {len(keys)} reported items"
@@ -92,6 +92,10 @@ class _Tasks:
         return bool(shared) and all(set(items[name]) <= set((self.ids or {})[name]) for name in shared)
 
 
+def _keys(items: Items) -> Iterator[tuple[str, str]]:
+    return ((category, item) for category, ids in items.items() for item in ids)
+
+
 def _owner(origin: ScoreOrigin, chooser: _Tasks, reporter: _Tasks) -> _Tasks | None:
     """Return whose items the ids of a table are; None if nobody can tell."""
     for one in (chooser, reporter):
@@ -109,9 +113,8 @@ def _too_many(origin: ScoreOrigin, items: SearchItems) -> tuple[str, ...]:
     more = [name for name in sorted(chosen) if origin.counts.get(name, 0) > chosen[name]]
     if not more:
         return ()
-    first = more[0]
-    others = f", as do those of {listed(more[1:], limit=5)}" if more[1:] else ""
+    first, others = more[0], f"; so with {listed(more[1:], limit=5)}" if more[1:] else ""
     return (
-        f"scores of `{shown(first)}` stand on {origin.counts[first]} items, of which {chosen[first]} are chosen "
-        f"on{others}: unless they are other items, they include reported ones",
+        f"scores of `{shown(first)}` stand on {origin.counts[first]} items, of which {chosen[first]} are "
+        f"chosen on: they include reported ones, unless they are of other tasks{others}",
     )

@@ -42,6 +42,8 @@ class SearchIdentity:
     objective: str
     objective_weights: Mapping[str, str] | None
     """Column → its weight, if the objective has some."""
+    config_from: str | None = None
+    """The model that gives config and tokenizer; None: the first expert."""
 
     def to_json(self) -> dict[str, object]:
         """Return what ``study.json`` says."""
@@ -55,6 +57,7 @@ class SearchIdentity:
                 "share": None if self.share is None else str(self.share),
                 "seed": self.split_seed,
             },
+            **({} if self.config_from is None else {"config_from": self.config_from}),
         }
 
     @classmethod
@@ -72,6 +75,7 @@ class SearchIdentity:
                 int(held["seed"]),
                 str(objective["name"]),
                 None if weights is None else {str(name): str(share) for name, share in weights.items()},
+                data.get("config_from"),
             )
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             message = f"`study.json` is not of a search: {shown(repr(error))}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluator
-    from soce.search.pool import Pool
+    from soce.recipes.model import Recipe
     from soce.search.scoring import Scorer
     from soce.search.strategies.space import Items
 
@@ -140,22 +140,48 @@ class SearchItems:
 
     @classmethod
     def of(
-        cls, chooser: Scorer, reporter: Scorer, pool: Pool, *, share: Fraction | None, seed: int
+        cls, chooser: Scorer, reporter: Scorer, model: Recipe, *, share: Fraction | None, seed: int
     ) -> SearchItems:
         """Ask the evaluators, or one evaluation where they cannot say beforehand, and split.
 
-        Two task sets are both tried on one model: those that do not go together are found before the search.
+        One model is scored for that. Two task sets are both tried on it: those that do not go together are
+        found before the search.
         """
-        selection, notes = _selection_items(chooser, pool)
+        selection, notes = _selection_items(chooser, model)
         if reporter is not chooser:
             report = reporter.evaluator.item_ids()
-            _try_both(chooser, selection, reporter, report, pool)
+            _try_both(chooser, selection, reporter, report, model)
             shared = _shared(chooser.evaluator, reporter.evaluator)
             return cls(selection, report, is_held_out=True, notes=(*notes, *shared))
+        return cls._of_one(selection, notes, chooser.evaluator, share=share, seed=seed)
+
+    @classmethod
+    def known(
+        cls, evaluator: Evaluator, held_out_evaluator: Evaluator | None, *, share: Fraction | None, seed: int
+    ) -> SearchItems | None:
+        """Return the items as far as evaluators name them before anything is scored; None if they do not."""
+        selection = evaluator.item_ids()
+        if selection is None:
+            return None
+        if held_out_evaluator is not None:
+            return cls(selection, held_out_evaluator.item_ids(), is_held_out=True)
+        return cls._of_one(selection, (), evaluator, share=share, seed=seed)
+
+    @classmethod
+    def _of_one(
+        cls,
+        selection: Items | None,
+        notes: tuple[str, ...],
+        evaluator: Evaluator,
+        *,
+        share: Fraction | None,
+        seed: int,
+    ) -> SearchItems:
+        """Split the items of one evaluator, if it has some and a share is to be held out."""
         if selection is None or share is None:
             optimistic = "selected and reported on the same items: optimistic"
             return cls(selection, notes=(*notes, optimistic))
-        split = split_items(selection, share=share, seed=seed, contents=contents_of(chooser.evaluator))
+        split = split_items(selection, share=share, seed=seed, contents=contents_of(evaluator))
         if split.n_repeated:
             repeat = counted(split.n_repeated, "item repeats", "items repeat")
             stay = "is" if split.n_repeated == 1 else "are"
@@ -163,13 +189,13 @@ class SearchItems:
         return cls(split.selection, split.held_out, split, is_held_out=True, notes=notes)
 
 
-def _selection_items(chooser: Scorer, pool: Pool) -> tuple[Items | None, tuple[str, ...]]:
+def _selection_items(chooser: Scorer, model: Recipe) -> tuple[Items | None, tuple[str, ...]]:
     """Return all items of an evaluator and what to say about them."""
     items = chooser.evaluator.item_ids()
     if items is not None:
         return items, ()
     chooser.begin("single models")
-    (first,) = chooser.score([pool.recipe({min(pool.names): 1})], None)
+    (first,) = chooser.score([model], None)
     told = first.item_ids() or {}
     without = [name for name in first.categories if name not in told]
     if without:
@@ -178,15 +204,14 @@ def _selection_items(chooser: Scorer, pool: Pool) -> tuple[Items | None, tuple[s
 
 
 def _try_both(
-    chooser: Scorer, selection: Items | None, reporter: Scorer, report: Items | None, pool: Pool
+    chooser: Scorer, selection: Items | None, reporter: Scorer, report: Items | None, model: Recipe
 ) -> None:
     """Score one model on both task sets, and refuse sets of other categories or another scale."""
     check_categories(selection, report)  # before anything is scored
-    recipes = [pool.recipe({min(pool.names): 1})]
     chooser.begin("single models")
-    (one,) = chooser.score(recipes, selection)
+    (one,) = chooser.score([model], selection)
     reporter.begin("held-out items")
-    (other,) = reporter.score(recipes, report)
+    (other,) = reporter.score([model], report)
     check_categories(one.categories, other.categories)
     if one.scale != other.scale:
         refuse(f"the tasks to choose on are on the scale {one.scale}, the held-out ones on {other.scale}")

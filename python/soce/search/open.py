@@ -162,7 +162,7 @@ def _study(
     without = tuple(sorted(name for name, path in located.items() if path is None))
     # A path that nobody knows is never used: what stands there keeps the models apart.
     some_paths = {name: path or f"(unknown)/{name}" for name, path in located.items()}
-    pool = Pool(some_paths, identity.experts, without_path=without)
+    pool = Pool(some_paths, identity.experts, without_path=without, config_from=identity.config_from)
     if selection is not None and set(selection.models) != set(pool.experts):
         _lack("the search is not of the experts that the selection names")
     return identity, pool
@@ -195,7 +195,7 @@ def _table(folder: Path, selection: Selection | None, missing: Mapping[str, str]
         with suppress(SoceError, OSError):
             table = read_scores(path)
             if table.digest == selection.digest:
-                return table
+                return table.with_origin(selection.origin)
     _lack(
         f"the score table that the experts were chosen by (`{shown(selection.source)}`) is not there, "
         "or is another one now"

@@ -31,18 +31,20 @@ class Pool:
     paths : mapping of model to path
         Checkpoints of all candidates that are scored, experts among them.
     experts : sequence of str
-        Models that go into the soup. The first one gives config and tokenizer.
+        Models that go into the soup.
     grid : WeightGrid, optional
         Weights to try, in the experts' order; the paper's if left out.
     without_path : sequence of str
         Candidates that cannot be scored, because nobody said where they are.
     origin : ScoreOrigin
         Where the scores come from that the experts were chosen by, as far as that is known.
+    config_from : str, optional
+        The model that gives config and tokenizer; the first expert if left out.
 
     Raises
     ------
     StudyError
-        No expert, an expert without a path, two models with one path.
+        No expert, an expert or a giver of the config without a path, two models with one path.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Pool:
     grid: WeightGrid | None = None
     without_path: tuple[str, ...] = ()
     origin: ScoreOrigin = field(default_factory=ScoreOrigin)
+    config_from: str | None = None
 
     def __post_init__(self) -> None:
         """Check names and paths, and fill in the grid."""
@@ -66,9 +69,10 @@ class Pool:
         if not self.experts:
             refuse("there is no expert to search over")
         owners: dict[str, str] = {}
-        for name in self.experts:
+        for name in self._always:
             if name not in self.paths:
-                refuse(f"no path is known for the expert `{shown(name)}`", "say where its checkpoint is")
+                what = "expert" if name in self.experts else "model"
+                refuse(f"no path is known for the {what} `{shown(name)}`", "say where its checkpoint is")
         for name in sorted(self.paths):
             other = owners.setdefault(same_path_key(self.paths[name]), name)
             if other != name:
@@ -103,14 +107,18 @@ class Pool:
                 )
             known[name] = path
         without = tuple(name for name in selection.selection.candidates if name not in known)
-        return cls(
-            known, selection.selection.models, selection.grid, without, selection.selection.origin
-        )
+        return cls(known, selection.selection.models, selection.grid, without, selection.selection.origin)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All models: experts in their order, then the others by name."""
-        return (*self.experts, *sorted(set(self.paths) - set(self.experts)))
+        """All models, the giver of the config first: experts in their order, then the others by name."""
+        return (*self._always, *sorted(set(self.paths) - set(self._always)))
+
+    @property
+    def _always(self) -> tuple[str, ...]:
+        """Models that stand in every soup, whatever their parts."""
+        first = () if self.config_from in (None, *self.experts[:1]) else (self.config_from,)
+        return tuple(dict.fromkeys((*first, *self.experts)))
 
     @property
     def weights(self) -> WeightGrid:
@@ -121,12 +129,12 @@ class Pool:
     def recipe(self, parts: Mapping[str, int]) -> Recipe:
         """Return the soup with these parts.
 
-        The experts stand in it even with 0 parts, so that every soup of them has the same first ingredient,
-        which gives config and tokenizer; a single model stands alone.
+        The experts, and who gives the config, stand in it even with 0 parts, so that every soup has the same
+        first ingredient, which gives config and tokenizer; a single model stands alone.
         """
         used = [name for name in self.names if parts.get(name)]
         if len(used) > 1:
-            used = [name for name in self.names if name in self.experts or parts.get(name)]
+            used = [name for name in self.names if name in self._always or parts.get(name)]
         return Recipe(
             tuple(Ingredient(self.paths[name], Fraction(parts.get(name, 0)), name) for name in used)
         )

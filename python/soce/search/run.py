@@ -142,9 +142,11 @@ class Run:
         if self.result is None:
             # Until the end nothing is scored on the held-out items, so nobody knows which there are.
             self._refuse("the search is not finished, so its held-out items are not known", _RESUME)
-        told = self.result.split or {}
-        split = split_items(items, share=identity.share, seed=identity.split_seed, contents=told.get("equal"))
-        if told != split.to_json():
+        written = self.result.split or {}
+        split = split_items(
+            items, share=identity.share, seed=identity.split_seed, contents=written.get("equal")
+        )
+        if written != split.to_json():
             self._refuse("`result.json` tells of another split than the scores that are kept", _REPEAT)
         return split.held_out if on == "report" else split.selection
 

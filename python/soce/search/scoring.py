@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,14 +17,16 @@ from soce.evidence.per_item import exact_score
 from soce.exceptions import shown
 from soce.scores.objective import LinearObjective
 from soce.scores.table import Column, ScoreTable
+from soce.search.evaluations import EvaluationStore
+from soce.search.folder import EVALUATIONS
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
     from soce.scores.objective import Objective
-    from soce.search.evaluations import EvaluationStore
     from soce.search.pool import Pool
     from soce.search.strategies.space import Items, Parts
     from soce.search.study import Study
@@ -62,11 +65,25 @@ class Scorer:
         self.evaluator = evaluator
         self.n_evaluated = 0
         self.stage = ""
-        self.asks_whole = evaluator.item_ids() is None
+        self.asks_whole = getattr(evaluator, "scores_whole", evaluator.item_ids() is None)
         self.categories: tuple[str, ...] | None = None
         self._store = store
         self._on_progress = on_progress
         self._done = self._total = 0
+
+    @classmethod
+    def of(
+        cls,
+        evaluator: Evaluator,
+        folder: str | os.PathLike[str],
+        *,
+        ingredients: Mapping[str, object],
+        on_progress: Callable[[SearchProgress], object] | None = None,
+    ) -> Scorer:
+        """Return the scorer that keeps its scores in the folder of a search; ingredients are identities."""
+        place = Path(folder) / EVALUATIONS
+        store = EvaluationStore(place, ingredients=ingredients, evaluator=evaluator.identity)
+        return cls(store, evaluator, on_progress=on_progress)
 
     def begin(self, stage: str) -> None:
         """Begin another stage."""

@@ -11,8 +11,7 @@ from soce.files.atomic import write_json
 from soce.files.words import listed
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import best_single, compare_arms, differing_categories, fixed_arms, make_arm
-from soce.search.evaluations import EvaluationStore
-from soce.search.folder import EVALUATIONS, RESULT
+from soce.search.folder import RESULT
 from soce.search.identity import SearchIdentity, ingredient_identity
 from soce.search.items import SearchItems
 from soce.search.options import SearchOptions
@@ -101,14 +100,13 @@ def search_soups(
     identity = _identity(pool, evaluator, goal, held_out_evaluator, options)
 
     def scorer_of(one: Evaluator) -> Scorer:
-        place = Path(folder) / EVALUATIONS
-        store = EvaluationStore(place, ingredients=identity.ingredients, evaluator=one.identity)
-        return Scorer(store, one, on_progress=on_progress)
+        return Scorer.of(one, folder, ingredients=identity.ingredients, on_progress=on_progress)
 
     with Study(folder, identity=identity.to_json(), storage=options.storage) as study:
         chooser = scorer_of(evaluator)
         reporter = chooser if held_out_evaluator is None else scorer_of(held_out_evaluator)
-        items = SearchItems.of(chooser, reporter, pool, share=options.share, seed=options.split_seed)
+        first = pool.recipe({min(pool.names): 1})
+        items = SearchItems.of(chooser, reporter, first, share=options.share, seed=options.split_seed)
         space = SelectionSpace(pool, chooser, goal, items.selection, study)
 
         # What every soup must beat: each model alone, and uniform weights.
@@ -199,6 +197,7 @@ def _identity(
         split_seed=options.split_seed,
         objective=objective.name,
         objective_weights=None if weights is None else {name: str(one) for name, one in weights.items()},
+        config_from=None if pool.names[0] == pool.experts[0] else pool.names[0],
     )
 
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 _MAX_LISTED: Final = 8
-_OWN: Final = frozenset({LOCK, PROGRAMS, LOG})
-"""What may be there before the study: its lock, what an evaluator's programs leave, the command's log."""
+_OWN: Final = frozenset({LOCK, PROGRAMS, LOG, EVALUATIONS})
+"""What may be there before the study: its lock, what an evaluator's programs leave, the command's log, and
+evaluations of candidates, which know themselves what they are of."""
 
 
 class Study(AbstractContextManager["Study"]):

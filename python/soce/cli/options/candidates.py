@@ -59,6 +59,18 @@ class Candidates:
             found[name] = find_checkpoint(text[len(name) + 1 :])
         return found
 
+    def paths(self) -> dict[str, str]:
+        """Return the paths of all models that are named; each is a candidate."""
+        from soce.recipes.checkpoint_paths import find_checkpoint
+
+        found = self._paths()
+        for text in self.given:
+            name, equals, path = text.partition("=")
+            if not (name and equals and path):
+                usage(f"`--candidate {shown(text)}` is not NAME=PATH")
+            found[name] = find_checkpoint(path)
+        return found
+
     def _paths(self) -> dict[str, str]:
         from soce.recipes.files import read_model_paths
 

@@ -84,6 +84,13 @@ table_options = all_of(
     _option("--transpose/--no-transpose", default=None, help="Whether rows are categories; else detected."),
 )
 
+table_items_option = click.option(
+    "--table-items",
+    type=click.Choice(["other", "reported"]),
+    help="What TABLE was scored on: other items than are reported, or these.",
+)
+"""Not for `soce analyze`, which reports on no items."""
+
 
 TABLE_HELP = """\b
 A TABLE is a file or a directory of scores: CSV, TSV, JSON, Parquet, Excel, Markdown;
