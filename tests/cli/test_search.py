@@ -24,6 +24,8 @@ from soce.cli.search import search
 from soce.cli.select import select
 from soce.evaluate.evaluation import Evaluator
 from soce.scores.read import read_scores
+from soce.search.open import open_run
+from soce.selection.file import read_selection
 
 SCORES = """model,math,code
 a,60.5,50
@@ -299,6 +301,142 @@ def test_a_run_without_an_evaluator_writes_nothing(here: Path) -> None:
     assert found.exit_code == 2
     assert "`--evaluator`" in found.stderr
     assert not (here / "all").exists()
+
+
+# ---- soce run without a table
+
+
+def run_measured(*arguments: object, rule: list[str] = SELECT) -> Result:
+    return run(run_command, "--models", "models.yaml", *rule, "-e", "x.jsonl", "-o", "all", *arguments)
+
+
+def test_without_a_table_the_candidates_are_scored_where_soups_are_chosen(
+    here: Path, landscapes: Landscapes
+) -> None:
+    first = run_measured()
+    assert first.exit_code == 0, first.stderr
+    made = ["scores.csv", "search", "selection.yaml", "soce.log", "soup"]
+    assert sorted(entry.name for entry in (here / "all").iterdir()) == made
+    scores = read_scores(here / "all" / "scores.csv")
+    assert scores.models == ("a", "b", "c", "d")
+    assert scores.most_items() == {"math": 100, "code": 100}, "of 200"
+    (landscape,) = landscapes.opened
+    assert len(set(landscape.calls)) == len(landscape.calls), "nothing is evaluated twice"
+    assert f"{len(landscape.calls)} evaluations in this run\n" in first.stderr
+    chosen = read_selection(here / "all" / "selection.yaml").selection
+    assert chosen.origin.kind == "measured"
+    second = run_measured()
+    assert landscapes.opened[1].calls == []
+    assert second.stdout == first.stdout
+    result = json.loads((here / "all" / "search" / "result.json").read_text())
+    assert result["experts_saw"] == "other items"
+
+
+def test_the_first_candidate_gives_the_config(here: Path, landscapes: Landscapes) -> None:
+    (here / "b" / "config.json").write_text('{"model_type": "llama", "first": true}')
+    names = [word for name in "bacd" for word in ("-c", f"{name}={name}")]
+    found = run(run_command, *names, *SELECT, "-e", "x.jsonl", "-o", "all")
+    assert found.exit_code == 0, found.stderr
+    assert "first" in json.loads((here / "all" / "soup" / "config.json").read_text())
+    assert open_run(here / "all").pool.names[0] == "b"
+    again = run(run_command, *names, *SELECT, "-e", "x.jsonl", "-o", "all")
+    assert "holds this soup already" in again.stderr
+
+
+def test_scores_stay_when_nothing_is_selected_by_them(here: Path, landscapes: Landscapes) -> None:
+    found = run_measured(rule=["--threshold", "1e-9"])
+    assert found.exit_code == 1
+    assert "no category qualifies" in found.stderr
+    assert (here / "all" / "scores.csv").exists()
+    assert run_measured().exit_code == 0
+    n_singles = sum(count == 200 for _, count in landscapes.opened[1].calls)
+    assert landscapes.opened[0].calls
+    assert not {call for call, _ in landscapes.opened[0].calls} & {
+        call for call, _ in landscapes.opened[1].calls
+    }
+    assert n_singles
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--rule", "explicit", "--category", "maths"], 1, "there is no category `maths`"),
+        (["--rule", "clusters", "--clusters", "3"], 1, "cannot make 3 clusters"),
+        ([*SELECT, "--objective", "column:chat"], 1, "chat"),
+        ([*SELECT, "--population", "zebra"], 1, "zebra"),
+        ([*SELECT, "--metric", "acc"], 2, "`--metric` has no effect without TABLE"),
+        ([*SELECT, "--table-items", "other"], 2, "`--table-items` has no effect without TABLE"),
+        ([*SELECT, "-c", "e"], 2, "`--candidate e` is not NAME=PATH"),
+        ([*SELECT, "-c", "e=./a"], 1, "have the same path"),
+        ([*SELECT, "-c", "e=nowhere"], 1, "nowhere"),
+    ],
+)
+def test_what_no_score_could_mend_is_refused_before_any_is_measured(
+    here: Path, landscapes: Landscapes, arguments: list[str], code: int, words: str
+) -> None:
+    found = run_measured(rule=arguments)
+    assert found.exit_code == code, found.stderr
+    assert words in " ".join(found.stderr.split())
+    assert not any(landscape.calls for landscape in landscapes.opened)
+    assert not (here / "all").exists()
+
+
+def test_one_candidate_is_no_choice(here: Path, landscapes: Landscapes) -> None:
+    found = run(run_command, "-c", "a=a", *SELECT, "-e", "x.jsonl", "-o", "all")
+    assert found.exit_code == 2
+    assert "name two or more" in " ".join(found.stderr.split())
+
+
+def test_other_scores_in_the_output_are_not_replaced(here: Path, landscapes: Landscapes) -> None:
+    before = (here / "scores.csv").read_text()
+    (here / "out").mkdir()
+    (here / "out" / "scores.csv").write_text(before)
+    found = run(run_command, "--models", "models.yaml", *SELECT, "-e", "x.jsonl", "-o", "out")
+    assert found.exit_code == 1
+    assert "holds other scores than those measured now" in " ".join(found.stderr.split())
+    assert (here / "out" / "scores.csv").read_text() == before
+
+
+# ---- what is said of a table's items
+
+
+def test_a_table_that_stands_on_more_items_is_warned_of_before_scoring(
+    here: Path, landscapes: Landscapes
+) -> None:
+    rows = [line.split(",") for line in SCORES.splitlines()[1:]]
+    cells = [
+        f"{name},{category},{score},200"
+        for name, *row in rows
+        for category, score in zip(("math", "code"), row, strict=True)
+    ]
+    (here / "scores.csv").write_text("\n".join(["model,category,score,n", *cells, ""]))
+    warned = "scores of `code` stand on 200 items, of which 100 are chosen on"
+    found = run_all("-o", "warned")
+    assert warned in " ".join(found.stderr.split())
+    stated = run_all("-o", "stated", "--table-items", "other")
+    assert warned not in " ".join(stated.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"), [("other", "stated"), ("reported", "these items"), (None, "unknown")]
+)
+def test_what_the_user_states_is_kept(
+    here: Path, landscapes: Landscapes, stated: str | None, expected: str
+) -> None:
+    said = () if stated is None else ("--table-items", stated)
+    assert run_all(*said).exit_code == 0
+    assert json.loads((here / "all" / "search" / "result.json").read_text())["experts_saw"] == expected
+    assert read_selection(here / "all" / "selection.yaml").selection.origin.stated == stated
+    assert search_here(*said).exit_code == 0
+    assert json.loads((here / "run" / "result.json").read_text())["experts_saw"] == expected
+
+
+def test_a_statement_may_be_made_later(here: Path, landscapes: Landscapes) -> None:
+    assert run_all().exit_code == 0
+    assert run_all("--table-items", "other").exit_code == 0
+    assert landscapes.opened[1].calls == []
+    assert read_selection(here / "all" / "selection.yaml").selection.origin.stated == "other"
+    assert json.loads((here / "all" / "search" / "result.json").read_text())["experts_saw"] == "stated"
 
 
 # ---- processes
