@@ -86,12 +86,13 @@ def _scored(models: DemoModels) -> ScoreTable:
     from soce.evaluate.kinds import open_evaluator
     from soce.evaluate.live.soup_model import SoupModel
     from soce.recipes.model import Recipe
-    from soce.search.scoring import table_of
+    from soce.search.measure import measured_table
 
     paths = {name: str(path) for name, path in models.candidates.items()}
     with closing(SoupModel(list(paths.values()))) as soup:
         evaluator = open_evaluator(str(models.dev), soup)
-        return table_of({name: evaluator.score(Recipe.of({path: 1})) for name, path in paths.items()})
+        scores = {name: evaluator.score(Recipe.of({path: 1})) for name, path in paths.items()}
+        return measured_table(scores, evaluator, evaluator.item_ids())
 
 
 def _claim(folder: Path, own: dict[str, object]) -> None:

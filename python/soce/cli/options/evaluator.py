@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.command import usage
-from soce.cli.options.group import OptionGroup, all_of
+from soce.cli.options.group import OptionGroup, all_of, flags_of
 from soce.cli.options.types import COUNT, FORMAT, NUMBER
 from soce.cli.progress import waiting
 from soce.cli.text.layout import columns
@@ -79,10 +79,8 @@ class NamedEvaluators:
         except EvaluationError as error:
             usage(str(error))
         for option, kinds in unused.items():
-            flags = {one.name: one.opts[0] for one in click.get_current_context().command.params}
-            usage(
-                f"`{flags[option]}` has no effect here: it is for {' and '.join(kind.name for kind in kinds)}"
-            )
+            flag = flags_of("evaluating")[option]
+            usage(f"`{flag}` has no effect here: it is for {' and '.join(kind.name for kind in kinds)}")
         return self.choose
 
 

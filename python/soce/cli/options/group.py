@@ -37,17 +37,30 @@ class GroupedOption(click.Option):
     def __init__(self, *args: Any, group: OptionGroup, **settings: Any) -> None:  # noqa: ANN401 - click's
         super().__init__(*args, **settings)
         self.group = group
+        self.field = str(self.name)
+        """Its name in the group, of which another group may have one as well: `metric`, for instance."""
+        self.name = f"{group.name} {self.field}"
 
 
 def make_groups(command: click.Command, values: dict[str, Any]) -> dict[str, Any]:
     """Return a command's values with those of each group made into one."""
     members: dict[OptionGroup, dict[str, Any]] = {}
     for option in command.params:
-        if isinstance(option, GroupedOption) and option.name is not None:
-            members.setdefault(option.group, {})[option.name] = values[option.name]
-    grouped = {name for own in members.values() for name in own}
-    alone = {name: value for name, value in values.items() if name not in grouped}
+        if isinstance(option, GroupedOption):
+            members.setdefault(option.group, {})[option.field] = values[option.name]
+    alone = {
+        str(option.name): values[str(option.name)]
+        for option in command.params
+        if option.name in values and not isinstance(option, GroupedOption)
+    }
     return alone | {group.name: group.make(**own) for group, own in members.items()}
+
+
+def flags_of(group: str) -> dict[str, str]:
+    """Return how the command that runs calls the options of a group, by their names in it."""
+    options = click.get_current_context().command.params
+    own = [one for one in options if isinstance(one, GroupedOption) and one.group.name == group]
+    return {one.field: one.opts[0] for one in own}
 
 
 def all_of(*options: Decorator) -> Decorator:
