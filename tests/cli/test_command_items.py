@@ -20,7 +20,7 @@ from soce.scores.read import read_scores
 from soce.search.open import open_run
 from soce.selection.file import read_selection
 
-LEAVES = list(bfcl.BOARDS["v3"].overall)
+LEAVES = {version: list(board.overall) for version, board in bfcl.BOARDS.items()}
 N_ITEMS = 12
 READ_CHECKPOINT = """
 import hashlib, json, struct, sys
@@ -42,8 +42,8 @@ BFCL = (
 LEAVES, N_ITEMS = {LEAVES}, {N_ITEMS}
 """
     + """
-model, with_results = sys.argv[3], len(sys.argv) < 5
-for leaf in LEAVES:
+version, with_results = sys.argv[3], len(sys.argv) < 5
+for leaf in LEAVES[version]:
     ids = [f"{leaf}_{i}-{i}-0" if leaf.startswith("live") else f"{leaf}_{i}" for i in range(N_ITEMS)]
     failed = [item for item in ids if not solves(item)]
     right = N_ITEMS - len(failed)
@@ -52,7 +52,7 @@ for leaf in LEAVES:
     if with_results:
         files["result"] = [{"id": item, "result": "f()"} for item in ids]
     for kind, lines in files.items():
-        path = output / kind / model / f"BFCL_v3_{leaf}_{kind}.json"
+        path = output / kind / "handler" / f"BFCL_{version}_{leaf}_{kind}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(line) + "\\n" for line in lines))
 """
@@ -84,38 +84,41 @@ def run(command: object, *arguments: object) -> Result:
 
 def search_with(program: str, scores: str, *arguments: object) -> Result:
     Path("score.py").write_text(program)
-    command = f"{sys.executable} score.py {{checkpoint}} {{output}} handler"
-    command += "".join(f" {word}" for word in arguments)
+    command = " ".join([sys.executable, "score.py", "{checkpoint}", "{output}", *map(str, arguments)])
     return run(
         *(search, "selection.yaml", "--models", "models.yaml", "--evaluator-command", command),
         *("--evaluator-scores", scores, "-o", "run"),
     )
 
 
-def selection_of_folders(here: Path, *, has_results: bool = False, **values: int) -> None:
+def selection_of_folders(here: Path, version: bfcl.Version = "v3", *, has_results: bool = False) -> None:
     """Select from a score directory of all leaves, in which models solve so many of 100 items."""
+    values = {"a": 60, "b": 40, "c": 61, "d": 50}
+    first, second = LEAVES[version][:2]
     for model, right in values.items():
-        for leaf in LEAVES:
-            mine = right + (7 if (leaf == "simple") == (model == "a") else 0)
+        for leaf in LEAVES[version]:
+            mine = right + (7 if (leaf == first) == (model == "a") else 0)
             ids = [f"{leaf}_{i}-{i}-0" if leaf.startswith("live") else f"{leaf}_{i}" for i in range(100)]
             head = {"accuracy": mine / 100, "correct_count": mine, "total_count": 100}
             files = {"score": [head, *({"id": item} for item in ids[mine:])] if has_results else [head]}
             if has_results:
                 files["result"] = [{"id": item} for item in ids]
             for kind, lines in files.items():
-                path = here / "board" / kind / model / f"BFCL_v3_{leaf}_{kind}.json"
+                path = here / "board" / kind / model / f"BFCL_{version}_{leaf}_{kind}.json"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    rule = ["--rule", "explicit", "--category", "simple", "--category", "java"]
-    found = run(
-        *(select, "board", "--models", "models.yaml", *rule, "--objective", "bfcl-v3", "-o", "selection.yaml")
-    )
+    rule = ["--rule", "explicit", "--category", first, "--category", second]
+    objective = ["--objective", f"bfcl-{version}"]
+    found = run(select, "board", "--models", "models.yaml", *rule, *objective, "-o", "selection.yaml")
     assert found.exit_code == 0, found.stderr
 
 
-def test_a_search_by_bfcl_folders_holds_items_out_and_has_intervals(here: Path) -> None:
-    selection_of_folders(here, a=60, b=40, c=61, d=50)
-    found = search_with(BFCL, "{output}/score")
+@pytest.mark.parametrize("version", ["v3", "v4"])
+def test_a_search_by_bfcl_folders_holds_items_out_and_has_intervals(
+    here: Path, version: bfcl.Version
+) -> None:
+    selection_of_folders(here, version)
+    found = search_with(BFCL, "{output}/score", version)
     assert found.exit_code == 0, found.stderr
     told = " ".join(found.stdout.split())
     assert "95 % interval [" in told
@@ -124,11 +127,13 @@ def test_a_search_by_bfcl_folders_holds_items_out_and_has_intervals(here: Path) 
     chosen_on, reported_on = opened.items("selection"), opened.items("report")
     assert chosen_on is not None
     assert reported_on is not None
-    assert {leaf: len(ids) for leaf, ids in reported_on.items()} == dict.fromkeys(LEAVES, N_ITEMS // 2)
+    assert {leaf: len(ids) for leaf, ids in reported_on.items()} == dict.fromkeys(
+        LEAVES[version], N_ITEMS // 2
+    )
     assert all(set(ids).isdisjoint(chosen_on[leaf]) for leaf, ids in reported_on.items())
     # What every arm was told is the board's formula over one half of the items, as its files have them.
     assert opened.result is not None
-    board = bfcl.BOARDS["v3"].overall
+    board = bfcl.BOARDS[version].overall
     for arm in opened.result.arms:
         (score,) = (here / "run").rglob(f"{arm.recipe.id}-*/output/score")
         outcomes = read_scores(score, options=ReadOptions(items=True)).outcomes["handler"]
@@ -142,9 +147,9 @@ def test_a_search_by_bfcl_folders_holds_items_out_and_has_intervals(here: Path) 
 
 
 def test_a_search_that_is_repeated_finds_its_items_again(here: Path) -> None:
-    selection_of_folders(here, a=60, b=40, c=61, d=50)
-    first = search_with(BFCL, "{output}/score")
-    again = search_with(BFCL, "{output}/score")
+    selection_of_folders(here)
+    first = search_with(BFCL, "{output}/score", "v3")
+    again = search_with(BFCL, "{output}/score", "v3")
     assert "0 evaluations in this run" in again.stderr
     assert again.stdout == first.stdout
     page = run(report, "run", "--output", "-", "--format", "markdown")
@@ -152,8 +157,8 @@ def test_a_search_that_is_repeated_finds_its_items_again(here: Path) -> None:
 
 
 def test_without_result_files_the_search_says_what_to_leave(here: Path) -> None:
-    selection_of_folders(here, a=60, b=40, c=61, d=50)
-    found = search_with(BFCL, "{output}/score", "without")
+    selection_of_folders(here)
+    found = search_with(BFCL, "{output}/score", "v3", "without")
     assert found.exit_code == 0, found.stderr
     told = " ".join(found.stdout.split())
     assert "selected and reported on the same items: optimistic" in told
@@ -163,14 +168,14 @@ def test_without_result_files_the_search_says_what_to_leave(here: Path) -> None:
 
 @pytest.mark.parametrize("has_results", [True, False])
 def test_a_selection_knows_the_items_that_its_scores_stand_on(here: Path, has_results: bool) -> None:
-    selection_of_folders(here, a=60, b=40, c=61, d=50, has_results=has_results)
+    selection_of_folders(here, has_results=has_results)
     origin = read_selection(here / "selection.yaml").selection.origin
     if not has_results:  # 100 items of each leaf are all of `java` only, and not all failures are listed
         assert origin.kind == "unknown"
         return
     assert origin.kind == "items"
     assert origin.items is not None
-    assert origin.items.keys() == {*LEAVES}
+    assert origin.items.keys() == {*LEAVES["v3"]}
     assert set(origin.items["live_simple"]) == {f"live_simple_{i}-{i}-0" for i in range(100)}
 
 

@@ -180,6 +180,29 @@ def test_files_that_contradict_each_other_give_no_items(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"result": "x", "id": "live_simple_0-0-0"}', None),  # not first
+        (b'{"id":"live_simple_0-0-0"}', None),  # no space
+        (b'{"id": "live_simple_\\u0030-0-0", "result": "x"}', None),  # escaped
+        (b"\xff", "line 1 is not JSON"),
+        (b'{"id": "\xff"}', "line 1 is not JSON"),
+        (b'{"result": "x"', "line 1 is not JSON"),
+        (b'{"x": ' + b"[" * 100_000, "line 1 is not JSON"),
+    ],
+)
+def test_lines_of_result_files(tmp_path: Path, line: bytes, reason: str | None) -> None:
+    evaluation(tmp_path, "live_simple", ["live_simple_0-0-0"], [])
+    (path,) = (tmp_path / "result").rglob("*.json")
+    path.write_bytes(line + b"\n\n")
+    table = read(tmp_path)
+    if reason is None:
+        assert table.outcomes == {"org_model": {"live_simple": {"live_simple_0-0-0": 1.0}}}
+    else:
+        assert reason in dict(table.no_outcomes)["live_simple"]
+
+
 def test_an_id_that_v3_has_twice_stands_for_two_items(tmp_path: Path) -> None:
     (twice,) = bfcl.TWICE["v3"]
     ids = [*live(3, "live_relevance"), twice, twice]

@@ -11,7 +11,7 @@ import pytest
 from soce.exceptions import ScoreTableError
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
-from soce.scores.table import Column
+from soce.scores.table import Column, ScoreTable
 from soce.scores.tables.long import write_scores
 
 ROWS = """model,category,item,score
@@ -107,6 +107,12 @@ def test_what_is_no_outcome_of_an_item_is_refused(tmp_path: Path) -> None:
     assert problems(
         tmp_path, f"{head},doc_id,sample_id\na,math,q1,1,0,0\na,math,q2,0,1,1\n".replace("item", "x")
     ) == ["the item could be in any of `doc_id`, `sample_id`"]
+
+
+def test_outcomes_of_strangers_are_refused() -> None:
+    for outcomes in ({"z": {"math": {"q1": 1.0}}}, {"a": {"code": {"q1": 1.0}}}):
+        with pytest.raises(ScoreTableError, match=r"there is no (model `z`|column `code`)"):
+            ScoreTable(("a",), (Column("math"),), np.ones((1, 1)), outcomes=outcomes)
 
 
 def test_a_table_without_items_has_no_outcomes(tmp_path: Path) -> None:

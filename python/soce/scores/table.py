@@ -156,6 +156,10 @@ class ScoreTable:
             self.refuse(f"{where}: the score is infinite", "leave the cell empty if there is no score")
         object.__setattr__(self, "_rows", {name: row for row, name in enumerate(self.models)})
         object.__setattr__(self, "_places", {column.name: i for i, column in enumerate(self.columns)})
+        for model, of_model in self.outcomes.items():  # a name that is not there is refused
+            self.row(model)
+            for column in of_model:
+                self.place(column)
 
     def _check_names(self, what: str, names: Sequence[str]) -> None:
         seen: dict[str, str] = {}

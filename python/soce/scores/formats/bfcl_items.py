@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from soce.exceptions import shown
 from soce.files.words import counted
 from soce.scores import bfcl
-from soce.scores.grids.text import parse_json
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -89,24 +88,15 @@ def _ids(path: Path, *, n_skipped: int = 0) -> Iterator[str]:
         for number, line in enumerate(lines, 1):
             if number <= n_skipped or not line.strip():
                 continue
-            if found := _ID_FIRST.match(line):
-                yield _decoded(found[1], refusals, number)
-                continue
+            found = _ID_FIRST.match(line)
             try:
-                held = parse_json(line.decode("utf-8"), path)
-            except UnicodeDecodeError:
-                refusals.refuse(f"line {number} is not UTF-8")
+                held = {"id": json.loads(found[1])} if found else json.loads(line)
+            except (ValueError, RecursionError):
+                refusals.refuse(f"line {number} is not JSON")
             item = held.get("id") if isinstance(held, dict) else None
             if not isinstance(item, str):
                 refusals.refuse(f"line {number} has no text `id`", "those before BFCL v3 have numbers")
             yield item
-
-
-def _decoded(written: bytes, refusals: Refusals, number: int) -> str:
-    try:
-        return str(json.loads(written))
-    except ValueError:  # control characters, or no UTF-8
-        refusals.refuse(f"the `id` in line {number} is no text")
 
 
 def _told_apart(ids: Iterator[str], file: ScoreFile) -> dict[str, None]:

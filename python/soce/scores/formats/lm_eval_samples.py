@@ -31,7 +31,7 @@ def outcomes_of(results: Path, task: str, metric: str) -> dict[str, float]:
         for number, line in enumerate(lines, 1):
             try:
                 held = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 refusals.refuse(f"line {number} of the samples is not JSON")
             if not isinstance(held, dict) or type(document := held.get("doc_id")) is not int:
                 refusals.refuse(f"line {number} of the samples has no `doc_id`")
