@@ -344,6 +344,7 @@ def test_names_that_were_given_tell_as_well_as_folders(tmp_path: Path) -> None:
         ("---\nlicense: " + "[" * 5000 + "\n---\n", {}),
         ("---\ntags: [" + "x, " * 10000 + "y]\n---\n", {}),
         ("---\nlicense:\n---\n", {"license": None}),
+        ("---\nlicense:: mit\n---\n", {}),
         ("---\n---\n", {}),
         ("license: mit\n", {}),
         ("# title\n---\nlicense: mit\n---\n", {}),
@@ -367,6 +368,55 @@ def test_files_that_cannot_be_read_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "c" / "README.md").write_text("---\nlicense: mit\n---\n" + "x" * (1 << 20))
     (tmp_path / "c" / "trainer_state.json").write_text('{"global_step": 1e400}')
     assert origin_warnings([(name, str(tmp_path / name)) for name in (*"abc", "gone")]) == []
+
+
+PIECES = [
+    "---\n",
+    "license:",
+    "tags:",
+    "base_model:",
+    " mit",
+    "\n",
+    "- ",
+    "[",
+    "{",
+    "&a",
+    "*a",
+    "!!int",
+    "\t",
+    "'",
+    "\0",
+    "é",
+]
+
+
+@given(
+    texts=st.lists(
+        st.one_of(st.text(max_size=20), st.lists(st.sampled_from(PIECES)).map("".join)),
+        min_size=6,
+        max_size=6,
+    ),
+    names=st.lists(st.text(max_size=30), min_size=2, max_size=2),
+)
+def test_nothing_that_a_file_or_a_name_holds_is_an_error(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], names: list[str]
+) -> None:
+    home = tmp_path_factory.mktemp("any")
+    written = iter(texts)
+    for name in "ab":
+        (home / name).mkdir()
+        for file in ("README.md", "config.json", "trainer_state.json"):
+            (home / name / file).write_text(
+                f"---\n{next(written)}\n---\n", encoding="utf-8", errors="replace"
+            )
+    for text in origin_warnings([(name, str(home / end)) for name, end in zip(names, "ab", strict=True)]):
+        assert text.isprintable()
+
+
+def test_a_number_of_steps_too_long_to_be_one_says_nothing(tmp_path: Path) -> None:
+    assert (
+        origin_warnings([(f"checkpoint-{'9' * 5000}", str(tmp_path)), ("checkpoint-5", str(tmp_path))]) == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def read_front_matter(folder: Path) -> Mapping[str, Value]:
                 tree, _ = parse_yaml(blocks[key][0])
             except MalformedError:
                 continue
-            if isinstance(tree, dict):
+            if isinstance(tree, dict) and key in tree:  # `license::` has another key
                 found[key] = tree[key]
     return found
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _UNITS: Final = {"checkpoint": "step", "ckpt": "step", "global_step": "step", "iteration": "iter"}
 _NUMBERED: Final = re.compile(
-    r"(?:^|[-_./@])(checkpoint|ckpt|global_step|step|iter|iteration|epoch)[-_]?0*(\d+)(?![a-z0-9]|\.\d)"
+    r"(?:^|[-_./@])(checkpoint|ckpt|global_step|step|iter|iteration|epoch)[-_]?0*([0-9]{1,18})(?![a-z0-9]|\.\d)"
 )
 _LAST: Final = re.compile(r"(?:(?:checkpoint|ckpt|model)[-_])?(final|last)(?:[-_](?:checkpoint|ckpt|model))?")
 _FOLDERS: Final = 3

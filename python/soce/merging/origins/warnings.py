@@ -41,6 +41,8 @@ Claim: TypeAlias = "tuple[Origin, str]"
 
 def origin_warnings(ingredients: Sequence[tuple[str, str]]) -> list[str]:
     """Return what to say of ingredients, each given as what it is called and its path, before a merge."""
+    if len(ingredients) < 2:
+        return []
     origins = read_origins(ingredients)
     licences = licences_differ([origin.licence for origin in origins])
     return [*origins_differ(origins), *([] if licences is None else [licences])]
