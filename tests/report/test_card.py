@@ -620,7 +620,6 @@ def notes_card(home: Path, soup: Path, name: str) -> None:
         split=None,
         best_single_selection=name,
         best_single_report=name,
-        beats_best_single=False,
         notes=(name,),
     ).to_json()
     (home / "search").mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,7 @@ from soce.search.identity import SearchIdentity
 from soce.search.pool import Pool
 from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
 from soce.search.strategies.space import ScoredSoup
+from soce.search.verdict import ExpertsSaw
 
 POOL = Pool({"b": "path/B", "a": "path/A", "\u00fc <c>": "path/C"}, ("b", "a"))
 LABELS = (*POOL.names, "uniform-all", "uniform-selected", "soce")
@@ -28,7 +29,7 @@ counts = st.integers(0, 10_000)
 maybe = st.none() | numbers
 texts = st.dictionaries(names, st.none() | names | counts, max_size=2)
 soups = st.dictionaries(st.sampled_from(POOL.names), st.integers(1, 20), min_size=1)
-scored = st.builds(ArmScore, numbers, st.dictionaries(names, numbers, max_size=2), st.none() | counts)
+scored = st.builds(ArmScore, numbers, st.dictionaries(names, numbers, max_size=2), st.none() | counts, maybe)
 tried = st.lists(st.builds(ScoredSoup, soups, numbers), max_size=2).map(tuple)
 comparisons = st.builds(
     ArmComparison,
@@ -67,8 +68,8 @@ results = st.builds(
     split=st.none() | texts,
     best_single_selection=st.sampled_from(POOL.names),
     best_single_report=st.just("a"),
-    beats_best_single=st.booleans(),
     notes=st.lists(names, max_size=2).map(tuple),
+    experts_saw=st.sampled_from(get_args(ExpertsSaw)),
     n_evaluated=st.just(0),
 )
 
@@ -117,7 +118,7 @@ def result_json(**changes: Any) -> dict[str, Any]:
     ]
     comparison = ArmComparison("soce", "a", 0.0, None, None)
     result = SearchResult(
-        "mean", "unit", {"name": "grid"}, tuple(arms), (comparison,), (), (), {}, 3, True, None, "a", "a", False, ()
+        "mean", "unit", {"name": "grid"}, tuple(arms), (comparison,), (), (), {}, 3, True, None, "a", "a", ()
     )  # fmt: skip
     return {**result.to_json(), **changes}
 

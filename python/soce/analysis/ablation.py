@@ -69,8 +69,11 @@ class Ablation(Plain):
     scale: str | None
     best_single_selection: str | None
     best_single_report: str
-    """The harder one to beat, by which `beats_best_single` is decided."""
-    beats_best_single: bool
+    """The harder one to beat, by which the next two are decided."""
+    scores_higher: bool
+    """Whether the soup's reported score is above the best single model's: equal is not higher."""
+    beats_best_single: bool | None
+    """Whether the search's verdict says so; None of scores alone, which show no difference."""
     mean_of_singles: float
     is_optimistic: bool | None
     """Whether choice and report are on the same items; None if unknown."""
@@ -185,7 +188,10 @@ def _ablation(
         if len(named) != 1:
             _refuse(f"there are {len(named)} arms for {role}, expected one", "give every arm once")
     uniform_all, uniform_selected, soup = (named[0] for named in soups.values())
-    best = min(singles, key=lambda arm: (-arm.report, arm.label))
+    if result is None:
+        best = min(singles, key=lambda arm: (-arm.report, arm.label))
+    else:  # found by exact scores
+        best = next(arm for arm in singles if arm.label == result.best_single_report)
     times = points_per_unit(scale)
 
     def shares(first: AblationRow, second: AblationRow) -> tuple[float | None, float | None]:
@@ -222,7 +228,8 @@ def _ablation(
         scale=scale,
         best_single_selection=min(chosen)[1] if chosen else None,
         best_single_report=best.label,
-        beats_best_single=soup.report > best.report,
+        scores_higher=soup.report > best.report,
+        beats_best_single=result.beats_best_single if result else None,
         mean_of_singles=math.fsum(arm.report for arm in singles) / len(singles),
         is_optimistic=result.is_optimistic if result else None,
         n_candidates=result.n_candidates if result else None,

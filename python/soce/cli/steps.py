@@ -127,7 +127,7 @@ class SearchStep:
             return
         if self.publish is not None:
             next_step("soce", "verify", str(self.publish))
-        elif result.beats_best_single:
+        elif result.scores_higher:
             from soce.merging.options import flags_of
 
             parts = result.best.parts  # the first stands there in any case: it gives the config
@@ -321,4 +321,4 @@ def conclude(result: SearchResult, *, as_json: bool, fail_if_worse: bool) -> int
     else:
         verdict = [click.style(line, bold=True) for line in verdict_lines(result)]
         print_blocks(result_lines(result), verdict)
-    return 3 if fail_if_worse and not result.beats_best_single else 0
+    return 3 if fail_if_worse and not result.scores_higher else 0

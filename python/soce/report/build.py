@@ -115,10 +115,8 @@ def _head(view: RunView) -> tuple[str, str, str, Literal["good", "bad", "open"]]
     title = f"A soup of {_names(parents)}" if len(parents) > 1 else f"One expert, no soup: {parents[0]}"
     categories = counted(len(found.best.report.categories), "category", "categories")
     subtitle = f"{command} · {categories} · {len(found.singles)} candidate models"
-    interval = found.against_best.interval
-    is_sure = interval is None or interval.low > 0
-    tone: Literal["good", "bad", "open"] = "good" if is_sure and not found.is_optimistic else "open"
-    return title, subtitle, f"{found.verdict}.", tone if found.beats_best_single else "bad"
+    higher: Literal["good", "open"] = "good" if found.beats_best_single else "open"
+    return title, subtitle, f"{found.verdict}.", higher if found.scores_higher else "bad"
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ from soce.evidence.interval import paired_interval
 from soce.evidence.mcnemar import mcnemar
 from soce.evidence.sign_flip import sign_flip
 from soce.files.words import listed
+from soce.scores.objective import objective_stderr
 from soce.search.result import Arm, ArmComparison, ArmScore
-from soce.search.scoring import exact_objective, n_items, objective_value, score_weights
+from soce.search.scoring import exact_objective, n_items, objective_value, score_weights, table_of
+from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +53,9 @@ def make_arm(
 
 def _scored(objective: Objective, evaluation: Evaluation) -> ArmScore:
     scores = {name: found.score for name, found in evaluation.categories.items()}
-    return ArmScore(objective_value(objective, evaluation), scores, n_items(evaluation))
+    error = float(objective_stderr(table_of({"soup": evaluation}), objective)[0])
+    value = objective_value(objective, evaluation)
+    return ArmScore(value, scores, n_items(evaluation), error if math.isfinite(error) else None)
 
 
 def best_single(arms: Sequence[Arm], values: Mapping[str, Fraction]) -> Arm:
@@ -70,8 +75,8 @@ def compare_arms(
     """Return the differences that are reported, and what to say about them; the last arm is the soup.
 
     First the differences of docs/search.md: soups against the best single model on the reported items, and
-    against each other. Then the soup against every other single model. Intervals and sign-flip tests for the
-    soup's differences, where there are outcomes by item.
+    against each other. Then the soup against every other single model, and what is left against the best one.
+    All with intervals where there are outcomes by item; those of soups with sign-flip tests.
     """
     soup = arms[-1]
     by_kind = {arm.kind: arm for arm in arms if arm.kind != "single"}
@@ -85,7 +90,9 @@ def compare_arms(
         (soup, uniform_all),
         (soup, best),
     ]
-    pairs += [(soup, arm) for arm in arms if arm.kind == "single" and arm is not best]
+    others = [arm for arm in arms if arm.kind == "single" and arm is not best]
+    pairs += [(soup, arm) for arm in others]
+    pairs += [(arm, best) for arm in (*others, uniform_selected)]
     sample = evaluations[soup.label]
     weights = score_weights(objective, sample)
     notes: list[str] = []
@@ -96,14 +103,20 @@ def compare_arms(
     for first, second in pairs:
         comparison = _comparison(first, second, sample, exact[first.label] - exact[second.label])
         one, other = evaluations[first.label], evaluations[second.label]
-        if weights is not None and first is soup:
+        # One soup under two names differs from itself by nothing, whatever the items.
+        if weights is not None and same_soup(first.parts) != same_soup(second.parts):
+            comparison = replace(comparison, interval=paired_interval(one, other, weights=weights))
+        if weights is not None and comparison.interval is not None and first.kind != "single":
             comparison = replace(
                 comparison,
-                interval=paired_interval(one, other, weights=weights),
                 test=sign_flip(one, other, weights=weights, draws=draws, seed=seed),
                 mcnemar=mcnemar(one, other, weights=weights),
             )
         found.append(comparison)
+    widened = sorted({name for one in found if one.interval is not None for name in one.interval.widened})
+    if widened:
+        same = "whose items all differ alike between two of the arms"
+        notes.append(f"intervals are widened for categories {same}: {listed(widened, limit=5)}")
     n_tests = sum(comparison.test is not None for comparison in found)
     if n_tests > 1:
         notes.append(f"{n_tests} sign-flip tests were made: p is not corrected")

@@ -19,6 +19,7 @@ from soce.recipes.model import Ingredient, Recipe
 from soce.search.refusal import refuse
 from soce.search.scoring import weights_text
 from soce.search.strategies.space import ScoredSoup
+from soce.search.verdict import ExpertsSaw, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,8 @@ class ArmScore(Plain):
     value: float
     categories: Mapping[str, float]
     n_items: int | None
+    stderr: float | None = None
+    """Standard error of `value`, categories taken as independent; None if that of one is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +157,9 @@ class SearchResult:
     best_single_selection: str
     best_single_report: str
     """The model that is best on the selection items, and on the reported ones: the harder one to beat."""
-    beats_best_single: bool
     notes: tuple[str, ...]
+    experts_saw: ExpertsSaw = "unknown"
+    """On which items the experts were chosen, as against the reported ones."""
     merge: Mapping[str, Any] = field(default_factory=dict)
     """What was decided about the soups, see `MergeOptions.decisions`: a merge of the best needs the same."""
     lower_is_better: tuple[str, ...] = ()
@@ -178,34 +182,52 @@ class SearchResult:
         return next(arm for arm in self.arms if arm.label == label)
 
     @property
+    def judgement(self) -> Verdict:
+        """What may be said of the soup against the best single model on the reported items."""
+        against, parts = self.against_best, self.best.parts
+        return Verdict(
+            soup=self.best.report.value,
+            single=self.arm(self.best_single_report).report.value,
+            model=self.best_single_report,
+            difference=against.difference,
+            scale=self.scale,
+            interval=against.interval,
+            is_optimistic=self.is_optimistic,
+            experts_saw=self.experts_saw,
+            only=next(iter(parts)) if len(parts) == 1 else None,
+        )
+
+    @property
     def verdict(self) -> str:
         """One sentence: whether the soup beats the best single model on the reported items."""
-        best, single = self.best.report.value, self.arm(self.best_single_report)
-        where = "the items it was chosen on" if self.is_optimistic else "the held-out items"
-        numbers = (
-            f"{self.number(best)} against {self.number(single.report.value)} ({single.label}) on {where}"
-        )
-        if not self.beats_best_single:
-            return f"The soup does not beat the best single model: {numbers}"
-        interval = self.against_best.interval
-        if interval is not None and interval.low <= 0:
-            level = f"{100 * interval.level:g} %"
-            return f"The soup beats the best single model, but its {level} interval includes 0: {numbers}"
-        return f"The soup beats the best single model: {numbers}"
+        return self.judgement.text
+
+    @property
+    def beats_best_single(self) -> bool:
+        """Whether the soup is shown to be better than the best single model on the reported items."""
+        return self.judgement.kind == "beats"
+
+    @property
+    def scores_higher(self) -> bool:
+        """Whether the soup's score is above that of the best single model: equal is not higher."""
+        return self.against_best.difference > 0
 
     def best_score(self, category: str, arms: Iterable[Arm]) -> float | None:
         """Return the best reported score of a category among these arms, None if none has one."""
         scores = [arm.report.categories[category] for arm in arms if category in arm.report.categories]
         return (min if category in self.lower_is_better else max)(scores, default=None)
 
+    def comparison(self, first: str, second: str) -> ArmComparison | None:
+        """Return the difference of two arms by their labels; None if it is not among those reported."""
+        pairs = ((one, (one.first, one.second)) for one in self.comparisons)
+        return next((one for one, labels in pairs if labels == (first, second)), None)
+
     @property
     def against_best(self) -> ArmComparison:
         """The soup minus the best single model on the reported items."""
-        return next(
-            one
-            for one in self.comparisons
-            if one.first == self.best.label and one.second == self.best_single_report
-        )
+        found = self.comparison(self.best.label, self.best_single_report)
+        assert found is not None
+        return found
 
     def number(self, value: float) -> str:
         """Return an objective as people read it: percent where the scale is known."""
@@ -231,6 +253,9 @@ class SearchResult:
             "split": None if self.split is None else dict(self.split),
             "best": self.best.to_json(),
             "beats_best_single": self.beats_best_single,
+            "scores_higher": self.scores_higher,
+            "verdict_kind": self.judgement.kind,
+            "experts_saw": self.experts_saw,
             "best_single": {
                 "on_selection": self.best_single_selection,
                 "on_report": self.best_single_report,
@@ -282,8 +307,8 @@ class SearchResult:
             split=None if split is None else dict(split),
             best_single_selection=str(best_single["on_selection"]),
             best_single_report=str(best_single["on_report"]),
-            beats_best_single=bool(data["beats_best_single"]),
             notes=tuple(map(str, data["notes"])),
+            experts_saw=_adapter(ExpertsSaw).validate_python(data.get("experts_saw", "unknown")),
             merge=dict(data.get("merge", {})),
             lower_is_better=tuple(map(str, data.get("lower_is_better", ()))),
         )
@@ -293,29 +318,39 @@ class SearchResult:
         if not labels or not named <= labels:
             message = f"no arm is called {', '.join(sorted(named - labels))}"
             raise ValueError(message)
+        if result.comparison(result.best.label, result.best_single_report) is None:
+            message = f"nothing compares the soup with {result.best_single_report}"
+            raise ValueError(message)
         return result
 
     def to_frame(self) -> pd.DataFrame:
         """Return a data frame of what was compared: a row for each arm, the soup searched for last.
 
         ``selection`` and ``report`` are the objective on the items to choose on and on those reported,
-        ``difference`` is that to the best single model on the latter; all in the objective's units.
+        ``difference`` is that to the best single model on the latter, ``low`` and ``high`` its interval, all
+        in the objective's units.
         """
         import pandas as pd
 
         best = self.arm(self.best_single_report).report.value
-        rows = [
-            {
-                "arm": arm.label,
-                "kind": arm.kind,
-                "weights": weights_text(arm.parts),
-                "selection": arm.selection.value,
-                "report": arm.report.value,
-                "difference": arm.report.value - best,
-                "relative_percent": 100 * (arm.report.value - best) / abs(best) if best else math.nan,
-            }
-            for arm in self.arms
-        ]
+        rows = []
+        for arm in self.arms:
+            against = self.comparison(arm.label, self.best_single_report)
+            interval = None if against is None else against.interval
+            difference = arm.report.value - best
+            rows.append(
+                {
+                    "arm": arm.label,
+                    "kind": arm.kind,
+                    "weights": weights_text(arm.parts),
+                    "selection": arm.selection.value,
+                    "report": arm.report.value,
+                    "difference": difference,
+                    "low": math.nan if interval is None else interval.low,
+                    "high": math.nan if interval is None else interval.high,
+                    "relative_percent": 100 * difference / abs(best) if best else math.nan,
+                }
+            )
         return pd.DataFrame(rows).set_index("arm")
 
     def __repr__(self) -> str:

@@ -140,7 +140,6 @@ def search_soups(
             {arm.label: exact_objective(goal, one) for arm, one in zip(made, scored, strict=True)}
             for scored in (chosen_on, reported)
         )
-        soup, single = made[-1], best_single(made, on_report)
         result = SearchResult(
             objective=goal.name,
             scale=chosen_on[0].scale,
@@ -159,8 +158,7 @@ def search_soups(
             is_optimistic=not items.is_held_out,
             split=None if items.split is None else items.split.to_json(),
             best_single_selection=best_single(made, on_selection).label,
-            best_single_report=single.label,
-            beats_best_single=on_report[soup.label] > on_report[single.label],
+            best_single_report=best_single(made, on_report).label,
             notes=(
                 *items.notes,
                 *_notes(pool, found, differing_categories(categories, tuple(chosen_on[0].categories))),

@@ -100,6 +100,8 @@ search_options = all_of(
         help="Tell ingredients apart by size and time, or by every byte. Default: files.",
     ),
     click.option(
-        "--fail-if-worse", is_flag=True, help="Exit with 3 if the soup does not beat the best single model."
+        "--fail-if-worse",
+        is_flag=True,
+        help="Exit with 3 unless the soup scores above the best single model.",
     ),
 )

@@ -93,10 +93,10 @@ def wrapped(text: str, head: str = "") -> list[str]:
 def fitted(rows: Sequence[Sequence[str]], sides: str, *, spare: Sequence[int] = ()) -> list[str]:
     """Return rows as aligned lines that fit.
 
-    Names, in the first column, are shortened for it, then the columns `spare` are left out one by one; a
-    number is never broken.
+    Columns with nothing below their head are left out. Names, in the first one, are shortened, then the
+    columns `spare` are left out one by one; a number is never broken.
     """
-    kept = list(range(len(sides)))
+    kept = [place for place in range(len(sides)) if not place or any(row[place] for row in rows[1:])]
     for left_out in (None, *spare):
         kept = [place for place in kept if place != left_out]
         others = sum(2 + max(len(row[place]) for row in rows) for place in kept[1:])
@@ -104,7 +104,7 @@ def fitted(rows: Sequence[Sequence[str]], sides: str, *, spare: Sequence[int] = 
         if room >= min(_NAME, max(len(row[0]) for row in rows)):
             break
     named_rows = [[shortened(row[0], max(room, _LEAST)), *(row[place] for place in kept[1:])] for row in rows]
-    return filled_columns(named_rows, "".join(sides[place] for place in kept))
+    return columns(named_rows, "".join(sides[place] for place in kept))
 
 
 def columns(rows: Sequence[Sequence[str]], sides: str) -> list[str]:

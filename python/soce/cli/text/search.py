@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from soce.cli.text.layout import fitted, wrapped
@@ -49,27 +50,52 @@ def result_lines(result: SearchResult) -> list[str]:
 
 
 def verdict_lines(result: SearchResult) -> list[str]:
-    """Return the verdict, with the difference that it is about."""
-    against = result.against_best
-    difference = f"a difference of {against.difference * result.times:+.2f}{result.unit}"
-    if against.interval is not None:
-        difference += f", {100 * against.interval.level:g} % interval {_interval(result, against)}"
-    return [*wrapped(f"{result.verdict}:"), difference]
+    """Return the verdict, the difference that it is about, and that to the model chosen on other items."""
+    lines = wrapped(f"{result.verdict}:") + wrapped(_in_words(result, result.against_best))
+    chosen, best = result.best_single_selection, result.best_single_report
+    other = result.comparison(result.best.label, chosen)
+    if other is not None and chosen != best:
+        lines += wrapped(
+            f"{shown(best)} is the best single model by these very items; by the items to choose on it is "
+            f"{shown(chosen)}, against which there is {_in_words(result, other)}"
+        )
+    return lines
+
+
+def _in_words(result: SearchResult, comparison: ArmComparison) -> str:
+    words = f"a difference of {comparison.difference * result.times:+.2f}{result.unit}"
+    if comparison.interval is not None:
+        return f"{words}, {_level(comparison)} interval {_interval(result, comparison)}"
+    errors = [result.arm(label).report.stderr for label in (comparison.first, comparison.second)]
+    if None in errors:
+        return words
+    error = math.hypot(*(one for one in errors if one is not None)) * result.times
+    return (
+        f"{words}, standard error {error:.2f}{result.unit} (unpaired, as for different items: "
+        "more than for the same)"
+    )
 
 
 def _arm_lines(result: SearchResult) -> list[str]:
     """Return what was compared: the scores of single models and soups, then what the soups are made of."""
     best = result.arm(result.best_single_report).report.value
     report = "same items" if result.is_optimistic else "held out"
-    rows = [["arm", "selection", report, f"to best{' (pp)' if result.scale else ''}", "relative"]]
+    rows = [["arm", "selection", report, "s.e.", f"{result.unit} to best".strip(), "", "relative"]]
     for arm in result.arms:
-        difference = arm.report.value - best
+        difference, error = arm.report.value - best, arm.report.stderr
+        against = result.comparison(arm.label, result.best_single_report)
+        interval = "" if against is None else _interval(result, against)
+        if interval and against is not None:
+            rows[0][5] = f"{_level(against)} interval"
         rows.append(
             [
                 shown(arm.label),
                 result.number(arm.selection.value),
                 result.number(arm.report.value),
+                # Where there are outcomes, intervals of differences say more.
+                "" if error is None or result.against_best.interval else result.number(error),
                 f"{difference * result.times:+.2f}",
+                interval,
                 f"{100 * difference / abs(best):+.2f} %" if best else "",
             ]
         )
@@ -80,7 +106,7 @@ def _arm_lines(result: SearchResult) -> list[str]:
     n_soups = len(result.arms) - len(result.singles)
     models, soups = counted(len(result.singles), "single model"), counted(n_soups, "soup")
     head = f"arms, that is what is compared: {models} and {soups}"
-    lines = [head, *fitted(rows, "lrrrr", spare=(4,)), *wrapped(bests, "  best single: ")]
+    lines = [head, *fitted(rows, "lrrrrlr", spare=(6, 5)), *wrapped(bests, "  best single: ")]
     for arm in result.arms:
         if arm.kind != "single":
             lines += wrapped(_weights(arm), f"  {shown(arm.label)}: ")
@@ -97,29 +123,41 @@ def _weights(arm: Arm) -> str:
 def _difference_lines(result: SearchResult) -> list[str]:
     """Return the differences of the uniform soups, then those of the soup that was searched for."""
     found = result.best.label
-    others = [one for one in result.comparisons if one.first != found]
-    unit = result.unit.strip()
-    rows = [[f"{shown(found)} minus", unit, "relative", "", "only in", "p"]]
-    for one in result.comparisons:
-        if one.first == found:
-            test, only = one.test, one.mcnemar
-            if one.interval is not None:
-                rows[0][3] = f"{100 * one.interval.level:g} % interval"
-            rows.append(
-                [
-                    _second(result, one),
-                    *_sizes(result, one),
-                    _interval(result, one),
-                    "" if only is None else f"{only.only_first}:{only.only_second}",
-                    "" if test is None else _p(test.p),
-                ]
-            )
-    uniform = [["uniform soups", unit, "relative"]]
-    uniform += [[f"{shown(one.first)} − {_second(result, one)}", *_sizes(result, one)] for one in others]
-    lines = [*fitted(uniform, "lrr"), "", *fitted(rows, "lrrlrr", spare=(2, 4))]
+    uniform = [
+        one for one in result.comparisons if one.first != found and result.arm(one.first).kind != "single"
+    ]
+    named = [(f"{shown(one.first)} − {_second(result, one)}", one) for one in uniform]
+    others = [(_second(result, one), one) for one in result.comparisons if one.first == found]
+    lines = [
+        *_table(result, "uniform soups", named, has_only=False),
+        "",
+        *_table(result, f"{shown(found)} minus", others),
+    ]
+    if any(one.test for one in result.comparisons):
+        lines += wrapped("sign-flip test of that weighted difference, item by item", "  p: ")
     if any(one.mcnemar for one in result.comparisons):
         lines += wrapped("items that only the soup, and only the other one, has right", "  only in: ")
     return lines
+
+
+def _table(
+    result: SearchResult, head: str, named: Sequence[tuple[str, ArmComparison]], *, has_only: bool = True
+) -> list[str]:
+    level = next((f"{_level(one)} interval" for _, one in named if one.interval is not None), "")
+    rows = [[head, result.unit.strip(), "relative", level, "only in", "p"]]
+    for name, one in named:
+        only, relative = one.mcnemar, one.relative_percent
+        rows.append(
+            [
+                name,
+                f"{one.difference * result.times:+.2f}",
+                "" if relative is None else f"{relative:+.2f} %",
+                _interval(result, one),
+                "" if only is None or not has_only else f"{only.only_first}:{only.only_second}",
+                "" if one.test is None else _p(one.test.p),
+            ]
+        )
+    return fitted(rows, "lrrlrr", spare=(2, 4))
 
 
 def _second(result: SearchResult, comparison: ArmComparison) -> str:
@@ -127,12 +165,9 @@ def _second(result: SearchResult, comparison: ArmComparison) -> str:
     return f"{name} (best)" if comparison.second == result.best_single_report else name
 
 
-def _sizes(result: SearchResult, comparison: ArmComparison) -> Sequence[str]:
-    relative = comparison.relative_percent
-    return (
-        f"{comparison.difference * result.times:+.2f}",
-        "" if relative is None else f"{relative:+.2f} %",
-    )
+def _level(comparison: ArmComparison) -> str:
+    assert comparison.interval is not None
+    return f"{100 * comparison.interval.level:g} %"
 
 
 def _interval(result: SearchResult, comparison: ArmComparison) -> str:
