@@ -156,6 +156,9 @@ class CommandEvaluator:
             "merge": {name: merged[name] for name in sorted(CHANGE_FILES & merged.keys())},
         }
 
+    scores_whole = True
+    """Whether all items are scored in any case, whichever are asked for."""
+
     def item_ids(self) -> dict[str, tuple[str, ...]] | None:
         """Return the items of the soup scored last; None before, or if its files tell none apart."""
         return self._items
