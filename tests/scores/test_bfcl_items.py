@@ -203,6 +203,23 @@ def test_lines_of_result_files(tmp_path: Path, line: bytes, reason: str | None) 
         assert reason in dict(table.no_outcomes)["live_simple"]
 
 
+def test_errors_that_were_scored_as_answers_are_told(tmp_path: Path) -> None:
+    for category in ("live_irrelevance", "live_simple"):
+        evaluation(tmp_path, category, live(2, category), [])
+    assert read(tmp_path).notes == ()
+    (path,) = (tmp_path / "result").rglob("*irrelevance*")
+    answers = [
+        {"id": name, "result": "Error during inference: timeout"} for name in live(2, "live_irrelevance")
+    ]
+    write_lines(path, [*answers])
+    (note,) = read(tmp_path).notes
+    assert note.startswith("requests failed for some items of `live_irrelevance`: BFCL takes the error for")
+    write_lines(
+        path, [{"id": one["id"], "result": 'no: "result": "Error during inference: x"'} for one in answers]
+    )
+    assert read(tmp_path).notes == ()  # the model only speaks of one
+
+
 def test_an_id_that_v3_has_twice_stands_for_two_items(tmp_path: Path) -> None:
     (twice,) = bfcl.TWICE["v3"]
     ids = [*live(3, "live_relevance"), twice, twice]

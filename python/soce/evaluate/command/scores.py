@@ -82,6 +82,7 @@ def read_evaluation(
         scale,
         higher_is_better={name: columns[name].higher_is_better for name in wanted},
         notes=(
+            *table.notes,
             *notes_on(table.no_outcomes),
             *(f"column `{shown(name)}` was left out: {shown(reason)}" for name, reason in table.ignored),
             *(

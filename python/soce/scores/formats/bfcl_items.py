@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _ID_FIRST: Final = re.compile(rb'\{"id": ?("[^"\\]*")[,}]')
+_FAILED_REQUEST: Final = b'"result": "Error during inference: '
 _RESULTS: Final = "result"
 """Where `bfcl generate` leaves its files, beside the directory ``score``, unless told otherwise."""
 
@@ -63,17 +64,29 @@ def failed_ids(file: ScoreFile) -> dict[str, None]:
     return failed
 
 
-def _all_ids(file: ScoreFile, failed: dict[str, None]) -> dict[str, None]:
+def has_failed_requests(file: ScoreFile) -> bool:
+    """Whether some request of the model failed: BFCL takes the error for its answer."""
+    path = _result_file(file)
+    if path is None:
+        return False
+    with path.open("rb") as lines:
+        return any(_FAILED_REQUEST in line for line in lines)
+
+
+def _result_file(file: ScoreFile) -> Path | None:
     name = file.path.name.removesuffix("_score.json") + "_result.json"
     below = Path(os.path.abspath(file.path)).parent.relative_to(file.model)  # noqa: PTH100, as its folder
     beside = file.model.parent.parent / _RESULTS / file.model.name / below / name
-    for place in (file.path.with_name(name), beside):
-        if place.is_file():
-            ids = _told_apart(_ids(place), file)
-            if len(ids) != file.total:
-                message = f"the result file has {len(ids)} items, and the score file counts {file.total}"
-                _refuse(file, message, "keep the files of one evaluation together")
-            return ids
+    return next((place for place in (file.path.with_name(name), beside) if place.is_file()), None)
+
+
+def _all_ids(file: ScoreFile, failed: dict[str, None]) -> dict[str, None]:
+    if (results := _result_file(file)) is not None:
+        ids = _told_apart(_ids(results), file)
+        if len(ids) != file.total:
+            message = f"the result file has {len(ids)} items, and the score file counts {file.total}"
+            _refuse(file, message, "keep the files of one evaluation together")
+        return ids
     numbered = bfcl.numbered_items(file.version, file.category)
     if numbered is None or file.total != len(numbered) or not failed.keys() <= numbered.keys():
         where = "in the same place below `result`, beside the directory of scores"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from math import isclose, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soce.exceptions import ScoreTableError, shown
+from soce.files.words import listed
 from soce.scores import bfcl
-from soce.scores.formats.bfcl_items import ScoreFile, failed_ids, outcomes_of
+from soce.scores.formats.bfcl_items import ScoreFile, failed_ids, has_failed_requests, outcomes_of
 from soce.scores.formats.results import files_below
 from soce.scores.grids.text import parse_json
 from soce.scores.outcomes import with_outcomes
@@ -34,6 +36,10 @@ _GROUPS: Final = frozenset(
 )
 """Folders that v4 puts between a model's folder and its files."""
 _NO_LEAVES: Final[dict[str, str]] = {"format_sensitivity": "accuracies under other prompt formats"}
+_BROKEN: Final = (
+    "requests failed for some items of {}: BFCL takes the error for the answer, which is right where no call "
+    "is expected"
+)
 _EXPECTED: Final = 'expected `{"accuracy": 0.5, "correct_count": 12, "total_count": 24}`'
 _MAX_LINE_BYTES: Final = 1 << 16
 
@@ -75,7 +81,10 @@ def read(path: Path, options: ReadOptions) -> ScoreTable:
     )
     if not options.items:
         return table
-    return with_outcomes(table, lambda model, category: outcomes_of(scores[model][category]))
+    table = with_outcomes(table, lambda model, category: outcomes_of(scores[model][category]))
+    files = [file for of_model in scores.values() for file in of_model.values()]
+    broken = sorted({file.category for file in files if has_failed_requests(file)})
+    return replace(table, notes=(_BROKEN.format(listed(broken, limit=4)),)) if broken else table
 
 
 def read_failures(
