@@ -307,6 +307,11 @@ def test_a_run_without_an_evaluator_writes_nothing(here: Path) -> None:
 # ---- soce run without a table
 
 
+def result_in(folder: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(Path(folder, "result.json").read_text())
+    return found
+
+
 class Peaks(Landscape):
     """The expert of math is a, that of code is c, and their soup is better than both."""
 
@@ -342,6 +347,7 @@ def test_without_a_table_the_candidates_are_scored_where_soups_are_chosen(
     second = run_measured()
     assert peaks.opened[1].calls == []
     assert second.stdout == first.stdout
+    assert result_in("all/search")["experts_saw"] == "other items"
 
 
 def test_the_first_candidate_gives_the_config(here: Path, peaks: Landscapes) -> None:
@@ -443,15 +449,18 @@ def test_what_the_user_states_is_kept(
 ) -> None:
     said = () if stated is None else ("--table-items", stated)
     assert run_all(*said).exit_code == 0
+    assert result_in("all/search")["experts_saw"] == expected
     assert read_selection(here / "all" / "selection.yaml").selection.origin.stated == stated
     assert search_here(*said).exit_code == 0
+    assert result_in("run")["experts_saw"] == expected
 
 
 def test_a_statement_may_be_made_later(here: Path, landscapes: Landscapes) -> None:
     assert run_all().exit_code == 0
-    assert run_all("--table-items", "other").exit_code == 0
+    assert run_all("--table-items", "other", "--overwrite").exit_code == 0
     assert landscapes.opened[1].calls == []
     assert read_selection(here / "all" / "selection.yaml").selection.origin.stated == "other"
+    assert result_in("all/search")["experts_saw"] == "stated"
 
 
 # ---- processes

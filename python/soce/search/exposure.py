@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
 from soce.files.words import listed
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from soce.scores.origin import ScoreOrigin
     from soce.search.items import SearchItems
     from soce.search.strategies.space import Items
-
-ExpertsSaw: TypeAlias = Literal["other items", "stated", "unknown", "these items"]
-"""On which items the experts were chosen, as against the reported ones: others, as item ids show or as
-somebody stated; nobody knows; or some of these."""
+    from soce.search.verdict import ExpertsSaw
 
 
 def experts_saw(

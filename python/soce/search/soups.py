@@ -11,6 +11,7 @@ from soce.files.atomic import write_json
 from soce.files.words import listed
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import best_single, compare_arms, differing_categories, fixed_arms, make_arm
+from soce.search.exposure import experts_saw
 from soce.search.folder import RESULT
 from soce.search.identity import SearchIdentity, ingredient_identity
 from soce.search.items import SearchItems
@@ -107,6 +108,7 @@ def search_soups(
         reporter = chooser if held_out_evaluator is None else scorer_of(held_out_evaluator)
         first = pool.recipe({min(pool.names): 1})
         items = SearchItems.of(chooser, reporter, first, share=options.share, seed=options.split_seed)
+        saw, told = experts_saw(pool.origin, items, evaluator, held_out_evaluator)
         space = SelectionSpace(pool, chooser, goal, items.selection, study)
 
         # What every soup must beat: each model alone, and uniform weights.
@@ -159,8 +161,10 @@ def search_soups(
             split=None if items.split is None else items.split.to_json(),
             best_single_selection=best_single(made, on_selection).label,
             best_single_report=best_single(made, on_report).label,
+            experts_saw=saw,
             notes=(
                 *items.notes,
+                *told,
                 *_notes(pool, found, differing_categories(categories, tuple(chosen_on[0].categories))),
                 *remarks,
                 *dict.fromkeys(note for one in (*chosen_on, *reported) for note in one.notes),
