@@ -236,7 +236,12 @@ WORLDS: list[tuple[str | None, dict[str, Files], list[str]]] = [
     ),
     (LICENCES, {"a": card(license="llama3"), "b": card(license="llama3.1")}, ["terms of its own"]),
     (LICENCES, {"a": card(license="cc-by-nc-4.0"), "b": card(license="mit")}, ["forbids commercial use"]),
-    (LICENCES, {"a": card(license="mit"), "b": {}}, ["`b` not known (the files name none)"]),
+    (None, {"a": card(license="mit"), "b": {}}, []),
+    (
+        LICENCES,
+        {"a": card(license="mit"), "b": {}, "c": card(license="gpl-3.0")},
+        ["`b` not known (the files name none)"],
+    ),
     (
         LICENCES,
         {"a": card(license="other", license_name="x"), "b": card(license="other", license_name="y")},

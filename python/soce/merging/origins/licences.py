@@ -154,8 +154,11 @@ def agreed(licences: Sequence[Licence]) -> Licence | None:
 
 
 def licences_differ(licences: Sequence[Licence]) -> str | None:
-    """Return the sentence on licences that differ, or that are known of some only; None if they do not."""
-    if len({one.key for one in licences}) < 2:
+    """Return the sentence on licences that differ; None if they do not, as far as they are known.
+
+    A model without a card is the usual thing among one's own, and no difference.
+    """
+    if len({one.key for one in licences if one.key is not None}) < 2:
         return None
     said = []
     for one in licences:
