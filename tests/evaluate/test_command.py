@@ -580,11 +580,13 @@ def test_a_soup_whose_items_are_not_known_says_why(kitchen):
 
 
 def test_outcomes_are_shares_whatever_the_scale_of_the_scores(kitchen):
-    rows = "category,item,score,scale\nbleu,s1,40,percent\nbleu,s2,10,percent\nmath,q1,1,unit\n"
+    rows = "category,item,score,scale\nbleu,s1,40,percent\nbleu,s2,57,percent\nmath,q1,0.07,unit\n"
     found = items_of(kitchen, rows).score(kitchen.recipe)
     assert found.scale == "percent"
-    assert found.items == {"bleu": {"s1": 0.4, "s2": 0.1}, "math": {"q1": 1.0}}
-    assert {name: one.score for name, one in found.categories.items()} == {"bleu": 25.0, "math": 100.0}
+    assert found.items == {"bleu": {"s1": 0.4, "s2": 0.57}, "math": {"q1": 0.07}}, "to the bit"
+    assert {name: one.score for name, one in found.categories.items()} == pytest.approx(
+        {"bleu": 48.5, "math": 7.0}
+    )
     assert found.restricted({"bleu": ["s1"]}).categories["bleu"].score == 40.0
 
 

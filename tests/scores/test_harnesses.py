@@ -377,7 +377,7 @@ def test_samples_beside_the_results_hold_outcomes_by_item() -> None:
         (lambda lines: [*lines, "[]"], "line 13 of the samples has no `doc_id`"),
         (
             lambda lines: [line.replace('"filter": "none"', '"filter": "x"') for line in lines],
-            "outcomes of 0 items",
+            "there are none",
         ),
     ],
 )
@@ -615,7 +615,7 @@ def test_an_archive_keeps_its_reductions_in_a_member(tmp_path: Path) -> None:
         (lambda samples: [*samples, samples[0]], "sample `0` is there twice"),
         (lambda samples: [{**sample, "value": "?"} for sample in samples], "of single samples is no number"),
         (lambda samples: [{"value": 1}], "has no `sample_id`"),
-        (lambda samples: None, "outcomes of 0 items"),
+        (lambda samples: None, "there are none"),
     ):
         damaged = [{**reductions[0], "samples": change(reductions[0]["samples"])}]
         table = read_scores(packed("bad.eval", header=held, reductions=damaged), options=options)

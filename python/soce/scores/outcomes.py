@@ -70,7 +70,9 @@ def notes_on(no_outcomes: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def _difference(outcomes: Mapping[str, float], score: float, count: float) -> str | None:
     """Return what keeps outcomes from being those behind a score."""
-    if not outcomes or (not isnan(count) and len(outcomes) != count):
+    if not outcomes:
+        return "there are none"
+    if not isnan(count) and len(outcomes) != count:
         return f"there are outcomes of {len(outcomes)} items, and the score is of {count:.0f}"
     mean = fsum(outcomes.values()) / len(outcomes)
     return None if isclose(mean, score, rel_tol=1e-9, abs_tol=1e-12) else _NO_MEAN

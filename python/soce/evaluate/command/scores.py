@@ -66,10 +66,11 @@ def read_evaluation(
     factors: dict[Scale | None, float] = {"unit": 100.0} if scale == "percent" else {}
     factor = {name: factors.get(columns[name].scale, 1.0) for name in wanted}
     full = 100.0 if scale == "percent" else 1.0
-    items = {
-        name: {item: outcome * factor[name] / full for item, outcome in table.outcomes[model][name].items()}
+    outcomes = table.outcomes.get(model, {})
+    items = {  # shares of 1 are divided by 1, so that they stay what they are
+        name: {item: outcome / (full / factor[name]) for item, outcome in outcomes[name].items()}
         for name in wanted
-        if name in table.outcomes.get(model, {})
+        if name in outcomes
     }
     return Evaluation(
         {
@@ -83,7 +84,7 @@ def read_evaluation(
         higher_is_better={name: columns[name].higher_is_better for name in wanted},
         notes=(
             *table.notes,
-            *notes_on(table.no_outcomes),
+            *notes_on(pair for pair in table.no_outcomes if pair[0] in wanted),
             *(f"column `{shown(name)}` was left out: {shown(reason)}" for name, reason in table.ignored),
             *(
                 f"smaller is better in `{shown(name)}` by its name"
