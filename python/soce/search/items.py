@@ -225,10 +225,10 @@ def check_categories(chosen: Collection[str] | None, reported: Collection[str] |
         which, others = (
             ("the tasks to choose on", reported) if name in chosen else ("the held-out tasks", chosen)
         )
-        hint = f"both task sets need the same categories: {nearest(name, sorted(others), 'the others have')}"
         refuse(
             f"only {which} have the category `{shown(name)}`",
-            f"{hint}; a task of lm-eval is given a category by `--held-out lm-eval:TASK=CATEGORY`",
+            "both task sets need the same categories, and `--held-out lm-eval:TASK=CATEGORY` gives a task its "
+            f"own: {nearest(name, sorted(others), 'the others have')}",
         )
 
 
