@@ -49,6 +49,10 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "docs/evaluators.md",
         "from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator",
     ): Elsewhere("tests/evaluate/test_lm_eval.py::test_groups_are_no_categories_not_even_groups_in_groups"),
+    (
+        "docs/evaluators.md",
+        "soce search selection.yaml --models models.yaml --evaluator-metric bleu --output run \\",
+    ): Elsewhere("tests/cli/test_held_out_tasks.py::test_soups_are_reported_on_tasks_of_another_name"),
     ("docs/evaluators.md", "#!/bin/sh"): NotRun(
         "BFCL needs a GPU and an environment of its own, as the page says"
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from soce.analysis.gains import category_gains
 from soce.analysis.wins import Rate, outcomes_of_failures, win_rates
+from soce.evaluate.corpus import Corpus, CorpusMetric
 from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.evidence.interval import paired_interval
 from soce.evidence.mcnemar import mcnemar
@@ -157,9 +159,27 @@ def test_evaluations_are_outcomes_too() -> None:
     assert found == win_rates(bits, ["a"], "s")
 
 
+TAGS = Corpus(CorpusMetric("f1"), {"x": (1, 0, 0), "y": (0, 1, 0)})
+
+
+def test_categories_of_corpora_are_left_out_and_told() -> None:
+    bits = of_bits(a="110", s="101")
+    scored = {name: Evaluation.of_items({"tags": TAGS, **bits[name]}, scale=None) for name in ("a", "s")}
+    found = win_rates(scored, ["a"], "s")
+    assert found.left_out == ("tags",)
+    assert replace(found, left_out=()) == win_rates(bits, ["a"], "s")
+    gains = category_gains(scored, "s", ["a"])
+    assert [gain.against_best.interval is None for gain in gains.categories] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("outcomes", "parents", "expected"),
     [
+        (
+            {name: Evaluation.of_items({"tags": TAGS}, scale=None) for name in ("a", "s")},
+            ["a"],
+            "no item is solved or failed by `a`: its scores are `f1` of whole corpora",
+        ),
         (of_bits(a="1", s="1"), [], "there is no parent"),
         (of_bits(a="1", s="1"), ["a", "a"], "`a` is named twice"),
         (of_bits(a="1", s="1"), ["s"], "among its own parents"),

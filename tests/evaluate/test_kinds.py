@@ -9,19 +9,22 @@ from pathlib import Path
 
 import pytest
 from tests import checkpoints
-from tests.tiny_models import save_models
+from tests.tiny_models import save_models, write_tasks
 
 from soce.evaluate.command.evaluator import CommandEvaluator
 from soce.evaluate.kinds import (
     KINDS,
     EvaluatorName,
     EvaluatorOptions,
+    _task_names,
+    check_evaluator,
     kind_of,
     open_evaluator,
     unused_options,
 )
 from soce.exceptions import EvaluationError
 from soce.merging.options import MergeOptions
+from soce.search.items import check_categories
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,58 @@ def test_a_name_tells_its_kind(name: EvaluatorName, kind: str) -> None:
 def test_names_of_no_kind_are_refused(name: str) -> None:
     with pytest.raises(EvaluationError, match=r"is no evaluator|names no task"):
         kind_of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        ("lm-eval:a", {"a": None}),
+        ("lm-eval:a_test=a, b ,c_test = c", {"a_test": "a", "b": None, "c_test": "c"}),
+        ("lm-eval:a=b,a=b", {"a": "b"}),
+        ("lm-eval:my=tasks/x.yaml=x", {"my=tasks/x.yaml": "x"}),
+        ("lm-eval:my=tasks/x.yaml", {"my=tasks/x.yaml": None}),
+    ],
+)
+def test_a_task_may_be_given_its_category(
+    name: str, tasks: dict[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my=tasks").mkdir()
+    Path("my=tasks", "x.yaml").write_text("task: x")
+    assert _task_names(name) == tasks
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lm-eval:a=", "`a=` is no TASK=CATEGORY"),
+        ("lm-eval:=a", "`=a` is no TASK=CATEGORY"),
+        ("lm-eval:a=b,a=c", "the task `a` is given two categories"),
+        ("lm-eval:a,a=c", "the task `a` is given two categories"),
+    ],
+)
+def test_a_category_that_cannot_be_read_is_refused(name: str, message: str) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        kind_of(name)
+    assert message in str(caught.value)
+
+
+def test_a_task_of_the_harness_knows_its_category_before_it_is_opened(tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    pytest.importorskip("torch")
+    options = EvaluatorOptions(include_path=(str(write_tasks(tmp_path / "tasks")),))
+    assert check_evaluator("lm-eval:tiny_choice=quiz,tiny_said", options) == ["quiz", "tiny_said"]
+    assert check_evaluator("lm-eval:tiny", options) is None
+    with pytest.raises(EvaluationError, match="there is no task `tiny_choic`"):
+        check_evaluator("lm-eval:tiny_choic=quiz", options)
+    other = tmp_path / "tasks.jsonl"
+    other.write_text('{"category": "quizz", "kind": "exact_match", "prompt": "a", "answer": "b"}\n')
+    known = check_evaluator(str(other)), check_evaluator("lm-eval:tiny_choice=quiz", options)
+    with pytest.raises(EvaluationError, match="only the held-out tasks have the category `quiz`") as caught:
+        check_categories(*known)
+    (problem,) = caught.value.problems
+    assert problem.hint is not None
+    assert "did you mean `quizz`?" in problem.hint
 
 
 def test_every_option_is_for_some_kind() -> None:

@@ -50,7 +50,13 @@ def known(of: Mapping[str, Value], name: str, what: str) -> Value:
 
 
 def outcomes_by_item(evaluation: Evaluation, name: str) -> Mapping[str, Mapping[str, float]]:
-    """Return category → item → outcome of a model, where more is better."""
+    """Return category → item → outcome of a model, where more is better; categories without are left out."""
+    if not evaluation.items and evaluation.corpora:
+        metrics = listed(sorted({str(corpus.metric) for corpus in evaluation.corpora.values()}))
+        refuse(
+            f"no item is solved or failed by `{shown(name)}`: its scores are {metrics} of whole corpora",
+            "take categories whose score is the mean of their items' outcomes",
+        )
     if not evaluation.items:
         refuse(
             f"the scores of `{shown(name)}` do not tell items apart",

@@ -60,6 +60,8 @@ class WinRates(Plain):
     """Category and id of the items that only the soup solves."""
     lost: tuple[tuple[str, str], ...]
     """Category and id of the items that only the soup fails."""
+    left_out: tuple[str, ...] = ()
+    """Categories of the soup without outcomes by item, such as those of a corpus metric."""
     TOLD = ("n_tests",)
 
     @property
@@ -126,6 +128,8 @@ def win_rates(
     made = solved[soup]  # (n_items,)
     n_failing = np.sum([~solved[name] for name in names], axis=0)
     nobody, everybody = n_failing == len(names), n_failing == 0
+    scored = outcomes[soup]
+    categories = scored.categories if isinstance(scored, Evaluation) else ()
     return WinRates(
         soup,
         names,
@@ -138,6 +142,7 @@ def win_rates(
         mcnemar={name: _test(solved[name], made) for name in names},
         rescued=tuple(compress(items, nobody & made)),
         lost=tuple(compress(items, everybody & ~made)),
+        left_out=tuple(name for name in categories if name not in {category for category, _ in items}),
     )
 
 

@@ -215,6 +215,13 @@ def _try_both(
     check_categories(one.categories, other.categories)
     if one.scale != other.scale:
         refuse(f"the tasks to choose on are on the scale {one.scale}, the held-out ones on {other.scale}")
+    told = one.item_ids() or {}, other.item_ids() or {}
+    for name in one.categories:
+        metrics = [str(found.corpora[name].metric) if name in found.corpora else "" for found in (one, other)]
+        if all(name in ids for ids in told) and metrics[0] != metrics[1]:
+            kinds = [f"by `{metric}`" if metric else "by the mean of outcomes" for metric in metrics]
+            message = f"category `{shown(name)}` is chosen on {kinds[0]} and reported {kinds[1]}"
+            refuse(message, "choose and report by one metric")
 
 
 def check_categories(chosen: Collection[str] | None, reported: Collection[str] | None = None) -> None:
@@ -227,8 +234,8 @@ def check_categories(chosen: Collection[str] | None, reported: Collection[str] |
         )
         refuse(
             f"only {which} have the category `{shown(name)}`",
-            "both task sets need the same categories, and `--held-out lm-eval:TASK=CATEGORY` gives a task its "
-            f"own: {nearest(name, sorted(others), 'the others have')}",
+            "both task sets need the same categories, and `--held-out lm-eval:TASK=CATEGORY` names a task's: "
+            f"{nearest(name, sorted(others), 'the others have')}",
         )
 
 

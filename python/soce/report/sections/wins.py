@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from soce.files.words import listed
 from soce.report.cells import Cell, count, pair, probability, share
 from soce.report.document import Table, Text
 
@@ -59,6 +60,10 @@ def build(section: Section, view: RunView) -> None:
         ),
         Text(f"McNemar's exact test, two-sided, {found.n_tests} of them: p is not corrected.", soft=True),
     ]
+    if found.left_out:
+        section.missing.append(
+            f"Items of {listed(found.left_out, limit=5)}: they are neither solved nor failed."
+        )
     section.data |= found.to_json()
 
 
