@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from soce.recipes.model import Recipe
     from soce.search.run import ItemSet, Run
     from soce.search.scoring import SearchProgress
+    from soce.search.strategies.space import Parts
 
 Reading: TypeAlias = Literal["union", "nested"]
 
-_MOST_LISTED: Final = 12
+MOST_PLAYERS: Final = 12
 """Players whose coalitions are gone through to list their soups: 4,095 of them."""
 
 
@@ -82,16 +83,23 @@ class SoupGame:
         """Return the soup that a coalition makes."""
         return self.pool.recipe(self.parts(coalition))
 
-    def recipes(self) -> tuple[Recipe, ...]:
-        """Return every different soup of all coalitions of at most 12 players, smaller coalitions first."""
-        if len(self.members) > _MOST_LISTED:
+    def soups(self) -> list[Parts]:
+        """Return the parts of every different soup of at most 12 players, smaller coalitions first."""
+        if len(self.members) > MOST_PLAYERS:
             refuse(
                 f"{len(self.members)} players make too many soups to score them all",
-                f"at most {_MOST_LISTED} players; name fewer models, or sample with `shapley_values`",
+                f"at most {MOST_PLAYERS} players; name fewer models, or sample with `shapley_values`",
             )
         sizes = range(1, len(self.members) + 1)
         coalitions = chain.from_iterable(combinations(self.members, size) for size in sizes)
-        return tuple(dict.fromkeys(map(self.recipe, coalitions)))
+        found: dict[object, Parts] = {}
+        for parts in map(self.parts, coalitions):
+            found.setdefault(tuple(parts.items()), parts)
+        return [*found.values()]
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Return the same as recipes."""
+        return tuple(map(self.pool.recipe, self.soups()))
 
     def __call__(self, coalition: frozenset[str]) -> float:
         """Return the score of the soup that a coalition makes."""

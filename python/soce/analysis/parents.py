@@ -74,6 +74,11 @@ class ParentCounts:
     gains: tuple[NetGain, ...]
     """For each category, in column order."""
 
+    @property
+    def half(self) -> int:
+        """Half of the categories, rounded down."""
+        return max(one.n_categories for one in self.families) // 2
+
     def n_above(self, threshold: int, *, than: str = "one") -> int:
         """Return the families whose soup is better in more than so many categories (the paper: 20 of 36).
 
@@ -82,9 +87,17 @@ class ParentCounts:
         field = {"one": "better_than_one", "all": "better_than_all"}[than]
         return sum(getattr(one, field) > threshold for one in self.families)
 
+    def ranked(self) -> tuple[FamilyCounts, ...]:
+        """Return the families, most categories better than all parents first, by name if equal."""
+        return tuple(
+            sorted(
+                self.families, key=lambda one: (-one.better_than_all, -one.better_than_one, one.family.soup)
+            )
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain Python."""
-        half = max(one.n_categories for one in self.families) // 2
+        half = self.half
         gains = [gain.to_json() for gain in self.gains]
         return {
             "families": [one.to_json() for one in self.families],

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import click
 
-_COMMANDS = ("analyze", "select", "doctor", "search", "run", "merge", "verify", "report", "card", "demo")
+_COMMANDS = (
+    *("analyze", "select", "doctor", "search", "run", "study"),
+    *("merge", "verify", "report", "card", "demo"),
+)
 """In the order of use; each is the command of that name in the module of that name."""
 
 

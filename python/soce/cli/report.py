@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,9 @@ from soce.cli.command import Subcommand, inform, message, usage
 from soce.cli.examine import tell_reading
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions
-from soce.cli.progress import stage_bars
+from soce.cli.scoring import evaluators_of, merge_of, score_soups
 from soce.exceptions import shown
 from soce.files.words import listed
-from soce.search.folder import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +101,6 @@ def report(
         others = read_scores(list(other_benchmarks))
         if not quiet:
             tell_reading(others)
-    recorded = {} if run.result is None else run.result.merge
-    merging = replace(merging, **{**recorded, **merging.decisions()})
     score_more, why_not = _scoring(run, evaluating, merging, evaluate=evaluate, quiet=quiet)
     made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
     if output == "-":
@@ -127,26 +123,12 @@ def _scoring(
         return None, "nothing was to be evaluated (`--no-evaluate`)"
     if run.identity is None:
         return None, ""
-    if evaluating.choose is None:
-        if run.kind != "demo":
-            return None, "give the search's `--evaluator`, and its `--held-out` if it had one, to score them"
-        choose, report = (run.folder / MODELS / name for name in ("dev.jsonl", "test.jsonl"))
-        for tasks in (choose, report):
-            if not tasks.is_file():
-                return None, f"the demo's tasks are gone: there is no `{shown(str(tasks))}`"
-        evaluating = replace(evaluating, choose=str(choose), report=str(report))
+    evaluators = evaluators_of(run, evaluating)
+    if isinstance(evaluators, str):
+        return None, evaluators
 
     def score(plan: ShapleyPlan) -> None:
-        pool = plan.run.pool
-        paths = [pool.paths[name] for name in pool.names]
-        with (
-            evaluating.opened(paths, merge=merging, folder=plan.run.search, quiet=quiet) as (first, other),
-            stage_bars(enabled=not quiet) as bars,
-        ):
-            evaluator = other if other is not None and plan.on == "report" else first
-            plan.evaluate(
-                evaluator,
-                on_progress=lambda found: bars.show("missing soups", found.done, found.total),
-            )
+        merge = merge_of(run, merging)
+        score_soups(run, plan.soups, evaluators, on=plan.on, merging=merge, quiet=quiet)
 
     return score, ""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from soce.exceptions import StudyError
 from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind: TypeAlias = Literal["demo", "run", "search"]
-"""Which command wrote a folder: `soce demo`, `soce run` or `soce search`."""
+Kind: TypeAlias = Literal["demo", "run", "search", "study"]
+"""Which command wrote a folder; `soce study` where nothing was searched."""
 
 SCORES: Final = "scores.csv"
 """The table that the experts were chosen by; of `soce run` and `soce demo`, as are the next three."""
@@ -33,6 +35,8 @@ EVALUATIONS: Final = "evaluations"
 """A file for every call of the evaluator."""
 RESULT: Final = "result.json"
 """The `SearchResult`, once the search is finished."""
+POPULATION: Final = "population.json"
+"""The models and soups of a study."""
 LOCK: Final = ".lock"
 PROGRAMS: Final = "programs"
 """What an evaluator's programs leave."""
@@ -40,18 +44,26 @@ PROGRAMS: Final = "programs"
 
 def kind_of(folder: Path) -> Kind:
     """Return which command wrote a folder; refuse one that none did."""
-    hint = "give the output of `soce run`, `soce demo` or `soce search`"
+    hint = "give the output of `soce run`, `soce demo`, `soce search` or `soce study`"
     if not folder.is_dir():
         refuse("this is a file, not the directory of a run", hint, folder)
     if (folder / DEMO).is_file():
         return "demo"
     if (folder / STUDY).is_file() or (folder / RESULT).is_file():
-        return "search"
+        is_search = (folder / RESULT).is_file() or (folder / TRIALS).is_file()
+        return "study" if (folder / POPULATION).is_file() and not is_search else "search"
     if (folder / SELECTION).is_file() or any((folder / SEARCH / name).is_file() for name in (STUDY, RESULT)):
         return "run"
     refuse(f"the directory holds no run: neither `{SELECTION}` nor `{STUDY}` is there", hint, folder)
 
 
+def holds_run(folder: Path) -> bool:
+    """Return whether some command wrote the folder."""
+    with suppress(StudyError):
+        return folder.is_dir() and bool(kind_of(folder))
+    return False
+
+
 def search_folder(folder: Path, kind: Kind) -> Path:
     """Return where the search of a run is kept."""
-    return folder if kind == "search" else folder / SEARCH
+    return folder if kind in ("search", "study") else folder / SEARCH

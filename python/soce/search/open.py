@@ -15,6 +15,7 @@ from soce.scores.objective import Weighted, parse_objective
 from soce.search.folder import (
     DEMO,
     MODELS,
+    POPULATION,
     RESULT,
     SCORES,
     SELECTION,
@@ -113,7 +114,9 @@ def open_run(
     if objective is None and identity is not None:
         objective = part("objective", "the objective", _objective, identity)
     trials = read_trials(search / TRIALS)
-    if identity is None and trials is None:
+    if kind == "study":
+        unfinished = "no soup was searched for: these are scores of `soce study`"
+    elif identity is None and trials is None:
         unfinished = missing["study"]
     else:
         so_far = f": {trials.n_trials} models and soups are scored so far" if trials else ""
@@ -129,10 +132,17 @@ def open_run(
         objective=objective,
         result=part("result", f"`{RESULT}`", _result, search, pool, unfinished),
         trials=trials,
+        population=part("population", f"`{POPULATION}`", _population, search),
         manifest=part("soup", f"`{SOUP}/{_MANIFEST}`", _manifest, place, kind),
         settings=settings,
         missing=missing,
     )
+
+
+def _population(search: Path) -> dict[str, Any] | None:
+    path = search / POPULATION
+    found = read_json(path, error=StudyError) if path.is_file() else None
+    return found if isinstance(found, dict) else None
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -144,6 +154,8 @@ def _selection(folder: Path, kind: Kind) -> SelectionFile:
     absent = f"there is no `{SELECTION}`: the run was stopped before the experts were chosen"
     if kind == "search":
         absent = "the folder of a search does not hold the selection it was given; name it with `--selection`"
+    elif kind == "study":
+        absent = "no experts were chosen: these are scores of `soce study`"
     return read_selection(_present(folder / SELECTION, absent))
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from soce.evaluate.evaluation import refuse as refuse_evaluation
 from soce.exceptions import Problem, ScoreTableError, shown
+from soce.files.atomic import write_json
 from soce.files.words import listed
 from soce.search.evaluations import EvaluationStore
-from soce.search.folder import EVALUATIONS, SOUP, Kind, search_folder
+from soce.search.folder import EVALUATIONS, POPULATION, SOUP, Kind, search_folder
 from soce.search.identity import differences, ingredient_identity
 from soce.search.items import split_items
 from soce.search.refusal import refuse
@@ -42,7 +43,8 @@ _REPEAT = "run the search again: it evaluates nothing that is known"
 class Run:
     """What there is of a run. Use `open_run`.
 
-    What a run lacks is None, and `missing` says why. Nothing is written but by `evaluate`.
+    What a run lacks is None, and `missing` says why. Nothing is written but by `evaluate` and
+    `keep_population`.
     """
 
     folder: Path
@@ -62,6 +64,8 @@ class Run:
     result: SearchResult | None
     trials: Trials | None
     """When the search recorded its trials."""
+    population: Mapping[str, Any] | None
+    """The models and soups of a study, as its file names them."""
     manifest: Mapping[str, Any] | None
     """Of the published soup."""
     settings: Mapping[str, Any] | None
@@ -152,7 +156,8 @@ class Run:
 
     def evaluation(self, recipe: Recipe, *, on: ItemSet = "report") -> Evaluation | None:
         """Return the scores of a soup on these items; None if it was not scored on all of them."""
-        return self._store(on).find(recipe, self.items(on))
+        store = self._store(on)
+        return None if store.known(recipe) is None else store.find(recipe, self.items(on))
 
     def evaluations(self, *, on: ItemSet = "report") -> dict[str, Evaluation]:
         """Return the evaluation of every arm by its label, single models first and the soup last.
@@ -225,8 +230,16 @@ class Run:
             on_progress(SearchProgress("missing soups", 0, len(wanted), 0, 0, 0))
         scorer = Scorer(self._store(on), evaluator, on_progress=on_progress)
         scorer.begin("missing soups")
-        scorer.score(wanted, self.items(on))
+        first = self.pool.recipe({min(self.pool.names): 1})
+        if self._identity.share is None and self._store(on).known(first) is None:
+            scorer.score([first], evaluator.item_ids())  # the items of all others are found by it
+            scorer.begin("missing soups")
+        scorer.score(self.unscored(recipes, on=on), self.items(on))
         return scorer.n_evaluated
+
+    def keep_population(self, content: Mapping[str, Any]) -> None:
+        """Write which models and soups are studied; the scores of an earlier study stay."""
+        write_json(self.search / POPULATION, dict(content))
 
     @property
     def _identity(self) -> SearchIdentity:

@@ -98,7 +98,7 @@ def search_soups(
             "the held-out tasks are the tasks to choose on",
             "name other tasks to report on, or none: the items are then split",
         )
-    identity = _identity(pool, evaluator, goal, held_out_evaluator, options)
+    identity = search_identity(pool, evaluator, goal, held_out_evaluator, options)
 
     def scorer_of(one: Evaluator) -> Scorer:
         return Scorer.of(one, folder, ingredients=identity.ingredients, on_progress=on_progress)
@@ -179,13 +179,14 @@ def search_soups(
         return result
 
 
-def _identity(
+def search_identity(
     pool: Pool,
     evaluator: Evaluator,
     objective: Objective,
     held_out_evaluator: Evaluator | None,
     options: SearchOptions,
 ) -> SearchIdentity:
+    """Return what the scores of these models, tasks and options belong to."""
     weights = getattr(objective, "weights", None)
     return SearchIdentity(
         ingredients={

@@ -56,7 +56,7 @@ class Study(AbstractContextManager["Study"]):
         url = storage or f"sqlite:///{(place / TRIALS).absolute()}"
         self._kind = url.partition(":")[0]
         with claim(self._lock, wait=True):
-            self.name = _name_of(place, identity)
+            self.name = settle_identity(place, identity)
             self._storage, self._optuna = _open_storage(url, self.name)
             with self._used():
                 for key, value in {"metric": "objective on the selection items", **identity}.items():
@@ -143,8 +143,11 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         refuse(message, "name a new directory, or the one of an earlier search", place)
 
 
-def _name_of(folder: Path, identity: Mapping[str, object]) -> str:
-    """Return the name of the study in the folder, after checking its identity; make it if it is new."""
+def settle_identity(folder: Path, identity: Mapping[str, object]) -> str:
+    """Return the name of the study in the folder, after checking its identity; make it if it is new.
+
+    Whoever calls it holds the folder's lock.
+    """
     path = folder / STUDY
     if not path.exists():
         check_folder(folder)

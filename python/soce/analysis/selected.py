@@ -1,0 +1,48 @@
+"""Whether the candidates that a selection chose make better soups than the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from soce.evaluate.evaluation import refuse
+from soce.files.plain import Plain
+
+if TYPE_CHECKING:
+    from soce.search.run import ItemSet, Run
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedAgainstOthers(Plain):
+    """The uniform soup of the selected candidates, and that of all others."""
+
+    selected: tuple[str, ...]
+    others: tuple[str, ...]
+    value: float
+    """Objective of the uniform soup of the selected ones."""
+    value_of_others: float
+    difference: float
+    """The first minus the second: one difference, of one selection from one list of candidates."""
+
+
+def compare_selected(run: Run, *, on: ItemSet = "report") -> SelectedAgainstOthers:
+    """Return what the experts' uniform soup is worth against that of the candidates that are no experts.
+
+    Raises
+    ------
+    EvaluationError
+        All candidates are experts, or one of the two soups was not scored on these items.
+
+    References
+    ----------
+    .. [1] Maiti et al., "Souper-Model", arXiv:2511.13254v1, section 4.2.3: candidates that are selected
+       "contributed more significantly".
+    """
+    selected = tuple(sorted(run.pool.experts))
+    others = tuple(sorted(set(run.pool.names) - set(selected)))
+    if not others:
+        refuse("all candidates are experts", "give a run whose experts are some of its candidates")
+    value, value_of_others = (
+        run.value(run.pool.recipe(dict.fromkeys(names, 1)), on=on) for names in (selected, others)
+    )
+    return SelectedAgainstOthers(selected, others, value, value_of_others, value - value_of_others)
