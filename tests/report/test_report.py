@@ -32,7 +32,7 @@ pytest.importorskip("optuna")
 
 ANCHORS = [
     *("summary", "result", "categories", "selection", "weights", "shapley", "wins", "consistency"),
-    *("overfit", "warnings", "costs", "reproduce"),
+    *("parents", "overfit", "warnings", "costs", "reproduce"),
 ]
 MODELS = ("ash", "birch", "cedar", "elm")
 HOSTILE = (
@@ -412,7 +412,7 @@ def test_the_command_writes_beside_the_run_and_says_where(copied: Path) -> None:
     assert (found.exit_code, found.stdout) == (0, "")
     first, *lines = found.stderr.splitlines()
     assert first == f"wrote `{copied / 'report.html'}`"
-    assert "the report says why: `What each expert is worth`" in " ".join(line.strip() for line in lines)
+    assert "the report says why: `What each model is worth`" in " ".join(line.strip() for line in lines)
     before = (copied / "report.html").read_bytes()
     assert run(copied, "--no-evaluate", "--quiet").stderr == ""
     assert (copied / "report.html").read_bytes() == before

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from soce.analysis.answers import Answers
+from soce.analysis.checks import points_per_unit
 from soce.analysis.consistency import compare_correlations
 from soce.analysis.games import plan_shapley
 from soce.analysis.item_categories import cluster_items
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from soce.analysis.population import Member, MemberKind
     from soce.analysis.selected import SelectedAgainstOthers
     from soce.analysis.shapley import ShapleyValues
-    from soce.evaluate.evaluation import Evaluation
+    from soce.evaluate.evaluation import Evaluation, Scale
     from soce.scores.table import ScoreTable
     from soce.search.run import ItemSet, Run
 
@@ -76,10 +77,15 @@ class PopulationScores:
         return self.on == "report" and bool(splits)
 
     @property
+    def scale(self) -> Scale | None:
+        """Of all scores: ``percent``, ``unit``, or None if they are neither or of several."""
+        scales = {one.scale for one in self.evaluations.values()}
+        return scales.pop() if len(scales) == 1 else None
+
+    @property
     def times(self) -> float:
         """What turns the objective's units into percent, where scores are shares of 1."""
-        scales = {one.scale for one in self.evaluations.values()}
-        return 100.0 if scales == {"unit"} else 1.0
+        return points_per_unit(self.scale) or 1.0
 
     def scored(self, *kinds: MemberKind) -> tuple[Member, ...]:
         """Return the members of these kinds, of all kinds if none is named, that were scored."""

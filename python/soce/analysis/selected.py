@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
+from soce.evidence.interval import paired_interval
+from soce.exceptions import EvaluationError
 from soce.files.plain import Plain
+from soce.search.scoring import exact_objective, score_weights
 
 if TYPE_CHECKING:
+    from soce.evidence.interval import PairedInterval
     from soce.search.run import ItemSet, Run
 
 
@@ -23,6 +28,8 @@ class SelectedAgainstOthers(Plain):
     value_of_others: float
     difference: float
     """The first minus the second: one difference, of one selection from one list of candidates."""
+    interval: PairedInterval | None
+    """Over items; None without outcomes by item, or if the objective is no sum of scores."""
 
 
 def compare_selected(run: Run, *, on: ItemSet = "report") -> SelectedAgainstOthers:
@@ -42,7 +49,15 @@ def compare_selected(run: Run, *, on: ItemSet = "report") -> SelectedAgainstOthe
     others = tuple(sorted(set(run.pool.names) - set(selected)))
     if not others:
         refuse("all candidates are experts", "give a run whose experts are some of its candidates")
-    value, value_of_others = (
-        run.value(run.pool.recipe(dict.fromkeys(names, 1)), on=on) for names in (selected, others)
-    )
-    return SelectedAgainstOthers(selected, others, value, value_of_others, value - value_of_others)
+    soups = [run.pool.recipe(dict.fromkeys(names, 1)) for names in (selected, others)]
+    value, value_of_others = (run.value(recipe, on=on) for recipe in soups)  # refuses what is not known
+    one, other = (run.evaluation(recipe, on=on) for recipe in soups)
+    assert one is not None
+    assert other is not None
+    assert run.objective is not None
+    difference = exact_objective(run.objective, one) - exact_objective(run.objective, other)
+    weights = score_weights(run.objective, one)
+    interval = None
+    with suppress(EvaluationError):  # there are no outcomes by item
+        interval = None if weights is None else paired_interval(one, other, weights=weights)
+    return SelectedAgainstOthers(selected, others, value, value_of_others, float(difference), interval)

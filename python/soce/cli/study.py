@@ -17,7 +17,7 @@ from soce.cli.options.study import study_options
 from soce.cli.options.types import NUMBER
 from soce.cli.progress import stage_bars
 from soce.cli.scoring import evaluators_of, merge_of, missing_bars, score_soups
-from soce.cli.text.study import found_blocks, item_lines, population_text
+from soce.cli.text.study import found_blocks, item_lines, population_texts
 from soce.exceptions import shown
 from soce.files.words import counted
 
@@ -198,9 +198,9 @@ class _Step:
 
     def _tell(self, population: Population, *, n_known: int) -> None:
         """Say what will be scored, before anything is."""
-        text = population_text(population, n_known)
-        self.log.line(text)
-        self._say(text)
+        for text in population_texts(population, n_known):
+            self.log.line(text)
+            self._say(text)
 
     def _say(self, text: str) -> None:
         if not self.quiet:

@@ -17,6 +17,7 @@ from soce.report.sections import (
     consistency,
     costs,
     overfit,
+    parents,
     reproduce,
     result,
     selection,
@@ -52,11 +53,10 @@ _PARTS: Final = {
     "categories": _Part("Category by category", categories.build, ("result",)),
     "selection": _Part("What was souped, and why", selection.build),
     "weights": _Part("How the weights were chosen", weights.build, ("result",)),
-    "shapley": _Part("What each expert is worth", shapley.build, ("result", "study"), "Shapley values"),
+    "shapley": _Part("What each model is worth", shapley.build, ("study",), "Shapley values"),
     "wins": _Part("Which items the soup solves", wins.build, ("result",), "Win rates"),
-    "consistency": _Part(
-        "Consistency before and after souping", consistency.build, ("result",), "The comparison"
-    ),
+    "consistency": _Part("Consistency before and after souping", consistency.build, (), "The comparison"),
+    "parents": _Part("Soups against their parents", parents.build, ("study",), "The comparison"),
     "overfit": _Part("Overfit check on other benchmarks", overfit.build, ("result",), "The check"),
     "warnings": _Part("Warnings", warnings.build),
     "costs": _Part("What it cost", costs.build),
@@ -107,6 +107,9 @@ def _head(view: RunView) -> tuple[str, str, str, Literal["good", "bad", "open"]]
     command = f"`soce {run.kind}`"
     if run.settings and "seed" in run.settings:
         command += f", seed {run.settings['seed']}"
+    if run.kind == "study":
+        title = f"A study of {_names(tuple(sorted(run.pool.names)))}"
+        return title, command, f"No soup was searched for: {run.missing['result']}", "open"
     if run.result is None:
         experts = _names(run.experts) or "no experts yet"
         reason = "; ".join(run.why("result"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.analysis.population_scores import PopulationScores
 from soce.exceptions import SoceError
 from soce.report.cells import Unit
 from soce.scores.objective import objective_stderr
@@ -49,7 +51,27 @@ class RunView:
     @cached_property
     def unit(self) -> Unit:
         """How scores are written."""
+        if self.run.result is None and self.population is not None:
+            return Unit(self.population.scale)
         return Unit(self.result.scale)
+
+    @cached_property
+    def population(self) -> PopulationScores | None:
+        """What `soce study` scored; None if it scored nothing here."""
+        if self.run.population is None or self.run.known_pool is None:
+            return None
+        with suppress(SoceError):  # what is damaged is no more than not there
+            found = PopulationScores.of(self.run)
+            return found if found.evaluations else None
+        return None
+
+    @property
+    def population_words(self) -> str:
+        """Which models and soups a population is of, and on which items they were scored."""
+        assert self.population is not None
+        found, where = self.population, "held-out items" if self.population.is_held_out else "all items"
+        counts = f"{len(found.evaluations)} of {len(found.population.members)} models and soups"
+        return f"in the population of `soce study`: {counts}, scored on {where}"
 
     @property
     def soup(self) -> Arm:
@@ -64,11 +86,15 @@ class RunView:
     @property
     def where(self) -> str:
         """Which items the reported scores are of."""
+        if self.run.result is None:
+            return "items"
         return "the items it was chosen on" if self.result.is_optimistic else "held-out items"
 
     @property
     def held_out(self) -> str:
         """The heading of reported scores."""
+        if self.run.result is None:
+            return "all items"
         return "same items" if self.result.is_optimistic else "held out"
 
     @property
@@ -144,15 +170,22 @@ class RunView:
         singles = {arm.label: found[arm.label] for arm in self.result.singles if arm.label in found}
         return table_of(singles) if singles else None
 
+    @property
+    def soups_tried(self) -> tuple[dict[str, int], ...]:
+        """The parts of every soup of two models or more that was tried, none of them 0."""
+        if self.run.result is None:
+            return ()
+        every = (*(one.parts for one in self.result.ranked), *(arm.parts for arm in self.result.arms))
+        used = [{name: part for name, part in parts.items() if part} for parts in every]
+        return tuple(parts for parts in used if len(parts) > 1)
+
     @cached_property
     def soups_table(self) -> ScoreTable | None:
-        """The scores of all soups of two models or more that were tried, on the selection items."""
+        """The scores of `soups_tried` on the selection items."""
         found: dict[str, Evaluation] = {}
-        ranked, arms = self.result.ranked, self.result.arms
-        for parts in (*(one.parts for one in ranked), *(arm.parts for arm in arms)):
-            if sum(part > 0 for part in parts.values()) > 1:
-                evaluation = self._evaluation(parts, "selection")
-                if evaluation is not None:
-                    found[self.run.pool.recipe(parts).id] = evaluation
+        for parts in self.soups_tried:
+            evaluation = self._evaluation(parts, "selection")
+            if evaluation is not None:
+                found[self.run.pool.recipe(parts).id] = evaluation
         names = {tuple(evaluation.categories) for evaluation in found.values()}
         return table_of(found) if len(names) == 1 else None

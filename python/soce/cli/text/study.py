@@ -28,28 +28,27 @@ _MEANT: Final = {
     "parents": "parents",
     "selected": "selected",
     "shapley singles": "Shapley values",
-    "shapley pairs": "of pairs",
-    "shapley triplets": "of triplets",
+    "shapley pairs": "Shapley values of pairs",
+    "shapley triplets": "Shapley values of triplets",
 }
 
 
-def population_text(population: Population, n_known: int) -> str:
+def population_texts(population: Population, n_known: int) -> list[str]:
     """Return how many models and soups there are, how many are known, and what is left out."""
     counts = {kind: len(population.of_kinds(kind)) for kind in KINDS}
     kinds = [counted(count, KINDS[kind]) for kind, count in counts.items() if count]
     n = len(population.members)
-    text = (
+    texts = [
         f"{counted(n, 'model and soup', 'models and soups')} of {len(population.candidates)} candidates: "
         f"{in_words(kinds)}; {n_known} of them are known"
-    )
+    ]
     if left := population.left_out:
         kinds = [counted(count, KINDS[kind]) for kind, count in left.items()]
-        whole = n + sum(left.values())
-        text += (
-            f". A budget of {population.options.budget} leaves out {in_words(kinds)}, drawn by seed "
-            f"{population.options.seed}; `--budget {whole}` has room for all"
+        texts.append(
+            f"the budget of {population.options.budget} leaves out {in_words(kinds)}, drawn by seed "
+            f"{population.options.seed}; `--budget {n + sum(left.values())}` has room for all"
         )
-    return text
+    return texts
 
 
 def found_blocks(found: PopulationFindings) -> list[list[str]]:
@@ -162,7 +161,11 @@ def _selected_lines(found: SelectedAgainstOthers, times: float) -> list[str]:
         [f"the others: {named(found.others)}", f"{found.value_of_others * times:.2f}"],
         ["difference", f"{found.difference * times:+.2f}"],
     ]
-    return ["selected candidates against the others", *fitted(rows, "lr")]
+    lines = ["selected candidates against the others", *fitted(rows, "lr")]
+    if found.interval is not None:
+        low, high = found.interval.low * times, found.interval.high * times
+        lines.append(f"  {100 * found.interval.level:g} % interval over items [{low:+.2f}, {high:+.2f}]")
+    return lines
 
 
 def item_lines(found: ItemCategories) -> list[str]:

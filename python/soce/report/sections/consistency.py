@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from soce.exceptions import SoceError
+from soce.files.words import counted
 from soce.report.cells import Cell, count, decimal, plain, sentence, share, signed
 from soce.report.document import Note, Table, Text
 from soce.report.sections.selection import matrix_figure
@@ -17,12 +20,26 @@ def build(section: Section, view: RunView) -> None:
     """Fill the section."""
     from soce.analysis.consistency import compare_correlations
 
+    if view.population is None and view.run.result is None:
+        section.missing += view.run.why("result")
+        return
     singles, soups = view.singles_table, view.soups_table
-    if singles is None or soups is None:
+    if view.population is not None:
+        found = view.population.consistency()
+        which = "uniform soups of different pairs and triplets of them"
+        source = f" These are {view.population_words}."
+    elif singles is None or soups is None:
         why = " ".join(view.run.why("study")) or "no soups are kept in the same categories"
         section.missing.append(f"The comparison: {why}.")
         return
-    found = compare_correlations(singles, soups)
+    else:
+        found = compare_correlations(singles, soups)
+        which = "soups that were tried"
+        sets = {frozenset(parts) for parts in view.soups_tried}
+        source = (
+            f" The soups are of {counted(len(sets), 'set')} of models. Those of different pairs and "
+            "triplets, which the paper's figure is about, are scored by `soce study`."
+        )
     before, after, delta = found.summary_before, found.summary_after, found.difference
     n_singles, n_soups = len(found.before.population), len(found.after.population)
     interval = ""
@@ -35,8 +52,8 @@ def build(section: Section, view: RunView) -> None:
         )
     text = (
         f"Among the {n_singles} single models the mean correlation of two categories is "
-        f"{plain(before.mean, 3)}; among the {n_soups} soups that were tried it is {plain(after.mean, 3)}."
-        f"{interval}"
+        f"{plain(before.mean, 3)}; among the {n_soups} {which} it is {plain(after.mean, 3)}."
+        f"{source}{interval}"
     )
     rows = [
         (Cell(f"{name} ρ"), decimal(one), decimal(other), Cell(signed(change, 3), change))
@@ -57,6 +74,14 @@ def build(section: Section, view: RunView) -> None:
             rows,
         ),
     ]
+    if view.population is not None and view.population.population.options.points:
+        with suppress(SoceError):
+            other = view.population.consistency("random", draws=0)
+            words = (
+                f"Among {len(other.after.population)} soups of all candidates with random weights it is "
+                f"{plain(other.summary_after.mean, 3)}: weightings of one set."
+            )
+            section.blocks.append(Text(words, soft=True))
     order = found.before.order()
     for name, correlation, summary, what in (
         ("before", found.before, before, f"{n_singles} single models"),

@@ -1,0 +1,104 @@
+"""In how many categories soups are better than the models they were made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soce.analysis.parents import Family, compare_with_parents
+from soce.files.words import counted
+from soce.report.cells import Cell, pair
+from soce.report.document import Figure, Table, Text
+from soce.report.figures.families import Column, Families
+from soce.search.scoring import table_of
+
+if TYPE_CHECKING:
+    from soce.analysis.parents import FamilyCounts, ParentCounts
+    from soce.report.document import Section
+    from soce.report.run_view import RunView
+
+
+def build(section: Section, view: RunView) -> None:
+    """Fill the section."""
+    if view.population is None and view.run.result is None:
+        section.missing += view.run.why("result")
+        return
+    found, what = _found(view)
+    section.data |= found.to_json()
+    n, half = len(found.families), found.half
+    ties = sum(bool(one.tied_with_worst or one.tied_with_best) for one in found.families)
+    gains = [one for one in found.gains if one.n_families]
+    section.blocks += [
+        Text(
+            f"{what} In more than {half} categories {found.n_above(half)} of {n} are better than at least "
+            f"one parent, and {found.n_above(half, than='all')} are better than all parents. The paper does "
+            "not say which of the two it counts; the first is a low bar, which the mean of the parents' "
+            f"scores clears as well. {ties} of {n} tie with their worst or best parent somewhere, which "
+            "counts as not better."
+        ),
+        _figure(found, view),
+        _table(found, view),
+        Table(
+            "What a soup gains over the mean of its parents, on average over the soups",
+            ("category", f"gain{view.unit.points_axis}"),
+            [(Cell(one.category), view.unit.difference(one.mean)) for one in gains],
+            is_folded=True,
+        ),
+    ]
+
+
+def _found(view: RunView) -> tuple[ParentCounts, str]:
+    """Return soups against their parents, and which soups these are."""
+    if view.population is not None:
+        found = view.population.parents()
+        soups = f"{counted(len(found.families), 'uniform soup')} of different pairs and triplets"
+        return found, f"{soups} of the candidates, {view.population_words}."
+    evaluations = view.evaluations("report")
+    families = [
+        Family(tuple(arm.parts), arm.label)
+        for arm in view.result.arms
+        if len(arm.parts) > 1 and evaluations.keys() >= {arm.label, *arm.parts}
+    ]
+    found = compare_with_parents(table_of(evaluations), families)
+    return found, (
+        f"{counted(len(families), 'soup')} of the search, on the {view.where}. The paper looks at soups of "
+        "different pairs and triplets, which `soce study` scores."
+    )
+
+
+def _figure(found: ParentCounts, view: RunView) -> Figure:
+    times = view.unit.times
+    ordered = sorted(found.families, key=lambda one: (-one.soup_mean, one.family.soup))
+    columns = [
+        Column(
+            one.family.soup,
+            one.better_than_one,
+            one.better_than_all,
+            one.lowest_parent_mean * times,
+            one.highest_parent_mean * times,
+            one.soup_mean * times,
+        )
+        for one in ordered
+    ]
+    best = sum(one.soup_mean > one.highest_parent_mean for one in ordered)
+    above = f"The mean of {best} of {len(ordered)} soups is above that of their best parent."
+    description = f"Each column is a soup. {above}"
+    n = max(one.n_categories for one in ordered)
+    drawing = Families(columns, n, f"mean over categories{view.unit.axis}")
+    return Figure("parents", "Soups beside their parents", description, drawing, description)
+
+
+def _table(found: ParentCounts, view: RunView) -> Table:
+    def row(one: FamilyCounts) -> tuple[Cell, ...]:
+        counts = (one.better_than_one, one.better_than_all, one.worse_than_all)
+        means = (one.lowest_parent_mean, one.highest_parent_mean, one.soup_mean)
+        return (
+            Cell(one.family.soup),
+            *(Cell(str(count), count) for count in counts),
+            pair(len(one.tied_with_worst), len(one.tied_with_best)),
+            *(view.unit.score(mean) for mean in means),
+        )
+
+    counts = ("better than a parent", "than all", "worse than all", "ties: worst : best")
+    means = tuple(f"{which}{view.unit.axis}" for which in ("lowest parent", "highest parent", "soup"))
+    title = "Soups by the number of categories in which they are better than all parents"
+    return Table(title, ("soup", *counts, *means), [row(one) for one in found.ranked()], is_folded=True)
