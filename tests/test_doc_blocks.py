@@ -61,6 +61,9 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("docs/reliability.md", "make test"): NotRun("runs these very tests"),
     ("docs/report.md", "soce report soce-demo"): REPORT,
     ("docs/report.md", "from soce.report.build import build_report"): REPORT,
+    ("docs/study.md", "soce study soce-demo"): Elsewhere(
+        "tests/cli/test_study.py::test_a_run_is_studied_with_its_own_scores"
+    ),
     ("docs/verify.md", "soce verify soup"): VERIFY,
     ("docs/verify.md", "soce verify soup --quick"): VERIFY,
     ("docs/verify.md", "soce verify soup --recompute A B"): VERIFY,

@@ -98,6 +98,22 @@ def test_each_soup_is_written_scored_and_removed(kitchen):
     assert (run / "log.txt").exists(), "logs are kept"
 
 
+@pytest.mark.parametrize(("asked", "done"), [("auto", "keep"), ("drop", "drop")])
+def test_what_is_read_for_a_soup_stays_in_memory_for_the_next(kitchen, monkeypatch, asked, done):
+    module = "soce.evaluate.command.evaluator"
+    merged, seen = sys.modules[module].merge, []
+
+    def merge(recipe, *, options, **given):
+        seen.append(options.cache)
+        return merged(recipe, options=options, **given)
+
+    monkeypatch.setattr(f"{module}.merge", merge)
+    made = kitchen.make(merge=soce.MergeOptions(cache=asked))
+    made.score(kitchen.recipe)
+    made.close()
+    assert seen == [done]
+
+
 def test_a_program_that_skips_what_it_finished_scores_every_soup(kitchen):
     made = kitchen.make()
     first = made.score(kitchen.recipe)

@@ -37,4 +37,4 @@ def begin_run(
     place.mkdir(parents=True, exist_ok=True)
     with claim(place / LOCK, wait=True):
         settle_identity(place, identity.to_json())
-    return open_run(place)
+    return open_run(place, paths=pool.paths)

@@ -187,6 +187,8 @@ class CommandEvaluator:
 
         try:
             options = replace(self.options.merge, config_from=self.ingredients[0], sync=False)
+            if options.cache == "auto":  # the next soup reads the same ingredients: let memory hold them
+                options = replace(options, cache="keep")
             merge(full, output=checkpoint, options=options, on_progress=poll)
             evaluation = self._run(checkpoint, folder, poll)
         finally:

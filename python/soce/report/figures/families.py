@@ -21,7 +21,7 @@ _HEAD: Final = 46.0
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FamilyColumn:
     """A soup and its parents."""
 
     label: str
@@ -38,7 +38,7 @@ class Column:
 class Families:
     """The two panels of the paper's Figure 5: counts of categories above, means below."""
 
-    columns: Sequence[Column]
+    columns: Sequence[FamilyColumn]
     n_categories: int
     axis: str
     """What the means are."""

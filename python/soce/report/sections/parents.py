@@ -8,7 +8,7 @@ from soce.analysis.parents import Family, compare_with_parents
 from soce.files.words import counted
 from soce.report.cells import Cell, pair
 from soce.report.document import Figure, Table, Text
-from soce.report.figures.families import Column, Families
+from soce.report.figures.families import Families, FamilyColumn
 from soce.search.scoring import table_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _figure(found: ParentCounts, view: RunView) -> Figure:
     times = view.unit.times
     ordered = sorted(found.families, key=lambda one: (-one.soup_mean, one.family.soup))
     columns = [
-        Column(
+        FamilyColumn(
             one.family.soup,
             one.better_than_one,
             one.better_than_all,
