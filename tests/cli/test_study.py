@@ -155,7 +155,7 @@ def test_shapley_values_and_parents_reach_the_report(searched: tuple[Path, Kitch
     run(folder, *FIXED, "-e", "tasks.jsonl")
     after = sections()
     assert "population of `soce study`: 18 of 18" in json.dumps(after["consistency"])
-    assert after["shapley"]["data"]["players"] == list(MODELS)
+    assert list(after["shapley"]["data"]["singles"]["values"]) == list(MODELS)
     assert after["shapley"]["data"]["selected"]["others"] == ["cedar", "elm"]
     assert after["parents"]["data"]["n_families"] == 10
 

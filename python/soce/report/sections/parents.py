@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.analysis.parents import Family, compare_with_parents
 from soce.files.words import counted
@@ -12,9 +12,15 @@ from soce.report.figures.families import Families, FamilyColumn
 from soce.search.scoring import table_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from soce.analysis.parents import FamilyCounts, ParentCounts
+    from soce.evaluate.evaluation import Evaluation
     from soce.report.document import Section
     from soce.report.run_view import RunView
+
+_FEWEST: Final = 4
+"""Soups that are drawn; fewer are read in the table."""
 
 
 def build(section: Section, view: RunView) -> None:
@@ -22,7 +28,22 @@ def build(section: Section, view: RunView) -> None:
     if view.population is None and view.run.result is None:
         section.missing += view.run.why("result")
         return
-    found, what = _found(view)
+    evaluations = view.evaluations("report")
+    if view.population is not None:
+        found = view.population.parents()
+        what = (
+            f"{counted(len(found.families), 'uniform soup')} of different pairs and triplets of the "
+            f"candidates, {view.population_words}."
+        )
+    elif evaluations:
+        found = compare_with_parents(table_of(evaluations), _families(view, evaluations))
+        what = (
+            f"{counted(len(found.families), 'soup')} of the search, on the {view.where}. The paper looks at "
+            "soups of different pairs and triplets, which `soce study` scores."
+        )
+    else:
+        section.missing.append("The comparison: the scores that are kept are not those of the result.")
+        return
     section.data |= found.to_json()
     n, half = len(found.families), found.half
     ties = sum(bool(one.tied_with_worst or one.tied_with_best) for one in found.families)
@@ -31,11 +52,11 @@ def build(section: Section, view: RunView) -> None:
         Text(
             f"{what} In more than {half} categories {found.n_above(half)} of {n} are better than at least "
             f"one parent, and {found.n_above(half, than='all')} are better than all parents. The paper does "
-            "not say which of the two it counts; the first is a low bar, which the mean of the parents' "
+            "not say which of the two it counts; the first is a low bar, which the mean of two different "
             f"scores clears as well. {ties} of {n} tie with their worst or best parent somewhere, which "
             "counts as not better."
         ),
-        _figure(found, view),
+        *([_figure(found, view)] if n >= _FEWEST else []),
         _table(found, view),
         Table(
             "What a soup gains over the mean of its parents, on average over the soups",
@@ -46,23 +67,13 @@ def build(section: Section, view: RunView) -> None:
     ]
 
 
-def _found(view: RunView) -> tuple[ParentCounts, str]:
-    """Return soups against their parents, and which soups these are."""
-    if view.population is not None:
-        found = view.population.parents()
-        soups = f"{counted(len(found.families), 'uniform soup')} of different pairs and triplets"
-        return found, f"{soups} of the candidates, {view.population_words}."
-    evaluations = view.evaluations("report")
-    families = [
+def _families(view: RunView, evaluations: Mapping[str, Evaluation]) -> list[Family]:
+    """Return the soups of the search that were scored with all their parents."""
+    return [
         Family(tuple(arm.parts), arm.label)
         for arm in view.result.arms
         if len(arm.parts) > 1 and evaluations.keys() >= {arm.label, *arm.parts}
     ]
-    found = compare_with_parents(table_of(evaluations), families)
-    return found, (
-        f"{counted(len(families), 'soup')} of the search, on the {view.where}. The paper looks at soups of "
-        "different pairs and triplets, which `soce study` scores."
-    )
 
 
 def _figure(found: ParentCounts, view: RunView) -> Figure:

@@ -63,7 +63,7 @@ def _fill(
     """Show the values of these models, and of pairs and triplets of them where there are some."""
     found = values_of(1)
     _show(section, view, found, who)
-    section.data |= {"players": list(models), "singles": found.to_json()}
+    section.data["singles"] = found.to_json()
     if who == "candidate":
         _compare_selected(section, view)
     for size, name in ((2, "pair"), (3, "triplet")):
