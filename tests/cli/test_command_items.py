@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -91,6 +92,13 @@ def search_with(program: str, scores: str, *arguments: object) -> Result:
     )
 
 
+def select_here(tables: list[str], categories: list[str], *arguments: str) -> None:
+    """Select by the best models of some categories, on a coarse grid."""
+    rule = ["--rule", "explicit", *(f"--category={name}" for name in categories), "--step", "0.25"]
+    found = run(select, *tables, "--models", "models.yaml", *rule, *arguments, "-o", "selection.yaml")
+    assert found.exit_code == 0, found.stderr
+
+
 def selection_of_folders(here: Path, version: bfcl.Version = "v3", *, has_results: bool = False) -> None:
     """Select from a score directory of all leaves, in which models solve so many of 100 items."""
     values = {"a": 60, "b": 40, "c": 61, "d": 50}
@@ -107,10 +115,7 @@ def selection_of_folders(here: Path, version: bfcl.Version = "v3", *, has_result
                 path = here / "board" / kind / model / f"BFCL_{version}_{leaf}_{kind}.json"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    rule = ["--rule", "explicit", "--category", first, "--category", second]
-    objective = ["--objective", f"bfcl-{version}"]
-    found = run(select, "board", "--models", "models.yaml", *rule, *objective, "-o", "selection.yaml")
-    assert found.exit_code == 0, found.stderr
+    select_here(["board"], [first, second], "--objective", f"bfcl-{version}")
 
 
 @pytest.mark.parametrize("version", ["v3", "v4"])
@@ -179,10 +184,24 @@ def test_a_selection_knows_the_items_that_its_scores_stand_on(here: Path, has_re
     assert set(origin.items["live_simple"]) == {f"live_simple_{i}-{i}-0" for i in range(100)}
 
 
+def test_experts_of_the_same_folders_were_chosen_on_the_reported_items(here: Path) -> None:
+    Path("score.py").write_text(BFCL)
+    for name in "abcd":  # the candidates, by the program that scores soups
+        (here / "board" / name).mkdir(parents=True)
+        subprocess.run([sys.executable, "score.py", name, here / "board" / name, "v3"], check=True)
+    tables = [f"{name}=board/{name}/score" for name in "abcd"]
+    select_here(tables, ["simple", "java"], "--objective", "bfcl-v3")
+    found = search_with(BFCL, "{output}/score", "v3")
+    assert found.exit_code == 0, found.stderr
+    n_reported = len(LEAVES["v3"]) * N_ITEMS // 2
+    told = f"the scores that chose the experts stand on {n_reported} of the {n_reported} reported items"
+    assert told in " ".join(found.stdout.split())
+    assert json.loads((here / "run" / "result.json").read_text())["experts_saw"] == "these items"
+
+
 def test_a_table_of_items_is_the_simplest_way_to_tell_them_apart(here: Path) -> None:
     (here / "scores.csv").write_text("model,math,code\na,60,50\nb,40,62\nc,41,66\nd,55,61\n")
-    rule = ["--rule", "explicit", "--category", "math", "--category", "code"]
-    run(select, "scores.csv", "--models", "models.yaml", *rule, "-o", "selection.yaml")
+    select_here(["scores.csv"], ["math", "code"])
     found = search_with(TABLE, "{output}/items.csv")
     assert found.exit_code == 0, found.stderr
     result = json.loads((here / "run" / "result.json").read_text())
