@@ -18,7 +18,9 @@ from click.testing import CliRunner, Result
 from tests.checkpoints import directory, f32, read_directory
 from tests.landscapes import Landscape, read_log
 
+import soce
 from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search
 from soce.cli.select import select
@@ -358,6 +360,11 @@ def test_the_first_candidate_gives_the_config(here: Path, peaks: Landscapes) -> 
     assert found.exit_code == 0, found.stderr
     assert "first" in json.loads((here / "all" / "soup" / "config.json").read_text())
     assert open_run(here / "all").pool.names[0] == "b"
+    assert run(report, "all", "--no-evaluate", "--format", "markdown", "-o", "report.md").exit_code == 0
+    written = (here / "report.md").read_text().partition("# recipe.yaml\n")[2].partition("```")[0]
+    (here / "recipe.yaml").write_text(written.replace(": b\n", f": {here / 'b'}\n"))
+    recipe = soce.read_recipes(here / "recipe.yaml").recipe
+    assert (recipe.ingredients[0].name, recipe.ingredients[0].weight) == ("b", 0), "which has no part in it"
     again = run(run_command, *names, *SELECT, "-e", "x.jsonl", "-o", "all")
     assert "holds this soup already" in again.stderr
 

@@ -59,6 +59,8 @@ def test_every_ingredient_and_both_uniform_soups_are_compared(run: DemoRun) -> N
 def test_the_scores_are_a_table_like_any_other(run: DemoRun) -> None:
     table = soce.read_scores(run.folder / "scores.csv")
     assert table.digest == run.scores.digest == run.selection.digest
+    assert run.scores.origin.kind == "measured"
+    assert run.result.experts_saw == "other items", "none of those that are reported"
     assert len(table.categories) == 10
     singles = {arm.label: arm.selection.categories for arm in run.result.singles}
     for model in table.models:

@@ -47,10 +47,11 @@ def build(section: Section, view: RunView) -> None:
 
 def _recipe(view: RunView) -> str:
     parts = view.soup.parts
-    used = [name for name in view.run.experts if parts.get(name)]
-    used += [name for name in parts if parts[name] and name not in used]
+    # The first one gives config and tokenizer, even if it has no part.
+    names = [one.name for one in view.soup.recipe.ingredients]
+    used = [name for place, name in enumerate(names) if parts.get(name) or not place]
     ingredients: dict[str, Tree] = {name: _path(view.run, name) for name in used}
-    shares: dict[str, Tree] = {name: parts[name] for name in used}
+    shares: dict[str, Tree] = {name: parts.get(name, 0) for name in used}
     return f"# recipe.yaml\n{to_yaml({'ingredients': ingredients, 'weights': shares})}".rstrip("\n")
 
 
