@@ -135,6 +135,36 @@ def test_a_soup_that_is_worse_says_so_last_and_fails_if_asked(here: Path, landsc
     assert data["beats_best_single"] is False
 
 
+def test_equal_is_no_success_either(here: Path, landscapes: Landscapes) -> None:
+    class Flat(Landscape):
+        def quality(self, weights: Mapping[str, float], category: str) -> float:
+            return 0.5
+
+    landscapes.kind = Flat
+    found = search_here("--fail-if-worse")
+    assert found.exit_code == 3
+    assert verdict(found).startswith(
+        "The soup does not beat the best single model, it equals it: 49.00 against 49.00 (a)"
+    )
+    assert "soce-merge" not in found.stderr
+
+
+def test_a_split_that_leaves_few_items_is_warned_of_before_anything_is_scored(
+    here: Path, landscapes: Landscapes
+) -> None:
+    landscapes.kind = lambda **options: Landscape(n_items=30, **options)  # type: ignore[assignment, misc]
+    found = search_here("--fail-if-worse")
+    warning = "warning: fewer than 20 held-out items, too few for a verdict, in `math`, `code`"
+    assert found.stderr.index(warning) < found.stderr.index("evaluations in this run")
+    assert found.exit_code == 0, "it scores higher"
+    assert "on too few items to say more" in verdict(found)
+    assert "15 in the smallest category" in verdict(found)
+    assert "next: soce-merge" in found.stderr
+    landscapes.kind = lambda **options: Landscape(n_items=40, **options)  # type: ignore[assignment, misc]
+    enough = run(search, "selection.yaml", "--models", "models.yaml", "-e", "x.jsonl", "-o", "enough")
+    assert "too few" not in enough.stderr + enough.stdout
+
+
 def test_the_best_soup_is_published_with_its_scores(here: Path, landscapes: Landscapes) -> None:
     assert search_here("--publish", "soup").exit_code == 0
     manifest = json.loads((here / "soup" / "soce.json").read_text())

@@ -59,7 +59,7 @@ def test_paths_of_candidates_that_are_no_experts_reach_the_search(here: Path, la
     assert [arm["label"] for arm in result["arms"] if arm["arm"] == "single"] == [*"abcd"]
     assert result["best_single"] == {"on_selection": "d", "on_report": "d"}
     assert not result["beats_best_single"]
-    assert result["notes"] == ["6 sign-flip tests were made: p is not corrected"]
+    assert result["notes"] == ["8 sign-flip tests were made: p is not corrected"]
 
 
 def test_paths_may_come_when_the_search_begins(here: Path, landscapes: Landscapes) -> None:

@@ -302,7 +302,7 @@ class Scoring:
             return
         differing = differing_categories(selection.categories, tuple(items.selection))
         _, notes = experts_saw(pool.origin, items, self.evaluator, self.held_out)
-        warn([*([] if differing is None else [differing]), *notes])
+        warn([*([] if differing is None else [differing]), *items.thin, *notes])
 
 
 def _check_writable(folder: Path) -> None:

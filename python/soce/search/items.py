@@ -11,6 +11,7 @@ from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
 from soce.files.words import counted, listed, nearest
 from soce.search.held_out import bundles_of, equal_items, hold_out
+from soce.search.verdict import FEWEST_ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -137,6 +138,16 @@ class SearchItems:
         if self.split is None:
             return self.selection
         return {name: (*ids, *self.split.held_out[name]) for name, ids in self.split.selection.items()}
+
+    @property
+    def thin(self) -> tuple[str, ...]:
+        """What to say if a category keeps too few held-out items for a verdict."""
+        held_out = (self.report or {}) if self.is_held_out else {}
+        few = [name for name, ids in held_out.items() if len(ids) < FEWEST_ITEMS]
+        names = listed(few, limit=5)
+        return (
+            (f"fewer than {FEWEST_ITEMS} held-out items, too few for a verdict, in {names}",) if few else ()
+        )
 
     @classmethod
     def of(

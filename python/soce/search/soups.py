@@ -164,6 +164,7 @@ def search_soups(
             experts_saw=saw,
             notes=(
                 *items.notes,
+                *items.thin,
                 *told,
                 *_notes(pool, found, differing_categories(categories, tuple(chosen_on[0].categories))),
                 *remarks,
