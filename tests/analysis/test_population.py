@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report_runs import CATEGORIES, Kitchen, make_run
 
+from soce.analysis.consistency import compare_correlations
 from soce.analysis.games import plan_shapley, soup_game, soup_players
 from soce.analysis.population import Population, PopulationOptions, choose_population
 from soce.analysis.population_findings import PopulationFindings
@@ -175,6 +176,19 @@ def test_the_figures_are_about_different_sets_of_the_candidates(studied: Path) -
         ]
         assert one.better_than_one == sum(map(any, better))
         assert one.better_than_all == sum(map(all, better))
+
+
+def test_a_candidate_is_left_out_with_all_its_soups(studied: Path) -> None:
+    scores = PopulationScores.of(open_run(studied))
+    found = scores.without_each()
+    assert found.keys() == set(MODELS)
+    others = [name for name in MODELS if name != "elm"]
+    sets = [" + ".join(one) for size in (2, 3) for one in combinations(others, size)]
+    before, after = (
+        scores.table("single").take(models=others),
+        scores.table("pair", "triplet").take(models=sets),
+    )
+    assert found["elm"] == compare_correlations(before, after, draws=0).difference.mean
 
 
 def test_shapley_values_are_of_all_candidates_and_sum_to_the_whole(studied: Path) -> None:

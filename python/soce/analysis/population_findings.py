@@ -29,6 +29,8 @@ class PopulationFindings:
     scores: PopulationScores
     consistency: ConsistencyComparison | None = None
     """Candidates against pairs and triplets: Figure 2."""
+    without_each: dict[str, float] = field(default_factory=dict)
+    """Candidate → the difference of mean correlations without it and its soups."""
     weightings: ConsistencyComparison | None = None
     """Candidates against random weightings of all of them, which is one set of models."""
     parents: ParentCounts | None = None
@@ -46,6 +48,7 @@ class PopulationFindings:
         seed = scores.population.options.seed
         with found._trying("consistency"):
             found.consistency = scores.consistency(draws=draws, seed=seed)
+            found.without_each = scores.without_each()
         if scores.population.options.points:
             with found._trying("weightings"):
                 found.weightings = scores.consistency("random", draws=draws, seed=seed)
@@ -79,6 +82,7 @@ class PopulationFindings:
             "population": {**population.to_json(), "members": members},
             "on": self.scores.on,
             "consistency": to_plain(self.consistency),
+            "without_each": self.without_each,
             "weightings": to_plain(self.weightings),
             "parents": to_plain(self.parents),
             "shapley": to_plain(self.shapley),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ from soce.analysis.parents import Family, compare_with_parents
 from soce.analysis.population import Population
 from soce.analysis.selected import compare_selected
 from soce.evaluate.evaluation import refuse
+from soce.exceptions import SoceError
 from soce.files.words import counted
 from soce.search.scoring import table_of
 
@@ -120,6 +122,28 @@ class PopulationScores:
                     "give an evaluator, or more candidates",
                 )
         return compare_correlations(self.table("single"), self.table(*kinds), draws=draws, seed=seed)
+
+    def without_each(self) -> dict[str, float]:
+        """Return the difference of mean correlations without each candidate and all soups of it.
+
+        Pairs and triplets share their models, which the interval of `consistency` does not know; how much
+        one model decides is seen by leaving it out. A candidate without which there is no difference is not
+        named.
+        """
+        singles, sets, found = self.scored("single"), self.scored(*SETS), {}
+        for name in self.population.candidates:
+            before, after = (
+                [self.population.label(one.parts) for one in members if name not in one.models]
+                for members in (singles, sets)
+            )
+            if min(len(before), len(after)) >= _FEWEST:
+                with suppress(SoceError):  # every pair of categories is undefined
+                    tables = [
+                        table_of({label: self.evaluations[label] for label in labels})
+                        for labels in (before, after)
+                    ]
+                    found[name] = compare_correlations(*tables, draws=0).difference.mean
+        return found
 
     def parents(self) -> ParentCounts:
         """Return in how many categories each pair and each triplet is better than its parents (Figure 5)."""

@@ -63,7 +63,7 @@ def found_blocks(found: PopulationFindings) -> list[list[str]]:
         head.insert(1, f"selected    {named(population.experts, 10)}")
     blocks = [head]
     if found.consistency is not None:
-        blocks.append(_consistency_lines(found.consistency, found.weightings))
+        blocks.append(_consistency_lines(found.consistency, found))
     if found.parents is not None:
         blocks.append(_parent_lines(found.parents))
     for name, values in found.shapley.items():
@@ -74,7 +74,7 @@ def found_blocks(found: PopulationFindings) -> list[list[str]]:
     return [*blocks, *([[line for lines in lacking for line in lines]] if lacking else [])]
 
 
-def _consistency_lines(found: ConsistencyComparison, weightings: ConsistencyComparison | None) -> list[str]:
+def _consistency_lines(found: ConsistencyComparison, of: PopulationFindings) -> list[str]:
     before, after, change = found.summary_before, found.summary_after, found.difference
     rows = [["", "before", "after", "difference"]]
     for name, field in (("mean", "mean"), ("median", "median"), ("smallest", "minimum")):
@@ -99,10 +99,15 @@ def _consistency_lines(found: ConsistencyComparison, weightings: ConsistencyComp
             f"{found.interval.draws} draws, seed {found.interval.seed}",
             "  ",
         )
-    if weightings is not None:
+    if of.without_each:
+        low, high = min(of.without_each.values()), max(of.without_each.values())
+        text = "without one candidate and all its soups the difference of means is"
+        lines += wrapped(f"{text} {low:+.3f} to {high:+.3f}", "  ")
+    if of.weightings is not None:
+        random = of.weightings
         lines += wrapped(
-            f"{len(weightings.after.population)} random weightings of all candidates, which are one set: "
-            f"mean ρ {weightings.summary_after.mean:.3f}",
+            f"{len(random.after.population)} random weightings of all candidates, which are one set: "
+            f"mean ρ {random.summary_after.mean:.3f}",
             "  ",
         )
     for note in found.notes:

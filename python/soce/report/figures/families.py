@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _LEFT: Final = 44.0
 _PANEL: Final = 150.0
 _HEAD: Final = 46.0
+_GAP: Final = 22.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Families:
 
     def height(self, width: float) -> float:  # noqa: ARG002
         """Return how high it is, in pixels."""
-        return 2 * (_HEAD + _PANEL) + 26
+        return 2 * (_HEAD + _PANEL) + _GAP + 26
 
     def paint(self, canvas: Canvas) -> None:
         """Draw it."""
@@ -60,11 +61,13 @@ class Families:
         ):
             above.plot(places, counts, color=colour, lw=1.4, alpha=0.5)
             above.plot(places, counts, "o", color=colour, ms=size, mew=0)
-        below = self._panel(canvas, _HEAD + _PANEL, self.axis)
-        self._legend(canvas, _HEAD + _PANEL, (("lowest to highest parent", SINGLE), ("soup", SOUP)))
+        top = _HEAD + _PANEL + _GAP
+        below = self._panel(canvas, top, self.axis)
+        self._legend(canvas, top, (("lowest to highest parent", SINGLE), ("soup", SOUP)))
         for place, one in enumerate(self.columns):
             line: dict[str, Any] = {"color": SINGLE, "lw": size, "solid_capstyle": "butt", "alpha": 0.55}
             below.plot([place, place], [one.low, one.high], **line)
+            below.plot([place, place], [one.low, one.high], "_", color=SINGLE, ms=size + 3, mew=2)
             tip = (
                 f"{one.label}: {plain(one.mean)}, parents {plain(one.low)} to {plain(one.high)}; better than "
                 f"a parent in {one.better_than_one} and than all in {one.better_than_all} categories"

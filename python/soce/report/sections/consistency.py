@@ -74,12 +74,17 @@ def build(section: Section, view: RunView) -> None:
             rows,
         ),
     ]
+    if view.population is not None and (without := view.population.without_each()):
+        least, most = (signed(end, 3) for end in (min(without.values()), max(without.values())))
+        words = "Without one candidate and all its soups the difference of means is between"
+        section.data["without_each"] = without
+        section.blocks.append(Text(f"{words} {least} and {most}.", soft=True))
     if view.population is not None and view.population.population.options.points:
         with suppress(SoceError):
             other = view.population.consistency("random", draws=0)
             words = (
-                f"Among {len(other.after.population)} soups of all candidates with random weights it is "
-                f"{plain(other.summary_after.mean, 3)}: weightings of one set."
+                f"Among {len(other.after.population)} soups of all candidates with random weights, which "
+                f"are one set, the mean correlation is {plain(other.summary_after.mean, 3)}."
             )
             section.blocks.append(Text(words, soft=True))
     order = found.before.order()

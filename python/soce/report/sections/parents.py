@@ -47,14 +47,14 @@ def build(section: Section, view: RunView) -> None:
     section.data |= found.to_json()
     n, half = len(found.families), found.half
     ties = sum(bool(one.tied_with_worst or one.tied_with_best) for one in found.families)
+    tied = f" {ties} of {n} tie with their worst or best parent somewhere, which counts as not better."
     gains = [one for one in found.gains if one.n_families]
     section.blocks += [
         Text(
             f"{what} In more than {half} categories {found.n_above(half)} of {n} are better than at least "
             f"one parent, and {found.n_above(half, than='all')} are better than all parents. The paper does "
             "not say which of the two it counts; the first is a low bar, which the mean of two different "
-            f"scores clears as well. {ties} of {n} tie with their worst or best parent somewhere, which "
-            "counts as not better."
+            f"scores clears as well.{tied if ties else ''}"
         ),
         *([_figure(found, view)] if n >= _FEWEST else []),
         _table(found, view),

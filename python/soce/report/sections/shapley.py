@@ -136,6 +136,7 @@ def _show(section: Section, view: RunView, found: ShapleyValues, who: str) -> No
             f"Shapley value of each {who}",
             "; ".join(f"{row.label} {row.text}" for row in bars) + ".",
             Bars(bars, f"Shapley value{unit.points_axis}, {view.held_out}"),
+            "In colour: the models of the soup." if {*found.players} > {*chosen} > set() else "",
         ),
         Table(
             "Shapley values",
