@@ -58,7 +58,11 @@ def build(section: Section, view: RunView) -> None:
                 for name in parents
             ],
         ),
-        Text(f"McNemar's exact test, two-sided, {found.n_tests} of them: p is not corrected.", soft=True),
+        Text(
+            f"McNemar's exact test, two-sided, {found.n_tests} of them: p is not corrected. Every item counts "
+            "once, so large categories decide: p of the objective stands with the differences above.",
+            soft=True,
+        ),
     ]
     if found.left_out:
         section.missing.append(
