@@ -16,6 +16,7 @@ from soce.evidence import sign_flip as module
 from soce.evidence.interval import paired_interval
 from soce.evidence.mcnemar import mcnemar, mcnemar_p
 from soce.evidence.sign_flip import sign_flip
+from soce.exceptions import EvaluationError
 
 PAIRS = st.lists(st.tuples(*[st.sampled_from([0.0, 0.3, 1.0])] * 2), min_size=1, max_size=5)
 WEIGHTS = {"a": Fraction(1, 3), "b": Fraction(2, 3)}
@@ -133,6 +134,11 @@ def test_many_sizes_are_drawn_by_themselves() -> None:
     )
     found = sign_flip(first, second, weights={name: Fraction(1, 8) for name in sizes}, draws=500)
     assert (found.is_exact, found.draws) == (False, 500)
+
+
+def test_some_signs_must_be_drawn() -> None:
+    with pytest.raises(EvaluationError, match="the number of draws is 0"):
+        sign_flip(of(a=[1]), of(a=[0]), weights={"a": Fraction(1)}, draws=0)
 
 
 def test_no_difference_anywhere_is_no_evidence() -> None:

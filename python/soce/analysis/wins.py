@@ -55,9 +55,9 @@ class WinRates(Plain):
     regression: Rate
     """Of the items that all parents solve: those that the soup fails."""
     mcnemar: Mapping[str, McNemar]
-    """By parent: `only_first` items that only the parent solves, `only_second` only the soup. Every item counts
-    once, so p is of the share of all items that is solved, and not of a mean of categories unless these have
-    equally many items: for that see `soce.evidence.sign_flip`."""
+    """By parent: `only_first` items that only the parent solves, `only_second` only the soup. Every item
+    counts once, so p is of the share of all items that is solved, and not of a mean of categories unless
+    these have equally many items: for that see `soce.evidence.sign_flip`."""
     rescued: tuple[tuple[str, str], ...]
     """Category and id of the items that only the soup solves."""
     lost: tuple[tuple[str, str], ...]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from soce.evaluate.evaluation import refuse
 from soce.evidence.per_item import paired_differences
 from soce.files.plain import Plain
 
@@ -60,13 +61,16 @@ def sign_flip(
     likely with the other sign. p is the share of all assignments of signs under which the weighted sum of
     category means is at least as far from 0 as it is: the difference that `paired_interval` tells, and not
     that of items pooled over categories. With outcomes of 0 and 1 and every item of the same weight, this is
-    McNemar's exact test.
+    McNemar's exact test. Where a score is no mean of outcomes, the linearised values of
+    `soce.evidence.per_item` change signs, and the test is approximate.
 
     Sums are compared exactly, as integers over a common denominator. Where there is none that fits, items'
     shares of the sum are rounded to a 2^-52nd of the largest possible sum, and sums that rounding may have
     told apart count as equal. Where there are too many different sums to count, signs are drawn, and
     p = (1 + count) / (1 + draws). Either way p depends neither on the order of items nor on the processor.
     """
+    if draws < 1:
+        refuse(f"the number of draws is {draws}", "give 10000")
     steps, slack = _steps(first, second, weights)
     observed = abs(sum(step * times for step, times in steps.items())) - slack
     sizes: Steps = Counter()
