@@ -492,6 +492,8 @@ def test_the_identity_follows_the_program_and_its_settings(kitchen):
         ({"command": [sys.executable, "program.py"]}, "no argument of the command has `{checkpoint}`"),
         ({"command": ["no-such-program", "{checkpoint}"]}, "there is no program `no-such-program`"),
         ({"timeout_seconds": 0}, "`timeout_seconds` is 0"),
+        ({"read": ReadOptions(format="paper")}, "`paper` is no format of files"),
+        ({"read": ReadOptions(format="bfcl-score")}, "did you mean `bfcl-scores`"),
         ({"merge": soce.MergeOptions(overwrite=True)}, "`overwrite` cannot be chosen"),
     ],
 )
@@ -672,8 +674,9 @@ else:
 
 def test_the_page_s_script_for_bfcl_gives_every_candidate_directories_of_its_own(kitchen, monkeypatch):
     monkeypatch.chdir(kitchen.home)
-    (script,) = [block for block in PAGE.split("```sh\n")[1:] if "bfcl" in block]
-    Path("bfcl.sh").write_text(script.partition("```")[0])
+    scripts = [block.partition("```")[0] for block in PAGE.split("```sh\n")[1:]]
+    (script,) = [text for text in scripts if "bfcl" in text]
+    Path("bfcl.sh").write_text(script)
     program = Path("bfcl-environment/bin/bfcl")
     program.parent.mkdir(parents=True)
     program.write_text(FAKE_BFCL.format(python=sys.executable))

@@ -18,6 +18,7 @@ from soce.evaluate.command.scores import read_evaluation
 from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.exceptions import shown
+from soce.files.words import nearest
 from soce.merging.merge import merge
 from soce.merging.options import CHANGE_FILES, MergeOptions
 from soce.merging.plan import plan
@@ -64,6 +65,13 @@ class CommandOptions:
         """Raise EvaluationError for what makes no sense."""
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             refuse(f"`timeout_seconds` is {self.timeout_seconds}", "leave it out to wait for ever")
+        if self.read is not None and self.read.format is not None:
+            from soce.scores.formats.registry import FORMATS
+
+            of_files = [name for name in FORMATS if name != "paper"]
+            if self.read.format not in of_files:
+                message = f"`{shown(self.read.format)}` is no format of files"
+                refuse(message, nearest(self.read.format, of_files, "formats"))
         for fixed in sorted({"config_from", "overwrite"} & self.merge.changed().keys()):
             refuse(f"`{fixed}` cannot be chosen for soups that are thrown away")
 
