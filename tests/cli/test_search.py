@@ -442,6 +442,15 @@ def test_the_metric_of_a_table_is_not_that_of_the_evaluator(here: Path, peaks: L
     assert "`--metric` has no effect: the table is wide" in " ".join(found.stderr.split())
 
 
+def test_two_candidates_need_no_correlation_where_categories_are_named(here: Path, peaks: Landscapes) -> None:
+    pair = ("-c", "a=a", "-c", "c=c", "-e", "x.jsonl", "-o", "all")
+    found = run(run_command, *pair, "--threshold", "0.5")
+    assert found.exit_code == 1
+    assert "the population is 2 models, a correlation takes at least 3" in " ".join(found.stderr.split())
+    assert not peaks.opened[0].calls
+    assert run(run_command, *pair, *SELECT).exit_code == 0
+
+
 def test_one_candidate_is_no_choice(here: Path, peaks: Landscapes) -> None:
     found = run(run_command, "-c", "a=a", *SELECT, "-e", "x.jsonl", "-o", "all")
     assert found.exit_code == 2

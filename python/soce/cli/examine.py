@@ -35,29 +35,37 @@ class Examined:
     correlation: Correlation | None
     refusal: ScoreTableError | None
     """Why there is no correlation."""
+    correlates: bool = True
+    """Whether one is needed: categories that are named by hand need none."""
 
     def usable(self) -> Correlation:
-        """Return the correlation; raise `ScoreTableError` if the table has errors."""
-        from soce.scores.lint.findings import raise_errors
-
-        raise_errors(self.findings, self.table.source)
+        """Return the correlation; raise `ScoreTableError` if the table has errors, or there is none."""
+        self._check()
         if self.refusal is not None:
             raise self.refusal
         assert self.correlation is not None
         return self.correlation
 
+    def _check(self) -> None:
+        from soce.scores.lint.findings import raise_errors
+
+        raise_errors(self.findings, self.table.source)
+        if self.refusal is not None and self.correlates:
+            raise self.refusal
+
     def accept(self, *, quiet: bool) -> None:
         """Print what the reader decided, and what lint found in a table that is usable."""
         if not quiet:
             tell_notes(self.table)
-        self.usable()
+        self._check()
         _tell(self.findings, quiet=quiet)
 
     def select(self, rule: Rule, *, quiet: bool) -> Selection:
         """Select the experts, with all that lint found; what it finds in the selection is said."""
         from soce.selection.experts import select_experts
 
-        selection = select_experts(self.table, rule, self.options, correlation=self.usable())
+        self._check()
+        selection = select_experts(self.table, rule, self.options, correlation=self.correlation)
         _tell(selection.findings, quiet=quiet)
         return replace(selection, findings=(*self.findings, *selection.findings))
 
@@ -95,7 +103,7 @@ def examine(
         correlation=correlation,
         correlates=correlates,
     )
-    return Examined(table, dict(paths), options, findings, correlation, refusal)
+    return Examined(table, dict(paths), options, findings, correlation, refusal, correlates)
 
 
 def _tell(findings: Iterable[Finding], *, quiet: bool) -> None:
