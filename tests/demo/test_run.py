@@ -13,8 +13,9 @@ from tests.checkpoints import read_directory
 
 import soce
 from soce.cli.demo import DemoRun, run_demo
-from soce.demo import data
-from soce.demo.models import Steps
+from soce.cli.text.demo import demo_lines
+from soce.demo import data, models
+from soce.demo.models import Steps, make_plans
 from soce.exceptions import OutputError, StudyError
 
 pytest.importorskip("torch")
@@ -65,6 +66,30 @@ def test_the_scores_are_a_table_like_any_other(run: DemoRun) -> None:
     singles = {arm.label: arm.selection.categories for arm in run.result.singles}
     for model in table.models:
         assert singles[model] == {name: table.score(model, name) for name in table.categories}
+
+
+def test_the_result_says_where_it_was_trained_and_goes_on_saying_it(
+    run: DemoRun, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    assert torch.__version__ in run.machine
+    settings = json.loads((run.folder / "demo.json").read_text())
+    assert settings["machine"] == run.machine
+    monkeypatch.setattr("soce.demo.prepare.this_machine", lambda: "another one")
+    again = run_demo(run.folder, steps=FEW, step="1/5", cache=home / "cache")
+    assert again.machine == run.machine  # the models are those of the first
+    text = demo_lines(run.result, run.machine)
+    assert " ".join(" ".join(text).split()).count(f"trained on {run.machine}:") == 1
+    assert max(map(len, text)) <= 80
+
+
+def test_a_model_of_another_processor_is_not_taken_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = make_plans(0, FEW)
+    here = models._cache_keys(plans)
+    monkeypatch.setattr("soce.demo.models.this_machine", lambda: "another one")
+    there = models._cache_keys(plans)
+    assert not set(here.values()) & set(there.values())
 
 
 def test_the_soup_loads_as_what_it_says(run: DemoRun) -> None:

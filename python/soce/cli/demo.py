@@ -31,7 +31,7 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand, short_help="See the method beat its ingredients, in minutes.", notes=(_EXAMPLES,)
+    cls=Subcommand, short_help="See the whole method on tiny models, in minutes.", notes=(_EXAMPLES,)
 )
 @click.option("--output", "-o", default="soce-demo", metavar="DIR", help="Default: soce-demo.")
 @click.option("--seed", type=NUMBER, default=0, metavar="N", help="Of the training. Default: 0.")
@@ -46,10 +46,10 @@ def demo(*, output: str, seed: int, cache: bool, as_json: bool, quiet: bool) -> 
     models of your own: scores, selection, search, merge. The soup is compared with every ingredient on items
     that played no part in choosing it. The same call goes on with a demo that was stopped.
     """
-    from soce.cli.text.search import result_lines, verdict_lines
+    from soce.cli.text.demo import demo_lines
 
     run = run_demo(Path(output), seed=seed, cache=user_cache() if cache else None, quiet=quiet)
-    report = "\n".join([*result_lines(run.result), "", *verdict_lines(run.result)])
+    report = "\n".join(demo_lines(run.result, run.machine))
     (run.folder / "report.txt").write_text(report + "\n", encoding="utf-8")
     print_json(_plain(run)) if as_json else click.echo(report)
     if not quiet:
@@ -66,6 +66,8 @@ class DemoRun:
     models: DemoModels
     scores: ScoreTable
     """Of all candidates on the items to choose on."""
+    machine: str
+    """On which the models were trained."""
     selection: Selection
     result: SearchResult
     soup: Path
@@ -114,7 +116,7 @@ def run_demo(
         with search.opened(evaluators, log) as scoring:
             result = scoring.search(pool, selection, SearchOptions())
         search.finish(result, selection, scoring)
-    return DemoRun(folder, demo.models, demo.scores, selection, result, folder / SOUP)
+    return DemoRun(folder, demo.models, demo.scores, demo.machine, selection, result, folder / SOUP)
 
 
 def _plain(run: DemoRun) -> dict[str, object]:
@@ -122,6 +124,7 @@ def _plain(run: DemoRun) -> dict[str, object]:
         "folder": str(run.folder),
         "models": {name: str(path) for name, path in run.models.candidates.items()},
         "scores": str(run.folder / SCORES),
+        "machine": run.machine,
         "selection": run.selection.to_json(),
         "result": run.result.to_json(),
         "soup": str(run.soup),

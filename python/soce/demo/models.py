@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from soce.demo.data import CATEGORIES, CLUSTERS, write_tasks
+from soce.demo.machine import this_machine
 from soce.demo.training import TrainingPlan
 from soce.demo.workers import Job, WorkerError, Workers, run_here
 from soce.exceptions import OutputError, Problem, SoceError
@@ -85,7 +86,7 @@ def make_models(
     folder : path
         Where to put them: a directory per model, ``dev.jsonl`` and ``test.jsonl``. Appears when all is done.
     seed : int
-        The same seed gives the same bits (same versions, same kind of processor), in any number of processes.
+        The same seed gives the same bits (same versions, same processor), in any number of processes.
         The benchmarks are the same for every seed.
     steps : Steps
     cache : Path, optional
@@ -194,7 +195,8 @@ def _cache_keys(plans: Mapping[str, TrainingPlan]) -> dict[str, str]:
     source = hashlib.sha256(
         b"".join((files("soce.demo") / name).read_bytes() for name in _SOURCES)
     ).hexdigest()
-    setting = [source, sys.version, platform.machine(), *(version(package) for package in _PACKAGES)]
+    versions = [version(package) for package in _PACKAGES]
+    setting = [source, sys.version, platform.machine(), *versions, this_machine()]
     base = asdict(plans[BASE])
     return {
         name: f"{name}-{hashlib.sha256(json.dumps([setting, base, asdict(plan)]).encode()).hexdigest()[:20]}"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from soce.demo.machine import this_machine
 from soce.demo.models import DemoModels, Steps, make_models
 from soce.exceptions import OutputError, Problem
 from soce.search.folder import DEMO, MODELS
@@ -31,6 +32,8 @@ class Demo:
 
     folder: Path
     models: DemoModels
+    machine: str
+    """On which they were trained."""
     scores: ScoreTable
     """Of all candidates on the items to choose on."""
 
@@ -73,13 +76,14 @@ def prepare_demo(
         torch is not installed; training or scoring failed.
     """
     folder = Path(folder)
-    _claim(folder, {"seed": seed, "steps": asdict(steps)})
-    on_stage("training a base model, four experts and two bad candidates")
     models = DemoModels.at(folder / MODELS)
-    if not models.test.exists():  # the folder appears when all is done
+    is_trained = models.test.exists()  # the folder appears when all is done
+    machine = _claim(folder, {"seed": seed, "steps": asdict(steps)}, is_trained=is_trained)
+    on_stage("training a base model, four experts and two bad candidates")
+    if not is_trained:
         make_models(folder / MODELS, seed=seed, steps=steps, cache=cache, on_progress=on_training)
     on_stage("scoring all seven on the items to choose on")
-    return Demo(folder, models, _scored(models))
+    return Demo(folder, models, machine, _scored(models))
 
 
 def _scored(models: DemoModels) -> ScoreTable:
@@ -95,22 +99,27 @@ def _scored(models: DemoModels) -> ScoreTable:
         return measured_table(scores, evaluator, evaluator.item_ids())
 
 
-def _claim(folder: Path, own: dict[str, object]) -> None:
-    """Say in the folder what demo it holds, or refuse one that holds something else."""
+def _claim(folder: Path, own: dict[str, object], *, is_trained: bool) -> str:
+    """Say in the folder what demo it holds, or refuse one that holds something else; return the machine."""
     mark = folder / DEMO
     try:
         found = json.loads(mark.read_text(encoding="utf-8"))
+        machine = str(found.pop("machine"))
     except FileNotFoundError:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             _refuse(folder, "it exists and holds no demo", "choose another directory")
         folder.mkdir(parents=True, exist_ok=True)
-        mark.write_text(json.dumps(own) + "\n", encoding="utf-8")
-        return
-    except ValueError:
-        found = None
+        found, machine = own, ""
+    except (AttributeError, KeyError, TypeError, ValueError):
+        _refuse(folder, "it holds another demo: `demo.json` is damaged", "choose another directory")
     if found != own:
-        changes = "; ".join(differences(found, own)) if isinstance(found, dict) else "`demo.json` is damaged"
+        changes = "; ".join(differences(found, own))
         _refuse(folder, f"it holds another demo: {changes}", "choose another directory, or the same seed")
+    if is_trained:
+        return machine
+    machine = this_machine()
+    mark.write_text(json.dumps({**own, "machine": machine}) + "\n", encoding="utf-8")
+    return machine
 
 
 def _refuse(folder: Path, message: str, hint: str) -> NoReturn:
