@@ -13,6 +13,7 @@ CARGO_FLAGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 DEMO_ARGS ?=
+DEMO ?=
 DIST ?= dist
 # Inputs per fuzz target, and extra words for cargo-mutants.
 FUZZ_RUNS ?= 1000000
@@ -48,6 +49,11 @@ demo: | $(BIN)/python ## Set up, then train tiny experts, choose among them, sea
 	@echo "setting up in $(VENV); torch makes the first time take minutes"
 	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release --extras torch,search,report,plot $(CARGO_FLAGS)
 	$(BIN)/soce demo $(DEMO_ARGS)
+
+.PHONY: quotes
+quotes: ## Renew what README and docs quote of the demo; DEMO=FOLDER keeps that run of `soce demo` before
+	@if test -n '$(DEMO)'; then $(BIN)/python .ci/keep_demo.py '$(DEMO)'; fi
+	$(BIN)/python .ci/quote_demo.py
 
 .PHONY: dev
 dev: $(INSTALLED) build ## Set up: environment, tools, models for the tests, optimised build of the package

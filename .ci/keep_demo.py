@@ -1,8 +1,8 @@
-"""Keep of a demo's folder what its report shows, for the page of the site: `.ci/keep_demo.py FOLDER`.
+"""Keep of a demo's folder what its report shows, for the site and all quotes: `make quotes DEMO=FOLDER`.
 
-Run `soce demo --seed 0` and `soce report` before, on a machine that does nothing else: the page says how long
-the search took. Checkpoints are left out. Scores belong to the paths that the models had, so the archive
-names these paths; the page does not.
+Run `soce demo` and `soce report` before, on a machine that does nothing else: the page says how long the
+search took. Checkpoints are left out. Scores belong to the paths that the models had, so the archive names
+these paths; the page does not.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def this_machine() -> str:
-    """Return the processor as the system names it, the instructions that torch uses there, torch's version."""
+    """Return the processor as the system names it, the instructions torch uses there, torch's version."""
     import torch
 
     return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()}), torch {torch.__version__}"

@@ -9,17 +9,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.analysis.population_scores import PopulationScores
+from soce.evaluate.evaluation import Evaluation
+from soce.evidence.interval import paired_interval
 from soce.exceptions import SoceError
 from soce.report.cells import Unit
 from soce.scores.objective import objective_stderr
-from soce.search.scoring import table_of
+from soce.search.scoring import score_weights, table_of
 from soce.selection.correlation import correlate_categories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from soce.analysis.games import ShapleyPlan
-    from soce.evaluate.evaluation import Evaluation
+    from soce.evidence.interval import PairedInterval
     from soce.scores.table import ScoreTable
     from soce.search.result import Arm, SearchResult
     from soce.search.run import ItemSet, Run
@@ -141,6 +143,46 @@ class RunView:
         return margins
 
     @cached_property
+    def n_near(self) -> tuple[int, int]:
+        """How many other soups the selection items do not tell from the chosen one, and of how many.
+
+        By paired intervals; of the soups whose outcomes by item are kept.
+        """
+        chosen = self.evaluations("selection").get(self.soup.label)
+        near = others = 0
+        for one in self.result.ranked if chosen else ():
+            recipe = self.run.pool.recipe(one.parts)
+            other = None if recipe.id == self.soup.recipe.id else self._evaluation(one.parts, "selection")
+            interval = None if chosen is None or other is None else self._interval(chosen, other)
+            if interval is not None:
+                others += 1
+                near += interval.low <= 0 <= interval.high
+        return near, others
+
+    @cached_property
+    def change(self) -> PairedInterval | None:
+        """By how much the soup changes from the selection to the held-out items, minus the singles' mean."""
+        found = []
+        for on in ("report", "selection"):
+            known: dict[str, Evaluation] = self.evaluations(on)
+            singles = [known[arm.label] for arm in self.result.singles if arm.label in known]
+            if self.soup.label not in known or len(singles) < len(self.result.singles):
+                return None
+            mean = _mean(singles)
+            found.append(None if mean is None else self._interval(known[self.soup.label], mean))
+        held_out, chosen = found
+        return None if held_out is None or chosen is None else held_out.minus(chosen)
+
+    def _interval(self, first: Evaluation, second: Evaluation) -> PairedInterval | None:
+        """Return the interval of a difference of the objective; None without outcomes by item."""
+        weights = None if self.run.objective is None else score_weights(self.run.objective, first)
+        if weights is None or any(
+            not (one.items or {}).get(name) for one in (first, second) for name in weights
+        ):
+            return None
+        return paired_interval(first, second, weights=weights)
+
+    @cached_property
     def correlation(self) -> tuple[Correlation | None, str]:
         """How categories move together, and what to say about where the scores are from, or why not."""
         selection, table, singles = self.run.selection, self.run.table, self.singles_table
@@ -189,3 +231,16 @@ class RunView:
                 found[self.run.pool.recipe(parts).id] = evaluation
         names = {tuple(evaluation.categories) for evaluation in found.values()}
         return table_of(found) if len(names) == 1 else None
+
+
+def _mean(evaluations: Sequence[Evaluation]) -> Evaluation | None:
+    """Return the evaluation with the mean outcome of every item; None if scores are no means of outcomes."""
+    first = evaluations[0]
+    if not first.items or first.geometric:
+        return None
+    every = [one.items or {} for one in evaluations]
+    means = {
+        name: {item: math.fsum(items[name][item] for items in every) / len(every) for item in outcomes}
+        for name, outcomes in first.items.items()
+    }
+    return Evaluation.of_items(means, scale=first.scale, higher_is_better=first.higher_is_better)

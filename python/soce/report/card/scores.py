@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from soce.report import sentences
 from soce.report.markdown import code, plain, table
 
 if TYPE_CHECKING:
@@ -22,12 +23,7 @@ def score_lines(result: SearchResult) -> list[str]:
     for arm in result.arms:
         held_out = [] if same else [f"**{result.number(arm.report.value)}**"]
         rows.append([_label(result, arm), _weights(arm), result.number(arm.selection.value), *held_out])
-    mark = (
-        "**Nothing was held out: the scores are those of the items that chose the weights, and optimistic.**"
-        if same
-        else "*Held out*: items that the search of the weights did not see. Whether they played a part in "
-        "choosing the experts, the scores do not tell."
-    )
+    mark = plain(sentences.held_out(result))
     return [
         "## Scores",
         "",
@@ -36,7 +32,7 @@ def score_lines(result: SearchResult) -> list[str]:
         "",
         *table(header, rows, "llr" + "r" * (not same)),
         "",
-        mark,
+        f"**{mark}**" if same else mark,
         "",
         *_differences(result),
         f"{plain(result.verdict)}.",

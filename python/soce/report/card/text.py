@@ -63,7 +63,7 @@ def _disclosure(soup: Soup, choice: Choice | None) -> list[str]:
     )
     if copied:
         made += f" {copied} tensors are equal in all of them and were copied, or share another's values."
-    if choice is not None:
+    if choice is not None and choice.result.n_candidates > 1:
         made += (
             f" The weights were chosen from {choice.result.n_candidates} soups by their scores on a "
             "benchmark, which is itself a fit to that benchmark."
@@ -146,8 +146,8 @@ def _choice(choice: Choice) -> list[str]:
         *lines,
         f"Weights by the strategy {code(str(result.strategy['name']))}: {result.n_candidates} different "
         f"soups were scored on {'some' if items is None else f'{items:,}'} items, and the best "
-        f"{code(result.objective)} won. That is the method of *Soup Of Category Experts* "
-        "([paper](https://arxiv.org/abs/2511.13254)), where the rule is a threshold and the strategy a grid.",
+        f"{code(result.objective)} won. The method is after *Soup Of Category Experts* "
+        "([paper](https://arxiv.org/abs/2511.13254)), whose rule is a threshold and whose strategy a grid.",
     ]
 
 
@@ -157,7 +157,7 @@ def _experts(experts: object) -> list[str]:
         for one in (experts if isinstance(experts, list) else ())
         if isinstance(one, dict) and isinstance(one.get("categories"), list) and "model" in one
     ]
-    return table(["expert", "best in"], rows, "ll") if rows else []
+    return table(["expert", "chosen for"], rows, "ll") if rows else []
 
 
 def _licences(licences: Sequence[Licence], warnings: Sequence[str]) -> list[str]:

@@ -117,7 +117,7 @@ class Slices(_Weights):
     title: ClassVar = "The objective by the weight of each expert"
     caption: ClassVar = (
         "Every dot is a soup, shown once in each panel; the line is the best soup at each weight, and the "
-        "large dot the chosen one. A flat line means that the weight hardly matters."
+        "large dot the chosen one."
     )
 
     def _grid(self, width: float) -> tuple[int, int, float]:

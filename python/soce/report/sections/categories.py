@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import SoceError
 from soce.files.words import listed
+from soce.report import sentences
 from soce.report.cells import Cell
 from soce.report.document import Figure, Table, Text
 from soce.report.figures.rows import Bar, Differences
@@ -38,13 +39,13 @@ def _gains(section: Section, view: RunView) -> None:
         section.missing.append(f"Gains with intervals: {why}.")
         return
     found = category_gains(evaluations, soup, singles)
-    _count_parents(section, view)
+    _count_parents(section, view, found)
     section.blocks.append(_figure(view, found))
     section.blocks += [Text(f"{note}.".capitalize(), soft=True) for note in found.notes]
     section.data["gains"] = found.to_json()
 
 
-def _count_parents(section: Section, view: RunView) -> None:
+def _count_parents(section: Section, view: RunView, gains: CategoryGains) -> None:
     from soce.analysis.parents import Family, compare_with_parents
     from soce.search.scoring import table_of
 
@@ -57,15 +58,7 @@ def _count_parents(section: Section, view: RunView) -> None:
         counts = compare_with_parents(table, [Family(view.parents, view.soup.label)])
     except (KeyError, SoceError):
         return
-    (found,) = counts.families
-    tied = len(found.tied_with_best)
-    ties = f" In {tied} it equals its best ingredient, which does not count as better." if tied else ""
-    text = (
-        f"On the {view.where}, the soup is better than all of its ingredients in {found.better_than_all} "
-        f"of {found.n_categories} categories, better than at least one in {found.better_than_one}, and worse "
-        f"than all in {found.worse_than_all}.{ties}"
-    )
-    section.blocks.append(Text(text))
+    section.blocks.append(Text(sentences.of_the_categories(counts.families[0], gains, where=view.where)))
     section.data["parents"] = counts.to_json()
 
 
@@ -83,10 +76,9 @@ def _figure(view: RunView, found: CategoryGains) -> Figure:
         kind: RowKind = "soup" if gain.is_clear is not False and gain.difference > 0 else "single"
         value, ends = gain.difference * unit.times, unit.ends(gain.interval)
         rows.append(Bar(one.category, value, text, kind, ends, tip=tip))
-    caption = (
-        "The best single model is another one in each category, chosen with hindsight on these items: one "
-        "soup against a committee. Lines are 95 % paired intervals; hollow dots include 0."
-    )
+    caption = sentences.rivals([one.best_single for one in found.categories])
+    if any(row.interval for row in rows):
+        caption += f" {sentences.INTERVALS}"
     return Figure(
         "categories",
         "The soup minus the best single model of each category",

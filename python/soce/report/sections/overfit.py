@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soce.files.words import listed
+from soce.report import sentences
 from soce.report.cells import Cell, decimal
 from soce.report.document import Note, Table, Text
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
 
 _FLAGS: Final = {
-    "below_min": "below every ingredient",
+    "below_min": "worse than every ingredient",
     "between": "between its ingredients",
-    "above_max": "above every ingredient",
+    "above_max": "better than every ingredient",
     None: "a score is missing",
 }
 
@@ -37,7 +37,8 @@ def build(section: Section, view: RunView) -> None:
     found = check_overfit(table, soup, view.parents, dict(view.soup.parts), took_part=took_part)
     rows = []
     for one in found.benchmarks:
-        numbers = (one.minimum, one.mean, one.maximum, one.weighted_mean)
+        ends = (one.minimum, one.maximum) if one.higher_is_better else (one.maximum, one.minimum)
+        numbers = (ends[0], one.mean, ends[1], one.weighted_mean)
         flag = _FLAGS[one.flag] + (" (chosen by it)" if one.took_part else "")
         rows.append(
             (
@@ -47,12 +48,9 @@ def build(section: Section, view: RunView) -> None:
                 Cell(flag, one.flag, "warning" if one.flag == "below_min" else ""),
             )
         )
-    if found.regressions:
-        words = f"The soup is worse than every ingredient on {listed(found.regressions, limit=len(rows))}."
-        section.blocks.append(Note(words, "warning"))
-    else:
-        words = "On none of the other benchmarks is the soup worse than every ingredient."
-        section.blocks.append(Text(words))
+    said = sentences.of_other_benchmarks(found)
+    if said is not None:
+        section.blocks.append(Note(said, "warning") if found.regressions else Text(said))
     ingredients = ("worst ingredient", "mean", "best ingredient", "mean by weight")
     header = ("benchmark", "soup", *ingredients, "the soup is")
     section.blocks.append(Table(f"`{soup}` against its ingredients", header, rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from soce.report import sentences
 from soce.report.cells import Cell, count, weights
 from soce.report.document import Facts, Figure, Note, Table, Text
 from soce.report.figures.weights import Curve, Point, Slices, Ternary
@@ -31,9 +32,8 @@ def build(section: Section, view: RunView) -> None:
         section.blocks.append(_figure(view, experts, points))
     if result.ranked:
         section.blocks.append(_ranking(view))
-    margin = view.margins("selection").get(view.soup.label)
-    if margin is not None:
-        section.blocks.append(Text(_near(view, margin), soft=True))
+    if near := sentences.of_soups_near(*view.n_near):
+        section.blocks.append(Text(near, soft=True))
     section.data |= {
         "experts": list(experts),
         "strategy": dict(result.strategy),
@@ -51,11 +51,10 @@ def _facts(view: RunView) -> Facts:
         if value is not None
     )
     tied, few = len(result.tied), "; ".join(weights(one.parts).text for one in result.tied[:4])
-    mind = "the best of many noisy scores is optimistic"
     return Facts(
         (
             ("Strategy", Cell(strategy), ""),
-            ("Different soups scored", count(result.n_candidates), mind),
+            ("Different soups scored", count(result.n_candidates), sentences.many_tried(result) or ""),
             ("Chosen", weights(result.best.parts), ""),
             ("As good on the selection items", Cell(str(tied) if tied else "no other", tied), few),
         )
@@ -109,16 +108,3 @@ def _figure(view: RunView, experts: tuple[str, ...], points: list[Point]) -> Fig
         f"chosen: {best.tip(experts)}."
     )
     return Figure("weights", drawing.title, description, drawing, drawing.caption)
-
-
-def _near(view: RunView, margin: float) -> str:
-    """Return how many soups cannot be told from the chosen one by its own standard error."""
-    result, unit = view.result, view.unit
-    near = sum(one.value >= result.best.selection.value - margin for one in result.ranked) - 1
-    if not near:
-        return "No other soup scores within the chosen one's own 95 % interval on the selection items."
-    return (
-        f"{near} of the other {len(result.ranked) - 1} soups score within the chosen one's own 95 % interval "
-        f"(± {margin * unit.times:.2f}{unit.points}) on the selection items: the exact weights matter less "
-        "than having these experts."
-    )

@@ -1,0 +1,361 @@
+"""Every sentence of report and card stands in the worlds where it is true, and not in those where it is false."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from tests.landscapes import pool, shares
+
+from soce.analysis.gains import category_gains
+from soce.analysis.overfit import check_overfit
+from soce.analysis.parents import Family, compare_with_parents
+from soce.evaluate.evaluation import Evaluation, Scale
+from soce.evidence.interval import PairedInterval
+from soce.recipes.model import Recipe
+from soce.report import sentences
+from soce.scores.table import Column, ScoreTable
+from soce.search.options import SearchOptions
+from soce.search.result import SearchResult
+from soce.search.scoring import table_of
+from soce.search.soups import search_soups
+
+pytest.importorskip("optuna")
+
+CATEGORIES = ("math", "code")
+CHOSEN = {"a": 20, "b": 18, "c": 5, "all": 12, "equal": 24, "soup": 30, "other": 10}
+"""Items of 40 that each arm solves among those to choose on: `soup` is 3/4 a + 1/4 b, `other` the reverse."""
+
+
+@dataclass
+class Script:
+    """An evaluator by which every arm solves the first items of each category: how many stands in a script."""
+
+    solved: Mapping[str, float]
+    n_items: int = 40
+    scale: Scale | None = "unit"
+    has_items: bool = True
+    is_lower: bool = False
+    """Whether smaller scores are better: then the objective is negative."""
+    tag: str = ""
+
+    def __post_init__(self) -> None:
+        self.identity = {"script": dict(self.solved), "n": self.n_items, "tag": self.tag}
+        self.items = {name: [f"{self.tag}{name}-{i}" for i in range(self.n_items)] for name in CATEGORIES}
+
+    def item_ids(self) -> Mapping[str, Sequence[str]] | None:
+        return self.items if self.has_items else None
+
+    def score(
+        self, recipe: Recipe, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: object = None
+    ) -> Evaluation:
+        made = shares(recipe)
+        arm = next(iter(made)) if len(made) == 1 else {3: "all"}.get(len(made), "equal")
+        if len(made) == 2 and made["a"] != made["b"]:
+            arm = "soup" if made["a"] > made["b"] else "other"
+        n_solved = self.solved[arm]
+        outcomes = {
+            name: {item: float(self.items[name].index(item) < n_solved) for item in ids}
+            for name, ids in (items or self.items).items()
+        }
+        lower = dict.fromkeys(CATEGORIES, False) if self.is_lower else {}
+        found = Evaluation.of_items(outcomes, scale=self.scale, higher_is_better=lower)
+        return found if self.has_items else Evaluation(found.categories, None, self.scale, lower)
+
+    def close(self) -> None:
+        pass
+
+
+class World(Protocol):
+    def __call__(
+        self,
+        *,
+        chosen: Mapping[str, int] = CHOSEN,
+        n_items: int = 40,
+        experts: str = "ab",
+        saw: str = "other items",
+        is_optimistic: bool = False,
+        scale: Scale | None = "unit",
+        has_items: bool = True,
+        is_lower: bool = False,
+        **reported: float,
+    ) -> SearchResult: ...
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return what searches a soup of a and b, and reports it by how many of so many items each arm solves."""
+    number = itertools.count()
+
+    def make(
+        *,
+        chosen: Mapping[str, int] = CHOSEN,
+        n_items: int = 40,
+        experts: str = "ab",
+        saw: str = "other items",
+        is_optimistic: bool = False,
+        scale: Scale | None = "unit",
+        has_items: bool = True,
+        is_lower: bool = False,
+        **reported: float,
+    ) -> SearchResult:
+        looks = {"scale": scale, "has_items": has_items, "is_lower": is_lower}
+        if is_lower:
+            chosen = {arm: 40 - solved for arm, solved in chosen.items()}
+        found = search_soups(
+            pool(tmp_path, experts, "".join(sorted(set("abc") - set(experts)))),
+            Script({**chosen, **(reported if is_optimistic else {})}, **looks),
+            folder=tmp_path / f"run-{next(number)}",
+            held_out_evaluator=None
+            if is_optimistic
+            else Script({**chosen, **reported}, n_items=n_items, tag="held-", **looks),
+            options=SearchOptions(share=None, draws=100),
+        )
+        return replace(found, experts_saw=saw)
+
+    return make
+
+
+# ---- what was measured
+
+
+def test_what_it_is(world: World) -> None:
+    assert sentences.what_it_is(world()).endswith(
+        ": an exact average of 2 checkpoints, of the shape and size of each of them."
+    )
+    other = replace(world(), merge={"dtype": "float32"})
+    assert sentences.what_it_is(other).endswith(": an exact average of 2 checkpoints.")
+    alike = replace(world(), merge={"follow_links": True})
+    assert "of the shape and size" in sentences.what_it_is(alike)
+    alone = sentences.what_it_is(world(experts="a"))
+    assert alone == "The soup is the model `a` itself: no average was taken."
+
+
+@pytest.mark.parametrize(
+    ("saw", "there", "absent"),
+    [
+        ("other items", "no part in choosing experts or weights", "not known"),
+        ("stated", "as was stated, the experts", "not known"),
+        ("unknown", "whether experts were chosen on them is not known", "experts or weights"),
+        ("these items", "the experts were chosen on them", "not known"),
+    ],
+)
+def test_what_the_items_were_to_the_choice(world: World, saw: str, there: str, absent: str) -> None:
+    for said in (sentences.where_measured(world(saw=saw)), sentences.held_out(world(saw=saw))):
+        assert there in said
+        assert absent not in said
+        assert "optimistic" not in said
+
+
+def test_items_that_chose_the_soup_never_played_no_part(world: World) -> None:
+    found = world(is_optimistic=True)
+    assert sentences.where_measured(found).endswith("on 80 items and is reported on the same ones.")
+    assert sentences.held_out(found).endswith("the figures are optimistic.")
+    for said in (sentences.where_measured(found), sentences.held_out(found)):
+        assert "no part" not in said
+
+
+def test_items_that_nobody_counted(world: World) -> None:
+    found = world()
+    best = replace(found.best, report=replace(found.best.report, n_items=None))
+    said = sentences.where_measured(replace(found, arms=(*found.arms[:-1], best)))
+    assert "is reported on an unknown number of items that" in said
+
+
+def test_the_best_of_many_is_the_best_of_more_than_one(world: World) -> None:
+    assert sentences.many_tried(world()) is not None
+    assert sentences.many_tried(world(experts="a")) is None
+
+
+def test_a_difference_has_its_interval_or_says_that_it_has_none(world: World) -> None:
+    assert re.fullmatch(
+        r"95 % interval \[[+−]\d+\.\d\d, [+−]\d+\.\d\d\] pp",
+        sentences.interval_of(found := world(), found.against_best),
+    )
+    without = world(has_items=False)
+    assert sentences.interval_of(without, without.against_best) == "no outcomes by item, so no interval"
+    scaleless = world(scale=None)
+    assert "pp" not in sentences.interval_of(scaleless, scaleless.against_best)
+
+
+# ---- what selection and weights add
+
+HIGHER = "The searched weights score higher than equal ones: "
+LOWER = "The searched weights score lower than equal ones: "
+UNDECIDED = "The interval of searched minus equal weights includes 0, so neither are shown to be better: "
+
+
+@pytest.mark.parametrize("scale", ["unit", "percent", None])
+@pytest.mark.parametrize("is_lower", [False, True])
+@pytest.mark.parametrize(
+    ("soup", "equal", "begins"),
+    [(36, 20, HIGHER), (20, 36, LOWER), (30, 30, UNDECIDED), (31, 30, UNDECIDED), (29, 30, UNDECIDED)],
+)
+def test_searched_against_equal_weights(
+    world: World, soup: int, equal: int, begins: str, scale: Scale | None, is_lower: bool
+) -> None:
+    if is_lower:  # the objective is negative, and what solves less is better
+        soup, equal = 40 - soup, 40 - equal
+    said = sentences.of_the_weights(world(soup=soup, equal=equal, scale=scale, is_lower=is_lower))
+    assert said is not None
+    assert said.startswith(begins)
+    assert said.endswith("on the held-out items.")
+    assert (" pp" in said) == (scale is not None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_items": 1, "soup": 1, "equal": 0},
+        {"n_items": 19, "soup": 19, "equal": 0},
+        {"has_items": False, "soup": 36, "equal": 20},
+        {"is_optimistic": True, "soup": 36, "equal": 20},
+        {"experts": "a"},
+    ],
+    ids=["one item", "too few items", "no outcomes", "optimistic", "one expert"],
+)
+def test_nothing_is_said_of_the_weights(world: World, changes: dict[str, Any]) -> None:
+    found = world(**changes)
+    assert sentences.of_the_weights(found) is None
+    assert sentences.of_the_experts(found) is None
+
+
+def test_a_search_that_chose_equal_weights_says_so(world: World) -> None:
+    said = sentences.of_the_weights(world(chosen={**CHOSEN, "equal": 35}))
+    assert said == "Of all weights that were tried, the search chose equal ones."
+
+
+def test_the_choice_of_the_experts_made_the_larger_difference(world: World) -> None:
+    said = sentences.of_the_experts(world(all=8, equal=30, soup=31))
+    assert said is not None
+    assert said.startswith("Which models went in made a larger difference on the held-out items than")
+    assert sentences.of_the_experts(world(all=8, equal=30, soup=31, saw="stated")) is not None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"all": 29, "equal": 30, "soup": 31},
+        {"all": 32, "equal": 30, "soup": 31},
+        {"all": 24, "equal": 30, "soup": 38},
+        {"all": 24, "equal": 30, "soup": 20},
+        {"all": 8, "equal": 30, "soup": 31, "saw": "unknown"},
+        {"all": 8, "equal": 30, "soup": 31, "saw": "these items"},
+        {"experts": "abc"},
+    ],
+    ids=[
+        "too near",
+        "worse",
+        "weights as large",
+        "weights lose as much",
+        "unknown",
+        "seen",
+        "all are experts",
+    ],
+)
+def test_the_choice_of_the_experts_is_not_said_to_matter_more(world: World, changes: dict[str, Any]) -> None:
+    assert sentences.of_the_experts(world(**changes)) is None
+
+
+def test_soups_that_are_near() -> None:
+    assert sentences.of_soups_near(0, 84) is None
+    assert sentences.of_soups_near(0, 0) is None
+    said = sentences.of_soups_near(3, 84)
+    assert said is not None
+    assert said.startswith("Of 84 other soups, 3 cannot be told from")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "is_expected"), [(-0.2, -0.1, True), (-0.2, 0.1, False), (0.1, 0.2, False)]
+)
+def test_a_soup_that_falls_further_than_single_models(
+    world: World, low: float, high: float, is_expected: bool
+) -> None:
+    change = PairedInterval((low + high) / 2, low, high, 0.95, 80, 40, 39.0)
+    said = sentences.of_the_change(world(), change)
+    assert said is not None
+    assert ("falls further" in said) == is_expected
+    assert f"[{100 * low:+.2f}".replace("-", "−") in said
+
+
+def test_nothing_is_said_of_a_fall_that_nobody_measured(world: World) -> None:
+    change = PairedInterval(-0.15, -0.2, -0.1, 0.95, 80, 40, 39.0)
+    said = sentences.of_the_change(world(), None)
+    assert said is not None
+    assert "interval" not in said
+    assert sentences.of_the_change(world(is_optimistic=True), change) is None
+    alone = sentences.of_the_change(world(experts="a"), change)
+    assert alone is not None
+    assert "falls further" not in alone  # nothing was chosen among several
+
+
+# ---- category by category, benchmark by benchmark
+
+
+def categories(*, soup: int, best: int, has_items: bool = True, is_lower: bool = False) -> str:
+    """Return what is said of a soup of a and b in two categories of 100 items."""
+    solved = {"a": best, "b": min(10, best), "soup": soup}
+    lower = dict.fromkeys(CATEGORIES, False) if is_lower else {}
+    found = {}
+    for name, n in solved.items():
+        outcomes = {one: {str(i): float((i < n) != is_lower) for i in range(100)} for one in CATEGORIES}
+        found[name] = Evaluation.of_items(outcomes, higher_is_better=lower)
+        if not has_items:
+            found[name] = Evaluation(found[name].categories, None, "unit", lower)
+    counts = compare_with_parents(table_of(found), [Family(("a", "b"), "soup")])
+    gains = category_gains(found, "soup", ["a", "b"])
+    return sentences.of_the_categories(counts.families[0], gains, where="held-out items")
+
+
+@pytest.mark.parametrize("is_lower", [False, True])
+@pytest.mark.parametrize(
+    ("soup", "n_better", "n_sure", "n_worse"), [(90, 2, 2, 0), (51, 2, 0, 0), (50, 0, 0, 0), (5, 0, 0, 2)]
+)
+def test_categories_in_which_a_soup_is_better(
+    soup: int, n_better: int, n_sure: int, n_worse: int, is_lower: bool
+) -> None:
+    said = categories(soup=soup, best=50, is_lower=is_lower)
+    assert f"better than each of its ingredients in {n_better} of 2 categories" in said
+    assert f"worse than each in {n_worse}." in said
+    assert f"In {n_sure} the 95 % intervals" in said
+    assert ("it equals the best of them" in said) == (soup == 50)
+
+
+def test_without_outcomes_no_category_is_sure() -> None:
+    assert "interval" not in categories(soup=90, best=50, has_items=False)
+
+
+def test_one_model_that_is_best_everywhere_is_no_committee() -> None:
+    assert sentences.rivals(["a", "a", "a"]).endswith("chosen with hindsight on these items.")
+    assert sentences.rivals(["a", "b", "a"]).endswith(": 2 models against one soup.")
+
+
+@pytest.mark.parametrize(
+    ("x", "took_part", "said"),
+    [
+        (
+            1,
+            [],
+            "On 2 benchmarks that took no part, the soup never scores worse than each ingredient.",
+        ),
+        (0, [], "The soup scores worse than each ingredient on x."),
+        (
+            0,
+            ["x"],
+            "On 1 benchmark that took no part, the soup never scores worse than each ingredient.",
+        ),
+        (math.nan, ["y"], None),
+    ],
+)
+def test_other_benchmarks(x: float, took_part: list[str], said: str | None) -> None:
+    scores = np.array([[1.0, 2.0], [2.0, 3.0], [x, 2.0]])
+    table = ScoreTable(("a", "b", "soup"), (Column("x"), Column("y")), scores)
+    check = check_overfit(table, "soup", ["a", "b"], took_part=took_part)
+    assert sentences.of_other_benchmarks(check) == said

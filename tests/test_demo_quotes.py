@@ -1,0 +1,56 @@
+"""README and docs quote one run of the demo, the one that is kept, and no number of it is from elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NUMBER = re.compile(r"(?<![\w.])[+\-−]?\d+\.\d+")
+TOLD = {"0.5"}
+"""The demo's threshold, which is no result."""
+ABOUT_THE_DEMO = {
+    "README.md": ("## Two commands", "## Install"),
+    "docs/index.md": ("# A tour", None),
+    "docs/demo.md": ("# The demo", None),
+}
+"""Where pages speak of the demo's results."""
+
+
+@pytest.fixture(scope="module")
+def quote_demo() -> ModuleType:
+    path = ROOT / ".ci" / "quote_demo.py"
+    spec = importlib.util.spec_from_file_location("quote_demo", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_quoted_is_what_this_version_says_of_the_kept_run(quote_demo: ModuleType) -> None:
+    with quote_demo.kept_run() as run:
+        quoted = ""
+        for page in quote_demo.PAGES:
+            text = page.read_text(encoding="utf-8")
+            assert text == quote_demo.renewed(page, run), f"{page.name}: `make quotes` renews it"
+            quoted += text
+        assert quote_demo.SCORES.read_text() == (run.folder / "scores.csv").read_text()
+        for name in quote_demo.quotes(run):
+            assert f"<!-- demo:begin {name} -->" in quoted
+        assert run.settings["machine"] in quoted
+
+
+@pytest.mark.parametrize("name", ABOUT_THE_DEMO)
+def test_no_result_of_a_demo_stands_outside_the_quotes(name: str, quote_demo: ModuleType) -> None:
+    begin, end = ABOUT_THE_DEMO[name]
+    text = (ROOT / name).read_text(encoding="utf-8")
+    text = text[text.index(begin) : None if end is None else text.index(end)]
+    text = quote_demo.CONSOLE.sub("", quote_demo.QUOTE.sub("", text))
+    assert set(NUMBER.findall(text)) <= TOLD
