@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import stdtrit
+from scipy.stats import ttest_ind
 
 from soce.evaluate.evaluation import Evaluation
 from soce.evidence.interval import paired_interval
@@ -136,3 +139,21 @@ def test_perplexities_are_geometric_means() -> None:
 def test_what_makes_no_interval_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         paired_interval(of(a=[1]), of(a=[0]), **options)  # type: ignore[arg-type]
+
+
+def test_a_difference_of_independent_differences_is_welchs() -> None:
+    rng = np.random.default_rng(5)
+    found, samples = [], []
+    for n in (12, 30):
+        by_item = [{f"q{i}": float(x) for i, x in enumerate(rng.random(n))} for _ in range(2)]
+        first, second = (Evaluation.of_items({"a": one}, scale=None) for one in by_item)
+        one = paired_interval(first, second, weights={"a": Fraction(1)})
+        delta = np.array([by_item[0][item] - by_item[1][item] for item in by_item[0]])
+        # Without what is added for small samples, which is not of the difference of two.
+        t = stdtrit(n - 1, 0.975) * delta.std(ddof=1) / math.sqrt(n)
+        found.append(replace(one, low=one.difference - t, high=one.difference + t, degrees=n - 1))
+        samples.append(delta)
+    interval = found[0].minus(found[1])
+    welch = ttest_ind(*samples, equal_var=False).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((welch.low, welch.high))
+    assert (interval.n_items, interval.fewest) == (42, 12)

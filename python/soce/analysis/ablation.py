@@ -48,7 +48,7 @@ class Difference(Plain):
     second: str
     """Labels of the arms."""
     isolates: str
-    """What the difference is due to, in words."""
+    """What is different between the two, in words."""
     difference: float
     percentage_points: float | None
     relative_percent: float | None

@@ -42,6 +42,30 @@ class PairedInterval(Plain):
     """Categories whose items show no spread (one item, or all differences equal): theirs is only that of the
     added items."""
 
+    def minus(self, other: PairedInterval) -> PairedInterval:
+        """Return this difference minus one that was measured on other items, at the same level.
+
+        Variances add; degrees of freedom are those of Welch and Satterthwaite.
+        """
+        share = (1 + self.level) / 2
+        both = (self, other)
+        variances = [((one.high - one.low) / 2 / _t_quantile(share, one.degrees)) ** 2 for one in both]
+        degrees = sum(variances) ** 2 / sum(
+            variance**2 / one.degrees for variance, one in zip(variances, both, strict=True)
+        )
+        half = _t_quantile(share, degrees) * math.sqrt(sum(variances))
+        difference = self.difference - other.difference
+        return PairedInterval(
+            difference,
+            difference - half,
+            difference + half,
+            self.level,
+            self.n_items + other.n_items,
+            min(self.fewest, other.fewest),
+            degrees,
+            tuple(dict.fromkeys(self.widened + other.widened)),
+        )
+
 
 def paired_interval(
     first: Evaluation, second: Evaluation, *, weights: Mapping[str, Fraction], level: float = 0.95

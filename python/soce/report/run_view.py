@@ -176,11 +176,10 @@ class RunView:
     def _interval(self, first: Evaluation, second: Evaluation) -> PairedInterval | None:
         """Return the interval of a difference of the objective; None without outcomes by item."""
         weights = None if self.run.objective is None else score_weights(self.run.objective, first)
-        if weights is None or any(
-            not (one.items or {}).get(name) for one in (first, second) for name in weights
-        ):
-            return None
-        return paired_interval(first, second, weights=weights)
+        if weights is not None:
+            with suppress(SoceError):
+                return paired_interval(first, second, weights=weights)
+        return None
 
     @cached_property
     def correlation(self) -> tuple[Correlation | None, str]:
@@ -236,7 +235,7 @@ class RunView:
 def _mean(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     """Return the evaluation with the mean outcome of every item; None if scores are no means of outcomes."""
     first = evaluations[0]
-    if not first.items or first.geometric:
+    if not first.items or first.geometric or first.corpora:
         return None
     every = [one.items or {} for one in evaluations]
     means = {

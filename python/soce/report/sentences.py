@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from soce.files.words import counted, listed
 from soce.merging.options import CHANGE_TENSORS
 from soce.report.cells import Unit, count, weights
+from soce.search.verdict import FEWEST_ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from soce.analysis.parents import FamilyCounts
     from soce.evidence.interval import PairedInterval
     from soce.search.result import Arm, ArmComparison, SearchResult
+    from soce.search.verdict import ExpertsSaw
 
-ENOUGH_ITEMS: Final = 20
 INTERVALS: Final = "Lines are 95 % intervals, paired over the same items; a hollow dot's interval includes 0."
 """Under drawings that have such lines."""
-_SEEN: Final = {
+_SEEN: Final[dict[ExpertsSaw, str]] = {
     "other items": "played no part in choosing experts or weights",
     "stated": "played no part in choosing the weights nor, as was stated, the experts",
     "unknown": "played no part in choosing the weights; whether experts were chosen on them is not known",
@@ -200,10 +201,9 @@ def _held_out(result: SearchResult, first: Arm, second: Arm) -> PairedInterval |
     """Return the interval of a difference of two arms if it is of enough items that chose no soup."""
     if result.is_optimistic:
         return None
-    for one in result.comparisons:
-        if (one.first, one.second) == (first.label, second.label):
-            return one.interval if one.interval and one.interval.fewest >= ENOUGH_ITEMS else None
-    return None
+    found = result.comparison(first.label, second.label)
+    interval = None if found is None else found.interval
+    return interval if interval is not None and interval.fewest >= FEWEST_ITEMS else None
 
 
 def _of_kind(result: SearchResult, kind: str) -> Arm | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from soce.report import sentences
 from soce.report.cells import NONE, Cell, pair, probability, relative
 from soce.report.document import Figure, Table, Text
 from soce.report.figures.rows import Bar, Bars, Differences
@@ -25,16 +26,8 @@ def build(section: Section, view: RunView) -> None:
     _differences(section, view)
     with section.trying("The ablation"):
         _ablation(section, view)
-    result, unit = view.result, view.unit
-    if not result.is_optimistic:
-        drop = sum(arm.drop for arm in result.singles) / len(result.singles) if result.singles else 0.0
-        text = (
-            "From the selection items to the held-out ones, the soup's score changes by "
-            f"{unit.difference(-result.best.drop).text} and that of single models by "
-            f"{unit.difference(-drop).text} on average: a soup that falls further than they do was chosen by "
-            "luck to that extent."
-        )
-        section.blocks.append(Text(text))
+    if change := sentences.of_the_change(view.result, view.change):
+        section.blocks.append(Text(change))
     section.data["margins"] = margins
     if not margins:
         section.missing.append("Intervals of each arm's own score: no standard errors are kept for it.")
@@ -78,10 +71,9 @@ def _kind(arm: Arm) -> RowKind:
 def _arms_table(view: RunView, margins: dict[str, float]) -> Table:
     result, unit = view.result, view.unit
     single = result.arm(result.best_single_report)
-    best = single.report.value
     rows = []
     for arm in result.arms:
-        difference, margin = arm.report.value - best, margins.get(arm.label)
+        against, margin = result.comparison(arm.label, single.label), margins.get(arm.label)
         tone: Tone = "soup" if arm is result.best else "best" if arm is single else ""
         rows.append(
             (
@@ -89,13 +81,14 @@ def _arms_table(view: RunView, margins: dict[str, float]) -> Table:
                 unit.score(arm.selection.value),
                 unit.score(arm.report.value),
                 NONE if margin is None else Cell(f"± {margin * unit.times:.2f}", margin * unit.times),
-                unit.difference(difference),
-                relative(100 * difference / abs(best) if best else None),
+                unit.difference(None if against is None else against.difference),
+                unit.interval(None if against is None else against.interval),
+                relative(None if against is None else against.relative_percent),
             )
         )
-    scores = (f"selection{unit.axis}", f"{view.held_out}{unit.axis}")
+    scores = (f"selection{unit.axis}", f"{view.held_out}{unit.axis}", "95 %")
     caption = f"Every arm by `{result.objective}`, with its difference to the best single model"
-    return Table(caption, ("arm", *scores, "95 %", "to best single", "relative"), rows)
+    return Table(caption, ("arm", *scores, "to best single", "95 % interval", "relative"), rows)
 
 
 def _mark(view: RunView, label: str) -> str:
@@ -131,9 +124,8 @@ def _differences(section: Section, view: RunView) -> None:
             probability(test.p) if test else NONE,
         )
         rows.append((Cell(label), difference, relative(one.relative_percent), interval, *tested))
-    how = "Lines are 95 % paired intervals over the same items"
     has_intervals = any(row.interval for row in bars)
-    caption = f"{how}; a hollow dot cannot be told from 0." if has_intervals else ""
+    caption = sentences.INTERVALS if has_intervals else ""
     described = "; ".join(f"to {row.label} {row.text}" for row in bars)
     description = f"Differences of the soup: {described}."
     drawing = Differences(bars, f"difference{unit.points_axis}")
@@ -169,12 +161,14 @@ def _ablation(section: Section, view: RunView) -> None:
         for one in found.differences
     ]
     points = "points" if unit.points else "difference"
-    header = ("difference", "is due to", points, "relative", "95 % interval")
+    header = ("difference", "what it changes", points, "relative", "95 % interval")
+    said = (sentences.of_the_weights(view.result), sentences.of_the_experts(view.result))
     section.blocks += [
-        Table("Ablation: what each step adds, in points and in relative percent", header, rows),
+        Table("Ablation: one step at a time, in points and in relative percent", header, rows),
+        *(Text(one) for one in said if one is not None),
         Text(
             "Points are differences of two percentages; relative percent is the difference over the second "
-            "score. The best single model is the best on the reported items, the harder one to beat.",
+            "score. The best single model is the best on the reported items, chosen there with hindsight.",
             soft=True,
         ),
     ]
