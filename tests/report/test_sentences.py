@@ -2,131 +2,99 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.landscapes import pool, shares
 
 from soce.analysis.gains import category_gains
 from soce.analysis.overfit import check_overfit
 from soce.analysis.parents import Family, compare_with_parents
 from soce.evaluate.evaluation import Evaluation, Scale
 from soce.evidence.interval import PairedInterval
-from soce.recipes.model import Recipe
 from soce.report import sentences
+from soce.scores.objective import parse_objective
 from soce.scores.table import Column, ScoreTable
-from soce.search.options import SearchOptions
+from soce.search.arms import best_single, compare_arms, fixed_arms, make_arm
+from soce.search.pool import Pool
 from soce.search.result import SearchResult
-from soce.search.scoring import table_of
-from soce.search.soups import search_soups
-
-pytest.importorskip("optuna")
+from soce.search.scoring import exact_objective, table_of
+from soce.search.verdict import ExpertsSaw
 
 CATEGORIES = ("math", "code")
-CHOSEN = {"a": 20, "b": 18, "c": 5, "all": 12, "equal": 24, "soup": 30, "other": 10}
-"""Items of 40 that each arm solves among those to choose on: `soup` is 3/4 a + 1/4 b, `other` the reverse."""
+ARMS = {"a": 20, "b": 18, "c": 5, "all": 12, "equal": 24, "soup": 30}
+"""Items of 40 that each arm solves in every category; the soup is 3/4 a + 1/4 b."""
 
 
-@dataclass
-class Script:
-    """An evaluator by which every arm solves the first items of each category: how many stands in a script."""
-
-    solved: Mapping[str, float]
-    n_items: int = 40
-    scale: Scale | None = "unit"
-    has_items: bool = True
-    is_lower: bool = False
-    """Whether smaller scores are better: then the objective is negative."""
-    tag: str = ""
-
-    def __post_init__(self) -> None:
-        self.identity = {"script": dict(self.solved), "n": self.n_items, "tag": self.tag}
-        self.items = {name: [f"{self.tag}{name}-{i}" for i in range(self.n_items)] for name in CATEGORIES}
-
-    def item_ids(self) -> Mapping[str, Sequence[str]] | None:
-        return self.items if self.has_items else None
-
-    def score(
-        self, recipe: Recipe, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: object = None
-    ) -> Evaluation:
-        made = shares(recipe)
-        arm = next(iter(made)) if len(made) == 1 else {3: "all"}.get(len(made), "equal")
-        if len(made) == 2 and made["a"] != made["b"]:
-            arm = "soup" if made["a"] > made["b"] else "other"
-        n_solved = self.solved[arm]
-        outcomes = {
-            name: {item: float(self.items[name].index(item) < n_solved) for item in ids}
-            for name, ids in (items or self.items).items()
-        }
-        lower = dict.fromkeys(CATEGORIES, False) if self.is_lower else {}
-        found = Evaluation.of_items(outcomes, scale=self.scale, higher_is_better=lower)
-        return found if self.has_items else Evaluation(found.categories, None, self.scale, lower)
-
-    def close(self) -> None:
-        pass
+def evaluation(solved: int, n: int, *, scale: Scale | None, has_items: bool, is_lower: bool) -> Evaluation:
+    """Return that of a model that solves the first items of each category."""
+    outcomes = {name: {f"{name}-{i}": float(i < solved) for i in range(n)} for name in CATEGORIES}
+    lower = dict.fromkeys(CATEGORIES, False) if is_lower else {}
+    found = Evaluation.of_items(outcomes, scale=scale, higher_is_better=lower)
+    return found if has_items else Evaluation(found.categories, None, scale, lower)
 
 
-class World(Protocol):
-    def __call__(
-        self,
-        *,
-        chosen: Mapping[str, int] = CHOSEN,
-        n_items: int = 40,
-        experts: str = "ab",
-        saw: str = "other items",
-        is_optimistic: bool = False,
-        scale: Scale | None = "unit",
-        has_items: bool = True,
-        is_lower: bool = False,
-        **reported: float,
-    ) -> SearchResult: ...
+def world(
+    *,
+    n: int = 40,
+    experts: str = "ab",
+    saw: ExpertsSaw = "other items",
+    is_optimistic: bool = False,
+    scale: Scale | None = "unit",
+    has_items: bool = True,
+    is_lower: bool = False,
+    parts: Mapping[str, int] | None = None,
+    **reported: int,
+) -> SearchResult:
+    """Return the result of a search, by how many of n reported items each arm solves in every category."""
+    models, goal = Pool({name: name for name in "abc"}, tuple(experts)), parse_objective("mean")
+    soup = parts or ({"a": 3, "b": 1} if len(experts) > 1 else {"a": 1})
+    kinds = [*fixed_arms(models), ("soce", soup)]
+    looks: dict[str, Any] = {"scale": scale, "has_items": has_items, "is_lower": is_lower}
 
+    def scored(solved: Mapping[str, int], n_items: int) -> list[Evaluation]:
+        equal = "all" if len(experts) == 3 else "equal"
+        names = {"uniform-all": "all", "uniform-selected": equal, "soce": "soup"}
+        return [evaluation(solved[names.get(kind, "".join(made))], n_items, **looks) for kind, made in kinds]
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """Return what searches a soup of a and b, and reports it by how many of so many items each arm solves."""
-    number = itertools.count()
-
-    def make(
-        *,
-        chosen: Mapping[str, int] = CHOSEN,
-        n_items: int = 40,
-        experts: str = "ab",
-        saw: str = "other items",
-        is_optimistic: bool = False,
-        scale: Scale | None = "unit",
-        has_items: bool = True,
-        is_lower: bool = False,
-        **reported: float,
-    ) -> SearchResult:
-        looks = {"scale": scale, "has_items": has_items, "is_lower": is_lower}
-        if is_lower:
-            chosen = {arm: 40 - solved for arm, solved in chosen.items()}
-        found = search_soups(
-            pool(tmp_path, experts, "".join(sorted(set("abc") - set(experts)))),
-            Script({**chosen, **(reported if is_optimistic else {})}, **looks),
-            folder=tmp_path / f"run-{next(number)}",
-            held_out_evaluator=None
-            if is_optimistic
-            else Script({**chosen, **reported}, n_items=n_items, tag="held-", **looks),
-            options=SearchOptions(share=None, draws=100),
-        )
-        return replace(found, experts_saw=saw)
-
-    return make
+    there = {name: 40 - solved if is_lower else solved for name, solved in ARMS.items()}
+    held_out = scored({**there, **reported}, n)
+    chosen = held_out if is_optimistic else scored(there, 40)
+    arms = [
+        make_arm(kind, made, pool=models, objective=goal, selection=one, report=other)
+        for (kind, made), one, other in zip(kinds, chosen, held_out, strict=True)
+    ]
+    by_label = {arm.label: one for arm, one in zip(arms, held_out, strict=True)}
+    comparisons, notes = compare_arms(arms, by_label, goal, draws=100, seed=0)
+    values = {label: exact_objective(goal, one) for label, one in by_label.items()}
+    best = best_single(arms, values).label
+    return SearchResult(
+        objective="mean",
+        scale=scale,
+        strategy={"name": "grid"},
+        arms=tuple(arms),
+        comparisons=comparisons,
+        ranked=(),
+        tied=(),
+        trace={},
+        n_candidates=9 if len(experts) > 1 else 1,
+        is_optimistic=is_optimistic,
+        split=None,
+        best_single_selection=best,
+        best_single_report=best,
+        notes=notes,
+        experts_saw=saw,
+    )
 
 
 # ---- what was measured
 
 
-def test_what_it_is(world: World) -> None:
+def test_what_it_is() -> None:
     assert sentences.what_it_is(world()).endswith(
         ": an exact average of 2 checkpoints, of the shape and size of each of them."
     )
@@ -147,14 +115,14 @@ def test_what_it_is(world: World) -> None:
         ("these items", "the experts were chosen on them", "not known"),
     ],
 )
-def test_what_the_items_were_to_the_choice(world: World, saw: str, there: str, absent: str) -> None:
+def test_what_the_items_were_to_the_choice(saw: str, there: str, absent: str) -> None:
     for said in (sentences.where_measured(world(saw=saw)), sentences.held_out(world(saw=saw))):
         assert there in said
         assert absent not in said
         assert "optimistic" not in said
 
 
-def test_items_that_chose_the_soup_never_played_no_part(world: World) -> None:
+def test_items_that_chose_the_soup_never_played_no_part() -> None:
     found = world(is_optimistic=True)
     assert sentences.where_measured(found).endswith("on 80 items and is reported on the same ones.")
     assert sentences.held_out(found).endswith("the figures are optimistic.")
@@ -162,23 +130,22 @@ def test_items_that_chose_the_soup_never_played_no_part(world: World) -> None:
         assert "no part" not in said
 
 
-def test_items_that_nobody_counted(world: World) -> None:
+def test_items_that_nobody_counted() -> None:
     found = world()
     best = replace(found.best, report=replace(found.best.report, n_items=None))
     said = sentences.where_measured(replace(found, arms=(*found.arms[:-1], best)))
     assert "is reported on an unknown number of items that" in said
 
 
-def test_the_best_of_many_is_the_best_of_more_than_one(world: World) -> None:
+def test_the_best_of_many_is_the_best_of_more_than_one() -> None:
     assert sentences.many_tried(world()) is not None
     assert sentences.many_tried(world(experts="a")) is None
 
 
-def test_a_difference_has_its_interval_or_says_that_it_has_none(world: World) -> None:
-    assert re.fullmatch(
-        r"95 % interval \[[+−]\d+\.\d\d, [+−]\d+\.\d\d\] pp",
-        sentences.interval_of(found := world(), found.against_best),
-    )
+def test_a_difference_has_its_interval_or_says_that_it_has_none() -> None:
+    found = world()
+    said = sentences.interval_of(found, found.against_best)
+    assert re.fullmatch(r"95 % interval \[[+−]\d+\.\d\d, [+−]\d+\.\d\d\] pp", said)
     without = world(has_items=False)
     assert sentences.interval_of(without, without.against_best) == "no outcomes by item, so no interval"
     scaleless = world(scale=None)
@@ -199,7 +166,7 @@ UNDECIDED = "The interval of searched minus equal weights includes 0, so neither
     [(36, 20, HIGHER), (20, 36, LOWER), (30, 30, UNDECIDED), (31, 30, UNDECIDED), (29, 30, UNDECIDED)],
 )
 def test_searched_against_equal_weights(
-    world: World, soup: int, equal: int, begins: str, scale: Scale | None, is_lower: bool
+    soup: int, equal: int, begins: str, scale: Scale | None, is_lower: bool
 ) -> None:
     if is_lower:  # the objective is negative, and what solves less is better
         soup, equal = 40 - soup, 40 - equal
@@ -213,26 +180,26 @@ def test_searched_against_equal_weights(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"n_items": 1, "soup": 1, "equal": 0},
-        {"n_items": 19, "soup": 19, "equal": 0},
+        {"n": 1, "soup": 1, "equal": 0},
+        {"n": 19, "soup": 19, "equal": 0},
         {"has_items": False, "soup": 36, "equal": 20},
         {"is_optimistic": True, "soup": 36, "equal": 20},
         {"experts": "a"},
     ],
     ids=["one item", "too few items", "no outcomes", "optimistic", "one expert"],
 )
-def test_nothing_is_said_of_the_weights(world: World, changes: dict[str, Any]) -> None:
+def test_nothing_is_said_of_the_weights(changes: dict[str, Any]) -> None:
     found = world(**changes)
     assert sentences.of_the_weights(found) is None
     assert sentences.of_the_experts(found) is None
 
 
-def test_a_search_that_chose_equal_weights_says_so(world: World) -> None:
-    said = sentences.of_the_weights(world(chosen={**CHOSEN, "equal": 35}))
+def test_a_search_that_chose_equal_weights_says_so() -> None:
+    said = sentences.of_the_weights(world(parts={"a": 2, "b": 2}))
     assert said == "Of all weights that were tried, the search chose equal ones."
 
 
-def test_the_choice_of_the_experts_made_the_larger_difference(world: World) -> None:
+def test_the_choice_of_the_experts_made_the_larger_difference() -> None:
     said = sentences.of_the_experts(world(all=8, equal=30, soup=31))
     assert said is not None
     assert said.startswith("Which models went in made a larger difference on the held-out items than")
@@ -260,7 +227,7 @@ def test_the_choice_of_the_experts_made_the_larger_difference(world: World) -> N
         "all are experts",
     ],
 )
-def test_the_choice_of_the_experts_is_not_said_to_matter_more(world: World, changes: dict[str, Any]) -> None:
+def test_the_choice_of_the_experts_is_not_said_to_matter_more(changes: dict[str, Any]) -> None:
     assert sentences.of_the_experts(world(**changes)) is None
 
 
@@ -275,9 +242,7 @@ def test_soups_that_are_near() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "is_expected"), [(-0.2, -0.1, True), (-0.2, 0.1, False), (0.1, 0.2, False)]
 )
-def test_a_soup_that_falls_further_than_single_models(
-    world: World, low: float, high: float, is_expected: bool
-) -> None:
+def test_a_soup_that_falls_further_than_single_models(low: float, high: float, is_expected: bool) -> None:
     change = PairedInterval((low + high) / 2, low, high, 0.95, 80, 40, 39.0)
     said = sentences.of_the_change(world(), change)
     assert said is not None
@@ -285,7 +250,7 @@ def test_a_soup_that_falls_further_than_single_models(
     assert f"[{100 * low:+.2f}".replace("-", "−") in said
 
 
-def test_nothing_is_said_of_a_fall_that_nobody_measured(world: World) -> None:
+def test_nothing_is_said_of_a_fall_that_nobody_measured() -> None:
     change = PairedInterval(-0.15, -0.2, -0.1, 0.95, 80, 40, 39.0)
     said = sentences.of_the_change(world(), None)
     assert said is not None
@@ -345,7 +310,7 @@ def test_one_model_that_is_best_everywhere_is_no_committee() -> None:
             [],
             "On 2 benchmarks that took no part, the soup never scores worse than each ingredient.",
         ),
-        (0, [], "The soup scores worse than each ingredient on x."),
+        (0, [], "The soup scores worse than each ingredient on `x`."),
         (
             0,
             ["x"],
