@@ -145,15 +145,18 @@ def test_a_difference_of_independent_differences_is_welchs() -> None:
     rng = np.random.default_rng(5)
     found, samples = [], []
     for n in (12, 30):
-        by_item = [{f"q{i}": float(x) for i, x in enumerate(rng.random(n))} for _ in range(2)]
-        first, second = (Evaluation.of_items({"a": one}, scale=None) for one in by_item)
-        one = paired_interval(first, second, weights={"a": Fraction(1)})
-        delta = np.array([by_item[0][item] - by_item[1][item] for item in by_item[0]])
-        # Without what is added for small samples, which is not of the difference of two.
-        t = stdtrit(n - 1, 0.975) * delta.std(ddof=1) / math.sqrt(n)
-        found.append(replace(one, low=one.difference - t, high=one.difference + t, degrees=n - 1))
+        outcomes = rng.random((2, n))
+        delta = outcomes[0] - outcomes[1]
+        one = paired_interval(*(of(None, a=list(row)) for row in outcomes), weights=ONE)
+        half = stdtrit(n - 1, 0.975) * delta.std(ddof=1) / math.sqrt(n)  # without the items that are added
+        low, high = one.difference - half, one.difference + half
+        found.append(replace(one, low=low, high=high, degrees=n - 1))
         samples.append(delta)
     interval = found[0].minus(found[1])
     welch = ttest_ind(*samples, equal_var=False).confidence_interval(0.95)
     assert (interval.low, interval.high) == pytest.approx((welch.low, welch.high))
     assert (interval.n_items, interval.fewest) == (42, 12)
+    cut = replace(found[0], high=found[0].difference)  # at the largest possible difference
+    assert cut.minus(found[1]) == interval
+    equal = replace(found[0], difference=0.0, low=0.0, high=0.0)
+    assert (equal.minus(equal).low, equal.minus(equal).high) == (0.0, 0.0)

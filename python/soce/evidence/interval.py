@@ -47,13 +47,15 @@ class PairedInterval(Plain):
 
         Variances add; degrees of freedom are those of Welch and Satterthwaite.
         """
-        share = (1 + self.level) / 2
         both = (self, other)
-        variances = [((one.high - one.low) / 2 / _t_quantile(share, one.degrees)) ** 2 for one in both]
-        degrees = sum(variances) ** 2 / sum(
-            variance**2 / one.degrees for variance, one in zip(variances, both, strict=True)
-        )
-        half = _t_quantile(share, degrees) * math.sqrt(sum(variances))
+        halves = [
+            max(one.difference - one.low, one.high - one.difference) for one in both
+        ]  # one end may be cut
+        degrees = np.array([one.degrees for one in both])
+        variances = (np.array(halves) / t_quantile(self.level, degrees)) ** 2
+        variance, uncertainty = variances.sum(), (variances**2 / degrees).sum()
+        joint = variance**2 / uncertainty if uncertainty > 0 else degrees.min()
+        half = float(t_quantile(self.level, joint) * np.sqrt(variance))
         difference = self.difference - other.difference
         return PairedInterval(
             difference,
@@ -62,7 +64,7 @@ class PairedInterval(Plain):
             self.level,
             self.n_items + other.n_items,
             min(self.fewest, other.fewest),
-            degrees,
+            float(joint),
             tuple(dict.fromkeys(self.widened + other.widened)),
         )
 
