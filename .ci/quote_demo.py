@@ -129,7 +129,7 @@ def _table(result: SearchResult) -> str:
 
 
 def _words(result: SearchResult) -> str:
-    said = (result.verdict.text + ".", sentences.of_the_weights(result), sentences.of_the_experts(result))
+    said = (f"{result.verdict}.", sentences.of_the_weights(result), sentences.of_the_experts(result))
     return "\n".join(f"- {plain(one)}" for one in said if one is not None)
 
 
@@ -140,7 +140,7 @@ def _fenced(lines: list[str]) -> str:
 def _printed_by(line: str) -> str:
     program, *words = shlex.split(line)
     there = {**os.environ, "COLUMNS": "100"}
-    command = [Path(sys.executable).with_name(program), *words]
+    command = [str(Path(sys.executable).with_name(program)), *words]
     return subprocess.run(command, cwd=ROOT, env=there, check=True, stdout=subprocess.PIPE).stdout.decode()
 
 

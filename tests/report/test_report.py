@@ -298,7 +298,7 @@ def test_a_search_that_was_stopped_says_how_far_it_is(copied: Path) -> None:
 def test_a_run_of_one_ingredient(tmp_path: Path) -> None:
     make_run(tmp_path / "run", MODELS, 1)
     report = build_report(open_run(tmp_path / "run"))
-    assert report.title == "One expert, no soup: ash"
+    assert report.title == "One model, no soup: ash"
     assert report.section("wins").missing == ["Win rates: the soup is its one ingredient."]
     assert report.section("shapley").missing == [
         "Shapley values: there is one expert, and nothing to divide.",

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from soce.search.verdict import ExpertsSaw
 
 from soce.analysis.gains import category_gains
 from soce.analysis.overfit import check_overfit
@@ -24,6 +23,7 @@ from soce.search.arms import best_single, compare_arms, fixed_arms, make_arm
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
 from soce.search.scoring import exact_objective, table_of
+from soce.search.verdict import ExpertsSaw
 
 CATEGORIES = ("math", "code")
 ARMS = {"a": 20, "b": 18, "c": 5, "all": 12, "equal": 24, "soup": 30}

@@ -215,11 +215,13 @@ def _ablation(
         (uniform_selected, best, "averaging the selected experts"),
     ):
         known = compared.get((first.label, second.label))
-        tests = (known.interval, known.test) if known else ()
-        difference = first.report - second.report
-        differences.append(
-            Difference(first.label, second.label, isolates, difference, *shares(first, second), *tests)
+        numbers = (
+            (first.report - second.report, *shares(first, second))
+            if known is None  # else as the result has it: of exact scores
+            else (known.difference, known.percentage_points, known.relative_percent)
         )
+        tests = (known.interval, known.test) if known else ()
+        differences.append(Difference(first.label, second.label, isolates, *numbers, *tests))
     chosen = [(-arm.selection, arm.label) for arm in singles if arm.selection is not None]
     return Ablation(
         rows=tuple(against_best(arm) for arm in (*singles, uniform_all, uniform_selected, soup)),

@@ -115,11 +115,11 @@ def _head(view: RunView) -> tuple[str, str, str, Literal["good", "bad", "open"]]
         reason = "; ".join(run.why("result"))
         return f"Unfinished: {experts}", command, f"There is no result yet: {reason}", "open"
     found, parents = run.result, view.parents
-    title = f"A soup of {_names(parents)}" if len(parents) > 1 else f"One expert, no soup: {parents[0]}"
+    title = f"A soup of {_names(parents)}" if len(parents) > 1 else f"One model, no soup: {parents[0]}"
     categories = counted(len(found.best.report.categories), "category", "categories")
     subtitle = f"{command} · {categories} · {len(found.singles)} candidate models"
-    higher: Literal["good", "open"] = "good" if found.beats_best_single else "open"
-    return title, subtitle, f"{found.verdict}.", higher if found.scores_higher else "bad"
+    tones: dict[str, Literal["good", "bad"]] = {"beats": "good", "equal": "bad", "lower": "bad"}
+    return title, subtitle, f"{found.verdict}.", tones.get(found.judgement.kind, "open")
 
 
 def _names(names: tuple[str, ...]) -> str:
