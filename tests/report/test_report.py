@@ -148,7 +148,7 @@ def test_points_and_relative_percent_are_never_both_called_percent(report: Repor
     )
     for row, one in zip(table.rows, report.section("result").data["ablation"]["differences"], strict=True):
         assert row[2].text.endswith(" pp")
-        assert row[2].value == one["percentage_points"]
+        assert row[2].value == pytest.approx(one["percentage_points"], rel=1e-12)
         assert row[3].text.endswith(" %")
         assert row[3].value == one["relative_percent"]
 
