@@ -115,7 +115,7 @@ def test_what_it_is() -> None:
         ("these items", "the experts were chosen on them", "not known"),
     ],
 )
-def test_what_the_items_were_to_the_choice(saw: str, there: str, absent: str) -> None:
+def test_what_the_items_were_to_the_choice(saw: ExpertsSaw, there: str, absent: str) -> None:
     for said in (sentences.where_measured(world(saw=saw)), sentences.held_out(world(saw=saw))):
         assert there in said
         assert absent not in said
