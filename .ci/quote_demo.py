@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "python"))
 from soce.cli.text.demo import demo_lines  # noqa: E402
 from soce.report import sentences  # noqa: E402
 from soce.report.cells import Unit, relative, weights  # noqa: E402
-from soce.report.markdown import code, plain, table  # noqa: E402
+from soce.report.markdown import code, table  # noqa: E402
 from soce.search.open import open_run  # noqa: E402
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def quotes(run: Run) -> dict[str, str]:
     return {
         "printed": _fenced(printed(run)),
         "excerpt": _fenced(_excerpt(printed(run), result)),
-        "machine": f"{made_by}, trained on {plain(settings['machine'])}.",
+        "machine": f"{made_by}, trained on {code(settings['machine'])}.",
         "table": _table(result),
         "words": _words(result),
     }
@@ -104,8 +104,8 @@ def _table(result: SearchResult) -> str:
         [code(arm.label), unit.score(arm.selection.value).text, unit.score(arm.report.value).text]
         for arm in result.arms
     ]
-    bests = {result.best_single_report, result.best_single_selection}
-    others = {arm.label for arm in result.singles} - bests
+    soups = {arm.label for arm in result.arms if arm.kind != "single"}
+    rivals = soups | {result.best_single_report, result.best_single_selection}
     differences = [
         [
             f"{code(one.first)} − {code(one.second)}",
@@ -114,9 +114,9 @@ def _table(result: SearchResult) -> str:
             unit.interval(one.interval).text,
         ]
         for one in result.comparisons
-        if one.second not in others
+        if one.first in soups and one.second in rivals
     ]
-    chosen = f"{code(result.best.label)} is {plain(weights(result.best.parts).text)}."
+    chosen = f"{code(result.best.label)} is {weights(result.best.parts).text}."
     return "\n".join(
         [
             *table(["arm", "to choose on (%)", "held out (%)"], arms, "lrr"),
@@ -130,7 +130,7 @@ def _table(result: SearchResult) -> str:
 
 def _words(result: SearchResult) -> str:
     said = (f"{result.verdict}.", sentences.of_the_weights(result), sentences.of_the_experts(result))
-    return "\n".join(f"- {plain(one)}" for one in said if one is not None)
+    return "\n".join(f"- {one}" for one in said if one is not None)
 
 
 def _fenced(lines: list[str]) -> str:

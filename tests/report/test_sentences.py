@@ -156,7 +156,7 @@ def test_a_difference_has_its_interval_or_says_that_it_has_none() -> None:
 
 HIGHER = "The searched weights score higher than equal ones: "
 LOWER = "The searched weights score lower than equal ones: "
-UNDECIDED = "The interval of searched minus equal weights includes 0, so neither are shown to be better: "
+UNDECIDED = "The interval of searched minus equal weights includes 0, so neither is shown to be better: "
 
 
 @pytest.mark.parametrize("scale", ["unit", "percent", None])

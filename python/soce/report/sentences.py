@@ -94,7 +94,7 @@ def of_the_weights(result: SearchResult) -> str | None:
     if found is None:
         return None
     if found.low <= 0 <= found.high:
-        said = "The interval of searched minus equal weights includes 0, so neither are shown to be better"
+        said = "The interval of searched minus equal weights includes 0, so neither is shown to be better"
     else:
         said = f"The searched weights score {'higher' if found.low > 0 else 'lower'} than equal ones"
     return f"{said}: {_told(result, found)} on the held-out items."
