@@ -87,7 +87,7 @@ def test_sums_that_only_rounding_tells_apart_are_equal() -> None:
         for given in (np.maximum(*outcomes).tolist(), np.minimum(*outcomes).tolist())
     )
     steps = module._steps(first, second, {"a": Fraction(1)})
-    assert steps[1] == 9, "these have no common unit that fits"
+    assert steps[1] == 11, "these have no common unit that fits"
     # Linearised values need not have one sign; all signs at once and none are always as far.
     found = sign_flip(first, second, weights={"a": Fraction(1)})
     assert found.is_exact

@@ -27,8 +27,8 @@ _MAX_BITS: Final = 512
 """Of a common denominator: a larger one never fits."""
 _MAX_SUMS: Final = 1 << 17
 """Different sums for which the distribution is computed; beyond, signs are drawn."""
-_CELLS: Final = 4_000_000
-"""Signs of a block of draws: 32 MB."""
+_CELLS: Final = 1_000_000
+"""Bytes of signs in a block of draws, which take 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +91,22 @@ def _steps(first: Evaluation, second: Evaluation, weights: Mapping[str, Fraction
     for category, weight in weights.items():
         if weight:
             differences = paired_differences(first, second, category)
+            of_one = weight / differences.total()
             for size, times in differences.items():
                 if size:
-                    shares[weight * size / differences.total()] += times
-    whole = sum((abs(share) * times for share, times in shares.items()), Fraction())
+                    shares[of_one * size] += times
     unit = _common_unit(shares)
-    if unit is not None and whole <= unit * _WHOLE:
-        return Counter({int(share / unit): times for share, times in shares.items()}), 0
-    unit = whole / _WHOLE
-    steps: Steps = Counter()
-    for share, times in shares.items():
-        steps[round(share / unit)] += times
-    return steps, shares.total()  # a step is off by half a unit at most, and so are two sums by one for each
+    if unit is not None:
+        steps = Counter({int(share / unit): times for share, times in shares.items()})
+        if sum(abs(step) * times for step, times in steps.items()) <= _WHOLE:
+            return steps, 0
+    rounded = [(float(share), times) for share, times in shares.items()]
+    largest = fsum(abs(share) * times for share, times in rounded)
+    steps = Counter()
+    for share, times in rounded:
+        steps[round(share / largest * _WHOLE)] += times
+    # A step is off by half a unit at most, and all floats together by one: twice that for two sums.
+    return steps, shares.total() + 2
 
 
 def _common_unit(shares: Iterable[Fraction]) -> Fraction | None:
@@ -141,11 +145,14 @@ def _fair(times: int) -> list[float]:
 def _count_drawn(sizes: Steps, observed: int, draws: int, seed: int) -> int:
     """Return how many of so many sums of steps with random signs are at least as far from 0 as observed."""
     steps = np.array([size for size, times in sorted(sizes.items()) for _ in range(times)], dtype=float)
-    rng, total = np.random.default_rng(seed), steps.sum()
-    block, count = max(1, _CELLS // len(steps)), 0
+    # What the eight signs in a byte add, for all bytes and every eight steps: integers, in whatever order.
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)  # (256, 8)
+    added = np.pad(steps, (0, -len(steps) % 8)).reshape(-1, 8) @ bits.T  # (n_bytes, 256)
+    rng, total, places = np.random.default_rng(seed), steps.sum(), np.arange(len(added))
+    block, count = max(1, _CELLS // len(added)), 0
     for start in range(0, draws, block):
         rows = min(block, draws - start)
-        bits = np.frombuffer(rng.bytes(-(-rows * len(steps) // 8)), dtype=np.uint8)
-        signs = np.unpackbits(bits, count=rows * len(steps)).reshape(rows, -1)
-        count += int((np.abs(2 * (signs @ steps) - total) >= observed).sum())
+        drawn = np.frombuffer(rng.bytes(rows * len(added)), dtype=np.uint8).reshape(rows, -1)
+        sums = added[places, drawn].sum(axis=1)
+        count += int((np.abs(2 * sums - total) >= observed).sum())
     return count
