@@ -646,6 +646,24 @@ def test_pools_say_what_is_wrong(tmp_path: Path) -> None:
         Pool({"a": "A", "b": "./A"}, ("a", "b"))
     with pytest.raises(StudyError, match="no expert"):
         Pool({"a": "A"}, ())
+    with pytest.raises(StudyError, match="no path is known for the model `c`"):
+        Pool({"a": "A"}, ("a",), config_from="c")
+
+
+def test_who_gives_the_config_stands_first_in_every_soup() -> None:
+    paths = {name: name for name in "dcba"}
+    names = {first: Pool(paths, ("c", "a"), config_from=first).names for first in (None, "c", "a", "d")}
+    assert names == {
+        None: ("c", "a", "b", "d"),
+        "c": ("c", "a", "b", "d"),
+        "a": ("a", "c", "b", "d"),
+        "d": ("d", "c", "a", "b"),
+    }
+    pool = Pool(paths, ("c", "a"), config_from="d")
+    soup = pool.recipe({"a": 1, "c": 2})
+    assert [(one.name, one.weight) for one in soup.ingredients] == [("d", 0), ("c", 2), ("a", 1)]
+    assert soup.id == Pool(paths, ("c", "a")).recipe({"a": 1, "c": 2}).id
+    assert [one.name for one in pool.recipe({"b": 1}).ingredients] == ["b"], "a single model stands alone"
 
 
 def test_the_notebook_view_escapes_names(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.corpus import Corpus
@@ -85,6 +86,11 @@ class LmEvalEvaluator(LiveEvaluator):
 
     def item_contents(self) -> dict[str, dict[str, str]]:
         """Return what tells documents apart, whatever their numbers and few-shot examples."""
+        return self._contents
+
+    @cached_property
+    def _contents(self) -> dict[str, dict[str, str]]:
+        # Once: a template is filled for each document.
         return {
             task.category: {str(number): task.content(number) for number in range(len(task.requests))}
             for task in self.tasks
