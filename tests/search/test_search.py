@@ -669,4 +669,8 @@ def test_who_gives_the_config_stands_first_in_every_soup() -> None:
 def test_the_notebook_view_escapes_names(tmp_path: Path) -> None:
     found = searched(tmp_path, Smooth(optimum={"a": 1}), "ab")
     assert "<td" in found._repr_html_()
+    interval = found.comparison("b", "a").interval  # type: ignore[union-attr]
+    assert interval is not None
+    assert f"[{interval.low:+.2f}, {interval.high:+.2f}]" in found._repr_html_()
+    assert "<th>95 % interval</th>" in found._repr_html_()
     assert "does not beat" in found._repr_html_()

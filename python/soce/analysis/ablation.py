@@ -222,13 +222,12 @@ def _ablation(
         )
         tests = (known.interval, known.test) if known else ()
         differences.append(Difference(first.label, second.label, isolates, *numbers, *tests))
-    chosen = [(-arm.selection, arm.label) for arm in singles if arm.selection is not None]
     return Ablation(
         rows=tuple(against_best(arm) for arm in (*singles, uniform_all, uniform_selected, soup)),
         differences=tuple(differences),
         objective=objective,
         scale=scale,
-        best_single_selection=min(chosen)[1] if chosen else None,
+        best_single_selection=result.best_single_selection if result else None,
         best_single_report=best.label,
         scores_higher=soup.report > best.report,
         beats_best_single=result.beats_best_single if result else None,

@@ -365,6 +365,10 @@ class SearchResult:
         for name in ("selection", "report"):
             frame[name] = frame[name].map(self.number)
         frame["difference"] = [f"{value * self.times:+.2f}{self.unit}" for value in frame["difference"]]
+        ends = zip(frame.pop("low") * self.times, frame.pop("high") * self.times, strict=True)
+        if (interval := self.against_best.interval) is not None:
+            written = ["" if math.isnan(low) else f"[{low:+.2f}, {high:+.2f}]" for low, high in ends]
+            frame.insert(len(frame.columns) - 1, f"{100 * interval.level:g} % interval", written)
         frame["relative_percent"] = frame["relative_percent"].map("{:+.2f} %".format, na_action="ignore")
         held_out = "same items" if self.is_optimistic else "held out"
         frame = frame.rename(
