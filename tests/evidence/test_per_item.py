@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soce.evaluate.corpus import Corpus, CorpusMetric
 from soce.evaluate.evaluation import Evaluation
+from soce.evidence.interval import paired_interval
+from soce.evidence.mcnemar import mcnemar
 from soce.evidence.per_item import (
     exact_score,
     paired_differences,
@@ -49,6 +52,22 @@ def test_the_values_of_a_geometric_mean_have_it_as_their_mean(outcomes: list[flo
         assert math.sqrt(squares / (len(values) - 1) / len(values)) == pytest.approx(
             stderr, rel=1e-6, abs=1e-9
         )
+
+
+def test_of_a_corpus_the_values_are_linearised_and_their_mean_is_the_score() -> None:
+    answers = {"q1": (1, 0, 0), "q2": (0, 1, 1), "q3": (1, 1, 0), "q4": (0, 0, 1)}
+    found = Evaluation.of_items({"tags": Corpus(CorpusMetric("f1"), answers)}, scale=None)
+    values = values_by_item(found, "tags")
+    assert {item: float(value) for item, value in values.items()} == found.corpora["tags"].values()
+    assert float(sum(values.values()) / 4) == pytest.approx(found.categories["tags"].score)
+    assert exact_score(found, "tags") == Fraction(1, 2)
+    better = {**answers, "q4": (1, 0, 0)}
+    other = Evaluation.of_items({"tags": Corpus(CorpusMetric("f1"), better)}, scale=None)
+    interval = paired_interval(other, found, weights={"tags": Fraction(1)})
+    assert interval.difference == pytest.approx(2 / 3 - 1 / 2)
+    assert interval.low < interval.difference < interval.high
+    assert (interval.n_items, interval.widened) == (4, ())
+    assert mcnemar(other, found, weights={"tags": Fraction(1)}) is None
 
 
 def test_three_tenths_are_three_tenths() -> None:
