@@ -86,7 +86,7 @@ def test_a_task_of_the_harness_knows_its_category_before_it_is_opened(tmp_path: 
     pytest.importorskip("torch")
     options = EvaluatorOptions(include_path=(str(write_tasks(tmp_path / "tasks")),))
     assert check_evaluator("lm-eval:tiny_choice=quiz,tiny_said", options) == ["quiz", "tiny_said"]
-    assert check_evaluator("lm-eval:tiny", options) is None
+    assert check_evaluator("lm-eval:tiny", options) == ["tiny_choice", "tiny_said", "tiny_shots"]
     with pytest.raises(EvaluationError, match="there is no task `tiny_choic`"):
         check_evaluator("lm-eval:tiny_choic=quiz", options)
     other = tmp_path / "tasks.jsonl"

@@ -589,19 +589,35 @@ def test_a_task_may_be_a_category_of_another_name(harness):
         (["tiny_choice"], {"tiny_chioce": "quiz"}, "`tiny_chioce`, which is given a category, is no task"),
         (["tiny"], {"tiny": "quiz"}, "`tiny` is a group or tag"),
         (["tiny_choice", "tiny_said"], {"tiny_choice": "tiny_said"}, "2 tasks are the category `tiny_said`"),
-        (["tiny"], {}, None),
+        (["tiny"], {"tiny_choice": "quiz"}, "`tiny_choice`, which is given a category, is no task"),
     ],
 )
 def test_categories_are_checked_before_anything_is_loaded(harness, tasks, categories, message):
     from soce.evaluate.lm_eval.tasks import check_tasks
 
     options = LmEvalOptions(include_path=harness.tasks, categories=categories)
-    if message is None:
-        assert check_tasks(tasks, options) is None, "the tasks of a group are known when it is loaded"
-        return
     with pytest.raises(EvaluationError) as caught:
         check_tasks(tasks, options)
     assert message in str(caught.value)
     with pytest.raises(EvaluationError) as caught:
         harness.make(tasks, soup=harness.evaluator.soup, categories=categories)
     assert message in str(caught.value)
+
+
+def test_the_tasks_of_a_group_are_known_before_they_are_loaded(harness, tmp_path):
+    from soce.evaluate.lm_eval.tasks import check_tasks
+
+    tasks = write_tasks(tmp_path / "tasks")
+    inline = {"group": "inline", "task": ["tiny_choice", {"task": "tiny_said", "num_fewshot": 1}]}
+    (tasks / "inline.yaml").write_text(json.dumps(inline))
+    tagged = json.loads((tasks / "tiny_text.yaml").read_text())
+    (tasks / "tiny_text.yaml").write_text(json.dumps({**tagged, "tag": "texts"}))
+    options = LmEvalOptions(include_path=tasks)
+    assert sorted(check_tasks(["tiny", "texts"], options)) == [
+        "tiny_choice",
+        "tiny_said",
+        "tiny_shots",
+        "tiny_text",
+    ]
+    assert check_tasks(["tiny_choice", str(tasks / "tiny_said.yaml")], options) is None
+    assert check_tasks(["inline"], options) is None

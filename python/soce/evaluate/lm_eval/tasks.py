@@ -128,7 +128,8 @@ def load_tasks(
 def check_tasks(names: Sequence[str], options: LmEvalOptions) -> list[str] | None:
     """Raise EvaluationError if the harness is missing or knows no such tasks, or for categories of others.
 
-    No data are loaded. Returns the categories, None if groups, tags or files are among the tasks.
+    No data are loaded. Returns the categories; None if a file or a group that writes its tasks itself is
+    among the names, whose tasks are known when they are loaded.
     """
     lm_eval()
     for name in options.categories:
@@ -136,15 +137,32 @@ def check_tasks(names: Sequence[str], options: LmEvalOptions) -> list[str] | Non
             refuse(f"`{shown(name)}`, which is given a category, is no task", nearest(name, names, "tasks"))
     with explained(f"find {', '.join(names)}"), silent(), redirect_stderr(StringIO()):
         manager = _manager(names, options.folders)
-    several = {*manager.all_groups, *manager.all_tags}
-    for name in sorted(several.intersection(options.categories)):
+    for name in sorted({*manager.all_groups, *manager.all_tags}.intersection(options.categories)):
         message = f"`{shown(name)}` is a group or tag, whose tasks are a category each"
         refuse(message, "give the categories of its tasks: TASK=CATEGORY,TASK=CATEGORY")
-    if any(name in several or _is_file(name) for name in names):
-        return None
-    categories = [options.categories.get(name, name) for name in names]
+    tasks: list[str] = []
+    for name in names:
+        members = _members(manager, name)
+        if members is None:
+            return None
+        tasks += members
+    categories = [options.categories.get(task, task) for task in dict.fromkeys(tasks)]
     _check_once(categories)
     return categories
+
+
+def _members(manager: Any, name: str) -> list[str] | None:  # noqa: ANN401
+    """Return the tasks below a group or tag at any depth, or the task itself; None if they are not named."""
+    entry = manager.task_index.get(name)
+    if entry is None:
+        return None
+    if entry.kind.name == "TAG":
+        return sorted(entry.tags)
+    if entry.kind.name != "GROUP":
+        return [name]
+    named = entry.cfg["task"]
+    below = [_members(manager, one) if isinstance(one, str) else None for one in named]
+    return None if None in below else [task for tasks in below for task in tasks or ()]
 
 
 def _check_once(categories: Iterable[str]) -> None:
