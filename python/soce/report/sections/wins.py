@@ -60,7 +60,7 @@ def build(section: Section, view: RunView) -> None:
         ),
         Text(
             f"McNemar's exact test, two-sided, {found.n_tests} of them: p is not corrected. Every item "
-            "counts once, so large categories decide: p of the objective stands with the differences above.",
+            "counts once, whatever its category.",
             soft=True,
         ),
     ]
