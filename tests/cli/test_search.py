@@ -483,6 +483,7 @@ def test_a_table_that_stands_on_more_items_is_warned_of_before_scoring(
     warned = "scores of `code` stand on 200 items, of which 100 are chosen on"
     found = run_all("-o", "warned")
     assert warned in " ".join(found.stderr.split())
+    assert "`--table-items other` states" in " ".join(found.stderr.split())
     stated = run_all("-o", "stated", "--table-items", "other")
     assert warned not in " ".join(stated.stderr.split())
 

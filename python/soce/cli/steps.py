@@ -301,8 +301,13 @@ class Scoring:
         if items is None or items.selection is None:
             return
         differing = differing_categories(selection.categories, tuple(items.selection))
-        _, notes = experts_saw(pool.origin, items, self.evaluator, self.held_out)
+        saw, notes = experts_saw(pool.origin, items, self.evaluator, self.held_out)
         warn([*([] if differing is None else [differing]), *items.thin, *notes])
+        if notes and saw == "unknown":
+            inform(
+                "`--table-items other` states that the scores are of other tasks; `soce run` without TABLE "
+                "scores the candidates where soups are chosen"
+            )
 
 
 def _check_writable(folder: Path) -> None:
