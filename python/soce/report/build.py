@@ -49,7 +49,7 @@ class _Part(NamedTuple):
 
 _PARTS: Final = {
     "summary": _Part("Summary", summary.build),
-    "result": _Part("What the soup gained", result.build, ("result",)),
+    "result": _Part("What the soup scores", result.build, ("result",)),
     "categories": _Part("Category by category", categories.build, ("result",)),
     "selection": _Part("What was souped, and why", selection.build),
     "weights": _Part("How the weights were chosen", weights.build, ("result",)),

@@ -114,6 +114,20 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", safe)
 
 
+def with_code(text: str) -> str:
+    r"""Return text whose words between backticks are code, and everything else is plain.
+
+    Examples
+    --------
+    >>> print(with_code("the model `a|b` [x]"))
+    the model <code>a&#124;b</code> \[x\]
+    """
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # a name that has a backtick itself
+        return plain(text)
+    return "".join(code(piece) if place % 2 else plain(piece) for place, piece in enumerate(pieces))
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Iterable[str]) -> list[str]:
     """Return a table; cells are Markdown without bars of their own; `sides` has an r or l per column."""
     lines = [header, ["---:" if side == "r" else "---" for side in sides], *rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soce.report import sentences
-from soce.report.markdown import code, plain, table
+from soce.report.markdown import code, plain, table, with_code
 
 if TYPE_CHECKING:
     from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
@@ -36,7 +36,7 @@ def score_lines(result: SearchResult) -> list[str]:
         "",
         *_differences(result),
         f"{plain(result.verdict)}.",
-        *(line for note in result.notes for line in ("", f"Note: {plain(note)}.")),
+        *(line for note in result.notes for line in ("", f"Note: {with_code(note)}.")),
         "",
         *_categories(result),
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.files.words import counted
 from soce.report.card.scores import score_lines
-from soce.report.markdown import code, plain, table
+from soce.report.markdown import code, plain, table, with_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,15 +172,7 @@ def _licences(licences: Sequence[Licence], warnings: Sequence[str]) -> list[str]
 
 
 def _mind(warnings: Sequence[str]) -> list[str]:
-    return [line for text in warnings for line in ("", f"> **Mind**: {_sentence(text)}.")]
-
-
-def _sentence(text: str) -> str:
-    """Return a warning, whose names stand in backticks, as Markdown."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:  # a name that has a backtick itself
-        return plain(text)
-    return "".join(code(part) if place % 2 else plain(part) for place, part in enumerate(parts))
+    return [line for text in warnings for line in ("", f"> **Mind**: {with_code(text)}.")]
 
 
 def _verify(soup: Soup) -> list[str]:

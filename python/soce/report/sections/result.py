@@ -1,7 +1,8 @@
-"""What the soup gained: every arm on the reported items, differences with intervals, and the ablation."""
+"""What the soup scores: every arm on the reported items, differences with intervals, and the ablation."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from soce.report import sentences
@@ -10,7 +11,7 @@ from soce.report.document import Figure, Table, Text
 from soce.report.figures.rows import Bar, Bars, Differences
 
 if TYPE_CHECKING:
-    from soce.report.cells import Tone
+    from soce.report.cells import Tone, Unit
     from soce.report.document import Section
     from soce.report.figures.rows import RowKind
     from soce.report.run_view import RunView
@@ -81,14 +82,20 @@ def _arms_table(view: RunView, margins: dict[str, float]) -> Table:
                 unit.score(arm.selection.value),
                 unit.score(arm.report.value),
                 NONE if margin is None else Cell(f"± {margin * unit.times:.2f}", margin * unit.times),
-                unit.difference(None if against is None else against.difference),
-                unit.interval(None if against is None else against.interval),
+                _bare(unit.difference(None if against is None else against.difference), unit),
+                _bare(unit.interval(None if against is None else against.interval), unit),
                 relative(None if against is None else against.relative_percent),
             )
         )
     scores = (f"selection{unit.axis}", f"{view.held_out}{unit.axis}", "95 %")
     caption = f"Every arm by `{result.objective}`, with its difference to the best single model"
-    return Table(caption, ("arm", *scores, "to best single", "95 % interval", "relative"), rows)
+    to_best = f"to best single{' (pp)' if unit.points else ''}"
+    return Table(caption, ("arm", *scores, to_best, "95 % interval", "relative"), rows)
+
+
+def _bare(cell: Cell, unit: Unit) -> Cell:
+    """Return a difference whose unit stands in the header."""
+    return replace(cell, text=cell.text.removesuffix(unit.points))
 
 
 def _mark(view: RunView, label: str) -> str:

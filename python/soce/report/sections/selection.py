@@ -51,7 +51,7 @@ def _unit(view: RunView) -> Unit:
 def _experts(section: Section, selection: Selection, unit: Unit) -> None:
     n_candidates, n_population = len(selection.candidates), len(selection.population)
     saturation = selection.saturation
-    beyond = "" if saturation is None else "a larger threshold selects every category"
+    beyond = "" if saturation is None else "a larger threshold selects every category that has a correlation"
     facts = Facts(
         (
             ("Rule", Cell(str(selection.rule)), ""),
