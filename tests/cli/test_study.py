@@ -173,6 +173,12 @@ def test_a_new_study_needs_candidates_and_one_evaluator(here: Path) -> None:
         assert not (here / "new").exists()
 
 
+def test_a_file_is_no_run(here: Path) -> None:
+    result = run("score.py", "--models", "models.yaml", *command())
+    assert result.exit_code == 1
+    assert "this is a file, not the directory of a run" in said(result)
+
+
 def test_a_new_study_scores_candidates_of_its_own(here: Path) -> None:
     found = run("new", "--models", "models.yaml", *command(), "--points", "0")
     assert found.exit_code == 0, found.stderr
@@ -188,6 +194,10 @@ def test_a_new_study_scores_candidates_of_its_own(here: Path) -> None:
     assert len((here / "calls.txt").read_text().split()) == 15
     alone = run("new", "--points", "0", "--no-evaluate")
     assert alone.stdout == found.stdout
+    clustered = run("new", "--points", "0", "--no-evaluate", "--clusters", "2")
+    assert "missing categories of items: the scores of `ash` do not tell items apart" in " ".join(
+        clustered.stdout.replace("missing   ", "missing").split()
+    )
     assert run("new", "--objective", "mean").exit_code == 2
 
 

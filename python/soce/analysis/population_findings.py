@@ -46,24 +46,25 @@ class PopulationFindings:
         """Find all that the scores allow; intervals take so many draws, by the population's seed."""
         found = cls(scores)
         seed = scores.population.options.seed
-        with found._trying("consistency"):
+        with found.trying("consistency"):
             found.consistency = scores.consistency(draws=draws, seed=seed)
             found.without_each = scores.without_each()
         if scores.population.options.points:
-            with found._trying("weightings"):
+            with found.trying("weightings"):
                 found.weightings = scores.consistency("random", draws=draws, seed=seed)
-        with found._trying("parents"):
+        with found.trying("parents"):
             found.parents = scores.parents()
         for name, size in PLAYERS.items():
             if size == 1 or size < len(scores.population.candidates):
-                with found._trying(f"shapley {name}"):
+                with found.trying(f"shapley {name}"):
                     found.shapley[name] = scores.shapley(size)
-        with found._trying("selected"):
+        with found.trying("selected"):
             found.selected = scores.selected()
         return found
 
     @contextmanager
-    def _trying(self, what: str) -> Iterator[None]:
+    def trying(self, what: str) -> Iterator[None]:
+        """Keep the reason if something cannot be found, and go on."""
         try:
             yield
         except SoceError as error:

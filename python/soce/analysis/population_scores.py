@@ -79,6 +79,13 @@ class PopulationScores:
         return self.on == "report" and bool(splits)
 
     @property
+    def where(self) -> str:
+        """The items, in words."""
+        if self.is_held_out:
+            return "held-out items"
+        return "all items" if self.run.kind == "study" else "the items that the search chose on"
+
+    @property
     def scale(self) -> Scale | None:
         """Of all scores: ``percent``, ``unit``, or None if they are neither or of several."""
         scales = {one.scale for one in self.evaluations.values()}

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.merging.options import MergeOptions
-    from soce.search.run import Run
 
 _EXAMPLES = """\b
 Examples:
@@ -104,7 +103,7 @@ def study(
     found = PopulationFindings.of(scores)
     items = None
     if clusters is not None:
-        with stage_bars(enabled=not quiet) as bars:
+        with found.trying("items"), stage_bars(enabled=not quiet) as bars:
             items = scores.item_categories(
                 clusters or None,
                 seed=studying.seed,
@@ -153,6 +152,8 @@ class _Step:
         if isinstance(evaluators, str):
             self._say(f"{counted(n_missing, 'of them is', 'of them are')} not scored: {evaluators}")
             return scores
+        for name in run.pool.without_path:
+            usage(f"nobody said where `{shown(name)}` is: name it with `--candidate {shown(name)}=PATH`")
         soups = [run.pool.recipe(member.parts) for member in population.members]
         merge = merge_of(run, self.merge)
         with self._resumable():
@@ -189,9 +190,9 @@ class _Step:
             self._resumable(),
             missing_bars(quiet=self.quiet) as tell,
         ):
-            run: Run = begin_run(self.folder, pool, first, SearchOptions(objective=objective))
+            options = SearchOptions(objective=objective)
+            run = begin_run(self.folder, pool, first, population.to_json(), options)
             self.log.start()  # not before: what is refused until here leaves no folder behind
-            run.keep_population(population.to_json())
             soups = [pool.recipe(member.parts) for member in population.members]
             run.evaluate(soups, first, on_progress=tell)
         return PopulationScores.of(run, population)

@@ -71,9 +71,9 @@ class RunView:
     def population_words(self) -> str:
         """Which models and soups a population is of, and on which items they were scored."""
         assert self.population is not None
-        found, where = self.population, "held-out items" if self.population.is_held_out else "all items"
+        found = self.population
         counts = f"{len(found.evaluations)} of {len(found.population.members)} models and soups"
-        return f"in the population of `soce study`: {counts}, scored on {where}"
+        return f"in the population of `soce study`: {counts}, scored on {found.where}"
 
     @property
     def soup(self) -> Arm:

@@ -58,7 +58,9 @@ def kind_of(folder: Path) -> Kind:
 
 
 def holds_run(folder: Path) -> bool:
-    """Return whether some command wrote the folder."""
+    """Return whether some command wrote the folder; refuse a file."""
+    if folder.is_file():
+        kind_of(folder)
     with suppress(StudyError):
         return folder.is_dir() and bool(kind_of(folder))
     return False

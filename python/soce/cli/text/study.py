@@ -30,6 +30,7 @@ _MEANT: Final = {
     "shapley singles": "Shapley values",
     "shapley pairs": "Shapley values of pairs",
     "shapley triplets": "Shapley values of triplets",
+    "items": "categories of items",
 }
 
 
@@ -54,10 +55,10 @@ def population_texts(population: Population, n_known: int) -> list[str]:
 def found_blocks(found: PopulationFindings) -> list[list[str]]:
     """Return what was found, a block for each figure of the paper."""
     scores, population = found.scores, found.scores.population
-    where = "held-out items" if scores.is_held_out else "all items"
+    known = f"{len(scores.evaluations)} of {len(population.members)} models and soups"
     head = [
         f"candidates  {named(population.candidates, 10)}",
-        f"scored      {len(scores.evaluations)} of {len(population.members)} models and soups, on {where}",
+        f"scored      {known}, on {scores.where}",
     ]
     if population.experts:
         head.insert(1, f"selected    {named(population.experts, 10)}")
