@@ -205,7 +205,9 @@ class ShapleyPlan:
         """Return the Shapley values; raises EvaluationError if some of the soups were not scored."""
         lacking = self.missing()
         if lacking:
-            names = [" + ".join(one.name for one in soup.ingredients if one.weight) for soup in lacking]
+            names = [
+                " + ".join(sorted(one.name for one in soup.ingredients if one.weight)) for soup in lacking
+            ]
             refuse(
                 f"{len(lacking)} of {self.n_soups} soups were not scored on the {self.on} items: "
                 f"{listed(names, limit=3)}",

@@ -119,7 +119,7 @@ def _consistency_lines(found: ConsistencyComparison, of: PopulationFindings) -> 
 def _parent_lines(found: ParentCounts) -> list[str]:
     n = len(found.families)
     half = found.half
-    rows = [["soup", "better than any", "than all", "of", "ties"]]
+    rows = [["soup", "better than one", "than all", "of", "ties"]]
     ordered = sorted(
         found.families, key=lambda one: (-one.better_than_all, -one.better_than_one, one.family.soup)
     )
