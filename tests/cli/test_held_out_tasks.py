@@ -57,7 +57,7 @@ def test_soups_are_reported_on_tasks_of_another_name(here: Path) -> None:
     assert code == 0, stderr
     result = json.loads(Path("run", "result.json").read_text())
     assert not result["optimistic"]
-    assert result["comparisons"][2]["interval"]["fewest"] == 12
+    assert {one["interval"]["fewest"] for one in result["comparisons"] if one["interval"]} == {12}
 
 
 def test_a_category_is_chosen_on_and_reported_by_one_metric(here: Path) -> None:

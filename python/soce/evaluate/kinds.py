@@ -238,7 +238,7 @@ _TASKS: Final = EvaluatorKind(
 )
 _LM_EVAL: Final = EvaluatorKind(
     "lm-eval",
-    "lm-eval:TASK[=CATEGORY],...",
+    "lm-eval:TASK[,TASK]",
     "tasks of lm-evaluation-harness, a category each",
     ("merge", "device", "batch_size", "num_fewshot", "include_path", "metric"),
     _check_lm_eval,

@@ -124,7 +124,11 @@ evaluator_options = all_of(
         metavar="COMMAND",
         help="A program that scores {checkpoint} and writes to {output}.",
     ),
-    _option("--held-out", metavar="EVALUATOR", help="Other tasks to report on; no items are split then."),
+    _option(
+        "--held-out",
+        metavar="EVALUATOR",
+        help="Other tasks to report on, lm-eval:TASK=CATEGORY if named otherwise; no items are split then.",
+    ),
     _option("--held-out-command", metavar="COMMAND", help="The same, a program."),
     _option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
     _option("--batch-size", type=COUNT, metavar="N", help="Else chosen."),
