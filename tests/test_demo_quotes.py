@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from soce.report.build import build_report
+
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"(?<![\w.])[+\-−]?\d+\.\d+")
 TOLD = {"0.5", "0.2", "3.11"}
@@ -45,6 +47,7 @@ def test_what_is_quoted_is_what_this_version_says_of_the_kept_run(quote_demo: Mo
         for name in quote_demo.quotes(run):
             assert f"<!-- demo:begin {name} -->" in quoted
         assert run.settings["machine"] in quoted
+        assert run.settings["machine"] in build_report(run).to_markdown().replace("\\", "")
 
 
 @pytest.mark.parametrize("name", ABOUT_THE_DEMO)

@@ -22,6 +22,7 @@ from soce.report.document import Figure, Table
 from soce.report.figures.canvas import svg
 from soce.report.figures.rows import Bar, Bars
 from soce.report.report import Report, format_of
+from soce.report.run_view import RunView
 from soce.scores.table import ScoreTable
 from soce.scores.tables.long import write_scores
 from soce.search.open import open_run
@@ -138,6 +139,24 @@ def test_the_numbers_are_those_of_the_result(made: Path, report: Report) -> None
     assert report.section("costs").data["n_evaluations"] == len(
         list((made / "search/evaluations").glob("*.json"))
     )
+
+
+def test_soups_near_the_chosen_one_and_its_change_are_of_kept_outcomes(made: Path) -> None:
+    view = RunView(open_run(made))
+    near, others = view.n_near
+    assert others == len(view.result.ranked) - 1
+    assert 0 < near <= others  # neighbours on a grid of tenths
+    drops = [arm.drop for arm in view.result.singles]
+    assert view.change is not None
+    assert view.change.difference == pytest.approx(sum(drops) / len(drops) - view.soup.drop, abs=1e-12)
+    assert view.change.low < view.change.difference < view.change.high
+
+
+def test_without_outcomes_nothing_is_near(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", kitchen=Kitchen(MODELS, 3, has_items=False))
+    view = RunView(open_run(tmp_path / "run"))
+    assert view.n_near == (0, 0)
+    assert view.change is None
 
 
 def test_points_and_relative_percent_are_never_both_called_percent(report: Report) -> None:
