@@ -26,7 +26,7 @@ from soce.recipes.model import Ingredient, Recipe
 from soce.search.claims import claim
 from soce.search.evaluations import EvaluationStore
 from soce.search.identity import ingredient_identity
-from soce.search.study import Study
+from soce.search.study import Study, check_folder
 
 IDENTITY = {"ingredients": {"a": {"path": "A"}, "b": {"path": "B"}}, "objective": {"name": "mean"}}
 
@@ -170,6 +170,16 @@ def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"holds `thesis.txt` and no study"):
         Study(tmp_path, identity=IDENTITY)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_what_another_worker_is_just_writing_is_no_stranger(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".study.json.0a7755c7").write_text("{")
+    check_folder(folder)
+    (folder / ".study.db.0a7755c7").touch()
+    with pytest.raises(StudyError, match="and no study"):
+        check_folder(folder)
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +16,7 @@ from soce.cli.text.search import result_lines, verdict_lines
 from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.evidence.interval import PairedInterval
 from soce.recipes.model import Recipe
+from soce.search.items import split_items
 from soce.search.result import SearchResult
 from soce.search.verdict import FEWEST_ITEMS, ExpertsSaw, Kind, Verdict
 
@@ -134,10 +134,6 @@ def test_scores_are_written_so_that_one_sees_which_is_higher() -> None:
 # ---- of searches
 
 
-class Few(Smooth):
-    """The soup is better by far, on few items."""
-
-
 class NoOutcomes(Landscape):
     """Scores with their numbers of items, and nothing by item."""
 
@@ -157,9 +153,6 @@ class NoOutcomes(Landscape):
 class Turned(Smooth):
     """Model a is the best on the items to choose on, b by a little on those to report on."""
 
-    def quality(self, weights: Mapping[str, float], category: str) -> float:
-        return super().quality(weights, category)
-
     def score(self, recipe: Recipe, **options: Any) -> Evaluation:
         items, weights = options["items"], shares(recipe)
         return Evaluation.of_items(
@@ -175,8 +168,6 @@ class Turned(Smooth):
 
     @property
     def held_out(self) -> set[str]:
-        from soce.search.items import split_items
-
         return {item for ids in split_items(self.items).held_out.values() for item in ids}
 
 
@@ -185,7 +176,7 @@ def searched(tmp_path: Path, landscape: Landscape, **options: Any) -> SearchResu
 
 
 def test_a_difference_on_few_items_is_not_called_better(tmp_path: Path) -> None:
-    found = searched(tmp_path, Few(n_items=2 * FEWEST_ITEMS - 2))
+    found = searched(tmp_path, Smooth(n_items=2 * FEWEST_ITEMS - 2))
     assert found.scores_higher
     assert not found.beats_best_single
     data = found.to_json()
@@ -195,7 +186,9 @@ def test_a_difference_on_few_items_is_not_called_better(tmp_path: Path) -> None:
         True,
     )
     assert SearchResult.from_json(data).judgement == found.judgement
-    enough = search_with(pool(tmp_path), Few(n_items=2 * FEWEST_ITEMS), folder=tmp_path / "enough", draws=100)
+    enough = search_with(
+        pool(tmp_path), Smooth(n_items=2 * FEWEST_ITEMS), folder=tmp_path / "enough", draws=100
+    )
     assert enough.beats_best_single
 
 

@@ -137,7 +137,12 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
     place = Path(folder)
     if (place / STUDY).exists() or not place.is_dir():
         return
-    strangers = sorted(entry.name for entry in place.iterdir() if entry.name not in _OWN)
+    unfinished = f".{STUDY}."  # what another worker that begins at the same time is writing
+    strangers = sorted(
+        entry.name
+        for entry in place.iterdir()
+        if entry.name not in _OWN and not entry.name.startswith(unfinished)
+    )
     if strangers:
         message = f"the directory holds `{shown(strangers[0])}` and no study"
         refuse(message, "name a new directory, or the one of an earlier search", place)
