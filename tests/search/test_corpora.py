@@ -10,6 +10,7 @@ from tests.landscapes import Landscape, pool, search_with
 
 from soce.evaluate.corpus import Corpus, CorpusMetric
 from soce.evaluate.evaluation import Evaluation
+from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe
 from soce.search.evaluations import EvaluationStore
 from soce.search.open import open_run
@@ -91,3 +92,18 @@ def test_parts_of_a_corpus_are_kept_apart_and_scored_together(tmp_path: Path) ->
         whole.corpora["code"].restricted(first["code"])
         == landscape.score(recipe, items=first).corpora["code"]
     )
+
+
+@pytest.mark.parametrize(
+    ("chooser", "is_refused"), [(Landscape(has_items=False), False), (Outcomes(tag="dev-"), True)]
+)
+def test_numbers_in_percent_may_be_reported_by_sums_and_means_may_not(
+    tmp_path: Path, chooser: Landscape, is_refused: bool
+) -> None:
+    options = {"folder": tmp_path / "run", "held_out_evaluator": Sums(tag="test-", n_items=30)}
+    if is_refused:
+        words = "category `code` is chosen on by the mean of outcomes and reported by `ratio`"
+        with pytest.raises(EvaluationError, match=words):
+            search_with(pool(tmp_path), chooser, **options)
+    else:
+        assert not search_with(pool(tmp_path), chooser, **options).is_optimistic

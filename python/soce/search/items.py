@@ -224,8 +224,6 @@ def _try_both(
     reporter.begin("held-out items")
     (other,) = reporter.score([model], report)
     check_categories(one.categories, other.categories)
-    if one.scale != other.scale:
-        refuse(f"the tasks to choose on are on the scale {one.scale}, the held-out ones on {other.scale}")
     told = one.item_ids() or {}, other.item_ids() or {}
     for name in one.categories:
         metrics = [str(found.corpora[name].metric) if name in found.corpora else "" for found in (one, other)]
@@ -233,6 +231,9 @@ def _try_both(
             kinds = [f"by `{metric}`" if metric else "by the mean of outcomes" for metric in metrics]
             message = f"category `{shown(name)}` is chosen on {kinds[0]} and reported {kinds[1]}"
             refuse(message, "choose and report by one metric")
+    # BLEU in percent is on no scale by its sentences, and may be in percent as a program's number.
+    if one.scale != other.scale and {one.scale, other.scale} != {"percent", None}:
+        refuse(f"the tasks to choose on are on the scale {one.scale}, the held-out ones on {other.scale}")
 
 
 def check_categories(chosen: Collection[str] | None, reported: Collection[str] | None = None) -> None:
