@@ -143,9 +143,11 @@ def test_the_numbers_are_those_of_the_result(made: Path, report: Report) -> None
 
 def test_soups_near_the_chosen_one_and_its_change_are_of_kept_outcomes(made: Path) -> None:
     view = RunView(open_run(made))
-    near, others = view.n_near
-    assert others == len(view.result.ranked) - 1
-    assert 0 < near <= others  # neighbours on a grid of tenths
+    assert len(view.to_chosen) == len(view.result.ranked) - 1
+    for place, interval in view.to_chosen.items():
+        behind = float(view.result.ranked[place].value) - view.soup.selection.value
+        assert interval.difference == pytest.approx(behind, abs=1e-12)
+    assert "cannot be told from the chosen one" in str(build_report(view.run).section("weights").blocks)
     drops = [arm.drop for arm in view.result.singles]
     assert view.change is not None
     assert view.change.difference == pytest.approx(sum(drops) / len(drops) - view.soup.drop, abs=1e-12)
@@ -155,7 +157,7 @@ def test_soups_near_the_chosen_one_and_its_change_are_of_kept_outcomes(made: Pat
 def test_without_outcomes_nothing_is_near(tmp_path: Path) -> None:
     make_run(tmp_path / "run", kitchen=Kitchen(MODELS, 3, has_items=False))
     view = RunView(open_run(tmp_path / "run"))
-    assert view.n_near == (0, 0)
+    assert view.to_chosen == {}
     assert view.change is None
 
 

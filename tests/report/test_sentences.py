@@ -232,11 +232,12 @@ def test_the_choice_of_the_experts_is_not_said_to_matter_more(changes: dict[str,
 
 
 def test_soups_that_are_near() -> None:
-    assert sentences.of_soups_near(0, 84) is None
-    assert sentences.of_soups_near(0, 0) is None
-    said = sentences.of_soups_near(3, 84)
+    far, near = (PairedInterval(-0.1, -0.2, high, 0.95, 80, 40, 39.0) for high in (-0.01, 0.0))
+    assert sentences.of_soups_near([]) is None
+    assert sentences.of_soups_near([far, far]) is None
+    said = sentences.of_soups_near([far, near, far])
     assert said is not None
-    assert said.startswith("Of 84 other soups, 3 cannot be told from")
+    assert said.startswith("Of 3 other soups, 1 cannot be told from")
 
 
 @pytest.mark.parametrize(

@@ -143,21 +143,20 @@ class RunView:
         return margins
 
     @cached_property
-    def n_near(self) -> tuple[int, int]:
-        """How many other soups the selection items do not tell from the chosen one, and of how many.
+    def to_chosen(self) -> dict[int, PairedInterval]:
+        """Every other soup minus the chosen one on the selection items, by its place in the result's ranking.
 
-        By paired intervals; of the soups whose outcomes by item are kept.
+        Of the soups whose outcomes by item are kept.
         """
         chosen = self.evaluations("selection").get(self.soup.label)
-        near = others = 0
-        for one in self.result.ranked if chosen else ():
+        found: dict[int, PairedInterval] = {}
+        for place, one in enumerate(self.result.ranked if chosen else ()):
             recipe = self.run.pool.recipe(one.parts)
             other = None if recipe.id == self.soup.recipe.id else self._evaluation(one.parts, "selection")
-            interval = None if chosen is None or other is None else self._interval(chosen, other)
+            interval = None if chosen is None or other is None else self._interval(other, chosen)
             if interval is not None:
-                others += 1
-                near += interval.low <= 0 <= interval.high
-        return near, others
+                found[place] = interval
+        return found
 
     @cached_property
     def change(self) -> PairedInterval | None:

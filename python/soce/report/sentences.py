@@ -15,7 +15,7 @@ from soce.report.cells import Unit, count, weights
 from soce.search.verdict import FEWEST_ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from soce.analysis.gains import CategoryGains
     from soce.analysis.overfit import OverfitCheck
@@ -119,16 +119,17 @@ def of_the_experts(result: SearchResult) -> str | None:
     )
 
 
-def of_soups_near(n_near: int, n_others: int) -> str | None:
+def of_soups_near(to_chosen: Collection[PairedInterval]) -> str | None:
     """Return how many of the other soups the items that chose the soup do not tell from it.
 
     It is the best of them there by choice, so that there are, if anything, more.
     """
+    n_near = sum(one.low <= 0 <= one.high for one in to_chosen)
     if not n_near:
         return None
     return (
-        f"Of {counted(n_others, 'other soup')}, {n_near} cannot be told from the chosen one on the items "
-        "that chose it: the 95 % interval of the paired difference includes 0."
+        f"Of {counted(len(to_chosen), 'other soup')}, {n_near} cannot be told from the chosen one on the "
+        "items that chose it: the 95 % interval of the paired difference includes 0."
     )
 
 

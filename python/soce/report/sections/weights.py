@@ -32,7 +32,7 @@ def build(section: Section, view: RunView) -> None:
         section.blocks.append(_figure(view, experts, points))
     if result.ranked:
         section.blocks.append(_ranking(view))
-    if near := sentences.of_soups_near(*view.n_near):
+    if near := sentences.of_soups_near(view.to_chosen.values()):
         section.blocks.append(Text(near, soft=True))
     section.data |= {
         "experts": list(experts),
@@ -66,9 +66,11 @@ def _ranking(view: RunView) -> Table:
     rows = []
     for place, one in enumerate(ranked[:_LISTED], 1):
         behind = unit.difference(float(one.value - ranked[0].value))
-        rows.append((Cell(str(place), place), weights(one.parts), unit.score(float(one.value)), behind))
+        interval = unit.interval(view.to_chosen.get(place - 1))
+        score = unit.score(float(one.value))
+        rows.append((Cell(str(place), place), weights(one.parts), score, behind, interval))
     caption = f"The best {len(rows)} of {len(ranked)} soups on the selection items"
-    header = ("rank", "weights", f"{view.result.objective}{unit.axis}", "to the first")
+    header = ("rank", "weights", f"{view.result.objective}{unit.axis}", "to the first", "95 % interval")
     return Table(caption, header, rows, is_folded=True)
 
 
