@@ -20,7 +20,7 @@ from soce.exceptions import OutputError, StudyError
 from soce.report.build import build_report
 from soce.report.document import Figure, Table
 from soce.report.figures.canvas import svg
-from soce.report.figures.rows import Bar, Bars
+from soce.report.figures.rows import Bar, Bars, Differences
 from soce.report.report import Report, format_of
 from soce.report.run_view import RunView
 from soce.scores.table import ScoreTable
@@ -237,6 +237,19 @@ def test_every_figure_has_words_and_text_stays_text(report: Report) -> None:
             assert html.escape(figure.description, quote=False) in drawing
             assert "<text" in drawing
             assert not re.search(r"#0[0-9a]00", drawing), "a colour of the theme that was not replaced"
+
+
+def test_only_dots_whose_interval_leaves_0_out_are_full() -> None:
+    def dot(interval: tuple[float, float] | None) -> str:
+        return svg(
+            Differences([Bar("a", 1.0, "+1", "soup", interval)], ""), 720, name="x", title="", description=""
+        )
+
+    def look(interval: tuple[float, float] | None) -> set[str]:
+        return set(re.findall(r"fill: ?[^;\"]+", dot(interval)))
+
+    assert look((0.5, 1.5)) != look((-0.5, 2.5))
+    assert look(None) == look((-0.5, 2.5))
 
 
 def test_a_number_in_a_name_is_no_number_of_a_drawing() -> None:

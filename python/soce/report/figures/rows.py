@@ -124,7 +124,7 @@ class Bars(_Rows):
 
 @dataclass(frozen=True, slots=True)
 class Differences(_Rows):
-    """Differences as dots with intervals around a line at zero; hollow ones cannot be told from it."""
+    """Differences as dots with intervals around a line at zero; hollow where no interval leaves zero out."""
 
     def paint(self, canvas: Canvas) -> None:
         """Draw it."""
@@ -136,7 +136,7 @@ class Differences(_Rows):
             colour = _COLOURS[row.kind]
             if row.interval:
                 axes.plot(row.interval, [place, place], color=colour, linewidth=2.4, solid_capstyle="round")
-            is_sure = row.interval is None or row.interval[0] > 0 or row.interval[1] < 0
+            is_sure = row.interval is not None and not row.interval[0] <= 0 <= row.interval[1]
             canvas.dot(
                 axes,
                 (row.value, place),

@@ -73,7 +73,7 @@ def _figure(view: RunView, found: CategoryGains) -> Figure:
         gain, text = one.against_best, unit.difference(one.against_best.difference).text
         tip = f"{one.category}: soup {unit.score(one.soup).text}, {text} to {one.best_single}"
         tip += f", 95 % interval {unit.interval(gain.interval).text}" if gain.interval else ""
-        kind: RowKind = "soup" if gain.is_clear is not False and gain.difference > 0 else "single"
+        kind: RowKind = "soup" if gain.is_clear and gain.difference > 0 else "single"
         value, ends = gain.difference * unit.times, unit.ends(gain.interval)
         rows.append(Bar(one.category, value, text, kind, ends, tip=tip))
     caption = sentences.rivals([one.best_single for one in found.categories])
