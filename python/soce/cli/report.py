@@ -76,7 +76,7 @@ def report(
     merging: MergeOptions,
     quiet: bool,
 ) -> None:
-    """Write the report of RUN, the output of `soce run`, `soce demo` or `soce search`.
+    """Write the report of RUN, the output of `soce run`, `soce demo`, `soce search` or `soce study`.
 
     One HTML file that needs nothing beside it and fetches nothing: what was souped and why, how the weights
     were chosen, what that gained on held-out items, costs, warnings, and the recipe. What a run lacks is

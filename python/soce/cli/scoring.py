@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.merging.options import MergeOptions
     from soce.recipes.model import Recipe
+    from soce.search.pool import Pool
     from soce.search.run import ItemSet, Run
     from soce.search.scoring import SearchProgress
 
@@ -36,7 +37,15 @@ def evaluators_of(run: Run, evaluating: NamedEvaluators) -> NamedEvaluators | st
 def merge_of(run: Run, merging: MergeOptions) -> MergeOptions:
     """Return the merge that the run's soups are of; what is given now comes first."""
     recorded = {} if run.result is None else run.result.merge
-    return replace(merging, **{**recorded, **merging.decisions()})
+    return located(replace(merging, **{**recorded, **merging.decisions()}), run.pool)
+
+
+def located(merge: MergeOptions, pool: Pool) -> MergeOptions:
+    """Return a merge that takes tensors from paths: evaluators do not know the names of candidates."""
+    if merge.take is None:
+        return merge
+    take = {tensors: pool.paths.get(giver, giver) for tensors, giver in merge.take.items()}
+    return replace(merge, take=take)
 
 
 def score_soups(

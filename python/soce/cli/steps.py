@@ -14,6 +14,7 @@ import click
 
 from soce.cli.command import inform, message, next_step, print_blocks, print_json, warn
 from soce.cli.progress import byte_bar, stage_bars
+from soce.cli.scoring import located
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines, verdict_lines
 from soce.exceptions import CheckpointError, Problem, StudyError, shown
@@ -98,9 +99,7 @@ class SearchStep:
 
     def __post_init__(self) -> None:
         """Let tensors be taken from candidates by their names, which evaluators do not know."""
-        if self.merge.take is not None:
-            take = {tensors: self.pool.paths.get(giver, giver) for tensors, giver in self.merge.take.items()}
-            object.__setattr__(self, "merge", replace(self.merge, take=take))
+        object.__setattr__(self, "merge", located(self.merge, self.pool))
 
     @contextmanager
     def opened(self, evaluators: NamedEvaluators, log: Log) -> Iterator[Scoring]:

@@ -16,7 +16,7 @@ from soce.cli.options.merge import merge_decisions
 from soce.cli.options.study import study_options
 from soce.cli.options.types import NUMBER
 from soce.cli.progress import stage_bars
-from soce.cli.scoring import evaluators_of, merge_of, missing_bars, score_soups
+from soce.cli.scoring import evaluators_of, located, merge_of, missing_bars, score_soups
 from soce.cli.text.study import found_blocks, item_lines, population_texts
 from soce.exceptions import shown
 from soce.files.words import counted
@@ -54,7 +54,7 @@ Examples:
     "--clusters",
     type=NUMBER,
     metavar="K",
-    help="Also put the items into K categories by who solves them; 0: as many as hold.",
+    help="Also put the items into K categories by who solves them; 0: the number is chosen.",
 )
 @click.option(
     "--evaluate/--no-evaluate",
@@ -183,7 +183,9 @@ class _Step:
         self._tell(population, n_known=0)
         models = [pool.paths[name] for name in pool.names]
         with (
-            self.evaluators.opened(models, merge=self.merge, folder=self.folder, quiet=self.quiet) as (
+            self.evaluators.opened(
+                models, merge=located(self.merge, pool), folder=self.folder, quiet=self.quiet
+            ) as (
                 first,
                 _,
             ),

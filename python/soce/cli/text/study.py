@@ -178,8 +178,6 @@ def item_lines(found: ItemCategories) -> list[str]:
     """Return categories of items, what they explain and how stable they are."""
     rows = [["category", "items"], *([shown(name), str(size)] for name, size in found.sizes.items())]
     lines = ["categories of items that the same models and soups solve", *fitted(rows, "lr")]
-    if found.alike:
-        lines.append(f"  {counted(len(found.alike), 'item')} solved alike by all are in none")
     for choice in found.choices if len(found.choices) > 1 else ():
         if choice.explained is not None:
             explained = f"{100 * choice.explained:.1f} %"
@@ -189,7 +187,8 @@ def item_lines(found: ItemCategories) -> list[str]:
         for one in found.stability
         if one.mean is not None
     ]
-    for note in found.notes:
+    shared = "soups share their models, so that drawing models anew changes less than other models would"
+    for note in (*found.notes, shared):
         lines += wrapped(note, "  note  ")
     return lines
 
