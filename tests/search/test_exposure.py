@@ -106,6 +106,21 @@ def test_other_tasks_are_other_items() -> None:
     assert saw(told(TEST.items, TEST), DEV, TEST) == "these items"
 
 
+def test_a_table_of_more_items_than_the_tasks_saw_those_that_it_names() -> None:
+    items = items_of(DEV)
+    assert items.selection is not None
+    more = {name: (*ids, f"{name}-elsewhere") for name, ids in DEV.items.items()}
+    found, (note,) = experts_saw(told(more, stated="other"), items, DEV)
+    assert found == "these items"
+    assert note == "the scores that chose the experts stand on 10 of the 10 reported items"
+    assert saw(told(more), TEST, DEV) == "these items"
+    unlike = {"math": ["elsewhere"], "code": DEV.items["code"]}
+    assert saw(told(unlike), DEV) == "these items", "in one category"
+    chosen = {name: (*ids, f"{name}-elsewhere") for name, ids in items.selection.items()}
+    assert saw(told(chosen), DEV) == "unknown", "the others may be reported ones by other ids"
+    assert saw(told(chosen, stated="other"), DEV) == "stated"
+
+
 def test_numbers_that_both_task_sets_have_tell_nothing() -> None:
     other = Landscape(n_items=10, tag="dev-", version=2)
     assert saw(told(DEV.items), DEV, other) == "unknown"

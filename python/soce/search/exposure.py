@@ -11,7 +11,7 @@ from soce.search.identity import digest_of
 from soce.search.items import contents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from soce.evaluate.evaluation import Evaluator
     from soce.scores.origin import ScoreOrigin
@@ -40,8 +40,10 @@ def experts_saw(
     Notes
     -----
     Ids mean something among the items of one evaluator only. Those of a table are an evaluator's if soce
-    measured the scores with it, or else if it has all of them and no other of the two has. The tasks of
-    another evaluator are other items, except those with the content of one that was seen.
+    measured the scores with it, or else if it has all of them, or at least some, and no other of the two has.
+    A table of which it has only some may stand on these under other names too: it saw the reported items that
+    it names, and what else it saw is not known. The tasks of another evaluator are other items, except those
+    with the content of one that was seen.
     """
     chooser = _Tasks.of(evaluator, items.everything)
     reporter = chooser
@@ -58,7 +60,8 @@ def experts_saw(
         if n_seen:
             note = f"the scores that chose the experts stand on {n_seen} of the {len(keys)} reported items"
             return "these items", (note,)
-        if reported.keys() <= origin.items.keys():
+        is_known = origin.evaluator == owner.digest or owner.has(origin.items, all)
+        if is_known and reported.keys() <= origin.items.keys():
             return "other items", ()
     if origin.stated is not None:
         return ("stated" if origin.stated == "other" else "these items"), ()
@@ -83,10 +86,10 @@ class _Tasks:
         if content := self.contents.get(category, {}).get(item):
             yield (content,)
 
-    def has(self, items: Items) -> bool:
-        """Whether all of some items, category by category, are its own."""
-        shared = items.keys() & (self.ids or {}).keys()
-        return bool(shared) and all(set(items[name]) <= set((self.ids or {})[name]) for name in shared)
+    def has(self, items: Items, quantifier: Callable[[Iterable[bool]], bool]) -> bool:
+        """Whether all or any of some items, in the categories that it has, are its own."""
+        known = {name: set(ids) for name, ids in (self.ids or {}).items() if name in items}
+        return bool(known) and quantifier(item in known[name] for name in known for item in items[name])
 
 
 def _keys(items: Items) -> Iterator[tuple[str, str]]:
@@ -98,8 +101,11 @@ def _owner(origin: ScoreOrigin, chooser: _Tasks, reporter: _Tasks) -> _Tasks | N
     for one in (chooser, reporter):
         if origin.evaluator == one.digest:
             return one
-    fitting = [one for one in {chooser, reporter} if one.has(origin.items or {})]
-    return fitting[0] if len(fitting) == 1 else None
+    for quantifier in (all, any):
+        fitting = [one for one in {chooser, reporter} if one.has(origin.items or {}, quantifier)]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 else None
+    return None
 
 
 def _too_many(origin: ScoreOrigin, items: SearchItems) -> tuple[str, ...]:
