@@ -194,7 +194,8 @@ def test_a_corpus_of_sentences_is_scored_as_a_whole_and_in_part(soup):
     assert found.categories["flores"].score == whole.score
     assert found.scale is None
     assert found.higher_is_better == {"flores": True, "edits": False, "chrf": True}
-    assert made.item_ids() == {"flores": ("s1", "s2", "s3"), "edits": ("s1", "s2", "s3")}
+    assert found.item_ids() == {"flores": ("s1", "s2", "s3"), "edits": ("s1", "s2", "s3")}
+    assert made.item_ids() is None, "not of every category: a search by these items would drop the other"
     part = made.score(Recipe.of(soup.ingredients), items={"flores": ["s3", "s2"]})
     assert (
         part.categories["flores"].score

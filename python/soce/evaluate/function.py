@@ -119,7 +119,7 @@ class FunctionEvaluator(LiveEvaluator):
     """Whether all items are scored in any case, whichever are asked for."""
 
     def item_ids(self) -> dict[str, tuple[str, ...]] | None:
-        """Return the items of the soup scored last; None before, or if the function tells none apart."""
+        """Return the items of the soup scored last; None before, or if a category tells none apart."""
         return self._items
 
     def item_contents(self) -> Mapping[str, Mapping[str, str]] | None:
@@ -142,7 +142,8 @@ class FunctionEvaluator(LiveEvaluator):
         others = sorted(self._categories ^ evaluation.categories.keys())
         if others:
             self._refuse(f"scored category `{shown(others[0])}` for some soups only", None)
-        self._items = evaluation.item_ids() or self._items
+        ids = evaluation.item_ids() or {}
+        self._items = ids if len(ids) == len(evaluation.categories) else None
         return evaluation if items is None else evaluation.restricted(items)
 
     def _evaluation(self, found: object) -> Evaluation:
