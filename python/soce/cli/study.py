@@ -182,15 +182,11 @@ class _Step:
         population = choose_population(pool, self.options)
         self._tell(population, n_known=0)
         models = [pool.paths[name] for name in pool.names]
+        merge, quiet = located(self.merge, pool), self.quiet
         with (
-            self.evaluators.opened(
-                models, merge=located(self.merge, pool), folder=self.folder, quiet=self.quiet
-            ) as (
-                first,
-                _,
-            ),
+            self.evaluators.opened(models, merge=merge, folder=self.folder, quiet=quiet) as (first, _),
             self._resumable(),
-            missing_bars(quiet=self.quiet) as tell,
+            missing_bars(quiet=quiet) as tell,
         ):
             options = SearchOptions(objective=objective)
             run = begin_run(self.folder, pool, first, population.to_json(), options)
