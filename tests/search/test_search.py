@@ -442,10 +442,21 @@ class Told(Landscape):
         return found
 
 
-def test_items_that_were_chosen_on_and_held_out_are_counted(tmp_path: Path) -> None:
+def test_held_out_items_that_were_chosen_on_are_left_out(tmp_path: Path) -> None:
     first, second = Told(modulus=50, tag="dev-", n_items=50), Told(modulus=200, tag="test-", n_items=60)
     found = searched(tmp_path, first, held_out_evaluator=second)
-    assert "100 of the 120 held-out items were also chosen on: optimistic" in found.notes
+    assert "100 of the 120 held-out items ask what is also chosen on, and are left out" in found.notes
+    assert {arm.report.n_items for arm in found.arms} == {20}
+    reported = open_run(tmp_path / "run").items()
+    assert reported is not None
+    numbers = [int(item.rpartition("-")[2]) for ids in reported.values() for item in ids]
+    assert sorted(numbers) == sorted([*range(50, 60), *range(50, 60)])
+
+
+def test_held_out_tasks_that_only_repeat_are_refused(tmp_path: Path) -> None:
+    first, second = Told(modulus=50, tag="dev-", n_items=50), Told(modulus=200, tag="test-", n_items=50)
+    with pytest.raises(EvaluationError, match="every held-out item of category"):
+        searched(tmp_path, first, held_out_evaluator=second)
 
 
 def test_equal_items_are_on_one_side_here_and_when_the_run_is_opened_again(tmp_path: Path) -> None:

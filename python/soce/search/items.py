@@ -160,10 +160,9 @@ class SearchItems:
         """
         selection, notes = _selection_items(chooser, model)
         if reporter is not chooser:
-            report = reporter.evaluator.item_ids()
+            report, left_out = _unseen(reporter.evaluator, chooser.evaluator)
             _try_both(chooser, selection, reporter, report, model)
-            shared = _shared(chooser.evaluator, reporter.evaluator)
-            return cls(selection, report, is_held_out=True, notes=(*notes, *shared))
+            return cls(selection, report, is_held_out=True, notes=(*notes, *left_out))
         return cls._of_one(selection, notes, chooser.evaluator, share=share, seed=seed)
 
     @classmethod
@@ -175,7 +174,8 @@ class SearchItems:
         if selection is None:
             return None
         if held_out_evaluator is not None:
-            return cls(selection, held_out_evaluator.item_ids(), is_held_out=True)
+            report, _ = _unseen(held_out_evaluator, evaluator)
+            return cls(selection, report, is_held_out=True)
         return cls._of_one(selection, (), evaluator, share=share, seed=seed)
 
     @classmethod
@@ -257,12 +257,29 @@ def contents_of(evaluator: Evaluator) -> Mapping[str, Mapping[str, str]] | None:
     return None if item_contents is None else item_contents()
 
 
-def _shared(evaluator: Evaluator, other: Evaluator) -> tuple[str, ...]:
-    """Return a note if the held-out tasks ask what the search chose on."""
-    seen, held_out = contents_of(evaluator), contents_of(other)
-    if seen is None or held_out is None:
-        return ()
-    known = {content for told in seen.values() for content in told.values()}
-    asked = [content for told in held_out.values() for content in told.values()]
-    count = sum(content in known for content in asked)
-    return (f"{count} of the {len(asked)} held-out items were also chosen on: optimistic",) if count else ()
+def _unseen(evaluator: Evaluator, chooser: Evaluator) -> tuple[Items | None, tuple[str, ...]]:
+    """Return the held-out items that ask nothing that is chosen on, and what to say of the others.
+
+    All of them where one of the evaluators does not say what its items ask. None if they are not known yet.
+    """
+    items, asked, seen = evaluator.item_ids(), contents_of(evaluator), contents_of(chooser)
+    if asked is None or seen is None:
+        return items, ()
+    chosen_on = {content for told in seen.values() for content in told.values()}
+    repeated = {name: {item for item in told if told[item] in chosen_on} for name, told in asked.items()}
+    count = sum(map(len, repeated.values()))
+    if not count:
+        return items, ()
+    of = f"{count} of the {sum(map(len, asked.values()))} held-out items"
+    if items is None:
+        return None, (f"{of} were also chosen on: optimistic",)
+    kept = {
+        name: tuple(item for item in ids if item not in repeated.get(name, ())) for name, ids in items.items()
+    }
+    for name, ids in kept.items():
+        if not ids:
+            refuse(
+                f"every held-out item of category `{shown(name)}` is also chosen on",
+                "name other tasks to report on, or none: the items are then split",
+            )
+    return kept, (f"{of} ask what is also chosen on, and are left out",)
