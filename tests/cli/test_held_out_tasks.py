@@ -25,13 +25,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     models = dict(zip("ab", save_models(tmp_path), strict=True))
     tasks = write_tasks(tmp_path / "tasks")
-    config = json.loads((tasks / "tiny_translation.yaml").read_text())
-    rows = (tasks / "translation.jsonl").read_text().replace('"q": "', '"q": "a')
-    (tasks / "later.jsonl").write_text(rows)
-    config |= {"task": "tiny_later", "dataset_kwargs": {"data_files": {"test": str(tasks / "later.jsonl")}}}
-    (tasks / "tiny_later.yaml").write_text(json.dumps(config))
-    pair = (tasks / "tiny_pair.yaml").read_text()
-    (tasks / "later_pair.yaml").write_text(pair.replace('"tiny_pair"', '"later_pair"'))
+    for name, data, later in (
+        ("tiny_translation", "translation", "tiny_later"),
+        ("tiny_pair", "pair", "later_pair"),
+    ):
+        config = json.loads((tasks / f"{name}.yaml").read_text())
+        rows = (tasks / f"{data}.jsonl").read_text().replace('"q": "', '"q": "a')
+        (tasks / f"{later}.jsonl").write_text(rows)
+        config |= {"task": later, "dataset_kwargs": {"data_files": {"test": str(tasks / f"{later}.jsonl")}}}
+        (tasks / f"{later}.yaml").write_text(json.dumps(config))
     Path("scores.csv").write_text("model,tiny_translation,tiny_pair\na,2,1\nb,1,2\nc,0,0\n")
     paths = [f"-c{name}={path}" for name, path in models.items()]
     chosen = ["--rule", "explicit", "--category", "tiny_translation", "--category", "tiny_pair"]
