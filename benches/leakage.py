@@ -54,7 +54,8 @@ class World(NamedTuple):
         """Return the mean of categories over endlessly many items, shape (n_soups,)."""
         noise = np.sqrt(1 + LUCK**2 * (weights**2).sum(axis=1))
         chances: Floats = ndtr(weights @ self.ability / noise[:, None])
-        return chances.mean(axis=1)
+        means: Floats = chances.mean(axis=1)
+        return means
 
 
 def bias(world: World, rng: Random, *, on_all: bool) -> float:
