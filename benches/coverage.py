@@ -18,6 +18,7 @@ Coverage of 2000 worlds has a standard error of 0.5 points at 95 %. One core, so
 
 import argparse
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
@@ -26,7 +27,7 @@ import numpy as np
 from scipy.special import expit
 
 from soce.evaluate.evaluation import Evaluation
-from soce.evidence.interval import t_quantile, variance_of_difference
+from soce.evidence.interval import score_interval, t_quantile, variance_of_difference
 from soce.evidence.sign_flip import sign_flip
 
 Floats: TypeAlias = np.ndarray
@@ -196,6 +197,51 @@ UNLIKE: dict[str, Unlike] = {
 
 
 # ---- intervals
+
+
+def own_scores(rng: Random, worlds: int, truth: float, sharp: float, sizes: Sequence[int]) -> Sample:
+    """Draw outcomes of one model in place of differences: of 0 and 1, or graded, the sharper the more alike.
+
+    The truth of a category is up to 0.04 to either side.
+    """
+    shape, means = (worlds, len(sizes)), np.clip(truth + rng.uniform(-0.04, 0.04, (worlds, len(sizes))), 0, 1)
+    items = []
+    for place, size in enumerate(sizes):
+        mean = means[:, place, None]
+        if sharp:
+            drawn = rng.beta(sharp * mean + 1e-9, sharp * (1 - mean) + 1e-9, (worlds, size))
+        else:
+            drawn = (rng.random((worlds, size)) < mean).astype(float)
+        items.append(drawn)
+    return Sample(items, means, np.broadcast_to(means * (1 - means) / (sharp + 1), shape))
+
+
+def score_rows(rng: Random, worlds: int) -> Iterator[tuple[str, str, float, float, float]]:
+    """Yield truth, items, coverage and mean width of intervals of one score, and coverage of ± 1.96 s.e."""
+    designs = {
+        "1 × 20": [20],
+        "4 × 5": [5] * 4,
+        "4 × 20": [20] * 4,
+        "10 × 20": [20] * 10,
+        "2000/40": [2000, 40],
+    }
+    chances = {f"{share:g}": (share, 0.0) for share in (0.02, 0.1, 0.5, 0.9, 0.98)}
+    kinds = {**chances, "0.7, graded": (0.7, 2.0), "0.95, graded": (0.95, 5.0)}
+    for (kind, (truth, sharp)), (name, sizes) in itertools.product(kinds.items(), designs.items()):
+        sample = own_scores(rng, worlds, truth, sharp, sizes)
+        weights = {str(place): Fraction(1, len(sizes)) for place in range(len(sizes))}
+        mean = sample.mean.mean(axis=1)
+        held, normal, width = 0, 0, 0.0
+        for row in range(worlds):
+            found = {str(place): outcomes(items[row]) for place, items in enumerate(sample.items)}
+            evaluation = Evaluation.of_items(found)
+            interval = score_interval(evaluation, weights=weights)
+            errors = [one.stderr or 0.0 for one in evaluation.categories.values()]
+            reach = 1.96 * math.hypot(*errors) / len(sizes)
+            held += interval.low <= mean[row] + 1e-9 and mean[row] - 1e-9 <= interval.high
+            normal += abs(interval.score - mean[row]) <= reach
+            width += interval.high - interval.low
+        yield kind, name, held / worlds, width / worlds, normal / worlds
 
 
 def moments(sample: Sample) -> tuple[Floats, Floats, Floats]:
@@ -392,6 +438,15 @@ def main() -> None:
     table(
         "world without a difference | items | rejects",
         ((kind, items, percent(share, given.worlds // 4)) for kind, items, share in tests),
+    )
+    print("## Intervals of one score\n")
+    scores = score_rows(np.random.default_rng([given.seed, 3]), given.worlds // 4)
+    table(
+        "score | items | soce covers | width (pp) | ± 1.96 standard errors covers",
+        (
+            (kind, items, percent(held, given.worlds // 4), f"{100 * width:.1f}", f"{100 * normal:.1f}")
+            for kind, items, held, width, normal in scores
+        ),
     )
     rng = np.random.default_rng([given.seed, 2])
     unseen = [

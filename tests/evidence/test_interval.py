@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from scipy.stats import ttest_ind
 
 from soce.evaluate.evaluation import Evaluation
-from soce.evidence.interval import paired_interval
+from soce.evidence.interval import paired_interval, score_interval
 from soce.exceptions import EvaluationError
 
 HALF = {"a": Fraction(1, 2), "b": Fraction(1, 2)}
@@ -160,3 +160,51 @@ def test_a_difference_of_independent_differences_is_welchs() -> None:
     assert cut.minus(found[1]) == interval
     equal = replace(found[0], difference=0.0, low=0.0, high=0.0)
     assert (equal.minus(equal).low, equal.minus(equal).high) == (0.0, 0.0)
+
+
+# ---- one score
+
+
+@given(PAIRS, PAIRS)
+def test_the_interval_of_a_score_has_a_width_and_stays_among_scores(
+    a: list[tuple[float, float]], b: list[tuple[float, float]]
+) -> None:
+    outcomes = {"a": [one for one, _ in a], "b": [one for one, _ in b]}
+    found = score_interval(of(**outcomes), weights=HALF)
+    assert found.score == pytest.approx(np.mean([np.mean(one) for one in outcomes.values()]))
+    assert 0 <= found.low <= found.score <= found.high <= 1
+    assert found.low < found.high
+    percent = score_interval(of("percent", **outcomes), weights=HALF)
+    assert (percent.low, percent.high) == pytest.approx((100 * found.low, 100 * found.high))
+    lower = score_interval(of(**outcomes), weights={name: -weight for name, weight in HALF.items()})
+    assert (lower.low, lower.score, lower.high) == pytest.approx((-found.high, -found.score, -found.low))
+
+
+def test_the_interval_of_a_score_is_that_of_the_difference_to_a_model_that_solves_nothing() -> None:
+    outcomes = {"a": [1, 1, 0, 0.5], "b": [0, 1, 0, 1, 1]}
+    nothing = of(**{name: [0] * len(values) for name, values in outcomes.items()})
+    weights = {"a": Fraction(1, 3), "b": Fraction(2, 3)}
+    found, paired = (
+        score_interval(of(**outcomes), weights=weights),
+        paired_interval(of(**outcomes), nothing, weights=weights),
+    )
+    assert (found.low, found.fewest) == (paired.low, 4)
+    assert found.high == min(paired.high, 1)
+
+
+def test_all_or_none_solved_is_no_certainty() -> None:
+    """It was ± 0. The ends are near those of Clopper and Pearson, 0.832 and 0.168."""
+    every, none = (score_interval(of(a=[value] * 20), weights=ONE) for value in (1, 0))
+    assert every.high == 1
+    assert none.low == 0
+    assert every.low == pytest.approx(0.83, abs=0.02)
+    assert none.high == pytest.approx(0.17, abs=0.02)
+
+
+def test_a_perplexity_is_positive_and_other_scores_have_no_ends() -> None:
+    values = {"a": {"x": 1.0, "y": 30.0}}
+    found = score_interval(Evaluation.of_items(values, scale=None, geometric={"a"}), weights=ONE)
+    assert (found.score, found.low) == (pytest.approx(math.sqrt(30)), 0)
+    assert found.high > 10
+    free = score_interval(Evaluation.of_items(values, scale=None), weights=ONE)
+    assert free.low < 0

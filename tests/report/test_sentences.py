@@ -15,7 +15,7 @@ from soce.analysis.gains import category_gains
 from soce.analysis.overfit import check_overfit
 from soce.analysis.parents import Family, compare_with_parents
 from soce.evaluate.evaluation import Evaluation, Scale
-from soce.evidence.interval import PairedInterval
+from soce.evidence.interval import PairedInterval, ScoreInterval
 from soce.report import sentences
 from soce.scores.objective import parse_objective
 from soce.scores.table import Column, ScoreTable
@@ -92,6 +92,13 @@ def world(
 
 
 # ---- what was measured
+
+
+@pytest.mark.parametrize(("fewest", "is_normal"), [([40, 40], False), ([40, None], True), ([None], True)])
+def test_what_the_lines_at_scores_are(fewest: list[int | None], is_normal: bool) -> None:
+    said = sentences.of_own_intervals([ScoreInterval(0.5, 0.4, 0.6, 0.95, one) for one in fewest])
+    assert said.startswith("Lines are 95 % intervals of each score alone")
+    assert ("standard errors" in said) == is_normal
 
 
 def test_what_it_is() -> None:

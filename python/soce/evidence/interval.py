@@ -1,4 +1,4 @@
-"""A paired interval of a weighted sum of category scores, which also holds where there are few items."""
+"""Intervals of a weighted sum of category scores, and of its difference, which also hold for few items."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from soce.evaluate.evaluation import refuse
-from soce.evidence.per_item import full_marks, is_share, paired_differences, weighted_difference
+from soce.evidence.per_item import (
+    count_values,
+    exact_score,
+    full_marks,
+    is_share,
+    paired_differences,
+    weighted_difference,
+)
 from soce.files.plain import Plain
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from fractions import Fraction
 
     from soce.evaluate.evaluation import Evaluation
@@ -69,6 +76,18 @@ class PairedInterval(Plain):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreInterval(Plain):
+    """A weighted sum of scores of one model, with its interval, in the objective's units."""
+
+    score: float
+    low: float
+    high: float
+    level: float
+    fewest: int | None
+    """Items in the smallest category that has weight; None if it is by standard errors, without outcomes."""
+
+
 def paired_interval(
     first: Evaluation, second: Evaluation, *, weights: Mapping[str, Fraction], level: float = 0.95
 ) -> PairedInterval:
@@ -105,19 +124,9 @@ def paired_interval(
     >>> found.difference, round(found.low, 3), round(found.high, 3)
     (0.2, 0.076, 0.324)
     """
-    if not 0 < level < 1:
-        refuse(f"the level of an interval is {level}", "give 0.95 for 95 %")
-    used = {category: weights[category] for category in sorted(weights) if weights[category]}
-    if not used:
-        refuse("no category has a weight", "give one to the categories that count")
+    used = _weighted(weights)
     found = {category: _spread(paired_differences(first, second, category)) for category in used}
-    variance, degrees = variance_of_difference(
-        np.array([float(weight) for weight in used.values()]),
-        np.array([one.n_items for one in found.values()]),
-        np.array([one.squares for one in found.values()]),
-        np.array(_reaches(first, second, found)),
-    )
-    half = float(t_quantile(level, degrees) * np.sqrt(variance))
+    half, degrees = _half_width(used, found, (first, second), level)
     difference = float(weighted_difference(first, second, used))
     most = math.inf
     if all(is_share(first, category) for category in used):
@@ -129,9 +138,71 @@ def paired_interval(
         level,
         sum(one.n_items for one in found.values()),
         min(one.n_items for one in found.values()),
-        float(degrees),
+        degrees,
         tuple(category for category, one in found.items() if one.is_degenerate),
     )
+
+
+def score_interval(
+    evaluation: Evaluation, *, weights: Mapping[str, Fraction], level: float = 0.95
+) -> ScoreInterval:
+    """Return the interval of the sum of weight times score of one model.
+
+    That of `paired_interval` with the items' values in place of differences, and never beyond what a score
+    can be: shares lie between 0 and full marks, perplexities and scores of corpora are not negative.
+    Parameters and errors are those of `paired_interval`.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from soce import Evaluation
+    >>> every = Evaluation.of_items({"math": dict.fromkeys(map(str, range(20)), 1.0)})
+    >>> found = score_interval(every, weights={"math": Fraction(1)})
+    >>> round(found.low, 3), found.high
+    (0.848, 1.0)
+    """
+    used = _weighted(weights)
+    found = {category: _spread(count_values(evaluation, category)) for category in used}
+    half, _ = _half_width(used, found, (evaluation,), level)
+    score = float(sum(weight * exact_score(evaluation, category) for category, weight in used.items()))
+    ends = [sorted(float(weight) * end for end in _range(evaluation, name)) for name, weight in used.items()]
+    least, most = (math.fsum(column) for column in zip(*ends, strict=True))
+    low, high = max(score - half, min(least, score)), min(score + half, max(most, score))
+    return ScoreInterval(score, low, high, level, min(one.n_items for one in found.values()))
+
+
+def _range(evaluation: Evaluation, category: str) -> tuple[float, float]:
+    """Return the least and the largest score that there can be."""
+    if is_share(evaluation, category):
+        return 0.0, float(full_marks(evaluation, category))
+    is_positive = category in evaluation.geometric or category in evaluation.corpora
+    return (0.0 if is_positive else -math.inf), math.inf
+
+
+def _weighted(weights: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    """Return the categories that have a weight, by name."""
+    used = {category: weights[category] for category in sorted(weights) if weights[category]}
+    if not used:
+        refuse("no category has a weight", "give one to the categories that count")
+    return used
+
+
+def _half_width(
+    weights: Mapping[str, Fraction],
+    found: Mapping[str, _Spread],
+    models: Sequence[Evaluation],
+    level: float,
+) -> tuple[float, float]:
+    """Return how far an interval reaches to either side, and the degrees of freedom."""
+    if not 0 < level < 1:
+        refuse(f"the level of an interval is {level}", "give 0.95 for 95 %")
+    variance, degrees = variance_of_difference(
+        np.array([float(weight) for weight in weights.values()]),
+        np.array([one.n_items for one in found.values()]),
+        np.array([one.squares for one in found.values()]),
+        np.array(_reaches(models, found)),
+    )
+    return float(t_quantile(level, degrees) * np.sqrt(variance)), float(degrees)
 
 
 def variance_of_difference(
@@ -183,12 +254,12 @@ def t_quantile(level: float, degrees: np.ndarray) -> np.ndarray:
 
 
 class _Spread(NamedTuple):
-    """What the differences of one category show of their spread."""
+    """What the differences, or the values, of one category show of their spread."""
 
     n_items: int
     squares: float
     reach: float
-    """The largest deviation from the mean; of one item, from no difference."""
+    """The largest deviation from the mean; of one item, from 0."""
     is_degenerate: bool
 
 
@@ -203,16 +274,17 @@ def _spread(differences: Counter[Fraction]) -> _Spread:
     return _Spread(n_items, squares, max(abs(size - mean) for size, _ in sizes), is_degenerate=False)
 
 
-def _reaches(first: Evaluation, second: Evaluation, found: Mapping[str, _Spread]) -> list[float]:
+def _reaches(models: Sequence[Evaluation], found: Mapping[str, _Spread]) -> list[float]:
     """Return the reach of each category.
 
     Shares of full marks have one in common, full marks if none differs from another. Any other score has a
     unit of its own: where its items show no spread, it may be off by as much as it is.
     """
+    first = models[0]
     of_shares = max((one.reach for name, one in found.items() if is_share(first, name)), default=0.0)
     return [
         of_shares or float(full_marks(first, name))
         if is_share(first, name)
-        else one.reach or max(abs(model.categories[name].score) for model in (first, second))
+        else one.reach or max(abs(model.categories[name].score) for model in models)
         for name, one in found.items()
     ]

@@ -68,6 +68,16 @@ def _found(evaluation: Evaluation, category: str) -> tuple[Mapping[str, float], 
     return found, {outcome: full * one for outcome, one in zip(outcomes, meant, strict=True)}
 
 
+def count_values(evaluation: Evaluation, category: str) -> Counter[Fraction]:
+    """Return how many of a category's items have which value, see `values_by_item`."""
+    found, values = _found(evaluation, category)
+    counted: Counter[Fraction] = Counter()
+    # Floats are counted much faster than fractions.
+    for outcome, times in Counter(found.values()).items():
+        counted[values[outcome]] += times
+    return counted
+
+
 def paired_differences(first: Evaluation, second: Evaluation, category: str) -> Counter[Fraction]:
     """Return how often two models' values differ by how much, first minus second, over a category's items.
 
@@ -79,7 +89,6 @@ def paired_differences(first: Evaluation, second: Evaluation, category: str) -> 
         count = f"{len(differing)} item(s) were scored for one model only"
         refuse(f"category `{shown(category)}`: {count}, the first is `{shown(differing[0])}`")
     differences: Counter[Fraction] = Counter()
-    # Floats are counted much faster than fractions.
     for (outcome, against), times in Counter((one[item], other[item]) for item in one).items():
         differences[mine[outcome] - its[against]] += times
     return differences

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Scale
-    from soce.evidence.interval import PairedInterval
+    from soce.evidence.interval import PairedInterval, ScoreInterval
 
 Tone: TypeAlias = Literal["", "soup", "best", "soft", "warning"]
 
@@ -97,8 +97,8 @@ class Unit:
         scaled = None if value is None else value * self.times
         return _number(scaled, lambda number: f"{signed(number)}{self.points}")
 
-    def ends(self, interval: PairedInterval | None) -> tuple[float, float] | None:
-        """Return the ends of an interval of a difference, in points."""
+    def ends(self, interval: PairedInterval | ScoreInterval | None) -> tuple[float, float] | None:
+        """Return the ends of an interval, in points or percent."""
         return None if interval is None else (interval.low * self.times, interval.high * self.times)
 
     def interval(self, interval: PairedInterval | None) -> Cell:
@@ -107,6 +107,11 @@ class Unit:
         if ends is None or not all(map(math.isfinite, ends)):
             return NONE
         return Cell(f"[{signed(ends[0])}, {signed(ends[1])}]{self.points}", list(ends))
+
+    def span(self, interval: ScoreInterval | None) -> Cell:
+        """Return an interval of a score as a cell."""
+        ends = self.ends(interval)
+        return NONE if ends is None else Cell(f"{plain(ends[0])} to {plain(ends[1])}", list(ends))
 
 
 def relative(value: float | None) -> Cell:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.analysis.population_scores import PopulationScores
 from soce.evaluate.evaluation import Evaluation
-from soce.evidence.interval import paired_interval
+from soce.evidence.interval import ScoreInterval, paired_interval, score_interval
 from soce.exceptions import SoceError
 from soce.report.cells import Unit
-from soce.scores.objective import objective_stderr
 from soce.search.scoring import score_weights, table_of
 from soce.selection.correlation import correlate_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from fractions import Fraction
 
     from soce.analysis.games import ShapleyPlan
     from soce.evidence.interval import PairedInterval
@@ -128,19 +128,24 @@ class RunView:
         except SoceError:
             return None
 
-    def margins(self, on: ItemSet) -> dict[str, float]:
-        """Return half the width of a 95 % interval of each arm's objective, where it is known."""
-        margins: dict[str, float] = {}
-        if self.run.objective is None:
-            return margins
-        for label, evaluation in self.evaluations(on).items():
-            try:
-                error = float(objective_stderr(table_of({label: evaluation}), self.run.objective)[0])
-            except SoceError:
-                continue
-            if math.isfinite(error):
-                margins[label] = NORMAL_95 * error
-        return margins
+    @cached_property
+    def score_intervals(self) -> dict[str, ScoreInterval]:
+        """The 95 % interval of each arm's own reported score, by label, where it is known.
+
+        Without outcomes by item it is that of a normal distribution by the standard errors of the scores.
+        """
+        found: dict[str, ScoreInterval] = {}
+        known = self.evaluations("report")
+        for arm in self.result.arms:
+            evaluation, score, error = known.get(arm.label), arm.report.value, arm.report.stderr
+            weights = None if evaluation is None else self._weights(evaluation)
+            if evaluation is not None and weights is not None:
+                with suppress(SoceError):
+                    found[arm.label] = score_interval(evaluation, weights=weights)
+            if arm.label not in found and error is not None:
+                reach = NORMAL_95 * error
+                found[arm.label] = ScoreInterval(score, score - reach, score + reach, 0.95, None)
+        return found
 
     @cached_property
     def to_chosen(self) -> dict[int, PairedInterval]:
@@ -174,11 +179,14 @@ class RunView:
 
     def _interval(self, first: Evaluation, second: Evaluation) -> PairedInterval | None:
         """Return the interval of a difference of the objective; None without outcomes by item."""
-        weights = None if self.run.objective is None else score_weights(self.run.objective, first)
+        weights = self._weights(first)
         if weights is not None:
             with suppress(SoceError):
                 return paired_interval(first, second, weights=weights)
         return None
+
+    def _weights(self, evaluation: Evaluation) -> dict[str, Fraction] | None:
+        return None if self.run.objective is None else score_weights(self.run.objective, evaluation)
 
     @cached_property
     def correlation(self) -> tuple[Correlation | None, str]:

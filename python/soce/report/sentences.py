@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soce.analysis.gains import CategoryGains
     from soce.analysis.overfit import OverfitCheck
     from soce.analysis.parents import FamilyCounts
-    from soce.evidence.interval import PairedInterval
+    from soce.evidence.interval import PairedInterval, ScoreInterval
     from soce.search.result import Arm, ArmComparison, SearchResult
     from soce.search.verdict import ExpertsSaw
 
@@ -78,6 +78,17 @@ def interval_of(result: SearchResult, one: ArmComparison) -> str:
     if one.interval is None:
         return "no outcomes by item, so no interval"
     return f"{100 * one.interval.level:g} % interval {Unit(result.scale).interval(one.interval).text}"
+
+
+def of_own_intervals(intervals: Sequence[ScoreInterval]) -> str:
+    """Return what the lines at scores are, and how they were reckoned where there are no outcomes by item."""
+    text = "Lines are 95 % intervals of each score alone; for differences see the next figure."
+    if any(one.fewest is None for one in intervals):
+        text += (
+            " Without outcomes by item they are 1.96 standard errors to either side: too narrow where there "
+            "are few items, or where nearly all or none are solved."
+        )
+    return text
 
 
 # ---- what selection and weights add

@@ -22,35 +22,33 @@ _ORDER: Final[tuple[RowKind, ...]] = ("soup", "uniform", "single")
 
 def build(section: Section, view: RunView) -> None:
     """Fill the section."""
-    margins = view.margins("report")
-    section.blocks += [_arms_figure(view, margins), _arms_table(view, margins)]
+    section.blocks += [_arms_figure(view), _arms_table(view)]
     _differences(section, view)
     with section.trying("The ablation"):
         _ablation(section, view)
     if change := sentences.of_the_change(view.result, view.change):
         section.blocks.append(Text(change))
-    section.data["margins"] = margins
-    if not margins:
+    section.data["score_intervals"] = {label: one.to_json() for label, one in view.score_intervals.items()}
+    if not view.score_intervals:
         section.missing.append("Intervals of each arm's own score: no standard errors are kept for it.")
 
 
-def _arms_figure(view: RunView, margins: dict[str, float]) -> Figure:
-    result, unit = view.result, view.unit
+def _arms_figure(view: RunView) -> Figure:
+    result, unit, intervals = view.result, view.unit, view.score_intervals
     rows = []
     for arm in sorted(result.arms, key=lambda arm: (_ORDER.index(_kind(arm)), -arm.report.value)):
         value, text = arm.report.value * unit.times, unit.score(arm.report.value).text
-        margin = margins.get(arm.label, 0.0) * unit.times
-        interval = (value - margin, value + margin) if margin else None
-        around = f", 95 % interval {interval[0]:.2f} to {interval[1]:.2f}" if interval else ""
+        interval = intervals.get(arm.label)
+        around = "" if interval is None else f", 95 % interval {unit.span(interval).text}"
         tip = (
             f"{arm.label}: {text}{unit.percent} {view.held_out}{around}; "
             f"{unit.score(arm.selection.value).text}{unit.percent} on selection items"
         )
         ring = None if result.is_optimistic else arm.selection.value * unit.times
-        rows.append(Bar(arm.label, value, text, _kind(arm), interval, ring, tip))
+        rows.append(Bar(arm.label, value, text, _kind(arm), unit.ends(interval), ring, tip))
     caption = ["Single models, uniform soups, and the soup that was searched for."]
-    if margins:
-        caption.append("Lines are 95 % intervals of each score alone; for differences see the next figure.")
+    if intervals:
+        caption.append(sentences.of_own_intervals([*intervals.values()]))
     if not result.is_optimistic:
         caption.append("Rings are scores on the items to choose on.")
     listed = "; ".join(f"{row.label} {row.text}" for row in rows)
@@ -69,25 +67,25 @@ def _kind(arm: Arm) -> RowKind:
     return kinds.get(arm.kind, "soup")
 
 
-def _arms_table(view: RunView, margins: dict[str, float]) -> Table:
+def _arms_table(view: RunView) -> Table:
     result, unit = view.result, view.unit
     single = result.arm(result.best_single_report)
     rows = []
     for arm in result.arms:
-        against, margin = result.comparison(arm.label, single.label), margins.get(arm.label)
+        against = result.comparison(arm.label, single.label)
         tone: Tone = "soup" if arm is result.best else "best" if arm is single else ""
         rows.append(
             (
                 Cell(arm.label + _mark(view, arm.label), None, tone),
                 unit.score(arm.selection.value),
                 unit.score(arm.report.value),
-                NONE if margin is None else Cell(f"± {margin * unit.times:.2f}", margin * unit.times),
+                unit.span(view.score_intervals.get(arm.label)),
                 _bare(unit.difference(None if against is None else against.difference), unit),
                 _bare(unit.interval(None if against is None else against.interval), unit),
                 relative(None if against is None else against.relative_percent),
             )
         )
-    scores = (f"selection{unit.axis}", f"{view.held_out}{unit.axis}", "95 %")
+    scores = (f"selection{unit.axis}", f"{view.held_out}{unit.axis}", "its 95 % interval")
     caption = f"Every arm by `{result.objective}`, with its difference to the best single model"
     to_best = f"to best single{' (pp)' if unit.points else ''}"
     return Table(caption, ("arm", *scores, to_best, "95 % interval", "relative"), rows)
