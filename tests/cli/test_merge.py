@@ -224,6 +224,13 @@ def test_a_merge_from_the_command_line(here: Path) -> None:
     assert json.loads((here / "soup/soce.json").read_text())
 
 
+def test_what_a_merge_did_fits_eighty_columns(here: Path) -> None:
+    result = run("A", "B", "-o", "a-soup-of-two-tiny-models-" + "x" * 20)
+    assert result.exit_code == 0, result.stderr
+    assert "read and written" in " ".join(result.stderr.split())
+    assert max(map(len, result.stderr.splitlines())) <= 80
+
+
 def test_parts_decimals_fractions_and_python_give_the_same_bytes(here: Path) -> None:
     assert run("A=5", "B=2", "C=3", "-o", "parts", "-q").exit_code == 0
     assert run("A=1/2", "C=0.3", "B=1/5", "-o", "other", "-q", "--config-from", "A").exit_code == 0

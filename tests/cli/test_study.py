@@ -184,7 +184,8 @@ def test_a_new_study_scores_candidates_of_its_own(here: Path) -> None:
     assert found.exit_code == 0, found.stderr
     assert len((here / "calls.txt").read_text().split()) == 15
     assert "0 of them are known" in said(found)
-    assert "all candidates are experts" in " ".join(found.stdout.split())
+    assert "nothing was selected" in " ".join(found.stdout.split())
+    assert "coalitions, the empty one worth 0" in found.stdout
     opened = open_run("new")
     assert opened.kind == "study"
     values = {name: opened.value(opened.pool.recipe({name: 1})) for name in MODELS}
@@ -199,6 +200,22 @@ def test_a_new_study_scores_candidates_of_its_own(here: Path) -> None:
         clustered.stdout.replace("missing   ", "missing").split()
     )
     assert run("new", "--objective", "mean").exit_code == 2
+
+
+def test_an_objective_that_cannot_be_computed_costs_one_score_and_leaves_no_study(here: Path) -> None:
+    asked = ("new", "--models", "models.yaml", *command(), "--points", "0")
+    unknown = run(*asked, "--objective", "nonsense")
+    assert unknown.exit_code == 1
+    assert "is not an objective" in said(unknown)
+    assert not (here / "new").exists()
+    lacking = run(*asked, "--objective", "column:nix")
+    assert lacking.exit_code == 1
+    assert "there is no column `nix`" in said(lacking)
+    assert len((here / "calls.txt").read_text().split()) == 1
+    mended = run(*asked, "--objective", "column:code")
+    assert mended.exit_code == 0, mended.stderr
+    assert len((here / "calls.txt").read_text().split()) == 15
+    assert "Shapley values of singles" in mended.stdout
 
 
 def test_a_report_of_a_study_says_that_nothing_was_searched(here: Path) -> None:

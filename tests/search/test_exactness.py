@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.landscapes import Landscape, pool, search_with, shares
 
+from soce.cli.text.search import result_lines
 from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe
@@ -155,3 +156,27 @@ def test_a_search_among_equals_takes_the_uniform_soup_and_lists_the_rest(tmp_pat
             pool(tmp_path), Swapped(), folder=tmp_path / accept, share=None, draws=50, strategy=strategy
         )
         assert greedy.trace["members"] == members
+
+
+class Stated(Landscape):
+    """Scores without items, of which the floats of two differ by less than their exact values."""
+
+    def item_ids(self) -> None:
+        return None
+
+    def score(self, recipe: Recipe, *, items: Any = None, on_progress: object = None) -> Evaluation:
+        score = 0.4625 if shares(recipe).get("a") == 1 else 0.48125
+        return Evaluation({"math": CategoryScore(score)}, None, "unit")
+
+
+def test_a_difference_is_one_number_wherever_it_is_shown(tmp_path: Path) -> None:
+    assert f"{100 * (0.4625 - 0.48125):.2f}" == "-1.87", "floats lose what this is about"
+    found = search_with(pool(tmp_path), Stated(), folder=tmp_path / "run")
+    against = found.comparison("a", found.best_single_report)
+    assert against is not None
+    assert against.percentage_points == -1.875
+    assert found.to_frame().loc["a", "difference"] == against.difference
+    assert found.to_frame().loc["a", "relative_percent"] == against.relative_percent
+    arm, soup_minus_arm = (line for line in result_lines(found) if line.split()[:1] == ["a"])
+    assert "-1.88" in arm
+    assert "+1.88" in soup_minus_arm

@@ -116,3 +116,11 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"holds `thesis.tex` and no study"):
         measured(tmp_path, landscape)
     assert not landscape.calls
+
+
+def test_the_same_tasks_on_both_sides_are_refused_before_anything_is_scored(tmp_path: Path) -> None:
+    landscape = Landscape()
+    with pytest.raises(EvaluationError, match="the held-out tasks are the tasks to choose on"):
+        measured(tmp_path, landscape, held_out_evaluator=Landscape())
+    assert not landscape.calls
+    assert not (tmp_path / "run").exists()

@@ -48,7 +48,8 @@ def compare_selected(run: Run, *, on: ItemSet = "report") -> SelectedAgainstOthe
     selected = tuple(sorted(run.pool.experts))
     others = tuple(sorted(set(run.pool.names) - set(selected)))
     if not others:
-        refuse("all candidates are experts", "give a run whose experts are some of its candidates")
+        why = "nothing was selected" if run.kind == "study" else "all candidates are experts"
+        refuse(why, "give a run whose experts are some of its candidates")
     soups = [run.pool.recipe(dict.fromkeys(names, 1)) for names in (selected, others)]
     value, value_of_others = (run.value(recipe, on=on) for recipe in soups)  # refuses what is not known
     one, other = (run.evaluation(recipe, on=on) for recipe in soups)

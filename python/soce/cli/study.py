@@ -164,11 +164,14 @@ class _Step:
         """Return the scores of a population in a new folder."""
         from soce.analysis.population import choose_population
         from soce.analysis.population_scores import PopulationScores
+        from soce.scores.objective import parse_objective
         from soce.search.begin import begin_run
         from soce.search.options import SearchOptions
         from soce.search.pool import Pool
         from soce.search.study import check_folder
 
+        if objective is not None:
+            parse_objective(objective)  # before a model is loaded
         paths = candidates.paths()
         if len(paths) < 2:
             usage(
@@ -189,7 +192,7 @@ class _Step:
             missing_bars(quiet=quiet) as tell,
         ):
             options = SearchOptions(objective=objective)
-            run = begin_run(self.folder, pool, first, population.to_json(), options)
+            run = begin_run(self.folder, pool, first, population.to_json(), options, on_progress=tell)
             self.log.start()  # not before: what is refused until here leaves no folder behind
             soups = [pool.recipe(member.parts) for member in population.members]
             run.evaluate(soups, first, on_progress=tell)

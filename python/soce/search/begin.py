@@ -1,4 +1,4 @@
-"""Begins a run without a search: models of which nothing is scored yet."""
+"""Begins a run without a search: of all models, one is scored by then."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from soce.search.claims import claim
 from soce.search.folder import LOCK, POPULATION
 from soce.search.open import open_run
 from soce.search.options import SearchOptions
+from soce.search.scoring import Scorer, exact_objective
 from soce.search.soups import search_identity
 from soce.search.study import check_folder, settle_identity
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from soce.evaluate.evaluation import Evaluator
     from soce.search.pool import Pool
     from soce.search.run import Run
+    from soce.search.scoring import SearchProgress
 
 
 def begin_run(
@@ -30,17 +32,33 @@ def begin_run(
     evaluator: Evaluator,
     population: Mapping[str, Any],
     options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
+    *,
+    on_progress: Callable[[SearchProgress], object] | None = None,
 ) -> Run:
-    """Make a run of models of which nothing is scored yet, in a new folder; nothing is searched or split.
+    """Make a run of models in a new folder, of which the first is scored; nothing is searched or split.
 
-    The population is kept as its JSON. Of the options, the objective and the digests count. `StudyError` if
-    the folder holds something else.
+    Its scores show whether the objective can be computed from what the evaluator gives: if it cannot, the
+    folder holds no run yet, and the next call may name another. The population is kept as its JSON. Of the
+    options, the objective and the digests count.
+
+    Raises
+    ------
+    StudyError
+        The folder holds something else.
+    ScoreTableError
+        The objective needs a category that the evaluator does not have.
+    SoceError, OSError
+        As `search_soups`.
     """
     place = Path(folder)
     objective = options.objective
     goal = parse_objective(objective) if isinstance(objective, str) else objective or Mean()
     identity = search_identity(pool, evaluator, goal, None, replace(options, share=None))
     check_folder(place)
+    scorer = Scorer.of(evaluator, place, ingredients=identity.ingredients, on_progress=on_progress)
+    scorer.begin("first model")
+    (first,) = scorer.score([pool.recipe({min(pool.names): 1})], evaluator.item_ids())
+    exact_objective(goal, first)
     place.mkdir(parents=True, exist_ok=True)
     with claim(place / LOCK, wait=True):
         settle_identity(place, identity.to_json())

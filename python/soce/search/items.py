@@ -251,6 +251,15 @@ def check_categories(chosen: Collection[str] | None, reported: Collection[str] |
         )
 
 
+def refuse_same_tasks(chosen_by: Evaluator, reported_by: Evaluator | None) -> None:
+    """Refuse held-out tasks that are the tasks to choose on."""
+    if reported_by is not None and dict(reported_by.identity) == dict(chosen_by.identity):
+        refuse(
+            "the held-out tasks are the tasks to choose on",
+            "name other tasks to report on, or none: the items are then split",
+        )
+
+
 def contents_of(evaluator: Evaluator) -> Mapping[str, Mapping[str, str]] | None:
     """Return category → id → digest of what an item asks; None if the evaluator does not say."""
     item_contents = getattr(evaluator, "item_contents", None)

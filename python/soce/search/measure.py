@@ -10,7 +10,7 @@ from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe
 from soce.scores.origin import ScoreOrigin
 from soce.search.identity import digest_of, ingredient_identity
-from soce.search.items import SearchItems
+from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
 from soce.search.refusal import refuse
 from soce.search.scoring import Scorer, table_of
@@ -72,6 +72,7 @@ def measure_scores(
     expect(options, SearchOptions, "options", "SearchOptions")
     if not paths:
         refuse("there is no candidate to score")
+    refuse_same_tasks(evaluator, held_out_evaluator)
     check_folder(folder)
     located = {name: find_checkpoint(paths[name]) for name in sorted(paths)}
     ingredients = {name: ingredient_identity(path, digests=options.digests) for name, path in located.items()}

@@ -332,12 +332,11 @@ class SearchResult:
         """
         import pandas as pd
 
-        best = self.arm(self.best_single_report).report.value
         rows = []
         for arm in self.arms:
             against = self.comparison(arm.label, self.best_single_report)
             interval = None if against is None else against.interval
-            difference = arm.report.value - best
+            relative = 0.0 if against is None else against.relative_percent
             rows.append(
                 {
                     "arm": arm.label,
@@ -345,10 +344,10 @@ class SearchResult:
                     "weights": weights_text(arm.parts),
                     "selection": arm.selection.value,
                     "report": arm.report.value,
-                    "difference": difference,
+                    "difference": 0.0 if against is None else against.difference,
                     "low": math.nan if interval is None else interval.low,
                     "high": math.nan if interval is None else interval.high,
-                    "relative_percent": 100 * difference / abs(best) if best else math.nan,
+                    "relative_percent": math.nan if relative is None else relative,
                 }
             )
         return pd.DataFrame(rows).set_index("arm")

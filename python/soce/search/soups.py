@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soce.evaluate.evaluation import refuse
 from soce.files.arguments import expect
 from soce.files.atomic import write_json
 from soce.files.words import listed
@@ -14,7 +13,7 @@ from soce.search.arms import best_single, compare_arms, differing_categories, fi
 from soce.search.exposure import experts_saw
 from soce.search.folder import RESULT
 from soce.search.identity import SearchIdentity, ingredient_identity
-from soce.search.items import SearchItems
+from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
@@ -93,11 +92,7 @@ def search_soups(
         objective = selection.objective if objective is None else objective
     goal = parse_objective(objective) if isinstance(objective, str) else objective or Mean()
     strategy = strategy_of(options.strategy) if isinstance(options.strategy, str) else options.strategy
-    if held_out_evaluator is not None and dict(held_out_evaluator.identity) == dict(evaluator.identity):
-        refuse(
-            "the held-out tasks are the tasks to choose on",
-            "name other tasks to report on, or none: the items are then split",
-        )
+    refuse_same_tasks(evaluator, held_out_evaluator)
     identity = search_identity(pool, evaluator, goal, held_out_evaluator, options)
 
     def scorer_of(one: Evaluator) -> Scorer:

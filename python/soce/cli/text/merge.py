@@ -96,12 +96,15 @@ def report_text(report: MergeReport) -> str:
     made = [output for output in report.outputs if output not in report.complete_before]
     outputs = [f"`{shown(os.fspath(output))}`" for output in made]
     where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
-    lines = [
+    texts = [
         f"wrote {where}: {counted(sum(counts.values()), 'tensor')} ({done}), {size(report.bytes_written)} in "
         f"{report.seconds:.1f} s ({speed}/s read and written)"
     ]
     for what, names in (("copied", report.side_files), ("left out", report.left_out)):
         if names:
-            text = f"{what} {counted(len(names), 'file')}: {named(names)}"
-            lines += wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines)
+            texts.append(f"{what} {counted(len(names), 'file')}: {named(names)}")
+    lines = [
+        wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for text in texts
+    ]
+    return "\n".join(line for part in lines for line in part)

@@ -78,12 +78,13 @@ def _in_words(result: SearchResult, comparison: ArmComparison) -> str:
 
 def _arm_lines(result: SearchResult) -> list[str]:
     """Return what was compared: the scores of single models and soups, then what the soups are made of."""
-    best = result.arm(result.best_single_report).report.value
     report = "same items" if result.is_optimistic else "held out"
     rows = [["arm", "selection", report, "s.e.", f"{result.unit} to best".strip(), "", "relative"]]
     for arm in result.arms:
-        difference, error = arm.report.value - best, arm.report.stderr
-        against = result.comparison(arm.label, result.best_single_report)
+        error, against = arm.report.stderr, result.comparison(arm.label, result.best_single_report)
+        difference, relative = (
+            (0.0, 0.0) if against is None else (against.difference, against.relative_percent)
+        )
         interval = "" if against is None else _interval(result, against)
         if interval and against is not None:
             rows[0][5] = f"{_level(against)} interval"
@@ -96,7 +97,7 @@ def _arm_lines(result: SearchResult) -> list[str]:
                 "" if error is None or result.against_best.interval else result.number(error),
                 f"{difference * result.times:+.2f}",
                 interval,
-                f"{100 * difference / abs(best):+.2f} %" if best else "",
+                "" if relative is None else f"{relative:+.2f} %",
             ]
         )
     singles = {result.best_single_selection: "selection"}

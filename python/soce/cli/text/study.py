@@ -156,7 +156,7 @@ def _shapley_lines(name: str, found: ShapleyValues, experts: Sequence[str], time
         f"Shapley values of {name} of candidates (Figure 6){reading}",
         *fitted(rows, "lrl"),
         *_more(len(ranked) - _ROWS, name),
-        f"  exact, from {found.n_coalitions} coalitions; no model is worth {found.empty * times:g}",
+        f"  exact, from {found.n_coalitions} coalitions, the empty one worth {found.empty * times:g}",
     ]
 
 
