@@ -10,7 +10,8 @@ from soce.report.figures.heatmap import _short
 
 
 def test_signs_are_true_and_zero_has_none() -> None:
-    assert [signed(14.893), signed(-0.004), signed(-2.5, 1)] == ["+14.89", "0.00", "−2.5"]
+    assert [signed(14.893), signed(-0.004), signed(-2.5, 1)] == ["+14.89", "−0.004", "−2.5"]
+    assert [signed(0.0), signed(-5.6e-17)] == ["0.00", "0.00"]
     assert [plain(-0.4827), plain(-0.001)] == ["−0.48", "0.00"]
 
 

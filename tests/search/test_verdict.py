@@ -16,6 +16,7 @@ from soce.cli.text.search import result_lines, verdict_lines
 from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.evidence.interval import PairedInterval
 from soce.recipes.model import Recipe
+from soce.report.card.scores import score_lines
 from soce.search.items import split_items
 from soce.search.result import SearchResult
 from soce.search.verdict import FEWEST_ITEMS, ExpertsSaw, Kind, Verdict
@@ -175,6 +176,45 @@ def searched(tmp_path: Path, landscape: Landscape, **options: Any) -> SearchResu
     return search_with(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100, **options)
 
 
+class Close(Landscape):
+    """Every soup is better than every model, by a ten-thousandth of a point."""
+
+    def score(self, recipe: Recipe, **options: Any) -> Evaluation:
+        better = 1e-6 * (len(shares(recipe)) > 1)
+        items = {name: dict.fromkeys(ids, 0.2 + better) for name, ids in options["items"].items()}
+        return Evaluation.of_items(items, scale="percent")
+
+
+def test_no_difference_is_rounded_to_nothing(tmp_path: Path) -> None:
+    found = searched(tmp_path, Close())
+    assert "20.0001 against 20.0000 (a)" in found.verdict
+    lines = [*result_lines(found), *verdict_lines(found), found._repr_html_(), *score_lines(found)]
+    assert any("a difference of +0.0001 pp" in line for line in lines)
+    assert not re.search(r"[+-]0\.00(?!\d)", "\n".join(lines))
+    (own,) = (line.split() for line in lines if line.split()[:3] == ["a", "20.00", "20.00"])
+    assert own[3] == "0.00", "the best single model differs from itself by nothing"
+
+
+class Unlike(Landscape):
+    """Shares of 1 in one category, and a perplexity in the other."""
+
+    def score(self, recipe: Recipe, **options: Any) -> Evaluation:
+        wanted = options["items"]
+        found = super().score(recipe, items=wanted).items or {}
+        surprise = {"code": {item: 12.0 - outcome for item, outcome in found["code"].items()}}
+        return Evaluation.of_items(
+            {**found, **surprise}, scale="unit", higher_is_better={"code": False}, geometric={"code"}
+        )
+
+
+@pytest.mark.parametrize("objective", ["mean", "column:code", "column:math"])
+def test_a_perplexity_among_shares_is_no_percentage(tmp_path: Path, objective: str) -> None:
+    found = searched(tmp_path, Unlike(n_items=60), objective=objective)
+    assert (found.scale, found.unit, found.times) == (None, "", 1.0)
+    assert {one.percentage_points for one in found.comparisons} == {None}
+    assert not any("pp" in line or "percent" in line for line in result_lines(found))
+
+
 def test_a_difference_on_few_items_is_not_called_better(tmp_path: Path) -> None:
     found = searched(tmp_path, Smooth(n_items=2 * FEWEST_ITEMS - 2))
     assert found.scores_higher
@@ -219,8 +259,8 @@ def test_every_difference_that_is_printed_has_its_interval(tmp_path: Path) -> No
     assert (frame["low"].notna() == (frame.index != best)).all()
     numbers = re.compile(r"^  \S.*[+-][0-9]+[.][0-9]{2} ")
     rows = [line for line in result_lines(found) if numbers.match(line)]
-    assert len(rows) == 7 + 3 + 6
-    assert [line.split()[0] for line in rows if "[" not in line] == [best]
+    assert len(rows) == 6 + 3 + 6  # the best single model differs from itself by nothing
+    assert all("[" in line for line in rows)
 
 
 def test_one_soup_under_two_names_has_a_difference_and_no_interval(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from soce.analysis.selected import compare_selected
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import SoceError
 from soce.files.words import counted
-from soce.search.scoring import table_of
+from soce.search.scoring import scale_of, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,7 +88,7 @@ class PopulationScores:
     @property
     def scale(self) -> Scale | None:
         """Of all scores: ``percent``, ``unit``, or None if they are neither or of several."""
-        scales = {one.scale for one in self.evaluations.values()}
+        scales = {scale_of(one) for one in self.evaluations.values()}
         return scales.pop() if len(scales) == 1 else None
 
     @property

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_ROUNDING: Final = 1e-9
 
 
 def listed(names: Iterable[object], *, limit: int = 10) -> str:
@@ -54,6 +56,22 @@ def grouped(said: Iterable[tuple[str, str]], *, limit: int = 10) -> str:
         if len(group) > limit + 1:
             group[limit:] = [f"{len(group) - limit} more"]
     return ", ".join(f"{in_words(group)} {text}" for text, group in names.items())
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a difference with its sign, and with as many digits as tell it from 0; 0 has no sign.
+
+    What a float's rounding may have left is 0.
+
+    Examples
+    --------
+    >>> signed(1.5), signed(-0.004), signed(0.0)
+    ('+1.50', '-0.004', '0.00')
+    """
+    text = f"{value:+.{digits}f}"
+    if float(text):
+        return text
+    return f"{value:+.1g}" if abs(value) > _ROUNDING else f"{0:.{digits}f}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

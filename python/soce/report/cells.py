@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from soce.files import words
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -42,9 +44,8 @@ NONE: Final = Cell("–", None, "soft")
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Return a number with its sign, a true minus; what is rounded to zero has none."""
-    text = plain(value, digits)
-    return text if value <= 0 or float(text) == 0 else f"+{text}"
+    """Return a difference as `soce.files.words.signed` writes it, with a true minus."""
+    return words.signed(value, digits).replace("-", MINUS)
 
 
 def plain(value: float, digits: int = 2) -> str:

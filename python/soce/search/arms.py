@@ -12,7 +12,7 @@ from soce.evidence.sign_flip import sign_flip
 from soce.files.words import listed
 from soce.scores.objective import objective_stderr
 from soce.search.result import Arm, ArmComparison, ArmScore
-from soce.search.scoring import exact_objective, n_items, objective_value, score_weights, table_of
+from soce.search.scoring import exact_objective, n_items, objective_value, scale_of, score_weights, table_of
 from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def compare_arms(
 
 def _comparison(first: Arm, second: Arm, sample: Evaluation, difference: Fraction) -> ArmComparison:
     size = abs(second.report.value)
-    points = None if sample.scale is None else float(difference * (100 if sample.scale == "unit" else 1))
+    scale = scale_of(sample)
+    points = None if scale is None else float(difference * (100 if scale == "unit" else 1))
     return ArmComparison(
         first.label,
         second.label,

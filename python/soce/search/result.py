@@ -15,6 +15,7 @@ from soce.evidence.mcnemar import McNemar  # noqa: TC001
 from soce.evidence.sign_flip import SignFlip  # noqa: TC001
 from soce.exceptions import SoceError, shown
 from soce.files.plain import Plain
+from soce.files.words import signed
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.refusal import refuse
 from soce.search.scoring import weights_text
@@ -363,12 +364,14 @@ class SearchResult:
         frame = self.to_frame().drop(columns="kind").reset_index()
         for name in ("selection", "report"):
             frame[name] = frame[name].map(self.number)
-        frame["difference"] = [f"{value * self.times:+.2f}{self.unit}" for value in frame["difference"]]
+        frame["difference"] = [f"{signed(value * self.times)}{self.unit}" for value in frame["difference"]]
         ends = zip(frame.pop("low") * self.times, frame.pop("high") * self.times, strict=True)
         if (interval := self.against_best.interval) is not None:
-            written = ["" if math.isnan(low) else f"[{low:+.2f}, {high:+.2f}]" for low, high in ends]
+            written = ["" if math.isnan(low) else f"[{signed(low)}, {signed(high)}]" for low, high in ends]
             frame.insert(len(frame.columns) - 1, f"{100 * interval.level:g} % interval", written)
-        frame["relative_percent"] = frame["relative_percent"].map("{:+.2f} %".format, na_action="ignore")
+        frame["relative_percent"] = frame["relative_percent"].map(
+            lambda value: f"{signed(value)} %", na_action="ignore"
+        )
         held_out = "same items" if self.is_optimistic else "held out"
         frame = frame.rename(
             columns={

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from soce.evaluate.evaluation import Evaluation, Evaluator
+    from soce.evaluate.evaluation import Evaluation, Evaluator, Scale
     from soce.recipes.model import Recipe
     from soce.scores.objective import Objective
     from soce.search.pool import Pool
@@ -311,6 +311,11 @@ def exact_objective(objective: Objective, evaluation: Evaluation) -> Fraction:
 def objective_value(objective: Objective, evaluation: Evaluation) -> float:
     """Return the objective of one evaluation, rounded once."""
     return float(exact_objective(objective, evaluation))
+
+
+def scale_of(evaluation: Evaluation) -> Scale | None:
+    """Return the scale of all scores; None if one is a geometric mean, which has a unit of its own."""
+    return None if evaluation.geometric else evaluation.scale
 
 
 def score_weights(objective: Objective, evaluation: Evaluation) -> dict[str, Fraction] | None:

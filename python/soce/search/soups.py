@@ -17,7 +17,7 @@ from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
-from soce.search.scoring import Scorer, SelectionSpace, exact_objective
+from soce.search.scoring import Scorer, SelectionSpace, exact_objective, scale_of
 from soce.search.strategies.registry import strategy_of
 from soce.search.strategies.space import preference
 from soce.search.study import Study
@@ -139,7 +139,7 @@ def search_soups(
         )
         result = SearchResult(
             objective=goal.name,
-            scale=chosen_on[0].scale,
+            scale=scale_of(chosen_on[0]),
             strategy=strategy.to_json(),
             arms=tuple(made),
             comparisons=comparisons,

@@ -97,7 +97,7 @@ class Verdict:
         """Return both scores with two decimals, or with as many as tell them apart."""
         times = 100.0 if self.scale == "unit" else 1.0
         told = ("", "")
-        for digits in range(2, 7):
+        for digits in range(2, 13):
             told = f"{self.soup * times:.{digits}f}", f"{self.single * times:.{digits}f}"
             if told[0] != told[1] or not self.difference:
                 break

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from soce.cli.text.layout import fitted, wrapped
 from soce.exceptions import shown
-from soce.files.words import counted
+from soce.files.words import counted, signed
 from soce.search.scoring import weights_text
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def result_lines(result: SearchResult) -> list[str]:
         singles = sum(arm.drop for arm in result.singles) / len(result.singles)
         lines += wrapped(
             f"what is lost from selection to held out: {result.best.label} "
-            f"{result.best.drop * result.times:+.2f}{result.unit}, single models "
-            f"{singles * result.times:+.2f}{result.unit} on average",
+            f"{signed(result.best.drop * result.times)}{result.unit}, single models "
+            f"{signed(singles * result.times)}{result.unit} on average",
             "drop       ",
         )
     for one in result.tied[:_MAX_TIED]:
@@ -63,7 +63,7 @@ def verdict_lines(result: SearchResult) -> list[str]:
 
 
 def _in_words(result: SearchResult, comparison: ArmComparison) -> str:
-    words = f"a difference of {comparison.difference * result.times:+.2f}{result.unit}"
+    words = f"a difference of {signed(comparison.difference * result.times)}{result.unit}"
     if comparison.interval is not None:
         return f"{words}, {_level(comparison)} interval {_interval(result, comparison)}"
     errors = [result.arm(label).report.stderr for label in (comparison.first, comparison.second)]
@@ -95,9 +95,9 @@ def _arm_lines(result: SearchResult) -> list[str]:
                 result.number(arm.report.value),
                 # Where there are outcomes, intervals of differences say more.
                 "" if error is None or result.against_best.interval else result.number(error),
-                f"{difference * result.times:+.2f}",
+                signed(difference * result.times),
                 interval,
-                "" if relative is None else f"{relative:+.2f} %",
+                "" if relative is None else f"{signed(relative)} %",
             ]
         )
     singles = {result.best_single_selection: "selection"}
@@ -151,8 +151,8 @@ def _table(
         rows.append(
             [
                 name,
-                f"{one.difference * result.times:+.2f}",
-                "" if relative is None else f"{relative:+.2f} %",
+                signed(one.difference * result.times),
+                "" if relative is None else f"{signed(relative)} %",
                 _interval(result, one),
                 "" if only is None or not has_only else f"{only.only_first}:{only.only_second}",
                 "" if one.test is None else _p(one.test.p),
@@ -175,7 +175,7 @@ def _interval(result: SearchResult, comparison: ArmComparison) -> str:
     interval = comparison.interval
     if interval is None:
         return ""
-    return f"[{interval.low * result.times:+.2f}, {interval.high * result.times:+.2f}]"
+    return f"[{signed(interval.low * result.times)}, {signed(interval.high * result.times)}]"
 
 
 def _p(p: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from soce.files.words import signed
 from soce.report import sentences
 from soce.report.markdown import code, plain, table, with_code
 
@@ -54,12 +55,12 @@ def _difference(result: SearchResult, one: ArmComparison) -> list[str]:
     interval, test, times = one.interval, one.test, result.times
     between = tested = ""
     if interval:
-        ends = f"{interval.low * times:+.2f} to {interval.high * times:+.2f}"
+        ends = f"{signed(interval.low * times)} to {signed(interval.high * times)}"
         between = f"{100 * interval.level:g} %: {ends}"
     if test:
         p = f"= {test.p:.2g}" if test.p > 0 else "< 1e-300"  # what a float cannot hold
         tested = f"p {p}"
-    return [f"{code(one.first)} − {code(one.second)}", f"{one.difference * times:+.2f}", between, tested]
+    return [f"{code(one.first)} − {code(one.second)}", signed(one.difference * times), between, tested]
 
 
 def _categories(result: SearchResult) -> list[str]:
