@@ -20,6 +20,7 @@ from soce.recipes.model import Ingredient, Recipe, Row
 from soce.report.card.card import Card, make_card
 from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup
+from soce.search.pool import Pool
 from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
 
 ROOT = Path(__file__).parents[2]
@@ -371,8 +372,33 @@ def test_the_run_beside_the_soup_is_found_and_that_of_another_is_refused(
     assert not make_card(tmp_path / "other").has_scores
     with pytest.raises(StudyError, match="its best soup is another one: "):
         make_card(tmp_path / "other", run=search)
+    soce.merge(  # the same parts, of the other model each
+        {str(tmp_path / name): part for name, part in zip(parts, reversed(parts.values()), strict=True)},
+        output=tmp_path / "swapped",
+        options=soce.MergeOptions(sync=False),
+    )
+    assert len(set(parts.values())) == 2
+    assert not make_card(tmp_path / "swapped").has_scores
+    with pytest.raises(StudyError, match="its best soup is another one: "):
+        make_card(tmp_path / "swapped", run=search)
     with pytest.raises(StudyError, match=r"holds no `result.json`"):
         make_card(soup, run=tmp_path / "a")
+
+
+def test_ingredients_are_called_as_the_run_called_them_also_by_relative_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    pool(tmp_path, "ab")
+    monkeypatch.chdir(tmp_path)
+    named = Pool({"alpha": "a", "beta": "b"}, ("alpha", "beta"))
+    landscape = Landscape(optimum={"alpha": 0.7, "beta": 0.3})
+    result = search_with(named, landscape, folder=tmp_path / "search")
+    card = publish_soup(result, tmp_path / "soup", run=tmp_path / "search").card
+    assert card is not None
+    recipe = card.text.split("## Recipe")[1].split("##")[0]
+    assert "| `alpha` | 7 | 70 % |" in recipe
+    assert "| `beta` | 3 | 30 % |" in recipe
 
 
 def test_benchmarks_become_results_that_the_hub_parses(searched: tuple[Path, Path]) -> None:

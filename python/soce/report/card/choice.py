@@ -9,6 +9,7 @@ from soce.exceptions import Problem, SoceError, StudyError, shown
 from soce.report.card.soup import lowest_terms
 from soce.search.open import open_run
 from soce.search.result import SearchResult
+from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +28,7 @@ class Choice:
     selected_by: Mapping[str, Any] | None
     """How the experts were chosen, as `selection_notes` says it; None if nobody knows."""
     names: Mapping[str, str]
-    """What the run calls the checkpoints, by path."""
+    """What the run calls the checkpoints, by path without links."""
 
 
 def selection_notes(selection: Selection) -> dict[str, Any]:
@@ -58,8 +59,9 @@ def find_choice(soup: Soup, run: str | os.PathLike[str] | None = None) -> Choice
     try:
         return _choice(soup, SearchResult.from_json(soup.notes), beside)
     except StudyError:  # a soup that no search has published
-        result = None if beside is None else beside.result
-        return _choice(soup, result, beside) if result is not None and _chose(result, soup) else None
+        if beside is None or beside.result is None or not _chose(beside, beside.result, soup):
+            return None
+        return _choice(soup, beside.result, beside)
 
 
 def _choice(soup: Soup, result: SearchResult, run: Run | None) -> Choice:
@@ -67,9 +69,13 @@ def _choice(soup: Soup, result: SearchResult, run: Run | None) -> Choice:
     if not isinstance(selected_by, dict):
         selection = None if run is None else run.selection
         selected_by = None if selection is None else selection_notes(selection)
+    return Choice(result, selected_by, _names(run))
+
+
+def _names(run: Run | None) -> dict[str, str]:
+    """Return what a run calls its checkpoints, by path without links."""
     known = {} if run is None or run.identity is None else run.identity.ingredients
-    names = {str(one["path"]): name for name, one in known.items() if "path" in one}
-    return Choice(result, selected_by, names)
+    return {str(one["path"]): name for name, one in known.items() if "path" in one}
 
 
 def _finished(folder: str | os.PathLike[str], soup: Soup) -> Run:
@@ -83,13 +89,21 @@ def _finished(folder: str | os.PathLike[str], soup: Soup) -> Run:
     if why is not None:
         message = f"holds no `result.json` that this version reads: {why}"
         raise StudyError.of([Problem("study", place, None, message, hint)])
-    if run.result is not None and not _chose(run.result, soup):
+    if run.result is not None and not _chose(run, run.result, soup):
         found = ", ".join(f"{part} {shown(name)}" for name, part in run.result.best.parts.items())
         message, hint = f"its best soup is another one: {found}", "give the run that chose this soup"
         raise StudyError.of([Problem("study", str(run.search), None, message, hint)])
     return run
 
 
-def _chose(result: SearchResult, soup: Soup) -> bool:
-    """Whether the best soup has the parts of this one; tensors may be taken from one ingredient."""
-    return soup.is_plain and lowest_terms(result.best.parts.values()) == soup.parts
+def _chose(run: Run, result: SearchResult, soup: Soup) -> bool:
+    """Whether the best soup has the parts of this one; tensors may be taken from one ingredient.
+
+    Which checkpoint has which part is known where all lie at paths that the run knows.
+    """
+    best = result.best.parts
+    if not soup.is_plain or lowest_terms(best.values()) != soup.parts:
+        return False
+    parts = {one.name: one.parts[-1] for one in soup.named(_names(run), {}).averaged}
+    known = {arm.label for arm in result.singles}
+    return not parts.keys() <= known or same_soup(parts) == same_soup(best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
@@ -16,7 +17,6 @@ from soce.merging.manifest import taking_rows
 from soce.recipes.checkpoint_paths import HUB_ID, cached_repository, shortest_ends
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
     from typing import NoReturn
 
@@ -111,8 +111,8 @@ class Soup:
             return {}
 
     def named(self, names: Mapping[str, str], hub_ids: Mapping[str, str]) -> Soup:
-        """Return the same with other names of the ingredients, by path, and with Hub ids, by name."""
-        sources = [replace(one, name=names.get(one.path, one.name)) for one in self.sources]
+        """Return the same with other names of ingredients, by path without links, and Hub ids, by name."""
+        sources = [replace(one, name=names.get(os.path.realpath(one.path), one.name)) for one in self.sources]
         known = sorted(source.name for source in sources)
         for name, hub_id in hub_ids.items():
             if name not in known:
