@@ -215,6 +215,13 @@ def test_a_perplexity_among_shares_is_no_percentage(tmp_path: Path, objective: s
     assert not any("pp" in line or "percent" in line for line in result_lines(found))
 
 
+def test_items_are_those_of_the_categories_that_count(tmp_path: Path) -> None:
+    found = searched(tmp_path, Landscape(n_items=60), objective="column:math")
+    assert (found.best.selection.n_items, found.best.report.n_items) == (30, 30)
+    assert "items      30 to choose on, 30 held out" in result_lines(found)
+    assert "to choose on (30 items)" in "\n".join(score_lines(found))
+
+
 def test_a_difference_on_few_items_is_not_called_better(tmp_path: Path) -> None:
     found = searched(tmp_path, Smooth(n_items=2 * FEWEST_ITEMS - 2))
     assert found.scores_higher

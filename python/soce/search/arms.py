@@ -55,7 +55,7 @@ def _scored(objective: Objective, evaluation: Evaluation) -> ArmScore:
     scores = {name: found.score for name, found in evaluation.categories.items()}
     error = float(objective_stderr(table_of({"soup": evaluation}), objective)[0])
     value = objective_value(objective, evaluation)
-    return ArmScore(value, scores, n_items(evaluation), error if math.isfinite(error) else None)
+    return ArmScore(value, scores, n_items(objective, evaluation), error if math.isfinite(error) else None)
 
 
 def best_single(arms: Sequence[Arm], values: Mapping[str, Fraction]) -> Arm:

@@ -145,9 +145,8 @@ class SearchItems:
         held_out = (self.report or {}) if self.is_held_out else {}
         few = [name for name, ids in held_out.items() if len(ids) < FEWEST_ITEMS]
         names = listed(few, limit=5)
-        return (
-            (f"fewer than {FEWEST_ITEMS} held-out items, too few for a verdict, in {names}",) if few else ()
-        )
+        needed = f"a verdict needs {FEWEST_ITEMS} held-out items in every category that counts"
+        return (f"{needed}: there are fewer in {names}",) if few else ()
 
     @classmethod
     def of(

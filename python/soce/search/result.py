@@ -40,6 +40,7 @@ class ArmScore(Plain):
     value: float
     categories: Mapping[str, float]
     n_items: int | None
+    """Behind the scores that the objective needs; None if unknown."""
     stderr: float | None = None
     """Standard error of `value`, categories taken as independent; None if that of one is unknown."""
 

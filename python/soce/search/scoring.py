@@ -212,7 +212,7 @@ class SelectionSpace:
             found[place] = exact_objective(self.objective, evaluation)
             if items is None:
                 scores = {f"score {name}": one.score for name, one in evaluation.categories.items()}
-                told = {"n_items": n_items(evaluation), **scores}
+                told = {"n_items": n_items(self.objective, evaluation), **scores}
                 self._record(soups[place], found[place], told, None if rungs is None else rungs[place])
 
         recipes = [self.pool.recipe(soup) for soup in soups]
@@ -257,9 +257,10 @@ def weights_text(soup: Parts) -> str:
     return " + ".join(f"{part}/{whole} {shown(name)}" for name, part in soup.items() if part)
 
 
-def n_items(evaluation: Evaluation) -> int | None:
-    """Return the number of items behind all scores; None if one is unknown."""
-    counts = [found.n for found in evaluation.categories.values()]
+def n_items(objective: Objective, evaluation: Evaluation) -> int | None:
+    """Return the number of items behind the scores that the objective needs; None if one is unknown."""
+    needed = score_weights(objective, evaluation) or evaluation.categories
+    counts = [evaluation.categories[name].n for name in needed]
     return None if None in counts else sum(count for count in counts if count is not None)
 
 

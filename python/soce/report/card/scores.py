@@ -28,8 +28,7 @@ def score_lines(result: SearchResult) -> list[str]:
     return [
         "## Scores",
         "",
-        f"{code(result.objective)} over {len(soup.report.categories)} categories"
-        f"{' in percent' if result.scale else ''}, higher is better.",
+        f"{code(result.objective)}{' in percent' if result.scale else ''}, higher is better.",
         "",
         *table(header, rows, "llr" + "r" * (not same)),
         "",
