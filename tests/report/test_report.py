@@ -337,15 +337,19 @@ def test_a_run_of_one_ingredient(tmp_path: Path) -> None:
     assert report.section("shapley").missing == [
         "Shapley values: there is one expert, and nothing to divide.",
     ]
-    assert "There is one expert" in report.to_markdown()
-    report.to_markdown()
+    told = report.to_markdown()
+    assert "There is one expert" in told
+    assert "no outcomes by item" not in told
 
 
 def test_scores_without_outcomes_by_item(tmp_path: Path) -> None:
-    make_run(tmp_path / "run", kitchen=Kitchen(MODELS, 3, has_items=False))
+    make_run(tmp_path / "run", kitchen=Kitchen(MODELS, 3, has_items=False, scale=None))
     report = build_report(open_run(tmp_path / "run"))
     assert report.tone != "good"
-    assert "optimistic" in report.to_markdown()
+    told = report.to_markdown()
+    assert "optimistic" in told
+    assert "the the" not in told
+    assert "percentages" not in told, "nobody says that scores are shares"
     assert report.section("wins").missing == ["Win rates: the scores of `birch` do not tell items apart."]
     assert "no outcomes by item" in report.to_markdown()
 

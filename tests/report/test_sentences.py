@@ -157,6 +157,14 @@ def test_a_difference_has_its_interval_or_says_that_it_has_none() -> None:
     assert sentences.interval_of(without, without.against_best) == "no outcomes by item, so no interval"
     scaleless = world(scale=None)
     assert "pp" not in sentences.interval_of(scaleless, scaleless.against_best)
+    alone = world(experts="a")
+    assert sentences.interval_of(alone, alone.against_best) == "one and the same model"
+
+
+def test_scores_of_which_less_is_better_are_named() -> None:
+    assert sentences.of_the_direction(world()) is None
+    said = sentences.of_the_direction(replace(world(), lower_is_better=("math", "code")))
+    assert said == "Lower is better in `math`, `code`, which the objective counts with a minus sign."
 
 
 # ---- what selection and weights add

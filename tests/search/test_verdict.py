@@ -215,6 +215,13 @@ def test_a_perplexity_among_shares_is_no_percentage(tmp_path: Path, objective: s
     assert not any("pp" in line or "percent" in line for line in result_lines(found))
 
 
+def test_a_model_differs_from_itself_without_a_standard_error(tmp_path: Path) -> None:
+    models = pool(tmp_path, "a", others="bc")
+    found = search_with(models, NoOutcomes(), folder=tmp_path / "run", draws=100, share=None)
+    assert found.best_single_report == "a"
+    assert verdict_lines(found)[-1] == "a difference of 0.00 pp"
+
+
 def test_items_are_those_of_the_categories_that_count(tmp_path: Path) -> None:
     found = searched(tmp_path, Landscape(n_items=60), objective="column:math")
     assert (found.best.selection.n_items, found.best.report.n_items) == (30, 30)

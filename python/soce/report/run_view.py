@@ -90,7 +90,7 @@ class RunView:
         """Which items the reported scores are of."""
         if self.run.result is None:
             return "items"
-        return "the items it was chosen on" if self.result.is_optimistic else "held-out items"
+        return "items it was chosen on" if self.result.is_optimistic else "held-out items"
 
     @property
     def held_out(self) -> str:

@@ -56,6 +56,14 @@ def where_measured(result: SearchResult) -> str:
     return f"{chosen} and is reported on {reported} that {_SEEN[result.experts_saw]}."
 
 
+def of_the_direction(result: SearchResult) -> str | None:
+    """Return which scores the objective counts negatively, so that higher is better of it."""
+    if not result.lower_is_better:
+        return None
+    names = listed(result.lower_is_better, limit=5)
+    return f"Lower is better in {names}, which the objective counts with a minus sign."
+
+
 def held_out(result: SearchResult) -> str:
     """Return what the reported items were to the choice."""
     if result.is_optimistic:
@@ -76,7 +84,8 @@ def items(number: int | None) -> str:
 def interval_of(result: SearchResult, one: ArmComparison) -> str:
     """Return the interval of a difference, or why there is none."""
     if one.interval is None:
-        return "no outcomes by item, so no interval"
+        is_itself = result.arm(one.first).recipe.id == result.arm(one.second).recipe.id
+        return "one and the same model" if is_itself else "no outcomes by item, so no interval"
     return f"{100 * one.interval.level:g} % interval {Unit(result.scale).interval(one.interval).text}"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from soce.cli.text.layout import fitted, wrapped
 from soce.exceptions import shown
 from soce.files.words import counted, signed
+from soce.report import sentences
 from soce.search.scoring import weights_text
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def result_lines(result: SearchResult) -> list[str]:
         )
     for one in result.tied[:_MAX_TIED]:
         lines += wrapped(weights_text(one.parts), "tied       ")
-    for note in result.notes:
+    direction = sentences.of_the_direction(result)
+    for note in (*([direction.removesuffix(".")] if direction else []), *result.notes):
         lines += wrapped(note, "note       ")
     return lines
 
@@ -66,8 +68,9 @@ def _in_words(result: SearchResult, comparison: ArmComparison) -> str:
     words = f"a difference of {signed(comparison.difference * result.times)}{result.unit}"
     if comparison.interval is not None:
         return f"{words}, {_level(comparison)} interval {_interval(result, comparison)}"
-    errors = [result.arm(label).report.stderr for label in (comparison.first, comparison.second)]
-    if None in errors:
+    arms = [result.arm(label) for label in (comparison.first, comparison.second)]
+    errors = [arm.report.stderr for arm in arms]
+    if None in errors or arms[0].recipe.id == arms[1].recipe.id:
         return words
     error = math.hypot(*(one for one in errors if one is not None)) * result.times
     return (

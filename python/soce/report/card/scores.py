@@ -24,11 +24,12 @@ def score_lines(result: SearchResult) -> list[str]:
     for arm in result.arms:
         held_out = [] if same else [f"**{result.number(arm.report.value)}**"]
         rows.append([_label(result, arm), _weights(arm), result.number(arm.selection.value), *held_out])
-    mark = plain(sentences.held_out(result))
+    mark, direction = plain(sentences.held_out(result)), sentences.of_the_direction(result)
     return [
         "## Scores",
         "",
-        f"{code(result.objective)}{' in percent' if result.scale else ''}, higher is better.",
+        f"{code(result.objective)}{' in percent' if result.scale else ''}, higher is better."
+        f"{f' {with_code(direction)}' if direction else ''}",
         "",
         *table(header, rows, "llr" + "r" * (not same)),
         "",

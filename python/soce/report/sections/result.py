@@ -23,6 +23,8 @@ _ORDER: Final[tuple[RowKind, ...]] = ("soup", "uniform", "single")
 def build(section: Section, view: RunView) -> None:
     """Fill the section."""
     section.blocks += [_arms_figure(view), _arms_table(view)]
+    if direction := sentences.of_the_direction(view.result):
+        section.blocks.append(Text(direction, soft=True))
     _differences(section, view)
     with section.trying("The ablation"):
         _ablation(section, view)
@@ -141,7 +143,7 @@ def _differences(section: Section, view: RunView) -> None:
         Figure("differences", "The soup minus everything else", description, drawing, caption),
         Table(title, header, rows),
     ]
-    if not has_intervals:
+    if not has_intervals and any(one.recipe.id != result.best.recipe.id for one in result.arms):
         words = "There are no intervals: the evaluator gave no outcomes by item."
         section.blocks.append(Text(words, soft=True))
     tests = sum(one.test is not None for one in found)
@@ -172,8 +174,9 @@ def _ablation(section: Section, view: RunView) -> None:
         Table("Ablation: one step at a time, in points and in relative percent", header, rows),
         *(Text(one) for one in said if one is not None),
         Text(
-            "Points are differences of two percentages; relative percent is the difference over the second "
-            "score. The best single model is the best on the reported items, chosen there with hindsight.",
+            f"{'Points are differences of two percentages; relative' if unit.points else 'Relative'} percent "
+            "is the difference over the size of the second score. The best single model is the best on the "
+            "reported items, chosen there with hindsight.",
             soft=True,
         ),
     ]
