@@ -129,6 +129,14 @@ def test_wrong_lines(line: object, words: str, tmp_path: Path) -> None:
     assert len(caught.value.problems) == 1
 
 
+def test_a_line_that_is_there_twice_is_told_how_to_stay(tmp_path: Path) -> None:
+    item = {name: value for name, value in GOOD[1].items() if name != "id"}
+    with pytest.raises(EvaluationError, match="is also in line 1") as caught:
+        read_tasks(write(tmp_path / "t.jsonl", item, item))
+    assert "give both an `id`" in str(caught.value.problems[0].hint)
+    assert len(read_tasks(write(tmp_path / "t.jsonl", {**item, "id": "x"}, {**item, "id": "y"})).items) == 2
+
+
 def test_all_wrong_lines_are_listed_up_to_a_limit(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", "", GOOD[0], "{}", *["[]"] * 30)
     with pytest.raises(EvaluationError) as caught:

@@ -148,6 +148,7 @@ def test_a_search_among_equals_takes_the_uniform_soup_and_lists_the_rest(tmp_pat
     found = search_with(pool(tmp_path), Swapped(), folder=tmp_path / "run", share=None, draws=50)
     assert found.best.parts == {"a": 1, "b": 1, "c": 1}
     assert len(found.tied) == 36
+    assert "36 other soups have the same value on the selection items" in found.notes
     assert not found.beats_best_single
     assert {one.difference for one in found.comparisons} == {0.0}
     for accept, members in (("gt", ["a"]), ("ge", ["a", "b", "c"])):

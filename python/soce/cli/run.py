@@ -18,7 +18,7 @@ from soce.cli.options.search import search_options
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_items_option, table_options
 from soce.exceptions import shown
-from soce.files.words import listed
+from soce.files.words import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ def run(
         pool = Pool(paths, selection.models, selection.grid, origin=selection.origin, config_from=config_from)
         if not quiet:
             experts = ", ".join(shown(name) for name in pool.experts)
-            inform(f"experts {experts}; {pool.weights.count} points on the grid")
+            inform(f"experts {experts}; {counted(pool.weights.count, 'point')} on the grid")
         return selection, pool
 
     if tables:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from soce.files.arguments import expect
 from soce.files.atomic import write_json
-from soce.files.words import listed
+from soce.files.words import counted, listed
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import best_single, compare_arms, differing_categories, fixed_arms, make_arm
 from soce.search.exposure import experts_saw
@@ -211,5 +211,6 @@ def _notes(pool: Pool, found: StrategyOutcome, differing: str | None) -> list[st
             f"{len(pool.names)} others"
         )
     if found.tied:
-        notes.append(f"{len(found.tied)} other soup(s) have the same value on the selection items")
+        others = counted(len(found.tied), "other soup has", "other soups have")
+        notes.append(f"{others} the same value on the selection items")
     return notes if differing is None else [*notes, differing]

@@ -282,7 +282,8 @@ def correlate_categories(
     if len(categories) < 2:
         table.refuse(
             f"there {'is one category' if categories else 'are no categories'}, a correlation takes two",
-            "name the score columns that are categories",
+            "name the score columns that are categories; without correlations, "
+            "`--rule explicit --category NAME` takes the best models of those that are named",
         )
     scores = table.oriented(categories)[[table.row(name) for name in names]]  # (n_models, n_categories)
     taken = [missing == "pairwise" or not hole for hole in np.logical_or.reduce(np.isnan(scores), axis=1)]

@@ -124,7 +124,8 @@ def lint_selection(
     """
     reasons = []
     if 10 * n_selected >= 9 * n_categories:
-        reasons.append(f"{n_selected} of {counted(n_categories, 'category', 'categories')} are kept")
+        kept = "is kept" if n_selected == 1 else "are kept"
+        reasons.append(f"{n_selected} of {counted(n_categories, 'category', 'categories')} {kept}")
     if set(experts) >= set(candidates):
         reasons.append(f"all {counted(len(set(candidates)), 'candidate')} are experts")
     if threshold is not None and saturation is not None and threshold > saturation:

@@ -25,7 +25,7 @@ def result_lines(result: SearchResult) -> list[str]:
     chosen, reported = result.best.selection.n_items, result.best.report.n_items
     lines = [
         f"objective  {shown(result.objective)}{', in percent' if result.scale else ''}",
-        f"strategy   {result.strategy['name']}: {result.n_candidates} different soups scored",
+        f"strategy   {result.strategy['name']}: {counted(result.n_candidates, 'different soup')} scored",
         f"items      {_number(chosen)} to choose on, "
         + ("none held out" if result.is_optimistic else f"{_number(reported)} held out"),
         "",

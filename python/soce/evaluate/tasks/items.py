@@ -34,6 +34,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 ``meta``; ``meta`` is for the author and not read."""
 
 _SHOWN = 20
+_REPEATED = "leave one out, or give both an `id`: items that ask the same stay on one side of a split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
                     where = f"line {number}" if len(names) == 1 else f"line {number} of `{shown(path)}`"
                     if lines.setdefault(item.key, where) != where:
                         which = f"item `{shown(item.id)}` of category `{shown(item.category)}`"
-                        _wrong(f"{which} is also in {lines[item.key]}")
+                        message = f"line {number}: {which} is also in {lines[item.key]}"
+                        problems.append(Problem("evaluation", path, None, message, _REPEATED))
                     items.append(item)
                 except ValueError as error:
                     problems.append(Problem("evaluation", path, None, f"line {number}: {error}", None))
