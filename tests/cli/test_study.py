@@ -192,6 +192,7 @@ def test_a_new_study_scores_candidates_of_its_own(here: Path) -> None:
     assert values["birch"] == pytest.approx((1 + 4 + 2.5) / 3)
     again = run("new", "--models", "models.yaml", "--points", "0", *command())
     assert again.stdout == found.stdout
+    assert "the evaluator that is named was not asked" in said(again)
     assert len((here / "calls.txt").read_text().split()) == 15
     alone = run("new", "--points", "0", "--no-evaluate")
     assert alone.stdout == found.stdout

@@ -148,6 +148,8 @@ class _Step:
             self.log.start()
             run.keep_population(population.to_json())
         if not n_missing:
+            if self.evaluators.choose is not None:
+                self._say("nothing is missing, so the evaluator that is named was not asked")
             return scores
         if isinstance(evaluators, str):
             self._say(f"{counted(n_missing, 'of them is', 'of them are')} not scored: {evaluators}")

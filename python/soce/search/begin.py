@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from soce.files.atomic import write_json
 from soce.scores.objective import Mean, parse_objective
 from soce.search.claims import claim
-from soce.search.folder import LOCK, POPULATION
+from soce.search.folder import LOCK, POPULATION, holds_run
 from soce.search.open import open_run
 from soce.search.options import SearchOptions
 from soce.search.scoring import Scorer, exact_objective
@@ -55,10 +55,11 @@ def begin_run(
     goal = parse_objective(objective) if isinstance(objective, str) else objective or Mean()
     identity = search_identity(pool, evaluator, goal, None, replace(options, share=None))
     check_folder(place)
-    scorer = Scorer.of(evaluator, place, ingredients=identity.ingredients, on_progress=on_progress)
-    scorer.begin("first model")
-    (first,) = scorer.score([pool.recipe({min(pool.names): 1})], evaluator.item_ids())
-    exact_objective(goal, first)
+    if not holds_run(place):
+        scorer = Scorer.of(evaluator, place, ingredients=identity.ingredients, on_progress=on_progress)
+        scorer.begin("first model")
+        (first,) = scorer.score([pool.recipe({min(pool.names): 1})], evaluator.item_ids())
+        exact_objective(goal, first)
     place.mkdir(parents=True, exist_ok=True)
     with claim(place / LOCK, wait=True):
         settle_identity(place, identity.to_json())
