@@ -31,6 +31,7 @@ HINTS = {
     for path in [*PLACES, *(ROOT / "rust" / "src").rglob("*.rs")]
     if "sections" not in path.parts and path.name != "exceptions.py"  # a report speaks of commands
     for found in re.findall(r"(?<!`)`(--[a-z][a-z-]*[^`\n]*)`(?!`)", path.read_text(encoding="utf-8"))
+    if "_" not in re.split("[ =]", found)[0]  # an option of another program
 }
 
 

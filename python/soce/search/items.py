@@ -245,7 +245,7 @@ def check_categories(chosen: Collection[str] | None, reported: Collection[str] |
         )
         refuse(
             f"only {which} have the category `{shown(name)}`",
-            "both task sets need the same categories, and `--held-out lm-eval:TASK=CATEGORY` names a task's: "
+            "both task sets need the same categories; `lm-eval:TASK=CATEGORY` is a task under another name: "
             f"{nearest(name, sorted(others), 'the others have')}",
         )
 
