@@ -54,6 +54,8 @@ def test_other_data_are_no_evaluation(data: dict[str, Any]) -> None:
         {"categories": {"a": CategoryScore(1)}, "items": {"b": {"q": 1}}},
         {"categories": {"a": CategoryScore(1)}, "items": {"a": {"q": math.nan}}},
         {"categories": {"a": CategoryScore(1)}, "items": {"a": {"q": 0}}, "geometric": ["a"]},
+        {"categories": {"a": CategoryScore(37)}, "items": {"a": {"q": 37}}, "scale": "percent"},
+        {"categories": {"a": CategoryScore(-1)}, "items": {"a": {"q": -1}}, "scale": "unit"},
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(given: dict[str, Any]) -> None:

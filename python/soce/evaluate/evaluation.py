@@ -136,10 +136,13 @@ class Evaluation(Plain):
         copies = {name: {item: float(found[item]) for item in found} for name, found in self.items.items()}
         for category, outcomes in copies.items():
             least = 0.0 if category in self.geometric else -math.inf
+            is_share = self.scale is not None and category not in self.geometric
             for item, outcome in outcomes.items():
-                if not least < outcome < math.inf:
-                    place = f"category `{shown(category)}`, item `{shown(item)}`"
-                    refuse(f"{place}: the outcome is {outcome}")
+                if least < outcome < math.inf and (not is_share or 0 <= outcome <= 1):
+                    continue
+                hint = "shares of full marks are from 0 to 1; give `scale=None` for others"
+                place = f"category `{shown(category)}`, item `{shown(item)}`"
+                refuse(f"{place}: the outcome is {outcome}", hint if is_share else None)
         object.__setattr__(self, "items", copies)
 
     @classmethod
