@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,17 @@ def test_another_soup_is_replaced_only_if_asked(tmp_path: Path, result: SearchRe
     manifest = json.loads((soup / "soce.json").read_text())
     assert manifest["run"]["notes"]["best"]["parts"] == result.best.to_json()["parts"]
     assert "ranked" not in manifest["run"]["notes"]
+
+
+def test_the_same_parts_with_something_else_to_say_are_told_apart(
+    tmp_path: Path, result: SearchResult
+) -> None:
+    soup = tmp_path / "soup"
+    publish_soup(result, soup)
+    restated = replace(result, experts_saw="stated")
+    with pytest.raises(OutputError, match="it holds a soup of these parts with another result"):
+        publish_soup(restated, soup)
+    assert publish_soup(restated, soup, options=MergeOptions(overwrite=True)).report is not None
 
 
 def test_what_is_known_before_a_search_is_said_before_it(

@@ -88,8 +88,11 @@ def correlation_lines(correlation: Correlation, *, signed: bool) -> list[str]:
 
 def cluster_lines(clusters: Sequence[Sequence[str]]) -> list[str]:
     """Return the clusters of categories, largest first."""
-    rows = [[str(rank), named(names, limit=20)] for rank, names in enumerate(clusters, 1)]
-    return [f"clusters  average linkage on ρ, cut at {len(clusters)}", *columns(rows, "rl")]
+    width = len(str(len(clusters)))
+    lines = [f"clusters  average linkage on ρ, cut at {len(clusters)}"]
+    for rank, names in enumerate(clusters, 1):
+        lines += wrapped(named(names, limit=20), f"  {rank:>{width}}  ")
+    return lines
 
 
 def sweep_lines(steps: Sequence[SweepStep], *, name_experts: bool) -> list[str]:
