@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
 from math import comb
@@ -18,6 +19,7 @@ from soce.analysis.games import plan_shapley, soup_game, soup_players
 from soce.analysis.population import Population, PopulationOptions, choose_population
 from soce.analysis.population_findings import PopulationFindings
 from soce.analysis.population_scores import PopulationScores
+from soce.analysis.selected import compare_selected
 from soce.evidence.interval import paired_interval
 from soce.exceptions import EvaluationError, StudyError
 from soce.search.open import open_run
@@ -213,6 +215,10 @@ def test_the_selected_are_compared_with_the_others(studied: Path) -> None:
     assert other is not None
     weights = dict.fromkeys(CATEGORIES, Fraction(1, len(CATEGORIES)))
     assert found.interval == paired_interval(one, other, weights=weights)
+    assert run.result is not None
+    assert found.experts_saw == run.result.experts_saw == "unknown"
+    elsewhere = replace(run, result=replace(run.result, experts_saw="other items"))
+    assert compare_selected(elsewhere).experts_saw == "other items"
     assert found.difference == pytest.approx(found.value - found.value_of_others, abs=1e-12)
 
 

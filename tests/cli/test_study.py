@@ -102,6 +102,7 @@ def test_a_run_is_studied_with_its_own_scores(searched: tuple[Path, Kitchen]) ->
         "Figure 6",
         "share parents",
         "selected candidates against the others",
+        "experts may have been chosen on these items",
     ):
         assert words in " ".join(found.stdout.split())
     assert "missing" not in found.stdout

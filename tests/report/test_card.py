@@ -412,6 +412,7 @@ def test_benchmarks_become_results_that_the_hub_parses(searched: tuple[Path, Pat
         ("openai/gsm8k", "main", held_out["math"]),
         ("org/code.bench", "default", held_out["code"]),
     ]
+    assert text.count("on items held out from the choice of the weights: not on all of the benchmark") == 2
     assert is_sealed(text)
     (soup / ".eval_results" / "soce.yaml").write_text("- mine\n")
     with pytest.raises(OutputError, match="not written by soce"):

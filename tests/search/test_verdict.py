@@ -159,7 +159,8 @@ class Turned(Smooth):
         return Evaluation.of_items(
             {
                 name: {
-                    item: (self.quality(weights, name) + 0.4 * weights.get("b", 0) * (item in self.held_out))
+                    item: 0.7
+                    * (self.quality(weights, name) + 0.4 * weights.get("b", 0) * (item in self.held_out))
                     for item in ids
                 }
                 for name, ids in items.items()

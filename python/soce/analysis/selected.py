@@ -15,6 +15,7 @@ from soce.search.scoring import exact_objective, score_weights
 if TYPE_CHECKING:
     from soce.evidence.interval import PairedInterval
     from soce.search.run import ItemSet, Run
+    from soce.search.verdict import ExpertsSaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class SelectedAgainstOthers(Plain):
     """The first minus the second: one difference, of one selection from one list of candidates."""
     interval: PairedInterval | None
     """Over items; None without outcomes by item, or if the objective is no sum of scores."""
+    experts_saw: ExpertsSaw
+    """On which items the experts were chosen, as against these."""
 
 
 def compare_selected(run: Run, *, on: ItemSet = "report") -> SelectedAgainstOthers:
@@ -61,4 +64,6 @@ def compare_selected(run: Run, *, on: ItemSet = "report") -> SelectedAgainstOthe
     interval = None
     with suppress(EvaluationError):  # there are no outcomes by item
         interval = None if weights is None else paired_interval(one, other, weights=weights)
-    return SelectedAgainstOthers(selected, others, value, value_of_others, float(difference), interval)
+    is_reported = run.result is not None and (on == "report" or run.result.is_optimistic)
+    saw = run.result.experts_saw if run.result is not None and is_reported else "unknown"
+    return SelectedAgainstOthers(selected, others, value, value_of_others, float(difference), interval, saw)

@@ -30,12 +30,13 @@ _HEADS: Final[dict[Kind, str]] = {
     "no outcomes": f"{_HIGHER}, but nothing shows a difference",
     "one model": "The search kept one model and no soup",
 }
-_EXPERTS: Final[dict[ExpertsSaw, str]] = {
+EXPERTS_SAW: Final[dict[ExpertsSaw, str]] = {
     "other items": "",
-    "stated": "; experts were chosen on other items, as stated",
-    "unknown": "; experts may have been chosen on these items",
-    "these items": "; experts were chosen on these items",
+    "stated": "experts were chosen on other items, as stated",
+    "unknown": "experts may have been chosen on these items",
+    "these items": "experts were chosen on these items",
 }
+"""What a reader of a difference must know of the experts' items; nothing where these are others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,8 @@ class Verdict:
             numbers += ", without outcomes by item"
         elif self.kind == "too few items" and self.interval is not None:
             numbers += f", {self.interval.fewest} in the smallest category"
-        experts = "" if self.only is not None else _EXPERTS[self.experts_saw]
-        return f"{_HEADS[self.kind]}: {numbers}{experts}"
+        experts = "" if self.only is not None else EXPERTS_SAW[self.experts_saw]
+        return f"{_HEADS[self.kind]}: {numbers}{'; ' if experts else ''}{experts}"
 
     def _numbers(self) -> tuple[str, str]:
         """Return both scores with two decimals, or with as many as tell them apart."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from soce.analysis.population import KINDS
 from soce.cli.text.layout import fitted, named, wrapped
 from soce.exceptions import shown
-from soce.files.words import counted, in_words
+from soce.files.words import counted, in_words, signed
+from soce.search.verdict import EXPERTS_SAW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,12 +166,15 @@ def _selected_lines(found: SelectedAgainstOthers, times: float) -> list[str]:
         ["uniform soup of", "objective"],
         [f"the selected: {named(found.selected)}", f"{found.value * times:.2f}"],
         [f"the others: {named(found.others)}", f"{found.value_of_others * times:.2f}"],
-        ["difference", f"{found.difference * times:+.2f}"],
+        ["difference", signed(found.difference * times)],
     ]
     lines = ["selected candidates against the others", *fitted(rows, "lr")]
     if found.interval is not None:
         low, high = found.interval.low * times, found.interval.high * times
-        lines.append(f"  {100 * found.interval.level:g} % interval over items [{low:+.2f}, {high:+.2f}]")
+        ends = f"[{signed(low)}, {signed(high)}]"
+        lines.append(f"  {100 * found.interval.level:g} % interval over items {ends}")
+    if words := EXPERTS_SAW[found.experts_saw]:
+        lines.append(f"  {words}")
     return lines
 
 

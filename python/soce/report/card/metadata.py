@@ -93,7 +93,9 @@ def eval_results(result: SearchResult | None, benchmarks: Mapping[str, str]) -> 
         )
         _refuse(message, "search with held-out items")
     hub = require_hub()
-    notes = "by soce, on items held out from the choice of the weights: not on all of the benchmark"
+    notes = "by soce, on items held out from the choice of the weights"
+    if result.split is not None:  # else they are those of other tasks, which may be all of a benchmark
+        notes += ": not on all of the benchmark"
     scores, entries = result.best.report.categories, []
     for category, text in benchmarks.items():
         dataset, colon, task = text.partition(":")
