@@ -112,7 +112,7 @@ class Landscape:
 
 
 class Smooth(Landscape):
-    """The same without chance: every item's outcome is the quality itself."""
+    """The same without chance: every item's outcome is the quality itself, or 0 far from the optimum."""
 
     def score(
         self,
@@ -126,7 +126,7 @@ class Smooth(Landscape):
         weights = shares(recipe)
         return Evaluation.of_items(
             {
-                category: dict.fromkeys(ids, self.quality(weights, category))
+                category: dict.fromkeys(ids, max(0.0, self.quality(weights, category)))
                 for category, ids in wanted.items()
             },
             scale="percent",
