@@ -131,8 +131,8 @@ def _other_soup(place: Path, result: SearchResult, options: MergeOptions) -> str
         return "a soup whose manifest is damaged"
     assert options.notes is not None
     if soup.notes.get("result") != options.notes["result"]:
-        before, now = (notes.get("best") or {} for notes in (soup.notes, options.notes))
-        is_earlier = bool(before) and before.get("parts") == now["parts"]
+        before = soup.notes.get("best")
+        is_earlier = isinstance(before, dict) and before.get("parts") == result.best.to_json()["parts"]
         return "a soup of these parts with another result" if is_earlier else "another soup"
     # Only a plan knows what dtype and shards are, where nothing is said of them; it is not for this place.
     elsewhere = place.with_name(f".{place.name}.plan")

@@ -65,8 +65,10 @@ def _ranking(view: RunView) -> Table:
     ranked, unit = view.result.ranked, view.unit
     rows = []
     for place, one in enumerate(ranked[:_LISTED], 1):
-        behind = unit.difference(float(one.value - ranked[0].value))
-        interval = unit.interval(view.to_chosen.get(place - 1))
+        paired = view.to_chosen.get(place - 1)
+        # That of an interval is exact; the values of a result that was read are rounded.
+        difference = float(one.value - ranked[0].value) if paired is None else paired.difference
+        behind, interval = unit.difference(difference), unit.interval(paired)
         score = unit.score(float(one.value))
         rows.append((Cell(str(place), place), weights(one.parts), score, behind, interval))
     caption = f"The best {len(rows)} of {len(ranked)} soups on the selection items"
