@@ -217,7 +217,7 @@ def test_an_objective_that_cannot_be_computed_costs_one_score_and_leaves_no_stud
     mended = run(*asked, "--objective", "column:code")
     assert mended.exit_code == 0, mended.stderr
     assert len((here / "calls.txt").read_text().split()) == 15
-    assert "Shapley values of singles" in mended.stdout
+    assert "Shapley values of candidates" in mended.stdout
 
 
 def test_a_report_of_a_study_says_that_nothing_was_searched(here: Path) -> None:

@@ -147,14 +147,15 @@ def _parent_lines(found: ParentCounts) -> list[str]:
 
 
 def _shapley_lines(name: str, found: ShapleyValues, experts: Sequence[str], times: float) -> list[str]:
-    rows = [[name, "Shapley value", ""]]
+    is_single = name == "singles"
+    rows = [["candidate" if is_single else name, "Shapley value", ""]]
     ranked = found.ranked()
     for player in ranked[:_ROWS]:
         chosen = "selected" if experts and set(player.split(" + ")) <= {*experts} else ""
         rows.append([shown(player), f"{found.value[player] * times:.3f}", chosen])
-    reading = "" if name == "singles" else f", read as {found.reading}"
+    players = "candidates (Figure 6)" if is_single else f"{name} (Figure 6), read as {found.reading}"
     return [
-        f"Shapley values of {name} of candidates (Figure 6){reading}",
+        f"Shapley values of {players}",
         *fitted(rows, "lrl"),
         *_more(len(ranked) - _ROWS, name),
         f"  exact, from {found.n_coalitions} coalitions, the empty one worth {found.empty * times:g}",
