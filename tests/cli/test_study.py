@@ -232,7 +232,9 @@ def test_a_report_of_a_study_says_that_nothing_was_searched(here: Path) -> None:
 
 
 def test_a_study_that_was_stopped_goes_on(here: Path) -> None:
-    code = "from soce.cli import main; main()"
+    # A shell without job control starts what runs in the background with SIGINT ignored, and Python leaves it so.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from soce.cli import main; main()"
     words = [
         sys.executable,
         "-c",

@@ -313,7 +313,7 @@ def test_finished_soups_need_no_space(tiny_disk: Path, tmp_path: Path) -> None:
     assert "three\n" in plan_text(plan)
     report = plan.execute()
     assert report.complete_before == (tiny_disk / "one", tiny_disk / "two")
-    assert report_text(report).startswith(f"wrote `{tiny_disk / 'three'}`: ")
+    assert report_text(report).startswith(f"wrote `{tiny_disk / 'three'}`:")
     assert (tiny_disk / "three" / "soce.json").is_file()
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from soce.merging.plan import MergePlan
     from soce.merging.report import MergeReport
 
-
 _LISTED = 3
+_GLUED = "\0"
+"""Stands for a blank at which no line breaks: `shown` leaves none of it."""
 
 
 def plan_text(plan: MergePlan) -> str:
@@ -96,8 +97,9 @@ def report_text(report: MergeReport) -> str:
     made = [output for output in report.outputs if output not in report.complete_before]
     outputs = [f"`{shown(os.fspath(output))}`" for output in made]
     where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
+    first = f"wrote {where}:".replace(" ", _GLUED)  # a line never breaks in it, wherever a path has blanks
     texts = [
-        f"wrote {where}: {counted(sum(counts.values()), 'tensor')} ({done}), {size(report.bytes_written)} in "
+        f"{first} {counted(sum(counts.values()), 'tensor')} ({done}), {size(report.bytes_written)} in "
         f"{report.seconds:.1f} s ({speed}/s read and written)"
     ]
     for what, names in (("copied", report.side_files), ("left out", report.left_out)):
@@ -107,4 +109,4 @@ def report_text(report: MergeReport) -> str:
         wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         for text in texts
     ]
-    return "\n".join(line for part in lines for line in part)
+    return "\n".join(line for part in lines for line in part).replace(_GLUED, " ")
