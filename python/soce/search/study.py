@@ -234,7 +234,10 @@ def _open_storage(url: str, name: str) -> tuple[optuna.storages.RDBStorage, optu
         # The URL may hold a password: only its kind is told.
         kind = shown(url.partition(":")[0])
         message = f"the `{kind}` storage cannot be opened: {_reason(error)}"
-        hint = "name another with `--storage`: sqlite:///study.db, postgresql://user@host/database"
+        hint = (
+            "mend it, or name another with `--storage`: sqlite:///study.db, postgresql://user@host/database; "
+            "nothing that was scored is lost"
+        )
         refuse(message, hint, cause=error)
 
 
