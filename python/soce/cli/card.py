@@ -13,8 +13,8 @@ from soce.exceptions import shown
 _EXAMPLES = """\b
 Examples:
   soce card soup/
-  soce card soup/ --run run/ --hub-id math=org/model-math --hub-id code=org/model-code
-  soce card soup/ --license apache-2.0 --benchmark gsm8k=openai/gsm8k:main --stdout
+  soce card soup/ --run run/ --hub-id math=org/model-math
+  soce card soup/ --benchmark gsm8k=openai/gsm8k:main --stdout
 """
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\b
 Examples:
   soce doctor path/A path/B path/C
-  soce doctor path/A path/B --base path/base     how far each was trained, and in which directions
+  soce doctor path/A path/B --base path/base     how far each was trained
   soce doctor path/A path/B --json > report.json
 """
 

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 _EXAMPLES = """\b
 Examples:
   soce run --models models.yaml --threshold 0.1 -e tasks.jsonl -o run/
-  soce run scores.csv --models models.yaml --threshold 0.1 -e tasks.jsonl -o run/
-  soce run scores.csv --models models.yaml --rule clusters --clusters 3 -e tasks.jsonl -o run/
+  soce run scores.csv --models models.yaml --threshold 0.1 \\
+    -e tasks.jsonl -o run/
+  soce run scores.csv --models models.yaml --rule clusters --clusters 3 \\
+    -e tasks.jsonl -o run/
 """
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\b
 Examples:
-  soce search selection.yaml --evaluator tasks.jsonl --output run/ --publish soup/
-  soce search selection.yaml --models models.yaml -e lm-eval:gsm8k,ifeval -o run/
-  soce search selection.yaml -e dev.jsonl --held-out test.jsonl -o run/ --strategy cmaes
+  soce search selection.yaml -e tasks.jsonl -o run/ --publish soup/
+  soce search selection.yaml -e lm-eval:gsm8k,ifeval -o run/
+  soce search selection.yaml -e dev.jsonl --held-out test.jsonl -o run/
 """
 
 

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 _EXAMPLES = """\b
 Examples:
   soce select scores.csv -c math=path/A -c code=path/B -c chat=path/C --sweep
-  soce select scores.csv --models models.yaml --threshold 0.1 --output selection.yaml
+  soce select scores.csv --models models.yaml --threshold 0.1 \\
+    -o selection.yaml
   soce select scores.csv --models models.yaml --rule clusters --clusters 3
 """
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\b
 Examples:
-  soce verify soup                             every byte against its digest
-  soce verify soup --quick                     no data, only headers and small files
-  soce verify soup --recompute path/A path/B   every tensor computed again, bit for bit
-  soce verify soup --recompute                 from the paths that the manifest names
+  soce verify soup                         every byte against its digest
+  soce verify soup --quick                 no data, only headers, small files
+  soce verify soup --recompute A B         every tensor computed again
+  soce verify soup --recompute             from the paths in the manifest
 """
 _LISTED = 100
 """Findings told on stdout without --json."""

@@ -93,7 +93,8 @@ table_items_option = click.option(
 
 
 TABLE_HELP = """\b
-A TABLE is a file or a directory of scores: CSV, TSV, JSON, Parquet, Excel, Markdown;
-results of lm-evaluation-harness, lighteval or inspect; a BFCL leaderboard or score
-directory; or `paper:flores36`, a table of the paper. NAME=TABLE names its only model.
+A TABLE is a file or a directory of scores: CSV, TSV, JSON, Parquet, Excel,
+Markdown; results of lm-evaluation-harness, lighteval or inspect; a BFCL
+leaderboard or score directory; or `paper:flores36`, a table of the paper.
+NAME=TABLE names its only model.
 """

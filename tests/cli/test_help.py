@@ -1,0 +1,18 @@
+"""What `--help` prints."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from click.testing import CliRunner
+
+from soce.cli import _COMMANDS
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_help_fits_a_terminal(name: str) -> None:
+    command = getattr(import_module(f"soce.cli.{name}"), name)
+    told = CliRunner().invoke(command, ["--help"], prog_name=f"soce {name}").stdout
+    assert "Usage" in told
+    assert [line for line in told.splitlines() if len(line) > 80] == []
