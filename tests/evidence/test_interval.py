@@ -150,16 +150,23 @@ def test_a_difference_of_independent_differences_is_welchs() -> None:
         one = paired_interval(*(of(None, a=list(row)) for row in outcomes), weights=ONE)
         half = stdtrit(n - 1, 0.975) * delta.std(ddof=1) / math.sqrt(n)  # without the items that are added
         low, high = one.difference - half, one.difference + half
-        found.append(replace(one, low=low, high=high, degrees=n - 1))
+        found.append(replace(one, low=low, high=high, degrees=n - 1, half_width=half))
         samples.append(delta)
     interval = found[0].minus(found[1])
     welch = ttest_ind(*samples, equal_var=False).confidence_interval(0.95)
     assert (interval.low, interval.high) == pytest.approx((welch.low, welch.high))
     assert (interval.n_items, interval.fewest) == (42, 12)
-    cut = replace(found[0], high=found[0].difference)  # at the largest possible difference
-    assert cut.minus(found[1]) == interval
-    equal = replace(found[0], difference=0.0, low=0.0, high=0.0)
+    equal = replace(found[0], difference=0.0, low=0.0, high=0.0, half_width=0.0)
     assert (equal.minus(equal).low, equal.minus(equal).high) == (0.0, 0.0)
+
+
+def test_ends_that_are_cut_make_no_later_difference_surer() -> None:
+    """It was ± 0.48: one item makes an interval so wide that both of its ends are cut."""
+    one = paired_interval(of(a=[1]), of(a=[1]), weights=ONE)
+    assert (one.low, one.high) == (-1, 1)
+    assert one.half_width > 10
+    twice = one.minus(one)
+    assert (twice.low, twice.high) == (-2, 2), "all that two differences can differ by"
 
 
 # ---- one score

@@ -247,7 +247,7 @@ def test_the_choice_of_the_experts_is_not_said_to_matter_more(changes: dict[str,
 
 
 def test_soups_that_are_near() -> None:
-    far, near = (PairedInterval(-0.1, -0.2, high, 0.95, 80, 40, 39.0) for high in (-0.01, 0.0))
+    far, near = (PairedInterval(-0.1, -0.2, high, 0.95, 80, 40, 39.0, 0.1) for high in (-0.01, 0.0))
     assert sentences.of_soups_near([]) is None
     assert sentences.of_soups_near([far, far]) is None
     said = sentences.of_soups_near([far, near, far])
@@ -259,7 +259,7 @@ def test_soups_that_are_near() -> None:
     ("low", "high", "is_expected"), [(-0.2, -0.1, True), (-0.2, 0.1, False), (0.1, 0.2, False)]
 )
 def test_a_soup_that_falls_further_than_single_models(low: float, high: float, is_expected: bool) -> None:
-    change = PairedInterval((low + high) / 2, low, high, 0.95, 80, 40, 39.0)
+    change = PairedInterval((low + high) / 2, low, high, 0.95, 80, 40, 39.0, (high - low) / 2)
     said = sentences.of_the_change(world(), change)
     assert said is not None
     assert ("falls further" in said) == is_expected
@@ -267,7 +267,7 @@ def test_a_soup_that_falls_further_than_single_models(low: float, high: float, i
 
 
 def test_nothing_is_said_of_a_fall_that_nobody_measured() -> None:
-    change = PairedInterval(-0.15, -0.2, -0.1, 0.95, 80, 40, 39.0)
+    change = PairedInterval(-0.15, -0.2, -0.1, 0.95, 80, 40, 39.0, 0.05)
     said = sentences.of_the_change(world(), None)
     assert said is not None
     assert "interval" not in said

@@ -38,7 +38,7 @@ comparisons = st.builds(
     numbers,
     maybe,
     maybe,
-    st.none() | st.builds(PairedInterval, *[numbers] * 4, counts, counts, numbers, st.tuples(names)),
+    st.none() | st.builds(PairedInterval, *[numbers] * 4, counts, counts, numbers, numbers, st.tuples(names)),
     st.none() | st.builds(SignFlip, numbers, counts, counts),
     st.none() | st.builds(McNemar, counts, counts, numbers),
 )

@@ -23,7 +23,7 @@ from soce.search.verdict import FEWEST_ITEMS, ExpertsSaw, Kind, Verdict
 
 
 def interval(low: float, high: float, fewest: int = 100) -> PairedInterval:
-    return PairedInterval((low + high) / 2, low, high, 0.95, 2 * fewest, fewest, 50.0)
+    return PairedInterval((low + high) / 2, low, high, 0.95, 2 * fewest, fewest, 50.0, (high - low) / 2)
 
 
 SHOWN = Verdict(

@@ -45,6 +45,8 @@ class PairedInterval(Plain):
     """In the smallest of them."""
     degrees: float
     """Degrees of freedom of the t quantile."""
+    half_width: float
+    """How far it reaches to either side, but for ends that are cut where no two models differ by more."""
     widened: tuple[str, ...] = ()
     """Categories whose items show no spread (one item, or all differences equal): theirs is only that of the
     added items."""
@@ -52,26 +54,25 @@ class PairedInterval(Plain):
     def minus(self, other: PairedInterval) -> PairedInterval:
         """Return this difference minus one that was measured on other items, at the same level.
 
-        Variances add; degrees of freedom are those of Welch and Satterthwaite.
+        Variances add; degrees of freedom are those of Welch and Satterthwaite. It stays within what the ends
+        of both allow.
         """
-        both = (self, other)
-        halves = [
-            max(one.difference - one.low, one.high - one.difference) for one in both
-        ]  # one end may be cut
-        degrees = np.array([one.degrees for one in both])
-        variances = (np.array(halves) / t_quantile(self.level, degrees)) ** 2
+        degrees = np.array([self.degrees, other.degrees])
+        halves = np.array([self.half_width, other.half_width])
+        variances = (halves / t_quantile(self.level, degrees)) ** 2
         variance, uncertainty = variances.sum(), (variances**2 / degrees).sum()
         joint = variance**2 / uncertainty if uncertainty > 0 else degrees.min()
         half = float(t_quantile(self.level, joint) * np.sqrt(variance))
         difference = self.difference - other.difference
         return PairedInterval(
             difference,
-            difference - half,
-            difference + half,
+            max(difference - half, self.low - other.high),
+            min(difference + half, self.high - other.low),
             self.level,
             self.n_items + other.n_items,
             min(self.fewest, other.fewest),
             float(joint),
+            half,
             tuple(dict.fromkeys(self.widened + other.widened)),
         )
 
@@ -139,6 +140,7 @@ def paired_interval(
         sum(one.n_items for one in found.values()),
         min(one.n_items for one in found.values()),
         degrees,
+        half,
         tuple(category for category, one in found.items() if one.is_degenerate),
     )
 
