@@ -39,37 +39,13 @@ def exact_score(evaluation: Evaluation, category: str) -> Fraction:
     return full_marks(evaluation, category) * exact_sum(items.values()) / len(items)
 
 
-def values_by_item(evaluation: Evaluation, category: str) -> dict[str, Fraction]:
-    """Return a value for each item, in the units of the score, whose mean is the score.
+def count_values(evaluation: Evaluation, category: str) -> Counter[Fraction]:
+    """Return how many of a category's items have which value, in the units of the score, which is their mean.
 
     Outcomes times full marks, exact. A geometric mean S of outcomes x_i is linearised (the delta method):
     S · (1 + ln x_i − ln S), whose mean is S and whose spread is that of S to first order. So is a score of
     sums, such as BLEU, by the jackknife: see `soce.evaluate.corpus.Corpus.values`.
     """
-    found, values = _found(evaluation, category)
-    return {item: values[outcome] for item, outcome in found.items()}
-
-
-def _found(evaluation: Evaluation, category: str) -> tuple[Mapping[str, float], dict[float, Fraction]]:
-    """Return what was found of each item, and the value that every such number has."""
-    if category in evaluation.corpora:
-        found: Mapping[str, float] = evaluation.corpora[category].values()
-        return found, {value: Fraction(value) for value in found.values()}
-    found = (evaluation.items or {}).get(category, {})
-    if not found:
-        refuse(f"category `{shown(category)}` has no items")
-    outcomes = [*dict.fromkeys(found.values())]
-    if category in evaluation.geometric:
-        score = evaluation.categories[category].score
-        mean = math.fsum(map(math.log, found.values())) / len(found)
-        return found, {outcome: Fraction(score * (1 + math.log(outcome) - mean)) for outcome in outcomes}
-    full = full_marks(evaluation, category)
-    meant = meant_by(outcomes)
-    return found, {outcome: full * one for outcome, one in zip(outcomes, meant, strict=True)}
-
-
-def count_values(evaluation: Evaluation, category: str) -> Counter[Fraction]:
-    """Return how many of a category's items have which value, see `values_by_item`."""
     found, values = _found(evaluation, category)
     counted: Counter[Fraction] = Counter()
     # Floats are counted much faster than fractions.
@@ -104,3 +80,21 @@ def weighted_difference(first: Evaluation, second: Evaluation, weights: Mapping[
         ),
         Fraction(),
     )
+
+
+def _found(evaluation: Evaluation, category: str) -> tuple[Mapping[str, float], dict[float, Fraction]]:
+    """Return what was found of each item, and the value that every such number has."""
+    if category in evaluation.corpora:
+        found: Mapping[str, float] = evaluation.corpora[category].values()
+        return found, {value: Fraction(value) for value in found.values()}
+    found = (evaluation.items or {}).get(category, {})
+    if not found:
+        refuse(f"category `{shown(category)}` has no items")
+    outcomes = [*dict.fromkeys(found.values())]
+    if category in evaluation.geometric:
+        score = evaluation.categories[category].score
+        mean = math.fsum(map(math.log, found.values())) / len(found)
+        return found, {outcome: Fraction(score * (1 + math.log(outcome) - mean)) for outcome in outcomes}
+    full = full_marks(evaluation, category)
+    meant = meant_by(outcomes)
+    return found, {outcome: full * one for outcome, one in zip(outcomes, meant, strict=True)}
