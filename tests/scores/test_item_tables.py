@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,9 @@ def test_outcomes_follow_their_model_and_category(tmp_path: Path) -> None:
     assert table.renamed({"a": "z"}).outcomes["z"] == table.outcomes["a"]
     renamed = table.with_columns([Column("sums", scale="unit"), table.columns[1]])
     assert renamed.outcomes["a"].keys() == {"sums", "chat"}
+    lacking = replace(table, no_outcomes=(("math", "no file"), ("chat", "no file")))
+    assert lacking.take(columns=["chat"]).no_outcomes == (("chat", "no file"),)
+    assert lacking.with_columns(renamed.columns).no_outcomes == (("sums", "no file"), ("chat", "no file"))
     other = tmp_path / "other.csv"
     other.write_text("model,category,item,score\nc,math,q1,1\na,code,q9,1\n")
     joined = read_scores([tmp_path / "items.csv", other])

@@ -293,6 +293,7 @@ class ScoreTable:
                 for model in kept_models
                 if model in self.outcomes
             },
+            no_outcomes=tuple(pair for pair in self.no_outcomes if pair[0] in names),
             values=self.values[cut],
             counts=None if self.counts is None else self.counts[cut],
             stderrs=None if self.stderrs is None else self.stderrs[cut],
@@ -307,8 +308,14 @@ class ScoreTable:
             model: {names.get(column, column): found for column, found in of_model.items()}
             for model, of_model in self.outcomes.items()
         }
-        origin = self.origin.under(names)
-        return replace(self, columns=changed, blanked=blanked, outcomes=outcomes, origin=origin)
+        return replace(
+            self,
+            columns=changed,
+            blanked=blanked,
+            origin=self.origin.under(names),
+            outcomes=outcomes,
+            no_outcomes=tuple((names.get(column, column), reason) for column, reason in self.no_outcomes),
+        )
 
     def with_origin(self, origin: ScoreOrigin) -> ScoreTable:
         """Return the same scores with what is known, or stated, of the items that they stand on."""
