@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
@@ -65,13 +66,15 @@ def signed(value: float, digits: int = 2) -> str:
 
     Examples
     --------
-    >>> signed(1.5), signed(-0.004), signed(0.0)
-    ('+1.50', '-0.004', '0.00')
+    >>> signed(1.5), signed(-0.004), signed(0.00002), signed(0.0)
+    ('+1.50', '-0.004', '+0.00002', '0.00')
     """
     text = f"{value:+.{digits}f}"
     if float(text):
         return text
-    return f"{value:+.1g}" if abs(value) > _ROUNDING else f"{0:.{digits}f}"
+    if abs(value) <= _ROUNDING:
+        return f"{0:.{digits}f}"
+    return f"{value:+.{-math.floor(math.log10(abs(value)))}f}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
