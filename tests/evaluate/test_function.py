@@ -92,6 +92,12 @@ def test_a_function_may_say_what_its_items_ask(soup):
     assert evaluator(soup, told).item_contents() is None
     told.item_contents = lambda: {"a": {"x": "1 + 1", "y": "1 + 1"}}
     assert evaluator(soup, told).item_contents() == {"a": {"x": "1 + 1", "y": "1 + 1"}}
+    told.item_contents = lambda: {"a": {0: "1 + 1"}}
+    assert evaluator(soup, told).item_contents() == {"a": {"0": "1 + 1"}}, "as ids of outcomes"
+    for wrong in ({"a": {}}, lambda: {"a": ["1 + 1"]}, lambda items: {}, lambda: 1 / 0):
+        told.item_contents = wrong
+        with pytest.raises(EvaluationError, match=r"`item_contents` of `.*told` raised"):
+            evaluator(soup, told).item_contents()
 
 
 def test_its_identity_follows_the_file(modules, soup, tmp_path):

@@ -122,10 +122,19 @@ class FunctionEvaluator(LiveEvaluator):
         """Return the items of the soup scored last; None before, or if a category tells none apart."""
         return self._items
 
-    def item_contents(self) -> Mapping[str, Mapping[str, str]] | None:
+    def item_contents(self) -> dict[str, dict[str, str]] | None:
         """Return what tells items apart, whatever their ids: what the function's own `item_contents` says."""
         tell = getattr(self._function, "item_contents", None)
-        return None if tell is None else tell()
+        if tell is None:
+            return None
+        try:
+            return {
+                str(category): {str(item): str(text) for item, text in texts.items()}
+                for category, texts in tell().items()
+            }
+        except Exception as error:
+            message = f"`item_contents` of `{shown(self._name)}` raised {told(error)}"
+            refuse(message, "called without arguments, it returns category → {item: text}", cause=error)
 
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         self.soup.model.eval()  # type: ignore[no-untyped-call]
