@@ -334,7 +334,8 @@ def test_held_out_scores_are_marked(searched: tuple[Path, Path]) -> None:
     )
     for name in ("math", "code"):
         assert re.search(rf"\| `{name}` \| \**{held_out['categories'][name]:.2f}", text)
-    assert f"scored on {chosen['n_items']} items" in text
+    n_soups = result["n_candidates"]
+    assert f"of {n_soups} different soups, none that was scored on all {chosen['n_items']} items" in text
     assert "optimistic" not in text
 
 

@@ -23,6 +23,7 @@ from soce.search.arms import best_single, compare_arms, fixed_arms, make_arm
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
 from soce.search.scoring import exact_objective, table_of
+from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw
 
 CATEGORIES = ("math", "code")
@@ -135,6 +136,14 @@ def test_items_that_chose_the_soup_never_played_no_part() -> None:
     assert sentences.held_out(found).endswith("the figures are optimistic.")
     for said in (sentences.where_measured(found), sentences.held_out(found)):
         assert "no part" not in said
+
+
+def test_on_how_many_items_soups_were_compared() -> None:
+    tried = tuple(ScoredSoup({"a": 1, "b": part}, 0.5) for part in range(1, 10))
+    found = replace(world(), ranked=tried)
+    assert sentences.how_compared(found) == "grid, on 80 items"
+    halved = replace(found, ranked=tried[:3], strategy={"name": "halving"})
+    assert sentences.how_compared(halved) == "halving, on at most 80 items"
 
 
 def test_items_that_nobody_counted() -> None:

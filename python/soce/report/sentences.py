@@ -76,6 +76,13 @@ def many_tried(result: SearchResult) -> str | None:
     return "the best of many noisy scores is optimistic" if result.n_candidates > 1 else None
 
 
+def how_compared(result: SearchResult) -> str:
+    """Return by which strategy soups were compared, and on how many items."""
+    # Successive halving leaves most soups out after a part of the items.
+    most = "" if len(result.ranked) == result.n_candidates else "at most "
+    return f"{result.strategy.get('name', 'search')}, on {most}{items(result.best.selection.n_items)}"
+
+
 def items(number: int | None) -> str:
     """Return how many items there are."""
     return "an unknown number of items" if number is None else f"{count(number).text} items"

@@ -144,9 +144,10 @@ def _choice(choice: Choice) -> list[str]:
     items = result.best.selection.n_items
     return [
         *lines,
-        f"Weights by the strategy {code(str(result.strategy['name']))}: {result.n_candidates} different "
-        f"soups were scored on {'some' if items is None else f'{items:,}'} items, and the best "
-        f"{code(result.objective)} won. The method is after *Soup Of Category Experts* "
+        f"Weights by the strategy {code(str(result.strategy['name']))}: of "
+        f"{counted(result.n_candidates, 'different soup')}, none that was scored on all "
+        f"{'items' if items is None else f'{items:,} items'} to choose on has a higher "
+        f"{code(result.objective)}. The method is after *Soup Of Category Experts* "
         "([paper](https://arxiv.org/abs/2511.13254)), whose rule is a threshold and whose strategy a grid.",
     ]
 

@@ -25,7 +25,7 @@ def build(section: Section, view: RunView) -> None:
         facts.append(("Evaluations kept", count(data["n_evaluations"]), remark))
         n_items = None if run.result is None else run.result.best.selection.n_items
         if n_items is not None:
-            facts.append(("Items scored for each soup", count(n_items), "on the selection side"))
+            facts.append(("Items to choose on", count(n_items), "the most that a soup was scored on"))
     if run.trials is not None:
         whole, each = run.trials.seconds, run.trials.seconds_each
         remark = "from the first score recorded to the last, pauses included"

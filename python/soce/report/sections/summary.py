@@ -28,11 +28,7 @@ def build(section: Section, view: RunView) -> None:
         ),
         ("Soup − best single", unit.difference(against.difference), sentences.interval_of(result, against)),
         ("Relative difference", relative(against.relative_percent), "of the best single model's score"),
-        (
-            "Soups compared",
-            count(result.n_candidates),
-            f"{result.strategy.get('name', 'search')}, on {sentences.items(best.selection.n_items)}",
-        ),
+        ("Soups compared", count(result.n_candidates), sentences.how_compared(result)),
     )
     text = f"{sentences.what_it_is(result)} {sentences.where_measured(result)}"
     section.blocks += [Facts(tiles, "tiles"), Text(text)]
