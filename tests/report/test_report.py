@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from click.testing import CliRunner, Result
 from tests.report_runs import CATEGORIES, Kitchen, make_run
 
 from soce.analysis.games import ShapleyPlan
+from soce.analysis.parents import Family
 from soce.cli.report import report as command
+from soce.evaluate.evaluation import Evaluation
+from soce.evidence.interval import paired_interval
 from soce.exceptions import OutputError, StudyError
 from soce.report.build import build_report
 from soce.report.document import Figure, Table
@@ -154,11 +158,39 @@ def test_soups_near_the_chosen_one_and_its_change_are_of_kept_outcomes(made: Pat
     assert view.change.low < view.change.difference < view.change.high
 
 
-def test_without_outcomes_nothing_is_near(tmp_path: Path) -> None:
+def test_gains_over_parents_have_the_intervals_of_the_same_items(made: Path, report: Report) -> None:
+    view, data = RunView(open_run(made)), report.section("parents").data
+    known = view.evaluations("report")
+    assert data["gain_intervals"].keys() == data["net_gain"].keys() == set(CATEGORIES)
+    for name, gain in data["net_gain"].items():
+        interval = data["gain_intervals"][name]
+        assert interval["difference"] == pytest.approx(gain["mean"], abs=1e-12)
+        assert interval["low"] < interval["difference"] < interval["high"]
+        assert interval["n_items"] == len((known["soce"].items or {})[name])
+    alone = view.gains_over_parents([Family(("ash",), "soce")], known)
+    for name, found in alone.items():
+        one = paired_interval(known["soce"], known["ash"], weights={name: Fraction(1)})
+        assert (found.difference, found.low, found.high) == (one.difference, one.low, one.high)
+
+
+def test_gains_are_positive_where_lower_is_better_and_the_soup_is_lower(made: Path) -> None:
+    def model(failed: int) -> Evaluation:
+        outcomes = {"errors": {str(item): float(item < failed) for item in range(100)}}
+        return Evaluation.of_items(outcomes, higher_is_better={"errors": False})
+
+    known = {"a": model(50), "b": model(70), "soup": model(40)}
+    (gain,) = RunView(open_run(made)).gains_over_parents([Family(("a", "b"), "soup")], known).values()
+    assert gain.difference == pytest.approx(0.2, abs=1e-12)
+
+
+def test_without_outcomes_nothing_is_near_and_gains_have_no_interval(tmp_path: Path) -> None:
     make_run(tmp_path / "run", kitchen=Kitchen(MODELS, 3, has_items=False))
     view = RunView(open_run(tmp_path / "run"))
     assert view.to_chosen == {}
     assert view.change is None
+    parents = build_report(view.run).section("parents").data
+    assert parents["gain_intervals"] == {}
+    assert parents["net_gain"]
 
 
 def test_points_and_relative_percent_are_never_both_called_percent(report: Report) -> None:

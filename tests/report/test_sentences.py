@@ -281,6 +281,9 @@ def test_nothing_is_said_of_a_fall_that_nobody_measured() -> None:
     assert said is not None
     assert "interval" not in said
     assert sentences.of_the_change(world(is_optimistic=True), change) is None
+    few = sentences.of_the_change(world(), replace(change, fewest=19))
+    assert few is not None
+    assert "falls further" not in few
     alone = sentences.of_the_change(world(experts="a"), change)
     assert alone is not None
     assert "falls further" not in alone  # nothing was chosen among several

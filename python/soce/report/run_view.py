@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +19,9 @@ from soce.selection.correlation import correlate_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from fractions import Fraction
 
     from soce.analysis.games import ShapleyPlan
+    from soce.analysis.parents import Family
     from soce.evidence.interval import PairedInterval
     from soce.scores.table import ScoreTable
     from soce.search.result import Arm, SearchResult
@@ -172,10 +173,27 @@ class RunView:
             singles = [known[arm.label] for arm in self.result.singles if arm.label in known]
             if self.soup.label not in known or len(singles) < len(self.result.singles):
                 return None
-            mean = _mean(singles)
-            found.append(None if mean is None else self._interval(known[self.soup.label], mean))
+            has_mean = all(map(_is_mean_of_outcomes, singles))
+            found.append(self._interval(known[self.soup.label], _mean(singles)) if has_mean else None)
         held_out, chosen = found
         return None if held_out is None or chosen is None else held_out.minus(chosen)
+
+    def gains_over_parents(
+        self, families: Sequence[Family], evaluations: Mapping[str, Evaluation]
+    ) -> dict[str, PairedInterval]:
+        """Return by category what soups gain over the mean of their parents, on average over the soups.
+
+        Positive is better. The intervals are those of these soups on other items like these; there are none
+        where scores are no means of outcomes.
+        """
+        used = [evaluations[name] for one in families for name in (one.soup, *one.parents)]
+        if not all(map(_is_mean_of_outcomes, used)):
+            return {}
+        soups = _mean([evaluations[one.soup] for one in families])
+        parents = _mean([_mean([evaluations[name] for name in one.parents]) for one in families])
+        better = soups.higher_is_better
+        signs = {name: Fraction(1 if better[name] else -1) for name in soups.categories}
+        return {name: paired_interval(soups, parents, weights={name: sign}) for name, sign in signs.items()}
 
     def _interval(self, first: Evaluation, second: Evaluation) -> PairedInterval | None:
         """Return the interval of a difference of the objective; None without outcomes by item."""
@@ -239,14 +257,16 @@ class RunView:
         return table_of(found) if len(names) == 1 else None
 
 
-def _mean(evaluations: Sequence[Evaluation]) -> Evaluation | None:
-    """Return the evaluation with the mean outcome of every item; None if scores are no means of outcomes."""
-    first = evaluations[0]
-    if not first.items or first.geometric or first.corpora:
-        return None
-    every = [one.items or {} for one in evaluations]
+def _is_mean_of_outcomes(evaluation: Evaluation) -> bool:
+    """Whether every score is the mean of outcomes by item."""
+    return bool(evaluation.items) and not (evaluation.geometric or evaluation.corpora)
+
+
+def _mean(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Return the evaluation with the mean outcome of every item, of scores that are means of outcomes."""
+    first, every = evaluations[0], [one.items or {} for one in evaluations]
     means = {
         name: {item: math.fsum(items[name][item] for items in every) / len(every) for item in outcomes}
-        for name, outcomes in first.items.items()
+        for name, outcomes in every[0].items()
     }
     return Evaluation.of_items(means, scale=first.scale, higher_is_better=first.higher_is_better)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from soce.search.result import Arm, ArmComparison, SearchResult
     from soce.search.verdict import ExpertsSaw
 
-INTERVALS: Final = "Lines are 95 % intervals, paired over the same items; a hollow dot's interval includes 0."
+INTERVALS: Final = "Lines are 95 % intervals, paired over the same items; a full dot's interval leaves 0 out."
 """Under drawings that have such lines."""
 _SEEN: Final[dict[ExpertsSaw, str]] = {
     "other items": "played no part in choosing experts or weights",
@@ -176,7 +176,7 @@ def of_the_change(result: SearchResult, change: PairedInterval | None) -> str | 
     if change is None:
         return f"{text}."
     text += f", a difference of {_told(result, change)}."
-    if change.high < 0 and result.n_candidates > 1:
+    if change.high < 0 and change.fewest >= FEWEST_ITEMS and result.n_candidates > 1:
         text += " The soup falls further, as the best of many on the items that chose it is expected to."
     return text
 

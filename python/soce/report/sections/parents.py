@@ -28,9 +28,9 @@ def build(section: Section, view: RunView) -> None:
     if view.population is None and view.run.result is None:
         section.missing += view.run.why("result")
         return
-    evaluations = view.evaluations("report")
+    evaluations: Mapping[str, Evaluation] = view.evaluations("report")
     if view.population is not None:
-        found = view.population.parents()
+        found, evaluations = view.population.parents(), view.population.evaluations
         what = (
             f"{counted(len(found.families), 'uniform soup')} of different pairs and triplets of the "
             f"candidates, {view.population_words}."
@@ -47,21 +47,30 @@ def build(section: Section, view: RunView) -> None:
     section.data |= found.to_json()
     n, half = len(found.families), found.half
     ties = sum(bool(one.tied_with_worst or one.tied_with_best) for one in found.families)
-    tied = f" {ties} of {n} tie with their worst or best parent somewhere, which counts as not better."
+    tied = f" Somewhere tied with the worst or the best parent, which is not better: {ties}."
     gains = [one for one in found.gains if one.n_families]
+    intervals = view.gains_over_parents([one.family for one in found.families], evaluations)
+    section.data["gain_intervals"] = {name: one.to_json() for name, one in intervals.items()}
     section.blocks += [
         Text(
-            f"{what} In more than {half} categories {found.n_above(half)} of {n} are better than at least "
-            f"one parent, and {found.n_above(half, than='all')} are better than all parents. The paper does "
-            "not say which of the two it counts; the first is a low bar, which the mean of two different "
-            f"scores clears as well.{tied if ties else ''}"
+            f"{what} Better than at least one parent in more than {half} categories: "
+            f"{found.n_above(half)} of {n}; better than all parents: {found.n_above(half, than='all')}. The "
+            "paper does not say which of the two it counts; the first is a low bar, which the mean of two "
+            f"different scores clears as well.{tied if ties else ''}"
         ),
         *([_figure(found, view)] if n >= _FEWEST else []),
         _table(found, view),
         Table(
-            "What a soup gains over the mean of its parents, on average over the soups",
-            ("category", f"gain{view.unit.points_axis}"),
-            [(Cell(one.category), view.unit.difference(one.mean)) for one in gains],
+            "What these soups gain over the mean of their parents, on average; intervals are over the items",
+            ("category", "gain", "95 % interval"),
+            [
+                (
+                    Cell(one.category),
+                    view.unit.difference(one.mean),
+                    view.unit.interval(intervals.get(one.category)),
+                )
+                for one in gains
+            ],
             is_folded=True,
         ),
     ]
