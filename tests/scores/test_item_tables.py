@@ -104,6 +104,8 @@ def test_what_is_no_outcome_of_an_item_is_refused(tmp_path: Path) -> None:
     assert problems(tmp_path, f"{head}\na,math,q1,\na,math,q2,0\n") == [
         "line 2, category `math`, column `score`: the item has no outcome"
     ]
+    (bad,) = problems(tmp_path, f"{head}\na,math,q1,yes\na,math,q2,0\n")
+    assert "`yes` is not a number" in bad, "told once"
     assert problems(tmp_path, f"{head},n,stderr\na,math,q1,1,5,0\na,math,q2,0,5,0\n") == [
         "a table of items has no column `n`",
         "a table of items has no column `stderr`",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from math import fsum, isnan
+from math import fsum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -216,7 +216,7 @@ class _Category:
         found: dict[str, dict[str, float]] = {}
         told = zip(self.rows["model"], self.rows["item"], parsed.values.tolist(), strict=True)
         for i, (model, item, outcome) in enumerate(told):
-            if isnan(outcome):
+            if is_missing(self.rows["score"].iloc[i]):
                 self._refuse(i, "score", "the item has no outcome", "leave out items that were not scored")
             found.setdefault(model, {})[item] = outcome
         return found
