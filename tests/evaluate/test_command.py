@@ -608,6 +608,29 @@ def test_outcomes_are_shares_whatever_the_scale_of_the_scores(kitchen):
     assert found.restricted({"bleu": ["s1"]}).categories["bleu"].score == 40.0
 
 
+def test_outcomes_that_are_no_shares_need_an_unknown_scale(kitchen):
+    made = items_of(kitchen, "category,item,score\nreward,s1,150\nreward,s2,-3\n")
+    with pytest.raises(
+        EvaluationError, match="category `reward`, item `s1`: the outcome 150 is no share of 100"
+    ) as caught:
+        made.score(kitchen.recipe)
+    (problem,) = caught.value.problems
+    assert "`unknown` in a column `scale`" in problem.hint
+    assert problem.path.endswith("log.txt")
+    made = items_of(kitchen, "category,item,score,scale\nreward,s1,150,unknown\nreward,s2,-3,unknown\n")
+    found = made.score(kitchen.recipe)
+    assert (found.scale, found.items) == (None, {"reward": {"s1": 150.0, "s2": -3.0}})
+
+
+def test_a_table_that_needs_an_option_is_said_to_need_none(kitchen):
+    made = items_of(kitchen, "category,item,score,split\na,1,1,dev\na,1,0,test\n")
+    with pytest.raises(EvaluationError, match="the table has 2 splits") as caught:
+        made.score(kitchen.recipe)
+    (problem,) = caught.value.problems
+    assert "--" not in problem.hint
+    assert problem.hint.startswith("let the command leave a file that needs no option")
+
+
 def test_categories_without_items_beside_others_leave_none_to_split(kitchen):
     # One category by item, one that only has a score: `item_ids` must not name the first alone.
     text = """

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse
 from soce.exceptions import ScoreTableError, shown
 from soce.files.words import listed, nearest
+from soce.scores.table import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from soce.evaluate.evaluation import Scale
     from soce.scores.formats.options import ReadOptions
-    from soce.scores.table import ScoreTable
+    from soce.scores.table import Column, ScoreTable
 
 _MODEL: Final = "soup"
 """The model's name where files do not say which they are about."""
@@ -61,12 +62,14 @@ def read_evaluation(
             refuse(f"{where} has no category `{shown(name)}`", hint, str(log))
         if math.isnan(table.score(model, name)):
             refuse(f"{where} leaves category `{shown(name)}` without a score", None, str(log))
+    outcomes = table.outcomes.get(model, {})
     scales = {columns[name].scale for name in wanted}
     scale: Scale | None = None if None in scales else "percent" if "percent" in scales else "unit"
     factors: dict[Scale | None, float] = {"unit": 100.0} if scale == "percent" else {}
     factor = {name: factors.get(columns[name].scale, 1.0) for name in wanted}
     full = 100.0 if scale == "percent" else 1.0
-    outcomes = table.outcomes.get(model, {})
+    for name in wanted if scale is not None else ():
+        _check_shares(columns[name], outcomes.get(name, {}), where, log)
     items = {  # shares of 1 are divided by 1, so that they stay what they are
         name: {item: outcome / (full / factor[name]) for item, outcome in outcomes[name].items()}
         for name in wanted
@@ -101,7 +104,20 @@ def _hint(of_table: str | None) -> str | None:
         return of_table
     if "`--metric`" in of_table:
         return of_table.replace("`--metric`", "`--evaluator-metric`")
-    return "name the file with `--evaluator-scores`, as '{output}/scores.csv', or its `--evaluator-format`"
+    if "`--format" in of_table:
+        return (
+            "name the file with `--evaluator-scores`, as '{output}/scores.csv', or its `--evaluator-format`"
+        )
+    return "let the command leave a file that needs no option: columns `category`, `item` and `score`, say"
+
+
+def _check_shares(column: Column, outcomes: Mapping[str, float], where: str, log: Path) -> None:
+    full = FULL[column.scale or "unit"]
+    for item, outcome in outcomes.items():
+        if not 0 <= outcome <= full:
+            place = f"{where}, category `{shown(column.name)}`, item `{shown(item)}`"
+            hint = "say `unknown` in a column `scale`, if outcomes are no shares"
+            refuse(f"{place}: the outcome {outcome:g} is no share of {full:g}", hint, str(log))
 
 
 def _category(table: ScoreTable, name: str, factor: float) -> CategoryScore:
