@@ -122,7 +122,10 @@ class Supervisor:
         # To the end of the page first: there may be no memory behind it.
         while b"\0" not in found and len(found) < 2 * page:
             start = address + len(found)
-            found += os.pread(self.memory, page - start % page, start)
+            read = os.pread(self.memory, page - start % page, start)
+            if not read:  # the memory of a process that was killed meanwhile ends everywhere
+                raise ProcessLookupError(f"process {self.process} has ended")
+            found += read
         return os.fsdecode(found.split(b"\0", 1)[0])
 
     def _half(self, call: Call) -> int:
