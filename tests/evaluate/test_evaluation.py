@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from soce.evaluate.answers import Answer
 from soce.evaluate.evaluation import CategoryScore, Evaluation, chosen_items
 from soce.exceptions import EvaluationError
 
@@ -87,3 +88,18 @@ def test_items_are_chosen_in_the_order_in_which_they_are_known() -> None:
 def test_items_that_are_not_known_are_named(wanted: dict[str, list[str]], named: str) -> None:
     with pytest.raises(EvaluationError, match=named):
         chosen_items(ITEMS, wanted)
+
+
+def test_answers_are_kept_beside_their_outcomes() -> None:
+    answers = {"math": {"q1": Answer("6f", text="42", ending="length"), "q2": Answer("a0", choice=1)}}
+    evaluation = Evaluation.of_items({"math": {"q1": 1, "q2": 0, "q3": 0}}, answers=answers)
+    assert Evaluation.from_json(json.loads(json.dumps(evaluation.to_json()))) == evaluation
+    assert evaluation.restricted({"math": ["q2", "q3"]}).answers == {"math": {"q2": Answer("a0", choice=1)}}
+    assert evaluation.answers["math"]["q1"].is_cut
+
+
+def test_a_log_likelihood_that_is_no_number_comes_back_from_json() -> None:
+    (back,) = Answer(
+        **json.loads(json.dumps(Answer("6f", log_likelihoods=(math.nan,)).to_json()))
+    ).log_likelihoods
+    assert math.isnan(back)

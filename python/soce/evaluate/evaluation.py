@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
+from soce.evaluate.answers import Answer
 from soce.evaluate.corpus import Corpus
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.files.plain import Plain
@@ -104,6 +105,8 @@ class Evaluation(Plain):
     corpora: Mapping[str, Corpus] = field(default_factory=dict)
     """Category → the statistics of its items, for categories whose score is no mean of outcomes (BLEU). They
     are not in `items`."""
+    answers: Mapping[str, Mapping[str, Answer]] = field(default_factory=dict)
+    """Category → item id → what was said, for items whose answer is kept."""
 
     def __post_init__(self) -> None:
         """Copy what was given, fill in directions, and refuse what does not fit together."""
@@ -111,7 +114,7 @@ class Evaluation(Plain):
             refuse("there are no scores")
         if self.scale is not None and self.scale not in get_args(Scale):
             refuse(f"the scale is `{shown(str(self.scale))}`", "it is `unit`, `percent` or None")
-        for what in ("items", "higher_is_better", "geometric", "corpora"):
+        for what in ("items", "higher_is_better", "geometric", "corpora", "answers"):
             strangers = sorted(set(getattr(self, what) or ()) - set(self.categories))
             if strangers:
                 refuse(f"`{what}` names the category `{shown(strangers[0])}`, which has no score")
@@ -131,6 +134,7 @@ class Evaluation(Plain):
         object.__setattr__(self, "geometric", frozenset(self.geometric))
         object.__setattr__(self, "notes", tuple(self.notes))
         object.__setattr__(self, "corpora", dict(self.corpora))
+        object.__setattr__(self, "answers", {name: dict(found) for name, found in self.answers.items()})
         if self.items is None:
             return
         copies = {name: {item: float(found[item]) for item in found} for name, found in self.items.items()}
@@ -154,6 +158,7 @@ class Evaluation(Plain):
         higher_is_better: Mapping[str, bool] | None = None,
         geometric: Collection[str] = (),
         notes: Sequence[str] = (),
+        answers: Mapping[str, Mapping[str, Answer]] | None = None,
     ) -> Evaluation:
         """Return the evaluation whose scores are the means of these outcomes, or those of these corpora."""
         scores = {}
@@ -169,7 +174,16 @@ class Evaluation(Plain):
         outcomes = {name: found for name, found in items.items() if not isinstance(found, Corpus)}
         corpora = {name: found for name, found in items.items() if isinstance(found, Corpus)}
         better = higher_is_better or {}
-        return cls(scores, outcomes or None, scale, better, frozenset(geometric), tuple(notes), corpora)
+        return cls(
+            scores,
+            outcomes or None,
+            scale,
+            better,
+            frozenset(geometric),
+            tuple(notes),
+            corpora,
+            answers or {},
+        )
 
     def item_ids(self) -> dict[str, tuple[str, ...]] | None:
         """Return the items of every category that tells them apart; None if none does."""
@@ -198,6 +212,11 @@ class Evaluation(Plain):
             higher_is_better={name: self.higher_is_better[name] for name in chosen},
             geometric=self.geometric & chosen.keys(),
             notes=self.notes,
+            answers={
+                name: {item: self.answers[name][item] for item in ids if item in self.answers[name]}
+                for name, ids in chosen.items()
+                if name in self.answers
+            },
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -219,14 +238,25 @@ class Evaluation(Plain):
         try:
             scores = {name: CategoryScore(**found) for name, found in data["categories"].items()}
             corpora = {name: Corpus.from_json(found) for name, found in data.get("corpora", {}).items()}
-            return cls(**{**data, "categories": scores, "corpora": corpora})
+            answers = {
+                name: {item: Answer(**one) for item, one in found.items()}
+                for name, found in data.get("answers", {}).items()
+            }
+            return cls(**{**data, "categories": scores, "corpora": corpora, "answers": answers})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             refuse(f"this is not a recorded evaluation: {shown(repr(error))}", cause=error)
 
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Scores recipes. Two evaluators of equal `identity` give a recipe the same scores."""
+    """Scores recipes. Two evaluators of equal `identity` give a recipe the same scores.
+
+    One that can may have two methods more. ``item_contents()`` returns category → id → digest of what is
+    asked. ``item_keys()`` returns category → id → digest of all that the item's outcome depends on besides
+    the recipe: what is asked, how the answer is scored, settings, version, engine and numerics, but neither
+    the item's id nor its category. Outcomes are filed under these keys, so that tasks may grow; without them
+    under `identity`, category and id.
+    """
 
     @property
     def identity(self) -> Mapping[str, object]:
