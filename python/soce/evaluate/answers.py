@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from soce.files.plain import Plain
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Ending: TypeAlias = Literal["stop", "length"]
-"""Why a text ended: at an end token or a stop that was asked for, or because it had as many tokens as it may."""
+"""Why a text ended: at an end token or a stop, or because it had as many tokens as it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Answer(Plain):
 
     def __post_init__(self) -> None:
         """Take what JSON makes of numbers, which has no NaN."""
-        logs = [math.nan if one is None else float(one) for one in self.log_likelihoods]
+        given: Sequence[float | None] = self.log_likelihoods
+        logs = [math.nan if one is None else float(one) for one in given]
         object.__setattr__(self, "log_likelihoods", tuple(logs))
 
     @property
