@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import click
 
 _COMMANDS = (
-    *("analyze", "select", "doctor", "search", "run", "study"),
+    *("init", "analyze", "select", "doctor", "search", "run", "study"),
     *("merge", "verify", "report", "card", "demo"),
 )
 """In the order of use; each is the command of that name in the module of that name."""

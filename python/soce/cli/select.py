@@ -111,7 +111,7 @@ def select(
 
 
 def _show_sweep(examined: Examined, *, signed: bool, as_json: bool, quiet: bool) -> None:
-    from soce.selection.sweep import sweep_thresholds
+    from soce.selection.sweep import sweep_thresholds, threshold_for
 
     table = examined.table
     steps = sweep_thresholds(table, examined.options, signed=signed, correlation=examined.correlation)
@@ -119,10 +119,9 @@ def _show_sweep(examined: Examined, *, signed: bool, as_json: bool, quiet: bool)
         print_json({"sweep": [asdict(step) for step in steps]})
     else:
         print_blocks(table_lines(table), sweep_lines(steps, name_experts=True))
-    several = next((step.threshold for step in steps if len(step.experts) > 1), None)
-    if several is not None and not quiet:
+    enough = threshold_for(steps)
+    if enough is not None and not quiet:
         words = given_words(without=["--sweep", "--json"])
-        enough = min(math.floor(10_000 * several + 1) / 10_000, 1)  # the first that is above it
         next_step("soce", "select", *words, "--threshold", f"{enough:g}", "--output", SELECTION)
 
 

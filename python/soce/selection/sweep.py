@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from soce.selection.options import SelectionOptions
 from soce.selection.winners import Contest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from soce.scores.table import ScoreTable
     from soce.selection.correlation import Correlation
 
@@ -30,6 +33,11 @@ class SweepStep:
     """Models, in the order in which the walk meets them."""
     n_evaluations: int | None
     """Points of the grid of weights; None if it has no room for this many experts."""
+
+    @property
+    def enough(self) -> float:
+        """The smallest threshold of four decimals that is above."""
+        return min(math.floor(10_000 * self.threshold + 1) / 10_000, 1.0)
 
 
 def sweep_thresholds(
@@ -92,6 +100,18 @@ def sweep_thresholds(
             n_evaluations = _count(len(experts), options)
         steps.append(SweepStep(value, names, n_categories, experts, n_evaluations))
     return tuple(steps)
+
+
+def threshold_for(steps: Sequence[SweepStep], *, n_experts: int = 2) -> float | None:
+    """Return the smallest threshold, of four decimals, that gives so many experts; None if none does.
+
+    Examples
+    --------
+    >>> two = SweepStep(0.25, ("code", "math"), 2, ("a", "b"), 9)
+    >>> threshold_for([two]), threshold_for([two], n_experts=3)
+    (0.2501, None)
+    """
+    return next((step.enough for step in steps if len(step.experts) >= n_experts), None)
 
 
 def _count(n_experts: int, options: SelectionOptions) -> int | None:

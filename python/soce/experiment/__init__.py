@@ -1,0 +1,1 @@
+"""Experiments: one file that says what is asked, and what it means."""
