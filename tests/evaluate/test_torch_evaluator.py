@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.models import save
 
 import soce
 from soce import Recipe
+from soce.evaluate.answers import prompt_digest
 from soce.evaluate.evaluation import Evaluation, Evaluator
 from soce.evaluate.tasks.items import Item, Tasks
 from soce.exceptions import EvaluationError
@@ -375,3 +377,98 @@ def test_wrong_settings_and_models(tmp_path: Path, soup: SoupModel, tasks: Tasks
     (path,) = save(tmp_path / "bare", "llama-tied", "float32", range(1))
     with pytest.raises(EvaluationError, match="cannot load its tokenizer"):
         TorchEvaluator(SoupModel([str(path)]), tasks)
+
+
+def test_answers_are_kept_with_what_was_asked_and_why_they_end(
+    soup: SoupModel, tasks: Tasks, naive: Naive, recipe: Recipe
+) -> None:
+    result = evaluator(soup, tasks).score(recipe)
+    for item in tasks.items:
+        answer = result.answers[item.category][item.id]
+        assert answer.prompt == prompt_digest(item.prompt)
+        assert (answer.text is None) == (item.kind != "exact_match") == (answer.ending is None)
+        if item.kind == "exact_match":
+            assert answer.text == naive.write(item.prompt, NEW_TOKENS)
+            assert answer.is_cut or len(answer.text) < NEW_TOKENS
+        elif item.kind == "multiple_choice":
+            expected = [naive.log(item.prompt, choice) for choice in item.choices]
+            assert answer.log_likelihoods == pytest.approx(expected, rel=1e-4)
+            assert answer.choice == answer.log_likelihoods.index(max(answer.log_likelihoods))
+        else:
+            assert len(answer.log_likelihoods) == 1
+    assert Evaluation.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_a_text_ends_by_a_stop_of_several_tokens_an_end_token_or_its_length(
+    soup: SoupModel, recipe: Recipe, naive: Naive
+) -> None:
+    prompt = "Question 74="
+    written = naive.write(prompt, 8)
+    tasks = Tasks((Item("a", "1", "exact_match", prompt, written[:3]),))
+    before = written.split(written[1:4])[0]
+    for stop, text, ending in (
+        ([written[1:4]], before, "stop"),
+        (["</s>"], written, "length"),
+        (["</s>", written[1:4]], before, "stop"),
+    ):
+        found = TorchEvaluator(soup, tasks, max_new_tokens=8, stop=stop).score(recipe)
+        answer = found.answers["a"]["1"]
+        assert (answer.text, answer.ending) == (text, ending)
+        assert found.notes == ()
+
+
+def test_writing_ends_when_every_row_has_its_stop(
+    soup: SoupModel, recipe: Recipe, naive: Naive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "Question 74="
+    stop, calls = naive.write(prompt, 8)[3:6], []
+    before = type(soup.model).forward
+
+    def counted(self: Any, input_ids: Any, **options: Any) -> Any:
+        calls.append(len(input_ids))
+        return before(self, input_ids=input_ids, **options)
+
+    monkeypatch.setattr(type(soup.model), "forward", counted)
+    tasks = Tasks((Item("a", "1", "exact_match", prompt, "x"),))
+    TorchEvaluator(soup, tasks, stop=[stop]).score(recipe)
+    assert len(calls) <= 7
+
+
+def test_the_usual_length_leaves_the_prompt_its_room(
+    soup: SoupModel, recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a window of 32, a text gets what the prompt leaves, but a quarter at least."""
+    items = tuple(Item("a", str(n), "exact_match", "y" * n, "no") for n in (3, 20, 50))
+    encoder = Encoder(soup.tokenizer, soup.model.config, max_length=None)
+    found = [encoder.prompt(item, most=None, stop=()) for item in items]
+    assert [(len(one.tokens), one.most) for one in found] == [(4, 28), (21, 11), (24, 8)]
+    result = TorchEvaluator(soup, Tasks(items), stop=["\0"]).score(recipe)
+    assert {one.ending for one in result.answers["a"].values()} == {"length"}
+    assert result.notes == (
+        "1 prompts were cut to the window of 32 tokens",
+        "texts may have 1024 new tokens, as nothing else was said",
+    )
+    assert not caplog.records, "no row is fed more than the window, whatever the others of its batch may"
+
+
+def test_keys_of_items_hold_what_their_outcomes_depend_on(soup: SoupModel, tasks: Tasks) -> None:
+    def keys(tasks: Tasks = tasks, **options: Any) -> dict[str, dict[str, str]]:
+        return evaluator(soup, tasks, **options).item_keys()
+
+    whole = keys()
+    assert {name: tuple(found) for name, found in whole.items()} == tasks.item_ids()
+    assert len({key for found in whole.values() for key in found.values()}) > COUNT
+    assert keys(tasks.only({"prose": ["p1"]}))["prose"]["p1"] == whole["prose"]["p1"]
+    renamed = Tasks(tuple(replace(item, id=f"x{item.id}", category=f"x{item.category}") for item in tasks.items))  # fmt: skip
+    for category, found in keys(renamed).items():
+        assert [*found.values()] == [*whole[category[1:]].values()]
+    assert keys(batch_size=3) == whole
+    for option, changed in (
+        ({"normalise": "byte"}, {"choice", "letter"}),
+        ({"perplexity_per": "token"}, {"prose"}),
+        ({"stop": ["."]}, {"written"}),
+        ({"max_length": 16}, set(whole)),
+    ):
+        other = keys(**option)
+        assert {name for name in whole if other[name] != whole[name]} == changed
+        assert all(other[name][i] != whole[name][i] for name in changed for i in whole[name])

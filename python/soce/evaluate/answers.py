@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from soce.files.plain import Plain
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 Ending: TypeAlias = Literal["stop", "length"]
 """Why a text ended: at an end token or a stop, or because it had as many tokens as it may."""
+
+_LEAST: Final = -sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,10 @@ class Answer(Plain):
     """Why the text ended; None if nothing was generated, or nobody knows."""
 
     def __post_init__(self) -> None:
-        """Take what JSON makes of numbers, which has no NaN."""
+        """Take what JSON makes of numbers, which has neither NaN nor infinity."""
         given: Sequence[float | None] = self.log_likelihoods
-        logs = [math.nan if one is None else float(one) for one in given]
+        # One NaN for all, so that equal answers are equal; what cannot be is as unlikely as a float can say.
+        logs = [math.nan if one is None or math.isnan(one) else max(float(one), _LEAST) for one in given]
         object.__setattr__(self, "log_likelihoods", tuple(logs))
 
     @property

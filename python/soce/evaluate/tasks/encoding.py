@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from soce.evaluate.tasks.items import Item
 
+USUAL_NEW_TOKENS: Final = 1024
+"""How many tokens a text may have if nobody says: enough for a chain of thought, of which no answer tells."""
+
 _USUAL_LENGTH: Final = 2048
 _NO_LIMIT: Final = 1 << 24  # tokenizers without a limit state 10^30
 
@@ -25,6 +28,17 @@ class Request:
 
     tokens: tuple[int, ...]
     scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Tokens that a text is to follow."""
+
+    tokens: tuple[int, ...]
+    most: int
+    """How many tokens the text may have."""
+    stop: tuple[str, ...]
+    """What it ends before, apart from end tokens."""
 
 
 class Encoder:
@@ -94,16 +108,21 @@ class Encoder:
             tokens = tokens[-self.max_length - 1 :]
         return Request(tokens, min(scored, len(tokens) - 1))
 
-    def prompt(self, item: Item, *, room: int) -> tuple[int, ...]:
-        """Return the item's prompt, cut so that as many tokens as `room` can follow."""
-        if room >= self.max_length:
+    def prompt(self, item: Item, *, most: int | None, stop: tuple[str, ...]) -> Prompt:
+        """Return the item's prompt, which `most` new tokens may follow; it is cut if they would not fit.
+
+        Without `most` they are as many as `USUAL_NEW_TOKENS` or, if those are fewer, as the window has left.
+        Only a prompt that leaves less than a quarter of the window is cut then.
+        """
+        if most is not None and most >= self.max_length:
             hint = "give a smaller `max_new_tokens`"
-            refuse(f"{room} new tokens leave no room for a prompt in a window of {self.max_length}", hint)
+            refuse(f"{most} new tokens leave no room for a prompt in a window of {self.max_length}", hint)
+        least = most or min(USUAL_NEW_TOKENS, max(1, self.max_length // 4))
         tokens = (*self.prefix, *self.plain([item.prompt])[0]) or (self.start,)
-        if len(tokens) > self.max_length - room:
+        if len(tokens) > self.max_length - least:
             self.cut += 1
-            tokens = tokens[room - self.max_length :]
-        return tokens
+            tokens = tokens[least - self.max_length :]
+        return Prompt(tokens, most or min(USUAL_NEW_TOKENS, self.max_length - len(tokens)), stop)
 
     def _refuse_empty(self, item: Item) -> None:
         place = f"category `{shown(item.category)}`, item `{shown(item.id)}`"

@@ -1,18 +1,16 @@
-"""What a live model says: how likely it finds the end of a text, and what it writes after a prompt."""
+"""How likely a live model finds the end of a text, and how many rows it is asked about at once."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from soce.evaluate.evaluation import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from transformers import PreTrainedModel
@@ -49,15 +47,11 @@ class _Row:
 
 
 class Engine:
-    """Asks a live causal model, many requests at once; `batches.notes` tell of memory that ran out.
+    """Asks a live causal model, many requests at once; `batches.notes` tell of memory that ran out."""
 
-    Without a `batch_size` it is chosen. Continuations end where `stop` or an end token does.
-    """
-
-    def __init__(self, soup: SoupModel, *, batch_size: int | None, stop: Sequence[str]) -> None:
+    def __init__(self, soup: SoupModel, batches: Batches) -> None:
         self._soup = soup
-        self._stop = tuple(stop)
-        self.batches = Batches(batch_size)
+        self._batches = batches
 
     def likelihoods(self, requests: Sequence[Request], on_done: Callable[[int], object]) -> list[Likelihood]:
         """Return one likelihood per request; `on_done` is called with the number of requests of every batch.
@@ -80,7 +74,7 @@ class Engine:
             longest = max(len(row.tokens) for row in batch)
             return longest - min(len(row.tokens) - row.most for row in batch) if keeps_last else longest
 
-        answers = self.batches.run(
+        answers = self._batches.run(
             list(rows.values()),
             length=lambda row: len(row.tokens),
             cost=lambda batch: position_bytes * len(batch) * n_last(batch),
@@ -89,69 +83,6 @@ class Engine:
         )
         found = {number: answer for row in answers for number, answer in row.items()}
         return [found[number] for number in range(len(requests))]
-
-    def continuations(
-        self, prompts: Sequence[tuple[int, ...]], *, max_new_tokens: int, on_done: Callable[[int], object]
-    ) -> list[str]:
-        """Return what the model writes after each prompt, up to the first stop, the end or `max_new_tokens`.
-
-        Always the likeliest token; the model's own generation settings (penalties, sampling) are not used,
-        but its end tokens are.
-        """
-        if not prompts:
-            return []
-        import torch
-
-        model, tokenizer = self._soup.model, self._soup.tokenizer
-        config: Any = model.config.get_text_config()
-        ends = self._end_tokens
-        stops = sorted(ends | self._stop_tokens)
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-        # What keys and values of a row take, roughly: hidden states of every layer, twice.
-        layers = getattr(config, "num_hidden_layers", 32) * getattr(config, "hidden_size", 4096)
-        token_bytes = max(1, 2 * layers * model.dtype.itemsize)
-
-        options: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_new_tokens": max_new_tokens}
-        options |= {"eos_token_id": stops or None, "pad_token_id": pad}
-
-        def work(batch: list[tuple[int, ...]]) -> list[str]:
-            ids, mask = padded(batch, left=True, pad=pad, device=model.device)
-            with torch.inference_mode(), _plain(model):
-                generate: Any = model.generate
-                written = generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :]
-            return list(map(self._text, written.tolist()))
-
-        return self.batches.run(
-            prompts,
-            length=len,
-            cost=lambda batch: token_bytes * len(batch) * (max(map(len, batch)) + max_new_tokens),
-            work=work,
-            on_done=lambda batch: on_done(len(batch)),
-        )
-
-    def _text(self, tokens: list[int]) -> str:
-        """Return the text before the first end token and the first stop."""
-        length = next((i for i, token in enumerate(tokens) if token in self._end_tokens), len(tokens))
-        text = str(self._soup.tokenizer.decode(tokens[:length], skip_special_tokens=True))
-        for word in self._stop:
-            text = text.split(word, 1)[0]
-        return text
-
-    @cached_property
-    def _end_tokens(self) -> set[int]:
-        """Every token that means the end to the tokenizer, the model or its generation settings."""
-        ends: set[int] = set()
-        for holder in (self._soup.tokenizer, self._soup.model.config, self._soup.model.generation_config):
-            found: Any = getattr(holder, "eos_token_id", None)
-            ends |= {found} if isinstance(found, int) else set(found or ())
-        return ends
-
-    @cached_property
-    def _stop_tokens(self) -> set[int]:
-        """Tokens whose text holds a stop: the model need not write on after them."""
-        tokenizer = self._soup.tokenizer
-        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-        return {token for token, text in enumerate(texts) if any(word in text for word in self._stop)}
 
 
 def _answers(
@@ -177,19 +108,6 @@ def _answers(
         logs, hits = torch.stack(sums).tolist(), torch.stack(greedy).tolist()
     flat = iter([Likelihood(log, hit and not math.isnan(log)) for log, hit in zip(logs, hits, strict=True)])
     return [dict(zip(row.asked, flat, strict=False)) for row in batch]  # the numbers run out first
-
-
-@contextmanager
-def _plain(model: PreTrainedModel) -> Iterator[None]:
-    """Put the model's own generation settings aside; they would fill in what is not given."""
-    from transformers import GenerationConfig
-
-    own = model.generation_config
-    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        model.generation_config = own
 
 
 LARGEST: Final = 64

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
+from soce.evaluate.answers import Answer, prompt_digest
 from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.loading import quiet, require_torch
-from soce.evaluate.tasks.encoding import Encoder
-from soce.evaluate.tasks.engine import Engine
+from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS, Encoder
+from soce.evaluate.tasks.engine import Batches, Engine
+from soce.evaluate.tasks.keys import item_keys
+from soce.evaluate.tasks.writing import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +26,7 @@ Normalisation: TypeAlias = Literal["none", "token", "byte"]
 Unit: TypeAlias = Literal["token", "byte"]
 
 _MOST_NATS: Final = 700.0  # exp() of it is finite; a model that gives NaN gets it
-_VERSION: Final = 1  # of the meaning of scores; raise it when the same settings give other numbers
+_VERSION: Final = 2  # of the meaning of scores; raise it when the same settings give other numbers
 
 
 class TorchEvaluator(LiveEvaluator):
@@ -34,7 +37,7 @@ class TorchEvaluator(LiveEvaluator):
     =================  ===========================================================================
     multiple_choice    1 if the right choice has the largest log-likelihood (the first, if equal)
     teacher_forced     1 if every token of the answer is the likeliest after those before it
-    exact_match        1 if the greedy continuation up to a stop is the answer, outer spaces apart
+    exact_match        1 if the text of likeliest tokens up to a stop is the answer, outer spaces apart
     perplexity         exp of the mean negative log-likelihood per byte or token; lower is better
     =================  ===========================================================================
 
@@ -55,9 +58,10 @@ class TorchEvaluator(LiveEvaluator):
         Tokens that the model sees at once; what config and tokenizer say otherwise, 2048 if they do not.
         Longer prompts lose their beginning, which a note tells; longer texts are scored in windows.
     max_new_tokens : int, optional
-        Length of continuations; twice the longest answer and 8 otherwise.
+        The most that a text may have. `USUAL_NEW_TOKENS` otherwise, or what the prompt leaves of the window
+        but a quarter of it at least.
     stop : sequence of str
-        Where continuations end, apart from end tokens.
+        What texts end before, apart from end tokens.
 
     Raises
     ------
@@ -105,16 +109,18 @@ class TorchEvaluator(LiveEvaluator):
         self.tasks = tasks
         self._normalise = normalise
         self._per = perplexity_per
+        self._max_new_tokens = max_new_tokens
         self._stop = tuple(stop)
-        self._engine = Engine(self.soup, batch_size=batch_size, stop=self._stop)
+        self._batches = Batches(batch_size)
+        self._engine = Engine(self.soup, self._batches)
         with quiet(transformers):
             encoder = Encoder(self.soup.tokenizer, model.config, max_length=max_length)
             self._max_length = encoder.max_length
+            self._writer = Writer(self.soup, self._batches, window=encoder.max_length)
             written = [item for item in tasks.items if item.kind == "exact_match"]
-            longest = max(map(len, encoder.plain([item.answer for item in written])), default=0)
-            self._max_new_tokens = max_new_tokens or 2 * longest + 8
-            room = self._max_new_tokens
-            self._prompts = {item.key: encoder.prompt(item, room=room) for item in written}
+            self._prompts = {
+                item.key: encoder.prompt(item, most=max_new_tokens, stop=self._stop) for item in written
+            }
             self._requests = {item.key: encoder.requests(item) for item in tasks.items}
             self._cut = encoder.cut
 
@@ -126,7 +132,7 @@ class TorchEvaluator(LiveEvaluator):
             "normalise": self._normalise,
             "perplexity_per": self._per,
             "max_length": self._max_length,
-            "max_new_tokens": self._max_new_tokens,
+            "max_new_tokens": self._max_new_tokens or f"{USUAL_NEW_TOKENS}, or what is left",
             "stop": list(self._stop),
         }
 
@@ -137,6 +143,10 @@ class TorchEvaluator(LiveEvaluator):
     def item_contents(self) -> dict[str, dict[str, str]]:
         """Return what tells questions apart, whatever their ids."""
         return self.tasks.item_contents()
+
+    def item_keys(self) -> dict[str, dict[str, str]]:
+        """Return what tells outcomes of a recipe apart, see `soce.evaluate.tasks.keys.item_keys`."""
+        return item_keys(self.tasks, self.identity)
 
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         chosen = self.tasks.only(items).items
@@ -149,25 +159,31 @@ class TorchEvaluator(LiveEvaluator):
             done += count
             on_progress(done, total)
 
-        noted = len(self._engine.batches.notes)
+        noted = len(self._batches.notes)
         found = iter(self._engine.likelihoods(requests, advance))
-        answers = {item.key: [next(found) for _ in self._requests[item.key]] for item in chosen}
-        prompts = [self._prompts[key] for key in written]
-        texts = self._engine.continuations(prompts, max_new_tokens=self._max_new_tokens, on_done=advance)
+        likelihoods = {item.key: [next(found) for _ in self._requests[item.key]] for item in chosen}
+        texts = self._writer.texts([self._prompts[key] for key in written], advance)
         text_of = dict(zip(written, texts, strict=True))
         outcomes: dict[str, dict[str, float]] = {}
+        answers: dict[str, dict[str, Answer]] = {}
         for item in chosen:
-            if item.kind == "exact_match":
-                outcome = float(text_of[item.key].strip() == item.answer.strip())
+            likely, text = likelihoods[item.key], text_of.get(item.key)
+            if text is None:
+                answer = self._answer(item, likely)
+                outcome = self._outcome(item, answer, likely)
             else:
-                outcome = self._outcome(item, answers[item.key])
+                answer = Answer(prompt_digest(item.prompt), text.text, ending=text.ending)
+                outcome = float(text.text.strip() == item.answer.strip())
+            answers.setdefault(item.category, {})[item.id] = answer
             outcomes.setdefault(item.category, {})[item.id] = outcome
-        notes = self._engine.batches.notes[noted:]
+        notes = self._batches.notes[noted:]
         if self._cut:
             notes.append(f"{self._cut} prompts were cut to the window of {self._max_length} tokens")
-        undefined = sum(any(math.isnan(answer.log) for answer in held) for held in answers.values())
+        undefined = sum(any(math.isnan(one.log) for one in held) for held in likelihoods.values())
         if undefined:
             notes.append(f"{undefined} of {len(chosen)} items count as failed: the model gave NaN")
+        if written and self._max_new_tokens is None:
+            notes.append(f"texts may have {USUAL_NEW_TOKENS} new tokens, as nothing else was said")
         texts_only = {item.category for item in chosen if item.kind == "perplexity"}
         return Evaluation.of_items(
             outcomes,
@@ -175,21 +191,31 @@ class TorchEvaluator(LiveEvaluator):
             higher_is_better=dict.fromkeys(texts_only, False),
             geometric=texts_only,
             notes=notes,
+            answers=answers,
         )
 
-    def _outcome(self, item: Item, answers: Sequence[Likelihood]) -> float:
-        if item.kind == "teacher_forced":
-            return float(answers[0].greedy)
-        lengths = [request.scored for request in self._requests[item.key]]
+    def _answer(self, item: Item, likelihoods: Sequence[Likelihood]) -> Answer:
+        """Return what the model thinks of the item's choices, of its answer or of its text."""
+        logs = [one.log for one in likelihoods]
         if item.kind == "perplexity":
-            length = len(item.answer.encode()) if self._per == "byte" else sum(lengths)
-            nats = -math.fsum(answer.log for answer in answers) / length
-            return math.exp(_MOST_NATS if math.isnan(nats) else min(nats, _MOST_NATS))
-        if any(math.isnan(answer.log) for answer in answers):
-            return 0.0
-        if self._normalise == "byte":
-            lengths = [len(choice.encode()) for choice in item.choices]
-        elif self._normalise == "none":
-            lengths = [1] * len(answers)
-        values = [answer.log / length for answer, length in zip(answers, lengths, strict=True)]
-        return float(item.choices[values.index(max(values))] == item.answer)
+            logs = [math.fsum(logs)]
+        choice = None
+        if item.choices and not any(map(math.isnan, logs)):
+            lengths = [1] * len(logs)
+            if self._normalise == "byte":
+                lengths = [len(choice.encode()) for choice in item.choices]
+            elif self._normalise == "token":
+                lengths = [request.scored for request in self._requests[item.key]]
+            values = [log / length for log, length in zip(logs, lengths, strict=True)]
+            choice = values.index(max(values))
+        return Answer(prompt_digest(item.prompt), choice=choice, log_likelihoods=tuple(logs))
+
+    def _outcome(self, item: Item, answer: Answer, likelihoods: Sequence[Likelihood]) -> float:
+        if item.kind == "teacher_forced":
+            return float(likelihoods[0].greedy)
+        if item.kind == "multiple_choice":
+            return float(answer.choice is not None and item.choices[answer.choice] == item.answer)
+        n_tokens = sum(request.scored for request in self._requests[item.key])
+        length = len(item.answer.encode()) if self._per == "byte" else n_tokens
+        nats = -answer.log_likelihoods[0] / length
+        return math.exp(_MOST_NATS if math.isnan(nats) else min(nats, _MOST_NATS))
