@@ -72,7 +72,10 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
 }
 """By page and first line of the block. What is not here is run."""
 
-WHOLE_PAGES = {"docs/analyses.md": Elsewhere("tests/analysis/test_analyses_page.py::test_an_example_runs")}
+WHOLE_PAGES = {
+    "docs/analyses.md": Elsewhere("tests/analysis/test_analyses_page.py::test_an_example_runs"),
+    "docs/answers.md": Elsewhere("tests/cli/test_show.py::test_the_examples_of_the_page_run"),
+}
 """Pages of which another test runs every example, new ones too."""
 
 FOUND = [block for block in blocks() if block.language in RUNNABLE]

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     import click
 
 _COMMANDS = (
-    *("init", "analyze", "select", "doctor", "search", "run", "study"),
+    *("init", "analyze", "select", "doctor", "search", "run"),
+    *("show", "study"),
     *("merge", "verify", "report", "card", "demo"),
 )
 """In the order of use; each is the command of that name in the module of that name."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from soce.evaluate.answers import Answer
     from soce.evaluate.corpus import Corpus
     from soce.recipes.model import Recipe
     from soce.search.strategies.space import Items
@@ -155,6 +156,7 @@ def _union(found: Sequence[tuple[bool, Evaluation]]) -> Evaluation | None:
     outcomes: dict[str, dict[str, float]] = {}
     corpora: dict[str, Corpus] = {}
     better: dict[str, bool] = {}
+    answers: dict[str, dict[str, Answer]] = {}
     for evaluation in parts:
         for category, by_item in (evaluation.items or {}).items():
             outcomes.setdefault(category, {}).update(by_item)
@@ -163,6 +165,8 @@ def _union(found: Sequence[tuple[bool, Evaluation]]) -> Evaluation | None:
         better |= {
             category: evaluation.higher_is_better[category] for category in evaluation.item_ids() or ()
         }
+        for category, found_answers in evaluation.answers.items():
+            answers.setdefault(category, {}).update(found_answers)
     items: dict[str, Mapping[str, float] | Corpus] = {**outcomes, **corpora}
     return Evaluation.of_items(
         {category: items[category] for category in better},
@@ -170,4 +174,5 @@ def _union(found: Sequence[tuple[bool, Evaluation]]) -> Evaluation | None:
         higher_is_better=better,
         geometric=frozenset().union(*(evaluation.geometric for evaluation in parts)),
         notes=tuple(dict.fromkeys(note for evaluation in parts for note in evaluation.notes)),
+        answers=answers,
     )

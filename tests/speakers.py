@@ -1,0 +1,84 @@
+"""An evaluator whose models say something to every item of a tasks file, for tests of what is done with answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tests.landscapes import difficulty, shares
+from tests.report_runs import CATEGORIES, Kitchen
+
+from soce.evaluate.answers import Answer, prompt_digest
+from soce.evaluate.evaluation import Evaluation
+from soce.evaluate.tasks.items import read_tasks
+from soce.recipes.model import Recipe
+
+LONG = "First I look at the question.\nThen I take both numbers apart, one digit after the other. " * 20
+
+
+def write_tasks(path: Path, categories: Sequence[str] = CATEGORIES, n_items: int = 60) -> Path:
+    """Write items such as 'algebra: what is 3 + 4?', every tenth of them with choices."""
+    lines = []
+    for category in categories:
+        for number in range(n_items):
+            item: dict[str, object] = {
+                "category": category,
+                "id": f"{category}-{number}",
+                "kind": "exact_match",
+            }
+            item |= {"prompt": f"{category}: what is {number} + {number}?\nSay only the number."}
+            item |= {"answer": str(2 * number)}
+            if number % 10 == 9:
+                choices = [str(2 * number), str(number), "<b>neither</b>"]
+                item |= {"kind": "multiple_choice", "choices": choices, "answer": 0}
+            lines.append(json.dumps(item))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+class Speaker(Kitchen):
+    """A kitchen whose soups also speak: right where the item is solved, wrong or cut where it is not."""
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        experts: int,
+        tasks: Path,
+        *,
+        speaks: bool = True,
+        categories: Sequence[str] = CATEGORIES,
+    ) -> None:
+        super().__init__(models, experts, categories=categories)
+        self.tasks = read_tasks(tasks)
+        self.speaks = speaks
+        self.items = self.tasks.item_ids()
+        self.identity |= {"tasks": self.tasks.digest}
+
+    def score(
+        self, recipe: Recipe, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: object = None
+    ) -> Evaluation:
+        found = super().score(recipe, items=items, on_progress=on_progress)
+        if not self.speaks:
+            return found
+        assert found.items is not None
+        by_key = {item.key: item for item in self.tasks.items}
+        name = "-".join(name for name, share in shares(recipe).items() if share)
+        answers: dict[str, dict[str, Answer]] = {}
+        for category, outcomes in found.items.items():
+            for item, outcome in outcomes.items():
+                asked = by_key[category, item]
+                prompt = prompt_digest(asked.prompt)
+                if asked.kind == "multiple_choice":
+                    logs = (-1.0, -2.0, -3.0) if outcome else (-2.0, -1.0, -3.0)
+                    said = Answer(prompt, choice=int(not outcome), log_likelihoods=logs)
+                elif outcome:
+                    said = Answer(prompt, text=f" {asked.answer}", ending="stop")
+                elif difficulty(item) > 0.8:
+                    said = Answer(prompt, text=LONG, ending="length")
+                else:
+                    said = Answer(prompt, text=f"<i>{name}</i> says \x1b[31m-1", ending="stop")
+                answers.setdefault(category, {})[item] = said
+        return replace(found, answers=answers)
