@@ -126,6 +126,20 @@ def unused_options(
     }
 
 
+def outline_of(
+    names: Iterable[EvaluatorName], ingredients: Sequence[str], options: EvaluatorOptions
+) -> SoupModel | None:
+    """Return the live model of these evaluators without its weights; None if they need no model.
+
+    Evaluators that are opened on it say what they would score, and as whom, and can score nothing.
+    """
+    if not any("device" in kind_of(name).options for name in names):
+        return None
+    from soce.evaluate.live.outline import ModelOutline
+
+    return ModelOutline(ingredients, device=options.device or "auto", merge=options.merge)
+
+
 def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupModel:
     from soce.evaluate.live.soup_model import SoupModel
 

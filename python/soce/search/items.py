@@ -166,10 +166,19 @@ class SearchItems:
 
     @classmethod
     def known(
-        cls, evaluator: Evaluator, held_out_evaluator: Evaluator | None, *, share: Fraction | None, seed: int
+        cls,
+        evaluator: Evaluator,
+        held_out_evaluator: Evaluator | None,
+        *,
+        share: Fraction | None,
+        seed: int,
+        told: Items | None = None,
     ) -> SearchItems | None:
-        """Return the items as far as evaluators name them before anything is scored; None if they do not."""
-        selection = evaluator.item_ids()
+        """Return the items as far as evaluators name them before anything is scored; None if they do not.
+
+        `told` are those of an earlier evaluation, for an evaluator that does not name its own.
+        """
+        selection = evaluator.item_ids() or told
         if selection is None:
             return None
         if held_out_evaluator is not None:

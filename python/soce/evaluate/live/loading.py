@@ -39,16 +39,10 @@ def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None)
     It is of a class of transformers, ``AutoModelForCausalLM`` if none is named; its parameters are cast to
     `dtype`, or to what the checkpoint says.
     """
-    _, transformers = require_torch()
-    name = model_class or "AutoModelForCausalLM"
-    loader = getattr(transformers, name, None)
-    if not hasattr(loader, "from_pretrained"):
-        usual = [known for known in dir(transformers) if known.startswith("AutoModel")]
-        hint = nearest(name, usual, "classes for any architecture")
-        refuse(f"transformers {transformers.__version__} has no model class `{shown(name)}`", hint)
+    loader, name = _class_of(model_class)
     _log.info("loading %s as %s", path, name)
     with _loading(f"it as `{name}`", path):
-        model, info = loader.from_pretrained(  # type: ignore[union-attr]
+        model, info = loader.from_pretrained(
             path,
             dtype="auto" if dtype is None else dtype,
             output_loading_info=True,
@@ -62,6 +56,34 @@ def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None)
         refuse(message, "they would be drawn at random: choose the model class that was saved", path)
     result: PreTrainedModel = model.eval().requires_grad_(False)  # noqa: FBT003 - torch's signature
     return result
+
+
+def outline_model(
+    path: str, *, model_class: str | None, dtype: torch.dtype | None, held: torch.dtype | None
+) -> PreTrainedModel:
+    """Return the model that `load_model` would, without memory for its parameters: no tensor is read.
+
+    `held` is the dtype of the checkpoint's tensors, which they keep if neither `dtype` nor config says more.
+    """
+    torch, transformers = require_torch()
+    loader, name = _class_of(model_class)
+    with _loading(f"it as `{name}`", path), torch.device("meta"):
+        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        make = getattr(loader, "from_config", None) or loader._from_config  # a class of one architecture
+        model: PreTrainedModel = make(config, dtype=dtype or config.dtype or held)
+    return model
+
+
+def _class_of(model_class: str | None) -> tuple[Any, str]:
+    """Return a class of transformers that loads models, and its name."""
+    _, transformers = require_torch()
+    name = model_class or "AutoModelForCausalLM"
+    loader = getattr(transformers, name, None)
+    if not hasattr(loader, "from_pretrained"):
+        usual = [known for known in dir(transformers) if known.startswith("AutoModel")]
+        hint = nearest(name, usual, "classes for any architecture")
+        refuse(f"transformers {transformers.__version__} has no model class `{shown(name)}`", hint)
+    return loader, name
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

@@ -95,6 +95,11 @@ class SoupMixer:
         """Ingredients whose tensor is known to be finite."""
         self._keys = frozenset(map(same_path_key, self.paths))
 
+    @property
+    def held(self) -> torch.dtype | None:
+        """The dtype of the first tensor that is averaged."""
+        return next((torch_dtype(held) for held, _ in self.tensors.values() if held in _FLOATS), None)
+
     def published(self, name: str) -> str:
         """Return the dtype that a tensor has in the soup, as safetensors calls it."""
         held = self.tensors[name][0]

@@ -75,17 +75,7 @@ class SoupModel:
         require_torch()
         import torch
 
-        self._mixer = SoupMixer(ingredients, merge)
-        self._decisions = merge.decisions()
-        self.ingredients = self._mixer.paths
-        self.warnings = self._mixer.warnings
-        """What the engine would warn of before merging these ingredients."""
-        self.nbytes = sum(map(self._mixer.size, self._mixer.tensors))
-        """Bytes of one soup, the total that `set` reports as progress."""
-        self.recipe: Recipe | None = None
-        """What the parameters hold; None before the first `set` and after one that failed."""
-        cast_to = self._mixer.dtype if compute_dtype is None else parse_dtype(compute_dtype)
-        dtype = None if cast_to is None else torch_dtype(cast_to)
+        dtype = self._begin(ingredients, merge, compute_dtype)
         self.model = load_model(self.ingredients[0], model_class=model_class, dtype=dtype)
         """In evaluation mode, no gradients."""
         stored = [(name, torch_dtype(held), shape) for name, (held, shape) in self._mixer.tensors.items()]
@@ -99,6 +89,22 @@ class SoupModel:
         self.model.to(device)  # type: ignore[arg-type] # a decorator of transformers hides the signature
         self._live: dict[str, torch.Tensor] = self.model.state_dict()
         self._buffer = self._host_buffer()
+
+    def _begin(
+        self, ingredients: Sequence[str], merge: MergeOptions, compute_dtype: str | None
+    ) -> torch.dtype | None:
+        """Read headers and small files, refuse what does not fit, and return what parameters are cast to."""
+        self._mixer = SoupMixer(ingredients, merge)
+        self._decisions = merge.decisions()
+        self.ingredients = self._mixer.paths
+        self.warnings = self._mixer.warnings
+        """What the engine would warn of before merging these ingredients."""
+        self.nbytes = sum(map(self._mixer.size, self._mixer.tensors))
+        """Bytes of one soup, the total that `set` reports as progress."""
+        self.recipe: Recipe | None = None
+        """What the parameters hold; None before the first `set` and after one that failed."""
+        cast_to = self._mixer.dtype if compute_dtype is None else parse_dtype(compute_dtype)
+        return None if cast_to is None else torch_dtype(cast_to)
 
     @property
     def device(self) -> torch.device:

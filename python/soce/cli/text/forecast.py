@@ -1,0 +1,58 @@
+"""What a search would do, as lines of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soce.cli.text.layout import columns, duration, named, size, wrapped
+from soce.files.words import counted
+
+if TYPE_CHECKING:
+    from soce.search.forecast import Forecast
+
+
+def forecast_lines(found: Forecast) -> list[list[str]]:
+    """Return who would be mixed, what would be scored and what that takes, in blocks."""
+    experts = (
+        f"{len(found.experts)}: {named(found.experts, 10)}; {counted(found.n_soups or 0, 'soup')} on the grid"
+        if found.experts
+        else "known when the candidates are scored, as are the soups"
+    )
+    head = [
+        *wrapped(f"{len(found.candidates)}: {named(found.candidates, 10)}", "candidates  "),
+        *wrapped(experts, "experts     "),
+        f"strategy    {found.strategy}",
+    ]
+    rows = [["", "soups", "known", "to score", "items to score", ""]]
+    for one in found.stages:
+        items = "?" if one.missing_items is None else f"{one.missing_items:,} of {one.items:,}"
+        more = f"at most {one.more_soups:,} more" if one.more_soups else ""
+        known = one.soups - min(one.missing, one.soups)
+        rows.append([one.stage, f"{one.soups:,}", f"{known:,}", f"{one.missing:,}", items, more])
+    return [head, ["soups", *columns(rows, "lrrrrl")], _cost_lines(found)]
+
+
+def _cost_lines(found: Forecast) -> list[str]:
+    to_do = counted(found.missing, "evaluation")
+    if found.missing_items is not None:
+        to_do += f", {counted(found.missing_items, 'item')}"
+    if found.more_soups:
+        to_do += f"; at most {counted(found.more_soups, 'evaluation')} more, as the scores will have it"
+    elif not found.missing:
+        to_do += ": all is known" if found.experts else ""
+    lines = [
+        *wrapped(to_do, "to do       "),
+        f"to read     {size(found.read_bytes)}, of checkpoints of {size(found.checkpoint_bytes)}",
+    ]
+    if found.device_bytes is not None:
+        lines.append(f"memory      {size(found.device_bytes)} on {found.device} for the model, and batches")
+    return [*lines, *wrapped(_time(found), "time        ")]
+
+
+def _time(found: Forecast) -> str:
+    least, most = found.seconds, found.most_seconds
+    if least is None:
+        return "not known: nothing was scored yet that says how long an item takes"
+    if most is None or duration(most) == duration(least):
+        return f"about {duration(least)}"
+    return f"about {duration(least)}, at most {duration(most)}"

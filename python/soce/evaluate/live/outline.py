@@ -1,0 +1,62 @@
+"""The live model as far as it is known without its weights: what would be scored, and what it would take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soce.evaluate.evaluation import refuse
+from soce.evaluate.live.loading import outline_model, require_torch
+from soce.evaluate.live.soup_model import SoupModel
+from soce.merging.options import MergeOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    import torch
+
+    from soce.evaluate.evaluation import OnProgress
+    from soce.recipes.model import Recipe
+
+
+class ModelOutline(SoupModel):
+    """A `SoupModel` whose model has no memory: evaluators say of it what they would score, and as whom.
+
+    It takes what a `SoupModel` takes, refuses what is wrong with headers and config, and has the same
+    `identity`. It can be no soup.
+    """
+
+    def __init__(
+        self,
+        ingredients: Sequence[str],
+        *,
+        device: str = "auto",
+        compute_dtype: str | None = None,
+        model_class: str | None = None,
+        merge: MergeOptions = MergeOptions(),
+    ) -> None:
+        require_torch()
+        import torch
+
+        dtype = self._begin(ingredients, merge, compute_dtype)
+        held = self._mixer.held
+        self.model = outline_model(self.ingredients[0], model_class=model_class, dtype=dtype, held=held)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = torch.device(device)
+        self._live = self.model.state_dict()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model would live."""
+        return self._device
+
+    def set(self, recipe: Recipe, *, on_progress: OnProgress | None = None) -> NoReturn:  # noqa: ARG002
+        """Refuse to be a soup."""
+        refuse("the model is here without its weights, and cannot be scored")
+
+    @property
+    def memory_bytes(self) -> int:
+        """What parameters and buffers would take there; batches take more."""
+        held = [*self.model.parameters(), *self.model.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)

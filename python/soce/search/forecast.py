@@ -1,0 +1,319 @@
+"""What a search would do, before a model is loaded: which soups it would score, and what that would cost.
+
+The strategy itself is run, on the scores that are known, until it asks for one that is not.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soce.files.plain import Plain
+from soce.recipes.model import same_path_key
+from soce.scores.objective import Mean, parse_objective
+from soce.search.arms import fixed_arms
+from soce.search.evaluations import EvaluationStore
+from soce.search.folder import EVALUATIONS
+from soce.search.identity import ingredient_identity
+from soce.search.items import SearchItems, refuse_same_tasks
+from soce.search.ledger import Count, Ledger
+from soce.search.measure import measured_table
+from soce.search.scoring import exact_objective
+from soce.search.strategies.greedy import Greedy
+from soce.search.strategies.halving import SuccessiveHalving
+from soce.search.strategies.registry import strategy_of
+from soce.search.strategies.space import same_soup
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from fractions import Fraction
+
+    from soce.evaluate.evaluation import Evaluation, Evaluator
+    from soce.recipes.model import Recipe
+    from soce.scores.objective import Objective
+    from soce.scores.table import ScoreTable
+    from soce.search.options import SearchOptions
+    from soce.search.pool import Pool
+    from soce.search.strategies.space import Items, Parts, Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class StageForecast(Plain):
+    """One stage of a search, such as the single models."""
+
+    stage: str
+    soups: int
+    """Different soups that are asked for."""
+    missing: int
+    """Evaluations to be made: of soups of which some item is not known."""
+    items: int | None
+    """Outcomes that are asked for, one for each soup and item; None if the evaluator tells no items apart."""
+    missing_items: int | None
+    """Those that are not known."""
+    more_soups: int = 0
+    """At most so many more, which nobody can name before these are scored."""
+    more_items: int = 0
+    """And at most so many outcomes of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast(Plain):
+    """What a search would do."""
+
+    TOLD = ("missing", "missing_items", "more_soups", "seconds", "most_seconds")
+
+    candidates: tuple[str, ...]
+    experts: tuple[str, ...]
+    """Empty if they depend on scores that are missing."""
+    n_soups: int | None
+    """Points of the grid of weights; None without experts."""
+    strategy: str
+    stages: tuple[StageForecast, ...]
+    checkpoint_bytes: int
+    """Size of all candidates' shards."""
+    read_bytes: int
+    """What is read of them for the evaluations that are named."""
+    device: str | None
+    """Where the live model would be; None if no model is live."""
+    device_bytes: int | None
+    """What it would take there, without batches."""
+    seconds_per_item: Mapping[str, float]
+    """Stage → what an item took when it was scored by the same evaluator; left out where nobody knows."""
+
+    @property
+    def missing(self) -> int:
+        """Evaluations to be made."""
+        return sum(one.missing for one in self.stages)
+
+    @property
+    def missing_items(self) -> int | None:
+        """Outcomes to be found; None if an evaluator tells no items apart."""
+        counts = [one.missing_items for one in self.stages]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    @property
+    def more_soups(self) -> int:
+        """At most so many evaluations more."""
+        return sum(one.more_soups for one in self.stages)
+
+    @property
+    def seconds(self) -> float | None:
+        """An estimate of the time that the evaluations take; None if nothing says how long one takes."""
+        return self._seconds([one.missing_items for one in self.stages])
+
+    @property
+    def most_seconds(self) -> float | None:
+        """The same with all that may be proposed."""
+        return self._seconds(
+            [None if one.missing_items is None else one.missing_items + one.more_items for one in self.stages]
+        )
+
+    def _seconds(self, counts: Sequence[int | None]) -> float | None:
+        total = 0.0
+        for one, count in zip(self.stages, counts, strict=True):
+            pace = self.seconds_per_item.get(one.stage)
+            if count is None or (pace is None and count):
+                return None
+            total += count * (pace or 0.0)
+        return total
+
+
+class Forecaster:
+    """Goes through a search without scoring anything.
+
+    Parameters
+    ----------
+    paths : mapping of model to path
+        Checkpoints of all candidates.
+    evaluator : Evaluator
+        What soups are chosen by. It is asked for its identity and its items only.
+    folder : path-like
+        That of the search. Nothing is written; it need not be there.
+    options : SearchOptions
+    held_out_evaluator : Evaluator, optional
+        Other tasks to report on.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, str],
+        evaluator: Evaluator,
+        *,
+        folder: str | os.PathLike[str],
+        options: SearchOptions,
+        held_out_evaluator: Evaluator | None = None,
+    ) -> None:
+        refuse_same_tasks(evaluator, held_out_evaluator)
+        self._paths = paths
+        self._options = options
+        self._evaluator = evaluator
+        sizes = {name: _shard_bytes(Path(path)) for name, path in paths.items()}
+        self._sizes = {same_path_key(paths[name]): size for name, size in sizes.items()}
+        place = Path(folder) / EVALUATIONS
+        ingredients = (
+            {name: ingredient_identity(path, digests=options.digests) for name, path in paths.items()}
+            if place.is_dir()
+            else None
+        )
+
+        def ledger(one: Evaluator) -> Ledger:
+            store = None
+            if ingredients is not None:
+                store = EvaluationStore(place, ingredients=ingredients, evaluator=one.identity)
+            return Ledger(one, store, self._sizes)
+
+        self._chooser = ledger(evaluator)
+        self._reporter = self._chooser if held_out_evaluator is None else ledger(held_out_evaluator)
+        self._held_out_evaluator = held_out_evaluator
+        self._stages: dict[str, StageForecast] = {}
+        self._pace: dict[str, float] = {}
+        self._pool: Pool | None = None
+
+    def measure(self, singles: Sequence[Recipe]) -> ScoreTable | None:
+        """Go through the candidates alone; return their scores as a table if all are known."""
+        items = self._items(singles[0])
+        found = self._look("single models", self._chooser, singles, items.selection)
+        if found is None:
+            return None
+        return measured_table(dict(zip(self._paths, found, strict=True)), self._evaluator, items.selection)
+
+    def search(self, pool: Pool, objective: Objective | str | None) -> None:
+        """Go through a search of the weights of a pool's experts."""
+        goal = parse_objective(objective) if isinstance(objective, str) else objective or Mean()
+        chosen = self._options.strategy
+        strategy = strategy_of(chosen) if isinstance(chosen, str) else chosen
+        self._pool = pool
+        arms = fixed_arms(pool)
+        items = self._items(pool.recipe({min(pool.names): 1}))
+        for stage, kinds in (
+            ("single models", ("single",)),
+            ("uniform soups", ("uniform-all", "uniform-selected")),
+        ):
+            recipes = [pool.recipe(parts) for kind, parts in arms if kind in kinds]
+            self._look(stage, self._chooser, recipes, items.selection)
+        space = _KnownSpace(pool, goal, items.selection, self._chooser)
+        best = None
+        with suppress(_UnknownScoreError):
+            best = strategy.run(space).best.parts
+        self._note(strategy.name, self._chooser, space.count, (0, 0) if best else _more(strategy, space))
+        if not items.is_held_out:
+            return
+        recipes = [pool.recipe(parts) for _, parts in arms]
+        soup = [] if best is None else [pool.recipe(best)]
+        count = self._reporter.look([*recipes, *soup], items.report)
+        n_items = 0 if items.report is None else sum(map(len, items.report.values()))
+        more = (0, 0) if best is not None else (1, n_items)
+        self._note("held-out items", self._reporter, count, more)
+
+    def forecast(self) -> Forecast:
+        """Return what was found so far."""
+        pool, chosen = self._pool, self._options.strategy
+        models = [getattr(ledger.evaluator, "soup", None) for ledger in (self._chooser, self._reporter)]
+        live = next((model for model in models if model is not None), None)
+        return Forecast(
+            candidates=tuple(self._paths),
+            experts=() if pool is None else pool.experts,
+            n_soups=None if pool is None else pool.weights.count,
+            strategy=chosen if isinstance(chosen, str) else chosen.name,
+            stages=tuple(self._stages.values()),
+            checkpoint_bytes=sum(self._sizes.values()),
+            read_bytes=sum(ledger.read_bytes for ledger in {self._chooser, self._reporter}),
+            device=None if live is None else str(live.device),
+            device_bytes=getattr(live, "memory_bytes", None),
+            seconds_per_item=self._pace,
+        )
+
+    def _items(self, model: Recipe) -> SearchItems:
+        """Return the items, as far as they are known without an evaluation."""
+        told = self._chooser.told(model)
+        known = SearchItems.known(
+            self._evaluator,
+            self._held_out_evaluator,
+            share=self._options.share,
+            seed=self._options.split_seed,
+            told=told,
+        )
+        return known or SearchItems(None, is_held_out=self._held_out_evaluator is not None)
+
+    def _look(
+        self, stage: str, ledger: Ledger, recipes: Sequence[Recipe], items: Items | None
+    ) -> list[Evaluation] | None:
+        count = ledger.look(recipes, items)
+        self._note(stage, ledger, count)
+        return ledger.found(recipes, items)
+
+    def _note(self, stage: str, ledger: Ledger, count: Count, more: tuple[int, int] = (0, 0)) -> None:
+        if stage not in self._stages:  # candidates that were measured already are known by then
+            counts = count.soups, count.missing, count.items, count.missing_items
+            self._stages[stage] = StageForecast(stage, *counts, *more)
+            if (pace := ledger.seconds_per_item) is not None:
+                self._pace[stage] = pace
+
+
+class _UnknownScoreError(Exception):
+    """A strategy asked for a score that is not known."""
+
+
+@dataclass(slots=True)
+class _KnownSpace:
+    """The soups whose objective is known; the first others that a strategy asks for end it."""
+
+    pool: Pool
+    objective: Objective
+    items: Items | None
+    ledger: Ledger
+    count: Count = field(default_factory=Count)
+    asked: set[object] = field(default_factory=set)
+    n_calls: int = 0
+
+    def values(
+        self,
+        soups: Sequence[Parts],
+        *,
+        items: Items | None = None,
+        rungs: Sequence[Mapping[int, Fraction]] | None = None,  # noqa: ARG002 - for the record
+    ) -> list[Fraction]:
+        """Return the exact objective of each soup, if all are known."""
+        needed = self.items if items is None else items
+        self.asked |= set(map(same_soup, soups))
+        self.n_calls += 1
+        recipes = [self.pool.recipe(soup) for soup in soups]
+        now = self.ledger.look(recipes, needed)
+        self.count = self.count.plus(now, soups=len(self.asked))
+        found = self.ledger.found(recipes, needed)
+        if found is None:
+            raise _UnknownScoreError
+        return [exact_objective(self.objective, one) for one in found]
+
+    def leave_out(self, soup: Parts, rungs: Mapping[int, Fraction]) -> None:
+        """Take note of nothing."""
+
+
+def _more(strategy: Strategy, space: _KnownSpace) -> tuple[int, int]:
+    """Return how many more evaluations and outcomes a strategy may ask for that met an unknown score."""
+    n_items = sum(map(len, (space.items or {}).values()))
+    if isinstance(strategy, SuccessiveHalving) and space.items is not None:
+        sizes = [sum(map(len, rung.values())) for rung in strategy.rungs(space.items, len(space.asked))]
+        left, soups, outcomes = len(space.asked), 0, 0
+        for rung, (before, size) in enumerate(pairwise(sizes), 1):
+            left = -(-left // strategy.factor)
+            if rung >= space.n_calls:
+                soups, outcomes = soups + left, outcomes + left * (size - before)
+        return soups, outcomes
+    if isinstance(strategy, Greedy):
+        n_models = len(space.pool.experts if strategy.over == "experts" else space.pool.names)
+        more = max(0, n_models - space.n_calls)
+    else:
+        n_points = space.pool.weights.count
+        more = max(0, min(getattr(strategy, "budget", None) or n_points, n_points) - len(space.asked))
+    return more, more * n_items
+
+
+def _shard_bytes(path: Path) -> int:
+    """Return the size of a checkpoint's shards."""
+    files = path.rglob("*.safetensors") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
