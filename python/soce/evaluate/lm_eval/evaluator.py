@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, chosen_items, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
+from soce.evaluate.lm_eval.answers import answers_of
+from soce.evaluate.lm_eval.endings import Endings
+from soce.evaluate.lm_eval.keys import item_keys
 from soce.evaluate.lm_eval.model import explained, lm_eval, progress_hook, seeded, silent, wrapped
 from soce.evaluate.lm_eval.options import LmEvalOptions
 from soce.evaluate.lm_eval.tasks import Documents, load_tasks
@@ -18,6 +21,7 @@ from soce.exceptions import EvaluationError, shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from soce.evaluate.answers import Answer
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.lm_eval.tasks import LoadedTask
@@ -96,6 +100,17 @@ class LmEvalEvaluator(LiveEvaluator):
             for task in self.tasks
         }
 
+    def item_keys(self) -> dict[str, dict[str, str]]:
+        """Return what documents' outcomes are filed under, see `soce.evaluate.lm_eval.keys`."""
+        return self._keys
+
+    @cached_property
+    def _keys(self) -> dict[str, dict[str, str]]:
+        # Few-shot examples are in the requests, so their seed is in no key.
+        kept = {name: held for name, held in self._identity().items() if name != "tasks"}
+        engine = {**kept, "seeds": list(self._options.seeds[:3]), **self.soup.identity}
+        return item_keys(self.tasks, engine)
+
     def close(self) -> None:
         """Let go of the model."""
         self.__dict__.pop("_model", None)
@@ -110,8 +125,10 @@ class LmEvalEvaluator(LiveEvaluator):
         scores: dict[str, CategoryScore] = {}
         outcomes: dict[str, dict[str, float]] = {}
         corpora: dict[str, Corpus] = {}
+        answers: dict[str, dict[str, Answer]] = {}
         for task, documents in chosen.items():
             name, aggregation = task.category, task.aggregation
+            answers[name] = answers_of(task, documents, results["samples"][task.name], self._model.endings)
             if aggregation is None:
                 scores[name] = CategoryScore(_score(task, results), len(documents))
                 continue
@@ -134,6 +151,7 @@ class LmEvalEvaluator(LiveEvaluator):
             frozenset(task.category for task in chosen if task.aggregation and task.aggregation.is_geometric),
             tuple(notes),
             corpora,
+            answers,
         )
 
     def _run(
@@ -145,7 +163,8 @@ class LmEvalEvaluator(LiveEvaluator):
         model, options, notes = self._model, self._options, []
         while True:
             total = sum(task.offer(documents) for task, documents in chosen.items())
-            progress = progress_hook(total, on_progress)
+            model.endings = Endings()
+            progress = progress_hook(total, on_progress, model.endings)
             model.set_cache_hook(progress)
             try:
                 with silent(), seeded(options.seeds):

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import refuse, told
+from soce.evaluate.lm_eval.endings import Endings, endings_of
 from soce.exceptions import EvaluationError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
@@ -43,7 +44,16 @@ def wrapped(soup: SoupModel, batch_size: int | str, settings: Mapping[str, objec
     base = lm_eval("models.huggingface").HFLM
     # The last is called by the second, which forgets to pass it on.
     noisy = ("loglikelihood", "loglikelihood_rolling", "generate_until", "_loglikelihood_tokens")
-    model_class: Any = type("Quiet", (base,), {name: quietly(getattr(base, name)) for name in noisy})
+
+    def generate(self: Any, context: Any, max_length: int, stop: list[str], **settings: Any) -> Any:  # noqa: ANN401
+        rows = base._model_generate(self, context, max_length, stop, **settings)
+        start = context.shape[1] if self.backend == "causal" else 0
+        ended = endings_of(self, rows, start=start, most=max_length, stops=stop, settings=settings)
+        self.endings.generated(ended)
+        return rows
+
+    methods = {name: quietly(getattr(base, name)) for name in noisy}
+    model_class: Any = type("Quiet", (base,), {**methods, "_model_generate": generate, "endings": Endings()})
     before = _marks(soup)
     with explained("take this model"), silent():
         model = model_class(
@@ -64,14 +74,16 @@ def _marks(soup: SoupModel) -> set[tuple[str, str]]:
     }
 
 
-def progress_hook(total: int, on_progress: OnProgress) -> Any:  # noqa: ANN401
+def progress_hook(total: int, on_progress: OnProgress, endings: Endings) -> Any:  # noqa: ANN401
     """Return a cache hook that caches nothing: the harness calls it after each answer."""
 
     class Progress(lm_eval("api.model").CacheHook):  # type: ignore[misc]
         done = 0
         raised: BaseException | None = None
 
-        def add_partial(self, *_: object) -> None:
+        def add_partial(self, kind: str, arguments: Sequence[Any], *_: object) -> None:
+            if kind == "generate_until":
+                endings.told(arguments)
             self.done = min(self.done + 1, total)
             try:
                 on_progress(self.done, total)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import math
 from collections import Counter, defaultdict
 from contextlib import redirect_stderr
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.lm_eval.aggregations import aggregation_of
+from soce.evaluate.lm_eval.keys import content, definition
 from soce.evaluate.lm_eval.model import explained, lm_eval, seeded, silent
 from soce.exceptions import shown
 from soce.files.words import listed, nearest
@@ -64,7 +64,7 @@ class LoadedTask:
         text = self.task.doc_to_text(doc)
         is_text = isinstance(text, str) and bool(text.strip())
         asked = [" ".join(text.split()), choices] if is_text else doc
-        return hashlib.sha256(_json(asked)).hexdigest()[:16]
+        return hashlib.sha256(content(asked)).hexdigest()[:16]
 
     def offer(self, chosen: Sequence[int]) -> int:
         """Let the harness find fresh copies of these documents' requests, and return how many it will send.
@@ -276,14 +276,9 @@ def choose_metric(
 
 
 def _digest(task: Any, requests: Sequence[Sequence[Any]]) -> str:  # noqa: ANN401
-    config = {key: value for key, value in task.dump_config().items() if key not in _WHERE}
-    digest = hashlib.sha256(_json({"config": config, "version": task.VERSION}))
+    digest = hashlib.sha256(content(definition(task, without=_WHERE)))
     for document in requests:
-        digest.update(_json(document[0].doc))
+        digest.update(content(document[0].doc))
         for instance in document:
-            digest.update(_json([instance.request_type, instance.arguments]))
+            digest.update(content([instance.request_type, instance.arguments]))
     return digest.hexdigest()
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, default=str).encode("utf-8", "backslashreplace") + b"\0"
