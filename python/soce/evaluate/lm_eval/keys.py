@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import json
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from soce.evaluate.lm_eval.definition import content, definition
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from soce.evaluate.lm_eval.tasks import LoadedTask
 
@@ -21,8 +20,6 @@ _ELSEWHERE: Final = frozenset({
     "unsafe_code",
 })  # fmt: skip
 """Of a task's config: its names, and what shaped its documents and requests, which are in keys themselves."""
-
-_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def item_keys(tasks: Sequence[LoadedTask], engine: Mapping[str, object]) -> dict[str, dict[str, str]]:
@@ -53,25 +50,3 @@ def _keys(task: LoadedTask, engine: Mapping[str, object]) -> dict[str, str]:
             digest.update(content([one.request_type, one.arguments, one.repeats]))
         keys[str(number)] = digest.hexdigest()
     return keys
-
-
-def definition(task: Any, *, without: Collection[str]) -> str:  # noqa: ANN401
-    """Return what a task is, in the same words in every process: config, version and a class of its own."""
-    config = {name: held for name, held in task.dump_config().items() if name not in without}
-    is_own = type(task).__module__.partition(".")[0] != "lm_eval"  # the harness has a version
-    held = {"config": config, "version": str(task.VERSION), "class": type(task) if is_own else None}
-    return _ADDRESS.sub("", content(held).decode())  # of functions that the harness itself made texts of
-
-
-def content(value: object) -> bytes:
-    """Return a value as bytes that are the same in every process: functions are known by their source."""
-    return json.dumps(value, sort_keys=True, default=_text).encode() + b"\0"
-
-
-def _text(value: Any) -> str:  # noqa: ANN401
-    if callable(value):
-        try:
-            return inspect.getsource(value)
-        except (TypeError, OSError):  # a partial, or written in C
-            pass
-    return _ADDRESS.sub("", str(value))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.lm_eval.aggregations import aggregation_of
-from soce.evaluate.lm_eval.keys import content, definition
+from soce.evaluate.lm_eval.definition import content, definition
 from soce.evaluate.lm_eval.model import explained, lm_eval, seeded, silent
 from soce.exceptions import shown
 from soce.files.words import listed, nearest
