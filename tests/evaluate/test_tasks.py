@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from soce.evaluate.tasks.items import Item, Tasks, read_tasks
+from soce.evaluate.tasks.item import Item
+from soce.evaluate.tasks.items import Tasks, read_tasks
 from soce.exceptions import EvaluationError
 
 GOOD = [

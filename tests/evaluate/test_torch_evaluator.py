@@ -16,7 +16,8 @@ import soce
 from soce import Recipe
 from soce.evaluate.answers import prompt_digest
 from soce.evaluate.evaluation import Evaluation, Evaluator
-from soce.evaluate.tasks.items import Item, Tasks
+from soce.evaluate.tasks.item import Item
+from soce.evaluate.tasks.items import Tasks
 from soce.exceptions import EvaluationError
 
 torch = pytest.importorskip("torch")

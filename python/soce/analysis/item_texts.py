@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from soce.evaluate.tasks.items import FIELDS, read_tasks
+from soce.evaluate.tasks.items import read_tasks
+from soce.evaluate.tasks.lines import FIELDS
 from soce.exceptions import EvaluationError
 from soce.files.plain import Plain
 from soce.search.folder import MODELS
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from soce.evaluate.answers import Answer
-    from soce.evaluate.tasks.items import Item, Tasks
+    from soce.evaluate.tasks.item import Item
+    from soce.evaluate.tasks.items import Tasks
     from soce.files.atomic import PathText
     from soce.search.run import ItemSet, Run
 
@@ -35,7 +37,7 @@ class ItemText(Plain):
     @classmethod
     def of(cls, item: Item) -> ItemText:
         """Return the texts of an item."""
-        return cls(item.prompt, item.answer, item.choices)
+        return cls(item.question, item.answer, item.choices)
 
 
 ItemTexts: TypeAlias = "Mapping[tuple[str, str], ItemText]"

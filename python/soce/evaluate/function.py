@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import inspect
 import math
-import sys
 from collections.abc import Mapping
 from numbers import Real
-from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse, told
 from soce.evaluate.live.evaluator import LiveEvaluator
+from soce.evaluate.named import find_named, source_of
 from soce.exceptions import SoceError, shown
-from soce.files.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,15 +39,7 @@ def load_function(name: str, soup: SoupModel | Sequence[str]) -> FunctionEvaluat
 
 def find_function(name: str) -> Callable[..., Scores]:
     """Return the function itself, which a model is not needed for; raises what `load_function` does."""
-    module_name, _, function_name = name.partition(":")
-    if not (module_name and function_name):
-        refuse(f"`{shown(name)}` is not of the form module:function", "write `my_tasks:evaluate`, say")
-    try:
-        function: Callable[..., Scores] = attrgetter(function_name)(_imported(module_name))
-    except AttributeError as error:
-        there = [held for held in dir(error.obj) if not held.startswith("_")]
-        message = f"module `{shown(module_name)}` has no `{shown(function_name)}`"
-        refuse(message, nearest(str(error.name), there, "it has"), cause=error)
+    function: Callable[..., Scores] = find_named(name, example="my_tasks:evaluate")
     _check_call(function, name)
     return function
 
@@ -67,21 +54,6 @@ def _check_call(function: Callable[..., Scores], name: str) -> None:
         refuse(message, "an evaluator is called as evaluate(model, tokenizer)", cause=error)
     except ValueError:  # written in C: it does not say
         pass
-
-
-def _imported(name: str) -> object:
-    added = str(Path.cwd())
-    sys.path.append(added)
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        # Only its own absence: the module may exist and lack something itself.
-        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
-            hint = "it is looked for among installed modules and in the current directory"
-            refuse(f"there is no module `{shown(error.name)}`", hint, cause=error)
-        refuse(f"module `{shown(name)}` cannot be imported: {told(error)}", cause=error)
-    finally:
-        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(added)]  # ours, not an equal one before it
 
 
 class FunctionEvaluator(LiveEvaluator):
@@ -101,19 +73,13 @@ class FunctionEvaluator(LiveEvaluator):
         self._name = name or str(getattr(function, "__qualname__", repr(function)))
         _check_call(function, self._name)
         self._function = function
-        self._file = _digest_of(function)
+        self._source = source_of(function)
         self._items: dict[str, tuple[str, ...]] | None = None
         self._categories: frozenset[str] = frozenset()
         super().__init__(soup)
 
     def _identity(self) -> dict[str, object]:
-        version = getattr(inspect.getmodule(self._function), "__version__", None)
-        return {
-            "evaluator": "function",
-            "version": None if version is None else str(version),
-            "function": self._name,
-            "file": self._file,
-        }
+        return {"evaluator": "function", "function": self._name, **self._source}
 
     scores_whole = True
     """Whether all items are scored in any case, whichever are asked for."""
@@ -202,13 +168,3 @@ class FunctionEvaluator(LiveEvaluator):
 
     def _refuse(self, message: str, hint: str | None = _CONTRACT) -> NoReturn:
         refuse(f"`{shown(self._name)}` {message}", hint)
-
-
-def _digest_of(function: object) -> str | None:
-    try:
-        path = inspect.getsourcefile(inspect.unwrap(function))  # type: ignore[arg-type]
-    except TypeError:  # an object with __call__
-        path = inspect.getsourcefile(type(function))
-    if path is None or not Path(path).is_file():
-        return None
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.lm_eval.options import LmEvalOptions
     from soce.evaluate.tasks.evaluator import Normalisation
-    from soce.evaluate.tasks.items import Kind
+    from soce.evaluate.tasks.item import Kind
     from soce.files.atomic import PathText
 
     Ingredients: TypeAlias = "Sequence[str] | SoupModel"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
+from soce.evaluate.tasks.chat import chat_text
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    from soce.evaluate.tasks.items import Item
+    from soce.evaluate.tasks.item import Item
 
 USUAL_NEW_TOKENS: Final = 1024
 """How many tokens a text may have if nobody says: enough for a chain of thought, of which no answer tells."""
@@ -56,6 +57,7 @@ class Encoder:
         limits = [int(limit) for limit in stated if limit is not None and 0 < limit < _NO_LIMIT]
         self.max_length = max_length or min(limits, default=_USUAL_LENGTH)
         self.cut = 0
+        self._texts: dict[tuple[str, str], str] = {}
 
     def _found_prefix(self) -> tuple[int, ...]:
         """Return the special tokens that the tokenizer puts in front of a text."""
@@ -81,9 +83,17 @@ class Encoder:
             return []
         return [tuple(ids) for ids in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
+    def text(self, item: Item) -> str:
+        """Return what the model is given before the answer, as text."""
+        if not item.messages:
+            return item.prompt
+        if item.key not in self._texts:
+            self._texts[item.key] = chat_text(self._tokenizer, item)
+        return self._texts[item.key]
+
     def requests(self, item: Item) -> list[Request]:
         """Return what the model is asked about an item: nothing of one whose answer it writes itself."""
-        if item.kind == "exact_match":
+        if item.is_written:
             return []
         if item.kind != "perplexity":
             return [self.request(item, answer) for answer in item.choices or (item.answer,)]
@@ -94,13 +104,17 @@ class Encoder:
 
     def request(self, item: Item, answer: str) -> Request:
         """Return the request for an answer after the item's prompt."""
-        prompt = item.prompt.rstrip()
-        answer = item.prompt[len(prompt) :] + answer
-        given, whole = self.plain([prompt, prompt + answer])
+        if item.messages:  # whose template puts all in its place, spaces too
+            given, said = self.plain([self.text(item), answer])
+            tokens = whole = (*given, *said)
+        else:
+            prompt = item.prompt.rstrip()
+            answer = item.prompt[len(prompt) :] + answer
+            given, whole = self.plain([prompt, prompt + answer])
+            tokens = (*self.prefix, *whole)
         if whole == given:
             self._refuse_empty(item)
         scored = max(1, len(whole) - len(given))
-        tokens = (*self.prefix, *whole)
         if len(tokens) == scored:
             tokens = (self.start, *tokens)
         if len(tokens) > self.max_length + 1:
@@ -111,18 +125,21 @@ class Encoder:
     def prompt(self, item: Item, *, most: int | None, stop: tuple[str, ...]) -> Prompt:
         """Return the item's prompt, which `most` new tokens may follow; it is cut if they would not fit.
 
-        Without `most` they are as many as `USUAL_NEW_TOKENS` or, if those are fewer, as the window has left.
-        Only a prompt that leaves less than a quarter of the window is cut then.
+        What the item says goes first. Without `most` they are as many as `USUAL_NEW_TOKENS` or, if those are
+        fewer, as the window has left: only a prompt that leaves less than a quarter of it is cut then.
         """
+        most = item.max_new_tokens or most
         if most is not None and most >= self.max_length:
             hint = "give a smaller `max_new_tokens`"
             refuse(f"{most} new tokens leave no room for a prompt in a window of {self.max_length}", hint)
         least = most or min(USUAL_NEW_TOKENS, max(1, self.max_length // 4))
-        tokens = (*self.prefix, *self.plain([item.prompt])[0]) or (self.start,)
+        given = self.plain([self.text(item)])[0]
+        tokens = given if item.messages else (*self.prefix, *given) or (self.start,)
         if len(tokens) > self.max_length - least:
             self.cut += 1
             tokens = tokens[least - self.max_length :]
-        return Prompt(tokens, most or min(USUAL_NEW_TOKENS, self.max_length - len(tokens)), stop)
+        most = most or min(USUAL_NEW_TOKENS, self.max_length - len(tokens))
+        return Prompt(tokens, most, stop if item.stop is None else item.stop)
 
     def _refuse_empty(self, item: Item) -> None:
         place = f"category `{shown(item.category)}`, item `{shown(item.id)}`"

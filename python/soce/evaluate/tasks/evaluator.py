@@ -6,12 +6,14 @@ import math
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from soce.evaluate.answers import Answer, prompt_digest
+from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.loading import quiet, require_torch
 from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS, Encoder
 from soce.evaluate.tasks.engine import Batches, Engine
 from soce.evaluate.tasks.keys import item_keys
+from soce.evaluate.tasks.scoring import score_answers
 from soce.evaluate.tasks.writing import Writer
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.tasks.engine import Likelihood
-    from soce.evaluate.tasks.items import Item, Tasks
+    from soce.evaluate.tasks.item import Item
+    from soce.evaluate.tasks.items import Tasks
+    from soce.evaluate.tasks.writing import Written
 
 Normalisation: TypeAlias = Literal["none", "token", "byte"]
 Unit: TypeAlias = Literal["token", "byte"]
@@ -38,6 +42,7 @@ class TorchEvaluator(LiveEvaluator):
     multiple_choice    1 if the right choice has the largest log-likelihood (the first, if equal)
     teacher_forced     1 if every token of the answer is the likeliest after those before it
     exact_match        1 if the text of likeliest tokens up to a stop is the answer, outer spaces apart
+    generation         what the item's scorer makes of the text of likeliest tokens
     perplexity         exp of the mean negative log-likelihood per byte or token; lower is better
     =================  ===========================================================================
 
@@ -117,10 +122,15 @@ class TorchEvaluator(LiveEvaluator):
             encoder = Encoder(self.soup.tokenizer, model.config, max_length=max_length)
             self._max_length = encoder.max_length
             self._writer = Writer(self.soup, self._batches, window=encoder.max_length)
-            written = [item for item in tasks.items if item.kind == "exact_match"]
+            # A `generation` item ends where it says: a chain of thought has more than a line.
             self._prompts = {
-                item.key: encoder.prompt(item, most=max_new_tokens, stop=self._stop) for item in written
+                item.key: encoder.prompt(
+                    item, most=max_new_tokens, stop=self._stop if item.kind == "exact_match" else ()
+                )
+                for item in tasks.items
+                if item.is_written
             }
+            self._digests = {item.key: prompt_digest(encoder.text(item)) for item in tasks.items}
             self._requests = {item.key: encoder.requests(item) for item in tasks.items}
             self._cut = encoder.cut
 
@@ -164,38 +174,42 @@ class TorchEvaluator(LiveEvaluator):
         likelihoods = {item.key: [next(found) for _ in self._requests[item.key]] for item in chosen}
         texts = self._writer.texts([self._prompts[key] for key in written], advance)
         text_of = dict(zip(written, texts, strict=True))
-        outcomes: dict[str, dict[str, float]] = {}
         answers: dict[str, dict[str, Answer]] = {}
         for item in chosen:
-            likely, text = likelihoods[item.key], text_of.get(item.key)
-            if text is None:
-                answer = self._answer(item, likely)
-                outcome = self._outcome(item, answer, likely)
-            else:
-                answer = Answer(prompt_digest(item.prompt), text.text, ending=text.ending)
-                outcome = float(text.text.strip() == item.answer.strip())
+            answer = self._answer(item, likelihoods[item.key], text_of.get(item.key))
             answers.setdefault(item.category, {})[item.id] = answer
-            outcomes.setdefault(item.category, {})[item.id] = outcome
+        judged = {
+            item.key: self._judged(item, likelihoods[item.key])
+            for item in chosen
+            if item.kind in {"teacher_forced", "perplexity"}
+        }
+        outcomes = score_answers(chosen, answers, judged=judged)
         notes = self._batches.notes[noted:]
         if self._cut:
             notes.append(f"{self._cut} prompts were cut to the window of {self._max_length} tokens")
         undefined = sum(any(math.isnan(one.log) for one in held) for held in likelihoods.values())
         if undefined:
             notes.append(f"{undefined} of {len(chosen)} items count as failed: the model gave NaN")
-        if written and self._max_new_tokens is None:
+        if self._max_new_tokens is None and any(
+            item.is_written and item.max_new_tokens is None for item in chosen
+        ):
             notes.append(f"texts may have {USUAL_NEW_TOKENS} new tokens, as nothing else was said")
         texts_only = {item.category for item in chosen if item.kind == "perplexity"}
+        has_corpora = any(isinstance(found, Corpus) for found in outcomes.values())
         return Evaluation.of_items(
             outcomes,
-            scale=None if texts_only else "unit",
+            scale=None if texts_only or has_corpora else "unit",
             higher_is_better=dict.fromkeys(texts_only, False),
             geometric=texts_only,
             notes=notes,
             answers=answers,
         )
 
-    def _answer(self, item: Item, likelihoods: Sequence[Likelihood]) -> Answer:
-        """Return what the model thinks of the item's choices, of its answer or of its text."""
+    def _answer(self, item: Item, likelihoods: Sequence[Likelihood], written: Written | None) -> Answer:
+        """Return what the model wrote, or what it thinks of the choices, of the answer or of the text."""
+        prompt = self._digests[item.key]
+        if written is not None:
+            return Answer(prompt, written.text, ending=written.ending)
         logs = [one.log for one in likelihoods]
         if item.kind == "perplexity":
             logs = [math.fsum(logs)]
@@ -208,14 +222,13 @@ class TorchEvaluator(LiveEvaluator):
                 lengths = [request.scored for request in self._requests[item.key]]
             values = [log / length for log, length in zip(logs, lengths, strict=True)]
             choice = values.index(max(values))
-        return Answer(prompt_digest(item.prompt), choice=choice, log_likelihoods=tuple(logs))
+        return Answer(prompt, choice=choice, log_likelihoods=tuple(logs))
 
-    def _outcome(self, item: Item, answer: Answer, likelihoods: Sequence[Likelihood]) -> float:
+    def _judged(self, item: Item, likelihoods: Sequence[Likelihood]) -> float:
+        """Return the outcome of an item whose likelihoods say more than is kept of them."""
         if item.kind == "teacher_forced":
             return float(likelihoods[0].greedy)
-        if item.kind == "multiple_choice":
-            return float(answer.choice is not None and item.choices[answer.choice] == item.answer)
         n_tokens = sum(request.scored for request in self._requests[item.key])
         length = len(item.answer.encode()) if self._per == "byte" else n_tokens
-        nats = -answer.log_likelihoods[0] / length
+        nats = -math.fsum(one.log for one in likelihoods) / length
         return math.exp(_MOST_NATS if math.isnan(nats) else min(nats, _MOST_NATS))

@@ -8,67 +8,25 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import chosen_items, refuse
+from soce.evaluate.tasks.item import Item
+from soce.evaluate.tasks.lines import FIELDS, read_line
+from soce.evaluate.tasks.scorers.translations import CorpusScorer
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.files.arguments import expect_paths
-from soce.files.parsing import no_constant, unique_keys
 from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import NoReturn
 
+    from soce.evaluate.corpus import CorpusMetric
+    from soce.evaluate.tasks.item import Kind
     from soce.files.atomic import PathText
-
-Kind: TypeAlias = Literal["multiple_choice", "exact_match", "teacher_forced", "perplexity"]
-
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "multiple_choice": ("prompt", "choices", "answer"),
-    "exact_match": ("prompt", "answer"),
-    "teacher_forced": ("prompt", "answer"),
-    "perplexity": ("text",),
-}
-"""Kinds of items with the fields that each must have. All have ``category`` and may have ``id``, ``kind`` and
-``meta``; ``meta`` is for the author and not read."""
 
 _SHOWN = 20
 _REPEATED = "leave one out, or give both an `id`: items that ask the same stay on one side of a split"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One question, or one text."""
-
-    category: str
-    id: str
-    kind: Kind
-    prompt: str
-    """What the model is given; empty for ``perplexity``."""
-    answer: str
-    """What it must say: the right choice, the answer, or the text whose perplexity is taken."""
-    choices: tuple[str, ...] = ()
-    """What it chooses from, for ``multiple_choice``."""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What no other item of its tasks has."""
-        return self.category, self.id
-
-    @property
-    def content(self) -> tuple[object, ...]:
-        """Everything but the id."""
-        return (self.category, self.kind, self.prompt, self.answer, list(self.choices))
-
-    @property
-    def asked(self) -> str:
-        """Digest of what is asked, or of the text: equal for one question under two ids or in two categories.
-
-        Spacing and the order of choices make no other question, nor does another answer.
-        """
-        prompt = " ".join((self.prompt if self.prompt.strip() or self.choices else self.answer).split())
-        return hashlib.sha256(json.dumps([prompt, sorted(self.choices)]).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +52,12 @@ class Tasks:
             mixed = f"category `{shown(category)}` has items of kind `perplexity` and of others"
             hint = "perplexities and right answers have no common mean: give them different categories"
             refuse(mixed, hint, self.source)
+        metrics = {one.category: _metric(one) for one in reversed(self.items) if _metric(one) is not None}
+        for one in self.items:
+            if one.category in metrics and _metric(one) != metrics[one.category]:
+                which = f"category `{shown(one.category)}` is scored by `{metrics[one.category]}`"
+                hint = "a score of all texts together takes no others: give them different categories"
+                refuse(f"{which} and in other ways", hint, self.source)
         lines = sorted(json.dumps([item.id, *item.content]) for item in self.items)
         object.__setattr__(self, "digest", hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16])
 
@@ -125,6 +89,11 @@ class Tasks:
         return Tasks(tuple(item for item in self.items if item.key in keys), self.source)
 
 
+def _metric(item: Item) -> CorpusMetric | None:
+    """Return what scores the whole category, if it is no mean of its items."""
+    return item.scorer.metric if isinstance(item.scorer, CorpusScorer) else None
+
+
 def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None) -> Tasks:
     """Read items from JSON Lines files.
 
@@ -132,7 +101,7 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
     ----------
     paths : path-like or sequence of path-like
         UTF-8, one JSON object per line; see `FIELDS`. An item without ``id`` gets a digest of its content.
-    kind : {"multiple_choice", "exact_match", "teacher_forced", "perplexity"}, optional
+    kind : {"multiple_choice", "exact_match", "teacher_forced", "perplexity", "generation"}, optional
         The kind of items that do not state it.
 
     Raises
@@ -177,76 +146,9 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
 
 def _item(line: bytes, kind: str | None) -> Item:
     """Return the item of a line; raises ValueError without the line's number."""
-    data = _object(line)
-    kind = data.get("kind", kind)
-    if kind is None:
-        _wrong(f"has no `kind`, and there is no default; kinds: {', '.join(FIELDS)}")
-    if kind not in get_args(Kind):
-        _wrong(f"`kind` is {_value(kind)}; kinds: {', '.join(FIELDS)}")
-    fields = FIELDS[kind]
-    missing = [f"`{name}`" for name in ("category", *fields) if data.get(name) is None]
-    if missing:
-        _wrong(f"has no {' and no '.join(missing)}")
-    strangers = sorted(data.keys() - {"category", "id", "kind", "meta", *fields})
-    if strangers:
-        _wrong(f"has a field `{shown(strangers[0])}`, which {kind} items do not have; notes go into `meta`")
-    prompt = _text(data["prompt"], "prompt", empty=True) if "prompt" in fields else ""
-    choices: tuple[str, ...] = ()
-    if kind == "multiple_choice":
-        choices, answer = _choices(data["choices"], data["answer"])
-    else:
-        answer = _text(data[fields[-1]], fields[-1], stripped=kind == "exact_match")
-    category = _text(data["category"], "category", stripped=True)
-    item = Item(category, "", cast("Kind", kind), prompt, answer, choices)
-    own = data.get("id")
-    if own is None:
-        content = json.dumps(item.content, separators=(",", ":"))
-        return replace(item, id=hashlib.sha256(content.encode()).hexdigest()[:16])
-    return replace(item, id=_text(str(own) if type(own) is int else own, "id", stripped=True))
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    if not line.strip():
-        _wrong("is empty")
-    try:
-        data = json.loads(line.decode(), object_pairs_hook=unique_keys, parse_constant=no_constant)
-    except UnicodeDecodeError:
-        _wrong("is not UTF-8")
-    except json.JSONDecodeError as error:
-        _wrong(f"is not JSON: {error.msg} at column {error.colno}")
-    except RecursionError:
-        _wrong("is nested too deeply")
-    if not isinstance(data, dict):
-        _wrong(f"is {_value(data)}, not an object")
-    return data
-
-
-def _choices(given: object, right: object) -> tuple[tuple[str, ...], str]:
-    if not isinstance(given, list) or len(given) < 2:
-        _wrong("`choices` is not a list of at least two texts")
-    choices = tuple(_text(choice, f"choices[{i}]") for i, choice in enumerate(given))
-    if len(set(choices)) < len(choices):
-        _wrong("`choices` has the same text twice")
-    if type(right) is not int or not 0 <= right < len(choices):
-        _wrong(f"`answer` is {_value(right)}, not the index of a choice (0 to {len(choices) - 1})")
-    return choices, choices[right]
-
-
-def _text(value: object, name: str, *, empty: bool = False, stripped: bool = False) -> str:
-    if not isinstance(value, str):
-        _wrong(f"`{name}` is {_value(value)}, not a text")
-    if not empty and not (value.strip() if stripped else value):
-        _wrong(f"`{name}` is empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        _wrong(f"`{name}` has half of a surrogate pair")
-    return value
-
-
-def _value(value: object) -> str:
-    return f"`{shown(json.dumps(value))}`"
-
-
-def _wrong(message: str) -> NoReturn:
-    raise ValueError(message)
+    fields = read_line(line, kind)
+    own, item = fields.pop("id"), Item(id="", **fields)
+    if own is not None:
+        return replace(item, id=own)
+    content = json.dumps(item.content, separators=(",", ":"))
+    return replace(item, id=hashlib.sha256(content.encode()).hexdigest()[:16])

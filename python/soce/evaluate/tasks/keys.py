@@ -6,19 +6,22 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
+from soce.evaluate.tasks.item import WRITTEN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soce.evaluate.tasks.items import Item, Tasks
+    from soce.evaluate.tasks.item import Item
+    from soce.evaluate.tasks.items import Tasks
 
 _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
     "tasks": frozenset(),
     "normalise": frozenset({"multiple_choice"}),
     "perplexity_per": frozenset({"perplexity"}),
-    "max_new_tokens": frozenset({"exact_match"}),
+    "max_new_tokens": WRITTEN,
     "stop": frozenset({"exact_match"}),
 }
-"""Parts of the evaluator's identity that matter to some kinds of items only."""
+"""Parts of the evaluator's identity that matter to some kinds of items only; an item's own go first."""
 
 
 def item_keys(tasks: Tasks, identity: Mapping[str, object]) -> dict[str, dict[str, str]]:
@@ -37,7 +40,7 @@ def _key(item: Item, identity: Mapping[str, object]) -> str:
     settings = {
         name: value
         for name, value in identity.items()
-        if name not in _ONLY_FOR or item.kind in _ONLY_FOR[name]
+        if name not in _ONLY_FOR or (item.kind in _ONLY_FOR[name] and getattr(item, name, None) is None)
     }
     text = json.dumps([item.content[1:], settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
