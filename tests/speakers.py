@@ -15,6 +15,8 @@ from soce.evaluate.evaluation import Evaluation
 from soce.evaluate.tasks.items import read_tasks
 from soce.recipes.model import Recipe
 
+SLIPS = 0.08
+"""Share of the items that a soup should solve and does not."""
 LONG = "First I look at the question.\nThen I take both numbers apart, one digit after the other. " * 20
 
 
@@ -61,6 +63,15 @@ class Speaker(Kitchen):
         self, recipe: Recipe, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: object = None
     ) -> Evaluation:
         found = super().score(recipe, items=items, on_progress=on_progress)
+        whole = found.items or {}
+        # Now and then a soup fails what it should solve, so that it loses something as well.
+        slips = {
+            name: {
+                item: outcome * (difficulty(f"{recipe.id}{item}") > SLIPS) for item, outcome in one.items()
+            }
+            for name, one in whole.items()
+        }
+        found = Evaluation.of_items(slips, scale=found.scale)
         if not self.speaks:
             return found
         assert found.items is not None
@@ -74,11 +85,14 @@ class Speaker(Kitchen):
                 if asked.kind == "multiple_choice":
                     logs = (-1.0, -2.0, -3.0) if outcome else (-2.0, -1.0, -3.0)
                     said = Answer(prompt, choice=int(not outcome), log_likelihoods=logs)
-                elif outcome:
-                    said = Answer(prompt, text=f" {asked.answer}", ending="stop")
-                elif difficulty(item) > 0.8:
+                elif not outcome and difficulty(item) > 0.8:
                     said = Answer(prompt, text=LONG, ending="length")
                 else:
-                    said = Answer(prompt, text=f"<i>{name}</i> says \x1b[31m-1", ending="stop")
+                    text = self.says(name, item, asked.answer if outcome else "-1")
+                    said = Answer(prompt, text=text, ending="stop")
                 answers.setdefault(category, {})[item] = said
         return replace(found, answers=answers)
+
+    def says(self, name: str, item: str, answer: str) -> str:
+        """Return the words in which a soup gives an answer."""
+        return f"<i>{name}</i> says \x1b[31m-1" if answer == "-1" else f" {answer}"

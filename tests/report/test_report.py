@@ -36,8 +36,8 @@ pytest.importorskip("jinja2")
 pytest.importorskip("optuna")
 
 ANCHORS = [
-    *("summary", "result", "categories", "selection", "weights", "shapley", "wins", "consistency"),
-    *("parents", "overfit", "warnings", "costs", "reproduce"),
+    *("summary", "result", "categories", "selection", "weights", "shapley", "wins", "answers"),
+    *("consistency", "parents", "overfit", "warnings", "costs", "reproduce"),
 ]
 MODELS = ("ash", "birch", "cedar", "elm")
 HOSTILE = (

@@ -102,7 +102,8 @@ def report(
         if not quiet:
             tell_reading(others)
     score_more, why_not = _scoring(run, evaluating, merging, evaluate=evaluate, quiet=quiet)
-    made = build_report(run, others=others, score_more=score_more, why_not_more=why_not)
+    tasks = [name for name in (evaluating.choose, evaluating.report) if isinstance(name, str)]
+    made = build_report(run, others=others, score_more=score_more, why_not_more=why_not, tasks=tasks)
     if output == "-":
         click.echo(made.text(form), nl=False)
         return

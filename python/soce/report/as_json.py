@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.report.document import Facts, Note, Table
+from soce.report.document import Facts, Note, Quotes, Table
 
 if TYPE_CHECKING:
     from soce.report.document import Block, Document
@@ -53,6 +53,8 @@ def _block(block: Block) -> dict[str, Any]:
         case Table():
             rows = [[one.to_json() for one in row] for row in block.rows]
             return {**kind, "caption": block.caption, "header": list(block.header), "rows": rows}
+        case Quotes():
+            return kind | block.to_json()
         case _:
             words = [one.name for one in fields(block) if one.name not in _LOOKS]
             return kind | {name: getattr(block, name) for name in words}

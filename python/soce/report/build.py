@@ -13,6 +13,7 @@ from soce.report.document import Section
 from soce.report.report import Report
 from soce.report.run_view import RunView
 from soce.report.sections import (
+    answers,
     categories,
     consistency,
     costs,
@@ -29,6 +30,8 @@ from soce.report.sections import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from soce.analysis.games import ShapleyPlan
     from soce.scores.table import ScoreTable
     from soce.search.run import Run
@@ -55,6 +58,7 @@ _PARTS: Final = {
     "weights": _Part("How the weights were chosen", weights.build, ("result",)),
     "shapley": _Part("What each model is worth", shapley.build, ("study",), "Shapley values"),
     "wins": _Part("Which items the soup solves", wins.build, ("result",), "Win rates"),
+    "answers": _Part("Wins and losses, word for word", answers.build, ("result",), "A sample of items"),
     "consistency": _Part("Consistency before and after souping", consistency.build, (), "The comparison"),
     "parents": _Part("Soups against their parents", parents.build, ("study",), "The comparison"),
     "overfit": _Part("Overfit check on other benchmarks", overfit.build, ("result",), "The check"),
@@ -71,6 +75,7 @@ def build_report(
     others: ScoreTable | None = None,
     score_more: Callable[[ShapleyPlan], object] | None = None,
     why_not_more: str = "",
+    tasks: Sequence[str] = (),
 ) -> Report:
     """Return the report of a run; the same run gives the same report.
 
@@ -85,10 +90,12 @@ def build_report(
         left out, nothing is evaluated.
     why_not_more : str
         What the report says of soups that were not scored, if there is no `score_more`.
+    tasks : sequence of str
+        Files that may hold the texts of the run's items, where the run does not tell where they are.
     """
     from soce import __version__
 
-    view = RunView(run, others, score_more, why_not_more)
+    view = RunView(run, others, score_more, why_not_more, tuple(tasks))
     title, subtitle, verdict, tone = _head(view)
     sections = [_section(anchor, part, view) for anchor, part in _PARTS.items()]
     return Report(title, subtitle, verdict, tone, sections, __version__)

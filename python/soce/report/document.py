@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from soce.exceptions import SoceError
+from soce.files.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,7 +82,36 @@ class Code:
     text: str
 
 
-Block: TypeAlias = Text | Note | Facts | Table | Figure | Code
+@dataclass(frozen=True, slots=True)
+class Quote(Plain):
+    """A text of somebody, as it was written: no word of it is markup."""
+
+    name: str
+    """Who says it, or what it is."""
+    text: str
+    excerpt: str | None = None
+    """What is shown until all is asked for, of a long one."""
+    remark: str = ""
+    after: str = ""
+    """What to know of its end."""
+    is_right: bool | None = None
+    """None if neither can be said."""
+    is_soup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quotes(Plain):
+    """A question with what several said to it."""
+
+    title: str
+    verdict: str
+    """What came of it, in a few words."""
+    tone: Literal["good", "bad"]
+    asked: tuple[Quote, ...]
+    said: tuple[Quote, ...]
+
+
+Block: TypeAlias = Text | Note | Facts | Table | Figure | Code | Quotes
 
 
 @dataclass(slots=True)

@@ -9,12 +9,12 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
-from soce.report.document import Code, Facts, Figure, Note, Table, Text
+from soce.report.document import Code, Facts, Figure, Note, Quotes, Table, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from soce.report.document import Block, Document
+    from soce.report.document import Block, Document, Quote
 
 _LONGEST: Final = 20_000
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
@@ -56,6 +56,9 @@ def _block(block: Block) -> list[str]:
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", block.text)), default=0))
             body = "\n".join(shown(line, limit=_LONGEST) for line in block.text.splitlines())
             return [_text(block.caption), "", fence, *body.split("\n"), fence]
+        case Quotes():
+            rows = [_quote(one) for one in (*block.asked, *block.said)]
+            return table(["", _escaped(shown(block.title)), block.verdict], rows, "lll")
 
 
 def _table(block: Table) -> list[str]:
@@ -67,6 +70,16 @@ def _table(block: Table) -> list[str]:
         for row in block.rows
     ]
     return table([_text(name) for name in block.header], rows, ("r" if side else "l" for side in block.right))
+
+
+def _quote(one: Quote) -> list[str]:
+    mark = {True: "\u2713", False: "\u2717", None: ""}[one.is_right]
+    name = _escaped(shown(one.name))
+    remark = f" ({_escaped(shown(one.remark))})" if one.remark else ""
+    lines = [_escaped(line) for line in visible_lines(one.excerpt or one.text)]
+    if one.after:
+        lines.append(f"*{_escaped(one.after)}*")
+    return [mark, f"**{name}**{remark}" if one.is_soup else f"{name}{remark}", "<br>".join(lines)]
 
 
 def _text(text: str) -> str:
@@ -83,6 +96,18 @@ def _text(text: str) -> str:
 def _escaped(text: str) -> str:
     # A number with a full stop at the start of a line would be a list.
     return _NUMBER.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", text))
+
+
+def visible_lines(text: str) -> list[str]:
+    r"""Return the lines of a text, without characters that hide or turn others.
+
+    Examples
+    --------
+    >>> visible_lines("a\r\nb\tc")
+    ['a', 'b   c']
+    """
+    lines = text.replace("\r\n", "\n").expandtabs(4).split("\n")
+    return [shown(line, limit=_LONGEST) for line in lines]
 
 
 def code(text: str) -> str:

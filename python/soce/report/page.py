@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import OutputError, Problem, shown
 from soce.report.figures.canvas import svg
+from soce.report.markdown import visible_lines
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -38,7 +39,7 @@ def page(report: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": words, "visible": visible}
+    environment.filters |= {"words": words, "visible": visible, "lines": visible_lines}
     environment.globals |= {"kind_of": _kind_of, "draw": _draw, "cell_class": _cell_class}
     style, script = _source("style.css"), _source("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.analysis.item_texts import find_item_texts
 from soce.analysis.population_scores import PopulationScores
 from soce.evaluate.evaluation import Evaluation
 from soce.evidence.interval import ScoreInterval, paired_interval, score_interval
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soce.analysis.games import ShapleyPlan
+    from soce.analysis.item_texts import ItemTexts
     from soce.analysis.parents import Family
     from soce.evidence.interval import PairedInterval
     from soce.scores.table import ScoreTable
@@ -43,6 +45,8 @@ class RunView:
     """Scores the soups that a plan of Shapley values lacks, and keeps the scores; None: nothing is scored."""
     why_not_more: str = ""
     """Why nothing more is scored, if `score_more` is None."""
+    tasks: tuple[str, ...] = ()
+    """Files that may hold the texts of the items."""
     _evaluations: dict[str, dict[str, Evaluation]] = field(default_factory=dict)
 
     @property
@@ -75,6 +79,11 @@ class RunView:
         found = self.population
         counts = f"{len(found.evaluations)} of {len(found.population.members)} models and soups"
         return f"in the population of `soce study`: {counts}, scored on {found.where}"
+
+    @cached_property
+    def item_texts(self) -> ItemTexts:
+        """The texts of the items that results are reported on, where it is known in which file they are."""
+        return find_item_texts(self.run, also=self.tasks)
 
     @property
     def soup(self) -> Arm:
