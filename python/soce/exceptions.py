@@ -97,7 +97,7 @@ class Problem:
 
     kind: str
     """``checkpoint``, ``incompatible``, ``unsupported_dtype``, ``recipe``, ``output``, ``scores``,
-    ``evaluation`` or ``study``; of `soce.verify`, what was looked at."""
+    ``evaluation``, ``study`` or ``experiment``; of `soce.verify`, what was looked at."""
     path: str | None
     """The file or directory concerned."""
     tensor: str | None
@@ -204,3 +204,9 @@ class StudyError(SoceError, RuntimeError):
     """A study cannot be opened, continued or trusted."""
 
     kind = "study"
+
+
+class ExperimentError(SoceError, ValueError):
+    """The file of an experiment says what nobody can mean."""
+
+    kind = "experiment"

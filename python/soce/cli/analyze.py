@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 from soce.cli.command import Subcommand, given_words, message, next_step, print_blocks, print_json
 from soce.cli.examine import examine, read_table, tell_notes
 from soce.cli.options.candidates import candidate_option
+from soce.cli.options.group import KeyedOption
 from soce.cli.options.selection import population_options, sign_option
 from soce.cli.options.table import TABLE_HELP, table_options
 from soce.cli.options.types import COUNT
@@ -40,7 +42,7 @@ Examples:
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @table_options
 @population_options
-@sign_option(click.option)
+@sign_option(partial(click.option, cls=KeyedOption))
 @candidate_option("NAME|@FILE", "Models that may become experts; else all.")
 @click.option("--clusters", type=COUNT, default=3, metavar="K", help="Clusters to show. Default: 3.")
 @click.option("--plot", metavar="FILE", help="Draw the correlations to a .png, .svg or .pdf file.")

@@ -11,11 +11,12 @@ import shlex
 import signal
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from soce.cli.options.group import make_groups
+from soce.cli.options.group import as_said, make_groups
 from soce.cli.text.layout import wrapped
 from soce.exceptions import SoceError, shown
 
@@ -86,13 +87,14 @@ class Subcommand(Program):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what soce or the system refuses ends it with exit code 1."""
-        with _refusals(debug=ctx.params.pop("debug")):
+        with refusals(debug=ctx.params.pop("debug")):
             ctx.params = make_groups(self, ctx.params)
             return super().invoke(ctx)
 
 
 @contextmanager
-def _refusals(*, debug: bool) -> Iterator[None]:
+def refusals(*, debug: bool) -> Iterator[None]:
+    """End with exit code 1 on what soce or the system refuses."""
     try:
         yield
     except BrokenPipeError:
@@ -118,7 +120,10 @@ def error_lines(error: SoceError | OSError) -> list[str]:
         where = f"`{shown(os.fsdecode(error.filename))}`: " if isinstance(error.filename, str | bytes) else ""
         return [f"error: {where}{shown(what[:1].lower() + what[1:])}"]
     lines: list[str] = []
-    found = error.problems
+    found = [
+        replace(one, message=as_said(one.message), hint=one.hint and as_said(one.hint))
+        for one in error.problems
+    ]
     for problem, following in zip(found, (*found[1:], None), strict=True):
         lines.append(f"error: {problem}")
         if problem.hint is not None and not (following is not None and following.hint == problem.hint):
@@ -136,7 +141,7 @@ def _print_notes(error: BaseException) -> None:
 
 def usage(text: str) -> NoReturn:
     """Refuse what was asked for: exit code 2 and a pointer to the help of the command that runs."""
-    raise click.UsageError(text, click.get_current_context())
+    raise click.UsageError(as_said(text), click.get_current_context())
 
 
 def plain(text: str) -> str:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
-from soce.cli.command import Subcommand, inform, next_step, usage
+from soce.cli.command import inform, next_step, usage
 from soce.cli.examine import examine, read_table
-from soce.cli.options.evaluator import evaluator_help, evaluator_options
-from soce.cli.options.group import GroupedOption
-from soce.cli.options.merge import merge_decisions, overwrite_option
-from soce.cli.options.search import search_options
-from soce.cli.options.selection import selection_options
-from soce.cli.options.table import TABLE_HELP, table_items_option, table_options
+from soce.cli.experiment import ExperimentCommand
+from soce.cli.options.evaluator import evaluator_help
+from soce.cli.options.experiment import experiment_options
+from soce.cli.options.group import GroupedOption, is_given
+from soce.cli.options.merge import overwrite_option
+from soce.cli.options.search import fail_option
+from soce.cli.options.table import TABLE_HELP
 from soce.exceptions import shown
 from soce.files.words import counted, listed
 
@@ -46,20 +46,12 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand,
+    cls=ExperimentCommand,
     short_help="Do all steps: analyze, select, search, merge.",
     notes=(TABLE_HELP, evaluator_help, _EXAMPLES),
 )
-@click.argument("tables", nargs=-1, metavar="[TABLE...]")
-@selection_options
-@evaluator_options
-@click.option(
-    "--output", "-o", required=True, metavar="DIR", help="Gets scores, selection, search/ and soup/; resumes."
-)
-@search_options
-@merge_decisions
-@table_options
-@table_items_option
+@experiment_options
+@fail_option
 @overwrite_option("another soup in soup/")
 @click.option("--json", "as_json", is_flag=True, help="Print the result of the search as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
@@ -158,9 +150,7 @@ def _candidates(candidates: Candidates) -> Pool:
 
 def _refuse_about_tables() -> None:
     """Refuse options that say something of a table, where there is none."""
-    context = click.get_current_context()
-    for option in context.command.params:
+    for option in click.get_current_context().command.params:
         is_reading = isinstance(option, GroupedOption) and option.group.name == "reading"
-        about = is_reading or option.name == "table_items"
-        if about and context.get_parameter_source(str(option.name)) is not ParameterSource.DEFAULT:
+        if (is_reading or option.name == "table_items") and is_given(option):
             usage(f"`{option.opts[0]}` has no effect without TABLE")

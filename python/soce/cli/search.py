@@ -12,7 +12,7 @@ from soce.cli.command import Subcommand, inform, next_step
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
-from soce.cli.options.search import search_options
+from soce.cli.options.search import fail_option, search_options
 from soce.cli.options.table import table_items_option
 from soce.exceptions import shown
 
@@ -44,6 +44,7 @@ Examples:
     "--output", "-o", required=True, metavar="DIR", help="The study; the same call goes on with it."
 )
 @search_options
+@fail_option
 @merge_decisions
 @table_items_option
 @click.option("--publish", metavar="DIR", help="Write the best soup there, its scores in the manifest.")

@@ -14,8 +14,9 @@ from soce.exceptions import Problem, RecipeError, SoceError, shown
 from soce.files.arguments import expect_path
 from soce.files.parsing import (
     Bare,
-    Lines,
     MalformedError,
+    Mark,
+    Marks,
     no_constant,
     parse_json,
     parse_yaml,
@@ -44,7 +45,7 @@ class ParsedFile:
     tree: Value
     error: type[SoceError]
     """What is raised about the file."""
-    lines: Lines = field(default_factory=dict)
+    marks: Marks = field(default_factory=Marks)
     """Empty in JSON."""
 
     @cached_property
@@ -62,7 +63,7 @@ class ParsedFile:
             if inside:
                 value = value[key]  # type: ignore[index]
                 found.append(key)
-        return tuple(found), self.lines.get(tuple(found), 0), value
+        return tuple(found), self.marks.entries.get(tuple(found), Mark()).line, value
 
     def problem(self, place: Place, message: str, hint: str | None = None) -> Problem:
         """Return a problem at a place: its line is quoted, or its keys where there are no lines."""
@@ -86,7 +87,9 @@ class ParsedFile:
         raise self.error.of([self.problem(place, message, hint)])
 
 
-def read_document(path: PathText, *, error: type[SoceError] = RecipeError) -> ParsedFile:
+def read_document(
+    path: PathText, *, error: type[SoceError] = RecipeError, aliases: bool = False
+) -> ParsedFile:
     """Read a file that people write: JSON if its name ends in ``.json``, else YAML; see `soce.files.parsing`.
 
     What is wrong is raised as `error`: not a regular file, over `MAX_BYTES`, not UTF-8, or not valid.
@@ -108,16 +111,18 @@ def read_document(path: PathText, *, error: type[SoceError] = RecipeError) -> Pa
         is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         told = "UTF-16, not UTF-8" if is_utf16 else f"not UTF-8: byte {damage.start}"
         nothing.refuse((), told, "save it as UTF-8")
-    return parse_document(name, text, error=error)
+    return parse_document(name, text, error=error, aliases=aliases)
 
 
-def parse_document(path: str, text: str, *, error: type[SoceError] = RecipeError) -> ParsedFile:
+def parse_document(
+    path: str, text: str, *, error: type[SoceError] = RecipeError, aliases: bool = False
+) -> ParsedFile:
     """Return the document of a text that is already there; `path` is what messages name."""
     try:
         if path.lower().endswith(".json"):
             return ParsedFile(path, text, parse_json(text), error)
-        tree, lines = parse_yaml(text)
-        return ParsedFile(path, text, tree, error, lines)
+        tree, marks = parse_yaml(text, aliases=aliases)
+        return ParsedFile(path, text, tree, error, marks)
     except MalformedError as wrong:
         problem = ParsedFile(path, text, None, error).problem_in_line(wrong.line, wrong.message, wrong.hint)
         raise error.of([problem]) from None

@@ -1,13 +1,15 @@
 """YAML and JSON texts to plain trees, strictly: bounded, nothing hidden, single values kept as text.
 
-Refused are aliases, anchors, tags, directives, further documents, duplicate keys, NaN, unpaired surrogates:
-a second meaning could hide in them. A loader that yields floats has already rounded, so none is used.
+Refused are tags, directives, further documents, duplicate keys, NaN, unpaired surrogates, and but for files
+that ask for them anchors and aliases: a second meaning could hide in them. A loader that yields floats has
+already rounded, so none is used.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from soce.exceptions import shown
 
@@ -28,8 +30,30 @@ _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value] | None"
 """What a file holds: mappings, lists, texts (`Bare` where no quotes were) and None for null."""
-Lines: TypeAlias = "dict[tuple[str | int, ...], int]"
-"""The line of each item and key, by the keys and indices that lead there."""
+
+
+class Mark(NamedTuple):
+    """Where something begins in a text, counted from 1; 0 is nowhere."""
+
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where everything in a text begins, by the keys and indices that lead there."""
+
+    entries: dict[tuple[str | int, ...], Mark] = field(default_factory=dict)
+    """Of each item and key."""
+    values: dict[tuple[str | int, ...], Mark] = field(default_factory=dict)
+    """Of what each key has as its value; of an item that is its own beginning."""
+
+    def copy(self, source: tuple[str | int, ...], target: tuple[str | int, ...]) -> None:
+        """Mark what is inside `target` where the same stands inside `source`."""
+        for marks in (self.entries, self.values):
+            inside = [place for place in marks if len(place) > len(source) and place[: len(source)] == source]
+            for place in inside:
+                marks[*target, *place[len(source) :]] = marks[place]
 
 
 class Bare(str):
@@ -64,13 +88,13 @@ def parse_json(text: str) -> Value:
     return _Counter().from_json(tree, 1)
 
 
-def parse_yaml(text: str) -> tuple[Value, Lines]:
-    """Return the tree of a YAML text and the lines in it; raises `MalformedError`."""
+def parse_yaml(text: str, *, aliases: bool = False) -> tuple[Value, Marks]:
+    """Return the tree of a YAML text and the places in it; raises `MalformedError`."""
     import yaml
 
     try:
-        reader = _YamlReader(text)
-        return reader.read(), reader.lines
+        reader = _YamlReader(text, aliases=aliases)
+        return reader.read(), reader.marks
     except yaml.MarkedYAMLError as damage:
         line = damage.problem_mark.line + 1 if damage.problem_mark else 0
         told = damage.problem or "unreadable"
@@ -135,11 +159,12 @@ class _Counter:
 class _YamlReader(_Counter):
     """A tree from parser events: what composing and constructing would do, without their freedoms."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, aliases: bool) -> None:
         import yaml
 
         super().__init__()
-        self.lines: Lines = {}
+        self.marks = Marks()
+        self.anchors: dict[str, tuple[tuple[str | int, ...], Value]] | None = {} if aliases else None
         self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
 
     def read(self) -> Value:
@@ -151,7 +176,7 @@ class _YamlReader(_Counter):
             if isinstance(event, yaml.NodeEvent):
                 tree = self.node(event, ())
             elif isinstance(event, yaml.DocumentStartEvent):
-                line = _line(event)
+                line = _mark(event).line
                 if begun:
                     raise MalformedError(line, "a second document is not allowed", "write one per file")
                 if event.version or event.tags:
@@ -165,19 +190,51 @@ class _YamlReader(_Counter):
     def node(self, event: yaml.Event, place: tuple[str | int, ...]) -> Value:
         import yaml
 
-        line = _line(event)
+        self.marks.values[place] = mark = _mark(event)
         if isinstance(event, yaml.AliasEvent):
-            raise MalformedError(line, "aliases are not allowed", "repeat the value instead")
+            return self.alias(event, place)
         assert isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent)
-        if event.anchor is not None:
-            raise MalformedError(line, "anchors are not allowed", "repeat the value instead")
+        if event.anchor is not None and self.anchors is None:
+            raise MalformedError(mark.line, "anchors are not allowed", "repeat the value instead")
         if event.tag is not None:
-            raise MalformedError(line, "tags are not allowed", "write the plain value")
+            raise MalformedError(mark.line, "tags are not allowed", "write the plain value")
+        value = self.content(event, place, mark.line)
+        if event.anchor is not None and self.anchors is not None:
+            self.anchors[event.anchor] = place, value
+        return value
+
+    def content(
+        self,
+        event: yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent,
+        place: tuple[str | int, ...],
+        line: int,
+    ) -> Value:
+        import yaml
+
         if isinstance(event, yaml.ScalarEvent):
             text = self.text(event.value, line)
             return text if event.style else None if text in _NULLS else Bare(text)
         self.count_one(line, len(place) + 1)
         return self.items(place) if isinstance(event, yaml.SequenceStartEvent) else self.table(place)
+
+    def alias(self, event: yaml.AliasEvent, place: tuple[str | int, ...]) -> Value:
+        line = _mark(event).line
+        if self.anchors is None:
+            raise MalformedError(line, "aliases are not allowed", "repeat the value instead")
+        name = str(event.anchor)
+        if name not in self.anchors:  # or it is not complete: an alias inside of what it stands for
+            raise MalformedError(line, f"no value above is marked `&{shown(name)}`")
+        source, value = self.anchors[name]
+        self.count_again(value, line, len(place) + 1)
+        self.marks.copy(source, place)
+        return value
+
+    def count_again(self, value: Value, line: int, depth: int) -> None:
+        """Count what an alias stands for: few lines must not hold more than the limits allow."""
+        self.count_one(line, depth)
+        if isinstance(value, list | dict):
+            for inner in value if isinstance(value, list) else value.values():
+                self.count_again(inner, line, depth + 1)
 
     def items(self, place: tuple[str | int, ...]) -> list[Value]:
         import yaml
@@ -185,7 +242,7 @@ class _YamlReader(_Counter):
         items: list[Value] = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             there = (*place, len(items))
-            self.lines[there] = _line(event)
+            self.marks.entries[there] = _mark(event)
             items.append(self.node(event, there))
         return items
 
@@ -194,7 +251,8 @@ class _YamlReader(_Counter):
 
         table: dict[str, Value] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            line = _line(event)
+            mark = _mark(event)
+            line = mark.line
             self.node(event, (*place, ""))
             if not isinstance(event, yaml.ScalarEvent):
                 kind = "a list" if isinstance(event, yaml.SequenceStartEvent) else "a mapping"
@@ -202,12 +260,13 @@ class _YamlReader(_Counter):
             key = str(event.value)
             there = (*place, key)
             if key in table:
-                first = f"it is first given in line {self.lines[there]}"
+                first = f"it is first given in line {self.marks.entries[there].line}"
                 raise MalformedError(line, f"duplicate key `{shown(key)}`", first)
-            self.lines[there] = line
+            self.marks.entries[there] = mark
             table[key] = self.node(next(self.events), there)
         return table
 
 
-def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark else 0
+def _mark(event: yaml.Event) -> Mark:
+    start = event.start_mark
+    return Mark(start.line + 1, start.column + 1) if start else Mark()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.cli.command import usage
+from soce.cli.options.files import CHECKPOINTS, NAME_FILES
 from soce.cli.options.group import OptionGroup
+from soce.cli.options.types import MODELS
 from soce.exceptions import Problem, ScoreTableError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from soce.cli.options.group import Decorator
     from soce.scores.table import ScoreTable
@@ -23,8 +25,8 @@ class Candidates:
 
     given: tuple[str, ...]
     """``NAME``, ``NAME=PATH`` or ``@FILE`` with one of these a line."""
-    models: str | None = None
-    """A file that maps names to paths."""
+    models: str | Mapping[str, str] | None = None
+    """Names and their paths, or a file that maps them."""
 
     def among(self, table: ScoreTable) -> dict[str, str | None]:
         """Return the candidates, those of the file if none is given, with their paths where there are any.
@@ -53,6 +55,8 @@ class Candidates:
 
         found = {name: path for name, path in self._paths().items() if name in candidates}
         for text in self.given:
+            if text in found:
+                continue
             name = next((one for one in candidates if text.startswith(f"{one}=")), None)
             if name is None:
                 usage(f"`--candidate {shown(text)}` is not NAME=PATH with a candidate of the selection")
@@ -60,11 +64,18 @@ class Candidates:
         return found
 
     def paths(self) -> dict[str, str]:
-        """Return the paths of all models that are named; each is a candidate."""
+        """Return the paths of all models that are named; each is a candidate.
+
+        Of the models that have paths already, those that are named too, if any is.
+        """
         from soce.recipes.checkpoint_paths import find_checkpoint
 
-        found = self._paths()
+        known = self._paths()
+        chosen = [text for text in self.given if text in known]
+        found = {name: path for name, path in known.items() if name in chosen or not chosen}
         for text in self.given:
+            if text in known:
+                continue
             name, equals, path = text.partition("=")
             if not (name and equals and path):
                 usage(f"`--candidate {shown(text)}` is not NAME=PATH")
@@ -74,7 +85,9 @@ class Candidates:
     def _paths(self) -> dict[str, str]:
         from soce.recipes.files import read_model_paths
 
-        return {} if self.models is None else read_model_paths(self.models)
+        if isinstance(self.models, str):
+            return read_model_paths(self.models)
+        return dict(self.models or {})
 
 
 _option = OptionGroup("candidates", Candidates).option
@@ -82,12 +95,30 @@ _option = OptionGroup("candidates", Candidates).option
 
 def candidate_option(metavar: str, text: str) -> Decorator:
     """Declare `--candidate`."""
-    return _option("--candidate", "-c", "given", multiple=True, metavar=metavar, help=text)
+    return _option(
+        "--candidate",
+        "-c",
+        "given",
+        section="select",
+        key="candidates",
+        names="models",
+        files=NAME_FILES,
+        multiple=True,
+        metavar=metavar,
+        help=text,
+    )
 
 
-def models_option(what: str) -> Decorator:
-    """Declare `--models`, a file of something."""
-    return _option("--models", metavar="FILE", help=f"YAML of {what}: a line `NAME: PATH` for each.")
+def models_option(what: str, *, opened: bool = True) -> Decorator:
+    """Declare `--models`, a file of something; of an experiment, the paths themselves."""
+    return _option(
+        "--models",
+        type=MODELS,
+        names="models",
+        files=CHECKPOINTS if opened else replace(CHECKPOINTS, check=None),
+        metavar="FILE",
+        help=f"YAML of {what}: a line `NAME: PATH` for each.",
+    )
 
 
 def names_of(given: Sequence[str]) -> list[str] | None:

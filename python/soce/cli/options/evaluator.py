@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.command import usage
+from soce.cli.options.files import EXISTING, PATH
 from soce.cli.options.group import OptionGroup, all_of, flags_of
-from soce.cli.options.types import COUNT, FORMAT, NUMBER
+from soce.cli.options.types import COMMAND, COUNT, FORMAT, NUMBER, LmEvalTasks
 from soce.cli.progress import waiting
 from soce.cli.text.layout import columns
 from soce.exceptions import EvaluationError, shown
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from soce.cli.options.group import Decorator
     from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.kinds import EvaluatorName, EvaluatorOptions
     from soce.evaluate.live.soup_model import SoupModel
@@ -106,30 +108,63 @@ def _evaluating(
     evaluator_command: str | None,
     held_out: str | None,
     held_out_command: str | None,
-    **given: Any,  # noqa: ANN401 - the fields of `EvaluatorOptions`
+    **given: Any,  # noqa: ANN401 - what an experiment names, and the fields of `EvaluatorOptions`
 ) -> NamedEvaluators:
     from soce.evaluate.kinds import EvaluatorOptions
 
-    choose = _one_evaluator("--evaluator", evaluator, evaluator_command)
-    report = _one_evaluator("--held-out", held_out, held_out_command)
+    said = {which: [given.pop(f"{which}_{kind}") for kind in _KINDS] for which in ("choose", "report")}
+    choose = _one_evaluator("--evaluator", evaluator, evaluator_command) or _of_experiment(*said["choose"])
+    report = _one_evaluator("--held-out", held_out, held_out_command) or _of_experiment(*said["report"])
     return NamedEvaluators(choose, report, EvaluatorOptions(**given))
 
 
-_option = OptionGroup("evaluating", _evaluating).option
+def _of_experiment(
+    tasks: str | None, lm_eval: str | None, function: str | None, command: tuple[str, ...]
+) -> EvaluatorName | None:
+    """Return the evaluator that an experiment names: one of these."""
+    if len(command) == 1:
+        return shlex.split(command[0])
+    return tasks or (f"lm-eval:{lm_eval}" if lm_eval else None) or function or command or None
+
+
+_KINDS = ("tasks", "lm_eval", "function", "command")
+_option = OptionGroup("evaluating", _evaluating, section="evaluate").option
+
+
+def _kinds(section: str, which: str) -> Decorator:
+    """Declare what an experiment may name as its evaluator in a section."""
+
+    def kind(name: str, **settings: Any) -> Decorator:  # noqa: ANN401 - click's
+        flag = f"--{which}-{name}"
+        return _option(flag, section=section, key=name, either="what", file_only=True, **settings)
+
+    return all_of(
+        kind("tasks", files=EXISTING, help="A tasks.jsonl file: items with a `category`."),
+        kind("lm-eval", type=LmEvalTasks(), help="Tasks of lm-eval; a category each, or the one named."),
+        kind("function", help="module:function, your evaluate(model, tokenizer)."),
+        kind(
+            "command", type=COMMAND, multiple=True, help="A program that scores {checkpoint} into {output}."
+        ),
+    )
+
 
 evaluator_options = all_of(
-    _option("--evaluator", "-e", metavar="EVALUATOR", help="What scores soups; see below."),
+    _option("--evaluator", "-e", key="", metavar="EVALUATOR", help="What scores soups; see below."),
     _option(
         "--evaluator-command",
+        key="",
         metavar="COMMAND",
         help="A program that scores {checkpoint} and writes to {output}.",
     ),
     _option(
         "--held-out",
+        key="",
         metavar="EVALUATOR",
         help="Other tasks to report on, lm-eval:TASK=CATEGORY if named otherwise; no items are split then.",
     ),
-    _option("--held-out-command", metavar="COMMAND", help="The same, a program."),
+    _option("--held-out-command", key="", metavar="COMMAND", help="The same, a program."),
+    _kinds("evaluate", "choose"),
+    _kinds("report_on", "report"),
     _option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
     _option("--batch-size", type=COUNT, metavar="N", help="Else chosen."),
     _option(
@@ -143,7 +178,9 @@ evaluator_options = all_of(
         help="For tasks.jsonl: what likelihoods of choices are divided by. Default: none.",
     ),
     _option("--num-fewshot", type=NUMBER, metavar="N", help="For lm-eval."),
-    _option("--include-path", multiple=True, metavar="DIR", help="For lm-eval: your own tasks."),
+    _option(
+        "--include-path", multiple=True, files=EXISTING, metavar="DIR", help="For lm-eval: your own tasks."
+    ),
     _option("--evaluator-metric", "metric", metavar="NAME", help="Metric to read, such as acc or acc,none."),
     _option(
         "--evaluator-scores",
@@ -159,7 +196,7 @@ evaluator_options = all_of(
         help="For commands: read them as this kind.",
     ),
     _option("--timeout-seconds", type=float, metavar="N", help="For commands: how long one may take."),
-    _option("--scratch", metavar="DIR", help="For commands: where soups go, such as /dev/shm."),
+    _option("--scratch", files=PATH, metavar="DIR", help="For commands: where soups go, such as /dev/shm."),
 )
 
 

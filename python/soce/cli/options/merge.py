@@ -34,12 +34,12 @@ def _by_pattern(
     return take or None
 
 
-_option = OptionGroup("merging", _merging).option
+_option = OptionGroup("merging", _merging, section="merge").option
 
 
 def overwrite_option(what: str) -> Decorator:
     """Declare `--overwrite`."""
-    return _option("--overwrite", is_flag=True, help=f"Replace {what}.")
+    return _option("--overwrite", key="", is_flag=True, help=f"Replace {what}.")
 
 
 merge_decisions = all_of(

@@ -9,7 +9,7 @@ import click
 
 from soce.cli.command import usage
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import COUNT, Registered
+from soce.cli.options.types import COUNT, ParsedText, Registered
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ def _searching(
     seed: int,
     accept: Literal["gt", "ge"],
     over: Literal["experts", "candidates"],
-    share: str,
+    share: Fraction,
     **given: Any,  # noqa: ANN401 - the other fields of `SearchOptions`
 ) -> SearchOptions:
     from soce.search.options import SearchOptions
 
     proposing = _strategy(strategy, budget=budget, seed=seed, accept=accept, over=over)
-    return SearchOptions(strategy=proposing, share=_share(share), **given)
+    return SearchOptions(strategy=proposing, share=share or None, **given)
 
 
 def _strategy(
@@ -53,18 +53,27 @@ def _strategy(
     return strategy_of(name, budget=budget, seed=seed)
 
 
-def _share(text: str) -> Fraction | None:
+def parse_share(text: str) -> Fraction:
+    """Return a share of the items, below 1; raises ValueError.
+
+    Examples
+    --------
+    >>> parse_share("1/3")
+    Fraction(1, 3)
+    """
     try:
         share = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        usage(f"--held-out-share `{shown(text)}` is not a number such as 1/2 or 0.3")
+        message = f"`{shown(text)}` is not a number such as 1/2 or 0.3"
+        raise ValueError(message) from None
     if not 0 <= share < 1:
-        usage(f"--held-out-share {share} is not between 0 and 1")
-    return share or None
+        message = f"{share} is not between 0 and 1"
+        raise ValueError(message)
+    return share
 
 
 _STRATEGY = Registered("soce.search.strategies.registry:STRATEGIES")
-_option = OptionGroup("searching", _searching).option
+_option = OptionGroup("searching", _searching, section="search").option
 
 search_options = all_of(
     _option("--strategy", type=_STRATEGY, default="grid", help="Default: grid, the paper's."),
@@ -79,6 +88,7 @@ search_options = all_of(
     _option(
         "--greedy-over",
         "over",
+        key="greedy-over",
         type=click.Choice(["experts", "candidates"]),
         default="experts",
         help="Greedy: which models. Default: experts.",
@@ -86,11 +96,21 @@ search_options = all_of(
     _option(
         "--held-out-share",
         "share",
+        section="report_on",
+        type=ParsedText("share", "soce.cli.options.search:parse_share"),
         default="1/2",
+        either="what",
         metavar="SHARE",
         help="Share of each category's items to report on; 0: none. Default: 1/2.",
     ),
-    _option("--split-seed", type=int, default=0, metavar="N", help="Of the split. Default: 0."),
+    _option(
+        "--split-seed",
+        section="report_on",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Of the split. Default: 0.",
+    ),
     _option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
     _option(
         "--ingredient-digests",
@@ -99,9 +119,8 @@ search_options = all_of(
         default="files",
         help="Tell ingredients apart by size and time, or by every byte. Default: files.",
     ),
-    click.option(
-        "--fail-if-worse",
-        is_flag=True,
-        help="Exit with 3 unless the soup scores above the best single model.",
-    ),
+)
+
+fail_option = click.option(
+    "--fail-if-worse", is_flag=True, help="Exit with 3 unless the soup scores above the best single model."
 )

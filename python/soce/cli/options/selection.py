@@ -9,8 +9,9 @@ import click
 
 from soce.cli.command import usage
 from soce.cli.options.candidates import candidate_option, models_option, names_of
+from soce.cli.options.files import NAME_FILES, OBJECTIVES
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import COUNT, Registered
+from soce.cli.options.types import COUNT, Registered, UnparsedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +37,14 @@ def _selection(
     return SelectionOptions(population=names_of(population), objective=goal, **given)
 
 
-_option = OptionGroup("selecting", _selection).option
+_option = OptionGroup("selecting", _selection, section="select").option
 
 population_options = all_of(
     _option(
         "--population",
         multiple=True,
+        names="models",
+        files=NAME_FILES,
         metavar="NAME|@FILE",
         help="Models over which correlations are computed; else all.",
     ),
@@ -105,7 +108,7 @@ class RuleOptions:
 
 
 _RULE = Registered("soce.selection.rules:RULES")
-_of_rule = OptionGroup("ruling", RuleOptions).option
+_of_rule = OptionGroup("ruling", RuleOptions, section="select").option
 
 
 def sign_option(declare: Callable[..., Decorator]) -> Decorator:
@@ -113,6 +116,8 @@ def sign_option(declare: Callable[..., Decorator]) -> Decorator:
     return declare(
         "--sign",
         "signed",
+        section="select",
+        key="sign",
         type=click.Choice(["abs", "signed"]),
         default="abs",
         callback=lambda _context, _option, sign: sign == "signed",
@@ -141,13 +146,20 @@ selection_options = all_of(
         help="With --rule clusters: join only above this average.",
     ),
     _of_rule(
-        "--category", "categories", multiple=True, metavar="NAME", help="With --rule explicit: a category."
+        "--category",
+        "categories",
+        multiple=True,
+        names="categories",
+        metavar="NAME",
+        help="With --rule explicit: a category.",
     ),
     population_options,
     sign_option(_of_rule),
     _option(
         "--objective",
+        type=UnparsedText("objective", "soce.scores.objective:parse_objective"),
         default="mean",
+        files=OBJECTIVES,
         metavar="F",
         help="mean, column:NAME, weights:FILE, bfcl-v3 or bfcl-v4. Default: mean.",
     ),

@@ -6,48 +6,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import FORMAT, TextPair
+from soce.cli.options.files import TABLES
+from soce.cli.options.group import KeyedArgument, KeyedOption, OptionGroup, all_of
+from soce.cli.options.types import FORMAT, NAMES, NamedLists, TextPair
 
 if TYPE_CHECKING:
+    from soce.cli.options.group import Decorator
     from soce.scores.formats.options import ReadOptions
 
 
 def _reading(
     *,
-    aggregates: tuple[str, ...],
+    aggregates: tuple[tuple[str, tuple[str, ...]], ...],
     rename: tuple[tuple[str, str], ...],
     drop: tuple[str, ...] | None,
     **given: Any,  # noqa: ANN401 - the other fields of `ReadOptions`
 ) -> ReadOptions:
     from soce.scores.formats.options import ReadOptions
 
-    parts = [part.partition("=") for part in aggregates]
-    return ReadOptions(
-        rename=dict(rename),
-        aggregates={name: _names(listed) for name, _, listed in parts},
-        drop=drop or (),
-        **given,
-    )
+    return ReadOptions(rename=dict(rename), aggregates=dict(aggregates), drop=drop or (), **given)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-_option = OptionGroup("reading", _reading).option
+_option = OptionGroup("reading", _reading, section="scores").option
 
 table_options = all_of(
     _option("--format", type=FORMAT, metavar="KIND", help="Read as this kind; else detected."),
     _option(
-        "--columns", type=_names, metavar="A,B,...", help="The columns that are categories; else detected."
+        "--columns", type=NAMES, metavar="A,B,...", help="The columns that are categories; else detected."
     ),
-    _option("--drop", type=_names, metavar="A,B,...", help="Columns to leave out."),
+    _option("--drop", type=NAMES, metavar="A,B,...", help="Columns to leave out."),
     _option("--model-column", metavar="NAME", help="Column that names the models; else detected."),
     _option(
         "--aggregate",
         "aggregates",
         multiple=True,
+        type=NamedLists(),
         metavar="NAME[=A,B,...]",
         help="A column computed from others, and from which.",
     ),
@@ -84,8 +77,26 @@ table_options = all_of(
     _option("--transpose/--no-transpose", default=None, help="Whether rows are categories; else detected."),
 )
 
+
+def tables_argument(metavar: str = "TABLE...", *, required: bool = True) -> Decorator:
+    """Declare the tables; a single file of an experiment stands for what it says."""
+    return click.argument(
+        "tables",
+        nargs=-1,
+        required=required,
+        metavar=metavar,
+        cls=KeyedArgument,
+        section="scores",
+        is_short=True,
+        files=TABLES,
+    )
+
+
 table_items_option = click.option(
     "--table-items",
+    cls=KeyedOption,
+    section="scores",
+    key="items",
     type=click.Choice(["other", "reported"]),
     help="What TABLE was scored on: other items than are reported, or these.",
 )

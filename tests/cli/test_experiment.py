@@ -1,0 +1,198 @@
+"""Commands inside an experiment: its file is what their options say by default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from soce.cli.options.experiment import keys_of
+from soce.cli.run import run as run_command
+
+SCORES = """model,math,code,chat
+math,74,54,64
+code,51,75,63
+chat,42,48,76
+d,57,53,47
+e,48,55,44
+f,50,54,59
+"""
+FILE = """\
+scores: scores.csv
+models: {math: path/math, code: path/code}
+select: {threshold: 0.9}
+evaluate: {tasks: tasks.jsonl}
+output: run/
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scores.csv").write_text(SCORES)
+    (tmp_path / "tasks.jsonl").write_text("")
+    for name in ("math", "code"):
+        (tmp_path / "path" / name).mkdir(parents=True)
+    (tmp_path / "soce.yaml").write_text(FILE)
+    return tmp_path
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Returns what `soce run` is told, in the place of running it."""
+    values: dict[str, object] = {}
+    monkeypatch.setattr(run_command, "callback", values.update)
+    return values
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(run_command, list(arguments), prog_name="soce run")
+
+
+def ok(*arguments: str) -> None:
+    found = run(*arguments)
+    assert found.exit_code == 0, found.stderr
+
+
+def test_the_file_says_what_flags_would(here: Path, told: dict[str, object]) -> None:
+    ok()
+    from_file = dict(told)
+    (here / "models.yaml").write_text("math: path/math\ncode: path/code\n")
+    (here / "soce.yaml").unlink()
+    ok("scores.csv", "--models", "models.yaml", "--threshold", "0.9", "-e", "tasks.jsonl", "-o", "run/")
+    for name in told.keys() - {"candidates", "merging"}:  # a merge keeps the words that were given
+        assert told[name] == from_file[name], name
+    assert from_file["candidates"].paths() == told["candidates"].paths()  # type: ignore[attr-defined]
+
+
+def test_flags_and_changes_come_before_the_file(here: Path, told: dict[str, object]) -> None:
+    ok("--threshold", "0.5", "--set", "search.strategy=greedy", "--set", "report_on.share=1/3", "-o", "other")
+    assert told["ruling"].threshold == 0.5  # type: ignore[attr-defined]
+    assert told["searching"].strategy.name == "greedy"  # type: ignore[attr-defined]
+    assert str(told["searching"].share) == "1/3"  # type: ignore[attr-defined]
+    assert told["output"] == "other"
+    ok("-e", "mine:evaluate")
+    assert told["evaluating"].choose == "mine:evaluate"  # type: ignore[attr-defined]
+
+
+def test_every_kind_of_evaluator_can_be_named(here: Path, told: dict[str, object]) -> None:
+    for said, name in (
+        ("evaluate.lm-eval=[gsm8k, ifeval]", "lm-eval:gsm8k,ifeval"),
+        ("evaluate.lm-eval={flores_dev: flores}", "lm-eval:flores_dev=flores"),
+        ("evaluate.function=mine:evaluate", "mine:evaluate"),
+        ("evaluate.command=python 'my score.py' {checkpoint}", ["python", "my score.py", "{checkpoint}"]),
+        ("evaluate.command=[python, my score.py]", ("python", "my score.py")),
+    ):
+        ok("--set", said)
+        assert told["evaluating"].choose == name  # type: ignore[attr-defined]
+        assert told["evaluating"].report is None  # type: ignore[attr-defined]
+    ok("--set", "report_on.tasks=tasks.jsonl")
+    assert told["evaluating"].report == "tasks.jsonl"  # type: ignore[attr-defined]
+
+
+def test_mappings_and_lists_reach_the_options(here: Path, told: dict[str, object]) -> None:
+    (here / "soce.yaml").write_text(
+        FILE.replace(
+            "scores: scores.csv",
+            "scores:\n"
+            "  tables: [scores.csv]\n"
+            "  rename: {'a=b': c}\n"
+            "  aggregates: {overall: [math, 'code, all'], mean: []}\n"
+            "  columns: [math, 'a,b']\n"
+            "  transpose: false\n",
+        )
+        + "merge: {take: {'lm_head.*': math}, leave-out: 'mtp.*', copy-code: true, dtype: bf16}\n"
+    )
+    ok()
+    reading, merging = told["reading"], told["merging"]
+    assert reading.rename == {"a=b": "c"}  # type: ignore[attr-defined]
+    assert reading.aggregates == {"overall": ("math", "code, all"), "mean": ()}  # type: ignore[attr-defined]
+    assert reading.columns == ("math", "a,b")  # type: ignore[attr-defined]
+    assert reading.transpose is False  # type: ignore[attr-defined]
+    assert merging.take == {"lm_head.*": "math"}  # type: ignore[attr-defined]
+    assert merging.leave_out == ("mtp.*",)  # type: ignore[attr-defined]
+    assert merging.copy_code is True  # type: ignore[attr-defined]
+
+
+def test_paths_begin_in_the_folder_of_the_file(
+    here: Path, told: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    ok("../soce.yaml")
+    assert told["tables"] == ("../scores.csv",)
+    assert told["output"] == "../run"
+    assert told["evaluating"].choose == "../tasks.jsonl"  # type: ignore[attr-defined]
+    assert told["candidates"].paths() == {  # type: ignore[attr-defined]
+        "math": "../path/math",
+        "code": "../path/code",
+    }
+
+
+def test_a_table_of_the_command_line_has_nothing_of_the_files(here: Path, told: dict[str, object]) -> None:
+    (here / "soce.yaml").write_text(FILE.replace("scores.csv", "{tables: scores.csv, drop: [chat]}"))
+    (here / "other.csv").write_text(SCORES)
+    ok("other.csv", "--set", "scores.level=group")
+    assert told["tables"] == ("other.csv",)
+    assert told["reading"].drop == ()  # type: ignore[attr-defined]
+    assert told["reading"].level == "group"  # type: ignore[attr-defined]
+
+
+def test_what_is_wrong_is_told_before_anything_else(here: Path) -> None:
+    (here / "soce.yaml").write_text(
+        "scores: none.csv\n"
+        "models: {math: path/math, code: nowhere}\n"
+        "select: {rule: thresold, threshold: x}\n"
+        "evaluate: {tasks: none.jsonl}\n"
+        "report_on: {share: 2}\n"
+        "ouput: run\n"
+    )
+    found = run()
+    assert found.exit_code == 1
+    errors = [line for line in found.stderr.splitlines() if line.startswith("error: ")]
+    ends = [
+        "`scores.tables`: there is no `none.csv`",
+        "`models.code`: there is no `nowhere`",
+        "`select.rule`: `thresold` is not one of `threshold`, `pairs`, `clusters`, `explicit`",
+        "`select.threshold`: `x` is not a valid float",
+        "`evaluate.tasks`: there is no `none.jsonl`",
+        "`report_on.share`: 2 is not between 0 and 1",
+        "unknown key `ouput`",
+    ]
+    assert len(errors) == len(ends)
+    for number, (error, end) in enumerate(zip(errors, ends, strict=True), 1):
+        assert error.startswith(f"error: `soce.yaml`: line {min(number, 3) if number < 4 else number - 1}, ")
+        assert error.endswith(end)
+    assert sorted(path.name for path in here.iterdir()) == ["path", "scores.csv", "soce.yaml", "tasks.jsonl"]
+
+
+def test_messages_call_options_as_they_were_said(here: Path) -> None:
+    found = run("--set", "select.pairs=2")
+    assert "error: select.pairs does not go with --rule threshold\n" in found.stderr
+    (here / "soce.yaml").write_text(FILE.replace("{threshold", "{rule: pairs, threshold"))
+    assert "error: select.threshold does not go with select.rule pairs\n" in run().stderr
+
+
+def test_every_option_has_one_place(here: Path) -> None:
+    keys = keys_of(run_command)
+    assert len(keys.places) == len(set(keys.places))
+    assert keys.top == ("scores", "select", "evaluate", "report_on", "search", "merge", "models", "output")
+    for option in run_command.params:
+        if isinstance(option, click.Option) and getattr(option, "file_only", False):
+            assert option.place in keys.places  # type: ignore[attr-defined]
+
+
+def test_without_a_file_the_command_line_is_all(here: Path, told: dict[str, object]) -> None:
+    (here / "soce.yaml").unlink()
+    assert run().exit_code == 2
+    ok("-o", "run", "--set", "evaluate.tasks=tasks.jsonl", "--set", "models={math: path/math}")
+    assert told["tables"] == ()
+    assert told["candidates"].paths() == {"math": "path/math"}  # type: ignore[attr-defined]
+
+
+def test_an_experiment_that_is_not_there_is_an_error(here: Path) -> None:
+    found = run("missing.yaml")
+    assert found.exit_code == 1
+    assert found.stderr == "error: `missing.yaml`: no such file or directory\n"
