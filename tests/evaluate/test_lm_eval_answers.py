@@ -8,6 +8,7 @@ from tests.tiny_models import save_models, write_tasks
 
 from soce.evaluate.answers import prompt_digest
 from soce.evaluate.evaluation import Evaluation
+from soce.evaluate.kinds import EvaluatorOptions, open_evaluator, unused_options
 from soce.evaluate.lm_eval.options import LmEvalOptions
 from soce.recipes.model import Recipe
 
@@ -17,6 +18,10 @@ pytest.importorskip("lm_eval")
 METRIC = "perplexity word_perplexity acc exact_match,first chrf"
 TASKS = ["tiny", "tiny_text", "tiny_surprise", "tiny_translation"]
 PROMPTED = {"tiny_choice", "tiny_said", "tiny_shots", "tiny_surprise", "tiny_translation"}
+TEMPLATE = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}. {% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 
 
 class Shared:
@@ -27,6 +32,7 @@ class Shared:
 
         self.models, self.tasks = save_models(home), write_tasks(home / "tasks")
         self.soup = SoupModel(self.models)
+        self.soup.tokenizer.chat_template = TEMPLATE
         self.recipe = Recipe.of({self.models[0]: 3, self.models[1]: 1})
 
     def make(self, tasks=TASKS, **options):
@@ -56,18 +62,39 @@ def shared(tmp_path_factory):
 # ---- answers
 
 
-def test_answers_are_what_the_harness_logs(shared):
+@pytest.mark.parametrize(
+    ("options", "n"),
+    [
+        ({}, 12),
+        ({"limit": 5.0}, 5),
+        ({"limit": 0.3}, 4),
+        ({"system_instruction": "be brief"}, 12),
+        ({"apply_chat_template": True, "system_instruction": "be brief"}, 12),
+        ({"apply_chat_template": True, "fewshot_as_multiturn": False}, 12),
+        ({"num_fewshot": 1, "gen_kwargs": (("max_gen_toks", "4"), ("until", ("e", "a")))}, 12),
+    ],
+)
+def test_answers_are_what_the_harness_logs_with_the_same_options(shared, options, n):
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    found = shared.make().score(shared.recipe)
+    held = {"include_path": (str(shared.tasks),), "metric": METRIC, "batch_size": 5, **options}
+    evaluator = open_evaluator(f"lm-eval:{','.join(TASKS)}", shared.soup, EvaluatorOptions(**held))
+    found = evaluator.score(shared.recipe)
+    if "gen_kwargs" in options:
+        options = options | {"gen_kwargs": {"max_gen_toks": 4, "until": ["e", "a"]}}
+    is_chat = options.get("apply_chat_template", False)
     theirs = simple_evaluate(
         HFLM(pretrained=shared.soup.model, tokenizer=shared.soup.tokenizer, batch_size=5),
         tasks=TASKS,
         task_manager=TaskManager(include_path=str(shared.tasks), include_defaults=False),
         bootstrap_iters=0,
+        **{"fewshot_as_multiturn": is_chat, **options},
     )["samples"]
+    assert {len(ids) for ids in found.item_ids().values()} == {n}
+    prompts = [requests[0].arguments[0] for task in evaluator.tasks for requests in task.requests]
+    assert any("user: " in prompt for prompt in prompts) == is_chat
     assert {*found.answers} == {*theirs} == {*found.categories}
     for task, samples in theirs.items():
         for sample in samples:
@@ -238,3 +265,22 @@ def test_functions_of_tasks_are_known_by_their_source(shared, tmp_path):
     assert after[0] != before[0]
     (was,), (now,) = before[1].values(), after[1].values()
     assert [*now.values()] == [*was.values()][::-1]
+
+
+# ---- options
+
+
+def test_options_of_the_harness_are_for_no_other_evaluator():
+    given = {
+        "apply_chat_template": True,
+        "fewshot_as_multiturn": False,
+        "system_instruction": "be brief",
+        "limit": 3,
+        "gen_kwargs": (("max_gen_toks", "64"),),
+    }
+    options = EvaluatorOptions(**given)
+    assert unused_options(["lm-eval:tiny"], options) == {}
+    unused = unused_options(["tasks.jsonl", "module:function", ["program"]], options)
+    assert {name: [kind.name for kind in kinds] for name, kinds in unused.items()} == {
+        name: ["lm-eval"] for name in given
+    }

@@ -43,6 +43,16 @@ class EvaluatorOptions:
     normalise: Normalisation | None = None
     """What log-likelihoods of choices are divided by."""
     num_fewshot: int | None = None
+    apply_chat_template: bool = False
+    """Whether prompts of lm-eval go through the tokenizer's chat template."""
+    fewshot_as_multiturn: bool | None = None
+    """Whether its few-shot examples are turns of the chat; they are, unless said otherwise."""
+    system_instruction: str | None = None
+    """What its prompts begin with."""
+    limit: float | None = None
+    """Only so many documents of each of its tasks, or such a share of them."""
+    gen_kwargs: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
+    """Its arguments of generation, with texts as values: numbers and switches are told by their looks."""
     include_path: tuple[str, ...] = ()
     """Directories with tasks of your own."""
     metric: str | None = None
@@ -177,7 +187,7 @@ def _open_lm_eval(name: str, ingredients: Ingredients, options: EvaluatorOptions
 
 
 def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
-    from soce.evaluate.lm_eval.options import LmEvalOptions
+    from soce.evaluate.lm_eval.options import LmEvalOptions, arguments_of
 
     return LmEvalOptions(
         include_path=options.include_path or (),
@@ -185,6 +195,11 @@ def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
         metric=options.metric,
         num_fewshot=options.num_fewshot,
         batch_size=options.batch_size or 16,
+        apply_chat_template=options.apply_chat_template,
+        fewshot_as_multiturn=options.fewshot_as_multiturn,
+        system_instruction=options.system_instruction,
+        limit=options.limit,
+        gen_kwargs=arguments_of(options.gen_kwargs),
     )
 
 
@@ -254,7 +269,10 @@ _LM_EVAL: Final = EvaluatorKind(
     "lm-eval",
     "lm-eval:TASK[,TASK]",
     "tasks of lm-evaluation-harness, a category each",
-    ("merge", "device", "batch_size", "num_fewshot", "include_path", "metric"),
+    (
+        *("merge", "device", "batch_size", "num_fewshot", "include_path", "metric", "limit"),
+        *("apply_chat_template", "fewshot_as_multiturn", "system_instruction", "gen_kwargs"),
+    ),
     _check_lm_eval,
     _open_lm_eval,
 )

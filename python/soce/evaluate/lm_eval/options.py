@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
+from soce.evaluate.lm_eval.model import lm_eval
 from soce.exceptions import shown
 from soce.files.words import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from soce.evaluate.lm_eval.model import Seeds
     from soce.files.atomic import PathText
@@ -62,7 +63,7 @@ class LmEvalOptions:
     fewshot_as_multiturn: bool | None = None
     """Whether few-shot examples are turns of the chat; if there is one, unless said otherwise."""
     system_instruction: str | None = None
-    """What the chat begins with."""
+    """What prompts begin with: a turn of the chat, if there is one."""
     confirm_run_unsafe_code: bool = False
     """Needed for tasks that run code which the model wrote."""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -96,3 +97,11 @@ class LmEvalOptions:
     def seeds(self) -> Seeds:
         """The four seeds."""
         return (self.seed,) * 4 if isinstance(self.seed, int) else self.seed
+
+
+def arguments_of(pairs: Iterable[tuple[str, str | Sequence[str]]]) -> dict[str, Any]:
+    """Return arguments of generation from texts, which are read as on the harness's own command line."""
+    return {
+        name: lm_eval("utils").handle_arg_string(held) if isinstance(held, str) else [*held]
+        for name, held in pairs
+    }
