@@ -1,10 +1,24 @@
-"""What all Python tests share: how hard hypothesis tries."""
+"""What all Python tests share: how hard hypothesis tries, and a cache of their own."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # No deadline: on a busy machine a slow example says nothing about the code.
 settings.register_profile("fast", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("slow", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep digests of the tests' files out of the user's cache; what was downloaded stays in reach."""
+    before = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    with pytest.MonkeyPatch.context() as patch:
+        if "HF_HOME" not in os.environ:
+            patch.setenv("HF_HOME", str(Path(before, "huggingface")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -236,13 +236,20 @@ def test_models_that_moved_or_changed(tmp_path: Path) -> None:
     assert plan_shapley(open_run(folder, paths=moved)).evaluate(evaluator) == 3
     shard = next(moved["a"].glob("*.safetensors"))
     shard.write_bytes(shard.read_bytes())
-    with pytest.raises(StudyError, match="the model `a` is not the one that was scored"):
-        plan_shapley(open_run(folder, paths=moved), size=2, reading="nested").evaluate(evaluator)
+    nested = plan_shapley(open_run(folder, paths=moved), size=2, reading="nested")
+    assert nested.evaluate(evaluator) == 3, "touched, not changed"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    run = open_run(folder, paths=moved)
+    with pytest.raises(StudyError, match="the model `a` is not the one that was scored: shards, model"):
+        run.evaluate([run.pool.recipe({"a": 1, "b": 19})], evaluator)
 
 
-def test_models_known_by_content_need_a_path_to_be_mixed(tmp_path: Path) -> None:
+def test_models_that_nobody_located_need_a_path_to_be_mixed(tmp_path: Path) -> None:
     evaluator = Landscape()
-    _, folder = searched(tmp_path, evaluator, digests="content")
+    _, folder = searched(tmp_path, evaluator)
+    study = json.loads((folder / "study.json").read_text())
+    assert study.pop("paths") == {name: str(tmp_path / name) for name in "abc"}
+    (folder / "study.json").write_text(json.dumps(study))
     run = open_run(folder)
     assert run.pool.without_path == ("a", "b", "c")
     assert len(run.evaluations()) == 6
@@ -250,6 +257,17 @@ def test_models_known_by_content_need_a_path_to_be_mixed(tmp_path: Path) -> None
         plan_shapley(run).evaluate(evaluator)
     paths = {name: str(tmp_path / name) for name in "abc"}
     assert plan_shapley(open_run(folder, paths=paths)).evaluate(evaluator) == 3
+
+
+def test_a_search_of_moved_models_goes_on_and_notes_where_they_are(tmp_path: Path) -> None:
+    result, folder = searched(tmp_path)
+    for name in "abc":
+        (tmp_path / name).rename(tmp_path / f"moved-{name}")
+    moved = Pool({name: str(tmp_path / f"moved-{name}") for name in "abc"}, ("a", "b", "c"))
+    again = search_with(moved, Landscape(), folder=folder, draws=50)
+    assert again.n_evaluated == 0
+    assert again.to_json() == result.to_json()
+    assert open_run(folder).pool.paths["b"] == str(tmp_path / "moved-b")
 
 
 def test_an_unfinished_search(tmp_path: Path) -> None:

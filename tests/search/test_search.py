@@ -561,7 +561,7 @@ def test_another_split_objective_or_ingredient_is_refused(tmp_path: Path) -> Non
         searched(tmp_path, Landscape(), strategy="greedy", objective="column:math")
     shard = tmp_path / "b" / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-1] + b"\1")
-    with pytest.raises(StudyError, match=r"ingredients, b, shards, model\.safetensors, changed"):
+    with pytest.raises(StudyError, match=r"ingredients, b, shards, model\.safetensors: "):
         searched(tmp_path, Landscape(), strategy="greedy")
 
 

@@ -17,18 +17,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from tests.checkpoints import directory
 from tests.landscapes import Landscape, pool, read_log, search_with
 
 from soce.evaluate.evaluation import Evaluation
-from soce.exceptions import CheckpointError, StudyError
+from soce.exceptions import StudyError
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.claims import claim
 from soce.search.evaluations import EvaluationStore
-from soce.search.identity import ingredient_identity
 from soce.search.study import Study, check_folder
 
-IDENTITY = {"ingredients": {"a": {"path": "A"}, "b": {"path": "B"}}, "objective": {"name": "mean"}}
+IDENTITY = {"ingredients": {"a": {"shards": "A"}, "b": {"shards": "B"}}, "objective": {"name": "mean"}}
 
 
 # ---- claims
@@ -59,37 +57,6 @@ def test_a_killed_process_gives_its_claim_up(tmp_path: Path) -> None:
     process.stdout.close()
     with claim(tmp_path / "lock") as mine:
         assert mine
-
-
-# ---- identity of ingredients
-
-
-def test_an_ingredient_is_told_by_its_files(tmp_path: Path) -> None:
-    one = directory(tmp_path / "one", 1.0, 2.0)
-    before = ingredient_identity(one)
-    assert ingredient_identity(one) == before
-    (one / "README.md").write_text("other words")
-    assert ingredient_identity(one) == before
-    (one / "config.json").write_text("{}")
-    assert ingredient_identity(one) != before
-
-
-def test_content_digests_ignore_place_and_time_and_see_every_byte(tmp_path: Path) -> None:
-    one, two = directory(tmp_path / "one", 1.0, 2.0), directory(tmp_path / "two", 1.0, 2.0)
-    assert ingredient_identity(one, digests="content") == ingredient_identity(two, digests="content")
-    assert ingredient_identity(one) != ingredient_identity(two)
-    directory(two, 1.0, 3.0)
-    assert ingredient_identity(one, digests="content") != ingredient_identity(two, digests="content")
-
-
-def test_an_ingredient_without_a_shard_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no safetensors shard"):
-        ingredient_identity(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"1234")
-    with pytest.raises(CheckpointError, match="too short"):
-        ingredient_identity(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        ingredient_identity(tmp_path / "nowhere")
 
 
 # ---- the folder
@@ -135,9 +102,9 @@ def test_another_identity_is_refused_with_what_differs(tmp_path: Path) -> None:
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
     with pytest.raises(StudyError, match='objective, name: "mean" before, "bfcl-v3" now'):
         Study(tmp_path / "run", identity=other)
-    moved = {**IDENTITY, "ingredients": {"a": {"path": "A"}, "b": {"path": "C"}}}
-    with pytest.raises(StudyError, match='ingredients, b, path: "B" before, "C" now'):
-        Study(tmp_path / "run", identity=moved)
+    changed = {**IDENTITY, "ingredients": {"a": {"shards": "A"}, "b": {"shards": "C"}}}
+    with pytest.raises(StudyError, match='ingredients, b, shards: "B" before, "C" now'):
+        Study(tmp_path / "run", identity=changed)
 
 
 def test_of_evaluators_of_two_kinds_only_the_kinds_are_told(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ class SearchStep:
         """Refuse what can be refused before models are loaded and anything is written; return warnings."""
         from soce.merging.plan import plan
         from soce.report.publish import check_publishable
+        from soce.search.identity import ingredient_identities
         from soce.search.study import check_folder, require_optuna
 
         if not self.quiet:
@@ -154,6 +155,8 @@ class SearchStep:
         every = self.pool.recipe(dict.fromkeys(self.pool.names, 1))
         with self._naming_options(), tempfile.TemporaryDirectory(prefix="soce-") as scratch:
             planned = plan(every, output=Path(scratch, "soup"), options=options).data
+        with byte_bar(enabled=not self.quiet) as on_progress:  # whoever asks for them again finds them known
+            ingredient_identities(self.pool.paths, on_progress=on_progress)
         warnings: list[str] = planned["warnings"]
         if not self.quiet:
             warn(warnings)

@@ -39,7 +39,7 @@ def begin_run(
 
     Its scores show whether the objective can be computed from what the evaluator gives: if it cannot, the
     folder holds no run yet, and the next call may name another. The population is kept as its JSON. Of the
-    options, the objective and the digests count.
+    options, the objective counts.
 
     Raises
     ------
@@ -62,6 +62,6 @@ def begin_run(
         exact_objective(goal, first)
     place.mkdir(parents=True, exist_ok=True)
     with claim(place / LOCK, wait=True):
-        settle_identity(place, identity.to_json())
+        settle_identity(place, identity.to_json(), paths=pool.paths)
         write_json(place / POPULATION, dict(population))
     return open_run(place, paths=pool.paths)

@@ -17,7 +17,7 @@ from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import fixed_arms
 from soce.search.evaluations import EvaluationStore
 from soce.search.folder import EVALUATIONS
-from soce.search.identity import ingredient_identity
+from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.ledger import Count, Ledger
 from soce.search.measure import measured_table
@@ -154,11 +154,7 @@ class Forecaster:
         sizes = {name: _shard_bytes(Path(path)) for name, path in paths.items()}
         self._sizes = {same_path_key(paths[name]): size for name, size in sizes.items()}
         place = Path(folder) / EVALUATIONS
-        ingredients = (
-            {name: ingredient_identity(path, digests=options.digests) for name, path in paths.items()}
-            if place.is_dir()
-            else None
-        )
+        ingredients = ingredient_identities(paths) if place.is_dir() else None
 
         def ledger(one: Evaluator) -> Ledger:
             store = None

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import struct
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import CheckpointError, Problem, shown
+from soce.files.hashing import ChangingFileError, file_digests
 from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
-    from typing import NoReturn
+    import os
 
-Digests: TypeAlias = Literal["files", "content"]
+    from soce.files.hashing import OnBytes
 
-_SIDE_FILES: Final = frozenset({".jinja", ".json", ".model", ".py", ".txt"})
-"""Suffixes of files beside the shards that may change a score: config, tokenizer, chat template, code."""
-_MAX_HEADER: Final = 100_000_000
+_SHARD: Final = ".safetensors"
+_PARTS: Final = ("modules.json", "model_index.json")
+"""What names folders that are loaded together; without it, folders in a checkpoint are not part of it."""
+_TEMPLATES: Final = "additional_chat_templates"
+_READ: Final = frozenset(
+    {".jinja", ".json", ".txt", ".model", ".spm", ".tiktoken", ".codes", ".bpe", ".vocab"}
+)
+"""Suffixes of files beside the shards that a loader may read: config, tokenizer, chat template."""
+_TOKENIZER: Final = ("tokenizer", "vocab", "spiece", "sentencepiece", "bpe")
+"""How names of a tokenizer's files begin, whatever their suffixes."""
+_NEVER_READ: Final = re.compile(
+    r"\.|adapter_|LICENSE|NOTICE|README|requirements|soce\.json$|.*\.index(\.|$)"
+    r"|(trainer|training|train|eval|test)_|(generated_)?predict"
+    r"|.*(results|metrics|predictions|checksum|sha256|md5)"
+    r"|.*\.(bin|pt|pth|ckpt|pkl|pickle|h5|msgpack|npz|gguf|onnx)$"
+)
+"""Names of facts about a training, of indexes, which say nothing that the shards do not, of words for
+people, and of tensors in formats that are not loaded where there are shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,30 +110,75 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def ingredient_identity(path: str | os.PathLike[str], *, digests: Digests = "files") -> dict[str, object]:
+def ingredient_identity(
+    path: str | os.PathLike[str], *, on_progress: OnBytes | None = None
+) -> dict[str, object]:
     """Return what tells a checkpoint, a directory of shards or one, from another: as JSON.
 
-    ``files``: where it lies, and of each shard its size, its time of change and the digest of its header; no
-    tensor is read. It does not notice a shard that was rewritten with the same header within the resolution
-    of the file system's clock, or whose time of change was put back. ``content``: the digest of each shard,
-    wherever it lies. Small files beside the shards, such as the config, are digested in both cases.
+    That is the SHA-256 of each shard, and of each small file beside them that can change a score, such as
+    config, tokenizer and chat template; a README cannot, nor can paths and times. Digests are remembered, see
+    `soce.files.hashing.file_digests`.
     """
-    root = Path(path)
-    files = sorted(root.iterdir()) if root.is_dir() else [root]
-    shards = {file.name: file for file in files if file.suffix == ".safetensors" and file.is_file()}
-    if not shards:
-        root.stat()
-        _refuse(root, "the directory has no safetensors shard" if root.is_dir() else "it is no shard")
-    of_shard = _cheap if digests == "files" else _content
+    return ingredient_identities({"": path}, on_progress=on_progress)[""]
+
+
+def ingredient_identities(
+    paths: Mapping[str, str | os.PathLike[str]], *, on_progress: OnBytes | None = None
+) -> dict[str, dict[str, object]]:
+    """Return the `ingredient_identity` of each checkpoint by its name; all are read in parallel."""
+    found = {name: _files_of(Path(path)) for name, path in paths.items()}
+    try:
+        digests = file_digests(
+            {file for shards, beside in found.values() for file in (*shards.values(), *beside.values())},
+            on_progress=on_progress,
+        )
+    except ChangingFileError as error:
+        hint = "wait until whoever writes it is done"
+        problem = Problem("checkpoint", str(error.filename), None, str(error.strerror), hint)
+        raise CheckpointError.of([problem]) from error
     return {
-        **({"path": os.path.realpath(root)} if digests == "files" else {}),
-        "shards": {name: of_shard(file) for name, file in shards.items()},
-        "beside": {
-            file.name: _content(file)
-            for file in files
-            if file.suffix in _SIDE_FILES and not file.name.startswith(".") and file.is_file()
-        },
+        name: {
+            "shards": {told: digests[file] for told, file in shards.items()},
+            "beside": {told: digests[file] for told, file in beside.items()},
+        }
+        for name, (shards, beside) in found.items()
     }
+
+
+def _files_of(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return the shards of a checkpoint by their names in it, and what is read beside them."""
+    root.stat()
+    if not root.is_dir():
+        files = {root.name: root}
+    else:
+        names = sorted(path.name for path in root.iterdir())
+        has_parts = any(name in names for name in _PARTS)
+        folders = [root / name for name in names if has_parts or name == _TEMPLATES]
+        within = (path for folder in folders if folder.is_dir() for path in sorted(folder.rglob("*")))
+        every = (*(root / name for name in names), *within)
+        files = {path.relative_to(root).as_posix(): path for path in every if path.is_file()}
+    shards = {name: file for name, file in files.items() if file.suffix == _SHARD and file.name[0] != "."}
+    if not shards:
+        message = "the directory has no safetensors shard" if root.is_dir() else "it is no shard"
+        raise CheckpointError.of([Problem("checkpoint", str(root), None, message, None)])
+    beside = {name: file for name, file in files.items() if name not in shards and _is_read(file.name)}
+    return shards, beside
+
+
+def _is_read(name: str) -> bool:
+    """Return whether a file of this name can change what a loaded model answers.
+
+    Examples
+    --------
+    >>> [_is_read(name) for name in ("config.json", "chat_template.jinja", "tokenizer.model.v3")]
+    [True, True, True]
+    >>> [_is_read(name) for name in ("README.md", "model.safetensors.index.json", "trainer_state.json")]
+    [False, False, False]
+    """
+    suffix = Path(name).suffix
+    if suffix == ".py":
+        return True  # code may need any other
+    return not _NEVER_READ.match(name) and (name.startswith(_TOKENIZER) or suffix in _READ)
 
 
 def differences(before: object, after: object, *, place: str = "") -> list[str]:
@@ -153,25 +213,3 @@ def differences(before: object, after: object, *, place: str = "") -> list[str]:
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return shown(text if len(text) <= 80 else f"{text[:77]}...")
-
-
-def _cheap(file: Path) -> dict[str, object]:
-    status = file.stat()
-    with file.open("rb") as opened:
-        start = opened.read(8)
-        if len(start) < 8:
-            _refuse(file, "the file is too short for a header")
-        (length,) = struct.unpack("<Q", start)
-        if length > min(_MAX_HEADER, status.st_size - 8):
-            _refuse(file, f"the header is said to have {length} bytes, the file has {status.st_size}")
-        header = hashlib.sha256(start + opened.read(length)).hexdigest()
-    return {"bytes": status.st_size, "changed": status.st_mtime_ns, "header": header}
-
-
-def _content(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _refuse(path: Path, message: str) -> NoReturn:
-    raise CheckpointError.of([Problem("checkpoint", str(path), None, message, None)])

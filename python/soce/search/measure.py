@@ -9,7 +9,7 @@ from soce.files.arguments import expect, expect_mapping
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe
 from soce.scores.origin import ScoreOrigin
-from soce.search.identity import digest_of, ingredient_identity
+from soce.search.identity import digest_of, ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
 from soce.search.refusal import refuse
@@ -49,7 +49,7 @@ def measure_scores(
     folder : path-like
         That of the search. The same call goes on where it was stopped.
     options : SearchOptions
-        Those of the search: share and seed of its split, and how ingredients are told apart.
+        Those of the search: share and seed of its split.
     held_out_evaluator : Evaluator, optional
         Other tasks to report on: all items of `evaluator` are then to choose on.
     on_progress : callable, optional
@@ -75,7 +75,7 @@ def measure_scores(
     refuse_same_tasks(evaluator, held_out_evaluator)
     check_folder(folder)
     located = {name: find_checkpoint(paths[name]) for name in sorted(paths)}
-    ingredients = {name: ingredient_identity(path, digests=options.digests) for name, path in located.items()}
+    ingredients = ingredient_identities(located)
     recipes = [Recipe((Ingredient(path, Fraction(1), name),)) for name, path in located.items()]
 
     def scorer_of(one: Evaluator) -> Scorer:

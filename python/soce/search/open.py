@@ -165,8 +165,10 @@ def _study(
     """Return what was searched: its identity and its models, where they are now."""
     path = _present(search / STUDY, f"nothing was searched yet: there is no `{STUDY}`")
     data = read_json(path, error=StudyError)
-    identity = SearchIdentity.from_json(data.get("identity") if isinstance(data, dict) else None)
-    located = {name: one.get("path") for name, one in identity.ingredients.items()}
+    data = data if isinstance(data, dict) else {}
+    identity = SearchIdentity.from_json(data.get("identity"))
+    known = data.get("paths") or {}
+    located = {name: known.get(name, one.get("path")) for name, one in identity.ingredients.items()}
     if models is not None:  # those of a demo may have been moved or copied with its folder
         here = {name: models / name for name in located}
         located |= {name: str(path) for name, path in here.items() if path.is_dir() and path.name == name}

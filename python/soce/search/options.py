@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from soce.files.arguments import expect
 from soce.merging.options import MergeOptions
 from soce.scores.objective import Objective
 from soce.search.strategies.space import Strategy
-
-if TYPE_CHECKING:
-    from soce.search.identity import Digests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +25,6 @@ class SearchOptions:
     """Another seed, another split; also that of the sign-flip test."""
     storage: str | None = None
     """URL of an Optuna storage; otherwise a database in the folder."""
-    digests: Digests = "files"
-    """How ingredients are told apart, see `soce.search.identity.ingredient_identity`."""
     merge: MergeOptions = MergeOptions()
     """The merge that the evaluator's soups are of; its decisions are recorded, to publish the best one."""
     draws: int = 10_000

@@ -271,13 +271,11 @@ class Run:
                     f"nobody said where the model `{shown(name)}` is", "give its checkpoint in `paths`"
                 )
             before = self._identity.ingredients[name]
-            by_content = "path" not in before
-            found = ingredient_identity(self.pool.paths[name], digests="content" if by_content else "files")
-            changes = differences({**before, "path": None}, {**found, "path": None})
+            changes = differences(before, ingredient_identity(self.pool.paths[name]))
             if changes:
                 self._refuse(
                     f"the model `{shown(name)}` is not the one that was scored: {'; '.join(changes[:3])}",
-                    "give the checkpoint of the search in `paths`; a copy must keep the files' times",
+                    "give the checkpoint of the search in `paths`",
                 )
 
     def _refuse_study(self) -> NoReturn:

@@ -12,7 +12,7 @@ from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import best_single, compare_arms, differing_categories, fixed_arms, make_arm
 from soce.search.exposure import experts_saw
 from soce.search.folder import RESULT
-from soce.search.identity import SearchIdentity, ingredient_identity
+from soce.search.identity import SearchIdentity, ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
 from soce.search.pool import Pool
@@ -98,7 +98,7 @@ def search_soups(
     def scorer_of(one: Evaluator) -> Scorer:
         return Scorer.of(one, folder, ingredients=identity.ingredients, on_progress=on_progress)
 
-    with Study(folder, identity=identity.to_json(), storage=options.storage) as study:
+    with Study(folder, identity=identity.to_json(), paths=pool.paths, storage=options.storage) as study:
         chooser = scorer_of(evaluator)
         reporter = chooser if held_out_evaluator is None else scorer_of(held_out_evaluator)
         first = pool.recipe({min(pool.names): 1})
@@ -185,10 +185,7 @@ def search_identity(
     """Return what the scores of these models, tasks and options belong to."""
     weights = getattr(objective, "weights", None)
     return SearchIdentity(
-        ingredients={
-            name: ingredient_identity(pool.paths[name], digests=options.digests)
-            for name in sorted(pool.names)
-        },
+        ingredients=ingredient_identities({name: pool.paths[name] for name in sorted(pool.names)}),
         experts=pool.experts,
         evaluator=evaluator.identity,
         held_out_evaluator=None if held_out_evaluator is None else held_out_evaluator.identity,

@@ -7,6 +7,7 @@ recipe has been scored: none is ever left running by a worker that was killed.
 
 from __future__ import annotations
 
+import os
 import secrets
 import warnings
 from contextlib import AbstractContextManager, contextmanager
@@ -22,12 +23,11 @@ from soce.search.identity import differences
 from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
 
     import optuna
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _MAX_LISTED: Final = 8
 _OWN: Final = frozenset({LOCK, PROGRAMS, LOG, EVALUATIONS})
 """What may be there before the study: its lock, what an evaluator's programs leave, the command's log, and
@@ -46,6 +46,7 @@ class Study(AbstractContextManager["Study"]):
         folder: str | os.PathLike[str],
         *,
         identity: Mapping[str, object],
+        paths: Mapping[str, str] | None = None,
         storage: str | None = None,
     ) -> None:
         require_optuna()
@@ -56,7 +57,7 @@ class Study(AbstractContextManager["Study"]):
         url = storage or f"sqlite:///{(place / TRIALS).absolute()}"
         self._kind = url.partition(":")[0]
         with claim(self._lock, wait=True):
-            self.name = settle_identity(place, identity)
+            self.name = settle_identity(place, identity, paths=paths or {})
             self._storage, self._optuna = _open_storage(url, self.name)
             with self._used():
                 for key, value in {"metric": "objective on the selection items", **identity}.items():
@@ -148,16 +149,17 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         refuse(message, "name a new directory, or the one of an earlier search", place)
 
 
-def settle_identity(folder: Path, identity: Mapping[str, object]) -> str:
+def settle_identity(folder: Path, identity: Mapping[str, object], *, paths: Mapping[str, str]) -> str:
     """Return the name of the study in the folder, after checking its identity; make it if it is new.
 
-    Whoever calls it holds the folder's lock.
+    The paths are where its models lie now. Whoever calls it holds the folder's lock.
     """
+    located = {name: os.path.abspath(path) for name, path in sorted(paths.items())}  # noqa: PTH100 - no link followed
     path = folder / STUDY
     if not path.exists():
         check_folder(folder)
         name = f"soce-{secrets.token_hex(4)}"
-        write_json(path, {"format": _FORMAT, "name": name, "identity": dict(identity)})
+        write_json(path, {"format": _FORMAT, "name": name, "identity": dict(identity), "paths": located})
         return name
     found = read_json(path, error=StudyError, hint="name a new directory")
     if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
@@ -165,9 +167,11 @@ def settle_identity(folder: Path, identity: Mapping[str, object]) -> str:
     changes = _changes(found.get("identity"), dict(identity))
     evaluations = folder / EVALUATIONS
     has_scores = evaluations.is_dir() and any(evaluations.iterdir())  # or another worker is scoring
-    if changes and not has_scores:
+    if not changes and located and found.get("paths") != located:
+        write_json(path, {**found, "paths": located})
+    elif changes and not has_scores:
         # An evaluator that failed at once may be mended: there is nothing to lose or to mix up.
-        write_json(path, {**found, "identity": dict(identity)})
+        write_json(path, {**found, "identity": dict(identity), "paths": located})
     elif changes:
         more = len(changes) - _MAX_LISTED
         told = [*changes[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]

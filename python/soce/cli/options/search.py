@@ -112,13 +112,6 @@ search_options = all_of(
         help="Of the split. Default: 0.",
     ),
     _option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
-    _option(
-        "--ingredient-digests",
-        "digests",
-        type=click.Choice(["files", "content"]),
-        default="files",
-        help="Tell ingredients apart by size and time, or by every byte. Default: files.",
-    ),
 )
 
 fail_option = click.option(

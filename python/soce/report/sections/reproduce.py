@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.files.emit import to_yaml
 from soce.merging.options import flags_of
-from soce.report.cells import NONE, Cell, size, weights
+from soce.report.cells import NONE, Cell, weights
 from soce.report.document import Code, Facts, Table
 
 if TYPE_CHECKING:
@@ -88,20 +88,17 @@ def _ingredients(known: Mapping[str, Mapping[str, object]], parts: Mapping[str, 
         shards = identity.get("shards")
         if not isinstance(shards, dict):
             continue
-        sizes = [one["bytes"] for one in shards.values() if isinstance(one, dict) and "bytes" in one]
         digests = [one.get("header") if isinstance(one, dict) else one for one in shards.values()]
         part = parts.get(name, 0)
         rows.append(
             (
                 Cell(name, None, "best" if part else ""),
                 Cell(f"{part}/{whole}", [part, whole]) if part else NONE,
-                size(sum(sizes)) if sizes else NONE,
                 Cell(f"{len(shards)}", len(shards)),
                 Cell(f"`{str(digests[0])[:_SHORT]}`" if digests else "", digests),
             )
         )
-    kind = "content" if rows and rows[0][2] is NONE else "header"
-    header = ("model", "part", "size", "shards", f"SHA-256 of the first shard's {kind}")
+    header = ("model", "part", "shards", "SHA-256 of the first")
     return Table("Models that were scored", header, rows, is_folded=True)
 
 
