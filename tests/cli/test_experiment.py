@@ -196,3 +196,34 @@ def test_an_experiment_that_is_not_there_is_an_error(here: Path) -> None:
     found = run("missing.yaml")
     assert found.exit_code == 1
     assert found.stderr == "error: `missing.yaml`: no such file or directory\n"
+
+
+def test_lm_eval_is_set_as_on_its_own_command_line(here: Path, told: dict[str, object]) -> None:
+    (here / "soce.yaml").write_text(
+        FILE.replace(
+            "evaluate: {tasks: tasks.jsonl}",
+            """evaluate:
+  lm-eval: gsm8k
+  apply-chat-template: true
+  fewshot-as-multiturn: false
+  system-instruction: Answer with a number.
+  limit: 0.5
+  gen-kwargs: {max_gen_toks: 768, do_sample: true, until: ["Q:", "</s>"]}""",
+        )
+    )
+    ok("--set", "evaluate.limit=20")
+    options = told["evaluating"].options  # type: ignore[attr-defined]
+    assert options.apply_chat_template is True
+    assert options.fewshot_as_multiturn is False
+    assert options.system_instruction == "Answer with a number."
+    assert options.limit == 20
+    assert options.gen_kwargs == (
+        ("max_gen_toks", "768"),
+        ("do_sample", "true"),
+        ("until", ("Q:", "</s>")),
+    )
+    ok("--set", "evaluate.gen-kwargs=max_gen_toks=64", "--set", "evaluate.fewshot-as-multiturn=true")
+    options = told["evaluating"].options  # type: ignore[attr-defined]
+    assert ("max_gen_toks", "64") in options.gen_kwargs
+    assert options.fewshot_as_multiturn is True
+    assert run("--set", "evaluate.limit=-1").stderr.startswith("error: ")

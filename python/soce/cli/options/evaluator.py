@@ -12,7 +12,7 @@ import click
 from soce.cli.command import usage
 from soce.cli.options.files import EXISTING, PATH
 from soce.cli.options.group import OptionGroup, all_of, flags_of
-from soce.cli.options.types import COMMAND, COUNT, FORMAT, NUMBER, LmEvalTasks
+from soce.cli.options.types import COMMAND, COUNT, FORMAT, NUMBER, LmEvalTasks, NamedValues
 from soce.cli.progress import waiting
 from soce.cli.text.layout import columns
 from soce.exceptions import EvaluationError, shown
@@ -178,6 +178,32 @@ evaluator_options = all_of(
         help="For tasks.jsonl: what likelihoods of choices are divided by. Default: none.",
     ),
     _option("--num-fewshot", type=NUMBER, metavar="N", help="For lm-eval."),
+    _option(
+        "--apply-chat-template",
+        is_flag=True,
+        file_only=True,
+        help="For lm-eval: prompts go through the tokenizer's chat template.",
+    ),
+    _option(
+        "--fewshot-as-multiturn/--no-fewshot-as-multiturn",
+        default=None,
+        file_only=True,
+        help="For lm-eval: few-shot examples are turns of the chat; they are if this is not said.",
+    ),
+    _option("--system-instruction", file_only=True, help="For lm-eval: what prompts begin with."),
+    _option(
+        "--limit",
+        type=click.FloatRange(min=0, min_open=True),
+        file_only=True,
+        help="For lm-eval: only N documents of a task, or such a share below 1, to try things out.",
+    ),
+    _option(
+        "--gen-kwargs",
+        type=NamedValues("NAME=VALUE", at_first=True),
+        multiple=True,
+        file_only=True,
+        help="For lm-eval: arguments of generation, on top of the tasks' own, such as max_gen_toks.",
+    ),
     _option(
         "--include-path", multiple=True, files=EXISTING, metavar="DIR", help="For lm-eval: your own tasks."
     ),

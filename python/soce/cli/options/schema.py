@@ -15,6 +15,6 @@ def schema_of(kind: click.ParamType[Any]) -> dict[str, object]:
         return {"type": "integer", **({} if kind.min is None else {"minimum": kind.min})}
     if kind is click.INT:
         return {"type": "integer"}
-    if kind is click.FLOAT:
+    if isinstance(kind, type(click.FLOAT)):
         return {"type": "number"}
     return {"type": ["string", "number"]}

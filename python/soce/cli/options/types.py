@@ -67,7 +67,7 @@ class TextPair(click.ParamType):  # type: ignore[type-arg]
     """Two texts with an equals sign between: the last one in the text, or the first."""
 
     name = "pair"
-    shapes = ("value", "list", "pairs")
+    shapes: tuple[str, ...] = ("value", "list", "pairs")
 
     def __init__(self, shape: str, *, at_first: bool = False) -> None:
         self._shape = shape
@@ -87,6 +87,12 @@ class TextPair(click.ParamType):  # type: ignore[type-arg]
         if not first or not second:
             self.fail(f"`{shown(value)}` is not {self._shape}", param, ctx)
         return first, second
+
+
+class NamedValues(TextPair):
+    """A name and its value, which may be a list in an experiment."""
+
+    shapes = ("value", "list", "pairs", "lists")
 
 
 class NameList(click.ParamType):  # type: ignore[type-arg]
