@@ -20,8 +20,9 @@ from soce.recipes.model import Ingredient, Recipe, Row
 from soce.report.card.card import Card, make_card
 from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup
+from soce.search.arm import Arm, ArmComparison, ArmScore
 from soce.search.pool import Pool
-from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
+from soce.search.result import SearchResult
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b\x07\r\t\x7f\x9b\u00ad\u200b\u200e\u202e\u2028\u2066\ufeff"
@@ -652,6 +653,18 @@ def notes_card(home: Path, soup: Path, name: str) -> None:
     ).to_json()
     (home / "search").mkdir(exist_ok=True)
     (home / "search" / "result.json").write_text(json.dumps(result))
+
+
+def test_texts_that_were_cut_differently_are_told_above_the_verdict(tmp_path: Path) -> None:
+    soup = soup_of(tmp_path, {model(tmp_path / "a", 1.0): 2, model(tmp_path / "b", 2.0): 1})
+    notes_card(tmp_path, soup, "a")
+    path = tmp_path / "search" / "result.json"
+    data = json.loads(path.read_text())
+    for arm, n_cut in zip(data["arms"], (9, 1), strict=True):
+        arm["report"]["truncation"] = {"a": {"n_cut": n_cut, "n_texts": 10}}
+    path.write_text(json.dumps(data))
+    text = soce.write_card(soup).text
+    assert text.index("9 of 10 texts of `a` ended by length") < text.index("The soup does not beat")
 
 
 def test_no_hidden_character_reaches_card_or_terminal(tmp_path: Path) -> None:

@@ -227,6 +227,28 @@ def test_all_formats_hold_the_same_key_figures(report: Report, page: str) -> Non
     assert json.loads(report.text("json")) == data
 
 
+def test_texts_that_were_cut_differently_are_told_above_the_verdict(copied: Path) -> None:
+    path = copied / "search" / "result.json"
+    data = json.loads(path.read_text())
+    for number, arm in enumerate(data["arms"]):
+        arm["report"]["truncation"] = {
+            "math": {"n_cut": number, "n_texts": 50},
+            "code": {"n_cut": 0, "n_texts": 9},
+        }
+    path.write_text(json.dumps(data))
+    report = build_report(open_run(copied))
+    caution = report.caution
+    assert caution is not None
+    assert "texts of `" in caution
+    for text in (report.to_markdown().replace("\\", ""), html.unescape(report.to_html())):
+        plain = re.sub(r"</?code>", "`", text)
+        assert 0 < plain.index(caution) < plain.index(report.verdict)
+    (table,) = (one for one in report.section("result").blocks if isinstance(one, Table) and "ended only" in one.caption)  # fmt: skip
+    assert table.header == ("arm", "math")
+    assert [row[1].text for row in table.rows][:2] == ["0.0 % (0 of 50)", "2.0 % (1 of 50)"]
+    assert report.to_json()["caution"] == caution
+
+
 def test_the_same_run_gives_the_same_bytes(made: Path, report: Report, page: str) -> None:
     again = build_report(open_run(made), why_not_more="nobody said how")
     assert again.to_html() == page

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soce.cli.text.search import verdict_lines
 from soce.evidence.interval import PairedInterval
 from soce.evidence.mcnemar import McNemar
 from soce.evidence.sign_flip import SignFlip
 from soce.exceptions import StudyError
+from soce.search.arm import Arm, ArmComparison, ArmScore
 from soce.search.identity import SearchIdentity
 from soce.search.pool import Pool
-from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
+from soce.search.result import SearchResult
 from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw
 
@@ -153,3 +155,25 @@ def test_what_a_soup_keeps_of_a_result_is_enough() -> None:
     data = result_json()
     kept = {name: value for name, value in data.items() if name not in {"ranked", "tied", "trace"}}
     assert SearchResult.from_json(kept) == SearchResult.from_json(data)
+
+
+def test_arms_that_are_cut_differently_are_told_before_the_verdict() -> None:
+    older = result_json()
+    assert "truncation" not in older["arms"][0]["report"]
+    assert "caution" not in older
+    assert SearchResult.from_json(older).caution is None
+    data = result_json()
+    for label, n_cut in (("a", 31), ("b", 2), ("soce", 2)):
+        (arm,) = (one for one in data["arms"] if one["label"] == label)
+        arm["report"] = {**arm["report"], "truncation": {"math": {"n_cut": n_cut, "n_texts": 100}}}
+    result = SearchResult.from_json(data)
+    told = "In `math` 31 of 100 texts of `a` ended by length, and 2 of 100 of `soce`"
+    assert str(result.caution).startswith(told)
+    lines = verdict_lines(result)
+    assert lines[0].startswith("In `math` 31 of 100 texts of `a`")
+    assert [line for line in lines if line.startswith("The soup")]
+    again = result.to_json()
+    assert again["caution"] == result.caution
+    assert SearchResult.from_json(json.loads(json.dumps(again))) == result
+    alike = [{**arm, "report": data["arms"][0]["report"]} for arm in data["arms"]]
+    assert SearchResult.from_json({**data, "arms": alike}).caution is None

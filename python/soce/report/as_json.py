@@ -24,6 +24,7 @@ def as_json(document: Document) -> dict[str, Any]:
         "soce": document.version,
         "title": document.title,
         "subtitle": document.subtitle,
+        "caution": document.caution,
         "verdict": document.verdict,
         "tone": document.tone,
         "sections": [

@@ -98,7 +98,8 @@ def build_report(
     view = RunView(run, others, score_more, why_not_more, tuple(tasks))
     title, subtitle, verdict, tone = _head(view)
     sections = [_section(anchor, part, view) for anchor, part in _PARTS.items()]
-    return Report(title, subtitle, verdict, tone, sections, __version__)
+    caution = None if run.result is None or run.result.caution is None else f"{run.result.caution}."
+    return Report(title, subtitle, verdict, tone, sections, __version__, caution)
 
 
 def _section(anchor: str, part: _Part, view: RunView) -> Section:

@@ -148,6 +148,8 @@ class Document:
     sections: Sequence[Section]
     version: str
     """Of soce."""
+    caution: str | None = None
+    """One sentence that must be read before the verdict."""
 
     def section(self, anchor: str) -> Section:
         """Return the section of that anchor."""

@@ -23,7 +23,9 @@ _NUMBER: Final = re.compile(r"^(\d+)([.)])")
 
 def markdown(report: Document) -> str:
     """Return the report."""
-    lines = [f"# {_text(report.title)}", "", _text(report.subtitle), "", f"**{_text(report.verdict)}**", ""]
+    lines = [f"# {_text(report.title)}", "", _text(report.subtitle), ""]
+    lines += [] if report.caution is None else [f"**{_text(report.caution)}**", ""]
+    lines += [f"**{_text(report.verdict)}**", ""]
     for section in report.sections:
         lines += [f"## {_text(section.title)}", ""]
         for reason in section.missing:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from soce.analysis.parents import Family
     from soce.evidence.interval import PairedInterval
     from soce.scores.table import ScoreTable
-    from soce.search.result import Arm, SearchResult
+    from soce.search.arm import Arm
+    from soce.search.result import SearchResult
     from soce.search.run import ItemSet, Run
     from soce.selection.correlation import Correlation
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from soce.analysis.overfit import OverfitCheck
     from soce.analysis.parents import FamilyCounts
     from soce.evidence.interval import PairedInterval, ScoreInterval
-    from soce.search.result import Arm, ArmComparison, SearchResult
+    from soce.search.arm import Arm, ArmComparison
+    from soce.search.result import SearchResult
     from soce.search.verdict import ExpertsSaw
 
 INTERVALS: Final = "Lines are 95 % intervals, paired over the same items; a full dot's interval leaves 0 out."

@@ -6,12 +6,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from soce.evaluate.truncation import truncation_of
 from soce.evidence.interval import paired_interval
 from soce.evidence.mcnemar import mcnemar
 from soce.evidence.sign_flip import sign_flip
 from soce.files.words import listed
 from soce.scores.objective import objective_stderr
-from soce.search.result import Arm, ArmComparison, ArmScore
+from soce.search.arm import Arm, ArmComparison, ArmScore
 from soce.search.scoring import exact_objective, n_items, objective_value, scale_of, score_weights, table_of
 from soce.search.strategies.space import same_soup
 
@@ -55,7 +56,13 @@ def _scored(objective: Objective, evaluation: Evaluation) -> ArmScore:
     scores = {name: found.score for name, found in evaluation.categories.items()}
     error = float(objective_stderr(table_of({"soup": evaluation}), objective)[0])
     value = objective_value(objective, evaluation)
-    return ArmScore(value, scores, n_items(objective, evaluation), error if math.isfinite(error) else None)
+    return ArmScore(
+        value,
+        scores,
+        n_items(objective, evaluation),
+        error if math.isfinite(error) else None,
+        truncation_of(evaluation),
+    )
 
 
 def best_single(arms: Sequence[Arm], values: Mapping[str, Fraction]) -> Arm:

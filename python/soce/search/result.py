@@ -3,136 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations of `ArmScore`
 from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from soce.evidence.interval import PairedInterval  # noqa: TC001 - as `Mapping`
-from soce.evidence.mcnemar import McNemar  # noqa: TC001
-from soce.evidence.sign_flip import SignFlip  # noqa: TC001
+from soce.evaluate.truncation import truncation_caution
 from soce.exceptions import SoceError, shown
-from soce.files.plain import Plain
 from soce.files.words import signed
-from soce.recipes.model import Ingredient, Recipe
+from soce.search.arm import Arm, ArmComparison, checked
 from soce.search.refusal import refuse
 from soce.search.scoring import weights_text
 from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
-    from pydantic import TypeAdapter
 
     from soce.evaluate.evaluation import Scale
     from soce.search.pool import Pool
-    from soce.search.strategies.space import Parts
-
-
-@dataclass(frozen=True, slots=True)
-class ArmScore(Plain):
-    """An objective and the category scores that it was computed from, on one set of items."""
-
-    value: float
-    categories: Mapping[str, float]
-    n_items: int | None
-    """Behind the scores that the objective needs; None if unknown."""
-    stderr: float | None = None
-    """Standard error of `value`, categories taken as independent; None if that of one is unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A model or a soup that is compared."""
-
-    kind: str
-    """``single``, ``uniform-all``, ``uniform-selected``, or what was searched for: ``soce``, ``greedy``."""
-    label: str
-    """The model's name, or the kind."""
-    parts: Parts
-    recipe: Recipe
-    selection: ArmScore
-    report: ArmScore
-    """On the held-out items; the selection items again if nothing was held out."""
-
-    @property
-    def drop(self) -> float:
-        """Objective on the selection items minus that on the held-out ones."""
-        return self.selection.value - self.report.value
-
-    def to_json(self) -> dict[str, object]:
-        """Return everything but the paths."""
-        return {
-            "arm": self.kind,
-            "label": self.label,
-            "recipe": self.recipe.id,
-            "parts": {name: part for name, part in self.parts.items() if part},
-            "whole": sum(self.parts.values()),
-            "selection": self.selection.to_json(),
-            "report": self.report.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], pool: Pool | None) -> Arm:
-        """Return what `to_json` described, its recipe over the checkpoints of a pool."""
-        parts = {str(name): int(part) for name, part in data["parts"].items()}
-        if not parts or min(parts.values()) < 1:
-            message = f"a soup of {parts}"
-            raise ValueError(message)
-        if pool is not None and not parts.keys() <= pool.paths.keys():
-            message = f"a soup of {', '.join(parts)}, not of {', '.join(pool.names)}"
-            raise ValueError(message)
-        return cls(
-            str(data["arm"]),
-            str(data["label"]),
-            parts,
-            _recipe_without_paths(parts) if pool is None else pool.recipe(parts),
-            _adapter(ArmScore).validate_python(data["selection"]),
-            _adapter(ArmScore).validate_python(data["report"]),
-        )
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a class
-    """Return what makes a value from the JSON of its fields, and raises `ValueError` for anything else."""
-    from pydantic import TypeAdapter  # slow to import
-
-    return TypeAdapter(kind)
-
-
-def _recipe_without_paths(parts: Mapping[str, int]) -> Recipe:
-    """Return the soup with these parts; its id and its key among evaluations are those of the search."""
-    return Recipe(
-        tuple(
-            Ingredient(f"ingredient-{place}", Fraction(part), name)
-            for place, (name, part) in enumerate(parts.items())
-        )
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ArmComparison(Plain):
-    """A difference of two arms on the reported items."""
-
-    first: str
-    second: str
-    """Labels of the arms: first minus second."""
-    difference: float
-    """In the objective's units."""
-    percentage_points: float | None
-    """The same in percentage points; None if the scores are neither percent nor shares of 1."""
-    relative_percent: float | None
-    """100 times the difference over the second's size; None if that is 0."""
-    interval: PairedInterval | None = None
-    """In the objective's units."""
-    test: SignFlip | None = None
-    """That the difference is 0."""
-    mcnemar: McNemar | None = None
-    """Items that only one of them solves, where every item counts the same: `test` is then McNemar's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +90,12 @@ class SearchResult:
         )
 
     @property
+    def caution(self) -> str | None:
+        """What must be read before the verdict: that texts of the soup and of others were not cut alike."""
+        first = (self.best, self.arm(self.best_single_report), *self.arms)
+        return truncation_caution(self.best.label, {arm.label: arm.report.truncation for arm in first})
+
+    @property
     def verdict(self) -> str:
         """One sentence: whether the soup beats the best single model on the reported items."""
         return self.judgement.text
@@ -262,6 +158,7 @@ class SearchResult:
                 "on_selection": self.best_single_selection,
                 "on_report": self.best_single_report,
             },
+            **({} if self.caution is None else {"caution": self.caution}),
             "verdict": self.verdict,
             "arms": [arm.to_json() for arm in self.arms],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
@@ -300,7 +197,7 @@ class SearchResult:
             scale=data["scale"],
             strategy=dict(data["strategy"]),
             arms=tuple(Arm.from_json(arm, pool) for arm in data["arms"]),
-            comparisons=tuple(_adapter(ArmComparison).validate_python(one) for one in data["comparisons"]),
+            comparisons=tuple(checked(ArmComparison, one) for one in data["comparisons"]),
             ranked=tuple(ScoredSoup.from_json(one) for one in data.get("ranked", ())),
             tied=tuple(ScoredSoup.from_json(one) for one in data.get("tied", ())),
             trace=dict(data.get("trace", {})),
@@ -310,7 +207,7 @@ class SearchResult:
             best_single_selection=str(best_single["on_selection"]),
             best_single_report=str(best_single["on_report"]),
             notes=tuple(map(str, data["notes"])),
-            experts_saw=_adapter(ExpertsSaw).validate_python(data.get("experts_saw", "unknown")),
+            experts_saw=checked(ExpertsSaw, data.get("experts_saw", "unknown")),
             merge=dict(data.get("merge", {})),
             lower_is_better=tuple(map(str, data.get("lower_is_better", ()))),
         )

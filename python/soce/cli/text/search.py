@@ -14,7 +14,8 @@ from soce.search.scoring import weights_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.search.result import Arm, ArmComparison, SearchResult
+    from soce.search.arm import Arm, ArmComparison
+    from soce.search.result import SearchResult
 
 _MAX_TIED = 5
 
@@ -52,8 +53,12 @@ def result_lines(result: SearchResult) -> list[str]:
 
 
 def verdict_lines(result: SearchResult) -> list[str]:
-    """Return the verdict, the difference that it is about, and that to the model chosen on other items."""
-    lines = wrapped(f"{result.verdict}:") + wrapped(_in_words(result, result.against_best))
+    """Return the verdict, the difference that it is about, and that to the model chosen on other items.
+
+    Above it stands what must be read before.
+    """
+    lines = [] if result.caution is None else wrapped(f"{result.caution}.")
+    lines += wrapped(f"{result.verdict}:") + wrapped(_in_words(result, result.against_best))
     chosen, best = result.best_single_selection, result.best_single_report
     other = result.comparison(result.best.label, chosen)
     if other is not None and chosen != best:

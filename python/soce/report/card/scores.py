@@ -9,7 +9,8 @@ from soce.report import sentences
 from soce.report.markdown import code, plain, table, with_code
 
 if TYPE_CHECKING:
-    from soce.search.result import Arm, ArmComparison, ArmScore, SearchResult
+    from soce.search.arm import Arm, ArmComparison, ArmScore
+    from soce.search.result import SearchResult
 
 _MAX_ARMS = 8
 """Columns of the table by category."""
@@ -36,6 +37,7 @@ def score_lines(result: SearchResult) -> list[str]:
         f"**{mark}**" if same else mark,
         "",
         *_differences(result),
+        *([] if result.caution is None else [f"**{with_code(result.caution)}.**", ""]),
         f"{plain(result.verdict)}.",
         *(line for note in result.notes for line in ("", f"Note: {with_code(note)}.")),
         "",

@@ -11,11 +11,12 @@ from soce.report.document import Figure, Table, Text
 from soce.report.figures.rows import Bar, Bars, Differences
 
 if TYPE_CHECKING:
+    from soce.evaluate.truncation import Truncation
     from soce.report.cells import Tone, Unit
     from soce.report.document import Section
     from soce.report.figures.rows import RowKind
     from soce.report.run_view import RunView
-    from soce.search.result import Arm, ArmComparison
+    from soce.search.arm import Arm, ArmComparison
 
 _ORDER: Final[tuple[RowKind, ...]] = ("soup", "uniform", "single")
 
@@ -30,6 +31,7 @@ def build(section: Section, view: RunView) -> None:
         _ablation(section, view)
     if change := sentences.of_the_change(view.result, view.change):
         section.blocks.append(Text(change))
+    section.blocks += _cut_texts(view)
     section.data["score_intervals"] = {label: one.to_json() for label, one in view.score_intervals.items()}
     if not view.score_intervals:
         section.missing.append("Intervals of each arm's own score: no standard errors are kept for it.")
@@ -91,6 +93,23 @@ def _arms_table(view: RunView) -> Table:
     caption = f"Every arm by `{result.objective}`, with its difference to the best single model"
     to_best = f"to best single{' (pp)' if unit.points else ''}"
     return Table(caption, ("arm", *scores, to_best, "95 % interval", "relative"), rows)
+
+
+def _cut_texts(view: RunView) -> list[Table]:
+    """Return how many texts of every arm ended by length, in categories where some did."""
+    arms = view.result.arms
+    names = {name: None for arm in arms for name, told in arm.report.truncation.items() if told.n_cut}
+    rows = [
+        (Cell(arm.label), *(_share(arm.report.truncation.get(name)) for name in names))
+        for arm in arms
+        if arm.report.truncation
+    ]
+    caption = "Texts that ended only because they had as many tokens as they may"
+    return [Table(caption, ("arm", *names), rows, is_folded=view.result.caution is None)] if names else []
+
+
+def _share(found: Truncation | None) -> Cell:
+    return NONE if found is None else Cell(f"{100 * found.share:.1f} % ({found})", found.share)
 
 
 def _bare(cell: Cell, unit: Unit) -> Cell:
