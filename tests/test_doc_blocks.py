@@ -28,11 +28,14 @@ class NotRun:
 EXAMPLE = Elsewhere("tests/test_docs.py::test_the_worked_example_prints_what_it_says")
 DEMO = Elsewhere("tests/demo/test_run.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
 REPORT = Elsewhere("tests/report/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
+TOUR = Elsewhere("tests/test_tour.py::test_from_checkpoints_and_a_table_to_a_published_soup")
 VERIFY = Elsewhere("tests/merging/test_verify.py::test_the_page_prints_what_it_says")
 DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("README.md", "make demo"): Elsewhere(
         "tests/demo/test_run.py::test_the_soup_of_the_full_demo_beats_its_ingredients"
     ),
+    ("README.md", "soce init --scores scores.csv --models path"): TOUR,
+    ("README.md", "soce run --dry-run"): TOUR,
     ("README.md", "pip install ."): NotRun("installs; `make wheel-test` does it with the wheel"),
     ("docs/bfcl-example.md", "soce analyze board"): EXAMPLE,
     ("docs/bfcl-example.md", "soce select board --models models.yaml --sweep"): EXAMPLE,

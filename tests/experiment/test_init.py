@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from click.testing import CliRunner
 from tests.checkpoints import write_file
 
 from soce.cli.init import init
+from soce.cli.options.experiment import keys_of
+from soce.cli.run import run
+from soce.experiment.reading import read_experiment
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -52,6 +56,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def soce_init(*arguments: str) -> Result:
     result = CliRunner().invoke(init, arguments)
     assert result.stdout == ""
+    if result.exit_code == 0:  # whatever was found, the file is one that is read
+        read_experiment("soce.yaml", (), keys_of(run))
     return result
 
 
@@ -100,6 +106,28 @@ def test_a_file_that_is_there_is_not_replaced() -> None:
     assert Path("soce.yaml").read_text() == "mine"
     assert soce_init("--overwrite", "--quiet").stderr == ""
     assert written()["output"] == "run/"
+
+
+def test_every_comment_that_is_an_example_can_be_taken_as_it_stands() -> None:
+    Path("held-out.jsonl").write_text(Path("tasks.jsonl").read_text())
+    (tasks := Path("tasks.jsonl")).rename("later.jsonl")
+    soce_init()
+    Path("later.jsonl").rename(tasks)
+    text = Path("soce.yaml").read_text()
+    examples = re.findall(r"^# ((?:scores|models|select|evaluate|report_on|merge): .*)$", text, re.MULTILINE)
+    assert len(examples) == 7
+    for example in examples:
+        section = example.partition(":")[0]
+        without = re.sub(rf"^{section}:.*\n(?:  .*\n)*", "", text, flags=re.MULTILINE)
+        Path("tried.yaml").write_text(without.replace(f"# {example}", example))
+        assert any(
+            place.startswith(section) for place in read_experiment("tried.yaml", (), keys_of(run)).said
+        )
+    indented = re.findall(r"^  # ([a-z-]+: [^#\n]*)", text, re.MULTILINE)
+    assert indented == ["step: 0.1  "]
+    for key in indented:
+        Path("tried.yaml").write_text(text.replace(f"  # {key}", f"  {key}"))
+        read_experiment("tried.yaml", (), keys_of(run))
 
 
 def test_what_nobody_can_know_is_a_comment_with_an_example() -> None:
@@ -186,7 +214,7 @@ def test_a_table_that_needs_an_option_has_a_place_for_it() -> None:
 def test_two_models_cannot_be_correlated_so_every_category_gets_an_expert() -> None:
     Path("scores.csv").write_text("model,math,code\na,74,54\nb,51,75\n")
     assert soce_init().exit_code == 0
-    assert written()["select"] == {"rule": "explicit", "category": ["math", "code"]}
+    assert written()["select"] == {"rule": "explicit", "categories": ["math", "code"]}
 
 
 @pytest.mark.parametrize(
@@ -212,3 +240,13 @@ def test_tasks_of_other_categories_and_too_few_items_are_told() -> None:
     told = " ".join(soce_init("--tasks", "few.jsonl").stderr.split())
     assert "has no items of `chat`, `code`, `math` and has `sums`, which the table lacks" in told
     assert "fewer than 40 items in `sums`" in told
+
+
+def test_the_file_of_the_page_is_one_that_is_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "experiment.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    Path("soce.yaml").write_text(shown)
+    for name in ("math", "code", "chat"):
+        checkpoint(Path("path") / name)
+    said = read_experiment("soce.yaml", (), keys_of(run)).said
+    assert {"scores.tables", "models", "evaluate.batch-size", "report_on.share", "merge.dtype"} <= said.keys()

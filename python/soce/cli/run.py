@@ -53,7 +53,8 @@ Examples:
 @experiment_options
 @fail_option
 @overwrite_option("another soup in soup/")
-@click.option("--json", "as_json", is_flag=True, help="Print the result of the search as JSON on stdout.")
+@click.option("--dry-run", is_flag=True, help="Say what would be scored and what that takes, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def run(
     *,
@@ -68,6 +69,7 @@ def run(
     merging: MergeOptions,
     output: str,
     fail_if_worse: bool,
+    dry_run: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -108,6 +110,7 @@ def run(
             inform(f"experts {experts}; {counted(pool.weights.count, 'point')} on the grid")
         return selection, pool
 
+    selection = None
     if tables:
         if not quiet:
             inform(f"reading {listed(tables)}")
@@ -116,6 +119,21 @@ def run(
     else:
         _refuse_about_tables()
         pool = _candidates(candidates)
+    if dry_run:
+        from soce.cli.dry_run import foresee
+
+        first = pool.names[0]
+        foresee(
+            pool,
+            selection,
+            lambda measured: choose(measured, pool.paths, config_from=first),
+            folder=folder / SEARCH,
+            evaluating=evaluating,
+            searching=searching,
+            merging=merging,
+            as_json=as_json,
+        )
+        return 0
     step = SearchStep(pool, folder / SEARCH, folder / SOUP, merging, quiet)
     with logged(folder / LOG, "run") as log:
         with step.opened(evaluating, log) as scoring:
@@ -126,6 +144,7 @@ def run(
                 table = replace(scoring.measure(searching), source=SCORES)
                 keep_measured(folder, table)
                 selection, pool = choose(table, pool.paths, config_from=first)
+            assert selection is not None
             log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
             scoring.warn_of_items(pool, selection, searching)
             keep_selection(folder, selection, table, pool.paths, quiet=quiet)

@@ -149,7 +149,7 @@ def _select(found: Surroundings) -> list[str]:
             *_comment(f"{meant} Here none can be suggested: {scores.refusal}. So every category gets one."),
             "select:",
             "  rule: explicit",
-            f"  category: [{categories}]",
+            f"  categories: [{categories}]",
         ]
     if table is None:
         why = "there is no table that says which categories move together"
@@ -177,17 +177,16 @@ def _sweep(steps: Sequence[SweepStep]) -> list[str]:
 def _evaluate(found: FoundTasks | None) -> list[str]:
     examples = {
         "tasks": "tasks.jsonl",
-        "lm-eval": "gsm8k,ifeval",
-        "function": "my_tasks:evaluate",
-        "command": "python score.py {checkpoint} --output {output}",
+        "lm-eval": '"gsm8k,ifeval"',
+        "function": '"my_tasks:evaluate"',
+        "command": '"python score.py {checkpoint} --output {output}"',
     }
     if found is None:
         lines = _comment(
             "EDIT: say what scores soups. Nobody can guess it; take one of these, and its categories need "
             "the names of the table's."
         )
-        lines += [f'# evaluate: {{{key}: "{value}"}}' for key, value in examples.items()]
-        return lines
+        return [*lines, *(f"# evaluate: {{{key}: {value}}}" for key, value in examples.items())]
     told = ""
     if found.counts is not None:
         items = counted(sum(found.counts.values()), "item")

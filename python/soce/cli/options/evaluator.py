@@ -38,10 +38,19 @@ class NamedEvaluators:
 
     @contextmanager
     def opened(
-        self, paths: Sequence[str], *, merge: MergeOptions, folder: Path, quiet: bool
+        self,
+        paths: Sequence[str],
+        *,
+        merge: MergeOptions,
+        folder: Path,
+        quiet: bool,
+        is_outline: bool = False,
     ) -> Iterator[tuple[Evaluator, Evaluator | None]]:
-        """Open both for checkpoints and the soups of a merge; they share one live model."""
-        from soce.evaluate.kinds import check_evaluator, open_evaluator
+        """Open both for checkpoints and the soups of a merge; they share one live model.
+
+        As an outline they only say what they would score: the model has no weights.
+        """
+        from soce.evaluate.kinds import check_evaluator, open_evaluator, outline_of
         from soce.search.items import check_categories
 
         choose = self.check()
@@ -56,6 +65,8 @@ class NamedEvaluators:
 
             def start(name: EvaluatorName, model: SoupModel | None, which: str) -> Evaluator:
                 what = f"loading {_named(name)} and the model of `{shown(paths[0])}`"
+                if is_outline:
+                    what = f"reading {_named(name)} and headers of `{shown(paths[0])}`"
                 if not isinstance(name, str):
                     what = f"for each soup: {_named(name)}"
                 with waiting(what, enabled=not quiet):
@@ -63,10 +74,12 @@ class NamedEvaluators:
                 stack.callback(made.close)
                 return made
 
-            first = start(choose, None, "selection")
+            names = [name for name in (choose, self.report) if name is not None]
+            outline = outline_of(names, paths, options) if is_outline else None
+            first = start(choose, outline, "selection")
             other = None
             if self.report is not None:
-                other = start(self.report, getattr(first, "soup", None), "held-out")
+                other = start(self.report, getattr(first, "soup", outline), "held-out")
             yield first, other
 
     def check(self) -> EvaluatorName:

@@ -1,0 +1,63 @@
+"""`soce run --dry-run`: says what a run would do, loads no model and writes nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soce.cli.command import inform, print_blocks, print_json
+from soce.cli.scoring import located
+from soce.cli.text.forecast import forecast_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.merging.options import MergeOptions
+    from soce.scores.table import ScoreTable
+    from soce.search.options import SearchOptions
+    from soce.search.pool import Pool
+    from soce.selection.experts import Selection
+
+
+def foresee(
+    pool: Pool,
+    selection: Selection | None,
+    choose: Callable[[ScoreTable], tuple[Selection, Pool]],
+    *,
+    folder: Path,
+    evaluating: NamedEvaluators,
+    searching: SearchOptions,
+    merging: MergeOptions,
+    as_json: bool,
+) -> None:
+    """Print what a search in the folder would score, and what that takes.
+
+    Without a selection the candidates of the pool are scored first; `choose` makes the experts of their
+    scores.
+    """
+    from soce.search.forecast import Forecaster
+
+    merge = located(replace(merging, overwrite=False), pool)
+    paths = {name: pool.paths[name] for name in pool.names}
+    with (
+        tempfile.TemporaryDirectory(prefix="soce-") as scratch,
+        evaluating.opened(
+            list(paths.values()), merge=merge, folder=Path(scratch), quiet=True, is_outline=True
+        ) as (first, other),
+    ):
+        seen = Forecaster(paths, first, folder=folder, options=searching, held_out_evaluator=other)
+        if selection is None:
+            table = seen.measure([pool.recipe({name: 1}) for name in paths])
+            if table is not None:
+                selection, pool = choose(table)
+        if selection is not None:
+            seen.search(pool, selection.objective)
+        found = seen.forecast()
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_blocks(*forecast_lines(found))
+        inform("nothing was loaded, scored or written")

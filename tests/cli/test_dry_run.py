@@ -1,0 +1,100 @@
+"""`soce run --dry-run` as a user meets it: on models that are there, without and with known scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.tiny_models import save_models
+
+from soce.cli.run import run
+
+pytest.importorskip("torch")
+pytest.importorskip("optuna")
+
+SCORES = "model,math,code,chat\nm0,9,4,2\nm1,2,8,3\nm2,3,3,9\nx,4,4,5\n"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return save_models(tmp_path_factory.mktemp("models"), 3)
+
+
+@pytest.fixture
+def here(tmp_path: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scores.csv").write_text(SCORES)
+    items = [
+        {
+            "category": name,
+            "kind": "multiple_choice",
+            "prompt": f"{n} ",
+            "choices": ["a", "b"],
+            "answer": n % 2,
+        }
+        for name in ("math", "code", "chat")
+        for n in range(6)
+    ]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    paths = {f"m{place}": path for place, path in enumerate(models)}
+    (tmp_path / "soce.yaml").write_text(
+        f"scores: scores.csv\nmodels: {json.dumps(paths)}\nselect: {{threshold: 0.9, step: '1/4'}}\n"
+        "evaluate: {tasks: tasks.jsonl}\noutput: run\n"
+    )
+    return tmp_path
+
+
+def soce_run(*arguments: str) -> str:
+    result = CliRunner().invoke(run, arguments)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_it_tells_what_the_run_then_does_and_writes_nothing(here: Path) -> None:
+    there = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    told = json.loads(soce_run("--dry-run", "--json"))
+    text = soce_run("--dry-run")
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == there
+    assert sorted(told["candidates"]) == ["m0", "m1", "m2"]
+    assert told["device"] in {"cpu", "cuda"}
+    assert told["device_bytes"] > 40_000
+    assert told["seconds"] is None
+    assert "time        not known: nothing was scored yet" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+    soce_run("--quiet")
+    again = json.loads(soce_run("--dry-run", "--json"))
+    assert (again["missing"], again["missing_items"], again["more_soups"], again["read_bytes"]) == (
+        0,
+        0,
+        0,
+        0,
+    )
+    assert ": all is known" in soce_run("--dry-run")
+
+
+def test_without_a_table_experts_are_told_once_the_candidates_are_scored(here: Path) -> None:
+    told = json.loads(soce_run("--dry-run", "--json", "--set", "scores.tables="))
+    assert told["experts"] == []
+    assert [one["stage"] for one in told["stages"]] == ["single models"]
+    assert told["missing"] == 3
+    assert "experts     known when the candidates are scored" in soce_run(
+        "--dry-run", "--set", "scores.tables="
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("models.m0=nowhere", "nowhere"),
+        ("evaluate.tasks=nowhere.jsonl", "nowhere.jsonl"),
+        ("select.threshold=0.0001", "the smallest value is"),
+    ],
+)
+def test_what_the_run_would_refuse_is_refused(here: Path, change: str, told: str) -> None:
+    result = CliRunner().invoke(run, ["--dry-run", "--set", change])
+    assert result.exit_code != 0
+    assert told in result.stderr
+    assert not (here / "run").exists()
