@@ -6,6 +6,7 @@ import sys
 import pytest
 from tests.tiny_models import save_models
 
+from soce.evaluate.answers import Answer
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, Evaluator
 from soce.exceptions import EvaluationError
@@ -100,6 +101,40 @@ def test_a_function_may_say_what_its_items_ask(soup):
             evaluator(soup, told).item_contents()
 
 
+def test_contents_are_what_outcomes_are_filed_under(soup):
+    def told(model, tokenizer):
+        return {"a": {"x": 1, "y": 0}}
+
+    def keys(contents):
+        told.item_contents = lambda: contents
+        return evaluator(soup, told).item_keys()
+
+    assert evaluator(soup, told).item_keys() is None
+    first = evaluator(soup, told).identity
+    before = keys({"a": {"x": "1 + 1", "y": "1 + 2"}})
+    moved = keys({"b": {"z": "1 + 1"}, "a": {"y": "1 + 3"}})
+    assert moved["b"]["z"] == before["a"]["x"], "neither id nor category is in a key"
+    assert len({*before["a"].values(), *moved["a"].values()}) == 3
+    changed = evaluator(soup, told).identity
+    assert changed != first
+    assert {name: changed[name] for name in first} == first
+    repeated = keys({"a": {"x": "1 + 1", "y": "1 + 1"}, "b": {"x": "1 + 1"}})
+    assert len({key for held in repeated.values() for key in held.values()}) == 3, (
+        "they may want different things"
+    )
+
+
+def test_what_was_said_may_stand_beside_an_outcome(soup):
+    cut = Answer("5f1d", "and so", ending="length")
+
+    def told(model, tokenizer):
+        return {"a": {"x": (1, "42"), 7: (True, cut), "z": 0.5}, "b": {"x": 0}, "c": 3.0}
+
+    found = evaluator(soup, told).score(Recipe.of(soup.ingredients))
+    assert found.items == {"a": {"x": 1.0, "7": 1.0, "z": 0.5}, "b": {"x": 0.0}}
+    assert found.answers == {"a": {"x": Answer("", "42"), "7": cut}}
+
+
 def test_its_identity_follows_the_file(modules, soup, tmp_path):
     made = load(f"{modules}:evaluate", soup)
     before = made.identity
@@ -167,6 +202,9 @@ def test_an_evaluation_is_returned_as_it_is(soup):
         ({"math": {"q1": 1, "q2": float("inf")}}, "returned inf as category `math`, item `q2`"),
         ({"math": {"q1": 55}}, "returned 55.0 as category `math`, item `q1`"),
         ({"math": {"q1": None}}, "returned a value of type NoneType as category `math`, item `q1`"),
+        ({"math": {"q1": (1, 2)}}, "a value of type int as the answer to category `math`, item `q1`"),
+        ({"math": {"q1": (2, "x")}}, "returned 2.0 as category `math`, item `q1`"),
+        ({"math": {"q1": (1, "x", 3)}}, "returned a value of type tuple as category `math`, item `q1`"),
         ({"math": {2.5: 1}}, "returned an item in category `math` that is no text but float"),
         ({"\x1b[2J": "x"}, r"as category `\u{1b}[2J`"),
     ],

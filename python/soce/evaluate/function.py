@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import math
+from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
+from soce.evaluate.answers import Answer
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse, told
 from soce.evaluate.live.evaluator import LiveEvaluator
@@ -20,11 +25,12 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import OnProgress, Scale
     from soce.evaluate.live.soup_model import SoupModel
 
-    Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, float] | Corpus]"
+    Outcome: TypeAlias = "float | tuple[float, str | Answer]"
+    Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, Outcome] | Corpus]"
 
 _CONTRACT = (
     "return a dictionary: category → score, or category → dictionary of item → outcome in 0 to 1, "
-    "or category → Corpus; or an Evaluation"
+    "or of item → (outcome, answer), or category → Corpus; or an Evaluation"
 )
 
 
@@ -62,9 +68,10 @@ class FunctionEvaluator(LiveEvaluator):
     The function is called once for each soup with the live model, in evaluation mode on its device, and the
     tokenizer. It returns a dictionary from categories to scores (larger is better), or to dictionaries from
     item ids to outcomes in 0 to 1, whose mean is the score, or to a `Corpus` of statistics (BLEU); or an
-    `Evaluation`, which can say more. All soups must get the same categories. Without items the search cannot
-    hold any back to report on; of some items only, all are scored in any case. `name` is what messages and
-    `identity` call the function.
+    `Evaluation`, which can say more. An outcome may be a pair of it and of what the model said, a text or an
+    `Answer`, which is kept. All soups must get the same categories. Without items the search cannot hold any
+    back to report on; of some items only, all are scored in any case. `name` is what messages and `identity`
+    call the function.
     """
 
     def __init__(
@@ -79,6 +86,11 @@ class FunctionEvaluator(LiveEvaluator):
         super().__init__(soup)
 
     def _identity(self) -> dict[str, object]:
+        contents = self._contents
+        told = {} if contents is None else {"items": _digest(contents)}
+        return {**self._function_identity(), **told}
+
+    def _function_identity(self) -> dict[str, object]:
         return {"evaluator": "function", "function": self._name, **self._source}
 
     scores_whole = True
@@ -90,6 +102,10 @@ class FunctionEvaluator(LiveEvaluator):
 
     def item_contents(self) -> dict[str, dict[str, str]] | None:
         """Return what tells items apart, whatever their ids: what the function's own `item_contents` says."""
+        return self._contents
+
+    @cached_property
+    def _contents(self) -> dict[str, dict[str, str]] | None:
         tell = getattr(self._function, "item_contents", None)
         if tell is None:
             return None
@@ -101,6 +117,24 @@ class FunctionEvaluator(LiveEvaluator):
         except Exception as error:
             message = f"`item_contents` of `{shown(self._name)}` raised {told(error)}"
             refuse(message, "called without arguments, it returns category → {item: text}", cause=error)
+
+    def item_keys(self) -> dict[str, dict[str, str]] | None:
+        """Return what items' outcomes are filed under; None if the function has no `item_contents`.
+
+        Items of equal contents may differ in what they want: their ids and categories tell them apart.
+        """
+        contents = self._contents
+        if contents is None:
+            return None
+        times = Counter(text for texts in contents.values() for text in texts.values())
+        function = {**self._function_identity(), **self.soup.identity}
+        return {
+            category: {
+                item: _digest(function, text, *((category, item) if times[text] > 1 else ()))
+                for item, text in texts.items()
+            }
+            for category, texts in contents.items()
+        }
 
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
         self.soup.model.eval()  # type: ignore[no-untyped-call]
@@ -129,6 +163,7 @@ class FunctionEvaluator(LiveEvaluator):
         scores: dict[str, CategoryScore] = {}
         items: dict[str, dict[str, float]] = {}
         corpora: dict[str, Corpus] = {}
+        answers: dict[str, dict[str, Answer]] = {}
         for category, held in found.items():
             if not isinstance(category, str):
                 self._refuse(f"returned a category that is no text but {type(category).__name__}")
@@ -147,10 +182,20 @@ class FunctionEvaluator(LiveEvaluator):
                 if not isinstance(item, (str, int)):
                     self._refuse(f"returned an item in {place} that is no text but {type(item).__name__}")
                 which = f"{place}, item `{shown(str(item))}`"
+                if isinstance(outcome, tuple) and len(outcome) == 2:
+                    outcome, said = outcome
+                    answers.setdefault(category, {})[str(item)] = self._answer(said, which)
                 outcomes[str(item)] = self._number(outcome, which, least=0, most=1)
             scores[category] = CategoryScore.of(outcomes.values())
         scale: Scale | None = "unit" if len(items) == len(scores) else None
-        return Evaluation(scores, items or None, scale, corpora=corpora)
+        return Evaluation(scores, items or None, scale, corpora=corpora, answers=answers)
+
+    def _answer(self, said: object, place: str) -> Answer:
+        if isinstance(said, str):
+            return Answer("", said)
+        if not isinstance(said, Answer):
+            self._refuse(f"returned a value of type {type(said).__name__} as the answer to {place}")
+        return said
 
     def _number(
         self, value: object, place: str, *, least: float = -math.inf, most: float = math.inf
@@ -168,3 +213,7 @@ class FunctionEvaluator(LiveEvaluator):
 
     def _refuse(self, message: str, hint: str | None = _CONTRACT) -> NoReturn:
         refuse(f"`{shown(self._name)}` {message}", hint)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
