@@ -261,7 +261,7 @@ def _scorer(name: str, settings: tuple[tuple[str, Setting], ...]) -> _Scorer:
         metrics = importlib.import_module("sacrebleu.metrics")
     except ImportError as error:
         message = f"the metric `{name}` needs sacrebleu: {shown(' '.join(str(error).split()))}"
-        _refuse(message, "pip install sacrebleu", cause=error)
+        _refuse(message, "pip install 'soce[bleu]'", cause=error)
     try:
         made = getattr(metrics, _SACREBLEU[name])(**dict(settings))
     except Exception as error:

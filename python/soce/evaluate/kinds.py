@@ -42,6 +42,8 @@ class EvaluatorOptions:
     """The kind of items that name none."""
     normalise: Normalisation | None = None
     """What log-likelihoods of choices are divided by."""
+    max_new_tokens: int | None = None
+    """The most that a text may have, where an item does not say."""
     num_fewshot: int | None = None
     apply_chat_template: bool = False
     """Whether prompts of lm-eval go through the tokenizer's chat template."""
@@ -169,8 +171,13 @@ def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, 
     from soce.evaluate.tasks.items import read_tasks
 
     tasks = read_tasks(name, kind=options.task_kind)
-    soup, normalise = _soup_model(ingredients, options), options.normalise or "none"
-    return TorchEvaluator(soup, tasks, normalise=normalise, batch_size=options.batch_size)
+    return TorchEvaluator(
+        _soup_model(ingredients, options),
+        tasks,
+        normalise=options.normalise or "none",
+        batch_size=options.batch_size,
+        max_new_tokens=options.max_new_tokens,
+    )
 
 
 def _check_lm_eval(name: str, options: EvaluatorOptions) -> Collection[str] | None:
@@ -261,7 +268,7 @@ _TASKS: Final = EvaluatorKind(
     "tasks.jsonl",
     "tasks.jsonl",
     "items with a `category`, scored by the live model",
-    ("merge", "device", "batch_size", "task_kind", "normalise"),
+    ("merge", "device", "batch_size", "task_kind", "normalise", "max_new_tokens"),
     _check_tasks,
     _open_tasks,
 )

@@ -190,6 +190,12 @@ evaluator_options = all_of(
         type=click.Choice(["none", "token", "byte"]),
         help="For tasks.jsonl: what likelihoods of choices are divided by. Default: none.",
     ),
+    _option(
+        "--max-new-tokens",
+        type=COUNT,
+        file_only=True,
+        help="For tasks.jsonl: the most that a text may have. Default: 1024, or what the window leaves.",
+    ),
     _option("--num-fewshot", type=NUMBER, metavar="N", help="For lm-eval."),
     _option(
         "--apply-chat-template",
