@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
+from tests.checkpoints import directory
+from tests.landscapes import Landscape
 
+from soce.cli.analyze import analyze
+from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.options.experiment import keys_of
+from soce.cli.report import report
 from soce.cli.run import run as run_command
+from soce.cli.search import search
+from soce.cli.select import select
+from soce.evaluate.evaluation import Evaluator
 
 SCORES = """model,math,code,chat
 math,74,54,64
@@ -47,8 +57,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     return values
 
 
+def invoke(command: click.Command, *arguments: str) -> Result:
+    return CliRunner().invoke(command, list(arguments), prog_name=f"soce {command.name}")
+
+
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(run_command, list(arguments), prog_name="soce run")
+    return invoke(run_command, *arguments)
 
 
 def ok(*arguments: str) -> None:
@@ -62,8 +76,10 @@ def test_the_file_says_what_flags_would(here: Path, told: dict[str, object]) -> 
     (here / "models.yaml").write_text("math: path/math\ncode: path/code\n")
     (here / "soce.yaml").unlink()
     ok("scores.csv", "--models", "models.yaml", "--threshold", "0.9", "-e", "tasks.jsonl", "-o", "run/")
-    for name in told.keys() - {"candidates", "merging"}:  # a merge keeps the words that were given
+    for name in told.keys() - {"candidates", "evaluating", "merging"}:
         assert told[name] == from_file[name], name
+    for part in ("choose", "report", "options"):
+        assert getattr(told["evaluating"], part) == getattr(from_file["evaluating"], part)
     assert from_file["candidates"].paths() == told["candidates"].paths()  # type: ignore[attr-defined]
 
 
@@ -227,3 +243,64 @@ def test_lm_eval_is_set_as_on_its_own_command_line(here: Path, told: dict[str, o
     assert ("max_gen_toks", "64") in options.gen_kwargs
     assert options.fewshot_as_multiturn is True
     assert run("--set", "evaluate.limit=-1").stderr.startswith("error: ")
+
+
+def test_steps_go_on_from_each_other_without_a_word(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of a folder: each finds what the one before it has left."""
+
+    @contextmanager
+    def opened(*_: object, **__: object) -> Iterator[tuple[Evaluator, None]]:
+        yield Landscape(optimum={"math": 0.6, "code": 0.4}), None
+
+    monkeypatch.setattr(NamedEvaluators, "opened", opened)
+    for name, seed in (("math", 1), ("code", 2)):
+        directory(here / "path" / name, seed, 2, 3)
+    assert invoke(analyze).exit_code == 0
+    assert "soce search\n" in invoke(select).stderr
+    assert (here / "run" / "selection.yaml").is_file()
+    searched = invoke(search)
+    assert searched.exit_code == 0, searched.stderr
+    assert "next: soce report\n" in searched.stderr
+    assert {"search", "soup", "selection.yaml", "scores.csv"} <= {
+        path.name for path in (here / "run").iterdir()
+    }
+    again = run()
+    assert "0 evaluations in this run" in again.stderr
+    assert invoke(report, "--output", "-", "--format", "json").exit_code == 0
+
+
+def test_names_that_the_table_does_not_have_are_told_with_the_rest(here: Path) -> None:
+    text = FILE.replace("{threshold: 0.9}", "{threshold: 0.9, population: [math, d, nobody]}")
+    (here / "soce.yaml").write_text(text)
+    for command in (select, run_command):
+        (told,) = [line for line in invoke(command).stderr.splitlines() if line.startswith("error: ")]
+        assert told.endswith("`select.population`: there is no model `nobody` in the scores")
+        assert "line 3, column 48 " in told
+    (here / "soce.yaml").write_text(text + "ouput: run\n")
+    errors = [line for line in invoke(select).stderr.splitlines() if line.startswith("error: ")]
+    assert [error.rpartition(": ")[2] for error in errors] == [
+        "there is no model `nobody` in the scores",
+        "unknown key `ouput`",
+    ]
+
+
+def test_a_selection_needs_no_checkpoints(here: Path) -> None:
+    (here / "soce.yaml").write_text(FILE.replace("path/code", "far/away"))
+    assert invoke(select).exit_code == 0
+    assert "`models.code`: there is no `far/away`" in run().stderr
+
+
+def test_the_file_says_nothing_of_another_run(here: Path) -> None:
+    found = invoke(report, "other")
+    assert found.stderr == "error: `other`: no such file or directory\n"
+    found = invoke(report)
+    assert found.stderr.splitlines() == [
+        "information: the experiment is `soce.yaml`",
+        "error: `run`: no such file or directory",
+    ]
+
+
+def test_a_step_that_comes_too_early_says_which_one_is_first(here: Path) -> None:
+    assert "there is no `run/selection.yaml` yet: `soce select` chooses" in invoke(search).stderr
+    (here / "soce.yaml").write_text(FILE.replace("scores: scores.csv\n", ""))
+    assert "`soce run` has not measured `run/scores.csv` yet" in invoke(select).stderr

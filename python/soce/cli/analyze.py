@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, given_words, message, next_step, print_blocks, print_json
+from soce.cli.command import given_words, message, next_step, print_blocks, print_json
 from soce.cli.examine import examine, read_table, tell_notes
+from soce.cli.experiment import ExperimentCommand, check_names, measured_table
 from soce.cli.options.candidates import candidate_option
 from soce.cli.options.group import KeyedOption
 from soce.cli.options.selection import population_options, sign_option
-from soce.cli.options.table import TABLE_HELP, table_options
+from soce.cli.options.table import TABLE_HELP, table_options, tables_argument
 from soce.cli.options.types import COUNT
 from soce.cli.text.scores import cluster_lines, correlation_lines, finding_lines, sweep_lines, table_lines
 
@@ -35,11 +36,11 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand,
+    cls=ExperimentCommand,
     short_help="Lint a score table and correlate its categories.",
     notes=(TABLE_HELP, _EXAMPLES),
 )
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@tables_argument()
 @table_options
 @population_options
 @sign_option(partial(click.option, cls=KeyedOption))
@@ -67,7 +68,8 @@ def analyze(
         from soce.selection.heatmap import check_plot
 
         check_plot(Path(plot))  # before any work is done
-    table = read_table(tables, reading)
+    table = read_table(tables or measured_table(), reading)
+    check_names(table)
     examined = examine(table, candidates.among(table), selecting)
     tell_notes(examined.table)
     correlation = None if examined.findings.errors else examined.correlation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,13 +10,19 @@ import click
 
 from soce.cli.command import Subcommand, inform, refusals, usage
 from soce.cli.options.experiment import as_default, keys_of
-from soce.cli.options.group import Keyed, KeyedOption, names_experiment
-from soce.exceptions import shown
+from soce.cli.options.files import PATH
+from soce.cli.options.group import GroupedOption, Keyed, KeyedArgument, KeyedOption, names_experiment
+from soce.exceptions import SoceError, shown
 from soce.experiment.experiment import FILE, Experiment
 from soce.experiment.reading import read_experiment
+from soce.search.folder import SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+    from soce.experiment.experiment import Statement
+    from soce.experiment.keys import Names
+    from soce.scores.table import ScoreTable
 
 _EXPERIMENT: Final = "soce.experiment"
 
@@ -32,37 +38,29 @@ class ExperimentCommand(Subcommand):
     ----------
     flags : collection of str, optional
         The flags that the command shows, of options that an experiment may say as well; else all.
+    opens : bool
+        Whether the files that the experiment names must be there.
     """
 
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - click's
         flags: Collection[str] | None = None,
+        opens: bool = True,
         **settings: Any,  # noqa: ANN401 - click's
     ) -> None:
         super().__init__(*args, **settings)
+        self.opens = opens
         if flags is not None:
             for option in self.params:
                 if isinstance(option, KeyedOption) and option.place and not {*option.opts} & {*flags}:
                     option.file_only = True
-        self.params += [
-            click.Option(
-                ["--set"],
-                metavar="KEY=VALUE",
-                multiple=True,
-                expose_value=False,
-                help=f"Say what `{FILE}` would.",
-            )
-        ]
+        hidden: dict[str, Any] = {"expose_value": False}
+        words = f"Say it in the place of `{FILE}`."
+        self.params.append(click.Option(["--set"], multiple=True, metavar="KEY=VALUE", help=words, **hidden))
         if not any(param.name == "tables" for param in self.params):
-            self.params.append(
-                click.Option(
-                    ["--experiment"],
-                    metavar="FILE",
-                    expose_value=False,
-                    help=f"Else `{FILE}`, if it is here.",
-                )
-            )
+            words = f"Else `{FILE}`, if it is here."
+            self.params.append(click.Option(["--experiment"], metavar="FILE", help=words, **hidden))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the experiment, then the words of the command line."""
@@ -79,26 +77,47 @@ class ExperimentCommand(Subcommand):
 
     def _take(self, ctx: click.Context, given: dict[str, Any]) -> None:
         """Make what an experiment says the defaults of the options."""
-        tables = given.get("tables")
-        has_tables = isinstance(tables, tuple) and bool(tables)
         path = _file_of(given)
-        experiment = read_experiment(path, given.get("set") or (), keys_of(self))
-        said = dict(experiment.said)
-        if has_tables and not names_experiment(
-            tables
-        ):  # what the file says of its own tables is not about these
-            said = {
-                place: one for place, one in said.items() if one.key.section != "scores" or one.spot.line == 0
-            }
-        if path is not None and not given.get("quiet"):
-            without = ", but for its `scores`" if len(said) < len(experiment.said) else ""
-            inform(f"the experiment is `{shown(path)}`{without}")
-        ctx.meta[_EXPERIMENT] = replace(experiment, said=said)
-        ctx.default_map = {
+        keys = keys_of(self, opens=self.opens)
+        names = None if _names_tables(given) else self._names_of_scores
+        experiment = read_experiment(path, given.get("set") or (), keys, names=names)
+        if _is_of_another_run(experiment, given):
+            experiment = experiment.without_file()
+        elif _names_tables(given):
+            experiment = experiment.without_file("scores")  # what it says of tables is said of its own
+        if experiment.path is not None and not given.get("quiet"):
+            inform(f"the experiment is `{shown(experiment.path)}`")
+        ctx.meta[_EXPERIMENT] = experiment
+        ctx.default_map = self._defaults(experiment.said)
+
+    def _defaults(self, said: Mapping[str, Statement]) -> dict[str, Any]:
+        return {
             str(param.name): as_default(param, said[param.place].value)
             for param in self.params
-            if isinstance(param, Keyed) and param.place in said
+            if isinstance(param, Keyed) and param.place is not None and param.place in said
         }
+
+    def _names_of_scores(self, said: Mapping[str, Statement]) -> dict[Names, Collection[str]]:
+        """Return the models and categories of the table that an experiment names, if it can be read."""
+        from soce.scores.formats.options import ReadOptions
+        from soce.scores.read import read_scores
+
+        reading = [
+            one for one in self.params if isinstance(one, GroupedOption) and one.group.name == "reading"
+        ]
+        tables, models = said.get("scores.tables"), said.get("models")
+        if tables is None and models is not None and isinstance(models.value, dict):
+            return {"models": models.value}
+        if tables is None or not reading:
+            return {}
+        with suppress(SoceError, OSError, click.UsageError):
+            # Resilient: as far as it can be understood. What cannot is told in any case.
+            read = self.make_context("", [], resilient_parsing=True, default_map=self._defaults(said)).params
+            options = reading[0].group.make(**{one.field: read[one.name] for one in reading})
+            assert isinstance(options, ReadOptions)
+            assert isinstance(tables.value, tuple)
+            return _names_of(read_scores(tables.value, options=options))
+        return {}
 
     def _tell_key(self, error: click.NoSuchOption) -> None:
         """Say where an option went that is no flag of this command."""
@@ -108,11 +127,50 @@ class ExperimentCommand(Subcommand):
                 usage(f"`{name}` is no flag here: it is `{place}` in `{FILE}`, or `--set {place}=VALUE`")
 
 
+run_argument = click.argument(
+    "folder", metavar="RUN", cls=KeyedArgument, section="", key="output", files=PATH
+)
+"""The folder of a run; in an experiment its own, if none is given."""
+
+
 def experiment() -> Experiment:
     """Return the experiment of the command that runs; without a file it says what the command line set."""
     found = click.get_current_context().meta[_EXPERIMENT]
     assert isinstance(found, Experiment)
     return found
+
+
+def experiment_folder() -> Path | None:
+    """Return the folder of the experiment's runs, if it names one."""
+    folder = experiment().value("output")
+    return None if folder is None else Path(str(folder))
+
+
+def experiment_words() -> list[str]:
+    """Return how the next command is told of this experiment."""
+    path = experiment().path
+    named = [] if path in {None, FILE} else ["--experiment", str(path)]
+    return [*named, *(word for change in experiment().changes for word in ("--set", change))]
+
+
+def measured_table() -> tuple[str, ...]:
+    """Return the scores that `soce run` has measured in the experiment, where no table is named."""
+    folder = experiment_folder()
+    if folder is None:
+        usage("missing argument `TABLE...`")
+    if not (folder / SCORES).is_file():
+        table = shown(str(folder / SCORES))
+        usage(f"no table is named, and `soce run` has not measured `{table}` yet: say `scores` in `{FILE}`")
+    return (str(folder / SCORES),)
+
+
+def check_names(table: ScoreTable) -> None:
+    """Refuse models and categories of the experiment that a table does not have, with their places."""
+    experiment().check_names(**_names_of(table))
+
+
+def _names_of(table: ScoreTable) -> dict[Names, Collection[str]]:
+    return {"models": {*table.models, *dict(table.no_models)}, "categories": table.categories}
 
 
 def _file_of(given: dict[str, Any]) -> str | None:
@@ -123,3 +181,16 @@ def _file_of(given: dict[str, Any]) -> str | None:
     if isinstance(named := given.get("experiment"), str):
         return named
     return FILE if Path(FILE).is_file() else None
+
+
+def _names_tables(given: dict[str, Any]) -> bool:
+    tables = given.get("tables")
+    return isinstance(tables, tuple) and bool(tables) and not names_experiment(tables)
+
+
+def _is_of_another_run(experiment: Experiment, given: dict[str, Any]) -> bool:
+    """Whether a run is named that is not the experiment's, whose file nobody has named."""
+    run, own = given.get("folder"), experiment.value("output")
+    if not isinstance(run, str) or isinstance(given.get("experiment"), str):
+        return False
+    return own is None or Path(run).absolute() != Path(str(own)).absolute()

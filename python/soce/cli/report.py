@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, inform, message, usage
+from soce.cli.command import inform, message, usage
 from soce.cli.examine import tell_reading
+from soce.cli.experiment import ExperimentCommand, run_argument
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions
 from soce.cli.scoring import evaluators_of, merge_of, score_soups
@@ -34,9 +35,12 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand, short_help="See a run: one page, readable anywhere.", notes=(evaluator_help, _EXAMPLES)
+    cls=ExperimentCommand,
+    opens=False,
+    short_help="See a run: one page, readable anywhere.",
+    notes=(evaluator_help, _EXAMPLES),
 )
-@click.argument("folder", metavar="RUN")
+@run_argument
 @click.option(
     "--output",
     "-o",
@@ -58,8 +62,8 @@ Examples:
 )
 @click.option(
     "--evaluate/--no-evaluate",
-    default=True,
-    help="Score the soups that Shapley values lack. Default: where it is known how.",
+    default=None,
+    help="Score the soups that Shapley values lack. Default: of a demo, and with --evaluator.",
 )
 @evaluator_options
 @merge_decisions
@@ -71,7 +75,7 @@ def report(
     kind: Format | None,
     selection: str | None,
     other_benchmarks: tuple[str, ...],
-    evaluate: bool,
+    evaluate: bool | None,
     evaluating: NamedEvaluators,
     merging: MergeOptions,
     quiet: bool,
@@ -81,7 +85,8 @@ def report(
     One HTML file that needs nothing beside it and fetches nothing: what was souped and why, how the weights
     were chosen, what that gained on held-out items, costs, warnings, and the recipe. What a run lacks is
     named in the report with the reason. Soups that Shapley values lack are scored if it is known how: always
-    for a demo, for others with the search's own --evaluator.
+    for a demo, for others with the search's own --evaluator, in an experiment with --evaluate. There RUN is
+    the experiment's own.
     """
     from soce.report.build import build_report
     from soce.report.page import check_renderers
@@ -91,7 +96,7 @@ def report(
     form = kind or ("html" if output is None or output == "-" else format_of(output))
     if form == "html":
         check_renderers()  # before anything is evaluated
-    if not evaluate and evaluating.choose is not None:
+    if evaluate is False and evaluating.choose is not None and not evaluating.is_of_experiment:
         usage("--no-evaluate does not go with an evaluator")
     run = open_run(folder, selection=selection)
     others = None
@@ -117,11 +122,13 @@ def report(
 
 
 def _scoring(
-    run: Run, evaluating: NamedEvaluators, merging: MergeOptions, *, evaluate: bool, quiet: bool
+    run: Run, evaluating: NamedEvaluators, merging: MergeOptions, *, evaluate: bool | None, quiet: bool
 ) -> tuple[Callable[[ShapleyPlan], object] | None, str]:
     """Return what scores the soups that are missing, or why nothing does."""
-    if not evaluate:
+    if evaluate is False:
         return None, "nothing was to be evaluated (`--no-evaluate`)"
+    if evaluate is None and evaluating.is_of_experiment:
+        return None, "`soce report --evaluate` scores them, with what the experiment evaluates by"
     if run.identity is None:
         return None, ""
     evaluators = evaluators_of(run, evaluating)

@@ -10,7 +10,7 @@ import click
 
 from soce.cli.command import inform, next_step, usage
 from soce.cli.examine import examine, read_table
-from soce.cli.experiment import ExperimentCommand
+from soce.cli.experiment import ExperimentCommand, check_names, experiment
 from soce.cli.options.evaluator import evaluator_help
 from soce.cli.options.experiment import experiment_options
 from soce.cli.options.group import GroupedOption, is_given
@@ -115,6 +115,7 @@ def run(
         if not quiet:
             inform(f"reading {listed(tables)}")
         table = read_table(tables, replace(reading, items=True), items=table_items)
+        check_names(table)
         selection, pool = choose(table, candidates.among(table))
     else:
         _refuse_about_tables()
@@ -161,6 +162,8 @@ def _candidates(candidates: Candidates) -> Pool:
     """Return all models that are named, to be scored without a table; the first gives the config."""
     from soce.search.pool import Pool
 
+    if isinstance(models := experiment().value("models"), dict):
+        experiment().check_names(models=models)
     paths = candidates.paths()
     if len(paths) < 2:
         usage("without TABLE the candidates are scored: name two or more with `--models` or `--candidate`")

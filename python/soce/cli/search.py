@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, inform, next_step
+from soce.cli.command import inform, next_step, usage
+from soce.cli.experiment import ExperimentCommand, experiment_folder, experiment_words
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import fail_option, search_options
 from soce.cli.options.table import table_items_option
 from soce.exceptions import shown
+from soce.search.folder import LOG, SEARCH, SELECTION, SOUP
 
 if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
@@ -32,17 +34,15 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand,
+    cls=ExperimentCommand,
     short_help="Find the best weights and report what they are worth.",
     notes=(evaluator_help, _EXAMPLES),
 )
-@click.argument("selection")
+@click.argument("selection", required=False)
 @candidate_option("NAME=PATH", "Checkpoint of a candidate, an arm.")
-@models_option("checkpoints")
+@models_option("checkpoints", opened=True)
 @evaluator_options
-@click.option(
-    "--output", "-o", required=True, metavar="DIR", help="The study; the same call goes on with it."
-)
+@click.option("--output", "-o", metavar="DIR", help="The study; the same call goes on with it.")
 @search_options
 @fail_option
 @merge_decisions
@@ -53,12 +53,12 @@ Examples:
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def search(
     *,
-    selection: str,
+    selection: str | None,
     candidates: Candidates,
     evaluating: NamedEvaluators,
     searching: SearchOptions,
     merging: MergeOptions,
-    output: str,
+    output: str | None,
     table_items: Stated | None,
     publish: str | None,
     fail_if_worse: bool,
@@ -69,12 +69,21 @@ def search(
 
     Every soup is scored once: a search that was stopped goes on where it was, and several workers may be
     given the same output. Soups are chosen on one part of the items and reported on the other.
+
+    In an experiment SELECTION is the one that `soce select` or `soce run` has left in its folder, where the
+    search goes on and the best soup is published.
     """
+    runs = experiment_folder() if output is None and publish is None else None
+    if runs is not None:
+        output, publish = str(runs / SEARCH), str(runs / SOUP)
+    if output is None:
+        usage("missing option `--output`")
+    if selection is None:
+        selection = _selection_of_experiment()
     if not quiet:
         inform(f"reading `{shown(selection)}`")
     from soce.cli.log import logged
     from soce.cli.steps import SearchStep, conclude
-    from soce.search.folder import LOG
     from soce.search.pool import Pool
     from soce.selection.file import read_selection
 
@@ -99,5 +108,18 @@ def search(
     code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)
     step.tell_next(result)
     if not quiet:
-        next_step("soce", "report", output, "--selection", selection)
+        words = [output, "--selection", selection] if runs is None else experiment_words()
+        next_step("soce", "report", *words)
     return code
+
+
+def _selection_of_experiment() -> str:
+    """Return the selection that was made in the experiment."""
+    folder = experiment_folder()
+    if folder is None:
+        usage("missing argument `SELECTION`: the file that `soce select --output` writes")
+    selection = folder / SELECTION
+    if not selection.is_file():
+        missing = shown(str(selection))
+        usage(f"there is no `{missing}` yet: `soce select` chooses experts, `soce run` does all steps")
+    return str(selection)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import (
-    Subcommand,
     given_words,
     message,
     next_step,
@@ -19,13 +18,22 @@ from soce.cli.command import (
     warn,
 )
 from soce.cli.examine import examine, read_table, tell_reading
+from soce.cli.experiment import (
+    ExperimentCommand,
+    check_names,
+    experiment_folder,
+    experiment_words,
+    measured_table,
+)
 from soce.cli.options.selection import selection_options
-from soce.cli.options.table import TABLE_HELP, table_items_option, table_options
+from soce.cli.options.table import TABLE_HELP, table_items_option, table_options, tables_argument
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
 from soce.exceptions import shown
 from soce.search.folder import SELECTION
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from soce.cli.examine import Examined
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.selection import RuleOptions
@@ -45,10 +53,10 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand, short_help="Choose experts and the weights to try.", notes=(TABLE_HELP, _EXAMPLES)
+    cls=ExperimentCommand, short_help="Choose experts and the weights to try.", notes=(TABLE_HELP, _EXAMPLES)
 )
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@selection_options
+@tables_argument()
+@selection_options(opened=False)
 @click.option(
     "--report-scores",
     metavar="TABLE",
@@ -80,6 +88,7 @@ def select(
 
     The paper gives no value for the threshold, so there is no default: without one, what every threshold
     would select is shown. `soce search` takes OUTPUT as it is; it is a recipe file of the whole grid as well.
+    In an experiment it goes into the folder of its runs.
     """
     rule = ruling.make()
     if sweep:
@@ -93,7 +102,8 @@ def select(
         from soce.selection.file import check_target
 
         check_target(output, overwrite=overwrite)  # before any work is done
-    table = read_table(tables, replace(reading, items=True), items=table_items)
+    table = read_table(tables or measured_table(), replace(reading, items=True), items=table_items)
+    check_names(table)
     examined = examine(table, candidates.among(table), selecting, correlates=ruling.rule != "explicit")
     examined.accept(quiet=quiet)
     if rule is None:
@@ -104,8 +114,11 @@ def select(
     selection = examined.select(rule, quiet=quiet)
     reported = None if report_scores is None else _read_second_table(report_scores, reading, quiet=quiet)
     _show(examined.table, selection, reported, as_json=as_json)
+    folder = experiment_folder()
     if output is not None:
         _write(selection, output, examined.paths, overwrite=overwrite, quiet=quiet)
+    elif folder is not None:
+        _keep(selection, table, examined.paths, folder, quiet=quiet)
     elif not quiet:
         next_step("soce", "select", *given_words(without=["--json"]), "--output", SELECTION)
 
@@ -165,6 +178,19 @@ def _reached(table: ScoreTable, reported: ScoreTable, selection: Selection) -> d
     values = parse_objective(selection.objective).values(reported)
     reached = {model: float(values[reported.row(model)]) for model in selection.models}
     return {model: None if math.isnan(value) else value for model, value in reached.items()}
+
+
+def _keep(
+    selection: Selection, table: ScoreTable, paths: dict[str, str | None], folder: Path, *, quiet: bool
+) -> None:
+    """Make a selection the one of the experiment, as `soce run` does."""
+    from soce.cli.steps import check_selection, keep_selection
+
+    known = {model: path for model, path in paths.items() if path is not None}
+    check_selection(folder, selection)
+    keep_selection(folder, selection, table, known, quiet=quiet)
+    if not quiet:
+        next_step("soce", "search", *experiment_words())
 
 
 def _write(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, inform, next_step, print_blocks, print_json, usage
+from soce.cli.command import inform, next_step, print_blocks, print_json, usage
+from soce.cli.experiment import ExperimentCommand, run_argument
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions
@@ -41,13 +42,13 @@ Examples:
 
 
 @click.command(
-    cls=Subcommand,
+    cls=ExperimentCommand,
     short_help="Score many soups, and see what souping does.",
     notes=(evaluator_help, _EXAMPLES),
 )
-@click.argument("folder", metavar="RUN")
+@run_argument
 @candidate_option("NAME=PATH", "Checkpoint of a candidate; of an old run, where it is now.")
-@models_option("checkpoints")
+@models_option("checkpoints", opened=True)
 @study_options
 @click.option("--objective", metavar="F", help="Of a new study, as for `soce select`. Default: mean.")
 @click.option(
@@ -90,7 +91,7 @@ def study(
     from soce.search.folder import LOG, holds_run
 
     place = Path(folder)
-    if not evaluate and evaluating.choose is not None:
+    if not evaluate and evaluating.choose is not None and not evaluating.is_of_experiment:
         usage("--no-evaluate does not go with an evaluator")
     with logged(place / LOG, "study") as log:
         step = _Step(place, studying, evaluating, merging, log, quiet)
@@ -148,7 +149,7 @@ class _Step:
             self.log.start()
             run.keep_population(population.to_json())
         if not n_missing:
-            if self.evaluators.choose is not None:
+            if self.evaluators.choose is not None and not self.evaluators.is_of_experiment:
                 self._say("nothing is missing, so the evaluator that is named was not asked")
             return scores
         if isinstance(evaluators, str):

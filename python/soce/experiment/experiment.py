@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -60,6 +60,8 @@ class Experiment:
     """The file; None if only the command line speaks."""
     said: Mapping[str, Statement] = field(default_factory=dict)
     """By the names of keys, such as `select.threshold`."""
+    changes: tuple[str, ...] = ()
+    """What the command line changed, ``SECTION.KEY=VALUE`` each."""
 
     @property
     def folder(self) -> Path:
@@ -71,18 +73,35 @@ class Experiment:
         said = self.said.get(place)
         return None if said is None else said.value
 
+    def without_file(self, section: str | None = None) -> Experiment:
+        """Return what the command line says alone, of one section or of all."""
+        kept = {
+            place: one
+            for place, one in self.said.items()
+            if not one.spot.line or section not in {None, one.key.section}
+        }
+        return replace(self, said=kept, path=self.path if section else None)
+
     def check_names(self, **known: Collection[str]) -> None:
         """Raise ExperimentError for all `models` and `categories` that are named and not known."""
-        kinds: dict[Names, Collection[str]] = known  # type: ignore[assignment]
-        problems = [
-            (spot, spot.problem(*_unknown(said.key, text, kinds[said.key.names])))
-            for said in self.said.values()
-            if said.key.names in kinds
-            for text, spot in said.texts
-            if text not in kinds[said.key.names] and not text.startswith("@") and "=" not in text
-        ]
-        if problems:
+        if problems := self.names_unlike(known):  # type: ignore[arg-type]  # the words are these names
             raise ExperimentError.of(problem for _, problem in sorted(problems, key=lambda one: one[0]))
+
+    def names_unlike(self, kinds: Mapping[Names, Collection[str]]) -> list[tuple[Spot, Problem]]:
+        """Return what is wrong with names that are none of those that are known.
+
+        Where candidates are named, the other models only have their paths told.
+        """
+        passed = "models" if "select.candidates" in self.said else None
+        found = []
+        for place, said in self.said.items():
+            known = None if said.key.names is None or place == passed else kinds.get(said.key.names)
+            if known is None:
+                continue
+            for text, spot in said.texts:
+                if text not in known and not text.startswith("@") and "=" not in text:
+                    found.append((spot, spot.problem(*_unknown(said.key, text, known))))
+        return found
 
 
 def _unknown(key: Key, name: str, known: Collection[str]) -> tuple[str, str]:

@@ -15,15 +15,21 @@ from soce.files.documents import read_document
 from soce.files.words import in_words, listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from soce.exceptions import Problem
-    from soce.experiment.keys import Key, Keys
+    from soce.experiment.keys import Key, Keys, Names
     from soce.files.atomic import PathText
     from soce.files.parsing import Value
 
 
-def read_experiment(path: PathText | None, changes: Sequence[str], keys: Keys) -> Experiment:
+def read_experiment(
+    path: PathText | None,
+    changes: Sequence[str],
+    keys: Keys,
+    *,
+    names: Callable[[Mapping[str, Statement]], Mapping[Names, Collection[str]]] | None = None,
+) -> Experiment:
     """Return what an experiment says.
 
     Parameters
@@ -35,6 +41,9 @@ def read_experiment(path: PathText | None, changes: Sequence[str], keys: Keys) -
         or a quote is YAML; without a value, nothing is said. Relative paths begin in the current folder.
     keys : Keys
         What may be said.
+    names : callable, optional
+        Returns the models and categories that there are, by what is said. It is asked only if something is
+        wrong, so that names which are none are told with the rest; else see `Experiment.check_names`.
 
     Raises
     ------
@@ -49,7 +58,12 @@ def read_experiment(path: PathText | None, changes: Sequence[str], keys: Keys) -
         reading.read(Statements(document, Path(path).parent))
     for change in changes:
         reading.read(parse_change(change, keys))
-    return Experiment(None if path is None else os.fspath(path), reading.finish())
+    found = Experiment(None if path is None else os.fspath(path), reading.finish(), tuple(changes))
+    if reading.problems:
+        problems = [*reading.problems, *(found.names_unlike(names(found.said)) if names else ())]
+        in_order = sorted(problems, key=lambda one: one[0])
+        raise ExperimentError.of(dict.fromkeys(problem for _, problem in in_order))
+    return found
 
 
 @dataclass(slots=True)
@@ -112,17 +126,15 @@ class _Reading:
         return one.section == other.section and one.either is not None and one.either == other.either
 
     def finish(self) -> dict[str, Statement]:
-        """Return what is said; raise all that is wrong."""
+        """Return what is said, and keep what is wrong with it."""
         said = {}
         for key, parts in self.found.items():
             values = Values(key, self.refuse)
             for part in parts:
                 values.add(part)
-            said[key.place] = Statement(key, values.given, parts[-1].spot, tuple(values.texts))
+            if values.given is not None:
+                said[key.place] = Statement(key, values.given, parts[-1].spot, tuple(values.texts))
         self.check_alternatives(said)
-        if self.problems:
-            in_order = sorted(self.problems, key=lambda one: one[0])
-            raise ExperimentError.of(dict.fromkeys(problem for _, problem in in_order))
         return said
 
     def check_alternatives(self, said: dict[str, Statement]) -> None:

@@ -85,7 +85,8 @@ class Values:
 
     key: Key
     refuse: Callable[[Spot, str], object]
-    given: Given = ""
+    given: Given | None = None
+    """None if nothing of it can be taken."""
     texts: list[tuple[str, Spot]] = field(default_factory=list)
 
     def add(self, part: Part) -> None:

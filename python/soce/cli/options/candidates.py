@@ -53,9 +53,10 @@ class Candidates:
         """Return the paths of a selection's candidates that are named; the file may name others as well."""
         from soce.recipes.checkpoint_paths import find_checkpoint
 
-        found = {name: path for name, path in self._paths().items() if name in candidates}
+        known = self._paths()
+        found = {name: path for name, path in known.items() if name in candidates}
         for text in self.given:
-            if text in found:
+            if text in known:
                 continue
             name = next((one for one in candidates if text.startswith(f"{one}=")), None)
             if name is None:
@@ -109,11 +110,12 @@ def candidate_option(metavar: str, text: str) -> Decorator:
     )
 
 
-def models_option(what: str, *, opened: bool = True) -> Decorator:
+def models_option(what: str, *, opened: bool) -> Decorator:
     """Declare `--models`, a file of something; of an experiment, the paths themselves."""
     return _option(
         "--models",
         type=MODELS,
+        key="models",
         names="models",
         files=CHECKPOINTS if opened else replace(CHECKPOINTS, check=None),
         metavar="FILE",

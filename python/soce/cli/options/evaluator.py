@@ -35,6 +35,8 @@ class NamedEvaluators:
     choose: EvaluatorName | None
     report: EvaluatorName | None
     options: EvaluatorOptions
+    is_of_experiment: bool = False
+    """Whether no flag names what soups are chosen by."""
 
     @contextmanager
     def opened(
@@ -126,9 +128,10 @@ def _evaluating(
     from soce.evaluate.kinds import EvaluatorOptions
 
     said = {which: [given.pop(f"{which}_{kind}") for kind in _KINDS] for which in ("choose", "report")}
-    choose = _one_evaluator("--evaluator", evaluator, evaluator_command) or _of_experiment(*said["choose"])
+    flag = _one_evaluator("--evaluator", evaluator, evaluator_command)
+    choose = flag or _of_experiment(*said["choose"])
     report = _one_evaluator("--held-out", held_out, held_out_command) or _of_experiment(*said["report"])
-    return NamedEvaluators(choose, report, EvaluatorOptions(**given))
+    return NamedEvaluators(choose, report, EvaluatorOptions(**given), is_of_experiment=flag is None)
 
 
 def _of_experiment(

@@ -33,8 +33,8 @@ def output_option(text: str) -> Decorator:
 
 
 experiment_options = all_of(
-    tables_argument("[EXPERIMENT | TABLE...]", required=False),
-    selection_options,
+    tables_argument(),
+    selection_options(opened=True),
     evaluator_options,
     output_option("Gets scores, selection, search/ and soup/; resumes."),
     search_options,
@@ -49,16 +49,18 @@ def _declared() -> Sequence[click.Parameter]:
     return click.command("run")(experiment_options(lambda: None)).params
 
 
-def keys_of(command: click.Command) -> Keys:
-    """Return all that an experiment may say; files are looked for that the command has a use for."""
+def keys_of(command: click.Command, *, opens: bool = True) -> Keys:
+    """Return all that an experiment may say; files are looked for that the command opens."""
     own = {param.place: param for param in command.params if isinstance(param, Keyed)}
     declared = {param.place: param for param in _declared() if isinstance(param, Keyed)}
     return Keys.of(
-        _key_of(own.get(place, param), is_used=place in own) for place, param in declared.items() if place
+        _key_of(own.get(place, param), is_opened=opens and place in own)
+        for place, param in declared.items()
+        if place
     )
 
 
-def _key_of(param: Keyed, *, is_used: bool) -> Key:
+def _key_of(param: Keyed, *, is_opened: bool) -> Key:
     assert isinstance(param, click.Parameter)
     return Key(
         param.section,
@@ -68,7 +70,7 @@ def _key_of(param: Keyed, *, is_used: bool) -> Key:
         help=getattr(param, "help", None) or "",
         schema=schema_of(param.type),
         locate=param.files.locate if param.files else None,
-        check=param.files.check if param.files and is_used else None,
+        check=param.files.check if param.files and is_opened else None,
         either=param.either,
         names=param.names,
         is_short=param.is_short,

@@ -124,11 +124,12 @@ class OptionGroup:
     make: Callable[..., object]
     """Called with the value of every option by its name."""
     section: str = ""
-    """Of an experiment."""
+    """Of an experiment; "" if its options are not in one, but for those that say where."""
 
     def option(self, *declarations: str, **settings: Any) -> Decorator:  # noqa: ANN401 - as `click.option`
         """Declare an option of this group; see `KeyedOption`."""
-        settings = {"section": self.section, **settings}
+        place = {"section": self.section} if self.section else {"key": ""}
+        settings = {**place, **settings}
         return click.option(*declarations, cls=GroupedOption, group=self, **settings)
 
 

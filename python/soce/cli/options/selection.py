@@ -125,9 +125,7 @@ def sign_option(declare: Callable[..., Decorator]) -> Decorator:
     )
 
 
-selection_options = all_of(
-    candidate_option("NAME[=PATH]|@FILE", "A model that may become an expert, and its checkpoint; else all."),
-    models_option("candidates"),
+_selection_options = all_of(
     _of_rule(
         "--threshold", type=float, metavar="TAU", help="Select categories with |rho| < TAU to some other."
     ),
@@ -173,3 +171,13 @@ selection_options = all_of(
     _option("--minimum", metavar="W", help="Smallest weight. Default: the step."),
     _option("--maximum", metavar="W", help="Largest weight. Default: what the others leave."),
 )
+
+
+def selection_options(*, opened: bool) -> Decorator:
+    """Declare all that a selection depends on; `opened` says whether checkpoints must be there."""
+    which = "A model that may become an expert, and its checkpoint; else all."
+    return all_of(
+        candidate_option("NAME[=PATH]|@FILE", which),
+        models_option("candidates", opened=opened),
+        _selection_options,
+    )

@@ -78,13 +78,12 @@ table_options = all_of(
 )
 
 
-def tables_argument(metavar: str = "TABLE...", *, required: bool = True) -> Decorator:
+def tables_argument() -> Decorator:
     """Declare the tables; a single file of an experiment stands for what it says."""
     return click.argument(
         "tables",
         nargs=-1,
-        required=required,
-        metavar=metavar,
+        metavar="[EXPERIMENT | TABLE...]",
         cls=KeyedArgument,
         section="scores",
         is_short=True,
