@@ -234,6 +234,14 @@ def test_what_is_named_and_is_not_there_is_refused(arguments: list[str], told: s
     assert not Path("soce.yaml").exists()
 
 
+def test_other_tasks_of_the_same_categories_are_the_example_to_report_on() -> None:
+    Path("a.jsonl").write_text('{"category": "other", "prompt": "x", "answer": "y", "kind": "exact_match"}\n')
+    Path("b.jsonl").write_text("damaged")
+    Path("test.jsonl").write_text(Path("tasks.jsonl").read_text())
+    soce_init()
+    assert "\n# report_on: {tasks: test.jsonl}\n" in Path("soce.yaml").read_text()
+
+
 def test_tasks_of_other_categories_and_too_few_items_are_told() -> None:
     items = [{"category": "sums", "prompt": str(n), "answer": "x", "kind": "exact_match"} for n in range(9)]
     Path("few.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))

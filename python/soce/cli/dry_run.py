@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soce.cli.command import inform, print_blocks, print_json
+from soce.cli.command import inform, print_blocks, print_json, warn
 from soce.cli.scoring import located
 from soce.cli.text.forecast import forecast_lines
 
@@ -32,6 +32,7 @@ def foresee(
     searching: SearchOptions,
     merging: MergeOptions,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Print what a search in the folder would score, and what that takes.
 
@@ -60,4 +61,7 @@ def foresee(
         print_json(found.to_json())
     else:
         print_blocks(*forecast_lines(found))
+    if not quiet:
+        if found.device_bytes is not None and (found.model_bytes or 0) > found.device_bytes:
+            warn([f"the model does not fit into the memory of {found.device}"])
         inform("nothing was loaded, scored or written")

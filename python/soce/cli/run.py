@@ -133,6 +133,7 @@ def run(
             searching=searching,
             merging=merging,
             as_json=as_json,
+            quiet=quiet,
         )
         return 0
     step = SearchStep(pool, folder / SEARCH, folder / SOUP, merging, quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _TABLES: Final = tuple(f"scores.{suffix}" for suffix in ("csv", "tsv", "xlsx", "parquet", "json", "md"))
 _MODELS: Final = ("models.yaml", "models")
 _TASKS: Final = ("tasks.jsonl",)
+_SIBLINGS: Final = 5
+"""Files beside the tasks that are looked into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class FoundTasks:
     counts: Mapping[str, int] | None = None
     """Category → number of its items, where that is known without a model."""
     categories: tuple[str, ...] | None = None
+    other: str | None = None
+    """A file beside it with items of the same categories: it may be meant to report on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +239,23 @@ def _tasks(name: str) -> FoundTasks:
         "lm-eval": ("lm-eval", name.removeprefix("lm-eval:")),
     }.get(kind, ("function", name))
     if key == "tasks":
-        counts = Counter(item.category for item in read_tasks(name).items)
-        return FoundTasks(name, key, value, counts, tuple(counts))
+        counts = _counts(name)
+        return FoundTasks(name, key, value, counts, tuple(counts), _sibling(Path(name), counts))
     categories = check_evaluator(name)
     return FoundTasks(name, key, value, None, None if categories is None else tuple(categories))
+
+
+def _counts(name: str) -> Counter[str]:
+    return Counter(item.category for item in read_tasks(name).items)
+
+
+def _sibling(tasks: Path, counts: Mapping[str, int]) -> str | None:
+    """Return the first other file of tasks beside these that has the same categories."""
+    for path in sorted(tasks.parent.glob("*.jsonl"))[:_SIBLINGS]:
+        with suppress(SoceError, OSError):
+            if path != tasks and _counts(str(path)).keys() == counts.keys():
+                return str(path)
+    return None
 
 
 def _doubts_of_tasks(tasks: FoundTasks, table: ScoreTable | None, models: FoundModels | None) -> list[str]:

@@ -34,7 +34,7 @@ def experiment_text(found: Surroundings) -> str:
         _models(found.models, found.lacking),
         _select(found),
         _evaluate(found.tasks),
-        _report_on(),
+        _report_on(found.tasks),
         _search(),
         [
             *_comment("What soups are written as; else as the first expert is."),
@@ -134,7 +134,9 @@ def _select(found: Surroundings) -> list[str]:
     )
     if scores is not None and scores.threshold is not None:
         chance = (
-            "" if scores.critical is None else f" By chance |rho| stays below {scores.critical:.2f} here."
+            ""
+            if scores.critical is None
+            else f" |rho| below {scores.critical:.2f} cannot be told from 0 here."
         )
         return [
             *_comment(f"{meant}{chance}"),
@@ -201,11 +203,12 @@ def _evaluate(found: FoundTasks | None) -> list[str]:
     ]
 
 
-def _report_on() -> list[str]:
+def _report_on(found: FoundTasks | None) -> list[str]:
+    other = "held-out.jsonl" if found is None or found.other is None else found.other
     return [
         *_comment("Soups are chosen on one part of the items and reported on the other, or on other tasks:"),
         "report_on: {share: 1/2}",
-        "# report_on: {tasks: held-out.jsonl}",
+        f"# report_on: {{tasks: {quoted(other)}}}",
     ]
 
 

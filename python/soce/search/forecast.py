@@ -79,8 +79,10 @@ class Forecast(Plain):
     """What is read of them for the evaluations that are named."""
     device: str | None
     """Where the live model would be; None if no model is live."""
-    device_bytes: int | None
+    model_bytes: int | None
     """What it would take there, without batches."""
+    device_bytes: int | None
+    """What the device has."""
     seconds_per_item: Mapping[str, float]
     """Stage → what an item took when it was scored by the same evaluator; left out where nobody knows."""
 
@@ -219,7 +221,8 @@ class Forecaster:
             checkpoint_bytes=sum(self._sizes.values()),
             read_bytes=sum(ledger.read_bytes for ledger in {self._chooser, self._reporter}),
             device=None if live is None else str(live.device),
-            device_bytes=getattr(live, "memory_bytes", None),
+            model_bytes=getattr(live, "memory_bytes", None),
+            device_bytes=getattr(live, "device_bytes", None),
             seconds_per_item=self._pace,
         )
 

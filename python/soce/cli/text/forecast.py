@@ -35,7 +35,7 @@ def forecast_lines(found: Forecast) -> list[list[str]]:
 def _cost_lines(found: Forecast) -> list[str]:
     to_do = counted(found.missing, "evaluation")
     if found.missing_items is not None:
-        to_do += f", {counted(found.missing_items, 'item')}"
+        to_do += f", {found.missing_items:,} item{'' if found.missing_items == 1 else 's'}"
     if found.more_soups:
         to_do += f"; at most {counted(found.more_soups, 'evaluation')} more, as the scores will have it"
     elif not found.missing:
@@ -44,8 +44,12 @@ def _cost_lines(found: Forecast) -> list[str]:
         *wrapped(to_do, "to do       "),
         f"to read     {size(found.read_bytes)}, of checkpoints of {size(found.checkpoint_bytes)}",
     ]
-    if found.device_bytes is not None:
-        lines.append(f"memory      {size(found.device_bytes)} on {found.device} for the model, and batches")
+    if found.model_bytes is not None:
+        has = "" if found.device_bytes is None else f", which has {size(found.device_bytes)}"
+        lines += wrapped(
+            f"{size(found.model_bytes)} for the model on {found.device}{has}; batches take more",
+            "memory      ",
+        )
     return [*lines, *wrapped(_time(found), "time        ")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
@@ -60,3 +61,14 @@ class ModelOutline(SoupModel):
         """What parameters and buffers would take there; batches take more."""
         held = [*self.model.parameters(), *self.model.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    @property
+    def device_bytes(self) -> int | None:
+        """How much memory the device has; None if nobody says."""
+        import torch
+
+        if self._device.type == "cuda" and torch.cuda.is_available():
+            return int(torch.cuda.get_device_properties(self._device).total_memory)
+        return (
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if self._device.type == "cpu" else None
+        )
