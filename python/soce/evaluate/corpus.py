@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias
 
@@ -81,8 +81,7 @@ class CorpusMetric(Plain):
     @property
     def identity(self) -> dict[str, object]:
         """All that statistics of the same texts depend on: metric, settings, version of sacrebleu."""
-        version = importlib.metadata.version("sacrebleu") if self.name in _SACREBLEU else None
-        return {**self.to_json(), "sacrebleu": version}
+        return {**self.to_json(), "sacrebleu": _sacrebleu() if self.name in _SACREBLEU else None}
 
     @property
     def higher_is_better(self) -> bool:
@@ -251,6 +250,12 @@ _OWN: Final = {
 }
 METRICS: Final = (*_SACREBLEU, *_OWN)
 """Names of all corpus metrics."""
+
+
+@cache
+def _sacrebleu() -> str:
+    """Return its version, which takes milliseconds to find and is asked for with every item."""
+    return importlib.metadata.version("sacrebleu")
 
 
 @lru_cache(maxsize=64)

@@ -123,10 +123,13 @@ class Writer:
         tokens = tokens[: prompt.most]
         ends = self._ends | self._special(prompt.stop)
         length = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
-        whole = text = str(self._soup.tokenizer.decode(tokens[:length], skip_special_tokens=True))
-        for word in prompt.stop:
-            text = text.split(word, 1)[0]
-        return Written(text, "stop" if length < len(tokens) or len(text) < len(whole) else "length")
+        text = str(self._soup.tokenizer.decode(tokens[:length], skip_special_tokens=True))
+        # The stop that is complete first: what a row goes on with while others of its batch are written
+        # must change nothing.
+        begins = [(begin + len(word), begin) for word in prompt.stop if (begin := text.find(word)) >= 0]
+        if begins:
+            return Written(text[: min(begins)[1]], "stop")
+        return Written(text, "stop" if length < len(tokens) else "length")
 
     def _special(self, stop: Sequence[str]) -> set[int]:
         """Return the stops that are tokens of their own, such as ``<|im_end|>``, which no text shows."""
