@@ -16,7 +16,7 @@ from typing import Final
 KEPT: Final = Path(__file__).parent.parent / "docs" / "data" / "demo-run.tar.xz"
 WANTED: Final = (
     *("demo.json", "scores.csv", "selection.yaml", "soup/soce.json"),
-    *("search/study.json", "search/study.db", "search/result.json", "search/evaluations/*.json"),
+    *("search/study.json", "search/study.db", "search/result.json", "search/store.db"),
 )
 
 

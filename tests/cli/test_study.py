@@ -20,6 +20,7 @@ from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.study import study
 from soce.search.open import open_run
+from soce.store.file import StoreFile
 
 MODELS = ("ash", "birch", "cedar", "elm")
 FIXED = ("--points", "3")
@@ -256,9 +257,9 @@ def test_a_study_that_was_stopped_goes_on(here: Path) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "nothing that was scored is lost" in " ".join(stderr.split())
-    known = len(list((here / "new" / "evaluations").glob("[!.]*.json")))
+    known = StoreFile(here / "new").size().n_evaluations
     assert 2 <= known < 15
     found = run("new", "--models", "models.yaml", *command(0.3), "--points", "0")
     assert found.exit_code == 0
     assert f"{known} of them are known" in said(found)
-    assert len(list((here / "new" / "evaluations").glob("[!.]*.json"))) == 15
+    assert StoreFile(here / "new").size().n_evaluations == 15

@@ -12,9 +12,9 @@ from soce.evaluate.corpus import Corpus, CorpusMetric
 from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe
-from soce.search.evaluations import EvaluationStore
 from soce.search.open import open_run
 from soce.search.result import SearchResult
+from soce.store.evaluations import EvaluationStore
 
 
 class Outcomes(Landscape):

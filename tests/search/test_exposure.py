@@ -9,9 +9,9 @@ import pytest
 from tests.landscapes import Landscape
 
 from soce.evaluate.evaluation import Evaluator
+from soce.files.digests import digest_of
 from soce.scores.origin import ScoreOrigin
 from soce.search.exposure import experts_saw
-from soce.search.identity import digest_of
 from soce.search.items import SearchItems
 from soce.search.verdict import ExpertsSaw
 

@@ -10,8 +10,8 @@ import pytest
 from tests.landscapes import Landscape, pool, search_with
 
 from soce.exceptions import EvaluationError, StudyError
+from soce.files.digests import digest_of
 from soce.scores.table import ScoreTable
-from soce.search.identity import digest_of
 from soce.search.items import split_items
 from soce.search.measure import measure_scores
 from soce.search.options import SearchOptions

@@ -23,8 +23,9 @@ from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import StudyError
 from soce.recipes.model import Ingredient, Recipe
 from soce.search.claims import claim
-from soce.search.evaluations import EvaluationStore
 from soce.search.study import Study, check_folder
+from soce.store.evaluations import EvaluationStore
+from soce.store.file import StoreFile
 
 IDENTITY = {"ingredients": {"a": {"shards": "A"}, "b": {"shards": "B"}}, "objective": {"name": "mean"}}
 
@@ -97,8 +98,9 @@ def test_optuna_itself_opens_the_default_storage(tmp_path: Path) -> None:
 def test_another_identity_is_refused_with_what_differs(tmp_path: Path) -> None:
     with Study(tmp_path / "run", identity=IDENTITY):
         pass
-    (tmp_path / "run" / "evaluations").mkdir()
-    (tmp_path / "run" / "evaluations" / "r1.json").write_text("")
+    recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
+    known = store(tmp_path / "run", "a", {})
+    known.add(recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True)
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
     with pytest.raises(StudyError, match='objective, name: "mean" before, "bfcl-v3" now'):
         Study(tmp_path / "run", identity=other)
@@ -111,8 +113,9 @@ def test_of_evaluators_of_two_kinds_only_the_kinds_are_told(tmp_path: Path) -> N
     of_tasks = {**IDENTITY, "evaluator": {"evaluator": "torch", "tasks": "0123", "stop": []}}
     with Study(tmp_path / "run", identity=of_tasks):
         pass
-    (tmp_path / "run" / "evaluations").mkdir()
-    (tmp_path / "run" / "evaluations" / "r1.json").write_text("")
+    recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
+    known = store(tmp_path / "run", "a", {})
+    known.add(recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True)
     other = {**IDENTITY, "evaluator": {"evaluator": "command", "command": ["python"]}}
     with pytest.raises(StudyError, match='something else: evaluator: "torch" before, "command" now\n'):
         Study(tmp_path / "run", identity=other)
@@ -123,9 +126,9 @@ def test_a_study_without_a_score_may_become_another_one(tmp_path: Path) -> None:
         pass
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
     with Study(tmp_path / "run", identity=other):
-        store = EvaluationStore(tmp_path / "run" / "evaluations", ingredients={"a": "a"}, evaluator={})
+        kept = store(tmp_path / "run", "a", {})
         recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
-        with store.claim(recipe), pytest.raises(StudyError, match="something else"):  # it is being scored
+        with kept.claim(recipe), pytest.raises(StudyError, match="something else"):  # it is being scored
             Study(tmp_path / "run", identity=IDENTITY)
     assert json.loads((tmp_path / "run" / "study.json").read_text())["identity"] == other
     with Study(tmp_path / "run", identity=IDENTITY):
@@ -173,7 +176,7 @@ def store(folder: Path, names: str, evaluator: Mapping[str, object]) -> Evaluati
 def test_more_items_cost_only_what_is_missing(tmp_path: Path) -> None:
     landscape = Landscape(n_items=10)
     soups = pool(tmp_path)
-    known = store(tmp_path / "evaluations", "abc", landscape.identity)
+    known = store(tmp_path, "abc", landscape.identity)
     recipe = soups.recipe({"a": 5, "b": 2, "c": 3})
     first = {"math": landscape.items["math"][:4]}
     assert known.find(recipe, first) is None
@@ -182,23 +185,12 @@ def test_more_items_cost_only_what_is_missing(tmp_path: Path) -> None:
     assert {name: len(ids) for name, ids in missing.items()} == {"math": 6, "code": 10}
     assert known.find(recipe, landscape.items) is None
     known.add(recipe, landscape.score(recipe, items=missing), is_whole=False)
-    # Another process reads the files; the union is what one call would have returned.
-    again = store(tmp_path / "evaluations", "abc", landscape.identity)
+    # Another process reads the file; the union is what one call would have returned.
+    again = store(tmp_path, "abc", landscape.identity)
     assert again.find(recipe, landscape.items) == landscape.score(recipe)
     assert again.find(soups.recipe({"c": 30, "b": 20, "a": 50}), first) is not None
     assert again.find(soups.recipe({"a": 5, "b": 3, "c": 2}), first) is None
-    assert store(tmp_path / "evaluations", "abc", {"landscape": 2}).find(recipe, first) is None
-
-
-def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
-    recipe = pool(tmp_path).recipe({"a": 1})
-    store(tmp_path / "evaluations", "a", {}).add(
-        recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True
-    )
-    (file,) = (tmp_path / "evaluations").glob("*.json")
-    file.write_text(file.read_text()[:40])
-    with pytest.raises(StudyError, match="is not an evaluation that was recorded here"):
-        store(tmp_path / "evaluations", "a", {}).find(recipe, None)
+    assert store(tmp_path, "abc", {"landscape": 2}).find(recipe, first) is None
 
 
 # ---- killed, resumed, shared
@@ -261,7 +253,7 @@ def test_a_killed_search_goes_on_without_repeating_an_evaluation(tmp_path: Path)
         search_with(pool(tmp_path), whole, folder=tmp_path / "whole", draws=100).to_json() == found.to_json()
     )
     assert set(finished) | set(landscape.calls) == set(whole.calls)
-    assert not list((tmp_path / "run" / "evaluations").glob(".*.lock"))
+    assert not StoreFile(tmp_path / "run").leases()
 
     last = Landscape(n_items=20)
     again = search_with(pool(tmp_path), last, folder=tmp_path / "run", draws=100)

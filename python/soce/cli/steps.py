@@ -104,10 +104,10 @@ class SearchStep:
     @contextmanager
     def opened(self, evaluators: NamedEvaluators, log: Log) -> Iterator[Scoring]:
         """Check everything, and open the evaluators; nothing is written yet."""
-        from soce.search.folder import EVALUATIONS
+        from soce.store.file import StoreFile
 
         told = self._check()
-        was_known = any((self.folder / EVALUATIONS).glob("[!.]*.json"))
+        was_known = StoreFile(self.folder).size().n_evaluations > 0
         merge = replace(self.merge, overwrite=False)
         with (
             evaluators.opened(

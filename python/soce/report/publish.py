@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import CheckpointError, OutputError, Problem
 from soce.files.arguments import expect, expect_path
+from soce.files.digests import digest_of
 from soce.merging.merge import merge
 from soce.merging.options import CHANGE_FILES, MergeOptions
 from soce.merging.plan import plan
@@ -15,7 +16,6 @@ from soce.report.card.card import Card, write_card
 from soce.report.card.choice import selection_notes
 from soce.report.card.metadata import require_hub
 from soce.report.card.soup import MANIFEST, read_soup
-from soce.search.identity import digest_of
 from soce.search.result import SearchResult
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soce.exceptions import shown
+from soce.files.digests import digest_of
 from soce.files.words import listed
-from soce.search.identity import digest_of
 from soce.search.items import contents_of
 
 if TYPE_CHECKING:

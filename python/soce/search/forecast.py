@@ -15,8 +15,6 @@ from soce.files.plain import Plain
 from soce.recipes.model import same_path_key
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import fixed_arms
-from soce.search.evaluations import EvaluationStore
-from soce.search.folder import EVALUATIONS
 from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.ledger import Count, Ledger
@@ -26,6 +24,8 @@ from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.registry import strategy_of
 from soce.search.strategies.space import same_soup
+from soce.store.evaluations import EvaluationStore
+from soce.store.file import StoreFile
 
 if TYPE_CHECKING:
     import os
@@ -155,13 +155,14 @@ class Forecaster:
         self._evaluator = evaluator
         sizes = {name: _shard_bytes(Path(path)) for name, path in paths.items()}
         self._sizes = {same_path_key(paths[name]): size for name, size in sizes.items()}
-        place = Path(folder) / EVALUATIONS
-        ingredients = ingredient_identities(paths) if place.is_dir() else None
+        has_store = StoreFile(folder).path.exists()
+        ingredients = ingredient_identities(paths) if has_store else None
 
         def ledger(one: Evaluator) -> Ledger:
             store = None
             if ingredients is not None:
-                store = EvaluationStore(place, ingredients=ingredients, evaluator=one.identity)
+                store = EvaluationStore(folder, ingredients=ingredients, evaluator=one.identity)
+                store.foresee(one)
             return Ledger(one, store, self._sizes)
 
         self._chooser = ledger(evaluator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -96,18 +95,6 @@ class SearchIdentity:
             message = f"`study.json` is not of a search: {shown(repr(error))}"
             hint = "give the output of `soce search` or `soce run`"
             refuse(message, hint, cause=error)
-
-
-def digest_of(value: object) -> str:
-    """Return the SHA-256 of plain JSON, the same for every order of keys.
-
-    Examples
-    --------
-    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
-    True
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def ingredient_identity(

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
-    from soce.search.evaluations import EvaluationStore
     from soce.search.strategies.space import Items
+    from soce.store.evaluations import EvaluationStore
 
 
 @dataclass(slots=True)

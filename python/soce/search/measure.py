@@ -6,10 +6,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from soce.files.arguments import expect, expect_mapping
+from soce.files.digests import digest_of
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe
 from soce.scores.origin import ScoreOrigin
-from soce.search.identity import digest_of, ingredient_identities
+from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
 from soce.search.refusal import refuse

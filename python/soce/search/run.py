@@ -9,12 +9,13 @@ from soce.evaluate.evaluation import refuse as refuse_evaluation
 from soce.exceptions import Problem, ScoreTableError, shown
 from soce.files.atomic import write_json
 from soce.files.words import listed
-from soce.search.evaluations import EvaluationStore
-from soce.search.folder import EVALUATIONS, POPULATION, SOUP, Kind, search_folder
+from soce.search.folder import POPULATION, SOUP, Kind, search_folder
 from soce.search.identity import differences, ingredient_identity
 from soce.search.items import split_items
 from soce.search.refusal import refuse
 from soce.search.scoring import Scorer, SearchProgress, objective_value
+from soce.store.evaluations import EvaluationStore
+from soce.store.file import StoreFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,7 +113,7 @@ class Run:
     @property
     def n_evaluations(self) -> int:
         """Calls of the evaluator whose outcomes are kept."""
-        return sum(1 for _ in (self.search / EVALUATIONS).glob("[!.]*.json"))
+        return StoreFile(self.search).size().n_evaluations
 
     def why(self, *parts: str) -> tuple[str, ...]:
         """Return the reasons for those of the parts that are missing."""
@@ -253,13 +254,12 @@ class Run:
         return other if on == "report" and other is not None else self._identity.evaluator
 
     def _store(self, on: ItemSet) -> EvaluationStore:
-        """Return the evaluations on these items; files are read once."""
+        """Return the evaluations on these items, opened once."""
         evaluator = self._evaluator(on)
         key = "selection" if evaluator == self._identity.evaluator else "report"
         if key not in self._stores:
             ingredients = self._identity.ingredients
-            folder = self.search / EVALUATIONS
-            self._stores[key] = EvaluationStore(folder, ingredients=ingredients, evaluator=evaluator)
+            self._stores[key] = EvaluationStore(self.search, ingredients=ingredients, evaluator=evaluator)
         return self._stores[key]
 
     def _check_ingredients(self, recipes: Sequence[Recipe]) -> None:

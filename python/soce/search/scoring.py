@@ -7,7 +7,6 @@ import math
 import time
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,8 +16,7 @@ from soce.evidence.per_item import exact_score
 from soce.exceptions import shown
 from soce.scores.objective import LinearObjective
 from soce.scores.table import Column, ScoreTable
-from soce.search.evaluations import EvaluationStore
-from soce.search.folder import EVALUATIONS
+from soce.store.evaluations import EvaluationStore, n_items_of
 
 if TYPE_CHECKING:
     import os
@@ -50,6 +48,8 @@ class SearchProgress:
     """Of the soup being scored; 0 of 0 between two."""
     n_evaluated: int
     """Calls of the evaluator in this run; what was known already costs none."""
+    n_items: int = 0
+    """Items that these were asked for, as far as the evaluator tells."""
 
 
 class Scorer:
@@ -63,13 +63,14 @@ class Scorer:
         on_progress: Callable[[SearchProgress], object] | None = None,
     ) -> None:
         self.evaluator = evaluator
-        self.n_evaluated = 0
+        self.n_evaluated = self.n_items = 0
         self.stage = ""
         self.asks_whole = getattr(evaluator, "scores_whole", evaluator.item_ids() is None)
         self.categories: tuple[str, ...] | None = None
         self._store = store
         self._on_progress = on_progress
         self._done = self._total = 0
+        store.register(evaluator)
 
     @classmethod
     def of(
@@ -81,8 +82,7 @@ class Scorer:
         on_progress: Callable[[SearchProgress], object] | None = None,
     ) -> Scorer:
         """Return the scorer that keeps its scores in the folder of a search; ingredients are identities."""
-        place = Path(folder) / EVALUATIONS
-        store = EvaluationStore(place, ingredients=ingredients, evaluator=evaluator.identity)
+        store = EvaluationStore(folder, ingredients=ingredients, evaluator=evaluator.identity)
         return cls(store, evaluator, on_progress=on_progress)
 
     def begin(self, stage: str) -> None:
@@ -134,13 +134,16 @@ class Scorer:
         # One that cannot say what its items are cannot leave some out either: it scores all of them once.
         is_whole = items is None or self.asks_whole
         missing = None if is_whole or items is None else self._store.missing(recipe, items)
+        began = time.monotonic()
         evaluation = self.evaluator.score(recipe, items=missing, on_progress=self._tell)
+        seconds = time.monotonic() - began
         self.n_evaluated += 1
+        self.n_items += n_items_of(evaluation)
         needed = items if is_whole else missing
         if needed is not None:
             _check_items(evaluation, needed)
         self._check_categories(evaluation, needed)  # before it is kept
-        self._store.add(recipe, evaluation, is_whole=is_whole)
+        self._store.add(recipe, evaluation, is_whole=is_whole, seconds=seconds)
         _log.info("scored soup %d of %d of %s", self._done + 1, self._total, self.stage)
         known = self._store.find(recipe, items)
         assert known is not None
@@ -165,9 +168,8 @@ class Scorer:
 
     def _tell(self, done: int, total: int) -> None:
         if self._on_progress is not None:
-            self._on_progress(
-                SearchProgress(self.stage, self._done, self._total, done, total, self.n_evaluated)
-            )
+            counts = self._done, self._total, done, total, self.n_evaluated, self.n_items
+            self._on_progress(SearchProgress(self.stage, *counts))
 
 
 def _check_items(evaluation: Evaluation, wanted: Items) -> None:

@@ -1,6 +1,6 @@
 """A study: the folder and the Optuna storage in which a search is recorded, resumed and shared.
 
-The folder holds ``study.json`` (what the scores belong to), ``evaluations/`` (outcomes by item) and, unless
+The folder holds ``study.json`` (what the scores belong to), ``store.db`` (outcomes by item) and, unless
 another storage is named, ``study.db``, which optuna-dashboard shows. A trial is added in one step when its
 recipe has been scored: none is ever left running by a worker that was killed.
 """
@@ -18,9 +18,12 @@ from soce.exceptions import StudyError, shown
 from soce.files.atomic import write_json
 from soce.files.documents import read_json
 from soce.search.claims import claim
-from soce.search.folder import EVALUATIONS, LOCK, LOG, PROGRAMS, STUDY, TRIALS
+from soce.search.folder import LOCK, LOG, PROGRAMS, STUDY, TRIALS
 from soce.search.identity import differences
 from soce.search.refusal import refuse
+from soce.store.database import JOURNAL, STORE
+from soce.store.file import StoreFile
+from soce.store.old import OLD_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 2
 _MAX_LISTED: Final = 8
-_OWN: Final = frozenset({LOCK, PROGRAMS, LOG, EVALUATIONS})
+_OWN: Final = frozenset({LOCK, PROGRAMS, LOG, STORE, JOURNAL, OLD_FOLDER})
 """What may be there before the study: its lock, what an evaluator's programs leave, the command's log, and
 evaluations of candidates, which know themselves what they are of."""
 
@@ -134,8 +137,9 @@ class Study(AbstractContextManager["Study"]):
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Raise `StudyError` if the folder holds something and no study; nothing is written."""
+    """Raise `StudyError` if the folder holds something and no study, or another store; nothing is written."""
     place = Path(folder)
+    StoreFile(place)
     if (place / STUDY).exists() or not place.is_dir():
         return
     unfinished = f".{STUDY}."  # what another worker that begins at the same time is writing
@@ -165,8 +169,8 @@ def settle_identity(folder: Path, identity: Mapping[str, object], *, paths: Mapp
     if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
         refuse("`study.json` is not of a study that this version reads", "name a new directory", folder)
     changes = _changes(found.get("identity"), dict(identity))
-    evaluations = folder / EVALUATIONS
-    has_scores = evaluations.is_dir() and any(evaluations.iterdir())  # or another worker is scoring
+    store = StoreFile(folder)
+    has_scores = bool(store.size().n_evaluations or store.leases())  # or another worker is scoring
     if not changes and located and found.get("paths") != located:
         write_json(path, {**found, "paths": located})
     elif changes and not has_scores:

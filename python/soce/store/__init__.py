@@ -1,0 +1,1 @@
+"""Scores, each filed under what it measured: the mix by content and the item by content."""

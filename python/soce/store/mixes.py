@@ -1,0 +1,51 @@
+"""What a mix is: exact parts of ingredients told apart by content, without names, paths or order."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from soce.exceptions import shown
+from soce.files.digests import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soce.recipes.model import Recipe
+
+
+class Mixes:
+    """Digests of recipes over ingredients, which are told apart by their identities.
+
+    Who gives config and tokenizer is no part of a mix: an evaluator's identity tells them.
+    """
+
+    def __init__(self, ingredients: Mapping[str, object]) -> None:
+        self._ingredients = {name: digest_of(identity) for name, identity in ingredients.items()}
+
+    def digest(self, recipe: Recipe) -> str:
+        """Return what the recipe's scores are filed under."""
+        rows = []
+        for row in recipe.table:
+            shares: dict[str, Fraction] = {}
+            for one, numerator in zip(recipe.ingredients, row.numerators, strict=True):
+                if numerator:
+                    digest = self._ingredients[one.name]
+                    shares[digest] = shares.get(digest, Fraction(0)) + Fraction(numerator, row.whole)
+            rows.append([row.pattern, sorted([digest, str(share)] for digest, share in shares.items())])
+        return digest_of(rows)
+
+
+def mix_text(recipe: Recipe) -> str:
+    """Return the weights of a recipe as people read them.
+
+    Examples
+    --------
+    >>> from soce.recipes.model import Recipe
+    >>> mix_text(Recipe.of({"path/A": 3, "path/B": 0, "path/C": 1}))
+    '3/4 path/A + 1/4 path/C'
+    """
+    if recipe.parts is None:
+        return " + ".join(shown(one.name) for one in recipe.ingredients)
+    pairs = zip(recipe.parts, recipe.ingredients, strict=True)
+    return " + ".join(f"{part}/{recipe.whole} {shown(one.name)}" for part, one in pairs if part)
