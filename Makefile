@@ -55,6 +55,10 @@ quotes: ## Renew what README and docs quote of the demo; DEMO=FOLDER keeps that 
 	@if test -n '$(DEMO)'; then $(BIN)/python .ci/keep_demo.py '$(DEMO)'; fi
 	$(BIN)/python .ci/quote_demo.py
 
+.PHONY: keys
+keys: ## Renew the table of an experiment's keys in docs/experiment.md
+	$(BIN)/python .ci/experiment_keys.py
+
 .PHONY: dev
 dev: $(INSTALLED) build ## Set up: environment, tools, models for the tests, optimised build of the package
 

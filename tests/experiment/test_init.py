@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -258,3 +259,11 @@ def test_the_file_of_the_page_is_one_that_is_read() -> None:
         checkpoint(Path("path") / name)
     said = read_experiment("soce.yaml", (), keys_of(run)).said
     assert {"scores.tables", "models", "evaluate.batch-size", "report_on.share", "merge.dtype"} <= said.keys()
+
+
+def test_the_page_has_every_key_that_is_declared() -> None:
+    root = Path(__file__).parents[2]
+    renewal = runpy.run_path(str(root / ".ci" / "experiment_keys.py"))["renewed"]
+    page = (root / "docs" / "experiment.md").read_text()
+    assert renewal(page) == page, "`make keys` renews it"
+    assert "| `select.threshold` |" in page

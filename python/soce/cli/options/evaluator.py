@@ -89,7 +89,10 @@ class NamedEvaluators:
         from soce.evaluate.kinds import unused_options
 
         if self.choose is None:
-            usage("give either `--evaluator` or `--evaluator-command`")
+            usage(
+                "give either `--evaluator` or `--evaluator-command`; in `soce.yaml` that is "
+                "`evaluate: {tasks: tasks.jsonl}`, say"
+            )
         names = [name for name in (self.choose, self.report) if name is not None]
         try:
             unused = unused_options(names, self.options)
