@@ -26,9 +26,9 @@ def renewed(page: str) -> str:
     for there in keys_of(run).sections.values():
         for key in there.values():
             text = re.sub(r"--rule (\w+)", r"`rule: \1`", key.help or "Files or directories of scores.")
-            values = ", ".join(f"`{value}`" for value in key.schema.get("enum", ()))
-            if "switch" in key.shapes:
-                values = "`true`, `false`"
+            choices = key.schema.get("enum", ["true", "false"] if "switch" in key.shapes else [])
+            assert isinstance(choices, list)
+            values = ", ".join(f"`{value}`" for value in choices)
             lines.append(f"| `{key.place}` | {text} | {values} |".replace("|rho|", "\\|rho\\|"))
     return TABLE.sub(lambda _: "\n".join([*lines, "", ""]), page)
 

@@ -9,6 +9,7 @@ from tests.landscapes import Landscape, pool
 
 from soce.search.forecast import Forecast, Forecaster
 from soce.search.options import SearchOptions
+from soce.search.pace import Pace
 from soce.search.pool import Pool
 from soce.search.soups import search_soups
 from soce.search.strategies.greedy import Greedy
@@ -153,3 +154,29 @@ def test_candidates_alone_are_told_first_and_make_a_table_once_they_are_known(
     table = seen.measure(singles)
     assert table is not None
     assert table.models == tuple(models.paths)
+
+
+def test_time_is_that_of_the_evaluations_that_are_known(tmp_path: Path, models: Pool) -> None:
+    evaluator = Landscape(n_items=10, seconds=0.02)
+    greedy = SearchOptions(strategy="greedy")
+    assert foresee(tmp_path / "run", models, evaluator, greedy).seconds is None
+    search_soups(models, evaluator, folder=tmp_path / "run", options=greedy)
+    told = foresee(tmp_path / "run", models, evaluator, SearchOptions())
+    assert told.seconds is not None
+    assert told.most_seconds is not None
+    assert told.missing * 0.02 <= told.seconds <= told.most_seconds < told.missing * 0.2
+    assert told.to_json()["pace"]["grid"].keys() == {"seconds_per_evaluation", "seconds_per_item"}
+    other = foresee(tmp_path / "run", models, Landscape(n_items=20), SearchOptions())
+    assert other.seconds is not None  # by what others took
+
+
+def test_a_pace_is_a_line_of_what_an_evaluation_and_an_item_take() -> None:
+    assert Pace.of([]) is None
+    assert Pace.of([(0, 3.0), (0, 5.0)]) == Pace(4.0, 0.0)
+    assert Pace.of([(10, 4.0), (20, 2.0)]) == Pace(3.0, 0.0)
+    assert Pace.of([(10, 1.0), (20, 3.0)]) == Pace(0.0, 2 / 15)
+    pace = Pace.of([(10, 2.0), (20, 3.0), (30, 4.0)])
+    assert pace is not None
+    assert pace.seconds(2, 20) == pytest.approx(4.0)
+    assert pace.seconds(2, None) is None
+    assert Pace(3.0, 0.0).seconds(2, None) == 6.0

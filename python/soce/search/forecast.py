@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soce.files.digests import digest_of
 from soce.files.plain import Plain
 from soce.recipes.model import same_path_key
 from soce.scores.objective import Mean, parse_objective
@@ -19,6 +20,7 @@ from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.ledger import Count, Ledger
 from soce.search.measure import measured_table
+from soce.search.pace import Pace
 from soce.search.scoring import exact_objective
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.halving import SuccessiveHalving
@@ -83,8 +85,8 @@ class Forecast(Plain):
     """What it would take there, without batches."""
     device_bytes: int | None
     """What the device has."""
-    seconds_per_item: Mapping[str, float]
-    """Stage → what an item took when it was scored by the same evaluator; left out where nobody knows."""
+    pace: Mapping[str, Pace]
+    """Stage → what evaluations took so far; left out where nobody knows."""
 
     @property
     def missing(self) -> int:
@@ -105,22 +107,24 @@ class Forecast(Plain):
     @property
     def seconds(self) -> float | None:
         """An estimate of the time that the evaluations take; None if nothing says how long one takes."""
-        return self._seconds([one.missing_items for one in self.stages])
+        return self._seconds(with_more=False)
 
     @property
     def most_seconds(self) -> float | None:
         """The same with all that may be proposed."""
-        return self._seconds(
-            [None if one.missing_items is None else one.missing_items + one.more_items for one in self.stages]
-        )
+        return self._seconds(with_more=True)
 
-    def _seconds(self, counts: Sequence[int | None]) -> float | None:
+    def _seconds(self, *, with_more: bool) -> float | None:
         total = 0.0
-        for one, count in zip(self.stages, counts, strict=True):
-            pace = self.seconds_per_item.get(one.stage)
-            if count is None or (pace is None and count):
+        for one in self.stages:
+            soups, items = one.missing, one.missing_items
+            if with_more:
+                soups, items = soups + one.more_soups, None if items is None else items + one.more_items
+            pace = self.pace.get(one.stage)
+            seconds = pace.seconds(soups, items) if pace is not None else None if soups else 0.0
+            if seconds is None:
                 return None
-            total += count * (pace or 0.0)
+            total += seconds
         return total
 
 
@@ -159,17 +163,20 @@ class Forecaster:
         ingredients = ingredient_identities(paths) if has_store else None
 
         def ledger(one: Evaluator) -> Ledger:
-            store = None
-            if ingredients is not None:
-                store = EvaluationStore(folder, ingredients=ingredients, evaluator=one.identity)
-                store.foresee(one)
-            return Ledger(one, store, self._sizes)
+            if ingredients is None:
+                return Ledger(one, None, self._sizes)
+            store = EvaluationStore(folder, ingredients=ingredients, evaluator=one.identity)
+            store.foresee(one)
+            timings = store.timings()
+            own = [found for found in timings if found.evaluator == digest_of(dict(one.identity))]
+            pace = Pace.of((found.n_items, found.seconds) for found in own or timings)
+            return Ledger(one, store, self._sizes, pace)
 
         self._chooser = ledger(evaluator)
         self._reporter = self._chooser if held_out_evaluator is None else ledger(held_out_evaluator)
         self._held_out_evaluator = held_out_evaluator
         self._stages: dict[str, StageForecast] = {}
-        self._pace: dict[str, float] = {}
+        self._pace: dict[str, Pace] = {}
         self._pool: Pool | None = None
 
     def measure(self, singles: Sequence[Recipe]) -> ScoreTable | None:
@@ -224,7 +231,7 @@ class Forecaster:
             device=None if live is None else str(live.device),
             model_bytes=getattr(live, "memory_bytes", None),
             device_bytes=getattr(live, "device_bytes", None),
-            seconds_per_item=self._pace,
+            pace=self._pace,
         )
 
     def _items(self, model: Recipe) -> SearchItems:
@@ -250,7 +257,7 @@ class Forecaster:
         if stage not in self._stages:  # candidates that were measured already are known by then
             counts = count.soups, count.missing, count.items, count.missing_items
             self._stages[stage] = StageForecast(stage, *counts, *more)
-            if (pace := ledger.seconds_per_item) is not None:
+            if (pace := ledger.pace) is not None:
                 self._pace[stage] = pace
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from soce.evaluate.evaluation import Evaluation, Evaluator
     from soce.recipes.model import Recipe
+    from soce.search.pace import Pace
     from soce.search.strategies.space import Items
     from soce.store.evaluations import EvaluationStore
 
@@ -48,15 +49,12 @@ class Ledger:
     """None if nothing was ever scored."""
     sizes: Mapping[str, int]
     """Path of each checkpoint, as `same_path_key` has it → its bytes."""
+    pace: Pace | None = None
+    """What evaluations took so far: those of this evaluator, else of any."""
     read_bytes: int = 0
     """What is read of them for all that was missing."""
     _made: dict[str, dict[str, set[str]] | None] = field(default_factory=dict)
     """Recipe → items that would have been scored; None: all there are."""
-
-    @property
-    def seconds_per_item(self) -> float | None:
-        """What an item took so far."""
-        return None
 
     def told(self, recipe: Recipe) -> Items | None:
         """Return the items that an evaluation gave outcomes for, if the recipe was scored."""
@@ -107,7 +105,7 @@ class Ledger:
             return None
         found = []
         for recipe in recipes:
-            known = self.store.find(recipe, items)
+            known = self.store.find(recipe, items, with_answers=False)
             if known is None:
                 return None
             found.append(known)
