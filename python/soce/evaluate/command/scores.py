@@ -29,8 +29,10 @@ def read_evaluation(
     """Read the scores of the one model that score files speak of; a program's `log` is named in messages.
 
     They are in percent if some categories are and the others are shares of 1. Of the `categories` that are
-    wanted (all otherwise) none may be without a score. Outcomes by item are read where the files hold them.
+    wanted (all otherwise) none may be without a score. Outcomes by item and answers are read
+    where the files hold them.
     """
+    from soce.evaluate.command.answers import read_answers
     from soce.scores.formats.options import ReadOptions
     from soce.scores.outcomes import notes_on
     from soce.scores.read import read_scores
@@ -75,6 +77,7 @@ def read_evaluation(
         for name in wanted
         if name in outcomes
     }
+    metrics = {name: metric for name in wanted if (metric := columns[name].metric) is not None}
     return Evaluation(
         {
             name: CategoryScore.of(items[name].values(), full=full)
@@ -95,6 +98,7 @@ def read_evaluation(
                 if columns[name].direction == "name"
             ),
         ),
+        answers=read_answers(source, table.kind, metrics, items),
     )
 
 

@@ -1,4 +1,4 @@
-"""One member of a zip archive, read within limits. Trusts no size that the archive states."""
+"""Members of a zip archive, read within limits. Trusts no size that the archive states."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from soce.exceptions import ScoreTableError
+from soce.exceptions import ScoreTableError, shown
 from soce.scores.grids.text import MAX_BYTES
 from soce.scores.refusals import Refusals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _ZSTANDARD: Final = 93  # `zipfile.ZIP_ZSTANDARD`, known to Python 3.14 and later
@@ -40,6 +42,21 @@ def read_member(path: Path, name: str, *, absent: str, instead: str) -> str:
     `absent` says what it means if there is no such member, `instead` what the user can do if Python cannot
     unpack it. Raises `ScoreTableError` for whatever is wrong with the archive.
     """
+
+    def only(names: list[str]) -> list[str]:
+        there = [one for one in names if one == name]
+        if not there:
+            Refusals(path).refuse(f"the archive has no member `{name}`: {absent}")
+        return there
+
+    ((_, text),) = read_members(path, only, instead=instead)
+    return text
+
+
+def read_members(
+    path: Path, choose: Callable[[list[str]], list[str]], *, instead: str
+) -> Iterator[tuple[str, str]]:
+    """Yield name and text of the members that are chosen of all names, see `read_member`."""
     refusals = Refusals(path)
     with path.open("rb") as file:
         if not path.is_file():
@@ -47,7 +64,18 @@ def read_member(path: Path, name: str, *, absent: str, instead: str) -> str:
         if not file.read(1):
             refusals.refuse("the file is empty")
         try:
-            content = _read(file, refusals, name, absent, instead)
+            with zipfile.ZipFile(file) as archive:
+                infos = archive.infolist()
+                times = Counter(info.filename for info in infos)
+                chosen = frozenset(choose([*times]))
+                for info in infos:
+                    if info.filename in chosen:
+                        if times[info.filename] > 1:
+                            refusals.refuse(
+                                f"the archive has {times[info.filename]} members `{shown(info.filename)}`"
+                            )
+                        content = _read(archive, file, info, refusals, instead)
+                        yield info.filename, _decoded(content, info.filename, refusals)
         except ScoreTableError:
             raise
         # `zipfile` lets the decoders' errors through, and trips over offsets that make no sense.
@@ -57,31 +85,30 @@ def read_member(path: Path, name: str, *, absent: str, instead: str) -> str:
             if error.errno != errno.EINVAL:  # a seek before the start
                 raise
             refusals.refuse(_DAMAGED)
+
+
+def _decoded(content: bytes, name: str, refusals: Refusals) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        refusals.refuse(f"member `{name}` is not UTF-8 text")
+        refusals.refuse(f"member `{shown(name)}` is not UTF-8 text")
 
 
-def _read(file: IO[bytes], refusals: Refusals, name: str, absent: str, instead: str) -> bytes:
-    with zipfile.ZipFile(file) as archive:
-        members = [info for info in archive.infolist() if info.filename == name]
-        if not members:
-            refusals.refuse(f"the archive has no member `{name}`: {absent}")
-        if len(members) > 1:
-            refusals.refuse(f"the archive has {len(members)} members `{name}`")
-        member = members[0]
-        if member.flag_bits & _ENCRYPTED:
-            refusals.refuse(f"member `{name}` is encrypted")
-        if member.compress_type == _ZSTANDARD and not hasattr(zipfile, "ZIP_ZSTANDARD"):
-            content = _read_zstd(file, member, refusals, instead)
-        else:
-            try:
-                stream = archive.open(member)
-            except NotImplementedError:
-                refusals.refuse(f"member `{name}` is compressed by method {member.compress_type}", instead)
-            with stream:
-                content = _bounded(stream)
+def _read(
+    archive: zipfile.ZipFile, file: IO[bytes], member: zipfile.ZipInfo, refusals: Refusals, instead: str
+) -> bytes:
+    name = shown(member.filename)
+    if member.flag_bits & _ENCRYPTED:
+        refusals.refuse(f"member `{name}` is encrypted")
+    if member.compress_type == _ZSTANDARD and not hasattr(zipfile, "ZIP_ZSTANDARD"):
+        content = _read_zstd(file, member, refusals, instead)
+    else:
+        try:
+            stream = archive.open(member)
+        except NotImplementedError:
+            refusals.refuse(f"member `{name}` is compressed by method {member.compress_type}", instead)
+        with stream:
+            content = _bounded(stream)
     if len(content) > MAX_BYTES:
         refusals.refuse(f"member `{name}` has more than {MAX_BYTES} bytes, which is what is read at most")
     return content
