@@ -726,7 +726,7 @@ def test_the_page_s_script_for_bfcl_gives_every_candidate_directories_of_its_own
 def test_the_page_s_tasks_can_be_read(tmp_path):
     from soce.evaluate.tasks.items import read_tasks
 
-    (block,) = PAGE.split("```json\n")[1:]
+    _, first, *_ = PAGE.split("```json\n")
     path = tmp_path / "tasks.jsonl"
-    path.write_text(block.partition("```")[0])
-    assert tuple(read_tasks(path).item_ids()) == ("math", "tool")
+    path.write_text(first.partition("```")[0])
+    assert tuple(read_tasks(path).item_ids()) == ("math", "tool", "gsm")
