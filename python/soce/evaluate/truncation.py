@@ -49,6 +49,20 @@ def truncation_of(evaluation: Evaluation) -> dict[str, Truncation]:
     return found
 
 
+def truncation_note(told: Mapping[str, Truncation]) -> str | None:
+    """Return in which categories texts of a soup ended by length; None if in none.
+
+    Examples
+    --------
+    >>> truncation_note({"math": Truncation(2, 40), "chat": Truncation(0, 9), "code": Truncation(5, 9)})
+    'texts of the soup that ended by length: 5 of 9 in `code`, 2 of 40 in `math`'
+    """
+    cut = sorted((-one.share, name) for name, one in told.items() if one.n_cut)
+    where = [f"{told[name]} in `{shown(name)}`" for _, name in cut]
+    more = [f"some in {len(where) - 4} more"] if len(where) > 5 else where[4:]
+    return f"texts of the soup that ended by length: {', '.join([*where[:4], *more])}" if cut else None
+
+
 def truncation_caution(soup: str, arms: Mapping[str, Mapping[str, Truncation]]) -> str | None:
     """Return what a reader of differences to the soup must know first; None if texts were cut alike.
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from soce.evaluate.truncation import truncation_of
+from soce.evaluate.truncation import truncation_note, truncation_of
 from soce.evidence.interval import paired_interval
 from soce.evidence.mcnemar import mcnemar
 from soce.evidence.sign_flip import sign_flip
@@ -124,6 +124,8 @@ def compare_arms(
     if widened:
         same = "whose items all differ alike between two of the arms"
         notes.append(f"intervals are widened for categories {same}: {listed(widened, limit=5)}")
+    if (cut := truncation_note(soup.report.truncation)) is not None:
+        notes.append(cut)
     n_tests = sum(comparison.test is not None for comparison in found)
     if n_tests > 1:
         notes.append(f"{n_tests} sign-flip tests were made: p is not corrected")
