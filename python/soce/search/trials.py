@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -23,6 +26,12 @@ class Trials:
     """Largest objective on the selection items."""
     gaps: tuple[float, ...]
     """Seconds from each trial to the next, in the order in which they were recorded."""
+    best_weights: str | None = None
+    """The weights of the first soup that reached it, as people read them."""
+    recipes: frozenset[str] = frozenset()
+    """The ids of all recipes."""
+    stages: Mapping[str, int] = field(default_factory=dict)
+    """Stage of the search → trials that were recorded in it."""
 
     @property
     def seconds(self) -> float:
@@ -45,9 +54,25 @@ def read_trials(path: Path) -> Trials | None:
                 "SELECT datetime_complete FROM trials WHERE datetime_complete IS NOT NULL "
                 "ORDER BY datetime_complete"
             ).fetchall()
-            (best,) = database.execute("SELECT max(value) FROM trial_values").fetchone()
+            best = database.execute(
+                "SELECT value, trial_id FROM trial_values ORDER BY value DESC, trial_id LIMIT 1"
+            ).fetchone()
+            rows = database.execute(
+                "SELECT trial_id, key, value_json FROM trial_user_attributes "
+                "WHERE key IN ('recipe', 'stage', 'weights')"
+            ).fetchall()
         moments = [datetime.fromisoformat(text) for (text,) in times]
+        told: dict[str, dict[int, str]] = {"recipe": {}, "stage": {}, "weights": {}}
+        for trial, key, text in rows:
+            told[key][trial] = str(json.loads(text))
     except (sqlite3.Error, TypeError, ValueError):
         return None
     gaps = tuple((after - before).total_seconds() for before, after in pairwise(moments))
-    return Trials(len(moments), best if isinstance(best, float) else None, gaps)
+    return Trials(
+        len(moments),
+        None if best is None else best[0],
+        gaps,
+        None if best is None else told["weights"].get(best[1]),
+        frozenset(told["recipe"].values()),
+        Counter(told["stage"].values()),
+    )

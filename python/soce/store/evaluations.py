@@ -111,6 +111,10 @@ class EvaluationStore(StoreFile):
         """
         return self._mixes.digest(recipe)
 
+    def items(self) -> dict[str, tuple[str, ...]]:
+        """Return category → ids of all items that are registered with the evaluator."""
+        return {category: tuple(found) for category, found in self._places.rows().items()}
+
     def item_keys(self, items: Items) -> dict[str, dict[str, str]]:
         """Return category → id → key, of those of the items that are registered."""
         rows = self._places.rows(items)
