@@ -10,6 +10,7 @@ from soce.evaluate.answers import prompt_digest
 from soce.evaluate.evaluation import Evaluation
 from soce.evaluate.kinds import EvaluatorOptions, open_evaluator, unused_options
 from soce.evaluate.lm_eval.options import LmEvalOptions
+from soce.exceptions import EvaluationError
 from soce.recipes.model import Recipe
 
 pytest.importorskip("torch")
@@ -284,3 +285,16 @@ def test_options_of_the_harness_are_for_no_other_evaluator():
     assert {name: [kind.name for kind in kinds] for name, kinds in unused.items()} == {
         name: ["lm-eval"] for name in given
     }
+
+
+def test_a_template_that_takes_no_instruction_is_refused(shared, monkeypatch):
+    refusing = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
+    )
+    monkeypatch.setattr(shared.soup.tokenizer, "chat_template", refusing)
+    with pytest.raises(EvaluationError, match="takes no system instruction: TemplateError: no system role"):
+        shared.make(["tiny_said"], apply_chat_template=True, system_instruction="be brief")
+    shared.make(["tiny_said"], apply_chat_template=True)
+    monkeypatch.setattr(shared.soup.tokenizer, "chat_template", None)
+    with pytest.raises(EvaluationError, match="lm-evaluation-harness cannot load tiny_said: ValueError"):
+        shared.make(["tiny_said"], apply_chat_template=True, system_instruction="be brief")

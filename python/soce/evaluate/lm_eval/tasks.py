@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.evaluate.evaluation import refuse
+from soce.evaluate.evaluation import refuse, told
 from soce.evaluate.lm_eval.aggregations import aggregation_of
 from soce.evaluate.lm_eval.definition import content, definition
 from soce.evaluate.lm_eval.model import explained, lm_eval, seeded, silent
@@ -114,6 +114,8 @@ def load_tasks(
     what = f"load {', '.join(names)}"
     with explained(what), silent(), redirect_stderr(StringIO()), seeded(options.seeds):
         check_tasks(names, options)
+        if options.apply_chat_template and options.system_instruction:
+            _check_system_turn(model)
         loaded = _load(names, options.folders)
         categories = {task: options.categories.get(task, task) for task in loaded}
         for path in filter(_is_file, options.categories):
@@ -123,6 +125,18 @@ def load_tasks(
         return tuple(
             _with_requests(name, categories[name], task, model, options) for name, task in loaded.items()
         )
+
+
+def _check_system_turn(model: Any) -> None:  # noqa: ANN401
+    """Refuse a chat template that refuses instructions: the harness would leave them out and say nothing."""
+    from jinja2 import TemplateError
+
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    try:
+        model.tokenizer.apply_chat_template(turns, tokenize=False, **model.chat_template_args)
+    except TemplateError as error:
+        message = f"the chat template takes no system instruction: {told(error)}"
+        refuse(message, "leave `system_instruction` out, or write it into the tasks' questions", cause=error)
 
 
 def check_tasks(names: Sequence[str], options: LmEvalOptions) -> list[str] | None:
