@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from soce.cli import _COMMANDS
+from soce.cli.run import run
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
@@ -16,3 +17,8 @@ def test_help_fits_a_terminal(name: str) -> None:
     told = CliRunner().invoke(command, ["--help"], prog_name=f"soce {name}").stdout
     assert "Usage" in told
     assert [line for line in told.splitlines() if len(line) > 80] == []
+
+
+def test_the_help_of_run_fits_one_screen() -> None:
+    told = CliRunner().invoke(run, ["--help"], prog_name="soce run").stdout
+    assert len(told.splitlines()) <= 50

@@ -420,10 +420,10 @@ def test_scores_stay_when_nothing_is_selected_by_them(here: Path, peaks: Landsca
     [
         (["--rule", "explicit", "--category", "maths"], 1, "there is no category `maths`"),
         (["--rule", "clusters", "--clusters", "3"], 1, "cannot make 3 clusters"),
-        ([*SELECT, "--objective", "column:chat"], 1, "chat"),
-        ([*SELECT, "--population", "zebra"], 1, "zebra"),
-        ([*SELECT, "--metric", "acc"], 2, "`--metric` has no effect without TABLE"),
-        ([*SELECT, "--table-items", "other"], 2, "`--table-items` has no effect without TABLE"),
+        ([*SELECT, "--set", "select.objective=column:chat"], 1, "chat"),
+        ([*SELECT, "--set", "select.population=zebra"], 1, "zebra"),
+        ([*SELECT, "--set", "scores.metric=acc"], 2, "`scores.metric` has no effect without TABLE"),
+        ([*SELECT, "--set", "scores.items=other"], 2, "`scores.items` has no effect without TABLE"),
         ([*SELECT, "-c", "e"], 2, "`--candidate e` is not NAME=PATH"),
         ([*SELECT, "-c", "e=./a"], 1, "have the same path"),
         ([*SELECT, "-c", "e=nowhere"], 1, "nowhere"),
@@ -440,10 +440,10 @@ def test_what_no_score_could_mend_is_refused_before_any_is_measured(
 
 
 def test_the_metric_of_a_table_is_not_that_of_the_evaluator(here: Path, peaks: Landscapes) -> None:
-    found = run_measured(rule=[*SELECT, "--evaluator-metric", "acc"])
-    assert "`--evaluator-metric` has no effect here" in found.stderr
-    found = run_all("--metric", "acc")
-    assert "`--metric` has no effect: the table is wide" in " ".join(found.stderr.split())
+    found = run_measured(rule=[*SELECT, "--set", "evaluate.metric=acc"])
+    assert "`evaluate.metric` has no effect here" in found.stderr
+    found = run_all("--set", "scores.metric=acc")
+    assert "`scores.metric` has no effect: the table is wide" in " ".join(found.stderr.split())
 
 
 def test_two_candidates_need_no_correlation_where_categories_are_named(here: Path, peaks: Landscapes) -> None:
@@ -487,8 +487,8 @@ def test_a_table_that_stands_on_more_items_is_warned_of_before_scoring(
     warned = "scores of `code` stand on 200 items, of which 100 are chosen on"
     found = run_all("-o", "warned")
     assert warned in " ".join(found.stderr.split())
-    assert "`--table-items other` states" in " ".join(found.stderr.split())
-    stated = run_all("-o", "stated", "--table-items", "other")
+    assert "`--set scores.items=other` states" in " ".join(found.stderr.split())
+    stated = run_all("-o", "stated", "--set", "scores.items=other")
     assert warned not in " ".join(stated.stderr.split())
 
 
@@ -498,7 +498,7 @@ def test_a_table_that_stands_on_more_items_is_warned_of_before_scoring(
 def test_what_the_user_states_is_kept(
     here: Path, landscapes: Landscapes, stated: str | None, expected: str
 ) -> None:
-    said = () if stated is None else ("--table-items", stated)
+    said = () if stated is None else ("--set", f"scores.items={stated}")
     assert run_all(*said).exit_code == 0
     assert result_in("all/search")["experts_saw"] == expected
     assert read_selection(here / "all" / "selection.yaml").selection.origin.stated == stated
@@ -508,7 +508,7 @@ def test_what_the_user_states_is_kept(
 
 def test_a_statement_may_be_made_later(here: Path, landscapes: Landscapes) -> None:
     assert run_all().exit_code == 0
-    assert run_all("--table-items", "other", "--overwrite").exit_code == 0
+    assert run_all("--set", "scores.items=other", "--overwrite").exit_code == 0
     assert landscapes.opened[1].calls == []
     assert read_selection(here / "all" / "selection.yaml").selection.origin.stated == "other"
     assert result_in("all/search")["experts_saw"] == "stated"

@@ -13,6 +13,7 @@ from tests.cli.test_search import SELECT, Landscapes, make
 
 from soce import verify
 from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.options.experiment import keys_of
 from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search
@@ -82,13 +83,13 @@ def add_a_tensor(folder: Path) -> None:
 
 
 KINDS = [
-    (add_a_tensor, "--leave-out=mtp.*"),
-    (add_a_tensor, "--take=mtp.*=a"),
-    (give_code, "--copy-code"),
-    (give_code, "--no-code"),
-    (leave_by_links, "--follow-links"),
-    (give_another_shard, "--ignore-unreferenced"),
-    (differ_in_tokens, "--allow-different-tokenizers"),
+    (add_a_tensor, "merge.leave-out=mtp.*"),
+    (add_a_tensor, "merge.take=mtp.*=a"),
+    (give_code, "merge.copy-code=true"),
+    (give_code, "merge.copy-code=false"),
+    (leave_by_links, "merge.follow-links=true"),
+    (give_another_shard, "merge.ignore-unreferenced=true"),
+    (differ_in_tokens, "merge.allow-different-tokenizers=true"),
 ]
 
 
@@ -99,18 +100,20 @@ def test_what_a_merge_refuses_is_refused_first_and_accepted_if_told(
     spoil(here)  # type: ignore[operator]
     refused = run(run_command, *RUN)
     assert refused.exit_code == 1
-    assert option.partition("=")[0] in refused.stderr
+    assert f"`--set {option.partition('mtp')[0]}" in refused.stderr
     assert not (here / "all").exists()
-    taken = run(run_command, *RUN, option)
+    taken = run(run_command, *RUN, "--set", option)
     assert taken.exit_code == 0, taken.stderr
-    assert (here / "all" / "soup" / "modeling_x.py").exists() == (option == "--copy-code")
-    assert ("mtp.w" in read_directory(here / "all" / "soup")) == option.startswith("--take")
+    assert (here / "all" / "soup" / "modeling_x.py").exists() == (option == "merge.copy-code=true")
+    assert ("mtp.w" in read_directory(here / "all" / "soup")) == option.startswith("merge.take")
 
 
 def test_a_run_that_accepts_more_than_before_finds_what_is_there(here: Path) -> None:
     assert run(run_command, *RUN).exit_code == 0
     before = (here / "all" / "soup" / "soce.json").read_bytes()
-    again = run(run_command, *RUN, "--ignore-unreferenced", "--follow-links", "--allow-different-configs")
+    accepting = ("ignore-unreferenced", "follow-links", "allow-different-configs")
+    more = [word for name in accepting for word in ("--set", f"merge.{name}=true")]
+    again = run(run_command, *RUN, *more)
     assert again.exit_code == 0, again.stderr
     assert (here / "all" / "soup" / "soce.json").read_bytes() == before
 
@@ -120,9 +123,9 @@ def test_tensors_that_one_candidate_has_are_taken_or_left_out(here: Path) -> Non
     write_file(here / "b" / "model.safetensors", read_file(here / "b" / "model.safetensors") | extra)
     refused = run(run_command, *RUN)
     assert refused.exit_code == 1
-    assert "--take" in refused.stderr
-    assert "--leave-out" in refused.stderr
-    found = run(run_command, *RUN, "--take", "mtp.*=b", "--leave-out", "ema.*")
+    assert "--set merge.take=" in refused.stderr
+    assert "--set merge.leave-out=" in refused.stderr
+    found = run(run_command, *RUN, "--set", "merge.take=mtp.*=b", "--set", "merge.leave-out=ema.*")
     assert found.exit_code == 0, found.stderr
     soup = read_file(here / "all" / "soup" / "model.safetensors")
     assert (set(soup), soup["mtp.w"]) == ({"w", "mtp.w"}, extra["mtp.w"])
@@ -145,18 +148,19 @@ def test_what_a_selection_file_says_of_tensors_holds_in_its_search(here: Path) -
 
 def test_decisions_are_recorded_and_stand_in_the_commands_of_the_report(here: Path) -> None:
     give_code(here)
-    assert run(run_command, *RUN, "--copy-code", "--dtype", "bf16").exit_code == 0
+    assert run(run_command, *RUN, "--set", "merge.copy-code=true", "--dtype", "bf16").exit_code == 0
     result = json.loads((here / "all" / "search" / "result.json").read_text())
     assert result["merge"] == {"dtype": "BF16", "copy_code": True}
     shown = run(report, "all", "--no-evaluate", "--format", "json", "--output", "-").stdout
     assert "soce merge recipe.yaml --output soup-again --dtype BF16 --copy-code" in shown
 
 
-def test_every_decision_is_an_option_of_merge_run_and_search() -> None:
+def test_every_decision_is_an_option_of_merge_and_search_and_said_to_run() -> None:
     from soce.cli.merge import merge
 
     flags = {flag for name in DECISIONS for flag in flags_of({name: True})}
-    for command in (merge, run_command, search):
+    assert {f"merge.{name.replace('_', '-')}" for name in DECISIONS} <= {*keys_of(run_command).places}
+    for command in (merge, search):
         known = {flag for option in command.params for flag in option.opts}
         assert flags <= known
     assert MergeOptions(overwrite=True, follow_links=True).decisions() == {"follow_links": True}

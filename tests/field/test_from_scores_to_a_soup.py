@@ -118,11 +118,11 @@ MISTAKES = {
     "function": (["-e", "json:evaluates"], "has no `evaluates`"),
     "program": (["--evaluator-command", "no-such-program {checkpoint}"], "no-such-program"),
     "scratch": (
-        ["--evaluator-command", f"{sys.executable} {{checkpoint}}", "--scratch", "gone"],
+        ["--evaluator-command", f"{sys.executable} {{checkpoint}}", "--set", "evaluate.scratch=gone"],
         "there is no such directory",
     ),
     "format": (
-        ["--evaluator-command", f"{sys.executable} {{checkpoint}}", "--evaluator-format", "paper"],
+        ["--evaluator-command", f"{sys.executable} {{checkpoint}}", "--set", "evaluate.format=paper"],
         "paper",
     ),
     "model": (["-e", "good.jsonl", "-c", "a=gone", "-c", "b=b"], "`gone`"),

@@ -198,13 +198,13 @@ def given_words(*, without: Collection[str] = ()) -> list[str]:
 
 def inform(text: str) -> None:
     """Print what is worth knowing, in lines that fit."""
-    message("\n".join(wrapped(text, "information: ")))
+    message("\n".join(wrapped(as_said(text), "information: ")))
 
 
 def warn(texts: Sequence[str]) -> None:
     """Print warnings, in lines that fit."""
     for text in texts:
-        message("\n".join(wrapped(text, "warning: ")))
+        message("\n".join(wrapped(as_said(text), "warning: ")))
 
 
 def print_blocks(*blocks: Sequence[str]) -> None:

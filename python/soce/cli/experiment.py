@@ -124,7 +124,9 @@ class ExperimentCommand(Subcommand):
         for option in self.params:
             if isinstance(option, KeyedOption) and option.file_only and error.option_name in option.opts:
                 name, place = error.option_name, option.place
-                usage(f"`{name}` is no flag here: it is `{place}` in `{FILE}`, or `--set {place}=VALUE`")
+                value = "true" if option.is_flag else "VALUE"
+                text = f"`{name}` is no flag here: it is `{place}` in `{FILE}`, or `--set {place}={value}`"
+                raise click.UsageError(text, click.get_current_context()) from error
 
 
 run_argument = click.argument(

@@ -16,7 +16,6 @@ from soce.cli.options.experiment import experiment_options
 from soce.cli.options.group import GroupedOption, is_given
 from soce.cli.options.merge import overwrite_option
 from soce.cli.options.search import fail_option
-from soce.cli.options.table import TABLE_HELP
 from soce.exceptions import shown
 from soce.files.words import counted, listed
 
@@ -35,25 +34,28 @@ if TYPE_CHECKING:
     from soce.selection.experts import Selection
     from soce.selection.options import SelectionOptions
 
-_EXAMPLES = """\b
-Examples:
-  soce run --models models.yaml --threshold 0.1 -e tasks.jsonl -o run/
-  soce run scores.csv --models models.yaml --threshold 0.1 \\
-    -e tasks.jsonl -o run/
-  soce run scores.csv --models models.yaml --rule clusters --clusters 3 \\
-    -e tasks.jsonl -o run/
+_FLAGS = (
+    *("--candidate", "--models", "--threshold", "--rule", "--pairs", "--clusters", "--category", "--step"),
+    *("--evaluator", "--evaluator-command", "--held-out", "--held-out-share", "--device", "--batch-size"),
+    *("--output", "--strategy", "--budget", "--seed", "--dtype"),
+)
+"""The rest is said in the experiment."""
+_TABLES = """\b
+TABLE: scores of a kind that `soce analyze` reads. Without one the evaluator
+scores all candidates first, on the items that soups are chosen on.
 """
 
 
 @click.command(
     cls=ExperimentCommand,
     short_help="Do all steps: analyze, select, search, merge.",
-    notes=(TABLE_HELP, evaluator_help, _EXAMPLES),
+    notes=(_TABLES, evaluator_help),
+    flags=_FLAGS,
 )
 @experiment_options
 @fail_option
 @overwrite_option("another soup in soup/")
-@click.option("--dry-run", is_flag=True, help="Say what would be scored and what that takes, and stop.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def run(
@@ -67,18 +69,17 @@ def run(
     evaluating: NamedEvaluators,
     searching: SearchOptions,
     merging: MergeOptions,
-    output: str,
+    output: str | None,
     fail_if_worse: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Select experts by TABLE, search their weights with an evaluator, and publish the best soup.
+    """Select experts by TABLE, search their weights, and publish the best soup.
 
-    Without TABLE every candidate is scored by the evaluator first, on the items that soups are chosen on:
-    neither experts nor weights have then seen what is reported. The first candidate gives config and
-    tokenizer to all of them. The same command goes on where it was stopped. A table or an option that changes
-    the selection is refused in the same output, because its scores would not be comparable.
+    All is said in EXPERIMENT, a file that `soce init` writes: soce.yaml, if it is here. Flags come before it.
+    What is no flag is said there, or as `--set merge.dtype=bf16`. The same command goes on where it was
+    stopped.
     """
     from soce.cli.log import logged
     from soce.cli.steps import SearchStep, check_selection, conclude, keep_measured, keep_selection
@@ -90,6 +91,8 @@ def run(
     if rule is None:
         usage("missing option `--threshold`: `soce select --sweep` shows what each would select")
     evaluating.check()
+    if output is None:
+        usage("missing option `--output`")
     folder = Path(output)
 
     def choose(

@@ -119,7 +119,7 @@ def models_option(what: str, *, opened: bool) -> Decorator:
         names="models",
         files=CHECKPOINTS if opened else replace(CHECKPOINTS, check=None),
         metavar="FILE",
-        help=f"YAML of {what}: a line `NAME: PATH` for each.",
+        help=f"YAML of {what}: lines `NAME: PATH`.",
     )
 
 

@@ -27,16 +27,14 @@ if TYPE_CHECKING:
 
 def output_option(text: str) -> Decorator:
     """Declare `--output`, the folder of a run."""
-    return click.option(
-        "--output", "-o", cls=KeyedOption, files=PATH, required=True, metavar="DIR", help=text
-    )
+    return click.option("--output", "-o", cls=KeyedOption, files=PATH, metavar="DIR", help=text)
 
 
 experiment_options = all_of(
     tables_argument(),
     selection_options(opened=True),
     evaluator_options,
-    output_option("Gets scores, selection, search/ and soup/; resumes."),
+    output_option("Gets scores, selection, search/ and soup/."),
     search_options,
     merge_decisions,
     table_options,

@@ -30,14 +30,14 @@ from click.core import ParameterSource
 from soce.experiment.experiment import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from soce.cli.options.files import Files
     from soce.experiment.keys import Names
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_FLAG: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*(?P<value> (?=[^`\s]+`))?")
+_FLAG: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
 class Keyed:
@@ -174,23 +174,40 @@ def is_given(option: click.Parameter) -> bool:
 def as_said(text: str) -> str:
     """Return a message with options called as they were said: a flag, or the key of an experiment.
 
-    An option that is no flag of the command that runs is called by its key in any case.
+    An option that is no flag of the command that runs is called by its key in any case. What is said of
+    another command, `soce select --sweep`, stays as it is.
     """
     context = click.get_current_context(silent=True)
-    if context is None:
+    keys = {} if context is None else dict(_keys_in_use(context))
+    if not keys:
         return text
-    places: dict[str, str] = {}
-    for option in context.command.params:
-        if isinstance(option, Keyed) and option.place is not None:
-            is_of_file = context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT_MAP
-            if option.file_only or is_of_file:
-                places |= dict.fromkeys((*option.opts, *option.secondary_opts), option.place)
 
     def called(flag: re.Match[str]) -> str:
-        place = places.get(flag[0].rstrip())
-        return flag[0] if place is None else f"{place}: " if flag["value"] else place
+        return keys.get(flag[0], flag[0])
 
-    return _FLAG.sub(called, text)
+    def words(part: str) -> str:
+        """Return what stands between backticks: a flag, or one with a value, to be copied."""
+        flag, sign, value = part.replace("=", " ", 1).partition(" ")
+        if flag not in keys or part.startswith("soce "):
+            return part
+        return f"--set {keys[flag]}={value}" if sign else keys[flag]
+
+    parts = enumerate(text.split("`"))
+    return "`".join(words(part) if number % 2 else _FLAG.sub(called, part) for number, part in parts)
+
+
+def _keys_in_use(context: click.Context) -> Iterator[tuple[str, str]]:
+    """Give each flag that is none here, or was not used, with what to call it."""
+    for option in context.command.params:
+        if not isinstance(option, Keyed) or option.place is None:
+            continue
+        is_said = context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT_MAP
+        if not (option.file_only or is_said):
+            continue
+        for flags, value in ((option.opts, "true"), (option.secondary_opts, "false")):
+            is_switch = getattr(option, "is_flag", False)  # an argument is none
+            how = f"--set {option.place}={value}" if is_switch and not is_said else option.place
+            yield from ((flag, how) for flag in flags)
 
 
 def all_of(*options: Decorator) -> Decorator:

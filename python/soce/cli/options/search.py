@@ -101,7 +101,7 @@ search_options = all_of(
         default="1/2",
         either="what",
         metavar="SHARE",
-        help="Share of each category's items to report on; 0: none. Default: 1/2.",
+        help="Of the items, to report on. Default: 1/2.",
     ),
     _option(
         "--split-seed",
@@ -115,5 +115,5 @@ search_options = all_of(
 )
 
 fail_option = click.option(
-    "--fail-if-worse", is_flag=True, help="Exit with 3 unless the soup scores above the best single model."
+    "--fail-if-worse", is_flag=True, help="Exit with 3 unless it beats all single models."
 )

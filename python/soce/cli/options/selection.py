@@ -126,16 +126,14 @@ def sign_option(declare: Callable[..., Decorator]) -> Decorator:
 
 
 _selection_options = all_of(
-    _of_rule(
-        "--threshold", type=float, metavar="TAU", help="Select categories with |rho| < TAU to some other."
-    ),
+    _of_rule("--threshold", type=float, metavar="TAU", help="Categories with |rho| < TAU to some other."),
     _of_rule(
         "--rule",
         type=_RULE,
         default="threshold",
-        help="How categories are selected. Default: threshold, the paper's.",
+        help="Selects categories. Default: threshold.",
     ),
-    _of_rule("--pairs", type=int, metavar="M", help="With --rule pairs: how many of the least correlated."),
+    _of_rule("--pairs", type=int, metavar="M", help="With --rule pairs: how many pairs."),
     _of_rule("--clusters", type=int, metavar="K", help="With --rule clusters: how many."),
     _of_rule(
         "--min-correlation",
@@ -175,9 +173,9 @@ _selection_options = all_of(
 
 def selection_options(*, opened: bool) -> Decorator:
     """Declare all that a selection depends on; `opened` says whether checkpoints must be there."""
-    which = "A model that may become an expert, and its checkpoint; else all."
+    which = "A candidate, and its checkpoint; else all."
     return all_of(
-        candidate_option("NAME[=PATH]|@FILE", which),
+        candidate_option("NAME[=PATH]", which),
         models_option("candidates", opened=opened),
         _selection_options,
     )
