@@ -143,8 +143,10 @@ def test_two_evaluators_share_one_live_model(tmp_path: Path, monkeypatch: pytest
     item = {"category": "a", "kind": "teacher_forced", "prompt": "ab", "answer": "c"}
     Path("tasks.jsonl").write_text(json.dumps(item) + "\n")
     Path("kinds_function.py").write_text("def evaluate(model, tokenizer):\n    return {'a': 1}\n")
-    first = open_evaluator("tasks.jsonl", save_models(tmp_path), EvaluatorOptions(device="cpu", batch_size=2))
+    options = EvaluatorOptions(device="cpu", batch_size=2, max_new_tokens=7)
+    first = open_evaluator("tasks.jsonl", save_models(tmp_path), options)
     assert isinstance(first, TorchEvaluator)
+    assert first.identity["max_new_tokens"] == 7
     second = open_evaluator("kinds_function:evaluate", first.soup)
     assert isinstance(second, FunctionEvaluator)
     assert second.soup is first.soup

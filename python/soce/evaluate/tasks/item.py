@@ -6,6 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, Self, TypeAlias, get_type_hints
 
 from soce.evaluate.evaluation import refuse
@@ -122,7 +123,7 @@ class AnswerScorer(ABC):
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> Self:
         """Return the scorer of these settings as JSON gave them; raises ValueError."""
-        hints = {one.name: get_type_hints(cls)[one.name] for one in fields(cls)}
+        hints = _settings(cls)
         for name, value in settings.items():
             if name not in hints:
                 hint = nearest(name, hints, "settings")
@@ -155,6 +156,13 @@ class AnswerScorer(ABC):
     def identity(self) -> dict[str, object]:
         """All that the outcome of an answer depends on besides the item, as JSON."""
         return {"name": self.name, **asdict(self)}
+
+
+@cache
+def _settings(kind: type[AnswerScorer]) -> dict[str, Any]:
+    """Return the settings of a kind of scorers with their types; every line of a task file asks."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind)}
 
 
 def written(value: object) -> str:
