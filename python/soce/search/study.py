@@ -21,7 +21,7 @@ from soce.search.claims import claim
 from soce.search.folder import LOCK, LOG, PROGRAMS, STUDY, TRIALS
 from soce.search.identity import differences
 from soce.search.refusal import refuse
-from soce.store.database import JOURNAL, STORE
+from soce.store.database import JOURNAL, LEASES, STORE
 from soce.store.file import StoreFile
 from soce.store.old import OLD_FOLDER
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 2
 _MAX_LISTED: Final = 8
-_OWN: Final = frozenset({LOCK, PROGRAMS, LOG, STORE, JOURNAL, OLD_FOLDER})
+_OWN: Final = frozenset({LOCK, PROGRAMS, LOG, STORE, JOURNAL, LEASES, f"{LEASES}-journal", OLD_FOLDER})
 """What may be there before the study: its lock, what an evaluator's programs leave, the command's log, and
 evaluations of candidates, which know themselves what they are of."""
 

@@ -20,13 +20,15 @@ STORE: Final = "store.db"
 """The name of the file."""
 JOURNAL: Final = f"{STORE}-journal"
 """What SQLite writes beside it while it changes; of a killed process it undoes what was begun."""
+LEASES: Final = "leases.db"
+"""The name of the file of leases, which is worth nothing to the next run."""
 FORMAT: Final = 1
 _APPLICATION: Final = int.from_bytes(b"soce", "big")
 _BUSY_SECONDS: Final = 60.0
 
 # Names of categories and items are the evaluator's; everything else is filed under digests. An outcome is a
 # number, or the statistics of an item of a corpus as a JSON list.
-_SCHEMA: Final = """
+_STORE_TABLES: Final = """
 CREATE TABLE mixes (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
 CREATE TABLE measures (id INTEGER PRIMARY KEY, content TEXT NOT NULL UNIQUE);
 CREATE TABLE items (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, measure INTEGER);
@@ -51,12 +53,14 @@ CREATE TABLE outcomes (
     mix INTEGER NOT NULL, item INTEGER NOT NULL, outcome REAL NOT NULL, evaluation INTEGER NOT NULL,
     PRIMARY KEY (mix, item)
 ) WITHOUT ROWID;
+CREATE TABLE chosen (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE read_in (view TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+_LEASE_TABLES: Final = """
 CREATE TABLE leases (
     mix TEXT PRIMARY KEY, token TEXT NOT NULL, host TEXT NOT NULL, machine TEXT NOT NULL,
     process INTEGER NOT NULL, since REAL NOT NULL, beat REAL NOT NULL, what TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE chosen (key TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE read_in (view TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -67,8 +71,10 @@ class Database:
     begun is undone by SQLite when the next one opens the file. The connection is closed with the object.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, tables: str = _STORE_TABLES, is_durable: bool = True) -> None:
         self.path = path
+        self._tables = tables
+        self._is_durable = is_durable
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._connect(is_new=False)
@@ -108,25 +114,34 @@ class Database:
         elif not self.path.exists():
             return None
         with self._refusing():
-            connection = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}",
-                uri=True,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,  # transactions begin and end where `changing` says
-                check_same_thread=False,  # the lock sees to it
-            )
-            is_ready = False
             try:
-                # After a power failure too what was said to be kept is there: the folder is synced as well.
-                connection.execute("PRAGMA synchronous = EXTRA")
-                is_ready = self._is_checked(connection) or (is_new and self._is_made(connection))
-            finally:
-                if not is_ready:
-                    connection.close()
-            if is_ready:
-                self._connection = connection
-                weakref.finalize(self, connection.close)
-            return self._connection
+                self._open(is_new=is_new)
+            except sqlite3.DatabaseError as error:
+                if self._is_durable or _code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                    raise
+                self.path.unlink(missing_ok=True)  # what a power failure left of it
+                self._open(is_new=True)
+        return self._connection
+
+    def _open(self, *, is_new: bool) -> None:
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,  # transactions begin and end where `changing` says
+            check_same_thread=False,  # the lock sees to it
+        )
+        is_ready = False
+        try:
+            # What was said to be kept is there after a power failure too: the folder is synced as well.
+            connection.execute(f"PRAGMA synchronous = {'EXTRA' if self._is_durable else 'OFF'}")
+            is_ready = self._is_checked(connection) or (is_new and self._is_made(connection))
+        finally:
+            if not is_ready:
+                connection.close()
+        if is_ready:
+            self._connection = connection
+            weakref.finalize(self, connection.close)
 
     def _is_checked(self, connection: sqlite3.Connection) -> bool:
         """Return whether the file is a store, refuse another one; False if there is nothing in it."""
@@ -148,7 +163,7 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             if not self._is_checked(connection):
-                for statement in _SCHEMA.split(";"):
+                for statement in self._tables.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
@@ -170,7 +185,7 @@ class Database:
 
     def _told(self, error: sqlite3.Error) -> tuple[str, str]:
         """Return what is wrong and what mends it."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = _code(error)
         rest = "run the same command again: everything that was kept is there"
         if code == sqlite3.SQLITE_FULL:
             return "the store cannot be written: the disk is full", f"make room, and {rest}"
@@ -197,3 +212,17 @@ class Database:
     def refuse(self, message: str, hint: str, *, cause: BaseException | None = None) -> NoReturn:
         """Raise `StudyError` about the file."""
         raise StudyError.of([Problem("store", str(self.path), None, message, hint)]) from cause
+
+
+def leases_beside(path: Path) -> Database:
+    """Return the file of leases beside a store.
+
+    It is another one, and never synced: who works is forgotten with the machine, claiming a mix costs no
+    time, and a worker that is stopped while it says that it lives keeps nobody from the scores.
+    """
+    return Database(path.with_name(LEASES), tables=_LEASE_TABLES, is_durable=False)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Return the kind of an error, without its details."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -130,7 +130,7 @@ class EvaluationStore(StoreFile):
 
     def claim(self, recipe: Recipe) -> AbstractContextManager[bool]:
         """Say to other workers that this one scores the recipe; the value is False if another one does."""
-        return leased(self._database, self.key(recipe), mix_text(recipe))
+        return leased(self._leases, self.key(recipe), mix_text(recipe))
 
     def find(self, recipe: Recipe, items: Items | None, *, with_answers: bool = True) -> Evaluation | None:
         """Return the scores over these items, over all if None; None if some were not evaluated."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.files.plain import Plain
-from soce.store.database import STORE, Database
+from soce.store.database import STORE, Database, leases_beside
 from soce.store.leases import Lease, read_leases
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ class StoreFile:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder) / STORE
         self._database = Database(self.path)
+        self._leases = leases_beside(self.path)
 
     def leases(self) -> tuple[Lease, ...]:
         """Return what is being scored, the oldest first."""
-        return read_leases(self._database)
+        return read_leases(self._leases)
 
     def size(self) -> StoreSize:
         """Return how much is kept."""

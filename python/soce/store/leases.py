@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import StudyError
 from soce.files.plain import Plain
-from soce.store.database import Database
+from soce.store.database import leases_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from soce.store.database import Database
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +117,7 @@ def _beat(path: Path, mix: str, token: str, done: threading.Event) -> None:
     while not done.wait(LEASE_SECONDS / _BEATS):
         # What cannot be written now may be written next time; at worst somebody takes the lease over.
         with suppress(StudyError):
-            database = database or Database(path)
+            database = database or leases_beside(path)
             with database.changing() as connection:
                 now = time.time()
                 beaten = connection.execute(
