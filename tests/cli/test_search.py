@@ -120,7 +120,7 @@ def test_a_second_run_evaluates_nothing_and_prints_the_same(here: Path, landscap
     assert landscapes.opened[0].calls
     assert not landscapes.opened[1].calls
     assert second.stdout == first.stdout
-    assert "evaluations in this run\n" in first.stderr
+    assert " items)\n" in first.stderr
     assert "0 evaluations in this run, the others were known" in second.stderr
     assert json.loads(search_here("--json").stdout)["beats_best_single"] is True
 
@@ -377,7 +377,8 @@ def test_without_a_table_the_candidates_are_scored_where_soups_are_chosen(
     assert scores.most_items() == {"math": 100, "code": 100}, "of 200"
     (landscape,) = peaks.opened
     assert len(set(landscape.calls)) == len(landscape.calls), "nothing is evaluated twice"
-    assert f"{len(landscape.calls)} evaluations in this run\n" in first.stderr
+    n_items = sum(size for _, size in landscape.calls)
+    assert f"{len(landscape.calls)} evaluations in this run ({n_items} items)\n" in first.stderr
     chosen = read_selection(here / "all" / "selection.yaml").selection
     assert chosen.origin.kind == "measured"
     second = run_measured()

@@ -179,6 +179,7 @@ class SearchStep:
     def finish(self, result: SearchResult, selection: Selection, scoring: Scoring) -> None:
         """Say what was done, and publish the best soup, once the evaluators are closed."""
         done = f"{counted(scoring.n_evaluated, 'evaluation')} in this run"
+        done += f" ({counted(scoring.n_items, 'item')})" if scoring.n_items else ""
         scoring.log.line(done := f"{done}, the others were known" if scoring.was_known else done)
         scoring.log.line(result.verdict)
         if not self.quiet:
@@ -247,6 +248,8 @@ class Scoring:
     """Whether something was scored in this folder before."""
     n_evaluated: int = 0
     """Calls of the evaluators."""
+    n_items: int = 0
+    """Items that these were asked for."""
 
     def measure(self, options: SearchOptions) -> ScoreTable:
         """Score every model on the items that soups are to be chosen on."""
@@ -258,7 +261,7 @@ class Scoring:
         counts = {}
 
         def count(found: SearchProgress) -> None:
-            counts[found.stage] = found.n_evaluated
+            counts[found.stage] = found.n_evaluated, found.n_items
             self.on_progress(found)
 
         table = measure_scores(
@@ -269,7 +272,9 @@ class Scoring:
             held_out_evaluator=self.held_out,
             on_progress=count,
         )
-        self.n_evaluated = sum(counts.values())  # the two evaluators have stages of their own
+        # The two evaluators have stages of their own.
+        self.n_evaluated = sum(calls for calls, _ in counts.values())
+        self.n_items = sum(items for _, items in counts.values())
         return table
 
     def search(self, pool: Pool, selection: Selection, options: SearchOptions) -> SearchResult:
@@ -289,6 +294,7 @@ class Scoring:
             on_progress=self.on_progress,
         )
         self.n_evaluated += result.n_evaluated
+        self.n_items += result.n_items
         return result
 
     def warn_of_items(self, pool: Pool, selection: Selection, options: SearchOptions) -> None:

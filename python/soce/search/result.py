@@ -58,6 +58,8 @@ class SearchResult:
     """Categories in which smaller scores are better, as the evaluator says."""
     n_evaluated: int = field(default=0, compare=False)
     """Calls of the evaluator that this run needed: 0 if all was known. Not part of `to_json`."""
+    n_items: int = field(default=0, compare=False)
+    """Items that it was asked for in these, as far as it tells. Not part of `to_json` either."""
 
     @property
     def best(self) -> Arm:

@@ -170,6 +170,7 @@ def search_soups(
                 name for name, is_higher in reported[0].higher_is_better.items() if not is_higher
             ),
             n_evaluated=sum(one.n_evaluated for one in {chooser, reporter}),
+            n_items=sum(one.n_items for one in {chooser, reporter}),
         )
         write_json(Path(folder) / RESULT, result.to_json())
         return result
