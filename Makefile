@@ -56,7 +56,7 @@ quotes: ## Renew what README and docs quote of the demo; DEMO=FOLDER keeps that 
 	$(BIN)/python .ci/quote_demo.py
 
 .PHONY: keys
-keys: ## Renew the table of an experiment's keys in docs/experiment.md
+keys: ## Renew the keys of an experiment in docs/experiment.md and in its JSON schema
 	$(BIN)/python .ci/experiment_keys.py
 
 .PHONY: dev

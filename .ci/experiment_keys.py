@@ -1,10 +1,11 @@
-"""Renew the table of an experiment's keys in docs/experiment.md: `.ci/experiment_keys.py`.
+"""Renew the keys of an experiment in docs/experiment.md and in the JSON schema: `.ci/experiment_keys.py`.
 
-The options of `soce run` are the declarations; tests compare the page with what this writes.
+The options of `soce run` are the declarations; tests compare page and schema with what this writes.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ sys.path.insert(0, str(ROOT / "python"))
 
 from soce.cli.options.experiment import keys_of  # noqa: E402
 from soce.cli.run import run  # noqa: E402
+from soce.experiment.schema import SCHEMA, experiment_schema  # noqa: E402
 
 PAGE: Final = ROOT / "docs" / "experiment.md"
 TABLE: Final = re.compile(r"(?<=<!-- keys:begin -->\n).*?(?=<!-- keys:end -->)", re.DOTALL)
@@ -33,5 +35,11 @@ def renewed(page: str) -> str:
     return TABLE.sub(lambda _: "\n".join([*lines, "", ""]), page)
 
 
+def schema() -> str:
+    """Return the JSON schema of the keys that are declared now."""
+    return json.dumps(experiment_schema(keys_of(run)), indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    SCHEMA.write_text(schema(), encoding="utf-8")

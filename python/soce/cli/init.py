@@ -23,17 +23,24 @@ Examples:
 )
 @click.option("--tasks", metavar="EVALUATOR", help="tasks.jsonl, lm-eval:TASK,TASK or module:function.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing soce.yaml.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors, and stop.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
-def init(*, scores: str | None, models: str | None, tasks: str | None, overwrite: bool, quiet: bool) -> None:
+def init(
+    *, scores: str | None, models: str | None, tasks: str | None, overwrite: bool, schema: bool, quiet: bool
+) -> None:
     """Write soce.yaml into the current folder, for `soce run` and all commands that go on from a run.
 
     It looks at the table, the checkpoints and the tasks, matches their names, and suggests a threshold. What
     it cannot know stands there as a comment with an example, and what to edit is marked with EDIT.
     """
+    from soce.experiment.schema import SCHEMA
     from soce.experiment.surroundings import look_around
     from soce.experiment.template import experiment_text
     from soce.files.atomic import write_text
 
+    if schema:
+        click.echo(SCHEMA.read_text(encoding="utf-8"), nl=False)
+        return
     target = Path("soce.yaml")
     if target.exists() and not overwrite:
         problem = Problem("output", str(target), None, "it exists", "`--overwrite` replaces it")

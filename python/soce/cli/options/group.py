@@ -15,7 +15,7 @@ section, and the option its key, which is its name in the group if it says nothi
 
 `file_only` is for what few people need: it is no flag of any command, but may be said in the file or with
 `--set select.missing=complete`. A command may show fewer flags than its options have, see `Subcommand`.
-After a change here `make schema` renews the JSON schema of the file.
+After a change of options `make keys` renews the page of the keys and the JSON schema of the file.
 """
 
 from __future__ import annotations
