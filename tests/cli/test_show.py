@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.doc_blocks import blocks, run_command
 from tests.report_runs import Kitchen, make_run
-from tests.speakers import Speaker, write_tasks
+from tests.speakers import Speaker, Teller, write_tasks
 
 from soce.cli.show import show
 from soce.search.open import open_run
@@ -29,6 +29,14 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Search
     result = make_run(folder / "run", MODELS, kitchen=Speaker(MODELS, 3, tasks))
     assert result is not None
     return folder / "run", tasks, result
+
+
+def name_tasks(run: Path, tasks: Path) -> None:
+    """Let the published soup say that its command named these tasks."""
+    manifest = run / "soup" / "soce.json"
+    content = json.loads(manifest.read_text())
+    content.setdefault("run", {})["command"] = ["soce", "run", "scores.csv", f"--evaluator={tasks}"]
+    manifest.write_text(json.dumps(content))
 
 
 def soce_show(*words: object) -> Result:
@@ -172,10 +180,7 @@ def test_scores_that_tell_no_items_apart_are_refused(tmp_path: Path) -> None:
 def test_a_tasks_file_that_the_command_named_is_found(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl")
     make_run(tmp_path / "run", MODELS, kitchen=Speaker(MODELS, 3, tasks))
-    manifest = tmp_path / "run" / "soup" / "soce.json"
-    content = json.loads(manifest.read_text())
-    content.setdefault("run", {})["command"] = ["soce", "run", "scores.csv", f"--evaluator={tasks}"]
-    manifest.write_text(json.dumps(content))
+    name_tasks(tmp_path / "run", tasks)
     assert open_run(tmp_path / "run").manifest is not None
     assert data(tmp_path / "run", "--limit", "1")["items"][0]["text"]["wanted"].isdigit()
 
@@ -183,7 +188,13 @@ def test_a_tasks_file_that_the_command_named_is_found(tmp_path: Path) -> None:
 def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models, categories = ("math", "lang", "code"), ("math", "chat", "code")
     tasks = write_tasks(tmp_path / "tasks.jsonl", categories)
-    make_run(tmp_path / "run", models, 2, kitchen=Speaker(models, 2, tasks, categories=categories))
+    make_run(tmp_path / "run", models, 2, kitchen=Teller(models, 2, tasks, categories=categories))
+    name_tasks(tmp_path / "run", tasks)
+    lines = [json.loads(line) for line in tasks.read_text().splitlines()]
+    mended = [
+        {**line, "answer": f"The answer is {line['answer']}."} for line in lines if "choices" not in line
+    ]
+    (tmp_path / "tasks-mended.jsonl").write_text("".join(json.dumps(line) + "\n" for line in mended))
     monkeypatch.chdir(tmp_path)
     for block in blocks():
         if block.page != "docs/answers.md":
@@ -191,9 +202,21 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
         if block.language == "console":
             for line, _ in block.commands:
                 printed = run_command(line)
-                assert printed.startswith(("math/", "chat/", "code/", "{")) or "--lost" in line
+                heads = ("math/", "chat/", "code/", "{", "objective on", "categories of")
+                assert printed.startswith(heads) or "--lost" in line
         if block.language == "python":
             found: dict[str, Any] = {}
             exec(compile(block.text, str(block), "exec", dont_inherit=True), found)
             assert found["sample"].n_won == len([one for one in found["items"] if one.matches("won")]) > 0
             assert len(found["failed"]) > 0
+
+
+def test_in_an_experiment_the_run_and_its_tasks_are_known(
+    spoken: tuple[Path, Path, SearchResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, tasks, _ = spoken
+    (tmp_path / "soce.yaml").write_text(f"evaluate: {{tasks: {tasks}}}\noutput: {run}\n")
+    monkeypatch.chdir(tmp_path)
+    result = soce_show("--limit", "1")
+    assert result.exit_code == 0, result.stderr
+    assert ": what is " in result.stdout

@@ -114,7 +114,8 @@ class Texts(HTMLParser):
 def test_every_section_is_there_and_says_what_it_lacks(report: Report) -> None:
     assert [section.anchor for section in report.sections] == ANCHORS
     lacking = {section.anchor: section.missing for section in report.sections if section.missing}
-    assert set(lacking) == {"shapley", "overfit", "reproduce"}
+    assert set(lacking) == {"shapley", "answers", "overfit", "reproduce"}
+    assert lacking["answers"][0].startswith("What was said to them: the evaluator hands no answers over")
     assert lacking["shapley"] == [
         "Shapley values: 3 of the 7 uniform soups of the experts were never scored; nobody said how.",
     ]

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from soce.evaluate.tasks.items import read_tasks
-from soce.evaluate.tasks.lines import FIELDS
-from soce.exceptions import EvaluationError
 from soce.files.plain import Plain
-from soce.search.folder import MODELS
+from soce.search.known_tasks import find_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from soce.evaluate.answers import Answer
     from soce.evaluate.tasks.item import Item
     from soce.evaluate.tasks.items import Tasks
     from soce.files.atomic import PathText
     from soce.search.run import ItemSet, Run
-
-_ENDINGS: Final = (".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class ItemText(Plain):
     @classmethod
     def of(cls, item: Item) -> ItemText:
         """Return the texts of an item."""
-        return cls(item.question, item.answer, item.choices)
+        return cls(item.question, "\nor ".join(item.answers), item.choices)
 
 
 ItemTexts: TypeAlias = "Mapping[tuple[str, str], ItemText]"
@@ -50,41 +43,9 @@ def texts_of(tasks: Tasks) -> dict[tuple[str, str], ItemText]:
 
 
 def find_item_texts(run: Run, *, on: ItemSet = "report", also: Sequence[PathText] = ()) -> ItemTexts:
-    """Return the texts of the items of a run, if a tasks file that is known to hold them is where it was.
-
-    Looked at are the files `also`, a demo's own, and those that the command named by which the published soup
-    was made. A file counts if its digest is that of the tasks that were scored, so that no text is another
-    item's.
-    """
-    if run.identity is None:
-        return {}
-    other = run.identity.held_out_evaluator
-    evaluator = other if on == "report" and other is not None else run.identity.evaluator
-    digest = evaluator.get("tasks")
-    for path in (*map(Path, also), *_known_files(run)):
-        for tasks in _readings(path) if digest else ():
-            if tasks.digest == digest:
-                return texts_of(tasks)
-    return {}
-
-
-def _known_files(run: Run) -> Iterator[Path]:
-    """Return where the tasks of a run may be."""
-    if run.kind == "demo":
-        yield from sorted((run.folder / MODELS).glob("*.jsonl"))
-    made = (run.manifest or {}).get("run")
-    command: Any = made.get("command") if isinstance(made, dict) else None
-    for word in command if isinstance(command, list) else ():
-        name = str(word).partition("=")[2] if str(word).startswith("--") else str(word)
-        if name.lower().endswith(_ENDINGS):
-            yield from (Path(name), run.folder / name, run.folder.parent / name)
-
-
-def _readings(path: Path) -> Iterator[Tasks]:
-    """Return what a file holds, its items of any kind if they name none."""
-    for kind in (None, *FIELDS):
-        with suppress(EvaluationError, OSError):
-            yield read_tasks(path, kind=kind)  # type: ignore[arg-type]  # the keys are the kinds
+    """Return the texts of the items of a run, as far as it is known where they are; see `find_tasks`."""
+    found = find_tasks(run, on=on, also=also)
+    return {} if found is None else texts_of(found.tasks)
 
 
 def answer_text(answer: Answer, text: ItemText | None = None) -> str:

@@ -148,6 +148,12 @@ def experiment_folder() -> Path | None:
     return None if folder is None else Path(str(folder))
 
 
+def experiment_tasks() -> list[str]:
+    """Return the task files that the experiment names."""
+    found = (experiment().value(f"{section}.tasks") for section in ("evaluate", "report_on"))
+    return [path for path in found if isinstance(path, str)]
+
+
 def experiment_words() -> list[str]:
     """Return how the next command is told of this experiment."""
     path = experiment().path

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soce.cli.command import Subcommand, inform, print_blocks, print_json
+from soce.cli.command import inform, print_blocks, print_json
+from soce.cli.experiment import ExperimentCommand, experiment_tasks, run_argument
 from soce.cli.options.types import COUNT
 from soce.exceptions import shown
 from soce.files.words import counted, in_words
@@ -36,8 +37,13 @@ Examples:
 _USUAL = 10
 
 
-@click.command(cls=Subcommand, short_help="Read what a soup said, item by item.", notes=(_SOUPS, _EXAMPLES))
-@click.argument("folder", metavar="RUN")
+@click.command(
+    cls=ExperimentCommand,
+    opens=False,
+    short_help="Read what a soup said, item by item.",
+    notes=(_SOUPS, _EXAMPLES),
+)
+@run_argument
 @click.option("--soup", default="best", metavar="SOUP", help="Whose answers. Default: best.")
 @click.option(
     "--against",
@@ -77,8 +83,8 @@ def show(
 ) -> None:
     """Print items of RUN with what a soup and others said to each, and who was right.
 
-    RUN is the output of `soce run`, `soce demo` or `soce search`. Nothing is evaluated. Prompts are printed
-    where the run's tasks file is known, else their digests.
+    RUN is the output of `soce run`, `soce demo` or `soce search`; in an experiment its own. Nothing is
+    evaluated. Prompts are printed where the run's tasks file is known, else their digests.
     """
     from soce.analysis.side_by_side import side_by_side
     from soce.search.open import open_run
@@ -123,7 +129,7 @@ def _texts(run: Run, tasks: Sequence[str], on: ItemSet) -> ItemTexts:
     from soce.analysis.item_texts import find_item_texts, texts_of
     from soce.evaluate.tasks.items import read_tasks
 
-    found = find_item_texts(run, on=on, also=tasks)
+    found = find_item_texts(run, on=on, also=[*tasks, *experiment_tasks()])
     if found or not tasks:
         return found
     inform("the tasks that are named are not those that were scored: texts are by the items' names")

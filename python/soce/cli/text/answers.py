@@ -32,14 +32,14 @@ def _item_lines(one: ItemAnswers, text: ItemText | None, width: int, *, full: bo
     lines = [shown(f"{one.category}/{one.item}")]
     if text is None:
         digest = f"of digest {one.prompt_digest}" if one.prompt_digest else "not known"
-        lines += _paragraph("prompt", digest, width, full=full)
+        lines += paragraph("prompt", digest, width, full=full)
     else:
         if text.prompt:
-            lines += _paragraph("prompt", text.prompt, width, full=full)
-        lines += _paragraph("wanted", text.wanted, width, full=full)
+            lines += paragraph("prompt", text.prompt, width, full=full)
+        lines += paragraph("wanted", text.wanted, width, full=full)
     for said in one.said:
         name = shortened(shown(said.model), _NAME)
-        lines += _paragraph(name, _words(said, text), width, mark=mark(said), full=full)
+        lines += paragraph(name, _words(said, text), width, mark=mark(said), full=full)
     return lines
 
 
@@ -59,7 +59,7 @@ def _words(said: Said, text: ItemText | None) -> str:
     return f"{words}\n(cut at its length)" if said.answer is not None and said.answer.is_cut else words
 
 
-def _paragraph(head: str, text: str, width: int, *, mark: str = " ", full: bool) -> list[str]:
+def paragraph(head: str, text: str, width: int, *, mark: str = " ", full: bool = False) -> list[str]:
     """Return a text beside its name, in lines that fit; its own line breaks stay."""
     indent = " " * (width + 6)
     kept = text if full else excerpt(text, _LONGEST)

@@ -125,7 +125,7 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
         with Path(path).open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    item = _item(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, kind)
+                    item = read_item(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, kind)
                     where = f"line {number}" if len(names) == 1 else f"line {number} of `{shown(path)}`"
                     if lines.setdefault(item.key, where) != where:
                         which = f"item `{shown(item.id)}` of category `{shown(item.category)}`"
@@ -144,7 +144,7 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
     return Tasks(tuple(items), ", ".join(names))
 
 
-def _item(line: bytes, kind: str | None) -> Item:
+def read_item(line: bytes, kind: str | None) -> Item:
     """Return the item of a line; raises ValueError without the line's number."""
     fields = read_line(line, kind)
     own, item = fields.pop("id"), Item(id="", **fields)

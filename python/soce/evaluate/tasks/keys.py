@@ -44,3 +44,25 @@ def _key(item: Item, identity: Mapping[str, object]) -> str:
     }
     text = json.dumps([item.content[1:], settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def answer_keys(tasks: Tasks, identity: Mapping[str, object]) -> dict[tuple[str, str], str]:
+    """Return `Item.key` → digest of all that the answer to an item depends on under these settings.
+
+    Neither what is right nor how it is scored is in it. Items whose outcome does not follow from an answer
+    are left out.
+    """
+    keys = {}
+    for item in tasks.items:
+        asked: list[object] = [item.prompt, list(item.messages), list(item.tools)]
+        if item.is_written:
+            # A `generation` item ends where it says, and not where the evaluator does.
+            usual = identity.get("stop") if item.kind == "exact_match" else []
+            stop = usual if item.stop is None else list(item.stop)
+            asked += ["written", item.max_new_tokens or identity.get("max_new_tokens"), stop]
+        elif item.kind == "multiple_choice":
+            asked += ["chosen", list(item.choices)]
+        else:
+            continue
+        keys[item.key] = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return keys
