@@ -42,7 +42,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
 
 def test_the_report_of_the_demo_is_a_page_of_the_site(site: Path) -> None:
     page = (site / "report-demo.html").read_text()
-    assert page.count("<section ") == 13
+    assert page.count("<section ") == 14
     assert "<code>soce demo</code>, seed 0" in page
     assert "Unfinished" not in page
     assert "/soce-demo" not in page  # the place where it was made

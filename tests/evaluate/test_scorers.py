@@ -70,6 +70,7 @@ def outcome(scorer: object, right: object, said: str, **fields: Any) -> float:
         ("json", {"a": 1}, '{"a": true}', 0),
         ("json", [1, 2], "[2, 1]", 0),
         ("json", '{"a": 1}', 'Here:\n```json\n{"a": 2}\n```\nno,\n```\n{"a": 1}\n```', 1),
+        ("json", {"a": 1}, 'It is ```{"a": 1}```.', 1),
         ("json", {"a": 1}, '{"a": 1, "a": 1}', 0),
         ("json", {"a": 1}, '{"a": NaN}', 0),
         ("json", {"a": 1}, "[" * 100_000, 0),
@@ -238,6 +239,22 @@ def test_keys_follow_scorer_answers_and_an_item_s_own_length() -> None:
     assert key(base, normalise="byte", tasks="8", stop=["."]) == key(base)
     same = Item(**read_line(json.dumps({"category": "b", "id": "2", "scorer": {"name": "exact"}, "prompt": "?", "answer": "4"}).encode(), None))  # fmt: skip
     assert key(same) == key(base)
+
+
+def test_another_scorer_length_or_stop_makes_no_other_item(tmp_path: Path) -> None:
+    def read(line: dict[str, object]) -> Item:
+        path = tmp_path / "t.jsonl"
+        path.write_text(json.dumps({**BASE, **line}) + "\n")
+        (item,) = read_tasks(path).items
+        return item
+
+    base = read({})
+    for same in ({"scorer": "number"}, {"max_new_tokens": 3}, {"stop": []}):
+        other = read(same)
+        assert other.id == base.id, same
+        assert other.content != base.content, same
+    for change in ({"prompt": "??"}, {"answer": "5"}, {"answer": ["4", "5"]}, {"category": "b"}):
+        assert read(change).id != base.id, change
 
 
 def test_every_scorer_has_its_name() -> None:

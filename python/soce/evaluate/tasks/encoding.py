@@ -130,8 +130,9 @@ class Encoder:
         """
         most = item.max_new_tokens or most
         if most is not None and most >= self.max_length:
-            hint = "give a smaller `max_new_tokens`"
-            refuse(f"{most} new tokens leave no room for a prompt in a window of {self.max_length}", hint)
+            place = f"category `{shown(item.category)}`, item `{shown(item.id)}`"
+            message = f"{most} new tokens leave no room for a prompt in a window of {self.max_length}"
+            refuse(f"{place}: {message}", "give a smaller `max_new_tokens`")
         least = most or min(USUAL_NEW_TOKENS, max(1, self.max_length // 4))
         given = self.plain([self.text(item)])[0]
         tokens = given if item.messages else (*self.prefix, *given) or (self.start,)

@@ -150,5 +150,7 @@ def read_item(line: bytes, kind: str | None) -> Item:
     own, item = fields.pop("id"), Item(id="", **fields)
     if own is not None:
         return replace(item, id=own)
-    content = json.dumps(item.content, separators=(",", ":"))
+    # Another way to score the same question makes no other item of it.
+    plain = replace(item, scorer=None, max_new_tokens=None, stop=None)
+    content = json.dumps(plain.content, separators=(",", ":"))
     return replace(item, id=hashlib.sha256(content.encode()).hexdigest()[:16])

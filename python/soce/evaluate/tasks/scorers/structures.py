@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from soce.evaluate.answers import Answer
     from soce.evaluate.tasks.item import Item
 
-_FENCED: Final = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
+_FENCED: Final = re.compile(r"```(?:[a-zA-Z]*\s*\n)?(.*?)```", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
