@@ -307,3 +307,19 @@ def test_a_step_that_comes_too_early_says_which_one_is_first(here: Path) -> None
     assert "there is no `run/selection.yaml` yet: `soce select` chooses" in invoke(search).stderr
     (here / "soce.yaml").write_text(FILE.replace("scores: scores.csv\n", ""))
     assert "`soce run` has not measured `run/scores.csv` yet" in invoke(select).stderr
+
+
+def test_programs_and_functions_are_where_the_file_is(
+    here: Path, told: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "score.py").write_text("")
+    (here / "elsewhere").mkdir()
+    ok("--set", "evaluate.function=mine:evaluate")
+    assert told["evaluating"].options.directory is None  # type: ignore[attr-defined]
+    for said in ("function: mine:evaluate", "command: './score.sh {checkpoint}'"):
+        (here / "soce.yaml").write_text(FILE.replace("tasks: tasks.jsonl", said))
+        monkeypatch.chdir(here / "elsewhere")
+        ok("../soce.yaml")
+        assert told["evaluating"].options.directory == ".."  # type: ignore[attr-defined]
+        ok("../soce.yaml", "-e", "other:evaluate")
+        assert told["evaluating"].options.directory is None  # type: ignore[attr-defined]

@@ -166,6 +166,28 @@ def test_arguments_are_not_touched_by_a_shell(kitchen):
     assert found == [*words[:-1], f"{run}/output/deep/{run}/output"]
 
 
+def test_a_program_runs_where_it_is_at_home(kitchen, monkeypatch):
+    """From any folder it is the same evaluator: its words and the content of its files."""
+    (kitchen.home / "elsewhere").mkdir()
+    monkeypatch.chdir(kitchen.home / "elsewhere")
+    kitchen.runs = Path("runs")
+    program = """
+        import os, sys
+        from pathlib import Path
+        assert Path("program.py").is_file()
+        Path(sys.argv[2], "scores.csv").write_text(f"model,math\\nsoup,{len(os.listdir(sys.argv[1]))}\\n")
+    """
+    kitchen.program(program)
+    command = [sys.executable, "program.py", "{checkpoint}", "{output}"]
+    made = kitchen.make(command=command, directory="..", scratch="../scratch")
+    assert made.score(kitchen.recipe).categories["math"].score > 0
+    assert "program.py" in made.identity["files"]
+    monkeypatch.chdir(kitchen.home)
+    assert kitchen.make(command=command).identity == made.identity
+    with pytest.raises(EvaluationError, match=r"no program `\./gone`"):
+        kitchen.make(command=["./gone", "{checkpoint}"], directory="..")
+
+
 def test_the_environment_may_name_the_output(kitchen):
     program = """
         import os, sys

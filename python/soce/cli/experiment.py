@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from soce.cli.command import Subcommand, inform, refusals, usage
+from soce.cli.options.current import EXPERIMENT, experiment
 from soce.cli.options.experiment import as_default, keys_of
 from soce.cli.options.files import PATH
 from soce.cli.options.group import GroupedOption, Keyed, KeyedArgument, KeyedOption, names_experiment
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from soce.experiment.experiment import Statement
     from soce.experiment.keys import Names
     from soce.scores.table import ScoreTable
-
-_EXPERIMENT: Final = "soce.experiment"
 
 
 class ExperimentCommand(Subcommand):
@@ -87,7 +86,7 @@ class ExperimentCommand(Subcommand):
             experiment = experiment.without_file("scores")  # what it says of tables is said of its own
         if experiment.path is not None and not given.get("quiet"):
             inform(f"the experiment is `{shown(experiment.path)}`")
-        ctx.meta[_EXPERIMENT] = experiment
+        ctx.meta[EXPERIMENT] = experiment
         ctx.default_map = self._defaults(experiment.said)
 
     def _defaults(self, said: Mapping[str, Statement]) -> dict[str, Any]:
@@ -133,13 +132,6 @@ run_argument = click.argument(
     "folder", metavar="RUN", cls=KeyedArgument, section="", key="output", files=PATH
 )
 """The folder of a run; in an experiment its own, if none is given."""
-
-
-def experiment() -> Experiment:
-    """Return the experiment of the command that runs; without a file it says what the command line set."""
-    found = click.get_current_context().meta[_EXPERIMENT]
-    assert isinstance(found, Experiment)
-    return found
 
 
 def experiment_folder() -> Path | None:

@@ -10,7 +10,8 @@ import click
 
 from soce.cli.command import inform, next_step, usage
 from soce.cli.examine import examine, read_table
-from soce.cli.experiment import ExperimentCommand, check_names, experiment
+from soce.cli.experiment import ExperimentCommand, check_names
+from soce.cli.options.current import experiment
 from soce.cli.options.evaluator import evaluator_help
 from soce.cli.options.experiment import experiment_options
 from soce.cli.options.group import GroupedOption, is_given

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from soce.evaluate.evaluation import OnProgress, Scale
     from soce.evaluate.live.soup_model import SoupModel
+    from soce.files.atomic import PathText
 
     Outcome: TypeAlias = "float | tuple[float, str | Answer]"
     Scores: TypeAlias = "Evaluation | Mapping[str, float | Mapping[str, Outcome] | Corpus]"
@@ -34,18 +35,20 @@ _CONTRACT = (
 )
 
 
-def load_function(name: str, soup: SoupModel | Sequence[str]) -> FunctionEvaluator:
+def load_function(
+    name: str, soup: SoupModel | Sequence[str], *, directory: PathText | None = None
+) -> FunctionEvaluator:
     """Return the evaluator of a function that is named ``module:function``.
 
-    The module is looked for among the installed ones, then in the current directory. Raises EvaluationError
-    if there is no such module or function, or if the module raises.
+    The module is looked for among the installed ones, then in the directory, the current one otherwise.
+    Raises EvaluationError if there is no such module or function, or if the module raises.
     """
-    return FunctionEvaluator(find_function(name), soup, name=name)
+    return FunctionEvaluator(find_function(name, directory=directory), soup, name=name)
 
 
-def find_function(name: str) -> Callable[..., Scores]:
+def find_function(name: str, *, directory: PathText | None = None) -> Callable[..., Scores]:
     """Return the function itself, which a model is not needed for; raises what `load_function` does."""
-    function: Callable[..., Scores] = find_named(name, example="my_tasks:evaluate")
+    function: Callable[..., Scores] = find_named(name, example="my_tasks:evaluate", directory=directory)
     _check_call(function, name)
     return function
 

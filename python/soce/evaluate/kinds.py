@@ -66,6 +66,8 @@ class EvaluatorOptions:
     timeout_seconds: float | None = None
     scratch: str | None = None
     """Where soups are written."""
+    directory: str | None = None
+    """Where a program runs, and where the module of a function is looked for; else the current one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,16 +212,16 @@ def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
     )
 
 
-def _check_function(name: str, _: object) -> None:
+def _check_function(name: str, options: EvaluatorOptions) -> None:
     from soce.evaluate.function import find_function
 
-    find_function(name)
+    find_function(name, directory=options.directory)
 
 
 def _open_function(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.function import load_function
 
-    return load_function(name, _soup_model(ingredients, options))
+    return load_function(name, _soup_model(ingredients, options), directory=options.directory)
 
 
 def _check_command(command: Sequence[str], options: EvaluatorOptions) -> None:
@@ -247,6 +249,7 @@ def _command_options(options: EvaluatorOptions) -> CommandOptions:
         read=ReadOptions(format=options.format, metric=options.metric),
         scratch=options.scratch,
         timeout_seconds=options.timeout_seconds,
+        directory=options.directory,
         merge=options.merge,
     )
 
@@ -287,7 +290,7 @@ _FUNCTION: Final = EvaluatorKind(
     "function",
     "module:function",
     "your evaluate(model, tokenizer)",
-    ("merge", "device"),
+    ("merge", "device", "directory"),
     _check_function,
     _open_function,
 )
@@ -295,7 +298,7 @@ _COMMAND: Final = EvaluatorKind(
     "command",
     "python score.py {checkpoint} --output {output}",
     "a program, whose scores are then read as any score table",
-    ("merge", "metric", "scores", "format", "timeout_seconds", "scratch"),
+    ("merge", "metric", "scores", "format", "timeout_seconds", "scratch", "directory"),
     _check_command,
     _open_command,
 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from soce.cli.command import usage
+from soce.cli.options.current import experiment
 from soce.cli.options.files import EXISTING, PATH
 from soce.cli.options.group import OptionGroup, all_of, flags_of
 from soce.cli.options.types import COMMAND, COUNT, FORMAT, NUMBER, LmEvalTasks, NamedValues
@@ -18,8 +20,7 @@ from soce.cli.text.layout import columns
 from soce.exceptions import EvaluationError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from soce.cli.options.group import Decorator
     from soce.evaluate.evaluation import Evaluator
@@ -134,7 +135,19 @@ def _evaluating(
     flag = _one_evaluator("--evaluator", evaluator, evaluator_command)
     choose = flag or _of_experiment(*said["choose"])
     report = _one_evaluator("--held-out", held_out, held_out_command) or _of_experiment(*said["report"])
-    return NamedEvaluators(choose, report, EvaluatorOptions(**given), is_of_experiment=flag is None)
+    options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
+    return NamedEvaluators(choose, report, options, is_of_experiment=flag is None)
+
+
+def _directory(said: Mapping[str, Sequence[object]]) -> str | None:
+    """Return the experiment's folder if it names a program or a function of its own, and is elsewhere."""
+    folder = experiment().folder
+    is_own = any(
+        kind in {"function", "command"} and one
+        for kinds in said.values()
+        for kind, one in zip(_KINDS, kinds, strict=True)
+    )
+    return str(folder) if is_own and folder != Path() else None
 
 
 def _of_experiment(

@@ -50,6 +50,8 @@ class CommandOptions:
     scratch: PathText | None = None
     """Where soups are written: ``"/dev/shm"`` keeps them in memory. The system's temporary directory
     otherwise."""
+    directory: PathText | None = None
+    """Where the program runs, and its relative paths begin; the current directory otherwise."""
     timeout_seconds: float | None = None
     """How long the program may take; for ever otherwise."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -143,7 +145,7 @@ class CommandEvaluator:
         """
         files = {}
         for word in self.command:
-            path = Path(shutil.which(word, path=self._path) or word)
+            path = Path(shutil.which(word, path=self._path) or Path(self.options.directory or "", word))
             if _CHECKPOINT not in word and _OUTPUT not in word and path.is_file():
                 with path.open("rb") as file:
                     files[word] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -225,14 +227,17 @@ class CommandEvaluator:
         def filled(text: str) -> str:
             return text.replace(_CHECKPOINT, str(checkpoint)).replace(_OUTPUT, str(folder / "output"))
 
+        if self.options.directory is not None:  # paths of this process lead nowhere in that of the program
+            checkpoint, folder = checkpoint.absolute(), folder.absolute()
         options, command, log = self.options, tuple(map(filled, self.command)), folder / "log.txt"
-        source = Path(filled(options.scores))
+        source = Path(options.directory or "", filled(options.scores))
         if self._on_start is not None:
             self._on_start(command)
         before = _states(source)
         status = run_program(
             command,
             log=log,
+            directory=options.directory,
             environment={**os.environ, **{name: filled(held) for name, held in options.environment.items()}},
             timeout_seconds=options.timeout_seconds,
             keep_open=[self._scratch.descriptor],
@@ -273,7 +278,8 @@ def check_command(command: Sequence[str], options: CommandOptions) -> tuple[str,
         refuse("the command is empty")
     if not any(_CHECKPOINT in word for word in words[1:]):
         refuse("no argument of the command has `{checkpoint}`", "it stands for the directory of the soup")
-    if shutil.which(words[0], path=options.environment.get("PATH")) is None:
+    own = os.path.join(options.directory or "", words[0]) if os.sep in words[0] else words[0]  # noqa: PTH118
+    if shutil.which(own, path=options.environment.get("PATH")) is None:
         refuse(f"there is no program `{shown(words[0])}` that can be run", "give its path")
     if options.scratch is not None and not Path(options.scratch).is_dir():
         place = os.fspath(options.scratch)

@@ -16,6 +16,8 @@ from soce.exceptions import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from soce.files.atomic import PathText
+
 _POLL_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5.0
 _TAIL_BYTES: Final = 8192
@@ -27,16 +29,17 @@ def run_program(
     *,
     log: Path,
     environment: Mapping[str, str],
+    directory: PathText | None = None,
     timeout_seconds: float | None = None,
     keep_open: Sequence[int] = (),
     on_poll: Callable[[], object] | None = None,
 ) -> int | None:
     """Run a program to its end and return its exit status; None if it ran too long and was stopped.
 
-    What it writes goes to the new file `log`. It gets this environment and no other, and inherits the file
-    descriptors in `keep_open`. `on_poll` is called twenty times a second; raising from it stops the program.
-    When this returns or raises, the program and whatever it started in its process group are gone: asked to
-    stop first, killed five seconds later.
+    What it writes goes to the new file `log`. It runs in `directory`, gets this environment and no other, and
+    inherits the file descriptors in `keep_open`. `on_poll` is called twenty times a second; raising from it
+    stops the program. When this returns or raises, the program and whatever it started in its process group
+    are gone: asked to stop first, killed five seconds later.
     """
     with log.open("xb") as output:
         process = subprocess.Popen(
@@ -45,6 +48,7 @@ def run_program(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
+            cwd=directory,
             pass_fds=tuple(keep_open),
             start_new_session=True,
         )
