@@ -242,8 +242,9 @@ def test_a_document_keeps_its_key_whatever_else_is_scored(shared, tmp_path):
     renamed = shared.keys(["tiny_choice"], categories={"tiny_choice": "quiz"})
     assert renamed == {"quiz": keys["tiny_choice"]}
     copied = json.loads((shared.tasks / "tiny_choice.yaml").read_text()) | {"task": "other_choice"}
-    (tmp_path / "moved" / "other_choice.yaml").write_text(json.dumps(copied))
-    other = shared.keys(["other_choice"], include_path=tmp_path / "moved")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "other_choice.yaml").write_text(json.dumps(copied))
+    other = shared.keys(["other_choice"], include_path=tmp_path / "other")
     assert other == {"other_choice": keys["tiny_choice"]}
 
 
