@@ -19,6 +19,7 @@ from tests.checkpoints import directory, f32, read_directory
 from tests.landscapes import Landscape, read_log
 
 import soce
+from soce.cli.log import log
 from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.run import run as run_command
@@ -316,12 +317,29 @@ def test_quiet_says_nothing_but_errors(here: Path, landscapes: Landscapes) -> No
     assert first.stdout == second.stdout
 
 
-def test_run_refuses_another_selection_in_the_same_output(here: Path, landscapes: Landscapes) -> None:
-    assert run_all().exit_code == 0
+def test_another_selection_in_the_same_output_is_another_question(here: Path, landscapes: Landscapes) -> None:
+    first = run_all()
+    assert first.exit_code == 0
+    selection = (here / "all" / "selection.yaml").read_bytes()
     found = run_all("--step", "0.05")
-    assert found.exit_code == 1
-    assert "the selection in it is another one" in found.stderr
-    assert "grid, whole: 10 before, 20 now" in found.stderr
+    assert found.exit_code == 0, found.stderr
+    assert "the earlier question is kept, see `soce log all`" in found.stderr
+    assert len(landscapes.opened[1].calls) < len(landscapes.opened[0].calls) * 4
+    assert (here / "all" / "selection.yaml").read_bytes() != selection
+    (past,) = (here / "all" / "search" / "history").iterdir()
+    assert (past / "selection.yaml").read_bytes() == selection
+    again = run_all()
+    assert landscapes.opened[2].calls == []
+    assert again.stdout == first.stdout
+    assert (here / "all" / "selection.yaml").read_bytes() == selection
+    told = run(log, "all").stdout
+    assert told.startswith("question 2   asked 20")
+    assert "question 3 (now)   asked 20" in told
+    assert "differs    strategy, grid, whole: 20 before, 10 now" in told
+    data = json.loads(run(log, "all", "--json").stdout)["questions"]
+    assert [one["number"] for one in data] == [2, 3]
+    assert [one["is_present"] for one in data] == [False, True]
+    assert data[1]["result"] == json.loads((here / "all" / "search" / "result.json").read_text())
 
 
 def test_run_needs_a_threshold_and_paths(here: Path, landscapes: Landscapes) -> None:
@@ -462,14 +480,14 @@ def test_one_candidate_is_no_choice(here: Path, peaks: Landscapes) -> None:
     assert "name two or more" in " ".join(found.stderr.split())
 
 
-def test_other_scores_in_the_output_are_not_replaced(here: Path, peaks: Landscapes) -> None:
+def test_other_scores_in_the_output_are_kept(here: Path, peaks: Landscapes) -> None:
     before = (here / "scores.csv").read_text()
     (here / "out").mkdir()
     (here / "out" / "scores.csv").write_text(before)
     found = run(run_command, "--models", "models.yaml", *SELECT, "-e", "x.jsonl", "-o", "out")
-    assert found.exit_code == 1
-    assert "holds other scores than those measured now" in " ".join(found.stderr.split())
-    assert (here / "out" / "scores.csv").read_text() == before
+    assert found.exit_code == 0, found.stderr
+    assert (here / "out" / "scores.csv").read_text() != before
+    assert (here / "out" / "search" / "history" / "001" / "scores.csv").read_text() == before
 
 
 # ---- what is said of a table's items

@@ -539,33 +539,6 @@ def test_one_expert_is_no_soup(tmp_path: Path) -> None:
     assert not found.beats_best_single
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"version": 2}, "evaluator, landscape: 1 before, 2 now"),
-        ({"n_items": 30}, "evaluator, items: 200 before, 30 now"),
-    ],
-)
-def test_another_evaluator_in_a_finished_folder_is_refused(
-    tmp_path: Path, change: dict[str, int], message: str
-) -> None:
-    searched(tmp_path, Landscape(), strategy="greedy")
-    with pytest.raises(StudyError, match=message):
-        searched(tmp_path, Landscape(**change), strategy="greedy")  # type: ignore[arg-type]
-
-
-def test_another_split_objective_or_ingredient_is_refused(tmp_path: Path) -> None:
-    searched(tmp_path, Landscape(), strategy="greedy")
-    with pytest.raises(StudyError, match="held_out, seed: 0 before, 1 now"):
-        searched(tmp_path, Landscape(), strategy="greedy", split_seed=1)
-    with pytest.raises(StudyError, match='objective, name: "mean" before, "column:math" now'):
-        searched(tmp_path, Landscape(), strategy="greedy", objective="column:math")
-    shard = tmp_path / "b" / "model.safetensors"
-    shard.write_bytes(shard.read_bytes()[:-1] + b"\1")
-    with pytest.raises(StudyError, match=r"ingredients, b, shards, model\.safetensors: "):
-        searched(tmp_path, Landscape(), strategy="greedy")
-
-
 def test_an_evaluator_that_leaves_out_items_or_categories_is_refused(tmp_path: Path) -> None:
     class Holes(Landscape):
         def score(self, recipe: Recipe, **options: Any) -> Evaluation:

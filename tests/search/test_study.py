@@ -13,15 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from tests.landscapes import Landscape, pool, read_log, search_with
 
-from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import StudyError
-from soce.recipes.model import Ingredient, Recipe
 from soce.search.claims import claim
 from soce.search.study import Study, check_folder
 from soce.store.evaluations import EvaluationStore
@@ -95,44 +92,43 @@ def test_optuna_itself_opens_the_default_storage(tmp_path: Path) -> None:
         storage.engine.dispose()
 
 
-def test_another_identity_is_refused_with_what_differs(tmp_path: Path) -> None:
-    with Study(tmp_path / "run", identity=IDENTITY):
-        pass
-    recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
-    known = store(tmp_path / "run", "a", {})
-    known.add(recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True)
-    other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
-    with pytest.raises(StudyError, match='objective, name: "mean" before, "bfcl-v3" now'):
-        Study(tmp_path / "run", identity=other)
-    changed = {**IDENTITY, "ingredients": {"a": {"shards": "A"}, "b": {"shards": "C"}}}
-    with pytest.raises(StudyError, match='ingredients, b, shards: "B" before, "C" now'):
-        Study(tmp_path / "run", identity=changed)
+def test_another_identity_is_another_study_and_the_first_comes_back(tmp_path: Path) -> None:
+    folder, other = tmp_path / "run", {**IDENTITY, "objective": {"name": "bfcl-v3"}}
+    with Study(folder, identity=IDENTITY) as study:
+        first = study.name
+        study.record("r1", {"a": 5, "b": 5}, 70.0)
+    with Study(folder, identity=other) as study:
+        assert study.name != first
+        assert study.trials() == []
+        study.record("r1", {"a": 5, "b": 5}, 60.0)
+    with Study(folder, identity=IDENTITY) as study:
+        assert study.name == first
+        assert [trial.value for trial in study.trials()] == [70.0]
+    assert [past.name for past in (folder / "history").iterdir()] == ["002"]
 
 
-def test_of_evaluators_of_two_kinds_only_the_kinds_are_told(tmp_path: Path) -> None:
+def test_while_somebody_searches_another_question_is_refused_with_what_differs(tmp_path: Path) -> None:
     of_tasks = {**IDENTITY, "evaluator": {"evaluator": "torch", "tasks": "0123", "stop": []}}
-    with Study(tmp_path / "run", identity=of_tasks):
+    command = {**IDENTITY, "evaluator": {"evaluator": "command", "command": ["python"]}}
+    with Study(tmp_path / "run", identity=of_tasks), Study(tmp_path / "run", identity=of_tasks):
+        for other, told in {
+            'objective, name: "mean" before, "bfcl-v3" now\n': {**of_tasks, "objective": {"name": "bfcl-v3"}},
+            'something else: evaluator: "torch" before, "command" now\n': command,
+        }.items():
+            with pytest.raises(StudyError, match=other):
+                Study(tmp_path / "run", identity=told)
+    with Study(tmp_path / "run", identity=command):
         pass
-    recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
-    known = store(tmp_path / "run", "a", {})
-    known.add(recipe, Evaluation.of_items({"math": {"q": 1.0}}), is_whole=True)
-    other = {**IDENTITY, "evaluator": {"evaluator": "command", "command": ["python"]}}
-    with pytest.raises(StudyError, match='something else: evaluator: "torch" before, "command" now\n'):
-        Study(tmp_path / "run", identity=other)
 
 
-def test_a_study_without_a_score_may_become_another_one(tmp_path: Path) -> None:
+def test_a_study_without_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:
     with Study(tmp_path / "run", identity=IDENTITY):
         pass
     other = {**IDENTITY, "objective": {"name": "bfcl-v3"}}
     with Study(tmp_path / "run", identity=other):
-        kept = store(tmp_path / "run", "a", {})
-        recipe = Recipe((Ingredient("path/A", Fraction(1), "a"),))
-        with kept.claim(recipe), pytest.raises(StudyError, match="something else"):  # it is being scored
-            Study(tmp_path / "run", identity=IDENTITY)
-    assert json.loads((tmp_path / "run" / "study.json").read_text())["identity"] == other
-    with Study(tmp_path / "run", identity=IDENTITY):
         pass
+    assert json.loads((tmp_path / "run" / "study.json").read_text())["identity"] == other
+    assert not (tmp_path / "run" / "history").exists()
 
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:

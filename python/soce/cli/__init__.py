@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = (
     *("init", "analyze", "select", "doctor", "search", "run"),
-    *("status", "show", "rescore", "study"),
+    *("status", "log", "show", "rescore", "study"),
     *("merge", "verify", "report", "card", "demo"),
 )
 """In the order of use; each is the command of that name in the module of that name."""

@@ -18,7 +18,7 @@ from soce.search.folder import LOG, SCORES, SEARCH, SOUP
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from soce.cli.log import Log
+    from soce.cli.log_file import Log
     from soce.scores.table import ScoreTable
     from soce.search.result import SearchResult
     from soce.selection.experts import Selection
@@ -84,9 +84,9 @@ def run_demo(
     quiet: bool = False,
 ) -> DemoRun:
     """Prepare the demo's models and scores, and go on as `soce run` does; `step` is that of the grid."""
-    from soce.cli.log import logged
+    from soce.cli.log_file import logged
     from soce.cli.options.evaluator import NamedEvaluators
-    from soce.cli.steps import SearchStep, check_selection, keep_selection
+    from soce.cli.steps import SearchStep, keep_selection
     from soce.demo.prepare import THRESHOLD, prepare_demo
     from soce.evaluate.kinds import EvaluatorOptions
     from soce.merging.options import MergeOptions
@@ -108,7 +108,6 @@ def run_demo(
             options = SelectionOptions(candidates=list(paths), step=step)
             selection = select_experts(demo.scores, Threshold(THRESHOLD), options)
             on_stage(f"searching {selection.grid.count} soups of {', '.join(selection.models)}")
-        check_selection(folder, selection)
         keep_selection(folder, selection, demo.scores, paths, quiet=quiet)
         pool = Pool(paths, selection.models, selection.grid, origin=selection.origin)
         evaluators = NamedEvaluators(str(demo.models.dev), str(demo.models.test), EvaluatorOptions())

@@ -80,11 +80,12 @@ def run(
 
     All is said in EXPERIMENT, a file that `soce init` writes: soce.yaml, if it is here. Flags come before it.
     What is no flag is said there, or as `--set merge.dtype=bf16`. The same command goes on where it was
-    stopped.
+    stopped; another question costs what is not known yet, and `soce log` has both.
     """
-    from soce.cli.log import logged
-    from soce.cli.steps import SearchStep, check_selection, conclude, keep_measured, keep_selection
+    from soce.cli.log_file import logged
+    from soce.cli.steps import SearchStep, conclude, keep_selection
     from soce.search.folder import LOG, SCORES, SEARCH, SOUP
+    from soce.search.keeping import keep_measured
     from soce.search.pool import Pool
     from soce.selection.rehearsal import rehearse_selection
 
@@ -107,7 +108,6 @@ def run(
             which = listed(name for name in named if name not in paths) or "the candidates"
             usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
         selection = examined.select(rule, quiet=quiet)
-        check_selection(folder, selection)
         pool = Pool(paths, selection.models, selection.grid, origin=selection.origin, config_from=config_from)
         if not quiet:
             experts = ", ".join(shown(name) for name in pool.experts)
@@ -140,7 +140,7 @@ def run(
             quiet=quiet,
         )
         return 0
-    step = SearchStep(pool, folder / SEARCH, folder / SOUP, merging, quiet)
+    step = SearchStep(pool, folder / SEARCH, folder / SOUP, merging, quiet, experiment().path)
     with logged(folder / LOG, "run") as log:
         with step.opened(evaluating, log) as scoring:
             if not tables:

@@ -82,7 +82,7 @@ def search(
         selection = _selection_of_experiment()
     if not quiet:
         inform(f"reading `{shown(selection)}`")
-    from soce.cli.log import logged
+    from soce.cli.log_file import logged
     from soce.cli.steps import SearchStep, conclude
     from soce.search.pool import Pool
     from soce.selection.file import read_selection

@@ -184,10 +184,9 @@ def _keep(
     selection: Selection, table: ScoreTable, paths: dict[str, str | None], folder: Path, *, quiet: bool
 ) -> None:
     """Make a selection the one of the experiment, as `soce run` does."""
-    from soce.cli.steps import check_selection, keep_selection
+    from soce.cli.steps import keep_selection
 
     known = {model: path for model, path in paths.items() if path is not None}
-    check_selection(folder, selection)
     keep_selection(folder, selection, table, known, quiet=quiet)
     if not quiet:
         next_step("soce", "search", *experiment_words())

@@ -17,13 +17,13 @@ from soce.cli.progress import byte_bar, stage_bars
 from soce.cli.scoring import located
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines, verdict_lines
-from soce.exceptions import CheckpointError, Problem, StudyError, shown
+from soce.exceptions import CheckpointError, shown
 from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from soce.cli.log import Log
+    from soce.cli.log_file import Log
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.evaluate.evaluation import Evaluator
     from soce.merging.options import MergeOptions
@@ -35,54 +35,15 @@ if TYPE_CHECKING:
     from soce.selection.experts import Selection
 
 
-def check_selection(folder: Path, selection: Selection) -> None:
-    """Refuse a folder with another selection; nothing is written."""
-    from soce.search.folder import SELECTION
-    from soce.search.identity import differences
-    from soce.selection.file import read_selection
-
-    target = folder / SELECTION
-    if not target.exists():
-        return
-    before, now = read_selection(target).selection.to_json(), selection.to_json()
-    if changes := differences({**before, "origin": None}, {**now, "origin": None}):  # the scores are the same
-        text = f"the selection in it is another one: {'; '.join(changes[:5])}"
-        hint = "name a new output, or give the same table and options"
-        raise StudyError.of([Problem("study", str(target), None, text, hint)])
-
-
 def keep_selection(
     folder: Path, selection: Selection, table: ScoreTable, paths: Mapping[str, str], *, quiet: bool
 ) -> None:
-    """Write selection and scores where they are missing, and what is stated anew."""
-    from soce.scores.tables.long import write_scores
-    from soce.search.folder import SCORES, SELECTION
-    from soce.selection.file import read_selection, write_selection
+    """Write selection and scores where they are missing; an earlier selection goes into the history."""
+    from soce.search.folder import SELECTION
+    from soce.search.keeping import keep_selection as keep
 
-    target = folder / SELECTION
-    folder.mkdir(parents=True, exist_ok=True)
-    is_there = target.exists()
-    if not is_there or read_selection(target).selection.origin.stated != selection.origin.stated:
-        write_selection(selection, target, paths=paths, overwrite=is_there)
-        if not quiet:
-            message(f"wrote `{shown(str(target))}`")
-    if not (folder / SCORES).exists():  # for the report: what the selection names may move or change
-        write_scores(table, folder / SCORES)
-
-
-def keep_measured(folder: Path, table: ScoreTable) -> None:
-    """Write measured scores: whatever is selected by them, they are there for `soce select`."""
-    from soce.scores.read import read_scores
-    from soce.scores.tables.long import write_scores
-    from soce.search.folder import SCORES
-
-    target = folder / SCORES
-    if not target.exists():
-        write_scores(table, target)
-    elif read_scores(target).digest != table.digest:
-        text = "it holds other scores than those measured now"
-        hint = "name a new output, or score the same candidates by the same tasks and split"
-        raise StudyError.of([Problem("study", str(target), None, text, hint)])
+    if keep(folder, selection, table, paths) and not quiet:
+        message(f"wrote `{shown(str(folder / SELECTION))}`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +57,8 @@ class SearchStep:
     merge: MergeOptions
     """Of every soup; its `overwrite` is for the one that is published."""
     quiet: bool
+    experiment: str | None = None
+    """The file that says all this, if one does: a folder is the output of one experiment."""
 
     def __post_init__(self) -> None:
         """Let tensors be taken from candidates by their names, which evaluators do not know."""
@@ -104,10 +67,12 @@ class SearchStep:
     @contextmanager
     def opened(self, evaluators: NamedEvaluators, log: Log) -> Iterator[Scoring]:
         """Check everything, and open the evaluators; nothing is written yet."""
+        from soce.search.archive import past_folders
         from soce.store.file import StoreFile
 
         told = self._check()
         was_known = StoreFile(self.folder).size().n_evaluations > 0
+        n_past = len(past_folders(self.folder))
         merge = replace(self.merge, overwrite=False)
         with (
             evaluators.opened(
@@ -118,7 +83,7 @@ class SearchStep:
             ) as (first, other),
             self._watched(log) as on_progress,
         ):
-            yield Scoring(self, first, other, merge, told, log, on_progress, was_known)
+            yield Scoring(self, first, other, merge, told, log, on_progress, was_known, n_past)
 
     def tell_next(self, result: SearchResult) -> None:
         """Say which command goes on with the best soup."""
@@ -139,11 +104,13 @@ class SearchStep:
         from soce.merging.plan import plan
         from soce.report.publish import check_publishable
         from soce.search.identity import ingredient_identities
+        from soce.search.keeping import check_experiment
         from soce.search.study import check_folder, require_optuna
 
         if not self.quiet:
             inform(f"checking {counted(len(self.pool.names), 'checkpoint')}")
         check_folder(self.folder)
+        check_experiment(self.folder, self.experiment)
         _check_writable(self.folder)
         if self.publish is not None:
             check_publishable(self.publish)
@@ -178,12 +145,16 @@ class SearchStep:
 
     def finish(self, result: SearchResult, selection: Selection, scoring: Scoring) -> None:
         """Say what was done, and publish the best soup, once the evaluators are closed."""
+        from soce.search.archive import home_of, past_folders
+
         done = f"{counted(scoring.n_evaluated, 'evaluation')} in this run"
         done += f" ({counted(scoring.n_items, 'item')})" if scoring.n_items else ""
         scoring.log.line(done := f"{done}, the others were known" if scoring.was_known else done)
         scoring.log.line(result.verdict)
         if not self.quiet:
             inform(done)
+            if len(past_folders(self.folder)) > scoring.n_past:
+                inform(f"the earlier question is kept, see `soce log {shown(str(home_of(self.folder)))}`")
         if self.publish is not None:
             scoring.log.line("publishing the best soup")
             self._publish(result, self.publish, selection, scoring.told)
@@ -246,6 +217,8 @@ class Scoring:
     on_progress: Callable[[SearchProgress], object]
     was_known: bool
     """Whether something was scored in this folder before."""
+    n_past: int
+    """Earlier questions in its history then."""
     n_evaluated: int = 0
     """Calls of the evaluators."""
     n_items: int = 0
@@ -255,7 +228,7 @@ class Scoring:
         """Score every model on the items that soups are to be chosen on."""
         from soce.search.measure import measure_scores
 
-        self.log.start()  # not before: what is refused until here leaves no folder behind
+        self._start()  # not before: what is refused until here leaves no folder behind
         self.log.line(f"scoring {counted(len(self.step.pool.names), 'candidate')}")
 
         counts = {}
@@ -281,7 +254,7 @@ class Scoring:
         """Search the weights of a selection's experts."""
         from soce.search.soups import search_soups
 
-        self.log.start()
+        self._start()
         strategy = options.strategy if isinstance(options.strategy, str) else options.strategy.name
         self.log.line(f"candidates: {len(pool.names)}, experts: {len(pool.experts)}, strategy: {strategy}")
         result = search_soups(
@@ -296,6 +269,13 @@ class Scoring:
         self.n_evaluated += result.n_evaluated
         self.n_items += result.n_items
         return result
+
+    def _start(self) -> None:
+        """Begin to write: to the log, and whose output the folder is."""
+        from soce.search.keeping import note_experiment
+
+        self.log.start()
+        note_experiment(self.step.folder, self.step.experiment)
 
     def warn_of_items(self, pool: Pool, selection: Selection, options: SearchOptions) -> None:
         """Say, as far as evaluators name their items, what makes the result less than it seems."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from soce.analysis.population import Population, PopulationOptions
     from soce.analysis.population_scores import PopulationScores
-    from soce.cli.log import Log
+    from soce.cli.log_file import Log
     from soce.cli.options.candidates import Candidates
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.merging.options import MergeOptions
@@ -87,7 +87,7 @@ def study(
     A study that was stopped goes on where it was.
     """
     from soce.analysis.population_findings import PopulationFindings
-    from soce.cli.log import logged
+    from soce.cli.log_file import logged
     from soce.search.folder import LOG, holds_run
 
     place = Path(folder)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.exceptions import CheckpointError, OutputError, Problem
+from soce.exceptions import CheckpointError, OutputError, Problem, SoceError
 from soce.files.arguments import expect, expect_path
 from soce.files.digests import digest_of
 from soce.merging.merge import merge
@@ -16,6 +17,7 @@ from soce.report.card.card import Card, write_card
 from soce.report.card.choice import selection_notes
 from soce.report.card.metadata import require_hub
 from soce.report.card.soup import MANIFEST, read_soup
+from soce.search.history import read_history
 from soce.search.result import SearchResult
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ def publish_soup(
     selection : Selection, optional
         How the experts were chosen, for the card.
     run : path-like, optional
-        The search's folder, which knows the names of the checkpoints.
+        The search's folder, which knows the names of the checkpoints. The soup of an earlier question that
+        was asked there is replaced.
     options : MergeOptions
         Of the merge; its `notes` become what the search found, and its `digests` are full. With `overwrite`,
         another soup is replaced.
@@ -82,7 +85,7 @@ def publish_soup(
     is_there = (place / MANIFEST).is_file()
     other = _other_soup(place, result, options) if is_there else None
     report = None
-    if other and not options.overwrite:
+    if other and not options.overwrite and not _is_earlier(place, run):
         hint = "choose another directory, or replace it with `--overwrite`"
         raise OutputError.of([Problem("output", str(target), None, f"it holds {other}", hint)])
     if other or not is_there:
@@ -121,6 +124,17 @@ def notes_of(result: SearchResult, selection: Selection | None = None) -> dict[s
     if selection is not None:
         notes["selected_by"] = selection_notes(selection)
     return notes
+
+
+def _is_earlier(place: Path, run: str | os.PathLike[str] | None) -> bool:
+    """Whether the soup that lies there is what an earlier question of the run was answered with."""
+    if run is None:
+        return False
+    with suppress(SoceError, OSError):
+        published = read_soup(place).notes.get("result")
+        results = (past.result for past in read_history(run))
+        return any(notes_of(result)["result"] == published for result in results if result is not None)
+    return False
 
 
 def _other_soup(place: Path, result: SearchResult, options: MergeOptions) -> str | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from soce.files.atomic import write_json
 from soce.scores.objective import Mean, parse_objective
 from soce.search.claims import claim
-from soce.search.folder import LOCK, POPULATION, holds_run
+from soce.search.folder import LOCK, POPULATION, PRESENT, holds_run
 from soce.search.open import open_run
 from soce.search.options import SearchOptions
+from soce.search.presence import Presence
 from soce.search.scoring import Scorer, exact_objective
 from soce.search.soups import search_identity
-from soce.search.study import check_folder, settle_identity
+from soce.search.study import check_folder, settle_question
 
 if TYPE_CHECKING:
     import os
@@ -61,7 +62,7 @@ def begin_run(
         (first,) = scorer.score([pool.recipe({min(pool.names): 1})], evaluator.item_ids())
         exact_objective(goal, first)
     place.mkdir(parents=True, exist_ok=True)
-    with claim(place / LOCK, wait=True):
-        settle_identity(place, identity.to_json(), paths=pool.paths)
+    with claim(place / LOCK, wait=True), Presence(place / PRESENT) as presence:
+        settle_question(place, identity.to_json(), paths=pool.paths, presence=presence)
         write_json(place / POPULATION, dict(population))
     return open_run(place, paths=pool.paths)

@@ -41,7 +41,7 @@ people, and of tensors in formats that are not loaded where there are shards."""
 
 @dataclass(frozen=True, slots=True)
 class SearchIdentity:
-    """What the scores of a search and their comparison depend on; with another one they are another study."""
+    """What is asked in a folder: all that the result of a search depends on."""
 
     ingredients: Mapping[str, Mapping[str, Any]]
     """Model → its `ingredient_identity`."""
@@ -58,6 +58,8 @@ class SearchIdentity:
     """Column → its weight, if the objective has some."""
     config_from: str | None = None
     """The model that gives config and tokenizer; None: the first expert."""
+    strategy: Mapping[str, Any] | None = None
+    """What proposed weights, and out of which grid; None if nothing was searched."""
 
     def to_json(self) -> dict[str, object]:
         """Return what ``study.json`` says."""
@@ -72,6 +74,7 @@ class SearchIdentity:
                 "seed": self.split_seed,
             },
             **({} if self.config_from is None else {"config_from": self.config_from}),
+            **({} if self.strategy is None else {"strategy": dict(self.strategy)}),
         }
 
     @classmethod
@@ -90,6 +93,7 @@ class SearchIdentity:
                 str(objective["name"]),
                 None if weights is None else {str(name): str(share) for name, share in weights.items()},
                 data.get("config_from"),
+                data.get("strategy"),
             )
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             message = f"`study.json` is not of a search: {shown(repr(error))}"

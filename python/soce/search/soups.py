@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,10 @@ def search_soups(
     goal = parse_objective(objective) if isinstance(objective, str) else objective or Mean()
     strategy = strategy_of(options.strategy) if isinstance(options.strategy, str) else options.strategy
     refuse_same_tasks(evaluator, held_out_evaluator)
-    identity = search_identity(pool, evaluator, goal, held_out_evaluator, options)
+    identity = replace(
+        search_identity(pool, evaluator, goal, held_out_evaluator, options),
+        strategy={**strategy.to_json(), "grid": asdict(pool.weights)},
+    )
 
     def scorer_of(one: Evaluator) -> Scorer:
         return Scorer.of(one, folder, ingredients=identity.ingredients, on_progress=on_progress)

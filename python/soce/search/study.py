@@ -11,34 +11,53 @@ import os
 import secrets
 import warnings
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import StudyError, shown
 from soce.files.atomic import write_json
+from soce.files.digests import digest_of
 from soce.files.documents import read_json
+from soce.search.archive import bring_back, clear, find_past, next_number, put_away, read_study, tidy
 from soce.search.claims import claim
-from soce.search.folder import LOCK, LOG, PROGRAMS, STUDY, TRIALS
+from soce.search.folder import (
+    EXPERIMENT,
+    HISTORY,
+    LOCK,
+    LOG,
+    POPULATION,
+    PRESENT,
+    PROGRAMS,
+    RESULT,
+    STUDY,
+    TRIALS,
+)
 from soce.search.identity import differences
+from soce.search.presence import Presence
 from soce.search.refusal import refuse
+from soce.search.trials import read_trials
 from soce.store.database import JOURNAL, LEASES, STORE
 from soce.store.file import StoreFile
 from soce.store.old import OLD_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import optuna
 
 _FORMAT: Final = 2
+_READ: Final = frozenset({1, _FORMAT})
+"""Formats that are put into the history; of the first, ingredients were told apart by paths and times."""
 _MAX_LISTED: Final = 8
-_OWN: Final = frozenset({LOCK, PROGRAMS, LOG, STORE, JOURNAL, LEASES, f"{LEASES}-journal", OLD_FOLDER})
+_STORE: Final = frozenset({STORE, JOURNAL, LEASES, f"{LEASES}-journal", OLD_FOLDER})
+_OWN: Final = _STORE | {LOCK, PRESENT, PROGRAMS, LOG, HISTORY, EXPERIMENT}
 """What may be there before the study: its lock, what an evaluator's programs leave, the command's log, and
 evaluations of candidates, which know themselves what they are of."""
 
 
 class Study(AbstractContextManager["Study"]):
-    """The trials of a search: made in a new folder, or gone on with if the identity is the same.
+    """The trials of a search: made anew, or gone on with if the same was asked before in the folder.
 
     Workers share it. The storage is the URL of one of Optuna's, such as ``postgresql://…``; a file in the
     folder if left out. A context manager, which closes the storage.
@@ -57,15 +76,20 @@ class Study(AbstractContextManager["Study"]):
         check_folder(place)
         place.mkdir(parents=True, exist_ok=True)
         self._lock = place / LOCK
+        self._presence = Presence(place / PRESENT)
         url = storage or f"sqlite:///{(place / TRIALS).absolute()}"
         self._kind = url.partition(":")[0]
-        with claim(self._lock, wait=True):
-            self.name = settle_identity(place, identity, paths=paths or {})
-            self._storage, self._optuna = _open_storage(url, self.name)
-            with self._used():
-                for key, value in {"metric": "objective on the selection items", **identity}.items():
-                    if self._optuna.user_attrs.get(key) != value:
-                        self._optuna.set_user_attr(key, value)
+        try:
+            with claim(self._lock, wait=True):
+                self.name = settle_question(place, identity, paths=paths or {}, presence=self._presence)
+                self._storage, self._optuna = _open_storage(url, self.name)
+                with self._used():
+                    for key, value in {"metric": "objective on the selection items", **identity}.items():
+                        if self._optuna.user_attrs.get(key) != value:
+                            self._optuna.set_user_attr(key, value)
+        except BaseException:
+            self._presence.close()
+            raise
         self._recorded: set[tuple[str, str]] = set()
 
     def record(
@@ -134,6 +158,7 @@ class Study(AbstractContextManager["Study"]):
         """Close the storage."""
         self._storage.remove_session()
         self._storage.engine.dispose()
+        self._presence.close()
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
@@ -153,38 +178,69 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         refuse(message, "name a new directory, or the one of an earlier search", place)
 
 
-def settle_identity(folder: Path, identity: Mapping[str, object], *, paths: Mapping[str, str]) -> str:
-    """Return the name of the study in the folder, after checking its identity; make it if it is new.
+def settle_question(
+    folder: Path, identity: Mapping[str, object], *, paths: Mapping[str, str], presence: Presence
+) -> str:
+    """Make this the question that is asked in the folder, and return the name of its study.
 
-    The paths are where its models lie now. Whoever calls it holds the folder's lock.
+    Another one that was asked is put into the history, and one that was asked before comes back from it. The
+    paths are where the models lie now. Whoever calls it holds the folder's lock, and is present.
+
+    Raises
+    ------
+    StudyError
+        Somebody else is searching for the answer to another one; the folder is of a later version.
     """
-    located = {name: os.path.abspath(path) for name, path in sorted(paths.items())}  # noqa: PTH100 - no link followed
+    located = {name: os.path.abspath(path) for name, path in sorted(paths.items())}  # noqa: PTH100 - links stay
+    tidy(folder)
     path = folder / STUDY
-    if not path.exists():
+    if path.exists():
+        found = read_json(path, error=StudyError, hint="name a new directory")
+        if not isinstance(found, dict) or found.get("format") not in _READ or "name" not in found:
+            refuse("`study.json` is not of a study that this version reads", "name a new directory", folder)
+        if digest_of(found.get("identity")) == digest_of(dict(identity)):
+            if located and found.get("paths") != located:
+                write_json(path, {**found, "paths": located})
+            return str(found["name"])
+        make_way(folder, presence, changes=_changes(found.get("identity"), dict(identity)))
+    else:
         check_folder(folder)
-        name = f"soce-{secrets.token_hex(4)}"
-        write_json(path, {"format": _FORMAT, "name": name, "identity": dict(identity), "paths": located})
-        return name
-    found = read_json(path, error=StudyError, hint="name a new directory")
-    if not isinstance(found, dict) or found.get("format") != _FORMAT or "name" not in found:
-        refuse("`study.json` is not of a study that this version reads", "name a new directory", folder)
-    changes = _changes(found.get("identity"), dict(identity))
-    store = StoreFile(folder)
-    has_scores = bool(store.size().n_evaluations or store.leases())  # or another worker is scoring
-    if not changes and located and found.get("paths") != located:
-        write_json(path, {**found, "paths": located})
-    elif changes and not has_scores:
-        # An evaluator that failed at once may be mended: there is nothing to lose or to mix up.
-        write_json(path, {**found, "identity": dict(identity), "paths": located})
-    elif changes:
+    past = find_past(folder, identity)
+    before = {} if past is None else read_study(past) or {}
+    name = str(before.get("name") or f"soce-{secrets.token_hex(4)}")
+    told = {
+        "format": _FORMAT,
+        "name": name,
+        "number": next_number(folder),
+        "asked": before.get("asked") or datetime.now(UTC).isoformat(timespec="seconds"),
+        "identity": dict(identity),
+        "paths": located,
+    }
+    write_json(path, told)
+    if past is not None:
+        bring_back(past, folder)
+    return name
+
+
+def make_way(folder: Path, presence: Presence, *, changes: Sequence[str] = ()) -> None:
+    """Put the present question into the history if something was found; refuse if others work on it."""
+    if not presence.is_alone():
         more = len(changes) - _MAX_LISTED
         told = [*changes[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
         refuse(
-            f"the study in it is of something else: {'; '.join(told)}",
-            "name a new directory; the scores of this one stay as they are",
+            f"another process is searching in it for something else{': ' if told else ''}{'; '.join(told)}",
+            "wait until it is done, or name a new directory",
             folder,
         )
-    return str(found["name"])
+    trials = read_trials(folder / TRIALS)
+    if (folder / STUDY).exists() and trials is not None and not (trials.n_trials or _is_found(folder)):
+        clear(folder)  # an evaluator that failed at once may be mended: there is nothing to keep
+    else:
+        put_away(folder)
+
+
+def _is_found(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (RESULT, POPULATION))
 
 
 def _changes(before: object, after: dict[str, object]) -> list[str]:

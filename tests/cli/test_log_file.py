@@ -13,7 +13,7 @@ import pytest
 from tests.checkpoints import sparse
 from tests.cli.test_search import SELECT, Landscapes, here, landscapes, run, search_here  # noqa: F401
 
-from soce.cli.log import Log, _Work
+from soce.cli.log_file import Log, _Work
 from soce.cli.run import run as run_command
 from soce.cli.text.layout import duration
 
