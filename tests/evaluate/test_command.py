@@ -502,7 +502,14 @@ def test_the_identity_follows_the_program_and_its_settings(kitchen):
         identity(read=ReadOptions(format="wide")),
         identity(scores="{output}"),
     ]
-    assert len({before, *others}) == 7
+    # Config and tokenizer of every soup are the first ingredient's, which no recipe tells.
+    others.append(identity(ingredients=kitchen.models[::-1]))
+    Path(kitchen.models[1], "config.json").write_text(json.dumps({"made": "elsewhere"}))
+    assert identity() == before
+    Path(kitchen.models[0], "config.json").write_text(json.dumps({"made": "elsewhere"}))
+    others.append(identity())
+    Path(kitchen.models[0], "config.json").write_text(json.dumps({"made": "A"}))
+    assert len({before, *others}) == 9
     assert identity(timeout_seconds=5, merge=soce.MergeOptions(num_threads=1)) == before
 
 

@@ -276,10 +276,11 @@ class EvaluationStore(StoreFile):
         with self._database.reading() as connection:
             if connection is None:
                 return {}
+            # A cross join keeps the order: what is asked for leads, not all that is known of the mix.
             rows = connection.execute(
-                "SELECT o.item, o.outcome, o.evaluation, i.measure FROM json_each(?) j "
-                "JOIN outcomes o ON o.mix = (SELECT id FROM mixes WHERE digest = ?) AND o.item = j.value "
-                "JOIN items i ON i.id = o.item",
+                "SELECT o.item, o.outcome, o.evaluation, i.measure FROM json_each(?) j CROSS JOIN mixes m "
+                "CROSS JOIN outcomes o ON o.mix = m.id AND o.item = j.value CROSS JOIN items i "
+                "ON i.id = o.item WHERE m.digest = ?",
                 (json.dumps([*lacking]), mix),
             ).fetchall()
             for (measure,) in {row[3:] for row in rows if row[3] not in self._measures}:

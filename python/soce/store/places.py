@@ -44,14 +44,19 @@ class Places:
             if found is None:
                 return
             self._evaluator = found[0]
+        (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM places").fetchone()
+        if last == self._last:
+            return
+        # At first by the evaluator's categories, then by what is new: a cross join keeps the order.
+        tables = "categories c CROSS JOIN places p" if self._last == 0 else "places p CROSS JOIN categories c"
         rows = connection.execute(
-            "SELECT p.id, c.name, p.name, p.item FROM places p JOIN categories c ON c.id = p.category "
-            "WHERE p.id > ? AND c.evaluator = ? ORDER BY p.id",
-            (self._last, self._evaluator),
+            f"SELECT c.name, p.name, p.item FROM {tables} ON c.id = p.category "
+            "WHERE p.id > ? AND p.id <= ? AND c.evaluator = ? ORDER BY p.id",
+            (self._last, last, self._evaluator),
         )
-        for place, category, item, row in rows:
+        for category, item, row in rows:
             self._rows.setdefault(_name(category), {})[_name(item)] = row
-            self._last = place
+        self._last = last
 
     def rows(self, items: Mapping[str, Collection[str]] | None = None) -> dict[str, dict[str, int]]:
         """Return category → id → row, of these items, of all if None, as far as they are registered.
@@ -82,7 +87,7 @@ class Places:
         """Look for what would be known of an evaluator's items if it were registered; keep nothing."""
         for category, keys in (_keys_of(evaluator) or {}).items():
             rows = connection.execute(
-                "SELECT i.key, i.id FROM json_each(?) j JOIN items i ON i.key = j.value",
+                "SELECT i.key, i.id FROM json_each(?) j CROSS JOIN items i ON i.key = j.value",
                 (json.dumps([*keys.values()]),),
             )
             known = dict(rows.fetchall())

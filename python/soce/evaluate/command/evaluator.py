@@ -17,6 +17,7 @@ from soce.evaluate.command.program import describe_status, last_lines, run_progr
 from soce.evaluate.command.scores import read_evaluation
 from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import no_progress, refuse
+from soce.evaluate.side_files import side_files_digest
 from soce.exceptions import shown
 from soce.files.words import nearest
 from soce.merging.merge import merge
@@ -131,7 +132,8 @@ class CommandEvaluator:
         self._scratch = Scratch(parent)
         try:  # ingredients that do not fit, or a scratch that is too small
             target = self.folder if options.keep else self._scratch.path
-            plan(self.ingredients, output=target / "soup", options=options.merge)
+            planned = plan(self.ingredients, output=target / "soup", options=options.merge)
+            self._side_files: tuple[str, ...] = tuple(planned.data["side_files"])
             self.folder.mkdir(parents=True, exist_ok=True)  # only now: a refusal leaves none behind
         except BaseException:
             self.close()
@@ -161,6 +163,7 @@ class CommandEvaluator:
             "command": list(self.command),
             "files": files,
             "environment": environment,
+            "config_and_tokenizer": side_files_digest(self.ingredients[0], self._side_files),
             "scores": options.scores,
             "options": None if options.read is None else repr(options.read),
             "merge": {name: merged[name] for name in sorted(CHANGE_FILES & merged.keys())},

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.evaluate.live.loading import convert, load_model, load_tokenizer, require_torch
 from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
+from soce.evaluate.side_files import side_files_digest
 from soce.exceptions import shown
 from soce.merging.options import CHANGE_TENSORS, MergeOptions
 from soce.recipes.parts import parse_dtype
@@ -120,16 +119,12 @@ class SoupModel:
     def identity(self) -> dict[str, object]:
         """What scores depend on besides the ingredients' tensors and the recipe, as JSON."""
         torch, transformers = require_torch()
-        digest = hashlib.sha256()
-        for name in sorted(self._mixer.side_files):
-            content = Path(self.ingredients[0], name).read_bytes()
-            digest.update(name.encode("utf-8", "backslashreplace") + b"\0" + hashlib.sha256(content).digest())
         told = CHANGE_TENSORS - {"dtype"}  # which stands beside them as it is published
         decided = {name: held for name, held in self._decisions.items() if name in told}
         dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in self._live.values()}
         return {
             "model_class": type(self.model).__name__,
-            "config_and_tokenizer": digest.hexdigest(),
+            "config_and_tokenizer": side_files_digest(self.ingredients[0], self._mixer.side_files),
             "published_dtype": self._mixer.dtype,
             **({"merge": decided} if decided else {}),
             "parameter_dtypes": sorted(dtypes),
