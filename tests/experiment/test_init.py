@@ -212,6 +212,14 @@ def test_a_table_that_needs_an_option_has_a_place_for_it() -> None:
     assert written()["scores"] == {"tables": "odd.csv"}
 
 
+def test_several_tables_are_joined() -> None:
+    Path("one.csv").write_text("model,math\na,1\nb,2\nc,4\n")
+    Path("two, too.csv").write_text("model,code\na,3\nb,2\nc,2\n")
+    assert soce_init("--scores", "one.csv", "--scores", "two, too.csv").exit_code == 0
+    assert written()["scores"] == ["one.csv", "two, too.csv"]
+    assert "3 models and 2 categories, math, code" in Path("soce.yaml").read_text()
+
+
 def test_two_models_cannot_be_correlated_so_every_category_gets_an_expert() -> None:
     Path("scores.csv").write_text("model,math,code\na,74,54\nb,51,75\n")
     assert soce_init().exit_code == 0

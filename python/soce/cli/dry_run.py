@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.cli.command import inform, print_blocks, print_json, warn
+from soce.cli.progress import byte_bar
 from soce.cli.scoring import located
 from soce.cli.text.forecast import forecast_lines
 
@@ -40,7 +41,12 @@ def foresee(
     scores.
     """
     from soce.search.forecast import Forecaster
+    from soce.search.identity import ingredient_identities
+    from soce.store.file import StoreFile
 
+    if StoreFile(folder).path.exists():  # else nothing is known, whatever the ingredients hold
+        with byte_bar(enabled=not quiet) as on_progress:  # whoever asks for them again finds them known
+            ingredient_identities(pool.paths, on_progress=on_progress)
     merge = located(replace(merging, overwrite=False), pool)
     paths = {name: pool.paths[name] for name in pool.names}
     with (

@@ -17,7 +17,12 @@ Examples:
 
 
 @click.command(cls=Subcommand, short_help="Write an experiment file of what is there.", notes=(_EXAMPLES,))
-@click.option("--scores", metavar="TABLE", help="The table; else scores.csv or the like, if it is there.")
+@click.option(
+    "--scores",
+    metavar="TABLE",
+    multiple=True,
+    help="The table, or several; else scores.csv or the like, if it is there.",
+)
 @click.option(
     "--models", metavar="DIR|FILE", help="Checkpoints, or a YAML of them; else models.yaml or models/."
 )
@@ -26,7 +31,13 @@ Examples:
 @click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors, and stop.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def init(
-    *, scores: str | None, models: str | None, tasks: str | None, overwrite: bool, schema: bool, quiet: bool
+    *,
+    scores: tuple[str, ...],
+    models: str | None,
+    tasks: str | None,
+    overwrite: bool,
+    schema: bool,
+    quiet: bool,
 ) -> None:
     """Write soce.yaml into the current folder, for `soce run` and all commands that go on from a run.
 

@@ -31,7 +31,7 @@ from soce.selection.rules import Threshold
 from soce.selection.sweep import sweep_thresholds, threshold_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from soce.scores.table import ScoreTable
     from soce.selection.sweep import SweepStep
@@ -47,7 +47,7 @@ _SIBLINGS: Final = 5
 class FoundScores:
     """A score table as a user names it."""
 
-    source: str
+    sources: tuple[str, ...]
     table: ScoreTable | None
     """None if it cannot be read without an option."""
     refusal: str | None = None
@@ -114,7 +114,7 @@ class Surroundings:
 
 
 def look_around(
-    *, scores: str | None = None, models: str | None = None, tasks: str | None = None
+    *, scores: Sequence[str] = (), models: str | None = None, tasks: str | None = None
 ) -> Surroundings:
     """Return what is there for an experiment in the current folder, looked at as far as no model is needed.
 
@@ -127,16 +127,16 @@ def look_around(
         Something that was named is not there; a task file or a list of models is damaged.
     """
     warnings: list[str] = []
-    scores = scores or _usual(_TABLES)
+    sources = tuple(scores) or tuple(filter(None, [_usual(_TABLES)]))
     models = models or _usual(_MODELS)
     tasks = tasks or _usual(_TASKS)
-    table, refusal = (None, None) if scores is None else _read(scores)
+    table, refusal = _read(sources) if sources else (None, None)
     found = None if models is None else _models(models, table)
     if found is not None:
         warnings += _doubts(found, table)
-    measured = None if scores is None else _measured(scores, table, refusal, found)
+    measured = _measured(sources, table, refusal, found) if sources else None
     if measured is not None and measured.refusal is not None:
-        warnings.append(f"`{shown(measured.source)}`: {measured.refusal}")
+        warnings.append(f"{listed(sources)}: {measured.refusal}")
     scored_by = None if tasks is None else _tasks(tasks)
     if scored_by is not None:
         warnings += _doubts_of_tasks(scored_by, table, found)
@@ -147,10 +147,10 @@ def _usual(names: tuple[str, ...]) -> str | None:
     return next((name for name in names if Path(name).exists()), None)
 
 
-def _read(source: str) -> tuple[ScoreTable | None, str | None]:
+def _read(sources: Sequence[str]) -> tuple[ScoreTable | None, str | None]:
     """Return the table, or why it cannot be read as it stands: an option may mend that."""
     try:
-        return read_scores(source, options=ReadOptions(items=True)), None
+        return read_scores(sources, options=ReadOptions(items=True)), None
     except ScoreTableError as error:
         return None, _first(error)
 
@@ -161,11 +161,11 @@ def _first(error: SoceError) -> str:
 
 
 def _measured(
-    source: str, table: ScoreTable | None, refusal: str | None, models: FoundModels | None
+    sources: tuple[str, ...], table: ScoreTable | None, refusal: str | None, models: FoundModels | None
 ) -> FoundScores:
     """Return what thresholds select by a table, among the candidates that were found."""
     if table is None:
-        return FoundScores(source, None, refusal)
+        return FoundScores(sources, None, refusal)
     candidates = [*models.paths] if models is not None and len(models.paths) > 1 else None
     options = SelectionOptions(candidates=candidates)
     critical = critical_correlation(len(table.models)) if len(table.models) > 2 else None
@@ -173,11 +173,11 @@ def _measured(
         correlation = correlate_categories(table)
         for finding in lint_scores(table, candidates=candidates, correlation=correlation):
             if finding.severity == "error":
-                return FoundScores(source, table, finding.message, critical=critical)
+                return FoundScores(sources, table, finding.message, critical=critical)
         steps = sweep_thresholds(table, options, correlation=correlation)
     except ScoreTableError as error:
-        return FoundScores(source, table, _first(error), critical=critical)
-    return FoundScores(source, table, None, steps, threshold_for(steps), critical)
+        return FoundScores(sources, table, _first(error), critical=critical)
+    return FoundScores(sources, table, None, steps, threshold_for(steps), critical)
 
 
 def _models(source: str, table: ScoreTable | None) -> FoundModels:

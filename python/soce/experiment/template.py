@@ -72,11 +72,14 @@ def _scores(found: FoundScores | None) -> list[str]:
             ),
             "# scores: scores.csv",
         ]
+    written = quoted(found.sources[0])
+    if len(found.sources) > 1:
+        written = f"[{', '.join(map(quoted, found.sources))}]"
     if found.table is None:
         return [
             *_comment(f"EDIT: the table cannot be read as it stands: {found.refusal}."),
             "scores:",
-            f"  tables: {quoted(found.source)}",
+            f"  tables: {written}",
             "  # format: long",
             "  # columns: [math, code]",
         ]
@@ -92,9 +95,9 @@ def _scores(found: FoundScores | None) -> list[str]:
         text += f" Smaller is better in {_named(down)}."
     return [
         *_comment(text),
-        f"scores: {quoted(found.source)}",
+        f"scores: {written}",
         *_comment("If that is wrong, say how it is read:"),
-        f"# scores: {{tables: {quoted(found.source)}, columns: [{', '.join(table.categories[:2])}]}}",
+        f"# scores: {{tables: {written}, columns: [{', '.join(map(quoted, table.categories[:2]))}]}}",
     ]
 
 
