@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.landscapes import Landscape
+from tests.landscapes import Landscape, pool, search_with
 
 from soce.evaluate.evaluation import Evaluator
 from soce.files.digests import digest_of
+from soce.report.sentences import where_measured
 from soce.scores.origin import ScoreOrigin
 from soce.search.exposure import experts_saw
-from soce.search.items import SearchItems
+from soce.search.items import SearchItems, split_items
+from soce.search.result import SearchResult
 from soce.search.verdict import ExpertsSaw
 
 
@@ -156,3 +160,47 @@ def test_more_items_than_are_chosen_on_are_told_of() -> None:
     assert "code" not in note
     assert experts_saw(ScoreOrigin(counts={"math": 5}), items_of(DEV), DEV) == ("unknown", ())
     assert experts_saw(ScoreOrigin("other", counts=counts), items_of(DEV), DEV) == ("stated", ())
+
+
+# ---- items that soups were chosen on before
+
+
+class Registered(Landscape):
+    """One whose outcomes are filed under what is asked."""
+
+    def item_keys(self) -> Mapping[str, Mapping[str, str]]:
+        return {name: {item: f"key of {item}" for item in ids} for name, ids in self.items.items()}
+
+
+@pytest.mark.parametrize("kind", [Landscape, Registered])
+def test_held_out_items_that_were_chosen_on_before_are_told_of(tmp_path: Path, kind: type[Landscape]) -> None:
+    def ask(**options: Any) -> SearchResult:
+        return search_with(
+            pool(tmp_path, "ab"), kind(n_items=20), folder=tmp_path / "run", draws=50, **options
+        )
+
+    first = ask(strategy="greedy")
+    assert first.n_chosen_before == 0
+    told = (tmp_path / "run" / "result.json").read_bytes()
+    assert ask(strategy="greedy", objective="column:math").n_chosen_before == 0, "by the same split"
+    other = ask(strategy="greedy", split_seed=1)
+    split, again = (split_items(Landscape(n_items=20).items, seed=seed) for seed in (0, 1))
+    seen = sum(len({*split.selection[name]} & {*again.held_out[name]}) for name in split.selection)
+    assert other.n_chosen_before == seen > 0
+    assert any(note.startswith(f"{seen} of the 20 held-out items were chosen on") for note in other.notes)
+    assert SearchResult.from_json(other.to_json()).n_chosen_before == seen
+    assert f"an earlier question of this run chose on {seen} of them." in where_measured(other)
+    back = ask(strategy="greedy")
+    assert back.n_evaluated == 0
+    assert (tmp_path / "run" / "result.json").read_bytes() == told, "as when it was asked first"
+
+
+def test_equal_content_in_other_tasks_was_chosen_on_before(tmp_path: Path) -> None:
+    def ask(one: Landscape, other: Landscape) -> SearchResult:
+        folder = tmp_path / "run"
+        return search_with(
+            pool(tmp_path, "ab"), one, held_out_evaluator=other, folder=folder, strategy="greedy", draws=50
+        )
+
+    assert ask(Told(tag="dev-"), Told(tag="test-", first=10)).n_chosen_before == 0
+    assert ask(Told(tag="new-", first=20), Told(tag="old-")).n_chosen_before == 20

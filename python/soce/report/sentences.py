@@ -54,7 +54,7 @@ def where_measured(result: SearchResult) -> str:
     if result.is_optimistic:
         return f"{chosen} and is reported on the same ones."
     reported = items(result.best.report.n_items)
-    return f"{chosen} and is reported on {reported} that {_SEEN[result.experts_saw]}."
+    return f"{chosen} and is reported on {reported} that {_SEEN[result.experts_saw]}{_chosen_before(result)}."
 
 
 def of_the_direction(result: SearchResult) -> str | None:
@@ -69,7 +69,14 @@ def held_out(result: SearchResult) -> str:
     """Return what the reported items were to the choice."""
     if result.is_optimistic:
         return "Selected and reported on the same items: the figures are optimistic."
-    return f"Held-out items {_SEEN[result.experts_saw]}."
+    return f"Held-out items {_SEEN[result.experts_saw]}{_chosen_before(result)}."
+
+
+def _chosen_before(result: SearchResult) -> str:
+    """Return what earlier questions of the folder saw of the held-out items; nothing if they saw none."""
+    if not result.n_chosen_before:
+        return ""
+    return f"; an earlier question of this run chose on {result.n_chosen_before} of them"
 
 
 def many_tried(result: SearchResult) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether experts were chosen on the items that soups are reported on, as far as ids and contents tell."""
+"""Whether experts, or soups before, were chosen on the items that soups are reported on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,51 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluator
     from soce.scores.origin import ScoreOrigin
     from soce.search.items import SearchItems
+    from soce.search.scoring import Scorer
     from soce.search.strategies.space import Items
     from soce.search.verdict import ExpertsSaw
+
+
+def mark_chosen(chooser: Scorer, items: SearchItems) -> None:
+    """Keep in the store on which items soups are chosen."""
+    if items.selection is not None:
+        found = _marks_in_store(chooser, items.selection)
+        chooser.store.mark_chosen(mark for marks in found for mark in marks)
+
+
+def chosen_before(reporter: Scorer, items: SearchItems) -> int:
+    """Return how many of the held-out items soups were ever chosen on in this store, by item or content.
+
+    0 where nothing is held out, and where the evaluator tells no items apart.
+    """
+    if not items.is_held_out or items.report is None:
+        return 0
+    found = _marks_in_store(reporter, items.report)
+    chosen = reporter.store.chosen(mark for marks in found for mark in marks)
+    return sum(not chosen.isdisjoint(marks) for marks in found)
+
+
+def chosen_before_note(n_chosen: int, items: SearchItems) -> tuple[str, ...]:
+    """Return what to say of held-out items that soups were chosen on before."""
+    total = sum(map(len, (items.report or {}).values()))
+    told = (
+        f"{n_chosen} of the {total} held-out items were chosen on before, by another question in this "
+        "folder: what led to this one may have seen them"
+    )
+    return (told,) if n_chosen else ()
+
+
+def _marks_in_store(scorer: Scorer, items: Items) -> list[tuple[str, ...]]:
+    """Return for each item what the store may know it by: its key, and what it asks."""
+    scorer.store.refresh()
+    keys, contents = scorer.store.item_keys(items), contents_of(scorer.evaluator) or {}
+    found = []
+    for category, item in _keys(items):
+        content = contents.get(category, {}).get(item)
+        key = keys.get(category, {}).get(item)
+        asks = () if content is None else (f"content {content}",)
+        found.append((*(() if key is None else (key,)), *asks))
+    return found
 
 
 def experts_saw(

@@ -52,6 +52,8 @@ class SearchResult:
     notes: tuple[str, ...]
     experts_saw: ExpertsSaw = "unknown"
     """On which items the experts were chosen, as against the reported ones."""
+    n_chosen_before: int = 0
+    """Held-out items that soups were chosen on in this store before the question was asked first."""
     merge: Mapping[str, Any] = field(default_factory=dict)
     """What was decided about the soups, see `MergeOptions.decisions`: a merge of the best needs the same."""
     lower_is_better: tuple[str, ...] = ()
@@ -156,6 +158,7 @@ class SearchResult:
             "scores_higher": self.scores_higher,
             "verdict_kind": self.judgement.kind,
             "experts_saw": self.experts_saw,
+            **({"chosen_before": self.n_chosen_before} if self.n_chosen_before else {}),
             "best_single": {
                 "on_selection": self.best_single_selection,
                 "on_report": self.best_single_report,
@@ -210,6 +213,7 @@ class SearchResult:
             best_single_report=str(best_single["on_report"]),
             notes=tuple(map(str, data["notes"])),
             experts_saw=checked(ExpertsSaw, data.get("experts_saw", "unknown")),
+            n_chosen_before=int(data.get("chosen_before", 0)),
             merge=dict(data.get("merge", {})),
             lower_is_better=tuple(map(str, data.get("lower_is_better", ()))),
         )

@@ -85,6 +85,11 @@ class Scorer:
         store = EvaluationStore(folder, ingredients=ingredients, evaluator=evaluator.identity)
         return cls(store, evaluator, on_progress=on_progress)
 
+    @property
+    def store(self) -> EvaluationStore:
+        """Where the scores are kept."""
+        return self._store
+
     def begin(self, stage: str) -> None:
         """Begin another stage."""
         self.stage, self._done, self._total = stage, 0, 0

@@ -11,7 +11,7 @@ from soce.files.atomic import write_json
 from soce.files.words import counted, listed
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import best_single, compare_arms, differing_categories, fixed_arms, make_arm
-from soce.search.exposure import experts_saw
+from soce.search.exposure import chosen_before, chosen_before_note, experts_saw, mark_chosen
 from soce.search.folder import RESULT
 from soce.search.identity import SearchIdentity, ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
@@ -108,6 +108,8 @@ def search_soups(
         first = pool.recipe({min(pool.names): 1})
         items = SearchItems.of(chooser, reporter, first, share=options.share, seed=options.split_seed)
         saw, told = experts_saw(pool.origin, items, evaluator, held_out_evaluator)
+        n_chosen_before = study.once("chosen_before", lambda: chosen_before(reporter, items))
+        mark_chosen(chooser, items)
         space = SelectionSpace(pool, chooser, goal, items.selection, study)
 
         # What every soup must beat: each model alone, and uniform weights.
@@ -161,10 +163,12 @@ def search_soups(
             best_single_selection=best_single(made, on_selection).label,
             best_single_report=best_single(made, on_report).label,
             experts_saw=saw,
+            n_chosen_before=n_chosen_before,
             notes=(
                 *items.notes,
                 *items.thin,
                 *told,
+                *chosen_before_note(n_chosen_before, items),
                 *_notes(pool, found, differing_categories(categories, tuple(chosen_on[0].categories))),
                 *remarks,
                 *dict.fromkeys(note for one in (*chosen_on, *reported) for note in one.notes),

@@ -42,7 +42,7 @@ from soce.store.file import StoreFile
 from soce.store.old import OLD_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import optuna
 
@@ -75,7 +75,7 @@ class Study(AbstractContextManager["Study"]):
         place = Path(folder)
         check_folder(place)
         place.mkdir(parents=True, exist_ok=True)
-        self._lock = place / LOCK
+        self._lock, self._path = place / LOCK, place / STUDY
         self._presence = Presence(place / PRESENT)
         url = storage or f"sqlite:///{(place / TRIALS).absolute()}"
         self._kind = url.partition(":")[0]
@@ -132,6 +132,15 @@ class Study(AbstractContextManager["Study"]):
             self._optuna.add_trial(trial)
             self._recorded.add((recipe, state.name))
             return True
+
+    def once(self, name: str, find: Callable[[], int]) -> int:
+        """Return a number that is found when the question is asked first, and is the same ever after."""
+        with claim(self._lock, wait=True):
+            told = read_json(self._path, error=StudyError)
+            if name not in told:
+                told = {**told, name: find()}
+                write_json(self._path, told)
+            return int(told[name])
 
     def _has(self, recipe: str, state: str) -> bool:
         # What is complete, as an arm for instance, is not recorded as given up as well.
@@ -209,6 +218,7 @@ def settle_question(
     before = {} if past is None else read_study(past) or {}
     name = str(before.get("name") or f"soce-{secrets.token_hex(4)}")
     told = {
+        **before,  # what was found when it was asked first
         "format": _FORMAT,
         "name": name,
         "number": next_number(folder),
