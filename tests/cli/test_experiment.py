@@ -323,3 +323,40 @@ def test_programs_and_functions_are_where_the_file_is(
         assert told["evaluating"].options.directory == ".."  # type: ignore[attr-defined]
         ok("../soce.yaml", "-e", "other:evaluate")
         assert told["evaluating"].options.directory is None  # type: ignore[attr-defined]
+
+
+def test_changes_come_before_flags(here: Path, told: dict[str, object]) -> None:
+    ok(
+        "-e",
+        "mine:evaluate",
+        "--set",
+        "evaluate.tasks=tasks.jsonl",
+        "--threshold",
+        "0.1",
+        "--set",
+        "select.threshold=0.7",
+    )
+    assert told["evaluating"].choose == "tasks.jsonl"  # type: ignore[attr-defined]
+    assert told["ruling"].threshold == 0.7  # type: ignore[attr-defined]
+    (here / "other.csv").write_text(SCORES)
+    ok("scores.csv", "--set", "scores=other.csv")
+    assert told["tables"] == ("other.csv",)
+
+
+def test_categories_that_are_no_tasks_are_told_before_a_model_is_loaded(here: Path) -> None:
+    item = (
+        '{"category": "math", "kind": "multiple_choice", "prompt": "1", "choices": ["a", "b"], "answer": 0}\n'
+    )
+    (here / "tasks.jsonl").write_text(item.replace("}", ', "id": "1"}') + item.replace("}", ', "id": "2"}'))
+    for name, value in (("math", 1), ("code", 2)):
+        directory(here / "path" / name, value, 2, 3)
+    rule = "{rule: explicit, categories: [math, chemistry]}"
+    (here / "soce.yaml").write_text(
+        FILE.replace("{threshold: 0.9}", rule).replace("scores: scores.csv\n", "")
+    )
+    found = run()
+    assert found.exit_code == 1
+    assert "line 2, column 45 " in found.stderr
+    assert "`select.categories`: there is no category `chemistry` in the scores\n" in found.stderr
+    assert "loading" not in found.stderr
+    assert not (here / "run").exists()

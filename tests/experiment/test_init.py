@@ -95,7 +95,7 @@ def test_the_threshold_is_the_one_that_the_sweep_goes_on_with() -> None:
     soce_init()
     swept = CliRunner().invoke(select, ["scores.csv", "-c", "a", "-c", "b", "-c", "c", "--sweep"])
     threshold = written()["select"]["threshold"]  # type: ignore[index]
-    assert f"--threshold {threshold:g} " in swept.stderr
+    assert f"--threshold {threshold:g}\n" in swept.stderr
 
 
 def test_a_file_that_is_there_is_not_replaced() -> None:

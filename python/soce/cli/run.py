@@ -18,6 +18,7 @@ from soce.cli.options.group import GroupedOption, is_given
 from soce.cli.options.merge import overwrite_option
 from soce.cli.options.search import fail_option
 from soce.exceptions import shown
+from soce.experiment.experiment import FILE
 from soce.files.words import counted, listed
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def run(
         usage("missing option `--threshold`: `soce select --sweep` shows what each would select")
     evaluating.check()
     if output is None:
-        usage("missing option `--output`")
+        usage(f"missing option `--output`, or `output` in `{FILE}`")
     folder = Path(output)
 
     def choose(

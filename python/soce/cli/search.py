@@ -16,6 +16,7 @@ from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import fail_option, search_options
 from soce.cli.options.table import table_items_option
 from soce.exceptions import shown
+from soce.experiment.experiment import FILE
 from soce.search.folder import LOG, SEARCH, SELECTION, SOUP
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def search(
     if runs is not None:
         output, publish = str(runs / SEARCH), str(runs / SOUP)
     if output is None:
-        usage("missing option `--output`")
+        usage(f"missing option `--output`, or `output` in `{FILE}`")
     if selection is None:
         selection = _selection_of_experiment()
     if not quiet:

@@ -135,7 +135,8 @@ def _show_sweep(examined: Examined, *, signed: bool, as_json: bool, quiet: bool)
     enough = threshold_for(steps)
     if enough is not None and not quiet:
         words = given_words(without=["--sweep", "--json"])
-        next_step("soce", "select", *words, "--threshold", f"{enough:g}", "--output", SELECTION)
+        target = [] if experiment_folder() is not None else ["--output", SELECTION]
+        next_step("soce", "select", *words, "--threshold", f"{enough:g}", *target)
 
 
 def _read_second_table(source: str, options: ReadOptions, *, quiet: bool) -> ScoreTable:

@@ -73,6 +73,11 @@ class Experiment:
         said = self.said.get(place)
         return None if said is None else said.value
 
+    def is_changed(self, place: str | None) -> bool:
+        """Whether the command line says what stands in a place."""
+        said = self.said.get(place or "")
+        return said is not None and not said.spot.line
+
     def without_file(self, section: str | None = None) -> Experiment:
         """Return what the command line says alone, of one section or of all."""
         kept = {

@@ -64,6 +64,8 @@ class NamedEvaluators:
                 with waiting(f"reading {_named(one)}", enabled=isinstance(one, str) and not quiet):
                     known.append(check_evaluator(one, options))
         check_categories(*known)
+        if known[0] is not None and not click.get_current_context().params.get("tables", True):
+            experiment().check_names(categories=known[0])  # those that are to be scored: there is no table
         with ExitStack() as stack:
 
             def start(name: EvaluatorName, model: SoupModel | None, which: str) -> Evaluator:
@@ -132,11 +134,17 @@ def _evaluating(
     from soce.evaluate.kinds import EvaluatorOptions
 
     said = {which: [given.pop(f"{which}_{kind}") for kind in _KINDS] for which in ("choose", "report")}
-    flag = _one_evaluator("--evaluator", evaluator, evaluator_command)
+    flag = None if _is_set("evaluate") else _one_evaluator("--evaluator", evaluator, evaluator_command)
+    other = None if _is_set("report_on") else _one_evaluator("--held-out", held_out, held_out_command)
     choose = flag or _of_experiment(*said["choose"])
-    report = _one_evaluator("--held-out", held_out, held_out_command) or _of_experiment(*said["report"])
+    report = other or _of_experiment(*said["report"])
     options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
     return NamedEvaluators(choose, report, options, is_of_experiment=flag is None)
+
+
+def _is_set(section: str) -> bool:
+    """Whether `--set` names an evaluator, which comes before the flags."""
+    return any(experiment().is_changed(f"{section}.{kind.replace('_', '-')}") for kind in _KINDS)
 
 
 def _directory(said: Mapping[str, Sequence[object]]) -> str | None:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
+from soce.cli.options.current import experiment
 from soce.experiment.experiment import SUFFIXES
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ class Keyed:
 class KeyedOption(Keyed, click.Option):
     """An option that may also be said in an experiment."""
 
+    def consume_value(self, ctx: click.Context, opts: Any) -> Any:  # noqa: ANN401 - click's
+        """Return what is given; `--set` comes before a flag."""
+        if experiment().is_changed(self.place):
+            opts = {name: value for name, value in opts.items() if name != self.name}
+        return super().consume_value(ctx, opts)
+
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:  # noqa: ANN401 - click hides its type
         """Make it a flag, if it is one."""
         if not self.file_only:
@@ -105,7 +112,7 @@ class KeyedArgument(Keyed, click.Argument):
     def consume_value(self, ctx: click.Context, opts: Any) -> Any:  # noqa: ANN401 - click's
         """Return what is given; what the experiment says if that is nothing, or the experiment itself."""
         given = opts.get(self.name)
-        if not given or names_experiment(given):
+        if not given or names_experiment(given) or experiment().is_changed(self.place):
             opts = {name: value for name, value in opts.items() if name != self.name}
         return super().consume_value(ctx, opts)
 
