@@ -127,6 +127,8 @@ def test_items_that_only_an_evaluation_tells_are_taken_from_what_is_known(
 ) -> None:
     evaluator = Landscape(n_items=10, tells_items=False)
     assert foresee(tmp_path / "run", models, evaluator, SearchOptions()).missing_items is None
+    halving = SearchOptions(strategy=SuccessiveHalving())
+    assert foresee(tmp_path / "run", models, evaluator, halving).more_soups == 37
     search_soups(models, evaluator, folder=tmp_path / "run")
     told = foresee(tmp_path / "run", models, evaluator, SearchOptions())
     assert (told.missing, told.missing_items) == (0, 0)

@@ -203,8 +203,10 @@ class Forecaster:
             self._look(stage, self._chooser, recipes, items.selection)
         space = _KnownSpace(pool, goal, items.selection, self._chooser)
         best = None
-        with suppress(_UnknownScoreError):
-            best = strategy.run(space).best.parts
+        # Halving refuses to run without items, which an evaluation may tell yet.
+        if items.selection is not None or not isinstance(strategy, SuccessiveHalving):
+            with suppress(_UnknownScoreError):
+                best = strategy.run(space).best.parts
         self._note(strategy.name, self._chooser, space.count, (0, 0) if best else _more(strategy, space))
         if not items.is_held_out:
             return
