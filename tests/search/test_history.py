@@ -252,3 +252,14 @@ def test_one_output_is_of_one_experiment(tmp_path: Path) -> None:
     check_experiment(tmp_path / "moved" / "run", tmp_path / "moved" / "soce.yaml")
     (tmp_path / "moved" / "soce.yaml").rename(tmp_path / "moved" / "renamed.yaml")
     check_experiment(tmp_path / "moved" / "run", tmp_path / "moved" / "renamed.yaml")
+
+
+# ---- what lies beside the shards
+
+
+def test_only_who_gives_the_config_counts_beside_its_shards(tmp_path: Path) -> None:
+    _, n_first = ask(tmp_path, **FIRST)
+    (tmp_path / "b" / "generation_config.json").write_text("{}")
+    assert ask(tmp_path, **FIRST)[1] == 2, "`b` alone, on both parts of the items: no soup has its config"
+    (tmp_path / "a" / "generation_config.json").write_text("{}")
+    assert ask(tmp_path, **FIRST)[1] == n_first - 2, "all but `b` alone: who gives the config is another"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,20 @@ from soce.exceptions import shown
 from soce.files.digests import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from soce.recipes.model import Recipe
 
 
 class Mixes:
     """Digests of recipes over ingredients, which are told apart by their identities.
 
-    Who gives config and tokenizer is no part of a mix: an evaluator's identity tells them.
+    Of what lies beside an ingredient's shards only that of the first in a recipe counts, which gives config
+    and tokenizer, even with no part: that of the others is in no soup.
     """
 
     def __init__(self, ingredients: Mapping[str, object]) -> None:
-        self._ingredients = {name: digest_of(identity) for name, identity in ingredients.items()}
+        parts = {name: _parts_of(identity) for name, identity in ingredients.items()}
+        self._ingredients = {name: digest_of(shards) for name, (shards, _) in parts.items()}
+        self._beside = {name: digest_of(beside) for name, (_, beside) in parts.items()}
 
     def digest(self, recipe: Recipe) -> str:
         """Return what the recipe's scores are filed under."""
@@ -33,7 +35,14 @@ class Mixes:
                     digest = self._ingredients[one.name]
                     shares[digest] = shares.get(digest, Fraction(0)) + Fraction(numerator, row.whole)
             rows.append([row.pattern, sorted([digest, str(share)] for digest, share in shares.items())])
-        return digest_of(rows)
+        return digest_of([rows, self._beside[recipe.ingredients[0].name]])
+
+
+def _parts_of(identity: object) -> tuple[object, object]:
+    """Return what an identity says of the shards, and of what lies beside them."""
+    if isinstance(identity, Mapping) and identity.keys() == {"shards", "beside"}:
+        return identity["shards"], identity["beside"]
+    return identity, None
 
 
 def mix_text(recipe: Recipe) -> str:
