@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.checkpoints import state_of
@@ -92,3 +93,24 @@ def test_what_is_known_before_a_search_is_said_before_it(
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(OutputError, match=r"(?s)needs huggingface_hub.*pip install 'soce\[card\]'"):
         check_publishable(tmp_path / "soup")
+
+
+def test_the_soup_of_an_earlier_question_is_replaced(tmp_path: Path) -> None:
+    def ask(**options: Any) -> SearchResult:
+        return search_with(
+            pool(tmp_path), Landscape(n_items=20), folder=tmp_path / "run", draws=50, **options
+        )
+
+    soup, run = tmp_path / "soup", tmp_path / "run"
+    first = ask(strategy="greedy")
+    publish_soup(first, soup, run=run)
+    other = ask(strategy="greedy", objective="column:math")
+    with pytest.raises(OutputError, match="it holds a"):
+        publish_soup(other, soup)
+    assert publish_soup(other, soup, run=run).report is not None
+    back = ask(strategy="greedy")
+    assert publish_soup(back, soup, run=run).report is not None
+    assert publish_soup(first, soup, run=run).report is None, "it is the same soup"
+    soce.merge([str(tmp_path / "a"), str(tmp_path / "b")], output=tmp_path / "mine")
+    with pytest.raises(OutputError, match="it holds another soup"):
+        publish_soup(back, tmp_path / "mine", run=run)
