@@ -19,6 +19,7 @@ import pytest
 from tests.landscapes import Landscape, pool, read_log, search_with
 
 from soce.exceptions import StudyError
+from soce.search import claims
 from soce.search.claims import claim
 from soce.search.study import Study, check_folder
 from soce.store.evaluations import EvaluationStore
@@ -38,6 +39,25 @@ def test_a_claim_is_held_by_one_and_leaves_nothing(tmp_path: Path) -> None:
             assert not second
     assert list(tmp_path.iterdir()) == []
     with claim(lock) as mine:
+        assert mine
+
+
+def test_a_process_that_is_stopped_with_a_claim_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import sys, time; from soce.search.claims import claim\nwith claim(sys.argv[1]):\n print('held', flush=True); time.sleep(60)"
+    monkeypatch.setattr(claims, "_WAIT_SECONDS", 0.2)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "lock")], stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        process.send_signal(signal.SIGSTOP)
+        told = f"the process {process.pid} has kept" if sys.platform == "linux" else "has kept"
+        with pytest.raises(StudyError, match=told), claim(tmp_path / "lock", wait=True):
+            pass
+        process.kill()
+    with claim(tmp_path / "lock", wait=True) as mine:
         assert mine
 
 

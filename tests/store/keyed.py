@@ -47,7 +47,7 @@ class Keyed:
         items: Mapping[str, Sequence[str]] | None = None,
         on_progress: object = None,
     ) -> Evaluation:
-        wanted = self.item_ids() if items is None else items
+        wanted = Keyed.item_ids(self) if items is None else items
         self.asked.append({category: [*ids] for category, ids in wanted.items()})
         found: dict[str, Mapping[str, float] | Corpus] = {}
         answers: dict[str, dict[str, Answer]] = {}

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.faults.disks import tmpfs
+from tests.faults.disks import bound, tmpfs
 from tests.store.keyed import RECIPE, Keyed, fill, opened
 
 from soce.exceptions import StudyError
@@ -120,6 +120,19 @@ def test_a_full_disk_loses_nothing_and_is_one_line(tmp_path: Path) -> None:
         assert store.find(RECIPE, Keyed(TASKS).item_ids()) is not None
         (disk / "filler").unlink()
         assert fill(disk, large).size().n_outcomes == 3000
+        del store, caught
+
+
+def test_a_store_that_cannot_be_written_is_read(tmp_path: Path) -> None:
+    evaluator = Keyed(TASKS)
+    fill(tmp_path / "run", evaluator)
+    with bound(tmp_path / "run", tmp_path / "shown", read_only=True) as shown:
+        store = opened(shown, evaluator)
+        assert store.find(RECIPE, evaluator.item_ids()) == evaluator.score(RECIPE)
+        assert store.leases() == ()
+        with pytest.raises(StudyError) as caught:
+            store.add(Recipe.of({"a": 1}), evaluator.score(Recipe.of({"a": 1})), is_whole=False)
+        assert told(caught)[0].startswith("the store cannot be used: ")
         del store, caught
 
 

@@ -14,6 +14,7 @@ from soce.evaluate.corpus import Corpus, CorpusMetric
 from soce.evaluate.evaluation import CategoryScore, Evaluation
 from soce.files.digests import digest_of
 from soce.recipes.model import Ingredient, Recipe
+from soce.search.scoring import Scorer
 from soce.store.evaluations import EvaluationStore
 from soce.store.file import StoreFile, StoreSize
 
@@ -72,6 +73,22 @@ def test_foreseeing_writes_nothing(tmp_path: Path) -> None:
     assert store.leases() == ()
     assert store.size() == StoreSize(0, 0, 0, 0, 0)
     assert not (tmp_path / "run").exists()
+
+
+def test_keys_that_are_told_only_after_a_score_are_taken_then(tmp_path: Path) -> None:
+    class Late(Keyed):
+        def item_ids(self):
+            return super().item_ids() if self.asked else None
+
+        def item_keys(self):
+            return super().item_keys() if self.asked else None
+
+    late = Late(TASKS)
+    scorer = Scorer(opened(tmp_path, late), late)
+    scorer.score([RECIPE], None)
+    assert (scorer.n_evaluated, scorer.n_items) == (1, 5)
+    grown = Keyed({**TASKS, "chat": {"h1": "hello"}})
+    assert opened(tmp_path, grown).missing(RECIPE, grown.item_ids()) == {"chat": ("h1",)}
 
 
 # ---- what a mix is

@@ -150,6 +150,7 @@ class Scorer:
         if needed is not None:
             _check_items(evaluation, needed)
         self._check_categories(evaluation, needed)  # before it is kept
+        self._store.register(self.evaluator)  # some tell their items' keys only now
         self._store.add(recipe, evaluation, is_whole=is_whole, seconds=seconds)
         _log.info("scored soup %d of %d of %s", self._done + 1, self._total, self.stage)
         known = self._store.find(recipe, items)

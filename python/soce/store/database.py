@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import Problem, StudyError, shown
-from soce.store.holder import holder_of
+from soce.store.holder import holder_of, release_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,8 +193,7 @@ class Database:
             holder = holder_of(self.path)
             who = "another process" if holder is None else f"the process {holder}"
             message = f"{who} has kept the store to itself for {_BUSY_SECONDS:.0f} seconds"
-            which = "it" if holder is None else f"`kill -CONT {holder}`, or end it with `kill -KILL {holder}`"
-            return f"{message}: it may be stopped", f"let it go on with {which}, and {rest}"
+            return f"{message}: it may be stopped", release_hint(holder)
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
             return (
                 f"the store cannot be used: {shown(str(error))}",

@@ -22,7 +22,7 @@ from soce.store.measures import (
 )
 from soce.store.mixes import Mixes, mix_text
 from soce.store.old import OLD_FOLDER, old_evaluations
-from soce.store.places import Places
+from soce.store.places import Places, keys_of
 
 if TYPE_CHECKING:
     import os
@@ -87,9 +87,12 @@ class EvaluationStore(StoreFile):
         with self._database.reading() as connection:
             if connection is not None and self._places.is_registered(connection):
                 return
+        keys = keys_of(evaluator)
+        items = keys or evaluator.item_ids()
+        if items is None:
+            return  # nobody can tell before something is scored
         with self._changing() as connection:
-            if not self._places.is_registered(connection):
-                self._places.register(connection, evaluator)
+            self._places.register(connection, items, keys)
 
     def foresee(self, evaluator: Evaluator) -> None:
         """Look up what is known of an evaluator's items without registering it: nothing is written."""

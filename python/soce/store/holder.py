@@ -25,3 +25,9 @@ def holder_of(path: Path) -> int | None:
                 process = int(words[words.index("WRITE") + 1])
                 return process if process not in (0, -1, os.getpid()) else None
     return None
+
+
+def release_hint(holder: int | None) -> str:
+    """Return what to do about a process that keeps a file and is perhaps stopped."""
+    how = "" if holder is None else f" with `kill -CONT {holder}`, or end it with `kill -KILL {holder}`"
+    return f"let it go on{how}, and run the same command again: everything that was kept is there"

@@ -76,16 +76,19 @@ class Places:
                     chosen[category] = {item: row for item, row in found.items() if item in wanted}
         return chosen
 
-    def register(self, connection: sqlite3.Connection, evaluator: Evaluator) -> None:
-        """Keep the keys of an evaluator's items, in a transaction."""
-        keys = _keys_of(evaluator)
-        ids = keys or evaluator.item_ids() or {}
-        self.add(connection, ids, keys=keys)
+    def register(
+        self,
+        connection: sqlite3.Connection,
+        items: Mapping[str, Iterable[str]],
+        keys: Mapping[str, Mapping[str, str]] | None,
+    ) -> None:
+        """Keep the keys of all items of the evaluator, in a transaction."""
+        self.add(connection, items, keys=keys)
         connection.execute("UPDATE evaluators SET is_registered = 1 WHERE id = ?", (self._evaluator,))
 
     def foresee(self, connection: sqlite3.Connection, evaluator: Evaluator) -> None:
         """Look for what would be known of an evaluator's items if it were registered; keep nothing."""
-        for category, keys in (_keys_of(evaluator) or {}).items():
+        for category, keys in (keys_of(evaluator) or {}).items():
             rows = connection.execute(
                 "SELECT i.key, i.id FROM json_each(?) j CROSS JOIN items i ON i.key = j.value",
                 (json.dumps([*keys.values()]),),
@@ -136,7 +139,8 @@ class Places:
         )
 
 
-def _keys_of(evaluator: Evaluator) -> Mapping[str, Mapping[str, str]] | None:
+def keys_of(evaluator: Evaluator) -> Mapping[str, Mapping[str, str]] | None:
+    """Return the keys of an evaluator's items; None if it does not tell them."""
     keys: Mapping[str, Mapping[str, str]] | None = getattr(evaluator, "item_keys", lambda: None)()
     return keys
 
