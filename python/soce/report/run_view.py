@@ -124,7 +124,7 @@ class RunView:
         if on not in self._evaluations:
             self._evaluations[on] = {}
             for arm in [] if self.run.result is None else self.result.arms:
-                found = self._evaluation(arm.parts, on)
+                found = self._evaluation(arm.parts, on, with_answers=on == "report")
                 stated = arm.selection if on == "selection" else arm.report
                 if found and stated.categories == {
                     name: score.score for name, score in found.categories.items()
@@ -132,10 +132,12 @@ class RunView:
                     self._evaluations[on][arm.label] = found
         return self._evaluations[on]
 
-    def _evaluation(self, parts: Mapping[str, int], on: ItemSet) -> Evaluation | None:
+    def _evaluation(
+        self, parts: Mapping[str, int], on: ItemSet, *, with_answers: bool = False
+    ) -> Evaluation | None:
         """Return the scores of a soup; None also if the file that holds them is damaged."""
         try:
-            return self.run.evaluation(self.run.pool.recipe(parts), on=on)
+            return self.run.evaluation(self.run.pool.recipe(parts), on=on, with_answers=with_answers)
         except SoceError:
             return None
 

@@ -155,10 +155,14 @@ class Run:
             self._refuse("`result.json` tells of another split than the scores that are kept", _REPEAT)
         return split.held_out if on == "report" else split.selection
 
-    def evaluation(self, recipe: Recipe, *, on: ItemSet = "report") -> Evaluation | None:
+    def evaluation(
+        self, recipe: Recipe, *, on: ItemSet = "report", with_answers: bool = True
+    ) -> Evaluation | None:
         """Return the scores of a soup on these items; None if it was not scored on all of them."""
         store = self._store(on)
-        return None if store.known(recipe) is None else store.find(recipe, self.items(on))
+        if on not in self._items and store.known(recipe, with_answers=False) is None:
+            return None
+        return store.find(recipe, self.items(on), with_answers=with_answers)
 
     def evaluations(self, *, on: ItemSet = "report") -> dict[str, Evaluation]:
         """Return the evaluation of every arm by its label, single models first and the soup last.

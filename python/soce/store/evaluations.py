@@ -147,7 +147,7 @@ class EvaluationStore(StoreFile):
             return None
         return self._evaluation(rows, kept, with_answers=with_answers)
 
-    def known(self, recipe: Recipe) -> Evaluation | None:
+    def known(self, recipe: Recipe, *, with_answers: bool = True) -> Evaluation | None:
         """Return all that is known of a recipe, over whatever items; None if it was never evaluated."""
         rows = self._places.rows()
         kept = self._look_up(self.key(recipe), rows)
@@ -161,7 +161,7 @@ class EvaluationStore(StoreFile):
             told = whole.item_ids() or {}
             if all(found.keys() <= frozenset(told.get(category, ())) for category, found in there.items()):
                 return whole
-        return self._evaluation(there, kept, with_answers=True) if there else None
+        return self._evaluation(there, kept, with_answers=with_answers) if there else None
 
     def missing(self, recipe: Recipe, items: Items) -> dict[str, tuple[str, ...]]:
         """Return those of the items that were not evaluated; categories that miss none are left out."""
