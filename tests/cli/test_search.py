@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.checkpoints import directory, f32, read_directory
+from tests.checkpoints import directory, f32, read_directory, state_of
 from tests.landscapes import Landscape, read_log
 
 import soce
@@ -340,6 +340,26 @@ def test_another_selection_in_the_same_output_is_another_question(here: Path, la
     assert [one["number"] for one in data] == [2, 3]
     assert [one["is_present"] for one in data] == [False, True]
     assert data[1]["result"] == json.loads((here / "all" / "search" / "result.json").read_text())
+
+
+def test_the_output_of_another_experiment_is_refused(here: Path, landscapes: Landscapes) -> None:
+    said = (
+        "scores: scores.csv\nmodels: {a: a, b: b, c: c}\nselect: {rule: explicit, categories: [math, code]}\n"
+        "evaluate: {tasks: x.jsonl}\nsearch: {strategy: greedy}\noutput: all\n"
+    )
+    (here / "x.jsonl").touch()
+    for name in ("soce.yaml", "other.yaml"):
+        (here / name).write_text(said)
+    assert (found := run(run_command, "soce.yaml")).exit_code == 0, found.stderr
+    before = state_of(here / "all")
+    for command in (run_command, select):
+        found = run(command, "other.yaml")
+        assert found.exit_code == 1
+        assert "it is the output of another experiment, `soce.yaml`" in " ".join(found.stderr.split())
+        assert "name another `output` in `other.yaml`" in found.stderr
+    assert state_of(here / "all") == before
+    (here / "soce.yaml").rename(here / "kept.yaml")
+    assert run(run_command, "other.yaml").exit_code == 0, "the file of the first is gone"
 
 
 def test_run_needs_a_threshold_and_paths(here: Path, landscapes: Landscapes) -> None:

@@ -11,6 +11,7 @@ import click
 from soce.cli.command import inform, next_step, usage
 from soce.cli.experiment import ExperimentCommand, experiment_folder, experiment_words
 from soce.cli.options.candidates import candidate_option, models_option
+from soce.cli.options.current import experiment
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
 from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import fail_option, search_options
@@ -100,7 +101,8 @@ def search(
         leave_out=(*found.leave_out, *merging.leave_out),
         take={**found.take, **(merging.take or {})} or None,
     )
-    step = SearchStep(pool, folder, target, merge, quiet)
+    of = None if runs is None else experiment().path
+    step = SearchStep(pool, folder, target, merge, quiet, of)
     with logged(folder / LOG, "search") as log:
         with step.opened(evaluating, log) as scoring:
             scoring.warn_of_items(pool, found.selection, searching)

@@ -25,6 +25,7 @@ from soce.cli.experiment import (
     experiment_words,
     measured_table,
 )
+from soce.cli.options.current import experiment
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_items_option, table_options, tables_argument
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
@@ -186,7 +187,11 @@ def _keep(
 ) -> None:
     """Make a selection the one of the experiment, as `soce run` does."""
     from soce.cli.steps import keep_selection
+    from soce.search.folder import SEARCH
+    from soce.search.keeping import check_experiment, note_experiment
 
+    check_experiment(folder / SEARCH, experiment().path)
+    note_experiment(folder / SEARCH, experiment().path)
     known = {model: path for model, path in paths.items() if path is not None}
     keep_selection(folder, selection, table, known, quiet=quiet)
     if not quiet:
