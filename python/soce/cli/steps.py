@@ -163,7 +163,7 @@ class SearchStep:
         """Write the best soup and its card, unless it is there already."""
         from soce.report.publish import publish_soup
 
-        with byte_bar(enabled=not self.quiet) as on_progress:
+        with self._turn(), byte_bar(enabled=not self.quiet) as on_progress:
             found = publish_soup(
                 result,
                 target,
@@ -185,6 +185,22 @@ class SearchStep:
         else:
             warn(found.card.warnings)
             message(f"wrote `{shown(str(found.card.path))}`")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let one worker at a time publish: those that come after it find the soup there."""
+        from soce.search.claims import claim
+        from soce.search.folder import PUBLISHING
+
+        lock = self.folder / PUBLISHING
+        with claim(lock) as is_free:
+            if is_free:
+                yield
+                return
+        if not self.quiet:
+            inform("another process is publishing the best soup; this one waits for it")
+        with claim(lock, wait=True):
+            yield
 
     @contextmanager
     def _watched(self, log: Log) -> Iterator[Callable[[SearchProgress], object]]:

@@ -42,6 +42,8 @@ EXPERIMENT: Final = "experiment.json"
 LOCK: Final = ".lock"
 PRESENT: Final = ".present"
 """Locked by whoever searches."""
+PUBLISHING: Final = ".publishing.lock"
+"""Held while the best soup is written, by one worker at a time."""
 PROGRAMS: Final = "programs"
 """What an evaluator's programs leave."""
 
