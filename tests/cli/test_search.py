@@ -307,6 +307,8 @@ def test_run_goes_from_scores_to_a_soup_and_again_does_nothing(here: Path, lands
     assert second.exit_code == 0
     assert landscapes.opened[1].calls == []
     assert second.stdout == first.stdout
+    assert "selection.yaml" in first.stderr
+    assert "selection.yaml" not in second.stderr
     alone = search_here()
     assert alone.stdout == first.stdout
 

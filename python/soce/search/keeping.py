@@ -53,11 +53,15 @@ def keep_selection(folder: Path, selection: Selection, table: ScoreTable, paths:
             write_scores(table, folder / SCORES)
         if is_same and before is not None:
             located = {**{one.name: one.path for one in before.ingredients}, **before.checkpoints}
-            told = before.selection.origin.stated, located
-            if told == (selection.origin.stated, {name: str(path) for name, path in paths.items()}):
+            is_located = _absolute(located) == _absolute(paths)
+            if is_located and before.selection.origin.stated == selection.origin.stated:
                 return False
         write_selection(selection, target, paths=paths, overwrite=target.exists())
         return True
+
+
+def _absolute(paths: Mapping[str, str]) -> dict[str, str]:
+    return {name: os.path.abspath(path) for name, path in paths.items()}  # noqa: PTH100 - no link followed
 
 
 @contextmanager
