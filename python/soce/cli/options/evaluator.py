@@ -64,7 +64,9 @@ class NamedEvaluators:
                 with waiting(f"reading {_named(one)}", enabled=isinstance(one, str) and not quiet):
                     known.append(check_evaluator(one, options))
         check_categories(*known)
-        if known[0] is not None and not click.get_current_context().params.get("tables", True):
+        context = click.get_current_context(silent=True)  # none where a program calls, not a command
+        given = {} if context is None else context.params
+        if known[0] is not None and not given.get("tables", True):
             experiment().check_names(categories=known[0])  # those that are to be scored: there is no table
         with ExitStack() as stack:
 
