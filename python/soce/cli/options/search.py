@@ -115,5 +115,5 @@ search_options = all_of(
 )
 
 fail_option = click.option(
-    "--fail-if-worse", is_flag=True, help="Exit with 3 unless it beats all single models."
+    "--fail-if-worse", is_flag=True, help="Exit 3 unless it beats all single models."
 )
