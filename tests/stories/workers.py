@@ -85,11 +85,11 @@ def wait_for(experiment: Experiment, process: BaseProcess, count: int) -> None:
 def result_files(output: Path) -> dict[str, bytes]:
     """Return what an experiment came to, file by file: all that is there but log, locks and databases.
 
-    The name of the study is drawn, so that nobody else has it.
+    The name of the study is drawn, so that nobody else has it, and it says when the question was asked.
     """
     found = {}
     for path in sorted(output.rglob("*")):
         if path.is_file() and path.suffix not in (".db", ".log") and not path.name.startswith("."):
             found[path.relative_to(output).as_posix()] = path.read_bytes()
     study = json.loads(found["search/study.json"])
-    return {**found, "search/study.json": json.dumps({**study, "name": "drawn"}).encode()}
+    return {**found, "search/study.json": json.dumps({**study, "name": "drawn", "asked": "then"}).encode()}
