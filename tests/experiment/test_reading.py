@@ -166,3 +166,7 @@ def test_names_that_nobody_has_are_told_with_their_places(tmp_path: Path) -> Non
     found = read(tmp_path, FILE.replace("[math, code]", "[maths, '@names', code]"))
     with pytest.raises(ExperimentError, match=r"line 5, column 16 .*there is no model `maths`"):
         found.check_names(models=("math", "code"))
+
+
+def test_a_file_of_models_is_no_name_of_one(tmp_path: Path) -> None:
+    read(tmp_path, "models: models.yaml\n").check_names(models=("math", "code"))

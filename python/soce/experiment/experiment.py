@@ -100,8 +100,9 @@ class Experiment:
         passed = "models" if "select.candidates" in self.said else None
         found = []
         for place, said in self.said.items():
+            is_file = place == "models" and isinstance(said.value, str)  # which names models itself
             known = None if said.key.names is None or place == passed else kinds.get(said.key.names)
-            if known is None:
+            if known is None or is_file:
                 continue
             for text, spot in said.texts:
                 if text not in known and not text.startswith("@") and "=" not in text:

@@ -114,6 +114,4 @@ search_options = all_of(
     _option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
 )
 
-fail_option = click.option(
-    "--fail-if-worse", is_flag=True, help="Exit 3 unless it beats all single models."
-)
+fail_option = click.option("--fail-if-worse", is_flag=True, help="Exit 3 unless it beats all single models.")
