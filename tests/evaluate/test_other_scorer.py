@@ -11,7 +11,7 @@ from soce.evaluate.answers import Answer
 from soce.evaluate.tasks.items import read_tasks
 from soce.evaluate.tasks.keys import answer_keys, item_keys
 from soce.evaluate.tasks.other_scorer import with_scorer
-from soce.evaluate.tasks.scoring import score_answer
+from soce.evaluate.tasks.scoring import score_answers
 from soce.exceptions import EvaluationError
 
 IDENTITY = {"evaluator": "torch", "stop": ["\n"], "max_new_tokens": 32}
@@ -47,8 +47,13 @@ def test_ids_and_questions_stay_and_texts_get_the_scorer(tmp_path: Path) -> None
     before, after = item_keys(old, IDENTITY), item_keys(new, IDENTITY)
     assert {name for name in before if before[name] == after[name]} == {"picks", "texts"}
     assert not {*before["sums"].values()} & {*after["sums"].values()}
-    assert [score_answer(one, Answer("", text="It is 2.25, I think.")) for one in new.items[:3]] == [1, 0, 0]
-    assert score_answer(new.items[2], Answer("", text="6")) == 1  # the right choice, written out
+    three = new.items[:3]
+    said = {one.id: Answer("", text="It is 2.25, I think.") for one in three}
+    found = score_answers(three, {one.category: said for one in three})
+    assert [found[one.category][one.id] for one in three] == [1, 0, 0]  # type: ignore[index]
+    third = new.items[2]
+    right = score_answers([third], {third.category: {third.id: Answer("", text="6")}})
+    assert right == {third.category: {third.id: 1}}  # the right choice, written out
 
 
 @pytest.mark.parametrize(

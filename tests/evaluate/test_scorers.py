@@ -17,7 +17,7 @@ from soce.evaluate.tasks.items import Tasks, read_tasks
 from soce.evaluate.tasks.keys import item_keys
 from soce.evaluate.tasks.lines import read_line
 from soce.evaluate.tasks.scorers.registry import SCORERS, read_scorer
-from soce.evaluate.tasks.scoring import score_answer, score_answers
+from soce.evaluate.tasks.scoring import score_answers, scorer_of
 from soce.exceptions import EvaluationError
 
 
@@ -25,6 +25,10 @@ def item_of(scorer: object, **fields: Any) -> Item:
     """Return the item of a line with this scorer."""
     line = {"category": "a", "id": "1", "prompt": "?", "scorer": scorer, **fields}
     return Item(**read_line(json.dumps(line).encode(), None))
+
+
+def score_answer(item: Item, answer: Answer) -> float:
+    return scorer_of(item).score(item, answer)
 
 
 def outcome(scorer: object, right: object, said: str, **fields: Any) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.checkpoints import directory
 
+from soce.evaluate.side_files import side_files_digest
 from soce.exceptions import CheckpointError
 from soce.search.identity import ingredient_identities, ingredient_identity
 
@@ -48,6 +49,7 @@ def test_what_a_loader_reads_counts(tmp_path: Path, name: str) -> None:
     (one / name).parent.mkdir(exist_ok=True)
     (one / name).write_text("{}")
     assert ingredient_identity(one) != before
+    assert side_files_digest(str(one), [name]) != side_files_digest(str(one), [])
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,8 @@ def test_what_no_loader_reads_does_not(tmp_path: Path, name: str) -> None:
     (one / name).parent.mkdir(exist_ok=True)
     (one / name).write_text("{}")
     assert ingredient_identity(one) == before
+    if "checkpoint-" not in name:  # which no merge copies
+        assert side_files_digest(str(one), [name]) == side_files_digest(str(one), [])
 
 
 def test_folders_that_are_loaded_together_count(tmp_path: Path) -> None:

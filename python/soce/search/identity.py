@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.evaluate.side_files import is_read
 from soce.exceptions import CheckpointError, Problem, shown
 from soce.files.hashing import ChangingFileError, file_digests
 from soce.search.refusal import refuse
@@ -23,20 +23,6 @@ _SHARD: Final = ".safetensors"
 _PARTS: Final = ("modules.json", "model_index.json")
 """What names folders that are loaded together; without it, folders in a checkpoint are not part of it."""
 _TEMPLATES: Final = "additional_chat_templates"
-_READ: Final = frozenset(
-    {".jinja", ".json", ".txt", ".model", ".spm", ".tiktoken", ".codes", ".bpe", ".vocab"}
-)
-"""Suffixes of files beside the shards that a loader may read: config, tokenizer, chat template."""
-_TOKENIZER: Final = ("tokenizer", "vocab", "spiece", "sentencepiece", "bpe")
-"""How names of a tokenizer's files begin, whatever their suffixes."""
-_NEVER_READ: Final = re.compile(
-    r"\.|adapter_|LICENSE|NOTICE|README|requirements|soce\.json$|.*\.index(\.|$)"
-    r"|(trainer|training|train|eval|test)_|(generated_)?predict"
-    r"|.*(results|metrics|predictions|checksum|sha256|md5)"
-    r"|.*\.(bin|pt|pth|ckpt|pkl|pickle|h5|msgpack|npz|gguf|onnx)$"
-)
-"""Names of facts about a training, of indexes, which say nothing that the shards do not, of words for
-people, and of tensors in formats that are not loaded where there are shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +138,8 @@ def _files_of(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     if not shards:
         message = "the directory has no safetensors shard" if root.is_dir() else "it is no shard"
         raise CheckpointError.of([Problem("checkpoint", str(root), None, message, None)])
-    beside = {name: file for name, file in files.items() if name not in shards and _is_read(file.name)}
+    beside = {name: file for name, file in files.items() if name not in shards and is_read(file.name)}
     return shards, beside
-
-
-def _is_read(name: str) -> bool:
-    """Return whether a file of this name can change what a loaded model answers.
-
-    Examples
-    --------
-    >>> [_is_read(name) for name in ("config.json", "chat_template.jinja", "tokenizer.model.v3")]
-    [True, True, True]
-    >>> [_is_read(name) for name in ("README.md", "model.safetensors.index.json", "trainer_state.json")]
-    [False, False, False]
-    """
-    suffix = Path(name).suffix
-    if suffix == ".py":
-        return True  # code may need any other
-    return not _NEVER_READ.match(name) and (name.startswith(_TOKENIZER) or suffix in _READ)
 
 
 def differences(before: object, after: object, *, place: str = "") -> list[str]:

@@ -35,20 +35,6 @@ def scorer_of(item: Item) -> AnswerScorer:
     return scorer
 
 
-def score_answer(item: Item, answer: Answer) -> float:
-    """Return the outcome of an answer; where the category is a corpus, the score of this text alone.
-
-    Examples
-    --------
-    >>> from soce.evaluate.answers import Answer
-    >>> from soce.evaluate.tasks.item import Item
-    >>> item = Item("sums", "1", "exact_match", "1 + 1 =", "2")
-    >>> score_answer(item, Answer("6f1c", text=" 2", ending="stop"))
-    1.0
-    """
-    return scorer_of(item).score(item, answer)
-
-
 def score_answers(
     items: Iterable[Item],
     answers: Mapping[str, Mapping[str, Answer]],
