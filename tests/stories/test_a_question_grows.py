@@ -44,6 +44,31 @@ def ask(experiment: Experiment) -> tuple[dict[str, Any], int]:
     return result, len(made)
 
 
+def test_what_init_begins_is_an_experiment_that_grows(experiment: Experiment) -> None:
+    from soce.cli.init import init
+    from soce.cli.run import run
+
+    Path("soce.yaml").unlink()
+    begun = CliRunner().invoke(
+        init, ["--scores", "scores.csv", "--models", ".", "--tasks", "tasks.jsonl"], catch_exceptions=False
+    )
+    assert begun.exit_code == 0, begun.output
+    written = Path("soce.yaml").read_text()
+    assert all(f"  {name}: {name}" in written for name in experiment.models)
+    with recorded(experiment.log):  # the one edit, of the threshold and its step
+        done = CliRunner().invoke(
+            run, ["--set", "select.threshold=0.3", "--set", "select.step=1/4", "--json"]
+        )
+    assert done.exit_code == 0, done.output
+    first = json.loads(done.stdout)
+    assert set(answered(read_record(experiment.log))) == experiment.needed(first)
+    assert ask(experiment) == (first, 0), "a file by hand asks the same question"
+
+    experiment.models.append("fir")
+    _, cost = ask(experiment)
+    assert cost > 0
+
+
 def test_each_question_costs_what_is_missing(experiment: Experiment) -> None:
     first, cost = ask(experiment)
     assert cost == len(experiment.needed(first))
