@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -360,3 +362,20 @@ def test_categories_that_are_no_tasks_are_told_before_a_model_is_loaded(here: Pa
     assert "`select.categories`: there is no category `chemistry` in the scores\n" in found.stderr
     assert "loading" not in found.stderr
     assert not (here / "run").exists()
+
+
+def test_help_reads_no_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("soce.yaml").write_text("serch: {}\n")
+    for flag in ("--help", "-h"):
+        done = CliRunner().invoke(run_command, [flag])
+        assert done.exit_code == 0
+        assert done.stderr == ""
+
+
+def test_help_of_a_command_that_takes_experiments_is_light() -> None:
+    told = "from soce.cli import main; import atexit, sys; "
+    told += "atexit.register(lambda: print(*{'numpy', 'pandas', 'torch', 'optuna'} & sys.modules.keys(), "
+    told += "file=sys.stderr)); sys.argv = ['soce', 'run', '--help']; main()"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == ""

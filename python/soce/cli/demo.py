@@ -90,9 +90,9 @@ def run_demo(
     from soce.demo.prepare import THRESHOLD, prepare_demo
     from soce.evaluate.kinds import EvaluatorOptions
     from soce.merging.options import MergeOptions
+    from soce.search.optional import require_optuna
     from soce.search.options import SearchOptions
     from soce.search.pool import Pool
-    from soce.search.study import require_optuna
     from soce.selection.experts import select_experts
     from soce.selection.options import SelectionOptions
     from soce.selection.rules import Threshold

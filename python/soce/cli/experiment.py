@@ -70,7 +70,8 @@ class ExperimentCommand(Subcommand):
                 except click.NoSuchOption as error:
                     self._tell_key(error)
                     raise
-                if not given.get("help"):
+                asks = self.get_help_option(ctx)
+                if asks is None or not given.get(str(asks.name)):
                     self._take(ctx, given)
         return super().parse_args(ctx, args)
 

@@ -105,7 +105,8 @@ class SearchStep:
         from soce.report.publish import check_publishable
         from soce.search.identity import ingredient_identities
         from soce.search.keeping import check_experiment
-        from soce.search.study import check_folder, require_optuna
+        from soce.search.optional import require_optuna
+        from soce.search.study import check_folder
 
         if not self.quiet:
             inform(f"checking {counted(len(self.pool.names), 'checkpoint')}")

@@ -5,7 +5,7 @@ Nothing here knows a single key. Whoever reads an experiment hands in what is de
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Key:
     refusal: Callable[[Written], str | None] = lambda _: None
     """What is wrong with a value, one of a list or mapping at a time; None if nothing is."""
     help: str = ""
-    schema: Mapping[str, object] = field(default_factory=dict)
-    """The JSON schema of what may stand here."""
+    schema: Callable[[], Mapping[str, object]] = dict
+    """The JSON schema of what may stand here; asked for only where one is written."""
     locate: Callable[[str, Path], str] | None = None
     """Of a path: what it is, if relative ones begin in a folder."""
     check: Callable[[str], str | None] | None = None

@@ -54,7 +54,7 @@ def _section(keys: Mapping[str, Key], short: Key | None) -> dict[str, Any]:
 
 
 def _value(key: Key) -> dict[str, Any]:
-    one = dict(key.schema) or _TEXT
+    one = dict(key.schema()) or _TEXT
     kinds = {
         "value": one,
         "switch": {"type": "boolean"},

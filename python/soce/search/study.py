@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import warnings
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +33,7 @@ from soce.search.folder import (
     TRIALS,
 )
 from soce.search.identity import differences
+from soce.search.optional import quiet_optuna, require_optuna
 from soce.search.presence import Presence
 from soce.search.refusal import refuse
 from soce.search.trials import read_trials
@@ -265,32 +265,6 @@ def _changes(before: object, after: dict[str, object]) -> list[str]:
                 {**one, "evaluator": kind} for one, kind in zip((before, after), kinds, strict=True)
             )
     return differences(before, after)
-
-
-def require_optuna() -> None:
-    """Raise `StudyError` if Optuna is missing."""
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        message = f"a search needs Optuna, which cannot be imported: {shown(str(error))}"
-        hint = "pip install 'soce[search]'"
-        refuse(message, hint, cause=error)
-
-
-@contextmanager
-def quiet_optuna() -> Iterator[Any]:
-    """Give the module Optuna; what it tells belongs to nobody's terminal, its errors are raised anyway."""
-    require_optuna()
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental parts; torch's own deprecations
-            yield optuna
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _open_storage(url: str, name: str) -> tuple[optuna.storages.RDBStorage, optuna.Study]:

@@ -66,7 +66,7 @@ def _key_of(param: Keyed, *, is_opened: bool) -> Key:
         _shapes_of(param),
         refusal=lambda value: _refusal(param, value),
         help=getattr(param, "help", None) or "",
-        schema=schema_of(param.type),
+        schema=lambda: schema_of(param.type),
         locate=param.files.locate if param.files else None,
         check=param.files.check if param.files and is_opened else None,
         either=param.either,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from soce.search.optional import quiet_optuna
 from soce.search.refusal import refuse
 from soce.search.strategies.proposals import DEFAULT_BUDGET, Proposals
 from soce.search.strategies.space import Strategy
-from soce.search.study import quiet_optuna
 
 if TYPE_CHECKING:
     from soce.search.strategies.space import Space, StrategyOutcome
