@@ -149,6 +149,7 @@ def test_an_evaluator_that_keeps_no_answers_is_said_in_one_line(tmp_path: Path) 
     ("words", "message"),
     [
         (["--soup", "asch"], "no soup or model of the run is called `asch`"),
+        (["--soup", "asch"], "weights are written as in `1/2 a + 1/2 b`; did you mean `ash`"),
         (["--soup", "1/2 ash + 1/2 oak"], "no soup or model of the run is called"),
         (["--soup", "0 ash"], "no soup or model of the run is called"),
         (["--soup", "1/7 ash + 6/7 birch"], "was not scored on the report items"),

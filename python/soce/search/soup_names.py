@@ -42,9 +42,8 @@ def parts_of(run: Run, name: str) -> tuple[str, Parts]:
     if parts is None:
         known = [*arms, *(model for model in run.pool.names if model not in arms)]
         hint = nearest(name, [BEST, *known], "soups and models")
-        refuse(
-            f"no soup or model of the run is called `{shown(name)}`", f"{hint}, or weights: `1/2 a + 1/2 b`"
-        )
+        message = f"no soup or model of the run is called `{shown(name)}`"
+        refuse(message, f"weights are written as in `1/2 a + 1/2 b`; {hint}")
     return name, parts
 
 
