@@ -91,6 +91,10 @@ def test_without_a_table_experts_are_told_once_the_candidates_are_scored(here: P
         ("models.m0=nowhere", "nowhere"),
         ("evaluate.tasks=nowhere.jsonl", "nowhere.jsonl"),
         ("select.threshold=0.0001", "the smallest value is"),
+        ("evaluate.device=gpu", "`gpu` is no device"),
+        ("output=scores.csv", "it is no directory"),
+        ("output=.", "this table was not written by soce"),
+        ("select.candidates=nobody", "there are: `m0`, `m1`, `m2`, `x`"),
     ],
 )
 def test_what_the_run_would_refuse_is_refused(here: Path, change: str, told: str) -> None:
@@ -98,3 +102,4 @@ def test_what_the_run_would_refuse_is_refused(here: Path, change: str, told: str
     assert result.exit_code != 0
     assert told in result.stderr
     assert not (here / "run").exists()
+    assert (here / "scores.csv").read_text() == SCORES

@@ -86,3 +86,15 @@ def test_it_can_be_no_soup(tmp_path: Path) -> None:
     paths = save_models(tmp_path, 2)
     with pytest.raises(EvaluationError, match="without its weights"):
         ModelOutline(paths).set(Recipe.of(paths))
+
+
+@pytest.mark.parametrize(("device", "told"), [("gpu", "`gpu` is no device"), ("mps", "cannot be used here")])
+def test_a_device_that_is_none_is_refused(tmp_path: Path, device: str, told: str) -> None:
+    import torch
+
+    from soce.evaluate.live.soup_model import SoupModel
+
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is here")
+    with pytest.raises(EvaluationError, match=told):
+        SoupModel(save_models(tmp_path, 2), device=device)

@@ -86,7 +86,7 @@ def run(
     from soce.cli.log_file import logged
     from soce.cli.steps import SearchStep, conclude, keep_selection
     from soce.search.folder import LOG, SCORES, SEARCH, SOUP
-    from soce.search.keeping import keep_measured
+    from soce.search.keeping import check_output, keep_measured
     from soce.search.pool import Pool
     from soce.selection.rehearsal import rehearse_selection
 
@@ -97,6 +97,7 @@ def run(
     if output is None:
         usage(f"missing option `--output`, or `output` in `{FILE}`")
     folder = Path(output)
+    check_output(folder)
 
     def choose(
         table: ScoreTable, named: Mapping[str, str | None], *, config_from: str | None = None

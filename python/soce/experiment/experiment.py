@@ -112,5 +112,5 @@ class Experiment:
 
 def _unknown(key: Key, name: str, known: Collection[str]) -> tuple[str, str]:
     what = "model" if key.names == "models" else "category"
-    hint = nearest(name, known, "there are" if known else "there are none")
+    hint = nearest(name, sorted(known), "there are" if known else "there are none")
     return f"`{key.place}`: there is no {what} `{shown(name)}` in the scores", hint

@@ -26,6 +26,20 @@ if TYPE_CHECKING:
     from soce.selection.experts import Selection
 
 
+def check_output(folder: str | os.PathLike[str]) -> None:
+    """Refuse an output that is no directory, or that holds a table which soce did not write."""
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        refuse("it is no directory", "name another `output`", place)
+    table = place / SCORES
+    if table.is_file():
+        with table.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline()
+        if not header.startswith("model,category,score,") or ",role," not in header:
+            message = "scores are written there, but this table was not written by soce"
+            refuse(message, "name an `output` of its own, such as `run/`", table)
+
+
 def keep_measured(folder: Path, table: ScoreTable) -> None:
     """Write measured scores: whatever is selected by them, they are there for `soce select`."""
     with _changing(folder) as presence:
@@ -66,6 +80,7 @@ def _absolute(paths: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _changing(folder: Path) -> Iterator[Presence]:
+    check_output(folder)
     search = folder / SEARCH
     search.mkdir(parents=True, exist_ok=True)
     with claim(search / LOCK, wait=True), Presence(search / PRESENT) as presence:

@@ -33,6 +33,30 @@ def require_torch() -> tuple[ModuleType, ModuleType]:
     return torch, transformers
 
 
+def named_device(name: str) -> torch.device:
+    """Return the device of a name, which need not be here; ``"auto"`` is CUDA if it is, else the CPU."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        refuse(f"`{shown(name)}` is no device", "name one such as cpu, cuda, cuda:1 or mps", cause=error)
+
+
+def open_device(name: str) -> torch.device:
+    """Return the device of a name; raises EvaluationError if it is not here."""
+    import torch
+
+    device = named_device(name)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled for a device
+        refuse(f"device `{shown(name)}` cannot be used here", "name another, such as cpu", cause=error)
+    return device
+
+
 def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None) -> PreTrainedModel:
     """Return the model that `from_pretrained` makes of a checkpoint, on the CPU.
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.live.loading import outline_model, require_torch
+from soce.evaluate.live.loading import named_device, outline_model, require_torch
 from soce.evaluate.live.soup_model import SoupModel
 from soce.merging.options import MergeOptions
 
@@ -37,14 +37,10 @@ class ModelOutline(SoupModel):
         merge: MergeOptions = MergeOptions(),
     ) -> None:
         require_torch()
-        import torch
-
         dtype = self._begin(ingredients, merge, compute_dtype)
         held = self._mixer.held
         self.model = outline_model(self.ingredients[0], model_class=model_class, dtype=dtype, held=held)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._device = torch.device(device)
+        self._device = named_device(device)
         self._live = self.model.state_dict()
 
     @property

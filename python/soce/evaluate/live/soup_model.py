@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import no_progress, refuse
-from soce.evaluate.live.loading import convert, load_model, load_tokenizer, require_torch
+from soce.evaluate.live.loading import convert, load_model, load_tokenizer, open_device, require_torch
 from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
 from soce.evaluate.side_files import side_files_digest
@@ -72,8 +72,6 @@ class SoupModel:
         merge: MergeOptions = MergeOptions(),
     ) -> None:
         require_torch()
-        import torch
-
         dtype = self._begin(ingredients, merge, compute_dtype)
         self.model = load_model(self.ingredients[0], model_class=model_class, dtype=dtype)
         """In evaluation mode, no gradients."""
@@ -83,9 +81,7 @@ class SoupModel:
         """Whether each tensor is mixed on its own; False if transformers must convert whole soups."""
         self._blocks, self._twins = ((), {}) if placement is None else (placement.blocks, placement.twins)
         self._check_tied()
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model.to(device)  # type: ignore[arg-type] # a decorator of transformers hides the signature
+        self.model.to(open_device(device))  # type: ignore[arg-type] # a decorator of transformers hides the signature
         self._live: dict[str, torch.Tensor] = self.model.state_dict()
         self._buffer = self._host_buffer()
 
