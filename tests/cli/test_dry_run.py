@@ -89,6 +89,7 @@ def test_without_a_table_experts_are_told_once_the_candidates_are_scored(here: P
     ("change", "told"),
     [
         ("models.m0=nowhere", "nowhere"),
+        ("models=.", "`models` is a directory: its checkpoints have no names yet"),
         ("evaluate.tasks=nowhere.jsonl", "nowhere.jsonl"),
         ("select.threshold=0.0001", "the smallest value is"),
         ("evaluate.device=gpu", "`gpu` is no device"),

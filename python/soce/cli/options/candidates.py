@@ -87,6 +87,11 @@ class Candidates:
         from soce.recipes.files import read_model_paths
 
         if isinstance(self.models, str):
+            if Path(self.models).is_dir():
+                message = "`models` is a directory: its checkpoints have no names yet"
+                hint = "give lines `NAME: PATH`, or a file of them; `soce init --models DIR` writes them"
+                problem = Problem("models", self.models, None, message, hint)
+                raise ScoreTableError.of([problem])
             return read_model_paths(self.models)
         return dict(self.models or {})
 
