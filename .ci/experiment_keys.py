@@ -28,7 +28,7 @@ def renewed(page: str) -> str:
     for there in keys_of(run).sections.values():
         for key in there.values():
             text = re.sub(r"--rule (\w+)", r"`rule: \1`", key.help or "Files or directories of scores.")
-            choices = key.schema.get("enum", ["true", "false"] if "switch" in key.shapes else [])
+            choices = key.schema().get("enum", ["true", "false"] if "switch" in key.shapes else [])
             assert isinstance(choices, list)
             values = ", ".join(f"`{value}`" for value in choices)
             lines.append(f"| `{key.place}` | {text} | {values} |".replace("|rho|", "\\|rho\\|"))

@@ -261,7 +261,9 @@ def test_ctrl_c_ends_watching_and_nothing_else(tmp_path: Path) -> None:
 
 
 def watching(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    code = "from soce.cli import main; main()"
+    # A test that was started in the background of a shell has its children ignore Ctrl-C.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from soce.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "status", str(folder), "--watch", *arguments],
         stdout=subprocess.PIPE,

@@ -143,10 +143,11 @@ def test_two_evaluators_share_one_live_model(tmp_path: Path, monkeypatch: pytest
     item = {"category": "a", "kind": "teacher_forced", "prompt": "ab", "answer": "c"}
     Path("tasks.jsonl").write_text(json.dumps(item) + "\n")
     Path("kinds_function.py").write_text("def evaluate(model, tokenizer):\n    return {'a': 1}\n")
-    options = EvaluatorOptions(device="cpu", batch_size=2, max_new_tokens=7)
+    settings = {"max_new_tokens": 7, "max_length": 20, "perplexity_per": "token"}
+    options = EvaluatorOptions(device="cpu", batch_size=2, stop=("###",), **settings)  # type: ignore[arg-type]
     first = open_evaluator("tasks.jsonl", save_models(tmp_path), options)
     assert isinstance(first, TorchEvaluator)
-    assert first.identity["max_new_tokens"] == 7
+    assert first.identity.items() >= {**settings, "stop": ["###"]}.items()
     second = open_evaluator("kinds_function:evaluate", first.soup)
     assert isinstance(second, FunctionEvaluator)
     assert second.soup is first.soup

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.lm_eval.options import LmEvalOptions
-    from soce.evaluate.tasks.evaluator import Normalisation
+    from soce.evaluate.tasks.evaluator import Normalisation, Unit
     from soce.evaluate.tasks.item import Kind
     from soce.files.atomic import PathText
 
@@ -44,6 +44,12 @@ class EvaluatorOptions:
     """What log-likelihoods of choices are divided by."""
     max_new_tokens: int | None = None
     """The most that a text may have, where an item does not say."""
+    stop: tuple[str, ...] = ()
+    """Where texts of ``exact_match`` items end, apart from end tokens; none: where a line ends."""
+    max_length: int | None = None
+    """Tokens that the model sees at once."""
+    perplexity_per: Unit | None = None
+    """What perplexities are taken of: bytes or tokens."""
     num_fewshot: int | None = None
     apply_chat_template: bool = False
     """Whether prompts of lm-eval go through the tokenizer's chat template."""
@@ -169,7 +175,7 @@ def _check_tasks(name: str, options: EvaluatorOptions) -> Collection[str]:
 
 
 def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
-    from soce.evaluate.tasks.evaluator import TorchEvaluator
+    from soce.evaluate.tasks.evaluator import LINE_END, TorchEvaluator
     from soce.evaluate.tasks.items import read_tasks
 
     tasks = read_tasks(name, kind=options.task_kind)
@@ -179,6 +185,9 @@ def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, 
         normalise=options.normalise or "none",
         batch_size=options.batch_size,
         max_new_tokens=options.max_new_tokens,
+        max_length=options.max_length,
+        perplexity_per=options.perplexity_per or "byte",
+        stop=options.stop or LINE_END,
     )
 
 
@@ -271,7 +280,17 @@ _TASKS: Final = EvaluatorKind(
     "tasks.jsonl",
     "tasks.jsonl",
     "items with a `category`, scored by the live model",
-    ("merge", "device", "batch_size", "task_kind", "normalise", "max_new_tokens"),
+    (
+        "merge",
+        "device",
+        "batch_size",
+        "task_kind",
+        "normalise",
+        "max_new_tokens",
+        "stop",
+        "max_length",
+        "perplexity_per",
+    ),
     _check_tasks,
     _open_tasks,
 )

@@ -225,6 +225,25 @@ evaluator_options = all_of(
         file_only=True,
         help="For tasks.jsonl: the most that a text may have. Default: 1024, or what the window leaves.",
     ),
+    _option(
+        "--stop",
+        multiple=True,
+        file_only=True,
+        metavar="TEXT",
+        help="For exact_match items: where texts end, apart from end tokens. Default: at a line's end.",
+    ),
+    _option(
+        "--max-length",
+        type=COUNT,
+        file_only=True,
+        help="For tasks.jsonl: tokens that the model sees at once. Default: what its config says.",
+    ),
+    _option(
+        "--perplexity-per",
+        type=click.Choice(["byte", "token"]),
+        file_only=True,
+        help="For tasks.jsonl: what perplexities are taken of. Default: byte.",
+    ),
     _option("--num-fewshot", type=NUMBER, metavar="N", help="For lm-eval."),
     _option(
         "--apply-chat-template",

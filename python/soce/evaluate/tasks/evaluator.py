@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Normalisation: TypeAlias = Literal["none", "token", "byte"]
 Unit: TypeAlias = Literal["token", "byte"]
 
+LINE_END: Final = ("\n",)
+"""Where texts of `exact_match` items end, if nothing else is said."""
 _MOST_NATS: Final = 700.0  # exp() of it is finite; a model that gives NaN gets it
 _VERSION: Final = 2  # of the meaning of scores; raise it when the same settings give other numbers
 
@@ -94,7 +96,7 @@ class TorchEvaluator(LiveEvaluator):
         batch_size: int | None = None,
         max_length: int | None = None,
         max_new_tokens: int | None = None,
-        stop: Sequence[str] = ("\n",),
+        stop: Sequence[str] = LINE_END,
     ) -> None:
         _, transformers = require_torch()
         kinds = {"normalise": (normalise, Normalisation), "perplexity_per": (perplexity_per, Unit)}
