@@ -379,3 +379,16 @@ def test_help_of_a_command_that_takes_experiments_is_light() -> None:
     told += "file=sys.stderr)); sys.argv = ['soce', 'run', '--help']; main()"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("step", ["big", "0.3", "0", "1/0"])
+def test_a_step_that_is_none_is_told_with_its_line(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("soce.yaml").write_text(f"select:\n  step: {step}\n  treshold: 1\n")
+    done = CliRunner().invoke(run_command, [])
+    assert done.exit_code == 1
+    assert "line 2, column 3" in done.stderr or "line 2, column 9" in done.stderr
+    assert "`select.step`" in done.stderr
+    assert "line 3" in done.stderr, "all that is wrong is told at once"

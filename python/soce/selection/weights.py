@@ -109,12 +109,7 @@ class WeightGrid(Record):
         >>> WeightGrid.of(3, step="1/20", maximum="0.5")
         WeightGrid(n_experts=3, whole=20, minimum=1, maximum=10, uniform=True)
         """
-        size = _exact(step, "step")
-        if not 0 < size <= 1 or size.numerator != 1:
-            refuse(
-                f"the step {shown(str(step))} does not divide 1 into equal parts",
-                "use a step such as 0.1, 0.05, 1/3 or 1/20",
-            )
+        size = parse_step(step)
         least = 1 if minimum is None else _multiple(minimum, size, "smallest weight")
         most = None if maximum is None else _multiple(maximum, size, "largest weight")
         return cls(n_experts, whole=size.denominator, minimum=least, maximum=most)
@@ -181,6 +176,17 @@ class WeightGrid(Record):
             parts[place] += more
             over -= more
         return parts
+
+
+def parse_step(step: Share) -> Fraction:
+    """Return the step of a grid, exactly; `ScoreTableError` unless it divides 1."""
+    size = _exact(step, "step")
+    if not 0 < size <= 1 or size.numerator != 1:
+        refuse(
+            f"the step {shown(str(step))} does not divide 1 into equal parts",
+            "use a step such as 0.1, 0.05, 1/3 or 1/20",
+        )
+    return size
 
 
 def _multiple(value: Share, step: Fraction, what: str) -> int:

@@ -165,7 +165,13 @@ _selection_options = all_of(
     _option(
         "--tie-within", type=float, default=0.0, metavar="K", help="Scores within K standard errors are tied."
     ),
-    _option("--step", default="0.1", metavar="W", help="Step of the grid of weights. Default: 0.1."),
+    _option(
+        "--step",
+        type=UnparsedText("step", "soce.selection.weights:parse_step"),
+        default="0.1",
+        metavar="W",
+        help="Step of the grid of weights. Default: 0.1.",
+    ),
     _option("--minimum", metavar="W", help="Smallest weight. Default: the step."),
     _option("--maximum", metavar="W", help="Largest weight. Default: what the others leave."),
 )
