@@ -141,8 +141,9 @@ def result_json(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_result_is_refused(data: object) -> None:
-    with pytest.raises(StudyError, match="not the result of a search that this version reads"):
+    with pytest.raises(StudyError, match="not the result of a search that this version reads") as refused:
         SearchResult.from_json(data)
+    assert "\\u{a}" not in str(refused.value), "one line, not what a library prints over several"
 
 
 def test_a_result_of_other_models_is_refused() -> None:

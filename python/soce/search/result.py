@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from soce.evaluate.truncation import truncation_caution
 from soce.exceptions import SoceError, shown
 from soce.files.words import signed
@@ -190,7 +192,7 @@ class SearchResult:
         try:
             return cls._from_json(data, pool)
         except (AttributeError, KeyError, TypeError, ValueError, SoceError) as error:
-            message = f"this is not the result of a search that this version reads: {shown(repr(error))}"
+            message = f"this is not the result of a search that this version reads: {_reason(error)}"
             hint = "the search writes it again if it is run once more"
             refuse(message, hint, cause=error)
 
@@ -287,3 +289,11 @@ class SearchResult:
         with pd.option_context("display.max_colwidth", None):  # weights name every model
             table = frame.to_html(index=False, na_rep="")
         return f"<p>{escape(f'{self.objective} · {self.verdict}')}</p>{table}"
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong with a result, on one line; of several things the first."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"`{shown('.'.join(map(str, first['loc'])))}`: {shown(first['msg'])}"
+    return shown(repr(error))
