@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -81,6 +82,25 @@ def test_what_no_loader_reads_does_not(tmp_path: Path, name: str) -> None:
         assert side_files_digest(str(one), [name]) == side_files_digest(str(one), [])
 
 
+def test_where_a_config_comes_from_does_not_count_and_its_values_do(tmp_path: Path) -> None:
+    one = directory(tmp_path / "one", 1.0, 2.0)
+    base = {"hidden_size": 8, "text_config": {"layers": 2, "_name_or_path": "base"}}
+
+    def told(config: object) -> tuple[object, str]:
+        (one / "config.json").write_text(json.dumps(config))
+        return ingredient_identity(one), side_files_digest(str(one), ["config.json"])
+
+    first = told({**base, "_name_or_path": "runs/math", "transformers_version": "4.57.0"})
+    assert told({"_name_or_path": "runs/code", **base}) == first
+    assert told({**base, "text_config": {"layers": 2}}) == first
+    other = told({**base, "hidden_size": 16})
+    assert other[0] != first[0]
+    assert other[1] != first[1]
+    assert told([1]) != told([2])
+    (one / "config.json").write_text("{")
+    assert ingredient_identity(one) != first[0], "what is no JSON counts by its bytes"
+
+
 def test_folders_that_are_loaded_together_count(tmp_path: Path) -> None:
     one = directory(tmp_path / "one", 1.0, 2.0)
     (one / "modules.json").write_text("[]")
@@ -94,7 +114,7 @@ def test_several_are_read_at_once_and_progress_counts_bytes(tmp_path: Path) -> N
     seen: list[tuple[int, int]] = []
     found = ingredient_identities(paths, on_progress=lambda done, total: seen.append((done, total)))
     assert found["a"] == found["b"] == ingredient_identity(paths["a"])
-    size = sum(file.stat().st_size for path in paths.values() for file in path.iterdir())
+    size = sum(file.stat().st_size for path in paths.values() for file in path.glob("*.safetensors"))
     assert seen[-1] == (size, size)
 
 

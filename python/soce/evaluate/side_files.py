@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,10 @@ _NEVER_READ: Final = re.compile(
 """Names of facts about a training, of indexes, which say nothing that the shards do not, of words for
 people, and of tensors in formats that are not loaded where there are shards."""
 
+_CONFIGS: Final = frozenset({"config.json", "generation_config.json", "tokenizer_config.json"})
+_ORIGINS: Final = frozenset({"_name_or_path", "name_or_path", "_commit_hash", "transformers_version"})
+"""What configs say of where they come from; fine-tunes of one model differ in it, and answer alike."""
+
 
 def side_files_digest(ingredient: str, names: Iterable[str]) -> str:
     """Return one digest for names and contents of files of an ingredient; their order does not matter.
@@ -33,9 +38,36 @@ def side_files_digest(ingredient: str, names: Iterable[str]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(name for name in names if is_read(Path(name).name)):
-        content = Path(ingredient, name).read_bytes()
-        digest.update(name.encode("utf-8", "backslashreplace") + b"\0" + hashlib.sha256(content).digest())
+        content = bytes.fromhex(read_digest(Path(ingredient, name)))
+        digest.update(name.encode("utf-8", "backslashreplace") + b"\0" + content)
     return digest.hexdigest()
+
+
+def tells_origin(name: str) -> bool:
+    """Return whether a file of this name says where it comes from, beside what is read."""
+    return name in _CONFIGS
+
+
+def read_digest(path: Path) -> str:
+    """Return the SHA-256 of what is read of a file beside the shards.
+
+    Of a config that is its values, in whatever order and form, without those that only say where it comes
+    from; of any other file, and of what is no JSON, every byte.
+    """
+    content = path.read_bytes()
+    if tells_origin(path.name):
+        try:
+            values = _without_origins(json.loads(content))
+            content = json.dumps(values, sort_keys=True).encode()
+        except (ValueError, RecursionError):
+            pass
+    return hashlib.sha256(content).hexdigest()
+
+
+def _without_origins(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, dict):
+        return {name: _without_origins(inner) for name, inner in value.items() if name not in _ORIGINS}
+    return [_without_origins(inner) for inner in value] if isinstance(value, list) else value
 
 
 def is_read(name: str) -> bool:

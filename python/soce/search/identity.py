@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.evaluate.side_files import is_read
+from soce.evaluate.side_files import is_read, read_digest, tells_origin
 from soce.exceptions import CheckpointError, Problem, shown
 from soce.files.hashing import ChangingFileError, file_digests
 from soce.search.refusal import refuse
@@ -93,8 +93,8 @@ def ingredient_identity(
     """Return what tells a checkpoint, a directory of shards or one, from another: as JSON.
 
     That is the SHA-256 of each shard, and of each small file beside them that can change a score, such as
-    config, tokenizer and chat template; a README cannot, nor can paths and times. Digests are remembered, see
-    `soce.files.hashing.file_digests`.
+    config, tokenizer and chat template; a README cannot, nor can paths and times, nor what a config says of
+    where it comes from. Digests are remembered, see `soce.files.hashing.file_digests`.
     """
     return ingredient_identities({"": path}, on_progress=on_progress)[""]
 
@@ -106,7 +106,12 @@ def ingredient_identities(
     found = {name: _files_of(Path(path)) for name, path in paths.items()}
     try:
         digests = file_digests(
-            {file for shards, beside in found.values() for file in (*shards.values(), *beside.values())},
+            {
+                file
+                for shards, beside in found.values()
+                for file in (*shards.values(), *beside.values())
+                if not tells_origin(file.name)
+            },
             on_progress=on_progress,
         )
     except ChangingFileError as error:
@@ -116,7 +121,10 @@ def ingredient_identities(
     return {
         name: {
             "shards": {told: digests[file] for told, file in shards.items()},
-            "beside": {told: digests[file] for told, file in beside.items()},
+            "beside": {
+                told: read_digest(file) if tells_origin(file.name) else digests[file]
+                for told, file in beside.items()
+            },
         }
         for name, (shards, beside) in found.items()
     }
