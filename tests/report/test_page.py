@@ -93,7 +93,7 @@ def test_nothing_is_fetched_and_nothing_complains(reports: dict[str, Path], page
         assert page.complaints == []
         assert page.requests == [reports[name].absolute().as_uri()]
         assert page.run("document.documentElement.scrollWidth") <= width
-    assert page.run("document.querySelectorAll('section').length") == 13
+    assert page.run("document.querySelectorAll('section').length") == 14
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from soce.search.result import SearchResult
 from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from soce.report.card.soup import Soup
@@ -74,8 +74,11 @@ def _choice(soup: Soup, result: SearchResult, run: Run | None) -> Choice:
 
 def _names(run: Run | None) -> dict[str, str]:
     """Return what a run calls its checkpoints, by path without links."""
-    known = {} if run is None or run.identity is None else run.identity.ingredients
-    return {str(one["path"]): name for name, one in known.items() if "path" in one}
+    known = None if run is None else run.known_pool
+    if known is None:
+        return {}
+    located = {name: path for name, path in known.paths.items() if name not in known.without_path}
+    return {os.path.realpath(path): name for name, path in located.items()}
 
 
 def _finished(folder: str | os.PathLike[str], soup: Soup) -> Run:
