@@ -502,11 +502,24 @@ def test_one_candidate_is_no_choice(here: Path, peaks: Landscapes) -> None:
     assert "name two or more" in " ".join(found.stderr.split())
 
 
-def test_other_scores_in_the_output_are_kept(here: Path, peaks: Landscapes) -> None:
+def test_a_table_of_the_user_in_the_output_is_left_alone(here: Path, peaks: Landscapes) -> None:
     before = (here / "scores.csv").read_text()
     (here / "out").mkdir()
     (here / "out" / "scores.csv").write_text(before)
     found = run(run_command, "--models", "models.yaml", *SELECT, "-e", "x.jsonl", "-o", "out")
+    assert found.exit_code == 1
+    assert "this table was not written by soce" in " ".join(found.stderr.split())
+    assert [path.name for path in (here / "out").iterdir()] == ["scores.csv"]
+    assert (here / "out" / "scores.csv").read_text() == before
+
+
+def test_other_scores_in_the_output_are_kept(here: Path, peaks: Landscapes) -> None:
+    ask = [run_command, "--models", "models.yaml", *SELECT, "-e", "x.jsonl"]
+    assert run(*ask, "-o", "other", "--held-out-share", "1/4").exit_code == 0
+    before = (here / "other" / "scores.csv").read_text()
+    (here / "out").mkdir()
+    (here / "out" / "scores.csv").write_text(before)
+    found = run(*ask, "-o", "out")
     assert found.exit_code == 0, found.stderr
     assert (here / "out" / "scores.csv").read_text() != before
     assert (here / "out" / "search" / "history" / "001" / "scores.csv").read_text() == before
@@ -608,7 +621,9 @@ def test_an_interrupted_search_ends_at_once_and_goes_on(here: Path, number: int,
     assert "Traceback" not in errors
     if number == signal.SIGINT:
         assert "the same command goes on" in errors
-    assert not list((here / "run").rglob(".*"))
+    assert [path.name for path in (here / "run").rglob(".*")] == [".present"], (
+        "the file stays, its lock does not"
+    )
     before = [recipe for what, recipe, _, _ in read_log(here / "log") if what == "done"]
     rest = start(here)
     output, errors = rest.communicate(timeout=120)

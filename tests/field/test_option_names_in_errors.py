@@ -29,7 +29,8 @@ PLACES = [path for path in (ROOT / "python" / "soce").rglob("*.py") if "cli" not
 HINTS = {
     found
     for path in [*PLACES, *(ROOT / "rust" / "src").rglob("*.rs")]
-    if "sections" not in path.parts and path.name != "exceptions.py"  # a report speaks of commands
+    # Reports and experiments speak of commands.
+    if not {"sections", "experiment"} & {*path.parts} and path.name != "exceptions.py"
     for found in re.findall(r"(?<!`)`(--[a-z][a-z-]*[^`\n]*)`(?!`)", path.read_text(encoding="utf-8"))
     if "_" not in re.split("[ =]", found)[0]  # an option of another program
 }
