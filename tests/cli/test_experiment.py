@@ -190,7 +190,10 @@ def test_messages_call_options_as_they_were_said(here: Path) -> None:
     found = run("--set", "select.pairs=2")
     assert "error: select.pairs does not go with --rule threshold\n" in found.stderr
     (here / "soce.yaml").write_text(FILE.replace("{threshold", "{rule: pairs, threshold"))
-    assert "error: select.threshold does not go with select.rule pairs\n" in run().stderr
+    told = "error: select.threshold (line 3) does not go with select.rule (line 3) pairs\n"
+    assert told in run().stderr
+    (here / "soce.yaml").write_text(FILE.replace("{threshold: 0.9", "{threshold: -2"))
+    assert "line 3" in run().stderr, "what no correlation can be is told with its line"
 
 
 def test_every_option_has_one_place(here: Path) -> None:

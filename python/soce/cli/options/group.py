@@ -190,7 +190,7 @@ def as_said(text: str) -> str:
         return text
 
     def called(flag: re.Match[str]) -> str:
-        return keys.get(flag[0], flag[0])
+        return _with_line(keys[flag[0]]) if flag[0] in keys else flag[0]
 
     def words(part: str) -> str:
         """Return what stands between backticks: a flag, or one with a value, to be copied."""
@@ -215,6 +215,12 @@ def _keys_in_use(context: click.Context) -> Iterator[tuple[str, str]]:
             is_switch = getattr(option, "is_flag", False)  # an argument is none
             how = f"--set {option.place}={value}" if is_switch and not is_said else option.place
             yield from ((flag, how) for flag in flags)
+
+
+def _with_line(place: str) -> str:
+    """Return a key with its line, if a file says it."""
+    said = experiment().said.get(place)
+    return f"{place} (line {said.spot.line})" if said is not None and said.spot.line else place
 
 
 def all_of(*options: Decorator) -> Decorator:

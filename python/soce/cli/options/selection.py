@@ -11,7 +11,7 @@ from soce.cli.command import usage
 from soce.cli.options.candidates import candidate_option, models_option, names_of
 from soce.cli.options.files import NAME_FILES, OBJECTIVES
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import COUNT, Registered, UnparsedText
+from soce.cli.options.types import CORRELATION, COUNT, Registered, UnparsedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,9 @@ def sign_option(declare: Callable[..., Decorator]) -> Decorator:
 
 
 _selection_options = all_of(
-    _of_rule("--threshold", type=float, metavar="TAU", help="Categories with |rho| < TAU to some other."),
+    _of_rule(
+        "--threshold", type=CORRELATION, metavar="TAU", help="Categories with |rho| < TAU to some other."
+    ),
     _of_rule(
         "--rule",
         type=_RULE,
@@ -137,7 +139,7 @@ _selection_options = all_of(
     _of_rule("--clusters", type=int, metavar="K", help="With --rule clusters: how many."),
     _of_rule(
         "--min-correlation",
-        type=float,
+        type=CORRELATION,
         metavar="RHO",
         help="With --rule clusters: join only above this average.",
     ),

@@ -63,6 +63,18 @@ class UnparsedText(ParsedText):
         return value
 
 
+class UncheckedNumber(type(click.FLOAT)):  # type: ignore[misc]
+    """A number whose command checks its range, with exit code 1; that of an experiment is checked early."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self.range = click.FloatRange(least, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ANN401
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        return self.range.convert(number, param, ctx) if ctx is None else number
+
+
 class TextPair(click.ParamType):  # type: ignore[type-arg]
     """Two texts with an equals sign between: the last one in the text, or the first."""
 
@@ -190,3 +202,4 @@ COMMAND = _Command()
 SIZE = ParsedText("size", "soce.recipes.parts:parse_size")
 DTYPE = ParsedText("dtype", "soce.recipes.parts:parse_dtype")
 FORMAT = Registered("soce.scores.formats.registry:FORMATS")
+CORRELATION = UncheckedNumber(-1, 1)
