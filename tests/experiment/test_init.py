@@ -75,7 +75,7 @@ def test_everything_there_needs_no_edit() -> None:
     assert written() == {
         "scores": "scores.csv",
         "models": {"a": "models/a", "b": "models/b", "c": "models/c"},
-        "select": {"threshold": pytest.approx(0.0, abs=0.5)},
+        "select": {"threshold": 0.0097},
         "evaluate": {"tasks": "tasks.jsonl"},
         "report_on": {"share": "1/2"},
         "search": {"strategy": "grid"},
