@@ -19,6 +19,7 @@ CLASSES = [
     (exceptions.OutputError, ValueError, "output"),
     (exceptions.ScoreTableError, ValueError, "scores"),
     (exceptions.EvaluationError, RuntimeError, "evaluation"),
+    (exceptions.EngineLostError, RuntimeError, "engine"),
     (exceptions.StudyError, RuntimeError, "study"),
 ]
 

@@ -200,6 +200,12 @@ class EvaluationError(SoceError, RuntimeError):
     kind = "evaluation"
 
 
+class EngineLostError(EvaluationError):
+    """A serving engine does not answer any more, or nobody knows what it holds: it must be started again."""
+
+    kind = "engine"
+
+
 class StudyError(SoceError, RuntimeError):
     """A study cannot be opened, continued or trusted."""
 

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from soce.evaluate.tasks.encoding import Prompt  # noqa: E402
-from soce.evaluate.tasks.engine import Batches  # noqa: E402
+from soce.evaluate.tasks.forward import Batches  # noqa: E402
 from soce.evaluate.tasks.writing import Writer  # noqa: E402
 
 

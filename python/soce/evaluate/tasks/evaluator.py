@@ -11,7 +11,7 @@ from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.loading import quiet, require_torch
 from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS, Encoder
-from soce.evaluate.tasks.engine import Batches, Engine
+from soce.evaluate.tasks.forward import Batches, ForwardPasses
 from soce.evaluate.tasks.keys import item_keys
 from soce.evaluate.tasks.scoring import score_answers
 from soce.evaluate.tasks.writing import Writer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.soup_model import SoupModel
-    from soce.evaluate.tasks.engine import Likelihood
+    from soce.evaluate.tasks.forward import Likelihood
     from soce.evaluate.tasks.item import Item
     from soce.evaluate.tasks.items import Tasks
     from soce.evaluate.tasks.writing import Written
@@ -119,7 +119,7 @@ class TorchEvaluator(LiveEvaluator):
         self._max_new_tokens = max_new_tokens
         self._stop = tuple(stop)
         self._batches = Batches(batch_size)
-        self._engine = Engine(self.soup, self._batches)
+        self._forward = ForwardPasses(self.soup, self._batches)
         with quiet(transformers):
             encoder = Encoder(self.soup.tokenizer, model.config, max_length=max_length)
             self._max_length = encoder.max_length
@@ -172,7 +172,7 @@ class TorchEvaluator(LiveEvaluator):
             on_progress(done, total)
 
         noted = len(self._batches.notes)
-        found = iter(self._engine.likelihoods(requests, advance))
+        found = iter(self._forward.likelihoods(requests, advance))
         likelihoods = {item.key: [next(found) for _ in self._requests[item.key]] for item in chosen}
         texts = self._writer.texts([self._prompts[key] for key in written], advance)
         text_of = dict(zip(written, texts, strict=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.evaluate.tasks.engine import padded
+from soce.evaluate.tasks.forward import padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from soce.evaluate.answers import Ending
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.tasks.encoding import Prompt
-    from soce.evaluate.tasks.engine import Batches
+    from soce.evaluate.tasks.forward import Batches
 
 _DEVICE_TIMES: Final = 4
 """How many times the budget of a batch keys and values may take on a device, which has memory of its own."""

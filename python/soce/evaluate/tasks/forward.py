@@ -46,7 +46,7 @@ class _Row:
         return max(map(len, self.asked.values()))
 
 
-class Engine:
+class ForwardPasses:
     """Asks a live causal model, many requests at once; `batches.notes` tell of memory that ran out."""
 
     def __init__(self, soup: SoupModel, batches: Batches) -> None:

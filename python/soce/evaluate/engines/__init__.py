@@ -1,0 +1,1 @@
+"""Serving engines whose weights become those of any recipe in place: one protocol, a room per engine."""

@@ -1,0 +1,1 @@
+"""A live model behind an OpenAI-compatible endpoint: the server in front of an engine, and who asks it."""

@@ -1,0 +1,51 @@
+"""A recipe as JSON, for another process that is to make the same soup."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from soce.exceptions import Problem, RecipeError, shown
+from soce.recipes.model import Ingredient, Recipe, Row
+
+
+def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as JSON: weights are exact, as text.
+
+    Examples
+    --------
+    >>> sent = recipe_to_json(Recipe.of({"path/A": "0.7", "path/B": "0.3"}))
+    >>> sent["ingredients"][0]
+    {'path': 'path/A', 'name': 'path/A', 'weight': '7/10'}
+    >>> recipe_from_json(sent).parts
+    (7, 3)
+    """
+    return {
+        "ingredients": [
+            {"path": one.path, "name": one.name, "weight": None if one.weight is None else str(one.weight)}
+            for one in recipe.ingredients
+        ],
+        "rows": [[row.pattern, list(row.numerators), row.whole] for row in recipe.rows],
+    }
+
+
+def recipe_from_json(data: object) -> Recipe:
+    """Return the recipe that `recipe_to_json` told; raises RecipeError for anything else."""
+    given: Any = data
+    try:
+        ingredients = [
+            Ingredient(str(one["path"]), _fraction(one.get("weight")), str(one.get("name", "")))
+            for one in given["ingredients"]
+        ]
+        rows = [
+            Row(str(pattern), tuple(map(int, numerators)), int(whole))
+            for pattern, numerators, whole in given.get("rows", ())
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        message = f"this is not a recipe as JSON: {shown(repr(error))}"
+        raise RecipeError.of([Problem("recipe", None, None, message, None)]) from error
+    return Recipe(tuple(ingredients), tuple(rows))
+
+
+def _fraction(text: object) -> Fraction | None:
+    return None if text is None else Fraction(str(text))
