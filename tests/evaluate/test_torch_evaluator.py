@@ -25,8 +25,8 @@ pytest.importorskip("transformers")
 
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 from soce.evaluate.tasks.encoding import Encoder, rolling  # noqa: E402
-from soce.evaluate.tasks.forward import Batches  # noqa: E402
 from soce.evaluate.tasks.evaluator import TorchEvaluator  # noqa: E402
+from soce.evaluate.tasks.forward import Batches  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
 NEW_TOKENS = 5
