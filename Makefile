@@ -117,7 +117,7 @@ test: dev ## Set up and run the tests of the core and of the package
 .PHONY: test-slow
 test-slow: dev ## The tests that take longer, and property tests with many more examples
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --release $(CARGO_FLAGS)
-	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu and not faults_long and not faults_release' --timeout=3600 $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu and not vllm and not bfcl and not faults_long and not faults_release' --timeout=3600 $(PYTEST_ARGS)
 
 .PHONY: faults-long
 faults-long: dev ## A fault at every step of a merge: every call killed, failed, shortened; inputs changed (an hour)

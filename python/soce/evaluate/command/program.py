@@ -61,7 +61,7 @@ def run_program(
                 on_poll()
             time.sleep(_POLL_SECONDS)
     finally:
-        _stop_group(process)
+        stop_group(process)
     return process.returncode
 
 
@@ -73,7 +73,7 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def _stop_group(process: subprocess.Popen[bytes]) -> None:
+def stop_group(process: subprocess.Popen[bytes]) -> None:
     """End all processes of the program's session that did not leave its process group, then reap the program.
 
     Once it is reaped, its number and that of its group may be given to a stranger.
