@@ -1,0 +1,127 @@
+"""A request passed on to the engine, and its answer passed back as it comes."""
+
+from __future__ import annotations
+
+import re
+import select
+import time
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse, IncompleteRead
+from typing import TYPE_CHECKING, Final, Self
+
+from soce.evaluate.engines.unix_http import UnixConnection
+from soce.evaluate.evaluation import told
+from soce.exceptions import EvaluationError, Problem
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    from soce.evaluate.served.state import ServedSoup
+
+_ROUTE: Final = re.compile(r"/v1(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)+(\?[^\s#]*)?")
+_CHANGES_THE_MODEL: Final = re.compile(r"lora|weight|adapter|reload", re.IGNORECASE)
+_LOST_SECONDS: Final = 3.0
+"""How long it may take until an engine that broke a connection is known to be gone."""
+_PIECE_BYTES: Final = 1 << 16
+
+
+def is_passed_on(path: str) -> bool:
+    """Return whether the engine may see a request for a path: routes of OpenAI's API and nothing else.
+
+    Examples
+    --------
+    >>> [is_passed_on(path) for path in ("/v1/models", "/v1/models/a.b?c=d")]
+    [True, True]
+    >>> [
+    ...     is_passed_on(path)
+    ...     for path in ("/pause", "/v1/../pause", "/v1/%2e%2e/pause", "/v1/load_lora_adapter")
+    ... ]
+    [False, False, False, False]
+    """
+    return _ROUTE.fullmatch(path) is not None and not _CHANGES_THE_MODEL.search(path.partition("?")[0])
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Passing:
+    """One request at the engine, as a context that ends it there when it is left.
+
+    Raises EvaluationError, or EngineLostError with its last words, if the engine gives no whole answer, and
+    ClientGone if the client leaves before there is one.
+    """
+
+    def __init__(self, soup: ServedSoup, client: socket.socket) -> None:
+        self._connection = UnixConnection(str(soup.engine.socket))
+        self._soup = soup
+        self._client = client
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the request: the engine stops working on it."""
+        self._connection.close()
+
+    def answer(self, method: str, route: str, body: bytes | None, headers: dict[str, str]) -> HTTPResponse:
+        """Ask, and return the answer once its head is there."""
+        try:
+            self._connection.request(method, route, body, {**headers, "Connection": "close"})
+            self._wait()
+            return self._connection.getresponse()
+        except (OSError, HTTPException) as error:
+            raise self._failure(error) from error
+
+    def whole(self, response: HTTPResponse) -> bytes:
+        """Return the body of an answer that says how long it is."""
+        try:
+            return response.read()
+        except (OSError, HTTPException) as error:
+            raise self._failure(error) from error
+
+    def pieces(self, response: HTTPResponse) -> Iterator[bytes]:
+        """Yield the body of an answer as it comes."""
+        try:
+            while piece := response.read1(_PIECE_BYTES):
+                yield piece
+        except (OSError, HTTPException, IncompleteRead) as error:
+            raise self._failure(error) from error
+
+    def _wait(self) -> None:
+        """Return when the engine answers or breaks the connection; raise ClientGone if the client leaves."""
+        poll = select.poll()
+        poll.register(self._connection.sock, select.POLLIN)
+        poll.register(self._client, getattr(select, "POLLRDHUP", 0))  # hang-up and errors are told anyway
+        ready = {number for number, _ in poll.poll()}
+        if self._connection.sock.fileno() not in ready:
+            raise ClientGone
+
+    def _failure(self, error: Exception) -> EvaluationError:
+        """Return what to tell of an engine that gave no answer, once it is known whether it lives."""
+        end = time.monotonic() + _LOST_SECONDS
+        while time.monotonic() < end:
+            try:
+                self._soup.look()
+            except EvaluationError as lost:
+                return lost
+            time.sleep(0.05)
+        message = f"the engine gave no whole answer, but it is running: {told(error)}"
+        failure = EvaluationError.of([Problem("evaluation", None, None, message, None)])
+        assert isinstance(failure, EvaluationError)
+        return failure
+
+
+def is_there(client: socket.socket) -> Callable[[], bool]:
+    """Return what tells whether a client still waits."""
+
+    def look() -> bool:
+        poll = select.poll()
+        poll.register(client, getattr(select, "POLLRDHUP", 0))
+        with suppress(OSError):
+            return not poll.poll(0)
+        return False
+
+    return look

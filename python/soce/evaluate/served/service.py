@@ -1,0 +1,101 @@
+"""What a server knows and does, whoever asks and however."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import soce
+from soce.evaluate.evaluation import refuse
+from soce.evaluate.served.client import CONCURRENCY
+from soce.evaluate.served.holder import Holders
+from soce.evaluate.served.state import ServedSoup
+from soce.exceptions import shown
+from soce.files.words import nearest
+from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.recipes.parts import exact_weight
+from soce.recipes.wire import recipe_from_json, recipe_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from soce.evaluate.served.outline import ServedOutline
+
+
+class Service:
+    """An engine with the soup it serves, and who may change that.
+
+    Parameters
+    ----------
+    outline : ServedOutline
+        The soups, and the engine, which is not started yet.
+    names : mapping of str to str
+        What people call the ingredients: name → path.
+    token : str
+        What every request must show.
+    """
+
+    def __init__(self, outline: ServedOutline, names: Mapping[str, str], token: str) -> None:
+        self.outline = outline
+        self.engine = outline.engine
+        self.names = dict(names)
+        self.token = token
+        self.soup = ServedSoup(self.engine)
+        self.holders = Holders()
+
+    def start(self) -> None:
+        """Start the engine and let it read the ingredients."""
+        self.soup.start(self.outline.ingredients)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what everybody with the token may know."""
+        state, recipe, holder = self.soup.state, self.soup.recipe, self.holders.current
+        return {
+            "state": state,
+            "reason": self.soup.reason,
+            "id": None if recipe is None else recipe.id,
+            "recipe": None if recipe is None else recipe_to_json(recipe),
+            "ingredients": [{"name": name, "path": same_path_key(path)} for name, path in self.names.items()],
+            "model": self.engine.model,
+            "identity": dict(self.outline.identity),
+            "concurrency": CONCURRENCY,
+            "holder": None if holder is None else holder.to_json(),
+            "soce": soce.__version__,
+        }
+
+    def hold(self, claim: Any) -> dict[str, object]:  # noqa: ANN401 - JSON
+        """Let somebody hold the server, or let go of it, and return who does."""
+        if isinstance(claim, dict) and claim.get("done"):
+            self.holders.let_go(str(claim.get("id")))
+            return {"holder": None}
+        return {"holder": self.holders.hold(claim).to_json()}
+
+    def change(self, asked: Any, *, is_wanted: Callable[[], bool] = lambda: True) -> None:  # noqa: ANN401 - JSON
+        """Make a soup: ``{"recipe": …}`` as `recipe_to_json` tells it, or ``{"weights": {"A": "0.7"}}``.
+
+        Raises HeldError if it is somebody else's turn, and what `ServedSoup.become` does.
+        """
+        if not isinstance(asked, dict) or ("recipe" in asked) == ("weights" in asked):
+            hint = 'send {"weights": {"NAME": "0.7", …}} by the names that GET /recipe tells'
+            refuse("a change names either `weights` or a `recipe`", hint)
+        strangers = sorted(asked.keys() - {"recipe", "weights", "holder"})
+        if strangers:
+            known = ["weights", "recipe", "holder"]
+            refuse(f"unknown key `{shown(strangers[0])}`", nearest(strangers[0], known, "known keys"))
+        recipe = self._weighted(asked["weights"]) if "weights" in asked else recipe_from_json(asked["recipe"])
+        self.outline.check(recipe)  # before anybody must wait for it
+        holder = asked.get("holder")
+        self.holders.check(None if holder is None else str(holder))
+        self.soup.become(recipe, is_wanted=is_wanted)
+
+    def _weighted(self, weights: Any) -> Recipe:  # noqa: ANN401 - JSON
+        if not isinstance(weights, dict):
+            refuse("`weights` maps names of ingredients to weights", 'such as {"A": "0.7", "B": "0.3"}')
+        ingredients = []
+        for name, weight in weights.items():
+            if name not in self.names:
+                hint = nearest(name, [*self.names], "ingredients")
+                refuse(f"there is no ingredient `{shown(name)}`", hint)
+            if isinstance(weight, bool) or not isinstance(weight, (str, int)):
+                refuse(f"the weight of `{shown(name)}` is no number", 'write it as text, such as "1/3"')
+            ingredients.append(Ingredient(self.names[name], exact_weight(weight), name))
+        return Recipe(tuple(ingredients))

@@ -1,0 +1,151 @@
+"""What a server's model holds, and who must wait while that changes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import Condition, Lock
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from soce.evaluate.evaluation import told
+from soce.exceptions import EngineLostError, EvaluationError, Problem, SoceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from soce.evaluate.engines.engine import Engine
+    from soce.recipes.model import Recipe
+
+State: TypeAlias = Literal["starting", "empty", "ready", "changing", "failed", "lost"]
+
+_POLL_SECONDS: Final = 1.0
+
+
+class NoSoupError(EvaluationError):
+    """There is no soup that could answer."""
+
+
+class ServedSoup:
+    """The soup that an engine serves: requests for it run at the same time, and a change runs alone.
+
+    A change waits for the requests that run, and new ones wait for it. After one that failed there is no
+    soup until another one succeeds; after the engine is lost there is none any more.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._turn = Lock()
+        """Held by the one change there is."""
+        self._condition = Condition()
+        self._running = 0
+        self._state: State = "starting"
+        self._reason: Exception | None = None
+        self.recipe: Recipe | None = None
+        """What the engine holds; None unless `state` is ready."""
+
+    @property
+    def state(self) -> State:
+        """Whether there is a soup, after a look at the engine."""
+        with self._condition:
+            if self._state not in {"starting", "changing", "lost"}:
+                self._look()
+            return self._state
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no soup."""
+        return None if self._reason is None else str(self._reason)
+
+    def start(self, ingredients: Sequence[str]) -> None:
+        """Start the engine and let it read the ingredients; it serves no soup then."""
+        self.engine.start()
+        self.engine.open(ingredients)
+        self._set("empty")
+
+    @contextmanager
+    def request(self) -> Iterator[Recipe]:
+        """Keep the soup as it is while a request runs; the value is its recipe.
+
+        Waits while it changes. Raises EngineLostError, or NoSoupError with the reason, if there is none.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._state != "changing")
+            if self._state == "lost" and self._reason is not None:
+                raise self._reason
+            if self.recipe is None:
+                raise self._no_soup()
+            self._running += 1
+            recipe = self.recipe
+        try:
+            yield recipe
+        finally:
+            with self._condition:
+                self._running -= 1
+                self._condition.notify_all()
+
+    def become(self, recipe: Recipe, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Change the soup; raises what `Engine.become` does.
+
+        While requests run, `is_wanted` is asked every second whether somebody still waits for it.
+        """
+        with self._turn:
+            with self._condition:
+                if self._state == "lost" and self._reason is not None:
+                    raise self._reason
+                if self._state == "starting":
+                    raise self._no_soup()
+                before = self._state
+                self._state = "changing"
+                while self._running:
+                    if not self._condition.wait(_POLL_SECONDS) and not is_wanted():
+                        self._state = before
+                        self._condition.notify_all()
+                        message = "nobody waits for the recipe any more"
+                        raise NoSoupError(message)
+                self.recipe, self._reason = None, None
+            try:
+                self.engine.become(recipe)
+            except EngineLostError as error:
+                self._set("lost", error)
+                raise
+            except (SoceError, OSError) as error:
+                self._set("failed", error)
+                raise
+            except BaseException as error:  # nobody knows what it holds
+                lost = _lost(error)
+                self._set("lost", lost)
+                raise lost from error
+            self._set("ready", recipe=recipe)
+
+    def look(self) -> None:
+        """Raise EngineLostError if the engine is gone; the state is lost then."""
+        with self._condition:
+            if self._state != "lost":
+                self._look()
+            if self._state == "lost" and self._reason is not None:
+                raise self._reason
+
+    def _look(self) -> None:
+        try:
+            self.engine.check()
+        except EngineLostError as error:
+            self._state, self._reason, self.recipe = "lost", error, None
+            self._condition.notify_all()
+
+    def _set(self, state: State, reason: Exception | None = None, recipe: Recipe | None = None) -> None:
+        with self._condition:
+            self._state, self._reason, self.recipe = state, reason, recipe
+            self._condition.notify_all()
+
+    def _no_soup(self) -> NoSoupError:
+        if self._state == "starting":
+            return NoSoupError("the engine is starting")
+        if self._reason is None:
+            return NoSoupError("the server was given no recipe yet: send one to `/recipe`")
+        return NoSoupError(f"the last recipe failed, so send another one to `/recipe`: {self.reason}")
+
+
+def _lost(error: BaseException) -> SoceError:
+    """Return what an unexpected failure means: nobody knows what the engine holds."""
+    what = told(error) if isinstance(error, Exception) else type(error).__name__
+    message = f"the engine failed in a way that is not known: {what}"
+    return EngineLostError.of([Problem("engine", None, None, message, None)])
