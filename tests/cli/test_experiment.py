@@ -100,7 +100,7 @@ def test_every_kind_of_evaluator_can_be_named(here: Path, told: dict[str, object
         ("evaluate.lm-eval=[gsm8k, ifeval]", "lm-eval:gsm8k,ifeval"),
         ("evaluate.lm-eval={flores_dev: flores}", "lm-eval:flores_dev=flores"),
         ("evaluate.function=mine:evaluate", "mine:evaluate"),
-        ("evaluate.command=python 'my score.py' {checkpoint}", ["python", "my score.py", "{checkpoint}"]),
+        ("evaluate.command=python 'my score.py' {checkpoint}", ("python", "my score.py", "{checkpoint}")),
         ("evaluate.command=[python, my score.py]", ("python", "my score.py")),
     ):
         ok("--set", said)
@@ -108,6 +108,40 @@ def test_every_kind_of_evaluator_can_be_named(here: Path, told: dict[str, object
         assert told["evaluating"].report is None  # type: ignore[attr-defined]
     ok("--set", "report_on.tasks=tasks.jsonl")
     assert told["evaluating"].report == "tasks.jsonl"  # type: ignore[attr-defined]
+
+
+def test_an_engine_is_named_with_what_it_is_started_with(here: Path, told: dict[str, object]) -> None:
+    engine = "evaluate: {tasks: tasks.jsonl, engine: vllm, engine-python: python, engine-arguments: %s}"
+    (here / "python").touch()
+    for arguments in ("--seed 1", "[--seed, 1]"):
+        (here / "soce.yaml").write_text(FILE.replace("evaluate: {tasks: tasks.jsonl}", engine % arguments))
+        ok()
+        options = told["evaluating"].options  # type: ignore[attr-defined]
+        assert (options.engine, options.engine_python) == ("vllm", "python")
+        assert options.engine_arguments == ("--seed", "1")
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        (
+            "engine: vlm",
+            "`vlm` is no serving engine: did you mean `vllm`?; or give the URL of a `soce serve`",
+        ),
+        ("engine-python: nowhere", "there is no `nowhere`"),
+        ("engine: http://127.0.0.1:1, engine-token: nowhere", "there is no `nowhere`"),
+        ("engine-untried: true", "`evaluate.engine-untried` has no effect here: no serving engine is named"),
+        ("engine: vllm, device: cpu", "has no effect here: where a serving engine runs"),
+    ],
+)
+def test_what_is_wrong_with_an_engine_is_told_before_anything_is_loaded(
+    here: Path, engine: str, message: str
+) -> None:
+    evaluate = f"evaluate: {{tasks: tasks.jsonl, {engine}}}"
+    (here / "soce.yaml").write_text(FILE.replace("evaluate: {tasks: tasks.jsonl}", evaluate))
+    found = run()
+    assert found.exit_code in {1, 2}
+    assert message in " ".join(found.stderr.split())
 
 
 def test_mappings_and_lists_reach_the_options(here: Path, told: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import checkpoints
@@ -15,13 +16,13 @@ from soce.evaluate.command.evaluator import CommandEvaluator
 from soce.evaluate.kinds import (
     KINDS,
     EvaluatorName,
-    EvaluatorOptions,
     _task_names,
     check_evaluator,
     kind_of,
     open_evaluator,
     unused_options,
 )
+from soce.evaluate.options import EvaluatorOptions
 from soce.exceptions import EvaluationError
 from soce.merging.options import MergeOptions
 from soce.search.items import check_categories
@@ -100,7 +101,7 @@ def test_a_task_of_the_harness_knows_its_category_before_it_is_opened(tmp_path: 
 
 
 def test_every_option_is_for_some_kind() -> None:
-    known = {field.name for field in fields(EvaluatorOptions)}
+    known = {field.name for field in fields(EvaluatorOptions)} - {"bfcl_python", "bfcl_handler"}
     assert {option for kind in KINDS for option in kind.options} == known
 
 
@@ -109,12 +110,51 @@ def test_options_that_change_nothing_are_told_with_their_kinds() -> None:
         merge=MergeOptions(dtype="bf16"), num_fewshot=0, metric="acc", timeout_seconds=9
     )
     unused = unused_options(["tasks.jsonl", "my:evaluate"], options)
-    assert {option: [kind.name for kind in kinds] for option, kinds in unused.items()} == {
-        "num_fewshot": ["lm-eval"],
-        "metric": ["lm-eval", "command"],
-        "timeout_seconds": ["command"],
+    assert unused == {
+        "num_fewshot": "it is for lm-eval",
+        "metric": "it is for lm-eval and command",
+        "timeout_seconds": "it is for command",
     }
     assert not unused_options(["lm-eval:gsm8k", ["score.py"]], options)
+
+
+@pytest.mark.parametrize(
+    ("options", "reasons"),
+    [
+        ({"engine": "vllm", "engine_python": "python", "engine_arguments": ("--seed", "1")}, {}),
+        ({"engine": "http://127.0.0.1:8000", "engine_token": "token"}, {}),
+        (
+            {"engine_arguments": ("--seed", "1"), "engine_untried": True},
+            dict.fromkeys(("engine_arguments", "engine_untried"), "no serving engine is named"),
+        ),
+        ({"engine": "vllm", "engine_token": "token"}, {"engine_token": "it is for a server at a URL"}),
+        (
+            {"engine": "https://example.org", "engine_python": "python"},
+            {"engine_python": "the server at that URL runs already"},
+        ),
+        (
+            {"engine": "vllm", "device": "cpu", "batch_size": 8},
+            dict.fromkeys(
+                ("device", "batch_size"),
+                "where a serving engine runs, and what it does at once, its own arguments say",
+            ),
+        ),
+    ],
+)
+def test_options_of_an_engine_need_one_and_the_right_one(
+    options: dict[str, Any], reasons: dict[str, str]
+) -> None:
+    for name in ("tasks.jsonl", "lm-eval:gsm8k"):
+        assert unused_options([name], EvaluatorOptions(**options)) == reasons
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("vlm", "did you mean `vllm`?"), ("q", "engines: `vllm`, `sglang`, `transformers`")]
+)
+def test_an_engine_that_nobody_knows_is_refused(name: str, hint: str) -> None:
+    with pytest.raises(EvaluationError, match=f"`{name}` is no serving engine") as caught:
+        check_evaluator("my:evaluate", EvaluatorOptions(engine=name))
+    assert caught.value.problems[0].hint == f"{hint}; or give the URL of a `soce serve`"
 
 
 def test_a_command_is_opened_with_its_options(tmp_path: Path) -> None:

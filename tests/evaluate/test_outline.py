@@ -9,7 +9,8 @@ import pytest
 from tests.models import save
 from tests.tiny_models import save_models
 
-from soce.evaluate.kinds import EvaluatorOptions, open_evaluator, outline_of
+from soce.evaluate.kinds import open_evaluator, outline_of
+from soce.evaluate.options import EvaluatorOptions
 from soce.exceptions import EvaluationError, SoceError
 from soce.merging.options import MergeOptions
 from soce.recipes.model import Recipe

@@ -88,7 +88,7 @@ def run_demo(
     from soce.cli.options.evaluator import NamedEvaluators
     from soce.cli.steps import SearchStep, keep_selection
     from soce.demo.prepare import THRESHOLD, prepare_demo
-    from soce.evaluate.kinds import EvaluatorOptions
+    from soce.evaluate.options import EvaluatorOptions
     from soce.merging.options import MergeOptions
     from soce.search.optional import require_optuna
     from soce.search.options import SearchOptions

@@ -16,6 +16,7 @@ from soce.evaluate.answers import Answer
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse, told
 from soce.evaluate.live.evaluator import LiveEvaluator
+from soce.evaluate.live.soup_model import in_process
 from soce.evaluate.named import find_named, source_of
 from soce.exceptions import SoceError, shown
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from soce.evaluate.evaluation import OnProgress, Scale
-    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.live.model import LiveModel
     from soce.files.atomic import PathText
 
     Outcome: TypeAlias = "float | tuple[float, str | Answer]"
@@ -36,7 +37,7 @@ _CONTRACT = (
 
 
 def load_function(
-    name: str, soup: SoupModel | Sequence[str], *, directory: PathText | None = None
+    name: str, soup: LiveModel | Sequence[str], *, directory: PathText | None = None
 ) -> FunctionEvaluator:
     """Return the evaluator of a function that is named ``module:function``.
 
@@ -78,7 +79,7 @@ class FunctionEvaluator(LiveEvaluator):
     """
 
     def __init__(
-        self, function: Callable[..., Scores], soup: SoupModel | Sequence[str], *, name: str | None = None
+        self, function: Callable[..., Scores], soup: LiveModel | Sequence[str], *, name: str | None = None
     ) -> None:
         self._name = name or str(getattr(function, "__qualname__", repr(function)))
         _check_call(function, self._name)
@@ -140,10 +141,11 @@ class FunctionEvaluator(LiveEvaluator):
         }
 
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
-        self.soup.model.eval()  # type: ignore[no-untyped-call]
+        soup = in_process(self.soup, f"`{shown(self._name)}`")
+        soup.model.eval()  # type: ignore[no-untyped-call]
         on_progress(0, 1)
         try:
-            found = self._function(self.soup.model, self.soup.tokenizer)
+            found = self._function(soup.model, soup.tokenizer)
         except SoceError:
             raise
         except Exception as error:

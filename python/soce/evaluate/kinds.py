@@ -2,78 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.evaluate.evaluation import refuse
+from soce.evaluate.options import EvaluatorOptions, parse_engine, without_effect
 from soce.exceptions import shown
-from soce.merging.options import MergeOptions
+from soce.files.words import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from soce.evaluate.command.evaluator import CommandOptions
     from soce.evaluate.evaluation import Evaluator
-    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.live.model import LiveModel
     from soce.evaluate.lm_eval.options import LmEvalOptions
-    from soce.evaluate.tasks.evaluator import Normalisation, Unit
-    from soce.evaluate.tasks.item import Kind
     from soce.files.atomic import PathText
 
-    Ingredients: TypeAlias = "Sequence[str] | SoupModel"
+    Ingredients: TypeAlias = "Sequence[str] | LiveModel"
 
 EvaluatorName: TypeAlias = "str | Sequence[str]"
 """``tasks.jsonl``, ``lm-eval:TASK,TASK=CATEGORY``, ``module:function``, or the words of a command."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatorOptions:
-    """Options of evaluators that are opened by name. None: the evaluator chooses.
-
-    `KINDS` tells which kinds of evaluators look at which.
-    """
-
-    merge: MergeOptions = MergeOptions()
-    """The merge that soups are of."""
-    device: str | None = None
-    batch_size: int | None = None
-    task_kind: Kind | None = None
-    """The kind of items that name none."""
-    normalise: Normalisation | None = None
-    """What log-likelihoods of choices are divided by."""
-    max_new_tokens: int | None = None
-    """The most that a text may have, where an item does not say."""
-    stop: tuple[str, ...] = ()
-    """Where texts of ``exact_match`` items end, apart from end tokens; none: where a line ends."""
-    max_length: int | None = None
-    """Tokens that the model sees at once."""
-    perplexity_per: Unit | None = None
-    """What perplexities are taken of: bytes or tokens."""
-    num_fewshot: int | None = None
-    apply_chat_template: bool = False
-    """Whether prompts of lm-eval go through the tokenizer's chat template."""
-    fewshot_as_multiturn: bool | None = None
-    """Whether its few-shot examples are turns of the chat; they are, unless said otherwise."""
-    system_instruction: str | None = None
-    """What its prompts begin with."""
-    limit: float | None = None
-    """Only so many documents of each of its tasks, or such a share of them."""
-    gen_kwargs: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
-    """Its arguments of generation, with texts as values: numbers and switches are told by their looks."""
-    include_path: tuple[str, ...] = ()
-    """Directories with tasks of your own."""
-    metric: str | None = None
-    """The metric to read."""
-    scores: str | None = None
-    """What the command leaves; ``{output}`` otherwise."""
-    format: str | None = None
-    """How that is read."""
-    timeout_seconds: float | None = None
-    scratch: str | None = None
-    """Where soups are written."""
-    directory: str | None = None
-    """Where a program runs, and where the module of a function is looked for; else the current one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +67,8 @@ def check_evaluator(
 
     Returns the categories, None if they are known only when something is scored.
     """
+    if options.engine is not None:
+        parse_engine(options.engine)
     return kind_of(name).check(name, options)
 
 
@@ -134,38 +87,29 @@ def kind_of(name: EvaluatorName) -> EvaluatorKind:
     return _FUNCTION
 
 
-def unused_options(
-    names: Iterable[EvaluatorName], options: EvaluatorOptions
-) -> dict[str, tuple[EvaluatorKind, ...]]:
-    """Return the options that are set although none of these evaluators looks at them, with those that do."""
+def unused_options(names: Iterable[EvaluatorName], options: EvaluatorOptions) -> dict[str, str]:
+    """Return options that are set although none of these evaluators looks at them, each with the reason."""
     looked_at = {option for name in names for option in kind_of(name).options}
-    return {
-        option.name: tuple(kind for kind in KINDS if option.name in kind.options)
-        for option in fields(options)
-        if option.name not in looked_at and getattr(options, option.name) != option.default
-    }
+    unused = {}
+    for option in fields(options):
+        if option.name not in looked_at and getattr(options, option.name) != option.default:
+            kinds = [kind.name for kind in KINDS if option.name in kind.options]
+            unused[option.name] = f"it is for {in_words(kinds)}"
+    return {**dict(without_effect(options)), **unused}
 
 
 def outline_of(
     names: Iterable[EvaluatorName], ingredients: Sequence[str], options: EvaluatorOptions
-) -> SoupModel | None:
+) -> LiveModel | None:
     """Return the live model of these evaluators without its weights; None if they need no model.
 
     Evaluators that are opened on it say what they would score, and as whom, and can score nothing.
     """
-    if not any("device" in kind_of(name).options for name in names):
+    if not any("engine" in kind_of(name).options for name in names):
         return None
-    from soce.evaluate.live.outline import ModelOutline
+    from soce.evaluate.live.opening import model_outline
 
-    return ModelOutline(ingredients, device=options.device or "auto", merge=options.merge)
-
-
-def _soup_model(ingredients: Ingredients, options: EvaluatorOptions) -> SoupModel:
-    from soce.evaluate.live.soup_model import SoupModel
-
-    if isinstance(ingredients, SoupModel):
-        return ingredients
-    return SoupModel(ingredients, device=options.device or "auto", merge=options.merge)
+    return model_outline(ingredients, options)
 
 
 def _check_tasks(name: str, options: EvaluatorOptions) -> Collection[str]:
@@ -175,20 +119,22 @@ def _check_tasks(name: str, options: EvaluatorOptions) -> Collection[str]:
 
 
 def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
+    from soce.evaluate.live.opening import live_model
     from soce.evaluate.tasks.evaluator import LINE_END, TorchEvaluator
     from soce.evaluate.tasks.items import read_tasks
 
     tasks = read_tasks(name, kind=options.task_kind)
-    return TorchEvaluator(
-        _soup_model(ingredients, options),
-        tasks,
-        normalise=options.normalise or "none",
-        batch_size=options.batch_size,
-        max_new_tokens=options.max_new_tokens,
-        max_length=options.max_length,
-        perplexity_per=options.perplexity_per or "byte",
-        stop=options.stop or LINE_END,
-    )
+    with live_model(ingredients, options) as model:
+        return TorchEvaluator(
+            model,
+            tasks,
+            normalise=options.normalise or "none",
+            batch_size=options.batch_size,
+            max_new_tokens=options.max_new_tokens,
+            max_length=options.max_length,
+            perplexity_per=options.perplexity_per or "byte",
+            stop=options.stop or LINE_END,
+        )
 
 
 def _check_lm_eval(name: str, options: EvaluatorOptions) -> Collection[str] | None:
@@ -198,10 +144,11 @@ def _check_lm_eval(name: str, options: EvaluatorOptions) -> Collection[str] | No
 
 
 def _open_lm_eval(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
+    from soce.evaluate.live.opening import live_model
     from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator
 
-    soup = _soup_model(ingredients, options)
-    return LmEvalEvaluator(soup, [*_task_names(name)], _lm_eval_options(name, options))
+    with live_model(ingredients, options) as model:
+        return LmEvalEvaluator(model, [*_task_names(name)], _lm_eval_options(name, options))
 
 
 def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
@@ -229,8 +176,10 @@ def _check_function(name: str, options: EvaluatorOptions) -> None:
 
 def _open_function(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.function import load_function
+    from soce.evaluate.live.opening import live_model
 
-    return load_function(name, _soup_model(ingredients, options), directory=options.directory)
+    with live_model(ingredients, options) as model:
+        return load_function(name, model, directory=options.directory)
 
 
 def _check_command(command: Sequence[str], options: EvaluatorOptions) -> None:
@@ -243,9 +192,8 @@ def _open_command(
     command: Sequence[str], ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
 ) -> Evaluator:
     from soce.evaluate.command.evaluator import CommandEvaluator
-    from soce.evaluate.live.soup_model import SoupModel
 
-    paths = ingredients.ingredients if isinstance(ingredients, SoupModel) else ingredients
+    paths = ingredients if isinstance(ingredients, Sequence) else ingredients.ingredients
     return CommandEvaluator(paths, command, _command_options(options), folder=folder)
 
 
@@ -276,13 +224,13 @@ def _task_names(name: str) -> dict[str, str | None]:
     return tasks
 
 
+_ENGINE: Final = ("engine", "engine_python", "engine_arguments", "engine_token", "engine_untried")
 _TASKS: Final = EvaluatorKind(
     "tasks.jsonl",
     "tasks.jsonl",
     "items with a `category`, scored by the live model",
     (
-        "merge",
-        "device",
+        *("merge", "device", *_ENGINE),
         "batch_size",
         "task_kind",
         "normalise",
@@ -299,7 +247,7 @@ _LM_EVAL: Final = EvaluatorKind(
     "lm-eval:TASK[,TASK]",
     "tasks of lm-evaluation-harness, a category each",
     (
-        *("merge", "device", "batch_size", "num_fewshot", "include_path", "metric", "limit"),
+        *("merge", "device", *_ENGINE, "batch_size", "num_fewshot", "include_path", "metric", "limit"),
         *("apply_chat_template", "fewshot_as_multiturn", "system_instruction", "gen_kwargs"),
     ),
     _check_lm_eval,
@@ -309,7 +257,7 @@ _FUNCTION: Final = EvaluatorKind(
     "function",
     "module:function",
     "your evaluate(model, tokenizer)",
-    ("merge", "device", "directory"),
+    ("merge", "device", *_ENGINE, "directory"),
     _check_function,
     _open_function,
 )

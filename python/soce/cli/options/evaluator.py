@@ -14,7 +14,7 @@ from soce.cli.command import usage
 from soce.cli.options.current import experiment
 from soce.cli.options.files import EXISTING, PATH
 from soce.cli.options.group import OptionGroup, all_of, flags_of
-from soce.cli.options.types import COMMAND, COUNT, FORMAT, NUMBER, LmEvalTasks, NamedValues
+from soce.cli.options.types import COMMAND, COUNT, ENGINE, FORMAT, NUMBER, LmEvalTasks, NamedValues
 from soce.cli.progress import waiting
 from soce.cli.text.layout import columns
 from soce.exceptions import EvaluationError, shown
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from soce.cli.options.group import Decorator
     from soce.evaluate.evaluation import Evaluator
-    from soce.evaluate.kinds import EvaluatorName, EvaluatorOptions
-    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.kinds import EvaluatorName
+    from soce.evaluate.live.model import LiveModel
+    from soce.evaluate.options import EvaluatorOptions
     from soce.merging.options import MergeOptions
 
 
@@ -70,7 +71,7 @@ class NamedEvaluators:
             experiment().check_names(categories=known[0])  # those that are to be scored: there is no table
         with ExitStack() as stack:
 
-            def start(name: EvaluatorName, model: SoupModel | None, which: str) -> Evaluator:
+            def start(name: EvaluatorName, model: LiveModel | None, which: str) -> Evaluator:
                 what = f"loading {_named(name)} and the model of `{shown(paths[0])}`"
                 if is_outline:
                     what = f"reading {_named(name)} and headers of `{shown(paths[0])}`"
@@ -103,9 +104,8 @@ class NamedEvaluators:
             unused = unused_options(names, self.options)
         except EvaluationError as error:
             usage(str(error))
-        for option, kinds in unused.items():
-            flag = flags_of("evaluating")[option]
-            usage(f"`{flag}` has no effect here: it is for {' and '.join(kind.name for kind in kinds)}")
+        for option, reason in unused.items():
+            usage(f"`{flags_of('evaluating')[option]}` has no effect here: {reason}")
         return self.choose
 
 
@@ -133,13 +133,14 @@ def _evaluating(
     held_out_command: str | None,
     **given: Any,  # noqa: ANN401 - what an experiment names, and the fields of `EvaluatorOptions`
 ) -> NamedEvaluators:
-    from soce.evaluate.kinds import EvaluatorOptions
+    from soce.evaluate.options import EvaluatorOptions
 
     said = {which: [given.pop(f"{which}_{kind}") for kind in _KINDS] for which in ("choose", "report")}
     flag = None if _is_set("evaluate") else _one_evaluator("--evaluator", evaluator, evaluator_command)
     other = None if _is_set("report_on") else _one_evaluator("--held-out", held_out, held_out_command)
     choose = flag or _of_experiment(*said["choose"])
     report = other or _of_experiment(*said["report"])
+    given["engine_arguments"] = _words(given["engine_arguments"])
     options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
     return NamedEvaluators(choose, report, options, is_of_experiment=flag is None)
 
@@ -164,9 +165,14 @@ def _of_experiment(
     tasks: str | None, lm_eval: str | None, function: str | None, command: tuple[str, ...]
 ) -> EvaluatorName | None:
     """Return the evaluator that an experiment names: one of these."""
-    if len(command) == 1:
-        return shlex.split(command[0])
-    return tasks or (f"lm-eval:{lm_eval}" if lm_eval else None) or function or command or None
+    if command:
+        return _words(command)
+    return tasks or (f"lm-eval:{lm_eval}" if lm_eval else None) or function
+
+
+def _words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return words as they are, those of one text apart."""
+    return tuple(shlex.split(given[0])) if len(given) == 1 else given
 
 
 _KINDS = ("tasks", "lm_eval", "function", "command")
@@ -209,6 +215,48 @@ evaluator_options = all_of(
     _kinds("report_on", "report"),
     _option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
     _option("--batch-size", type=COUNT, metavar="N", help="Else chosen."),
+    _option(
+        "--engine",
+        type=ENGINE,
+        metavar="NAME",
+        help="A serving engine to ask: vllm, sglang, transformers, or the URL of a `soce serve`.",
+    ),
+    _option(
+        "--engine-python",
+        files=EXISTING,
+        file_only=True,
+        help="The python of the environment that the engine is in. Default: the one that soce runs in.",
+    ),
+    _option(
+        "--engine-arguments",
+        type=COMMAND,
+        multiple=True,
+        file_only=True,
+        help="The engine's own, such as `--tensor-parallel-size 2`.",
+    ),
+    _option(
+        "--engine-token",
+        files=EXISTING,
+        file_only=True,
+        help="For a URL: the file with the token of the server there.",
+    ),
+    _option(
+        "--engine-untried",
+        is_flag=True,
+        file_only=True,
+        help="Take an engine of a version that was not tried.",
+    ),
+    _option(
+        "--bfcl-python",
+        files=EXISTING,
+        file_only=True,
+        help="For bfcl: the python of the environment that `soce bfcl setup` made.",
+    ),
+    _option(
+        "--bfcl-handler",
+        file_only=True,
+        help="For bfcl: what writes prompts and reads answers, by its name in BFCL.",
+    ),
     _option(
         "--task-kind",
         type=click.Choice(["multiple_choice", "exact_match", "teacher_forced", "perplexity"]),

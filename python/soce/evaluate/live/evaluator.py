@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import chosen_items, no_progress
 from soce.evaluate.live.soup_model import SoupModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from soce.evaluate.evaluation import Evaluation, OnProgress
+    from soce.evaluate.live.model import LiveModel
     from soce.recipes.model import Recipe
 
 
@@ -21,8 +23,8 @@ class LiveEvaluator(ABC):
     It takes the live model, which `close` closes, or the ingredients to make it of.
     """
 
-    def __init__(self, soup: SoupModel | Sequence[str]) -> None:
-        self.soup = soup if isinstance(soup, SoupModel) else SoupModel(soup)
+    def __init__(self, soup: LiveModel | Sequence[str]) -> None:
+        self.soup: LiveModel = SoupModel(soup) if isinstance(soup, Sequence) else soup
 
     @property
     def identity(self) -> Mapping[str, object]:

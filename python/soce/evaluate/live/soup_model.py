@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.mixing import Row
+    from soce.evaluate.live.model import LiveModel
     from soce.recipes.model import Recipe
 
 _TIE = "save this model again with a program that ties the head, or untie all ingredients"
@@ -220,3 +221,10 @@ class SoupModel:
             return
         message = "its head differs from its embedding although `tie_word_embeddings` is true"
         refuse(message, _TIE, self.ingredients[0])
+
+
+def in_process(model: LiveModel, who: str) -> SoupModel:
+    """Return a live model that is in this process; raises EvaluationError for one behind a serving engine."""
+    if not isinstance(model, SoupModel):
+        refuse(f"{who} needs the model in this process, not behind a serving engine", "leave `engine` out")
+    return model

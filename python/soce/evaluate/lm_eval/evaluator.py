@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, chosen_items, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
+from soce.evaluate.live.soup_model import in_process
 from soce.evaluate.lm_eval.answers import answers_of
 from soce.evaluate.lm_eval.endings import Endings
 from soce.evaluate.lm_eval.keys import item_keys
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from soce.evaluate.answers import Answer
     from soce.evaluate.evaluation import OnProgress
-    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.live.model import LiveModel
     from soce.evaluate.lm_eval.tasks import LoadedTask
 
 # Shares by definition, in 0 to 1; what other metrics are, nobody said.
@@ -60,12 +61,13 @@ class LmEvalEvaluator(LiveEvaluator):
     """
 
     def __init__(
-        self, soup: SoupModel | Sequence[str], tasks: Sequence[str], options: LmEvalOptions = LmEvalOptions()
+        self, soup: LiveModel | Sequence[str], tasks: Sequence[str], options: LmEvalOptions = LmEvalOptions()
     ) -> None:
         lm_eval()  # before a model is loaded for nothing
         super().__init__(soup)
         self._options = options
-        self._model = wrapped(self.soup, options.batch_size, options.settings)
+        model = in_process(self.soup, "lm-evaluation-harness")
+        self._model = wrapped(model, options.batch_size, options.settings)
         self.tasks = load_tasks(tasks, self._model, options)
 
     def _identity(self) -> dict[str, object]:

@@ -10,6 +10,7 @@ from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.loading import quiet, require_torch
+from soce.evaluate.live.soup_model import in_process
 from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS, Encoder
 from soce.evaluate.tasks.forward import Batches, ForwardPasses
 from soce.evaluate.tasks.keys import item_keys
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
-    from soce.evaluate.live.soup_model import SoupModel
+    from soce.evaluate.live.model import LiveModel
     from soce.evaluate.tasks.forward import Likelihood
     from soce.evaluate.tasks.item import Item
     from soce.evaluate.tasks.items import Tasks
@@ -88,7 +89,7 @@ class TorchEvaluator(LiveEvaluator):
 
     def __init__(
         self,
-        soup: SoupModel | Sequence[str],
+        soup: LiveModel | Sequence[str],
         tasks: Tasks,
         *,
         normalise: Normalisation = "none",
@@ -108,7 +109,8 @@ class TorchEvaluator(LiveEvaluator):
             if number is not None and number < 1:
                 refuse(f"`{name}` is {number}", "leave it out to have it chosen")
         super().__init__(soup)
-        model = self.soup.model
+        soup_model = in_process(self.soup, "the built-in evaluator")
+        model = soup_model.model
         is_encoder_decoder = getattr(model.config, "is_encoder_decoder", False)
         if is_encoder_decoder or model.get_output_embeddings() is None:  # type: ignore[no-untyped-call]
             name = type(model).__name__
@@ -119,11 +121,11 @@ class TorchEvaluator(LiveEvaluator):
         self._max_new_tokens = max_new_tokens
         self._stop = tuple(stop)
         self._batches = Batches(batch_size)
-        self._forward = ForwardPasses(self.soup, self._batches)
+        self._forward = ForwardPasses(soup_model, self._batches)
         with quiet(transformers):
             encoder = Encoder(self.soup.tokenizer, model.config, max_length=max_length)
             self._max_length = encoder.max_length
-            self._writer = Writer(self.soup, self._batches, window=encoder.max_length)
+            self._writer = Writer(soup_model, self._batches, window=encoder.max_length)
             # A `generation` item ends where it says: a chain of thought has more than a line.
             self._prompts = {
                 item.key: encoder.prompt(
