@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, shown
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
+Device: TypeAlias = "str | int | torch.device"
+"""A device by its name, or as the number of an accelerator."""
 _log = logging.getLogger(__name__)
 
 
@@ -57,18 +57,25 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def load_model(path: str, *, model_class: str | None, dtype: torch.dtype | None) -> PreTrainedModel:
-    """Return the model that `from_pretrained` makes of a checkpoint, on the CPU.
+def load_model(
+    path: str,
+    *,
+    model_class: str | None,
+    dtype: torch.dtype | None,
+    device_map: Mapping[str, Device] | None = None,
+) -> PreTrainedModel:
+    """Return the model that `from_pretrained` makes of a checkpoint, on the CPU or where a map says.
 
     It is of a class of transformers, ``AutoModelForCausalLM`` if none is named; its parameters are cast to
     `dtype`, or to what the checkpoint says.
     """
     loader, name = _class_of(model_class)
     _log.info("loading %s as %s", path, name)
-    with _loading(f"it as `{name}`", path):
+    with in_one_line(f"it as `{name}`", path):
         model, info = loader.from_pretrained(
             path,
             dtype="auto" if dtype is None else dtype,
+            device_map=None if device_map is None else dict(device_map),
             output_loading_info=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -91,7 +98,7 @@ def outline_model(
     """
     torch, transformers = require_torch()
     loader, name = _class_of(model_class)
-    with _loading(f"it as `{name}`", path), torch.device("meta"):
+    with in_one_line(f"it as `{name}`", path), torch.device("meta"):
         config = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
         make = getattr(loader, "from_config", None) or loader._from_config  # a class of one architecture
         model: PreTrainedModel = make(config, dtype=dtype or config.dtype or held)
@@ -113,7 +120,7 @@ def _class_of(model_class: str | None) -> tuple[Any, str]:
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a checkpoint."""
     _, transformers = require_torch()
-    with _loading("its tokenizer", path):
+    with in_one_line("its tokenizer", path):
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )
@@ -126,7 +133,7 @@ def convert(model: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[s
     Tensors that need no conversion may share memory with `state`.
     """
     loader: Any = type(model)
-    with _loading(f"it as `{loader.__name__}`"):
+    with in_one_line(f"it as `{loader.__name__}`"):
         config = model.config
         converted, info = loader.from_pretrained(
             None, config=config, state_dict=dict(state), dtype=config.dtype, output_loading_info=True
@@ -139,21 +146,25 @@ def convert(model: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[s
 
 @contextmanager
 def quiet(transformers: ModuleType) -> Iterator[None]:
-    """Keep progress bars and load reports of transformers from the terminal."""
-    logging = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    """Keep progress bars and load reports of transformers, and of accelerate, from the terminal."""
+    told = transformers.utils.logging
+    verbosity, bars = told.get_verbosity(), told.is_progress_bar_enabled()
+    accelerate = logging.getLogger("accelerate")
+    level = accelerate.level
+    told.set_verbosity_error()
+    told.disable_progress_bar()
+    accelerate.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        told.set_verbosity(verbosity)
+        accelerate.setLevel(level)
         if bars:
-            logging.enable_progress_bar()
+            told.enable_progress_bar()
 
 
 @contextmanager
-def _loading(what: str, path: str | None = None) -> Iterator[None]:
+def in_one_line(what: str, path: str | None = None) -> Iterator[None]:
     """Keep transformers quiet, and turn what it raises, of many types and many lines, into one line."""
     try:
         with quiet(require_torch()[1]):

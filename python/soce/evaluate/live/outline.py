@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.live.loading import named_device, outline_model, require_torch
+from soce.evaluate.live.loading import named_device, require_torch
 from soce.evaluate.live.soup_model import SoupModel
 from soce.merging.options import MergeOptions
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from soce.evaluate.evaluation import OnProgress
+    from soce.evaluate.live.devices import DeviceMap, MaxMemory
     from soce.recipes.model import Recipe
 
 
@@ -35,18 +36,22 @@ class ModelOutline(SoupModel):
         compute_dtype: str | None = None,
         model_class: str | None = None,
         merge: MergeOptions = MergeOptions(),
+        device_map: DeviceMap | None = None,
+        max_memory: MaxMemory | None = None,
     ) -> None:
         require_torch()
         dtype = self._begin(ingredients, merge, compute_dtype)
-        held = self._mixer.held
-        self.model = outline_model(self.ingredients[0], model_class=model_class, dtype=dtype, held=held)
-        self._device = named_device(device)
+        self.model = self._outline(model_class, dtype)
+        if device_map is None and max_memory is None:
+            self._devices = (named_device(device),)
+        else:
+            self._placed(self.model, device, device_map, max_memory)
         self._live = self.model.state_dict()
 
     @property
     def device(self) -> torch.device:
-        """Where the model would live."""
-        return self._device
+        """Where the model would live, or the first of the devices that it would compute on."""
+        return self._devices[0]
 
     def set(self, recipe: Recipe, *, on_progress: OnProgress | None = None) -> NoReturn:  # noqa: ARG002
         """Refuse to be a soup."""
@@ -60,11 +65,14 @@ class ModelOutline(SoupModel):
 
     @property
     def device_bytes(self) -> int | None:
-        """How much memory the device has; None if nobody says."""
-        import torch
+        """How much memory its devices have; None if nobody says."""
+        each = [_memory_of(device) for device in self._devices]
+        return None if None in each else sum(size or 0 for size in each)
 
-        if self._device.type == "cuda" and torch.cuda.is_available():
-            return int(torch.cuda.get_device_properties(self._device).total_memory)
-        return (
-            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if self._device.type == "cpu" else None
-        )
+
+def _memory_of(device: torch.device) -> int | None:
+    import torch
+
+    if device.type == "cuda" and torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if device.type == "cpu" else None

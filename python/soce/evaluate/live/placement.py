@@ -46,24 +46,27 @@ class Placement:
 
 
 def find_placement(
-    model: PreTrainedModel, stored: Sequence[Stored], original: Callable[[str], torch.Tensor]
+    model: PreTrainedModel,
+    live: dict[str, torch.Tensor],
+    stored: Sequence[Stored],
+    original: Callable[[str], torch.Tensor],
 ) -> Placement | None:
     """Return how a checkpoint lies in the model loaded from it; None if its elements are rearranged.
 
-    The model is on the CPU; `stored` are name, dtype and shape of the checkpoint's tensors, and `original`
-    returns one. A tensor of the same name and shape is in place if the model holds its very bits. All others
-    are looked for after loading random numbers under their names, which are in place nowhere by accident.
+    `live` is its state dict, on any device; `stored` are name, dtype and shape of the checkpoint's tensors,
+    and `original` returns one. A tensor of the same name and shape is in place if the model holds its very
+    bits. All others are looked for after loading random numbers under their names, which are in place nowhere
+    by accident.
     """
-    live: dict[str, torch.Tensor] = model.state_dict()
-    homes = {name: (tensor.data_ptr(), tensor.numel()) for name, tensor in live.items()}
-    owner: dict[tuple[int, int], str] = {}
+    homes = {name: (tensor.device, tensor.data_ptr(), tensor.numel()) for name, tensor in live.items()}
+    owner: dict[tuple[torch.device, int, int], str] = {}
     blocks: list[Block] = []
     twins: dict[str, str] = {}
     rest: list[Stored] = []
     for name, dtype, shape in stored:
         tensor = live.get(name)
         fits = tensor is not None and list(tensor.shape) == shape and tensor.is_contiguous()
-        if tensor is None or not fits or not same_bits(original(name).to(tensor.dtype), tensor):
+        if tensor is None or not fits or not same_bits(original(name).to(tensor.dtype), tensor.cpu()):
             rest.append((name, dtype, shape))
         elif homes[name] in owner and tensor.numel():
             twins[name] = owner[homes[name]]
@@ -75,8 +78,8 @@ def find_placement(
         return Placement(tuple(blocks), twins)
     if not all(live[name].is_contiguous() for name in uncovered.values()):
         return None
-    in_place = {block.tensor: live[block.live] for block in blocks}
-    in_place |= {name: live[name] for name in twins}
+    in_place = {block.tensor: live[block.live].cpu() for block in blocks}
+    in_place |= {name: live[name].cpu() for name in twins}
     fused = _fused(model, rest, sorted(uncovered.values()), in_place)
     return None if fused is None else Placement((*blocks, *fused), twins)
 

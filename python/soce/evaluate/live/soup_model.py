@@ -6,7 +6,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import no_progress, refuse
-from soce.evaluate.live.loading import convert, load_model, load_tokenizer, open_device, require_torch
+from soce.evaluate.live.devices import (
+    bytes_by_device,
+    computing_devices,
+    find_device_map,
+    forget_copies,
+    input_device,
+    live_tensors,
+)
+from soce.evaluate.live.loading import (
+    convert,
+    load_model,
+    load_tokenizer,
+    open_device,
+    outline_model,
+    require_torch,
+)
 from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
 from soce.evaluate.side_files import side_files_digest
@@ -18,9 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import torch
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from soce.evaluate.evaluation import OnProgress
+    from soce.evaluate.live.devices import DeviceMap, MaxMemory
+    from soce.evaluate.live.loading import Device
     from soce.evaluate.live.mixing import Row
     from soce.evaluate.live.model import LiveModel
     from soce.recipes.model import Recipe
@@ -41,6 +58,11 @@ class SoupModel:
         Checkpoint directories of one architecture. The first gives config and tokenizer.
     device : str
         Where the model lives; ``"auto"`` is CUDA if there is a device, else the CPU.
+    device_map : str or mapping, optional
+        For a model that one device does not hold: how accelerate lays it over all that are here and the CPU,
+        ``"auto"`` say, or a device for each module; see `soce.evaluate.live.devices`.
+    max_memory : mapping, optional
+        The most that a `device_map` may put onto each device, as accelerate takes it.
     compute_dtype : str, optional
         What `from_pretrained` is asked to cast parameters to; what the config says otherwise.
     model_class : str, optional
@@ -55,12 +77,14 @@ class SoupModel:
         Ingredients that `soce.merge` would refuse.
     EvaluationError
         torch or transformers is missing, or transformers cannot load the model; ingredients of different
-        dtypes although no `dtype` is chosen; a tied head that differs from the embedding.
+        dtypes although no `dtype` is chosen; a tied head that differs from the embedding; a `device_map`
+        that leaves a tensor on a disk.
 
     Notes
     -----
-    Memory: the model, and one tensor where device or dtype differ from what is mixed. While a soup is set of
-    a model whose tensors transformers rearranges (`is_direct` is False): two more models on the CPU.
+    Memory: the model, and one tensor on the CPU where device or dtype differ from what is mixed. While a
+    soup is set of a model whose tensors transformers rearranges (`is_direct` is False): two more models on
+    the CPU.
     """
 
     def __init__(
@@ -71,19 +95,28 @@ class SoupModel:
         compute_dtype: str | None = None,
         model_class: str | None = None,
         merge: MergeOptions = MergeOptions(),
+        device_map: DeviceMap | None = None,
+        max_memory: MaxMemory | None = None,
     ) -> None:
         require_torch()
         dtype = self._begin(ingredients, merge, compute_dtype)
-        self.model = load_model(self.ingredients[0], model_class=model_class, dtype=dtype)
+        placed = None
+        if device_map is not None or max_memory is not None:
+            outline = self._outline(model_class, dtype)
+            placed = self._placed(outline, device, device_map, max_memory)
+        path = self.ingredients[0]
+        self.model = load_model(path, model_class=model_class, dtype=dtype, device_map=placed)
         """In evaluation mode, no gradients."""
+        self._live: dict[str, torch.Tensor] = live_tensors(self.model)
         stored = [(name, torch_dtype(held), shape) for name, (held, shape) in self._mixer.tensors.items()]
-        placement = find_placement(self.model, stored, lambda name: self._mixer.original(name, 0))
+        placement = find_placement(self.model, self._live, stored, lambda name: self._mixer.original(name, 0))
         self.is_direct = placement is not None
         """Whether each tensor is mixed on its own; False if transformers must convert whole soups."""
         self._blocks, self._twins = ((), {}) if placement is None else (placement.blocks, placement.twins)
         self._check_tied()
-        self.model.to(open_device(device))  # type: ignore[arg-type] # a decorator of transformers hides the signature
-        self._live: dict[str, torch.Tensor] = self.model.state_dict()
+        if placed is None:
+            self.model.to(open_device(device))  # type: ignore[arg-type] # a decorator of transformers hides the signature
+            self._live = live_tensors(self.model)
         self._buffer = self._host_buffer()
 
     def _begin(
@@ -99,13 +132,43 @@ class SoupModel:
         """Bytes of one soup, the total that `set` reports as progress."""
         self.recipe: Recipe | None = None
         """What the parameters hold; None before the first `set` and after one that failed."""
+        self._devices: tuple[torch.device, ...] = ()
         cast_to = self._mixer.dtype if compute_dtype is None else parse_dtype(compute_dtype)
         return None if cast_to is None else torch_dtype(cast_to)
 
+    def _outline(self, model_class: str | None, dtype: torch.dtype | None) -> PreTrainedModel:
+        """Return the model without memory for its parameters."""
+        path, held = self.ingredients[0], self._mixer.held
+        return outline_model(path, model_class=model_class, dtype=dtype, held=held)
+
+    def _placed(
+        self,
+        outline: PreTrainedModel,
+        device: str,
+        device_map: DeviceMap | None,
+        max_memory: MaxMemory | None,
+    ) -> dict[str, Device]:
+        """Return which module goes where, and keep which devices compute."""
+        if device != "auto":
+            refuse("give either `device` or `device_map`", "a device map lays the model over several")
+        placed = find_device_map(outline, device_map or "auto", max_memory)
+        self._devices = computing_devices(placed)
+        return placed
+
     @property
     def device(self) -> torch.device:
-        """Where the model lives."""
-        return self.model.device
+        """Where inputs of the model go, and all of it lives that is on one device."""
+        return input_device(self.model)
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """Where it computes: one device, or those of its device map."""
+        return self._devices or (self.device,)
+
+    @property
+    def bytes_by_device(self) -> dict[str, int]:
+        """What parameters and saved buffers take of each device's memory."""
+        return bytes_by_device(self._live)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -125,7 +188,7 @@ class SoupModel:
             "published_dtype": self._mixer.dtype,
             **({"merge": decided} if decided else {}),
             "parameter_dtypes": sorted(dtypes),
-            "device": self.device.type,
+            "device": "+".join(sorted({device.type for device in self.devices})),
             "torch": str(torch.__version__),
             "transformers": str(transformers.__version__),
         }
@@ -154,6 +217,7 @@ class SoupModel:
         for name in self._set_direct(rows) if self.is_direct else self._set_converted(rows):
             done += self._mixer.size(name)
             tell(done, self.nbytes)
+        forget_copies(self.model)
         tell(self.nbytes, self.nbytes)
         self.recipe = recipe
 
@@ -201,7 +265,7 @@ class SoupModel:
 
         copied = [block for block in self._blocks if not self._in_place(block.tensor, self._live[block.live])]
         most = max((self._mixer.size(block.tensor) for block in copied), default=0)
-        pinned = most > 0 and self.device.type == "cuda"
+        pinned = most > 0 and any(tensor.device.type == "cuda" for tensor in self._live.values())
         return torch.empty(most, dtype=torch.uint8, pin_memory=pinned)
 
     def _check_tied(self) -> None:
@@ -216,8 +280,11 @@ class SoupModel:
             ends = self.model.get_output_embeddings(), self.model.get_input_embeddings()  # type: ignore[no-untyped-call]
         except (AttributeError, NotImplementedError):
             return
-        head, embedding = (getattr(end, "weight", None) for end in ends)
-        if head is None or embedding is None or head is embedding or head.shape != embedding.shape:
+        names = {id(module): name for name, module in self.model.named_modules()}
+        head, embedding = (self._live.get(f"{names.get(id(end))}.weight") for end in ends)
+        if head is None or embedding is None or head.shape != embedding.shape:
+            return
+        if (head.device, head.data_ptr()) == (embedding.device, embedding.data_ptr()):
             return
         message = "its head differs from its embedding although `tie_word_embeddings` is true"
         refuse(message, _TIE, self.ingredients[0])

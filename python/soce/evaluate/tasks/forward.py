@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import torch
-    from transformers import PreTrainedModel
 
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.tasks.encoding import Request
@@ -78,7 +77,7 @@ class ForwardPasses:
             list(rows.values()),
             length=lambda row: len(row.tokens),
             cost=lambda batch: position_bytes * len(batch) * n_last(batch),
-            work=lambda batch: _answers(model, batch, n_last(batch), keeps_last=keeps_last),
+            work=lambda batch: _answers(self._soup, batch, n_last(batch), keeps_last=keeps_last),
             on_done=lambda batch: on_done(sum(len(row.asked) for row in batch)),
         )
         found = {number: answer for row in answers for number, answer in row.items()}
@@ -86,14 +85,14 @@ class ForwardPasses:
 
 
 def _answers(
-    model: PreTrainedModel, batch: Sequence[_Row], n_last: int, *, keeps_last: bool
+    soup: SoupModel, batch: Sequence[_Row], n_last: int, *, keeps_last: bool
 ) -> list[dict[int, Likelihood]]:
     import torch
 
-    ids, mask = padded([row.tokens for row in batch], left=False, pad=0, device=model.device)
+    ids, mask = padded([row.tokens for row in batch], left=False, pad=0, device=soup.device)
     options: dict[str, Any] = {"logits_to_keep": n_last} if keeps_last else {}
     with torch.inference_mode():
-        output = model(input_ids=ids, attention_mask=mask, use_cache=False, **options)
+        output = soup.model(input_ids=ids, attention_mask=mask, use_cache=False, **options)
         sums, greedy = [], []
         for row, logits in zip(batch, output.logits, strict=True):  # (n_last, words)
             end = len(row.tokens) - (ids.shape[1] - n_last)

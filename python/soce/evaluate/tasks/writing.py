@@ -55,7 +55,7 @@ class Writer:
         options["eos_token_id"] = sorted(self._ends) or None
 
         def write(batch: list[Prompt]) -> list[Written]:
-            ids, mask = padded([one.tokens for one in batch], left=True, pad=pad, device=model.device)
+            ids, mask = padded([one.tokens for one in batch], left=True, pad=pad, device=self._soup.device)
             most = max(one.most for one in batch)
             options["stopping_criteria"] = [self._is_done(batch, given=ids.shape[1])]
             with torch.inference_mode(), _plain(model):
@@ -66,7 +66,7 @@ class Writer:
         def work(batch: list[Prompt]) -> list[Written]:
             return [one for part in self._within(batch) for one in write(part)]
 
-        budget = 1 if model.device.type == "cpu" else _DEVICE_TIMES
+        budget = 1 if self._soup.device.type == "cpu" else _DEVICE_TIMES
         return self._batches.run(
             prompts,
             length=lambda one: len(one.tokens),
