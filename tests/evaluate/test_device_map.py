@@ -156,6 +156,18 @@ def test_the_devices_of_this_machine(chosen: str, tmp_path: Path) -> None:
     assert outline.devices == model.devices
 
 
+def test_options_ask_for_it(tmp_path: Path) -> None:
+    from soce.evaluate.live.opening import live_model, model_outline
+    from soce.evaluate.options import EvaluatorOptions
+
+    paths = list(map(str, save(tmp_path, "llama-tied", "bfloat16", range(2))))
+    with pytest.raises(EvaluationError, match="`even` is no device map"):
+        model_outline(paths, EvaluatorOptions(device_map="even"))
+    with live_model(paths, EvaluatorOptions(device_map="sequential")) as model:
+        assert isinstance(model, SoupModel)
+        assert model._devices, "laid out by accelerate"
+
+
 def test_what_cannot_be_laid_out(tmp_path: Path) -> None:
     paths = list(map(str, save(tmp_path, "llama-tied", "float32", range(2))))
     none = dict.fromkeys(range(torch.cuda.device_count()), "0B")

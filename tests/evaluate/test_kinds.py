@@ -133,9 +133,9 @@ def test_options_that_change_nothing_are_told_with_their_kinds() -> None:
             {"engine_python": "the server at that URL runs already"},
         ),
         (
-            {"engine": "vllm", "device": "cpu", "batch_size": 8},
+            {"engine": "vllm", "device": "cpu", "device_map": "auto", "batch_size": 8},
             dict.fromkeys(
-                ("device", "batch_size"),
+                ("device", "device_map", "batch_size"),
                 "where a serving engine runs, and what it does at once, its own arguments say",
             ),
         ),

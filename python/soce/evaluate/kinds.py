@@ -230,7 +230,7 @@ _TASKS: Final = EvaluatorKind(
     "tasks.jsonl",
     "items with a `category`, scored by the live model",
     (
-        *("merge", "device", *_ENGINE),
+        *("merge", "device", "device_map", *_ENGINE),
         "batch_size",
         "task_kind",
         "normalise",
@@ -247,7 +247,17 @@ _LM_EVAL: Final = EvaluatorKind(
     "lm-eval:TASK[,TASK]",
     "tasks of lm-evaluation-harness, a category each",
     (
-        *("merge", "device", *_ENGINE, "batch_size", "num_fewshot", "include_path", "metric", "limit"),
+        *(
+            "merge",
+            "device",
+            "device_map",
+            *_ENGINE,
+            "batch_size",
+            "num_fewshot",
+            "include_path",
+            "metric",
+            "limit",
+        ),
         *("apply_chat_template", "fewshot_as_multiturn", "system_instruction", "gen_kwargs"),
     ),
     _check_lm_eval,
@@ -257,7 +267,7 @@ _FUNCTION: Final = EvaluatorKind(
     "function",
     "module:function",
     "your evaluate(model, tokenizer)",
-    ("merge", "device", *_ENGINE, "directory"),
+    ("merge", "device", "device_map", *_ENGINE, "directory"),
     _check_function,
     _open_function,
 )

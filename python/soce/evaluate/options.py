@@ -28,6 +28,8 @@ class EvaluatorOptions:
     merge: MergeOptions = MergeOptions()
     """The merge that soups are of."""
     device: str | None = None
+    device_map: str | None = None
+    """How a model that one device does not hold is laid over several, one of accelerate's layouts."""
     batch_size: int | None = None
     task_kind: Kind | None = None
     """The kind of items that name none."""
@@ -113,4 +115,8 @@ def without_effect(options: EvaluatorOptions) -> Iterator[tuple[str, str]]:
     yield from ((name, why) for name in names if getattr(options, name))
     if options.engine is not None:
         why = "where a serving engine runs, and what it does at once, its own arguments say"
-        yield from ((name, why) for name in ("device", "batch_size") if getattr(options, name) is not None)
+        yield from (
+            (name, why)
+            for name in ("device", "device_map", "batch_size")
+            if getattr(options, name) is not None
+        )

@@ -230,7 +230,7 @@ class Forecaster:
             stages=tuple(self._stages.values()),
             checkpoint_bytes=sum(self._sizes.values()),
             read_bytes=sum(ledger.read_bytes for ledger in {self._chooser, self._reporter}),
-            device=None if live is None else str(live.device),
+            device=" and ".join(map(str, getattr(live, "devices", ()))) or None,
             model_bytes=getattr(live, "memory_bytes", None),
             device_bytes=getattr(live, "device_bytes", None),
             pace=self._pace,

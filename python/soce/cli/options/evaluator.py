@@ -214,6 +214,12 @@ evaluator_options = all_of(
     _kinds("evaluate", "choose"),
     _kinds("report_on", "report"),
     _option("--device", metavar="NAME", help="cpu, cuda, ...; else chosen."),
+    _option(
+        "--device-map",
+        type=click.Choice(["auto", "balanced", "balanced_low_0", "sequential"]),
+        file_only=True,
+        help="For a model that one device does not hold: how it is laid over several and the CPU.",
+    ),
     _option("--batch-size", type=COUNT, metavar="N", help="Else chosen."),
     _option(
         "--engine",

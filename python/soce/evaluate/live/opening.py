@@ -46,7 +46,8 @@ def _loaded(ingredients: Sequence[str], options: EvaluatorOptions, *, is_outline
     from soce.evaluate.live.outline import ModelOutline
 
     make = ModelOutline if is_outline else SoupModel
-    return make(ingredients, device=options.device or "auto", merge=options.merge)
+    device, device_map = options.device or "auto", options.device_map
+    return make(ingredients, device=device, device_map=device_map, merge=options.merge)
 
 
 def _served(
