@@ -159,7 +159,7 @@ def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
         categories={task: category for task, category in _task_names(name).items() if category is not None},
         metric=options.metric,
         num_fewshot=options.num_fewshot,
-        batch_size=options.batch_size or 16,
+        batch_size=options.batch_size,
         apply_chat_template=options.apply_chat_template,
         fewshot_as_multiturn=options.fewshot_as_multiturn,
         system_instruction=options.system_instruction,

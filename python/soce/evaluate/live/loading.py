@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 Device: TypeAlias = "str | int | torch.device"
 """A device by its name, or as the number of an accelerator."""
 _log = logging.getLogger(__name__)
@@ -115,6 +115,16 @@ def _class_of(model_class: str | None) -> tuple[Any, str]:
         hint = nearest(name, usual, "classes for any architecture")
         refuse(f"transformers {transformers.__version__} has no model class `{shown(name)}`", hint)
     return loader, name
+
+
+def load_config(path: str) -> PretrainedConfig:
+    """Return the config of a checkpoint."""
+    _, transformers = require_torch()
+    with in_one_line("its config", path):
+        config: PretrainedConfig = transformers.AutoConfig.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+    return config
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

@@ -30,7 +30,11 @@ class Endings:
     def told(self, arguments: Sequence[Any]) -> None:
         """Take note that the next text of the batch is for this request."""
         if self._batch:
-            self._found[_request(arguments)].append(self._batch.popleft())
+            self.found(arguments, self._batch.popleft())
+
+    def found(self, arguments: Sequence[Any], ending: Ending) -> None:
+        """Take note of the ending of the next text for this request."""
+        self._found[_request(arguments)].append(ending)
 
     def take(self, arguments: Sequence[Any]) -> Ending | None:
         """Return the ending of the next text for this request."""
@@ -60,11 +64,11 @@ def endings_of(
         if not is_full or end_tokens.intersection(tokens):
             yield "stop"
             continue
-        texts = _without_thought(model, tokens)
+        texts = without_thought(model, tokens)
         yield "stop" if any(stop and stop in text for stop in stops for text in texts) else "length"
 
 
-def _without_thought(model: Any, tokens: Sequence[int]) -> tuple[str, str]:  # noqa: ANN401
+def without_thought(model: Any, tokens: Sequence[int]) -> tuple[str, str]:  # noqa: ANN401
     """Return the text in which the harness looks for stops, without special tokens and with them."""
     mark = model.think_end_token
     if isinstance(mark, int):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import CategoryScore, Evaluation, chosen_items, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
-from soce.evaluate.live.soup_model import in_process
+from soce.evaluate.live.soup_model import SoupModel
 from soce.evaluate.lm_eval.answers import answers_of
 from soce.evaluate.lm_eval.endings import Endings
 from soce.evaluate.lm_eval.keys import item_keys
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.model import LiveModel
     from soce.evaluate.lm_eval.tasks import LoadedTask
+    from soce.evaluate.served.model import ServedModel
 
 # Shares by definition, in 0 to 1; what other metrics are, nobody said.
 _SHARES: Final = frozenset({"acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match"})
@@ -39,8 +40,9 @@ class LmEvalEvaluator(LiveEvaluator):
 
     Parameters
     ----------
-    soup : SoupModel or sequence of str
-        The live model, or the ingredients to make it of. Closed by `close`.
+    soup : LiveModel or sequence of str
+        The live model, in this process or served by an engine, or the ingredients to make it of. Closed by
+        `close`.
     tasks : sequence of str
         Tasks, groups or tags by name, or paths of YAML files. Groups stand for the tasks in them.
     options : LmEvalOptions, optional
@@ -66,14 +68,26 @@ class LmEvalEvaluator(LiveEvaluator):
         lm_eval()  # before a model is loaded for nothing
         super().__init__(soup)
         self._options = options
-        model = in_process(self.soup, "lm-evaluation-harness")
-        self._model = wrapped(model, options.batch_size, options.settings)
+        self._model = self._harness_model()
         self.tasks = load_tasks(tasks, self._model, options)
+
+    def _harness_model(self) -> Any:  # noqa: ANN401 - the harness is not annotated
+        """Return what the harness takes for a model: the one in this process, or one that asks an engine."""
+        options = self._options
+        if isinstance(self.soup, SoupModel):
+            if options.chat_completions:
+                refuse("`chat_completions` is for serving engines", "leave it out, or name an engine")
+            return wrapped(self.soup, options.batch_size or 16, options.settings)
+        from soce.evaluate.lm_eval.endpoint import endpoint_model
+
+        return endpoint_model(cast("ServedModel", self.soup), options)
 
     def _identity(self) -> dict[str, object]:
         settings = self._options.settings
+        chat = {"requests": "chat completions"} if self._options.chat_completions else {}
         return {
             "evaluator": "lm-eval",
+            **chat,
             "version": importlib.metadata.version("lm_eval"),
             "tasks": {task.name: _task_identity(task) for task in self.tasks},
             "seeds": list(self._options.seeds),
@@ -184,7 +198,7 @@ class LmEvalEvaluator(LiveEvaluator):
             except Exception as error:
                 if progress.raised is error:
                     raise
-                size = model.batch_size_per_gpu
+                size = getattr(model, "batch_size_per_gpu", None)
                 no_memory = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
                 if not no_memory or not isinstance(size, int) or size == 1:
                     with explained("score this soup"):
@@ -193,7 +207,7 @@ class LmEvalEvaluator(LiveEvaluator):
                 notes.append(f"{size} requests at once did not fit into memory; {size // 2} were tried")
             else:
                 on_progress(total, total)
-                return results, notes
+                return results, [*notes, *model.notes]
             finally:
                 for task in chosen:
                     task.offer(())  # lets go of requests and answers

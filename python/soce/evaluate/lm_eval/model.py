@@ -53,7 +53,8 @@ def wrapped(soup: SoupModel, batch_size: int | str, settings: Mapping[str, objec
         return rows
 
     methods = {name: quietly(getattr(base, name)) for name in noisy}
-    model_class: Any = type("Quiet", (base,), {**methods, "_model_generate": generate, "endings": Endings()})
+    methods |= {"_model_generate": generate, "check_requests": lambda *_: None}
+    model_class: Any = type("Quiet", (base,), {**methods, "endings": Endings(), "notes": ()})
     before = _marks(soup)
     with explained("take this model"), silent():
         model = model_class(
@@ -84,7 +85,10 @@ def progress_hook(total: int, on_progress: OnProgress, endings: Endings) -> Any:
         def add_partial(self, kind: str, arguments: Sequence[Any], *_: object) -> None:
             if kind == "generate_until":
                 endings.told(arguments)
-            self.done = min(self.done + 1, total)
+            self.count(1)
+
+        def count(self, answered: int) -> None:
+            self.done = min(self.done + answered, total)
             try:
                 on_progress(self.done, total)
             except BaseException as error:

@@ -51,9 +51,9 @@ class LmEvalOptions:
     """Examples in front of a question; the task's own number otherwise."""
     limit: float | None = None
     """Only so many documents of each task, or such a share of them: to try things out."""
-    batch_size: int | str = 16
-    """Requests at once: a number, ``"auto"`` or ``"auto:N"``. A number is halved when memory runs out, which
-    a note of the evaluation tells."""
+    batch_size: int | str | None = None
+    """Requests at once: a number, ``"auto"`` or ``"auto:N"``; 16 otherwise. A number is halved when memory
+    runs out, which a note of the evaluation tells. An engine makes batches itself."""
     seed: int | Seeds = (0, 1234, 1234, 1234)
     """Of Python, NumPy, torch and few-shot examples."""
     gen_kwargs: Mapping[str, Any] | str = field(default_factory=dict)
@@ -64,6 +64,9 @@ class LmEvalOptions:
     """Whether few-shot examples are turns of the chat; if there is one, unless said otherwise."""
     system_instruction: str | None = None
     """What prompts begin with: a turn of the chat, if there is one."""
+    chat_completions: bool = False
+    """Whether an engine is sent the messages of a chat, to apply a template of its own and to tell reasoning
+    from answers; only for tasks that generate. Otherwise prompts are made here and sent as tokens."""
     confirm_run_unsafe_code: bool = False
     """Needed for tasks that run code which the model wrote."""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -77,6 +80,8 @@ class LmEvalOptions:
             refuse(f"`batch_size` is {self.batch_size}")
         if self.num_fewshot is not None and self.num_fewshot < 0:
             refuse(f"`num_fewshot` is {self.num_fewshot}")
+        if self.chat_completions and not self.apply_chat_template:
+            refuse("`chat_completions` needs `apply_chat_template`")
         if self.fewshot_as_multiturn and not self.apply_chat_template:
             refuse("`fewshot_as_multiturn` needs `apply_chat_template`")
         if self.fewshot_as_multiturn is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from soce.evaluate.evaluation import refuse, told
 from soce.evaluate.lm_eval.aggregations import aggregation_of
@@ -154,15 +154,23 @@ def check_tasks(names: Sequence[str], options: LmEvalOptions) -> list[str] | Non
     for name in sorted({*manager.all_groups, *manager.all_tags}.intersection(options.categories)):
         message = f"`{shown(name)}` is a group or tag, whose tasks are a category each"
         refuse(message, "give the categories of its tasks: TASK=CATEGORY,TASK=CATEGORY")
-    tasks: list[str] = []
-    for name in names:
-        members = _members(manager, name)
-        if members is None:
-            return None
-        tasks += members
+    found = [_members(manager, name) for name in names]
+    tasks = [task for members in found for task in members or ()]
+    if options.chat_completions:
+        for task in tasks:
+            if manager.task_index[task].cfg.get("output_type", "generate_until") != "generate_until":
+                refuse_chat(task)
+    if None in found:
+        return None
     categories = [options.categories.get(task, task) for task in dict.fromkeys(tasks)]
     _check_once(categories)
     return categories
+
+
+def refuse_chat(task: str) -> NoReturn:
+    """Refuse a task that is not of texts which a model writes."""
+    message = f"task `{shown(task)}` needs log-likelihoods, of which an engine tells nothing in a chat"
+    refuse(message, "leave `chat_completions` out: prompts are made here then, chat templates and all")
 
 
 def _members(manager: Any, name: str) -> list[str] | None:  # noqa: ANN401
@@ -257,6 +265,7 @@ def _with_requests(
     for instance in task.instances:
         by_document[instance.doc_id].append(instance)
     requests = tuple(tuple(found) for _, found in sorted(by_document.items()))
+    model.check_requests(name, requests)
     n_answers = {len(found) for found in requests} if task.OUTPUT_TYPE == "multiple_choice" else set()
     aggregation = aggregation_of(task.aggregation()[metric], max(n_answers) if len(n_answers) == 1 else None)
     digest = _digest(task, requests)
