@@ -262,7 +262,10 @@ def test_lm_eval_is_set_as_on_its_own_command_line(here: Path, told: dict[str, o
             "evaluate: {tasks: tasks.jsonl}",
             """evaluate:
   lm-eval: gsm8k
+  engine: vllm
   apply-chat-template: true
+  chat-completions: true
+  max-length: 4096
   fewshot-as-multiturn: false
   system-instruction: Answer with a number.
   limit: 0.5
@@ -272,6 +275,8 @@ def test_lm_eval_is_set_as_on_its_own_command_line(here: Path, told: dict[str, o
     ok("--set", "evaluate.limit=20")
     options = told["evaluating"].options  # type: ignore[attr-defined]
     assert options.apply_chat_template is True
+    assert options.chat_completions is True
+    assert options.max_length == 4096
     assert options.fewshot_as_multiturn is False
     assert options.system_instruction == "Answer with a number."
     assert options.limit == 20

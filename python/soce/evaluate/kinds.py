@@ -161,10 +161,12 @@ def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
         num_fewshot=options.num_fewshot,
         batch_size=options.batch_size,
         apply_chat_template=options.apply_chat_template,
+        chat_completions=options.chat_completions,
         fewshot_as_multiturn=options.fewshot_as_multiturn,
         system_instruction=options.system_instruction,
         limit=options.limit,
         gen_kwargs=arguments_of(options.gen_kwargs),
+        settings={} if options.max_length is None else {"max_length": options.max_length},
     )
 
 
@@ -247,18 +249,9 @@ _LM_EVAL: Final = EvaluatorKind(
     "lm-eval:TASK[,TASK]",
     "tasks of lm-evaluation-harness, a category each",
     (
-        *(
-            "merge",
-            "device",
-            "device_map",
-            *_ENGINE,
-            "batch_size",
-            "num_fewshot",
-            "include_path",
-            "metric",
-            "limit",
-        ),
-        *("apply_chat_template", "fewshot_as_multiturn", "system_instruction", "gen_kwargs"),
+        *("merge", "device", "device_map", *_ENGINE, "batch_size", "max_length"),
+        *("num_fewshot", "include_path", "metric", "limit", "gen_kwargs"),
+        *("apply_chat_template", "chat_completions", "fewshot_as_multiturn", "system_instruction"),
     ),
     _check_lm_eval,
     _open_lm_eval,

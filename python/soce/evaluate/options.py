@@ -46,6 +46,8 @@ class EvaluatorOptions:
     num_fewshot: int | None = None
     apply_chat_template: bool = False
     """Whether prompts of lm-eval go through the tokenizer's chat template."""
+    chat_completions: bool = False
+    """Whether a serving engine is sent its messages instead, to apply the template itself."""
     fewshot_as_multiturn: bool | None = None
     """Whether its few-shot examples are turns of the chat; they are, unless said otherwise."""
     system_instruction: str | None = None
@@ -107,7 +109,7 @@ def without_effect(options: EvaluatorOptions) -> Iterator[tuple[str, str]]:
     """Give options that are set, but not looked at with this engine or with none, and why."""
     of_start = ["engine_python", "engine_arguments", "engine_untried"]
     if options.engine is None:
-        why, names = "no serving engine is named", [*of_start, "engine_token"]
+        why, names = "no serving engine is named", [*of_start, "engine_token", "chat_completions"]
     elif is_url(options.engine):
         why, names = "the server at that URL runs already", of_start
     else:

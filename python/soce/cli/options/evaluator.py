@@ -290,7 +290,7 @@ evaluator_options = all_of(
         "--max-length",
         type=COUNT,
         file_only=True,
-        help="For tasks.jsonl: tokens that the model sees at once. Default: what its config says.",
+        help="For tasks.jsonl and lm-eval: tokens that the model sees at once. Default: its config's.",
     ),
     _option(
         "--perplexity-per",
@@ -304,6 +304,12 @@ evaluator_options = all_of(
         is_flag=True,
         file_only=True,
         help="For lm-eval: prompts go through the tokenizer's chat template.",
+    ),
+    _option(
+        "--chat-completions",
+        is_flag=True,
+        file_only=True,
+        help="For lm-eval with an engine: send messages; it applies its own template and tells thoughts.",
     ),
     _option(
         "--fewshot-as-multiturn/--no-fewshot-as-multiturn",
