@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from soce.evaluate.engines.unix_http import UnixConnection
 from soce.evaluate.evaluation import refuse, told
-from soce.evaluate.served.refusals import refusal_of
+from soce.evaluate.http.refusals import refusal_of
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -126,11 +126,12 @@ class Client:
             raise refusal_of(answer, response.status, path)
         if not isinstance(answer, dict):
             refuse(f"the answer to `{shown(path)}` is no JSON object: {_beginning(content)}")
-        self._check_recipe(path, response.headers.get(RECIPE_HEADER))
+        if method == "POST" and path.startswith("/v1/"):
+            self._check_recipe(path, response.headers.get(RECIPE_HEADER))
         return answer
 
     def _check_recipe(self, path: str, found: str | None) -> None:
-        if self.expected is None or not path.startswith("/v1/") or found == self.expected:
+        if self.expected is None or found == self.expected:
             return
         which = "no recipe" if found is None else f"recipe `{shown(found)}`"
         message = f"`{shown(path)}` was answered by {which}, not by `{self.expected}`"

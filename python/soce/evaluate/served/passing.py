@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import select
 import time
-from contextlib import suppress
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Final, Self
 
 from soce.evaluate.engines.unix_http import UnixConnection
 from soce.evaluate.evaluation import told
+from soce.evaluate.http.handler import ClientGone
+from soce.evaluate.http.presence import LEAVES
 from soce.exceptions import EvaluationError, Problem
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from soce.evaluate.served.state import ServedSoup
 
@@ -40,10 +41,6 @@ def is_passed_on(path: str) -> bool:
     [False, False, False, False]
     """
     return _ROUTE.fullmatch(path) is not None and not _CHANGES_THE_MODEL.search(path.partition("?")[0])
-
-
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
 
 
 class Passing:
@@ -94,7 +91,7 @@ class Passing:
         """Return when the engine answers or breaks the connection; raise ClientGone if the client leaves."""
         poll = select.poll()
         poll.register(self._connection.sock, select.POLLIN)
-        poll.register(self._client, getattr(select, "POLLRDHUP", 0))  # hang-up and errors are told anyway
+        poll.register(self._client, LEAVES)
         ready = {number for number, _ in poll.poll()}
         if self._connection.sock.fileno() not in ready:
             raise ClientGone
@@ -112,16 +109,3 @@ class Passing:
         failure = EvaluationError.of([Problem("evaluation", None, None, message, None)])
         assert isinstance(failure, EvaluationError)
         return failure
-
-
-def is_there(client: socket.socket) -> Callable[[], bool]:
-    """Return what tells whether a client still waits."""
-
-    def look() -> bool:
-        poll = select.poll()
-        poll.register(client, getattr(select, "POLLRDHUP", 0))
-        with suppress(OSError):
-            return not poll.poll(0)
-        return False
-
-    return look

@@ -116,6 +116,13 @@ class ServedSoup:
                 raise lost from error
             self._set("ready", recipe=recipe)
 
+    def check_engine(self) -> None:
+        """Raise NoSoupError or EngineLostError if there is no engine that could answer."""
+        with self._condition:
+            if self._state == "starting":
+                raise self._no_soup()
+        self.look()
+
     def look(self) -> None:
         """Raise EngineLostError if the engine is gone; the state is lost then."""
         with self._condition:

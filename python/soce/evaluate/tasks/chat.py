@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse, told
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from transformers import PreTrainedTokenizerBase
 
     from soce.evaluate.tasks.item import Item
@@ -25,40 +27,54 @@ _FIXED_DATE: Final = (
 
 
 def chat_text(tokenizer: PreTrainedTokenizerBase, item: Item) -> str:
-    """Return what the model is given of an item with messages: everything up to the answer.
+    """Return what the model is given of an item with messages, see `template_text`."""
+    place = f"category `{shown(item.category)}`, item `{shown(item.id)}`: "
+    return template_text(tokenizer, item.messages, item.tools, place=place)
 
-    If the last message is the assistant's, it is the beginning of the answer. Raises EvaluationError if the
-    tokenizer has no template, or one that cannot take these messages or that does not tell of tools.
+
+def template_text(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] = (),
+    *,
+    place: str = "",
+) -> str:
+    """Return what the model is given of messages: everything up to the answer.
+
+    If the last message is the assistant's, it is the beginning of the answer. Raises EvaluationError, which
+    begins with `place`, if the tokenizer has no template, or one that cannot take these messages or that does
+    not tell of tools.
     """
-    text = _rendered(tokenizer, item, tools=True)
-    if item.tools and text == _rendered(tokenizer, item, tools=False):
-        _refuse(item, "the chat template does not tell of `tools`", "is it that of a model that calls tools?")
+    if not tokenizer.chat_template:
+        hint = "give a `prompt`, or name a checkpoint first whose tokenizer has one"
+        refuse(f"{place}the tokenizer has no chat template, which `messages` need", hint)
+    try:
+        text = _rendered(tokenizer, messages, tools)
+        is_told = not tools or text != _rendered(tokenizer, messages, ())
+    except Exception as error:
+        refuse(f"{place}the chat template cannot take these messages: {told(error)}", cause=error)
+    if not is_told:
+        hint = "is it that of a model that calls tools?"
+        refuse(f"{place}the chat template does not tell of `tools`", hint)
     return text
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, item: Item, *, tools: bool) -> str:
-    given: list[Any] | None = [*item.tools] if tools and item.tools else None
-    if not tokenizer.chat_template:
-        hint = "give a `prompt`, or name a checkpoint first whose tokenizer has one"
-        _refuse(item, "the tokenizer has no chat template, which `messages` need", hint)
-    goes_on = item.messages[-1]["role"] == "assistant"
-    try:
-        template = tokenizer.get_chat_template(None, given)
-        fixed = _FIXED_DATE if "strftime_now" in template else ""
-        return str(
-            tokenizer.apply_chat_template(
-                [dict(message) for message in item.messages],
-                tools=given,
-                chat_template=fixed + template,
-                add_generation_prompt=not goes_on,
-                continue_final_message=goes_on,
-                tokenize=False,
-            )
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]],
+) -> str:
+    given: list[Any] | None = [*tools] or None
+    goes_on = messages[-1]["role"] == "assistant"
+    template = tokenizer.get_chat_template(None, given)
+    fixed = _FIXED_DATE if "strftime_now" in template else ""
+    return str(
+        tokenizer.apply_chat_template(
+            [dict(message) for message in messages],
+            tools=given,
+            chat_template=fixed + template,
+            add_generation_prompt=not goes_on,
+            continue_final_message=goes_on,
+            tokenize=False,
         )
-    except Exception as error:
-        _refuse(item, f"the chat template cannot take these messages: {told(error)}", None, error)
-
-
-def _refuse(item: Item, message: str, hint: str | None, cause: Exception | None = None) -> NoReturn:
-    place = f"category `{shown(item.category)}`, item `{shown(item.id)}`"
-    refuse(f"{place}: {message}", hint, cause=cause)
+    )

@@ -1,0 +1,115 @@
+"""transformers as a serving engine, seen from soce."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from functools import cached_property
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Final
+
+from soce.evaluate.engines.process import EngineProcess
+from soce.evaluate.engines.transformers.arguments import EngineArguments
+from soce.evaluate.engines.unix_http import ask
+from soce.evaluate.evaluation import refuse, told
+from soce.evaluate.http.refusals import refusal_of
+from soce.exceptions import EngineLostError, Problem
+from soce.recipes.wire import recipe_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soce.evaluate.engines.engine import EngineName, EngineOptions
+    from soce.recipes.model import Recipe
+
+MODEL: Final = "soup"
+"""What requests call the model."""
+
+
+class TransformersEngine:
+    """A `SoupModel` in a process of its own, for models and machines that no faster engine serves.
+
+    It answers greedily and refuses what else it is asked.
+    """
+
+    name: EngineName = "transformers"
+    model = MODEL
+
+    def __init__(self, ingredients: Sequence[str], options: EngineOptions) -> None:
+        if options.python not in {None, sys.executable}:
+            hint = "install soce with `soce[torch]` there, and run it from there"
+            refuse("the engine transformers runs in soce's own environment", hint)
+        self._ingredients = tuple(ingredients)
+        self._options = options
+        self._arguments = EngineArguments.of(options.arguments)
+        self._process: EngineProcess | None = None
+
+    @property
+    def socket(self) -> str | None:
+        """Path of the Unix socket on which it answers."""
+        return None if self._process is None else self._process.socket
+
+    @cached_property
+    def identity(self) -> Mapping[str, object]:
+        """What answers depend on besides recipe and tensors."""
+        from soce.evaluate.live.outline import ModelOutline
+
+        given = self._arguments
+        outline = ModelOutline(
+            self._ingredients,
+            device=given.device,
+            compute_dtype=given.compute_dtype,
+            merge=self._options.merge,
+        )
+        told_of = outline.identity
+        outline.close()
+        invariant = given.batch_size == 1
+        return {"engine": self.name, **told_of, "batch_invariant": invariant, "max_length": given.max_length}
+
+    def start(self) -> None:
+        """Start the process, and return when it answers."""
+        self._process = EngineProcess(self.name)
+        settings = self._process.folder / "settings.json"
+        content = {
+            "ingredients": self._ingredients,
+            "merge": self._options.merge.changed(),
+            "arguments": asdict(self._arguments),
+            "socket": self._process.socket,
+        }
+        settings.write_text(json.dumps(content, default=list), encoding="utf-8")
+        module = "soce.evaluate.engines.transformers.serve"
+        self._process.start(
+            [sys.executable, "-m", module, str(settings)],
+            environment={},
+            seconds=self._options.start_seconds,
+        )
+
+    def open(self, ingredients: Sequence[str]) -> None:
+        """Check that these are the ingredients it was started with, which it has read."""
+        if tuple(ingredients) != self._ingredients:
+            refuse("the engine transformers was started with other ingredients")
+
+    def become(self, recipe: Recipe) -> None:
+        """Take the weights of the soup."""
+        self.check()
+        try:
+            status, answer = ask(str(self.socket), "/recipe", recipe_to_json(recipe))
+        except (OSError, HTTPException) as error:
+            self.check()
+            message = f"nobody knows what {self.name} holds: {told(error)}"
+            raise EngineLostError.of([Problem("engine", None, None, message, None)]) from error
+        if status != 200:
+            raise refusal_of(answer, status, "/recipe")
+
+    def check(self) -> None:
+        """Raise EngineLostError if it does not run any more."""
+        if self._process is None:
+            message = f"{self.name} is not running"
+            raise EngineLostError.of([Problem("engine", None, None, message, None)])
+        self._process.check()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.close()
