@@ -4,7 +4,7 @@ from soce._core import Mixer as Mixer
 from soce._core import build_info as build_info
 from soce.evaluate.evaluation import Evaluation as Evaluation
 from soce.evaluate.live.soup_model import SoupModel as SoupModel
-from soce.evaluate.tasks.evaluator import TorchEvaluator as TorchEvaluator
+from soce.evaluate.tasks.evaluator import TaskEvaluator as TaskEvaluator
 from soce.evaluate.tasks.items import read_tasks as read_tasks
 from soce.exceptions import SoceError as SoceError
 from soce.merging.doctor import diagnose as diagnose

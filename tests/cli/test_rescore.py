@@ -214,7 +214,7 @@ def test_the_written_tasks_have_the_ids_and_questions_of_the_old(
 def test_real_models_are_asked_once_for_two_scorers(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from soce.evaluate.tasks.evaluator import TorchEvaluator
+    from soce.evaluate.tasks.evaluator import TaskEvaluator
 
     models = dict(zip("ab", save_models(tmp_path / "models"), strict=True))
     lines = [
@@ -228,7 +228,7 @@ def test_real_models_are_asked_once_for_two_scorers(tmp_path: Path) -> None:
     folder, other = tmp_path / "run", tmp_path / "other.jsonl"
 
     def search(path: Path, folder: Path) -> SearchResult:
-        evaluator = TorchEvaluator([*models.values()], read_tasks(path), max_new_tokens=8)
+        evaluator = TaskEvaluator([*models.values()], read_tasks(path), max_new_tokens=8)
         try:
             return search_with(pool, evaluator, folder=folder, draws=200)
         finally:

@@ -711,13 +711,13 @@ def test_real_models_are_searched_in_place_and_published(
     assert "0 evaluations in this run" in again.stderr
     # The published soup, loaded as any model, scores what the search says of it.
     from soce.evaluate.live.soup_model import SoupModel
-    from soce.evaluate.tasks.evaluator import TorchEvaluator
+    from soce.evaluate.tasks.evaluator import TaskEvaluator
     from soce.evaluate.tasks.items import read_tasks
     from soce.recipes.model import Recipe
 
     notes = json.loads((tmp_path / "all" / "soup" / "soce.json").read_text())["run"]["notes"]
     published = str(tmp_path / "all" / "soup")
-    evaluator = TorchEvaluator(SoupModel([published], device="cpu"), read_tasks("tasks.jsonl"))
+    evaluator = TaskEvaluator(SoupModel([published], device="cpu"), read_tasks("tasks.jsonl"))
     whole = evaluator.score(Recipe.of([published]))
     for category, found_score in whole.categories.items():
         halves = [notes["best"][part]["categories"][category] for part in ("selection", "report")]

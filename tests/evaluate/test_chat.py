@@ -21,7 +21,7 @@ pytest.importorskip("transformers")
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 from soce.evaluate.tasks.chat import chat_text  # noqa: E402
 from soce.evaluate.tasks.encoding import Encoder  # noqa: E402
-from soce.evaluate.tasks.evaluator import TorchEvaluator  # noqa: E402
+from soce.evaluate.tasks.evaluator import TaskEvaluator  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
 TEMPLATE = (
@@ -93,7 +93,7 @@ def test_written_and_judged_answers_to_messages(soup: SoupModel, tmp_path: Path)
     ]  # fmt: skip
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    evaluator = TorchEvaluator(soup, read_tasks(path))
+    evaluator = TaskEvaluator(soup, read_tasks(path))
     found = evaluator.score_current()
     (first,), (second,), (third,) = (found.answers[name].values() for name in "abc")
     assert first.prompt == second.prompt == prompt_digest("<s>u:1+1?\na:") != third.prompt
@@ -115,7 +115,7 @@ def test_translations_are_a_corpus_that_is_split(soup: SoupModel) -> None:
         Item("de", str(i), "generation", f"{i}:", "abc", scorer=read_scorer("chrf"), max_new_tokens=4)
         for i in range(4)
     )
-    found = TorchEvaluator(soup, Tasks(items)).score_current()
+    found = TaskEvaluator(soup, Tasks(items)).score_current()
     assert found.scale is None
     assert found.items is None
     assert found.item_ids() == {"de": ("0", "1", "2", "3")}

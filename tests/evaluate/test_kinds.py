@@ -177,7 +177,7 @@ def test_two_evaluators_share_one_live_model(tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     from soce.evaluate.function import FunctionEvaluator
-    from soce.evaluate.tasks.evaluator import TorchEvaluator
+    from soce.evaluate.tasks.evaluator import TaskEvaluator
 
     monkeypatch.chdir(tmp_path)
     item = {"category": "a", "kind": "teacher_forced", "prompt": "ab", "answer": "c"}
@@ -186,7 +186,7 @@ def test_two_evaluators_share_one_live_model(tmp_path: Path, monkeypatch: pytest
     settings = {"max_new_tokens": 7, "max_length": 20, "perplexity_per": "token"}
     options = EvaluatorOptions(device="cpu", batch_size=2, stop=("###",), **settings)  # type: ignore[arg-type]
     first = open_evaluator("tasks.jsonl", save_models(tmp_path), options)
-    assert isinstance(first, TorchEvaluator)
+    assert isinstance(first, TaskEvaluator)
     assert first.identity.items() >= {**settings, "stop": ["###"]}.items()
     second = open_evaluator("kinds_function:evaluate", first.soup)
     assert isinstance(second, FunctionEvaluator)

@@ -63,12 +63,12 @@ def test_a_text_ends_where_it_should_and_no_token_later(
     prompt = Prompt((7, 8), len(tokens), tuple(stop))
     one = writer(tokenizer)
     is_done = one._is_done([prompt], given=2)
-    found = one._written(prompt, tokens)
+    found = one._ends.written(prompt, tokens)
     assert (found.text, found.ending) == (expected, ending)
     done = [bool(is_done(torch.tensor([[7, 8, *tokens[: n + 1]]]))) for n in range(len(tokens))]
     ends = [tokens[n] == tokenizer.eos_token_id for n in range(len(tokens))]  # which `generate` looks at
     first = next(n for n in range(len(tokens)) if done[n] or ends[n])
-    short = one._written(Prompt((7, 8), 99, tuple(stop)), tokens[: first + 1])
+    short = one._ends.written(Prompt((7, 8), 99, tuple(stop)), tokens[: first + 1])
     assert short.text == expected
     assert (short.ending == "stop") == (ending == "stop")
 

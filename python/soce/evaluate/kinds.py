@@ -120,12 +120,12 @@ def _check_tasks(name: str, options: EvaluatorOptions) -> Collection[str]:
 
 def _open_tasks(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
     from soce.evaluate.live.opening import live_model
-    from soce.evaluate.tasks.evaluator import LINE_END, TorchEvaluator
+    from soce.evaluate.tasks.evaluator import LINE_END, TaskEvaluator
     from soce.evaluate.tasks.items import read_tasks
 
     tasks = read_tasks(name, kind=options.task_kind)
     with live_model(ingredients, options) as model:
-        return TorchEvaluator(
+        return TaskEvaluator(
             model,
             tasks,
             normalise=options.normalise or "none",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import refuse
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 Device: TypeAlias = "str | int | torch.device"
 """A device by its name, or as the number of an accelerator."""
 _log = logging.getLogger(__name__)
@@ -125,6 +126,18 @@ def load_config(path: str) -> PretrainedConfig:
             path, local_files_only=True, trust_remote_code=False
         )
     return config
+
+
+def load_generation_config(path: str) -> GenerationConfig | None:
+    """Return a checkpoint's settings of generation; None if it has no file of them."""
+    if not Path(path, "generation_config.json").is_file():
+        return None
+    _, transformers = require_torch()
+    with in_one_line("its settings of generation", path):
+        settings: GenerationConfig = transformers.GenerationConfig.from_pretrained(
+            path, local_files_only=True
+        )
+    return settings
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

@@ -43,10 +43,18 @@ class Prompt:
 
 
 class Encoder:
-    """Turns prompts and answers into tokens that fit the model's window; counts prompts that were cut."""
+    """Turns prompts and answers into tokens that fit the model's window; counts prompts that were cut.
+
+    The window is `max_length`, or what config and tokenizer say but `spare` tokens.
+    """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, *, max_length: int | None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PretrainedConfig,
+        *,
+        max_length: int | None,
+        spare: int = 0,
     ) -> None:
         self._tokenizer: Any = tokenizer
         self.prefix = self._found_prefix()
@@ -55,7 +63,7 @@ class Encoder:
         positions = getattr(config.get_text_config(), "max_position_embeddings", None)
         stated = (positions, tokenizer.model_max_length)
         limits = [int(limit) for limit in stated if limit is not None and 0 < limit < _NO_LIMIT]
-        self.max_length = max_length or min(limits, default=_USUAL_LENGTH)
+        self.max_length = max_length or max(1, min(limits, default=_USUAL_LENGTH) - spare)
         self.cut = 0
         self._texts: dict[tuple[str, str], str] = {}
 

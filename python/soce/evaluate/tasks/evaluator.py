@@ -10,22 +10,20 @@ from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.loading import quiet, require_torch
-from soce.evaluate.live.soup_model import in_process
-from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS, Encoder
-from soce.evaluate.tasks.forward import Batches, ForwardPasses
+from soce.evaluate.live.soup_model import SoupModel
+from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS
 from soce.evaluate.tasks.keys import item_keys
+from soce.evaluate.tasks.opening import open_encoder, open_inference
 from soce.evaluate.tasks.scoring import score_answers
-from soce.evaluate.tasks.writing import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.model import LiveModel
-    from soce.evaluate.tasks.forward import Likelihood
+    from soce.evaluate.tasks.inference import Likelihood, Written
     from soce.evaluate.tasks.item import Item
     from soce.evaluate.tasks.items import Tasks
-    from soce.evaluate.tasks.writing import Written
 
 Normalisation: TypeAlias = Literal["none", "token", "byte"]
 Unit: TypeAlias = Literal["token", "byte"]
@@ -36,8 +34,8 @@ _MOST_NATS: Final = 700.0  # exp() of it is finite; a model that gives NaN gets 
 _VERSION: Final = 2  # of the meaning of scores; raise it when the same settings give other numbers
 
 
-class TorchEvaluator(LiveEvaluator):
-    """Scores recipes on tasks, with a model whose weights are swapped in place.
+class TaskEvaluator(LiveEvaluator):
+    """Scores recipes on tasks, with a live model in this process or behind a serving engine.
 
     =================  ===========================================================================
     kind of item       outcome
@@ -54,17 +52,20 @@ class TorchEvaluator(LiveEvaluator):
 
     Parameters
     ----------
-    soup : SoupModel or sequence of str
-        The live model, or the ingredients to make it of: causal language models. Closed by `close`.
+    soup : LiveModel or sequence of str
+        The live model, or the ingredients to make a `SoupModel` of: causal language models. Closed by
+        `close`.
     normalise : {"none", "token", "byte"}
         What log-likelihoods of choices are divided by: nothing, or the choice's length.
     perplexity_per : {"byte", "token"}
         Bytes compare models of different tokenizers.
     batch_size : int, optional
         Rows of a batch; chosen otherwise. Halved when memory runs out, which a note of the evaluation tells.
+        A serving engine makes batches of its own.
     max_length : int, optional
-        Tokens that the model sees at once; what config and tokenizer say otherwise, 2048 if they do not.
-        Longer prompts lose their beginning, which a note tells; longer texts are scored in windows.
+        Tokens that the model sees at once; what config and tokenizer say otherwise, 2048 if they do not, and
+        two less behind a serving engine. Longer prompts lose their beginning, which a note tells; longer
+        texts are scored in windows.
     max_new_tokens : int, optional
         The most that a text may have. `USUAL_NEW_TOKENS` otherwise, or what the prompt leaves of the window
         but a quarter of it at least.
@@ -74,7 +75,8 @@ class TorchEvaluator(LiveEvaluator):
     Raises
     ------
     EvaluationError
-        A model that is not causal, or a tokenizer that does not fit the tasks.
+        A model that is not causal, or a tokenizer that does not fit the tasks; an item of more tokens than
+        the serving engine takes.
 
     Notes
     -----
@@ -109,23 +111,14 @@ class TorchEvaluator(LiveEvaluator):
             if number is not None and number < 1:
                 refuse(f"`{name}` is {number}", "leave it out to have it chosen")
         super().__init__(soup)
-        soup_model = in_process(self.soup, "the built-in evaluator")
-        model = soup_model.model
-        is_encoder_decoder = getattr(model.config, "is_encoder_decoder", False)
-        if is_encoder_decoder or model.get_output_embeddings() is None:  # type: ignore[no-untyped-call]
-            name = type(model).__name__
-            refuse(f"`{name}` is not a causal language model, which the built-in evaluator needs")
         self.tasks = tasks
         self._normalise = normalise
         self._per = perplexity_per
         self._max_new_tokens = max_new_tokens
         self._stop = tuple(stop)
-        self._batches = Batches(batch_size)
-        self._forward = ForwardPasses(soup_model, self._batches)
         with quiet(transformers):
-            encoder = Encoder(self.soup.tokenizer, model.config, max_length=max_length)
+            encoder = open_encoder(self.soup, max_length=max_length)
             self._max_length = encoder.max_length
-            self._writer = Writer(soup_model, self._batches, window=encoder.max_length)
             # A `generation` item ends where it says: a chain of thought has more than a line.
             self._prompts = {
                 item.key: encoder.prompt(
@@ -137,10 +130,12 @@ class TorchEvaluator(LiveEvaluator):
             self._digests = {item.key: prompt_digest(encoder.text(item)) for item in tasks.items}
             self._requests = {item.key: encoder.requests(item) for item in tasks.items}
             self._cut = encoder.cut
+        self._inference = open_inference(self.soup, batch_size=batch_size, window=encoder.max_length)
+        self._inference.check(self._requests, self._prompts)
 
     def _identity(self) -> dict[str, object]:
         return {
-            "evaluator": "torch",
+            "evaluator": "torch" if isinstance(self.soup, SoupModel) else "served",
             "version": _VERSION,
             "tasks": self.tasks.digest,
             "normalise": self._normalise,
@@ -173,10 +168,10 @@ class TorchEvaluator(LiveEvaluator):
             done += count
             on_progress(done, total)
 
-        noted = len(self._batches.notes)
-        found = iter(self._forward.likelihoods(requests, advance))
+        noted = len(self._inference.notes)
+        found = iter(self._inference.likelihoods(requests, advance))
         likelihoods = {item.key: [next(found) for _ in self._requests[item.key]] for item in chosen}
-        texts = self._writer.texts([self._prompts[key] for key in written], advance)
+        texts = self._inference.texts([self._prompts[key] for key in written], advance)
         text_of = dict(zip(written, texts, strict=True))
         answers: dict[str, dict[str, Answer]] = {}
         for item in chosen:
@@ -188,7 +183,7 @@ class TorchEvaluator(LiveEvaluator):
             if item.kind in {"teacher_forced", "perplexity"}
         }
         outcomes = score_answers(chosen, answers, judged=judged)
-        notes = self._batches.notes[noted:]
+        notes = self._inference.notes[noted:]
         if self._cut:
             notes.append(f"{self._cut} prompts were cut to the window of {self._max_length} tokens")
         undefined = sum(any(math.isnan(one.log) for one in held) for held in likelihoods.values())

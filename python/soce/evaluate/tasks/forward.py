@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from soce.evaluate.evaluation import refuse
+from soce.evaluate.tasks.inference import Likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
     R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihood:
-    """The answer to a request."""
-
-    log: float
-    """Sum of the natural logarithms of the scored tokens' probabilities; NaN if the model gave NaN."""
-    greedy: bool
-    """Whether every scored token is the likeliest one."""
 
 
 @dataclass(slots=True)

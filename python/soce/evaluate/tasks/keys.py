@@ -27,7 +27,7 @@ _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
 def item_keys(tasks: Tasks, identity: Mapping[str, object]) -> dict[str, dict[str, str]]:
     """Return category → id → digest of what the item asks, how it is scored, settings, versions and engine.
 
-    `identity` is that of a `TorchEvaluator`, of these tasks or of others: of it counts what matters to an
+    `identity` is that of a `TaskEvaluator`, of these tasks or of others: of it counts what matters to an
     item of this kind. Neither category nor id are in a key, nor are other items.
     """
     keys: dict[str, dict[str, str]] = {}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.evaluate.tasks.endings import TextEnds
 from soce.evaluate.tasks.forward import padded
 
 if TYPE_CHECKING:
@@ -15,21 +14,13 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from soce.evaluate.answers import Ending
     from soce.evaluate.live.soup_model import SoupModel
     from soce.evaluate.tasks.encoding import Prompt
     from soce.evaluate.tasks.forward import Batches
+    from soce.evaluate.tasks.inference import Written
 
 _DEVICE_TIMES: Final = 4
 """How many times the budget of a batch keys and values may take on a device, which has memory of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A text that a model wrote."""
-
-    text: str
-    ending: Ending
 
 
 class Writer:
@@ -42,6 +33,8 @@ class Writer:
         self._soup = soup
         self._batches = batches
         self._window = window
+        model = soup.model
+        self._ends = TextEnds(soup.tokenizer, model.config, model.generation_config)
 
     def texts(self, prompts: Sequence[Prompt], on_done: Callable[[int], object]) -> list[Written]:
         """Return what the model writes after each prompt; `on_done` is called with each batch's size."""
@@ -50,9 +43,13 @@ class Writer:
         import torch
 
         model, tokenizer = self._soup.model, self._soup.tokenizer
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(self._ends, default=0)
+        pad = (
+            tokenizer.pad_token_id
+            if tokenizer.pad_token_id is not None
+            else min(self._ends.tokens, default=0)
+        )
         options: dict[str, Any] = {"do_sample": False, "num_beams": 1, "pad_token_id": pad}
-        options["eos_token_id"] = sorted(self._ends) or None
+        options["eos_token_id"] = sorted(self._ends.tokens) or None
 
         def write(batch: list[Prompt]) -> list[Written]:
             ids, mask = padded([one.tokens for one in batch], left=True, pad=pad, device=self._soup.device)
@@ -61,7 +58,7 @@ class Writer:
             with torch.inference_mode(), _plain(model):
                 generate: Any = model.generate
                 found = generate(input_ids=ids, attention_mask=mask, max_new_tokens=most, **options)
-            return list(map(self._written, batch, found[:, ids.shape[1] :].tolist()))
+            return list(map(self._ends.written, batch, found[:, ids.shape[1] :].tolist()))
 
         def work(batch: list[Prompt]) -> list[Written]:
             return [one for part in self._within(batch) for one in write(part)]
@@ -102,7 +99,7 @@ class Writer:
         import torch
 
         decode = self._soup.tokenizer.batch_decode
-        special = [self._special(one.stop) for one in batch]
+        special = [self._ends.special(one.stop) for one in batch]
         # A token holds a byte at least; one more, as the first of some may lose the space in front of it.
         reach = 1 + max((len(word.encode()) for one in batch for word in one.stop), default=0)
 
@@ -117,36 +114,6 @@ class Writer:
             return torch.tensor(done, device=ids.device)
 
         return is_done
-
-    def _written(self, prompt: Prompt, tokens: list[int]) -> Written:
-        """Return the text before the first end token and the first stop."""
-        tokens = tokens[: prompt.most]
-        ends = self._ends | self._special(prompt.stop)
-        length = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
-        text = str(self._soup.tokenizer.decode(tokens[:length], skip_special_tokens=True))
-        # The stop that is complete first: what a row goes on with while others of its batch are written
-        # must change nothing.
-        begins = [(begin + len(word), begin) for word in prompt.stop if (begin := text.find(word)) >= 0]
-        if begins:
-            return Written(text[: min(begins)[1]], "stop")
-        return Written(text, "stop" if length < len(tokens) else "length")
-
-    def _special(self, stop: Sequence[str]) -> set[int]:
-        """Return the stops that are tokens of their own, such as ``<|im_end|>``, which no text shows."""
-        return {self._added[word] for word in stop if word in self._added}
-
-    @cached_property
-    def _added(self) -> dict[str, int]:
-        return dict(self._soup.tokenizer.get_added_vocab())
-
-    @cached_property
-    def _ends(self) -> set[int]:
-        """Every token that means the end to the tokenizer, the model or its generation settings."""
-        ends: set[int] = set()
-        for holder in (self._soup.tokenizer, self._soup.model.config, self._soup.model.generation_config):
-            found: Any = getattr(holder, "eos_token_id", None)
-            ends |= {found} if isinstance(found, int) else set(found or ())
-        return ends
 
 
 def _length(batch: Sequence[Prompt]) -> int:

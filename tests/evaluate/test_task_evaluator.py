@@ -25,7 +25,7 @@ pytest.importorskip("transformers")
 
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 from soce.evaluate.tasks.encoding import Encoder, rolling  # noqa: E402
-from soce.evaluate.tasks.evaluator import TorchEvaluator  # noqa: E402
+from soce.evaluate.tasks.evaluator import TaskEvaluator  # noqa: E402
 from soce.evaluate.tasks.forward import Batches  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
@@ -130,8 +130,8 @@ def tasks(naive: Naive) -> Tasks:
     return Tasks(tuple(items))
 
 
-def evaluator(soup: SoupModel, tasks: Tasks, **options: Any) -> TorchEvaluator:
-    return TorchEvaluator(soup, tasks, max_new_tokens=NEW_TOKENS, **options)
+def evaluator(soup: SoupModel, tasks: Tasks, **options: Any) -> TaskEvaluator:
+    return TaskEvaluator(soup, tasks, max_new_tokens=NEW_TOKENS, **options)
 
 
 @pytest.mark.parametrize("normalise", ["none", "token", "byte"])
@@ -281,9 +281,7 @@ def test_settings_for_generation_are_put_aside(soup: SoupModel, tasks: Tasks, re
 
 def test_texts_longer_than_the_window(soup: SoupModel, recipe: Recipe, naive: Naive) -> None:
     text = "abcdefghijklmnopqrstuvw"
-    result = TorchEvaluator(soup, Tasks((Item("a", "1", "perplexity", "", text),)), max_length=8).score(
-        recipe
-    )
+    result = TaskEvaluator(soup, Tasks((Item("a", "1", "perplexity", "", text),)), max_length=8).score(recipe)
     ids, total = naive.tokens(text)[1:], 0.0
     for given, begin, end in ((0, 0, 8), (8, 8, 16), (15, 16, 23)):
         window = [naive.tokens("")[0] if given == 0 else ids[given - 1], *ids[given:end]]
@@ -312,7 +310,7 @@ def test_prompts_longer_than_the_window_are_cut_and_told(
     result = evaluator(soup, Tasks(items)).score(recipe)
     assert result.notes == ("2 prompts were cut to the window of 32 tokens",)
     with pytest.raises(EvaluationError, match="leave no room for a prompt"):
-        TorchEvaluator(soup, Tasks(items), max_new_tokens=32)
+        TaskEvaluator(soup, Tasks(items), max_new_tokens=32)
 
 
 def test_spaces_at_the_end_of_a_prompt_belong_to_the_answer(soup: SoupModel) -> None:
@@ -370,14 +368,14 @@ def test_wrong_settings_and_models(tmp_path: Path, soup: SoupModel, tasks: Tasks
         {"max_length": -1},
     ):
         with pytest.raises(EvaluationError, match=next(iter(options))):
-            TorchEvaluator(soup, tasks, **options)
+            TaskEvaluator(soup, tasks, **options)
     (path,) = save(tmp_path, "bert", "float32", range(1))
     save_characters(path)
     with pytest.raises(EvaluationError, match="is not a causal language model"):
-        TorchEvaluator(SoupModel([str(path)], model_class="AutoModel"), tasks)
+        TaskEvaluator(SoupModel([str(path)], model_class="AutoModel"), tasks)
     (path,) = save(tmp_path / "bare", "llama-tied", "float32", range(1))
     with pytest.raises(EvaluationError, match="cannot load its tokenizer"):
-        TorchEvaluator(SoupModel([str(path)]), tasks)
+        TaskEvaluator(SoupModel([str(path)]), tasks)
 
 
 def test_answers_are_kept_with_what_was_asked_and_why_they_end(
@@ -412,7 +410,7 @@ def test_a_text_ends_by_a_stop_of_several_tokens_an_end_token_or_its_length(
         (["</s>"], written, "length"),
         (["</s>", written[1:4]], before, "stop"),
     ):
-        found = TorchEvaluator(soup, tasks, max_new_tokens=8, stop=stop).score(recipe)
+        found = TaskEvaluator(soup, tasks, max_new_tokens=8, stop=stop).score(recipe)
         answer = found.answers["a"]["1"]
         assert (answer.text, answer.ending) == (text, ending)
         assert found.notes == ()
@@ -431,7 +429,7 @@ def test_writing_ends_when_every_row_has_its_stop(
 
     monkeypatch.setattr(type(soup.model), "forward", counted)
     tasks = Tasks((Item("a", "1", "exact_match", prompt, "x"),))
-    TorchEvaluator(soup, tasks, stop=[stop]).score(recipe)
+    TaskEvaluator(soup, tasks, stop=[stop]).score(recipe)
     assert len(calls) <= 7
 
 
@@ -443,7 +441,7 @@ def test_the_usual_length_leaves_the_prompt_its_room(
     encoder = Encoder(soup.tokenizer, soup.model.config, max_length=None)
     found = [encoder.prompt(item, most=None, stop=()) for item in items]
     assert [(len(one.tokens), one.most) for one in found] == [(4, 28), (21, 11), (24, 8)]
-    result = TorchEvaluator(soup, Tasks(items), stop=["\0"]).score(recipe)
+    result = TaskEvaluator(soup, Tasks(items), stop=["\0"]).score(recipe)
     assert {one.ending for one in result.answers["a"].values()} == {"length"}
     assert result.notes == (
         "1 prompts were cut to the window of 32 tokens",
