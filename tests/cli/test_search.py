@@ -260,7 +260,7 @@ def test_unknown_evaluators_are_usage_errors(here: Path, arguments: list[str], w
 @pytest.mark.parametrize(
     ("evaluator", "option", "value", "users"),
     [
-        ("tasks.jsonl", "--timeout-seconds", "9", "command"),
+        ("tasks.jsonl", "--timeout-seconds", "9", "bfcl and command"),
         ("tasks.jsonl", "--num-fewshot", "0", "lm-eval"),
         ("tasks.jsonl", "--evaluator-metric", "acc", "lm-eval and command"),
         ("lm-eval:gsm8k", "--task-kind", "perplexity", "tasks.jsonl"),

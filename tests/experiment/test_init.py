@@ -116,7 +116,7 @@ def test_every_comment_that_is_an_example_can_be_taken_as_it_stands() -> None:
     Path("later.jsonl").rename(tasks)
     text = Path("soce.yaml").read_text()
     examples = re.findall(r"^# ((?:scores|models|select|evaluate|report_on|merge): .*)$", text, re.MULTILINE)
-    assert len(examples) == 7
+    assert len(examples) == 8
     for example in examples:
         section = example.partition(":")[0]
         without = re.sub(rf"^{section}:.*\n(?:  .*\n)*", "", text, flags=re.MULTILINE)
@@ -141,6 +141,7 @@ def test_what_nobody_can_know_is_a_comment_with_an_example() -> None:
     assert [[*yaml.safe_load(line)["evaluate"]] for line in examples] == [
         ["tasks"],
         ["lm-eval"],
+        ["bfcl", "engine"],
         ["function"],
         ["command"],
     ]

@@ -26,7 +26,9 @@ Examples:
 @click.option(
     "--models", metavar="DIR|FILE", help="Checkpoints, or a YAML of them; else models.yaml or models/."
 )
-@click.option("--tasks", metavar="EVALUATOR", help="tasks.jsonl, lm-eval:TASK,TASK or module:function.")
+@click.option(
+    "--tasks", metavar="EVALUATOR", help="tasks.jsonl, lm-eval:TASK, bfcl:CATEGORY or module:function."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing soce.yaml.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors, and stop.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Ingredients: TypeAlias = "Sequence[str] | LiveModel"
 
 EvaluatorName: TypeAlias = "str | Sequence[str]"
-"""``tasks.jsonl``, ``lm-eval:TASK,TASK=CATEGORY``, ``module:function``, or the words of a command."""
+"""``tasks.jsonl``, ``lm-eval:TASK,TASK=CATEGORY``, ``bfcl:CATEGORY,GROUP``, ``module:function``, or the words
+of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,13 @@ def kind_of(name: EvaluatorName) -> EvaluatorKind:
         if not _task_names(name):
             refuse("`lm-eval:` names no task")
         return _LM_EVAL
+    if name.startswith("bfcl:"):
+        return _BFCL
     if name.lower().endswith((".jsonl", ".ndjson")):
         return _TASKS
     if ":" not in name:
-        refuse(f"`{shown(name)}` is no evaluator: give a .jsonl file, lm-eval:TASK or module:function")
+        forms = ", ".join(kind.form for kind in KINDS if kind is not _COMMAND)
+        refuse(f"`{shown(name)}` is no evaluator", f"give one of {forms}")
     return _FUNCTION
 
 
@@ -168,6 +172,35 @@ def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
         gen_kwargs=arguments_of(options.gen_kwargs),
         settings={} if options.max_length is None else {"max_length": options.max_length},
     )
+
+
+def _check_bfcl(name: str, options: EvaluatorOptions) -> Collection[str]:
+    from soce.evaluate.bfcl.categories import chosen_categories
+    from soce.evaluate.bfcl.environment import find_environment
+    from soce.evaluate.bfcl.evaluator import check_served
+
+    categories = chosen_categories(_bfcl_names(name))
+    check_served(is_served=options.engine is not None)
+    find_environment(options.bfcl_python)
+    return categories
+
+
+def _open_bfcl(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
+    from soce.evaluate.bfcl.evaluator import MAX_TOKENS, BfclEvaluator, BfclOptions
+    from soce.evaluate.live.opening import live_model
+
+    chosen = BfclOptions(
+        python=options.bfcl_python,
+        handler=options.bfcl_handler,
+        max_tokens=options.max_new_tokens or MAX_TOKENS,
+        timeout_seconds=options.timeout_seconds,
+    )
+    with live_model(ingredients, options) as model:
+        return BfclEvaluator(model, _bfcl_names(name), chosen)
+
+
+def _bfcl_names(name: str) -> list[str]:
+    return [*filter(None, map(str.strip, name.removeprefix("bfcl:").split(",")))]
 
 
 def _check_function(name: str, options: EvaluatorOptions) -> None:
@@ -256,6 +289,14 @@ _LM_EVAL: Final = EvaluatorKind(
     _check_lm_eval,
     _open_lm_eval,
 )
+_BFCL: Final = EvaluatorKind(
+    "bfcl",
+    "bfcl:CATEGORY[,GROUP]",
+    "function calling by BFCL, with --engine",
+    ("merge", *_ENGINE, "bfcl_python", "bfcl_handler", "max_new_tokens", "timeout_seconds"),
+    _check_bfcl,
+    _open_bfcl,
+)
 _FUNCTION: Final = EvaluatorKind(
     "function",
     "module:function",
@@ -272,5 +313,5 @@ _COMMAND: Final = EvaluatorKind(
     _check_command,
     _open_command,
 )
-KINDS: Final = (_TASKS, _LM_EVAL, _FUNCTION, _COMMAND)
+KINDS: Final = (_TASKS, _LM_EVAL, _BFCL, _FUNCTION, _COMMAND)
 """Every kind of evaluator."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from soce.evaluate.bfcl.categories import chosen_categories
 from soce.evaluate.kinds import check_evaluator, kind_of
 from soce.evaluate.tasks.items import read_tasks
 from soce.exceptions import Problem, RecipeError, ScoreTableError, SoceError, shown
@@ -237,11 +238,13 @@ def _tasks(name: str) -> FoundTasks:
     key, value = {
         "tasks.jsonl": ("tasks", name),
         "lm-eval": ("lm-eval", name.removeprefix("lm-eval:")),
+        "bfcl": ("bfcl", name.removeprefix("bfcl:")),
     }.get(kind, ("function", name))
     if key == "tasks":
         counts = _counts(name)
         return FoundTasks(name, key, value, counts, tuple(counts), _sibling(Path(name), counts))
-    categories = check_evaluator(name)
+    # Which engine asks, and where BFCL is, the experiment will say.
+    categories = chosen_categories(value.split(",")) if key == "bfcl" else check_evaluator(name)
     return FoundTasks(name, key, value, None, None if categories is None else tuple(categories))
 
 

@@ -183,6 +183,7 @@ def _evaluate(found: FoundTasks | None) -> list[str]:
     examples = {
         "tasks": "tasks.jsonl",
         "lm-eval": '"gsm8k,ifeval"',
+        "bfcl": '"non_live,multi_turn", engine: vllm',
         "function": '"my_tasks:evaluate"',
         "command": '"python score.py {checkpoint} --output {output}"',
     }
@@ -198,11 +199,14 @@ def _evaluate(found: FoundTasks | None) -> list[str]:
         told = f": {items} in {counted(len(found.counts), 'category', 'categories')}, {_named(found.counts)}"
     elif found.categories is not None:
         told = f": {_named(found.categories)}"
+    more = ["  # batch-size: 16"]
+    if found.key == "bfcl":
+        more = ["  engine: vllm", "  bfcl-python: bfcl/bin/python  # `soce bfcl setup bfcl` makes it"]
     return [
         *_comment(f"What scores soups{told}."),
         "evaluate:",
         f"  {found.key}: {quoted(found.value)}",
-        "  # batch-size: 16",
+        *more,
     ]
 
 

@@ -162,12 +162,17 @@ def _directory(said: Mapping[str, Sequence[object]]) -> str | None:
 
 
 def _of_experiment(
-    tasks: str | None, lm_eval: str | None, function: str | None, command: tuple[str, ...]
+    tasks: str | None,
+    lm_eval: str | None,
+    bfcl: str | None,
+    function: str | None,
+    command: tuple[str, ...],
 ) -> EvaluatorName | None:
     """Return the evaluator that an experiment names: one of these."""
     if command:
         return _words(command)
-    return tasks or (f"lm-eval:{lm_eval}" if lm_eval else None) or function
+    harness = f"lm-eval:{lm_eval}" if lm_eval else f"bfcl:{bfcl}" if bfcl else None
+    return tasks or harness or function
 
 
 def _words(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -175,7 +180,7 @@ def _words(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(shlex.split(given[0])) if len(given) == 1 else given
 
 
-_KINDS = ("tasks", "lm_eval", "function", "command")
+_KINDS = ("tasks", "lm_eval", "bfcl", "function", "command")
 _option = OptionGroup("evaluating", _evaluating, section="evaluate").option
 
 
@@ -189,6 +194,7 @@ def _kinds(section: str, which: str) -> Decorator:
     return all_of(
         kind("tasks", files=EXISTING, help="A tasks.jsonl file: items with a `category`."),
         kind("lm-eval", type=LmEvalTasks(), help="Tasks of lm-eval; a category each, or the one named."),
+        kind("bfcl", help="Categories and groups of BFCL: `non_live,multi_turn`, say."),
         kind("function", help="module:function, your evaluate(model, tokenizer)."),
         kind(
             "command", type=COMMAND, multiple=True, help="A program that scores {checkpoint} into {output}."
@@ -202,7 +208,7 @@ evaluator_options = all_of(
         "--evaluator-command",
         key="",
         metavar="COMMAND",
-        help="A program that does; see below.",
+        help="A program that leaves a score table.",
     ),
     _option(
         "--held-out",
@@ -359,5 +365,5 @@ def evaluator_help() -> str:
 
     *named, command = KINDS
     lines = columns([[kind.form, kind.help] for kind in named], "ll")
-    how = f'or {command.help}:\n  --evaluator-command "{command.form}"\n'
+    how = f'or --evaluator-command "{command.form}"\n'
     return "\n".join(["\b", "An EVALUATOR is one of", *lines, how])

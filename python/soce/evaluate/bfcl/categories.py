@@ -1,0 +1,90 @@
+"""Categories of the Berkeley Function Calling Leaderboard: names, groups, and which run offline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soce.evaluate.evaluation import refuse
+from soce.exceptions import shown
+from soce.files.words import nearest
+from soce.scores.bfcl import BOARDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORMAT_SENSITIVITY: Final = "format_sensitivity"
+"""The one category whose score is in no aggregate: other ways to write prompt and calls."""
+
+_LEAVES: Final = tuple(BOARDS["v4"].items)
+_SINGLE_TURN: Final = tuple(leaf for leaf in _LEAVES if not leaf.startswith(("multi", "memory", "web")))
+_LIVE: Final = tuple(leaf for leaf in _SINGLE_TURN if leaf.startswith("live_"))
+_NON_LIVE: Final = tuple(leaf for leaf in _SINGLE_TURN if leaf not in _LIVE)
+_MULTI_TURN: Final = tuple(leaf for leaf in _LEAVES if leaf.startswith("multi_turn_"))
+_MEMORY: Final = tuple(leaf for leaf in _LEAVES if leaf.startswith("memory_"))
+_WEB_SEARCH: Final = tuple(leaf for leaf in _LEAVES if leaf.startswith("web_search_"))
+_NON_PYTHON: Final = ("simple_java", "simple_javascript")
+
+CATEGORIES: Final = (*_LEAVES, FORMAT_SENSITIVITY)
+"""All of them, in the benchmark's order."""
+
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "all": CATEGORIES,
+    "all_scoring": _LEAVES,
+    "single_turn": _SINGLE_TURN,
+    "non_live": _NON_LIVE,
+    "live": _LIVE,
+    "python": tuple(leaf for leaf in _SINGLE_TURN if leaf not in _NON_PYTHON),
+    "non_python": _NON_PYTHON,
+    "multi_turn": _MULTI_TURN,
+    "agentic": (*_WEB_SEARCH, *_MEMORY),
+    "memory": _MEMORY,
+    "web_search": _WEB_SEARCH,
+}
+"""What the benchmark's own ``--test-category`` takes besides categories."""
+
+REFUSED: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        _WEB_SEARCH, "it searches the web, which nothing may reach that evaluates answers of a model"
+    ),
+    "memory_vector": "it searches by all-MiniLM-L6-v2, a model that it downloads",
+}
+"""Categories that cannot be scored, each with the reason."""
+
+
+def chosen_categories(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the categories that names of categories and groups stand for, in the benchmark's order.
+
+    Of a group those that can be scored; see `left_out`. Raises EvaluationError for a name that is none, and
+    for one of a category, or of a group, that cannot be scored.
+
+    Examples
+    --------
+    >>> chosen_categories(["non_python", "memory"])
+    ('simple_java', 'simple_javascript', 'memory_kv', 'memory_rec_sum')
+    """
+    chosen: set[str] = set()
+    for name in names:
+        if name not in GROUPS and name not in CATEGORIES:
+            known = [*GROUPS, *CATEGORIES]
+            refuse(f"BFCL has no category `{shown(name)}`", nearest(name, known, "groups and categories"))
+        members = GROUPS.get(name, (name,))
+        if not (usable := [member for member in members if member not in REFUSED]):
+            what = "category" if name in REFUSED else "group"
+            message = f"the BFCL {what} `{name}` cannot be scored: {REFUSED[members[0]]}"
+            refuse(message, "leave it out")
+        chosen.update(usable)
+    if not chosen:
+        refuse("`bfcl:` names no category", "write `bfcl:non_live`, say; `soce bfcl categories` lists all")
+    return tuple(category for category in CATEGORIES if category in chosen)
+
+
+def left_out(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the categories of these groups that cannot be scored.
+
+    Examples
+    --------
+    >>> left_out(["agentic", "live"])
+    ('web_search_base', 'web_search_no_snippet', 'memory_vector')
+    """
+    members = {member for name in names for member in GROUPS.get(name, ())}
+    return tuple(category for category in REFUSED if category in members)

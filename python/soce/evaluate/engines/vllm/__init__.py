@@ -1,1 +1,0 @@
-"""vLLM: its workers mix soups themselves, by an extension that soce gives them."""
