@@ -31,7 +31,7 @@ _LONGEST_SOCKET: Final = 100
 
 # What a program says of an exception, without the prefix of a logger: its class, and what it was about.
 _EXCEPTION: Final = re.compile(r"\b((?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)): +(\S.*)")
-_CONSEQUENCE: Final = re.compile(r"see (the )?root cause|see (the )?stack trace|initialization failed", re.I)
+_UNTELLING: Final = re.compile(r"see (the )?(root cause|stack trace)|initialization failed|\bWARNING\b", re.I)
 
 
 class EngineProcess:
@@ -54,9 +54,7 @@ class EngineProcess:
         """Path of the Unix socket that the engine is to answer on."""
         self.log = self.folder / "log"
         """What the processes wrote."""
-        packages = self.folder / "packages"
-        packages.mkdir()
-        (packages / "soce").symlink_to(Path(soce.__file__).parent, target_is_directory=True)
+        self.packages = link_soce(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._kept_log: str | None = None
 
@@ -73,7 +71,7 @@ class EngineProcess:
         It gets this process's environment, and what `environment` says instead. Raises EvaluationError, after
         which no process is left, if it ends before or does not answer in time.
         """
-        paths = [str(self.folder / "packages"), os.environ.get("PYTHONPATH", "")]
+        paths = [str(self.packages), os.environ.get("PYTHONPATH", "")]
         told = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         guard = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid()), str(self.folder)]
         try:
@@ -97,8 +95,14 @@ class EngineProcess:
             self.close()
             raise
 
-    def check(self) -> None:
-        """Raise EngineLostError if the engine is not running, with what it said last."""
+    def check(self, *, wait_seconds: float = 0) -> None:
+        """Raise EngineLostError if the engine is not running, with what it said last.
+
+        It may take `wait_seconds` to end, where a broken connection tells that it is about to.
+        """
+        end = time.monotonic() + wait_seconds
+        while self._process is not None and _status(self._process) is None and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
         if self._process is None:
             message, hint = f"{self.name} is not running", None
         elif (status := _status(self._process)) is None:
@@ -108,12 +112,12 @@ class EngineProcess:
         raise EngineLostError.of([Problem("engine", None, None, message, hint)])
 
     def last_words(self) -> str:
-        """Return the first exception that the log tells of and that is no consequence, or its last lines."""
+        """Return the first exception that the log tells of, no consequence and no warning, or its last lines."""
         with suppress(OSError):
             text = self.log.read_text(encoding="utf-8", errors="replace")
             for line in text.splitlines():
                 found = _EXCEPTION.search(line)
-                if found is not None and not _CONSEQUENCE.search(line):
+                if found is not None and not _UNTELLING.search(line):
                     return shown(f"{found[1]}: {found[2].strip()}")
         with suppress(OSError):
             return last_lines(self.log)
@@ -168,6 +172,14 @@ def _describe(status: int) -> str:
     """Return in words how the program ended, of which the watchdog tells as a shell does."""
     known = 128 < status <= 128 + max(signal.Signals)
     return describe_status(128 - status if known else status, None)
+
+
+def link_soce(folder: Path) -> Path:
+    """Make the folder `packages` in a folder, from which other interpreters import this soce and no more."""
+    packages = folder / "packages"
+    packages.mkdir()
+    (packages / "soce").symlink_to(Path(soce.__file__).parent, target_is_directory=True)
+    return packages
 
 
 def _private_folder() -> Path:
