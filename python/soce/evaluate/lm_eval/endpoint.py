@@ -80,10 +80,8 @@ class EndpointModel(Encoding):
         """What a reader of the evaluation's scores must know."""
         if not self._n_cut:
             return ()
-        seen = (
-            f"saw {self._most} tokens, as the engine's window has room for; in process {self.max_length + 1}"
-        )
-        return (f"{self._n_cut} requests {seen}",)
+        room = f"the last {self._most} tokens, for which the engine has room, and not {self.max_length + 1}"
+        return (f"{self._n_cut} requests saw {room}",)
 
     def check_requests(self, task: str, requests: Sequence[Sequence[Any]]) -> None:
         """Raise EvaluationError for a task that cannot be asked of an engine."""
@@ -200,8 +198,8 @@ class EndpointModel(Encoding):
             if self.chat_template_args:
                 body["chat_template_kwargs"] = self.chat_template_args
             return {**body, "messages": messages}
-        if any(token in stop for stop in stops for token in self.special):
-            body["skip_special_tokens"] = False  # or the engine does not see these stops
+        if any(token in stop or stop in token for stop in stops for token in self.special):
+            body["skip_special_tokens"] = False  # or the engine does not see them, as `HFLM` does
         room = self.max_length - sampling.most
         if room < 1:
             message = f"texts may have {sampling.most} tokens, the whole window of {self.max_length}"
