@@ -38,6 +38,8 @@ class SoupHandler(JsonHandler):
                 asked = json_of(body, exact=True)
                 self.service.change(asked, is_wanted=still_waits(self.connection))
                 self.send(200, self.service.describe())
+            case "POST", "/canary":
+                self.send(200, self.service.check_canary(is_wanted=still_waits(self.connection)))
             case "POST", "/holder":
                 self.send(200, self.service.hold(json_of(body)))
             case _ if is_passed_on(self.path):
@@ -82,5 +84,5 @@ class SoupHandler(JsonHandler):
             raise RequestRefused(401, f"the token is {what}", "send `Authorization: Bearer TOKEN`")
 
     def _no_route(self) -> NoReturn:
-        hint = "there are /health, /recipe and the engine's routes below /v1"
+        hint = "there are /health, /recipe, /canary and the engine's routes below /v1"
         raise RequestRefused(404, f"there is no route `{shown(self.path)}` for {self.command}", hint)

@@ -36,6 +36,7 @@ class ServedOutline:
         self, ingredients: Sequence[str], engine_name: EngineName, options: EngineOptions = EngineOptions()
     ) -> None:
         self._begin(ingredients, options.merge)
+        self.options = options
         self.engine = open_engine(engine_name, self.ingredients, options)
         """Not started."""
         self._engine_identity = dict(self.engine.identity)

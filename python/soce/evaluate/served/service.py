@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import soce
+from soce.evaluate.engines.canary import Canary
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.served.client import CONCURRENCY
 from soce.evaluate.served.holder import Holders
@@ -40,11 +41,13 @@ class Service:
         self.names = dict(names)
         self.token = token
         self.soup = ServedSoup(self.engine)
+        self.canary = Canary(self.engine, outline.ingredients, outline.options)
         self.holders = Holders()
 
     def start(self) -> None:
-        """Start the engine and let it read the ingredients."""
-        self.soup.start(self.outline.ingredients)
+        """Start the engine, let it read the ingredients, and see that it answers as they do."""
+        self.canary.prepare()
+        self.soup.start(self.outline.ingredients, lambda: self.canary.check(at_start=True))
 
     def describe(self) -> dict[str, Any]:
         """Return what everybody with the token may know."""
@@ -59,8 +62,18 @@ class Service:
             "identity": dict(self.outline.identity),
             "concurrency": CONCURRENCY,
             "holder": None if holder is None else holder.to_json(),
+            "canary": None if self.canary.report is None else self.canary.report.to_json(),
             "soce": soce.__version__,
         }
+
+    def check_canary(self, *, is_wanted: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+        """See again that the engine answers as its weights say, and return what `describe` does.
+
+        Requests wait meanwhile; the soup is the same after it. Raises EngineLostError, and there is none any
+        more, if the engine does not.
+        """
+        self.soup.alone(self.canary.check, is_wanted=is_wanted)
+        return self.describe()
 
     def hold(self, claim: Any) -> dict[str, object]:  # noqa: ANN401 - JSON
         """Let somebody hold the server, or let go of it, and return who does."""

@@ -55,10 +55,11 @@ class ServedSoup:
         """Why there is no soup."""
         return None if self._reason is None else str(self._reason)
 
-    def start(self, ingredients: Sequence[str]) -> None:
-        """Start the engine and let it read the ingredients; it serves no soup then."""
+    def start(self, ingredients: Sequence[str], check: Callable[[], object] = lambda: None) -> None:
+        """Start the engine, let it read the ingredients, and check it; it serves no soup then."""
         self.engine.start()
         self.engine.open(ingredients)
+        check()
         self._set("empty")
 
     @contextmanager
@@ -87,6 +88,26 @@ class ServedSoup:
 
         While requests run, `is_wanted` is asked every second whether somebody still waits for it.
         """
+
+        def act(_: Recipe | None) -> Recipe:
+            self.engine.become(recipe)
+            return recipe
+
+        self._change(act, is_wanted)
+
+    def alone(self, act: Callable[[], object], *, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Do something that makes the engine other soups while nobody asks it, and put its soup back."""
+
+        def then_back(before: Recipe | None) -> Recipe | None:
+            act()
+            if before is not None:
+                self.engine.become(before)
+            return before
+
+        self._change(then_back, is_wanted)
+
+    def _change(self, act: Callable[[Recipe | None], Recipe | None], is_wanted: Callable[[], bool]) -> None:
+        """Let the engine become what `act` makes of the soup there is; None: none."""
         with self._turn:
             with self._condition:
                 if self._state == "lost" and self._reason is not None:
@@ -101,9 +122,9 @@ class ServedSoup:
                         self._condition.notify_all()
                         message = "nobody waits for the recipe any more"
                         raise NoSoupError(message)
-                self.recipe, self._reason = None, None
+                soup, self.recipe, self._reason = self.recipe, None, None
             try:
-                self.engine.become(recipe)
+                made = act(soup)
             except EngineLostError as error:
                 self._set("lost", error)
                 raise
@@ -114,7 +135,7 @@ class ServedSoup:
                 lost = _lost(error)
                 self._set("lost", lost)
                 raise lost from error
-            self._set("ready", recipe=recipe)
+            self._set("empty" if made is None else "ready", recipe=made)
 
     def check_engine(self) -> None:
         """Raise NoSoupError or EngineLostError if there is no engine that could answer."""

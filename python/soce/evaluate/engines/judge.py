@@ -1,0 +1,116 @@
+"""Who says what an ingredient answers: transformers, or an engine that holds nothing else."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from soce.evaluate.engines.open import open_engine
+from soce.evaluate.engines.saying import TEXT, TOKENS, asked_engine, asked_model, distance
+from soce.exceptions import CheckpointError, EvaluationError
+from soce.merging.options import CHANGE_TENSORS
+from soce.recipes.model import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.evaluate.engines.engine import EngineName, EngineOptions
+    from soce.evaluate.engines.saying import Saying
+
+LEAST_ALLOWED: Final = 1e-3
+"""Nats. In float32 sums in another order are some 1e-5 apart, another fine-tune is 1e-2 away at least."""
+_TIMES: Final = 4.0
+"""How much farther an engine may be after a change than with what it loaded itself. The noise of its dtype is
+taken from there: a constant would have to allow for bfloat16, quantised weights and the model's own scale."""
+_SHARE: Final = 0.7
+"""Of the memory that is free, which the model may take as float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the first ingredient and another one say, as far as somebody knows."""
+
+    name: str | None
+    """Who says it; None: nobody can."""
+    ingredient: str
+    """The other one."""
+    tokens: tuple[int, ...]
+    """Of the text."""
+    first: Saying | None
+    other: Saying | None
+
+    def allowed(self, start: Saying) -> float:
+        """Return how far an engine may be from what is said of the other ingredient, in nats.
+
+        `start` is what it says to the first one that it loaded itself. An engine is as its own kind, exactly.
+        """
+        return 0.0 if self.first is None else max(LEAST_ALLOWED, _TIMES * distance(start, self.first))
+
+
+def judge(engine_name: EngineName, ingredients: Sequence[str], options: EngineOptions) -> Judgement:
+    """Return what is said of the first ingredient, and of the next one that a merge accepts.
+
+    By transformers, in float32 on the CPU, if it knows the model and there is memory for it; otherwise by an
+    engine started on the other ingredient; by nobody if soups are of a merge that changes tensors, which no
+    engine loads.
+    """
+    from soce.evaluate.live.loading import load_tokenizer
+
+    tokens = tuple(load_tokenizer(ingredients[0])(TEXT)["input_ids"][:TOKENS])
+    name: str | None = "transformers"
+    ingredient, first, other = ingredients[1], None, None
+    found = _by_transformers(ingredients, options, tokens)
+    if found is not None:
+        ingredient, first, other = found
+    elif options.merge.changed().keys() & CHANGE_TENSORS:
+        name = None
+    else:
+        name = f"a {engine_name} started on it"
+        with closing(open_engine(engine_name, [ingredient], options)) as engine:
+            engine.start()
+            other = asked_engine(engine, tokens)
+    return Judgement(name, ingredient, tokens, first, other)
+
+
+def _by_transformers(
+    ingredients: Sequence[str], options: EngineOptions, tokens: Sequence[int]
+) -> tuple[str, Saying, Saying] | None:
+    from soce.evaluate.live.outline import ModelOutline
+    from soce.evaluate.live.soup_model import SoupModel
+
+    for path in ingredients[1:]:
+        both = [ingredients[0], path]
+        try:
+            with closing(
+                ModelOutline(both, device="cpu", compute_dtype="float32", merge=options.merge)
+            ) as outline:
+                if outline.memory_bytes > _SHARE * _free_bytes():
+                    return None
+            with closing(
+                SoupModel(both, device="cpu", compute_dtype="float32", merge=options.merge)
+            ) as model:
+                said = []
+                for one in both:
+                    model.set(Recipe.of({one: 1}))
+                    said.append(asked_model(model, tokens))
+                return path, said[0], said[1]
+        except CheckpointError:  # a search will tell of it if it comes to this one
+            continue
+        except EvaluationError:  # transformers cannot load it
+            return None
+    return None
+
+
+def _free_bytes() -> float:
+    """Return how much memory may still be taken; none where nobody says."""
+    free = [0.0]
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = [1024.0 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])]
+    with suppress(OSError, ValueError):  # a container's own limit
+        group = Path("/sys/fs/cgroup")
+        most, taken = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free.append(float(most - taken))
+    return min(free)
