@@ -14,7 +14,8 @@ from tests import checkpoints
 
 import soce
 from soce import Recipe
-from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
+from soce.evaluate.command.evaluator import CommandEvaluator
+from soce.evaluate.command.options import CommandOptions
 from soce.evaluate.command.program import describe_status, last_lines, run_program
 from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import CategoryScore, Evaluator
@@ -412,7 +413,8 @@ def test_ctrl_c_in_a_terminal_stops_everything(kitchen):
     script = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from soce.evaluate.command.evaluator import CommandEvaluator, CommandOptions
+from soce.evaluate.command.evaluator import CommandEvaluator
+from soce.evaluate.command.options import CommandOptions
 from soce.recipes.model import Recipe
 options = CommandOptions(scratch={str(kitchen.scratch)!r})
 made = CommandEvaluator({kitchen.models}, {program}, options, folder={str(kitchen.runs)!r})

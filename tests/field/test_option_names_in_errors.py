@@ -18,7 +18,7 @@ import soce
 from soce.cli import _COMMANDS
 from soce.cli.analyze import analyze
 from soce.cli.merge import merge
-from soce.evaluate.command.evaluator import CommandOptions
+from soce.evaluate.command.options import CommandOptions
 from soce.exceptions import CheckpointError, ScoreTableError, with_python_names
 from soce.report.report import Report
 from soce.scores.read import read_scores

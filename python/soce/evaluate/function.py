@@ -6,8 +6,10 @@ import hashlib
 import inspect
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
@@ -18,10 +20,12 @@ from soce.evaluate.evaluation import CategoryScore, Evaluation, refuse, told
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.live.soup_model import in_process
 from soce.evaluate.named import find_named, source_of
+from soce.evaluate.served.model import ServedModel
+from soce.evaluate.served.outline import ServedOutline
 from soce.exceptions import SoceError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from soce.evaluate.evaluation import OnProgress, Scale
     from soce.evaluate.live.model import LiveModel
@@ -54,28 +58,61 @@ def find_function(name: str, *, directory: PathText | None = None) -> Callable[.
     return function
 
 
+def check_engine(function: Callable[..., Scores], name: str, *, is_served: bool) -> None:
+    """Raise EvaluationError if a function takes a model in this process and there is none, or a server."""
+    if asks_server(function) and not is_served:
+        hint = "name a serving engine, such as vllm, as `engine`"
+        refuse(f"`{shown(name)}` takes the `base_url` of a server, and there is none", hint)
+    if is_served and not asks_server(function):
+        hint = "leave `engine` out, or let it take `base_url` and `model`"
+        refuse(f"`{shown(name)}` takes a model in this process, and the engine has it in its own", hint)
+
+
+def asks_server(function: Callable[..., Scores]) -> bool:
+    """Whether a function is called with the address of a server and the name of its model.
+
+    Examples
+    --------
+    >>> asks_server(lambda base_url, model: {}), asks_server(lambda model, tokenizer: {})
+    (True, False)
+    """
+    try:
+        signature = inspect.signature(function)
+        signature.bind(base_url="", model="")
+    except (TypeError, ValueError):  # it cannot be called so, or is written in C and does not say
+        return False
+    return "base_url" in signature.parameters
+
+
 def _check_call(function: Callable[..., Scores], name: str) -> None:
     if not callable(function):
         refuse(f"`{shown(name)}` is no function")
+    if asks_server(function):
+        return
     try:
         inspect.signature(function).bind("model", "tokenizer")
     except TypeError as error:
         message = f"`{shown(name)}` cannot be called with a model and a tokenizer"
-        refuse(message, "an evaluator is called as evaluate(model, tokenizer)", cause=error)
+        hint = "an evaluator is called as evaluate(model, tokenizer), or as evaluate(base_url=..., model=...)"
+        refuse(message, hint, cause=error)
     except ValueError:  # written in C: it does not say
         pass
 
 
 class FunctionEvaluator(LiveEvaluator):
-    """Scores recipes with a function ``evaluate(model, tokenizer)``.
+    """Scores recipes with a function ``evaluate(model, tokenizer)`` or ``evaluate(base_url, model)``.
 
     The function is called once for each soup with the live model, in evaluation mode on its device, and the
-    tokenizer. It returns a dictionary from categories to scores (larger is better), or to dictionaries from
-    item ids to outcomes in 0 to 1, whose mean is the score, or to a `Corpus` of statistics (BLEU); or an
-    `Evaluation`, which can say more. An outcome may be a pair of it and of what the model said, a text or an
-    `Answer`, which is kept. All soups must get the same categories. Without items the search cannot hold any
-    back to report on; of some items only, all are scored in any case. `name` is what messages and `identity`
-    call the function.
+    tokenizer. One with parameters of these names is called with the address of the server of a `ServedModel`,
+    which ends in ``/v1``, and with what requests call the model; ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``
+    are in the environment meanwhile, where clients of OpenAI's API look for them.
+
+    It returns a dictionary from categories to scores (larger is better), or to dictionaries from item ids to
+    outcomes in 0 to 1, whose mean is the score, or to a `Corpus` of statistics (BLEU); or an `Evaluation`,
+    which can say more. An outcome may be a pair of it and of what the model said, a text or an `Answer`,
+    which is kept. All soups must get the same categories. Without items the search cannot hold any back to
+    report on; of some items only, all are scored in any case. `name` is what messages and `identity` call the
+    function.
     """
 
     def __init__(
@@ -83,6 +120,7 @@ class FunctionEvaluator(LiveEvaluator):
     ) -> None:
         self._name = name or str(getattr(function, "__qualname__", repr(function)))
         _check_call(function, self._name)
+        check_engine(function, self._name, is_served=isinstance(soup, ServedOutline))
         self._function = function
         self._source = source_of(function)
         self._items: dict[str, tuple[str, ...]] | None = None
@@ -141,11 +179,9 @@ class FunctionEvaluator(LiveEvaluator):
         }
 
     def _score(self, items: Mapping[str, Sequence[str]] | None, on_progress: OnProgress) -> Evaluation:
-        soup = in_process(self.soup, f"`{shown(self._name)}`")
-        soup.model.eval()  # type: ignore[no-untyped-call]
         on_progress(0, 1)
         try:
-            found = self._function(soup.model, soup.tokenizer)
+            found = self._called()
         except SoceError:
             raise
         except Exception as error:
@@ -159,6 +195,15 @@ class FunctionEvaluator(LiveEvaluator):
         ids = evaluation.item_ids() or {}
         self._items = ids if len(ids) == len(evaluation.categories) else None
         return evaluation if items is None else evaluation.restricted(items)
+
+    def _called(self) -> Evaluation | Scores:
+        soup = self.soup
+        if isinstance(soup, ServedModel):
+            with _environment(soup.environment):
+                return self._function(base_url=soup.base_url, model=soup.model)
+        held = in_process(soup, f"`{shown(self._name)}`")
+        held.model.eval()  # type: ignore[no-untyped-call]
+        return self._function(held.model, held.tokenizer)
 
     def _evaluation(self, found: object) -> Evaluation:
         if not isinstance(found, Mapping):
@@ -218,6 +263,21 @@ class FunctionEvaluator(LiveEvaluator):
 
     def _refuse(self, message: str, hint: str | None = _CONTRACT) -> NoReturn:
         refuse(f"`{shown(self._name)}` {message}", hint)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process, and put back what was there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _digest(*parts: object) -> str:

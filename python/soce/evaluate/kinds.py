@@ -15,7 +15,7 @@ from soce.files.words import in_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from soce.evaluate.command.evaluator import CommandOptions
+    from soce.evaluate.command.options import CommandOptions
     from soce.evaluate.evaluation import Evaluator
     from soce.evaluate.live.model import LiveModel
     from soce.evaluate.lm_eval.options import LmEvalOptions
@@ -76,7 +76,9 @@ def check_evaluator(
 def kind_of(name: EvaluatorName) -> EvaluatorKind:
     """Return the kind of evaluator that a name is for; raises EvaluationError if there is none."""
     if not isinstance(name, str):
-        return _COMMAND
+        from soce.evaluate.command.options import asks_server
+
+        return _SERVED_COMMAND if asks_server(name) else _COMMAND
     if name.startswith("lm-eval:"):
         if not _task_names(name):
             refuse("`lm-eval:` names no task")
@@ -204,9 +206,10 @@ def _bfcl_names(name: str) -> list[str]:
 
 
 def _check_function(name: str, options: EvaluatorOptions) -> None:
-    from soce.evaluate.function import find_function
+    from soce.evaluate.function import check_engine, find_function
 
-    find_function(name, directory=options.directory)
+    function = find_function(name, directory=options.directory)
+    check_engine(function, name, is_served=options.engine is not None)
 
 
 def _open_function(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
@@ -218,7 +221,7 @@ def _open_function(name: str, ingredients: Ingredients, options: EvaluatorOption
 
 
 def _check_command(command: Sequence[str], options: EvaluatorOptions) -> None:
-    from soce.evaluate.command.evaluator import check_command
+    from soce.evaluate.command.options import check_command
 
     check_command(command, _command_options(options))
 
@@ -232,8 +235,27 @@ def _open_command(
     return CommandEvaluator(paths, command, _command_options(options), folder=folder)
 
 
+def _check_served_command(command: Sequence[str], options: EvaluatorOptions) -> None:
+    from soce.evaluate.command.options import check_command
+
+    check_command(command, _command_options(options), is_served=True)
+    if options.engine is None:
+        hint = "name one as `engine`, such as vllm, or have soups written for `{checkpoint}`"
+        refuse("the command asks a server, and no serving engine is named", hint)
+
+
+def _open_served_command(
+    command: Sequence[str], ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
+) -> Evaluator:
+    from soce.evaluate.command.served import ServedCommandEvaluator
+    from soce.evaluate.live.opening import live_model
+
+    with live_model(ingredients, options) as model:
+        return ServedCommandEvaluator(model, command, _command_options(options), folder=folder)
+
+
 def _command_options(options: EvaluatorOptions) -> CommandOptions:
-    from soce.evaluate.command.evaluator import CommandOptions
+    from soce.evaluate.command.options import CommandOptions
     from soce.scores.formats.options import ReadOptions
 
     return CommandOptions(
@@ -313,5 +335,13 @@ _COMMAND: Final = EvaluatorKind(
     _check_command,
     _open_command,
 )
-KINDS: Final = (_TASKS, _LM_EVAL, _BFCL, _FUNCTION, _COMMAND)
+_SERVED_COMMAND: Final = EvaluatorKind(
+    "command with {base_url}",
+    "python score.py {base_url} {model} --output {output}",
+    "a program that asks the server of a serving engine",
+    ("merge", *_ENGINE, "metric", "scores", "format", "timeout_seconds", "directory"),
+    _check_served_command,
+    _open_served_command,
+)
+KINDS: Final = (_TASKS, _LM_EVAL, _BFCL, _FUNCTION, _COMMAND, _SERVED_COMMAND)
 """Every kind of evaluator."""

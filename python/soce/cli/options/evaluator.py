@@ -195,9 +195,12 @@ def _kinds(section: str, which: str) -> Decorator:
         kind("tasks", files=EXISTING, help="A tasks.jsonl file: items with a `category`."),
         kind("lm-eval", type=LmEvalTasks(), help="Tasks of lm-eval; a category each, or the one named."),
         kind("bfcl", help="Categories and groups of BFCL: `non_live,multi_turn`, say."),
-        kind("function", help="module:function, your evaluate(model, tokenizer)."),
+        kind("function", help="module:function, your evaluate(model, tokenizer) or (base_url, model)."),
         kind(
-            "command", type=COMMAND, multiple=True, help="A program that scores {checkpoint} into {output}."
+            "command",
+            type=COMMAND,
+            multiple=True,
+            help="A program that scores {checkpoint} or {base_url}.",
         ),
     )
 
@@ -363,7 +366,7 @@ def evaluator_help() -> str:
     """Return what an EVALUATOR is."""
     from soce.evaluate.kinds import KINDS
 
-    *named, command = KINDS
+    *named, command, _ = KINDS
     lines = columns([[kind.form, kind.help] for kind in named], "ll")
     how = f'or --evaluator-command "{command.form}"\n'
     return "\n".join(["\b", "An EVALUATOR is one of", *lines, how])

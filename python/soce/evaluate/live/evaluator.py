@@ -29,7 +29,9 @@ class LiveEvaluator(ABC):
     @property
     def identity(self) -> Mapping[str, object]:
         """All that a score depends on besides the recipe, as far as it can be known."""
-        return {**self._identity(), **self.soup.identity}
+        own, model = self._identity(), self.soup.identity
+        assert not own.keys() & model.keys(), f"said twice: {sorted(own.keys() & model.keys())}"
+        return {**own, **model}
 
     @abstractmethod
     def item_ids(self) -> dict[str, tuple[str, ...]] | None:

@@ -64,8 +64,8 @@ class TransformersEngine:
         )
         told_of = outline.identity
         outline.close()
-        invariant = given.batch_size == 1
-        return {"engine": self.name, **told_of, "batch_invariant": invariant, "max_length": given.max_length}
+        own = {"batch_invariant": given.batch_size == 1, "engine_max_length": given.max_length}
+        return {"engine": self.name, **told_of, **own}
 
     def start(self) -> None:
         """Start the process, and return when it answers."""
