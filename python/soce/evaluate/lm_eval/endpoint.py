@@ -240,6 +240,9 @@ class EndpointModel(Encoding):
             before, answered = answered * n_requests // len(bodies), answered + count
             self.cache_hook.count(answered * n_requests // len(bodies) - before)
 
-        named = [{"model": self._soup.model, **body} for body in bodies]
-        replies = self._soup.client.ask_all(path, named, on_done)
-        return [read(reply) for read, reply in zip(readers, replies, strict=True)]
+        def read(place: int, reply: Mapping[str, Any]) -> Read:
+            return readers[place](reply)
+
+        soup = self._soup
+        named = [{"model": soup.model, **body} for body in bodies]
+        return soup.client.ask_all(path, named, on_done, read=read, concurrency=soup.concurrency)

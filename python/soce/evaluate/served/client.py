@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from threading import Lock
@@ -71,26 +71,30 @@ class Client:
         bodies: Sequence[object],
         on_done: Callable[[int], object] | None = None,
         *,
+        read: Callable[[int, dict[str, Any]], Any] | None = None,
         concurrency: int = CONCURRENCY,
-    ) -> list[dict[str, Any]]:
-        """Return one answer per body, as `post` would, asking for many at once.
+    ) -> list[Any]:
+        """Return one answer per body, as `post` would, asking for many at once; or what is read from each.
 
-        `on_done` is called on this thread with the number of answers that came. The first error, of a request
-        or of `on_done`, ends all others and is raised.
+        `read` is given a body's place and its answer, which is let go of then: log-probabilities of a long
+        prompt are large. `on_done` is called on this thread with the number of answers that came. The first
+        error, of a request, of `read` or of `on_done`, ends all others and is raised.
         """
         if not bodies:
             return []
         together = _Together()
         pool = ThreadPoolExecutor(min(concurrency, len(bodies)), thread_name_prefix="soce-client")
+
+        def ask(place: int) -> Any:  # noqa: ANN401 - what `read` returns
+            answer = self._ask("POST", path, bodies[place], together)
+            return answer if read is None else read(place, answer)
+
         try:
-            asked = [pool.submit(self._ask, "POST", path, body, together) for body in bodies]
-            left = set(asked)
-            while left:
-                done, left = wait(left, return_when=FIRST_COMPLETED)
-                for one in done:
-                    one.result()
+            asked = [pool.submit(ask, place) for place in range(len(bodies))]
+            for one in as_completed(asked):
+                one.result()
                 if on_done is not None:
-                    on_done(len(done))
+                    on_done(1)
             return [one.result() for one in asked]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
