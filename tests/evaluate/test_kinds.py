@@ -149,7 +149,12 @@ def test_options_of_an_engine_need_one_and_the_right_one(
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("vlm", "did you mean `vllm`?"), ("q", "engines: `vllm`, `sglang`, `transformers`")]
+    ("name", "hint"),
+    [
+        ("vlm", "did you mean `vllm`?"),
+        ("q", "engines: `vllm`, `transformers`"),
+        ("sglang", "engines: `vllm`, `transformers`"),
+    ],
 )
 def test_an_engine_that_nobody_knows_is_refused(name: str, hint: str) -> None:
     with pytest.raises(EvaluationError, match=f"`{name}` is no serving engine") as caught:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soce.evaluate.engines.engine import ENGINES
-from soce.evaluate.evaluation import refuse
-from soce.exceptions import shown
-from soce.files.words import nearest
+from soce.evaluate.engines.open import parse_engine_name
 from soce.merging.options import MergeOptions
 
 if TYPE_CHECKING:
@@ -94,10 +91,7 @@ def parse_engine(text: str) -> str:
     >>> parse_engine("vllm"), parse_engine("http://127.0.0.1:8000")
     ('vllm', 'http://127.0.0.1:8000')
     """
-    if text not in ENGINES and not is_url(text):
-        hint = nearest(text, ENGINES, "engines")
-        refuse(f"`{shown(text)}` is no serving engine", f"{hint}; or give the URL of a `soce serve`")
-    return text
+    return text if is_url(text) else parse_engine_name(text)
 
 
 def is_url(engine: str) -> bool:

@@ -234,7 +234,7 @@ evaluator_options = all_of(
         "--engine",
         type=ENGINE,
         metavar="NAME",
-        help="A serving engine to ask: vllm, sglang, transformers, or the URL of a `soce serve`.",
+        help="A serving engine to ask: vllm, transformers, or the URL of a `soce serve`.",
     ),
     _option(
         "--engine-python",

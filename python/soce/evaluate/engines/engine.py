@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from soce.recipes.model import Recipe
 
-EngineName: TypeAlias = Literal["vllm", "sglang", "transformers"]
-ENGINES: tuple[EngineName, ...] = ("vllm", "sglang", "transformers")
+EngineName: TypeAlias = Literal["vllm", "transformers"]
+ENGINES: tuple[EngineName, ...] = ("vllm", "transformers")
 
 
 @dataclass(frozen=True, slots=True)

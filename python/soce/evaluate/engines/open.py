@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 # Each is loaded only where it is asked for.
 _CLASSES: Final[dict[EngineName, str]] = {
     "vllm": "VllmEngine",
-    "sglang": "SglangEngine",
     "transformers": "TransformersEngine",
+}
+
+# Read in 0.5.23, not run: `update_weights_from_tensor` catches nothing, so a soup that cannot be mixed raises
+# in the scheduler, which ends all processes; the server listens on TCP alone; AMX packing cannot be undone.
+_UNFIT: Final = {
+    "sglang": " of soce: a soup that cannot be mixed would end SGLang, whose routes for weights are on a port"
 }
 
 
@@ -28,9 +33,16 @@ def open_engine(name: str, ingredients: Sequence[str], options: EngineOptions) -
 
     It is a class with two arguments, ingredients and options, in ``engines/NAME/engine.py``.
     """
+    known = parse_engine_name(name)
+    module = import_module(f"soce.evaluate.engines.{known}.engine")
+    engine: Engine = getattr(module, _CLASSES[known])(ingredients, options)
+    return engine
+
+
+def parse_engine_name(text: str) -> EngineName:
+    """Return the name of an engine; raises EvaluationError if there is none."""
     for known in ENGINES:
-        if known == name:
-            module = import_module(f"soce.evaluate.engines.{known}.engine")
-            engine: Engine = getattr(module, _CLASSES[known])(ingredients, options)
-            return engine
-    refuse(f"there is no engine `{shown(name)}`", nearest(name, ENGINES, "engines"))
+        if known == text:
+            return known
+    hint = f"{nearest(text, ENGINES, 'engines')}; or give the URL of a `soce serve`"
+    refuse(f"`{shown(text)}` is no serving engine{_UNFIT.get(text, '')}", hint)
