@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from soce.evaluate.engines.unix_http import UnixConnection
@@ -33,7 +33,7 @@ class Client:
     Parameters
     ----------
     address : str
-        ``http://HOST:PORT`` or ``https://HOST``, or the path of a Unix socket.
+        ``http://HOST:PORT`` or ``https://HOST``, or the absolute path of a Unix socket.
     token : str, optional
         What the server wants to see.
     """
@@ -45,13 +45,21 @@ class Client:
         self._token = token
         self._idle: list[HTTPConnection] = []
         self._lock = Lock()
-        if "://" not in address:
+        if address.startswith("/"):
             return
         parts = urlsplit(address)
         with suppress(ValueError):
             if parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1) > 0:
                 return
         refuse(f"`{shown(address)}` is no address of a server", "it looks like `http://127.0.0.1:8000`")
+
+    def __enter__(self) -> Self:
+        """Return itself, to be closed when the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections that are kept."""
+        self.close()
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what the server answers to a path such as ``/v1/models``; see `post`."""
@@ -160,7 +168,7 @@ class Client:
                 self._idle.append(connection)
 
     def _opened(self) -> HTTPConnection:
-        if "://" not in self.address:
+        if self.address.startswith("/"):
             connection: HTTPConnection = UnixConnection(self.address)
             connection.connect()
             return connection

@@ -56,7 +56,7 @@ class ServedModel(ServedOutline):
     ) -> None:
         self._server = server
         self._begin(ingredients, merge)
-        root = url.rstrip("/").removesuffix("/v1")
+        root = url.removesuffix("/").removesuffix("/v1")
         self.base_url = f"{root}/v1"
         """What clients of OpenAI's API are given."""
         self.token = token
@@ -66,8 +66,12 @@ class ServedModel(ServedOutline):
         machine's."""
         self.client = Client(self.socket or root, token=token)
         """Asks the server, and refuses answers of other soups than the last that was `set`."""
-        told = self.client.get("/recipe")
-        self._check_server(told)
+        try:
+            told = self.client.get("/recipe")
+            self._check_server(told)
+        except BaseException:
+            self.client.close()
+            raise
         self._engine_identity = dict(told["identity"])
         self.model = str(told["model"])
         """What requests call the model."""
