@@ -12,7 +12,7 @@ from tests.tiny_models import save_models
 from soce.evaluate.engines import judge as judges
 from soce.evaluate.engines.canary import Canary
 from soce.evaluate.engines.engine import EngineName, EngineOptions
-from soce.evaluate.engines.saying import Saying, distance
+from soce.evaluate.engines.saying import Saying, distance, text_tokens
 from soce.exceptions import CheckpointError, EngineLostError, EvaluationError
 from soce.merging.options import MergeOptions
 from soce.recipes.model import Recipe
@@ -236,6 +236,17 @@ def test_a_request_that_is_refused_is_no_answer(paths: list[str], make: Any) -> 
     engine.live.reader = None
     with pytest.raises(EvaluationError, match="`/v1/completions` was refused with status 500"):
         canary.check(at_start=True)
+
+
+def test_a_tokenizer_that_cannot_read_the_text() -> None:
+    from soce.demo.training import make_tokenizer
+
+    tokenizer = make_tokenizer()
+    with pytest.raises(Exception, match=r"vocabulary|unk"):
+        tokenizer("Ä")
+    tokens = text_tokens(tokenizer)
+    assert len(tokens) == 256
+    assert 0 <= min(tokens) <= max(tokens) < len(tokenizer)
 
 
 def test_distances() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.engines.open import open_engine
-from soce.evaluate.engines.saying import TEXT, TOKENS, asked_engine, asked_model, distance
+from soce.evaluate.engines.saying import asked_engine, asked_model, distance, text_tokens
 from soce.exceptions import CheckpointError, EvaluationError
 from soce.merging.options import CHANGE_TENSORS
 from soce.recipes.model import Recipe
@@ -58,7 +58,7 @@ def judge(engine_name: EngineName, ingredients: Sequence[str], options: EngineOp
     """
     from soce.evaluate.live.loading import load_tokenizer
 
-    tokens = tuple(load_tokenizer(ingredients[0])(TEXT)["input_ids"][:TOKENS])
+    tokens = text_tokens(load_tokenizer(ingredients[0]))
     name: str | None = "transformers"
     ingredient, first, other = ingredients[1], None, None
     found = _by_transformers(ingredients, options, tokens)

@@ -14,10 +14,12 @@ from soce.evaluate.http.refusals import refusal_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from transformers import PreTrainedTokenizerBase
+
     from soce.evaluate.engines.engine import Engine
     from soce.evaluate.live.soup_model import SoupModel
 
-TEXT: Final = """\
+_TEXT: Final = """\
 A soup of models is an average: each number in it is the mean of the numbers that stand in the same place
 of its ingredients, and nothing else of them is kept. Whether it tastes better than the best of them is a
 question for a benchmark, not for a proof. In 1906 some 800 visitors of a fair guessed the weight of an
@@ -28,7 +30,7 @@ return a + b`, {"name": "weather", "arguments": {"city": "Turku"}}, 12 * 12 = 14
 expert is good at something and forgets a little of the rest. The question of which weights serve all of
 it is asked anew for each set of experts; it is answered by trying.
 """
-TOKENS: Final = 256
+_TOKENS: Final = 256
 """Of the text: several blocks of any engine's cache, where the window has room for them."""
 _WRITTEN: Final = 4
 
@@ -46,6 +48,16 @@ class Saying:
     """What the model goes on with."""
     rewritten: Written
     """The same, asked for together with those of the prompt, where a cache of prompts is of no use."""
+
+
+def text_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the tokens of the text; any tokens where it is too short or cannot be read, as a last resort."""
+    try:
+        tokens = tokenizer(_TEXT)["input_ids"]
+    except Exception:
+        tokens = []
+    n_words = tokenizer.vocab_size or len(tokenizer)
+    return (*tokens, *(7919 * i % n_words for i in range(1, _TOKENS + 1)))[:_TOKENS]
 
 
 def asked_engine(engine: Engine, tokens: Sequence[int]) -> Saying:
@@ -99,7 +111,7 @@ def asked_model(model: SoupModel, tokens: Sequence[int]) -> Saying:
 
 
 def _fitting(tokens: Sequence[int], window: int | None) -> tuple[int, ...]:
-    return tuple(tokens[: TOKENS if window is None else max(2, min(TOKENS, window - _WRITTEN))])
+    return tuple(tokens[: _TOKENS if window is None else max(2, min(_TOKENS, window - _WRITTEN))])
 
 
 def distance(one: Saying, other: Saying) -> float:
