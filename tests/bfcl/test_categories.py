@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from soce.evaluate.bfcl.categories import CATEGORIES, GROUPS, REFUSED, chosen_categories, left_out
+from soce.evaluate.bfcl.categories import (
+    CATEGORIES,
+    GROUPS,
+    REFUSED,
+    chosen_categories,
+    left_out,
+    read_items,
+)
 from soce.evaluate.kinds import check_evaluator, kind_of, unused_options
 from soce.evaluate.options import EvaluatorOptions
 from soce.exceptions import EvaluationError
@@ -60,3 +69,26 @@ def test_its_options_are_for_it_alone() -> None:
         "bfcl_python": "it is for bfcl",
         "bfcl_handler": "it is for bfcl",
     }
+
+
+def test_ids_to_ask_are_read_as_bfcl_takes_them(tmp_path: Path) -> None:
+    path = tmp_path / "ids.json"
+    path.write_text('{"irrelevance": ["irrelevance_7"], "parallel": []}')
+    assert read_items(str(path)) == {"irrelevance": ["irrelevance_7"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "no JSON"),
+        ('["irrelevance_7"]', "no JSON object of lists of ids"),
+        ('{"irrelevance": "irrelevance_7"}', "no JSON object of lists of ids"),
+        ('{"irelevance": ["irrelevance_7"]}', "(?s)no category `irelevance`.*did you mean `irrelevance`"),
+    ],
+)
+def test_files_of_ids_that_are_something_else_are_refused(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "ids.json"
+    path.write_text(text)
+    with pytest.raises(EvaluationError, match=told) as caught:
+        read_items(str(path))
+    assert caught.value.path == str(path)

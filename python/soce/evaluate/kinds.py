@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.options import EvaluatorOptions, parse_engine, without_effect
+from soce.evaluate.several import SeveralEvaluators, refuse_shared_categories
 from soce.exceptions import shown
 from soce.files.words import in_words
 
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
 
     Ingredients: TypeAlias = "Sequence[str] | LiveModel"
 
-EvaluatorName: TypeAlias = "str | Sequence[str]"
+EvaluatorName: TypeAlias = "str | Sequence[str] | Several"
 """``tasks.jsonl``, ``lm-eval:TASK,TASK=CATEGORY``, ``bfcl:CATEGORY,GROUP``, ``module:function``, or the words
-of a command."""
+of a command; or several of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Names of evaluators that score the same soups, each its own categories."""
+
+    names: tuple[str | Sequence[str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,9 @@ def check_evaluator(
 
 def kind_of(name: EvaluatorName) -> EvaluatorKind:
     """Return the kind of evaluator that a name is for; raises EvaluationError if there is none."""
+    if isinstance(name, Several):
+        options = {option: None for one in name.names for option in kind_of(one).options}
+        return EvaluatorKind("several", "", "", (*options,), _check_several, _open_several)
     if not isinstance(name, str):
         from soce.evaluate.command.options import asks_server
 
@@ -116,6 +127,28 @@ def outline_of(
     from soce.evaluate.live.opening import model_outline
 
     return model_outline(ingredients, options)
+
+
+def _check_several(several: Several, options: EvaluatorOptions) -> Collection[str] | None:
+    known = [check_evaluator(name, options) for name in several.names]
+    found = [category for one in known for category in one or ()]
+    refuse_shared_categories(found)
+    return None if None in known else found
+
+
+def _open_several(
+    several: Several, ingredients: Ingredients, options: EvaluatorOptions, folder: PathText | None
+) -> Evaluator:
+    opened: list[Evaluator] = []
+    try:
+        for name in several.names:
+            live = next((one.soup for one in opened if hasattr(one, "soup")), ingredients)
+            opened.append(open_evaluator(name, live, options, folder=folder))
+        return SeveralEvaluators(opened)
+    except BaseException:
+        for one in opened:
+            one.close()
+        raise
 
 
 def _check_tasks(name: str, options: EvaluatorOptions) -> Collection[str]:
@@ -177,23 +210,27 @@ def _lm_eval_options(name: str, options: EvaluatorOptions) -> LmEvalOptions:
 
 
 def _check_bfcl(name: str, options: EvaluatorOptions) -> Collection[str]:
-    from soce.evaluate.bfcl.categories import chosen_categories
+    from soce.evaluate.bfcl.categories import chosen_categories, read_items
     from soce.evaluate.bfcl.environment import find_environment
     from soce.evaluate.bfcl.evaluator import check_served
 
     categories = chosen_categories(_bfcl_names(name))
+    if options.bfcl_items is not None:
+        read_items(options.bfcl_items)
     check_served(is_served=options.engine is not None)
     find_environment(options.bfcl_python)
     return categories
 
 
 def _open_bfcl(name: str, ingredients: Ingredients, options: EvaluatorOptions, _: object) -> Evaluator:
+    from soce.evaluate.bfcl.categories import read_items
     from soce.evaluate.bfcl.evaluator import MAX_TOKENS, BfclEvaluator, BfclOptions
     from soce.evaluate.live.opening import live_model
 
     chosen = BfclOptions(
         python=options.bfcl_python,
         handler=options.bfcl_handler,
+        items=None if options.bfcl_items is None else read_items(options.bfcl_items),
         max_tokens=options.max_new_tokens or MAX_TOKENS,
         timeout_seconds=options.timeout_seconds,
     )
@@ -315,7 +352,7 @@ _BFCL: Final = EvaluatorKind(
     "bfcl",
     "bfcl:CATEGORY[,GROUP]",
     "function calling by BFCL, with --engine",
-    ("merge", *_ENGINE, "bfcl_python", "bfcl_handler", "max_new_tokens", "timeout_seconds"),
+    ("merge", *_ENGINE, "bfcl_python", "bfcl_handler", "bfcl_items", "max_new_tokens", "timeout_seconds"),
     _check_bfcl,
     _open_bfcl,
 )

@@ -79,6 +79,8 @@ class EvaluatorOptions:
     """The interpreter of the environment that BFCL is in."""
     bfcl_handler: str | None = None
     """What writes BFCL's prompts and reads its answers."""
+    bfcl_items: str | None = None
+    """A JSON file of the ids that are asked about, by category, as BFCL's own commands take them."""
     directory: str | None = None
     """Where a program runs, and where the module of a function is looked for; else the current one."""
 

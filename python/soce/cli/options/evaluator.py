@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from soce.cli.options.types import COMMAND, COUNT, ENGINE, FORMAT, NUMBER, LmEva
 from soce.cli.progress import waiting
 from soce.cli.text.layout import columns
 from soce.exceptions import EvaluationError, shown
+from soce.files.words import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from soce.cli.options.group import Decorator
     from soce.evaluate.evaluation import Evaluator
@@ -62,7 +64,7 @@ class NamedEvaluators:
         known = []
         for one in (choose, self.report):
             if one is not None:
-                with waiting(f"reading {_named(one)}", enabled=isinstance(one, str) and not quiet):
+                with waiting(f"reading {_named(one)}", enabled=not _is_command(one) and not quiet):
                     known.append(check_evaluator(one, options))
         check_categories(*known)
         context = click.get_current_context(silent=True)  # none where a program calls, not a command
@@ -75,7 +77,7 @@ class NamedEvaluators:
                 what = f"loading {_named(name)} and the model of `{shown(paths[0])}`"
                 if is_outline:
                     what = f"reading {_named(name)} and headers of `{shown(paths[0])}`"
-                if not isinstance(name, str):
+                if _is_command(name):
                     what = f"for each soup: {_named(name)}"
                 with waiting(what, enabled=not quiet):
                     made = open_evaluator(name, model or paths, options, folder=folder / "programs" / which)
@@ -110,7 +112,15 @@ class NamedEvaluators:
 
 
 def _named(name: EvaluatorName) -> str:
+    from soce.evaluate.kinds import Several
+
+    if isinstance(name, Several):
+        return in_words([_named(one) for one in name.names])
     return shown(name if isinstance(name, str) else shlex.join(name))
+
+
+def _is_command(name: EvaluatorName) -> bool:
+    return isinstance(name, Sequence) and not isinstance(name, str)
 
 
 def _one_evaluator(flag: str, name: str | None, command: str | None) -> EvaluatorName | None:
@@ -136,10 +146,11 @@ def _evaluating(
     from soce.evaluate.options import EvaluatorOptions
 
     said = {which: [given.pop(f"{which}_{kind}") for kind in _KINDS] for which in ("choose", "report")}
+    more = {which: given.pop(f"{which}_more_tasks") for which in ("choose", "report")}
     flag = None if _is_set("evaluate") else _one_evaluator("--evaluator", evaluator, evaluator_command)
     other = None if _is_set("report_on") else _one_evaluator("--held-out", held_out, held_out_command)
-    choose = flag or _of_experiment(*said["choose"])
-    report = other or _of_experiment(*said["report"])
+    choose = flag or _together(_of_experiment(*said["choose"]), more["choose"])
+    report = other or _together(_of_experiment(*said["report"]), more["report"])
     given["engine_arguments"] = _words(given["engine_arguments"])
     options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
     return NamedEvaluators(choose, report, options, is_of_experiment=flag is None)
@@ -175,6 +186,15 @@ def _of_experiment(
     return tasks or harness or function
 
 
+def _together(named: EvaluatorName | None, more: tuple[str, ...]) -> EvaluatorName | None:
+    """Return what an experiment names, with the tasks that are to be scored beside it."""
+    from soce.evaluate.kinds import Several
+
+    if named is None or isinstance(named, Several):
+        return more[0] if len(more) == 1 else Several(more) if more else named
+    return Several((named, *more)) if more else named
+
+
 def _words(given: tuple[str, ...]) -> tuple[str, ...]:
     """Return words as they are, those of one text apart."""
     return tuple(shlex.split(given[0])) if len(given) == 1 else given
@@ -202,23 +222,22 @@ def _kinds(section: str, which: str) -> Decorator:
             multiple=True,
             help="A program that scores {checkpoint} or {base_url}.",
         ),
+        _option(
+            f"--{which}-more-tasks",
+            section=section,
+            key="more-tasks",
+            multiple=True,
+            files=EXISTING,
+            file_only=True,
+            help="Files of tasks to score beside what is named, such as bfcl.",
+        ),
     )
 
 
 evaluator_options = all_of(
     _option("--evaluator", "-e", key="", metavar="EVALUATOR", help="What scores soups; see below."),
-    _option(
-        "--evaluator-command",
-        key="",
-        metavar="COMMAND",
-        help="A program that leaves a score table.",
-    ),
-    _option(
-        "--held-out",
-        key="",
-        metavar="EVALUATOR",
-        help="Other tasks to report on: none are split.",
-    ),
+    _option("--evaluator-command", key="", metavar="COMMAND", help="A program that leaves a score table."),
+    _option("--held-out", key="", metavar="EVALUATOR", help="Other tasks to report on: none are split."),
     _option("--held-out-command", key="", metavar="COMMAND", help="The same, a program."),
     _kinds("evaluate", "choose"),
     _kinds("report_on", "report"),
@@ -271,6 +290,12 @@ evaluator_options = all_of(
         "--bfcl-handler",
         file_only=True,
         help="For bfcl: what writes prompts and reads answers, by its name in BFCL.",
+    ),
+    _option(
+        "--bfcl-items",
+        files=EXISTING,
+        file_only=True,
+        help="For bfcl: a JSON file of the ids to ask, by category, as BFCL's `--run-ids` takes.",
     ),
     _option(
         "--task-kind",

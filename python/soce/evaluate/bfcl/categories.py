@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.evaluation import refuse
@@ -49,6 +51,7 @@ REFUSED: Final[dict[str, str]] = {
     "memory_vector": "it searches by all-MiniLM-L6-v2, a model that it downloads",
 }
 """Categories that cannot be scored, each with the reason."""
+_IDS_HINT: Final = 'write `{"irrelevance": ["irrelevance_0"]}`, say'
 
 
 def chosen_categories(names: Iterable[str]) -> tuple[str, ...]:
@@ -76,6 +79,26 @@ def chosen_categories(names: Iterable[str]) -> tuple[str, ...]:
     if not chosen:
         refuse("`bfcl:` names no category", "write `bfcl:non_live`, say; `soce bfcl categories` lists all")
     return tuple(category for category in CATEGORIES if category in chosen)
+
+
+def read_items(path: str) -> dict[str, list[str]]:
+    """Return the ids of a file that BFCL's own ``--run-ids`` takes, categories without any left out.
+
+    Raises EvaluationError if it is something else, or names a category that is none.
+    """
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        refuse("this is no JSON", _IDS_HINT, path, cause=error)
+    is_map = isinstance(found, dict) and all(
+        isinstance(ids, list) and all(isinstance(item, str) for item in ids) for ids in found.values()
+    )
+    if not is_map:
+        refuse("this is no JSON object of lists of ids", _IDS_HINT, path)
+    if strange := [name for name in found if name not in CATEGORIES]:
+        hint = nearest(strange[0], CATEGORIES, "they are")
+        refuse(f"BFCL has no category `{shown(strange[0])}`", hint, path)
+    return {name: ids for name, ids in found.items() if ids}
 
 
 def left_out(names: Iterable[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from soce.evaluate.answers import Answer
 from soce.evaluate.bfcl.categories import FORMAT_SENSITIVITY, chosen_categories, left_out
 from soce.evaluate.bfcl.environment import VERSION, find_environment
 from soce.evaluate.bfcl.process import Exam, ask, describe
-from soce.evaluate.evaluation import Evaluation, refuse
+from soce.evaluate.evaluation import Evaluation, chosen_items, refuse
 from soce.evaluate.live.evaluator import LiveEvaluator
 from soce.evaluate.served.model import ServedModel
 from soce.evaluate.served.outline import ServedOutline
@@ -48,6 +48,8 @@ class BfclOptions:
     handler: str | None = None
     """The model of BFCL's list in whose way soups are asked and read. Otherwise that of the ingredient with
     most parts, if BFCL knows it, and its chat template with BFCL's usual system prompt if not."""
+    items: Mapping[str, Sequence[str]] | None = None
+    """The ids that are asked about, of categories that are named here; of others all."""
     max_tokens: int = MAX_TOKENS
     """The most that one answer may have."""
     timeout_seconds: float | None = None
@@ -101,6 +103,7 @@ class BfclEvaluator(LiveEvaluator):
             ingredients=[names_of(path) for path in soup.ingredients],
         )
         self._check_handlers()
+        self.item_ids()  # refuses ids that are none
 
     def _identity(self) -> dict[str, object]:
         tasks = {
@@ -109,10 +112,14 @@ class BfclEvaluator(LiveEvaluator):
         }
         return {**self._settings(), "categories": tasks}
 
-    @property
+    @cached_property
     def _items(self) -> dict[str, dict[str, list[str]]]:
         found: dict[str, dict[str, list[str]]] = self._known["items"]
-        return found
+        wanted = {name: ids for name, ids in (self.options.items or {}).items() if name in found}
+        chosen = chosen_items({name: tuple(items) for name, items in found.items()}, wanted)
+        return {
+            name: {item: items[item] for item in chosen.get(name, items)} for name, items in found.items()
+        }
 
     @cached_property
     def handlers(self) -> tuple[str | None, ...]:
