@@ -10,13 +10,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.evaluation import refuse
-from soce.evaluate.live.loading import load_config
+from soce.evaluate.live.loading import load_config, load_generation_config
 from soce.evaluate.lm_eval.encoding import Encoding
 from soce.evaluate.lm_eval.endings import without_thought
 from soce.evaluate.lm_eval.model import lm_eval
 from soce.evaluate.lm_eval.replies import log_likelihood, message_written, tokens_written
 from soce.evaluate.lm_eval.sampling import Sampling
 from soce.evaluate.lm_eval.tasks import refuse_chat
+from soce.evaluate.tasks.endings import TextEnds
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -119,6 +120,13 @@ class EndpointModel(Encoding):
         window = self._soup.max_length
         return min(self.max_length + 1, (self.max_length if window is None else window) - 1)
 
+    @cached_property
+    def _end_tokens(self) -> list[int]:
+        """What ends a text in process; engines may know less of it."""
+        first = self._soup.ingredients[0]
+        ends = TextEnds(self.tokenizer, load_config(first), load_generation_config(first))
+        return sorted(ends.tokens)
+
     # ---- what is asked
 
     def loglikelihood(self, requests: Sequence[Any], **_: object) -> list[tuple[float, bool]]:
@@ -187,7 +195,7 @@ class EndpointModel(Encoding):
 
     def _asked(self, prompt: str, sampling: Sampling) -> dict[str, Any]:
         """Return a request for a text. The stops of a model that thinks are looked for after its thought."""
-        body: dict[str, Any] = {"max_tokens": sampling.most}
+        body: dict[str, Any] = {"max_tokens": sampling.most, "stop_token_ids": self._end_tokens}
         stops = [stop for stop in sampling.stops if stop != self.end]
         if stops and self.think_end_token is None:
             body["stop"] = stops
