@@ -23,6 +23,19 @@ def test_groups_are_made_of_categories_and_hold_all_of_them() -> None:
     assert len(CATEGORIES) == 23
     assert {member for members in GROUPS.values() for member in members} == {*CATEGORIES}
     assert (*GROUPS["non_live"], *GROUPS["live"]) == GROUPS["single_turn"]
+    assert {name: len(members) for name, members in GROUPS.items()} == {
+        "all": 23,
+        "all_scoring": 22,
+        "single_turn": 13,
+        "non_live": 7,
+        "live": 6,
+        "python": 11,
+        "non_python": 2,
+        "multi_turn": 4,
+        "agentic": 5,
+        "memory": 3,
+        "web_search": 2,
+    }
     assert set(REFUSED) < set(GROUPS["agentic"])
 
 

@@ -74,6 +74,23 @@ def test_only_its_folder_can_be_written_and_nobody_reached(tmp_path: Path) -> No
     }
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_what_computes_without_end_is_killed_inside_too(tmp_path: Path) -> None:
+    done = run(
+        tmp_path / "folder",
+        """
+        why = sandbox.enclose(folder)
+        if why: sys.exit(f"skip: {why}")
+        sandbox.Watch(0.1)
+        sum(range(10 ** 12))
+        """,
+        tmp_path,
+    )
+    if done.stderr.startswith("skip"):
+        pytest.skip(done.stderr)
+    assert done.returncode == -signal.SIGXCPU
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_memory_and_files_have_limits(tmp_path: Path) -> None:
     done = run(

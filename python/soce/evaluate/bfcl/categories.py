@@ -13,12 +13,17 @@ from soce.scores.bfcl import BOARDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from fractions import Fraction
+
+    from soce.scores.bfcl import Version
 
 FORMAT_SENSITIVITY: Final = "format_sensitivity"
 """The one category whose score is in no aggregate: other ways to write prompt and calls."""
 
 _LEAVES: Final = tuple(BOARDS["v4"].items)
-_SINGLE_TURN: Final = tuple(leaf for leaf in _LEAVES if not leaf.startswith(("multi", "memory", "web")))
+_SINGLE_TURN: Final = tuple(
+    leaf for leaf in _LEAVES if not leaf.startswith(("multi_turn_", "memory_", "web_search_"))
+)
 _LIVE: Final = tuple(leaf for leaf in _SINGLE_TURN if leaf.startswith("live_"))
 _NON_LIVE: Final = tuple(leaf for leaf in _SINGLE_TURN if leaf not in _LIVE)
 _MULTI_TURN: Final = tuple(leaf for leaf in _LEAVES if leaf.startswith("multi_turn_"))
@@ -28,6 +33,14 @@ _NON_PYTHON: Final = ("simple_java", "simple_javascript")
 
 CATEGORIES: Final = (*_LEAVES, FORMAT_SENSITIVITY)
 """All of them, in the benchmark's order."""
+
+N_ITEMS: Final[dict[str, int]] = {
+    **{leaf: count for leaf, count in BOARDS["v4"].items.items() if count is not None},
+    **dict.fromkeys(_MEMORY, 155),
+    **dict.fromkeys(_WEB_SEARCH, 100),
+    FORMAT_SENSITIVITY: 5200,
+}
+"""How many items each has."""
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "all": CATEGORIES,
@@ -45,10 +58,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 """What the benchmark's own ``--test-category`` takes besides categories."""
 
 REFUSED: Final[dict[str, str]] = {
-    **dict.fromkeys(
-        _WEB_SEARCH, "it searches the web, which nothing may reach that evaluates answers of a model"
-    ),
-    "memory_vector": "it searches by all-MiniLM-L6-v2, a model that it downloads",
+    **dict.fromkeys(_WEB_SEARCH, "it searches the web"),
+    "memory_vector": "it downloads the model all-MiniLM-L6-v2",
 }
 """Categories that cannot be scored, each with the reason."""
 _IDS_HINT: Final = 'write `{"irrelevance": ["irrelevance_0"]}`, say'
@@ -111,3 +122,22 @@ def left_out(names: Iterable[str]) -> tuple[str, ...]:
     """
     members = {member for name in names for member in GROUPS.get(name, ())}
     return tuple(category for category in REFUSED if category in members)
+
+
+def weights_of(version: Version) -> dict[str, Fraction]:
+    """Return the weight of each category in a board's overall accuracy, without those that cannot be scored.
+
+    A weighted mean with them orders models as the board's own command, which counts what is missing as 0.
+    Categories of v3 have their names of v4.
+
+    Examples
+    --------
+    >>> {name: str(weight) for name, weight in weights_of("v4").items() if name.startswith("m")}
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'multiple': '1/40', 'multi_turn_base': '3/40', 'multi_turn_miss_func': '3/40',
+     'multi_turn_miss_param': '3/40', 'multi_turn_long_context': '3/40', 'memory_kv': '1/15',
+     'memory_rec_sum': '1/15'}
+    """
+    named = {leaf: BOARDS["v4"].leaves[column] for column, leaf in BOARDS[version].leaves.items()}
+    overall = {named[leaf]: weight for leaf, weight in BOARDS[version].overall.items()}
+    return {leaf: overall[leaf] for leaf in _LEAVES if leaf in overall and leaf not in REFUSED}

@@ -30,6 +30,9 @@ _HERE, _WHOLE_TREE, _READ_ONLY = -100, 0x8000, 1
 _SYSCALL_MOUNT_SETATTR: Final = 442
 _DIE_WITH_PARENT, _NO_NEW_PRIVILEGES = 1, 38
 
+_SIGNALLED: Final = 128
+"""Beyond it an exit code is the number of the signal that ended a process, as in a shell."""
+
 GIGABYTE: Final = 1 << 30
 PROCESSES: Final = 1024
 """How many processes and threads there may be inside."""
@@ -87,22 +90,26 @@ def enclose(folder: Path, *, readable: Iterable[Path] = ()) -> str | None:
     _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     with suppress(ValueError, OSError):  # counted in the new namespace alone
         resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
-    if child := os.fork():
-        _end_as(child)
-    _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    # The first process of a namespace takes no signal that it did not ask for, so it is none that works.
+    for _ in range(2):
+        if child := os.fork():
+            _end_as(child)
+        _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     _show_only(folder, [Path(path) for path in readable])
     return None
 
 
 def _end_as(child: int) -> NoReturn:
     """Wait for a process and end in its way."""
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        os._exit(os.WEXITSTATUS(status))
-    with suppress(OSError, ValueError):  # no core dump of this process
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
-    os.kill(os.getpid(), os.WTERMSIG(status))
-    os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    number = -code if code < 0 else code - _SIGNALLED
+    if number <= 0:
+        os._exit(code)
+    with suppress(OSError, ValueError):
+        signal.signal(number, signal.SIG_DFL)
+    if os.getpid() != 1:
+        os.kill(os.getpid(), number)
+    os._exit(_SIGNALLED + number)
 
 
 def _show_only(folder: Path, readable: list[Path]) -> None:
