@@ -1,0 +1,103 @@
+"""The canary sees what vLLM keeps of older weights where soce's repairs are switched off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engines.served_models import save_family
+
+from soce.evaluate.engines.canary import Canary
+from soce.evaluate.engines.engine import EngineOptions
+from soce.evaluate.engines.vllm.engine import VllmEngine
+from soce.exceptions import EngineLostError
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
+PYTHON = Path(os.environ.get("SOCE_VLLM_PYTHON", "~/.cache/soce/vllm/bin/python")).expanduser()
+
+SWITCH = """
+import builtins, importlib.abc, os, sys
+
+class Switch(importlib.abc.MetaPathFinder):
+    '''While a file is there, the worker does not see which heads are tied, and packs none again.'''
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "soce.evaluate.engines.vllm.weights":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+
+        def patched(module):
+            run(module)
+            is_off = lambda: os.path.exists({file!r})
+            module.hasattr = lambda one, name: builtins.hasattr(one, name) and not (name == "tie_weights" and is_off())
+
+        spec.loader.exec_module = patched
+        return spec
+
+sys.meta_path.insert(0, Switch())
+"""
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Canary, VllmEngine, Path]]:
+    if not PYTHON.exists():
+        pytest.skip(f"no vLLM at {PYTHON}: `make engines`")
+    home = tmp_path_factory.mktemp("vllm")
+    switch = home / "off"
+    (home / "sitecustomize.py").write_text(SWITCH.format(file=str(switch)))
+    paths = save_family(home / "models", "llama-tied", "float32", count=2)
+    arguments = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "256")
+    options = EngineOptions(python=str(PYTHON), arguments=arguments)
+    engine = VllmEngine(paths, options)
+    canary = Canary(engine, paths, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(home))
+        canary.prepare()
+        engine.start()
+    try:
+        engine.open(paths)
+        canary.check(at_start=True)
+        yield canary, engine, switch
+    finally:
+        engine.close()
+
+
+def test_it_passes(checked: Any) -> None:
+    canary, _, _ = checked
+    report = canary.report
+    assert report.judge == "transformers"
+    assert report.is_conclusive
+    assert report.distance < 1e-4
+    assert report.tokens == 252
+
+
+def test_a_tied_head_that_is_not_packed_again(checked: Any) -> None:
+    canary, engine, switch = checked
+    if engine.identity["platform"] != "cpu":
+        pytest.skip("vLLM packs heads on a CPU alone")
+    switch.touch()
+    try:
+        with pytest.raises(EngineLostError, match=r"after it became .* nats from transformers"):
+            canary.check()
+    finally:
+        switch.unlink()
+    canary.check()
+
+
+def test_a_prefix_cache_that_is_kept(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary, engine, _ = checked
+    post = engine._post
+
+    def kept(route: str, *body: Any) -> Any:
+        return post(f"{route}&clear_cache=false" if route.startswith("/pause") else route, *body)
+
+    monkeypatch.setattr(engine, "_post", kept)
+    with pytest.raises(EngineLostError, match=r"nats from transformers|a prompt is remembered"):
+        canary.check()
+    monkeypatch.undo()
+    canary.check()
