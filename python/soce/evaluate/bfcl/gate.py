@@ -71,12 +71,16 @@ def _handler(client: Posts, fail: Any) -> type[BaseHTTPRequestHandler]:  # noqa:
 
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            if self.path != _COMPLETIONS or not 0 < length <= _MOST_BYTES:
-                self.close_connection = True  # what it sent is not read
+            if not 0 < length <= _MOST_BYTES:
+                self.close_connection = True
+                self._answer(413, {"error": {"message": "this is no request that is taken"}})
+                return
+            content = self.rfile.read(length)
+            if self.path != _COMPLETIONS:
                 self._answer(404, {"error": {"message": f"only {_COMPLETIONS} is here"}})
                 return
             try:
-                found = client.post(_COMPLETIONS, json.loads(self.rfile.read(length)))
+                found = client.post(_COMPLETIONS, json.loads(content))
             except SoceError as error:
                 fail(error)
                 self._answer(502, {"error": {"message": str(error)}})
