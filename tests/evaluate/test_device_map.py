@@ -147,6 +147,23 @@ def test_an_evaluator_scores_it_as_it_scores_one_device(tmp_path: Path) -> None:
     assert evaluators[0].identity == evaluators[1].identity
 
 
+def test_the_engine_transformers_asks_it_as_it_asks_one_device(tmp_path: Path) -> None:
+    from soce.evaluate.engines.transformers.asked import Ask
+    from soce.evaluate.engines.transformers.asking import Asker
+    from soce.evaluate.tasks.forward import Batches
+
+    paths = save_models(tmp_path, 2)
+    placed = split()
+    del placed["model.layers.1"]
+    asks = [Ask((1, 5, 9, 12), None, 6, top=2, prompt_top=1), Ask((1, 7), None, 4)]
+    said = []
+    for chosen in ({"device_map": placed}, {"device": "cpu"}):
+        soup = SoupModel(paths, **chosen)
+        soup.set(Recipe.of(paths))
+        said.append(Asker(soup, Batches(1), window=128).answers(asks))
+    assert said[0] == said[1]
+
+
 @pytest.mark.parametrize("chosen", ["auto", "sequential"])
 def test_the_devices_of_this_machine(chosen: str, tmp_path: Path) -> None:
     paths = save(tmp_path, "llama-tied", "bfloat16", range(3))

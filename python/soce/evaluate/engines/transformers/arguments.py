@@ -20,10 +20,12 @@ class EngineArguments:
     Examples
     --------
     >>> EngineArguments.of(["--device", "cpu", "--batch-size=1"])
-    EngineArguments(device='cpu', compute_dtype=None, batch_size=1, max_length=None)
+    EngineArguments(device='cpu', device_map=None, compute_dtype=None, batch_size=1, max_length=None)
     """
 
     device: str = "auto"
+    device_map: str | None = None
+    """How a model that one device does not hold is laid over several; see `SoupModel`."""
     compute_dtype: str | None = None
     """What parameters are cast to; what the config says otherwise."""
     batch_size: int | None = None

@@ -67,7 +67,7 @@ class Asker:
         import torch
 
         model = self._soup.model
-        ids, mask = padded([ask.tokens for ask in asks], left=False, pad=0, device=model.device)
+        ids, mask = padded([ask.tokens for ask in asks], left=False, pad=0, device=self._soup.device)
         found = []
         with torch.inference_mode():
             output = model(input_ids=ids, attention_mask=mask, use_cache=False)
@@ -114,7 +114,7 @@ class Asker:
 
         model, tokenizer = self._soup.model, self._soup.tokenizer
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        ids, mask = padded([ask.tokens for ask in asks], left=True, pad=pad, device=model.device)
+        ids, mask = padded([ask.tokens for ask in asks], left=True, pad=pad, device=self._soup.device)
         given = ids.shape[1]
         guesses: list[list[Guesses]] = [[] for _ in asks]
 

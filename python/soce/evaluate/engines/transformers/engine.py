@@ -59,6 +59,7 @@ class TransformersEngine:
         outline = ModelOutline(
             self._ingredients,
             device=given.device,
+            device_map=given.device_map,
             compute_dtype=given.compute_dtype,
             merge=self._options.merge,
         )

@@ -39,6 +39,7 @@ class LiveServer:
         self._soup = SoupModel(
             settings["ingredients"],
             device=arguments.device,
+            device_map=arguments.device_map,
             compute_dtype=arguments.compute_dtype,
             merge=MergeOptions(**settings["merge"]),
         )
