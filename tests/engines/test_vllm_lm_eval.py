@@ -1,14 +1,17 @@
 """Tasks of lm-evaluation-harness asked of vLLM: item by item what the model in process says, in float32."""
 
+from types import SimpleNamespace
+
 import pytest
 from tests.engines.served_models import save_family
 from tests.lm_eval_pair import Pair, assert_agree
 
 from soce.evaluate.engines.engine import EngineOptions
+from soce.exceptions import EvaluationError
 
 pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +55,13 @@ def test_vllm_makes_the_prompts_of_chats_if_it_is_asked_to(pair):
             assert (other.text, other.ending) == (answer.text, answer.ending)
 
 
-def test_vllm_scores_all_but_the_last_of_its_window(pair):
-    names = ["tiny_text"]
-    found = pair.make(pair.served, names, settings={"max_length": 256}).score(pair.recipe)
-    assert found.notes == ()
-    model = pair.make(pair.served, names)._model
+def test_vllm_has_room_for_all_but_one_token_of_its_window(pair):
+    model = pair.make(pair.served, ["tiny_text"])._model
+    model.set_cache_hook(SimpleNamespace(count=lambda answered: None))
     assert (model.max_length, model._most) == (256, 255)
     scored = [4 + i % 30 for i in range(254)]
     ((log, _),) = model._likelihoods([([1], scored)], 1)
     assert log < 0
+    with pytest.raises(EvaluationError, match="log-likelihoods of 255 tokens are asked for"):
+        model._likelihoods([([1], [*scored, 4])], 1)
+    assert model.notes == ()
