@@ -79,8 +79,10 @@ class Forecast(Plain):
     """Size of all candidates' shards."""
     read_bytes: int
     """What is read of them for the evaluations that are named."""
+    engine: str | None
+    """The serving engine that would be asked, with its version; None if none is."""
     device: str | None
-    """Where the live model would be; None if no model is live."""
+    """Where the live model would be; None if no model is live in this process."""
     model_bytes: int | None
     """What it would take there, without batches."""
     device_bytes: int | None
@@ -126,6 +128,11 @@ class Forecast(Plain):
                 return None
             total += seconds
         return total
+
+
+def _engine_of(identity: Mapping[str, object]) -> str | None:
+    engine = identity.get("engine")
+    return None if engine is None else f"{engine} {identity.get(str(engine), '')}".rstrip()
 
 
 class Forecaster:
@@ -230,6 +237,7 @@ class Forecaster:
             stages=tuple(self._stages.values()),
             checkpoint_bytes=sum(self._sizes.values()),
             read_bytes=sum(ledger.read_bytes for ledger in {self._chooser, self._reporter}),
+            engine=_engine_of({} if live is None else live.identity),
             device=" and ".join(map(str, getattr(live, "devices", ()))) or None,
             model_bytes=getattr(live, "memory_bytes", None),
             device_bytes=getattr(live, "device_bytes", None),

@@ -56,7 +56,8 @@ class NamedEvaluators:
 
         As an outline they only say what they would score: the model has no weights.
         """
-        from soce.evaluate.kinds import check_evaluator, open_evaluator, outline_of
+        from soce.evaluate.kinds import check_evaluator, kind_of, open_evaluator, outline_of
+        from soce.evaluate.options import is_url
         from soce.search.items import check_categories
 
         choose = self.check()
@@ -75,9 +76,14 @@ class NamedEvaluators:
 
             def start(name: EvaluatorName, model: LiveModel | None, which: str) -> Evaluator:
                 what = f"loading {_named(name)} and the model of `{shown(paths[0])}`"
+                asks_engine = options.engine is not None and "engine" in kind_of(name).options
                 if is_outline:
                     what = f"reading {_named(name)} and headers of `{shown(paths[0])}`"
-                if _is_command(name):
+                elif asks_engine and model is None:
+                    engine = str(options.engine)
+                    verb = "asking" if is_url(engine) else "starting"
+                    what = f"{verb} {shown(engine)} on `{shown(paths[0])}` for {_named(name)}"
+                elif _is_command(name):
                     what = f"for each soup: {_named(name)}"
                 with waiting(what, enabled=not quiet):
                     made = open_evaluator(name, model or paths, options, folder=folder / "programs" / which)

@@ -22,6 +22,7 @@ def forecast_lines(found: Forecast) -> list[list[str]]:
         *wrapped(f"{len(found.candidates)}: {named(found.candidates, 10)}", "candidates  "),
         *wrapped(experts, "experts     "),
         f"strategy    {found.strategy}",
+        *([] if found.engine is None else [f"engine      {found.engine}"]),
     ]
     rows = [["", "soups", "known", "to score", "items to score", ""]]
     for one in found.stages:

@@ -81,6 +81,6 @@ def _token(path: str | None) -> str:
         token = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         refuse("the token cannot be read", "`soce serve` tells the file that it is in", path, cause=error)
-    if not token:
+    if not token or not token.isascii() or not token.isprintable():  # a request could not carry it
         refuse("there is no token in this file", "`soce serve` tells the file that it is in", path)
     return token

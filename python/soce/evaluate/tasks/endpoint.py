@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import load_config, load_generation_config
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SPARE: Final = 2
 """By how many tokens the window of a served model is smaller. In this process the last token that is scored
 need not be given, and nothing has to follow it; an engine is given all, and writes one more."""
+
+T = TypeVar("T")
 
 _ROUTE: Final = "/v1/completions"
 
@@ -54,8 +56,7 @@ class EndpointInference:
         """Return one likelihood per request, from what the engine says of the tokens of a prompt."""
         # The likeliest is asked for, too, though only ranks matter: of equally likely ones it is of rank 1.
         bodies = [{"prompt": list(one.tokens), "max_tokens": 1, "prompt_logprobs": 1} for one in requests]
-        choices = self._choices(bodies, on_done)
-        return [_likelihood(*one) for one in zip(requests, choices, strict=True)]
+        return self._asked(bodies, lambda place, choice: _likelihood(requests[place], choice), on_done)
 
     def texts(self, prompts: Sequence[Prompt], on_done: Callable[[int], object]) -> list[Written]:
         """Return what the model writes after each prompt."""
@@ -70,18 +71,25 @@ class EndpointInference:
             }
             for one in prompts
         ]
-        choices = self._choices(bodies, on_done)
-        return [self._written(*one) for one in zip(prompts, choices, strict=True)]
+        return self._asked(bodies, lambda place, choice: self._written(prompts[place], choice), on_done)
 
-    def _choices(
-        self, bodies: Sequence[dict[str, Any]], on_done: Callable[[int], object]
-    ) -> list[dict[str, Any]]:
+    def _asked(
+        self,
+        bodies: Sequence[dict[str, Any]],
+        read: Callable[[int, Mapping[str, Any]], T],
+        on_done: Callable[[int], object],
+    ) -> list[T]:
+        """Return what is read from the answer to each body, by its place."""
         if not isinstance(self._model, ServedModel):
             refuse("the model is not served yet, and cannot be scored")
         asked = [{"model": self._model.model, "temperature": 0, **body} for body in bodies]
-        client, concurrency = self._model.client, self._model.concurrency
-        answers = client.ask_all(_ROUTE, asked, on_done, concurrency=concurrency)
-        return [answer["choices"][0] for answer in answers]
+        return self._model.client.ask_all(
+            _ROUTE,
+            asked,
+            on_done,
+            read=lambda place, answer: read(place, answer["choices"][0]),
+            concurrency=self._model.concurrency,
+        )
 
     def _written(self, prompt: Prompt, choice: Mapping[str, Any]) -> Written:
         tokens, reason = choice.get("token_ids"), choice.get("finish_reason")
