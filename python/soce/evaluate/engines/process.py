@@ -112,7 +112,7 @@ class EngineProcess:
         raise EngineLostError.of([Problem("engine", None, None, message, hint)])
 
     def last_words(self) -> str:
-        """Return the first exception that the log tells of, no consequence and no warning, or its last lines."""
+        """Return the first exception that the log tells of and that explains something, or its end."""
         with suppress(OSError):
             text = self.log.read_text(encoding="utf-8", errors="replace")
             for line in text.splitlines():

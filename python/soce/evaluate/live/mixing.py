@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from math import isfinite, prod
@@ -91,8 +92,8 @@ class SoupMixer:
                     first = f"{self.tensors[name][0]} as in `{shown(self.paths[0])}`"
                     hint = "say which dtype soups are published in, with `dtype`"
                     refuse(f"expected {first}, got {held}", hint, path, tensor=name)
-        self._finite: dict[str, set[int]] = {name: set() for name in self.tensors}
-        """Ingredients whose tensor is known to be finite."""
+        self._finite: defaultdict[tuple[str, int, int], set[int]] = defaultdict(set)
+        """Ingredients whose run of elements, by tensor, first element and length, is known to be finite."""
         self._keys = frozenset(map(same_path_key, self.paths))
 
     @property
@@ -131,11 +132,14 @@ class SoupMixer:
                 raise RecipeError.of([Problem("recipe", None, name, "no row of the recipe matches", hint)])
         return rows
 
-    def mix(self, name: str, row: Row, target: torch.Tensor) -> None:
-        """Write a tensor of the soup into contiguous CPU memory of the dtype that is published."""
-        self._write(name, row, target, self.dtype)
+    def mix(self, name: str, row: Row, target: torch.Tensor, *, start: int = 0) -> None:
+        """Write a tensor of the soup into contiguous CPU memory of the dtype that is published.
+
+        That is the run of its elements from `start` on, as many as the memory holds.
+        """
+        self._write(name, row, target, dtype=self.dtype, start=start)
         if target.numel() and self._options.nonfinite == "error" and self.published(name) in _FLOATS:
-            self._check_finite(name, row, target)
+            self._check_finite(name, start, row, target)
 
     def original(self, name: str, ingredient: int) -> torch.Tensor:
         """Return a tensor of one ingredient, in the dtype that the first holds it in."""
@@ -146,27 +150,31 @@ class SoupMixer:
         self._write(name, self._only(ingredient), tensor)
         return tensor
 
-    def _write(self, name: str, row: Row, target: torch.Tensor, dtype: str | None = None) -> None:
+    def _write(
+        self, name: str, row: Row, target: torch.Tensor, *, dtype: str | None = None, start: int = 0
+    ) -> None:
         import torch
 
         if target.numel():
             data = target.reshape(-1).view(torch.uint8)
-            self._mixer.mix(name, *row, data, dtype=dtype, num_threads=self._options.num_threads)
+            threads = self._options.num_threads
+            self._mixer.mix(name, *row, data, dtype=dtype, start=start, num_threads=threads)
 
     def _only(self, ingredient: int) -> Row:
         return tuple(int(i == ingredient) for i in range(len(self._sources))), 1
 
-    def _check_finite(self, name: str, row: Row, mixed: torch.Tensor) -> None:
+    def _check_finite(self, name: str, start: int, row: Row, mixed: torch.Tensor) -> None:
         """Refuse what is not finite.
 
         A sum is finite only if all that went into it is. Then so is every mean of the same ingredients in
         their own dtype, which lies between them: it need not be looked at, and a search pays for this once.
         """
         numerators, _ = row
+        known = self._finite[name, start, mixed.numel()]
         taken = {i for i, numerator in enumerate(numerators) if numerator}
         is_mean = self.dtype is None and min(numerators) >= 0
-        if (is_mean and taken <= self._finite[name]) or _is_finite(mixed):
-            self._finite[name] |= taken
+        if (is_mean and taken <= known) or _is_finite(mixed):
+            known |= taken
             return
         problems = [
             Problem("checkpoint", self._sources[i], name, "has values that are not finite", None)
