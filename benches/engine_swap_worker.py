@@ -67,12 +67,6 @@ class BenchWorker(SoceWorker):
         return time.perf_counter() - begin
 
 
-def anonymous(pid: str) -> int:
-    """Return the bytes of a process that no file backs."""
-    fields = Path(f"/proc/{pid}/smaps_rollup").read_text().split("\n")
-    return sum(int(line.split()[1]) * 1024 for line in fields if line.startswith(("Pss_Anon", "Pss_Shmem")))
-
-
 def run(specification: dict[str, Any]) -> dict[str, Any]:
     from vllm import LLM
 
@@ -84,6 +78,7 @@ def run(specification: dict[str, Any]) -> dict[str, Any]:
         max_model_len=512,
         max_num_seqs=4,
         enforce_eager=True,
+        skip_tokenizer_init=True,
         tensor_parallel_size=ranks,
         worker_extension_cls="engine_swap_worker.BenchWorker",
     )

@@ -19,13 +19,13 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts i
 PYTHON = Path(os.environ.get("SOCE_VLLM_PYTHON", "~/.cache/soce/vllm/bin/python")).expanduser()
 
 SWITCH = """
-import builtins, importlib.abc, os, sys
+import importlib.abc, os, sys
 
 class Switch(importlib.abc.MetaPathFinder):
-    '''While a file is there, the worker does not see which heads are tied, and packs none again.'''
+    '''While a file is there, no head that is tied is packed again.'''
 
     def find_spec(self, name, path=None, target=None):
-        if name != "soce.evaluate.engines.vllm.weights":
+        if name != "soce.evaluate.engines.vllm.packing":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -33,8 +33,8 @@ class Switch(importlib.abc.MetaPathFinder):
 
         def patched(module):
             run(module)
-            is_off = lambda: os.path.exists({file!r})
-            module.hasattr = lambda one, name: builtins.hasattr(one, name) and not (name == "tie_weights" and is_off())
+            pack = module.pack_beside
+            module.pack_beside = lambda layers: None if os.path.exists({file!r}) else pack(layers)
 
         spec.loader.exec_module = patched
         return spec

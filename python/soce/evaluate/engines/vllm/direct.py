@@ -8,12 +8,12 @@ by vLLM as at its start; so is a head that is packed beside the embedding it is 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from soce.evaluate.engines.vllm.packing import forget_packed_experts, pack_beside, packed_beside
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.mixing import torch_dtype
 from soce.evaluate.live.placement import same_bits
@@ -45,7 +45,8 @@ class DirectLoading:
             for slot in own:
                 if not slot.is_whole:
                     refuse(f"vLLM leaves a part of `{slot.name}` unloaded")
-        self._repacked = _packed_beside(model, {id(layer) for layer, _ in self._packed})
+        again = {id(layer) for layer, _ in self._packed}
+        self._beside = [layer for layer in packed_beside(model) if id(layer) not in again]
         self._attention = _deferred_attention(model)
         self._twins = self._find_twins()
         columns = [one for slot in slots for one in slot.copies if not one.source.is_run]
@@ -59,7 +60,7 @@ class DirectLoading:
         return {
             "in_place": len(self._in_place),
             "packed": len(self._packed),
-            "repacked": len(self._repacked),
+            "packed_beside": len(self._beside),
             "shared": self._is_shared,
         }
 
@@ -81,8 +82,7 @@ class DirectLoading:
                 self._fill(slot, slot.live.data, rows)
         for layer, own in self._packed:
             self._load_packed(layer, own, rows)
-        for layer in self._repacked:
-            layer.quant_method.process_weights_after_loading(layer)
+        pack_beside(self._beside)
         for layer in self._attention:  # some keep what follows from other layers' weights
             layer.process_weights_after_loading(dtype)
 
@@ -99,6 +99,7 @@ class DirectLoading:
             restore_layer_on_meta(layer, info)
             materialize_layer(layer, info)
             layer.__dict__.pop("_already_called_process_weights_after_loading", None)
+            forget_packed_experts(layer)
             for slot in own:
                 self._fill(slot, getattr(layer, slot.name).data, rows)
             method = getattr(layer, "quant_method", None)
@@ -174,25 +175,6 @@ class DirectLoading:
                     hint = "untie the first ingredient: its config says that head and embedding are one"
                     refuse(message, hint, path, tensor=twin)
         return twins
-
-
-def _packed_beside(model: torch.nn.Module, packed: set[int]) -> list[Any]:
-    """Return the layers that the CPU packs beside a parameter that stays, of those that are not `packed`.
-
-    An embedding that a head is tied to is packed too, but only the head computes with that.
-    """
-    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, VocabParallelEmbedding
-
-    users: defaultdict[int, list[torch.nn.Module]] = defaultdict(list)
-    found = [one for one in model.modules() if hasattr(one, "cpu_linear") and id(one) not in packed]
-    for layer in found:
-        users[id(layer.weight)].append(layer)
-
-    def is_only_looked_up(layer: torch.nn.Module) -> bool:
-        heads = [one for one in users[id(layer.weight)] if isinstance(one, ParallelLMHead)]
-        return type(layer) is VocabParallelEmbedding and bool(heads)
-
-    return [layer for layer in found if not is_only_looked_up(layer)]
 
 
 def _deferred_attention(model: torch.nn.Module) -> list[Any]:

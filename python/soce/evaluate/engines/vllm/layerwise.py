@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from soce.evaluate.engines.vllm.packing import forget_packed_experts, pack_beside, packed_beside
 from soce.evaluate.live.mixing import torch_dtype
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ def load_layerwise(model: Any, config: Any, mixer: SoupMixer, rows: Mapping[str,
     """Load a soup into a model of vLLM, layer by layer; after an error it can be loaded again."""
     from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
+    for layer in model.modules():
+        forget_packed_experts(layer)
     initialize_layerwise_reload(model)
     try:
         model.load_weights(_mixed(mixer, rows))
     finally:  # layers that are left on the meta device could never be loaded again
         finalize_layerwise_reload(model, config)
-    for layer in model.modules():  # a tied head is left as it was packed for the CPU before
-        if hasattr(layer, "cpu_linear") and hasattr(layer, "tie_weights"):
-            layer.quant_method.process_weights_after_loading(layer)
+    pack_beside(packed_beside(model))
 
 
 def _mixed(mixer: SoupMixer, rows: Mapping[str, Row]) -> Iterator[tuple[str, torch.Tensor]]:
