@@ -13,10 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
+from tests.report_runs import make_run
+
+from soce.experiment.schema import SCHEMA
 
 FOLDER = Path(__file__).parent.parent / "examples" / "smollm"
-MODULES = ("calls", "words", "data")
+MODULES = ("calls", "words", "data", "train", "candidates", "results")
 
 
 @pytest.fixture
@@ -143,6 +148,37 @@ def test_the_same_items_are_evaluated_in_whatever_order_they_come(example: dict[
 def test_an_answer_is_the_first_of_what_bfcl_takes(example: dict[str, ModuleType]) -> None:
     truth = [{"f.g": {"a": [[1, 2]], "b": ["", "x"], "c": [{"d": ["y", "z"], "e": [""]}]}}, {"h": {}}]
     assert example["data"].answer_of(truth) == "[f.g(a=[1, 2], c={'d': 'y'}), h()]"
+
+
+def test_its_experiment_is_one_and_names_every_candidate(example: dict[str, ModuleType]) -> None:
+    experiment = yaml.safe_load((FOLDER / "soce.yaml").read_text())
+    jsonschema.validate(experiment, json.loads(SCHEMA.read_text()))
+    candidates = example["candidates"].CANDIDATES
+    assert experiment["models"] == {name: f"candidates/{name}" for name in candidates}
+    assert {*experiment["evaluate"]["bfcl"].split(",")} == {*example["data"].LONGEST}
+
+
+def test_results_tell_every_item_of_every_arm_and_no_path(
+    example: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    soce = Path(sys.executable).with_name("soce")
+    if not soce.exists():
+        pytest.skip("soce is not installed beside this Python")
+    result = make_run(tmp_path / "run")
+    assert result is not None
+    (tmp_path / "data").mkdir()
+    (tmp_path / "soce.yaml").write_text(f"output: {tmp_path}/run\n")
+    (tmp_path / "data" / example["data"].BFCL_ITEMS).write_text("{}\n")
+    kept = tmp_path / "results"
+    example["results"].keep_results(tmp_path, kept, soce)
+    assert (kept / "soce.yaml").read_text() == "output: run\n"
+    assert all(str(tmp_path) not in path.read_text() for path in kept.iterdir())
+    assert "## " in (kept / "report.md").read_text()
+    header, *lines = [line.split(",") for line in (kept / "outcomes.csv").read_text().splitlines()]
+    assert header == ["items", "category", "item", *(arm.label for arm in result.arms)]
+    reported = [line for line in lines if line[0] == "report"]
+    assert len(reported) == result.best.report.n_items
+    assert {one for line in reported for one in line[3:]} == {"0", "1"}
 
 
 @pytest.mark.bfcl

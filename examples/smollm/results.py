@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import BFCL_ITEMS
@@ -12,26 +12,32 @@ from data import BFCL_ITEMS
 from soce.search.open import open_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from soce.search.run import ItemSet
 
 
 def keep_results(folder: Path, results: Path, soce: Path) -> None:
-    """Copy what a finished run says from FOLDER's `run/` to a folder in the repository."""
+    """Write what a finished run in FOLDER's `run/` says to a folder in the repository, without its paths."""
     run = folder / "run"
     results.mkdir(exist_ok=True)
+    report = subprocess.run(
+        [str(soce), "report", "run", "--output", "-", "--format", "markdown"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=folder,
+    )
+    (results / "report.md").write_text(_without_paths(report.stdout, folder))
     for path in (
-        folder / "soce.yaml",
-        folder / "data" / BFCL_ITEMS,
-        run / "scores.csv",
-        run / "selection.yaml",
+        *(folder / "soce.yaml", folder / "data" / BFCL_ITEMS),
+        *(run / "scores.csv", run / "selection.yaml", run / "search" / "result.json"),
     ):
-        shutil.copyfile(path, results / path.name)
-    shutil.copyfile(run / "search" / "result.json", results / "result.json")
+        (results / path.name).write_text(_without_paths(path.read_text(), folder))
     _keep_outcomes(run, results / "outcomes.csv")
-    report = [str(soce), "report", str(run), "--output", str(results / "report.md")]
-    subprocess.run(report, check=True, cwd=folder)
+
+
+def _without_paths(text: str, folder: Path) -> str:
+    """Return a text with paths as they are seen from FOLDER and from the user's home."""
+    return text.replace(f"{folder}/", "").replace(str(Path.home()), "~")
 
 
 def _keep_outcomes(run: Path, path: Path) -> None:
