@@ -59,6 +59,12 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("docs/evaluators.md", "#!/bin/sh"): NotRun(
         "BFCL needs a GPU and an environment of its own, as the page says"
     ),
+    ("docs/evaluators.md", "from soce import TaskEvaluator, read_tasks"): Elsewhere(
+        "tests/engines/test_vllm_tasks.py::test_vllm_answers_every_kind_of_item_as_the_model_in_this_process"
+    ),
+    ("docs/evaluators.md", "from openai import OpenAI"): Elsewhere(
+        "tests/served/test_tasks.py::test_a_function_that_takes_a_base_url_is_called_with_it"
+    ),
     ("docs/evaluators.md", "from soce import ReadOptions"): NotRun("runs the script above it"),
     ("docs/index.md", "soce demo"): DEMO,
     ("docs/reliability.md", "make test"): NotRun("runs these very tests"),

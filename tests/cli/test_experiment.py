@@ -15,8 +15,8 @@ from tests.checkpoints import directory
 from tests.landscapes import Landscape
 
 from soce.cli.analyze import analyze
-from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.options.experiment import keys_of
+from soce.cli.options.named_evaluators import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search

@@ -20,7 +20,7 @@ from tests.landscapes import Landscape, read_log
 
 import soce
 from soce.cli.log import log
-from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.options.named_evaluators import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search
@@ -577,7 +577,7 @@ INTERRUPTED = textwrap.dedent(
     import sys
     from contextlib import contextmanager
     from pathlib import Path
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.cli.search import search
     from tests.landscapes import Landscape
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from tests.checkpoints import directory
 from tests.report_runs import Kitchen, make_run
 
-from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.options.named_evaluators import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.study import study
 from soce.search.open import open_run

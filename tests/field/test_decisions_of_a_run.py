@@ -12,8 +12,8 @@ from tests.checkpoints import directory, f32, read_directory, read_file, write_f
 from tests.cli.test_search import SELECT, Landscapes, make
 
 from soce import verify
-from soce.cli.options.evaluator import NamedEvaluators
 from soce.cli.options.experiment import keys_of
+from soce.cli.options.named_evaluators import NamedEvaluators
 from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search

@@ -13,7 +13,7 @@ from tests.cli.test_search import SELECT, Landscapes, make
 
 from soce.cli.analyze import analyze
 from soce.cli.merge import merge
-from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.options.named_evaluators import NamedEvaluators
 from soce.cli.run import run as run_command
 from soce.cli.search import search
 from soce.cli.select import select

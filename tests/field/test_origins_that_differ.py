@@ -13,7 +13,7 @@ from tests.cli.test_search import Landscapes, make
 import soce
 from soce.cli.doctor import doctor
 from soce.cli.merge import merge as command
-from soce.cli.options.evaluator import NamedEvaluators
+from soce.cli.options.named_evaluators import NamedEvaluators
 from soce.cli.run import run
 
 QUICK = soce.MergeOptions(sync=False)

@@ -85,7 +85,7 @@ def run_demo(
 ) -> DemoRun:
     """Prepare the demo's models and scores, and go on as `soce run` does; `step` is that of the grid."""
     from soce.cli.log_file import logged
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.cli.steps import SearchStep, keep_selection
     from soce.demo.prepare import THRESHOLD, prepare_demo
     from soce.evaluate.options import EvaluatorOptions

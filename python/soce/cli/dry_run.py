@@ -15,7 +15,7 @@ from soce.cli.text.forecast import forecast_lines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.merging.options import MergeOptions
     from soce.scores.table import ScoreTable
     from soce.search.options import SearchOptions

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from soce.analysis.games import ShapleyPlan
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.merging.options import MergeOptions
     from soce.report.report import Format
     from soce.search.run import Run

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soce.cli.options.candidates import Candidates
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.cli.options.selection import RuleOptions
     from soce.merging.options import MergeOptions
     from soce.scores.formats.options import ReadOptions

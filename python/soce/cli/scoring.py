@@ -13,7 +13,7 @@ from soce.search.folder import MODELS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.merging.options import MergeOptions
     from soce.recipes.model import Recipe
     from soce.search.pool import Pool

@@ -22,7 +22,7 @@ from soce.search.folder import LOG, SEARCH, SELECTION, SOUP
 
 if TYPE_CHECKING:
     from soce.cli.options.candidates import Candidates
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.merging.options import MergeOptions
     from soce.scores.origin import Stated
     from soce.search.options import SearchOptions

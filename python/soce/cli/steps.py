@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from soce.cli.log_file import Log
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.evaluate.evaluation import Evaluator
     from soce.merging.options import MergeOptions
     from soce.scores.table import ScoreTable

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from soce.analysis.population_scores import PopulationScores
     from soce.cli.log_file import Log
     from soce.cli.options.candidates import Candidates
-    from soce.cli.options.evaluator import NamedEvaluators
+    from soce.cli.options.named_evaluators import NamedEvaluators
     from soce.merging.options import MergeOptions
 
 _EXAMPLES = """\b
