@@ -245,3 +245,22 @@ def test_a_corpus_of_sentences_is_scored_as_a_whole_and_in_part(soup):
         part.categories["flores"].score
         == metrics.BLEU().corpus_score(["u v w x", "a"], [["u v w x", "b c"]]).score
     )
+
+
+def test_what_fails_because_the_engine_is_gone_says_so(soup, monkeypatch):
+    from soce.exceptions import EngineLostError
+
+    def gone():
+        raise EngineLostError("it was killed")
+
+    def fails(model, tokenizer):
+        raise OSError("502")
+
+    from soce.evaluate.function import FunctionEvaluator
+
+    evaluator = FunctionEvaluator(fails, soup)
+    with pytest.raises(EvaluationError, match="raised OSError: 502"):
+        evaluator.score(Recipe.of(soup.ingredients))
+    monkeypatch.setattr(soup, "look", gone)
+    with pytest.raises(EngineLostError, match="it was killed"):
+        evaluator.score(Recipe.of(soup.ingredients))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_ALLOWED: Final = 1e-3
 """Nats. In float32 sums in another order are some 1e-5 apart, another fine-tune is 1e-2 away at least."""
-_TIMES: Final = 4.0
+_TIMES: Final = 3.0
 """How much farther an engine may be after a change than with what it loaded itself. The noise of its dtype is
 taken from there: a constant would have to allow for bfloat16, quantised weights and the model's own scale."""
 _SHARE: Final = 0.7
@@ -41,12 +41,13 @@ class Judgement:
     first: Saying | None
     other: Saying | None
 
-    def allowed(self, start: Saying) -> float:
-        """Return how far an engine may be from what is said of the other ingredient, in nats.
+    def noise(self, start: Saying) -> float:
+        """Return how far an engine is, with the first ingredient that it loaded itself, from what is said."""
+        return 0.0 if self.first is None else distance(start, self.first)
 
-        `start` is what it says to the first one that it loaded itself. An engine is as its own kind, exactly.
-        """
-        return 0.0 if self.first is None else max(LEAST_ALLOWED, _TIMES * distance(start, self.first))
+    def allowed(self, noise: float) -> float:
+        """Return how far it may be, in nats, after a change. An engine is as its own kind, exactly."""
+        return 0.0 if self.first is None else max(LEAST_ALLOWED, _TIMES * noise)
 
 
 def judge(engine_name: EngineName, ingredients: Sequence[str], options: EngineOptions) -> Judgement:
@@ -91,10 +92,10 @@ def _by_transformers(
             with closing(
                 SoupModel(both, device="cpu", compute_dtype="float32", merge=options.merge)
             ) as model:
-                said = []
+                said: list[Saying] = []
                 for one in both:
                     model.set(Recipe.of({one: 1}))
-                    said.append(asked_model(model, tokens))
+                    said.append(asked_model(model, tokens, n_written=2 if said else 1))
                 return path, said[0], said[1]
         except CheckpointError:  # a search will tell of it if it comes to this one
             continue

@@ -92,8 +92,11 @@ def _ask(engine: Engine, route: str, body: object) -> Any:  # noqa: ANN401 - JSO
     return answer
 
 
-def asked_model(model: SoupModel, tokens: Sequence[int]) -> Saying:
-    """Return what a model of transformers says to as many of the tokens as fit into its window."""
+def asked_model(model: SoupModel, tokens: Sequence[int], *, n_written: int) -> Saying:
+    """Return what a model of transformers says to as many of the tokens as fit into its window.
+
+    It writes a few tokens, each by a whole pass: how a model is given its cache is not the same everywhere.
+    """
     import torch
 
     config = model.model.config.get_text_config()
@@ -101,7 +104,7 @@ def asked_model(model: SoupModel, tokens: Sequence[int]) -> Saying:
     prompt: list[float] = []
     written: list[tuple[int, float]] = []
     with torch.inference_mode():
-        while len(written) < _WRITTEN:
+        while len(written) < n_written:
             ids = torch.tensor([given + tuple(token for token, _ in written)], device=model.device)
             logs = model.model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
             prompt = prompt or logs[range(len(given) - 1), given[1:]].tolist()  # logs: (tokens, words)

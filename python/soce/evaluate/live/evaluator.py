@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import chosen_items, no_progress
 from soce.evaluate.live.soup_model import SoupModel
+from soce.exceptions import EngineLostError, EvaluationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,13 @@ class LiveEvaluator(ABC):
         """Make the model this soup and return its scores, see `Evaluator.score`."""
         chosen = self._chosen(items)
         self.soup.set(recipe)
-        return self._score(chosen, on_progress or no_progress)
+        try:
+            return self._score(chosen, on_progress or no_progress)
+        except EngineLostError:
+            raise
+        except EvaluationError:  # a program or a function that asks it sees that it is gone, and not why
+            self.soup.look()
+            raise
 
     def score_current(
         self, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: OnProgress | None = None

@@ -39,5 +39,8 @@ class LiveModel(Protocol):
     def set(self, recipe: Recipe, *, on_progress: OnProgress | None = None) -> None:
         """Become a soup; see `SoupModel.set`."""
 
+    def look(self) -> None:
+        """Raise EvaluationError if nobody can answer for it any more, such as EngineLostError."""
+
     def close(self) -> None:
         """Let go of the model."""

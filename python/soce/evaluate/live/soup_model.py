@@ -221,6 +221,9 @@ class SoupModel:
         tell(self.nbytes, self.nbytes)
         self.recipe = recipe
 
+    def look(self) -> None:
+        """Do nothing: the model is in this process."""
+
     def close(self) -> None:
         """Let go of the model and of the ingredients."""
         for name in ("model", "_live", "_buffer", "_mixer", "tokenizer"):

@@ -133,6 +133,10 @@ class ServedModel(ServedOutline):
         self.recipe = recipe
         tell(self.nbytes, self.nbytes)
 
+    def look(self) -> None:
+        """Raise EngineLostError if the engine is gone, or what a server that is gone is told by."""
+        self._check_engine(self.client.get("/recipe"))
+
     def close(self) -> None:
         """Let go of the server, or end it with its engine if they are this model's own."""
         try:
@@ -143,15 +147,18 @@ class ServedModel(ServedOutline):
                 self._server.close()
             super().close()
 
+    def _check_engine(self, told: Mapping[str, Any]) -> None:
+        if told["state"] == "lost":
+            message = f"the engine of the server at `{shown(self.base_url)}` is gone: {told['reason']}"
+            raise EngineLostError.of([Problem("engine", None, None, message, "start the server again")])
+
     def _check_server(self, told: Mapping[str, Any]) -> None:
         """Refuse a server that is no server of soce, whose engine is gone, or that serves other soups."""
         place = f"the server at `{shown(self.base_url)}`"
         missing = {"state", "ingredients", "identity", "model", "concurrency"} - told.keys()
         if missing:
             refuse(f"{place} is none of soce", "start one with `soce serve`")
-        if told["state"] == "lost":
-            message, hint = f"the engine of {place} is gone: {told['reason']}", "start the server again"
-            raise EngineLostError.of([Problem("engine", None, None, message, hint)])
+        self._check_engine(told)
         paths = [str(one["path"]) for one in told["ingredients"]]
         for path in self.ingredients:
             if same_path_key(path) not in paths:

@@ -79,6 +79,9 @@ class ServedOutline:
         """Refuse to be a soup."""
         refuse("the model is not served yet, and cannot be scored")
 
+    def look(self) -> None:
+        """Do nothing: there is no engine yet."""
+
     def close(self) -> None:
         """Let go of the ingredients."""
         self.__dict__.pop("_mixer", None)
