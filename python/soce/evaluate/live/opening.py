@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from soce.evaluate.engines.engine import EngineOptions
@@ -75,12 +74,8 @@ def _served(
 
 def _token(path: str | None) -> str:
     """Return the token in a file; it never is in an argument, where everybody on the machine may read it."""
+    from soce.evaluate.served.tokens import read_token
+
     if path is None:
         refuse("the server at a URL wants a token", "name its file as `engine_token`: `soce serve` tells it")
-    try:
-        token = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        refuse("the token cannot be read", "`soce serve` tells the file that it is in", path, cause=error)
-    if not token or not token.isascii() or not token.isprintable():  # a request could not carry it
-        refuse("there is no token in this file", "`soce serve` tells the file that it is in", path)
-    return token
+    return read_token(path)

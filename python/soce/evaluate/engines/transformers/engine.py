@@ -15,6 +15,7 @@ from soce.evaluate.engines.unix_http import ask
 from soce.evaluate.evaluation import refuse, told
 from soce.evaluate.http.refusals import refusal_of
 from soce.exceptions import EngineLostError, Problem
+from soce.merging.options import DECISIONS
 from soce.recipes.wire import recipe_to_json
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from soce.evaluate.engines.engine import EngineName, EngineOptions
     from soce.recipes.model import Recipe
+
+_MERGING: Final = DECISIONS | {"nonfinite", "num_threads"}
+"""Options of a merge that mean something to a live model."""
 
 MODEL: Final = "soup"
 """What requests call the model."""
@@ -72,9 +76,10 @@ class TransformersEngine:
         """Start the process, and return when it answers."""
         self._process = EngineProcess(self.name)
         settings = self._process.folder / "settings.json"
+        merge = self._options.merge.changed()
         content = {
             "ingredients": self._ingredients,
-            "merge": self._options.merge.changed(),
+            "merge": {name: value for name, value in merge.items() if name in _MERGING},
             "arguments": asdict(self._arguments),
             "socket": self._process.socket,
         }
