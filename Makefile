@@ -175,6 +175,10 @@ bench: dev ## Time a merge against the physical limit, a torch loop and mergekit
 bench-kernels: ## Time the kernels of the core, every set that this CPU runs
 	cargo bench $(CARGO_FLAGS)
 
+.PHONY: gpu
+gpu: dev ## On a machine with a CUDA device, in ten minutes: soups there and in vLLM, bit for bit (BENCH_ARGS=--help)
+	$(BIN)/python benches/gpu.py $(BENCH_ARGS)
+
 .PHONY: wheel
 wheel: $(INSTALLED) ## Build a wheel, install it into an empty environment and average two tiny checkpoints
 	rm -rf $(DIST)

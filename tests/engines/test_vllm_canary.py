@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from soce.evaluate.engines.vllm.engine import VllmEngine
 from soce.exceptions import EngineLostError
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
-PYTHON = Path(os.environ.get("SOCE_VLLM_PYTHON", "~/.cache/soce/vllm/bin/python")).expanduser()
 
 SWITCH = """
 import importlib.abc, os, sys
@@ -44,15 +42,15 @@ sys.meta_path.insert(0, Switch())
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Canary, VllmEngine, Path]]:
-    if not PYTHON.exists():
-        pytest.skip(f"no vLLM at {PYTHON}: `make engines`")
+def checked(
+    vllm_python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Canary, VllmEngine, Path]]:
     home = tmp_path_factory.mktemp("vllm")
     switch = home / "off"
     (home / "sitecustomize.py").write_text(SWITCH.format(file=str(switch)))
     paths = save_family(home / "models", "llama-tied", "float32", count=2)
     arguments = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "256")
-    options = EngineOptions(python=str(PYTHON), arguments=arguments)
+    options = EngineOptions(python=vllm_python, arguments=arguments)
     engine = VllmEngine(paths, options)
     canary = Canary(engine, paths, options)
     with pytest.MonkeyPatch.context() as patch:
