@@ -67,6 +67,7 @@ class Listener(ThreadingMixIn, TCPServer):
             self.shutdown()
             self._thread.join()
             self._thread = None
+        self.server_close()  # or whoever connects would wait for an answer
         with self._lock:
             for one in self._live:
                 with suppress(OSError):

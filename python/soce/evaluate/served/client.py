@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -26,6 +27,9 @@ RECIPE_HEADER: Final = "X-Soce-Recipe"
 CONCURRENCY: Final = 128
 """Requests at once that keep an engine busy, with few enough open files."""
 
+_IDLE_SECONDS: Final = 60.0
+"""A connection that was not used for longer is not used again: the server may just be closing it."""
+
 
 class Client:
     """Asks one server; connections are kept, and threads may share it.
@@ -43,7 +47,8 @@ class Client:
         self.expected: str | None = None
         """Id of the recipe that must have answered; None: any."""
         self._token = token
-        self._idle: list[HTTPConnection] = []
+        self._idle: list[tuple[HTTPConnection, float]] = []
+        """With the time since when they are."""
         self._lock = Lock()
         if address.startswith("/"):
             return
@@ -115,7 +120,7 @@ class Client:
         """Close the connections that are kept."""
         with self._lock:
             while self._idle:
-                self._idle.pop().close()
+                self._idle.pop()[0].close()
 
     def _ask(self, method: str, path: str, body: object, together: _Together) -> dict[str, Any]:
         headers = {"Accept": "application/json"}
@@ -153,8 +158,8 @@ class Client:
     def _connection(self) -> Iterator[HTTPConnection]:
         """Lend a connection; it is kept if all went well."""
         with self._lock:
-            found = self._idle.pop() if self._idle else None
-        if found is not None and not _is_open(found):
+            found, since = self._idle.pop() if self._idle else (None, 0.0)
+        if found is not None and (time.monotonic() - since > _IDLE_SECONDS or not _is_open(found)):
             found.close()
             found = None
         connection = self._opened() if found is None else found
@@ -165,7 +170,7 @@ class Client:
             raise
         if connection.sock is not None:  # it is None if the server said that it closes
             with self._lock:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
 
     def _opened(self) -> HTTPConnection:
         if self.address.startswith("/"):
