@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from tests.engines.runs import children, expect_run, soce_run, write_experiment
 
 from soce.cli.report import report
+from soce.cli.rescore import rescore
 from soce.evaluate.served.model import ServedModel
 from soce.recipes.model import Recipe
 
@@ -32,6 +33,8 @@ def test_a_run_asks_one_engine_for_both_its_tasks_and_ends_it(
     expect_run("transformers", monkeypatch)
     page = CliRunner().invoke(report, ["run"])
     assert page.exit_code == 0, page.stderr
+    again = CliRunner().invoke(rescore, ["run", "--scorer", "contains", "--json"])
+    assert again.exit_code == 0, again.stderr
 
 
 @pytest.mark.slow
