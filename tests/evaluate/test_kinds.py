@@ -36,6 +36,9 @@ from soce.search.items import check_categories
         ("lm-eval:gsm8k, ifeval", "lm-eval"),
         ("my_tasks:evaluate", "function"),
         (["score.py", "{checkpoint}"], "command"),
+        (["score.py", "{base_url}"], "command with {base_url}"),
+        (["score.py", "--model={model}"], "command with {base_url}"),
+        (["score.py", "{checkpoint}", "--name", "{model}"], "command"),
     ],
 )
 def test_a_name_tells_its_kind(name: EvaluatorName, kind: str) -> None:
@@ -146,6 +149,30 @@ def test_options_of_an_engine_need_one_and_the_right_one(
 ) -> None:
     for name in ("tasks.jsonl", "lm-eval:gsm8k"):
         assert unused_options([name], EvaluatorOptions(**options)) == reasons
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "message"),
+    [
+        ("here_or_there:here", "vllm", "`here_or_there:here` takes a model in this process"),
+        ("here_or_there:there", None, "`here_or_there:there` takes the `base_url` of a server"),
+        ([sys.executable, "{base_url}"], None, "asks a server, and no serving engine is named"),
+        ([sys.executable, "{base_url}", "{checkpoint}"], "vllm", "has both `{checkpoint}` and `{base_url}`"),
+    ],
+)
+def test_what_asks_a_server_needs_one_and_what_holds_a_model_none(
+    name: EvaluatorName, engine: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here_or_there.py").write_text(
+        "def here(model, tokenizer): ...\ndef there(base_url, model): ...\n"
+        "def both(model, tokenizer, base_url=None): ...\n"
+    )
+    with pytest.raises(EvaluationError) as caught:
+        check_evaluator(name, EvaluatorOptions(engine=engine))
+    assert message in str(caught.value)
+    check_evaluator("here_or_there:both", EvaluatorOptions())
+    check_evaluator("here_or_there:there", EvaluatorOptions(engine="vllm"))
 
 
 @pytest.mark.parametrize(
