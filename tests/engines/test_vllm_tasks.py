@@ -16,7 +16,7 @@ from soce.evaluate.served.model import ServedModel
 
 pytest.importorskip("torch")
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
-ARGUMENTS = ("--enforce-eager", "--dtype", "float32")
+ARGUMENTS = ("--enforce-eager", "--dtype", "float32", "--kv-cache-memory-bytes", "200000000")
 
 
 @pytest.fixture(scope="module")
