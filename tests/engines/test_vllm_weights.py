@@ -65,6 +65,8 @@ CASES = {f"{kind} {dtype}": (kind, dtype, {}) for kind, dtype in FAMILIES} | {
     "qwen2 layer by layer": ("qwen2", "float32", {"layerwise": True}),
     "mixtral layer by layer": ("mixtral", "bfloat16", {"layerwise": True}),
     "llama-tied compiled": ("llama-tied", "bfloat16", {"compile": True}),
+    "qwen2 on two ranks": ("qwen2", "bfloat16", {"ranks": 2}),
+    "mixtral on two ranks": ("mixtral", "float32", {"ranks": 2}),
 }
 if "SOCE_VLLM_CASES" in os.environ:  # some of them, where time is short
     CASES = {name: CASES[name] for name in os.environ["SOCE_VLLM_CASES"].split(",")}
@@ -86,6 +88,7 @@ def found(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_WORKER_MULTIPROC_METHOD": "fork",
         "VLLM_LOGGING_LEVEL": "WARNING",
     }
     program = Path(__file__).with_name("vllm_answers.py")

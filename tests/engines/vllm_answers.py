@@ -1,6 +1,6 @@
 """Run by the interpreter of vLLM's environment: answers of engines that become soups, against those of fresh ones.
 
-Reads cases as JSON and writes what was found as JSON. One process without children, so that vLLM is imported once.
+Reads cases as JSON and writes what was found as JSON. vLLM is imported once.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def start(path: str, case: dict[str, Any]) -> Any:
         max_num_seqs=4,
         block_size=32,
         enforce_eager=not case.get("compile"),
+        tensor_parallel_size=case.get("ranks", 1),
         seed=0,
         generation_config="vllm",
         worker_extension_cls="soce.evaluate.engines.vllm.worker.SoceWorker",
@@ -55,8 +56,9 @@ def answers(llm: Any) -> list[Any]:
 
 
 def call(llm: Any, method: str, **words: Any) -> dict[str, Any]:
-    [answer] = llm.collective_rpc(method, kwargs={name: json.dumps(value) for name, value in words.items()})
-    return answer
+    """Return what the workers answer: the first that failed, if one did."""
+    told = llm.collective_rpc(method, kwargs={name: json.dumps(value) for name, value in words.items()})
+    return next((answer for answer in told if answer["failure"] is not None), told[0])
 
 
 def become(llm: Any, recipe: Any) -> dict[str, Any]:

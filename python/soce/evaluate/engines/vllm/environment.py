@@ -93,7 +93,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
     """Refuse arguments that soce gives itself."""
     for word in arguments:
         if (name := word.partition("=")[0]) in _OURS:
-            refuse(f"`{name}` cannot be given to vLLM: soce does", "leave it out of the engine's arguments")
+            hint = "leave it out of the engine's arguments"
+            refuse(f"`{name.removeprefix('--')}` of vLLM is for soce to say", hint)
 
 
 def value_of(arguments: Sequence[str], *names: str) -> str | None:
