@@ -65,8 +65,6 @@ CASES = {f"{kind} {dtype}": (kind, dtype, {}) for kind, dtype in FAMILIES} | {
     "qwen2 layer by layer": ("qwen2", "float32", {"layerwise": True}),
     "mixtral layer by layer": ("mixtral", "bfloat16", {"layerwise": True}),
     "llama-tied compiled": ("llama-tied", "bfloat16", {"compile": True}),
-    "qwen2 on two ranks": ("qwen2", "bfloat16", {"ranks": 2}),
-    "mixtral on two ranks": ("mixtral", "float32", {"ranks": 2}),
 }
 if "SOCE_VLLM_CASES" in os.environ:  # some of them, where time is short
     CASES = {name: CASES[name] for name in os.environ["SOCE_VLLM_CASES"].split(",")}
