@@ -1,6 +1,9 @@
 """Tasks of lm-evaluation-harness asked of a serving engine: the model in process and the engine say the same."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 from tests.lm_eval_pair import Pair, assert_agree
@@ -9,7 +12,7 @@ from tests.tiny_models import save_models, write_tasks
 from soce.evaluate.engines.engine import EngineOptions
 from soce.evaluate.kinds import EvaluatorOptions, check_evaluator, unused_options
 from soce.evaluate.lm_eval.options import LmEvalOptions
-from soce.exceptions import EvaluationError
+from soce.exceptions import EngineLostError, EvaluationError
 
 pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
@@ -235,3 +238,20 @@ def test_the_stops_of_a_model_that_thinks_are_looked_for_after_its_thought(share
     assert model._written(
         ["a"], {"choices": [{"token_ids": model.tok_encode("xabcde yzb"), "finish_reason": "length"}]}
     ) == ("yzb", "length")
+
+
+def test_an_engine_that_dies_among_the_documents_ends_the_evaluation(shared):
+    """Last, as the engine is gone then."""
+    evaluator = shared.make(shared.served)
+    watchdog = shared.served._server.service.engine._process._process.pid
+    processes = Path(f"/proc/{watchdog}/task/{watchdog}/children").read_text().split()
+
+    def kill(done, total):
+        if done == 7:
+            for process in map(int, processes):
+                os.kill(process, signal.SIGKILL)
+
+    with pytest.raises(EngineLostError, match="SIGKILL"):
+        evaluator.score(shared.recipe, on_progress=kill)
+    with pytest.raises(EngineLostError, match="SIGKILL"):
+        evaluator.score(shared.recipe)
