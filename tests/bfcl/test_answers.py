@@ -142,16 +142,26 @@ def test_a_template_that_does_not_take_what_it_is_given_is_told(tmp_path: Path) 
         scored.score(Recipe.of([model]), items=few(scored))
 
 
-@pytest.mark.parametrize("said", ["[open(file='{place}', mode='w')]", "[f(x=9 ** 9 ** 9 ** 9)]"])
-def test_what_a_model_writes_can_do_no_harm(
-    model: str, tmp_path: Path, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "STEP_SECONDS", 2)
+def test_what_a_model_writes_can_write_no_file(model: str) -> None:
     place = Path.home() / ".soce-bfcl-was-here"
-    scored = evaluator(StandIn([model], lambda _: said.format(place=place)), "multi_turn_base", "multiple")
+    said = f"[open(file='{place}', mode='w')]"
+    scored = evaluator(StandIn([model], lambda _: said), "multi_turn_base", "multiple")
     found = scored.score(Recipe.of([model]), items=few(scored))
     assert {one.score for one in found.categories.values()} == {0.0}
     assert not place.exists()
+
+
+def test_what_computes_without_end_is_wrong_or_ends_it_all(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "STEP_SECONDS", 2)
+    scored = evaluator(StandIn([model], lambda _: "[f(x=9 ** 9 ** 9 ** 9)]"), "multi_turn_base", "multiple")
+    items = few(scored)
+    found = scored.score(Recipe.of([model]), items={"multiple": items["multiple"]})
+    assert found.categories["multiple"].score == 0
+    # Calls of several turns are read in threads, which nothing interrupts.
+    with pytest.raises(EvaluationError, match="computed without end over what the model said"):
+        scored.score(Recipe.of([model]), items={"multi_turn_base": items["multi_turn_base"]})
 
 
 def test_handlers_are_named_or_those_of_the_ingredient_with_most_parts(tmp_path: Path) -> None:

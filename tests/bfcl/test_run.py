@@ -48,7 +48,7 @@ def test_from_table_to_report(tmp_path: Path) -> None:
     for seed, name in enumerate(NAMES):
         save_candidate(tmp_path / name, seed)
     (tmp_path / "scores.csv").write_text(
-        "model,simple_python,irrelevance\none,60,40\ntwo,40,70\nthree,50,45\n"
+        "model,simple_python,irrelevance\none,60,50\ntwo,40,60\nthree,55,65\n"
     )
     ids = {name: [f"{name}_{number}" for number in range(4)] for name in CATEGORIES}
     (tmp_path / "items.json").write_text(json.dumps(ids))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from soce.evaluate.bfcl.gate import Posts
     from soce.evaluate.evaluation import OnProgress
 
-MEMORY_BYTES: Final = 16 * GIGABYTE
+MEMORY_BYTES: Final = 8 * GIGABYTE
 """The most that BFCL's process may allocate."""
 STEP_SECONDS: Final = 60
 """How long one check of an answer may compute; BFCL takes milliseconds for those of real models."""
