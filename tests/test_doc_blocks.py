@@ -56,16 +56,17 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "docs/evaluators.md",
         "soce search selection.yaml --models models.yaml --evaluator-metric bleu --output run \\",
     ): Elsewhere("tests/cli/test_held_out_tasks.py::test_soups_are_reported_on_tasks_of_another_name"),
-    ("docs/evaluators.md", "#!/bin/sh"): NotRun(
-        "BFCL needs a GPU and an environment of its own, as the page says"
-    ),
     ("docs/evaluators.md", "from soce import TaskEvaluator, read_tasks"): Elsewhere(
         "tests/engines/test_vllm_tasks.py::test_vllm_answers_every_kind_of_item_as_the_model_in_this_process"
     ),
     ("docs/evaluators.md", "from openai import OpenAI"): Elsewhere(
         "tests/served/test_tasks.py::test_a_function_that_takes_a_base_url_is_called_with_it"
     ),
-    ("docs/evaluators.md", "from soce import ReadOptions"): NotRun("runs the script above it"),
+    ("docs/bfcl.md", "soce bfcl setup environments/bfcl"): NotRun("installs some 6 GB"),
+    ("docs/bfcl.md", "soce run --dry-run"): Elsewhere("tests/bfcl/test_run.py::test_from_table_to_report"),
+    ("docs/bfcl.md", "soce bfcl weights v4 > weights.yaml"): Elsewhere(
+        "tests/cli/test_bfcl.py::test_weights_are_those_of_the_board_without_what_cannot_be_scored"
+    ),
     ("docs/index.md", "soce demo"): DEMO,
     ("docs/reliability.md", "make test"): NotRun("runs these very tests"),
     ("docs/report.md", "soce report soce-demo"): REPORT,

@@ -29,7 +29,8 @@ def make_environment(folder: Path, *, on_step: Callable[[str], object] = str) ->
     One that is whole is left as it is, and one that was left half made is completed. `on_step` is told what
     is done. Raises EvaluationError if something else is in the folder, or packages cannot be had.
     """
-    python = str(folder.absolute() / "bin" / "python")
+    folder = folder.absolute()  # programs run elsewhere
+    python = str(folder / "bin" / "python")
     on_step("looking at what is there")
     if _is_whole(python):
         return python
