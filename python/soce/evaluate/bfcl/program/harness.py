@@ -149,10 +149,14 @@ class _Asking:
 
     def _interrupt(self, running: Any) -> None:  # noqa: ANN401
         """End calls of simulated services that compute without end; BFCL tells the model that they failed."""
-        now = time.monotonic()
+        if not hasattr(time, "pthread_getcpuclockid"):  # macOS
+            return
         for entry in running:
             talk = self.talks[entry["id"]]
-            if talk.computing_since is not None and now - talk.computing_since > self._watch.seconds:
+            if (since := talk.computing_since) is None:
+                continue
+            now = time.clock_gettime(time.pthread_getcpuclockid(talk.thread))
+            if now - since > self._watch.seconds:
                 talk.computing_since = now
                 self._watch.interrupt(talk.thread)
 

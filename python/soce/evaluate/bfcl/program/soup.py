@@ -11,6 +11,8 @@ import types
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.evaluate.bfcl.program.sandbox import TakesTooLongError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -110,7 +112,7 @@ class Talk:
     endings: list[str | None] = field(default_factory=list)
     thread: int = 0
     computing_since: float | None = None
-    """When the last answer came, while no other is waited for."""
+    """Processor time of the thread when the last answer came, while no other is waited for."""
 
 
 class PromptTooLongError(Exception):
@@ -200,10 +202,12 @@ class Examiner:
             choice = answer.choices[0]
             talk.texts.append(choice.text)
             talk.endings.append(choice.finish_reason)
+        except TakesTooLongError:  # meant for what came before: the request did not fail
+            raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             raise RequestFailedError(message) from error
-        talk.computing_since = time.monotonic()
+        talk.computing_since = time.thread_time()
         return answer
 
 
