@@ -107,8 +107,8 @@ class Search:
         """
 
         def folders() -> list[str]:
-            was_killed = self.running[-1].returncode == -signal.SIGKILL
-            kept = ("soce-served-",) if was_killed else ("soce-transformers-",)
+            was_killed = any(one.returncode == -signal.SIGKILL for one in self.running)
+            kept = ("soce-transformers-", "soce-served-" if was_killed else "soce-transformers-")
             return [path.name for path in self.private.iterdir() if not path.name.startswith(kept)]
 
         with suppress(AssertionError):
