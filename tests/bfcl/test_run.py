@@ -69,16 +69,15 @@ def test_from_table_to_report(tmp_path: Path) -> None:
         "output": "run",
     }
     (tmp_path / "soce.yaml").write_text(yaml.safe_dump(experiment))
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("soce")), "run", "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    told = json.loads(done.stdout)
-    assert told
+
+    def soce(*words: str) -> str:
+        command = [str(Path(sys.executable).with_name("soce")), *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    assert json.loads(soce("run", "--json"))
+    soce("report", "run", "--no-evaluate")
     page = (tmp_path / "run" / "report.html").read_text()
     assert all(name in page for name in CATEGORIES)
     assert (tmp_path / "run" / "soup" / "model.safetensors").is_file()
