@@ -71,6 +71,15 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ("docs/reliability.md", "make test"): NotRun("runs these very tests"),
     ("docs/report.md", "soce report soce-demo"): REPORT,
     ("docs/report.md", "from soce.report.build import build_report"): REPORT,
+    ("docs/serve.md", "soce serve math=path/A code=path/B chat=path/C"): Elsewhere(
+        "tests/served/test_serve_command.py::test_a_server_tells_where_it_is_answers_and_stops_with_ctrl_c"
+    ),
+    ("docs/serve.md", 'soce ask run/ "What is 17 + 25?"'): Elsewhere(
+        "tests/served/test_serve_command.py::test_soups_of_a_run_answer_as_the_live_model_does"
+    ),
+    ("docs/serve.md", "from soce import Recipe"): Elsewhere(
+        "tests/served/test_server.py::test_the_first_error_ends_all_other_requests"
+    ),
     ("docs/study.md", "soce study soce-demo"): Elsewhere(
         "tests/cli/test_study.py::test_a_run_is_studied_with_its_own_scores"
     ),

@@ -115,8 +115,8 @@ def test_options_that_change_nothing_are_told_with_their_kinds() -> None:
     unused = unused_options(["tasks.jsonl", "my:evaluate"], options)
     assert unused == {
         "num_fewshot": "it is for lm-eval",
-        "metric": "it is for lm-eval, command and command with {base_url}",
-        "timeout_seconds": "it is for bfcl, command and command with {base_url}",
+        "metric": "it is for lm-eval and command",
+        "timeout_seconds": "it is for bfcl and command",
     }
     assert not unused_options(["lm-eval:gsm8k", ["score.py"]], options)
 

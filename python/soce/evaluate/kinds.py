@@ -111,7 +111,8 @@ def unused_options(names: Iterable[EvaluatorName], options: EvaluatorOptions) ->
     for option in fields(options):
         if option.name not in looked_at and getattr(options, option.name) != option.default:
             kinds = [kind.name for kind in KINDS if option.name in kind.options]
-            unused[option.name] = f"it is for {in_words(kinds)}"
+            general = [name for name in kinds if not any(name.startswith(f"{other} ") for other in kinds)]
+            unused[option.name] = f"it is for {in_words(general)}"
     return {**dict(without_effect(options)), **unused}
 
 
