@@ -134,12 +134,12 @@ MISTAKES = {
 def test_a_mistake_is_found_before_a_model_is_loaded_and_anything_is_written(
     here: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
 ) -> None:
-    from soce.evaluate import kinds
+    from soce.evaluate.live import opening
 
     def load(*_: object) -> None:
         pytest.fail("a model was loaded")
 
-    monkeypatch.setattr(kinds, "_soup_model", load)
+    monkeypatch.setattr(opening, "live_model", load)
     (here / "good.jsonl").write_text(
         '{"category": "math", "kind": "teacher_forced", "prompt": "a", "answer": "b"}\n'
     )
