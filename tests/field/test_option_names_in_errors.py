@@ -19,6 +19,7 @@ from soce.cli import _COMMANDS
 from soce.cli.analyze import analyze
 from soce.cli.merge import merge
 from soce.evaluate.command.options import CommandOptions
+from soce.evaluate.options import EvaluatorOptions
 from soce.exceptions import CheckpointError, ScoreTableError, with_python_names
 from soce.report.report import Report
 from soce.scores.read import read_scores
@@ -39,7 +40,12 @@ HINTS = {
 def arguments() -> set[str]:
     """Return every name that something public may be called with."""
     names = set()
-    for value in [*(getattr(soce, name) for name in soce.__all__), CommandOptions, Report.write]:
+    for value in [
+        *(getattr(soce, name) for name in soce.__all__),
+        CommandOptions,
+        EvaluatorOptions,
+        Report.write,
+    ]:
         if dataclasses.is_dataclass(value):
             names |= {field.name for field in dataclasses.fields(value)}
         elif inspect.isfunction(value):

@@ -97,7 +97,7 @@ def _refuse_address(address: tuple[str, int] | str, error: OSError | OverflowErr
         refuse(f"no socket can be made: {shown(str(error))}", None, address, cause=error)
     host, port = address
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        hint = "name another with `--port`, or 0 for one that is free"
+        hint = "name another port, or 0 for one that is free"
         refuse(f"port {port} of `{shown(host)}` is in use", hint, cause=error)
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     refuse(f"cannot listen on port {port} of `{shown(host)}`: {shown(what)}", cause=error)

@@ -47,7 +47,7 @@ def find_token(path: PathText) -> str:
             refuse("others may read this token", hint, str(where))
         return read_token(where)
     except OSError as error:
-        refuse("the token cannot be kept", "name another `--token-file`", str(where), cause=error)
+        refuse("the token cannot be kept", "name another file for it", str(where), cause=error)
     token = secrets.token_urlsafe(32)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(f"{token}\n")
