@@ -54,11 +54,13 @@ class Client:
         self._answer = answer
         self._lock = threading.Lock()
         self.prompts: list[str] = []
+        self.ending = "stop"
+        self.expected: str | None = None
 
     def get(self, path: str) -> dict[str, Any]:
-        """Say that all is well: whoever sees a request fail asks whether the engine is gone."""
+        """Say that all is well: after all requests, or one that failed, it is asked."""
         assert path == "/recipe"
-        return {"state": "ready", "reason": None}
+        return {"state": "ready", "reason": None, "id": self.expected}
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer in the form of OpenAI's completions."""
@@ -66,7 +68,8 @@ class Client:
         assert body["temperature"] == 0
         with self._lock:
             self.prompts.append(body["prompt"])
-        choice = {"index": 0, "text": self._answer(body["prompt"]), "finish_reason": "stop", "logprobs": None}
+        text = self._answer(body["prompt"])
+        choice = {"index": 0, "text": text, "finish_reason": self.ending, "logprobs": None}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         return {
             "id": "1",
@@ -93,6 +96,7 @@ class StandIn(ServedModel):
     def set(self, recipe: Recipe, *, on_progress: object = None) -> None:
         """Take note of it."""
         self.recipe = recipe
+        self.client.expected = recipe.id
 
     def close(self) -> None:
         """Do nothing."""

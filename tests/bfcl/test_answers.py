@@ -121,6 +121,14 @@ def test_a_request_that_fails_ends_it_all_and_is_no_answer(model: str, own_folde
     assert processes_of_bfcl() == []
 
 
+def test_a_text_that_was_broken_off_is_no_answer(model: str) -> None:
+    stand_in = StandIn([model], lambda _: "I cannot.")
+    stand_in.client.ending = "abort"  # type: ignore[attr-defined]
+    scored = evaluator(stand_in, "irrelevance")
+    with pytest.raises(EvaluationError, match="the text ended by `abort`"):
+        scored.score(Recipe.of([model]), items=few(scored))
+
+
 def test_who_stops_it_leaves_no_process(model: str, own_folder: Path) -> None:
     def stop(done: int, _: int) -> None:
         if done:

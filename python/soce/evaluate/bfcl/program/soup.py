@@ -21,6 +21,7 @@ NAME: Final = "soce/soup"
 """What BFCL calls the model. It takes ``_`` in file names for ``/``, so a name has none."""
 FOLDER: Final = NAME.replace("/", "_")
 _VENDORS: Final = "bfcl_eval.model_handler.api_inference."
+_ENDINGS: Final = frozenset({"stop", "length"})
 _ENDLESS_SECONDS: Final = 72000
 """BFCL's own limit for one answer."""
 
@@ -207,6 +208,9 @@ class Examiner:
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             raise RequestFailedError(message) from error
+        if choice.finish_reason not in _ENDINGS:  # such as `abort`: its text is no answer
+            message = f"the text ended by `{choice.finish_reason}`"
+            raise RequestFailedError(message)
         talk.computing_since = time.thread_time()
         return answer
 
