@@ -82,11 +82,19 @@ def test_an_interpreter_that_is_none_is_one_line(tmp_path: Path) -> None:
         find_vllm(str(other), untried=False)
 
 
-@pytest.mark.parametrize("word", ["--port", "--api-key=x", "--model", "--worker-extension-cls"])
+@pytest.mark.parametrize(
+    "word", ["--port", "--api-key=x", "--api_key=x", "--model", "--worker_extension_cls"]
+)
 def test_arguments_that_soce_gives_are_refused(word: str) -> None:
-    name = word.partition("=")[0].removeprefix("--")
+    name = word.partition("=")[0].removeprefix("--").replace("_", "-")
     with pytest.raises(EvaluationError, match=f"`{name}` of vLLM is for soce to say"):
         open_engine("vllm", ["A"], EngineOptions(arguments=("--dtype", "auto", word)))
+
+
+@pytest.mark.parametrize("word", ["-dp", "--data-parallel-size=2", "--data_parallel_size_local"])
+def test_copies_that_do_not_tell_what_they_hold_are_refused(word: str) -> None:
+    with pytest.raises(EvaluationError, match="of several copies of a model only one tells what it holds"):
+        open_engine("vllm", ["A"], EngineOptions(arguments=(word, "2")))
 
 
 def test_an_engine_that_nobody_knows_is_refused() -> None:

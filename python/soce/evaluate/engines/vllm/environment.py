@@ -43,6 +43,9 @@ _OURS: Final = frozenset(
 )
 """Arguments that soce gives itself, or that would open another door."""
 
+_DATA_PARALLEL: Final = ("--data-parallel-", "-dp")
+"""Copies of the model: vLLM tells what the first answers to a recipe, and not that another failed."""
+
 _WITHOUT_EFFECT: Final = ("VLLM_API_KEY", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_CPU_KVCACHE_SPACE")
 _WITHOUT_EFFECT_PREFIXES: Final = ("VLLM_LOG", "VLLM_NO_USAGE", "VLLM_DO_NOT_TRACK", "VLLM_CONFIGURE_LOGGING")
 
@@ -90,11 +93,14 @@ def _refuse_environment(python: str, wrote: str) -> NoReturn:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse arguments that soce gives itself."""
-    for word in arguments:
-        if (name := word.partition("=")[0]) in _OURS:
-            hint = "leave it out of the engine's arguments"
+    """Refuse arguments that soce gives itself, and those for more than one copy of the model."""
+    hint = "leave it out of the engine's arguments"
+    for name in (_named(word)[0] for word in arguments):
+        if name in _OURS:
             refuse(f"`{name.removeprefix('--')}` of vLLM is for soce to say", hint)
+        if name.startswith(_DATA_PARALLEL):
+            why = "of several copies of a model only one tells what it holds"
+            refuse(f"`{name.lstrip('-')}` of vLLM: {why}", hint)
 
 
 def value_of(arguments: Sequence[str], *names: str) -> str | None:
@@ -104,13 +110,21 @@ def value_of(arguments: Sequence[str], *names: str) -> str | None:
     --------
     >>> value_of(["--dtype=half", "-tp", "2"], "--tensor-parallel-size", "-tp")
     '2'
+    >>> value_of(["--tensor_parallel_size=2"], "--tensor-parallel-size", "-tp")
+    '2'
     """
     found = None
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
+        name, equals, value = _named(word)
         if name in names:
             found = value if equals else following
     return found
+
+
+def _named(word: str) -> tuple[str, str, str]:
+    """Return name, equals sign and value of a word; vLLM takes names with underscores, too."""
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") if name.startswith("--") else name, equals, value
 
 
 def telling_variables(environment: Mapping[str, str]) -> dict[str, str]:
