@@ -101,15 +101,12 @@ class Search:
         )
 
     def check_nothing_left(self) -> None:
-        """Wait until no process is there, and no file but the log that an error names.
-
-        Nobody can remove the folder of the server's own socket if the server was killed.
-        """
+        """Wait until no process is there, and no file but the log that an error names."""
 
         def folders() -> list[str]:
-            was_killed = any(one.returncode == -signal.SIGKILL for one in self.running)
-            kept = ("soce-transformers-", "soce-served-" if was_killed else "soce-transformers-")
-            return [path.name for path in self.private.iterdir() if not path.name.startswith(kept)]
+            return [
+                path.name for path in self.private.iterdir() if not path.name.startswith("soce-transformers-")
+            ]
 
         with suppress(AssertionError):
             wait_for(lambda: not self.left() and not folders(), 60)

@@ -21,7 +21,8 @@ import pytest
 
 from soce import Recipe
 from soce.evaluate.engines.engine import EngineOptions
-from soce.evaluate.served import holder
+from soce.evaluate.engines.transformers import engine as transformers_engine
+from soce.evaluate.served import holder, passing
 from soce.evaluate.served.client import Client
 from soce.evaluate.served.model import ServedModel
 from soce.evaluate.served.outline import ServedOutline
@@ -270,6 +271,51 @@ def test_an_answer_of_another_recipe_is_refused(
         served.client.ask_all("/v1/completions", [BODY] * 20)
 
 
+def test_a_recipe_that_waited_for_another_is_looked_at_again(
+    host: str,
+    clients: Clients,
+    served: ServedModel,
+    ingredients: list[str],
+    pure: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = served._server.service
+    check, become = service.holders.check, service.soup.become
+    checked: list[object] = []
+    done: list[object] = []
+
+    def noted(*words: Any, **named: Any) -> None:
+        try:
+            become(*words, **named)
+        finally:
+            done.append(words)
+
+    monkeypatch.setattr(service.holders, "check", lambda given: checked.append(check(given)))
+    monkeypatch.setattr(service.soup, "become", noted)
+    asked = {"weights": {ingredients[1]: 1}}
+    other = holder.Hold(clients())
+    with ThreadPoolExecutor(1) as pool, service.soup._turn:  # another change runs
+        late = pool.submit(clients().post, "/recipe", {**asked, "holder": served._hold.id})
+        wait_until(lambda: len(checked) == 1)
+        served._hold.close()
+        other.take()
+    with pytest.raises(EvaluationError, match="gives this server recipes"):
+        late.result()
+    other.close()
+    body = json.dumps(asked).encode()
+    name, _, port = host.partition(":")
+    with service.soup._turn, socket.create_connection((name, int(port))) as one:
+        one.sendall(
+            b"POST /recipe HTTP/1.1\r\nAuthorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b"
+            % (served.token.encode(), len(body), body)
+        )
+        wait_until(lambda: len(checked) == 2)
+        one.close()
+    wait_until(lambda: len(done) == 2)
+    assert clients().get("/recipe")["id"] == pure.id
+    served._hold = holder.Hold(served.client)
+
+
 def test_the_second_search_is_told_who_came_first(
     served: ServedModel, ingredients: list[str], pure: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,6 +441,29 @@ def test_an_engine_that_dies_fails_its_requests_and_leaves_nothing(
     assert not Path(f"/proc/{engine}").exists()
     assert not any(folder.exists() for folder in folders)
     mortal.close()
+
+
+def test_an_engine_that_hangs_is_told_to_those_who_wait(
+    mortal: ServedModel, ingredients: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passing, "_WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(transformers_engine, "_HEALTH_SECONDS", 2)
+    monkeypatch.setattr(transformers_engine, "_ENDING_SECONDS", 0.1)
+    recipe = Recipe.of(ingredients)
+    mortal.set(recipe)
+    server = mortal._server
+    (engine,) = processes_below(server.service.engine._process._process.pid)
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(mortal.client.post, "/v1/completions", BODY) for _ in range(3)]
+            wait_until(lambda: server.service.soup._running == 3)
+            changed = pool.submit(mortal.set, recipe)
+            for one in [*asked, changed]:
+                with pytest.raises(EngineLostError, match=r"transformers does not answer: .*timed out"):
+                    one.result()
+    finally:
+        os.kill(engine, signal.SIGCONT)
 
 
 def test_a_client_that_leaves_makes_nobody_wait(

@@ -19,6 +19,7 @@ from soce.evaluate.function import FunctionEvaluator
 from soce.evaluate.served.model import ServedModel
 from soce.evaluate.served.outline import ServedOutline
 from soce.exceptions import EvaluationError
+from soce.recipes.wire import recipe_to_json
 
 PROGRAM = """
 import json, os, sys, urllib.request
@@ -120,6 +121,18 @@ def test_a_function_that_takes_a_base_url_is_called_with_it(
         EvaluationError, match="takes a model in this process, and the engine has it in its own"
     ):
         FunctionEvaluator(lambda model, tokenizer: {}, served)
+
+
+def test_what_another_soup_may_have_answered_is_no_score(served: ServedModel, recipes: list[Recipe]) -> None:
+    def evaluate(*, model: str, base_url: str) -> dict[str, float]:
+        body = {"recipe": recipe_to_json(recipes[1]), "holder": served._hold.id}
+        served.client.post("/recipe", body)
+        return {"letters": 1.0}
+
+    with pytest.raises(
+        EvaluationError, match=r"does not hold recipe `.*` any more\nhint: somebody else gave"
+    ):
+        FunctionEvaluator(evaluate, served).score(recipes[0])
 
 
 def test_a_program_with_a_base_url_asks_the_server_and_nothing_is_written(

@@ -49,12 +49,14 @@ class LiveEvaluator(ABC):
         chosen = self._chosen(items)
         self.soup.set(recipe)
         try:
-            return self._score(chosen, on_progress or no_progress)
+            found = self._score(chosen, on_progress or no_progress)
         except EngineLostError:
             raise
         except EvaluationError:  # a program or a function that asks it sees that it is gone, and not why
             self.soup.look()
             raise
+        self.soup.look()  # nor would it see that another soup answered
+        return found
 
     def score_current(
         self, *, items: Mapping[str, Sequence[str]] | None = None, on_progress: OnProgress | None = None

@@ -40,7 +40,7 @@ class LiveModel(Protocol):
         """Become a soup; see `SoupModel.set`."""
 
     def look(self) -> None:
-        """Raise EvaluationError if nobody can answer for it any more, such as EngineLostError."""
+        """Raise EvaluationError if nobody can answer for the recipe any more, such as EngineLostError."""
 
     def close(self) -> None:
         """Let go of the model."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 RECIPE_HEADER: Final = "X-Soce-Recipe"
 """Names, in every answer of the model, the recipe that answered."""
 
+ANOTHER_RECIPE: Final = "somebody else gave the server another recipe: use one server for each search"
+"""What is to be done about a soup that is not the one that was set."""
+
 CONCURRENCY: Final = 128
 """Requests at once that keep an engine busy, with few enough open files."""
 
@@ -152,7 +155,7 @@ class Client:
             return
         which = "no recipe" if found is None else f"recipe `{shown(found)}`"
         message = f"`{shown(path)}` was answered by {which}, not by `{self.expected}`"
-        refuse(message, "somebody else gave the server another recipe: use one server for each search")
+        refuse(message, ANOTHER_RECIPE)
 
     @contextmanager
     def _connection(self) -> Iterator[HTTPConnection]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from soce.evaluate.engines.engine import EngineOptions
 from soce.evaluate.evaluation import no_progress, refuse
-from soce.evaluate.served.client import Client
+from soce.evaluate.served.client import ANOTHER_RECIPE, Client
 from soce.evaluate.served.holder import Hold
 from soce.evaluate.served.outline import ServedOutline
 from soce.evaluate.served.server import SoupServer
@@ -134,8 +134,14 @@ class ServedModel(ServedOutline):
         tell(self.nbytes, self.nbytes)
 
     def look(self) -> None:
-        """Raise EngineLostError if the engine is gone, or what a server that is gone is told by."""
-        self._check_engine(self.client.get("/recipe"))
+        """Raise EngineLostError if the engine is gone, or what tells that server or soup are."""
+        told = self.client.get("/recipe")
+        self._check_engine(told)
+        if self.recipe is not None and told["id"] != self.recipe.id:
+            message = (
+                f"the server at `{shown(self.base_url)}` does not hold recipe `{self.recipe.id}` any more"
+            )
+            refuse(message, ANOTHER_RECIPE)
 
     def close(self) -> None:
         """Let go of the server, or end it with its engine if they are this model's own."""

@@ -24,6 +24,8 @@ _ROUTE: Final = re.compile(r"/v1(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)+(\?[^\s#]*)
 _CHANGES_THE_MODEL: Final = re.compile(r"lora|weight|adapter|reload", re.IGNORECASE)
 _LOST_SECONDS: Final = 3.0
 """How long it may take until an engine that broke a connection is known to be gone."""
+_WATCH_SECONDS: Final = 10.0
+"""How often the engine is looked at while requests wait for it: it may hang."""
 _PIECE_BYTES: Final = 1 << 16
 
 
@@ -88,11 +90,15 @@ class Passing:
             raise self._failure(error) from error
 
     def _wait(self) -> None:
-        """Return when the engine answers or breaks the connection; raise ClientGone if the client leaves."""
+        """Return when the engine answers or breaks the connection.
+
+        Raises ClientGone if the client leaves, and EngineLostError if the engine does not tell its health.
+        """
         poll = select.poll()
         poll.register(self._connection.sock, select.POLLIN)
         poll.register(self._client, LEAVES)
-        ready = {number for number, _ in poll.poll()}
+        while not (ready := {number for number, _ in poll.poll(1000 * _WATCH_SECONDS)}):
+            self._soup.look(every=_WATCH_SECONDS)
         if self._connection.sock.fileno() not in ready:
             raise ClientGone
 

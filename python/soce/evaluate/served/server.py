@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.http.listener import Listener
@@ -23,7 +21,8 @@ LOOPBACK: Final = "127.0.0.1"
 class SoupServer:
     """Serves one engine to whoever has the token, on a port and on a Unix socket.
 
-    `start` returns when the engine answers; `close` ends it and every connection.
+    `start` returns when the engine answers; `close` ends it and every connection. The Unix socket is beside
+    the engine's own, in a folder that nobody else may enter and that goes with the engine in any case.
 
     Parameters
     ----------
@@ -53,30 +52,24 @@ class SoupServer:
         self.token = token or secrets.token_urlsafe(32)
         paths = {path: path for path in outline.ingredients}
         self.service = Service(outline, names or paths, self.token)
-        self._ends = ExitStack()
-        handler = type("_Handler", (SoupHandler,), {"service": self.service})
-        with ExitStack() as opened:
-            folder = opened.enter_context(TemporaryDirectory(prefix="soce-served-"))  # nobody else may enter
-            self.socket = str(Path(folder, "socket"))
-            """Path of the Unix socket."""
-            unix = opened.enter_context(Listener(self.socket, handler))
-            port = opened.enter_context(Listener(address, handler))
-            self._listeners = (unix, port)
-            self._ends = opened.pop_all()
+        self.socket: str | None = None
+        """Path of the Unix socket; None before `start`."""
+        self._handler = type("_Handler", (SoupHandler,), {"service": self.service})
+        port = Listener(address, self._handler)
+        self._listeners = [port]
         host, number = str(port.server_address[0]), port.server_address[1]
         self.url = f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"
 
     def start(self) -> None:
         """Answer requests, and start the engine; raises what `Engine.start` and `Engine.open` do."""
-        for listener in self._listeners:
-            listener.start()
+        self._listeners[0].start()
         self.service.start()
+        self.socket = str(Path(str(self.service.engine.socket)).with_name("served"))
+        self._listeners.append(Listener(self.socket, self._handler))
+        self._listeners[1].start()
 
     def close(self) -> None:
         """End the engine and every connection; may be called at any time, and twice."""
         for listener in self._listeners:
             listener.stop()
-        try:
-            self.service.engine.close()
-        finally:
-            self._ends.close()
+        self.service.engine.close()

@@ -96,9 +96,9 @@ class Service:
             refuse(f"unknown key `{shown(strangers[0])}`", nearest(strangers[0], known, "known keys"))
         recipe = self._weighted(asked["weights"]) if "weights" in asked else recipe_from_json(asked["recipe"])
         self.outline.check(recipe)  # before anybody must wait for it
-        holder = asked.get("holder")
-        self.holders.check(None if holder is None else str(holder))
-        self.soup.become(recipe, is_wanted=is_wanted)
+        holder = None if asked.get("holder") is None else str(asked["holder"])
+        self.holders.check(holder)
+        self.soup.become(recipe, check=lambda: self.holders.check(holder), is_wanted=is_wanted)
 
     def _weighted(self, weights: Any) -> Recipe:  # noqa: ANN401 - JSON
         if not isinstance(weights, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -39,6 +40,8 @@ class ServedSoup:
         self._running = 0
         self._state: State = "starting"
         self._reason: Exception | None = None
+        self._looked = 0.0
+        """When the engine was last looked at."""
         self.recipe: Recipe | None = None
         """What the engine holds; None unless `state` is ready."""
 
@@ -70,8 +73,7 @@ class ServedSoup:
         """
         with self._condition:
             self._condition.wait_for(lambda: self._state != "changing")
-            if self._state == "lost" and self._reason is not None:
-                raise self._reason
+            self._check_lost()
             if self.recipe is None:
                 raise self._no_soup()
             self._running += 1
@@ -83,17 +85,24 @@ class ServedSoup:
                 self._running -= 1
                 self._condition.notify_all()
 
-    def become(self, recipe: Recipe, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Change the soup; raises what `Engine.become` does.
+    def become(
+        self,
+        recipe: Recipe,
+        *,
+        check: Callable[[], object] = lambda: None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Change the soup; raises what `Engine.become` does, and what `check` does when it is its turn.
 
-        While requests run, `is_wanted` is asked every second whether somebody still waits for it.
+        `is_wanted` tells whether somebody still waits for it: asked when it is its turn, and every second
+        while requests run.
         """
 
         def act(_: Recipe | None) -> Recipe:
             self.engine.become(recipe)
             return recipe
 
-        self._change(act, is_wanted)
+        self._change(act, is_wanted, check)
 
     def alone(self, act: Callable[[], object], *, is_wanted: Callable[[], bool] = lambda: True) -> None:
         """Do something that makes the engine other soups while nobody asks it, and put its soup back."""
@@ -106,22 +115,30 @@ class ServedSoup:
 
         self._change(then_back, is_wanted)
 
-    def _change(self, act: Callable[[Recipe | None], Recipe | None], is_wanted: Callable[[], bool]) -> None:
+    def _change(
+        self,
+        act: Callable[[Recipe | None], Recipe | None],
+        is_wanted: Callable[[], bool],
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
         """Let the engine become what `act` makes of the soup there is; None: none."""
         with self._turn:
+            check()  # much may have happened while another change ran
+            if not is_wanted():
+                raise _unwanted()
             with self._condition:
-                if self._state == "lost" and self._reason is not None:
-                    raise self._reason
+                self._check_lost()
                 if self._state == "starting":
                     raise self._no_soup()
                 before = self._state
                 self._state = "changing"
                 while self._running:
-                    if not self._condition.wait(_POLL_SECONDS) and not is_wanted():
+                    is_noticed = self._condition.wait(_POLL_SECONDS)
+                    self._check_lost()  # meanwhile
+                    if not is_noticed and not is_wanted():
                         self._state = before
                         self._condition.notify_all()
-                        message = "nobody waits for the recipe any more"
-                        raise NoSoupError(message)
+                        raise _unwanted()
                 soup, self.recipe, self._reason = self.recipe, None, None
             try:
                 made = act(soup)
@@ -144,13 +161,19 @@ class ServedSoup:
                 raise self._no_soup()
         self.look()
 
-    def look(self) -> None:
-        """Raise EngineLostError if the engine is gone; the state is lost then."""
+    def look(self, *, every: float = 0.0) -> None:
+        """Raise EngineLostError if the engine is gone; the state is lost then.
+
+        Whoever calls does not look again if somebody did in the last `every` seconds.
+        """
         with self._condition:
-            if self._state != "lost":
+            if self._state != "lost" and time.monotonic() - self._looked >= every:
                 self._look()
-            if self._state == "lost" and self._reason is not None:
-                raise self._reason
+            self._check_lost()
+
+    def _check_lost(self) -> None:
+        if self._state == "lost" and self._reason is not None:
+            raise self._reason
 
     def _look(self) -> None:
         try:
@@ -158,6 +181,7 @@ class ServedSoup:
         except EngineLostError as error:
             self._state, self._reason, self.recipe = "lost", error, None
             self._condition.notify_all()
+        self._looked = time.monotonic()
 
     def _set(self, state: State, reason: Exception | None = None, recipe: Recipe | None = None) -> None:
         with self._condition:
@@ -170,6 +194,10 @@ class ServedSoup:
         if self._reason is None:
             return NoSoupError("the server was given no recipe yet: send one to `/recipe`")
         return NoSoupError(f"the last recipe failed, so send another one to `/recipe`: {self.reason}")
+
+
+def _unwanted() -> NoSoupError:
+    return NoSoupError("nobody waits for the recipe any more")
 
 
 def _lost(error: BaseException) -> SoceError:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _MERGING: Final = DECISIONS | {"nonfinite", "num_threads"}
 """Options of a merge that mean something to a live model."""
 
+_ENDING_SECONDS: Final = 3.0
+"""How long its process may take to end after it broke off."""
+_HEALTH_SECONDS: Final = 60.0
+"""How long it may take to say that it is well."""
+
 MODEL: Final = "soup"
 """What requests call the model."""
 
@@ -109,11 +114,17 @@ class TransformersEngine:
             raise refusal_of(answer, status, "/recipe")
 
     def check(self) -> None:
-        """Raise EngineLostError if it does not run any more."""
+        """Raise EngineLostError if it does not answer any more."""
         if self._process is None:
             message = f"{self.name} is not running"
             raise EngineLostError.of([Problem("engine", None, None, message, None)])
         self._process.check()
+        try:
+            ask(self._process.socket, "/health", timeout_seconds=_HEALTH_SECONDS)
+        except (OSError, HTTPException) as error:
+            self._process.check(wait_seconds=_ENDING_SECONDS)
+            message = f"{self.name} does not answer: {told(error)}"
+            raise EngineLostError.of([Problem("engine", None, None, message, "start it again")]) from error
 
     def close(self) -> None:
         """End the process."""
