@@ -697,62 +697,6 @@ def test_a_program_has_no_terminal_to_ask(tmp_path):
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "evaluators.md").read_text(encoding="utf-8")
 
-# Takes the arguments of `bfcl` and skips what is finished, as it does; knows nothing of function calls.
-FAKE_BFCL = """#!{python}
-import json, os, struct, sys
-from pathlib import Path
-
-words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-handler = words["--model"].replace("/", "_")
-assert Path(os.environ["BFCL_PROJECT_ROOT"]) == Path(words["--result-dir"]).parent
-result = Path(words["--result-dir"], handler, "non_live", "BFCL_v4_simple_python_result.json")
-if sys.argv[1] == "generate":
-    data = Path(words["--local-model-path"], "model.safetensors").read_bytes()
-    size = struct.unpack("<Q", data[:8])[0]
-    if not result.exists():
-        result.parent.mkdir(parents=True)
-        value = struct.unpack_from("<f", data, 8 + size)[0]
-        lines = [{{"id": f"simple_python_{{i}}", "result": value}} for i in range(8)]
-        result.write_text("\\n".join(map(json.dumps, lines)))
-else:
-    lines = [json.loads(line) for line in result.read_text().splitlines()]
-    right = round(8 * lines[0]["result"])
-    score = Path(words["--score-dir"], handler, "non_live", "BFCL_v4_simple_python_score.json")
-    score.parent.mkdir(parents=True)
-    head = {{"accuracy": right / 8, "correct_count": right, "total_count": 8}}
-    failed = [{{"id": line["id"], "valid": False}} for line in lines[right:]]
-    score.write_text("\\n".join(map(json.dumps, [head, *failed])))
-    Path(words["--score-dir"], "data_overall.csv").write_text("Rank,Overall Acc,Model\\n1,50%,x\\n")
-"""
-
-
-def test_the_page_s_script_for_bfcl_gives_every_candidate_directories_of_its_own(kitchen, monkeypatch):
-    monkeypatch.chdir(kitchen.home)
-    scripts = [block.partition("```")[0] for block in PAGE.split("```sh\n")[1:]]
-    (script,) = [text for text in scripts if "bfcl" in text]
-    Path("bfcl.sh").write_text(script)
-    program = Path("bfcl-environment/bin/bfcl")
-    program.parent.mkdir(parents=True)
-    program.write_text(FAKE_BFCL.format(python=sys.executable))
-    for path in ("bfcl.sh", program):
-        Path(path).chmod(0o755)
-    made = kitchen.make(
-        command=["./bfcl.sh", "{checkpoint}", "{output}", "Salesforce/Llama-xLAM-2-8b-fc-r"],
-        scores="{output}/score",
-        read=ReadOptions(format="bfcl-scores"),
-    )
-    assert "./bfcl.sh" in made.identity["files"]
-    found = [
-        made.score(Recipe.of({kitchen.models[0]: parts, kitchen.models[1]: 4 - parts})) for parts in (1, 2, 3)
-    ]
-    scores = [list(evaluation.categories.values()) for evaluation in found]
-    assert [(score.score, score.n) for (score,) in scores] == [(0.625, 8), (0.5, 8), (0.375, 8)]
-    # The page's directories are where soce looks for all ids.
-    assert made.item_ids() == {"simple_python": tuple(f"simple_python_{i}" for i in range(8))}
-    assert [item for item, outcome in found[2].items["simple_python"].items() if outcome] == [
-        f"simple_python_{i}" for i in range(3)
-    ]
-
 
 def test_the_page_s_tasks_can_be_read(tmp_path):
     from soce.evaluate.tasks.items import read_tasks
