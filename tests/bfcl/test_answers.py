@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,17 @@ from soce.recipes.model import Recipe
 
 pytestmark = [pytest.mark.bfcl, needs_bfcl]
 OFFLINE = [name for name in CATEGORIES if name not in REFUSED and name != FORMAT_SENSITIVITY]
+
+_KILLED = """
+import os, signal, sys, tempfile
+from tests.bfcl.stand_ins import BFCL_PYTHON, StandIn
+from soce import Recipe
+from soce.evaluate.bfcl.evaluator import BfclEvaluator, BfclOptions
+
+model, tempfile.tempdir = sys.argv[1:]
+stand_in = StandIn([model], lambda _: os.kill(os.getpid(), signal.SIGKILL))
+BfclEvaluator(stand_in, ["irrelevance"], BfclOptions(python=BFCL_PYTHON)).score(Recipe.of([model]))
+"""
 
 
 def evaluator(stand_in: StandIn, *categories: str, **options: Any) -> BfclEvaluator:
@@ -138,6 +153,17 @@ def test_who_stops_it_leaves_no_process(model: str, own_folder: Path) -> None:
     scored = evaluator(StandIn([model], lambda _: "I cannot."), "irrelevance")
     with pytest.raises(KeyboardInterrupt):
         scored.score(Recipe.of([model]), on_progress=stop)
+    assert [*own_folder.iterdir()] == []
+    assert processes_of_bfcl() == []
+
+
+def test_nothing_outlives_a_soce_that_is_killed(model: str, own_folder: Path) -> None:
+    command = [sys.executable, "-c", _KILLED, model, str(own_folder)]
+    done = subprocess.run(command, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL
+    end = time.monotonic() + 30
+    while [*own_folder.iterdir(), *processes_of_bfcl()] and time.monotonic() < end:
+        time.sleep(0.05)
     assert [*own_folder.iterdir()] == []
     assert processes_of_bfcl() == []
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -122,33 +121,3 @@ def test_what_computes_without_end_is_interrupted_or_killed(tmp_path: Path) -> N
     )
     assert done.stdout.splitlines() == ["it computed for 0.3 seconds without end"]
     assert done.returncode == -signal.SIGXCPU
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the signal is Linux's")
-def test_it_dies_with_its_parent(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    done = run(
-        folder,
-        """
-        if pid := os.fork():
-            while not (folder / "ready").exists(): time.sleep(0.01)
-            print(pid); os._exit(0)
-        sandbox.die_with(os.getppid())
-        (folder / "ready").touch()
-        os.close(1); os.close(2); time.sleep(60)
-        """,
-        tmp_path,
-    )
-    pid = int(done.stdout)
-    for _ in range(200):
-        if not _runs(pid):
-            break
-        time.sleep(0.02)
-    assert not _runs(pid)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

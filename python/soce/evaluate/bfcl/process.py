@@ -1,4 +1,4 @@
-"""BFCL's process: started in a folder of its own, which is gone when its findings were read."""
+"""BFCL's process: started in a folder of its own, which is gone when its findings were read or soce ended."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from soce.evaluate.bfcl.gate import Gate
 from soce.evaluate.bfcl.program.harness import FAILURE, FOUND, JOB, PROGRESS, SOCKET, TOKENIZER
 from soce.evaluate.bfcl.program.sandbox import GIGABYTE
 from soce.evaluate.command.program import describe_status, last_lines, run_program
+from soce.evaluate.engines.watchdog import status_of, watched
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.evaluate.side_files import is_read
 from soce.exceptions import shown
@@ -120,17 +121,18 @@ def _run(
     on_poll: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
     _copy_program(folder)
-    text = json.dumps({**job, "parent": os.getpid(), "memory_bytes": MEMORY_BYTES})
+    text = json.dumps({**job, "memory_bytes": MEMORY_BYTES})
     (folder / JOB).write_text(text, "utf-8")
     log = folder / "log.txt"
-    status = run_program(
-        [python, "-s", "-m", _MODULE, str(folder)],
+    ended = run_program(
+        watched([python, "-s", "-m", _MODULE, str(folder)], folder),
         log=log,
         environment=_environment(folder),
         directory=folder,
         timeout_seconds=timeout_seconds,
         on_poll=on_poll,
     )
+    status = None if ended is None else status_of(ended)
     failure, found = folder / FAILURE, folder / FOUND
     if status == 0 and found.is_file():
         return dict(json.loads(found.read_text("utf-8")))

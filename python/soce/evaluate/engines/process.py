@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -73,11 +71,10 @@ class EngineProcess:
         """
         paths = [str(self.packages), os.environ.get("PYTHONPATH", "")]
         told = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        guard = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid()), str(self.folder)]
         try:
             with self.log.open("xb") as output:
                 self._process = subprocess.Popen(
-                    [*guard, *command],
+                    watchdog.watched(command, self.folder),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -108,7 +105,8 @@ class EngineProcess:
         elif (status := _status(self._process)) is None:
             return
         else:
-            message, hint = f"{self.name} {_describe(status)}: {self.last_words()}", self._keep_log()
+            ended = describe_status(watchdog.status_of(status), None)
+            message, hint = f"{self.name} {ended}: {self.last_words()}", self._keep_log()
         raise EngineLostError.of([Problem("engine", None, None, message, hint)])
 
     def last_words(self) -> str:
@@ -143,7 +141,8 @@ class EngineProcess:
 
     def _check_start(self) -> None:
         if self._process is not None and (status := _status(self._process)) is not None:
-            self._refuse_start(f"{_describe(status)} before it answered")
+            ended = describe_status(watchdog.status_of(status), None)
+            self._refuse_start(f"{ended} before it answered")
 
     def _refuse_start(self, what: str) -> NoReturn:
         refuse(f"{self.name} {what}: {self.last_words()}", self._keep_log())
@@ -166,12 +165,6 @@ def _status(process: subprocess.Popen[bytes]) -> int | None:
     if ended is None:
         return None
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-
-
-def _describe(status: int) -> str:
-    """Return in words how the program ended, of which the watchdog tells as a shell does."""
-    known = 128 < status <= 128 + max(signal.Signals)
-    return describe_status(128 - status if known else status, None)
 
 
 def link_soce(folder: Path) -> Path:

@@ -18,7 +18,10 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SET_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG of prctl
 _ADOPT_ORPHANS: Final = 36  # PR_SET_CHILD_SUBREAPER
@@ -27,6 +30,16 @@ _GRACE_SECONDS: Final = 6.0
 
 LONGEST_SECONDS: Final = 4 * _GRACE_SECONDS
 """How long it may take to end everything: the program, what it leaves, what does not listen."""
+
+
+def watched(command: Sequence[str], folder: Path) -> list[str]:
+    """Return the command that runs another one for this process, and removes a folder if it cannot."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(folder), *command]
+
+
+def status_of(status: int) -> int:
+    """Return how the program ended, minus the number of a signal if by one, from how this one did."""
+    return 128 - status if 128 < status <= 128 + max(signal.Signals) else status
 
 
 def main() -> int:

@@ -46,14 +46,6 @@ class _Attributes(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "user_namespace"))
 
 
-def die_with(parent: int) -> None:
-    """Let the system kill this process when its parent dies; end at once if that has happened."""
-    if sys.platform == "linux":
-        _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the process that started this one is gone")
-
-
 def limit(*, memory_bytes: int) -> None:
     """Bound memory, files and core dumps of this process and all that it starts."""
     memory = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
