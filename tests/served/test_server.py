@@ -27,6 +27,7 @@ from soce.evaluate.served.client import Client
 from soce.evaluate.served.model import ServedModel
 from soce.evaluate.served.outline import ServedOutline
 from soce.evaluate.served.server import SoupServer
+from soce.evaluate.served.state import ServedSoup
 from soce.exceptions import EngineLostError, EvaluationError
 
 Clients: TypeAlias = Callable[..., Client]
@@ -387,6 +388,26 @@ def test_the_first_error_ends_all_other_requests(served: ServedModel, pure: Reci
     found = served.client.ask_all("/v1/completions", [BODY] * 9, counted.append)
     assert len({one["choices"][0]["text"] for one in found}) == 1
     assert served.client.ask_all("/v1/completions", []) == []
+
+
+def test_a_server_is_its_first_soup_before_anybody_can_give_it_another(pure: Recipe) -> None:
+    seen: list[str] = []
+
+    class Engine:
+        """Notes what others see when it becomes a soup."""
+
+        def start(self) -> None: ...
+
+        def open(self, ingredients: object) -> None: ...
+
+        def check(self) -> None: ...
+
+        def become(self, recipe: Recipe) -> None:
+            seen.append(soup.state)
+
+    soup = ServedSoup(Engine())
+    soup.start([], recipe=pure)
+    assert (seen, soup.state, soup.recipe) == (["starting"], "ready", pure)
 
 
 # ---- an engine that stops

@@ -100,12 +100,10 @@ def serve(
     if not survives:
         signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     with _server(names, engine, options, token, (host, port)) as server:
-        first = next(iter(names))
-        server.service.change({"weights": {first: 1}})
-        if as_json:
+        _explain(server, names, path)
+        if as_json:  # whoever waits for it may ask at once
             print_json(_told(server, names, path))
             sys.stdout.flush()
-        _explain(server, names, path)
         with suppress(KeyboardInterrupt):
             _wait(server, None if survives else parent)
         inform("stopping")
@@ -136,7 +134,7 @@ def _server(
     server = SoupServer(outline, names=names, token=token, address=address)
     try:
         inform(f"starting {engine}")
-        server.start()
+        server.start(next(iter(names)))
         yield server
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -60,10 +60,13 @@ class SoupServer:
         host, number = str(port.server_address[0]), port.server_address[1]
         self.url = f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"
 
-    def start(self) -> None:
-        """Answer requests, and start the engine; raises what `Engine.start` and `Engine.open` do."""
+    def start(self, first: str | None = None) -> None:
+        """Answer requests, and start the engine as the ingredient of a name, or as no soup.
+
+        Raises what `Engine.start`, `Engine.open` and `Engine.become` do.
+        """
         self._listeners[0].start()
-        self.service.start()
+        self.service.start(first)
         self.socket = str(Path(str(self.service.engine.socket)).with_name("served"))
         self._listeners.append(Listener(self.socket, self._handler))
         self._listeners[1].start()

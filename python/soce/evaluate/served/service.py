@@ -44,10 +44,14 @@ class Service:
         self.canary = Canary(self.engine, outline.ingredients, outline.options)
         self.holders = Holders()
 
-    def start(self) -> None:
-        """Start the engine, let it read the ingredients, and see that it answers as they do."""
+    def start(self, first: str | None = None) -> None:
+        """Start the engine, let it read the ingredients, and see that it answers as they do.
+
+        It begins as the ingredient of a name, if there is one, before anybody can give it another soup.
+        """
+        recipe = None if first is None else self._weighted({first: 1})
         self.canary.prepare()
-        self.soup.start(self.outline.ingredients, lambda: self.canary.check(at_start=True))
+        self.soup.start(self.outline.ingredients, lambda: self.canary.check(at_start=True), recipe)
 
     def describe(self) -> dict[str, Any]:
         """Return what everybody with the token may know."""

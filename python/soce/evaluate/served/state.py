@@ -58,12 +58,19 @@ class ServedSoup:
         """Why there is no soup."""
         return None if self._reason is None else str(self._reason)
 
-    def start(self, ingredients: Sequence[str], check: Callable[[], object] = lambda: None) -> None:
-        """Start the engine, let it read the ingredients, and check it; it serves no soup then."""
+    def start(
+        self,
+        ingredients: Sequence[str],
+        check: Callable[[], object] = lambda: None,
+        recipe: Recipe | None = None,
+    ) -> None:
+        """Start the engine, let it read the ingredients, and check it; it serves a soup then, or none."""
         self.engine.start()
         self.engine.open(ingredients)
         check()
-        self._set("empty")
+        if recipe is not None:
+            self.engine.become(recipe)
+        self._set("empty" if recipe is None else "ready", recipe=recipe)
 
     @contextmanager
     def request(self) -> Iterator[Recipe]:
