@@ -92,6 +92,18 @@ def test_all_but_the_health_needs_the_token(
         clients(token="wrong").get("/recipe")
 
 
+def test_a_stranger_cannot_fill_the_memory(host: str, served: ServedModel, pure: Recipe) -> None:
+    large = json.dumps({**BODY, "stop": ["x" * (2 << 20)]}).encode()
+    for token, expected in (("wrong", 413), (served.token, 200)):
+        connection = http.client.HTTPConnection(host)
+        connection.putrequest("POST", "/v1/completions")
+        connection.putheader("Authorization", f"Bearer {token}")
+        connection.putheader("Content-Length", str(len(large)))
+        connection.endheaders(None if expected == 413 else large)  # it is answered before it sends the body
+        assert connection.getresponse().status == expected
+        connection.close()
+
+
 @pytest.mark.parametrize(
     "path",
     [

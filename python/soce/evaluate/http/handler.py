@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MOST_BYTES: Final = 64 << 20
+MOST_BYTES: Final = 64 << 20
 """A request's body."""
 _IDLE_SECONDS: Final = 120.0
 """A client that sends nothing for so long is let go."""
@@ -46,6 +46,10 @@ class JsonHandler(BaseHTTPRequestHandler, ABC):
     @abstractmethod
     def answer(self, body: bytes | None) -> None:
         """Answer the request of `command` and `path`, by `send`; what it raises is answered as a refusal."""
+
+    def most_bytes(self) -> int:
+        """Return how large a body is read, as far as the head of the request tells."""
+        return MOST_BYTES
 
     def status_of(self, error: Exception) -> int:
         """Return the status with which an error is answered."""
@@ -135,9 +139,10 @@ class JsonHandler(BaseHTTPRequestHandler, ABC):
             return None
         if not (lengths[0].isascii() and lengths[0].isdecimal()):
             self._refuse_unread(400, f"`{shown(lengths[0])}` is no length")
-        length = int(lengths[0]) if len(lengths[0]) < 20 else _MOST_BYTES + 1
-        if length > _MOST_BYTES:
-            self._refuse_unread(413, f"the body is larger than {_MOST_BYTES >> 20} MB")
+        most = self.most_bytes()
+        length = int(lengths[0]) if len(lengths[0]) < 20 else most + 1
+        if length > most:
+            self._refuse_unread(413, f"the body is larger than {most >> 20} MB")
         body = self.rfile.read(length)
         if len(body) < length:
             raise ClientGone

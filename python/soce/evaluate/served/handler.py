@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from soce.evaluate.http.handler import JsonHandler, RequestRefused, json_of
+from soce.evaluate.http.handler import MOST_BYTES, JsonHandler, RequestRefused, json_of
 from soce.evaluate.http.presence import still_waits
 from soce.evaluate.served.holder import HeldError
 from soce.evaluate.served.passing import Passing, is_passed_on
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from soce.evaluate.served.service import Service
 
 _FORWARDED: Final = ("Content-Type", "Accept")
+_STRANGERS_BYTES: Final = 1 << 20
+"""Of a body that is only read because the refusal might not be seen otherwise."""
 
 
 class SoupHandler(JsonHandler):
@@ -47,6 +49,10 @@ class SoupHandler(JsonHandler):
             case _:
                 self._no_route()
 
+    def most_bytes(self) -> int:
+        """Return how large a body is read: of a stranger, who could fill the memory, less."""
+        return MOST_BYTES if self._token_fault() is None else _STRANGERS_BYTES
+
     def status_of(self, error: Exception) -> int:
         """Return 409 for who must wait for somebody else, and 503 where there is no soup."""
         if isinstance(error, HeldError):
@@ -77,11 +83,15 @@ class SoupHandler(JsonHandler):
                 self.send_bytes(response.status, whole, kind, **label)
 
     def _check_token(self) -> None:
+        if (fault := self._token_fault()) is not None:
+            raise RequestRefused(401, f"the token is {fault}", "send `Authorization: Bearer TOKEN`")
+
+    def _token_fault(self) -> str | None:
         given = self.headers.get("Authorization", "")
         right = f"Bearer {self.service.token}"
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), right.encode()):
-            what = "wrong" if given else "missing"
-            raise RequestRefused(401, f"the token is {what}", "send `Authorization: Bearer TOKEN`")
+        if hmac.compare_digest(given.encode("utf-8", "replace"), right.encode()):
+            return None
+        return "wrong" if given else "missing"
 
     def _no_route(self) -> NoReturn:
         hint = "there are /health, /recipe, /canary and the engine's routes below /v1"
