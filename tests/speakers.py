@@ -12,6 +12,7 @@ from tests.report_runs import CATEGORIES, Kitchen
 
 from soce.evaluate.answers import Answer, prompt_digest
 from soce.evaluate.evaluation import Evaluation
+from soce.evaluate.several import SeveralEvaluators
 from soce.evaluate.tasks.items import read_tasks
 from soce.evaluate.tasks.keys import item_keys
 from soce.evaluate.tasks.scoring import score_answers
@@ -128,3 +129,11 @@ class Teller(Speaker):
         chosen = self.tasks.only(items).items
         self.n_items += len(chosen)
         return Evaluation.of_items(score_answers(chosen, answers), scale="unit", answers=answers)
+
+
+class Together(SeveralEvaluators, Kitchen):
+    """Several kitchens as one evaluator."""
+
+    def __init__(self, *kitchens: Kitchen) -> None:
+        SeveralEvaluators.__init__(self, kitchens)
+        self.categories = tuple(name for one in kitchens for name in one.items)

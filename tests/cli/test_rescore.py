@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.landscapes import search_with
 from tests.report_runs import Kitchen, make_run
-from tests.speakers import Speaker, Teller, write_tasks
+from tests.speakers import Speaker, Teller, Together, write_tasks
 from tests.tiny_models import save_models
 
 from soce.cli.rescore import rescore
@@ -95,6 +95,40 @@ def test_a_search_by_the_other_scorer_asks_no_model(told: tuple[Path, Path], tmp
     anew = search_with(selection, fresh, folder=tmp_path / "fresh", candidates=paths, draws=500)
     assert anew.to_json() == found.to_json()
     assert fresh.calls > 0
+
+
+def test_tasks_that_stand_beside_others_are_rescored_with_all_of_them(tmp_path: Path) -> None:
+    """Two files of tasks, and an evaluator that has none: `tasks`, `more-tasks` and BFCL, say."""
+    files = [write_tasks(tmp_path / f"{name}.jsonl", [name]) for name in CATEGORIES]
+    tellers = [Teller(MODELS, 3, file, categories=CATEGORIES) for file in files]
+    named = [word for file in files for word in ("--tasks", file)]
+    make_run(tmp_path / "run", MODELS, kitchen=Together(*tellers), publishes=False, step="0.25")
+    run, other = tmp_path / "run", tmp_path / "number.jsonl"
+    missing = soce_rescore(run, *named[:2], "--scorer", "number")
+    assert (missing.exit_code, "not known which tasks file" in missing.stderr) == (1, True)
+    (found,) = data(run, *named, "--scorer", "number").values()
+    assert {*found["arms"][0]["after"]} == {*CATEGORIES}
+    assert soce_rescore(run, *named, "--scorer", "number", "--output", other).exit_code == 0
+    by_number = Teller(MODELS, 3, other, categories=CATEGORIES)
+    selection, paths = read_selection(run / "selection.yaml"), open_run(run).pool.paths
+    search_with(selection, by_number, folder=run / "search", candidates=paths, draws=500)
+    assert by_number.calls == 0
+
+
+def test_the_objective_has_the_scores_of_evaluators_without_tasks(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", CATEGORIES[1:])
+    other = Kitchen(MODELS, 3, categories=CATEGORIES)
+    other.items = {CATEGORIES[0]: other.items[CATEGORIES[0]]}
+    both = Together(other, Teller(MODELS, 3, tasks, categories=CATEGORIES))
+    make_run(tmp_path / "run", MODELS, kitchen=both, publishes=False, step="0.25")
+    before = open_run(tmp_path / "run").evaluations()
+    (found,) = data(tmp_path / "run", "--tasks", tasks, "--scorer", "number").values()
+    for arm in found["arms"]:
+        scores = {
+            **{name: one.score for name, one in before[arm["label"]].categories.items()},
+            **arm["after"],
+        }
+        assert arm["value_after"] == pytest.approx(sum(scores.values()) / 3, abs=1e-12)
 
 
 def test_the_second_time_nothing_is_new(told: tuple[Path, Path]) -> None:

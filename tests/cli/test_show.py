@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.doc_blocks import blocks, run_command
 from tests.report_runs import Kitchen, make_run
-from tests.speakers import Speaker, Teller, write_tasks
+from tests.speakers import Speaker, Teller, Together, write_tasks
 
 from soce.cli.show import show
 from soce.search.open import open_run
@@ -61,6 +61,19 @@ def test_the_best_soup_stands_beside_its_best_ingredient(spoken: tuple[Path, Pat
     assert one["text"]["prompt"].startswith(f"{one['category']}: what is ")
     for said in (said for one in found["items"] for said in one["said"] if said["answer"]["choice"] is None):
         assert (said["answer"]["text"].strip() == said["answer"]["text"][1:]) == (said["outcome"] == 1)
+
+
+def test_texts_of_more_tasks_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("algebra", "coding", "dialogue")
+    files = [write_tasks(tmp_path / f"{name}.jsonl", [name]) for name in names]
+    both = Together(*(Speaker(MODELS, 3, file, categories=names) for file in files))
+    make_run(tmp_path / "run", MODELS, kitchen=both, publishes=False, step="0.25")
+    evaluate = "{tasks: algebra.jsonl, more-tasks: [coding.jsonl, dialogue.jsonl]}"
+    (tmp_path / "soce.yaml").write_text(f"evaluate: {evaluate}\noutput: run\n")
+    monkeypatch.chdir(tmp_path)
+    items = data()["items"]
+    assert {one["category"] for one in items} == {*names}
+    assert all(one["text"] for one in items)
 
 
 def test_items_that_were_failed_won_and_lost(spoken: tuple[Path, Path, SearchResult]) -> None:

@@ -45,7 +45,7 @@ def texts_of(tasks: Tasks) -> dict[tuple[str, str], ItemText]:
 def find_item_texts(run: Run, *, on: ItemSet = "report", also: Sequence[PathText] = ()) -> ItemTexts:
     """Return the texts of the items of a run, as far as it is known where they are; see `find_tasks`."""
     found = find_tasks(run, on=on, also=also)
-    return {} if found is None else texts_of(found.tasks)
+    return {key: text for one in found for key, text in texts_of(one.tasks).items()}
 
 
 def answer_text(answer: Answer, text: ItemText | None = None) -> str:

@@ -143,7 +143,10 @@ def experiment_folder() -> Path | None:
 
 def experiment_tasks() -> list[str]:
     """Return the task files that the experiment names."""
-    found = (experiment().value(f"{section}.tasks") for section in ("evaluate", "report_on"))
+    found: list[object] = []
+    for section in ("evaluate", "report_on"):
+        one, more = (experiment().value(f"{section}.{key}") for key in ("tasks", "more-tasks"))
+        found += [one, *(more if isinstance(more, list | tuple) else ())]
     return [path for path in found if isinstance(path, str)]
 
 

@@ -88,6 +88,7 @@ def report(
     for a demo, for others with the search's own --evaluator, in an experiment with --evaluate. There RUN is
     the experiment's own.
     """
+    from soce.evaluate.kinds import Several
     from soce.report.build import build_report
     from soce.report.page import check_renderers
     from soce.report.report import format_of
@@ -107,7 +108,9 @@ def report(
         if not quiet:
             tell_reading(others)
     score_more, why_not = _scoring(run, evaluating, merging, evaluate=evaluate, quiet=quiet)
-    tasks = [name for name in (evaluating.choose, evaluating.report) if isinstance(name, str)]
+    named = (evaluating.choose, evaluating.report)
+    each = [one for name in named for one in (name.names if isinstance(name, Several) else (name,))]
+    tasks = [name for name in each if isinstance(name, str)]
     made = build_report(run, others=others, score_more=score_more, why_not_more=why_not, tasks=tasks)
     if output == "-":
         click.echo(made.text(form), nl=False)

@@ -88,7 +88,7 @@ def rescore(
         from soce.search.rescore import rescore as rescored
 
         try:
-            found[work.on] = rescored(run, work.known.tasks, work.tasks, on=work.on)
+            found[work.on] = rescored(run, work.scored, work.tasks, on=work.on)
         except EvaluationError as error:  # tasks may be other ones for one of the two sets only
             refused = error
     if not found:
@@ -107,7 +107,7 @@ def rescore(
 
 class _Work(NamedTuple):
     on: ItemSet
-    known: KnownTasks
+    scored: list[Tasks]
     tasks: Tasks
     lines: str
     """Of the tasks, if they are to be written."""
@@ -127,10 +127,10 @@ def _works(
     """Return which tasks there are to score by, for every set."""
     from soce.evaluate.evaluation import refuse
     from soce.evaluate.tasks.items import read_tasks
-    from soce.search.known_tasks import evaluator_of, find_tasks
+    from soce.search.known_tasks import find_tasks, tasks_evaluators
 
     known = {one: find_tasks(run, on=one, also=[*tasks, *experiment_tasks()]) for one in sets}
-    scored = {one.path for one in known.values() if one is not None}
+    scored = {one.path for found in known.values() for one in found}
     others = [path for path in tasks if Path(path) not in scored]
     if (scorer is None) == (not others):
         usage("give either `--scorer`, or `--tasks` other than those that were scored")
@@ -138,8 +138,9 @@ def _works(
         usage("`--output` needs `--scorer`, and `--on` of a run with two tasks files")
     works = []
     for one, found in known.items():
-        if found is None:
-            if evaluator_of(run, one).get("tasks") is None:
+        n_scored = len(tasks_evaluators(run, one))
+        if len(found) < n_scored or not n_scored:
+            if not n_scored:
                 refuse(
                     "the run was not scored on a tasks file",
                     "only these can be scored again",
@@ -148,15 +149,16 @@ def _works(
             hint = "name the file that was scored with `--tasks`, as it was then"
             refuse("it is not known which tasks file the run was scored on", hint, str(run.search))
         if scorer is None:
-            works.append(_Work(one, found, read_tasks(others), ""))
+            works.append(_Work(one, [each.tasks for each in found], read_tasks(others), ""))
         else:
-            works.append(_Work(one, found, *_with_scorer(run, found, scorer, one)))
+            works.append(_with_scorer(run, found, scorer, one))
     return works
 
 
-def _with_scorer(run: Run, known: KnownTasks, scorer: str, on: ItemSet) -> tuple[Tasks, str]:
+def _with_scorer(run: Run, known: Sequence[KnownTasks], scorer: str, on: ItemSet) -> _Work:
+    from soce.evaluate.tasks.items import Tasks
     from soce.evaluate.tasks.other_scorer import with_scorer
-    from soce.search.known_tasks import evaluator_of
+    from soce.search.known_tasks import tasks_evaluators
 
     given: object = scorer
     if scorer.lstrip().startswith("{"):
@@ -164,8 +166,12 @@ def _with_scorer(run: Run, known: KnownTasks, scorer: str, on: ItemSet) -> tuple
             given = json.loads(scorer)
         except ValueError as error:
             usage(f"`--scorer` is not JSON: {error}")
-    stop = evaluator_of(run, on).get("stop", [])
-    return with_scorer(known.path, given, stop=stop, kind=known.kind)
+    stops = {one["tasks"]: one.get("stop", []) for one in tasks_evaluators(run, on)}
+    # Files without a text that the model writes stay as they are, unless that are all.
+    written = [one for one in known if any(item.is_written for item in one.tasks.items)] or known
+    made = [with_scorer(one.path, given, stop=stops[one.tasks.digest], kind=one.kind) for one in written]
+    tasks = Tasks(tuple(item for one, _ in made for item in one.items))
+    return _Work(on, [one.tasks for one in written], tasks, "".join(lines for _, lines in made))
 
 
 def _print(run: Run, found: dict[ItemSet, Rescoring], works: Sequence[_Work], soup: str, limit: int) -> None:

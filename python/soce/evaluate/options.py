@@ -93,7 +93,7 @@ def parse_engine(text: str) -> str:
     >>> parse_engine("vllm"), parse_engine("http://127.0.0.1:8000")
     ('vllm', 'http://127.0.0.1:8000')
     """
-    return text if is_url(text) else parse_engine_name(text)
+    return text if is_url(text) else parse_engine_name(text, or_url=True)
 
 
 def is_url(engine: str) -> bool:

@@ -92,7 +92,7 @@ class SeveralEvaluators:
                 tell_part = partial(_tell_part, tell, (done, n_items, total))
                 found.append(evaluator.score(recipe, items=own, on_progress=tell_part))
                 done += n_items
-        return _joined(found)
+        return joined(found)
 
     def close(self) -> None:
         """Close all of them."""
@@ -116,7 +116,7 @@ def _tell_part(tell: OnProgress, items: tuple[int, int, int], done: int, total: 
     tell(before + (own * done // total if total else 0), whole)
 
 
-def _joined(evaluations: Sequence[Evaluation]) -> Evaluation:
+def joined(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Return evaluations of one recipe as one; scales that differ are none."""
     scales = {evaluation.scale for evaluation in evaluations}
     return Evaluation.of_items(

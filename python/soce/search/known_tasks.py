@@ -39,19 +39,26 @@ def evaluator_of(run: Run, on: ItemSet) -> Mapping[str, Any]:
     return other if on == "report" and other is not None else run.identity.evaluator
 
 
-def find_tasks(run: Run, *, on: ItemSet = "report", also: Sequence[PathText] = ()) -> KnownTasks | None:
-    """Return the tasks file of a run, if one that is known to hold its items is where it was.
+def tasks_evaluators(run: Run, on: ItemSet) -> list[Mapping[str, Any]]:
+    """Return the identities of the evaluators that score these items by a tasks file, also among several."""
+    identity = evaluator_of(run, on)
+    return [one for one in identity.get("evaluators", [identity]) if isinstance(one.get("tasks"), str)]
+
+
+def find_tasks(run: Run, *, on: ItemSet = "report", also: Sequence[PathText] = ()) -> tuple[KnownTasks, ...]:
+    """Return the tasks files of a run, those that are known to hold its items and are where they were.
 
     Looked at are the files `also`, a demo's own, and those that the command named by which the published soup
-    was made. A file counts if its digest is that of the tasks that were scored, so that no item is another
-    one.
+    was made. A file counts if its digest is that of tasks that were scored, so that no item is another one.
     """
-    digest = evaluator_of(run, on).get("tasks")
+    missing = {one["tasks"] for one in tasks_evaluators(run, on)}
+    found = []
     for path in (*map(Path, also), *_known_files(run)):
-        for tasks, kind in _readings(path) if digest else ():
-            if tasks.digest == digest:
-                return KnownTasks(tasks, path, kind)
-    return None
+        for tasks, kind in _readings(path) if missing else ():
+            if tasks.digest in missing:
+                missing.remove(tasks.digest)
+                found.append(KnownTasks(tasks, path, kind))
+    return tuple(found)
 
 
 def _known_files(run: Run) -> Iterator[Path]:

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from soce.evaluate.corpus import Corpus
 from soce.evaluate.evaluation import Evaluation, refuse
+from soce.evaluate.several import joined
+from soce.evaluate.tasks.items import Tasks
 from soce.evaluate.tasks.keys import answer_keys, item_keys
 from soce.evaluate.tasks.scoring import score_answers
 from soce.exceptions import SoceError
 from soce.files.plain import Plain
-from soce.search.known_tasks import evaluator_of
+from soce.search.known_tasks import evaluator_of, tasks_evaluators
 from soce.search.scoring import objective_value, scale_of
 from soce.store.evaluations import EvaluationStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from soce.evaluate.answers import Answer
     from soce.evaluate.evaluation import Evaluator, Scale
     from soce.evaluate.tasks.item import Item
-    from soce.evaluate.tasks.items import Tasks
     from soce.search.run import ItemSet, Run
     from soce.search.strategies.space import Parts
 
@@ -93,7 +94,7 @@ class _Registered:
         return item_keys(self.tasks, self.identity)
 
 
-def rescore(run: Run, scored: Tasks, tasks: Tasks, *, on: ItemSet = "report") -> Rescoring:
+def rescore(run: Run, scored: Sequence[Tasks], tasks: Tasks, *, on: ItemSet = "report") -> Rescoring:
     """Score the answers that a run has kept by other tasks, and keep the outcomes in its store.
 
     An answer counts for an item that asks the same in the same way: prompt, choices, length and stops. A
@@ -102,8 +103,8 @@ def rescore(run: Run, scored: Tasks, tasks: Tasks, *, on: ItemSet = "report") ->
     Parameters
     ----------
     run : Run
-    scored : Tasks
-        Those that the run was scored on, see `find_tasks`.
+    scored : sequence of Tasks
+        Those that the run was scored on, see `find_tasks`; of several, those whose answers are meant.
     tasks : Tasks
         Those to score by.
     on : {"report", "selection"}
@@ -114,14 +115,15 @@ def rescore(run: Run, scored: Tasks, tasks: Tasks, *, on: ItemSet = "report") ->
     EvaluationError
         The tasks are not those that were scored, no answer is kept, or none fits the other tasks.
     """
-    identity = evaluator_of(run, on)
-    if run.identity is None or identity.get("tasks") != scored.digest:
+    evaluators = {one["tasks"]: one for one in tasks_evaluators(run, on)}
+    if run.identity is None or not scored or any(one.digest not in evaluators for one in scored):
         refuse("the tasks are not those that the run was scored on", "name the file that it was scored on")
+    identity = evaluators[scored[0].digest]  # of several the others' too, but for the tasks
     other = {**identity, "tasks": tasks.digest}
     ingredients = run.identity.ingredients
-    old = EvaluationStore(run.search, ingredients=ingredients, evaluator=identity)
+    old = EvaluationStore(run.search, ingredients=ingredients, evaluator=evaluator_of(run, on))
     new = EvaluationStore(run.search, ingredients=ingredients, evaluator=other)
-    work = _Work.of(scored, tasks, identity)
+    work = _Work.of(Tasks(tuple(item for one in scored for item in one.items)), tasks, identity)
     n_soups = n_outcomes = n_filed = 0
     for parts in _soups(run):
         recipe = run.pool.recipe(parts)
@@ -155,6 +157,8 @@ class _Work:
     without: tuple[Item, ...]
     is_unit: bool
     """Whether all of the other tasks' outcomes are shares of full marks."""
+    scored: frozenset[str]
+    """Categories of the tasks that were scored."""
 
     @classmethod
     def of(cls, scored: Tasks, tasks: Tasks, identity: Mapping[str, object]) -> _Work:
@@ -176,7 +180,7 @@ class _Work:
             if item.key not in source and filed[item.category][item.id] not in keys
         )
         is_unit = not any(item.kind == "perplexity" for item in tasks.items)
-        return cls(source, items, without, is_unit)
+        return cls(source, items, without, is_unit, frozenset(scored.item_ids()))
 
     def evaluation(self, known: Evaluation) -> Evaluation | None:
         """Return what the answers of an evaluation are worth; None if none of them is kept."""
@@ -245,11 +249,18 @@ def _arm(run: Run, label: str, known: Evaluation, found: Evaluation, work: _Work
         {name: score.score for name, score in found.categories.items()},
         {name: len(ids) for name, ids in (found.item_ids() or {}).items()},
         _value(run, known),
-        _value(run, found),
+        _value(run, _beside(known, found, work)),
         scale_of(known),
         scale_of(found),
         tuple(changed),
     )
+
+
+def _beside(known: Evaluation, found: Evaluation, work: _Work) -> Evaluation:
+    """Return what was found with the scores of categories that other evaluators score."""
+    own = work.scored | found.categories.keys()
+    rest = {name: ids for name, ids in (known.item_ids() or {}).items() if name not in own}
+    return joined([known.restricted(rest), found]) if rest else found
 
 
 def _value(run: Run, evaluation: Evaluation) -> float | None:

@@ -39,10 +39,10 @@ def open_engine(name: str, ingredients: Sequence[str], options: EngineOptions) -
     return engine
 
 
-def parse_engine_name(text: str) -> EngineName:
-    """Return the name of an engine; raises EvaluationError if there is none."""
+def parse_engine_name(text: str, *, or_url: bool = False) -> EngineName:
+    """Return the name of an engine; raises EvaluationError if there is none, whose hint may tell of URLs."""
     for known in ENGINES:
         if known == text:
             return known
-    hint = f"{nearest(text, ENGINES, 'engines')}; or give the URL of a `soce serve`"
+    hint = nearest(text, ENGINES, "engines") + ("; or give the URL of a `soce serve`" if or_url else "")
     refuse(f"`{shown(text)}` is no serving engine{_UNFIT.get(text, '')}", hint)

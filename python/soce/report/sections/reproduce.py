@@ -11,6 +11,7 @@ from soce.files.emit import to_yaml
 from soce.merging.options import flags_of
 from soce.report.cells import NONE, Cell, weights
 from soce.report.document import Code, Facts, Table
+from soce.search.known_tasks import tasks_evaluators
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from soce.files.emit import Tree
     from soce.report.document import Section
     from soce.report.run_view import RunView
-    from soce.search.run import Run
+    from soce.search.run import ItemSet, Run
 
 _SHORT = 16
 
@@ -119,9 +120,12 @@ def _digests(section: Section, view: RunView) -> list[tuple[str, Cell, str]]:
         add("Score table", "scores", run.selection.digest, "SHA-256 of names and scores")
     if run.identity is not None:
         evaluator = run.identity.evaluator
-        add("Tasks to choose on", "tasks", evaluator.get("tasks"))
-        add("Tasks to report on", "held_out_tasks", (run.identity.held_out_evaluator or {}).get("tasks"))
-        words = [f"{key} {value}" for key, value in evaluator.items() if _is_short(key, value)]
+        add("Tasks to choose on", "tasks", _tasks(run, "selection"))
+        if run.identity.held_out_evaluator is not None:
+            add("Tasks to report on", "held_out_tasks", _tasks(run, "report"))
+        each = evaluator.get("evaluators", [evaluator])
+        told = (f"{key} {value}" for one in each for key, value in one.items() if _is_short(key, value))
+        words = [*dict.fromkeys(told)]
         facts.append(("Evaluator", Cell(", ".join(words) or "unnamed", dict(evaluator)), ""))
     if view.merge:
         tools = ("soce", "python", "os")
@@ -129,6 +133,11 @@ def _digests(section: Section, view: RunView) -> list[tuple[str, Cell, str]]:
         facts.append(("Versions", Cell(", ".join(words)), "of the merge"))
     section.data["digests"] = digests
     return facts
+
+
+def _tasks(run: Run, on: ItemSet) -> str:
+    """Return the digests of the tasks files that score these items."""
+    return ", ".join(one["tasks"] for one in tasks_evaluators(run, on))
 
 
 def _is_short(key: str, value: object) -> bool:
