@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.landscapes import Landscape, pool
 
+from soce.cli.text.forecast import forecast_lines
 from soce.search.forecast import Forecast, Forecaster
 from soce.search.options import SearchOptions
 from soce.search.pace import Pace
@@ -120,6 +121,9 @@ def test_an_evaluator_without_items_scores_every_soup_once(tmp_path: Path, model
     assert told.missing == result.n_evaluated
     assert told.missing_items is None
     assert told.seconds is None
+    again = foresee(tmp_path / "run", models, evaluator, SearchOptions())
+    assert (again.missing, again.missing_items, again.stages[0].items) == (0, 0, None)
+    assert forecast_lines(again)[1][2].split() == ["single", "models", "4", "4", "0", "0"]
 
 
 def test_items_that_only_an_evaluation_tells_are_taken_from_what_is_known(

@@ -26,7 +26,8 @@ def forecast_lines(found: Forecast) -> list[list[str]]:
     ]
     rows = [["", "soups", "known", "to score", "items to score", ""]]
     for one in found.stages:
-        items = "?" if one.missing_items is None else f"{one.missing_items:,} of {one.items:,}"
+        items = "?" if one.missing_items is None else f"{one.missing_items:,}"
+        items += "" if one.items is None else f" of {one.items:,}"
         more = f"at most {one.more_soups:,} more" if one.more_soups else ""
         known = one.soups - min(one.missing, one.soups)
         rows.append([one.stage, f"{one.soups:,}", f"{known:,}", f"{one.missing:,}", items, more])
