@@ -68,7 +68,7 @@ def test_a_server_that_another_search_uses_and_one_that_nobody_is_at(
     for engine, message in (
         (f"engine: '{served.base_url}', engine-token: token", "each search needs one for itself"),
         (f"engine: '{served.base_url}', engine-token: scores.csv", "there is no token in this file"),
-        (f"engine: '{served.base_url}'", "the server at a URL wants a token"),
+        (f"engine: '{served.base_url}'", "name its file as `engine-token`"),
         ("engine: 'http://127.0.0.1:9', engine-token: token", "did not answer"),
     ):
         write(engine)

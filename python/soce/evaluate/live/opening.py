@@ -77,5 +77,5 @@ def _token(path: str | None) -> str:
     from soce.evaluate.served.tokens import read_token
 
     if path is None:
-        refuse("the server at a URL wants a token", "name its file as `engine_token`: `soce serve` tells it")
+        refuse("the server at a URL wants a token", "name its file as `engine-token`: `soce serve` tells it")
     return read_token(path)
