@@ -12,7 +12,9 @@ from tests.doc_blocks import blocks, run_command
 from tests.report_runs import Kitchen, make_run
 from tests.speakers import Speaker, Teller, Together, write_tasks
 
+from soce.cli.report import report
 from soce.cli.show import show
+from soce.evaluate.tasks.items import read_tasks
 from soce.search.open import open_run
 from soce.search.result import SearchResult
 
@@ -74,6 +76,12 @@ def test_texts_of_more_tasks_are_found(tmp_path: Path, monkeypatch: pytest.Monke
     items = data()["items"]
     assert {one["category"] for one in items} == {*names}
     assert all(one["text"] for one in items)
+    made = CliRunner().invoke(report, ["--output", "report.md", "--no-evaluate"])
+    assert made.exit_code == 0, made.output
+    page = Path("report.md").read_text()
+    assert all(f"{name}: what is" in page for name in names)
+    digests = ", ".join(read_tasks(file).digest for file in files)
+    assert f"Tasks to choose on: **`{digests}`**" in page
 
 
 def test_items_that_were_failed_won_and_lost(spoken: tuple[Path, Path, SearchResult]) -> None:
