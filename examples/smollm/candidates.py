@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], object]
 
 CANDIDATES = (*FAMILIES, "shuffled", "noisy")
-N_OF_OTHERS = 16
+N_OF_OTHERS = 40
 """Examples of each other family that an expert learns."""
 N_SHUFFLED = 60
 NOISE = 0.2

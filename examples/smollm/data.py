@@ -37,7 +37,7 @@ TRAINING = {
 OURS = {"simple": ask_one, "several": ask_several, "irrelevance": ask_in_vain}
 FAMILIES = (*TRAINING, "words")
 TASKS, BFCL_ITEMS = "words-evaluated.jsonl", "bfcl-items.json"
-N_TRAINING, N_FROM_WHEEL = 160, 100
+N_TRAINING, N_FROM_WHEEL = 600, 300
 """Of each family, and at most from BFCL's wheel."""
 
 Item: TypeAlias = dict[str, Any]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-N_TRAINED = 6
+N_TRAINED = 8
 """Of 30 layers, the last ones."""
-BATCH, FROZEN_BATCH = 4, 24
-RATE, EPOCHS = 3e-4, 1
+BATCH, FROZEN_BATCH = 8, 24
+RATE, EPOCHS = 3e-4, 2
 STEPS_BETWEEN_SAVES = 25
 
 
