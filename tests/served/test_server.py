@@ -109,6 +109,7 @@ def test_a_stranger_cannot_fill_the_memory(host: str, served: ServedModel, pure:
     [
         *("/", "/recipes", "/pause", "/collective_rpc", "/v1", "/v1/", "/metrics", "/docs", "/openapi.json"),
         *("/v1/../recipe", "/v1/%2e%2e/recipe", "/v1//models", "/v1/load_lora_adapter"),
+        *("/v1/responses", "/v1/responses/a/cancel", "/v1/completions/render"),
         *("/v1/update_weights", "/V1/models", "http://elsewhere/v1/models"),
     ],
 )
@@ -184,7 +185,11 @@ def test_bytes_that_are_no_request_harm_nobody(host: str, served: ServedModel, p
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b"NaN", b"\xff", b"[" * 100_000, b'"a"', b"{}", b"1"]
+    "body",
+    [
+        *(b"", b"{", b"[]", b"null", b"NaN", b"\xff", b"[" * 100_000, b'"a"', b"{}", b"1"),
+        b'{"id": "a", "host": "b", "pid": 1e400}',
+    ],
 )
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/recipe", "/holder"])
 def test_bodies_that_make_no_sense_are_refused(

@@ -65,7 +65,7 @@ class Holders:
         given: Any = claim
         try:
             one = Holder(str(given["id"]), str(given["host"]), int(given["pid"]), time.time())
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             refuse("a holder tells its `id`, `host` and `pid`")
         if not one.id:
             refuse("the `id` of a holder is empty")

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from soce.evaluate.served.state import ServedSoup
 
-_ROUTE: Final = re.compile(r"/v1(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)+(\?[^\s#]*)?")
-_CHANGES_THE_MODEL: Final = re.compile(r"lora|weight|adapter|reload", re.IGNORECASE)
+_ROUTE: Final = re.compile(
+    r"/v1/(completions|chat/completions|embeddings|models(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*)(\?[^\s#]*)?"
+)
+"""What asks the model and keeps nothing: `/v1/responses` may go on from what another soup said."""
 _LOST_SECONDS: Final = 3.0
 """How long it may take until an engine that broke a connection is known to be gone."""
 _WATCH_SECONDS: Final = 10.0
@@ -30,19 +32,16 @@ _PIECE_BYTES: Final = 1 << 16
 
 
 def is_passed_on(path: str) -> bool:
-    """Return whether the engine may see a request for a path: routes of OpenAI's API and nothing else.
+    """Return whether the engine may see a request for a path: the routes of `_ROUTE` and nothing else.
 
     Examples
     --------
     >>> [is_passed_on(path) for path in ("/v1/models", "/v1/models/a.b?c=d")]
     [True, True]
-    >>> [
-    ...     is_passed_on(path)
-    ...     for path in ("/pause", "/v1/../pause", "/v1/%2e%2e/pause", "/v1/load_lora_adapter")
-    ... ]
+    >>> [is_passed_on(path) for path in ("/pause", "/v1/../pause", "/v1/load_lora_adapter", "/v1/responses")]
     [False, False, False, False]
     """
-    return _ROUTE.fullmatch(path) is not None and not _CHANGES_THE_MODEL.search(path.partition("?")[0])
+    return _ROUTE.fullmatch(path) is not None
 
 
 class Passing:
