@@ -91,6 +91,12 @@ def test_arguments_that_soce_gives_are_refused(word: str) -> None:
         open_engine("vllm", ["A"], EngineOptions(arguments=("--dtype", "auto", word)))
 
 
+def test_a_token_that_would_stand_in_identities_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="would stand in results") as caught:
+        open_engine("vllm", ["A"], EngineOptions(arguments=("--hf_token=secret",)))
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("word", ["-dp", "--data-parallel-size=2", "--data_parallel_size_local"])
 def test_copies_that_do_not_tell_what_they_hold_are_refused(word: str) -> None:
     with pytest.raises(EvaluationError, match="of several copies of a model only one tells what it holds"):

@@ -93,11 +93,13 @@ def _refuse_environment(python: str, wrote: str) -> NoReturn:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse arguments that soce gives itself, and those for more than one copy of the model."""
+    """Refuse arguments that soce gives itself, secrets, and those for more than one copy of the model."""
     hint = "leave it out of the engine's arguments"
     for name in (_named(word)[0] for word in arguments):
         if name in _OURS:
             refuse(f"`{name.removeprefix('--')}` of vLLM is for soce to say", hint)
+        if name == "--hf-token":
+            refuse("`hf-token` of vLLM would stand in results; nothing is fetched", hint)
         if name.startswith(_DATA_PARALLEL):
             why = "of several copies of a model only one tells what it holds"
             refuse(f"`{name.lstrip('-')}` of vLLM: {why}", hint)
