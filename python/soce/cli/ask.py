@@ -9,6 +9,7 @@ import click
 
 from soce.cli.command import Subcommand, inform, print_blocks, print_json, usage, warn
 from soce.cli.options.types import COUNT, ENGINE_NAME
+from soce.cli.text.soup_names import SOUPS
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 _USUAL = 256
 """Tokens of a text that goes on from a prompt at a server."""
-_SOUPS = """\b
-A SOUP is one of
-  best                   the soup that was searched for
-  soce, uniform-all, ..  an arm of the result
-  math                   a model
-  "3/4 math + 1/4 code"  weights, as results print them
-"""
 _EXAMPLES = """\b
 Examples:
   soce ask run/ "What is 17 + 25?"
@@ -34,7 +28,7 @@ Examples:
 """
 
 
-@click.command(cls=Subcommand, short_help="Ask a soup something.", notes=(_SOUPS, _EXAMPLES))
+@click.command(cls=Subcommand, short_help="Ask a soup something.", notes=(SOUPS, _EXAMPLES))
 @click.argument("words", nargs=-1, metavar="[RUN] [PROMPT]")
 @click.option("--soup", "soups", multiple=True, metavar="SOUP", help="Whom to ask; may be repeated.")
 @click.option("--max-new-tokens", "most", type=COUNT, metavar="N", help="Most tokens of an answer.")

@@ -9,6 +9,7 @@ import click
 from soce.cli.command import inform, print_blocks, print_json
 from soce.cli.experiment import ExperimentCommand, experiment_tasks, run_argument
 from soce.cli.options.types import COUNT
+from soce.cli.text.soup_names import SOUPS
 from soce.exceptions import shown
 from soce.files.words import counted, in_words
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluation
     from soce.search.run import ItemSet, Run
 
-_SOUPS = """\b
-A SOUP is one of
-  best                   the soup that was searched for
-  soce, uniform-all, ..  an arm of the result
-  math                   a model
-  "3/4 math + 1/4 code"  weights, as results print them
-"""
 _EXAMPLES = """\b
 Examples:
   soce show run/
@@ -41,7 +35,7 @@ _USUAL = 10
     cls=ExperimentCommand,
     opens=False,
     short_help="Read what a soup said, item by item.",
-    notes=(_SOUPS, _EXAMPLES),
+    notes=(SOUPS, _EXAMPLES),
 )
 @run_argument
 @click.option("--soup", default="best", metavar="SOUP", help="Whose answers. Default: best.")
