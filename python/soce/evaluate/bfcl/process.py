@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from soce.evaluate.bfcl.gate import Gate
 from soce.evaluate.bfcl.program.harness import FAILURE, FOUND, JOB, PROGRESS, SOCKET, TOKENIZER
 from soce.evaluate.bfcl.program.sandbox import GIGABYTE
 from soce.evaluate.command.program import describe_status, last_lines, run_program
+from soce.evaluate.engines.process import private_folder
 from soce.evaluate.engines.watchdog import status_of, watched
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.evaluate.side_files import is_read
@@ -33,7 +33,6 @@ MEMORY_BYTES: Final = 8 * GIGABYTE
 STEP_SECONDS: Final = 60
 """How long one check of an answer may compute; BFCL takes milliseconds for those of real models."""
 _MODULE: Final = f"{program.__name__}.harness"
-_LONGEST_SOCKET: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +102,7 @@ def ask(
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Make a folder that nobody else may enter, and remove it."""
-    parent = tempfile.gettempdir()
-    if len(parent) > _LONGEST_SOCKET - len(f"/soce-bfcl-12345678/{SOCKET}"):
-        parent = "/tmp"  # the name of a Unix socket may have no more characters
-    folder = Path(tempfile.mkdtemp(prefix="soce-bfcl-", dir=parent))
+    folder = private_folder("soce-bfcl-", SOCKET)
     try:
         yield folder
     finally:

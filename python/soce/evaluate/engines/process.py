@@ -47,7 +47,7 @@ class EngineProcess:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.folder = _private_folder()
+        self.folder = private_folder("soce-engine-", "socket")
         self.socket = str(self.folder / "socket")
         """Path of the Unix socket that the engine is to answer on."""
         self.log = self.folder / "log"
@@ -175,9 +175,9 @@ def link_soce(folder: Path) -> Path:
     return packages
 
 
-def _private_folder() -> Path:
+def private_folder(prefix: str, socket: str) -> Path:
     """Return a new folder that only this user may enter, with a path short enough for a socket in it."""
     place = tempfile.gettempdir()
-    if len(os.fsencode(place)) > _LONGEST_SOCKET - len("/soce-engine-12345678/socket"):
+    if len(os.fsencode(place)) > _LONGEST_SOCKET - len(f"/{prefix}12345678/{socket}"):
         place = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="soce-engine-", dir=place))
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=place))
