@@ -1,10 +1,10 @@
 """Time until a live vLLM is the next candidate, against mixing its bytes once and against a new engine.
 
-    python benches/engine_swap.py DIR --python VLLM/bin/python [--base MODEL] [--rounds 6] [--out FILE]
+    python benches/engine_swap.py DIR --python VLLM/bin/python --base MODEL [--rounds 6] [--out FILE]
 
-Makes checkpoints of SmolLM2-135M's shape in DIR if they are not there (or perturbed copies of `--base`).
-Three runs, each of one engine: every way to load a soup, in turn, in one worker; the same with two ranks; and
-the engine as `soce serve` starts it, with its memory for two and for all ingredients. Linux.
+Makes perturbed copies of SmolLM2-135M at `--base` in DIR, and for two ranks a model of about its shape.
+Every way to load a soup, in turn, in one worker; the same with two ranks; and the engine as `soce serve`
+starts it, with its memory, for two and for six ingredients. Linux.
 """
 
 import argparse
@@ -31,6 +31,7 @@ QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else two ranks need two memory nodes
 }
 
 
@@ -95,8 +96,8 @@ def anonymous_bytes() -> int:
     return total
 
 
-def engine(python: str, paths: list[str], rounds: int) -> dict[str, Any]:
-    """Time a whole engine over its socket, pause and drop of the cache included."""
+def engine(python: str, paths: list[str], mixed: int, rounds: int) -> dict[str, Any]:
+    """Time soups of the first ingredients over a socket, pause and drop of the cache included."""
     os.environ.update(QUIET)
     words = ("--enforce-eager", "--max-model-len", "512", "--max-num-seqs", "4")
     served = VllmEngine(paths, EngineOptions(python=python, arguments=words))
@@ -104,32 +105,26 @@ def engine(python: str, paths: list[str], rounds: int) -> dict[str, Any]:
         begin = time.perf_counter()
         served.start()
         started = time.perf_counter() - begin
-        memory = {}
-        for count in (2, COUNT):
-            served.open(paths[:count])
-            for recipe in recipes(paths[:count], 3):
-                served.become(recipe)
-            memory[count] = anonymous_bytes()
+        served.open(paths)
+        for recipe in recipes(paths, 3):
+            served.become(recipe)
         seconds = []
-        for recipe in recipes(paths, rounds):
+        for recipe in recipes(paths[:mixed], rounds):
             begin = time.perf_counter()
             served.become(recipe)
             seconds.append(time.perf_counter() - begin)
+        memory = anonymous_bytes()
     finally:
         served.close()
-    return {
-        "start": started,
-        "seconds": seconds,
-        "median": statistics.median(seconds),
-        "anonymous_bytes_by_ingredients": memory,
-    }
+    median = statistics.median(seconds)
+    return {"start": started, "seconds": seconds, "median": median, "anonymous_bytes": memory}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--python", required=True)
-    parser.add_argument("--base", type=Path)
+    parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--mixed", type=int, default=3, help="ingredients of the soups that are timed")
     parser.add_argument("--only", choices=("one", "two", "engine"), action="append")
@@ -144,6 +139,12 @@ def main() -> None:
         "load_average_before": os.getloadavg(),
         "ingredients": options.mixed,
     }
+
+    def keep(name: str, found: dict[str, Any]) -> None:
+        result[name] = found
+        if options.out:
+            options.out.write_text(json.dumps(result, indent=1) + "\n")
+
     for name, ranks in (("one", 1), ("two", 2)):
         if name in only:
             # Nine heads cannot be shared by two ranks.
@@ -153,13 +154,12 @@ def main() -> None:
             mixed = mixed[: options.mixed]
             told = [recipe_to_json(recipe) for recipe in recipes(mixed, options.rounds + 1)]
             asked = {"ingredients": mixed, "recipes": told, "ranks": ranks}
-            result[f"ranks_{ranks}"] = ways(options.directory, options.python, asked)
+            keep(f"ranks_{ranks}", ways(options.directory, options.python, asked))
     if "engine" in only:
-        result["engine"] = engine(options.python, paths, options.rounds)
-    text = json.dumps(result, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n")
-    print(text)
+        for count in (2, COUNT):
+            found = engine(options.python, paths[:count], options.mixed, options.rounds)
+            keep(f"engine_of_{count}_ingredients", found)
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

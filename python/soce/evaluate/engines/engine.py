@@ -62,7 +62,7 @@ class Engine(Protocol):
         """
 
     def open(self, ingredients: Sequence[str]) -> None:
-        """Map the ingredients where the weights live; raises EvaluationError if they do not fit."""
+        """Map the ingredients where the weights live, once; raises EvaluationError if they do not fit."""
 
     def become(self, recipe: Recipe) -> None:
         """Take the weights of the soup, bit for bit those that a merge publishes.

@@ -8,19 +8,21 @@ by vLLM as at its start; so is a head that is packed beside the embedding it is 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from soce.evaluate.engines.vllm.packing import forget_packed_experts, pack_beside, packed_beside
+from soce.evaluate.engines.vllm.packing import forget_packed_experts, pack_beside, packed_beside, packing
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.mixing import torch_dtype
 from soce.evaluate.live.placement import same_bits
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from soce.evaluate.engines.vllm.placement import Copied, Slot, View
     from soce.evaluate.engines.vllm.sharing import Sharing
@@ -31,7 +33,7 @@ class DirectLoading:
     """A model, and for each of its layers where its parameters come from.
 
     The model holds the first of the mixer's ingredients. Memory besides it: the largest tensor that is not
-    mixed in place, and one layer.
+    mixed in place, and two layers, one that is packed while the next is mixed.
     """
 
     def __init__(self, model: torch.nn.Module, mixer: SoupMixer, slots: list[Slot], sharing: Sharing) -> None:
@@ -80,14 +82,16 @@ class DirectLoading:
             for slot in own:
                 assert slot.live is not None
                 self._fill(slot, slot.live.data, rows)
-        for layer, own in self._packed:
-            self._load_packed(layer, own, rows)
+        with packing() as pack:
+            for layer, own in self._packed:
+                self._mix_unpacked(layer, own, rows)
+                pack(partial(_pack, layer))
         pack_beside(self._beside)
         for layer in self._attention:  # some keep what follows from other layers' weights
             layer.process_weights_after_loading(dtype)
 
-    def _load_packed(self, layer: Any, own: list[Slot], rows: Mapping[str, Row]) -> None:
-        """Make a layer as it was before it was packed, mix into it, and let vLLM pack it."""
+    def _mix_unpacked(self, layer: Any, own: list[Slot], rows: Mapping[str, Row]) -> None:
+        """Make a layer as it was before it was packed, and mix into it."""
         from vllm.model_executor.model_loader.reload import layerwise
         from vllm.model_executor.model_loader.reload.meta import materialize_layer, restore_layer_on_meta
         from vllm.model_executor.model_loader.reload.utils import get_layer_params_buffers
@@ -95,24 +99,13 @@ class DirectLoading:
         info = layerwise.get_layerwise_info(layer)
         info.kernel_tensors = get_layer_params_buffers(layer)
         info.kernel_non_persistent_buffers = set(layer._non_persistent_buffers_set)
-        try:
+        with _packed_again_after_errors(layer):
             restore_layer_on_meta(layer, info)
             materialize_layer(layer, info)
             layer.__dict__.pop("_already_called_process_weights_after_loading", None)
             forget_packed_experts(layer)
             for slot in own:
                 self._fill(slot, getattr(layer, slot.name).data, rows)
-            method = getattr(layer, "quant_method", None)
-            if method is not None:
-                method.process_weights_after_loading(layer)
-                if hasattr(layer, "update_param_tp_status"):
-                    layer.update_param_tp_status()
-            layerwise._copy_and_restore_kernel_tensors(layer, info)
-        except BaseException:
-            layerwise._place_kernel_tensors(layer, info)
-            raise
-        finally:
-            info.reset()
 
     def _fill(self, slot: Slot, parameter: torch.Tensor, rows: Mapping[str, Row]) -> None:
         for value, view in slot.fills:
@@ -175,6 +168,35 @@ class DirectLoading:
                     hint = "untie the first ingredient: its config says that head and embedding are one"
                     refuse(message, hint, path, tensor=twin)
         return twins
+
+
+def _pack(layer: Any) -> None:
+    """Have vLLM pack a layer into the memory that it computes with."""
+    from vllm.model_executor.model_loader.reload import layerwise
+
+    info = layerwise.get_layerwise_info(layer)
+    with _packed_again_after_errors(layer):
+        method = getattr(layer, "quant_method", None)
+        if method is not None:
+            method.process_weights_after_loading(layer)
+            if hasattr(layer, "update_param_tp_status"):
+                layer.update_param_tp_status()
+        layerwise._copy_and_restore_kernel_tensors(layer, info)
+    info.reset()
+
+
+@contextmanager
+def _packed_again_after_errors(layer: Any) -> Iterator[None]:
+    """Give a layer back what it computed with, whatever that is worth, if it cannot be loaded."""
+    from vllm.model_executor.model_loader.reload import layerwise
+
+    try:
+        yield
+    except BaseException:
+        info = layerwise.get_layerwise_info(layer)
+        layerwise._place_kernel_tensors(layer, info)
+        info.reset()
+        raise
 
 
 def _deferred_attention(model: torch.nn.Module) -> list[Any]:
