@@ -114,9 +114,11 @@ def value_of(arguments: Sequence[str], *names: str) -> str | None:
     '2'
     >>> value_of(["--tensor_parallel_size=2"], "--tensor-parallel-size", "-tp")
     '2'
+    >>> value_of([], "--tensor-parallel-size", "-tp") is None
+    True
     """
     found = None
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         name, equals, value = _named(word)
         if name in names:
             found = value if equals else following
