@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from soce.files.atomic import write_json
 from soce.scores.objective import Mean, parse_objective
 from soce.search.claims import claim
+from soce.search.executors.open import opened
 from soce.search.folder import LOCK, POPULATION, PRESENT, holds_run
 from soce.search.open import open_run
 from soce.search.options import SearchOptions
@@ -40,7 +41,7 @@ def begin_run(
 
     Its scores show whether the objective can be computed from what the evaluator gives: if it cannot, the
     folder holds no run yet, and the next call may name another. The population is kept as its JSON. Of the
-    options, the objective counts.
+    options, the objective counts, and what evaluates.
 
     Raises
     ------
@@ -57,9 +58,13 @@ def begin_run(
     identity = search_identity(pool, evaluator, goal, None, replace(options, share=None))
     check_folder(place)
     if not holds_run(place):
-        scorer = Scorer.of(evaluator, place, ingredients=identity.ingredients, on_progress=on_progress)
-        scorer.begin("first model")
-        (first,) = scorer.score([pool.recipe({min(pool.names): 1})], evaluator.item_ids())
+        known = identity.ingredients
+        with opened(options.executor) as executor:
+            scorer = Scorer.of(
+                evaluator, place, ingredients=known, executor=executor, on_progress=on_progress
+            )
+            scorer.begin("first model")
+            (first,) = scorer.score([pool.recipe({min(pool.names): 1})], evaluator.item_ids())
         exact_objective(goal, first)
     place.mkdir(parents=True, exist_ok=True)
     with claim(place / LOCK, wait=True), Presence(place / PRESENT) as presence:

@@ -10,6 +10,7 @@ from soce.files.digests import digest_of
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe
 from soce.scores.origin import ScoreOrigin
+from soce.search.executors.open import opened
 from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
@@ -50,7 +51,7 @@ def measure_scores(
     folder : path-like
         That of the search. The same call goes on where it was stopped.
     options : SearchOptions
-        Those of the search: share and seed of its split.
+        Those of the search: share and seed of its split, and what evaluates.
     held_out_evaluator : Evaluator, optional
         Other tasks to report on: all items of `evaluator` are then to choose on.
     on_progress : callable, optional
@@ -80,13 +81,14 @@ def measure_scores(
     recipes = [Recipe((Ingredient(path, Fraction(1), name),)) for name, path in located.items()]
 
     def scorer_of(one: Evaluator) -> Scorer:
-        return Scorer.of(one, folder, ingredients=ingredients, on_progress=on_progress)
+        return Scorer.of(one, folder, ingredients=ingredients, executor=executor, on_progress=on_progress)
 
-    chooser = scorer_of(evaluator)
-    reporter = chooser if held_out_evaluator is None else scorer_of(held_out_evaluator)
-    items = SearchItems.of(chooser, reporter, recipes[0], share=options.share, seed=options.split_seed)
-    chooser.begin("single models")
-    scores = chooser.score(recipes, items.selection)
+    with opened(options.executor) as executor:
+        chooser = scorer_of(evaluator)
+        reporter = chooser if held_out_evaluator is None else scorer_of(held_out_evaluator)
+        items = SearchItems.of(chooser, reporter, recipes[0], share=options.share, seed=options.split_seed)
+        chooser.begin("single models")
+        scores = chooser.score(recipes, items.selection)
     return measured_table(dict(zip(located, scores, strict=True)), evaluator, items.selection)
 
 

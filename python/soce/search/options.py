@@ -8,6 +8,7 @@ from fractions import Fraction
 from soce.files.arguments import expect
 from soce.merging.options import MergeOptions
 from soce.scores.objective import Objective
+from soce.search.executors.executor import Executor
 from soce.search.strategies.space import Strategy
 
 
@@ -29,9 +30,13 @@ class SearchOptions:
     """The merge that the evaluator's soups are of; its decisions are recorded, to publish the best one."""
     draws: int = 10_000
     """Of the sign-flip test, where not all signs can be counted."""
+    executor: Executor | str = "inline"
+    """What evaluates, by its name (``"processes:4"``) or as an object, which stays open; no score depends on
+    it."""
 
     def __post_init__(self) -> None:
         """Check types."""
         expect(self.strategy, (str, Strategy), "strategy", "a name or a Strategy")
         expect(self.objective, (str, Objective, type(None)), "objective", "a name or an Objective")
         expect(self.merge, MergeOptions, "merge", "MergeOptions")
+        expect(self.executor, (str, Executor), "executor", "a name or an Executor")

@@ -9,6 +9,7 @@ from soce.evaluate.evaluation import refuse as refuse_evaluation
 from soce.exceptions import Problem, ScoreTableError, shown
 from soce.files.atomic import write_json
 from soce.files.words import listed
+from soce.search.executors.open import opened
 from soce.search.folder import POPULATION, SOUP, Kind, search_folder
 from soce.search.identity import differences, ingredient_identity
 from soce.search.items import split_items
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from soce.recipes.model import Recipe
     from soce.scores.objective import Objective
     from soce.scores.table import ScoreTable
+    from soce.search.executors.executor import Executor
     from soce.search.identity import SearchIdentity
     from soce.search.pool import Pool
     from soce.search.result import SearchResult
@@ -208,9 +210,12 @@ class Run:
         evaluator: Evaluator,
         *,
         on: ItemSet = "report",
+        executor: Executor | str = "inline",
         on_progress: Callable[[SearchProgress], object] | None = None,
     ) -> int:
         """Score the soups that are missing, keep their scores in the folder, and return how many there were.
+
+        What evaluates is an `executor` as for `SearchOptions`.
 
         Raising from `on_progress`, which is called first before anything is scored, loses nothing.
 
@@ -233,14 +238,15 @@ class Run:
         self._check_ingredients(wanted)
         if on_progress is not None:
             on_progress(SearchProgress("missing soups", 0, len(wanted), 0, 0, 0))
-        scorer = Scorer(self._store(on), evaluator, on_progress=on_progress)
-        scorer.begin("missing soups")
-        first = self.pool.recipe({min(self.pool.names): 1})
-        if self._identity.share is None and self._store(on).known(first) is None:
-            scorer.score([first], evaluator.item_ids())  # the items of all others are found by it
+        with opened(executor) as made:
+            scorer = Scorer(self._store(on), evaluator, executor=made, on_progress=on_progress)
             scorer.begin("missing soups")
-        scorer.score(self.unscored(recipes, on=on), self.items(on))
-        return scorer.n_evaluated
+            first = self.pool.recipe({min(self.pool.names): 1})
+            if self._identity.share is None and self._store(on).known(first) is None:
+                scorer.score([first], evaluator.item_ids())  # the items of all others are found by it
+                scorer.begin("missing soups")
+            scorer.score(self.unscored(recipes, on=on), self.items(on))
+            return scorer.n_evaluated
 
     def keep_population(self, content: Mapping[str, Any]) -> None:
         """Write which models and soups are studied; the scores of an earlier study stay."""

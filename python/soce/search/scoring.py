@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -16,6 +18,9 @@ from soce.evidence.per_item import exact_score
 from soce.exceptions import shown
 from soce.scores.objective import LinearObjective
 from soce.scores.table import Column, ScoreTable
+from soce.search.executors.executor import EvaluationJob
+from soce.search.executors.inline import InlineExecutor
+from soce.search.flights import TICKETS, Flight, flying
 from soce.store.evaluations import EvaluationStore, n_items_of
 
 if TYPE_CHECKING:
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluation, Evaluator, Scale
     from soce.recipes.model import Recipe
     from soce.scores.objective import Objective
+    from soce.search.executors.executor import EvaluationDone, Executor
+    from soce.search.flights import Flights
     from soce.search.pool import Pool
     from soce.search.strategies.space import Items, Parts
     from soce.search.study import Study
@@ -45,24 +52,32 @@ class SearchProgress:
     """Soups of this stage that were proposed so far."""
     items_done: int
     items_total: int
-    """Of the soup being scored; 0 of 0 between two."""
+    """Of the soups being scored; 0 of 0 between two."""
     n_evaluated: int
     """Calls of the evaluator in this run; what was known already costs none."""
     n_items: int = 0
     """Items that these were asked for, as far as the evaluator tells."""
+    n_replicas: int = 1
+    """Soups that are scored at once."""
 
 
 class Scorer:
-    """An evaluator whose scores are kept in the store of its identity."""
+    """An evaluator whose scores are kept in the store of its identity.
+
+    Whatever evaluates, in this process or elsewhere, only this one keeps scores; without an `executor` it
+    evaluates here.
+    """
 
     def __init__(
         self,
         store: EvaluationStore,
         evaluator: Evaluator,
         *,
+        executor: Executor | None = None,
         on_progress: Callable[[SearchProgress], object] | None = None,
     ) -> None:
         self.evaluator = evaluator
+        self._executor = InlineExecutor() if executor is None else executor
         self.n_evaluated = self.n_items = 0
         self.stage = ""
         self.asks_whole = getattr(evaluator, "scores_whole", evaluator.item_ids() is None)
@@ -79,11 +94,12 @@ class Scorer:
         folder: str | os.PathLike[str],
         *,
         ingredients: Mapping[str, object],
+        executor: Executor | None = None,
         on_progress: Callable[[SearchProgress], object] | None = None,
     ) -> Scorer:
         """Return the scorer that keeps its scores in the folder of a search; ingredients are identities."""
         store = EvaluationStore(folder, ingredients=ingredients, evaluator=evaluator.identity)
-        return cls(store, evaluator, on_progress=on_progress)
+        return cls(store, evaluator, executor=executor, on_progress=on_progress)
 
     @property
     def store(self) -> EvaluationStore:
@@ -106,55 +122,89 @@ class Scorer:
         """Return the evaluation of each recipe over these items, over all if None.
 
         Recipes that another worker is scoring are waited for, after all others. `on_scored` is called with
-        the place and the evaluation of each as soon as it is known. Without answers what is known is found
-        faster.
+        the place and the evaluation of each, in one order however many are scored at once. Without answers
+        what is known is found faster.
         """
         found: dict[int, Evaluation] = {}
+        turns: deque[int] = deque()  # places in the order in which they are told of
         self._total += len(recipes)
-        while len(found) < len(recipes):
-            before = len(found)
-            self._store.refresh()
-            for place, recipe in enumerate(recipes):
-                if place in found:
-                    continue
-                known = self._store.find(recipe, items, with_answers=with_answers)
-                if known is None:
-                    with self._store.claim(recipe) as is_mine:
-                        if not is_mine:
-                            continue
-                        self._store.refresh()  # a worker may have finished it just before
-                        known = self._store.find(recipe, items, with_answers=with_answers)
-                        if known is None:
-                            known = self._evaluate(recipe, items)
-                self._check_categories(known, items)
-                found[place] = known
+
+        def tell() -> None:
+            while turns and turns[0] in found:
+                place = turns.popleft()
                 if on_scored is not None:
-                    on_scored(place, known)
+                    on_scored(place, found[place])
                 self._done += 1
-                self._tell(0, 0)
-            if len(found) == before:
-                time.sleep(_POLL_SECONDS)
-                self._tell(0, 0)
+                self._tell(*flights.items)
+
+        def land(timeout: float | None = None) -> None:
+            landed = flights.land(timeout)
+            if landed is not None:
+                flight, done = landed
+                with flight.lease:
+                    known = self._keep(flight.job, done, items)
+                found.update(dict.fromkeys(flight.places, known))
+                tell()
+
+        with flying(self._executor, lambda: self._tell(*flights.items)) as flights:
+            while len(found) < len(recipes):
+                before = len(found)
+                self._store.refresh()
+                for place, recipe in enumerate(recipes):
+                    if place in found or place in turns:
+                        continue
+                    known = self._store.find(recipe, items, with_answers=with_answers)
+                    if known is None:
+                        known = self._begin(flights, place, recipe, items)
+                    if known is not None:
+                        self._check_categories(known, items)
+                        found[place] = known
+                    elif not flights.has(place):
+                        continue  # another worker scores it
+                    turns.append(place)
+                    tell()
+                    while flights.is_full:
+                        land()
+                if len(flights):
+                    is_waited_for = len(found) + len(turns) < len(recipes)
+                    land(_POLL_SECONDS if is_waited_for else None)
+                elif len(found) == before:
+                    time.sleep(_POLL_SECONDS)
+                    self._tell(0, 0)
         return [found[place] for place in range(len(recipes))]
 
-    def _evaluate(self, recipe: Recipe, items: Items | None) -> Evaluation:
-        # One that cannot say what its items are cannot leave some out either: it scores all of them once.
-        is_whole = items is None or self.asks_whole
-        missing = None if is_whole or items is None else self._store.missing(recipe, items)
-        began = time.monotonic()
-        evaluation = self.evaluator.score(recipe, items=missing, on_progress=self._tell)
-        seconds = time.monotonic() - began
+    def _begin(self, flights: Flights, place: int, recipe: Recipe, items: Items | None) -> Evaluation | None:
+        """Begin to score a recipe unless another worker does; what it finished just before is returned."""
+        key = self._store.key(recipe)
+        if flights.join(key, place):
+            return None
+        with ExitStack() as lease:
+            if not lease.enter_context(self._store.claim(recipe)):
+                return None
+            self._store.refresh()  # a worker may have finished it just before
+            known = self._store.find(recipe, items)
+            if known is None:
+                # One that cannot say what its items are cannot leave some out either: it scores all of them.
+                missing = None if items is None or self.asks_whole else self._store.missing(recipe, items)
+                job = EvaluationJob(next(TICKETS), self.evaluator, recipe, missing)
+                flights.start(Flight(key, job, [place], lease.pop_all()))
+        return known
+
+    def _keep(self, job: EvaluationJob, done: EvaluationDone, items: Items | None) -> Evaluation:
+        """Keep what came of a job, and return all that is known by now of these items."""
+        evaluation, is_whole = done.evaluation, job.items is None
         self.n_evaluated += 1
         self.n_items += n_items_of(evaluation)
-        needed = items if is_whole else missing
+        needed = items if is_whole else job.items
         if needed is not None:
             _check_items(evaluation, needed)
         self._check_categories(evaluation, needed)  # before it is kept
         self._store.register(self.evaluator)  # some tell their items' keys only now
-        self._store.add(recipe, evaluation, is_whole=is_whole, seconds=seconds)
+        self._store.add(job.recipe, evaluation, is_whole=is_whole, seconds=done.seconds)
         _log.info("scored soup %d of %d of %s", self._done + 1, self._total, self.stage)
-        known = self._store.find(recipe, items)
+        known = self._store.find(job.recipe, items)
         assert known is not None
+        self._check_categories(known, items)
         return known
 
     def _check_categories(self, evaluation: Evaluation, items: Items | None) -> None:
@@ -177,7 +227,7 @@ class Scorer:
     def _tell(self, done: int, total: int) -> None:
         if self._on_progress is not None:
             counts = self._done, self._total, done, total, self.n_evaluated, self.n_items
-            self._on_progress(SearchProgress(self.stage, *counts))
+            self._on_progress(SearchProgress(self.stage, *counts, self._executor.capacity))
 
 
 def _check_items(evaluation: Evaluation, wanted: Items) -> None:

@@ -11,6 +11,7 @@ from soce.files.atomic import write_json
 from soce.files.words import counted, listed
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import best_single, compare_arms, differing_categories, fixed_arms, make_arm
+from soce.search.executors.open import opened
 from soce.search.exposure import chosen_before, chosen_before_note, experts_saw, mark_chosen
 from soce.search.folder import RESULT
 from soce.search.identity import SearchIdentity, ingredient_identities
@@ -100,9 +101,13 @@ def search_soups(
     )
 
     def scorer_of(one: Evaluator) -> Scorer:
-        return Scorer.of(one, folder, ingredients=identity.ingredients, on_progress=on_progress)
+        known = identity.ingredients
+        return Scorer.of(one, folder, ingredients=known, executor=executor, on_progress=on_progress)
 
-    with Study(folder, identity=identity.to_json(), paths=pool.paths, storage=options.storage) as study:
+    with (
+        opened(options.executor) as executor,
+        Study(folder, identity=identity.to_json(), paths=pool.paths, storage=options.storage) as study,
+    ):
         chooser = scorer_of(evaluator)
         reporter = chooser if held_out_evaluator is None else scorer_of(held_out_evaluator)
         first = pool.recipe({min(pool.names): 1})

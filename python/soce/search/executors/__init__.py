@@ -1,0 +1,1 @@
+"""What evaluates the soups of a search: in this process, in others, on other machines."""
