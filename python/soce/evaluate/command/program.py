@@ -54,7 +54,7 @@ def run_program(
         )
     end = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     try:
-        while not _has_ended(process):
+        while not has_ended(process):
             if time.monotonic() >= end:
                 return None
             if on_poll is not None:
@@ -65,7 +65,7 @@ def run_program(
     return process.returncode
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
     """Return whether a program ended, but leave it a zombie, so that nobody else gets its number."""
     try:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.evaluate.described import DescribedEvaluator, EvaluatorDescription
 from soce.evaluate.evaluation import refuse, told
+from soce.evaluate.options import is_url
 from soce.exceptions import CheckpointError, EngineLostError, SoceError, shown
 from soce.search.executors.executor import EvaluationDone
 from soce.search.identity import differences, ingredient_identities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
     from soce.evaluate.evaluation import Evaluator, OnProgress
     from soce.evaluate.live.model import LiveModel
@@ -88,6 +90,10 @@ class Orders:
 
 def _parcel(evaluator: Evaluator) -> bytes:
     if isinstance(evaluator, DescribedEvaluator):
+        engine = evaluator.description.options.engine
+        if engine is not None and is_url(engine):
+            message = "the server at a URL holds one soup at a time, and cannot be shared by replicas"
+            refuse(message, "let each start an engine of its own, by its name, or score `inline`")
         return pickle.dumps(evaluator.description)
     name = type(evaluator).__name__
     if getattr(evaluator, "soup", None) is not None:
@@ -108,6 +114,17 @@ def settled(answer: EvaluationDone | EvaluationFailed) -> EvaluationDone:
     if not isinstance(answer.error, (SoceError, OSError)):  # who looks for a bug wants its place
         answer.error.add_note(f"in another process:\n{answer.trace}")
     raise answer.error
+
+
+def refuse_start(replica: str, why: str) -> NoReturn:
+    """Refuse to search with a replica that ended before it said anything, or says nothing."""
+    refuse(f"{replica} does not come up: it {why}")
+
+
+def refuse_lost(replica: str, why: str) -> NoReturn:
+    """Refuse to give a job to one more replica, after so many have died of it."""
+    message = f"{ATTEMPTS} replicas died of one soup, one after the other; {replica} {why}"
+    refuse(message, "what was scored is kept; too little memory is a usual reason")
 
 
 @dataclass(slots=True)
