@@ -55,7 +55,8 @@ def foresee(
             list(paths.values()), merge=merge, folder=Path(scratch), quiet=True, is_outline=True
         ) as (first, other),
     ):
-        seen = Forecaster(paths, first, folder=folder, options=searching, held_out_evaluator=other)
+        options = replace(searching, executor=evaluating.executor)
+        seen = Forecaster(paths, first, folder=folder, options=options, held_out_evaluator=other)
         if selection is None:
             table = seen.measure([pool.recipe({name: 1}) for name in paths])
             if table is not None:

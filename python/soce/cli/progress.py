@@ -11,7 +11,11 @@ from soce.cli.command import inform
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.progress import Progress, ProgressColumn, TaskID
+    from rich.progress import Progress, ProgressColumn, Task, TaskID
+
+    from soce.search.scoring import SearchProgress
+
+_UNITS = ((1, "s"), (60, "min"), (3600, "h"))
 
 
 @contextmanager
@@ -73,12 +77,41 @@ class Stages:
 
 @contextmanager
 def stage_bars(*, enabled: bool) -> Iterator[Stages]:
-    """Show pieces of work, each with its count and the time left; sentences only where it is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    """Show pieces of work, each with count, rate and time left; sentences only where it is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(rate(task.finished_speed or task.speed), style="progress.data.speed")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+    )
     with _bars(columns, enabled=enabled) as bars:
         yield Stages(bars)
+
+
+def stage_label(found: SearchProgress) -> str:
+    """Return the stage of a search, with how many soups of it are scored at once if that is more than one."""
+    return found.stage if found.n_replicas == 1 else f"{found.stage}, {found.n_replicas} at once"
+
+
+def rate(speed: float | None) -> str:
+    """Return how many things a second are done, in a unit in which that can be read.
+
+    Examples
+    --------
+    >>> rate(None), rate(12.34), rate(0.0505)
+    ('', '12.3/s', '3/min')
+    """
+    if not speed:
+        return ""
+    return next(f"{speed * unit:.3g}/{name}" for unit, name in _UNITS if speed * unit >= 1 or name == "h")
 
 
 def _bars(columns: tuple[ProgressColumn, ...], *, enabled: bool = True) -> Progress:

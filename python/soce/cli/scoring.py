@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from soce.cli.progress import stage_bars
+from soce.cli.progress import stage_bars, stage_label
 from soce.exceptions import shown
 from soce.search.folder import MODELS
 
@@ -58,17 +58,18 @@ def score_soups(
     quiet: bool,
 ) -> int:
     """Score those of the soups that are not known, with bars, and return how many there were."""
+    executor = evaluators.executor
     paths = [run.pool.paths[name] for name in run.pool.names]
     with (
         evaluators.opened(paths, merge=merging, folder=run.search, quiet=quiet) as (first, other),
         missing_bars(quiet=quiet) as tell,
     ):
         evaluator = other if other is not None and on == "report" else first
-        return run.evaluate(soups, evaluator, on=on, on_progress=tell)
+        return run.evaluate(soups, evaluator, on=on, executor=executor, on_progress=tell)
 
 
 @contextmanager
 def missing_bars(*, quiet: bool) -> Iterator[Callable[[SearchProgress], object]]:
     """Show how many of the missing soups are scored."""
     with stage_bars(enabled=not quiet) as bars:
-        yield lambda found: bars.show(found.stage, found.done, found.total)
+        yield lambda found: bars.show(found.stage, found.done, found.total, label=stage_label(found))

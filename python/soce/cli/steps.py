@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import inform, message, next_step, print_blocks, print_json, warn
-from soce.cli.progress import byte_bar, stage_bars
+from soce.cli.progress import byte_bar, stage_bars, stage_label
 from soce.cli.scoring import located
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines, verdict_lines
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluator
     from soce.merging.options import MergeOptions
     from soce.scores.table import ScoreTable
+    from soce.search.executors.executor import Executor
     from soce.search.options import SearchOptions
     from soce.search.pool import Pool
     from soce.search.result import SearchResult
@@ -68,6 +69,7 @@ class SearchStep:
     def opened(self, evaluators: NamedEvaluators, log: Log) -> Iterator[Scoring]:
         """Check everything, and open the evaluators; nothing is written yet."""
         from soce.search.archive import past_folders
+        from soce.search.executors.open import opened
         from soce.store.file import StoreFile
 
         told = self._check()
@@ -82,8 +84,11 @@ class SearchStep:
                 quiet=self.quiet,
             ) as (first, other),
             self._watched(log) as on_progress,
+            opened(evaluators.executor) as executor,
         ):
-            yield Scoring(self, first, other, merge, told, log, on_progress, was_known, n_past)
+            if executor.name != "inline":
+                log.line(f"executor: {executor.name}")
+            yield Scoring(self, first, other, executor, merge, told, log, on_progress, was_known, n_past)
 
     def tell_next(self, result: SearchResult) -> None:
         """Say which command goes on with the best soup."""
@@ -211,7 +216,7 @@ class SearchStep:
 
                 def tell(found: SearchProgress) -> None:
                     log.progress(found.stage, found.done, found.total, "soups")
-                    bars.show("soups", found.done, found.total, label=found.stage)
+                    bars.show("soups", found.done, found.total, label=stage_label(found))
                     bars.show("items", found.items_done, found.items_total if found.items_total > 1 else 0)
 
                 yield tell
@@ -227,6 +232,8 @@ class Scoring:
     step: SearchStep
     evaluator: Evaluator
     held_out: Evaluator | None
+    executor: Executor
+    """What asks them; it serves all steps, so that models are loaded once."""
     merge: MergeOptions
     told: Sequence[str]
     """Warnings that were printed."""
@@ -258,7 +265,7 @@ class Scoring:
             self.step.pool.paths,
             self.evaluator,
             folder=self.step.folder,
-            options=options,
+            options=replace(options, executor=self.executor),
             held_out_evaluator=self.held_out,
             on_progress=count,
         )
@@ -278,7 +285,7 @@ class Scoring:
             pool,
             self.evaluator,
             folder=self.step.folder,
-            options=replace(options, objective=selection.objective, merge=self.merge),
+            options=replace(options, objective=selection.objective, merge=self.merge, executor=self.executor),
             categories=selection.categories,
             held_out_evaluator=self.held_out,
             on_progress=self.on_progress,

@@ -169,6 +169,7 @@ class _Step:
         from soce.analysis.population_scores import PopulationScores
         from soce.scores.objective import parse_objective
         from soce.search.begin import begin_run
+        from soce.search.executors.open import opened
         from soce.search.options import SearchOptions
         from soce.search.pool import Pool
         from soce.search.study import check_folder
@@ -193,12 +194,13 @@ class _Step:
             self.evaluators.opened(models, merge=merge, folder=self.folder, quiet=quiet) as (first, _),
             self._resumable(),
             missing_bars(quiet=quiet) as tell,
+            opened(self.evaluators.executor) as executor,
         ):
-            options = SearchOptions(objective=objective)
+            options = SearchOptions(objective=objective, executor=executor)
             run = begin_run(self.folder, pool, first, population.to_json(), options, on_progress=tell)
             self.log.start()  # not before: what is refused until here leaves no folder behind
             soups = [pool.recipe(member.parts) for member in population.members]
-            run.evaluate(soups, first, on_progress=tell)
+            run.evaluate(soups, first, executor=executor, on_progress=tell)
         return PopulationScores.of(run, population)
 
     def _tell(self, population: Population, *, n_known: int) -> None:

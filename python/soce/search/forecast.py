@@ -16,6 +16,7 @@ from soce.files.plain import Plain
 from soce.recipes.model import same_path_key
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import fixed_arms
+from soce.search.executors.open import count_of
 from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.ledger import Count, Ledger
@@ -74,6 +75,10 @@ class Forecast(Plain):
     n_soups: int | None
     """Points of the grid of weights; None without experts."""
     strategy: str
+    executor: str
+    """What would evaluate."""
+    at_once: int | None
+    """Soups that it scores at once; None if nobody knows before it runs."""
     stages: tuple[StageForecast, ...]
     checkpoint_bytes: int
     """Size of all candidates' shards."""
@@ -126,7 +131,7 @@ class Forecast(Plain):
             seconds = pace.seconds(soups, items) if pace is not None else None if soups else 0.0
             if seconds is None:
                 return None
-            total += seconds
+            total += seconds / min(self.at_once or 1, max(1, soups))
         return total
 
 
@@ -226,7 +231,7 @@ class Forecaster:
 
     def forecast(self) -> Forecast:
         """Return what was found so far."""
-        pool, chosen = self._pool, self._options.strategy
+        pool, chosen, executor = self._pool, self._options.strategy, self._options.executor
         models = [getattr(ledger.evaluator, "soup", None) for ledger in (self._chooser, self._reporter)]
         live = next((model for model in models if model is not None), None)
         return Forecast(
@@ -234,6 +239,8 @@ class Forecaster:
             experts=() if pool is None else pool.experts,
             n_soups=None if pool is None else pool.weights.count,
             strategy=chosen if isinstance(chosen, str) else chosen.name,
+            executor=executor if isinstance(executor, str) else executor.name,
+            at_once=count_of(executor),
             stages=tuple(self._stages.values()),
             checkpoint_bytes=sum(self._sizes.values()),
             read_bytes=sum(ledger.read_bytes for ledger in {self._chooser, self._reporter}),

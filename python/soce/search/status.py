@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from soce.exceptions import StudyError
@@ -91,12 +92,16 @@ def read_status(folder: str | os.PathLike[str]) -> RunStatus:
         return RunStatus(str(place), (first,), None, store.leases(), None, None, None, size, None)
     store = StoreFile(run.search)
     stages, left = _finished(run) if run.result is not None else _unfinished(run)
+    running = store.leases()
     pace = None if run.trials is None else run.trials.seconds_each
+    at_once = sum(not one.is_expired for one in running)
+    if at_once > 1 and (timings := store.timings()):  # trials come in swarms: nothing follows from their gaps
+        pace = median(one.seconds for one in timings) / at_once
     return RunStatus(
         folder=str(place),
         stages=stages,
         n_left=left,
-        running=store.leases(),
+        running=running,
         seconds_left=pace * left if pace is not None and left is not None else None,
         best=None if run.trials is None else run.trials.best,
         best_weights=None if run.trials is None else run.trials.best_weights,

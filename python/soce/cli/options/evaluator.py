@@ -13,7 +13,7 @@ from soce.cli.options.current import experiment
 from soce.cli.options.files import EXISTING, PATH
 from soce.cli.options.group import OptionGroup, all_of
 from soce.cli.options.named_evaluators import NamedEvaluators
-from soce.cli.options.types import COMMAND, COUNT, ENGINE, FORMAT, NUMBER, LmEvalTasks, NamedValues
+from soce.cli.options.types import COMMAND, COUNT, ENGINE, EXECUTOR, FORMAT, NUMBER, LmEvalTasks, NamedValues
 from soce.cli.text.layout import columns
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def _evaluating(
     evaluator_command: str | None,
     held_out: str | None,
     held_out_command: str | None,
+    executor: str,
     **given: Any,  # noqa: ANN401 - what an experiment names, and the fields of `EvaluatorOptions`
 ) -> NamedEvaluators:
     from soce.evaluate.options import EvaluatorOptions
@@ -53,7 +54,7 @@ def _evaluating(
     report = other or _together(_of_experiment(*said["report"]), more["report"])
     given["engine_arguments"] = _words(given["engine_arguments"])
     options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
-    return NamedEvaluators(choose, report, options, is_of_experiment=flag is None)
+    return NamedEvaluators(choose, report, options, executor, is_of_experiment=flag is None)
 
 
 def _is_set(section: str) -> bool:
@@ -149,6 +150,14 @@ evaluator_options = all_of(
         help="For a model that one device does not hold: how it is laid over several and the CPU.",
     ),
     _option("--batch-size", type=COUNT, metavar="N", help="Else chosen."),
+    _option(
+        "--executor",
+        section="search",
+        type=EXECUTOR,
+        default="inline",
+        metavar="NAME",
+        help="What evaluates: inline, or processes:N, each with its accelerators. Default: inline.",
+    ),
     _option(
         "--engine",
         type=ENGINE,

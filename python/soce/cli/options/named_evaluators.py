@@ -35,6 +35,8 @@ class NamedEvaluators:
     choose: EvaluatorName | None
     report: EvaluatorName | None
     options: EvaluatorOptions
+    executor: str = "inline"
+    """What evaluates, by its name."""
     is_of_experiment: bool = False
     """Whether no flag names what soups are chosen by."""
 
@@ -50,13 +52,16 @@ class NamedEvaluators:
     ) -> Iterator[tuple[Evaluator, Evaluator | None]]:
         """Open both for checkpoints and the soups of a merge; they share one live model.
 
-        As an outline they only say what they would score: the model has no weights.
+        As an outline they only say what they would score: the model has no weights. So it is where others
+        than this process evaluate, to whom the evaluators are described.
         """
+        from soce.evaluate.described import DescribedEvaluator, EvaluatorDescription
         from soce.evaluate.kinds import check_evaluator, kind_of, open_evaluator, outline_of
         from soce.evaluate.options import is_url
         from soce.search.items import check_categories
 
         choose = self.check()
+        is_described = self.executor != "inline" and not is_outline
         options = replace(self.options, merge=merge)
         known = []
         for one in (choose, self.report):
@@ -73,7 +78,7 @@ class NamedEvaluators:
             def start(name: EvaluatorName, model: LiveModel | None, which: str) -> Evaluator:
                 what = f"loading {_named(name)} and the model of `{shown(paths[0])}`"
                 asks_engine = options.engine is not None and "engine" in kind_of(name).options
-                if is_outline:
+                if is_outline or is_described:
                     what = f"reading {_named(name)} and headers of `{shown(paths[0])}`"
                 elif asks_engine and model is None:
                     engine = str(options.engine)
@@ -82,16 +87,19 @@ class NamedEvaluators:
                 elif _is_command(name):
                     what = f"for each soup: {_named(name)}"
                 with waiting(what, enabled=not quiet):
-                    made = open_evaluator(name, model or paths, options, folder=folder / "programs" / which)
+                    logs = folder / "programs" / which
+                    made = open_evaluator(name, model or paths, options, folder=logs)
                 stack.callback(made.close)
-                return made
+                if not is_described:
+                    return made
+                return DescribedEvaluator(made, EvaluatorDescription(name, (*paths,), options, str(logs)))
 
             names = [name for name in (choose, self.report) if name is not None]
-            outline = outline_of(names, paths, options) if is_outline else None
+            outline = outline_of(names, paths, options) if is_outline or is_described else None
             first = start(choose, outline, "selection")
             other = None
             if self.report is not None:
-                other = start(self.report, getattr(first, "soup", outline), "held-out")
+                other = start(self.report, getattr(first, "soup", None) or outline, "held-out")
             yield first, other
 
     def check(self) -> EvaluatorName:

@@ -23,6 +23,7 @@ def forecast_lines(found: Forecast) -> list[list[str]]:
         *wrapped(experts, "experts     "),
         f"strategy    {found.strategy}",
         *([] if found.engine is None else [f"engine      {found.engine}"]),
+        *([] if found.executor == "inline" else [f"executor    {found.executor}"]),
     ]
     rows = [["", "soups", "known", "to score", "items to score", ""]]
     for one in found.stages:
@@ -48,8 +49,9 @@ def _cost_lines(found: Forecast) -> list[str]:
     ]
     if found.model_bytes is not None:
         has = "" if found.device_bytes is None else f", which has {size(found.device_bytes)}"
+        each = "" if found.executor == "inline" else "in each process "
         lines += wrapped(
-            f"{size(found.model_bytes)} for the model on {found.device}{has}; batches take more",
+            f"{size(found.model_bytes)} {each}for the model on {found.device}{has}; batches take more",
             "memory      ",
         )
     return [*lines, *wrapped(_time(found), "time        ")]

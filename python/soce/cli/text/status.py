@@ -33,7 +33,8 @@ def _stage_lines(status: RunStatus) -> list[str]:
     if status.is_done:
         state = "finished"
     elif any(not lease.is_expired for lease in status.running):
-        state = "running"
+        at_once = sum(not lease.is_expired for lease in status.running)
+        state = "running" if at_once == 1 else f"running {at_once} at once"
         if status.seconds_left is not None:
             state += f", {duration(status.seconds_left)} left"
     else:
