@@ -48,3 +48,14 @@ def save_family(home: Path, kind: str, dtype: str, *, count: int = 3, **changes:
             shutil.copy(file, path)
         paths.append(str(path))
     return paths
+
+
+def with_nan(path: str, home: Path) -> str:
+    """Save a copy of a model with a value in the middle that is none."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(path, home)
+    tensors = load_file(home / "model.safetensors")
+    tensors["model.layers.1.input_layernorm.weight"][3] = float("nan")
+    save_file(tensors, home / "model.safetensors", metadata={"format": "pt"})
+    return str(home)

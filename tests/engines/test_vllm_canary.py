@@ -91,8 +91,8 @@ def test_a_prefix_cache_that_is_kept(checked: Any, monkeypatch: pytest.MonkeyPat
     canary, engine, _ = checked
     post = engine._post
 
-    def kept(route: str, *body: Any) -> Any:
-        return post(f"{route}&clear_cache=false" if route.startswith("/pause") else route, *body)
+    def kept(route: str, *body: Any, **limit: Any) -> Any:
+        return post(f"{route}&clear_cache=false" if route.startswith("/pause") else route, *body, **limit)
 
     monkeypatch.setattr(engine, "_post", kept)
     with pytest.raises(EngineLostError, match=r"nats from transformers|a prompt is remembered"):

@@ -3,29 +3,87 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from tests.engines.served_models import save_family
+from tests.engines.served_models import save_family, with_nan
 
 from soce import Recipe
 from soce.evaluate.engines.engine import EngineOptions
 from soce.evaluate.engines.unix_http import ask
 from soce.evaluate.engines.vllm.engine import VllmEngine
-from soce.exceptions import EngineLostError, EvaluationError, RecipeError
+from soce.evaluate.engines.watchdog import descendants
+from soce.exceptions import CheckpointError, EngineLostError, EvaluationError, RecipeError
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
 
+# While a file is there, the first rank that comes to pack a layer has no memory for it, and takes the file.
+SWITCH = """
+import importlib.abc, importlib.util, os, sys
+
+class Switch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name != "soce.evaluate.engines.vllm.direct":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+
+        def patched(module):
+            run(module)
+            pack = module._pack
+
+            def without_memory(layer):
+                try:
+                    os.unlink({file!r})
+                except FileNotFoundError:
+                    return pack(layer)
+                raise module.torch.OutOfMemoryError("CUDA out of memory")
+
+            module._pack = without_memory
+
+        spec.loader.exec_module = patched
+        return spec
+
+sys.meta_path.insert(0, Switch())
+"""
+
+
+class Served(NamedTuple):
+    """An engine, its ingredients, and the file with which it has no memory."""
+
+    engine: VllmEngine
+    first: str
+    second: str
+    third: str
+    broken: str
+    switch: Path
+
+    def become(self, **parts: str) -> None:
+        self.engine.become(Recipe.of({getattr(self, name): part for name, part in parts.items()}))
+
+    def answer(self) -> Any:
+        assert self.engine.socket is not None
+        body = {"model": "soup", "prompt": [1, 7, 9, 11, 5], "max_tokens": 8, "temperature": 0, "logprobs": 2}
+        status, told = ask(self.engine.socket, "/v1/completions", body)
+        assert status == 200, told
+        return told["choices"][0]["logprobs"]
+
 
 @pytest.fixture(scope="module")
-def served(
-    vllm_python: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[VllmEngine, list[str]]]:
-    paths = save_family(tmp_path_factory.mktemp("models"), "llama-tied", "bfloat16", count=2)
+def served(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("models")
+    paths = save_family(home, "llama-tied", "bfloat16", count=3)
+    paths.append(with_nan(paths[1], home / "broken"))
     words = ("--enforce-eager", "--max-model-len", "128", "--tensor-parallel-size", "2")
     with pytest.MonkeyPatch.context() as patch:
+        (home / "switched").mkdir()
+        (home / "switched" / "sitecustomize.py").write_text(SWITCH.format(file=str(home / "full")))
+        patch.setenv("PYTHONPATH", str(home / "switched"))
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         patch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "fork")  # no rank imports everything again
@@ -33,44 +91,88 @@ def served(
         engine.start()
         try:
             engine.open(paths)
-            yield engine, paths
+            yield Served(engine, *paths, home / "full")
         finally:
             engine.close()
 
 
-def answer(engine: VllmEngine) -> Any:
-    assert engine.socket is not None
-    body = {"model": "soup", "prompt": [1, 7, 9, 11, 5], "max_tokens": 8, "temperature": 0, "logprobs": 2}
-    status, told = ask(engine.socket, "/v1/completions", body)
-    assert status == 200, told
-    return told["choices"][0]["logprobs"]
-
-
-def test_an_engine_of_two_ranks_goes_on_after_what_it_refuses_and_what_fails(
-    served: tuple[VllmEngine, list[str]],
-) -> None:
-    engine, (first, second) = served
-    start = answer(engine)
-    engine.become(Recipe.of({second: "1"}))
-    other = answer(engine)
-    engine.become(Recipe.of({first: "1/2", second: "1/2"}))
-    half = answer(engine)
-    engine.become(Recipe.of({first: "1"}))
-    assert answer(engine) == start
+def test_an_engine_of_two_ranks_goes_on_after_what_it_refuses_and_what_fails(served: Served) -> None:
+    start = served.answer()
+    served.become(second="1")
+    other = served.answer()
+    served.become(first="1/2", second="1/2")
+    half = served.answer()
+    served.become(first="1")
+    assert served.answer() == start
     assert start != other != half != start
 
     with pytest.raises(RecipeError, match="is not an ingredient"):
-        engine.become(Recipe.of({"elsewhere": "1"}))
-    assert answer(engine) == start  # it was resumed
-    engine.check()
+        served.engine.become(Recipe.of({"elsewhere": "1"}))
+    assert served.answer() == start  # it was resumed
+    served.engine.check()
 
     # No rank is left in doubt by one that fails: this one's ingredient is cut while it is mapped.
-    file = Path(second, "model.safetensors")
+    file = Path(served.second, "model.safetensors")
     kept = file.read_bytes()
     os.truncate(file, 2000)
-    with pytest.raises((EvaluationError, OSError, ValueError)) as failed:
-        engine.become(Recipe.of({first: "1/2", second: "1/2"}))
+    with pytest.raises((EvaluationError, ValueError)) as failed:
+        served.become(first="1/2", second="1/2")
     assert not isinstance(failed.value, EngineLostError)
     file.write_bytes(kept)
-    engine.become(Recipe.of({first: "1"}))
-    assert answer(engine) == start
+    served.become(first="1")
+    assert served.answer() == start
+
+
+def test_a_value_that_is_none_in_the_middle_of_a_change_is_mended_by_the_next(served: Served) -> None:
+    served.become(first="1")
+    start = served.answer()
+    with pytest.raises(CheckpointError, match="has values that are not finite") as failed:
+        served.become(first="1/2", broken="1/2")
+    assert failed.value.path == served.broken
+    served.become(first="1")
+    assert served.answer() == start
+
+
+def test_a_rank_without_memory_in_the_middle_of_a_change_is_mended_by_the_next(served: Served) -> None:
+    served.become(third="1")
+    other = served.answer()
+    served.switch.touch()
+    with pytest.raises(
+        EvaluationError, match=r"OutOfMemoryError: CUDA out of memory|another rank failed"
+    ) as no:
+        served.become(first="1")
+    assert not isinstance(no.value, EngineLostError)
+    assert not served.switch.exists()
+    served.engine.check()
+    served.become(third="1")
+    assert served.answer() == other
+
+
+def test_a_rank_that_is_killed_loses_the_engine_and_leaves_nothing(served: Served) -> None:
+    ranks = [process for process in descendants(os.getpid()) if _title(process).startswith(b"VLLM::Worker")]
+    assert len(ranks) == 2
+    os.kill(ranks[0], signal.SIGKILL)
+    with pytest.raises(EngineLostError, match="vLLM"):
+        keep_asking(served)
+    with pytest.raises(EngineLostError, match="vLLM"):
+        served.engine.check()
+    started = descendants(os.getpid())
+    served.engine.close()
+    assert not started & descendants(os.getpid())
+    with pytest.raises(EngineLostError, match="not running"):
+        served.engine.check()
+
+
+def keep_asking(served: Served) -> None:
+    """Ask for a soup until the engine notices what happened to it."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        served.become(third="1")
+        time.sleep(0.1)
+
+
+def _title(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""

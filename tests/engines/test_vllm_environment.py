@@ -9,7 +9,7 @@ import pytest
 
 from soce.evaluate.engines.engine import EngineOptions
 from soce.evaluate.engines.open import open_engine
-from soce.evaluate.engines.vllm.environment import find_vllm
+from soce.evaluate.engines.vllm.environment import find_vllm, telling_variables
 from soce.exceptions import EvaluationError
 
 
@@ -117,3 +117,24 @@ def test_an_engine_that_was_not_started_holds_nothing(
     with pytest.raises(EvaluationError, match="vLLM is not running"):
         engine.check()
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("VLLM_DP_SIZE", "2", "only one tells what it holds"),
+        ("VLLM_MODEL_REDIRECT_PATH", "models.txt", "another model"),
+        ("VLLM_USE_RUST_FRONTEND", "1", "another server"),
+    ],
+)
+def test_variables_that_make_it_something_else_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EvaluationError, match=f"the variable `{name}` is set: .*{why}.*\nhint: unset it"):
+        open_engine("vllm", ["A"], EngineOptions())
+
+
+def test_variables_of_the_machine_are_in_no_identity() -> None:
+    told = {"VLLM_DP_SIZE": "1", "VLLM_HOST_IP": "10.0.0.1", "VLLM_PORT": "1", "VLLM_USE_RUST_FRONTEND": "0"}
+    assert telling_variables({**told, "VLLM_MLA_DISABLE": "1"}) == {"VLLM_MLA_DISABLE": "1"}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engines.served_models import save_family
+from tests.engines.served_models import save_family, with_nan
 
 from soce import Recipe, merge
 from soce.evaluate.engines.process import link_soce
@@ -28,17 +27,6 @@ FAMILIES = [
     ("mixtral", "float32"),
     ("mixtral", "bfloat16"),
 ]
-
-
-def with_nan(path: str, home: Path) -> str:
-    """Save a copy of a model with a value in the middle that is none."""
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(path, home)
-    tensors = load_file(home / "model.safetensors")
-    tensors["model.layers.1.input_layernorm.weight"][3] = float("nan")
-    save_file(tensors, home / "model.safetensors", metadata={"format": "pt"})
-    return str(home)
 
 
 def case_of(home: Path, kind: str, dtype: str, **more: Any) -> dict[str, Any]:
@@ -120,12 +108,12 @@ def test_what_is_refused_changes_nothing_and_what_fails_is_mended_by_the_next(
 ) -> None:
     case = found[name]
     refused, failed, mended = case["steps"][-3:]
-    assert (refused["failure"]["class"], refused["changed"], refused["answers_as"]) == (
+    assert (refused["failure"]["type"], refused["changed"], refused["answers_as"]) == (
         "RecipeError",
         False,
         ["C"],
     )
-    assert (failed["failure"]["class"], failed["changed"]) == ("CheckpointError", True)
+    assert (failed["failure"]["type"], failed["changed"]) == ("CheckpointError", True)
     [[_, path, tensor, message, _]] = failed["failure"]["problems"]
     assert (path, tensor) == (case["broken"], "model.layers.1.input_layernorm.weight")
     assert message == "has values that are not finite"

@@ -27,7 +27,10 @@ class EngineOptions:
     merge: MergeOptions = MergeOptions()
     """The merge that soups are of."""
     start_seconds: float = 1800
-    """How long it may take until it answers."""
+    """How long it may take until it answers, and once more until it has read the ingredients."""
+    change_seconds: float | None = None
+    """How long it may take to become a soup, after which it is ended; None: what `change_seconds` says of its
+    ingredients, see `soce.evaluate.engines.limits`."""
     untried: bool = False
     """Whether a version that was not tried is used all the same; the canary still decides."""
 
@@ -68,7 +71,8 @@ class Engine(Protocol):
         """Take the weights of the soup, bit for bit those that a merge publishes.
 
         Drops every key and value of older weights. Raises what a merge of the recipe would, if nothing was
-        changed or the engine can go on to another recipe; EngineLostError if it must be started again.
+        changed or the engine can go on to another recipe; EngineLostError if it must be started again, also
+        if it is not done in time, when it is ended.
         """
 
     def check(self) -> None:

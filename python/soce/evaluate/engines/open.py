@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from soce.evaluate.engines.engine import ENGINES
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
-from soce.files.words import nearest
+from soce.files.words import nearest, or_else
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,5 +44,7 @@ def parse_engine_name(text: str, *, or_url: bool = False) -> EngineName:
     for known in ENGINES:
         if known == text:
             return known
-    hint = nearest(text, ENGINES, "engines") + ("; or give the URL of a `soce serve`" if or_url else "")
+    hint = nearest(text, ENGINES, "engines")
+    if or_url:
+        hint = or_else(hint, "give the URL of a `soce serve`")
     refuse(f"`{shown(text)}` is no serving engine{_UNFIT.get(text, '')}", hint)

@@ -107,7 +107,19 @@ class EngineProcess:
         else:
             ended = describe_status(watchdog.status_of(status), None)
             message, hint = f"{self.name} {ended}: {self.last_words()}", self._keep_log()
-        raise EngineLostError.of([Problem("engine", None, None, message, hint)])
+        self._refuse_lost(message, hint)
+
+    def lose(self, what: str, *, wait_seconds: float = 0) -> NoReturn:
+        """Raise EngineLostError about what it did, with what it said last; see `check`."""
+        self.check(wait_seconds=wait_seconds)
+        self._refuse_lost(f"{self.name} {what}; {self.last_words()}", "start it again")
+
+    def end_late(self, what: str, seconds: float) -> NoReturn:
+        """End every process, as nobody knows what the engine is at, and raise EngineLostError about that."""
+        message = f"{self.name} did not {what} in {seconds:g} seconds, and was ended; {self.last_words()}"
+        hint = self._keep_log()
+        self.stop()
+        self._refuse_lost(message, hint)
 
     def last_words(self) -> str:
         """Return the first exception that the log tells of and that explains something, or its end."""
@@ -123,6 +135,11 @@ class EngineProcess:
 
     def close(self) -> None:
         """End every process of the engine, wait until none is left, and remove the folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """End every process of the engine, and wait until none is left."""
         process, self._process = self._process, None
         if process is not None:
             with suppress(ProcessLookupError):
@@ -131,7 +148,6 @@ class EngineProcess:
             while _status(process) is None and time.monotonic() < end:
                 time.sleep(0.02)
             stop_group(process)  # for the case that somebody killed the watchdog
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self, ready: str) -> bool:
         try:
@@ -143,6 +159,10 @@ class EngineProcess:
         if self._process is not None and (status := _status(self._process)) is not None:
             ended = describe_status(watchdog.status_of(status), None)
             self._refuse_start(f"{ended} before it answered")
+
+    @staticmethod
+    def _refuse_lost(message: str, hint: str | None) -> NoReturn:
+        raise EngineLostError.of([Problem("engine", None, None, message, hint)])
 
     def _refuse_start(self, what: str) -> NoReturn:
         refuse(f"{self.name} {what}: {self.last_words()}", self._keep_log())

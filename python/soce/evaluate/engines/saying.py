@@ -33,6 +33,8 @@ it is asked anew for each set of experts; it is answered by trying.
 _TOKENS: Final = 256
 """Of the text: several blocks of any engine's cache, where the window has room for them."""
 _WRITTEN: Final = 4
+_ANSWER_SECONDS: Final = 1800.0
+"""How long an answer may take: an engine may compile for the first one."""
 
 Written = tuple[tuple[int, float], ...]
 """Tokens, each with the natural logarithm of its probability."""
@@ -83,7 +85,7 @@ def _written(choice: dict[str, Any]) -> Written:
 
 def _ask(engine: Engine, route: str, body: object) -> Any:  # noqa: ANN401 - JSON
     try:
-        status, answer = ask(str(engine.socket), route, body)
+        status, answer = ask(str(engine.socket), route, body, timeout_seconds=_ANSWER_SECONDS)
     except (OSError, HTTPException) as error:
         engine.check()
         refuse(f"{engine.name} does not answer its canary: {told(error)}", cause=error)

@@ -9,6 +9,7 @@ from functools import cached_property
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Final
 
+from soce.evaluate.engines.limits import change_seconds
 from soce.evaluate.engines.process import EngineProcess
 from soce.evaluate.engines.transformers.arguments import EngineArguments
 from soce.evaluate.engines.unix_http import ask
@@ -103,30 +104,34 @@ class TransformersEngine:
 
     def become(self, recipe: Recipe) -> None:
         """Take the weights of the soup."""
-        self.check()
+        process = self._running()
+        seconds = self._options.change_seconds or change_seconds(recipe)
         try:
-            status, answer = ask(str(self.socket), "/recipe", recipe_to_json(recipe))
+            told_of = recipe_to_json(recipe)
+            status, answer = ask(process.socket, "/recipe", told_of, timeout_seconds=seconds)
+        except TimeoutError:
+            process.end_late("become a soup", seconds)
         except (OSError, HTTPException) as error:
-            self.check()
-            message = f"nobody knows what {self.name} holds: {told(error)}"
-            raise EngineLostError.of([Problem("engine", None, None, message, None)]) from error
+            process.lose(f"broke off: {told(error)}", wait_seconds=_ENDING_SECONDS)
         if status != 200:
             raise refusal_of(answer, status, "/recipe")
 
     def check(self) -> None:
         """Raise EngineLostError if it does not answer any more."""
-        if self._process is None:
-            message = f"{self.name} is not running"
-            raise EngineLostError.of([Problem("engine", None, None, message, None)])
-        self._process.check()
+        process = self._running()
         try:
-            ask(self._process.socket, "/health", timeout_seconds=_HEALTH_SECONDS)
+            ask(process.socket, "/health", timeout_seconds=_HEALTH_SECONDS)
         except (OSError, HTTPException) as error:
-            self._process.check(wait_seconds=_ENDING_SECONDS)
-            message = f"{self.name} does not answer: {told(error)}"
-            raise EngineLostError.of([Problem("engine", None, None, message, "start it again")]) from error
+            process.lose(f"does not answer: {told(error)}", wait_seconds=_ENDING_SECONDS)
 
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
             self._process.close()
+
+    def _running(self) -> EngineProcess:
+        if self._process is None:
+            message = f"{self.name} is not running"
+            raise EngineLostError.of([Problem("engine", None, None, message, None)])
+        self._process.check()
+        return self._process

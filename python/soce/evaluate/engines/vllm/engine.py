@@ -8,22 +8,23 @@ from functools import cached_property
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
-from soce.evaluate.engines.failure import raise_failure
+from soce.evaluate.engines.limits import change_seconds
 from soce.evaluate.engines.process import EngineProcess
 from soce.evaluate.engines.unix_http import ask
 from soce.evaluate.engines.vllm.environment import (
     check_arguments,
+    check_variables,
     find_vllm,
     telling_variables,
     value_of,
 )
-from soce.evaluate.evaluation import refuse
+from soce.evaluate.evaluation import refuse, told
+from soce.evaluate.http.refusals import error_of
 from soce.exceptions import EngineLostError, Problem, shown
 from soce.recipes.wire import recipe_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import NoReturn
 
     from soce.evaluate.engines.engine import EngineName, EngineOptions
     from soce.evaluate.engines.vllm.environment import VllmEnvironment
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _ENVIRONMENT: Final = {
     "VLLM_SERVER_DEV_MODE": "1",  # the routes by which weights change, on a socket that is ours alone
     "VLLM_API_KEY": "",
+    "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
@@ -40,6 +42,8 @@ _ENVIRONMENT: Final = {
 _KV_CACHE_GIB: Final = "4"
 """What a CPU gives to keys and values unless it is told: vLLM would take nine tenths of the machine."""
 
+_HEALTH_SECONDS: Final = 60.0
+"""How long it may take to say that it is well."""
 _ENDING_SECONDS: Final = 10.0
 """How long its processes may take to end after one of them broke off."""
 
@@ -55,6 +59,7 @@ class VllmEngine:
 
     def __init__(self, ingredients: Sequence[str], options: EngineOptions) -> None:
         check_arguments(options.arguments)
+        check_variables(os.environ)
         self._ingredients = tuple(ingredients)
         self._options = options
         self._process: EngineProcess | None = None
@@ -102,17 +107,21 @@ class VllmEngine:
     def open(self, ingredients: Sequence[str]) -> None:
         """Map the ingredients in every worker."""
         merge = json.dumps(self._options.merge.changed(), default=list)
-        self._call("soce_open", ingredients=json.dumps(list(ingredients)), merge=merge)
+        words = {"ingredients": json.dumps(list(ingredients)), "merge": merge}
+        for answer in self._answers("soce_open", words, self._options.start_seconds):
+            if answer["failure"] is not None:
+                raise error_of(answer["failure"], f"reading the ingredients in {self.name} failed")
 
     def become(self, recipe: Recipe) -> None:
         """Take the weights of the soup; keys and values of older ones are dropped by the pause."""
-        self._post("/pause?mode=wait")
-        answers = self._answers("soce_become", recipe=json.dumps(recipe_to_json(recipe)))
+        seconds = self._options.change_seconds or change_seconds(recipe)
+        self._post("/pause?mode=wait", seconds=seconds)
+        answers = self._answers("soce_become", {"recipe": json.dumps(recipe_to_json(recipe))}, seconds)
         failures = [answer["failure"] for answer in answers if answer["failure"] is not None]
         if not failures or not any(answer["changed"] for answer in answers):
-            self._post("/resume")
+            self._post("/resume", seconds=seconds)
         for failure in failures:
-            raise_failure(failure, f"mixing a soup in {self.name}")
+            raise error_of(failure, f"mixing a soup in {self.name} failed")
 
     def check(self) -> None:
         """Raise EngineLostError if it does not answer any more."""
@@ -120,11 +129,11 @@ class VllmEngine:
             raise EngineLostError.of([Problem("engine", None, None, "vLLM is not running", None)])
         self._process.check()
         try:
-            status, _ = ask(self._process.socket, "/health", timeout_seconds=60)
+            status, _ = ask(self._process.socket, "/health", timeout_seconds=_HEALTH_SECONDS)
         except (OSError, HTTPException) as error:
-            self._lose(f"does not answer: {shown(str(error))}")
+            self._process.lose(f"does not answer: {told(error)}", wait_seconds=_ENDING_SECONDS)
         if status != 200:
-            self._lose(f"answers its health with status {status}")
+            self._process.lose(f"answers its health with status {status}", wait_seconds=_ENDING_SECONDS)
 
     def close(self) -> None:
         """End every process of it and remove its folder."""
@@ -132,34 +141,25 @@ class VllmEngine:
             self._process.close()
             self._process = None
 
-    def _call(self, method: str, **words: str) -> list[dict[str, Any]]:
-        """Return what every worker answers; raises what one of them failed with."""
-        answers = self._answers(method, **words)
-        for answer in answers:
-            if answer["failure"] is not None:
-                raise_failure(answer["failure"], f"`{method}` of {self.name}")
-        return answers
-
-    def _answers(self, method: str, **words: str) -> list[dict[str, Any]]:
-        answer = self._post("/collective_rpc", {"method": method, "kwargs": words})
+    def _answers(self, method: str, words: Mapping[str, str], seconds: float) -> list[dict[str, Any]]:
+        """Return what every worker answers."""
+        answer = self._post("/collective_rpc", {"method": method, "kwargs": words}, seconds=seconds)
         results: list[dict[str, Any]] = answer["results"]
         return results
 
-    def _post(self, route: str, body: object = ()) -> Any:  # noqa: ANN401 - JSON
+    def _post(self, route: str, body: object = (), *, seconds: float) -> Any:  # noqa: ANN401 - JSON
         """Return the answer to a request that must succeed: if it does not, nobody knows what vLLM holds."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             refuse("vLLM is not running")
         try:
-            status, answer = ask(self._process.socket, route, body)
+            status, answer = ask(process.socket, route, body, timeout_seconds=seconds)
+        except TimeoutError:
+            process.end_late(f"answer `{route}`", seconds)
         except (OSError, HTTPException) as error:
-            self._lose(f"broke off: {shown(str(error))}")
+            process.lose(f"broke off: {told(error)}", wait_seconds=_ENDING_SECONDS)
         if status != 200:
-            self._lose(f"answers `{route}` with status {status}: {shown(str(answer))}")
+            process.lose(
+                f"answers `{route}` with status {status}: {shown(str(answer))}", wait_seconds=_ENDING_SECONDS
+            )
         return answer
-
-    def _lose(self, what: str) -> NoReturn:
-        """Raise EngineLostError, with what the processes said last if they ended."""
-        if self._process is not None:
-            self._process.check(wait_seconds=_ENDING_SECONDS)
-            what = f"{what}; {self._process.last_words()}"
-        raise EngineLostError.of([Problem("engine", None, None, f"vLLM {what}", "start it again")])

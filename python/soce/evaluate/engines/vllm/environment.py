@@ -39,6 +39,7 @@ _OURS: Final = frozenset(
     {
         *("--model", "--uds", "--host", "--port", "--api-key", "--served-model-name", "--generation-config"),
         *("--worker-extension-cls", "--ssl-keyfile", "--ssl-certfile", "--config", "--api-server-count"),
+        *("--headless", "--grpc"),
     }
 )
 """Arguments that soce gives itself, or that would open another door."""
@@ -46,8 +47,23 @@ _OURS: Final = frozenset(
 _DATA_PARALLEL: Final = ("--data-parallel-", "-dp")
 """Copies of the model: vLLM tells what the first answers to a recipe, and not that another failed."""
 
-_WITHOUT_EFFECT: Final = ("VLLM_API_KEY", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_CPU_KVCACHE_SPACE")
-_WITHOUT_EFFECT_PREFIXES: Final = ("VLLM_LOG", "VLLM_NO_USAGE", "VLLM_DO_NOT_TRACK", "VLLM_CONFIGURE_LOGGING")
+_UNFIT_VARIABLES: Final = {
+    "VLLM_DP_SIZE": (("1",), "of several copies of a model only one tells what it holds"),
+    "VLLM_MODEL_REDIRECT_PATH": ((), "the first ingredient would be another model"),
+    "VLLM_USE_RUST_FRONTEND": (("0",), "another server would answer, which was not tried"),
+}
+"""Variables that make vLLM something else than it says: values that do not, and why."""
+
+_WITHOUT_EFFECT: Final = frozenset(
+    {
+        *("VLLM_API_KEY", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_CPU_KVCACHE_SPACE"),
+        *("VLLM_HOST_IP", "VLLM_LOOPBACK_IP", "VLLM_PORT", "VLLM_RPC_BASE_PATH"),
+        *("VLLM_KEEP_ALIVE_ON_ENGINE_DEATH", "VLLM_SERVER_DEV_MODE", "VLLM_USE_RUST_FRONTEND"),
+    }
+)
+_WITHOUT_EFFECT_PREFIXES: Final = (
+    *("VLLM_LOG", "VLLM_NO_USAGE", "VLLM_USAGE", "VLLM_DO_NOT_TRACK", "VLLM_CONFIGURE_LOGGING", "VLLM_DP_"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,13 @@ def check_arguments(arguments: Sequence[str]) -> None:
         if name.startswith(_DATA_PARALLEL):
             why = "of several copies of a model only one tells what it holds"
             refuse(f"`{name.lstrip('-')}` of vLLM: {why}", hint)
+
+
+def check_variables(environment: Mapping[str, str]) -> None:
+    """Refuse variables with which vLLM would be something else than it says."""
+    for name, (harmless, why) in _UNFIT_VARIABLES.items():
+        if environment.get(name, "") not in {"", *harmless}:
+            refuse(f"the variable `{name}` is set: {why}", "unset it")
 
 
 def value_of(arguments: Sequence[str], *names: str) -> str | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from soce.evaluate.engines.failure import failure_to_json
 from soce.evaluate.engines.vllm.weights import LiveWeights
+from soce.evaluate.http.refusals import error_to_json
 from soce.merging.options import MergeOptions
 from soce.recipes.wire import recipe_from_json
 
@@ -48,4 +48,4 @@ def _answer(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return {"failure": None, **act()}
     except BaseException as error:  # see above
-        return {"failure": failure_to_json(error)}
+        return {"failure": error_to_json(error)}
