@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -19,8 +20,12 @@ class Echo(JsonHandler):
 
     seen: ClassVar[set[object]] = set()
 
+    late: ClassVar[threading.Event] = threading.Event()
+
     def answer(self, body: bytes | None) -> None:
         self.seen.add(self.client_address)
+        if "late" in self.path:
+            self.late.wait(20)
         self.send(200, {}, X_Soce_Recipe="r")
 
 
@@ -54,3 +59,19 @@ def test_a_server_that_stops_lets_nobody_wait(listener: Listener) -> None:
         listener.stop()
         with pytest.raises(EvaluationError, match="did not answer"):
             asking.post("/v1/x", {})
+
+
+def test_a_request_that_is_not_answered_is_an_error_that_names_it(listener: Listener) -> None:
+    Echo.late.clear()
+    bodies: list[object] = [{"prompt": f"abc {i}"} for i in range(3)]
+    with Client(f"http://127.0.0.1:{listener.server_address[1]}", timeout_seconds=0.3) as asking:
+        asked = r"did not answer `/v1/late` in 0\.3 seconds: `{\"prompt\": \"abc \d\"}`"
+        with pytest.raises(EvaluationError, match=asked):
+            asking.post("/v1/late", bodies[0])
+        with pytest.raises(EvaluationError, match=asked):
+            asking.ask_all("/v1/late", bodies)
+        with pytest.raises(EvaluationError, match=r"`/late` in 0\.1 seconds\nhint"):
+            asking.post("/late", {"id": "secret"}, timeout_seconds=0.1)
+        assert asking.post("/v1/x", {}) == {}
+        Echo.late.set()
+        assert asking.ask_all("/v1/late", bodies) == [{}] * 3

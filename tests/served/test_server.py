@@ -289,6 +289,19 @@ def test_an_answer_of_another_recipe_is_refused(
         served.client.ask_all("/v1/completions", [BODY] * 20)
 
 
+def test_a_soup_that_was_another_in_between_is_told(
+    served: ServedModel, ingredients: list[str], pure: Recipe
+) -> None:
+    served.look()
+    for path in ingredients[1::-1]:
+        served.client.post("/recipe", {"weights": {path: 1}, "holder": served._hold.id})
+    assert served.client.get("/recipe")["id"] == pure.id
+    with pytest.raises(EvaluationError, match=f"held another recipe than `{pure.id}` in between"):
+        served.look()
+    served.set(pure)
+    served.look()
+
+
 def test_a_recipe_that_waited_for_another_is_looked_at_again(
     host: str,
     clients: Clients,

@@ -30,6 +30,9 @@ ANOTHER_RECIPE: Final = "somebody else gave the server another recipe: use one s
 CONCURRENCY: Final = 128
 """Requests at once that keep an engine busy, with few enough open files."""
 
+ANSWER_SECONDS: Final = 14_400.0
+"""How long an answer may take. Hours: many long texts, asked for at once, wait for each other on a CPU."""
+
 _IDLE_SECONDS: Final = 60.0
 """A connection that was not used for longer is not used again: the server may just be closing it."""
 
@@ -43,10 +46,15 @@ class Client:
         ``http://HOST:PORT`` or ``https://HOST``, or the absolute path of a Unix socket.
     token : str, optional
         What the server wants to see.
+    timeout_seconds : float
+        How long a request may take until it is an error.
     """
 
-    def __init__(self, address: str, *, token: str | None = None) -> None:
+    def __init__(
+        self, address: str, *, token: str | None = None, timeout_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self.address = address
+        self.timeout_seconds = timeout_seconds
         self.expected: str | None = None
         """Id of the recipe that must have answered; None: any."""
         self._token = token
@@ -73,13 +81,13 @@ class Client:
         """Return what the server answers to a path such as ``/v1/models``; see `post`."""
         return self._ask("GET", path, None, _Together())
 
-    def post(self, path: str, body: object) -> dict[str, Any]:
+    def post(self, path: str, body: object, *, timeout_seconds: float | None = None) -> dict[str, Any]:
         """Return what the server answers to a path such as ``/v1/completions``.
 
-        Raises EvaluationError, or what the server refused the request with, unless it answers with status
-        200, a JSON object and, of the model, from the recipe that is `expected`.
+        Raises EvaluationError, or what the server refused the request with, unless it answers in time
+        with status 200, a JSON object and, of the model, from the recipe that is `expected`.
         """
-        return self._ask("POST", path, body, _Together())
+        return self._ask("POST", path, body, _Together(), timeout_seconds)
 
     def ask_all(
         self,
@@ -125,7 +133,9 @@ class Client:
             while self._idle:
                 self._idle.pop()[0].close()
 
-    def _ask(self, method: str, path: str, body: object, together: _Together) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: object, together: _Together, timeout_seconds: float | None = None
+    ) -> dict[str, Any]:
         headers = {"Accept": "application/json"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -133,13 +143,18 @@ class Client:
         if method == "POST":
             data = json.dumps(body, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
+        where, seconds = f"the server at `{shown(self.address)}`", timeout_seconds or self.timeout_seconds
         try:
             with self._connection() as connection, together.using(connection):
+                connection.sock.settimeout(seconds)
                 connection.request(method, path, data, headers)
                 response = connection.getresponse()
                 content = response.read()
+        except TimeoutError as error:
+            which = f": {_beginning(data)}" if data is not None and path.startswith("/v1/") else ""
+            message = f"{where} did not answer `{shown(path)}` in {seconds:g} seconds{which}"
+            refuse(message, "does its engine still compute?", cause=error)
         except (OSError, HTTPException) as error:
-            where = f"the server at `{shown(self.address)}`"
             refuse(f"{where} did not answer `{shown(path)}`: {told(error)}", "is it running?", cause=error)
         answer = _parsed(content)
         if response.status != 200:

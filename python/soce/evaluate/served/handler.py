@@ -41,7 +41,8 @@ class SoupHandler(JsonHandler):
                 self.service.change(asked, is_wanted=still_waits(self.connection))
                 self.send(200, self.service.describe())
             case "POST", "/canary":
-                self.send(200, self.service.check_canary(is_wanted=still_waits(self.connection)))
+                asked = json_of(body) if body else {}
+                self.send(200, self.service.check_canary(asked, is_wanted=still_waits(self.connection)))
             case "POST", "/holder":
                 self.send(200, self.service.hold(json_of(body)))
             case _ if is_passed_on(self.path):

@@ -130,13 +130,17 @@ class Hold:
         self._thread.join()
         self._thread = None
         try:
-            self._client.post("/holder", {"id": self.id, "done": True})
+            self._tell({"id": self.id, "done": True})
         except SoceError as error:  # the server is gone, or will notice
             _log.info("cannot let go of the server: %s", error)
 
     def _beat(self) -> None:
         while not self._done.wait(HOLD_SECONDS / _BEATS):
             try:
-                self._client.post("/holder", self._claim)
+                self._tell(self._claim)
             except SoceError as error:  # the next recipe or answer tells whether it matters
                 _log.warning("the server does not take note that it is held: %s", error)
+
+    def _tell(self, claim: dict[str, Any]) -> None:
+        """Tell the server, which does not answer later than it would forget."""
+        self._client.post("/holder", claim, timeout_seconds=HOLD_SECONDS)

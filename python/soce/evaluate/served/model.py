@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from soce.evaluate.engines.engine import EngineOptions
+from soce.evaluate.engines.limits import change_seconds
 from soce.evaluate.evaluation import no_progress, refuse
 from soce.evaluate.served.client import ANOTHER_RECIPE, Client
 from soce.evaluate.served.holder import Hold
@@ -78,6 +79,8 @@ class ServedModel(ServedOutline):
         self.concurrency = int(told["concurrency"])
         """How many requests at once keep the engine busy."""
         self._hold = Hold(self.client)
+        self._changes: object = None
+        """How many changes the server had seen with the soup that was `set`."""
 
     @classmethod
     def start(
@@ -128,7 +131,11 @@ class ServedModel(ServedOutline):
         self.recipe = self.client.expected = None
         tell(0, self.nbytes)
         self._hold.take()
-        self.client.post("/recipe", {"recipe": recipe_to_json(_absolute(recipe)), "holder": self._hold.id})
+        asked = {"recipe": recipe_to_json(_absolute(recipe)), "holder": self._hold.id}
+        # The server has a limit for the change, this is one for the server; and requests run before it.
+        seconds = self.client.timeout_seconds + 2 * change_seconds(recipe)
+        told = self.client.post("/recipe", asked, timeout_seconds=seconds)
+        self._changes = told.get("changes")
         self.client.expected = recipe.id
         self.recipe = recipe
         tell(self.nbytes, self.nbytes)
@@ -137,11 +144,13 @@ class ServedModel(ServedOutline):
         """Raise EngineLostError if the engine is gone, or what tells that server or soup are."""
         told = self.client.get("/recipe")
         self._check_engine(told)
-        if self.recipe is not None and told["id"] != self.recipe.id:
-            message = (
-                f"the server at `{shown(self.base_url)}` does not hold recipe `{self.recipe.id}` any more"
-            )
-            refuse(message, ANOTHER_RECIPE)
+        if self.recipe is None:
+            return
+        place = f"the server at `{shown(self.base_url)}`"
+        if told["id"] != self.recipe.id:
+            refuse(f"{place} does not hold recipe `{self.recipe.id}` any more", ANOTHER_RECIPE)
+        if told.get("changes") != self._changes:
+            refuse(f"{place} held another recipe than `{self.recipe.id}` in between", ANOTHER_RECIPE)
 
     def close(self) -> None:
         """Let go of the server, or end it with its engine if they are this model's own."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import select
+import socket
 import time
-from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import TYPE_CHECKING, Final, Self
+from http.client import HTTPException, HTTPResponse
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from soce.evaluate.engines.unix_http import UnixConnection
 from soce.evaluate.evaluation import told
@@ -15,8 +16,7 @@ from soce.evaluate.http.presence import LEAVES
 from soce.exceptions import EvaluationError, Problem
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from soce.evaluate.served.state import ServedSoup
 
@@ -44,11 +44,22 @@ def is_passed_on(path: str) -> bool:
     return _ROUTE.fullmatch(path) is not None
 
 
+class _WatchedSocket(socket.socket):
+    """A connection to the engine each of whose reads first waits until there is something."""
+
+    wait: Callable[[], None]
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:  # noqa: ANN401 - any buffer
+        """Wait, and read; `http.client` reads heads and bodies by this."""
+        self.wait()
+        return super().recv_into(buffer, nbytes, flags)
+
+
 class Passing:
     """One request at the engine, as a context that ends it there when it is left.
 
-    Raises EvaluationError, or EngineLostError with its last words, if the engine gives no whole answer, and
-    ClientGone if the client leaves before there is one.
+    Whatever is waited for, a head or the middle of a stream: raises EvaluationError, or EngineLostError with
+    its last words, if the engine gives no whole answer, and ClientGone if the client leaves before.
     """
 
     def __init__(self, soup: ServedSoup, client: socket.socket) -> None:
@@ -67,8 +78,11 @@ class Passing:
     def answer(self, method: str, route: str, body: bytes | None, headers: dict[str, str]) -> HTTPResponse:
         """Ask, and return the answer once its head is there."""
         try:
+            self._connection.connect()
+            watched = _WatchedSocket(fileno=self._connection.sock.detach())
+            watched.wait = lambda: self._wait(watched)
+            self._connection.sock = watched
             self._connection.request(method, route, body, {**headers, "Connection": "close"})
-            self._wait()
             return self._connection.getresponse()
         except (OSError, HTTPException) as error:
             raise self._failure(error) from error
@@ -85,20 +99,20 @@ class Passing:
         try:
             while piece := response.read1(_PIECE_BYTES):
                 yield piece
-        except (OSError, HTTPException, IncompleteRead) as error:
+        except (OSError, HTTPException) as error:
             raise self._failure(error) from error
 
-    def _wait(self) -> None:
-        """Return when the engine answers or breaks the connection.
+    def _wait(self, engine: socket.socket) -> None:
+        """Return when something comes from the engine, or it breaks the connection.
 
         Raises ClientGone if the client leaves, and EngineLostError if the engine does not tell its health.
         """
         poll = select.poll()
-        poll.register(self._connection.sock, select.POLLIN)
+        poll.register(engine, select.POLLIN)
         poll.register(self._client, LEAVES)
         while not (ready := {number for number, _ in poll.poll(1000 * _WATCH_SECONDS)}):
             self._soup.look(every=_WATCH_SECONDS)
-        if self._connection.sock.fileno() not in ready:
+        if engine.fileno() not in ready:
             raise ClientGone
 
     def _failure(self, error: Exception) -> EvaluationError:

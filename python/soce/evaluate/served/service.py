@@ -17,7 +17,7 @@ from soce.recipes.parts import exact_weight
 from soce.recipes.wire import recipe_from_json, recipe_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from soce.evaluate.served.outline import ServedOutline
 
@@ -61,6 +61,7 @@ class Service:
             "reason": self.soup.reason,
             "id": None if recipe is None else recipe.id,
             "recipe": None if recipe is None else recipe_to_json(recipe),
+            "changes": self.soup.changes,
             "ingredients": [{"name": name, "path": same_path_key(path)} for name, path in self.names.items()],
             "model": self.engine.model,
             "identity": dict(self.outline.identity),
@@ -70,13 +71,20 @@ class Service:
             "soce": soce.__version__,
         }
 
-    def check_canary(self, *, is_wanted: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+    def check_canary(
+        self,
+        asked: Any,  # noqa: ANN401 - JSON
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, Any]:
         """See again that the engine answers as its weights say, and return what `describe` does.
 
         Requests wait meanwhile; the soup is the same after it. Raises EngineLostError, and there is none any
-        more, if the engine does not.
+        more, if the engine does not; and HeldError if it is somebody else's turn, see `change`.
         """
-        self.soup.alone(self.canary.check, is_wanted=is_wanted)
+        check = self._turn_of(asked, ())
+        check()
+        self.soup.alone(self.canary.check, check=check, is_wanted=is_wanted)
         return self.describe()
 
     def hold(self, claim: Any) -> dict[str, object]:  # noqa: ANN401 - JSON
@@ -94,15 +102,21 @@ class Service:
         if not isinstance(asked, dict) or ("recipe" in asked) == ("weights" in asked):
             hint = 'send {"weights": {"NAME": "0.7", …}} by the names that GET /recipe tells'
             refuse("a change names either `weights` or a `recipe`", hint)
-        strangers = sorted(asked.keys() - {"recipe", "weights", "holder"})
-        if strangers:
-            known = ["weights", "recipe", "holder"]
-            refuse(f"unknown key `{shown(strangers[0])}`", nearest(strangers[0], known, "known keys"))
+        check = self._turn_of(asked, {"recipe", "weights"})
         recipe = self._weighted(asked["weights"]) if "weights" in asked else recipe_from_json(asked["recipe"])
         self.outline.check(recipe)  # before anybody must wait for it
+        check()
+        self.soup.become(recipe, check=check, is_wanted=is_wanted)
+
+    def _turn_of(self, asked: Any, keys: Collection[str]) -> Callable[[], None]:  # noqa: ANN401 - JSON
+        """Return what refuses a request if it is not the turn of the holder it names, or of nobody."""
+        if not isinstance(asked, dict):
+            refuse("the body is no JSON object")
+        known = {*keys, "holder"}
+        if strangers := sorted(asked.keys() - known):
+            refuse(f"unknown key `{shown(strangers[0])}`", nearest(strangers[0], sorted(known), "known keys"))
         holder = None if asked.get("holder") is None else str(asked["holder"])
-        self.holders.check(holder)
-        self.soup.become(recipe, check=lambda: self.holders.check(holder), is_wanted=is_wanted)
+        return lambda: self.holders.check(holder)
 
     def _weighted(self, weights: Any) -> Recipe:  # noqa: ANN401 - JSON
         if not isinstance(weights, dict):

@@ -40,18 +40,21 @@ class ServedSoup:
         self._running = 0
         self._state: State = "starting"
         self._reason: Exception | None = None
+        self._looking = Lock()
+        """Held while the engine is asked for its health, which may take long, by the one who asks."""
         self._looked = 0.0
-        """When the engine was last looked at."""
+        """When that was last done."""
         self.recipe: Recipe | None = None
         """What the engine holds; None unless `state` is ready."""
+        self.changes = 0
+        """How often it was given a recipe: what is there twice need not have been there all the time."""
 
     @property
     def state(self) -> State:
         """Whether there is a soup, after a look at the engine."""
-        with self._condition:
-            if self._state not in {"starting", "changing", "lost"}:
-                self._look()
-            return self._state
+        if self._state not in {"starting", "changing", "lost"}:
+            self._look(every=0.0)
+        return self._state
 
     @property
     def reason(self) -> str | None:
@@ -106,13 +109,23 @@ class ServedSoup:
         """
 
         def act(_: Recipe | None) -> Recipe:
+            self.changes += 1
             self.engine.become(recipe)
             return recipe
 
         self._change(act, is_wanted, check)
 
-    def alone(self, act: Callable[[], object], *, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Do something that makes the engine other soups while nobody asks it, and put its soup back."""
+    def alone(
+        self,
+        act: Callable[[], object],
+        *,
+        check: Callable[[], object] = lambda: None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Do something that makes the engine other soups while nobody asks it, and put its soup back.
+
+        See `become`.
+        """
 
         def then_back(before: Recipe | None) -> Recipe | None:
             act()
@@ -120,13 +133,13 @@ class ServedSoup:
                 self.engine.become(before)
             return before
 
-        self._change(then_back, is_wanted)
+        self._change(then_back, is_wanted, check)
 
     def _change(
         self,
         act: Callable[[Recipe | None], Recipe | None],
         is_wanted: Callable[[], bool],
-        check: Callable[[], object] = lambda: None,
+        check: Callable[[], object],
     ) -> None:
         """Let the engine become what `act` makes of the soup there is; None: none."""
         with self._turn:
@@ -160,6 +173,7 @@ class ServedSoup:
                 self._set("lost", lost)
                 raise lost from error
             self._set("empty" if made is None else "ready", recipe=made)
+            self._check_lost()
 
     def check_engine(self) -> None:
         """Raise NoSoupError or EngineLostError if there is no engine that could answer."""
@@ -171,28 +185,33 @@ class ServedSoup:
     def look(self, *, every: float = 0.0) -> None:
         """Raise EngineLostError if the engine is gone; the state is lost then.
 
-        Whoever calls does not look again if somebody did in the last `every` seconds.
+        Whoever calls does not look again if somebody did in the last `every` seconds, or is about to.
         """
+        self._look(every)
         with self._condition:
-            if self._state != "lost" and time.monotonic() - self._looked >= every:
-                self._look()
             self._check_lost()
 
     def _check_lost(self) -> None:
         if self._state == "lost" and self._reason is not None:
             raise self._reason
 
-    def _look(self) -> None:
+    def _look(self, every: float) -> None:
+        if not self._looking.acquire(blocking=every == 0):
+            return
         try:
-            self.engine.check()
+            if self._state != "lost" and time.monotonic() - self._looked >= every:
+                self.engine.check()
         except EngineLostError as error:
-            self._state, self._reason, self.recipe = "lost", error, None
-            self._condition.notify_all()
-        self._looked = time.monotonic()
+            self._set("lost", error)
+        finally:
+            self._looked = time.monotonic()
+            self._looking.release()
 
     def _set(self, state: State, reason: Exception | None = None, recipe: Recipe | None = None) -> None:
+        """Note what there is now; an engine that is lost stays so, with the first reason."""
         with self._condition:
-            self._state, self._reason, self.recipe = state, reason, recipe
+            if self._state != "lost":
+                self._state, self._reason, self.recipe = state, reason, recipe
             self._condition.notify_all()
 
     def _no_soup(self) -> NoSoupError:
