@@ -126,7 +126,7 @@ def test_an_engine_is_named_with_what_it_is_started_with(here: Path, told: dict[
     [
         (
             "engine: vlm",
-            "`vlm` is no serving engine: did you mean `vllm`?; or give the URL of a `soce serve`",
+            "`vlm` is no serving engine: did you mean `vllm`? Or give the URL of a `soce serve`",
         ),
         ("engine-python: nowhere", "there is no `nowhere`"),
         ("engine: http://127.0.0.1:1, engine-token: nowhere", "there is no `nowhere`"),

@@ -178,15 +178,15 @@ def test_what_asks_a_server_needs_one_and_what_holds_a_model_none(
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("vlm", "did you mean `vllm`?"),
-        ("q", "engines: `vllm`, `transformers`"),
-        ("sglang", "engines: `vllm`, `transformers`"),
+        ("vlm", "did you mean `vllm`? Or"),
+        ("q", "engines: `vllm`, `transformers`; or"),
+        ("sglang", "engines: `vllm`, `transformers`; or"),
     ],
 )
 def test_an_engine_that_nobody_knows_is_refused(name: str, hint: str) -> None:
     with pytest.raises(EvaluationError, match=f"`{name}` is no serving engine") as caught:
         check_evaluator("my:evaluate", EvaluatorOptions(engine=name))
-    assert caught.value.problems[0].hint == f"{hint}; or give the URL of a `soce serve`"
+    assert caught.value.problems[0].hint == f"{hint} give the URL of a `soce serve`"
 
 
 def test_a_command_is_opened_with_its_options(tmp_path: Path) -> None:

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soce.evaluate.options import EvaluatorOptions
+    from soce.evaluate.served.client import Client
 
-_USUAL = 256
-"""Tokens of a text that goes on from a prompt at a server."""
 _EXAMPLES = """\b
 Examples:
   soce ask run/ "What is 17 + 25?"
@@ -31,7 +30,13 @@ Examples:
 @click.command(cls=Subcommand, short_help="Ask a soup something.", notes=(SOUPS, _EXAMPLES))
 @click.argument("words", nargs=-1, metavar="[RUN] [PROMPT]")
 @click.option("--soup", "soups", multiple=True, metavar="SOUP", help="Whom to ask; may be repeated.")
-@click.option("--max-new-tokens", "most", type=COUNT, metavar="N", help="Most tokens of an answer.")
+@click.option(
+    "--max-new-tokens",
+    "most",
+    type=COUNT,
+    metavar="N",
+    help="Most tokens of an answer; else 1024, or what fits.",
+)
 @click.option("--plain", is_flag=True, help="Let it go on from the prompt: no chat template.")
 @click.option(
     "--engine", type=ENGINE_NAME, metavar="NAME", help="vllm or transformers; else in this process."
@@ -63,6 +68,8 @@ def ask(
 
     if server is not None and engine is not None:
         usage("give either `--engine` or `--server`")
+    if engine_python is not None and engine is None:
+        usage("`--engine-python` is for `--engine`")
     if token_file is not None and server is None:
         usage("`--token-file` is for `--server`")
     folder, prompt = _split(words, has_server=server is not None)
@@ -160,12 +167,12 @@ def _ask_server(
         told = client.get("/recipe")
         names = [one["name"] for one in told["ingredients"]]
         body: dict[str, Any] = {"model": told["model"], "temperature": 0}
+        body["max_tokens"] = most or _usual(client)
         if plain:
-            route, body = "/v1/completions", {**body, "prompt": prompt, "max_tokens": most or _USUAL}
+            route, body = "/v1/completions", {**body, "prompt": prompt}
         else:
-            limit = {} if most is None else {"max_tokens": most}
             messages = [{"role": "user", "content": prompt}]
-            route, body = "/v1/chat/completions", {**body, "messages": messages, **limit}
+            route, body = "/v1/chat/completions", {**body, "messages": messages}
         rows = []
         for soup in soups or (None,):
             if soup is not None:
@@ -178,6 +185,14 @@ def _ask_server(
             ending = "length" if choice["finish_reason"] == "length" else "stop"
             rows.append({"soup": label, "weights": weights, "text": text or "", "ending": ending})
     return rows
+
+
+def _usual(client: Client) -> int:
+    """Return how many tokens an answer may have if nobody says: prompt and answer share the window."""
+    from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS
+
+    windows: list[int | None] = [one.get("max_model_len") for one in client.get("/v1/models")["data"]]
+    return min([USUAL_NEW_TOKENS, *(window // 2 for window in windows if window)])
 
 
 def _weighted(soup: str, names: Sequence[str]) -> dict[str, str]:

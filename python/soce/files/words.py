@@ -105,3 +105,14 @@ def nearest(name: str, known: Iterable[str], what: str) -> str:
     if near:
         return f"did you mean {' or '.join(f'`{shown(folded[key])}`' for key in near)}?"
     return f"{what}: {listed(known)}"
+
+
+def or_else(hint: str, other: str) -> str:
+    """Return a hint that names another way out, too.
+
+    Examples
+    --------
+    >>> or_else("did you mean `vllm`?", "give a URL"), or_else("engines: `vllm`", "give a URL")
+    ('did you mean `vllm`? Or give a URL', 'engines: `vllm`; or give a URL')
+    """
+    return f"{hint} Or {other}" if hint.endswith("?") else f"{hint}; or {other}"

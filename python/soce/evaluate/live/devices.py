@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import in_one_line, open_device, require_torch
 from soce.exceptions import shown
-from soce.files.words import nearest
+from soce.files.words import nearest, or_else
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,8 +40,8 @@ def find_device_map(
     with in_one_line("it over several devices"):
         if isinstance(chosen, str):
             if chosen not in LAYOUTS:
-                hint = nearest(chosen, LAYOUTS, "layouts")
-                refuse(f"`{shown(chosen)}` is no device map", f"{hint}; or give a device for each module")
+                hint = or_else(nearest(chosen, LAYOUTS, "layouts"), "give a device for each module")
+                refuse(f"`{shown(chosen)}` is no device map", hint)
             placed = _filled(outline, chosen, max_memory)
         else:
             from accelerate.utils.modeling import check_device_map  # type: ignore[import-untyped]
