@@ -106,7 +106,7 @@ def rate(speed: float | None) -> str:
 
     Examples
     --------
-    >>> rate(None), rate(12.34), rate(0.0505)
+    >>> rate(None), rate(12.34), rate(0.05)
     ('', '12.3/s', '3/min')
     """
     if not speed:

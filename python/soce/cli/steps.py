@@ -71,10 +71,13 @@ class SearchStep:
         from soce.search.archive import past_folders
         from soce.search.executors.open import opened
         from soce.store.file import StoreFile
+        from soce.store.sharing import sharing_note
 
         told = self._check()
         was_known = StoreFile(self.folder).size().n_evaluations > 0
         n_past = len(past_folders(self.folder))
+        if (note := sharing_note(self.folder)) is not None and not self.quiet:
+            inform(note)
         merge = replace(self.merge, overwrite=False)
         with (
             evaluators.opened(
