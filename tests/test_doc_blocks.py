@@ -28,6 +28,9 @@ class NotRun:
 EXAMPLE = Elsewhere("tests/test_docs.py::test_the_worked_example_prints_what_it_says")
 DEMO = Elsewhere("tests/demo/test_run.py::test_the_soup_of_the_full_demo_beats_its_ingredients")
 REPORT = Elsewhere("tests/report/test_report.py::test_the_command_writes_beside_the_run_and_says_where")
+PROCESSES = Elsewhere(
+    "tests/search/executors/test_commands.py::test_a_run_by_processes_prints_and_writes_the_same"
+)
 TOUR = Elsewhere("tests/test_tour.py::test_from_checkpoints_and_a_table_to_a_published_soup")
 VERIFY = Elsewhere("tests/merging/test_verify.py::test_the_page_prints_what_it_says")
 DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
@@ -68,6 +71,15 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "tests/cli/test_bfcl.py::test_weights_are_those_of_the_board_without_what_cannot_be_scored"
     ),
     ("docs/index.md", "soce demo"): DEMO,
+    (
+        "docs/many-machines.md",
+        "soce search selection.yaml -e tasks.jsonl -o run/ --executor processes:8",
+    ): PROCESSES,
+    ("docs/many-machines.md", "soce run soce.yaml --set search.executor=processes:8"): PROCESSES,
+    ("docs/many-machines.md", "#!/bin/bash"): NotRun("wants SLURM"),
+    ("docs/many-machines.md", "from soce import SearchOptions, search_soups"): Elsewhere(
+        "tests/search/executors/test_models.py::test_a_model_in_two_processes_gives_the_same_files"
+    ),
     ("docs/reliability.md", "make test"): NotRun("runs these very tests"),
     ("docs/report.md", "soce report soce-demo"): REPORT,
     ("docs/report.md", "from soce.report.build import build_report"): REPORT,
