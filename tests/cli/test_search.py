@@ -21,6 +21,7 @@ from tests.landscapes import Landscape, read_log
 import soce
 from soce.cli.log import log
 from soce.cli.options.named_evaluators import NamedEvaluators
+from soce.cli.options.search import _strategy
 from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search
@@ -28,6 +29,7 @@ from soce.cli.select import select
 from soce.evaluate.evaluation import Evaluator
 from soce.scores.read import read_scores
 from soce.search.open import open_run
+from soce.search.strategies.registry import strategy_of
 from soce.selection.file import read_selection
 
 SCORES = """model,math,code
@@ -220,12 +222,29 @@ def test_a_split_of_nothing_is_called_optimistic(here: Path, landscapes: Landsca
 
 
 @pytest.mark.parametrize(
+    ("strategy", "told"),
+    [("cmaes", {"population": 8}), ("gp", {"batch": 8}), ("tpe", {"batch": 8})],
+)
+def test_samplers_ask_for_as_many_at_once_as_was_said(strategy: str, told: dict[str, int]) -> None:
+    made = _strategy(strategy, None, 3, 8).to_json()
+    usual = strategy_of(strategy, seed=3).to_json()
+    assert made == {**usual, **told}
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["--held-out-share", "1.5"], 2, "is not between 0 and 1"),
         (["--held-out-share", "half"], 2, "is not a number such as 1/2"),
         (["--strategy", "greedy", "--budget", "3"], 2, "--budget does not go with"),
         (["--accept", "ge"], 2, "go with --strategy greedy"),
+        (["--epsilon", "1pp"], 2, "go with --strategy race"),
+        (["--strategy", "race", "--epsilon", "0.5"], 2, "is not a number of percentage points such as 0.5pp"),
+        (["--strategy", "race", "--epsilon", "100pp"], 2, "is not from 0pp to less than 100pp"),
+        (["--strategy", "race", "--confidence", "95"], 2, "is not between 0 and 1"),
+        (["--strategy", "race", "--confidence", "high"], 2, "is not a number such as 0.95"),
+        (["--strategy", "race", "--budget", "3"], 1, "the grid has 9 points, the budget is 3"),
+        (["--set", "search.batch=4"], 2, "goes with the strategies cmaes, gp and tpe"),
         (["--budget", "3"], 1, "the grid has 9 points, the budget is 3"),
         (["-c", "zebra=path"], 2, "is not NAME=PATH with a candidate of the selection"),
         (["-c", "a=elsewhere"], 1, "give one path only"),

@@ -15,6 +15,7 @@ from soce.search.pool import Pool
 from soce.search.soups import search_soups
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.halving import SuccessiveHalving
+from soce.search.strategies.race.race import Race
 from soce.search.strategies.samplers import Bayesian, CmaEs
 from soce.search.strategies.space import Strategy
 
@@ -59,6 +60,8 @@ def test_a_grid_is_told_to_the_evaluation_and_to_the_item(
         ("held-out items", 6, 6),
     ]
     assert told.stages[-1].more_soups == 1
+    assert told.race_items == ((37 * 20, 37 * 20) if held_out else (37 * 10, 37 * 10))
+    assert any(line.startswith("to compare  grid: ") for line in forecast_lines(told)[0])
     on_selection = 20 if held_out else 10
     assert [one.missing_items for one in told.stages[:3]] == [
         4 * on_selection,
@@ -84,7 +87,14 @@ def test_a_grid_is_told_to_the_evaluation_and_to_the_item(
 
 @pytest.mark.parametrize(
     "strategy",
-    [Greedy(), Greedy(over="candidates"), CmaEs(budget=15), Bayesian("tpe", budget=8), SuccessiveHalving()],
+    [
+        Greedy(),
+        Greedy(over="candidates"),
+        CmaEs(budget=15),
+        Bayesian("tpe", budget=8),
+        SuccessiveHalving(),
+        Race(),
+    ],
     ids=lambda strategy: strategy.name,
 )
 def test_a_strategy_that_looks_at_scores_stays_within_what_was_told(

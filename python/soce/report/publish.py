@@ -121,6 +121,8 @@ def notes_of(result: SearchResult, selection: Selection | None = None) -> dict[s
     decided = {name: value for name, value in result.merge.items() if name in CHANGE_FILES}
     notes: dict[str, Any] = {"result": digest_of(replace(result, merge=decided).to_json())}
     notes |= {name: value for name, value in data.items() if name not in _UNPUBLISHED}
+    if "certificate" in result.trace:
+        notes["trace"] = {"certificate": result.trace["certificate"]}
     if selection is not None:
         notes["selected_by"] = selection_notes(selection)
     return notes

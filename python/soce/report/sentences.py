@@ -86,9 +86,15 @@ def many_tried(result: SearchResult) -> str | None:
 
 def how_compared(result: SearchResult) -> str:
     """Return by which strategy soups were compared, and on how many items."""
-    # Successive halving leaves most soups out after a part of the items.
+    # Successive halving and a race leave most soups out after a part of the items.
     most = "" if len(result.ranked) == result.n_candidates else "at most "
     return f"{result.strategy.get('name', 'search')}, on {most}{items(result.best.selection.n_items)}"
+
+
+def of_the_race(result: SearchResult) -> str | None:
+    """Return what a race proves of the soup."""
+    found = result.certificate
+    return None if found is None else f"The race: {found.text}."
 
 
 def items(number: int | None) -> str:

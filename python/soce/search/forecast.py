@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from soce.files.digests import digest_of
 from soce.files.plain import Plain
 from soce.recipes.model import same_path_key
-from soce.scores.objective import Mean, parse_objective
+from soce.scores.objective import LinearObjective, Mean, parse_objective
 from soce.search.arms import fixed_arms
 from soce.search.executors.open import count_of
 from soce.search.identity import ingredient_identities
@@ -25,6 +25,7 @@ from soce.search.pace import Pace
 from soce.search.scoring import exact_objective
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.halving import SuccessiveHalving
+from soce.search.strategies.race.race import Race, race_items
 from soce.search.strategies.registry import strategy_of
 from soce.search.strategies.space import same_soup
 from soce.store.evaluations import EvaluationStore
@@ -94,6 +95,8 @@ class Forecast(Plain):
     """What the device has."""
     pace: Mapping[str, Pace]
     """Stage → what evaluations took so far; left out where nobody knows."""
+    race_items: tuple[int, int] | None = None
+    """Outcomes that a race through the grid asks for, at least and at most; None where none can be run."""
 
     @property
     def missing(self) -> int:
@@ -190,6 +193,7 @@ class Forecaster:
         self._stages: dict[str, StageForecast] = {}
         self._pace: dict[str, Pace] = {}
         self._pool: Pool | None = None
+        self._race_items: tuple[int, int] | None = None
 
     def measure(self, singles: Sequence[Recipe]) -> ScoreTable | None:
         """Go through the candidates alone; return their scores as a table if all are known."""
@@ -213,10 +217,14 @@ class Forecaster:
         ):
             recipes = [pool.recipe(parts) for kind, parts in arms if kind in kinds]
             self._look(stage, self._chooser, recipes, items.selection)
+        if items.selection is not None and isinstance(goal, LinearObjective):
+            self._race_items = race_items(items.selection, pool.weights.count)
         space = _KnownSpace(pool, goal, items.selection, self._chooser)
         best = None
-        # Halving refuses to run without items, which an evaluation may tell yet.
-        if items.selection is not None or not isinstance(strategy, SuccessiveHalving):
+        # Some refuse to run without items, which an evaluation may tell yet.
+        if items.selection is not None or not isinstance(strategy, (SuccessiveHalving, Race)):
+            with suppress(_UnknownScoreError):
+                strategy.check(space)
             with suppress(_UnknownScoreError):
                 best = strategy.run(space).best.parts
         self._note(strategy.name, self._chooser, space.count, (0, 0) if best else _more(strategy, space))
@@ -249,6 +257,7 @@ class Forecaster:
             model_bytes=getattr(live, "memory_bytes", None),
             device_bytes=getattr(live, "device_bytes", None),
             pace=self._pace,
+            race_items=self._race_items,
         )
 
     def _items(self, model: Recipe) -> SearchItems:
@@ -293,6 +302,10 @@ class _KnownSpace:
     count: Count = field(default_factory=Count)
     asked: set[object] = field(default_factory=set)
     n_calls: int = 0
+    n_asked: int = 0
+    """Soups of the last call."""
+    is_part: bool = False
+    """Whether that was about a part of the items."""
 
     def values(
         self,
@@ -302,16 +315,30 @@ class _KnownSpace:
         rungs: Sequence[Mapping[int, Fraction]] | None = None,  # noqa: ARG002 - for the record
     ) -> list[Fraction]:
         """Return the exact objective of each soup, if all are known."""
-        needed = self.items if items is None else items
-        self.asked |= set(map(same_soup, soups))
-        self.n_calls += 1
-        recipes = [self.pool.recipe(soup) for soup in soups]
-        now = self.ledger.look(recipes, needed)
-        self.count = self.count.plus(now, soups=len(self.asked))
-        found = self.ledger.found(recipes, needed)
+        found = self._known(soups, self.items if items is None else items)
+        return [exact_objective(self.objective, one) for one in found]
+
+    def evaluations(self, soups: Sequence[Parts], *, items: Items) -> list[Evaluation]:
+        """Return the outcomes of each soup, if all are known."""
+        return self._known(soups, items)
+
+    def first(self) -> Evaluation:
+        """Return the scores of a single model, if they are known."""
+        found = self.ledger.found([self.pool.recipe({min(self.pool.names): 1})], self.items)
         if found is None:
             raise _UnknownScoreError
-        return [exact_objective(self.objective, one) for one in found]
+        return found[0]
+
+    def _known(self, soups: Sequence[Parts], items: Items | None) -> list[Evaluation]:
+        self.asked |= set(map(same_soup, soups))
+        self.n_calls, self.n_asked, self.is_part = self.n_calls + 1, len(soups), items is not self.items
+        recipes = [self.pool.recipe(soup) for soup in soups]
+        now = self.ledger.look(recipes, items)
+        self.count = self.count.plus(now, soups=len(self.asked))
+        found = self.ledger.found(recipes, items)
+        if found is None:
+            raise _UnknownScoreError
+        return found
 
     def leave_out(self, soup: Parts, rungs: Mapping[int, Fraction]) -> None:
         """Take note of nothing."""
@@ -328,6 +355,9 @@ def _more(strategy: Strategy, space: _KnownSpace) -> tuple[int, int]:
             if rung >= space.n_calls:
                 soups, outcomes = soups + left, outcomes + left * (size - before)
         return soups, outcomes
+    if isinstance(strategy, Race) and space.items is not None:
+        to_come = strategy.rungs(space.items)[space.n_calls :] if space.is_part else []
+        return space.n_asked * len(to_come), space.n_asked * sum(map(len, to_come))
     if isinstance(strategy, Greedy):
         n_models = len(space.pool.experts if strategy.over == "experts" else space.pool.names)
         more = max(0, n_models - space.n_calls)

@@ -15,6 +15,7 @@ from soce.files.words import signed
 from soce.search.arm import Arm, ArmComparison, checked
 from soce.search.refusal import refuse
 from soce.search.scoring import weights_text
+from soce.search.strategies.race.certificate import Certificate
 from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw, Verdict
 
@@ -115,6 +116,11 @@ class SearchResult:
     def scores_higher(self) -> bool:
         """Whether the soup's score is above that of the best single model: equal is not higher."""
         return self.against_best.difference > 0
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What a race proves of the soup on the selection items; None if it was no race."""
+        return Certificate.of_trace(self.trace)
 
     def best_score(self, category: str, arms: Iterable[Arm]) -> float | None:
         """Return the best reported score of a category among these arms, None if none has one."""

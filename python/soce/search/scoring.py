@@ -280,6 +280,15 @@ class SelectionSpace:
         self.scorer.score(recipes, needed, on_scored=keep, with_answers=False)
         return [found[place] for place in range(len(soups))]
 
+    def evaluations(self, soups: Sequence[Parts], *, items: Items) -> list[Evaluation]:
+        """Return the outcomes of each soup on these selection items."""
+        return self.scorer.score([self.pool.recipe(soup) for soup in soups], items, with_answers=False)
+
+    def first(self) -> Evaluation:
+        """Return the scores of a single model on all selection items."""
+        recipe = self.pool.recipe({min(self.pool.names): 1})
+        return self.scorer.score([recipe], self.items, with_answers=False)[0]
+
     def leave_out(self, soup: Parts, rungs: Mapping[int, Fraction]) -> None:
         """Record a soup that was given up after its last rung."""
         self._record(soup, rungs[max(rungs)], {}, rungs, is_complete=False)

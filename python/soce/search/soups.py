@@ -120,6 +120,7 @@ def search_soups(
         # What every soup must beat: each model alone, and uniform weights.
         arms = fixed_arms(pool)
         chooser.begin("single models")
+        strategy.check(space)
         space.values([parts for kind, parts in arms if kind == "single"])
         chooser.begin("uniform soups")
         space.values([parts for kind, parts in arms if kind != "single"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,33 +25,60 @@ def _searching(
     seed: int,
     accept: Literal["gt", "ge"],
     over: Literal["experts", "candidates"],
+    epsilon: Fraction | None,
+    confidence: Fraction | None,
+    batch: int | None,
     share: Fraction,
     **given: Any,  # noqa: ANN401 - the other fields of `SearchOptions`
 ) -> SearchOptions:
     from soce.search.options import SearchOptions
 
-    proposing = _strategy(strategy, budget=budget, seed=seed, accept=accept, over=over)
+    if strategy == "greedy":
+        proposing = _greedy(budget, accept, over)
+    elif (accept, over) != ("gt", "experts"):
+        usage("--accept and --greedy-over go with --strategy greedy")
+    else:
+        proposing = _strategy(strategy, budget, seed, batch)
+    if strategy == "race":
+        proposing = _race(proposing, epsilon, confidence)
+    elif (epsilon, confidence) != (None, None):
+        usage("--epsilon and --confidence go with --strategy race")
+    if batch is not None and strategy not in _SAMPLERS:
+        usage("search.batch goes with the strategies cmaes, gp and tpe")
     return SearchOptions(strategy=proposing, share=share or None, **given)
 
 
-def _strategy(
-    name: str,
-    *,
-    budget: int | None,
-    seed: int,
-    accept: Literal["gt", "ge"],
-    over: Literal["experts", "candidates"],
+def _greedy(
+    budget: int | None, accept: Literal["gt", "ge"], over: Literal["experts", "candidates"]
 ) -> Strategy:
     from soce.search.strategies.greedy import Greedy
-    from soce.search.strategies.registry import strategy_of
 
-    if name == "greedy":
-        if budget is not None:
-            usage("--budget does not go with --strategy greedy")
-        return Greedy(accept, over)
-    if (accept, over) != ("gt", "experts"):
-        usage("--accept and --greedy-over go with --strategy greedy")
-    return strategy_of(name, budget=budget, seed=seed)
+    if budget is not None:
+        usage("--budget does not go with --strategy greedy")
+    return Greedy(accept, over)
+
+
+def _strategy(name: str, budget: int | None, seed: int, batch: int | None) -> Strategy:
+    from soce.search.strategies.registry import strategy_of
+    from soce.search.strategies.samplers import Bayesian, CmaEs
+
+    strategy = strategy_of(name, budget=budget, seed=seed)
+    if batch is not None and isinstance(strategy, CmaEs):
+        return replace(strategy, population=batch)
+    if batch is not None and isinstance(strategy, Bayesian):
+        return replace(strategy, batch=batch)
+    return strategy
+
+
+def _race(strategy: Strategy, epsilon: Fraction | None, confidence: Fraction | None) -> Strategy:
+    from soce.search.strategies.race.race import Race
+
+    assert isinstance(strategy, Race)
+    return replace(
+        strategy,
+        epsilon=strategy.epsilon if epsilon is None else epsilon,
+        confidence=strategy.confidence if confidence is None else confidence,
+    )
 
 
 def parse_share(text: str) -> Fraction:
@@ -72,6 +100,55 @@ def parse_share(text: str) -> Fraction:
     return share
 
 
+def parse_epsilon(text: str) -> Fraction:
+    """Return percentage points as a share, below 1; raises ValueError.
+
+    Examples
+    --------
+    >>> parse_epsilon("0.5pp")
+    Fraction(1, 200)
+    """
+    try:
+        points = Fraction(0) if text.strip() == "0" else _number(text, "pp")
+    except ValueError:
+        message = f"`{shown(text)}` is not a number of percentage points such as 0.5pp"
+        raise ValueError(message) from None
+    if not 0 <= points < 100:
+        message = f"{shown(text)} is not from 0pp to less than 100pp"
+        raise ValueError(message)
+    return points / 100
+
+
+def parse_confidence(text: str) -> Fraction:
+    """Return a confidence between 0 and 1; raises ValueError.
+
+    Examples
+    --------
+    >>> parse_confidence("0.95")
+    Fraction(19, 20)
+    """
+    try:
+        confidence = _number(text, "")
+    except ValueError:
+        message = f"`{shown(text)}` is not a number such as 0.95"
+        raise ValueError(message) from None
+    if not 0 < confidence < 1:
+        message = f"{shown(text)} is not between 0 and 1"
+        raise ValueError(message)
+    return confidence
+
+
+def _number(text: str, unit: str) -> Fraction:
+    number = text.strip()
+    if not number.endswith(unit):
+        raise ValueError(text)
+    try:
+        return Fraction(number.removesuffix(unit).strip())
+    except ZeroDivisionError:
+        raise ValueError(text) from None
+
+
+_SAMPLERS = ("cmaes", "gp", "tpe")
 _STRATEGY = Registered("soce.search.strategies.registry:STRATEGIES")
 _option = OptionGroup("searching", _searching, section="search").option
 
@@ -92,6 +169,24 @@ search_options = all_of(
         type=click.Choice(["experts", "candidates"]),
         default="experts",
         help="Greedy: which models. Default: experts.",
+    ),
+    _option(
+        "--epsilon",
+        type=ParsedText("points", "soce.cli.options.search:parse_epsilon"),
+        metavar="POINTS",
+        help="Race: what may be missed, such as 0.5pp. Default: 0.",
+    ),
+    _option(
+        "--confidence",
+        type=ParsedText("share", "soce.cli.options.search:parse_confidence"),
+        metavar="SHARE",
+        help="Race: of its certificate. Default: 0.95.",
+    ),
+    _option(
+        "--batch",
+        file_only=True,
+        type=COUNT,
+        help="cmaes, gp, tpe: proposals made at once. Else a generation of cmaes, one of the others.",
     ),
     _option(
         "--held-out-share",

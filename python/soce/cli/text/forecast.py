@@ -22,6 +22,7 @@ def forecast_lines(found: Forecast) -> list[list[str]]:
         *wrapped(f"{len(found.candidates)}: {named(found.candidates, 10)}", "candidates  "),
         *wrapped(experts, "experts     "),
         f"strategy    {found.strategy}",
+        *_race_lines(found),
         *([] if found.engine is None else [f"engine      {found.engine}"]),
         *([] if found.executor == "inline" else [f"executor    {found.executor}"]),
     ]
@@ -33,6 +34,15 @@ def forecast_lines(found: Forecast) -> list[list[str]]:
         known = one.soups - min(one.missing, one.soups)
         rows.append([one.stage, f"{one.soups:,}", f"{known:,}", f"{one.missing:,}", items, more])
     return [head, ["soups", *columns(rows, "lrrrrl")], _cost_lines(found)]
+
+
+def _race_lines(found: Forecast) -> list[str]:
+    """Return what a race costs beside the grid, if that is what is asked for and a race could be run."""
+    if found.race_items is None or found.strategy not in {"grid", "race"} or found.n_soups == 1:
+        return []
+    least, most = found.race_items
+    grid = f"grid: {most:,} items; race: {least:,} at least, {most:,} at most, as the soups differ"
+    return wrapped(grid, "to compare  ")
 
 
 def _cost_lines(found: Forecast) -> list[str]:

@@ -29,6 +29,7 @@ def result_lines(result: SearchResult) -> list[str]:
         f"strategy   {result.strategy['name']}: {counted(result.n_candidates, 'different soup')} scored",
         f"items      {_number(chosen)} to choose on, "
         + ("none held out" if result.is_optimistic else f"{_number(reported)} held out"),
+        *([] if result.certificate is None else wrapped(result.certificate.text, "race       ")),
         "",
         *_arm_lines(result),
         "",

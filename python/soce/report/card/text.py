@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from soce.files.words import counted
+from soce.report import sentences
 from soce.report.card.scores import score_lines
 from soce.report.markdown import code, plain, table, with_code
 
@@ -149,6 +150,7 @@ def _choice(choice: Choice) -> list[str]:
         f"{'items' if items is None else f'{items:,} items'} to choose on has a higher "
         f"{code(result.objective)}. The method is after *Soup Of Category Experts* "
         "([paper](https://arxiv.org/abs/2511.13254)), whose rule is a threshold and whose strategy a grid.",
+        *([] if (race := sentences.of_the_race(result)) is None else ["", race]),
     ]
 
 

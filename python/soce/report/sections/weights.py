@@ -32,6 +32,8 @@ def build(section: Section, view: RunView) -> None:
         section.blocks.append(_figure(view, experts, points))
     if result.ranked:
         section.blocks.append(_ranking(view))
+    if race := sentences.of_the_race(result):
+        section.blocks.append(Text(race))
     if near := sentences.of_soups_near(view.to_chosen.values()):
         section.blocks.append(Text(near, soft=True))
     section.data |= {

@@ -12,6 +12,7 @@ from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.proposals import DEFAULT_BUDGET
+from soce.search.strategies.race.race import Race
 from soce.search.strategies.samplers import Bayesian, CmaEs
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ STRATEGIES: Final[Mapping[str, StrategyKind]] = {
     "successive-halving": StrategyKind(
         "the grid on few items first, the better points on more",
         lambda budget, seed: SuccessiveHalving(budget=budget, seed=seed),
+    ),
+    "race": StrategyKind(
+        "the grid on few items first; only what is proved worse is dropped",
+        lambda budget, seed: Race(budget=budget, seed=seed),
     ),
 }
 """What `strategy_of` knows."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from soce.evaluate.evaluation import Evaluation
+    from soce.scores.objective import Objective
     from soce.search.pool import Pool
 
 Parts: TypeAlias = "Mapping[str, int]"
@@ -23,6 +25,7 @@ class Space(Protocol):
     pool: Pool
     items: Items | None
     """The selection items; None if the evaluator tells no items apart."""
+    objective: Objective
 
     def values(
         self,
@@ -35,6 +38,12 @@ class Space(Protocol):
 
         `rungs` are values on fewer items that go into the record.
         """
+
+    def evaluations(self, soups: Sequence[Parts], *, items: Items) -> list[Evaluation]:
+        """Return the outcomes of each soup on these selection items, which need not be of all categories."""
+
+    def first(self) -> Evaluation:
+        """Return the scores of a single model on all selection items: what scores look like."""
 
     def leave_out(self, soup: Parts, rungs: Mapping[int, Fraction]) -> None:
         """Record a soup that was given up after its last rung."""
@@ -92,6 +101,10 @@ class Strategy(Protocol):
     def to_json(self) -> dict[str, object]:
         """Return its name, and its fields as settings."""
         return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+
+    def check(self, space: Space) -> None:
+        """Refuse a space that is none for this strategy, before more than a single model is scored."""
+        del space  # any will do
 
     def run(self, space: Space) -> StrategyOutcome:
         """Propose soups until done. The same values give the same proposals, so it can be run again."""

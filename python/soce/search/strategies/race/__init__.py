@@ -1,0 +1,1 @@
+"""Racing: all soups of the grid on a growing part of the items, with a certificate for the winner."""
