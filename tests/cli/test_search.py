@@ -221,6 +221,16 @@ def test_a_split_of_nothing_is_called_optimistic(here: Path, landscapes: Landsca
     assert "none held out" in found.stdout
 
 
+def test_a_race_says_what_it_proves(here: Path, landscapes: Landscapes) -> None:
+    found = search_here("--strategy", "race", "--epsilon", "2pp", "--confidence", "0.9")
+    assert found.exit_code == 0
+    proved = "confidence 90 % that none of 9 soups of the grid scores more than 2 pp higher"
+    assert proved in " ".join(found.stdout.split())
+    told = json.loads((here / "run" / "result.json").read_text())
+    assert told["strategy"]["epsilon"] == "1/50"
+    assert told["trace"]["certificate"]["n_soups"] == 9
+
+
 @pytest.mark.parametrize(
     ("strategy", "told"),
     [("cmaes", {"population": 8}), ("gp", {"batch": 8}), ("tpe", {"batch": 8})],

@@ -246,7 +246,7 @@ def test_a_race_without_epsilon_finds_the_grid_s_winner_and_asks_for_no_more(
     certificate = Certificate.of_trace(found.trace)
     assert certificate is not None
     assert len(world.asked) == certificate.n_outcomes <= n_grid
-    assert len(world.left_out) <= found.n_candidates - len(found.tried)
+    assert len(world.left_out) == found.n_candidates - len(found.tried)
 
 
 def test_a_clear_winner_is_found_for_a_part_of_the_outcomes() -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SINGLE: Final = "single models"
 _UNIFORM: Final = "uniform soups"
-_OF_GRID: Final = ("grid", "successive-halving")
+_OF_GRID: Final = ("grid", "successive-halving", "race")
 """Strategies that go through all points of the grid."""
 
 

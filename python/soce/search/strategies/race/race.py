@@ -166,6 +166,8 @@ class _Course:
         tried = tuple(ScoredSoup(self._soups[one], value) for one, value in zip(last, values, strict=True))
         best, tied = best_of(tried, self._space.pool.experts)
         others = [one for one in self._alive if one not in last]
+        for one in others:
+            self._space.leave_out(self._soups[one], self._history[one])
         self._n_outcomes += len(last) * (self._n_items - self._n_seen)
         self._n_seen = self._n_items
         self._note(len(last), 1)
