@@ -93,10 +93,11 @@ class Another(Landscape):
 
 
 GRID = [{"a": a, "b": 6 - a} for a in range(7)]
+GRID.insert(4, {"a": 1, "b": 1})  # once more, while it is scored
 
 
 def scored(folder: Path, evaluator: Evaluator, executor: Executor | None = None) -> list[dict[str, object]]:
-    """Score seven soups into a store of their own, and return what came of them."""
+    """Score seven soups, one of them twice, into a store of their own, and return what came of them."""
     models = pool(folder.parent, names="ab")
     scorer = Scorer.of(evaluator, folder, ingredients=ingredient_identities(models.paths), executor=executor)
     order: list[int] = []
@@ -105,7 +106,7 @@ def scored(folder: Path, evaluator: Evaluator, executor: Executor | None = None)
         evaluator.item_ids(),
         on_scored=lambda place, _: order.append(place),
     )
-    assert order == [*range(7)]
+    assert order == [*range(8)]
     assert StoreFile(folder).leases() == ()
     return [one.to_json() for one in found]
 
@@ -190,7 +191,7 @@ def test_an_error_of_the_evaluator_is_raised_once_with_its_text(tmp_path: Path) 
         with pytest.raises(EvaluationError, match=r"^no score for [ab]$"):
             scored(tmp_path / "run", Failing(n_items=20), executor)
         # What is left of it concerns nobody.
-        assert len(scored(tmp_path / "run", Landscape(n_items=20), executor)) == 7
+        assert len(scored(tmp_path / "run", Landscape(n_items=20), executor)) == 8
         with pytest.raises(EvaluationError, match=r"^Own: a bug$") as caught:
             scored(tmp_path / "run", Broken(n_items=20, version=2), executor)
     assert not isinstance(caught.value, StudyError)
