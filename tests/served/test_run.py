@@ -37,6 +37,18 @@ def test_a_run_asks_one_engine_for_both_its_tasks_and_ends_it(
     assert again.exit_code == 0, again.stderr
 
 
+def test_what_the_model_cannot_see_is_told_before_an_engine_is_started(
+    write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(ENGINE)
+    experiment = Path("soce.yaml")
+    experiment.write_text(experiment.read_text().replace("max-new-tokens: 8", "max-new-tokens: 4000"))
+    monkeypatch.setattr(ServedModel, "start", lambda *_: pytest.fail("an engine was started"))
+    found = soce_run()
+    assert found.exit_code == 1
+    assert "4000 new tokens leave no room for a prompt" in " ".join(found.stderr.split())
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_leaves_no_engine_and_goes_on_where_it_was(
     write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch

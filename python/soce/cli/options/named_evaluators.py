@@ -73,6 +73,10 @@ class NamedEvaluators:
         given = {} if context is None else context.params
         if known[0] is not None and not given.get("tables", True):
             experiment().check_names(categories=known[0])  # those that are to be scored: there is no table
+        starts_engine = options.engine is not None and not is_url(options.engine)
+        if starts_engine and not is_outline:  # which takes minutes: what is wrong is told before
+            with self.opened(paths, merge=merge, folder=folder, quiet=True, is_outline=True):
+                pass
         with ExitStack() as stack:
 
             def start(name: EvaluatorName, model: LiveModel | None, which: str) -> Evaluator:
