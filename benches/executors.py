@@ -2,7 +2,8 @@
 
     python benches/executors.py [EXECUTOR ...] [--seconds 1] [--json FILE]
 
-Without names: inline, processes:1, processes:2 and processes:4. The evaluator sleeps, so any number of
+Without names: inline, processes:1, processes:2 and processes:4. Ray (ray:2) is the cluster in RAY_ADDRESS, or
+one of this machine. The evaluator sleeps, so any number of
 replicas is at work on any number of cores. First as many soups as there are replicas are scored, which starts
 these; that time is told apart. Then 36 others are, by the `Scorer` of a search: leases are taken, scores
 kept. The overhead of an evaluation is what a replica took for one beyond its sleep. Its CPU is what the

@@ -76,6 +76,7 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "soce search selection.yaml -e tasks.jsonl -o run/ --executor processes:8",
     ): PROCESSES,
     ("docs/many-machines.md", "soce run soce.yaml --set search.executor=processes:8"): PROCESSES,
+    ("docs/many-machines.md", "pip install 'soce[ray]'"): NotRun("wants several machines"),
     ("docs/many-machines.md", "#!/bin/bash"): NotRun("wants SLURM"),
     ("docs/many-machines.md", "from soce import SearchOptions, search_soups"): Elsewhere(
         "tests/search/executors/test_models.py::test_a_model_in_two_processes_gives_the_same_files"

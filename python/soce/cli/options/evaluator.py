@@ -42,9 +42,11 @@ def _evaluating(
     held_out: str | None,
     held_out_command: str | None,
     executor: str,
+    ray_address: str | None,
     **given: Any,  # noqa: ANN401 - what an experiment names, and the fields of `EvaluatorOptions`
 ) -> NamedEvaluators:
     from soce.evaluate.options import EvaluatorOptions
+    from soce.search.executors.open import at_address
 
     said = {which: [given.pop(f"{which}_{kind}") for kind in _KINDS] for which in ("choose", "report")}
     more = {which: given.pop(f"{which}_more_tasks") for which in ("choose", "report")}
@@ -54,6 +56,7 @@ def _evaluating(
     report = other or _together(_of_experiment(*said["report"]), more["report"])
     given["engine_arguments"] = _words(given["engine_arguments"])
     options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
+    executor = at_address(executor, ray_address)
     return NamedEvaluators(choose, report, options, executor, is_of_experiment=flag is None)
 
 
@@ -156,7 +159,14 @@ evaluator_options = all_of(
         type=EXECUTOR,
         default="inline",
         metavar="NAME",
-        help="What evaluates: inline, or processes:N, each with its accelerators. Default: inline.",
+        help="What evaluates: inline, processes:N on this machine, or ray[:N]. Default: inline.",
+    ),
+    _option(
+        "--ray-address",
+        section="search",
+        file_only=True,
+        metavar="HOST:PORT",
+        help="Of Ray's head node; else that in RAY_ADDRESS, or a cluster of this machine.",
     ),
     _option(
         "--engine",
