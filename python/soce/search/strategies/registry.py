@@ -12,7 +12,6 @@ from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.proposals import DEFAULT_BUDGET
-from soce.search.strategies.race.race import Race
 from soce.search.strategies.samplers import Bayesian, CmaEs
 
 if TYPE_CHECKING:
@@ -28,6 +27,12 @@ class StrategyKind:
     help: str
     make: Callable[[int | None, int], Strategy]
     """Takes the budget and the seed; strategies without the one or the other leave it."""
+
+
+def _race(budget: int | None, seed: int) -> Strategy:
+    from soce.search.strategies.race.race import Race  # imports numpy, which the help of a command need not
+
+    return Race(budget=budget, seed=seed)
 
 
 STRATEGIES: Final[Mapping[str, StrategyKind]] = {
@@ -52,7 +57,7 @@ STRATEGIES: Final[Mapping[str, StrategyKind]] = {
     ),
     "race": StrategyKind(
         "the grid on few items first; only what is proved worse is dropped",
-        lambda budget, seed: Race(budget=budget, seed=seed),
+        _race,
     ),
 }
 """What `strategy_of` knows."""
