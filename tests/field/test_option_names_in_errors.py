@@ -23,6 +23,7 @@ from soce.evaluate.options import EvaluatorOptions
 from soce.exceptions import CheckpointError, ScoreTableError, with_python_names
 from soce.report.report import Report
 from soce.scores.read import read_scores
+from soce.search.strategies.race.race import Race
 from soce.selection.lint import lint_scores
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,7 @@ def arguments() -> set[str]:
         *(getattr(soce, name) for name in soce.__all__),
         CommandOptions,
         EvaluatorOptions,
+        Race,
         Report.write,
     ]:
         if dataclasses.is_dataclass(value):
