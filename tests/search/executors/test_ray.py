@@ -168,7 +168,7 @@ def test_an_error_of_the_evaluator_ends_the_search_once(
 def test_a_soup_that_kills_whoever_scores_it_is_given_up(tmp_path: Path, head: RayNode) -> None:
     with RayExecutor(2, address=head.address) as executor:
         executor.submit(job(tmp_path, Deadly()))
-        with pytest.raises(StudyError, match=r"^3 replicas died of one soup, .*; replica . of 2 died"):
+        with pytest.raises(EvaluationError, match=r"^3 replicas died of one soup, .*; replica . of 2 died"):
             executor.next()
     assert nothing_runs()
 
