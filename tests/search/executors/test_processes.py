@@ -200,6 +200,7 @@ def test_an_error_of_the_evaluator_is_raised_once_with_its_text(tmp_path: Path) 
 def test_what_cannot_go_to_another_process_is_refused_before_one_is_started(tmp_path: Path) -> None:
     landscape = Landscape(n_items=20)
     landscape.note = lambda: None  # type: ignore[attr-defined]
+    before = descendants(os.getpid())
     with ProcessExecutor(2) as executor:
         with pytest.raises(EvaluationError, match="the `Landscape` cannot go to another process: ") as caught:
             scored(tmp_path / "run", landscape, executor)
@@ -207,7 +208,7 @@ def test_what_cannot_go_to_another_process_is_refused_before_one_is_started(tmp_
         landscape.soup = object()  # type: ignore[attr-defined]
         with pytest.raises(EvaluationError, match="the `Landscape` has its model in this process"):
             scored(tmp_path / "run", landscape, executor)
-    assert not descendants(os.getpid())
+    assert descendants(os.getpid()) <= before  # other tests may have some
 
 
 def test_a_replica_checks_what_it_scores(tmp_path: Path) -> None:
