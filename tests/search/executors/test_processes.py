@@ -256,6 +256,8 @@ def test_a_process_that_never_comes_up_is_told_with_its_last_words(
 def test_nothing_outlives_a_search_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     pool(tmp_path, names="ab")
     script = (
+        # Who was started in the background ignores Ctrl-C otherwise.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; from pathlib import Path; from tests.landscapes import Landscape\n"
         "from tests.search.executors.test_processes import scored, ProcessExecutor\n"
         "folder = Path(sys.argv[1])\n"
