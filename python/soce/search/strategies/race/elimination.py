@@ -136,7 +136,7 @@ def rung_sizes(n_items: int, fewest: int) -> list[int]:
     Examples
     --------
     >>> rung_sizes(1000, 200)
-    [237, 316, 421, 562, 750, 1000]
+    [236, 315, 421, 562, 750, 1000]
     """
     sizes = [n_items]
     while int(sizes[0] / GROWTH) >= fewest:

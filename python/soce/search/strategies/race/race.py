@@ -226,7 +226,7 @@ def race_items(items: Items, n_soups: int) -> tuple[int, int]:
     Examples
     --------
     >>> race_items({"math": range(600), "code": range(400)}, 36)
-    (2960, 36000)
+    (2925, 36000)
     """
     n_items = sum(map(len, items.values()))
     first = rung_sizes(n_items, Race().fewest)[0]

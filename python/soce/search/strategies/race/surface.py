@@ -38,5 +38,5 @@ def smooth(
     root = np.sqrt(counts)
     found = np.linalg.lstsq(terms * root[:, None], means * root, rcond=None)[0]
     # Libraries of linear algebra differ in the last bits.
-    fitted: NDArray[np.float64] = np.round(terms @ found, 9)
+    fitted: NDArray[np.float64] = np.round(terms @ found, 9) + 0.0  # no -0
     return fitted
