@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -115,6 +116,26 @@ def test_a_server_ends_with_who_started_it(tmp_path: Path, ingredients: list[str
         wait_until(lambda: all(map(is_gone, below)))
 
 
+@pytest.mark.slow
+def test_a_server_says_that_its_engine_is_gone_and_still_stops(
+    tmp_path: Path, ingredients: list[str]
+) -> None:
+    with serving(tmp_path, *ingredients) as (process, told):
+        watchdog, engine = sorted(processes_below(process.pid))
+        os.kill(engine, signal.SIGKILL)
+        errors = tmp_path / "errors.txt"
+        wait_until(lambda: "requests are refused from now on" in errors.read_text())
+        assert "SIGKILL" in errors.read_text()
+        server = ("--server", told["url"], "--token-file", tmp_path / "token")
+        refused = run(ask, *server, "hi")
+        assert (refused.exit_code, "SIGKILL" in refused.stderr) == (1, True), refused.output
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert is_gone(watchdog)
+        assert not Path(told["socket"]).exists()
+        assert "Traceback" not in errors.read_text()
+
+
 def test_what_cannot_be_served_is_one_clear_line(tmp_path: Path, ingredients: list[str]) -> None:
     token = tmp_path / "token"
     token.write_text("known to all")
@@ -191,12 +212,23 @@ def test_a_server_answers_for_a_run_as_the_model_in_process(
     assert json.loads(answers[0].stdout) == json.loads(answers[1].stdout)
 
 
+@pytest.mark.slow
+def test_an_engine_answers_for_a_run_as_the_model_in_process_and_ends(searched: Path) -> None:
+    words = (searched, "hi", "--soup", "1/2 a + 1/2 b", "--soup", "c", "--max-new-tokens", 9, "--json")
+    before = processes_below(os.getpid())
+    answers = [run(ask, *words, *more) for more in ((), ("--engine", "transformers"))]
+    assert answers[0].exit_code == answers[1].exit_code == 0, answers[1].output
+    assert json.loads(answers[0].stdout) == json.loads(answers[1].stdout)
+    assert processes_below(os.getpid()) == before
+
+
 def test_a_question_to_nobody_is_refused(searched: Path, tmp_path: Path) -> None:
     for words, code, line in (
         ((), 2, "give a RUN"),
         ((searched,), 2, "no prompt"),
         ((searched, "what", "now"), 2, "quote a prompt"),
         ((searched, "hi", "--token-file", "x"), 2, "is for `--server`"),
+        ((searched, "hi", "--engine-python", "x"), 2, "is for `--engine`"),
         ((searched, "hi", "--engine", "vllm", "--server", "http://127.0.0.1:1"), 2, "either"),
         ((searched, "hi", "--soup", "d"), 1, "no soup or model of the run is called `d`"),
         ((searched, "x" * 200), 1, "has 205 tokens, and the model sees 128"),
