@@ -21,7 +21,7 @@ from soce.exceptions import CheckpointError, EngineLostError, EvaluationError, R
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
 
-# While a file is there, the first rank that comes to pack a layer has no memory for it, and takes the file.
+# While a file is there, the first rank that comes to pack a layer has no memory for it, and takes the file away.
 SWITCH = """
 import importlib.abc, importlib.util, os, sys
 
@@ -42,6 +42,13 @@ class Switch(importlib.abc.MetaPathFinder):
                     os.unlink({file!r})
                 except FileNotFoundError:
                     return pack(layer)
+                layer.quant_method.process_weights_after_loading = full
+                try:
+                    return pack(layer)
+                finally:
+                    del layer.quant_method.process_weights_after_loading
+
+            def full(layer):
                 raise module.torch.OutOfMemoryError("CUDA out of memory")
 
             module._pack = without_memory

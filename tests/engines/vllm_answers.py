@@ -8,8 +8,10 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 PROMPTS = [[1, *(5 + (7 * i + k) % 30 for i in range(48))] for k in range(3)]
 """Longer than a block of the cache, and with a beginning that two have in common."""
@@ -67,6 +69,11 @@ def become(llm: Any, recipe: Any) -> dict[str, Any]:
     return told
 
 
+def layerwise() -> Any:
+    """Let no place of a tensor be found, meanwhile."""
+    return patch("soce.evaluate.engines.vllm.weights.find_placement", lambda *_: None)
+
+
 def run(case: dict[str, Any]) -> dict[str, Any]:
     fresh = {}
     for name, path in case["fresh"].items():
@@ -75,11 +82,8 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
         stop(llm)
     found: dict[str, Any] = {"differ": len({json.dumps(one) for one in fresh.values()}), "steps": []}
     llm = start(case["ingredients"][0], case)
-    if case.get("layerwise"):
-        import soce.evaluate.engines.vllm.weights as weights
-
-        weights.find_placement = lambda *_: None
-    found["open"] = call(llm, "soce_open", ingredients=case["ingredients"], merge={})
+    with layerwise() if case.get("layerwise") else nullcontext():
+        found["open"] = call(llm, "soce_open", ingredients=case["ingredients"], merge={})
     for name, recipe in case["steps"]:
         told = become(llm, recipe)
         heard = None if name == "nan" else answers(llm)  # that of a mixture counts for nothing

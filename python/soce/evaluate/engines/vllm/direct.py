@@ -84,8 +84,9 @@ class DirectLoading:
                 self._fill(slot, slot.live.data, rows)
         with packing() as pack:
             for layer, own in self._packed:
-                self._mix_unpacked(layer, own, rows)
-                pack(partial(_pack, layer))
+                with _packed_again_after_errors(layer):  # also where packing the one before failed
+                    self._mix_unpacked(layer, own, rows)
+                    pack(partial(_pack, layer))
         pack_beside(self._beside)
         for layer in self._attention:  # some keep what follows from other layers' weights
             layer.process_weights_after_loading(dtype)
@@ -99,13 +100,12 @@ class DirectLoading:
         info = layerwise.get_layerwise_info(layer)
         info.kernel_tensors = get_layer_params_buffers(layer)
         info.kernel_non_persistent_buffers = set(layer._non_persistent_buffers_set)
-        with _packed_again_after_errors(layer):
-            restore_layer_on_meta(layer, info)
-            materialize_layer(layer, info)
-            layer.__dict__.pop("_already_called_process_weights_after_loading", None)
-            forget_packed_experts(layer)
-            for slot in own:
-                self._fill(slot, getattr(layer, slot.name).data, rows)
+        restore_layer_on_meta(layer, info)
+        materialize_layer(layer, info)
+        layer.__dict__.pop("_already_called_process_weights_after_loading", None)
+        forget_packed_experts(layer)
+        for slot in own:
+            self._fill(slot, getattr(layer, slot.name).data, rows)
 
     def _fill(self, slot: Slot, parameter: torch.Tensor, rows: Mapping[str, Row]) -> None:
         for value, view in slot.fills:
@@ -194,8 +194,9 @@ def _packed_again_after_errors(layer: Any) -> Iterator[None]:
         yield
     except BaseException:
         info = layerwise.get_layerwise_info(layer)
-        layerwise._place_kernel_tensors(layer, info)
-        info.reset()
+        if info.kernel_tensors is not None:  # or it has them
+            layerwise._place_kernel_tensors(layer, info)
+            info.reset()
         raise
 
 
