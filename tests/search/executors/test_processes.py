@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,6 +137,27 @@ def test_scores_and_their_order_are_the_same_however_many_evaluate(tmp_path: Pat
         # It stays open for the next search, which asks for nothing that is known.
         assert scored(tmp_path / "two", landscape, executor) == inline
         assert len(read_log(log)) == 14
+
+
+def test_what_has_come_is_told_before_more_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = pool(tmp_path, names="ab")
+    jobs = [EvaluationJob(n, Landscape(), models.recipe({"a": n, "b": 1}), None) for n in (1, 2)]
+
+    def wait_for_both(connections: Sequence[Connection], timeout: float | None = None) -> list[object]:
+        assert not executor._landed
+        ready = wait(connections, timeout)
+        while all(worker.order for worker in executor._workers.values()) and len(ready) < 2:
+            ready = wait(connections, timeout)
+        return ready
+
+    monkeypatch.setattr(processes, "wait", wait_for_both)
+    with ProcessExecutor(2) as executor:
+        for job in jobs:
+            executor.submit(job)
+        found = {done.ticket for done in (executor.next(), executor.next()) if done is not None}
+    assert found == {1, 2}
 
 
 def test_a_search_by_processes_gives_the_same_files(tmp_path: Path) -> None:

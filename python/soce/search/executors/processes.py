@@ -92,15 +92,15 @@ class ProcessExecutor(Executor):
         """Wait for a job; see `Executor.next`."""
         until = None if timeout is None else time.monotonic() + timeout
         while self._wanted:
+            if self._landed:  # several may have come of one wait
+                done = self._landed.popleft()
+                self._wanted.discard(done.ticket)
+                return done
             left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
             workers: dict[object, _Worker] = {one.answers: one for one in self._workers.values()}
             for connection in wait([one.answers for one in workers.values()], timeout=max(0.0, left)):
                 self._hear(workers[connection], on_items)
-            if self._landed:
-                done = self._landed.popleft()
-                self._wanted.discard(done.ticket)
-                return done
-            if until is not None and time.monotonic() >= until:
+            if not self._landed and until is not None and time.monotonic() >= until:
                 return None
             for worker in self._workers.values():
                 worker.check_start()

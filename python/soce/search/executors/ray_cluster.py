@@ -227,7 +227,10 @@ def _versions(text: str) -> str:
 
 def _hush() -> None:
     """Have what Ray learns of nodes logged: it prints that on stdout, whatever it is told of logs."""
-    from ray._private import worker
+    try:
+        from ray._private import worker
+    except ImportError:  # it is nobody's promise that this stays
+        return
 
     def log(data: Mapping[str, Any], *_: object, **__: object) -> None:
         _log.info("Ray: %s", " ".join(" ".join(data["lines"]).split()))
