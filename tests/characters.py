@@ -1,7 +1,8 @@
-"""A tokenizer of single characters, as small as the models of the tests."""
+"""A tokenizer of single characters, as small as the models of the tests, and tasks in them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,20 @@ def save_characters(path: Path, *, start: bool = True) -> Any:
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
     wrapped.save_pretrained(path)
     return wrapped
+
+
+def save_choices(path: Path) -> None:
+    """Save tasks: twelve items of three choices in each of two categories."""
+    items = [
+        {
+            "id": f"{category}{i}",
+            "kind": "multiple_choice",
+            "category": category,
+            "prompt": f"{category} {i}=",
+            "choices": ["abc", "bcd", "cde"],
+            "answer": i % 3,
+        }
+        for category in ("math", "code")
+        for i in range(12)
+    ]
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))

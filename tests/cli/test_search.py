@@ -697,7 +697,7 @@ def test_real_models_are_searched_in_place_and_published(
 ) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from tests.characters import save_characters
+    from tests.characters import save_characters, save_choices
     from tests.models import save
 
     torch.set_num_threads(1)
@@ -708,19 +708,7 @@ def test_real_models_are_searched_in_place_and_published(
     (tmp_path / "scores.csv").write_text(SCORES)
     models = "".join(f"{name}: {path}\n" for name, path in zip("acd", found, strict=True))
     (tmp_path / "models.yaml").write_text(models)
-    items = [
-        {
-            "id": f"{category}{i}",
-            "kind": "multiple_choice",
-            "category": category,
-            "prompt": f"{category} {i}=",
-            "choices": ["abc", "bcd", "cde"],
-            "answer": i % 3,
-        }
-        for category in ("math", "code")
-        for i in range(12)
-    ]
-    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    save_choices(tmp_path / "tasks.jsonl")
     arguments = [
         "scores.csv",
         "--models",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engines.patched_modules import patch_module
 from tests.engines.served_models import save_family
 
 from soce.evaluate.engines.canary import Canary
@@ -16,28 +17,10 @@ from soce.exceptions import EngineLostError
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
 
-SWITCH = """
-import importlib.abc, os, sys
-
-class Switch(importlib.abc.MetaPathFinder):
-    '''While a file is there, no head that is tied is packed again.'''
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "soce.evaluate.engines.vllm.packing":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
-
-        def patched(module):
-            run(module)
-            pack = module.pack_beside
-            module.pack_beside = lambda layers: None if os.path.exists({file!r}) else pack(layers)
-
-        spec.loader.exec_module = patched
-        return spec
-
-sys.meta_path.insert(0, Switch())
+# While a file is there, no head that is tied is packed again.
+WITHOUT_HEADS = """
+pack = module.pack_beside
+module.pack_beside = lambda layers: None if os.path.exists({file!r}) else pack(layers)
 """
 
 
@@ -47,7 +30,7 @@ def checked(
 ) -> Iterator[tuple[Canary, VllmEngine, Path]]:
     home = tmp_path_factory.mktemp("vllm")
     switch = home / "off"
-    (home / "sitecustomize.py").write_text(SWITCH.format(file=str(switch)))
+    patch_module(home, "soce.evaluate.engines.vllm.packing", WITHOUT_HEADS.format(file=str(switch)))
     paths = save_family(home / "models", "llama-tied", "float32", count=2)
     arguments = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "256")
     options = EngineOptions(python=vllm_python, arguments=arguments)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.engines.patched_modules import patch_module
 from tests.engines.served_models import save_family, with_nan
 
 from soce import Recipe
@@ -22,41 +23,24 @@ from soce.exceptions import CheckpointError, EngineLostError, EvaluationError, R
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3000)]  # an engine starts in minutes on a busy machine
 
 # While a file is there, the first rank that comes to pack a layer has no memory for it, and takes the file away.
-SWITCH = """
-import importlib.abc, importlib.util, os, sys
+WITHOUT_MEMORY = """
+pack = module._pack
 
-class Switch(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name != "soce.evaluate.engines.vllm.direct":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
+def without_memory(layer):
+    try:
+        os.unlink({file!r})
+    except FileNotFoundError:
+        return pack(layer)
+    layer.quant_method.process_weights_after_loading = full
+    try:
+        return pack(layer)
+    finally:
+        del layer.quant_method.process_weights_after_loading
 
-        def patched(module):
-            run(module)
-            pack = module._pack
+def full(layer):
+    raise module.torch.OutOfMemoryError("CUDA out of memory")
 
-            def without_memory(layer):
-                try:
-                    os.unlink({file!r})
-                except FileNotFoundError:
-                    return pack(layer)
-                layer.quant_method.process_weights_after_loading = full
-                try:
-                    return pack(layer)
-                finally:
-                    del layer.quant_method.process_weights_after_loading
-
-            def full(layer):
-                raise module.torch.OutOfMemoryError("CUDA out of memory")
-
-            module._pack = without_memory
-
-        spec.loader.exec_module = patched
-        return spec
-
-sys.meta_path.insert(0, Switch())
+module._pack = without_memory
 """
 
 
@@ -89,7 +73,8 @@ def served(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     words = ("--enforce-eager", "--max-model-len", "128", "--tensor-parallel-size", "2")
     with pytest.MonkeyPatch.context() as patch:
         (home / "switched").mkdir()
-        (home / "switched" / "sitecustomize.py").write_text(SWITCH.format(file=str(home / "full")))
+        program = WITHOUT_MEMORY.format(file=str(home / "full"))
+        patch_module(home / "switched", "soce.evaluate.engines.vllm.direct", program)
         patch.setenv("PYTHONPATH", str(home / "switched"))
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")

@@ -26,7 +26,7 @@ def test_a_model_in_two_processes_gives_the_same_files(
 ) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from tests.characters import save_characters
+    from tests.characters import save_characters, save_choices
     from tests.models import save
 
     torch.set_num_threads(1)
@@ -35,19 +35,7 @@ def test_a_model_in_two_processes_gives_the_same_files(
     for name, path in zip("abc", save(tmp_path / "home", "llama-untied", "float32", range(3)), strict=True):
         save_characters(path)
         paths[name] = str(path)
-    items = [
-        {
-            "id": f"{category}{i}",
-            "kind": "multiple_choice",
-            "category": category,
-            "prompt": f"{category} {i}=",
-            "choices": ["abc", "bcd", "cde"],
-            "answer": i % 3,
-        }
-        for category in ("math", "code")
-        for i in range(12)
-    ]
-    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    save_choices(tmp_path / "tasks.jsonl")
     tasks, options = str(tmp_path / "tasks.jsonl"), EvaluatorOptions(device="cpu")
     pool = Pool(paths, ("a", "b", "c"), WeightGrid(3, whole=4))
     inline = open_evaluator(tasks, [*paths.values()], options)
