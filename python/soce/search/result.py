@@ -14,7 +14,7 @@ from soce.exceptions import SoceError, shown
 from soce.files.words import signed
 from soce.search.arm import Arm, ArmComparison, checked
 from soce.search.refusal import refuse
-from soce.search.scoring import weights_text
+from soce.search.soup_names import weights_text
 from soce.search.strategies.race.certificate import Certificate
 from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw, Verdict

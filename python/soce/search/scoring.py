@@ -1,4 +1,4 @@
-"""Scores recipes once: what is known is found, what is not is claimed, evaluated, kept and recorded."""
+"""Scores recipes once: what is known is found, what is not is claimed, evaluated and kept."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from soce.scores.objective import Objective
     from soce.search.executors.executor import EvaluationDone, Executor
     from soce.search.flights import Flights
-    from soce.search.pool import Pool
-    from soce.search.strategies.space import Items, Parts
-    from soce.search.study import Study
+    from soce.search.strategies.space import Items
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.2
@@ -246,85 +244,6 @@ def _check_items(evaluation: Evaluation, wanted: Items) -> None:
                 f"category `{shown(category)}`: the evaluator gave no outcome for {len(lacking)} of "
                 f"{len(ids)} items, the first is `{shown(lacking[0])}`"
             )
-
-
-@dataclass(slots=True)
-class SelectionSpace:
-    """Soups of a pool and their objective on the selection items; every full score becomes a trial."""
-
-    pool: Pool
-    scorer: Scorer
-    objective: Objective
-    items: Items | None
-    study: Study
-
-    def values(
-        self,
-        soups: Sequence[Parts],
-        *,
-        items: Items | None = None,
-        rungs: Sequence[Mapping[int, Fraction]] | None = None,
-    ) -> list[Fraction]:
-        """Return the exact objective of each soup on these selection items, on all if None."""
-        found: dict[int, Fraction] = {}
-
-        def keep(place: int, evaluation: Evaluation) -> None:
-            found[place] = exact_objective(self.objective, evaluation)
-            if items is None:
-                scores = {f"score {name}": one.score for name, one in evaluation.categories.items()}
-                told = {"n_items": n_items(self.objective, evaluation), **scores}
-                self._record(soups[place], found[place], told, None if rungs is None else rungs[place])
-
-        recipes = [self.pool.recipe(soup) for soup in soups]
-        needed = self.items if items is None else items
-        self.scorer.score(recipes, needed, on_scored=keep, with_answers=False)
-        return [found[place] for place in range(len(soups))]
-
-    def evaluations(self, soups: Sequence[Parts], *, items: Items) -> list[Evaluation]:
-        """Return the outcomes of each soup on these selection items."""
-        return self.scorer.score([self.pool.recipe(soup) for soup in soups], items, with_answers=False)
-
-    def first(self) -> Evaluation:
-        """Return the scores of a single model on all selection items."""
-        recipe = self.pool.recipe({min(self.pool.names): 1})
-        return self.scorer.score([recipe], self.items, with_answers=False)[0]
-
-    def leave_out(self, soup: Parts, rungs: Mapping[int, Fraction]) -> None:
-        """Record a soup that was given up after its last rung."""
-        self._record(soup, rungs[max(rungs)], {}, rungs, is_complete=False)
-
-    def _record(
-        self,
-        soup: Parts,
-        value: Fraction,
-        told: Mapping[str, object],
-        rungs: Mapping[int, Fraction] | None,
-        *,
-        is_complete: bool = True,
-    ) -> None:
-        # Parts stand for every model of the pool, over the grid's whole if they fit it.
-        times, over = divmod(self.pool.weights.whole, sum(soup.values()))
-        scale = times if over == 0 else 1
-        self.study.record(
-            self.pool.recipe(soup).id,
-            {name: scale * soup.get(name, 0) for name in self.pool.names},
-            float(value),
-            attributes={"weights": weights_text(soup), "stage": self.scorer.stage, **told},
-            rungs=None if rungs is None else {size: float(reached) for size, reached in rungs.items()},
-            is_complete=is_complete,
-        )
-
-
-def weights_text(soup: Parts) -> str:
-    """Return weights as people read them.
-
-    Examples
-    --------
-    >>> weights_text({"a": 5, "b": 0, "c": 3})
-    '5/8 a + 3/8 c'
-    """
-    whole = sum(soup.values())
-    return " + ".join(f"{part}/{whole} {shown(name)}" for name, part in soup.items() if part)
 
 
 def n_items(objective: Objective, evaluation: Evaluation) -> int | None:

@@ -19,7 +19,8 @@ from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.options import SearchOptions
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
-from soce.search.scoring import Scorer, SelectionSpace, exact_objective, scale_of
+from soce.search.scoring import Scorer, exact_objective, scale_of
+from soce.search.selection_space import SelectionSpace
 from soce.search.strategies.registry import strategy_of
 from soce.search.strategies.space import preference
 from soce.search.study import Study

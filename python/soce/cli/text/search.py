@@ -9,7 +9,7 @@ from soce.cli.text.layout import fitted, wrapped
 from soce.exceptions import shown
 from soce.files.words import counted, signed
 from soce.report import sentences
-from soce.search.scoring import weights_text
+from soce.search.soup_names import weights_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
