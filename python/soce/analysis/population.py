@@ -14,7 +14,7 @@ from soce.analysis.games import MOST_PLAYERS, Reading, soup_game, soup_players
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError
 from soce.files.plain import Plain
-from soce.search.soup_names import weights_text
+from soce.recipes.parts import weights_text
 from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from soce.exceptions import Problem, RecipeError, shown
 from soce.files.numbers import HOW_TO_WRITE, MAX_DIGITS, exact_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
 Weight: TypeAlias = "str | int | Fraction | Decimal"
@@ -220,3 +220,15 @@ def parse_dtype(text: str) -> str:
         f"`{shown(text)}` is not a dtype soce writes",
         "use f64, f32, f16 or bf16 (float64, float32, float16, bfloat16)",
     )
+
+
+def weights_text(soup: Mapping[str, int]) -> str:
+    """Return weights as people read them.
+
+    Examples
+    --------
+    >>> weights_text({"a": 5, "b": 0, "c": 3})
+    '5/8 a + 3/8 c'
+    """
+    whole = sum(soup.values())
+    return " + ".join(f"{part}/{whole} {shown(name)}" for name, part in soup.items() if part)

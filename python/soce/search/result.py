@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from soce.evaluate.truncation import truncation_caution
 from soce.exceptions import SoceError, shown
 from soce.files.words import signed
+from soce.recipes.parts import weights_text
 from soce.search.arm import Arm, ArmComparison, checked
 from soce.search.refusal import refuse
-from soce.search.soup_names import weights_text
 from soce.search.strategies.race.certificate import Certificate
 from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw, Verdict

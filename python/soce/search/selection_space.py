@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from soce.recipes.parts import weights_text
 from soce.search.scoring import exact_objective, n_items
-from soce.search.soup_names import weights_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

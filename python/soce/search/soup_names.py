@@ -69,15 +69,3 @@ def best_ingredient(result: SearchResult, parts: Parts) -> str | None:
     used = [name for name, part in parts.items() if part]
     singles = [arm for arm in result.singles if arm.label in used]
     return max(singles, key=lambda arm: arm.report.value).label if len(used) > 1 and singles else None
-
-
-def weights_text(soup: Parts) -> str:
-    """Return weights as people read them.
-
-    Examples
-    --------
-    >>> weights_text({"a": 5, "b": 0, "c": 3})
-    '5/8 a + 3/8 c'
-    """
-    whole = sum(soup.values())
-    return " + ".join(f"{part}/{whole} {shown(name)}" for name, part in soup.items() if part)

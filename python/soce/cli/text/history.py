@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from soce.cli.text.layout import wrapped
 from soce.files.words import signed
+from soce.recipes.parts import weights_text
 from soce.search.history import differing
-from soce.search.soup_names import weights_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from soce.cli.text.layout import fitted, wrapped
 from soce.exceptions import shown
 from soce.files.words import counted, signed
+from soce.recipes.parts import weights_text
 from soce.report import sentences
-from soce.search.soup_names import weights_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
