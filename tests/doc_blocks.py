@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import numpy as np
 from click.testing import CliRunner
+from tests.adapter_files import adapter
 from tests.checkpoints import read_directory, write_file
 from tests.tiny_models import save_models
 
@@ -104,6 +105,8 @@ def kitchen(folder: Path, stocked: Path, block: Block) -> None:
     (folder / "path").mkdir()
     for name, place in names.items():
         (folder / "path" / name).symlink_to(stocked / f"model{place}")
+    for name in CATEGORIES if "lora/" in block.text else ():
+        adapter(folder / "lora" / name)
     (folder / "docs").symlink_to(ROOT / "docs")
     (folder / "scores.csv").write_text(SCORES)
     (folder / "models.yaml").write_text("".join(f"{name}: path/{name}\n" for name in CATEGORIES))

@@ -9,6 +9,7 @@ import click
 
 from soce.cli.command import Subcommand, message, next_step, usage, version_option, warn
 from soce.cli.options.merge import merge_options
+from soce.cli.options.types import COUNT
 from soce.cli.progress import byte_bar
 from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
@@ -24,6 +25,7 @@ Examples:
   soce-merge path/A path/B --output soup              equal parts
   soce-merge recipe.yaml --output soup --plan         show, do nothing
   soce-merge --recipes grid.yaml --output soups/      many, one read pass
+  soce-merge --adapters lora/A=2 lora/B=1 -o soup     LoRA adapters
 """
 _SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -36,6 +38,8 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 @click.option(
     "--recipes", metavar="FILE", help="Make many soups from one read pass: OUTPUT/NAME for each recipe."
 )
+@click.option("--adapters", is_flag=True, help="Average LoRA adapters of one base into one adapter.")
+@click.option("--rank", type=COUNT, metavar="N", help="Cut a soup of adapters to this rank.")
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would be done and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON on stdout.")
 @merge_options
@@ -46,6 +50,8 @@ def merge(
     ingredients: tuple[str, ...],
     output: str | None,
     recipes: str | None,
+    adapters: bool,
+    rank: int | None,
     plan_only: bool,
     as_json: bool,
     merging: MergeOptions,
@@ -63,6 +69,16 @@ def merge(
         usage("--recipes names its ingredients itself: give no others")
     if output is None:
         usage("missing option `--output`")
+    if adapters:
+        if recipes is not None or _is_recipe(ingredients):
+            usage("--adapters takes PATH=WEIGHT for each adapter, and no recipe file")
+        from soce.cli.adapters import soup_adapters
+
+        said: dict[str, Any] = {"plan_only": plan_only, "as_json": as_json, "quiet": quiet}
+        soup_adapters(recipe_of(ingredients), output, merging, rank=rank, **said)
+        return
+    if rank is not None:
+        usage("--rank is for --adapters")
     made = _planned(ingredients, recipes, output, merging)
     if plan_only:
         warn(made.data["warnings"])
@@ -94,8 +110,13 @@ def _planned(
 
     if recipes is not None:
         return plan_all(recipes, output=output, options=options)
-    is_file = len(ingredients) == 1 and ingredients[0].lower().endswith(_SUFFIXES)
-    return plan(ingredients[0] if is_file else recipe_of(ingredients), output=output, options=options)
+    return plan(
+        ingredients[0] if _is_recipe(ingredients) else recipe_of(ingredients), output=output, options=options
+    )
+
+
+def _is_recipe(ingredients: tuple[str, ...]) -> bool:
+    return len(ingredients) == 1 and ingredients[0].lower().endswith(_SUFFIXES)
 
 
 def _averaging(plan: MergePlan) -> str:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -56,9 +57,52 @@ def _give_name(partial: Path, target: Path) -> None:
     try:
         target.hardlink_to(partial)
     except OSError:
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        _refuse_taken(target)
         partial.replace(target)  # a file system without links
+
+
+@contextmanager
+def staged_folder(path: PathText, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a new folder beside `path` to fill with files, which gets the name of `path` at the end.
+
+    It is removed if anything inside raises, and `path` is as it was. Without `overwrite`, `path` must not be
+    there. With it, what is there is moved aside, and removed once the new folder has its name: a crash in
+    between leaves it beside, as ``.NAME.XXXXXXXX.before``.
+    """
+    target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link at `path`
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    before = partial.with_name(f"{partial.name}.before")
+    with named(target):
+        partial.mkdir()
+    try:
+        with named(target):
+            yield partial
+            for place in (*partial.iterdir(), partial):
+                _sync(place)
+            if overwrite and os.path.lexists(target):
+                target.rename(before)
+            _refuse_taken(target)  # renaming would replace an empty folder
+            partial.rename(target)
+            _sync(target.parent)
+    except BaseException:
+        if os.path.lexists(before) and not os.path.lexists(target):
+            before.rename(target)
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _refuse_taken(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: PathText, text: str, *, overwrite: bool = True) -> None:

@@ -1,0 +1,1 @@
+"""LoRA adapters of PEFT: read strictly, souped exactly."""
