@@ -88,6 +88,7 @@ class StandIn(ServedModel):
         self.ingredients = tuple(ingredients)
         self.client = Client(answer)  # type: ignore[assignment]
         self.model, self.concurrency = "stand-in", 8
+        self.base_url, self._changes = "http://stand-in/v1", None
         self.identity = {"engine": "none"}
         self.recipe: Recipe | None = None
 
