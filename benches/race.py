@@ -12,7 +12,7 @@ end of its one-sided 95 % interval (Clopper and Pearson), to be below delta. Cos
 the grid's outcomes. Beside it stands how often successive halving, and a random subset of the items at the
 race's own cost in the same order, choose one that is worse by more than epsilon.
 
-One core: set OPENBLAS_NUM_THREADS=1, for threads that share matrices of a hundred rows make it ten times slower.
+One core: set OPENBLAS_NUM_THREADS=1, for threads that share so small matrices make it ten times slower.
 """
 
 import argparse
