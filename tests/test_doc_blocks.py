@@ -50,6 +50,9 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "docs/bfcl-example.md",
         "soce select board --models models.yaml --rule clusters --clusters 3 --objective bfcl-v3 --quiet",
     ): EXAMPLE,
+    ("docs/card.md", "soce publish soup/ hf://org/soup --private"): Elsewhere(
+        "tests/report/test_hub.py::test_the_command_says_where_it_is"
+    ),
     ("docs/demo.md", "make demo"): DEMO,
     (
         "docs/evaluators.md",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from soce.exceptions import StudyError
-from soce.files.atomic import staged, write_json, write_text
+from soce.files.atomic import staged, staged_folder, write_json, write_text
 from soce.files.documents import read_json
 
 
@@ -90,3 +92,68 @@ def test_damaged_json_is_named(tmp_path: Path, content: bytes, told: str) -> Non
         read_json(tmp_path / "a.json", error=StudyError, hint="remove it")
     (problem,) = caught.value.problems
     assert (problem.kind, problem.path, problem.hint) == ("study", str(tmp_path / "a.json"), "remove it")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "a") as partial:
+        (partial / "x").write_text("one")
+        assert not (tmp_path / "a").exists()
+    assert names(tmp_path / "a") == ["x"]
+    with pytest.raises(ZeroDivisionError), staged_folder(tmp_path / "b") as partial:
+        (partial / "x").write_text(str(1 / 0))
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_folder_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
+    for what in ("x", "y"):
+        with staged_folder(tmp_path / "a", overwrite=True) as partial:
+            (partial / what).write_text(what)
+    assert (names(tmp_path), names(tmp_path / "a")) == (["a"], ["y"])
+    with pytest.raises(FileExistsError), staged_folder(tmp_path / "a") as partial:
+        (partial / "z").write_text("z")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileExistsError), staged_folder(tmp_path / "empty"):
+        pass
+    assert (names(tmp_path), names(tmp_path / "a")) == (["a", "empty"], ["y"])
+
+
+def test_what_was_there_comes_back_if_the_new_folder_cannot_have_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with staged_folder(tmp_path / "a") as partial:
+        (partial / "x").write_text("old")
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.startswith(".a.") and not path.name.endswith(".before"):
+            raise OSError(5, "input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with (
+        pytest.raises(OSError, match="input/output"),
+        staged_folder(tmp_path / "a", overwrite=True) as partial,
+    ):
+        (partial / "x").write_text("new")
+    assert (names(tmp_path), (tmp_path / "a" / "x").read_text()) == (["a"], "old")
+
+
+def test_a_process_that_is_killed_leaves_what_was_there(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "a") as partial:
+        (partial / "x").write_text("old")
+    script = (
+        "import os, signal\n"
+        "from soce.files.atomic import staged_folder\n"
+        f"with staged_folder({str(tmp_path / 'a')!r}, overwrite=True) as partial:\n"
+        "    (partial / 'x').write_text('new')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert (tmp_path / "a" / "x").read_text() == "old"
+    with staged_folder(tmp_path / "a", overwrite=True) as partial:
+        (partial / "x").write_text("new")
+    assert (tmp_path / "a" / "x").read_text() == "new"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import struct
 from collections import Counter
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from soce.adapters.adapter import PREFIX, TENSORS
 from soce.adapters.config import CONFIG
-from soce.exceptions import OutputError, Problem, shown
+from soce.exceptions import CheckpointError, OutputError, Problem, shown
+from soce.files.documents import read_json
 from soce.files.words import listed
-from soce.recipes.checkpoint_paths import HUB_ID
+from soce.recipes.checkpoint_paths import HUB_ID, cached_repository, shortest_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,6 +48,32 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     else:
         return
     raise OutputError.of([Problem("output", str(output), None, message, hint)])
+
+
+def read_soup_of_adapters(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a soup of adapters whose files are as it says.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing or has changed.
+    """
+    path = folder / MANIFEST
+    manifest = read_json(path, error=CheckpointError, hint="make the soup again")
+    digests = manifest.get("sha256") if isinstance(manifest, dict) else None
+    if not isinstance(digests, dict) or not {CONFIG, TENSORS} <= digests.keys():
+        raise CheckpointError.of([Problem("checkpoint", str(path), None, "it has no digests", None)])
+    changed = [name for name in (CONFIG, TENSORS) if digest_of_file(folder / name) != digests[name]]
+    if changed:
+        message = f"other files than the manifest says: {listed(changed)}"
+        raise CheckpointError.of([Problem("checkpoint", str(folder), None, message, "make the soup again")])
+    return cast("dict[str, Any]", manifest)
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def config_of(adapters: Sequence[Adapter], ranks: Mapping[str, int]) -> dict[str, Any]:
@@ -108,7 +137,7 @@ def write_tensors(file: BinaryIO, tensors: Iterable[tuple[str, NDArray[np.float6
 
 
 def readme_text(manifest: Mapping[str, Any]) -> str:
-    """Return the card of a soup of adapters, from its manifest."""
+    """Return the card of a soup of adapters, from its manifest; no path of this machine is in it."""
     base = manifest["base"]
     is_id = isinstance(base, str) and HUB_ID.fullmatch(base)
     head = [
@@ -116,9 +145,11 @@ def readme_text(manifest: Mapping[str, Any]) -> str:
         "library_name: peft",
         "tags: [lora, merge, model-soup, soce]",
     ]
+    paths = [one["path"] for one in manifest["ingredients"]]
+    names = [cached_repository(path)[0] or end for path, end in zip(paths, shortest_ends(paths), strict=True)]
     rows = [
-        f"| {_cell(one['name'])} | {one['part']} of {manifest['whole']} | `{one['sha256'][TENSORS][:16]}` |"
-        for one in manifest["ingredients"]
+        f"| {_cell(name)} | {one['part']} of {manifest['whole']} | `{one['sha256'][TENSORS][:16]}` |"
+        for name, one in zip(names, manifest["ingredients"], strict=True)
     ]
     ranks = manifest["ranks"].values()
     said = f"rank {min(ranks)}" if min(ranks) == max(ranks) else f"ranks {min(ranks)} to {max(ranks)}"
@@ -132,7 +163,7 @@ def readme_text(manifest: Mapping[str, Any]) -> str:
             f"The weighted mean of what its ingredients add was cut to {said}, which loses "
             f"{100 * manifest['lost']['whole']:.3g} % of its Frobenius norm."
         )
-    of = _cell(str(base)) if base else "one base"
+    of = _cell(base if is_id else PurePath(base).name) if base else "one base"
     lines = [
         *("---", *head, "---", "", "# Soup of LoRA adapters", ""),
         f"A LoRA adapter of {of}, made by soce {manifest['soce']}. {made}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +18,7 @@ from soce.adapters.output import (
     README,
     check_output,
     config_of,
+    digest_of_file,
     readme_text,
     write_header,
     write_tensors,
@@ -282,8 +282,4 @@ def _stamp(folder: str) -> tuple[int, ...]:
 
 
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for name in names:
-        with (folder / name).open("rb") as file:
-            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {name: digest_of_file(folder / name) for name in names}
