@@ -111,6 +111,11 @@ def test_an_engine_of_two_ranks_goes_on_after_what_it_refuses_and_what_fails(ser
         served.become(first="1/2", second="1/2")
     assert not isinstance(failed.value, EngineLostError)
     file.write_bytes(kept)
+    with pytest.raises(
+        CheckpointError, match=r"changed since it was opened: .*\n.* start a server"
+    ) as failed:
+        served.become(second="1")  # what is there now may be anything
+    assert failed.value.path == str(file)
     served.become(first="1")
     assert served.answer() == start
 

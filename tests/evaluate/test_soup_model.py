@@ -443,3 +443,18 @@ def test_rows_of_many_stars_are_matched_at_once(tmp_path: Path) -> None:
     rows = (Row("*a" * 60 + "*b", (1, 0), 1), Row("*", (1, 1), 2))
     recipe = Recipe(Recipe.of(paths).ingredients, rows)
     assert SoupMixer(paths, soce.MergeOptions()).rows(recipe) == {name: ((1, 1), 2)}
+
+
+def test_an_ingredient_that_somebody_writes_over_is_no_part_of_a_soup_any_more(tmp_path: Path) -> None:
+    """Scores of it would be filed under what it was when the model was made."""
+    paths = [str(path) for path in save(tmp_path, "llama-untied", "float32", range(3))]
+    model = SoupModel(paths, device="cpu")
+    file = Path(paths[1], "model.safetensors")
+    file.write_bytes(Path(paths[2], "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match="changed since it was opened: ") as caught:
+        model.set(Recipe.of({paths[0]: "1/2", paths[1]: "1/2"}))
+    assert (caught.value.path, model.recipe) == (str(file), None)
+    model.set(Recipe.of({paths[0]: "1/2", paths[2]: "1/2"}))
+    again = SoupModel(paths, device="cpu")
+    again.set(Recipe.of({paths[0]: "1/2", paths[1]: "1/2"}))
+    assert everything_of(again.model) == everything_of(model.model)

@@ -64,7 +64,7 @@ impl Identity {
 pub(crate) fn changed(path: &Path, message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Checkpoint, message)
         .at(path)
-        .hint("let whatever writes to this checkpoint finish, then run again")
+        .hint("let whatever writes to this checkpoint finish, then run again; start a server that has it open again too")
 }
 
 #[cfg(test)]

@@ -125,14 +125,15 @@ impl Source {
             return Ok(());
         }
         let expected = self.identity.size;
-        match self.file.metadata() {
-            Ok(metadata) if metadata.len() < expected => {
-                let message =
-                    format!("was cut from {expected} to {} bytes while it was read", metadata.len());
-                Err(changed(&self.path, message).into())
-            }
-            _ => Err(Error::io(&self.path, "cannot read mapped bytes", io::Error::other("fault in the map"))),
+        let lost = || Error::io(&self.path, "cannot read mapped bytes", io::Error::other("fault in the map"));
+        let metadata = self.file.metadata().map_err(|_| lost())?;
+        if metadata.len() < expected {
+            let message = format!("was cut from {expected} to {} bytes while it was read", metadata.len());
+            return Err(changed(&self.path, message).into());
         }
+        // Zeros stay in the map where its pages were lost, whatever was put into the file afterwards.
+        self.identity.check(&self.path, &Identity::of(&metadata))?;
+        Err(lost())
     }
 
     /// Whether the open file, and what its path leads to now, are still what they were when the header was read.

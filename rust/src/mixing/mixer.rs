@@ -195,13 +195,25 @@ impl Mixer {
             }
         };
         // Always on threads of its own: the caller's floating-point mode is neither trusted nor changed.
-        std::thread::scope(|scope| {
+        let tally = std::thread::scope(|scope| -> Result<Tally> {
             let workers = start_some(scope, threads, work)?;
             let mut tally = Tally::new(checkpoints.len());
             for worker in workers {
                 tally.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
             }
             Ok(tally)
-        })
+        })?;
+        self.unchanged(name, &needed)?;
+        Ok(tally)
+    }
+
+    /// Whether the files that hold a tensor in these ingredients are what they were when they were opened, hours ago
+    /// perhaps: what somebody writes into one meanwhile is mixed like what was there.
+    fn unchanged(&self, name: &str, ingredients: &[usize]) -> Result<()> {
+        let source = |&i: &usize| {
+            let location = self.agreement.checkpoints[i].tensors.get(name)?;
+            Some(&self.sources[i][location.shard])
+        };
+        ingredients.iter().filter_map(source).try_for_each(Source::unchanged)
     }
 }

@@ -20,7 +20,7 @@ from tests.checkpoints import directory
 from tests.landscapes import Landscape, pool, read_log, search_with
 
 from soce.evaluate.engines.watchdog import descendants
-from soce.evaluate.evaluation import Evaluation, Evaluator
+from soce.evaluate.evaluation import Evaluation, Evaluator, OnProgress
 from soce.exceptions import EvaluationError, StudyError
 from soce.recipes.model import Recipe
 from soce.search.executors import processes
@@ -60,6 +60,35 @@ class Deadly(Landscape):
                 print("out of luck", file=sys.stderr, flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().score(recipe, items=items, on_progress=on_progress)
+
+
+class Hanging(Landscape):
+    """A landscape that hangs in the first calls of all processes together, and else tells its items slowly."""
+
+    def __init__(self, folder: Path, *, times: int, is_stopped: bool = False, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self.folder, self.times, self.is_stopped = folder, times, is_stopped
+
+    def score(
+        self,
+        recipe: Recipe,
+        *,
+        items: Mapping[str, Sequence[str]] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Evaluation:
+        for number in range(self.times):
+            try:
+                (self.folder / f"hung-{number}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            if self.is_stopped:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(3600)
+        assert on_progress is not None
+        for done in range(3):
+            time.sleep(0.4)
+            on_progress(done, 20)
+        return super().score(recipe, items=items)
 
 
 class Failing(Landscape):
@@ -208,6 +237,31 @@ def test_a_soup_that_kills_whoever_scores_it_ends_the_search(tmp_path: Path) -> 
     assert len([*tmp_path.glob("died-*")]) == 3
 
 
+@pytest.mark.parametrize("is_stopped", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_process_that_hangs_is_ended_and_another_does_its_soup(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_stopped: bool
+) -> None:
+    hanging = Hanging(tmp_path, times=1, is_stopped=is_stopped, n_items=20)
+    with ProcessExecutor(2, timeout_seconds=1) as executor:
+        found = scored(tmp_path / "run", hanging, executor)
+    assert found == scored(tmp_path / "inline", Landscape(n_items=20))
+    assert (tmp_path / "hung-0").exists()
+    assert StoreFile(tmp_path / "run").size().n_evaluations == 7
+    [told] = [one.getMessage() for one in caplog.records if "replica" in one.getMessage()]
+    why = "gave no word of its soup for 1 seconds and was ended; another does its soup again"
+    assert re.fullmatch(f"replica [12] of processes:2 {why}", told)
+
+
+def test_a_soup_that_hangs_wherever_it_is_scored_ends_the_search(tmp_path: Path) -> None:
+    with open_executor("processes:1?timeout-seconds=0.5") as executor, pytest.raises(EvaluationError) as no:
+        scored(tmp_path / "run", Hanging(tmp_path, times=9, n_items=20), executor)
+    assert str(no.value).splitlines()[0] == (
+        "3 replicas died of one soup, one after the other; replica 1 of processes:1 gave no word of its soup "
+        "for 0.5 seconds and was ended"
+    )
+    assert len([*tmp_path.glob("hung-*")]) == 3
+
+
 def test_an_error_of_the_evaluator_is_raised_once_with_its_text(tmp_path: Path) -> None:
     with ProcessExecutor(2) as executor:
         with pytest.raises(EvaluationError, match=r"^no score for [ab]$"):
@@ -331,6 +385,15 @@ def test_accelerators_and_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) 
         ("processes:-1", "`-1` in `processes:-1` is no number"),
         ("processes:٣", "is no number of replicas"),
         ("processes:1000000", "`1000000` in `processes:1000000` is no number"),
+        ("processes?timeout-seconds=9", "`processes?timeout-seconds=9` does not say how many"),
+        (
+            "processes:2?timeout-seconds=0",
+            "`timeout-seconds=0` in `processes:2?timeout-seconds=0` is no limit",
+        ),
+        ("processes:2?timeout-seconds=nan", "is no limit"),
+        ("processes:2?seconds=9", "`seconds=9` in `processes:2?seconds=9` is no limit"),
+        ("processes:2?", "`` in `processes:2?` is no limit"),
+        ("inline?timeout-seconds=9", "`inline?timeout-seconds=9` is no executor: `inline` has no limit"),
     ],
 )
 def test_an_executor_that_is_none_is_refused_in_one_line(text: str, message: str) -> None:

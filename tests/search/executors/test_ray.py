@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -91,6 +92,26 @@ class Slow(Landscape):
         return super().score(recipe, items=items)
 
 
+class Hanging(Landscape):
+    """Hangs in the first calls of all processes together; the actor goes on answering beside it."""
+
+    def __init__(self, folder: Path, *, times: int, **options: object) -> None:
+        super().__init__(**options)
+        self.folder, self.times = folder, times
+
+    def score(self, recipe, *, items=None, on_progress=None):
+        for number in range(self.times):
+            try:
+                (self.folder / f"hung-{number}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            time.sleep(3600)
+        for done in range(4):
+            time.sleep(1)
+            on_progress(done, 4)
+        return super().score(recipe, items=items)
+
+
 class Broken(Landscape):
     def score(self, recipe, *, items=None, on_progress=None):
         with self.log.open("a") as file:
@@ -170,6 +191,27 @@ def test_a_soup_that_kills_whoever_scores_it_is_given_up(tmp_path: Path, head: R
         executor.submit(job(tmp_path, Deadly()))
         with pytest.raises(EvaluationError, match=r"^3 replicas died of one soup, .*; replica . of 2 died"):
             executor.next()
+    assert nothing_runs()
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 9])
+def test_an_actor_that_hangs_is_ended(
+    tmp_path: Path, head: RayNode, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    """One that is slow, and tells its items, is not."""
+    with RayExecutor(2, address=head.address, timeout_seconds=3) as executor:
+        executor.submit(job(tmp_path, Hanging(tmp_path, times=times)))
+        if times == 1:
+            assert executor.next().ticket == 1
+            [told] = [one.getMessage() for one in caplog.records if one.name.startswith("soce")]
+            line = r"replica [12] of 2 died: gave no word of its soup for 3 seconds and was ended; another does it"
+            assert re.match(line.replace("does it", "does its soup again"), told)
+        else:
+            line = r"^3 replicas died of one soup, .*; replica [12] of 2 died last: gave no word of its soup for 3 "
+            with pytest.raises(EvaluationError, match=line):
+                executor.next()
     assert nothing_runs()
 
 

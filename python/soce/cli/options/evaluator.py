@@ -43,10 +43,11 @@ def _evaluating(
     held_out_command: str | None,
     executor: str,
     ray_address: str | None,
+    replica_timeout_seconds: float | None,
     **given: Any,  # noqa: ANN401 - what an experiment names, and the fields of `EvaluatorOptions`
 ) -> NamedEvaluators:
     from soce.evaluate.options import EvaluatorOptions
-    from soce.search.executors.open import at_address
+    from soce.search.executors.open import with_settings
 
     said = {which: [given.pop(f"{which}_{kind}") for kind in _KINDS] for which in ("choose", "report")}
     more = {which: given.pop(f"{which}_more_tasks") for which in ("choose", "report")}
@@ -56,7 +57,7 @@ def _evaluating(
     report = other or _together(_of_experiment(*said["report"]), more["report"])
     given["engine_arguments"] = _words(given["engine_arguments"])
     options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
-    executor = at_address(executor, ray_address)
+    executor = with_settings(executor, address=ray_address, timeout_seconds=replica_timeout_seconds)
     return NamedEvaluators(choose, report, options, executor, is_of_experiment=flag is None)
 
 
@@ -167,6 +168,13 @@ evaluator_options = all_of(
         file_only=True,
         metavar="HOST:PORT",
         help="Of Ray's head node; else that in RAY_ADDRESS, or a cluster of this machine.",
+    ),
+    _option(
+        "--replica-timeout-seconds",
+        section="search",
+        type=click.FloatRange(min=0, min_open=True),
+        file_only=True,
+        help="For processes and ray: who gives no word of its soup for so long is ended; another does it.",
     ),
     _option(
         "--engine",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soce.exceptions import shown
 from soce.search.executors.executor import Executor
@@ -17,6 +18,7 @@ _COUNTS: Final = {"inline": "none", "processes": "one", "ray": "perhaps"}
 """Kind → whether a number stands behind it: none, one or perhaps one."""
 _FORMS: Final = "`inline`, `processes:N`, `ray` or `ray:N`"
 _MOST: Final = 10_000
+_LIMIT: Final = "timeout-seconds="
 
 
 def parse_executor(text: str) -> str:
@@ -26,40 +28,53 @@ def parse_executor(text: str) -> str:
     --------
     >>> parse_executor("processes:8")
     'processes:8'
-    >>> parse_executor("ray:8@10.0.0.1:6379")
-    'ray:8@10.0.0.1:6379'
+    >>> parse_executor("ray:8@10.0.0.1:6379?timeout-seconds=3600")
+    'ray:8@10.0.0.1:6379?timeout-seconds=3600'
     """
-    kind, sign, number, address = _parts(text)
+    named = _Named.of(text)
+    kind, number = named.kind, named.number
     counts = _COUNTS.get(kind)
     if counts is None:
         refuse(f"`{shown(text)}` is no executor", f"name {_FORMS}")
-    if sign and counts == "none":
+    if number is not None and counts == "none":
         refuse(f"`{shown(text)}` is no executor", f"there is one `{kind}`, without a number")
-    if not sign and counts == "one":
+    if number is None and counts == "one":
         refuse(f"`{shown(text)}` does not say how many", f"write `{kind}:4`, say")
-    if sign and not (number.isascii() and number.isdecimal() and 0 < int(number) <= _MOST):
+    if number is not None and not (number.isascii() and number.isdecimal() and 0 < int(number) <= _MOST):
         hint = f"it is a whole number from 1 to {_MOST:,}, as in `{kind}:4`"
         refuse(f"`{shown(number)}` in `{shown(text)}` is no number of replicas", hint)
-    if address is not None:
+    if named.address is not None:
         if kind != "ray":
             refuse(
                 f"`{shown(text)}` is no executor", f"`{kind}` is on this machine: only `ray` has an address"
             )
         from soce.search.executors.ray_cluster import parse_address
 
-        parse_address(address)
+        parse_address(named.address)
+    if named.rest is not None:
+        if kind == "inline":
+            hint = "name `processes:1`: what evaluates in this process cannot be ended without it"
+            refuse(f"`{shown(text)}` is no executor: `inline` has no limit of time", hint)
+        if not (named.timeout_seconds or 0) > 0:
+            refuse(f"`{shown(named.rest)}` in `{shown(text)}` is no limit", f"write `{_LIMIT}3600`, say")
     return text
 
 
-def at_address(executor: str, address: str | None) -> str:
-    """Return the name of an executor on the cluster at an address, if there is one.
+def with_settings(executor: str, *, address: str | None, timeout_seconds: float | None) -> str:
+    """Return the name of an executor on the cluster at an address, with a limit, if there are any.
 
     Examples
     --------
-    >>> at_address("ray:8", "10.0.0.1:6379"), at_address("inline", None)
-    ('ray:8@10.0.0.1:6379', 'inline')
+    >>> with_settings("ray:8", address="10.0.0.1:6379", timeout_seconds=None)
+    'ray:8@10.0.0.1:6379'
+    >>> with_settings("processes:2", address=None, timeout_seconds=90)
+    'processes:2?timeout-seconds=90'
     """
-    return executor if address is None else parse_executor(f"{executor}@{address}")
+    if address is None and timeout_seconds is None:
+        return executor
+    at = "" if address is None else f"@{address}"
+    limit = "" if timeout_seconds is None else f"?{_LIMIT}{timeout_seconds:g}"
+    return parse_executor(f"{executor}{at}{limit}")
 
 
 def count_of(executor: Executor | str) -> int | None:
@@ -72,8 +87,8 @@ def count_of(executor: Executor | str) -> int | None:
     """
     if isinstance(executor, Executor):
         return executor.capacity
-    kind, _, number, _ = _parts(parse_executor(executor))
-    return 1 if kind == "inline" else int(number) if number else None
+    named = _Named.of(parse_executor(executor))
+    return 1 if named.kind == "inline" else None if named.number is None else int(named.number)
 
 
 def open_executor(text: str) -> Executor:
@@ -81,22 +96,43 @@ def open_executor(text: str) -> Executor:
 
     It starts nothing before it gets its first job.
     """
-    kind, _, number, address = _parts(parse_executor(text))
-    if kind == "processes":
-        from soce.search.executors.processes import ProcessExecutor
-
-        return ProcessExecutor(int(number))
-    if kind == "ray":
+    named = _Named.of(parse_executor(text))
+    count = None if named.number is None else int(named.number)
+    if named.kind == "ray":
         from soce.search.executors.ray import RayExecutor
 
-        return RayExecutor(int(number) if number else None, address=address)
+        return RayExecutor(count, address=named.address, timeout_seconds=named.timeout_seconds)
+    if count is not None:
+        from soce.search.executors.processes import ProcessExecutor
+
+        return ProcessExecutor(count, timeout_seconds=named.timeout_seconds)
     return InlineExecutor()
 
 
-def _parts(text: str) -> tuple[str, str, str, str | None]:
-    """Return kind, colon, number and address of ``ray:8@HOST:PORT``; without one, the address is None."""
-    name, at, address = text.partition("@")
-    return *name.partition(":"), address if at else None
+class _Named(NamedTuple):
+    """What stands in ``ray:8@HOST:PORT?timeout-seconds=3600``; None what does not."""
+
+    kind: str
+    number: str | None
+    address: str | None
+    rest: str | None
+
+    @classmethod
+    def of(cls, text: str) -> _Named:
+        """Return the parts of a text, which may be wrong."""
+        name, mark, rest = text.partition("?")
+        name, at, address = name.partition("@")
+        kind, sign, number = name.partition(":")
+        return cls(kind, number if sign else None, address if at else None, rest if mark else None)
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """The limit; None if there is none, or none that can be read."""
+        try:
+            seconds = float((self.rest or "").removeprefix(_LIMIT))
+        except ValueError:
+            return None
+        return seconds if (self.rest or "").startswith(_LIMIT) and math.isfinite(seconds) else None
 
 
 @contextmanager

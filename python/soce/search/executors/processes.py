@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ from soce.search.executors.replica import (
     refuse_lost,
     refuse_start,
     settled,
+    silent,
 )
 from soce.search.executors.worker import PROGRAM
 from soce.search.refusal import refuse
@@ -57,10 +59,14 @@ class ProcessExecutor(Executor):
     ----------
     count : int
         Processes.
+    timeout_seconds : float, optional
+        One that gives no word of its soup for so long is ended, and counts as dead: neither that an item is
+        done nor what came of it. Models are loaded with the first soup. None waits for ever.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, timeout_seconds: float | None = None) -> None:
         self._count = count
+        self._timeout_seconds = math.inf if timeout_seconds is None else timeout_seconds
         self._orders = Orders()
         self._queue: deque[Order] = deque()
         self._wanted: set[int] = set()
@@ -102,8 +108,10 @@ class ProcessExecutor(Executor):
                 self._hear(workers[connection], on_items)
             if not self._landed and until is not None and time.monotonic() >= until:
                 return None
-            for worker in self._workers.values():
+            for worker in [*self._workers.values()]:
                 worker.check_start()
+                if worker.is_silent_for(self._timeout_seconds):
+                    self._replace(worker, silent(self._timeout_seconds))
         return None
 
     def cancel(self) -> None:
@@ -145,6 +153,7 @@ class ProcessExecutor(Executor):
         if said is None:
             worker.is_up = True
         elif isinstance(said, tuple):
+            worker.since = time.monotonic()
             if on_items is not None and said[0] in self._wanted:
                 on_items(*said)
         elif isinstance(said, EvaluationFailed) and said.is_lost:
@@ -188,6 +197,7 @@ class _Worker:
     answers: Connection = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
     since: float = field(init=False)
+    """When it was started, was given its order, or last gave word of that."""
 
     def __post_init__(self) -> None:
         """Start it."""
@@ -219,7 +229,7 @@ class _Worker:
 
     def give(self, order: Order) -> None:
         """Let it work on an order; one that has died meanwhile is found when it is listened to."""
-        self.order = order
+        self.order, self.since = order, time.monotonic()
         try:
             self.orders.send(order)
         except BrokenPipeError:
@@ -229,6 +239,10 @@ class _Worker:
         """Raise EvaluationError if it should be up by now and is not."""
         if not self.is_up and time.monotonic() - self.since > _START_SECONDS:
             refuse_start(self.name, f"says nothing for {_START_SECONDS:g} seconds: {self.last_words()}")
+
+    def is_silent_for(self, seconds: float) -> bool:
+        """Whether it has given no word of its order for so long."""
+        return self.order is not None and time.monotonic() - self.since > seconds
 
     def stop(self) -> None:
         """Let it close its evaluators and end, at once even if it is working."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 import time
 from collections import Counter, deque
@@ -17,7 +18,7 @@ from soce.files.words import counted
 from soce.search.executors.executor import EvaluationDone, Executor
 from soce.search.executors.ray_actor import actor_class
 from soce.search.executors.ray_cluster import RayCluster
-from soce.search.executors.replica import ATTEMPTS, Orders, refuse_lost, settled
+from soce.search.executors.replica import ATTEMPTS, Orders, refuse_lost, settled, silent
 from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
@@ -42,13 +43,17 @@ class _Replica:
     state: Literal["away", "greeted", "idle", "working"] = "away"
     """Away is also whatever has not come up yet."""
     since: float = float("-inf")
-    """When it went away."""
+    """When it went away, was given its order, or was last found to have come on with that."""
     was_up: bool = False
     answer: Any = None
     """What Ray will have of it, while it is greeted or at work."""
     order: Order | None = None
     progress: Any = None
     """What Ray will have of its progress, if that was asked for."""
+    asked: float = 0.0
+    """When that was."""
+    told: tuple[int, int, int] | None = None
+    """What it said last."""
     trouble: str = ""
     """Why it went away."""
 
@@ -77,14 +82,22 @@ class RayExecutor(Executor):
         See `RayCluster`.
     start_seconds : float
         How long a replica may take to be given devices and a process; later, how long all may be away.
+    timeout_seconds : float, optional
+        See `ProcessExecutor`.
     """
 
     def __init__(
-        self, count: int | None = None, *, address: str | None = None, start_seconds: float = 600
+        self,
+        count: int | None = None,
+        *,
+        address: str | None = None,
+        start_seconds: float = 600,
+        timeout_seconds: float | None = None,
     ) -> None:
         self._count = count
         self._address = address
         self._start_seconds = start_seconds
+        self._timeout_seconds = math.inf if timeout_seconds is None else timeout_seconds
         self._cluster: RayCluster | None = None
         self._replicas: list[_Replica] = []
         self._began = 0.0
@@ -119,8 +132,7 @@ class RayExecutor(Executor):
             if (done := self._listen(max(0.0, min(_POLL_SECONDS, until - time.monotonic())))) is not None:
                 return done
             self._check_away()
-            if on_items is not None:
-                self._tell_progress(on_items)
+            self._follow(on_items)
             if time.monotonic() >= until:
                 break
         return None
@@ -185,6 +197,7 @@ class RayExecutor(Executor):
         for replica in self._replicas:
             if self._todo and replica.state == "idle":
                 replica.state, replica.order = "working", self._todo.popleft()
+                replica.since, replica.told = time.monotonic(), None
                 replica.answer = replica.actor.answer.remote(pickle.dumps(replica.order))
 
     def _listen(self, seconds: float) -> EvaluationDone | None:
@@ -277,22 +290,34 @@ class RayExecutor(Executor):
         trouble = next((f"; {one.name}: {one.trouble}" for one in away if one.trouble), "")
         refuse(f"{what} within {self._start_seconds:.0f} seconds: {self._cluster.free()}{trouble}", hint)
 
-    def _tell_progress(self, on_items: OnItems) -> None:
-        """Tell what is known of the items of each job, and ask again."""
+    def _follow(self, on_items: OnItems | None) -> None:
+        """Tell what is known of the items of each job, ask again, and end who does not come on."""
         assert self._cluster is not None
         ray = self._cluster.ray
         for replica in self._replicas:
-            asked = replica.progress
-            if replica.order is None or not self._is_wanted(replica):
+            asked, since = replica.progress, replica.asked
+            if replica.order is None:
                 continue
             if asked is not None and not ray.wait([asked], timeout=0)[0]:
+                self._end_if(replica, is_silent=time.monotonic() - since > self._timeout_seconds)
                 continue
-            replica.progress = replica.beside(replica.actor.told)
+            replica.progress, replica.asked = replica.beside(replica.actor.told), time.monotonic()
             if asked is None:
                 continue
             try:
-                ticket, done, total = ray.get(asked)
+                told = ray.get(asked)
             except ray.exceptions.RayError:  # which its answer will tell of
                 continue
-            if ticket == replica.order.ticket:
-                on_items(ticket, done, total)
+            if told == replica.told:  # this may be old news, if nobody listened for a while
+                self._end_if(replica, is_silent=since - replica.since > self._timeout_seconds)
+                continue
+            replica.told, replica.since = told, time.monotonic()
+            if on_items is not None and told[0] == replica.order.ticket and self._is_wanted(replica):
+                on_items(*told)
+
+    def _end_if(self, replica: _Replica, *, is_silent: bool) -> None:
+        """End a replica that hangs, though Ray finds it alive and will start it again."""
+        if is_silent:
+            assert self._cluster is not None
+            self._cluster.ray.kill(replica.actor, no_restart=False)
+            self._bury(replica, silent(self._timeout_seconds))

@@ -127,6 +127,11 @@ def refuse_lost(replica: str, why: str) -> NoReturn:
     refuse(message, "what was scored is kept; too little memory is a usual reason")
 
 
+def silent(seconds: float) -> str:
+    """Return why a replica is ended that works on a soup and says nothing."""
+    return f"gave no word of its soup for {seconds:g} seconds and was ended"
+
+
 @dataclass(slots=True)
 class Replica:
     """Opens evaluators by their descriptions, and scores orders, in the process that it is made in.
