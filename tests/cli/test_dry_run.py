@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from tests.tiny_models import save_models
 
 from soce.cli.run import run
+from soce.evaluate.live import outline
 
 pytest.importorskip("torch")
 pytest.importorskip("optuna")
@@ -83,6 +85,29 @@ def test_without_a_table_experts_are_told_once_the_candidates_are_scored(here: P
     assert "experts     known when the candidates are scored" in soce_run(
         "--dry-run", "--set", "scores.tables="
     )
+
+
+def test_memory_is_told_of_all_that_are_on_this_machine_at_once(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cpu, three = ("--set", "evaluate.device=cpu"), ("--set", "search.executor=processes:3")
+    inline = json.loads(soce_run("--dry-run", "--json", *on_cpu))
+    told = json.loads(soce_run("--dry-run", "--json", *on_cpu, *three))
+    assert inline["machine_bytes"] == inline["model_bytes"] == told["model_bytes"]
+    assert told["machine_bytes"] == 3 * told["model_bytes"]
+    words = " ".join(soce_run("--dry-run", *on_cpu, *three).split())
+    assert re.search(
+        r"for the model of each replica, on cpu, .*: .* on this machine for 3 of them; batches", words
+    )
+    elsewhere = ("--set", "search.executor=ray:3")
+    assert json.loads(soce_run("--dry-run", "--json", *on_cpu, *elsewhere))["machine_bytes"] is None
+
+    for n_models, what in (
+        (2, "3 models do not fit into the memory of this machine"),
+        (0.5, "the model does not"),
+    ):
+        monkeypatch.setattr(outline, "_memory_of", lambda _, size=int(n_models * told["model_bytes"]): size)
+        assert what in CliRunner().invoke(run, ["--dry-run", *on_cpu, *three]).stderr
 
 
 @pytest.mark.parametrize(

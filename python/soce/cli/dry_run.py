@@ -69,6 +69,10 @@ def foresee(
     else:
         print_blocks(*forecast_lines(found))
     if not quiet:
-        if found.device_bytes is not None and (found.model_bytes or 0) > found.device_bytes:
-            warn([f"the model does not fit into the memory of {found.device}"])
+        if found.device_bytes is not None:
+            if (found.model_bytes or 0) > found.device_bytes:
+                warn([f"the model does not fit into the memory of {found.device}"])
+            elif found.device == "cpu" and (found.machine_bytes or 0) > found.device_bytes:
+                what = f"{found.at_once} models do not fit into the memory of this machine"
+                warn([f"{what}: use fewer processes"])
         inform("nothing was loaded, scored or written")

@@ -68,7 +68,7 @@ class StageForecast(Plain):
 class Forecast(Plain):
     """What a search would do."""
 
-    TOLD = ("missing", "missing_items", "more_soups", "seconds", "most_seconds")
+    TOLD = ("missing", "missing_items", "more_soups", "seconds", "most_seconds", "machine_bytes")
 
     candidates: tuple[str, ...]
     experts: tuple[str, ...]
@@ -90,7 +90,7 @@ class Forecast(Plain):
     device: str | None
     """Where the live model would be; None if no model is live in this process."""
     model_bytes: int | None
-    """What it would take there, without batches."""
+    """What it would take there, without batches; that of one replica if there are several."""
     device_bytes: int | None
     """What the device has."""
     pace: Mapping[str, Pace]
@@ -113,6 +113,12 @@ class Forecast(Plain):
     def more_soups(self) -> int:
         """At most so many evaluations more."""
         return sum(one.more_soups for one in self.stages)
+
+    @property
+    def machine_bytes(self) -> int | None:
+        """What the models take that are on this machine at once; None if nobody knows how many there are."""
+        is_here = self.executor.startswith(("inline", "processes"))
+        return self.model_bytes * (self.at_once or 1) if is_here and self.model_bytes is not None else None
 
     @property
     def seconds(self) -> float | None:

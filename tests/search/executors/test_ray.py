@@ -201,15 +201,15 @@ def test_an_actor_that_hangs_is_ended(
     tmp_path: Path, head: RayNode, caplog: pytest.LogCaptureFixture, times: int
 ) -> None:
     """One that is slow, and tells its items, is not."""
-    with RayExecutor(2, address=head.address, timeout_seconds=3) as executor:
+    with RayExecutor(2, address=head.address, timeout_seconds=8) as executor:
         executor.submit(job(tmp_path, Hanging(tmp_path, times=times)))
         if times == 1:
             assert executor.next().ticket == 1
             [told] = [one.getMessage() for one in caplog.records if one.name.startswith("soce")]
-            line = r"replica [12] of 2 died: gave no word of its soup for 3 seconds and was ended; another does it"
+            line = r"replica [12] of 2 died: gave no word of its soup for 8 seconds and was ended; another does it"
             assert re.match(line.replace("does it", "does its soup again"), told)
         else:
-            line = r"^3 replicas died of one soup, .*; replica [12] of 2 died last: gave no word of its soup for 3 "
+            line = r"^3 replicas died of one soup, .*; replica [12] of 2 died last: gave no word of its soup for 8 "
             with pytest.raises(EvaluationError, match=line):
                 executor.next()
     assert nothing_runs()

@@ -59,11 +59,12 @@ def _cost_lines(found: Forecast) -> list[str]:
     ]
     if found.model_bytes is not None:
         has = "" if found.device_bytes is None else f", which has {size(found.device_bytes)}"
-        each = "" if found.executor == "inline" else "in each process "
-        lines += wrapped(
-            f"{size(found.model_bytes)} {each}for the model on {found.device}{has}; batches take more",
-            "memory      ",
-        )
+        takes = f"{size(found.model_bytes)} for the model on {found.device}{has}"
+        if found.executor != "inline":
+            takes = f"{size(found.model_bytes)} for the model of each replica, on {found.device}{has}"
+        if found.machine_bytes is not None and found.at_once != 1:
+            takes += f": {size(found.machine_bytes)} on this machine for {found.at_once} of them"
+        lines += wrapped(f"{takes}; batches take more", "memory      ")
     return [*lines, *wrapped(_time(found), "time        ")]
 
 
