@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from tests import lora
 
 from soce.cli.merge import merge as command
+from soce.cli.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,18 @@ def test_what_is_wrong_ends_with_one(here: Path, tmp_path: Path) -> None:
     assert (
         "it has no `adapter_config.json`" in run("--adapters", here / "model0", "-o", tmp_path / "x").stderr
     )
+
+
+def test_a_soup_of_adapters_can_be_verified(here: Path, tmp_path: Path) -> None:
+    soup = tmp_path / "soup"
+    run("--adapters", here / "a", here / "b", "-o", soup)
+
+    def look(*more: str) -> Result:
+        return CliRunner().invoke(verify, [str(soup), *more], prog_name="soce verify")
+
+    assert (look().exit_code, look().stdout) == (0, f"`{soup}`: as its manifest says\n")
+    lora.change_config(str(soup), r=7)
+    assert look().exit_code == 1
+    assert look().stdout.startswith(f"`{soup}/adapter_config.json`: other bytes than the manifest says")
+    assert json.loads(look("--json").stdout)["changed"] == ["adapter_config.json"]
+    assert "--recompute is for soups of checkpoints" in look("--recompute").stderr

@@ -50,24 +50,29 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     raise OutputError.of([Problem("output", str(output), None, message, hint)])
 
 
-def read_soup_of_adapters(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a soup of adapters whose files are as it says.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a soup of adapters.
 
     Raises
     ------
     CheckpointError
-        A file is missing or has changed.
+        It is damaged.
     """
     path = folder / MANIFEST
     manifest = read_json(path, error=CheckpointError, hint="make the soup again")
     digests = manifest.get("sha256") if isinstance(manifest, dict) else None
     if not isinstance(digests, dict) or not {CONFIG, TENSORS} <= digests.keys():
         raise CheckpointError.of([Problem("checkpoint", str(path), None, "it has no digests", None)])
-    changed = [name for name in (CONFIG, TENSORS) if digest_of_file(folder / name) != digests[name]]
-    if changed:
-        message = f"other files than the manifest says: {listed(changed)}"
-        raise CheckpointError.of([Problem("checkpoint", str(folder), None, message, "make the soup again")])
     return cast("dict[str, Any]", manifest)
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Return the files of a soup of adapters that are missing, or not what its manifest says."""
+    digests = read_manifest(folder)["sha256"]
+    files = {name: folder / name for name in (CONFIG, TENSORS)}
+    return [
+        name for name, file in files.items() if not file.is_file() or digest_of_file(file) != digests[name]
+    ]
 
 
 def digest_of_file(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,12 @@ def verify(
     """
     if ingredients and not recompute:
         usage("ingredients are compared with --recompute only: add it, or give one directory")
+    from soce.adapters.output import MANIFEST
+
+    if Path(directory, MANIFEST).is_file():
+        if recompute:
+            usage("--recompute is for soups of checkpoints: an adapter's files are compared with digests")
+        return _verify_adapters(directory, as_json=as_json, quiet=quiet)
     from soce.merging.verify import verify as look
 
     again: Sequence[str] | Literal[True] | None = (ingredients or True) if recompute else None
@@ -92,6 +99,22 @@ def verify(
         words = [] if quick else ["--recompute"]
         next_step("soce", "verify", *given_words(without=["--quick", "--json"]), *words)
     return 0 if found.ok else 1
+
+
+def _verify_adapters(directory: str, *, as_json: bool, quiet: bool) -> int:
+    """Compare the files of a soup of adapters, which are small, with their digests."""
+    from soce.adapters.output import changed_files
+
+    changed = changed_files(Path(directory))
+    if as_json:
+        print_json({"ok": not changed, "directory": directory, "changed": changed})
+        return 1 if changed else 0
+    for name in changed:
+        click.echo(f"`{shown(directory)}/{name}`: other bytes than the manifest says, or none")
+    if not quiet:
+        verdict = counted(len(changed), "finding") if changed else "as its manifest says"
+        click.echo(f"`{shown(directory)}`: {verdict}")
+    return 1 if changed else 0
 
 
 def report_lines(found: Verification, *, quiet: bool = False) -> list[str]:

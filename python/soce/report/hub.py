@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from soce.adapters.output import MANIFEST as ADAPTER_MANIFEST
-from soce.adapters.output import read_soup_of_adapters
+from soce.adapters.output import changed_files, read_manifest
 from soce.exceptions import CheckpointError, OutputError, Problem, shown
 from soce.files.arguments import expect_path
 from soce.files.words import counted, listed
@@ -121,8 +121,13 @@ def _quietly(hub: Any) -> Iterator[None]:  # noqa: ANN401 - a module
 
 def _prepared_adapter(folder: Path) -> tuple[str, tuple[str, ...], bool]:
     """Check a soup of adapters, which has its card from the beginning."""
-    manifest = read_soup_of_adapters(folder)
-    return f"a soup of {counted(len(manifest['ingredients']), 'adapter')}", (), False
+    if changed := changed_files(folder):
+        message = f"other files than its manifest says: {listed(changed)}"
+        raise CheckpointError.of(
+            [Problem("checkpoint", str(folder), None, message, "make the soup of adapters again")]
+        )
+    made_of = read_manifest(folder)["ingredients"]
+    return f"a soup of {counted(len(made_of), 'adapter')}", (), False
 
 
 def _prepared(folder: Path) -> tuple[str, tuple[str, ...], bool]:
