@@ -332,9 +332,9 @@ def test_names_that_the_table_does_not_have_are_told_with_the_rest(here: Path) -
 
 
 def test_a_selection_needs_no_checkpoints(here: Path) -> None:
-    (here / "soce.yaml").write_text(FILE.replace("path/code", "far/away"))
+    (here / "soce.yaml").write_text(FILE.replace("path/code", "path/away"))
     assert invoke(select).exit_code == 0
-    assert "`models.code`: there is no `far/away`" in run().stderr
+    assert "`models.code`: there is no `path/away`" in run().stderr
 
 
 def test_the_file_says_nothing_of_another_run(here: Path) -> None:

@@ -42,6 +42,7 @@ MANY = (
 
 
 def test_a_full_recipe(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
     path = write(tmp_path, FULL)
     file = read_recipes(path)
     assert file.recipe.ingredients == (

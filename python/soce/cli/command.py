@@ -10,12 +10,13 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from soce.cli.fetching import fetches_told
 from soce.cli.options.group import as_said, make_groups
 from soce.cli.text.layout import wrapped
 from soce.exceptions import SoceError, shown
@@ -87,7 +88,8 @@ class Subcommand(Program):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what soce or the system refuses ends it with exit code 1."""
-        with refusals(debug=ctx.params.pop("debug")):
+        told = nullcontext() if ctx.params.get("quiet") else fetches_told(message)
+        with refusals(debug=ctx.params.pop("debug")), told:
             ctx.params = make_groups(self, ctx.params)
             return super().invoke(ctx)
 

@@ -40,10 +40,12 @@ def foresee(
     Without a selection the candidates of the pool are scored first; `choose` makes the experts of their
     scores.
     """
+    from soce.remote.here import check_here
     from soce.search.forecast import Forecaster
     from soce.search.identity import ingredient_identities
     from soce.store.file import StoreFile
 
+    check_here([*pool.paths.values()])
     if StoreFile(folder).path.exists():  # else nothing is known, whatever the ingredients hold
         with byte_bar(enabled=not quiet) as on_progress:  # whoever asks for them again finds them known
             ingredient_identities(pool.paths, on_progress=on_progress)

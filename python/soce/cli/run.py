@@ -142,6 +142,7 @@ def run(
             quiet=quiet,
         )
         return 0
+    pool = pool.here()
     step = SearchStep(pool, folder / SEARCH, folder / SOUP, merging, quiet, experiment().path)
     with logged(folder / LOG, "run") as log:
         with step.opened(evaluating, log) as scoring:

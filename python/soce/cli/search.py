@@ -90,7 +90,7 @@ def search(
     from soce.selection.file import read_selection
 
     found = read_selection(selection)
-    pool = Pool.of(found, candidates=candidates.paths_of(found.selection.candidates))
+    pool = Pool.of(found, candidates=candidates.paths_of(found.selection.candidates)).here()
     if table_items is not None:
         pool = replace(pool, origin=replace(pool.origin, stated=table_items))
     folder = Path(output)

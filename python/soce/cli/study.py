@@ -185,7 +185,7 @@ class _Step:
         if self.evaluators.report is not None:
             usage("a new study chooses nothing, so nothing is held out: give one evaluator")
         check_folder(self.folder)
-        pool = Pool(paths, tuple(paths))
+        pool = Pool(paths, tuple(paths)).here()
         population = choose_population(pool, self.options)
         self._tell(population, n_known=0)
         models = [pool.paths[name] for name in pool.names]

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,9 @@ from soce.merging.options import MergeOptions
 from soce.merging.origins.warnings import origin_warnings
 from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
-from soce.recipes.model import Recipe, same_path_key
+from soce.recipes.model import Ingredient, Recipe, same_path_key
 from soce.recipes.parts import refuse
+from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -135,11 +137,15 @@ def diagnose(
     and in a small model they alone make a cosine of 0.9 between strangers.
     """
     expect_paths(ingredients, "ingredients")
+    names = [os.fspath(path) for path in ingredients]
+    found = [find_checkpoint(path) for path in (*names, *([] if base is None else [base]))]
+    found = bring(found)  # every parameter is read
     # One of two paths to a checkpoint is enough.
-    recipe = Recipe.of([os.fspath(path) for path in ingredients])
+    named = zip(found, names, strict=False)
+    recipe = Recipe(tuple(Ingredient(path, Fraction(1), name) for path, name in named))
     paths = tuple(ingredient.path for ingredient in recipe.ingredients)
     if base is not None:  # it may be an ingredient too, by whatever path
-        base_path = find_checkpoint(base)
+        base_path = found[-1]
         key = same_path_key(base_path)
         base = next((path for path in paths if same_path_key(path) == key), base_path)
     if len(paths) < 2 and base is None:
@@ -169,10 +175,10 @@ def diagnose(
             problems += [problem for problem in error.problems if problem not in problems]
         else:
             readable.append(_look(path, mixer))
-    found = {checkpoint.path for checkpoint in readable}
+    readable_paths = {checkpoint.path for checkpoint in readable}
     distances = measure_distances(
-        [path for path in paths if path in found],
-        base=base if base in found else None,
+        [path for path in paths if path in readable_paths],
+        base=base if base in readable_paths else None,
         n_worst=n_worst,
         follow_links=options.follow_links,
         ignore_unreferenced=options.ignore_unreferenced,

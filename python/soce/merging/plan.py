@@ -20,10 +20,12 @@ from soce.merging.choices import find_ingredient, resolve_choices
 from soce.merging.options import MergeOptions
 from soce.merging.origins.warnings import origin_warnings
 from soce.merging.report import MergeReport
+from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
 from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same_path_key
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
+from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,6 +214,7 @@ def _plan(
         take=options.take if source is None else {**source.take, **(options.take or {})},
     )
     paths = list(choices.paths)
+    here = bring(paths)
     names = {ingredient.path: ingredient.name for ingredient in ingredients}
     tables = [
         (
@@ -222,7 +225,7 @@ def _plan(
     ]
     takers = {place for _, place in choices.take}
     going = [
-        (names.get(path, path), path)
+        (names.get(path, path), here[place])
         for place, path in enumerate(paths)
         if place in takers or any(numerators[place] for _, rows in tables for _, numerators, _ in rows)
     ]
@@ -240,10 +243,14 @@ def _plan(
         "take": choices.take,
         "makes_parent": folder is not None,
         "skip_space_check": not options.preflight,
-        "remarks": [*_remarks([recipe for _, recipe in recipes]), *origin_warnings(going)],
+        "remarks": [
+            *_remarks([recipe for _, recipe in recipes]),
+            *filter(None, map(two_meanings, paths)),
+            *origin_warnings(going),
+        ],
     }
     try:
-        core = _core.plan(paths, tables, how)
+        core = _core.plan(here, tables, how)
     except UnicodeEncodeError as error:  # a path that no system has, or a pattern of no tensor's name
         refuse(f"`{shown(error.object)}` has an unpaired surrogate, which is no character")
     return MergePlan(core, recipes, source, options, folder)

@@ -14,6 +14,7 @@ from soce.files.arguments import expect_path
 from soce.files.words import counted
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import refuse
+from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,7 +131,7 @@ def verify(
     if isinstance(recompute, str | os.PathLike):
         refuse(f"`recompute` is the single path `{shown(os.fspath(recompute))}`", "pass a sequence of paths")
     if recompute is not None:
-        ingredients = [] if recompute is True else [*map(find_checkpoint, recompute)]
+        ingredients = [] if recompute is True else bring([*map(find_checkpoint, recompute)])
     if ingredients == [] and recompute is not True:
         hint = "pass the ingredients, or True for those that the manifest names"
         refuse("`recompute` is empty", hint)

@@ -1,7 +1,8 @@
-"""Where a checkpoint is that people name by a path, by an id of the Hub, or by a folder of its cache."""
+"""Where a checkpoint is that people name by path, by another name, or by a folder of the Hub's cache."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path, PurePath
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.recipes.names import SHARD, HubName, bare_hub_name, is_hub_name_here, is_url, remote_name
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
@@ -18,12 +20,10 @@ if TYPE_CHECKING:
 
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 """An organisation or user, a slash, a repository: never a path of this machine by accident."""
-_WORD: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
-_HUB_ID: Final = re.compile(
-    rf"(?P<id>{_WORD}(?:/{_WORD})?)(?:@(?P<revision>[A-Za-z0-9_][\w./-]*))?", re.ASCII
-)
 _CACHED: Final = re.compile(r"models--([A-Za-z0-9._-]+?)--([A-Za-z0-9._-]+)")
 _REVISION: Final = re.compile(r"[0-9a-f]{40}")
+_NUMBERED: Final = re.compile(r"-of-(?P<count>[0-9]{1,6})\.safetensors$")
+_WEIGHTS: Final = (SHARD, ".bin", ".pt", ".pth", ".ckpt", ".h5", ".gguf", ".msgpack", ".npz", ".onnx")
 
 
 def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
@@ -32,33 +32,44 @@ def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
     Parameters
     ----------
     written : path-like
-        A path, with ``~`` for the home directory; ``org/name`` or ``org/name@revision``, if no such path is
-        there and the cache of the Hugging Face Hub has it; or a folder ``models--org--name`` of that cache.
+        A path, with ``~`` for the home directory; any other name that `soce.recipes.names` describes; or a
+        folder ``models--org--name`` of the cache of the Hugging Face Hub.
     folder : path-like, optional
         Where relative paths begin; the working directory otherwise.
 
     Returns
     -------
     str
-        A snapshot where the cache has one, else the path as written. Nothing is downloaded, and a path that
-        leads nowhere is an error of whoever opens it.
+        A path, for models of the Hub that of a whole snapshot where the cache has one; else the name of what
+        is somewhere else. Nothing is asked of a network, and a path that leads nowhere is an error of whoever
+        opens it.
 
     Raises
     ------
     RecipeError
-        A folder of the cache with several snapshots, none of which is its `main`.
+        A folder of the cache with several snapshots, none of which is its `main`; a URL of no known kind.
     """
     text = os.fspath(written)
+    if is_url(text):
+        name = remote_name(text)
+        return (_cached(name) if isinstance(name, HubName) else None) or str(name)
     path = str(Path(folder) / text) if folder else text
     if os.path.lexists(path):
         return _snapshot(path) if Path(path).name.startswith("models--") else path
     if text.startswith("~") and (expanded := os.path.expanduser(text)) != text:  # noqa: PTH111 - never raises
         return find_checkpoint(expanded)
-    found = _HUB_ID.fullmatch(text)
-    if found is None:
+    bare = bare_hub_name(text)
+    if bare is None:
         return path
-    repository = _cache() / f"models--{found['id'].replace('/', '--')}"
-    return _snapshot(str(repository), found["revision"]) if repository.is_dir() else path
+    return _cached(bare) or (text if is_hub_name_here(text, os.fspath(folder)) else path)
+
+
+def two_meanings(path: str) -> str | None:
+    """Return what to say of a path that names a model in the Hub's cache as well, if it does."""
+    bare = bare_hub_name(path)
+    if bare is None or "/" not in bare.id or not os.path.lexists(path) or _cached(bare) is None:
+        return None
+    return f"`{shown(path)}` is the path here; the model of the Hub by this name is `{shown(str(bare))}`"
 
 
 def cached_repository(path: str) -> tuple[str | None, str | None]:
@@ -90,7 +101,7 @@ def shortest_ends(paths: Sequence[str]) -> list[str]:
     return found
 
 
-def _cache() -> Path:
+def hub_cache() -> Path:
     """Return where huggingface_hub keeps what it downloaded, by its environment variables."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if given := os.environ.get(name):
@@ -100,27 +111,59 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface" / "hub"
 
 
-def _snapshot(repository: str, revision: str | None = None) -> str:
-    """Return the snapshot of a folder of the cache, or the folder itself if it is none."""
-    snapshots = Path(repository) / "snapshots"
-    if not snapshots.is_dir():
-        return repository
-    there = sorted(entry.name for entry in snapshots.iterdir() if entry.is_dir())
+def _cached(name: HubName) -> str | None:
+    """Return the snapshot of a model if the cache has all of its weights."""
+    repository = hub_cache() / f"models--{name.id.replace('/', '--')}"
+    chosen, _ = _choose(repository, name.revision)
+    place = None if chosen is None else chosen / name.folder
+    return str(place) if place is not None and is_whole(place) else None
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all weights are in a snapshot, as far as its index and the names of its shards tell.
+
+    A merge that reads the weights over the network leaves the small files alone in the cache, a download that
+    was interrupted some of the shards.
+    """
     try:
-        named = (Path(repository) / "refs" / (revision or "main")).read_text(encoding="ascii").strip()
+        names = {entry.name for entry in folder.iterdir()}
+        if not any(name.endswith(_WEIGHTS) for name in names):
+            folders = (folder / name for name in names)
+            return any(inner.suffix == SHARD for one in folders if one.is_dir() for inner in one.iterdir())
+        named: set[str] = set()
+        for index in (name for name in names if name.endswith(".safetensors.index.json")):
+            named |= set(json.loads((folder / index).read_bytes())["weight_map"].values())
+        counts = {name: int(found["count"]) for name in names if (found := _NUMBERED.search(name))}
+        return all(map(os.path.exists, (folder / name for name in named))) and all(
+            sum(of == count for of in counts.values()) >= count for count in counts.values()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True  # what is wrong with it, whoever opens it tells
+
+
+def _choose(repository: Path, revision: str | None) -> tuple[Path | None, list[str]]:
+    """Return the snapshot of a folder of the cache that is meant, if one is, and the names of all."""
+    snapshots = repository / "snapshots"
+    there = (
+        sorted(entry.name for entry in snapshots.iterdir() if entry.is_dir()) if snapshots.is_dir() else []
+    )
+    try:
+        named = (repository / "refs" / (revision or "main")).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         named = revision or ""
     chosen = [name for name in there if name == named] or ([] if revision else there)
-    if len(chosen) == 1:
-        return str(snapshots / chosen[0])
+    return (snapshots / chosen[0] if len(chosen) == 1 else None), there
+
+
+def _snapshot(repository: str) -> str:
+    """Return the snapshot of a folder of the cache, or the folder itself if it is none."""
+    if not (Path(repository) / "snapshots").is_dir():
+        return repository
+    chosen, there = _choose(Path(repository), None)
+    if chosen is not None:
+        return str(chosen)
     if not there:
-        refuse("the cache has no snapshot of it", _fetch(repository, revision), repository)
-    wanted = f"`{shown(revision)}`" if revision else "`main`"
-    hint = f"name one of them: `{shown(str(snapshots / there[0]))}`"
-    refuse(f"{wanted} is none of its snapshots {listed(there)}", hint, repository)
-
-
-def _fetch(repository: str, revision: str | None) -> str:
-    name = Path(repository).name.removeprefix("models--").replace("--", "/")
-    chosen = f" --revision {revision}" if revision else ""
-    return f"`hf download {shown(name)}{shown(chosen)}` fetches it"
+        name = Path(repository).name.removeprefix("models--").replace("--", "/")
+        refuse("the cache has no snapshot of it", f"`hf download {shown(name)}` fetches it", repository)
+    hint = f"name one of them: `{shown(str(Path(repository) / 'snapshots' / there[0]))}`"
+    refuse(f"`main` is none of its snapshots {listed(there)}", hint, repository)

@@ -12,6 +12,7 @@ from soce.exceptions import shown
 from soce.files.arguments import expect_path, expect_paths
 from soce.files.words import counted, listed
 from soce.recipes.checkpoint_paths import find_checkpoint
+from soce.recipes.names import is_url
 from soce.recipes.parts import (
     Weight,
     check_not_negative,
@@ -29,7 +30,7 @@ Number = TypeVar("Number", int, Fraction)
 
 def same_path_key(path: str) -> str:
     """Return a text that is equal for two spellings of one path; links are not followed."""
-    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Ingredient:
     """A checkpoint with its weight in one soup."""
 
     path: str
-    """A directory of safetensors shards, or one ``.safetensors`` file."""
+    """A directory of safetensors shards, one ``.safetensors`` file, or the name of what is somewhere else."""
     weight: Fraction | None
     """Its weight, in any unit: only proportions count. None: the rows alone say what goes in."""
     name: str = ""
@@ -189,6 +190,14 @@ class Recipe:
         return tuple(
             Row(row.pattern, _spread(row.numerators, into, len(paths)), row.whole) for row in self.table
         )
+
+    def moved(self, places: Mapping[str, str]) -> Recipe:
+        """Return the same of checkpoints that are somewhere else now, by the `same_path_key` of their paths.
+
+        Names stay, and with them the id.
+        """
+        moved = (replace(one, path=places.get(same_path_key(one.path), one.path)) for one in self.ingredients)
+        return Recipe(tuple(moved), self.rows)
 
     @property
     def remark(self) -> str | None:

@@ -18,6 +18,7 @@ from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict, read_b
 from soce.files.words import listed, nearest
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, RecipeFile, Row
+from soce.recipes.names import is_url
 from soce.recipes.parts import (
     lowest_terms,
     parse_dtype,
@@ -198,7 +199,7 @@ class _Reader:
         if name in self.names:
             return self.paths[self.names.index(name)]
         path = find_checkpoint(name, folder=Path(self.document.path).parent)
-        if not Path(path).exists():
+        if not Path(path).exists() and not is_url(path):
             self._no_such_ingredient(("take", pattern), name)
         return path
 

@@ -9,6 +9,7 @@ from soce.files.arguments import expect, expect_mapping
 from soce.files.digests import digest_of
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe
+from soce.remote.here import bring
 from soce.scores.origin import ScoreOrigin
 from soce.search.executors.open import opened
 from soce.search.identity import ingredient_identities
@@ -76,7 +77,8 @@ def measure_scores(
         refuse("there is no candidate to score")
     refuse_same_tasks(evaluator, held_out_evaluator)
     check_folder(folder)
-    located = {name: find_checkpoint(paths[name]) for name in sorted(paths)}
+    names = sorted(paths)
+    located = dict(zip(names, bring([find_checkpoint(paths[name]) for name in names]), strict=True))
     ingredients = ingredient_identities(located)
     recipes = [Recipe((Ingredient(path, Fraction(1), name),)) for name, path in located.items()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from soce.files.arguments import expect_mapping, expect_names
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.remote.here import bring
 from soce.scores.origin import ScoreOrigin
 from soce.search.refusal import refuse
 from soce.selection.weights import WeightGrid
@@ -108,6 +109,13 @@ class Pool:
             known[name] = path
         without = tuple(name for name in selection.selection.candidates if name not in known)
         return cls(known, selection.selection.models, selection.grid, without, selection.selection.origin)
+
+    def here(self) -> Pool:
+        """Return the same with every checkpoint on this disk; what is somewhere else is downloaded first.
+
+        A search reads its checkpoints again and again.
+        """
+        return replace(self, paths=dict(zip(self.paths, bring([*self.paths.values()]), strict=True)))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ def search_soups(
     expect(selection, (Pool, SelectionFile), "selection", source)
     expect(options, SearchOptions, "options", "SearchOptions")
     pool = selection if isinstance(selection, Pool) else Pool.of(selection, candidates=candidates)
+    pool = pool.here()
     objective = options.objective
     if isinstance(selection, SelectionFile):
         categories = categories or selection.selection.categories

@@ -18,6 +18,7 @@ from soce.files.words import counted, listed, nearest
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.files import looks_like_recipe
 from soce.recipes.model import same_path_key
+from soce.recipes.names import remote_name
 from soce.recipes.parts import parse_dtype
 from soce.selection.experts import Selection
 from soce.selection.refusal import refuse
@@ -263,8 +264,8 @@ def _places(
 
 
 def _beside(path: str, folder: str) -> str:
-    """Return an absolute path as it is, another one relative to the folder of the file."""
-    if not path or Path(path).is_absolute():
+    """Return an absolute path, or the name of what is not here, as it is; else relative to the folder."""
+    if not path or Path(path).is_absolute() or remote_name(path) is not None:
         return path
     return Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
 

@@ -22,6 +22,12 @@ pub(super) fn nowhere(path: &Path) -> Option<String> {
     }
     let there = path.ancestors().find(|above| above.as_os_str().is_empty() || above.exists())?;
     let missing: Vec<&str> = path.strip_prefix(there).ok()?.iter().filter_map(|name| name.to_str()).collect();
+    if let ([_], &[owner, last]) = (missing.as_slice(), names.as_slice())
+        && origin::is_hub_name(owner)
+        && origin::is_hub_name(last.split_once('@').map_or(last, |(name, _)| name))
+    {
+        return Some(format!("if it is a model of the Hugging Face Hub, write `hf://{owner}/{}`", pasted(last)));
+    }
     let (&[owner, last], false) = (missing.as_slice(), there.components().eq([Component::RootDir])) else {
         return None;
     };
@@ -141,7 +147,8 @@ mod tests {
         check("none", None);
         check("/none/there", None);
         check("a/b/c", None);
-        check("rust/none", None);
+        check("rust/none", Some("`hf://rust/none`"));
+        check("/tmp/none", None);
         check("C:\\models\\A", Some("Windows"));
         check("$HOME/A", Some("environment"));
     }

@@ -62,13 +62,9 @@ def _checkpoint(text: str, folder: Path) -> str:
 
 
 def _missing_checkpoint(path: str) -> str | None:
-    from soce.recipes.checkpoint_paths import HUB_ID
+    from soce.recipes.names import remote_name
 
-    missing = _missing(path)
-    name = path.partition("@")[0]
-    if missing and HUB_ID.fullmatch(name) and not path.startswith("."):
-        return f"{missing}, and the cache of the Hub has none: `hf download {shown(name)}` fetches it"
-    return missing
+    return None if remote_name(path) is not None else _missing(path)
 
 
 def _behind(sign: str) -> Callable[[str, Path], str]:

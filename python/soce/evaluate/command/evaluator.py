@@ -21,6 +21,7 @@ from soce.merging.options import CHANGE_FILES
 from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +69,9 @@ class CommandEvaluator:
         folder: PathText | None = None,
         on_start: Callable[[tuple[str, ...]], object] | None = None,
     ) -> None:
-        self.ingredients = tuple(map(find_checkpoint, ingredients))
+        named = [*map(find_checkpoint, ingredients)]
+        self.ingredients = tuple(bring(named))
+        self._here = dict(zip(map(same_path_key, named), self.ingredients, strict=True))
         self.options = options
         self.command = check_command(command, options)
         parent = Path(tempfile.gettempdir() if options.scratch is None else options.scratch)
@@ -147,6 +150,7 @@ class CommandEvaluator:
 
     def _over_all(self, recipe: Recipe) -> Recipe:
         """Return the recipe over all ingredients, so that the first one can give config and tokenizer."""
+        recipe = recipe.moved(self._here)
         left_out = {same_path_key(path): path for path in self.ingredients}
         for ingredient in recipe.ingredients:
             if left_out.pop(same_path_key(ingredient.path), None) is None:

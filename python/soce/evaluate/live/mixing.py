@@ -21,6 +21,7 @@ from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.parts import parse_dtype
+from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,10 @@ class SoupMixer:
         require_torch()
         expect_paths(paths, "ingredients")
         uniform = Recipe.of([str(path) for path in paths])
+        named = [ingredient.path for ingredient in uniform.ingredients]
+        self._here = dict(zip(map(same_path_key, named), bring(named), strict=True))
+        """Where ingredients lie: what is somewhere else is downloaded, for it is read many times."""
+        uniform = uniform.moved(self._here)
         self.paths: tuple[str, ...] = tuple(ingredient.path for ingredient in uniform.ingredients)
         self.dtype = None if options.dtype is None else parse_dtype(options.dtype)
         self._options = options
@@ -80,7 +85,7 @@ class SoupMixer:
             Mixer, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
         )
         choices = resolve_choices(uniform.ingredients, leave_out=options.leave_out, take=options.take)
-        self._sources = choices.paths
+        self._sources = tuple(bring(choices.paths))
         """The ingredients, then those that only give tensors."""
         self._mixer = opened(self._sources, leave_out=choices.leave_out, take=choices.take)
         self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
@@ -113,6 +118,7 @@ class SoupMixer:
 
     def rows(self, recipe: Recipe) -> dict[str, Row]:
         """Return the mix of every tensor; RecipeError names a stranger, or a tensor that no row matches."""
+        recipe = recipe.moved(self._here)
         for ingredient in recipe.ingredients:
             if same_path_key(ingredient.path) not in self._keys:
                 message = "is not an ingredient of the model to be evaluated"

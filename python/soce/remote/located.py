@@ -1,0 +1,85 @@
+"""Where the ingredients of one merge are opened: on this disk, or by ranges of what is somewhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict
+
+from soce.recipes.names import remote_name
+from soce.remote.here import download, open_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from soce.remote.host import Host
+
+Remote: TypeAlias = Literal["stream", "download"]
+"""What happens to tensors that are somewhere else: they are read as they are needed, or put on this disk."""
+_AT_ONCE: Final = 8
+
+
+class ServedShard(TypedDict):
+    """A shard as the core takes it: a file of the folder `root` that is read over the network."""
+
+    root: str
+    name: str
+    url: str
+    size: int
+    etag: str | None
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where ingredients are opened."""
+
+    paths: tuple[str, ...]
+    """Of each a path; of one that is somewhere else, the folder of its side files."""
+    shards: tuple[ServedShard, ...] = ()
+    """What counts as lying in these folders."""
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    """Path → who has it, of those that are somewhere else."""
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Path → the name of exactly these bytes, of what was named otherwise than by a path."""
+        return {path: host.origin for path, host in self.hosts.items()}
+
+    @property
+    def refresh(self) -> Callable[[str, str], str] | None:
+        """What returns a new URL of a shard, by folder and name, when the old one has expired."""
+        return (lambda root, name: self.hosts[root].url(name)) if self.shards else None
+
+
+def locate(paths: Sequence[str], how: Remote) -> Located:
+    """Find ingredients, each given by its path or by a name of `soce.recipes.names`; raises as `bring` does.
+
+    Side files are on this disk afterwards, and with ``download`` all else too.
+    """
+    names = {path: name for path in paths if (name := remote_name(path)) is not None}
+    if not names:
+        return Located(tuple(paths))
+    found = {path: open_host(name) for path, name in names.items()}
+    hosts = {str(host.folder): host for host in found.values()}
+    if how == "download":
+        download(hosts.values())
+    return Located(
+        tuple(str(found[path].folder) if path in found else path for path in paths),
+        () if how == "download" else _served(hosts),
+        hosts,
+    )
+
+
+def _served(hosts: Mapping[str, Host]) -> tuple[ServedShard, ...]:
+    """Return the shards that are not on this disk, with their first URLs."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    wanted = [(root, host, shard) for root, host in hosts.items() for shard in host.shards]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        urls = pool.map(lambda one: one[1].url(one[2].name), wanted)
+        return tuple(
+            ServedShard(
+                root=root, name=shard.name, url=url, size=shard.size, etag=shard.etag, identity=shard.identity
+            )
+            for (root, _, shard), url in zip(wanted, urls, strict=True)
+        )

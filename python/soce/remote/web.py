@@ -1,0 +1,163 @@
+"""Checkpoints that a web server has: a folder with an index or one file, and what usually lies beside it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote, urlsplit
+
+from soce.recipes.names import SHARD
+from soce.remote.host import SMALL, RemoteShard, refuse
+from soce.remote.kept import keep, kept_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from http.client import HTTPResponse
+
+    from soce.recipes.names import WebName
+
+_INDEX: Final = "model.safetensors.index.json"
+_BESIDE: Final = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
+    "chat_template.jinja", "chat_template.json", "preprocessor_config.json", "processor_config.json",
+    "LICENSE", "README.md",
+)  # fmt: skip
+"""A web server does not say what it has: these are asked for."""
+_SECONDS: Final = 30
+_AT_ONCE: Final = 8
+_PIECE: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    url: str
+    """Where redirects led."""
+    size: int
+    etag: str | None
+    version: str
+    has_ranges: bool
+
+
+class WebFolder:
+    """A folder of a web server, each file by its ETag or its time: a `Host`."""
+
+    def __init__(self, name: WebName) -> None:
+        self._name = name
+        is_file = name.url.endswith(SHARD)
+        self._base, _, single = name.url.rpartition("/") if is_file else (name.url, "", "")
+        beside = () if is_file else _BESIDE
+        found = self._look([_INDEX, *beside] if not is_file else [])
+        found = {file: one for file, one in found.items() if one.size <= SMALL}
+        index = self._read(found[_INDEX]) if _INDEX in found else None
+        wanted = _named(index) or [unquote(single) or "model.safetensors"]
+        shards = self._look(wanted)
+        if not shards:
+            hint = f"give a folder with `{_INDEX}` or `model.safetensors`, or a file `….safetensors`"
+            refuse(name, "no safetensors files are there", hint)
+        self._files = found | shards
+        versions = {file: f"{one.size} {one.version}" for file, one in self._files.items()}
+        self.origin = str(name)
+        self.folder = kept_folder(name, versions)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file in found:
+            self._keep(file)
+        self.shards = tuple(
+            RemoteShard(file, one.size, one.etag, one.version)
+            for file, one in shards.items()
+            if not (self.folder / file).exists()
+        )
+
+    def url(self, shard: str) -> str:
+        """Return where redirects lead from a shard now."""
+        found = self._look([shard]).get(shard)
+        known = self._files[shard]
+        if found is None or (found.size, found.version) != (known.size, known.version):
+            refuse(self._name, f"`{shard}` changed while it was looked at", "try again")
+        if not found.has_ranges:
+            hint = "`--remote download` reads it as a whole"
+            refuse(self._name, "the server does not serve parts of files", hint)
+        return found.url
+
+    def download(self) -> None:
+        """Put all shards into the folder."""
+        for shard in self.shards:
+            self._keep(shard.name)
+
+    def _keep(self, file: str) -> None:
+        if not (self.folder / file).exists():
+            with _refusals(self._name), _opened(self._files[file].url) as answer:
+                pieces = iter(lambda: answer.read(_PIECE), b"")
+                keep(self.folder / file, pieces, self._files[file].size)
+
+    def _read(self, file: _File) -> bytes:
+        with _refusals(self._name), _opened(file.url) as answer:
+            return answer.read(SMALL)
+
+    def _look(self, files: list[str]) -> dict[str, _File]:
+        """Return what is known of those of some files that are there."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = pool.map(self._look_at, files)
+            return {file: one for file, one in zip(files, found, strict=True) if one is not None}
+
+    def _look_at(self, file: str) -> _File | None:
+        from urllib.error import HTTPError
+
+        url = f"{self._base}/{quote(file)}"
+        with _refusals(self._name):
+            try:
+                answer = _opened(url, Range="bytes=0-0")
+            except HTTPError as error:
+                if error.code not in {404, 410}:
+                    raise
+                error.close()
+                return None
+            with answer:
+                parts, etag = answer.headers.get("Content-Range"), answer.headers.get("ETag")
+                length = parts.rpartition("/")[2] if parts else answer.headers.get("Content-Length", "")
+                if not length.isdecimal():
+                    refuse(self._name, f"the server does not say how long `{file}` is")
+                version = etag or answer.headers.get("Last-Modified") or "of no known version"
+                return _File(answer.url, int(length), etag, version, answer.status == 206)
+
+
+def _named(index: bytes | None) -> list[str]:
+    """Return the shards that an index names; the plan tells what is wrong with it."""
+    try:
+        return sorted({str(name) for name in json.loads(index or b"")["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _opened(url: str, **headers: str) -> HTTPResponse:
+    from urllib.request import Request, urlopen
+
+    request = Request(url, headers={"User-Agent": "soce", **headers})
+    answer: HTTPResponse = urlopen(request, timeout=_SECONDS)
+    return answer
+
+
+@contextmanager
+def _refusals(name: WebName) -> Iterator[None]:
+    """Tell what a server refuses, without the URL: redirects put signatures into it."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+
+    host = urlsplit(name.url).netloc
+    try:
+        yield
+    except HTTPError as error:
+        error.close()
+        is_busy = error.code == 429 or error.code >= 500
+        hint = "try again later" if is_busy else "see in a browser what it says"
+        refuse(name, f"{host} answers with status {error.code}", hint)
+    except (EOFError, HTTPException):
+        refuse(name, "the connection ended too early", "try again")
+    except TimeoutError:
+        refuse(name, f"{host} does not answer in time", "try again")
+    except URLError as error:
+        reason = error.reason if isinstance(error.reason, str) else type(error.reason).__name__
+        refuse(name, f"{host} cannot be reached ({reason})", "check the spelling and the network")

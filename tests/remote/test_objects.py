@@ -1,0 +1,113 @@
+"""Objects of a store as ingredients: the real obstore, on moto's S3."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.checkpoints import bf16, checkpoint, read_directory, shards
+
+import soce
+from soce.exceptions import SoceError
+from soce.merging.merge import merge
+from soce.remote.here import bring
+
+obstore = pytest.importorskip("obstore")
+moto = pytest.importorskip("moto.server")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """An S3 with a bucket `models`."""
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    urllib.request.urlopen(urllib.request.Request(f"{url}/models", method="PUT")).close()
+    yield url
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two checkpoints below `s3://models/`, which also lie in the folder that is returned."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("a", 1.0), ("b", 3.0)):
+        checkpoint(tmp_path / "local" / name, *[{f"w{i}": ("BF16", [2], bf16(value, i))} for i in range(2)])
+        put(tmp_path / "local" / name, f"runs/{name}")
+    return tmp_path / "local"
+
+
+def put(folder: Path, prefix: str) -> None:
+    """Upload all files of a folder."""
+    from obstore.store import from_url
+
+    store = from_url("s3://models")
+    for file in folder.iterdir():
+        obstore.put(store, f"{prefix}/{file.name}", file.read_bytes())
+
+
+def test_objects_are_merged_as_files_of_this_disk(s3: Path) -> None:
+    merge([str(s3 / "a"), str(s3 / "b")], output="expected")
+    merge(["s3://models/runs/a", "s3://models/runs/b/"], output="soup")
+    assert shards(Path("soup")) == shards(Path("expected"))
+    text = Path("soup/soce.json").read_text()
+    assert "Signature" not in text
+    assert "very-secret" not in text
+    assert soce.verify("soup", recompute=["s3://models/runs/a", "s3://models/runs/b"]).ok
+
+
+def test_one_object_is_a_checkpoint(s3: Path) -> None:
+    (folder,) = bring(["s3://models/runs/a/model-00002-of-00002.safetensors"])
+    assert [one.name for one in Path(folder).iterdir()] == ["model-00002-of-00002.safetensors"]
+
+
+def test_objects_that_changed_are_another_version(s3: Path) -> None:
+    (before,) = bring(["s3://models/runs/a"])
+    assert bring(["s3://models/runs/a"]) == [before]
+    checkpoint(s3 / "a", *[{f"w{i}": ("BF16", [2], bf16(7, i))} for i in range(2)])
+    put(s3 / "a", "runs/a")
+    (after,) = bring(["s3://models/runs/a"])
+    assert before != after
+    assert read_directory(Path(after)) == read_directory(s3 / "a") != read_directory(Path(before))
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "mend"),
+    [
+        ("s3://models/runs/none", "no safetensors files", "spelling"),
+        ("s3://models/runs/x.safetensors", "not there", "spelling"),
+        ("s3://no-such-bucket/a", "no such bucket", "spelling"),
+        ("s3://models/a?X-Amz-Signature=secret", "query", "s3://bucket/model"),
+        ("s3:///a", "has no bucket", "s3://bucket/prefix"),
+        ("ftp://models/a", "`ftp://` is not known", "hf://"),
+    ],
+)
+def test_what_is_not_there(s3: Path, name: str, told: str, mend: str) -> None:
+    with pytest.raises(SoceError) as caught:
+        bring([name])
+    (problem,) = caught.value.problems
+    assert told in str(problem)
+    assert mend in (problem.hint or "")
+    assert "secret" not in str(caught.value)
+
+
+def test_without_the_client_its_package_is_named(s3: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "obstore", None)
+    with pytest.raises(SoceError, match=r"soce\[s3\]"):
+        bring(["s3://models/runs/a"])
+
+
+def test_a_manifest_tells_of_the_objects(s3: Path) -> None:
+    merge(["s3://models/runs/a"], output="soup")
+    (path,) = json.loads(Path("soup/soce.json").read_text())["run"]["ingredients"]
+    assert "s3/models/runs/a" in path

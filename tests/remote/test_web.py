@@ -1,0 +1,95 @@
+"""Checkpoints on a web server as ingredients."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from tests.checkpoints import bf16, checkpoint, shards
+
+from soce.exceptions import SoceError
+from soce.merging.merge import merge
+from soce.remote.here import bring
+
+STATUS: dict[str, int] = {}
+
+
+class _Server(BaseHTTPRequestHandler):
+    root: Path
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", f"{path.removeprefix('/moved')}?Signature=secret")
+            return self.end_headers()
+        file = self.root / path.strip("/")
+        status = STATUS.get(file.name) or (200 if file.is_file() else 404)
+        content = file.read_bytes() if status == 200 else b""
+        size = len(content)
+        if status == 200 and "Range" in self.headers:
+            first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+            status, content = 206, content[int(first) : int(last) + 1]
+        self.send_response(status)
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{size}"')
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server with the checkpoints `a` and `b`, which lie in the working directory too."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("a", 1.0), ("b", 3.0)):
+        checkpoint(tmp_path / name, *[{f"w{i}": ("BF16", [2], bf16(value, i))} for i in range(2)])
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (_Server,), {"root": tmp_path}))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    STATUS.clear()
+
+
+def test_a_folder_is_merged_as_one_of_this_disk(web: str) -> None:
+    merge(["a", "b"], output="expected")
+    merge([f"{web}/a", f"{web}/moved/b/"], output="soup")
+    assert shards(Path("soup")) == shards(Path("expected"))
+    assert "secret" not in Path("soup/soce.json").read_text()
+
+
+def test_one_file(web: str) -> None:
+    (folder,) = bring([f"{web}/a/model-00001-of-00002.safetensors"])
+    assert [one.name for one in Path(folder).iterdir()] == ["model-00001-of-00002.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "told", "mend"),
+    [
+        ("none", 0, "no safetensors files", "model.safetensors.index.json"),
+        ("a", 403, "status 403", "browser"),
+        ("a", 503, "status 503", "later"),
+        ("a?token=secret", 0, "query", "s3://"),
+    ],
+)
+def test_what_a_server_refuses(web: str, name: str, status: int, told: str, mend: str) -> None:
+    STATUS["model-00001-of-00002.safetensors"] = status
+    with pytest.raises(SoceError) as caught:
+        bring([f"{web}/{name}"])
+    (problem,) = caught.value.problems
+    assert told in str(problem)
+    assert mend in (problem.hint or "")
+    assert "secret" not in str(caught.value)
+
+
+def test_no_server(web: str) -> None:
+    with pytest.raises(SoceError, match="cannot be reached"):
+        bring(["http://127.0.0.1:9/a"])
