@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests import lora
+from tests.adapter_files import adapter
 from tests.checkpoints import read_directory, read_file
 
 import soce
@@ -167,6 +168,14 @@ def test_bytes_do_not_depend_on_the_unit_of_the_weights(base: str, tmp_path: Pat
     merge_adapters(dict(zip(paths, ("0.25", "3/4"), strict=True)), output=tmp_path / "other")
     name = "adapter_model.safetensors"
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_weights_that_need_too_many_parts_are_told(tmp_path: Path) -> None:
+    both = [str(adapter(tmp_path / name)) for name in "ab"]
+    made = merge_adapters(dict(zip(both, ("1", "0.33333333333"), strict=True)), output=tmp_path / "soup")
+    (row,) = made.manifest["rounded_weights"]
+    assert row["asked"][both[1]] == "0.33333333333"
+    assert [row["used"][path] for path in both] == [one["part"] for one in made.manifest["ingredients"]]
 
 
 def test_an_adapter_of_weight_zero_has_no_part(base: str, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ class AdapterPlan:
                 for one, part in zip(self.recipe.ingredients, self.recipe.parts, strict=True)
             ],
             "whole": self.recipe.whole,
+            **({"rounded_weights": rounded} if (rounded := self.recipe.rounded_weights()) else {}),
             "ranks": self.ranks,
             "replaced": list(self.adapters[0].replaced),
         }

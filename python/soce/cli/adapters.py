@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from soce.cli.command import message, print_json, usage
+from soce.cli.command import message, print_json, usage, warn
 from soce.cli.text.adapters import adapters_text, made_text
 from soce.exceptions import shown
 from soce.files.words import counted
@@ -35,6 +35,7 @@ def soup_adapters(
     for name in sorted(options.changed().keys() - _USED):
         usage(f"`--{name.replace('_', '-')}` has no effect on adapters: leave it out")
     plan = plan_adapters(recipe, output=output, rank=rank, overwrite=options.overwrite)
+    warn([recipe.remark] if recipe.remark else [])
     if plan_only:
         if as_json:
             print_json(plan.to_json())
