@@ -174,9 +174,12 @@ def test_adapters_of_other_bases_are_refused(tmp_path: Path) -> None:
     said = told(souped(tmp_path, a, other), IncompatibleError)
     assert "an adapter of `org/other`" in said
     assert "`base_model_name_or_path`" in said
-    for same in ("/data/base", "base", None):  # the same model on another disk, or nobody knows
-        souped(tmp_path, a, adapter(tmp_path / "c", base_model_name_or_path=same))()
-        shutil.rmtree(tmp_path / "c")
+    cached = f"/cache/models--org--base/snapshots/{40 * 'a'}"
+    for same, n_remarks in (("/data/base", 1), ("base", 1), (cached, 0), (None, 0)):
+        c = adapter(tmp_path / "c", base_model_name_or_path=same)
+        made = merge_adapters([str(a), str(c)], output=tmp_path / "soup").manifest
+        assert len(made["warnings"]) == n_remarks
+        shutil.rmtree(c)
         shutil.rmtree(tmp_path / "soup")
     wide: Tensors = {A: ("F32", [1, 4], f32(1, 2, 3, 4)), B: ("F32", [2, 1], f32(1, 2))}
     said = told(souped(tmp_path, a, adapter(tmp_path / "d", wide)), IncompatibleError)

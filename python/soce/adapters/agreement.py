@@ -10,6 +10,7 @@ from soce.adapters.adapter import BESIDE_FACTORS
 from soce.adapters.config import CONFIG, MERGE_FIRST
 from soce.exceptions import IncompatibleError, Problem, shown
 from soce.files.words import listed
+from soce.recipes.checkpoint_paths import cached_repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,10 +34,32 @@ def is_same_base(one: str, other: str) -> bool:
     --------
     >>> is_same_base("org/model-8B", "/data/models/model-8B"), is_same_base("org/a", "org/b")
     (True, False)
+    >>> is_same_base("org/model", f"/cache/models--org--model/snapshots/{40 * 'a'}")
+    True
     """
+    return _is_surely_same(one, other) or PurePath(_known(one)).name == PurePath(_known(other)).name
+
+
+def base_remarks(adapters: Sequence[Adapter]) -> list[str]:
+    """Return what to say of bases that are taken for one only because their names end alike."""
+    called = [(one.path, one.config.base) for one in adapters if one.config.base is not None]
+    return [
+        f"`{shown(path)}` calls its base `{shown(base)}`, and `{shown(called[0][0])}` calls it "
+        f"`{shown(called[0][1])}`: they are taken for one model"
+        for path, base in called[1:]
+        if not _is_surely_same(called[0][1], base)
+    ]
+
+
+def _is_surely_same(one: str, other: str) -> bool:
     if os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other):  # noqa: PTH110, PTH121
         return True
-    return PurePath(one).name == PurePath(other).name
+    return _known(one) == _known(other)
+
+
+def _known(name: str) -> str:
+    """Return the id of a model that lies in the Hub's cache, any other name as it is."""
+    return cached_repository(name)[0] or name
 
 
 def outside(factors: Factors) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.adapters.adapter import TENSORS, read_adapter
-from soce.adapters.agreement import check_agreement
+from soce.adapters.agreement import base_remarks, check_agreement
 from soce.adapters.config import CONFIG
 from soce.adapters.output import (
     FILES,
@@ -85,6 +85,12 @@ class AdapterPlan:
         }
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever uses the soup should know: weights that were rounded, bases by different names."""
+        rounded = [self.recipe.remark] if self.recipe.remark is not None else []
+        return (*rounded, *base_remarks(self.adapters))
+
+    @property
     def method(self) -> str:
         """``cat``: factors side by side; ``svd``: cut to a rank."""
         return "cat" if self.rank is None else "svd"
@@ -104,6 +110,7 @@ class AdapterPlan:
             **({"rounded_weights": rounded} if (rounded := self.recipe.rounded_weights()) else {}),
             "ranks": self.ranks,
             "replaced": list(self.adapters[0].replaced),
+            "warnings": list(self.warnings),
         }
 
     def execute(self, *, command: Sequence[str] | None = None) -> AdapterReport:

@@ -35,7 +35,7 @@ def soup_adapters(
     for name in sorted(options.changed().keys() - _USED):
         usage(f"`--{name.replace('_', '-')}` has no effect on adapters: leave it out")
     plan = plan_adapters(recipe, output=output, rank=rank, overwrite=options.overwrite)
-    warn([recipe.remark] if recipe.remark else [])
+    warn(plan.warnings)
     if plan_only:
         if as_json:
             print_json(plan.to_json())
