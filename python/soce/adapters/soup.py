@@ -24,10 +24,11 @@ from soce.adapters.output import (
     write_tensors,
 )
 from soce.exceptions import CheckpointError, OutputError, Problem, SoceError
-from soce.files.arguments import expect_path
 from soce.files.atomic import staged_folder, write_json, write_text
 from soce.recipes.model import Recipe
+from soce.recipes.names import local_output
 from soce.recipes.parts import refuse
+from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,8 +104,10 @@ class AdapterPlan:
             "method": self.method,
             "base": next((one.config.base for one in self.adapters if one.config.base), None),
             "ingredients": [
-                {"name": one.name, "path": one.path, "part": part}
-                for one, part in zip(self.recipe.ingredients, self.recipe.parts, strict=True)
+                {"name": one.name, "path": adapter.path, "part": part}
+                for one, adapter, part in zip(
+                    self.recipe.ingredients, self.adapters, self.recipe.parts, strict=True
+                )
             ],
             "whole": self.recipe.whole,
             **({"rounded_weights": rounded} if (rounded := self.recipe.rounded_weights()) else {}),
@@ -202,7 +205,6 @@ def plan_adapters(
 
     It takes and raises what `merge_adapters` does; no tensor is read.
     """
-    expect_path(output, "output")
     recipe = ingredients if isinstance(ingredients, Recipe) else Recipe.of(ingredients)
     if recipe.rows or recipe.parts is None:
         refuse(
@@ -210,15 +212,15 @@ def plan_adapters(
         )
     if rank is not None and rank < 1:
         refuse(f"`rank` is {rank}", "leave it out: then nothing is cut off")
-    place = Path(output)
+    place = local_output(output)
     check_output(place, overwrite=overwrite)
     problems: list[Problem] = []
     adapters: list[Adapter] = []
     stamps = []
-    for ingredient in recipe.ingredients:
+    for path in bring([ingredient.path for ingredient in recipe.ingredients]):
         try:
-            adapters.append(read_adapter(ingredient.path))
-            stamps.append(_stamp(ingredient.path))
+            adapters.append(read_adapter(path))
+            stamps.append(_stamp(path))
         except SoceError as error:
             problems += error.problems
     if problems:
@@ -243,7 +245,7 @@ def merge_adapters(
     Parameters
     ----------
     ingredients : mapping of path to weight, sequence of paths, or Recipe
-        Folders that PEFT saved, with exact weights as in `soce.merge`.
+        Folders that PEFT saved, or adapters on the Hub, with exact weights as in `soce.merge`.
     output : path-like
         The folder to be made. It appears complete or not at all.
     rank : int, optional

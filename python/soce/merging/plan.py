@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import soce._core as _core
 from soce.exceptions import shown
-from soce.files.arguments import expect, expect_path
+from soce.files.arguments import expect
 from soce.files.words import listed
 from soce.merging.choices import find_ingredient, resolve_choices
 from soce.merging.options import MergeOptions
@@ -24,11 +23,13 @@ from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
 from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same_path_key
+from soce.recipes.names import local_output
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
 from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
@@ -132,14 +133,14 @@ def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = Merg
     headers and side files, and data only of tensors that must be equal; it writes nothing.
     `MergePlan.execute` carries the plan out.
     """
-    expect_path(output, "output")
+    place = local_output(output)
     recipe, source = _one(ingredients)
-    return _plan([(Path(output), recipe)], source, options)
+    return _plan([(place, recipe)], source, options)
 
 
 def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
     """Plan many soups that one pass over the ingredients makes; see `merge_all` and `plan`."""
-    expect_path(output, "output")
+    folder = local_output(output)
     if isinstance(recipes, Mapping):
         named = [
             (name, recipe if isinstance(recipe, Recipe) else Recipe.of(recipe))
@@ -153,7 +154,6 @@ def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = Me
         where = None if source is None else source.path
         hint = "list them under `recipes:`, or give a single recipe as the argument of `merge`"
         refuse("there are no named recipes", hint, where)
-    folder = Path(output)
     return _plan([(folder / name, recipe) for name, recipe in named], source, options, folder)
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
-from soce.recipes.names import SHARD, HubName, bare_hub_name, is_hub_name_here, is_url, remote_name
+from soce.recipes.names import (
+    SHARD,
+    HubName,
+    bare_hub_name,
+    is_hub_name_here,
+    is_url,
+    remote_name,
+    split_adapter,
+)
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
@@ -50,6 +58,7 @@ def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
         A folder of the cache with several snapshots, none of which is its `main`; a URL of no known kind.
     """
     text = os.fspath(written)
+    _refuse_adapter(text, os.fspath(folder))
     if is_url(text):
         name = remote_name(text)
         return (_cached(name) if isinstance(name, HubName) else None) or str(name)
@@ -62,6 +71,19 @@ def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
     if bare is None:
         return path
     return _cached(bare) or (text if is_hub_name_here(text, os.fspath(folder)) else path)
+
+
+def _refuse_adapter(text: str, folder: str) -> None:
+    """Refuse a base with an adapter on top of it, and say what can be done with them."""
+    base, adapter = split_adapter(text, folder)
+    if adapter is None:
+        return
+    if is_url(base) or is_hub_name_here(base, folder) or os.path.lexists(Path(folder) / base):
+        message = f"`{shown(text)}` is a base with an adapter on top, which is no checkpoint yet"
+        hint = (
+            "average adapters with `soce-merge --adapters`, or merge it with PEFT (`merge_and_unload`) first"
+        )
+        refuse(message, hint)
 
 
 def two_meanings(path: str) -> str | None:

@@ -16,11 +16,16 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
-from soce.exceptions import shown
+from soce.exceptions import OutputError, Problem, shown
+from soce.files.arguments import expect_path
 from soce.recipes.parts import refuse
+
+if TYPE_CHECKING:
+    from soce.files.atomic import PathText
 
 SHARD: Final = ".safetensors"
 _WORD: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
@@ -154,6 +159,17 @@ def split_adapter(text: str, folder: str = "") -> tuple[str, str | None]:
         return text, None
     end = (there or ends)[-1]
     return text[:end], text[end + 1 :]
+
+
+def local_output(output: PathText) -> Path:
+    """Return the path of an output; a name of somewhere else is refused, with the way there."""
+    expect_path(output, "output")
+    text = os.fspath(output)
+    if is_url(text):
+        message = "soups are made on this disk"
+        hint = "give a path, then publish the soup: `soce publish soup hf://org/name`"
+        raise OutputError.of([Problem("output", _without_secrets(text), None, message, hint)])
+    return Path(text)
 
 
 def _named_by_url(text: str) -> RemoteName:

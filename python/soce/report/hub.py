@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,8 @@ from soce.exceptions import CheckpointError, OutputError, Problem, shown
 from soce.files.arguments import expect_path
 from soce.files.words import counted, listed
 from soce.merging.verify import verify
+from soce.recipes.names import HubName, is_url, remote_name
+from soce.remote.hub_errors import hub_endpoint
 from soce.report.card.card import write_card
 from soce.report.card.metadata import require_hub
 from soce.report.card.soup import MANIFEST, read_soup
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
 
-_TARGET: Final = re.compile(r"hf://([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})/?", re.ASCII)
 _README: Final = "README.md"
 _HIDDEN: Final = ".eval_results"
 """The one folder whose name begins with a dot and that belongs to a soup."""
@@ -86,24 +85,19 @@ def publish_to_hub(
     prepared = _prepared_adapter if (folder / ADAPTER_MANIFEST).is_file() else _prepared
     told, warnings, wrote_card = prepared(folder)
     files = _files(folder)
-    api = hub.HfApi(endpoint=_endpoint(), library_name=_LIBRARY)
+    api = hub.HfApi(endpoint=hub_endpoint(), library_name=_LIBRARY)
     with _refusals(name), _quietly(hub):
         head = _empty_repository(api, name, private=private)
         operations = _sent(api, hub, name, files, on_progress)
         made = api.create_commit(name, operations, commit_message=f"Add {told}", parent_commit=head)
-    return OnHub(name, made.oid, f"{_endpoint()}/{name}", tuple(files), wrote_card, warnings)
+    return OnHub(name, made.oid, f"{hub_endpoint()}/{name}", tuple(files), wrote_card, warnings)
 
 
 def _id_of(target: str) -> str:
-    found = _TARGET.fullmatch(target)
-    if found is None:
+    found = remote_name(target) if is_url(target) else None
+    if not isinstance(found, HubName) or "/" not in found.id or found.revision or found.folder:
         _refuse(target, "no name of a repository on the Hub", "write `hf://org/name`")
-    return found[1]
-
-
-def _endpoint() -> str:
-    """Return the address of the Hub, or of what HF_ENDPOINT puts in its place."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    return found.id
 
 
 @contextmanager
@@ -161,7 +155,7 @@ def _empty_repository(api: Any, name: str, *, private: bool) -> str | None:  # n
     if others := sorted(names - _EMPTY):
         _refuse(name, f"the repository holds files already: {listed(others, limit=5)}", "choose another name")
     if private and not info.private:
-        hint = f"make it private at {_endpoint()}/{name}/settings, or choose another name"
+        hint = f"make it private at {hub_endpoint()}/{name}/settings, or choose another name"
         _refuse(name, "the repository is there, and public", hint)
     head: str | None = info.sha
     return head
@@ -222,7 +216,7 @@ def _tell(name: str, status: int, error: BaseException) -> NoReturn:
             raise _error(name, "the Hub limits how often it is asked", "wait, then run this again") from error
         case 0:
             hint = "check the network, then run this again: what was sent is not sent again"
-            raise _error(name, f"{_endpoint()} cannot be reached", hint) from error
+            raise _error(name, f"{hub_endpoint()} cannot be reached", hint) from error
         case _:
             hint = "run this again later: what was sent is not sent again"
             raise _error(name, f"the Hub failed (status {status})", hint) from error
