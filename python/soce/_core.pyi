@@ -2,11 +2,20 @@
 """The Rust core: plans, streams and publishes merges."""
 
 from collections.abc import Callable, Sequence
-from typing import TypedDict, final, type_check_only
+from typing import NotRequired, TypedDict, final, type_check_only
 
 from soce.merging.options import MergeOptions
 
 __all__ = ["Mixer", "Plan", "build_info", "config_differences", "matches", "plan", "verify"]
+
+@type_check_only
+class RemoteShard(TypedDict):
+    root: str
+    name: str
+    url: str
+    size: int
+    etag: str | None
+    identity: str
 
 @type_check_only
 class Planning(TypedDict):
@@ -24,6 +33,8 @@ class Planning(TypedDict):
     makes_parent: bool
     skip_space_check: bool
     remarks: Sequence[str]
+    remote: NotRequired[Sequence[RemoteShard]]
+    refresh: NotRequired[Callable[[str, str], str] | None]
 
 @type_check_only
 class Verifying(TypedDict):
@@ -32,6 +43,8 @@ class Verifying(TypedDict):
     num_threads: int | None
     io: str
     follow_links: bool
+    remote: NotRequired[Sequence[RemoteShard]]
+    refresh: NotRequired[Callable[[str, str], str] | None]
 
 def plan(
     ingredients: Sequence[str],
@@ -43,6 +56,11 @@ def plan(
     `recipes` are (output path, rows), a row is (pattern, numerators in ingredient order, whole); `dtype` is
     a safetensors name (``BF16``); `remarks` become the first warnings of the plan. Raises every `SoceError`
     of `soce.exceptions`, with all problems, and `OSError`.
+
+    `remote` are shards that count as lying in the folder `root` under `name` but are read from `url` by
+    ranges; `identity` tells this state of one from every other, an `etag` of `None` is that of the first
+    answer. `refresh(root, name)` returns a new URL for one that is refused (401, 403); it is called on any
+    thread, once for each time a URL expires.
     """
 
 @final
@@ -117,8 +135,8 @@ def verify(directory: str, options: Verifying, *, on_progress: Callable[[int, in
     """Compare a soup with its manifest and return what was checked and found as a JSON object.
 
     `recompute` in `options` are the ingredients to compute every tensor from again; none in it means those
-    that the manifest names. What is wrong in the directory is in the JSON; exceptions are for what cannot be
-    read.
+    that the manifest names; `remote` and `refresh` are those of `plan`. What is wrong in the directory is in
+    the JSON; exceptions are for what cannot be read.
     """
 
 def config_differences(

@@ -54,6 +54,16 @@ impl From<Problem> for Error {
     }
 }
 
+impl From<Error> for Problem {
+    /// The first reason of an error, for whoever collects them.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(problems) => problems.into_iter().next().expect("a refusal has a problem"),
+            other => Self::new(ProblemKind::Checkpoint, other.to_string()),
+        }
+    }
+}
+
 /// What kind of thing is wrong; each kind is one exception class in Python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemKind {

@@ -5,3 +5,4 @@ mod checkpoint;
 mod io;
 mod layers;
 mod plan;
+mod remote;

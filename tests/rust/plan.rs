@@ -1,6 +1,6 @@
 //! Plans of small checkpoints on disk: what is refused and in which words, and what is laid out.
 
-mod builder;
+pub(crate) mod builder;
 mod configs;
 mod layout;
 mod properties;

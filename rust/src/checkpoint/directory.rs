@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::entries::{Names, other_format};
 use super::index::{self, Index};
 use super::mend;
 use super::open::{OpenOptions, kind, open, read_capped};
@@ -12,11 +13,7 @@ use super::parts::Part;
 use super::weight_set::{Numbered, Readers, SHARD, WeightFile, WeightSet};
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{LISTED, listing, listing_of, quoted, shown};
-use crate::io::platform;
-
-/// Other formats of weights. None is ever opened: most of them run code when they are read.
-const OTHER_FORMATS: [&str; 10] =
-    [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz", ".h5", ".gguf", ".onnx", ".msgpack"];
+use crate::io::remote::Objects;
 
 /// The shards chosen, with all that was found wrong so far.
 #[derive(Debug, Default)]
@@ -29,16 +26,6 @@ pub(super) struct Selection {
     pub(super) problems: Vec<Problem>,
     /// Odd but harmless findings.
     pub(super) warnings: Vec<String>,
-}
-
-/// File names in a directory that matter here, each list sorted.
-#[derive(Debug, Default)]
-struct Names {
-    shards: Vec<String>,
-    indexes: Vec<String>,
-    others: Vec<String>,
-    folders: Vec<String>,
-    entries: usize,
 }
 
 fn problem(message: impl Into<String>) -> Problem {
@@ -72,10 +59,16 @@ pub(super) fn set_size(name: &str) -> Option<u64> {
     Some(WeightFile::of(name)?.part?.count)
 }
 
-/// Chooses the shards of `part`, which lies in the directory `root` of the checkpoint in `home`.
-pub(super) fn select(root: &Path, home: &Path, part: &Part, options: OpenOptions) -> Selection {
+/// Chooses the shards of `part`, which lies in the directory `root` of the checkpoint in `home`. Those of `objects` count as
+/// lying there.
+pub(super) fn select(
+    (root, home): (&Path, &Path),
+    part: &Part,
+    options: OpenOptions,
+    objects: &Objects,
+) -> Selection {
     let mut selection = Selection::default();
-    let names = match Names::read(root) {
+    let names = match Names::read(root, objects) {
         Ok(names) => names,
         Err(problem) => {
             selection.problems.push(problem);
@@ -92,52 +85,6 @@ pub(super) fn select(root: &Path, home: &Path, part: &Part, options: OpenOptions
     };
     selection.problems.extend(refusal.err().map(|problem| problem.at(root)));
     selection
-}
-
-impl Names {
-    fn read(root: &Path) -> Result<Self, Problem> {
-        let refuse = |error: std::io::Error| problem(format!("cannot be read: {error}")).at(root);
-        let mut names = Self::default();
-        for entry in platform::read_dir(root).map_err(refuse)? {
-            let entry = entry.map_err(refuse)?;
-            let name = entry.file_name();
-            names.entries += 1;
-            let Some(name) = name.to_str() else {
-                if name.to_string_lossy().ends_with(SHARD) {
-                    return Err(problem("expected a file name in UTF-8").at(entry.path()));
-                }
-                continue;
-            };
-            let list = if name.starts_with('.') {
-                continue;
-            } else if name.ends_with(SHARD) {
-                &mut names.shards
-            } else if WeightSet::of_index(name).is_some() {
-                &mut names.indexes
-            } else if other_format(name) {
-                &mut names.others
-            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) && holds_shards(&entry.path()) {
-                &mut names.folders
-            } else {
-                continue;
-            };
-            list.push(name.to_owned());
-        }
-        for list in [&mut names.shards, &mut names.indexes, &mut names.others, &mut names.folders] {
-            list.sort_unstable();
-        }
-        Ok(names)
-    }
-}
-
-fn other_format(name: &str) -> bool {
-    OTHER_FORMATS.iter().any(|suffix| name.ends_with(suffix))
-}
-
-fn holds_shards(folder: &Path) -> bool {
-    platform::read_dir(folder).is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(|name| name.ends_with(SHARD)))
-    })
 }
 
 /// A part may do without tensors, unless it has them in a format that is not read.

@@ -26,7 +26,10 @@ pub(super) fn nowhere(path: &Path) -> Option<String> {
         && origin::is_hub_name(owner)
         && origin::is_hub_name(last.split_once('@').map_or(last, |(name, _)| name))
     {
-        return Some(format!("if it is a model of the Hugging Face Hub, write `hf://{owner}/{}`", pasted(last)));
+        return Some(format!(
+            "if it is a model of the Hugging Face Hub, write `hf://{owner}/{}`",
+            pasted(last)
+        ));
     }
     let (&[owner, last], false) = (missing.as_slice(), there.components().eq([Component::RootDir])) else {
         return None;

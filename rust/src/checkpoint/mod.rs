@@ -5,6 +5,7 @@
 
 mod consistency;
 mod directory;
+mod entries;
 pub(crate) mod folder;
 pub mod header;
 pub mod index;

@@ -5,19 +5,23 @@ use std::path::{Path, PathBuf};
 
 use super::directory::Selection;
 use super::folder::{check_folder, folder_of, within};
-use super::open::{self, OpenOptions};
+use super::open::{self, OpenOptions, Opened};
 use super::parts::Part;
 use super::shard::{LocatedTensor, Location, Shard, TensorInfo};
 use super::{consistency, directory, header, index, origin, parts};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
+use crate::io::remote::Objects;
 
 /// Most bytes of headers in all shards of all ingredients together.
 pub const MAX_HEADERS_BYTES: u64 = 512_000_000;
 
 /// Bytes looked at to tell what a file is that is no safetensors file.
 const START_BYTES: u64 = 64;
+
+/// Bytes of an object asked for at first: most headers are shorter.
+const BEGINNING_BYTES: u64 = 128 << 10;
 
 /// All shards of one model.
 #[derive(Debug, Clone)]
@@ -45,27 +49,40 @@ impl Checkpoint {
     ///
     /// All that is wrong with the checkpoint, not only the first finding.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, Vec<Problem>> {
-        Self::open_within(path, options, &mut MAX_HEADERS_BYTES.clone())
+        Self::open_within(path, options, &Objects::default(), &mut MAX_HEADERS_BYTES.clone())
     }
 
-    /// The same for one of several checkpoints that share a budget of header bytes, at first [`MAX_HEADERS_BYTES`].
+    /// The same for one of several checkpoints that share a budget of header bytes, at first [`MAX_HEADERS_BYTES`]. Some of
+    /// their shards may be `objects`, which count as lying in their folders.
     ///
     /// # Errors
     ///
     /// All that is wrong with the checkpoint, not only the first finding.
-    pub fn open_within(path: &Path, options: &OpenOptions, budget: &mut u64) -> Result<Self, Vec<Problem>> {
+    pub fn open_within(
+        path: &Path,
+        options: &OpenOptions,
+        objects: &Objects,
+        budget: &mut u64,
+    ) -> Result<Self, Vec<Problem>> {
         let is_file = !directory::check_kind(path).map_err(|problem| vec![problem])?;
         let described = if is_file { None } else { parts::find(path, *options)? };
         let home = if is_file { parent(path) } else { path };
         let mut parts = described.unwrap_or_else(|| vec![Part::default()]);
-        let mut reading =
-            Reading { root: path, home, options: *options, budget, problems: vec![], warnings: vec![] };
+        let mut reading = Reading {
+            root: path,
+            home,
+            options: *options,
+            objects,
+            budget,
+            problems: vec![],
+            warnings: vec![],
+        };
         let mut shards = Vec::new();
         for part in &mut parts {
             let selection = if is_file {
                 single(path).map_err(|problem| vec![problem])?
             } else {
-                directory::select(&part.path(path), home, part, *options)
+                directory::select((&part.path(path), home), part, *options, objects)
             };
             shards.extend(reading.part(part, selection, is_file));
         }
@@ -102,7 +119,9 @@ impl Checkpoint {
         index::check_file_name(file)
             .and_then(|()| if folder.is_empty() { Ok(()) } else { check_folder(folder) })
             .map_err(|message| Problem::new(ProblemKind::Checkpoint, message).at(root))?;
-        let (shard, _) = read_shard(root.join(name), file.to_owned(), root, options, budget)?;
+        let path = root.join(name);
+        let opened = open::open(&path, root, options)?;
+        let (shard, _) = read_shard(path, file.to_owned(), opened, budget)?;
         Ok(shard.in_folder(folder))
     }
 
@@ -162,6 +181,7 @@ struct Reading<'a> {
     /// The directory that everything must lie in.
     home: &'a Path,
     options: OpenOptions,
+    objects: &'a Objects,
     budget: &'a mut u64,
     problems: Vec<Problem>,
     warnings: Vec<String>,
@@ -175,9 +195,18 @@ impl Reading<'_> {
         self.warnings.append(&mut selection.warnings);
         let mut shards = Vec::with_capacity(selection.shards.len());
         selection.shards.sort_unstable();
-        for name in selection.shards {
-            let path = if is_file { place.clone() } else { place.join(&name) };
-            match read_shard(path, name, self.home, self.options, self.budget) {
+        let path_of = |name: &String| if is_file { place.clone() } else { place.join(name) };
+        let paths: Vec<PathBuf> = selection.shards.iter().map(path_of).collect();
+        let mut beginnings = self.objects.beginnings(&paths, BEGINNING_BYTES);
+        for (name, path) in selection.shards.into_iter().zip(paths) {
+            let opened = match (self.objects.get(&path), beginnings.remove(&path)) {
+                (Some(object), beginning) => {
+                    let beginning = beginning.unwrap_or_else(|| Ok(Vec::new()));
+                    beginning.map(|bytes| Opened::object(object, bytes)).map_err(Problem::from)
+                }
+                (None, _) => open::open(&path, self.home, self.options),
+            };
+            match opened.and_then(|opened| read_shard(path, name, opened, self.budget)) {
                 Ok((shard, notes)) => {
                     shards.push(shard);
                     self.warnings.extend(notes);
@@ -220,15 +249,13 @@ fn parent(path: &Path) -> &Path {
 fn read_shard(
     path: PathBuf,
     name: String,
-    root: &Path,
-    options: OpenOptions,
+    mut opened: Opened,
     budget: &mut u64,
 ) -> Result<(Shard, Vec<String>), Problem> {
     let at = |problem: Problem| problem.at(&path);
-    let mut opened = open::open(&path, root, options)?;
-    let size = opened.identity.size;
+    let size = opened.identity.size();
     let mut start = Vec::new();
-    open::read_exactly(&mut opened.file, 0, size.min(START_BYTES), &mut start).map_err(at)?;
+    opened.read_exactly(0, size.min(START_BYTES), &mut start).map_err(at)?;
     let length = header::length(&start, size).map_err(at)?;
     let Some(rest) = budget.checked_sub(length) else {
         let message = format!("headers of all checkpoints together are over {MAX_HEADERS_BYTES} bytes");
@@ -239,7 +266,7 @@ fn read_shard(
     let mut header = Vec::with_capacity(length as usize);
     header.extend(start.iter().skip(header::LENGTH_BYTES as usize).take(length as usize));
     let missing = length - header.len() as u64;
-    open::read_exactly(&mut opened.file, start.len() as u64, missing, &mut header).map_err(at)?;
+    opened.read_exactly(start.len() as u64, missing, &mut header).map_err(at)?;
     let parsed = header::parse(&header, size).map_err(at)?;
     let place = quoted(&path);
     let notes = parsed.warnings.into_iter().map(|text| format!("{place}: {text}"));

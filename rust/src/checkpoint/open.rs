@@ -8,14 +8,16 @@ use std::fs::{self, File, FileType};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::shard::Shard;
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::quoted;
-use crate::io::Identity;
 use crate::io::identity::changed;
 use crate::io::platform::open_input;
+use crate::io::remote::Object;
+use crate::io::{Backend, Cache, FileIdentity, Identity, Source};
 
 /// What the user allows beyond the strict rules.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,15 +31,51 @@ pub struct OpenOptions {
 /// A file that passed the checks.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// Open for reading.
-    pub(super) file: File,
+    /// Its bytes.
+    bytes: Bytes,
     /// Its state at that moment.
     pub(super) identity: Identity,
     /// Where it really is, if only `--follow-links` allowed that.
     pub(super) elsewhere: Option<PathBuf>,
 }
 
+#[derive(Debug)]
+enum Bytes {
+    /// Of a file, open for reading.
+    File(File),
+    /// Of an object, with those that it begins with.
+    Object(Arc<Object>, Vec<u8>),
+}
+
 impl Opened {
+    /// An object that begins with these bytes.
+    pub(super) fn object(object: &Arc<Object>, beginning: Vec<u8>) -> Self {
+        let identity = Identity::Object(Arc::clone(object));
+        Self { bytes: Bytes::Object(Arc::clone(object), beginning), identity, elsewhere: None }
+    }
+
+    /// Appends the next `count` bytes, which begin at `offset`. `count` must be known to be there.
+    pub(super) fn read_exactly(
+        &mut self,
+        offset: u64,
+        count: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Problem> {
+        match &mut self.bytes {
+            Bytes::File(file) => read_exactly(file, offset, count, bytes),
+            Bytes::Object(object, beginning) => {
+                let here = beginning.iter().skip(offset as usize).take(count as usize);
+                let before = bytes.len();
+                bytes.reserve_exact(count as usize);
+                bytes.extend(here);
+                let found = bytes.len() - before;
+                bytes.resize(before + count as usize, 0);
+                let missing = bytes.get_mut(before + found..).unwrap_or_default();
+                Ok(object.read(offset + found as u64, missing)?)
+            }
+        }
+    }
+
     /// A warning, if the file was read only because the user allowed links.
     pub(super) fn note(&self, path: &Path) -> Option<String> {
         let target = quoted(self.elsewhere.as_ref()?);
@@ -63,10 +101,11 @@ pub(super) fn open(path: &Path, root: &Path, options: OpenOptions) -> Result<Ope
     }
     let file = open_input(&real).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
     let opened = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    if !opened.is_file() || !Identity::of(&opened).same_file(&Identity::of(&found)) {
+    let identity = Identity::of(&opened);
+    if !opened.is_file() || !identity.same_place(&Identity::of(&found)) {
         return Err(refuse("was replaced while it was being opened".into()));
     }
-    Ok(Opened { file, identity: Identity::of(&opened), elsewhere: elsewhere.then_some(real) })
+    Ok(Opened { bytes: Bytes::File(file), identity, elsewhere: elsewhere.then_some(real) })
 }
 
 /// Reads a side file of at most `cap` bytes under the same rules.
@@ -88,7 +127,7 @@ pub(crate) fn small_file_size(
     cap: u64,
     options: OpenOptions,
 ) -> Result<u64, Problem> {
-    let size = open(path, root, options)?.identity.size;
+    let size = open(path, root, options)?.identity.size();
     if size > cap {
         let message = format!("expected at most {cap} bytes, got {size}");
         return Err(Problem::new(ProblemKind::Checkpoint, message).at(path));
@@ -98,7 +137,8 @@ pub(crate) fn small_file_size(
 
 /// SHA-256 of a side file of any size, under the same rules.
 pub(crate) fn sha256_of(path: &Path, root: &Path, options: OpenOptions) -> Result<Digest, Problem> {
-    Digest::sha256_of(open(path, root, options)?.file).map_err(|(offset, error)| {
+    let Bytes::File(file) = open(path, root, options)?.bytes else { unreachable!("opened as a file") };
+    Digest::sha256_of(file).map_err(|(offset, error)| {
         let message = format!("cannot be read at offset {offset}: {error}");
         Problem::new(ProblemKind::Checkpoint, message).at(path)
     })
@@ -106,7 +146,7 @@ pub(crate) fn sha256_of(path: &Path, root: &Path, options: OpenOptions) -> Resul
 
 /// The whole of a file that has at most `cap` bytes.
 pub(super) fn read_capped(opened: &mut Opened, cap: u64) -> Result<Vec<u8>, Problem> {
-    let size = opened.identity.size;
+    let size = opened.identity.size();
     if size > cap {
         return Err(Problem::new(
             ProblemKind::Checkpoint,
@@ -114,17 +154,11 @@ pub(super) fn read_capped(opened: &mut Opened, cap: u64) -> Result<Vec<u8>, Prob
         ));
     }
     let mut bytes = Vec::new();
-    read_exactly(&mut opened.file, 0, size, &mut bytes)?;
+    opened.read_exactly(0, size, &mut bytes)?;
     Ok(bytes)
 }
 
-/// Appends the next `count` bytes, which begin at `offset`. `count` must be known to be on disk.
-pub(super) fn read_exactly(
-    file: &mut File,
-    offset: u64,
-    count: u64,
-    bytes: &mut Vec<u8>,
-) -> Result<(), Problem> {
+fn read_exactly(file: &mut File, offset: u64, count: u64, bytes: &mut Vec<u8>) -> Result<(), Problem> {
     bytes.reserve_exact(count as usize);
     let read = file.take(count).read_to_end(bytes);
     let message = match read {
@@ -137,23 +171,24 @@ pub(super) fn read_exactly(
     Err(Problem::new(ProblemKind::Checkpoint, message))
 }
 
-/// Opens a shard again and makes sure that it is the file whose header was read, unchanged.
-pub fn reopen(shard: &Shard) -> Result<File, Problem> {
-    let refuse = |message: String| Problem::new(ProblemKind::Checkpoint, message).at(&shard.path);
+/// Opens a shard again, for a look at some of its bytes, and makes sure that it is the file whose header was read,
+/// unchanged.
+pub fn reopen(shard: &Shard) -> Result<Source, Problem> {
+    if let Identity::Object(object) = &shard.identity {
+        return Ok(Source::Exact(Arc::clone(object)));
+    }
     check_unchanged(shard)?;
-    let file = open_input(&shard.path).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
-    let opened = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    shard.identity.check(&shard.path, &Identity::of(&opened))?;
-    Ok(file)
+    Ok(Source::open(&shard.path, &shard.identity, Some(Backend::Pread), Cache::Keep)?)
 }
 
 /// Compares a shard's path with the state in which its header was read.
 pub(super) fn check_unchanged(shard: &Shard) -> Result<(), Problem> {
+    let Identity::File(identity) = &shard.identity else { return Ok(()) }; // each answer is checked as it comes
     let refuse = |now: String| Err(changed(&shard.path, format!("changed since it was opened: {now}")));
     match fs::metadata(&shard.path) {
         Err(error) => refuse(error.to_string()),
         Ok(found) if !found.is_file() => refuse(format!("now {}", kind(found.file_type()))),
-        Ok(found) => shard.identity.check(&shard.path, &Identity::of(&found)),
+        Ok(found) => identity.check(&shard.path, &FileIdentity::of(&found)),
     }
 }
 

@@ -172,7 +172,7 @@ fn record(home: &Path, records: &Path, shard: &Shard) -> Option<Found> {
         return None;
     }
     let text = read_small(&path, home, MAX_RECORD_BYTES, &OpenOptions::default()).ok()?;
-    parse(std::str::from_utf8(&text).ok()?, shard.identity.mtime_ns)
+    parse(std::str::from_utf8(&text).ok()?, shard.identity.file()?.mtime_ns)
 }
 
 /// A record that is not older than the last change of its file.

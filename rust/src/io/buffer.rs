@@ -24,6 +24,11 @@ impl Buffer {
         }
         Ok(self.0.as_mut().map_or(&mut [], |map| &mut map[..length]))
     }
+
+    /// All that it has grown to.
+    pub(super) fn all(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

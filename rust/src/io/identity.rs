@@ -3,12 +3,57 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::remote::Object;
 use crate::error::{Problem, ProblemKind};
+
+/// Which file or object, and in which state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// A file here.
+    File(FileIdentity),
+    /// An object on a server.
+    Object(Arc<Object>),
+}
+
+impl Identity {
+    /// The state of a file that `metadata` tells.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self::File(FileIdentity::of(metadata))
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::File(file) => file.size,
+            Self::Object(object) => object.size(),
+        }
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&FileIdentity> {
+        if let Self::File(file) = self { Some(file) } else { None }
+    }
+
+    /// The object, if it is one.
+    pub fn object(&self) -> Option<&Arc<Object>> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// Whether both are states of one file, or one object.
+    pub(crate) fn same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(a), Self::File(b)) => a.same_file(b),
+            (Self::Object(a), Self::Object(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
 
 /// Which file, and in which state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileIdentity {
     /// Device number.
     pub device: u64,
     /// Inode number.
@@ -21,7 +66,7 @@ pub struct Identity {
     pub ctime_ns: i128,
 }
 
-impl Identity {
+impl FileIdentity {
     /// The state that `metadata` tells.
     pub fn of(metadata: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
@@ -73,9 +118,9 @@ mod tests {
 
     #[test]
     fn every_changed_field_is_named() {
-        let old = Identity { device: 1, inode: 2, size: 3, mtime_ns: 4, ctime_ns: 5 };
+        let old = FileIdentity { device: 1, inode: 2, size: 3, mtime_ns: 4, ctime_ns: 5 };
         assert_eq!(old.check(Path::new("a"), &old), Ok(()));
-        let new = Identity { size: 30, mtime_ns: 40, ..old.clone() };
+        let new = FileIdentity { size: 30, mtime_ns: 40, ..old.clone() };
         let problem = old.check(Path::new("a"), &new).expect_err("two fields differ");
         assert_eq!(
             problem.to_string(),

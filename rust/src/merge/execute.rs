@@ -12,6 +12,7 @@ use super::soups::{self, Soup};
 use super::worker::{Run, Step, Worker};
 use crate::control::Control;
 use crate::error::Result;
+use crate::io::remote::{BLOCK, Fetch, StopOnPanic};
 use crate::io::{Cache, memory_limit, platform};
 use crate::kernels::float_env;
 use crate::manifest::Brief;
@@ -21,8 +22,11 @@ use crate::sink::{Durability, journal::ShardRecord};
 use crate::threads::{start, start_some};
 
 /// Upper bound of private memory of a run, in bytes: 64 MB and two working sets a thread.
-pub fn memory_bound(ingredients: usize, threads: usize) -> u64 {
-    64_000_000 + 2 * threads as u64 * (ingredients as u64 + 1) * chunk_bytes(ingredients)
+///
+/// And what is fetched ahead, for `remote` ingredients that lie on a server.
+pub fn memory_bound(ingredients: usize, threads: usize, remote: usize) -> u64 {
+    let ahead = Fetch::pool(remote) as u64 * BLOCK;
+    64_000_000 + 2 * threads as u64 * (ingredients as u64 + 1) * chunk_bytes(ingredients) + ahead
 }
 
 /// Make every soup of `plan`, or go on where an interrupted run stopped. `provenance` goes into the manifests.
@@ -42,6 +46,7 @@ pub fn execute(
 ) -> Result<MergeReport> {
     let started = Instant::now();
     let chunk = Run::check(plan, options)?;
+    let _session = plan.request.objects.session(control);
     let (mut soups, notes) = soups::begin(plan, options, control)?;
     let mut report = match make(plan, options, chunk, &mut soups, control)
         .and_then(|report| publish(plan, &soups, report, provenance, control))
@@ -75,6 +80,10 @@ fn make(
     let fail = |error| {
         failed.store(true, Ordering::Relaxed);
         failure.lock().expect("no panic while held").get_or_insert(error);
+        if let Some(fetch) = run.fetch() {
+            fetch.stop();
+            plan.request.objects.interrupt();
+        }
     };
     // Shards that wait for the disk are open files, so workers wait when there are many.
     let most_waiting = platform::descriptors_to_spare() / 2 / soups.len();
@@ -91,7 +100,11 @@ fn make(
         let empty = (0..needed.len()).filter(|&shard| needed[shard] && run.work.is_empty(shard));
         empty.for_each(|shard| finished.send(shard).expect("the finisher listens"));
         let (run, outputs, failed, fail) = (&run, &outputs, &failed, &fail);
+        if let Some(fetch) = run.fetch() {
+            start_some(scope, fetch.fetchers(), || fetch.work())?;
+        }
         let work = move || {
+            let _stop = run.fetch().map(StopOnPanic);
             float_env::reset();
             let mut worker = Worker::new(run, outputs);
             while !failed.load(Ordering::Relaxed) {
@@ -103,7 +116,11 @@ fn make(
                 }
             }
         };
-        start_some(scope, run.num_threads, work).map(drop)
+        start_some(scope, run.num_threads, work).map(drop).inspect_err(|_| {
+            if let Some(fetch) = run.fetch() {
+                fetch.stop(); // nobody reads what it would wait for
+            }
+        })
     })?;
     if let Some(error) = failure.into_inner().expect("no panic while held") {
         return Err(error);

@@ -1,13 +1,17 @@
 //! The ingredients' shards, opened when first needed and closed when nothing of them is needed any more, or when too
 //! many others are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::Result;
+use crate::io::remote::{BLOCK, Fetch, Stretch};
 use crate::io::{Backend, Cache, Source, platform};
 use crate::plan::Plan;
+
+use super::options::MergeOptions;
+use super::work::Work;
 
 /// One shard.
 struct InputShard {
@@ -18,11 +22,17 @@ struct InputShard {
     used: u64,
 }
 
+/// The stream of an ingredient and shard in what is fetched ahead.
+type Streams = HashMap<(usize, usize), usize>;
+
 /// Open shards of all ingredients.
 pub(super) struct Inputs<'a> {
     plan: &'a Plan,
     backend: Option<Backend>,
     cache: Cache,
+    /// What is fetched ahead of the work, if anything is.
+    fetch: Option<Arc<Fetch>>,
+    streams: Streams,
     /// By ingredient and shard.
     shards: Vec<Vec<Mutex<InputShard>>>,
     /// Counts what is asked for.
@@ -34,7 +44,7 @@ pub(super) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    pub(super) fn new(plan: &'a Plan, needed: &[Vec<usize>], backend: Option<Backend>, cache: Cache) -> Self {
+    pub(super) fn new(plan: &'a Plan, work: &Work, needed: &[Vec<usize>], options: &MergeOptions) -> Self {
         let mut uses: Vec<Vec<usize>> = plan.checkpoints.iter().map(|c| vec![0; c.shards.len()]).collect();
         for (tensor, needed) in plan.tensors.iter().zip(needed) {
             for &ingredient in needed {
@@ -44,7 +54,15 @@ impl<'a> Inputs<'a> {
         let entry = |left| Mutex::new(InputShard { left, source: None, used: 0 });
         let shards = uses.into_iter().map(|uses| uses.into_iter().map(entry).collect()).collect();
         let most = platform::descriptors_to_spare();
-        Self { plan, backend, cache, shards, clock: AtomicU64::new(0), open: Mutex::default(), most }
+        let (fetch, streams) = ahead(plan, work, needed);
+        let MergeOptions { backend, cache, .. } = *options;
+        let (clock, open) = (AtomicU64::new(0), Mutex::default());
+        Self { plan, backend, cache, fetch, streams, shards, clock, open, most }
+    }
+
+    /// What is fetched ahead of the work, if anything is.
+    pub(super) fn fetch(&self) -> Option<&Arc<Fetch>> {
+        self.fetch.as_ref()
     }
 
     /// A shard of an ingredient, opened if it is not.
@@ -64,7 +82,11 @@ impl<'a> Inputs<'a> {
             return Ok(Arc::clone(source)); // another worker was faster
         }
         let shard = &self.plan.checkpoints[ingredient].shards[shard];
-        let source = Arc::new(Source::open(&shard.path, &shard.identity, self.backend, self.cache)?);
+        let source = match (&self.fetch, self.streams.get(&place)) {
+            (Some(fetch), Some(stream)) => Source::Ahead(Arc::clone(fetch), *stream),
+            _ => Source::open(&shard.path, &shard.identity, self.backend, self.cache)?,
+        };
+        let source = Arc::new(source);
         entry.source = Some(Arc::clone(&source));
         drop(entry);
         self.open.lock().expect("no panic while held").insert(place);
@@ -101,4 +123,31 @@ impl<'a> Inputs<'a> {
             }
         }
     }
+}
+
+/// Everything that `work` will read of objects, in its order; and the number of each object in that.
+fn ahead(plan: &Plan, work: &Work, needed: &[Vec<usize>]) -> (Option<Arc<Fetch>>, Streams) {
+    let (mut objects, mut streams) = (Vec::new(), Streams::new());
+    for (ingredient, checkpoint) in plan.checkpoints.iter().enumerate() {
+        for (number, shard) in checkpoint.shards.iter().enumerate() {
+            if let Some(object) = shard.identity.object() {
+                streams.insert((ingredient, number), objects.len());
+                objects.push((ingredient, Arc::clone(object)));
+            }
+        }
+    }
+    if objects.is_empty() {
+        return (None, streams);
+    }
+    let stretches = work.chunks().flat_map(|chunk| {
+        let tensor = &plan.tensors[chunk.tensor];
+        let streams = &streams;
+        needed[chunk.tensor].iter().filter_map(move |&ingredient| {
+            let stream = *streams.get(&(ingredient, tensor.source(ingredient).shard))?;
+            let (offset, length) = chunk.range(tensor, ingredient);
+            Some(Stretch { stream, bytes: offset..offset + length as u64 })
+        })
+    });
+    let fetch = Fetch::new(objects, stretches, BLOCK);
+    (Some(Arc::new(fetch)), streams)
 }

@@ -221,7 +221,7 @@ fn sources(plan: &Plan, made: Made<'_>) -> Vec<SourceEntry> {
             let claim = origin.sha256.get(s).and_then(Option::as_ref);
             SourceShard {
                 name: shard.name.clone(),
-                size: shard.identity.size,
+                size: shard.identity.size(),
                 header_sha256: shard.header_sha256,
                 sha256: claim.map(|claim| claim.sha256),
                 sha256_source: claim.map(|claim| claim.source),

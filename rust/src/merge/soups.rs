@@ -91,8 +91,9 @@ pub(super) fn begin(
 }
 
 fn states(checkpoint: &Checkpoint) -> Vec<FileState> {
+    // What tells one object from another is in the fingerprint.
     let state = |shard: &crate::checkpoint::Shard| {
-        (shard.identity.device, shard.identity.inode, shard.identity.ctime_ns as i64)
+        shard.identity.file().map_or((0, 0, 0), |file| (file.device, file.inode, file.ctime_ns as i64))
     };
     checkpoint.shards.iter().map(state).collect()
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedTensor};
 
 /// A run of elements of one tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,15 @@ pub(super) struct Chunk {
     pub(super) elements: u64,
     /// Number of this chunk within its tensor.
     pub(super) number: u64,
+}
+
+impl Chunk {
+    /// Where an ingredient has it in its shard: offset and length in bytes.
+    pub(super) fn range(&self, tensor: &PlannedTensor, ingredient: usize) -> (u64, usize) {
+        let source = tensor.source(ingredient);
+        let size = source.dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
+        (source.offset + self.first * size, (self.elements * size) as usize)
+    }
 }
 
 /// Shards written at one time. A file's writers take turns in the kernel (two of them spend a seventh of a merge
@@ -32,6 +41,7 @@ pub(super) struct Work {
     shards: Vec<ShardChunks>,
     /// Workers at each shard.
     workers: Mutex<Vec<usize>>,
+    lanes: usize,
     chunk_bytes: u64,
 }
 
@@ -47,8 +57,11 @@ struct ShardChunks {
 }
 
 impl Work {
-    /// `needed`: whether a shard must be made.
+    /// `needed`: whether a shard must be made. What comes from a server is fetched ahead, so its order must be known: then
+    /// one shard is made after the other.
     pub(super) fn new(plan: &Plan, chunk_bytes: u64, needed: &[bool]) -> Self {
+        let remote = (0..plan.checkpoints.len()).any(|ingredient| plan.is_remote(ingredient));
+        let lanes = if remote { 1 } else { LANES };
         let mut before = vec![0];
         let mut shards: Vec<ShardChunks> = plan.shards.iter().map(|_| ShardChunks::default()).collect();
         let mut tensors = Vec::new();
@@ -69,7 +82,7 @@ impl Work {
             tensors.push((tensor.elements, tensor.shard, per_chunk));
         }
         let workers = Mutex::new(vec![0; shards.len()]);
-        Self { before, tensors, shards, workers, chunk_bytes }
+        Self { before, tensors, shards, workers, lanes, chunk_bytes }
     }
 
     /// The next chunk for a worker at `shard`; once that is dealt out, the worker moves on to another.
@@ -93,7 +106,7 @@ impl Work {
         }
         let open = |&shard: &usize| self.shards[shard].next.load(Ordering::Relaxed) < self.shards[shard].end;
         let busy = (0..self.shards.len()).filter(open).filter(|&shard| workers[shard] > 0).count();
-        let wanted = |&shard: &usize| (busy >= LANES && workers[shard] == 0, workers[shard], shard);
+        let wanted = |&shard: &usize| (busy >= self.lanes && workers[shard] == 0, workers[shard], shard);
         let chosen = (0..self.shards.len()).filter(open).min_by_key(wanted)?;
         workers[chosen] += 1;
         Some(chosen)
@@ -106,6 +119,12 @@ impl Work {
         let number = index - self.before[tensor];
         let first = number * per_chunk;
         Chunk { shard, tensor, first, elements: per_chunk.min(elements - first), number }
+    }
+
+    /// All chunks that will be dealt out, in their order if there is one lane.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = Chunk> {
+        let range = |shard: &ShardChunks| shard.next.load(Ordering::Relaxed)..shard.end;
+        self.shards.iter().flat_map(range).map(|index| self.chunk(index))
     }
 
     /// Count a chunk as written. True for the last one of its shard.

@@ -1,9 +1,12 @@
 //! What one worker does: it takes a chunk and carries it through.
 
+use std::sync::Arc;
+
 use crate::control::Control;
 use crate::dtype::Dtype;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::Buffer;
+use crate::io::remote::Fetch;
 use crate::kernels::{Differences, Kernels, Tally};
 use crate::mix::Mix;
 use crate::mixing::{chunk_bytes, count_taken, mix_chunk};
@@ -71,11 +74,16 @@ impl<'a> Run<'a> {
             control,
             kernels: Kernels::choose(options.kernels.as_deref())?,
             num_threads: options.num_threads.unwrap_or_else(default_threads),
-            inputs: Inputs::new(plan, &needed, options.backend, options.cache),
+            inputs: Inputs::new(plan, &work, &needed, options),
             states: TensorStates::new(plan, &work, options),
             work,
             needed,
         })
+    }
+
+    /// What is fetched ahead of the work, if anything is.
+    pub(super) fn fetch(&self) -> Option<&Fetch> {
+        self.inputs.fetch().map(Arc::as_ref)
     }
 
     /// Bytes of tensors that are read from ingredients.
@@ -136,11 +144,7 @@ impl<'a> Worker<'a> {
             .iter()
             .map(|&i| run.inputs.source(i, tensor.source(i).shard))
             .collect::<Result<Vec<_>>>()?;
-        let range = |ingredient: usize| {
-            let source = tensor.source(ingredient);
-            let size = source.dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
-            (source.offset + chunk.first * size, (chunk.elements * size) as usize)
-        };
+        let range = |ingredient: usize| chunk.range(tensor, ingredient);
         let mut inputs: Vec<Option<(&[u8], Dtype)>> = vec![None; run.plan.checkpoints.len()];
         for ((&ingredient, source), scratch) in needed.iter().zip(&sources).zip(&mut self.scratch) {
             let (offset, length) = range(ingredient);

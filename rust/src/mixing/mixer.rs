@@ -7,6 +7,7 @@ use crate::checkpoint::{Checkpoint, OpenOptions, Shard, TensorInfo};
 use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::io::remote::Objects;
 use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
 use crate::mix::Mix;
@@ -39,17 +40,18 @@ pub struct MixOptions {
 }
 
 impl Mixer {
-    /// Open `ingredients` and prove that they agree, as for a merge; `config.json` and tokenizers are not looked at.
+    /// Open `ingredients`, of which some shards may be `objects`, and prove that they agree, as for a merge; `config.json` and tokenizers are not looked at.
     ///
     /// # Errors
     /// Everything found wrong with the ingredients; I/O errors.
     pub fn open(
         ingredients: &[PathBuf],
+        objects: &Objects,
         backend: Option<Backend>,
         options: OpenOptions,
         choices: Choices,
     ) -> Result<Self> {
-        let agreement = plan::agree(ingredients, options, choices)?;
+        let agreement = plan::agree(ingredients, objects, options, choices)?;
         let open = |shard: &Shard| Source::open(&shard.path, &shard.identity, backend, Cache::Keep);
         let open = |checkpoint: &Checkpoint| checkpoint.shards.iter().map(open).collect();
         let sources = agreement.checkpoints.iter().map(open).collect::<Result<_>>()?;

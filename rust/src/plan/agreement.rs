@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::error::Result;
+use crate::io::remote::Objects;
 use crate::mix::Mix;
 
 use super::config::Config;
@@ -24,16 +25,23 @@ pub struct Agreement {
     pub warnings: Vec<String>,
 }
 
-/// Open `ingredients` and compare each with the first; every one of them counts, as with equal parts.
+/// Open `ingredients`, of which some shards may be `objects`, and compare each with the first; every one of them counts, as
+/// with equal parts.
 ///
 /// # Errors
 /// [`crate::Error::Refused`] with everything that is wrong; [`crate::Error::Io`] if the system refuses to read.
-pub fn agree(ingredients: &[PathBuf], open: OpenOptions, choices: Choices) -> Result<Agreement> {
+pub fn agree(
+    ingredients: &[PathBuf],
+    objects: &Objects,
+    open: OpenOptions,
+    choices: Choices,
+) -> Result<Agreement> {
     let mix = Mix::average(&vec![1; ingredients.len()])?;
     let everything = Recipe { rows: vec![Row { pattern: "*".to_owned(), mix }], output: PathBuf::new() };
     let mut request = MergeRequest {
         ingredients: ingredients.to_vec(),
         recipes: vec![everything],
+        objects: objects.clone(),
         options: PlanOptions { choices, open, ..PlanOptions::default() },
     };
     make::put_choices_first(&mut request)?;

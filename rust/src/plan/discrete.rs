@@ -1,13 +1,11 @@
 //! Tensors that must be equal, compared byte for byte by streaming reads: integers and booleans, and (from
 //! [`super::tied`]) a tied head with its embedding. The only place where planning reads tensor data.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-
 use crate::checkpoint::{Checkpoint, LocatedTensor, reopen};
 use crate::dtype::Dtype;
-use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::error::{Problem, ProblemKind, Result};
 use crate::escape::quoted;
+use crate::io::Buffer;
 
 use super::remarks::Remarks;
 
@@ -85,36 +83,30 @@ pub(super) fn first_difference(
     expected: LocatedTensor<'_>,
     got: LocatedTensor<'_>,
 ) -> Result<Option<Difference>> {
-    let place = |at: LocatedTensor<'_>| (at.shard.identity.device, at.shard.identity.inode, at.tensor.offset);
+    let same_place = expected.shard.identity.same_place(&got.shard.identity);
     let length = expected.tensor.length;
-    if length == 0 || place(expected) == place(got) {
+    if length == 0 || same_place && expected.tensor.offset == got.tensor.offset {
         return Ok(None);
     }
-    let (expected_file, got_file) = (reopen(expected.shard)?, reopen(got.shard)?);
+    let (expected_source, got_source) = (reopen(expected.shard)?, reopen(got.shard)?);
     let block = usize::try_from(length).unwrap_or(BLOCK).min(BLOCK);
-    let (mut a, mut b) = (vec![0; block], vec![0; block]);
+    let mut buffers = (Buffer::default(), Buffer::default());
     let mut done = 0;
     while done < length {
         let now = usize::try_from(length - done).unwrap_or(block).min(block);
-        read(&expected_file, expected, done, &mut a[..now])?;
-        read(&got_file, got, done, &mut b[..now])?;
-        if let Some(byte) = a[..now].iter().zip(&b[..now]).position(|(a, b)| a != b) {
+        let a = expected_source.read(expected.tensor.offset + done, now, &mut buffers.0)?;
+        let b = got_source.read(got.tensor.offset + done, now, &mut buffers.1)?;
+        if let Some(byte) = a.iter().zip(b).position(|(a, b)| a != b) {
             // Blocks are a multiple of every element size, so the element lies in this block.
             let size = expected.tensor.dtype.bytes().unwrap_or(1);
             let start = byte / size * size;
             let index = (done + start as u64) / size as u64;
             let element = |block: &[u8]| block[start..(start + size).min(now)].to_vec();
-            return Ok(Some(Difference { index, expected: element(&a), got: element(&b) }));
+            return Ok(Some(Difference { index, expected: element(a), got: element(b) }));
         }
         done += now as u64;
     }
     Ok(None)
-}
-
-fn read(file: &File, at: LocatedTensor<'_>, done: u64, block: &mut [u8]) -> Result<()> {
-    let offset = at.tensor.offset + done;
-    file.read_exact_at(block, offset)
-        .map_err(|error| Error::io(&at.shard.path, format!("cannot read at offset {offset}"), error))
 }
 
 /// One element as a number; a boolean as its byte unless that is 0 or 1.

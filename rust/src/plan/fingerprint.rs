@@ -8,6 +8,7 @@ use super::{Plan, SideContent};
 use crate::checkpoint::Shard;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::io::Identity;
 use crate::manifest::{Brief, Digests, FILE_NAME, Fingerprint, NUMERICS, RECIPE_FILE};
 
 impl Plan {
@@ -20,12 +21,16 @@ impl Plan {
             |row| json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()}),
         );
         let shard = |shard: &Shard| {
-            json!({
+            let mut told = json!({
                 "name": shard.name,
-                "size": shard.identity.size,
-                "mtime_ns": shard.identity.mtime_ns as i64,
+                "size": shard.identity.size(),
                 "header_sha256": shard.header_sha256,
-            })
+            });
+            match &shard.identity {
+                Identity::File(file) => told["mtime_ns"] = json!(file.mtime_ns as i64),
+                Identity::Object(object) => told["identity"] = json!(object.identity()),
+            }
+            told
         };
         let ingredients =
             self.checkpoints.iter().map(|found| found.shards.iter().map(shard).collect::<Vec<_>>());

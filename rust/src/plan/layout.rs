@@ -242,6 +242,7 @@ mod tests {
     use super::{Draft, Item, Layout, add_shard};
     use crate::checkpoint::TensorInfo;
     use crate::dtype::Dtype;
+    use crate::io::remote::Objects;
     use crate::plan::remarks::Remarks;
     use crate::plan::{MergeRequest, PlanOptions, Treatment};
 
@@ -252,7 +253,12 @@ mod tests {
         let item =
             || Item { info: &info, treatment: &Treatment::Copied, dtype: Dtype::F32, elements: 0, length: 0 };
         let draft = Draft { name: name.into(), items: (0..count).map(|_| item()).collect() };
-        let request = MergeRequest { ingredients: vec![], recipes: vec![], options: PlanOptions::default() };
+        let request = MergeRequest {
+            ingredients: vec![],
+            recipes: vec![],
+            objects: Objects::default(),
+            options: PlanOptions::default(),
+        };
         let mut remarks = Remarks::default();
         add_shard(&mut Layout::default(), &draft, &[], &request, &mut remarks);
         remarks.problems.first().map(ToString::to_string)

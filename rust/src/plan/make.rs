@@ -144,7 +144,7 @@ pub(super) fn open(request: &MergeRequest, remarks: &mut Remarks) -> Vec<Checkpo
     let mut budget = MAX_HEADERS_BYTES;
     let mut checkpoints = Vec::with_capacity(request.ingredients.len());
     for path in &request.ingredients {
-        match Checkpoint::open_within(path, &request.options.open, &mut budget) {
+        match Checkpoint::open_within(path, &request.options.open, &request.objects, &mut budget) {
             Ok(checkpoint) => {
                 remarks.warnings.extend(checkpoint.warnings.iter().cloned());
                 checkpoints.push(checkpoint);

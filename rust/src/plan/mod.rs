@@ -37,6 +37,7 @@ pub use make::make;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::dtype::Dtype;
+use crate::io::remote::Objects;
 use crate::manifest::How;
 use crate::mix::Mix;
 
@@ -65,6 +66,8 @@ pub struct MergeRequest {
     pub ingredients: Vec<PathBuf>,
     /// One or more soups over these ingredients, made in one pass.
     pub recipes: Vec<Recipe>,
+    /// Shards of ingredients that lie on a server.
+    pub objects: Objects,
     /// Everything else.
     pub options: PlanOptions,
 }

@@ -23,6 +23,25 @@ impl Plan {
         self.needed(tensor).into_iter().map(size).sum()
     }
 
+    /// Those of them that come from a server, by ingredient.
+    pub fn bytes_to_fetch(&self) -> Vec<u64> {
+        let mut bytes = vec![0; self.checkpoints.len()];
+        for tensor in &self.tensors {
+            for i in self.needed(tensor) {
+                let source = tensor.source(i);
+                if self.checkpoints[i].shards[source.shard].identity.object().is_some() {
+                    bytes[i] += tensor.elements * source.dtype.bytes().unwrap_or(0) as u64;
+                }
+            }
+        }
+        bytes
+    }
+
+    /// Whether anything of an ingredient lies on a server.
+    pub fn is_remote(&self, ingredient: usize) -> bool {
+        self.checkpoints[ingredient].shards.iter().any(|shard| shard.identity.object().is_some())
+    }
+
     /// Bytes of all files that the merge writes, manifests apart, for all recipes.
     pub fn bytes_written(&self) -> u64 {
         self.bytes_per_output().saturating_mul(self.request.recipes.len() as u64)
@@ -45,10 +64,11 @@ impl Plan {
             .map(|shard| json!({"name": shard.name, "size": shard.size, "tensors": shard.tensors.len()}));
         let tied =
             self.tied.iter().map(|(name, ingredients)| json!({"name": name, "ingredients": ingredients}));
+        let fetched = self.bytes_to_fetch();
         let left_out =
             self.tensors_left_out.iter().map(|(name, pattern)| json!({"name": name, "pattern": pattern}));
         json!({
-            "ingredients": self.checkpoints.iter().map(ingredient).collect::<Vec<_>>(),
+            "ingredients": self.checkpoints.iter().zip(&fetched).map(ingredient).collect::<Vec<_>>(),
             "outputs": self.request.recipes.iter().map(output).collect::<Vec<_>>(),
             "shards": shards.collect::<Vec<_>>(),
             "index": self.indexes.first().map(|index| &index.name),
@@ -63,6 +83,7 @@ impl Plan {
                 "refused": 0,
             },
             "bytes_read": self.bytes_read(),
+            "bytes_to_fetch": fetched.iter().sum::<u64>(),
             "bytes_written": self.bytes_written(),
             "total_size": self.total_size,
             "total_parameters": self.total_parameters,
@@ -92,13 +113,14 @@ impl Plan {
     }
 }
 
-fn ingredient(checkpoint: &Checkpoint) -> Value {
+fn ingredient((checkpoint, fetched): (&Checkpoint, &u64)) -> Value {
     let tensors = checkpoint.shards.iter().flat_map(|shard| &shard.tensors);
     json!({
         "path": checkpoint.root.to_string_lossy(),
         "shards": checkpoint.shards.len(),
         "tensors": checkpoint.tensors.len(),
         "bytes": tensors.map(|tensor| tensor.length).sum::<u64>(),
+        "bytes_to_fetch": fetched,
     })
 }
 

@@ -16,6 +16,7 @@ use super::interrupt::run_interruptible;
 use crate::checkpoint::OpenOptions;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind};
+use crate::io::remote::Objects;
 use crate::mix::Mix;
 use crate::mixing;
 use crate::plan::Choices;
@@ -46,7 +47,7 @@ impl PyMixer {
         let backend = args::backend(io)?;
         let options = OpenOptions { follow_links, ignore_unreferenced };
         let choices = Choices { leave_out, take };
-        let open = |_: &_| mixing::Mixer::open(&ingredients, backend, options, choices);
+        let open = |_: &_| mixing::Mixer::open(&ingredients, &Objects::default(), backend, options, choices);
         Ok(Self(run_interruptible(py, |_, _| Ok(()), open)?))
     }
 

@@ -6,6 +6,7 @@ mod buffer;
 mod errors;
 mod interrupt;
 mod plan;
+mod remote;
 mod verify;
 
 use pyo3::prelude::*;

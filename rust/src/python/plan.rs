@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args;
 use super::interrupt::run_interruptible;
+use super::remote::{self, RemoteShard};
 use crate::checkpoint::OpenOptions;
 use crate::error::Result;
 use crate::kernels::Kernels;
@@ -38,6 +39,10 @@ pub(super) struct Planning {
     makes_parent: bool,
     skip_space_check: bool,
     remarks: Vec<String>,
+    #[pyo3(default)]
+    remote: Vec<RemoteShard>,
+    #[pyo3(default)]
+    refresh: Option<Py<PyAny>>,
 }
 
 /// An object with these attributes: `MergeOptions` of Python.
@@ -63,6 +68,7 @@ pub(super) fn plan(
     options: Planning,
 ) -> PyResult<PyPlan> {
     let remarks = options.remarks;
+    let objects = remote::objects(options.remote, options.refresh)?;
     let options = PlanOptions {
         dtype: args::float_dtype(options.dtype.as_deref())?,
         max_shard_size: options.max_shard_size,
@@ -86,8 +92,12 @@ pub(super) fn plan(
         Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<Result<_>>()? })
     };
     let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
-    let request = MergeRequest { ingredients, recipes, options };
-    let mut plan = run_interruptible(py, |_, _| Ok(()), |_| planning::make(request))?;
+    let request = MergeRequest { ingredients, recipes, objects: objects.clone(), options };
+    let work = |control: &_| {
+        let _session = objects.session(control);
+        planning::make(request)
+    };
+    let mut plan = run_interruptible(py, |_, _| Ok(()), work)?;
     plan.warnings.splice(0..0, remarks);
     Ok(PyPlan(plan))
 }
@@ -109,10 +119,11 @@ impl PyPlan {
     #[pyo3(signature = (*, kernels))]
     fn to_json(&self, kernels: Option<&str>) -> PyResult<String> {
         let most = self.0.tensors.iter().map(|tensor| self.0.needed(tensor).len()).max().unwrap_or(0);
+        let remote = (0..self.0.checkpoints.len()).filter(|&i| self.0.is_remote(i)).count();
         let num_threads = crate::threads::default_threads();
         let mut json = self.0.to_json();
         json["num_threads"] = num_threads.into();
-        json["memory_bytes"] = merge::memory_bound(most, num_threads).into();
+        json["memory_bytes"] = merge::memory_bound(most, num_threads, remote).into();
         json["kernels"] = Kernels::choose(kernels)?.name.into();
         Ok(json.to_string())
     }

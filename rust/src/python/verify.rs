@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::args;
 use super::interrupt::run_interruptible;
+use super::remote::{self, RemoteShard};
 use crate::verify::{self as verifying, Finding, Verification, VerifyOptions};
 
 /// A dictionary with these keys.
@@ -19,6 +20,10 @@ pub(super) struct Verifying {
     num_threads: Option<usize>,
     io: String,
     follow_links: bool,
+    #[pyo3(default)]
+    remote: Vec<RemoteShard>,
+    #[pyo3(default)]
+    refresh: Option<Py<PyAny>>,
 }
 
 #[pyfunction]
@@ -32,6 +37,7 @@ pub(super) fn verify(
     let options = VerifyOptions {
         quick: options.quick,
         recompute: options.recompute,
+        objects: remote::objects(options.remote, options.refresh)?,
         num_threads: options.num_threads,
         backend: args::backend(&options.io)?,
         follow_links: options.follow_links,

@@ -132,8 +132,8 @@ impl<'a> Ingredient<'a> {
         let paths =
             std::iter::once(&checkpoint.root).chain(checkpoint.shards.iter().map(|shard| &shard.path));
         let canonical: Vec<PathBuf> = paths.filter_map(|path| path.canonicalize().ok()).collect();
-        let mut ids: HashSet<Id> =
-            checkpoint.shards.iter().map(|shard| (shard.identity.device, shard.identity.inode)).collect();
+        let files = checkpoint.shards.iter().filter_map(|shard| shard.identity.file());
+        let mut ids: HashSet<Id> = files.map(|file| (file.device, file.inode)).collect();
         ids.extend(id(&checkpoint.root));
         let directories: HashSet<&Path> =
             canonical.iter().flat_map(|path| path.ancestors().skip(1)).collect();

@@ -15,7 +15,7 @@ use super::scan::{Scanned, Wanted, scan};
 pub(super) fn bytes(shards: &[Shard], manifest: Option<&ReadManifest>) -> u64 {
     let wanted = wanted(manifest);
     let data = |shard: &Shard| shard.tensors.iter().map(|tensor| tensor.length).sum::<u64>();
-    shards.iter().map(|shard| if wanted.files { shard.identity.size } else { data(shard) }).sum()
+    shards.iter().map(|shard| if wanted.files { shard.identity.size() } else { data(shard) }).sum()
 }
 
 fn wanted(manifest: Option<&ReadManifest>) -> Wanted {

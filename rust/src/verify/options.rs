@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::OpenOptions;
 use crate::io::Backend;
+use crate::io::remote::Objects;
 
 /// What is looked at, and how.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +13,8 @@ pub struct VerifyOptions {
     pub quick: bool,
     /// Compute every tensor again from these ingredients; from those that the manifest names if there are none here.
     pub recompute: Option<Vec<PathBuf>>,
+    /// Shards of these that lie on a server.
+    pub objects: Objects,
     /// Worker threads; as many as the machine offers otherwise.
     pub num_threads: Option<usize>,
     /// How files are read; by filesystem otherwise.

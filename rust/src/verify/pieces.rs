@@ -106,7 +106,7 @@ struct Cursor {
 
 impl Cursor {
     fn next(&mut self, number: usize, shard: &Shard) -> Option<Piece> {
-        let data = shard.tensors.first().map_or(shard.identity.size, |first| first.offset);
+        let data = shard.tensors.first().map_or(shard.identity.size(), |first| first.offset);
         let (offset, length, tensor) = if self.header < data {
             let length = (data - self.header).min(PIECE);
             self.header += length;
@@ -131,7 +131,7 @@ impl Cursor {
 impl<'a> Pieces<'a> {
     fn new(shards: &[&'a Shard], visitor: &dyn Visit) -> Self {
         let state = |(number, &shard): (usize, &&'a Shard)| {
-            let data = shard.tensors.first().map_or(shard.identity.size, |first| first.offset);
+            let data = shard.tensors.first().map_or(shard.identity.size(), |first| first.offset);
             let header = if visitor.wants_header(number) { 0 } else { data };
             ShardState {
                 shard,

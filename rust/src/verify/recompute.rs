@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::checkpoint::{Checkpoint, Shard, TensorInfo};
+use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES, Shard, TensorInfo};
 use crate::digest::Digest;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
@@ -58,9 +58,9 @@ impl Recompute {
                 .into());
         }
         let mut checkpoints = Vec::with_capacity(paths.len());
-        let mut whole = true;
+        let (mut whole, mut budget) = (true, MAX_HEADERS_BYTES);
         for path in &paths {
-            match Checkpoint::open(path, &options.open()) {
+            match Checkpoint::open_within(path, &options.open(), &options.objects, &mut budget) {
                 Ok(checkpoint) => checkpoints.push(checkpoint),
                 Err(problems) => {
                     found.add(Check::Recompute, problems);
@@ -117,7 +117,7 @@ impl Recompute {
             ingredients[..=first].rotate_right(1);
             let paths: Vec<PathBuf> = ingredients.iter().map(|(path, _)| path.clone()).collect();
             let choices = self.choices(manifest, ingredients);
-            Mixer::open(&paths, self.options.backend, self.options.open(), choices)
+            Mixer::open(&paths, &self.options.objects, self.options.backend, self.options.open(), choices)
         };
         let opened = open(0);
         if manifest.result.tied.is_empty() || !matches!(opened, Err(Error::Refused(_))) {

@@ -12,6 +12,7 @@ use super::{digests, files, pieces, structure};
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES, OpenOptions, Shard, read_small};
 use crate::control::Control;
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::io::remote::RE_READERS;
 use crate::kernels::Kernels;
 use crate::manifest::{self, Digests, ReadManifest, ShardEntry};
 use crate::threads::default_threads;
@@ -32,6 +33,7 @@ pub fn verify(
     total: &AtomicU64,
 ) -> Result<Verification> {
     let started = Instant::now();
+    let _session = options.objects.session(control);
     let kind = fs::metadata(directory).map_err(|error| Error::io(directory, "cannot examine", error))?;
     if !kind.is_dir() {
         return Err(Problem::new(ProblemKind::Checkpoint, "expected a directory, got a file")
@@ -55,7 +57,10 @@ pub fn verify(
         _ => None,
     };
 
-    let threads = options.num_threads.unwrap_or_else(default_threads);
+    let mut threads = options.num_threads.unwrap_or_else(default_threads);
+    if !options.objects.is_empty() {
+        threads = threads.min(RE_READERS);
+    }
     let size = |shard: &Shard| shard.tensors.iter().map(|tensor| tensor.length).sum::<u64>();
     let data = if options.quick { 0 } else { digests::bytes(&shards, manifest.as_ref()) };
     let again = match (&manifest, &recompute) {

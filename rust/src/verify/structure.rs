@@ -7,7 +7,7 @@ use crate::checkpoint::folder::{folder_of, within};
 use crate::checkpoint::{Shard, TensorInfo, WeightSet, header, index, read_small, reopen};
 use crate::error::Problem;
 use crate::escape::shown;
-use crate::io::platform::read_exact_at;
+use crate::io::Buffer;
 use crate::json::{self, Reader};
 use crate::manifest::{ReadManifest, TensorEntry};
 
@@ -25,8 +25,8 @@ pub(super) fn check(
     let mut problems = Vec::new();
     for entry in &manifest.result.shards {
         let Some(shard) = named(shards, &entry.name) else { continue };
-        if shard.identity.size != entry.size {
-            let message = format!("expected {} bytes, got {}", entry.size, shard.identity.size);
+        if shard.identity.size() != entry.size {
+            let message = format!("expected {} bytes, got {}", entry.size, shard.identity.size());
             problems.push(problem(&shard.path, message));
         }
     }
@@ -95,13 +95,12 @@ fn differences(expected: &TensorEntry, got: &TensorInfo) -> Vec<String> {
 
 /// A header has no digest of its own, but soce has one way only to write it.
 fn check_header(shard: &Shard) -> Result<(), Problem> {
-    let failed = |error: std::io::Error| problem(&shard.path, format!("cannot be read: {error}"));
-    let file = reopen(shard)?;
-    let mut length = [0; header::LENGTH_BYTES as usize];
-    read_exact_at(&file, &mut length, 0).map_err(failed)?;
-    let length = u64::from_le_bytes(length).min(header::MAX_HEADER_BYTES).min(shard.identity.size);
-    let mut got = vec![0; (header::LENGTH_BYTES + length) as usize];
-    read_exact_at(&file, &mut got, 0).map_err(failed)?;
+    let source = reopen(shard)?;
+    let mut buffer = Buffer::default();
+    let field = source.read(0, header::LENGTH_BYTES as usize, &mut buffer)?;
+    let length = field.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let length = length.min(header::MAX_HEADER_BYTES).min(shard.identity.size());
+    let got = source.read(0, (header::LENGTH_BYTES + length) as usize, &mut buffer)?;
     let text = got.get(header::LENGTH_BYTES as usize..).unwrap_or_default();
     // Tensors without bytes may stand in any order beside each other: the order is the text's.
     let names =
@@ -111,7 +110,7 @@ fn check_header(shard: &Shard) -> Result<(), Problem> {
         shard.tensors.iter().map(|t| (within(folder, &t.name), t)).collect();
     let tensors = names.iter().filter_map(|name| by_name.get_key_value(name.as_str()));
     let expected = header::write(tensors.map(|(name, t)| (*name, t.dtype, t.shape.as_slice(), t.length)));
-    match first_difference(&expected, &got) {
+    match first_difference(&expected, got) {
         None => Ok(()),
         Some(at) => Err(problem(
             &shard.path,

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 
+use _core::io::remote::Objects;
+
 use super::*;
 
 fn make(root: &Path, entry: &Value) {
@@ -174,8 +176,9 @@ fn a_file_replaced_while_it_is_opened_is_read_whole_or_refused() {
 fn headers_of_all_checkpoints_share_one_budget() {
     let (_folder, checkpoint) = two_shards();
     let (options, mut budget) = (OpenOptions::default(), 150);
-    assert!(Checkpoint::open_within(&checkpoint.root, &options, &mut budget).is_ok());
+    assert!(Checkpoint::open_within(&checkpoint.root, &options, &Objects::default(), &mut budget).is_ok());
     assert!(budget < 150);
-    let problems = Checkpoint::open_within(&checkpoint.root, &options, &mut budget).unwrap_err();
+    let problems =
+        Checkpoint::open_within(&checkpoint.root, &options, &Objects::default(), &mut budget).unwrap_err();
     assert!(text_of(&problems).contains("headers of all checkpoints together are over"));
 }

@@ -3,6 +3,7 @@
 use _core::Mix;
 use _core::checkpoint::OpenOptions;
 use _core::dtype::Dtype;
+use _core::io::remote::Objects;
 use _core::plan::{Choices, agree};
 use _core::plan::{Recipe, Row, Treatment, make};
 
@@ -98,7 +99,7 @@ fn the_plan_is_told_as_json() {
     let path = |name: &str| kitchen.path(name).to_string_lossy().into_owned();
     assert_eq!(
         json["ingredients"][1],
-        serde_json::json!({"path": path("b"), "shards": 1, "tensors": 3, "bytes": 15})
+        serde_json::json!({"path": path("b"), "shards": 1, "tensors": 3, "bytes": 15, "bytes_to_fetch": 0})
     );
     assert_eq!(
         json["outputs"],
@@ -133,10 +134,16 @@ fn ingredients_agree_without_a_recipe_and_as_they_may_be_opened() {
     let link = kitchen.path("b/model.safetensors");
     std::os::unix::fs::symlink("../elsewhere/model.safetensors", link).unwrap();
     let paths = [kitchen.path("a"), kitchen.path("b")];
-    let text = agree(&paths, OpenOptions::default(), Choices::default()).unwrap_err().to_string();
+    let text = agree(&paths, &Objects::default(), OpenOptions::default(), Choices::default())
+        .unwrap_err()
+        .to_string();
     says(&text, "outside the checkpoint");
-    let agreement =
-        agree(&paths, OpenOptions { follow_links: true, ..OpenOptions::default() }, Choices::default())
-            .unwrap();
+    let agreement = agree(
+        &paths,
+        &Objects::default(),
+        OpenOptions { follow_links: true, ..OpenOptions::default() },
+        Choices::default(),
+    )
+    .unwrap();
     assert_eq!((agreement.checkpoints.len(), agreement.dropped.len()), (2, 0));
 }

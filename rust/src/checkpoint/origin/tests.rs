@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Claim, ClaimSource, Hub, Origin, hub_id, nanoseconds, parse, resolve};
 use crate::checkpoint::{Checkpoint, OpenOptions};
+use crate::io::Identity;
 
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 const SECOND: u64 = 1_700_000_000;
@@ -304,7 +305,8 @@ fn a_blob_replaced_since_its_header_was_read_is_not_spoken_for() {
     let snapshot = cache(folder.path(), "models--org--name", [&sha('a'), &sha('b')]);
     let mut checkpoint = Checkpoint::open(&snapshot, &OpenOptions::default()).unwrap();
     assert_eq!(super::find(&snapshot, &checkpoint.shards), checkpoint.origin);
-    checkpoint.shards[0].identity.ctime_ns += 1;
+    let Identity::File(identity) = &mut checkpoint.shards[0].identity else { panic!("a file") };
+    identity.ctime_ns += 1;
     let found = super::find(&snapshot, &checkpoint.shards);
     assert_eq!((found.hub, found.sha256), (None, vec![None, claims(ClaimSource::BlobName, "b").remove(0)]));
 }

@@ -1,0 +1,265 @@
+"""Time a merge whose ingredients lie on a server against a plain client that reads the same ranges.
+
+    python benches/remote.py DIR [--megabytes 300 3000] [--ingredients 3] [--delays 0 80] [--json FILE]
+
+Makes checkpoints of that size in DIR if they are not there, and serves their ranges from a process of its
+own, which waits so many milliseconds before each answer. Rounds go through both ways in turn:
+
+plain client    this many threads take 8 MiB ranges of all shards from a list and throw them away: what the
+                server can give
+merge           `Plan.execute` on shards that are remote, without fsync
+
+The aim is 0.9 of the plain client's speed. Peak memory of a merge is that of a process of its own; it must
+not grow with the size, nor be over the bound that the plan prints by more than the interpreter takes.
+"""
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import os
+import platform
+import queue
+import re
+import shutil
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+
+import soce
+import soce._core as _core
+from measure import proc_fields
+
+BLOCK = 8 << 20
+THREADS = 16
+SHARD_BYTES = 100_000_000
+TENSOR_ELEMENTS = 5_000_000  # bf16: ten tensors in a shard
+FREE = 1.2  # of what is written
+
+
+def make(folder: Path, megabytes: int, seed: int) -> Path:
+    """Write a checkpoint of random BF16 weights, if it is not there."""
+    path = folder / f"{megabytes}mb-{seed}"
+    if (path / "model.safetensors.index.json").exists():
+        return path
+    path.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    count = max(1, megabytes * 1_000_000 // SHARD_BYTES)
+    weight_map = {}
+    for shard in range(count):
+        name = f"model-{shard + 1:05}-of-{count:05}.safetensors"
+        tensors = [f"layers.{shard}.w{i}" for i in range(SHARD_BYTES // (2 * TENSOR_ELEMENTS))]
+        size = 2 * TENSOR_ELEMENTS
+        header = {
+            tensor: {"dtype": "BF16", "shape": [TENSOR_ELEMENTS], "data_offsets": [i * size, (i + 1) * size]}
+            for i, tensor in enumerate(tensors)
+        }
+        text = json.dumps(header).encode()
+        with (path / name).open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for _ in tensors:
+                values = random.standard_normal(TENSOR_ELEMENTS, np.float32)
+                (values.view(np.uint32) >> 16).astype(np.uint16).tofile(file)
+        weight_map |= dict.fromkeys(tensors, name)
+    (path / "config.json").write_text(json.dumps({"model_type": "bench"}))
+    index = {"metadata": {}, "weight_map": weight_map}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    return path
+
+
+def serve(folder: Path, delay: float, ready: Callable[[int], None]) -> None:
+    """Serve ranges of all files below a folder until the process is ended."""
+
+    class Ranges(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            time.sleep(delay)
+            path = folder / self.path.lstrip("/")
+            span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
+            if span is None:
+                self.send_error(400)
+                return
+            start, end = map(int, span.groups())
+            size = path.stat().st_size
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
+            self.send_header("Content-Length", str(end - start + 1))
+            self.send_header("ETag", f'"{path.name}"')
+            self.end_headers()
+            self.wfile.flush()
+            with path.open("rb") as file:
+                done = start
+                while done <= end:
+                    done += os.sendfile(self.connection.fileno(), file.fileno(), done, end + 1 - done)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ranges) as server:
+        ready(server.server_port)
+        server.serve_forever()
+
+
+def shards(paths: list[Path]) -> list[Path]:
+    return [shard for path in paths for shard in sorted(path.glob("*.safetensors"))]
+
+
+def plain(port: int, paths: list[Path]) -> float:
+    """Return the seconds in which parallel ranges of the server give all shards."""
+    ranges: queue.SimpleQueue[tuple[str, int, int]] = queue.SimpleQueue()
+    for shard in shards(paths):
+        size = shard.stat().st_size
+        for start in range(0, size, BLOCK):
+            end = min(start + BLOCK, size)
+            ranges.put((f"/{shard.parent.name}/{shard.name}", start, end))
+
+    def work() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        buffer = memoryview(bytearray(BLOCK))
+        while True:
+            try:
+                path, start, end = ranges.get_nowait()
+            except queue.Empty:
+                return
+            connection.request("GET", path, headers={"Range": f"bytes={start}-{end - 1}"})
+            answer = connection.getresponse()
+            got = 0
+            while got < end - start:
+                got += answer.readinto(buffer[got : end - start])
+            answer.read()
+
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - start
+
+
+def merge(port: int, paths: list[Path], folder: Path) -> dict[str, float]:
+    """Merge what lies on the server, in a process of its own."""
+    here, output = folder / "here", folder / "soup"
+    for path in paths:
+        (here / path.name).mkdir(parents=True, exist_ok=True)
+        for side in path.glob("*.json"):
+            shutil.copy(side, here / path.name)
+    remote: list[_core.RemoteShard] = [
+        {
+            "root": str(here / shard.parent.name),
+            "name": shard.name,
+            "url": f"http://127.0.0.1:{port}/{shard.parent.name}/{shard.name}",
+            "size": shard.stat().st_size,
+            "etag": shard.name,
+            "identity": shard.name,
+        }
+        for shard in shards(paths)
+    ]
+    how: _core.Planning = {
+        "dtype": None,
+        "max_shard_size": None,
+        "config_from": 0,
+        "overwrite": False,
+        "allow_different_tokenizers": False,
+        "allow_different_configs": False,
+        "copy_code": None,
+        "follow_links": False,
+        "ignore_unreferenced": False,
+        "leave_out": [],
+        "take": [],
+        "makes_parent": False,
+        "skip_space_check": False,
+        "remarks": [],
+        "remote": remote,
+    }
+    shutil.rmtree(output, ignore_errors=True)
+    rows = [("*", [1] * len(paths), len(paths))]
+    start = time.perf_counter()
+    plan = _core.plan([str(here / path.name) for path in paths], [(str(output), rows)], how)
+    planned = time.perf_counter()
+    options = soce.MergeOptions(sync=False)
+    plan.execute(options, recipe_texts=[], run_info="{}", on_progress=None)
+    done = time.perf_counter()
+    shutil.rmtree(output)
+    status = proc_fields("/proc/self/status")
+    return {
+        "planning_seconds": planned - start,
+        "seconds": done - planned,
+        "peak_bytes": status["VmHWM"],
+        "bound_bytes": json.loads(plan.to_json(kernels=None))["memory_bytes"],
+    }
+
+
+def rounds(folder: Path, paths: list[Path], delay: float, count: int) -> dict[str, float]:
+    """Return the medians of both ways for one delay, in seconds."""
+    context = multiprocessing.get_context("spawn")
+    ports = context.SimpleQueue()
+    server = context.Process(target=serve, args=(folder, delay / 1000, ports.put), daemon=True)
+    server.start()
+    port = ports.get()
+    total = sum(shard.stat().st_size for shard in shards(paths))
+    clients, merges = [], []
+    try:
+        for _ in range(count):
+            clients.append(plain(port, paths))
+            with ProcessPoolExecutor(1, mp_context=context) as alone:
+                merges.append(alone.submit(merge, port, paths, folder).result())
+    finally:
+        server.terminate()
+        server.join()
+    client = statistics.median(clients)
+    seconds = statistics.median(found["seconds"] for found in merges)
+    return {
+        "delay_ms": delay,
+        "bytes": total,
+        "plain_mb_s": total / 1e6 / client,
+        "merge_mb_s": total / 1e6 / seconds,
+        "share": client / seconds,
+        "planning_seconds": statistics.median(found["planning_seconds"] for found in merges),
+        "peak_mb": max(found["peak_bytes"] for found in merges) / 1e6,
+        "bound_mb": merges[0]["bound_bytes"] / 1e6,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[300])
+    parser.add_argument("--ingredients", type=int, default=3)
+    parser.add_argument("--delays", type=float, nargs="+", default=[0, 80])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if not _core.build_info()["optimised"]:
+        sys.exit("this core is not optimised: build it with --release")
+    results = []
+    for megabytes in arguments.megabytes:
+        needed = FREE * 1e6 * megabytes * (arguments.ingredients + 1)
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(arguments.folder).free < needed:
+            sys.exit(f"needs {needed / 1e9:.0f} GB in {arguments.folder}")
+        paths = [make(arguments.folder, megabytes, seed) for seed in range(arguments.ingredients)]
+        for delay in arguments.delays:
+            found = {"megabytes": megabytes, **rounds(arguments.folder, paths, delay, arguments.rounds)}
+            results.append(found)
+            print(
+                f"{megabytes} MB x {arguments.ingredients}, {delay:.0f} ms: "
+                f"plain {found['plain_mb_s']:.0f} MB/s, merge {found['merge_mb_s']:.0f} MB/s "
+                f"({found['share']:.0%}), planning {found['planning_seconds']:.2f} s, "
+                f"peak {found['peak_mb']:.0f} MB of {found['bound_mb']:.0f}"
+            )
+    if arguments.json:
+        machine = {"machine": platform.processor() or platform.machine(), "cpus": os.cpu_count()}
+        arguments.json.write_text(json.dumps({**machine, "results": results}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+//! One blocking HTTP client for all objects, whose requests can be ended from outside.
+
+use std::io::Read as _;
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::http::{HeaderMap, StatusCode};
+
+use super::REQUESTS;
+use super::answer::{Expected, Fault, fault, tag};
+use super::patience::Patience;
+use crate::control::Interrupt;
+use crate::error::{Error, Result};
+
+/// Bytes of a refusal's body that are shown.
+const SHOWN: u64 = 300;
+/// Most redirections of one request.
+const REDIRECTIONS: u32 = 5;
+
+/// The client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) patience: Patience,
+    /// `None` while requests are not to be made.
+    agent: Mutex<Option<Agent>>,
+    ended: Condvar,
+}
+
+impl Interrupt for Client {
+    /// End what is under way; nothing new is begun until [`Client::resume`].
+    fn interrupt(&self) {
+        if let Some(agent) = self.agent.lock().expect("no panic while held").take() {
+            agent.shutdown();
+        }
+        self.ended.notify_all();
+    }
+}
+
+impl Client {
+    pub(super) fn new(patience: Patience) -> Self {
+        Self { patience, agent: Mutex::new(Some(agent(patience))), ended: Condvar::new() }
+    }
+
+    /// Be ready again after an interruption.
+    pub(super) fn resume(&self) {
+        self.agent.lock().expect("no panic while held").get_or_insert_with(|| agent(self.patience));
+    }
+
+    /// Wait, unless interrupted.
+    pub(super) fn sleep(&self, duration: Duration) -> Result<()> {
+        let agent = self.agent.lock().expect("no panic while held");
+        let waited = self.ended.wait_timeout_while(agent, duration, |agent| agent.is_some());
+        let (agent, _) = waited.expect("no panic while held");
+        if agent.is_some() { Ok(()) } else { Err(Error::Cancelled) }
+    }
+
+    /// Read what `expected` says into `buffer`, of that length. `got` counts the bytes that came and are good, also when
+    /// more should have come. Returns the `ETag`.
+    pub(super) fn get(
+        &self,
+        url: &str,
+        expected: &Expected<'_>,
+        buffer: &mut [u8],
+        got: &mut usize,
+    ) -> Result<Option<String>, Fault> {
+        let agent = self.agent.lock().expect("no panic while held").clone();
+        let agent = agent.ok_or(Fault::Cancelled)?;
+        let result = get(&agent, url, expected, buffer, got);
+        // Whatever an interrupted request says, that is why.
+        let ended = self.agent.lock().expect("no panic while held").is_none();
+        if ended && result.is_err() { Err(Fault::Cancelled) } else { result }
+    }
+}
+
+fn agent(patience: Patience) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(REDIRECTIONS)
+        .max_idle_connections(2 * REQUESTS)
+        .max_idle_connections_per_host(2 * REQUESTS)
+        .user_agent(concat!("soce/", env!("CARGO_PKG_VERSION")))
+        .accept_encoding("identity")
+        .timeout_resolve(Some(patience.connect))
+        .timeout_connect(Some(patience.connect))
+        .timeout_per_read(Some(patience.idle))
+        .timeout_per_write(Some(patience.idle));
+    config.build().into()
+}
+
+fn get(
+    agent: &Agent,
+    url: &str,
+    expected: &Expected<'_>,
+    buffer: &mut [u8],
+    got: &mut usize,
+) -> Result<Option<String>, Fault> {
+    let range = format!("bytes={}-{}", expected.range.start, expected.range.end - 1);
+    let response = agent.get(url).header("Range", range).call().map_err(of_request)?;
+    let (head, body) = response.into_parts();
+    let mut body = body.into_reader();
+    if head.status != StatusCode::PARTIAL_CONTENT && head.status != StatusCode::OK {
+        let mut text = Vec::new();
+        let _ = body.take(SHOWN).read_to_end(&mut text); // what came of it is enough
+        return Err(fault(head.status, &head.headers, &String::from_utf8_lossy(&text)));
+    }
+    expected.check(head.status, &head.headers)?;
+    let wanted = buffer.len();
+    let cut = |got: usize, why: String| {
+        Fault::Passing(format!("the answer ended after {got} of {wanted} bytes{why}"), None)
+    };
+    while *got < wanted {
+        match body.read(&mut buffer[*got..]) {
+            Ok(0) => return Err(cut(*got, String::new())),
+            Ok(count) => *got += count,
+            Err(error) => return Err(cut(*got, format!(": {error}"))),
+        }
+    }
+    // Read to the end, so that the connection is used again; nothing may come there.
+    match body.read(&mut [0]) {
+        Ok(0) | Err(_) => Ok(etag(&head.headers)),
+        Ok(_) => Err(Fault::Final(
+            format!("more came than the {wanted} bytes asked for"),
+            "this server cannot be read by ranges: download the model and give its folder",
+        )),
+    }
+}
+
+fn etag(head: &HeaderMap) -> Option<String> {
+    Some(tag(head.get("etag")?.to_str().ok()?).to_owned())
+}
+
+/// What became of a request that got no answer. URLs are not shown: whoever has one may read the object.
+fn of_request(error: ureq::Error) -> Fault {
+    const WHERE: &str = "check where this ingredient lies";
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Fault::Final("is no address".to_owned(), WHERE),
+        ureq::Error::InvalidProxyUrl => {
+            Fault::Final("no address of a proxy".to_owned(), "mend `HTTPS_PROXY` in the environment")
+        }
+        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
+            Fault::Final("was led from one address to the next without end".to_owned(), WHERE)
+        }
+        ureq::Error::Rustls(error) => Fault::Final(
+            format!("no safe connection: {error}"),
+            "the server's certificate is not one that browsers trust: download the model and give its folder",
+        ),
+        ureq::Error::Io(error) => Fault::Passing(error.to_string(), None),
+        ureq::Error::Timeout(what) => Fault::Passing(format!("no answer in time ({what})"), None),
+        other => Fault::Passing(other.to_string(), None),
+    }
+}

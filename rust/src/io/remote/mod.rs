@@ -1,0 +1,25 @@
+//! Shards that lie on a server, read by ranges over HTTP as the bytes are needed.
+//!
+//! Every answer is checked before a byte of it is used: the range, the size of the whole and its `ETag` must be those
+//! asked for. What passes (cut bodies, silence, busy servers) is tried again, a URL that has expired is renewed once,
+//! everything else is a refusal. Not here: names of models, credentials, and whatever makes URLs of them.
+
+mod answer;
+mod client;
+mod fetch;
+mod object;
+mod objects;
+mod patience;
+mod reread;
+
+pub use fetch::{Fetch, StopOnPanic, Stretch};
+pub use object::{Description, Object, Refresh};
+pub use objects::{Objects, Session};
+pub use patience::Patience;
+
+/// Bytes of one request: large enough that a delay of 80 ms is small beside it.
+pub const BLOCK: u64 = 8 << 20;
+/// Requests under way at a time.
+pub const REQUESTS: usize = 16;
+/// Threads that may read objects in no known order.
+pub const RE_READERS: usize = 4;

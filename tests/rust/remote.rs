@@ -1,0 +1,210 @@
+//! Merges whose ingredients lie on a server: the bytes of local ones, or a refusal, whatever goes wrong at any request.
+
+mod fetch;
+mod server;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use _core::io::remote::{Description, Objects, Patience, Refresh};
+use _core::manifest::Digests;
+use _core::merge::{MergeOptions, MergeReport, Provenance, execute};
+use _core::plan::make;
+use _core::{Control, Error};
+
+use self::server::{Fault, Server};
+use crate::plan::builder::{Kitchen, bf16, says, tensor};
+
+const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+const PATIENCE: Patience = Patience {
+    tries: 4,
+    wait: Duration::from_millis(2),
+    idle: Duration::from_millis(300),
+    connect: Duration::from_secs(5),
+};
+
+/// Two models on a server, with what of them lies here, and the same ones whole.
+struct Away {
+    kitchen: Kitchen,
+    server: Server,
+    renewed: Arc<AtomicUsize>,
+}
+
+impl Away {
+    fn new(faults: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        let kitchen = Kitchen::new();
+        let mut files = BTreeMap::new();
+        for (name, salt) in [("a", 0), ("b", 1)] {
+            let ids = tensor("ids", "I64", &[2], &[7; 16]);
+            let first = [bf16("embed", &[40, 3], salt), ids];
+            kitchen.sharded(name, &[&first, &[bf16("layers.0.w", &[70], salt), bf16("norm", &[5], salt)]]);
+            kitchen.file(&format!("{name}/config.json"), r#"{"model_type": "llama"}"#);
+            let away = format!("away/{name}");
+            for side in ["config.json", "model.safetensors.index.json"] {
+                let bytes = fs::read(kitchen.path(name).join(side)).unwrap();
+                kitchen.file(&format!("{away}/{side}"), bytes);
+            }
+            for shard in SHARDS {
+                let bytes = fs::read(kitchen.path(name).join(shard)).unwrap();
+                files.insert(format!("{name}/{shard}"), bytes);
+            }
+        }
+        Self { kitchen, server: Server::new(files, faults), renewed: Arc::default() }
+    }
+
+    fn objects(&self, version: &str, patience: Patience) -> Objects {
+        let mut shards = Vec::new();
+        for model in ["a", "b"] {
+            for shard in SHARDS {
+                let file = format!("{model}/{shard}");
+                shards.push(Description {
+                    root: self.kitchen.path("away").join(model),
+                    name: shard.to_owned(),
+                    url: self.server.url("old", &file),
+                    size: fs::metadata(self.kitchen.path(&file)).unwrap().len(),
+                    etag: (model == "a").then(|| format!("\"{file}\"")),
+                    identity: format!("{file} {version}"),
+                });
+            }
+        }
+        let (fresh, renewed) = (self.server.url("new", ""), Arc::clone(&self.renewed));
+        let refresh = move |root: &Path, name: &str| {
+            renewed.fetch_add(1, Ordering::SeqCst);
+            Ok(format!("{fresh}{}/{name}", root.file_name().unwrap().to_str().unwrap()))
+        };
+        Objects::new(shards, Some(&(Arc::new(refresh) as Arc<Refresh>)), patience).unwrap()
+    }
+
+    fn merge_into(&self, output: &str, objects: Objects) -> Result<MergeReport, Error> {
+        let away = !objects.is_empty();
+        let mut request = self.kitchen.request(if away { &["away/a", "away/b"] } else { &["a", "b"] });
+        request.objects = objects;
+        request.recipes[0].output = self.kitchen.path(output);
+        let plan = make(request)?;
+        let options = MergeOptions {
+            num_threads: Some(3),
+            sync: false,
+            digests: Digests::Full,
+            ..MergeOptions::default()
+        };
+        execute(&plan, &options, &Provenance::default(), &Control::default())
+    }
+
+    fn merge(&self) -> Result<MergeReport, Error> {
+        self.merge_into("out", self.objects("1", PATIENCE))
+    }
+
+    /// The soup of the models on the server is, byte for byte, that of the same models here.
+    fn assert_same(&self, report: &MergeReport) {
+        let local = self.merge_into("local", Objects::default()).unwrap();
+        assert_eq!(report.result_digests, local.result_digests);
+        for shard in SHARDS {
+            let [ours, theirs] =
+                ["out", "local"].map(|o| fs::read(self.kitchen.path(o).join(shard)).unwrap());
+            assert!(ours == theirs, "{shard}");
+        }
+    }
+}
+
+fn at(number: usize, fault: Fault) -> impl Fn(usize) -> Option<Fault> + Send + Sync + 'static {
+    move |request| (request == number).then_some(fault)
+}
+
+/// Requests of a merge in which nothing goes wrong: a header and a block of every shard, and what must be equal.
+const REQUESTS: usize = 4 + 2 + 4;
+
+#[test]
+fn the_soup_is_that_of_local_ingredients() {
+    let away = Away::new(|_| None);
+    let report = away.merge().unwrap();
+    assert_eq!(away.server.requests(), REQUESTS, "{:?}", away.server.asked());
+    away.assert_same(&report);
+}
+
+#[test]
+fn what_passes_is_tried_again_at_every_request() {
+    for fault in [Fault::Busy, Fault::TooMany, Fault::Closed, Fault::Cut, Fault::Stall, Fault::Expired] {
+        for number in 0..REQUESTS {
+            let away = Away::new(at(number, fault));
+            let report = away.merge().unwrap_or_else(|error| panic!("{fault:?} at {number}: {error}"));
+            away.assert_same(&report);
+            let renewed = away.renewed.load(Ordering::SeqCst);
+            assert!(renewed == 0 || fault == Fault::Expired && renewed <= 4, "{fault:?} at {number}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_refused_at_every_request() {
+    let check = |fault: Fault, expected: &str| {
+        for number in 0..REQUESTS {
+            let away = Away::new(at(number, fault));
+            let error = away.merge().map(|_| ()).expect_err("a refusal").to_string();
+            says(&error, expected);
+            assert!(!away.kitchen.path("out").exists(), "{fault:?} at {number}");
+        }
+    };
+    check(Fault::Whole, "the whole file came, not the range asked for");
+    check(Fault::OtherRange, "expected the range `bytes ");
+    check(Fault::OtherSize, "changed since it was looked up: expected ");
+    check(Fault::Gone, "changed since it was looked up: the server answered 404: busy");
+    check(Fault::Denied, "the server answered 403: Request has expired");
+}
+
+#[test]
+fn another_object_is_refused_at_every_request_but_the_first_if_its_tag_was_not_known() {
+    for number in 0..REQUESTS {
+        let away = Away::new(at(number, Fault::OtherTag));
+        let error = away.merge().map(|_| ()).expect_err("a refusal").to_string();
+        says(&error, "changed since it was looked up: ");
+    }
+}
+
+#[test]
+fn a_server_that_stays_busy_is_given_up() {
+    let away = Away::new(|_| Some(Fault::Busy));
+    let error = away.merge().map(|_| ()).expect_err("a refusal").to_string();
+    says(&error, "cannot be fetched, 4 times: the server answered 503: busy");
+    says(&error, "run the same command again later");
+}
+
+#[test]
+fn cancelling_ends_a_request_that_waits() {
+    let away = Away::new(|number| (number >= 6).then_some(Fault::Stall));
+    let patience = Patience { idle: Duration::from_secs(60), ..PATIENCE };
+    let mut request = away.kitchen.request(&["away/a", "away/b"]);
+    request.objects = away.objects("1", patience);
+    let plan = make(request).unwrap();
+    let control = Control::default();
+    std::thread::scope(|scope| {
+        let run = || execute(&plan, &MergeOptions::default(), &Provenance::default(), &control).map(drop);
+        let merge = scope.spawn(run);
+        std::thread::sleep(Duration::from_millis(200));
+        let started = Instant::now();
+        control.cancel();
+        assert!(matches!(merge.join().unwrap(), Err(Error::Cancelled)));
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    });
+    assert!(!away.kitchen.path("out").exists());
+}
+
+#[test]
+fn an_interrupted_merge_goes_on_with_the_same_objects_only() {
+    // The first run cannot fetch the last block; its first shard is finished.
+    let away = Away::new(|number| (REQUESTS - 1..REQUESTS + 3).contains(&number).then_some(Fault::Busy));
+    let slow = Patience { wait: Duration::from_millis(100), ..PATIENCE };
+    let error = away.merge_into("out", away.objects("1", slow)).map(|_| ()).expect_err("it is busy");
+    says(&error.to_string(), "1 of 2 shards are finished and will be used");
+
+    let error = away.merge_into("out", away.objects("2", PATIENCE)).map(|_| ()).expect_err("others");
+    says(&error.to_string(), "identity");
+    let before = away.server.requests();
+    let report = away.merge().unwrap();
+    assert_eq!(report.reused_shards, 1);
+    assert_eq!(away.server.requests() - before, REQUESTS - 2, "nothing is fetched for a shard that is there");
+    away.assert_same(&report);
+}

@@ -1,0 +1,83 @@
+//! Fetching ahead, in blocks so small that many are needed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use _core::io::remote::{Description, Fetch, Objects, Patience, StopOnPanic, Stretch};
+use proptest::prelude::*;
+
+use super::server::Server;
+
+const OBJECTS: usize = 4;
+const SIZE: u64 = 1500;
+const BLOCK: u64 = 64;
+
+fn byte(object: usize, place: u64) -> u8 {
+    (place as usize * 31 + object * 7) as u8
+}
+
+fn objects(server: &Server) -> Objects {
+    let describe = |i: usize| Description {
+        root: "folder".into(),
+        name: i.to_string(),
+        url: server.url("old", &i.to_string()),
+        size: SIZE,
+        etag: None,
+        identity: i.to_string(),
+    };
+    Objects::new((0..OBJECTS).map(describe).collect(), None, Patience::default()).unwrap()
+}
+
+/// Stretches of all objects, each byte at most once, in an order that may jump between objects and about in them.
+fn lists() -> impl Strategy<Value = Vec<Stretch>> {
+    let cuts = prop::collection::vec((0..OBJECTS, 1..200u64, any::<bool>(), any::<u32>()), 0..40);
+    cuts.prop_map(|cuts| {
+        let mut ends = [0; OBJECTS];
+        let mut list = Vec::new();
+        for (stream, length, jumps, rank) in cuts {
+            let start = ends[stream];
+            let end = SIZE.min(start + length);
+            ends[stream] = end;
+            let place = if jumps { rank as usize % (list.len() + 1) } else { list.len() };
+            list.insert(place, Stretch { stream, bytes: start..end });
+        }
+        list
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_order_every_listed_byte_comes_once(list in lists(), readers in 1..5usize, two in any::<bool>()) {
+        let files = (0..OBJECTS).map(|i| (i.to_string(), (0..SIZE).map(|place| byte(i, place)).collect()));
+        let server = Server::new(files.collect::<BTreeMap<_, _>>(), |_| None);
+        let objects = objects(&server);
+        let object = |i: usize| objects.get(format!("folder/{i}").as_ref()).unwrap().clone();
+        // Objects of one ingredient, or two of each.
+        let streams = (0..OBJECTS).map(|i| (if two { i / 2 } else { 0 }, object(i))).collect();
+        let fetch = Fetch::new(streams, list.clone(), BLOCK);
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..fetch.fetchers() {
+                scope.spawn(|| fetch.work());
+            }
+            for _ in 0..readers {
+                scope.spawn(|| {
+                    let _stop = StopOnPanic(&fetch);
+                    while let Some(Stretch { stream, bytes }) = list.get(next.fetch_add(1, Ordering::SeqCst)) {
+                        let mut got = vec![0; (bytes.end - bytes.start) as usize];
+                        fetch.read(*stream, bytes.start, &mut got).unwrap();
+                        let expected: Vec<u8> = bytes.clone().map(|place| byte(*stream, place)).collect();
+                        assert_eq!(got, expected);
+                    }
+                });
+            }
+        });
+        let fetched: u64 = server.asked().iter().map(|(_, start, end)| end - start + 1).sum();
+        let listed: u64 = list.iter().map(|stretch| stretch.bytes.end - stretch.bytes.start).sum();
+        prop_assert_eq!(fetched, listed);
+        let most = server.asked().iter().map(|(_, start, end)| end - start + 1).max();
+        prop_assert!(most.is_none_or(|most| most <= BLOCK));
+    }
+}
