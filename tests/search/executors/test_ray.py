@@ -355,6 +355,20 @@ def test_an_address_that_nobody_answers(tmp_path: Path, address: str, line: str)
     assert "\nhint: give HOST:PORT, as `ray start --head` tells it" in str(raised.value)
 
 
+@needs_ray
+def test_a_cluster_that_was_begun_here_and_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would try for a quarter of an hour, deaf to Ctrl-C, the address that one which was killed has left."""
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.7:1")
+    with RayExecutor(2) as executor, pytest.raises(StudyError) as raised:
+        executor.submit(job(tmp_path, Landscape()))
+    line, hint = str(raised.value).splitlines()
+    assert line.startswith("nobody answers at the address of Ray, `127.0.0.7:1`: ConnectionRefusedError")
+    assert hint.startswith("hint: `ray start` noted it on this machine, and `ray stop` forgets it")
+
+
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (

@@ -151,12 +151,18 @@ def _require_ray() -> Any:  # noqa: ANN401 - a module without types where it is 
 def _connect(ray: Any, address: str | None) -> None:  # noqa: ANN401
     wanted = address or os.environ.get("RAY_ADDRESS") or None
     where = "of this machine" if wanted is None else f"at `{shown(wanted)}`"
-    if wanted not in {None, "auto", "local"}:
-        _reach(wanted)
+    begun = _begun_here() if wanted in {None, "auto"} else None
+    if begun is not None:
+        _reach(
+            begun,
+            "`ray start` noted it on this machine, and `ray stop` forgets it; or give HOST:PORT of another",
+        )
+    elif wanted not in {None, "auto", "local"}:
+        _reach(wanted, f"{_ADDRESS}, from a machine of the cluster")
     _hush()
     on_end = signal.getsignal(signal.SIGTERM)
     try:
-        with _once(wanted), warnings.catch_warnings():
+        with _once(begun or wanted), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Ray will do in later versions
             ray.init(wanted, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
         if threading.current_thread() is threading.main_thread():
@@ -188,13 +194,26 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _reach(address: str) -> None:
+def _begun_here() -> str | None:
+    """Return the address of the cluster that `ray start` began on this machine, which may be gone since."""
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+    except ImportError:  # as in `_hush`
+        return None
+    try:
+        found: str | None = canonicalize_bootstrap_address(None)
+    except (OSError, ValueError):  # Ray itself tells better what is wrong
+        return None
+    return found
+
+
+def _reach(address: str, hint: str) -> None:
     """Refuse an address that nobody answers, which Ray itself would try for a quarter of an hour."""
     try:
         socket.create_connection(parse_address(address), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
         message = f"nobody answers at the address of Ray, `{shown(address)}`: {told(error)}"
-        refuse(message, f"{_ADDRESS}, from a machine of the cluster", cause=error)
+        refuse(message, hint, cause=error)
 
 
 @contextmanager
