@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from tests.checkpoints import bf16, checkpoint, directory, read_directory, shards
-from tests.hubs import SIGNATURE, TOKEN, Hub, hub
+from tests.checkpoints import directory, read_directory, shards
+from tests.hubs import SIGNATURE, TOKEN, Hub
 
 import soce
 from soce.cli.merge import merge as command
@@ -24,25 +23,6 @@ from soce.recipes.files import read_recipes
 from soce.remote.here import bring
 
 pytest.importorskip("huggingface_hub")
-
-
-@pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub with two models, an empty cache, and an empty working directory."""
-    for name in ("HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    for name, value in (("a", 1.0), ("b", 3.0)):
-        two = [{f"w{i}": ("BF16", [2], bf16(value, i))} for i in range(2)]
-        checkpoint(tmp_path / "repositories/org" / name, *two)
-        (tmp_path / "repositories/org" / name / "tokenizer_config.json").write_text("{}")
-        (tmp_path / "repositories/org" / name / "pytorch_model.bin").write_bytes(b"x")
-    with hub(tmp_path / "repositories") as found:
-        monkeypatch.setenv("HF_ENDPOINT", found.endpoint)
-        yield found
 
 
 def refused(name: str) -> tuple[str, str]:
@@ -58,7 +38,7 @@ def refused(name: str) -> tuple[str, str]:
 def test_a_model_of_the_hub_is_merged_as_one_of_this_disk(served: Hub) -> None:
     local = [served.root / "org" / name for name in "ab"]
     merge([*map(str, local)], output="expected")
-    result = CliRunner().invoke(command, ["org/a", "hf://org/b@main", "-o", "soup"])
+    result = CliRunner().invoke(command, ["org/a", "hf://org/b@main", "-o", "soup", "--remote", "download"])
     assert result.exit_code == 0, result.output
     assert shards(Path("soup")) == shards(Path("expected"))
     assert result.stderr.startswith("information: ")
@@ -218,3 +198,31 @@ def test_what_does_not_fit_is_not_begun(served: Hub, monkeypatch: pytest.MonkeyP
 def test_errors_are_of_checkpoints(served: Hub) -> None:
     with pytest.raises(CheckpointError, match="no public model"):
         merge(["org/a", "org/none"], output="soup")
+
+
+def test_a_selection_keeps_the_names_of_models(served: Hub) -> None:
+    from soce.cli.merge import merge as merge_command
+    from soce.cli.select import select
+    from soce.selection.file import read_selection
+
+    Path("scores.csv").write_text("model,math,code\na,60,50\nb,50,60\nc,40,55\nd,55,41\n")
+    Path("far").mkdir()
+    words = [
+        "-c",
+        "a=org/a",
+        "-c",
+        "b=hf://org/b@main",
+        "--rule",
+        "explicit",
+        "--category",
+        "math",
+        "--category",
+        "code",
+    ]
+    result = CliRunner().invoke(select, ["scores.csv", *words, "-o", "far/selection.yaml"])
+    assert result.exit_code == 0, result.output
+    found = read_selection("far/selection.yaml")
+    assert {one.name: one.path for one in found.ingredients} == {"a": "org/a", "b": "hf://org/b@main"}
+    result = CliRunner().invoke(merge_command, ["--recipes", "far/selection.yaml", "-o", "soups"])
+    assert result.exit_code == 0, result.output
+    assert len(list(Path("soups").iterdir())) > 1

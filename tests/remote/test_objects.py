@@ -13,6 +13,7 @@ from tests.checkpoints import bf16, checkpoint, read_directory, shards
 import soce
 from soce.exceptions import SoceError
 from soce.merging.merge import merge
+from soce.merging.options import MergeOptions
 from soce.remote.here import bring
 
 obstore = pytest.importorskip("obstore")
@@ -63,7 +64,13 @@ def test_objects_are_merged_as_files_of_this_disk(s3: Path) -> None:
     text = Path("soup/soce.json").read_text()
     assert "Signature" not in text
     assert "very-secret" not in text
-    assert soce.verify("soup", recompute=["s3://models/runs/a", "s3://models/runs/b"]).ok
+    origins = json.loads(text)["run"]["origins"]
+    assert [*origins.values()] == ["s3://models/runs/a", "s3://models/runs/b"]
+    assert soce.verify("soup", recompute=True).ok
+    assert not list(Path("cache").rglob("*.safetensors"))
+    merge(["s3://models/runs/a", str(s3 / "b")], output="kept", options=MergeOptions(remote="download"))
+    assert shards(Path("kept")) == shards(Path("expected"))
+    assert len(list(Path("cache").rglob("*.safetensors"))) == 2
 
 
 def test_one_object_is_a_checkpoint(s3: Path) -> None:
@@ -105,9 +112,3 @@ def test_without_the_client_its_package_is_named(s3: Path, monkeypatch: pytest.M
     monkeypatch.setitem(__import__("sys").modules, "obstore", None)
     with pytest.raises(SoceError, match=r"soce\[s3\]"):
         bring(["s3://models/runs/a"])
-
-
-def test_a_manifest_tells_of_the_objects(s3: Path) -> None:
-    merge(["s3://models/runs/a"], output="soup")
-    (path,) = json.loads(Path("soup/soce.json").read_text())["run"]["ingredients"]
-    assert "s3/models/runs/a" in path

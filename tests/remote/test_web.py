@@ -12,9 +12,11 @@ from tests.checkpoints import bf16, checkpoint, shards
 
 from soce.exceptions import SoceError
 from soce.merging.merge import merge
+from soce.merging.options import MergeOptions
 from soce.remote.here import bring
 
 STATUS: dict[str, int] = {}
+HAS_NO_RANGES: list[bool] = []
 
 
 class _Server(BaseHTTPRequestHandler):
@@ -32,7 +34,7 @@ class _Server(BaseHTTPRequestHandler):
         status = STATUS.get(file.name) or (200 if file.is_file() else 404)
         content = file.read_bytes() if status == 200 else b""
         size = len(content)
-        if status == 200 and "Range" in self.headers:
+        if status == 200 and "Range" in self.headers and not HAS_NO_RANGES:
             first, last = self.headers["Range"].removeprefix("bytes=").split("-")
             status, content = 206, content[int(first) : int(last) + 1]
         self.send_response(status)
@@ -57,6 +59,7 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     STATUS.clear()
+    HAS_NO_RANGES.clear()
 
 
 def test_a_folder_is_merged_as_one_of_this_disk(web: str) -> None:
@@ -64,6 +67,13 @@ def test_a_folder_is_merged_as_one_of_this_disk(web: str) -> None:
     merge([f"{web}/a", f"{web}/moved/b/"], output="soup")
     assert shards(Path("soup")) == shards(Path("expected"))
     assert "secret" not in Path("soup/soce.json").read_text()
+    assert not list(Path("cache").rglob("*.safetensors"))
+    HAS_NO_RANGES.append(True)
+    with pytest.raises(SoceError, match="does not serve parts of files") as caught:
+        merge([f"{web}/a", f"{web}/b"], output="again")
+    assert "--remote download" in (caught.value.problems[0].hint or "")
+    merge([f"{web}/a", f"{web}/b"], output="again", options=MergeOptions(remote="download"))
+    assert shards(Path("again")) == shards(Path("expected"))
 
 
 def test_one_file(web: str) -> None:

@@ -46,5 +46,7 @@ def fetching_text(found: Fetching) -> str:
     >>> fetching_text(Fetching(("hf://org/model@abc",), 30_000_000_000, "downloaded"))
     '30 GB are downloaded, 4 min over 1 Gbit/s: `hf://org/model@abc`'
     """
-    time = f"{duration(found.seconds)} over 1 Gbit/s"
+    from soce.remote.fetching import least_seconds
+
+    time = f"{duration(least_seconds(found.bytes))} over 1 Gbit/s"
     return f"{size(found.bytes)} are {found.how}, {time}: {listed(found.names)}"

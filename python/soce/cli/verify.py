@@ -45,6 +45,12 @@ _LISTED = 100
 @click.option(
     "--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How files are read."
 )
+@click.option(
+    "--remote",
+    type=click.Choice(["stream", "download"]),
+    default="stream",
+    help="Whether INGREDIENTs that are somewhere else are kept.",
+)
 @click.option("--follow-links", is_flag=True, help="Follow links that leave a checkpoint's directory.")
 @click.option("--quiet", "-q", is_flag=True, help="Print findings only.")
 def verify(
@@ -56,6 +62,7 @@ def verify(
     as_json: bool,
     num_threads: int | None,
     io: Literal["auto", "mmap", "pread"],
+    remote: Literal["stream", "download"],
     follow_links: bool,
     quiet: bool,
 ) -> int:
@@ -84,6 +91,7 @@ def verify(
             recompute=again,
             num_threads=num_threads,
             io=io,
+            remote=remote,
             follow_links=follow_links,
             on_progress=on_progress,
         )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
+from soce.exceptions import shown
 from soce.files.arguments import expect, expect_mapping, expect_names
+from soce.recipes.parts import refuse
+from soce.remote.located import Remote
 
 OnProgress: TypeAlias = Callable[[int, int], object]
 """Called with bytes done and bytes in all, on the caller's thread; raising from it cancels."""
@@ -56,6 +59,9 @@ class MergeOptions:
     """A thread's unit of work, in bytes."""
     io: Literal["auto", "mmap", "pread"] = "auto"
     """How ingredients are read."""
+    remote: Remote = "stream"
+    """Whether tensors that are somewhere else are read over the network as they are needed, or downloaded
+    first and kept."""
     cache: Literal["auto", "keep", "drop"] = "auto"
     """Whether the page cache keeps what was read and written."""
     kernels: str | None = None
@@ -83,6 +89,8 @@ class MergeOptions:
             if isinstance(option.default, bool):
                 expect(getattr(self, option.name), bool, option.name, "True or False")
         expect(self.dtype, (str, type(None)), "dtype", "a name such as `bf16`")
+        if self.remote not in get_args(Remote):
+            refuse(f"`remote` is `{shown(str(self.remote))}`", "use `--remote stream` or `--remote download`")
         expect_names(self.leave_out, "leave_out")
         if self.take is not None:
             expect_mapping(self.take, "take", "of pattern to ingredient")

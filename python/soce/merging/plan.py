@@ -23,9 +23,10 @@ from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
 from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same_path_key
-from soce.recipes.names import local_output
+from soce.recipes.names import HubName, local_output, remote_name
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
-from soce.remote.here import bring
+from soce.remote.fetching import Fetching, announce, least_seconds
+from soce.remote.located import locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,8 @@ class MergePlan:
     _source: RecipeFile | None
     _options: MergeOptions
     _folder: Path | None
+    _origins: Mapping[str, str]
+    """Path of an ingredient → where it came from, of those that were named otherwise."""
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -62,7 +65,10 @@ class MergePlan:
 
     def to_json(self) -> str:
         """Return the plan as one JSON object; `complete` has the outputs that hold their soup already."""
-        return self._made.to_json(kernels=self._options.kernels)
+        found: dict[str, Any] = json.loads(self._made.to_json(kernels=self._options.kernels))
+        found["origins"] = dict(self._origins)
+        found["seconds_to_fetch"] = round(least_seconds(found["bytes_to_fetch"]))
+        return json.dumps(found, ensure_ascii=False)
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -92,7 +98,7 @@ class MergePlan:
         if self._folder is not None:
             _make_folder(self._folder, sync=chosen.sync)
         texts = [self._mergekit_file(recipe) for recipe in self.recipes]
-        run_info = _run_info(self._source, chosen, self._recipes)
+        run_info = _run_info(self._source, chosen, self._recipes, self._origins)
         import logging  # a command that refuses at once need not wait for it
 
         log = logging.getLogger(__name__)
@@ -117,7 +123,7 @@ class MergePlan:
         """Return the recipe for mergekit; empty where tensors were chosen, for which it has no words."""
         if self.data["counts"]["taken"] or any(found["pattern"] for found in self.data["tensors_left_out"]):
             return ""
-        paths = [ingredient.path for ingredient in recipe.ingredients]
+        paths = [_as_mergekit_names(ingredient.path) for ingredient in recipe.ingredients]
         return mergekit_yaml(recipe, paths, self._output_dtype())
 
     def _output_dtype(self) -> str:
@@ -214,7 +220,7 @@ def _plan(
         take=options.take if source is None else {**source.take, **(options.take or {})},
     )
     paths = list(choices.paths)
-    here = bring(paths)
+    located = locate(paths, options.remote)
     names = {ingredient.path: ingredient.name for ingredient in ingredients}
     tables = [
         (
@@ -225,7 +231,7 @@ def _plan(
     ]
     takers = {place for _, place in choices.take}
     going = [
-        (names.get(path, path), here[place])
+        (names.get(path, path), located.paths[place])
         for place, path in enumerate(paths)
         if place in takers or any(numerators[place] for _, rows in tables for _, numerators, _ in rows)
     ]
@@ -243,6 +249,8 @@ def _plan(
         "take": choices.take,
         "makes_parent": folder is not None,
         "skip_space_check": not options.preflight,
+        "remote": located.shards,
+        "refresh": located.refresh,
         "remarks": [
             *_remarks([recipe for _, recipe in recipes]),
             *filter(None, map(two_meanings, paths)),
@@ -250,10 +258,22 @@ def _plan(
         ],
     }
     try:
-        core = _core.plan(here, tables, how)
+        core = _core.plan(located.paths, tables, how)
     except UnicodeEncodeError as error:  # a path that no system has, or a pattern of no tensor's name
         refuse(f"`{shown(error.object)}` has an unpaired surrogate, which is no character")
-    return MergePlan(core, recipes, source, options, folder)
+    made = MergePlan(core, recipes, source, options, folder, located.origins)
+    if located.shards:
+        streamed = dict.fromkeys(located.origins[shard["root"]] for shard in located.shards)
+        announce(Fetching(tuple(streamed), made.data["bytes_to_fetch"], "streamed"))
+    return made
+
+
+def _as_mergekit_names(path: str) -> str:
+    """Return a path, or a model of the Hub as ``org/model@revision``."""
+    name = remote_name(path)
+    if not isinstance(name, HubName) or name.folder:
+        return path
+    return f"{name.id}@{name.revision}" if name.revision else name.id
 
 
 def _remarks(recipes: Sequence[Recipe]) -> list[str]:
@@ -274,7 +294,10 @@ def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
 
 
 def _run_info(
-    source: RecipeFile | None, options: MergeOptions, recipes: Sequence[tuple[Path, Recipe]]
+    source: RecipeFile | None,
+    options: MergeOptions,
+    recipes: Sequence[tuple[Path, Recipe]],
+    origins: Mapping[str, str],
 ) -> str:
     """Return what the manifest records of this run, as JSON."""
     run: dict[str, object] = {
@@ -288,6 +311,8 @@ def _run_info(
     ]
     if rounded:
         run["rounded_weights"] = rounded
+    if origins:
+        run["origins"] = dict(origins)
     if options.notes is not None:
         run["notes"] = dict(options.notes)
     return _utf8(json.dumps(run, allow_nan=False))

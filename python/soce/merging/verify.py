@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import soce._core as _core
 from soce.exceptions import Problem, shown
@@ -14,12 +14,15 @@ from soce.files.arguments import expect_path
 from soce.files.words import counted
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import refuse
-from soce.remote.here import bring
+from soce.remote.located import Located, locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soce.merging.options import OnProgress
+    from soce.remote.located import Remote
+
+_MANIFEST: Final = "soce.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def verify(
     recompute: Sequence[str | os.PathLike[str]] | Literal[True] | None = None,
     num_threads: int | None = None,
     io: Literal["auto", "mmap", "pread"] = "auto",
+    remote: Remote = "stream",
     follow_links: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Verification:
@@ -95,8 +99,9 @@ def verify(
     recompute : sequence of path-like, True, optional
         Compute every tensor again from these checkpoints and compare bit for bit. They are recognised by
         their content (manifests of level ``full``), else by their headers, else by their order in the merge.
-        True: the paths in the manifest, of which relative ones begin at the current directory.
-    num_threads, io, follow_links, on_progress
+        True: the paths in the manifest, of which relative ones begin at the current directory; of what was
+        somewhere else, the version that went in.
+    num_threads, io, remote, follow_links, on_progress
         As in `MergeOptions` and `merge`.
 
     Returns
@@ -127,25 +132,39 @@ def verify(
     expect_path(directory, "directory")
     if num_threads is not None and num_threads < 1:
         refuse(f"`num_threads` is {num_threads}", "leave it out to use all cores")
-    ingredients = None
+    located = Located(())
     if isinstance(recompute, str | os.PathLike):
         refuse(f"`recompute` is the single path `{shown(os.fspath(recompute))}`", "pass a sequence of paths")
-    if recompute is not None:
-        ingredients = [] if recompute is True else bring([*map(find_checkpoint, recompute)])
-    if ingredients == [] and recompute is not True:
+    if recompute is True:
+        located = locate(_named_by_manifest(directory), remote)
+    elif recompute is not None:
+        located = locate([*map(find_checkpoint, recompute)], remote)
+    if recompute is not None and recompute is not True and not located.paths:
         hint = "pass the ingredients, or True for those that the manifest names"
         refuse("`recompute` is empty", hint)
     text = _core.verify(
         os.fspath(directory),
         {
             "quick": quick,
-            "recompute": ingredients,
+            "recompute": None if recompute is None else located.paths,
             "num_threads": num_threads,
             "io": io,
             "follow_links": follow_links,
+            "remote": located.shards,
+            "refresh": located.refresh,
         },
         on_progress=on_progress,
     )
     found: dict[str, Any] = json.loads(text)
     found["findings"] = tuple(Problem(kind=one.pop("check"), **one) for one in found["findings"])
     return Verification(**found | {"directory": Path(directory), "notes": tuple(found["notes"])})
+
+
+def _named_by_manifest(directory: str | os.PathLike[str]) -> list[str]:
+    """Return the ingredients of a soup if any was somewhere else; those of others the core knows itself."""
+    try:
+        run = json.loads((Path(directory) / _MANIFEST).read_bytes())["run"]
+        origins = {str(path): str(name) for path, name in run["origins"].items()}
+        return [origins.get(path, path) for path in map(str, run["ingredients"])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []

@@ -11,6 +11,7 @@ from typing import Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
+from soce.recipes.names import HubName, remote_name
 from soce.recipes.parts import refuse
 
 _KEYS: Final = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
@@ -40,6 +41,7 @@ class Layers:
         """
         from soce._core import Mixer
 
+        _check_here(path)
         # Only the names are wanted: what may be read is checked when the soup is planned.
         mixer = Mixer([path], follow_links=True, ignore_unreferenced=True)
         names = tuple(name for name, _, _ in mixer.tensors())
@@ -63,8 +65,18 @@ class Layers:
         return int(match["layer"]) if self.count and match and match["stack"] == self.stack else None
 
 
+def _check_here(path: str) -> None:
+    """Refuse a checkpoint of which only the name is known: nothing is downloaded while a recipe is read."""
+    name = remote_name(path)
+    if name is not None:
+        fetch = f"`hf download {name.id}`" if isinstance(name, HubName) else "`soce doctor`"
+        message = "slices, filters and lists of weights need its tensors' names, and it is not on this disk"
+        refuse(message, f"{fetch} downloads it", path)
+
+
 def layer_count(path: str) -> int:
     """Return how many layers the config of a checkpoint names; raises `RecipeError`."""
+    _check_here(path)
     config = Path(path) / "config.json"
     try:
         if config.stat().st_size > _MAX_CONFIG:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Final
 
 from soce.files.words import listed
 
-LOG: Final = logging.getLogger("soce.remote")
-"""Gets a `Fetching` before the first byte of weights, as the message itself."""
 _GIGABIT: Final = 125_000_000
+
+
+def least_seconds(n_bytes: int) -> float:
+    """Return how long bytes take over a line of 1 Gbit/s that does nothing else."""
+    return n_bytes / _GIGABIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,13 @@ class Fetching:
     how: str
     """``downloaded``, to stay on this disk, or ``streamed``."""
 
-    @property
-    def seconds(self) -> float:
-        """How long that takes over a line of 1 Gbit/s that does nothing else."""
-        return self.bytes / _GIGABIT
-
     def __str__(self) -> str:
         """Return it for a log."""
         return f"{self.bytes} bytes of {listed(self.names)} are {self.how}"
+
+
+def announce(found: Fetching) -> None:
+    """Log what will be fetched, before the first byte of it; the message is the `Fetching` itself."""
+    import logging  # here: a merge of what is on this disk need not wait for it
+
+    logging.getLogger("soce.remote").info(found)

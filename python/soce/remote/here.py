@@ -52,14 +52,14 @@ def check_here(paths: Sequence[str]) -> None:
 
 def download(hosts: Iterable[Host]) -> None:
     """Fetch all shards of checkpoints that are not on this disk yet."""
-    from soce.remote.fetching import LOG, Fetching
+    from soce.remote.fetching import Fetching, announce
 
     wanted = list({host.origin: host for host in hosts if host.shards}.values())
     total = sum(shard.size for host in wanted for shard in host.shards)
     if not wanted:
         return
     _check_space(wanted)
-    LOG.info(Fetching(tuple(host.origin for host in wanted), total, "downloaded"))
+    announce(Fetching(tuple(host.origin for host in wanted), total, "downloaded"))
     for host in wanted:
         host.download()
 

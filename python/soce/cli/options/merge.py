@@ -84,6 +84,12 @@ merge_options = all_of(
         "--io", type=click.Choice(["auto", "mmap", "pread"]), default="auto", help="How ingredients are read."
     ),
     _option(
+        "--remote",
+        type=click.Choice(["stream", "download"]),
+        default="stream",
+        help="Whether what is somewhere else is kept.",
+    ),
+    _option(
         "--cache",
         type=click.Choice(["auto", "keep", "drop"]),
         default="auto",

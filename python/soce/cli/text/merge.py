@@ -24,11 +24,11 @@ _GLUED = "\0"
 def plan_text(plan: MergePlan) -> str:
     """Return the plan for people: what goes in, with its parts, and what comes out."""
     data = plan.data
-    paths = [ingredient["path"] for ingredient in data["ingredients"]]
+    paths = _named(plan)
     rows = [["#", "shards", "tensors", "size", "path"]]
     for number, found in enumerate(data["ingredients"], 1):
         counts = str(found["shards"]), str(found["tensors"]), size(found["bytes"])
-        rows.append([str(number), *counts, shown(found["path"])])
+        rows.append([str(number), *counts, shown(paths[number - 1])])
     lines = ["ingredients", *columns(rows, "rrrrl")]
     for output in data["outputs"]:
         there = ", which holds this soup already" if output["path"] in data["complete"] else ""
@@ -49,6 +49,7 @@ def plan_text(plan: MergePlan) -> str:
         f"tensors  {', '.join(tensors)}",
         *(f"         {line}" for line in choices_text(plan)),
         f"read     {size(data['bytes_read'])}",
+        *([f"fetched  {size(data['bytes_to_fetch'])}"] if data["bytes_to_fetch"] else []),
         f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
         f"memory   {size(data['memory_bytes'])}",
         f"config   from {shown(paths[donor] if isinstance(donor, int) else str(donor))}",
@@ -59,10 +60,16 @@ def plan_text(plan: MergePlan) -> str:
     return "\n".join(lines)
 
 
+def _named(plan: MergePlan) -> list[str]:
+    """Return paths of ingredients; of those that are somewhere else, their names with commits."""
+    paths = [ingredient["path"] for ingredient in plan.data["ingredients"]]
+    return [plan.data["origins"].get(path, path) for path in paths]
+
+
 def choices_text(plan: MergePlan) -> list[str]:
     """Return which tensors are left out or taken from one checkpoint by choice, a line for each."""
     data = plan.data
-    paths = [ingredient["path"] for ingredient in data["ingredients"]]
+    paths = _named(plan)
     groups: dict[str, list[str]] = {}
     for found in data["tensors_left_out"]:
         if found["pattern"] is not None:  # there is a warning about the others
