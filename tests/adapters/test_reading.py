@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests import lora
 from tests.adapter_files import adapter
 from tests.checkpoints import Tensors, f32
 
 from soce.adapters.adapter import read_adapter
 from soce.adapters.soup import merge_adapters, plan_adapters
+from soce.adapters.stored import read_header
 from soce.exceptions import CheckpointError, IncompatibleError, SoceError, UnsupportedDtypeError
 
 
@@ -205,3 +208,34 @@ def test_embeddings_of_a_changed_vocabulary_are_averaged(tmp_path: Path) -> None
     ]
     made = merge_adapters(both, output=tmp_path / "soup").manifest
     assert made["replaced"] == ["lm_head.weight", "model.embed_tokens.weight"]
+
+
+@given(st.data())
+def test_what_is_read_of_a_header_the_format_s_own_library_reads_as_well(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Headers that are cut, spliced and mistyped: either refused, or of the same tensors for both."""
+    from safetensors import deserialize
+
+    path = adapter(tmp_path_factory.mktemp("header")) / "adapter_model.safetensors"
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    text = bytearray(content[8 : 8 + length])
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        text[place : place + data.draw(st.integers(0, 2))] = data.draw(
+            st.sampled_from(
+                [b"", b"0", b"1", b"9", b"-", b'"', b",", b"[", b"]", b"}", b" ", b"e", b".", b"\xff"]
+            )
+        )
+    written = struct.pack("<Q", len(text)) + bytes(text) + content[8 + length :]
+    path.write_bytes(written)
+    try:
+        found = read_header(str(path))
+    except SoceError:
+        return
+    theirs = {name: (one["dtype"], tuple(one["shape"])) for name, one in deserialize(written)}
+    assert {name: (one.dtype, one.shape) for name, one in found.items()} == theirs
+    for name, one in deserialize(written):
+        tensor = found[name]
+        assert written[tensor.begin : tensor.begin + tensor.size] == bytes(one["data"])
