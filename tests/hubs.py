@@ -53,6 +53,8 @@ class Hub:
     faults: Faults = field(default_factory=Faults)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of every request, without its query; files begin with ``files:``."""
+    private: set[str] = field(default_factory=set)
+    """Repositories that few may see."""
 
     def weights_asked(self) -> int:
         """How many requests for tensors came to the second origin."""
@@ -63,15 +65,22 @@ class Hub:
 def hub(root: Path) -> Iterator[Hub]:
     """Serve the repositories below a folder."""
     served = Hub(root)
+    with serving(served, Repositories, Files):
+        yield served
+
+
+@contextmanager
+def serving(served: Hub, *origins: type[_Handler]) -> Iterator[None]:
+    """Answer as the origin of repositories and as that of files."""
     servers = []
-    for handler in (_Repositories, _Files):
+    for handler in origins:
         bound = type(handler.__name__, (handler,), {"hub": served})
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), bound))
         threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
     served.endpoint = f"http://127.0.0.1:{servers[0].server_port}"
     served.files = f"http://localhost:{servers[1].server_port}"  # another host, as for the real one
     try:
-        yield served
+        yield
     finally:
         for server in servers:
             server.shutdown()
@@ -97,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.say(200, json.dumps(tree).encode(), Content_Type="application/json")
 
 
-class _Repositories(_Handler):
+class Repositories(_Handler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
@@ -154,7 +163,14 @@ class _Repositories(_Handler):
             siblings.append({"rfilename": name_, "size": entry["size"], "blobId": entry["oid"], "lfs": lfs})
         gated = "auto" if name.endswith("-gated") else False
         return self.say_json(
-            {"_id": "0", "id": name, "sha": commit, "private": False, "gated": gated, "siblings": siblings}
+            {
+                "_id": "0",
+                "id": name,
+                "sha": commit,
+                "private": name in self.hub.private,
+                "gated": gated,
+                "siblings": siblings,
+            }
         )
 
     def resolve(self, name: str, revision: str, file: str) -> None:
@@ -175,7 +191,7 @@ class _Repositories(_Handler):
         return self.say(302, X_Repo_Commit=commit, Location=f"{where}?Signature={SIGNATURE}", **linked)
 
 
-class _Files(_Handler):
+class Files(_Handler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         self.hub.asked.append((self.command, f"files:{url.path}"))

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from tests.adapter_files import adapter
-from tests.checkpoints import directory
-from tests.hub_uploads import TOKEN, Publishing, publishing
+from tests.checkpoints import directory, shards
+from tests.hub_uploads import Publishing, publishing
+from tests.hubs import TOKEN
 
 import soce
 from soce.adapters.soup import merge_adapters
@@ -65,9 +66,15 @@ def test_puts_a_soup_and_its_card_there_in_one_commit(served: Publishing, soup: 
     assert served.private == set()
 
 
-def test_what_is_there_is_the_soup(served: Publishing, soup: Path) -> None:
+def test_what_is_there_is_an_ingredient_like_any_other(
+    served: Publishing, soup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish_to_hub(soup, "hf://org/soup")
     assert soce.verify(served.root / "org" / "soup").ok
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    soce.merge(["hf://org/soup"], output=tmp_path / "again")
+    assert shards(tmp_path / "again") == shards(soup)
 
 
 def test_a_private_one_is_private_from_the_beginning(served: Publishing, soup: Path) -> None:
