@@ -3,11 +3,12 @@
     python benches/remote.py DIR [--megabytes 300 3000] [--ingredients 3] [--delays 0 80] [--json FILE]
 
 Makes checkpoints of that size in DIR if they are not there, and serves their ranges from a process of its
-own, which waits so many milliseconds before each answer. Rounds go through both ways in turn:
+own, which waits so many milliseconds before each answer. Rounds go through all ways in turn:
 
 plain client    this many threads take 8 MiB ranges of all shards from a list and throw them away: what the
                 server can give
 merge           `Plan.execute` on shards that are remote, without fsync
+local merge     the same on the files themselves: what the machine can compute, whatever the server gives
 
 The aim is 0.9 of the plain client's speed. Peak memory of a merge is that of a process of its own; it must
 not grow with the size, nor be over the bound that the plan prints by more than the interpreter takes.
@@ -52,7 +53,7 @@ def make(folder: Path, megabytes: int, seed: int) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     count = max(1, megabytes * 1_000_000 // SHARD_BYTES)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for shard in range(count):
         name = f"model-{shard + 1:05}-of-{count:05}.safetensors"
         tensors = [f"layers.{shard}.w{i}" for i in range(SHARD_BYTES // (2 * TENSOR_ELEMENTS))]
@@ -137,16 +138,16 @@ def plain(port: int, paths: list[Path]) -> float:
             answer.read()
 
     threads = [threading.Thread(target=work) for _ in range(THREADS)]
-    start = time.perf_counter()
+    began = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return time.perf_counter() - start
+    return time.perf_counter() - began
 
 
-def merge(port: int, paths: list[Path], folder: Path) -> dict[str, float]:
-    """Merge what lies on the server, in a process of its own."""
+def merge(port: int | None, paths: list[Path], folder: Path) -> dict[str, float]:
+    """Merge what lies on the server, or the files themselves, in a process of its own."""
     here, output = folder / "here", folder / "soup"
     for path in paths:
         (here / path.name).mkdir(parents=True, exist_ok=True)
@@ -162,7 +163,9 @@ def merge(port: int, paths: list[Path], folder: Path) -> dict[str, float]:
             "identity": shard.name,
         }
         for shard in shards(paths)
+        if port is not None
     ]
+    ingredients = [str(path if port is None else here / path.name) for path in paths]
     how: _core.Planning = {
         "dtype": None,
         "max_shard_size": None,
@@ -183,35 +186,40 @@ def merge(port: int, paths: list[Path], folder: Path) -> dict[str, float]:
     shutil.rmtree(output, ignore_errors=True)
     rows = [("*", [1] * len(paths), len(paths))]
     start = time.perf_counter()
-    plan = _core.plan([str(here / path.name) for path in paths], [(str(output), rows)], how)
+    plan = _core.plan(ingredients, [(str(output), rows)], how)
     planned = time.perf_counter()
     options = soce.MergeOptions(sync=False)
+    before = time.process_time()
     plan.execute(options, recipe_texts=[], run_info="{}", on_progress=None)
     done = time.perf_counter()
+    processing = time.process_time() - before
     shutil.rmtree(output)
     status = proc_fields("/proc/self/status")
     return {
         "planning_seconds": planned - start,
         "seconds": done - planned,
+        "cpu_seconds": processing,
         "peak_bytes": status["VmHWM"],
         "bound_bytes": json.loads(plan.to_json(kernels=None))["memory_bytes"],
     }
 
 
 def rounds(folder: Path, paths: list[Path], delay: float, count: int) -> dict[str, float]:
-    """Return the medians of both ways for one delay, in seconds."""
+    """Return the medians of all ways for one delay."""
     context = multiprocessing.get_context("spawn")
     ports = context.SimpleQueue()
     server = context.Process(target=serve, args=(folder, delay / 1000, ports.put), daemon=True)
     server.start()
     port = ports.get()
     total = sum(shard.stat().st_size for shard in shards(paths))
-    clients, merges = [], []
+    clients, merges, files = [], [], []
     try:
         for _ in range(count):
             clients.append(plain(port, paths))
             with ProcessPoolExecutor(1, mp_context=context) as alone:
                 merges.append(alone.submit(merge, port, paths, folder).result())
+            with ProcessPoolExecutor(1, mp_context=context) as alone:
+                files.append(alone.submit(merge, None, paths, folder).result())
     finally:
         server.terminate()
         server.join()
@@ -222,7 +230,9 @@ def rounds(folder: Path, paths: list[Path], delay: float, count: int) -> dict[st
         "bytes": total,
         "plain_mb_s": total / 1e6 / client,
         "merge_mb_s": total / 1e6 / seconds,
+        "local_mb_s": total / 1e6 / statistics.median(found["seconds"] for found in files),
         "share": client / seconds,
+        "cpu_seconds_per_gb": statistics.median(found["cpu_seconds"] for found in merges) / (total / 1e9),
         "planning_seconds": statistics.median(found["planning_seconds"] for found in merges),
         "peak_mb": max(found["peak_bytes"] for found in merges) / 1e6,
         "bound_mb": merges[0]["bound_bytes"] / 1e6,
@@ -253,7 +263,8 @@ def main() -> None:
             print(
                 f"{megabytes} MB x {arguments.ingredients}, {delay:.0f} ms: "
                 f"plain {found['plain_mb_s']:.0f} MB/s, merge {found['merge_mb_s']:.0f} MB/s "
-                f"({found['share']:.0%}), planning {found['planning_seconds']:.2f} s, "
+                f"({found['share']:.0%}; of files {found['local_mb_s']:.0f}), "
+                f"{found['cpu_seconds_per_gb']:.1f} CPU-s a GB, planning {found['planning_seconds']:.2f} s, "
                 f"peak {found['peak_mb']:.0f} MB of {found['bound_mb']:.0f}"
             )
     if arguments.json:

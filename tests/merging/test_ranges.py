@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import jsonschema
 import numpy as np
 import pytest
 from tests.checkpoints import checkpoint, shards
@@ -22,6 +23,7 @@ from tests.checkpoints import checkpoint, shards
 import soce._core as _core
 from soce import MergeOptions
 from soce.exceptions import CheckpointError
+from soce.merging.manifest import manifest_schema
 
 PLANNING: _core.Planning = {
     "dtype": None,
@@ -141,6 +143,10 @@ def test_the_soup_of_a_server_is_the_soup_of_its_files(tmp_path: Path, address: 
     local = execute(plan(tmp_path, "there", "local", PLANNING))
     assert report["result_digests"] == local["result_digests"]
     assert shards(tmp_path / "soup") == shards(tmp_path / "local")
+    manifest = json.loads((tmp_path / "soup/soce.json").read_text())
+    jsonschema.Draft202012Validator(manifest_schema()).validate(manifest)
+    told = [shard["identity"] for source in manifest["sources"] for shard in source["shards"]]
+    assert told == [shard["identity"] for shard in remote(tmp_path, address)]
 
     verifying: _core.Verifying = {
         "quick": False,

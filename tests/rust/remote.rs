@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use _core::checkpoint::{Checkpoint, MAX_HEADERS_BYTES, OpenOptions};
 use _core::io::remote::{Description, Objects, Patience, Refresh};
 use _core::manifest::Digests;
 use _core::merge::{MergeOptions, MergeReport, Provenance, execute};
@@ -207,4 +208,27 @@ fn an_interrupted_merge_goes_on_with_the_same_objects_only() {
     assert_eq!(report.reused_shards, 1);
     assert_eq!(away.server.requests() - before, REQUESTS - 2, "nothing is fetched for a shard that is there");
     away.assert_same(&report);
+}
+
+#[test]
+fn what_is_read_from_the_hub_is_of_the_revision_that_was_looked_up() {
+    let away = Away::new(|_| None);
+    let revision = "0123456789abcdef0123456789abcdef01234567";
+    let folder = format!("models--org--name/snapshots/{revision}");
+    let side = "model.safetensors.index.json";
+    away.kitchen.file(&format!("{folder}/{side}"), fs::read(away.kitchen.path("a").join(side)).unwrap());
+    let root = away.kitchen.path(&folder);
+    let describe = |shard: &str| Description {
+        root: root.clone(),
+        name: shard.to_owned(),
+        url: away.server.url("old", &format!("a/{shard}")),
+        size: fs::metadata(away.kitchen.path("a").join(shard)).unwrap().len(),
+        etag: None,
+        identity: shard.to_owned(),
+    };
+    let objects = Objects::new(SHARDS.map(describe).to_vec(), None, PATIENCE).unwrap();
+    let mut budget = MAX_HEADERS_BYTES;
+    let found = Checkpoint::open_within(&root, &OpenOptions::default(), &objects, &mut budget).unwrap();
+    let hub = found.origin.hub.expect("its folder is a snapshot");
+    assert_eq!((hub.id.as_deref(), hub.revision.as_str()), (Some("org/name"), revision));
 }

@@ -77,7 +77,9 @@ pub(super) fn find(root: &Path, shards: &[Shard]) -> Origin {
     if let Some((repository, id, revision)) = snapshot(&home) {
         let blobs = repository.join("blobs");
         let found = |shard: &Shard| {
-            let sha256 = blob(&home, &blobs, shard)?;
+            // What is read from the Hub is of the revision that it was looked up for.
+            let remote = shard.identity.object().is_some();
+            let sha256 = if remote { None } else { blob(&home, &blobs, shard)? };
             Some(Found { revision: revision.clone(), sha256 })
         };
         return agree(Some(id), shards.iter().map(found).collect());

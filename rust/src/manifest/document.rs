@@ -207,6 +207,9 @@ pub(crate) struct SourceShard {
     pub(crate) sha256: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) sha256_source: Option<ClaimSource>,
+    /// What tells this state of it from every other, if it was read from a server: as whoever looked it up wrote it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) identity: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

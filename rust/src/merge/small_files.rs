@@ -225,6 +225,7 @@ fn sources(plan: &Plan, made: Made<'_>) -> Vec<SourceEntry> {
                 header_sha256: shard.header_sha256,
                 sha256: claim.map(|claim| claim.sha256),
                 sha256_source: claim.map(|claim| claim.source),
+                identity: shard.identity.object().map(|object| object.identity().to_owned()),
             }
         };
         let hub = origin.hub.as_ref();

@@ -25,7 +25,7 @@ impl Default for Patience {
             tries: 9,
             wait: Duration::from_millis(200),
             idle: Duration::from_secs(30),
-            connect: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
         }
     }
 }
