@@ -16,6 +16,7 @@ from soce.recipes.model import Ingredient, Recipe
 from soce.scores.tables.long import write_scores
 from soce.search.result import SearchResult
 from soce.search.scoring import table_of
+from soce.search.strategies.space import Strategy
 from soce.selection.file import read_selection, write_selection
 from soce.selection.rules import Explicit
 
@@ -89,6 +90,7 @@ def make_run(
     *,
     kitchen: Kitchen | None = None,
     step: str = "0.1",
+    strategy: Strategy | str = "grid",
     publishes: bool = True,
     finishes: bool = True,
 ) -> SearchResult | None:
@@ -110,7 +112,9 @@ def make_run(
     if not finishes:
         return None
     found = read_selection(folder / "selection.yaml")
-    result = search_with(found, kitchen, folder=folder / "search", candidates=paths, draws=500)
+    result = search_with(
+        found, kitchen, folder=folder / "search", candidates=paths, draws=500, strategy=strategy
+    )
     if publishes:
         soce.merge(
             result.best.recipe, output=folder / "soup", options=soce.MergeOptions(notes=result.to_json())

@@ -30,6 +30,7 @@ from soce.report.run_view import RunView
 from soce.scores.table import ScoreTable
 from soce.scores.tables.long import write_scores
 from soce.search.open import open_run
+from soce.search.strategies.race.race import Race
 from soce.store.file import StoreFile
 
 pytest.importorskip("matplotlib")
@@ -354,6 +355,21 @@ def test_weights_are_drawn_by_how_many_there_are(tmp_path: Path, experts: int, d
     ranked = section.data["ranked"]
     assert len(marks) >= len(ranked)
     assert any(f"{100 * ranked[0]['value']:.2f}" in mark for mark in marks)
+
+
+def test_a_race_is_told_as_people_write_it_and_its_soups_by_what_they_were_scored_on(tmp_path: Path) -> None:
+    race = Race(epsilon=Fraction(1, 5), confidence=Fraction(9, 10), fewest=10)
+    result = make_run(tmp_path / "run", MODELS, step="1/5", publishes=False, strategy=race)
+    assert result is not None
+    assert len(result.ranked) == 1 < result.n_candidates
+    report = build_report(open_run(tmp_path / "run"))
+    assert report.section("weights").missing == [
+        "The objective over the weights: fewer than two soups were scored on all items to choose on."
+    ]
+    told = report.to_markdown()
+    assert "race, epsilon 20 pp, confidence 90 %, fewest 10, seed 0" in told
+    assert "The best 1 of 1 soups scored on all selection items" in told
+    assert "The race: confidence 90 % that none of " in told
 
 
 # ---- what is missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from soce.report import sentences
@@ -27,7 +28,8 @@ def build(section: Section, view: RunView) -> None:
     if len(experts) < 2:
         section.blocks.append(Note("There is one expert, so there were no weights to search."))
     elif sum(not point.is_reference for point in points) < 2:
-        section.missing.append("The objective over the weights: fewer than two soups were scored.")
+        on = " on all items to choose on" if result.n_candidates > 1 else ""  # a race drops the others before
+        section.missing.append(f"The objective over the weights: fewer than two soups were scored{on}.")
     else:
         section.blocks.append(_figure(view, experts, points))
     if result.ranked:
@@ -47,11 +49,7 @@ def build(section: Section, view: RunView) -> None:
 
 def _facts(view: RunView) -> Facts:
     result = view.result
-    strategy = ", ".join(
-        str(value) if key == "name" else f"{key} {value}"
-        for key, value in result.strategy.items()
-        if value is not None
-    )
+    strategy = ", ".join(_setting(*one) for one in result.strategy.items() if one[1] is not None)
     tied, few = len(result.tied), "; ".join(weights(one.parts).text for one in result.tied[:4])
     return Facts(
         (
@@ -61,6 +59,21 @@ def _facts(view: RunView) -> Facts:
             ("As good on the selection items", Cell(str(tied) if tied else "no other", tied), few),
         )
     )
+
+
+def _setting(key: str, value: object) -> str:
+    """Return one setting of a strategy as people write it.
+
+    Examples
+    --------
+    >>> _setting("name", "race"), _setting("epsilon", "1/200"), _setting("confidence", "19/20")
+    ('race', 'epsilon 0.5 pp', 'confidence 95 %')
+    """
+    if key == "name":
+        return str(value)
+    if key in {"epsilon", "confidence"}:
+        return f"{key} {float(100 * Fraction(str(value))):g} {'pp' if key == 'epsilon' else '%'}"
+    return f"{key} {value}"
 
 
 def _ranking(view: RunView) -> Table:
@@ -73,7 +86,12 @@ def _ranking(view: RunView) -> Table:
         behind, interval = unit.difference(difference), unit.interval(paired)
         score = unit.score(float(one.value))
         rows.append((Cell(str(place), place), weights(one.parts), score, behind, interval))
-    caption = f"The best {len(rows)} of {len(ranked)} soups on the selection items"
+    on = (
+        "scored on all selection items"
+        if view.result.n_candidates > len(ranked)
+        else "on the selection items"
+    )
+    caption = f"The best {len(rows)} of {len(ranked)} soups {on}"
     header = ("rank", "weights", f"{view.result.objective}{unit.axis}", "to the first", "95 % interval")
     return Table(caption, header, rows, is_folded=True)
 
