@@ -118,6 +118,7 @@ def test_revisions_and_folders(served: Hub) -> None:
     assert folder.name == "unet"
     assert shards(folder) == shards(served.root / ".revisions/v1/org/a/unet")
     assert find_checkpoint("hf://org/a@v1/unet") == str(folder)
+    assert find_checkpoint("hf://org/a/unet") == "hf://org/a/unet"  # the only snapshot is not `main`
     message, _ = refused("hf://org/a/unet")
     assert "no folder `unet`" in message
     message, hint = refused("org/a@v9")

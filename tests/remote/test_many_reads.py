@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.hubs import Hub
 
 from soce.exceptions import SoceError
@@ -54,3 +56,42 @@ def test_a_doctor_looks_at_every_parameter(served: Hub) -> None:
     found = diagnose(["org/a", "org/b"])
     assert [checkpoint.n_parameters for checkpoint in found.checkpoints] == [4, 4]
     assert n_kept() == 4
+
+
+@pytest.mark.slow
+def test_an_experiment_names_models_of_the_hub(served: Hub) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("optuna")
+    from tests.tiny_models import save_models
+
+    from soce.cli.run import run
+
+    for place, path in enumerate(save_models(served.root / "tiny", 3)):
+        Path(path).rename(served.root / f"org/m{place}")
+    Path("scores.csv").write_text("model,math,code,chat\nm0,9,4,2\nm1,2,8,3\nm2,3,3,9\nx,4,4,5\n")
+    questions = [
+        {
+            "category": name,
+            "kind": "multiple_choice",
+            "prompt": f"{n} ",
+            "choices": ["a", "b"],
+            "answer": n % 2,
+        }
+        for name in ("math", "code", "chat")
+        for n in range(6)
+    ]
+    Path("tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in questions))
+    Path("soce.yaml").write_text(
+        "scores: scores.csv\nmodels: {m0: org/m0, m1: 'hf://org/m1', m2: org/m2@main}\n"
+        "select: {threshold: 0.9, step: '1/4'}\nevaluate: {tasks: tasks.jsonl}\noutput: run\n"
+    )
+    told = CliRunner().invoke(run, ["--dry-run"])
+    assert told.exit_code == 1
+    assert "bytes of it are to be downloaded" in told.stderr
+    assert n_kept() == 0
+    found = CliRunner().invoke(run)
+    assert found.exit_code == 0, found.stderr
+    assert "are downloaded" in found.stderr
+    assert n_kept() == 3
+    assert CliRunner().invoke(run, ["--dry-run"]).exit_code == 0
+    assert Path("run/soup/soce.json").is_file()

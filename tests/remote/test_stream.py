@@ -78,6 +78,7 @@ def test_a_soup_is_computed_again_from_what_went_in(served: Hub, expected: dict[
     assert soce.verify("soup", recompute=True).ok
     result = CliRunner().invoke(verify_command, ["soup", "--recompute", "org/a", "org/b"])
     assert result.exit_code == 0, result.output
+    assert "are streamed" in result.stderr
     assert kept() == []
     assert soce.verify("soup", recompute=["org/a", "org/b"], remote="download").ok
     assert len(kept()) == 4
@@ -106,6 +107,13 @@ def test_what_is_in_the_cache_already_is_not_fetched(served: Hub, expected: dict
     made.execute()
     assert shards(Path("soup")) == expected
     assert len(kept()) == 2
+
+
+def test_one_model_by_two_names(served: Hub) -> None:
+    local = str(served.root / "org/a")
+    merge({local: 3, str(served.root / "org/b"): 1}, output="expected")
+    merge({"org/a": 1, "hf://org/a": 2, "org/b": 1}, output="soup")
+    assert shards(Path("soup")) == shards(Path("expected"))
 
 
 def test_another_word_for_remote_is_refused() -> None:

@@ -14,6 +14,7 @@ from soce.files.arguments import expect_path
 from soce.files.words import counted
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.parts import refuse
+from soce.remote.fetching import Fetching, announce
 from soce.remote.located import Located, locate
 
 if TYPE_CHECKING:
@@ -142,6 +143,9 @@ def verify(
     if recompute is not None and recompute is not True and not located.paths:
         hint = "pass the ingredients, or True for those that the manifest names"
         refuse("`recompute` is empty", hint)
+    if located.shards:
+        amount = sum(shard["size"] for shard in located.shards)
+        announce(Fetching(tuple(dict.fromkeys(located.origins.values())), amount, "streamed"))
     text = _core.verify(
         os.fspath(directory),
         {

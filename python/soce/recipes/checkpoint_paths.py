@@ -136,7 +136,8 @@ def hub_cache() -> Path:
 def _cached(name: HubName) -> str | None:
     """Return the snapshot of a model if the cache has all of its weights."""
     repository = hub_cache() / f"models--{name.id.replace('/', '--')}"
-    chosen, _ = _choose(repository, name.revision)
+    # Without a revision it must be known to be `main`: the only snapshot may be of another one.
+    chosen, _ = _choose(repository, name.revision or "main")
     place = None if chosen is None else chosen / name.folder
     return str(place) if place is not None and is_whole(place) else None
 
