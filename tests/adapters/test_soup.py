@@ -162,12 +162,15 @@ def test_keeps_the_settings_that_all_adapters_share(base: str, tmp_path: Path) -
     assert (config["task_type"], config["base_model_name_or_path"]) == ("CAUSAL_LM", base)
 
 
-def test_bytes_do_not_depend_on_the_unit_of_the_weights(base: str, tmp_path: Path) -> None:
-    paths = [lora.save_adapter(base, tmp_path / f"a{i}", i) for i in range(2)]
-    merge_adapters(dict(zip(paths, ("1", "3"), strict=True)), output=tmp_path / "one")
-    merge_adapters(dict(zip(paths, ("0.25", "3/4"), strict=True)), output=tmp_path / "other")
-    name = "adapter_model.safetensors"
-    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+def test_bytes_do_not_depend_on_the_unit_of_the_weights_nor_on_the_order(base: str, tmp_path: Path) -> None:
+    head = {"modules_to_save": ["lm_head"]}
+    paths = [lora.save_adapter(base, tmp_path / f"a{i}", i, r=i + 1, **head) for i in range(3)]
+    weights = dict(zip(paths, ("1", "3", "5"), strict=True))
+    merge_adapters(weights, output=tmp_path / "one")
+    merge_adapters({path: f"{weight}/9" for path, weight in weights.items()}, output=tmp_path / "two")
+    merge_adapters(dict(reversed(weights.items())), output=tmp_path / "three")
+    files = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("one", "two", "three")]
+    assert len(set(files)) == 1
 
 
 def test_weights_that_need_too_many_parts_are_told(tmp_path: Path) -> None:

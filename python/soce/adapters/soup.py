@@ -66,6 +66,11 @@ class AdapterPlan:
     stamps: tuple[tuple[int, ...], ...]
 
     @cached_property
+    def digests(self) -> tuple[dict[str, str], ...]:
+        """The SHA-256 of the files of each adapter."""
+        return tuple(_digests(Path(one.path), (CONFIG, TENSORS)) for one in self.adapters)
+
+    @cached_property
     def parts(self) -> dict[str, list[tuple[Factors, Fraction]]]:
         """Module by module, the factors that go in and the share of each."""
         assert self.recipe.parts is not None
@@ -143,6 +148,14 @@ class AdapterPlan:
                     )
         return AdapterReport(self.output, manifest)
 
+    @cached_property
+    def _order(self) -> dict[str, str]:
+        """Its file of tensors → what an adapter is sorted by: content, so that no order changes a bit."""
+        return {
+            str(Path(one.path) / TENSORS): f"{digests[TENSORS]} {digests[CONFIG]}"
+            for one, digests in zip(self.adapters, self.digests, strict=True)
+        }
+
     def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         for module, parts in self.parts.items():
             factors, rank = parts[0][0], self.ranks[module]
@@ -159,7 +172,7 @@ class AdapterPlan:
         assert self.recipe.parts is not None
         assert self.recipe.whole is not None
         for module, parts in self.parts.items():
-            a, b = side_by_side(parts)
+            a, b = side_by_side(sorted(parts, key=lambda part: self._order[part[0].a.path]))
             if self.rank is not None:
                 new_a, new_b, cut = cut_to_rank(a, b, self.rank)
                 if len(a) > self.rank:
@@ -168,8 +181,12 @@ class AdapterPlan:
                     cuts[module] = Cut(0.0, cut.whole)
             yield from zip(_names(parts[0][0]), (a, b), strict=True)
         for name in self.adapters[0].replaced:
-            found = [adapter.replaced[name] for adapter in self.adapters]
-            yield name, mean_of(list(zip(found, self.recipe.parts, strict=True)), self.recipe.whole)
+            found = [
+                (adapter.replaced[name], part)
+                for adapter, part in zip(self.adapters, self.recipe.parts, strict=True)
+            ]
+            found.sort(key=lambda one: self._order[one[0].path])
+            yield name, mean_of(found, self.recipe.whole)
 
     def _manifest(
         self, folder: Path, cuts: Mapping[str, Cut], command: Sequence[str] | None
@@ -178,8 +195,8 @@ class AdapterPlan:
 
         made = self.to_json()
         del made["output"]
-        for one in made["ingredients"]:
-            one["sha256"] = _digests(Path(one["path"]), sorted({CONFIG, TENSORS}))
+        for one, digests in zip(made["ingredients"], self.digests, strict=True):
+            one["sha256"] = digests
         if self.rank is not None:
             whole = sum(cut.whole for cut in cuts.values())
             total = (sum(cut.lost for cut in cuts.values()) / whole) ** 0.5 if whole else 0.0
