@@ -370,6 +370,9 @@ def test_a_race_is_told_as_people_write_it_and_its_soups_by_what_they_were_score
     assert "race, epsilon 20 pp, confidence 90 %, fewest 10, seed 0" in told
     assert "The best 1 of 1 soups scored on all selection items" in told
     assert "The race: confidence 90 % that none of " in told
+    assert result.certificate is not None
+    n_near = len(result.certificate.survivors)
+    assert re.search(rf"Not told apart from it by the race\W+{n_near or 'no other'}\b", told)
 
 
 # ---- what is missing

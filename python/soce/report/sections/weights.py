@@ -50,13 +50,16 @@ def build(section: Section, view: RunView) -> None:
 def _facts(view: RunView) -> Facts:
     result = view.result
     strategy = ", ".join(_setting(*one) for one in result.strategy.items() if one[1] is not None)
-    tied, few = len(result.tied), "; ".join(weights(one.parts).text for one in result.tied[:4])
+    race = result.certificate
+    near = [one.parts for one in result.tied] if race is None else race.survivors
+    few = "; ".join(weights(parts).text for parts in near[:4])
+    label = "As good on the selection items" if race is None else "Not told apart from it by the race"
     return Facts(
         (
             ("Strategy", Cell(strategy), ""),
             ("Different soups scored", count(result.n_candidates), sentences.many_tried(result) or ""),
             ("Chosen", weights(result.best.parts), ""),
-            ("As good on the selection items", Cell(str(tied) if tied else "no other", tied), few),
+            (label, Cell(str(len(near)) if near else "no other", len(near)), few),
         )
     )
 
