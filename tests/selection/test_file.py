@@ -205,6 +205,7 @@ def test_a_selection_of_the_leaderboard_reads_back_equal(tmp_path: Path) -> None
 def test_paths_are_written_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
+    (tmp_path / "models").mkdir()  # else `models/a` is a model of the Hub
     far = tmp_path / "elsewhere" / "c"
     notes = write_selection(
         selection_of(["a", "b", "c"]), "out/s.yaml", paths={"a": "models/a", "b": Path("out/b"), "c": far}
@@ -223,6 +224,7 @@ def test_paths_are_written_relative_to_the_file(tmp_path: Path, monkeypatch: pyt
 
 def test_a_changed_path_is_read(tmp_path: Path) -> None:
     write_selection(selection_of(["a", "b"]), tmp_path / "s.yaml")
+    (tmp_path / "models").mkdir()
     edited(tmp_path / "s.yaml", "  a: a\n", "  a: models/a\n")
     read = read_selection(tmp_path / "s.yaml")
     assert {i.name: i.path for i in read.ingredients}["a"] == str(tmp_path / "models/a")
