@@ -215,6 +215,30 @@ def test_a_module_of_the_rank_asked_for_stays_exact(base: str, tmp_path: Path) -
     assert (tmp_path / "exact" / name).read_bytes() == (tmp_path / "soup" / name).read_bytes()
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3, 4, 8, None])
+def test_ranks_above_the_sides_of_a_module_lose_nothing(tmp_path: Path, rank: int | None) -> None:
+    """Of a 2 × 3 matrix, eight ranks in all."""
+    start, draw = "base_model.model.x.y", np.random.default_rng(0)
+    paths = []
+    for name in "ab":
+        a, b = (draw.normal(size=size).astype("<f4") for size in ((4, 3), (2, 4)))
+        tensors = {
+            f"{start}.lora_A.weight": ("F32", [4, 3], a.tobytes()),
+            f"{start}.lora_B.weight": ("F32", [2, 4], b.tobytes()),
+        }
+        paths.append(str(adapter(tmp_path / name, tensors, r=4, lora_alpha=4)))
+    made = merge_adapters(paths, output=tmp_path / "soup", rank=rank).manifest
+    assert made["ranks"] == {"x.y": 8 if rank in {8, None} else min(rank, 2)}
+    products = []
+    for path in (*paths, tmp_path / "soup"):
+        found = values(Path(path))
+        products.append(found[f"{start}.lora_B.weight"] @ found[f"{start}.lora_A.weight"])
+    exact = (products[0] + products[1]) / 2
+    left = np.linalg.norm(products[2] - exact) / np.linalg.norm(exact)
+    assert left == pytest.approx(made.get("lost", {"whole": 0})["whole"], abs=1e-6)
+    assert (left > 0.01) == (rank == 1)
+
+
 def test_a_convolution_has_a_soup(tmp_path: Path) -> None:
     from peft import LoraConfig, PeftModel, get_peft_model
 

@@ -59,7 +59,7 @@ def cut_to_rank(
     flat_a, flat_b = a.reshape(len(a), -1), np.moveaxis(b, 1, -1).reshape(-1, b.shape[1])
     q_b, r_b = np.linalg.qr(flat_b)
     q_a, r_a = np.linalg.qr(flat_a.T)
-    u, values, v = np.linalg.svd(r_b @ r_a.T)
+    u, values, v = np.linalg.svd(r_b @ r_a.T, full_matrices=False)
     roots = np.sqrt(values[:rank])
     squares = values**2
     new_a = (roots[:, None] * v[:rank]) @ q_a.T

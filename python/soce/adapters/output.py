@@ -129,11 +129,14 @@ def write_header(file: BinaryIO, shapes: Mapping[str, Sequence[int]]) -> None:
     file.write(struct.pack("<Q", len(text)) + text)
 
 
-def write_tensors(file: BinaryIO, tensors: Iterable[tuple[str, NDArray[np.float64]]]) -> None:
-    """Write tensors, each rounded once to F32; one that overflows is refused."""
+def write_tensors(
+    file: BinaryIO, tensors: Iterable[tuple[str, NDArray[np.float64]]], shapes: Mapping[str, Sequence[int]]
+) -> None:
+    """Write the tensors that a header tells of, each rounded once to F32; one that overflows is refused."""
     from soce.adapters.factors import to_f32
 
     for name, values in tensors:
+        assert values.shape == tuple(shapes[name]), name
         rounded = to_f32(values)
         if rounded is None:
             message = f"`{shown(name)}` would hold numbers that are too large for F32"

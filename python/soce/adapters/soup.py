@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.adapters.adapter import TENSORS, read_adapter
-from soce.adapters.agreement import base_remarks, check_agreement
+from soce.adapters.agreement import base_remarks, check_agreement, outside
 from soce.adapters.config import CONFIG
 from soce.adapters.output import (
     FILES,
@@ -83,12 +84,14 @@ class AdapterPlan:
 
     @cached_property
     def ranks(self) -> dict[str, int]:
-        """The rank of each module of the soup."""
-        most = self.rank or 1 << 62
-        return {
-            module: min(most, sum(factors.rank for factors, _ in parts))
-            for module, parts in self.parts.items()
-        }
+        """The rank of each module of the soup; what is cut has none above the smaller side of its product."""
+        found = {}
+        for module, parts in self.parts.items():
+            found[module] = sum(factors.rank for factors, _ in parts)
+            if self.rank is not None and found[module] > self.rank:
+                a, b = outside(parts[0][0])
+                found[module] = min(self.rank, prod(a), prod(b))
+        return found
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -136,7 +139,7 @@ class AdapterPlan:
             write_json(folder / CONFIG, config_of(used, self.ranks))
             with (folder / TENSORS).open("xb") as file:
                 write_header(file, shapes)
-                write_tensors(file, self._tensors(cuts))
+                write_tensors(file, self._tensors(cuts), shapes)
             manifest = self._manifest(folder, cuts, command)
             write_json(folder / MANIFEST, manifest)
             write_text(folder / README, readme_text(manifest))
@@ -174,7 +177,7 @@ class AdapterPlan:
         for module, parts in self.parts.items():
             a, b = side_by_side(sorted(parts, key=lambda part: self._order[part[0].a.path]))
             if self.rank is not None:
-                new_a, new_b, cut = cut_to_rank(a, b, self.rank)
+                new_a, new_b, cut = cut_to_rank(a, b, self.ranks[module])
                 if len(a) > self.rank:
                     a, b, cuts[module] = new_a, new_b, cut
                 else:  # as low as was asked for: it stays exact
