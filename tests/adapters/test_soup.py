@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests import lora
+from tests import lora, tiny_models
 from tests.adapter_files import adapter
 from tests.checkpoints import read_directory, read_file
 
@@ -149,6 +149,24 @@ def test_averages_what_adapters_replace_and_copies_what_is_equal(base: str, tmp_
     assert (soup == ((one + 2 * other) / 3).astype(np.float32)).all()
     merge_adapters({paths[0]: "1/3"}, output=tmp_path / "same")
     assert (values(tmp_path / "same")[name] == one).all()
+
+
+def test_each_of_many_modules_gets_its_own_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More modules than PEFT keeps in a list, and layers 1 and 11, whose names begin and end alike."""
+    monkeypatch.setitem(tiny_models.LLAMA, "num_hidden_layers", 12)
+    base = lora.base_model(tmp_path)
+    one = {"target_modules": ["q_proj", "v_proj"], "layers_to_transform": [1, 3, 10, 11]}
+    other = {"target_modules": ["q_proj", "down_proj", "o_proj"], "r": 3}
+    paths = [
+        lora.save_adapter(base, tmp_path / f"a{i}", i, **settings) for i, settings in enumerate((one, other))
+    ]
+    ranks = merge_adapters(paths, output=tmp_path / "soup").manifest["ranks"]
+    first, second, soup = (lora.deltas(base, str(path)) for path in (*paths, tmp_path / "soup"))
+    assert ranks == {name: 4 * (name in first) + 3 * (name in second) for name in sorted({*first, *second})}
+    for name, delta in soup.items():
+        expected = (first.get(name, 0) + second.get(name, 0)) / 2
+        torch.testing.assert_close(delta, expected, rtol=0, atol=1e-6)
+    assert soup.keys() == ranks.keys()
 
 
 def test_keeps_the_settings_that_all_adapters_share(base: str, tmp_path: Path) -> None:
