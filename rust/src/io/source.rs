@@ -76,7 +76,9 @@ impl Source {
         match self {
             Self::File(source) => return source.read(offset, length, scratch),
             Self::Exact(object) => object.read(offset, scratch.first(length).map_err(no_memory)?)?,
-            Self::Object(object) => object.read_again(offset, scratch.first(length).map_err(no_memory)?)?,
+            Self::Object(object) => {
+                object.read_in_blocks(offset, scratch.first(length).map_err(no_memory)?)?;
+            }
             Self::Ahead(fetch, stream) => {
                 fetch.read(*stream, offset, scratch.first(length).map_err(no_memory)?)?;
             }

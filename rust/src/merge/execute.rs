@@ -46,7 +46,8 @@ pub fn execute(
 ) -> Result<MergeReport> {
     let started = Instant::now();
     let chunk = Run::check(plan, options)?;
-    let _session = plan.request.objects.session(control);
+    let remote = (0..plan.checkpoints.len()).filter(|&ingredient| plan.is_remote(ingredient)).count();
+    let _session = plan.request.objects.ordered_session(control, remote);
     let (mut soups, notes) = soups::begin(plan, options, control)?;
     let mut report = match make(plan, options, chunk, &mut soups, control)
         .and_then(|report| publish(plan, &soups, report, provenance, control))

@@ -12,7 +12,7 @@ use super::{digests, files, pieces, structure};
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES, OpenOptions, Shard, read_small};
 use crate::control::Control;
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::io::remote::RE_READERS;
+use crate::io::remote::UNORDERED_READERS;
 use crate::kernels::Kernels;
 use crate::manifest::{self, Digests, ReadManifest, ShardEntry};
 use crate::threads::default_threads;
@@ -59,7 +59,7 @@ pub fn verify(
 
     let mut threads = options.num_threads.unwrap_or_else(default_threads);
     if !options.objects.is_empty() {
-        threads = threads.min(RE_READERS);
+        threads = threads.min(UNORDERED_READERS);
     }
     let size = |shard: &Shard| shard.tensors.iter().map(|tensor| tensor.length).sum::<u64>();
     let data = if options.quick { 0 } else { digests::bytes(&shards, manifest.as_ref()) };

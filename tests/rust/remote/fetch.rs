@@ -74,10 +74,19 @@ proptest! {
                 });
             }
         });
-        let fetched: u64 = server.asked().iter().map(|(_, start, end)| end - start + 1).sum();
+        let asked = server.asked();
+        let fetched: u64 = asked.iter().map(|(_, start, end)| end - start + 1).sum();
         let listed: u64 = list.iter().map(|stretch| stretch.bytes.end - stretch.bytes.start).sum();
         prop_assert_eq!(fetched, listed);
-        let most = server.asked().iter().map(|(_, start, end)| end - start + 1).max();
+        let most = asked.iter().map(|(_, start, end)| end - start + 1).max();
         prop_assert!(most.is_none_or(|most| most <= BLOCK));
+        // What is behind all that is listed comes too.
+        let end = list.iter().filter(|stretch| stretch.stream == 0).map(|stretch| stretch.bytes.end).max();
+        let place = end.unwrap_or(0);
+        if place < SIZE {
+            let mut got = vec![0; (SIZE - place) as usize];
+            fetch.read(0, place, &mut got).unwrap();
+            prop_assert_eq!(got, (place..SIZE).map(|place| byte(0, place)).collect::<Vec<_>>());
+        }
     }
 }

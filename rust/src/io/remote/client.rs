@@ -1,6 +1,6 @@
 //! One blocking HTTP client for all objects, whose requests can be ended from outside.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
@@ -133,6 +133,8 @@ fn etag(head: &HeaderMap) -> Option<String> {
 /// What became of a request that got no answer. URLs are not shown: whoever has one may read the object.
 fn of_request(error: ureq::Error) -> Fault {
     const WHERE: &str = "check where this ingredient lies";
+    const UNTRUSTED: &str =
+        "the server's certificate is not one that browsers trust: download the model and give its folder";
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => Fault::Final("is no address".to_owned(), WHERE),
         ureq::Error::InvalidProxyUrl => {
@@ -141,12 +143,35 @@ fn of_request(error: ureq::Error) -> Fault {
         ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
             Fault::Final("was led from one address to the next without end".to_owned(), WHERE)
         }
-        ureq::Error::Rustls(error) => Fault::Final(
-            format!("no safe connection: {error}"),
-            "the server's certificate is not one that browsers trust: download the model and give its folder",
-        ),
+        ureq::Error::Rustls(error) => Fault::Final(format!("no safe connection: {error}"), UNTRUSTED),
+        // So errors of TLS come out of a handshake.
+        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            Fault::Final(format!("no safe connection: {error}"), UNTRUSTED)
+        }
         ureq::Error::Io(error) => Fault::Passing(error.to_string(), None),
         ureq::Error::Timeout(what) => Fault::Passing(format!("no answer in time ({what})"), None),
         other => Fault::Passing(other.to_string(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::{Fault, of_request};
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_will_not_be_in_a_minute() {
+        let error = |kind| of_request(ureq::Error::Io(Error::new(kind, "it")));
+        assert!(matches!(error(ErrorKind::InvalidData), Fault::Final(..)));
+        for kind in [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof] {
+            assert!(matches!(error(kind), Fault::Passing(..)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_never_shown() {
+        let fault = of_request(ureq::Error::BadUri("https://host/?signature=secret".to_owned()));
+        assert!(!format!("{fault:?}").contains("secret"));
     }
 }

@@ -72,9 +72,9 @@ enum Ended {
 }
 
 impl Fetch {
-    /// Blocks in the pool for so many ingredients.
+    /// Blocks in memory for so many ingredients: those that are fetched ahead, and one of each for what is not listed.
     pub fn pool(ingredients: usize) -> usize {
-        if ingredients == 0 { 0 } else { REQUESTS + 2 * ingredients }
+        if ingredients == 0 { 0 } else { REQUESTS + 3 * ingredients }
     }
 
     /// `objects` are the streams, each with the number of its ingredient; `list` is in the order of reading,
@@ -113,7 +113,8 @@ impl Fetch {
         for stream in &mut streams {
             stream.blocks.sort_by_key(|&number| blocks[number].bytes.start);
         }
-        let pool = (0..Self::pool(growing.len()).min(blocks.len())).map(|_| Buffer::default()).collect();
+        let ahead = Self::pool(growing.len()) - growing.len();
+        let pool = (0..ahead.min(blocks.len())).map(|_| Buffer::default()).collect();
         let state = Mutex::new(State { pool, ..State::default() });
         Self { streams, blocks, state, arrived: Condvar::new(), freed: Condvar::new() }
     }
@@ -174,24 +175,28 @@ impl Fetch {
         &self.streams[stream].object
     }
 
-    /// Fill `buffer` with listed bytes of `stream`, from `offset` on.
+    /// Fill `buffer` with bytes of `stream`, from `offset` on. What is not listed is got when it is asked for, in blocks.
     ///
     /// # Errors
     /// What keeps them from coming.
-    ///
-    /// # Panics
-    /// If they are not listed: a bug.
     pub fn read(&self, stream: usize, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        let blocks = &self.streams[stream].blocks;
+        let Stream { object, blocks } = &self.streams[stream];
         let mut done = 0;
         while done < buffer.len() {
             let place = offset + done as u64;
             let before = blocks.partition_point(|&number| self.blocks[number].bytes.start <= place);
-            let number = blocks[before.checked_sub(1).expect("only what is listed is read")];
+            let listed = before.checked_sub(1).map(|before| blocks[before]);
+            let listed = listed.filter(|&number| place < self.blocks[number].bytes.end);
+            let Some(number) = listed else {
+                let next = blocks.get(before).map_or(u64::MAX, |&number| self.blocks[number].bytes.start);
+                let count = (buffer.len() - done).min((next - place) as usize);
+                object.read_in_blocks(place, &mut buffer[done..done + count])?;
+                done += count;
+                continue;
+            };
             let block = &self.blocks[number].bytes;
             let within = (place - block.start) as usize;
-            let count = (block.end.checked_sub(place).expect("only what is listed is read") as usize)
-                .min(buffer.len() - done);
+            let count = ((block.end - place) as usize).min(buffer.len() - done);
             let bytes = self.wait(number)?;
             buffer[done..done + count].copy_from_slice(&bytes.all()[within..within + count]);
             drop(bytes);

@@ -7,10 +7,10 @@
 mod answer;
 mod client;
 mod fetch;
+mod kept;
 mod object;
 mod objects;
 mod patience;
-mod reread;
 
 pub use fetch::{Fetch, StopOnPanic, Stretch};
 pub use object::{Description, Object, Refresh};
@@ -21,5 +21,5 @@ pub use patience::Patience;
 pub const BLOCK: u64 = 8 << 20;
 /// Requests under way at a time.
 pub const REQUESTS: usize = 16;
-/// Threads that may read objects in no known order.
-pub const RE_READERS: usize = 4;
+/// Threads that may read objects in an order that is not known before.
+pub const UNORDERED_READERS: usize = 4;

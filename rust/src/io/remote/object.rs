@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::answer::{Expected, Fault};
 use super::client::Client;
-use super::reread::Blocks;
+use super::kept::Blocks;
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::shown;
 
@@ -132,7 +132,7 @@ impl Object {
     ///
     /// # Errors
     /// As [`Object::read`].
-    pub(in crate::io) fn read_again(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+    pub(in crate::io) fn read_in_blocks(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let object = std::ptr::from_ref(self) as usize;
         self.blocks.read((object, self.size()), offset, buffer, |start, block| self.read(start, block))
     }

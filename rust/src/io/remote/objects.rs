@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::client::Client;
+use super::kept::Blocks;
 use super::object::{Description, Object, Refresh};
 use super::patience::Patience;
-use super::reread::Blocks;
-use super::{RE_READERS, REQUESTS};
+use super::{REQUESTS, UNORDERED_READERS};
 use crate::control::{Control, Interrupt as _};
 use crate::error::{Problem, ProblemKind, Result};
 use crate::threads::start_some;
@@ -34,6 +34,8 @@ impl fmt::Debug for Objects {
 pub struct Session<'a>(&'a Objects);
 
 impl Objects {
+    /// Objects as they are described; `refresh` is asked for new URLs.
+    ///
     /// # Errors
     /// Two of them are to lie in one place.
     pub fn new(
@@ -45,8 +47,7 @@ impl Objects {
             return Ok(Self::default());
         }
         let client = Arc::new(Client::new(patience));
-        let folders: BTreeSet<&PathBuf> = descriptions.iter().map(|found| &found.root).collect();
-        let blocks = Arc::new(Blocks::new(REQUESTS + RE_READERS * folders.len()));
+        let blocks = Arc::new(Blocks::default());
         let mut by_path = BTreeMap::new();
         for description in descriptions {
             let object = Object::new(description, Arc::clone(&client), refresh.cloned(), Arc::clone(&blocks));
@@ -74,8 +75,16 @@ impl Objects {
         inside.filter_map(|path| path.file_name()?.to_str())
     }
 
-    /// Read objects until `control` is cancelled.
+    /// Read objects until `control` is cancelled, in whatever order: a block of every ingredient is kept for each reader,
+    /// of which there should be at most [`UNORDERED_READERS`].
     pub fn session(&self, control: &Control) -> Session<'_> {
+        let folders: BTreeSet<&Path> = self.by_path.keys().filter_map(|path| path.parent()).collect();
+        self.ordered_session(control, UNORDERED_READERS * folders.len())
+    }
+
+    /// The same for whoever fetches ahead what is read, but for a little: keep so many blocks.
+    pub fn ordered_session(&self, control: &Control, kept: usize) -> Session<'_> {
+        self.blocks.keep(kept);
         if let Some(client) = &self.client {
             client.resume();
             control.wakes(Arc::clone(client) as _);

@@ -1,6 +1,7 @@
 //! Blocks for whoever reads objects in an order of their own: those last used are kept, whoever needs another gets it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::BLOCK;
@@ -13,7 +14,7 @@ type Place = (usize, u64);
 /// Blocks of objects.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    most: usize,
+    most: AtomicUsize,
     state: Mutex<State>,
     arrived: Condvar,
 }
@@ -33,9 +34,9 @@ struct Held {
 }
 
 impl Blocks {
-    /// Keep `most` blocks.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, ..Self::default() }
+    /// Keep at most so many from now on.
+    pub(super) fn keep(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// Fill `buffer` from `offset` of an object on, which has a number of its own and a size. `get` gets a block that is not
@@ -80,7 +81,7 @@ impl Blocks {
                 None => break,
             }
         }
-        state.make_room(self.most);
+        state.make_room(self.most.load(Ordering::Relaxed));
         state.held.insert(place, None);
         drop(state);
         let getting = Getting { blocks: self, place };
@@ -103,13 +104,11 @@ impl Blocks {
 }
 
 impl State {
-    /// Drop the block that was not used the longest, if there are as many as may be.
+    /// Drop blocks that were not used the longest until there is room for one more.
     fn make_room(&mut self, most: usize) {
-        if self.held.len() < most {
-            return;
-        }
         let used = |(place, held): (&Place, &Option<Held>)| Some((held.as_ref()?.used, *place));
-        if let Some((_, oldest)) = self.held.iter().filter_map(used).min() {
+        while self.held.len() >= most.max(1) {
+            let Some((_, oldest)) = self.held.iter().filter_map(used).min() else { return };
             self.held.remove(&oldest);
         }
     }
