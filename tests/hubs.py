@@ -75,7 +75,7 @@ def serving(served: Hub, *origins: type[_Handler]) -> Iterator[None]:
     servers = []
     for handler in origins:
         bound = type(handler.__name__, (handler,), {"hub": served})
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), bound))
+        servers.append(_Server(("127.0.0.1", 0), bound))
         threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
     served.endpoint = f"http://127.0.0.1:{servers[0].server_port}"
     served.files = f"http://localhost:{servers[1].server_port}"  # another host, as for the real one
@@ -85,6 +85,11 @@ def serving(served: Hub, *origins: type[_Handler]) -> Iterator[None]:
         for server in servers:
             server.shutdown()
             server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that hang up: a merge that is refused does."""
 
 
 class _Handler(BaseHTTPRequestHandler):
