@@ -6,7 +6,7 @@
 
 use super::bf16;
 use super::difference::{self, Pair};
-use super::vector::{self, FromBf16, FromF16, FromF32, ToBf16, ToF16, ToF32, ToF64};
+use super::vector::{self, FromBf16, FromF16, FromF32, FromF64, ToBf16, ToF16, ToF32, ToF64};
 use super::{Kernels, Request, Tally};
 use crate::dtype::Dtype;
 use crate::kernels::format::Format;
@@ -107,37 +107,45 @@ fn dispatch(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
         };
     }
     let first = request.dtypes[0];
-    if request.dtypes.contains(&Dtype::F64) {
-        // Products of F64 have no room in F64: the definition is the only exact way.
-        scalar(request, output, tally);
-    } else if request.dtypes.iter().all(|&dtype| dtype == first) {
-        match first {
+    if request.dtypes.iter().all(|&dtype| dtype == first) {
+        return match first {
             Dtype::BF16 if request.output_dtype == Dtype::BF16 => bf16::mean(request, output, tally),
             Dtype::BF16 => mean_to_output!(FromBf16, request, output),
             Dtype::F16 => mean_to_output!(FromF16, request, output),
-            _ => mean_to_output!(FromF32, request, output),
-        }
-    } else {
-        // Half floats widen to F32 exactly, so mixed inputs become F32 inputs, a piece at a time.
-        let base = tally.base;
-        let dtypes = vec![Dtype::F32; request.inputs.len()];
-        let mut widened = vec![vec![0u8; 4 * PIECE]; request.inputs.len()];
-        let output_bytes = Format::of(request.output_dtype).expect("checked by `Kernels::mean`").bytes;
-        for (piece, output) in output.chunks_mut(PIECE * output_bytes).enumerate() {
-            let count = output.len() / output_bytes;
-            for ((wide, input), &dtype) in widened.iter_mut().zip(request.inputs).zip(request.dtypes) {
-                let bytes = Format::of(dtype).expect("checked by `Kernels::mean`").bytes;
-                let input = &input[piece * PIECE * bytes..][..count * bytes];
-                wide.truncate(4 * count);
+            Dtype::F32 => mean_to_output!(FromF32, request, output),
+            _ => mean_to_output!(FromF64, request, output),
+        };
+    }
+    // Mixed inputs become those of one wider format, exactly, a piece at a time.
+    let is_wide = request.dtypes.contains(&Dtype::F64);
+    let dtype = if is_wide { Dtype::F64 } else { Dtype::F32 };
+    let size = if is_wide { 8 } else { 4 };
+    let base = tally.base;
+    let dtypes = vec![dtype; request.inputs.len()];
+    let mut widened = vec![vec![0u8; size * PIECE]; request.inputs.len()];
+    let output_bytes = Format::of(request.output_dtype).expect("checked by `Kernels::mean`").bytes;
+    for (piece, output) in output.chunks_mut(PIECE * output_bytes).enumerate() {
+        let count = output.len() / output_bytes;
+        for ((wide, input), &dtype) in widened.iter_mut().zip(request.inputs).zip(request.dtypes) {
+            let bytes = Format::of(dtype).expect("checked by `Kernels::mean`").bytes;
+            let input = &input[piece * PIECE * bytes..][..count * bytes];
+            wide.truncate(size * count);
+            if is_wide {
+                vector::widen_to_f64(input, dtype, wide);
+            } else {
                 vector::widen_to_f32(input, dtype, wide);
             }
-            let inputs: Vec<&[u8]> = widened.iter().map(Vec::as_slice).collect();
-            let wide = Request { inputs: &inputs, dtypes: &dtypes, ..*request };
-            tally.base = base + (piece * PIECE) as u64;
+        }
+        let inputs: Vec<&[u8]> = widened.iter().map(Vec::as_slice).collect();
+        let wide = Request { inputs: &inputs, dtypes: &dtypes, ..*request };
+        tally.base = base + (piece * PIECE) as u64;
+        if is_wide {
+            mean_to_output!(FromF64, &wide, output);
+        } else {
             mean_to_output!(FromF32, &wide, output);
         }
-        tally.base = base;
     }
+    tally.base = base;
 }
 
 /// Elements that mixed inputs are widened at a time.

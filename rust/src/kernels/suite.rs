@@ -138,9 +138,19 @@ fn word(dtype: Dtype) -> impl Strategy<Value = u64> {
         (1 << fraction) - 1,
     ];
     let middle = format.infinity >> 1 >> fraction << fraction;
+    // The significant bits of a code times its scale, and now and then one more.
+    let short = move |bits: u64| {
+        let dropped = fraction.saturating_sub(27 + (bits >> 13 & 1) as u32);
+        bits >> dropped << dropped
+    };
     prop_oneof![
         2 => prop::sample::select(specials).prop_flat_map(move |bits| prop_oneof![Just(bits), Just(bits | format.sign())]),
         3 => any::<u64>().prop_map(move |bits| bits & mask),
+        1 => any::<u64>().prop_map(move |bits| short(bits) & mask),
+        3 => (any::<u64>(), 0..16u64).prop_map(move |(bits, binade)| {
+            let binade = (binade << fraction).min((format.infinity - 1 - middle) >> fraction << fraction);
+            (middle + binade + short(bits & ((1 << fraction) - 1))) | ((bits >> 63) * format.sign())
+        }),
         // Few significant bits near one: ties are common.
         4 => (0..16u64, 0..4u64, any::<bool>()).prop_map(move |(top, binade, negative)| {
             let bits = middle + (binade << fraction) + (top << fraction.saturating_sub(4));

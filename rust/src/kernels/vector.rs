@@ -4,7 +4,7 @@
 //! are recomputed by [`super::exact`]. Per lane the proof is one comparison of magnitudes. Let `m` be the significant
 //! bits of the input format, `B` those of `Σ|p_i|`, `lo` and `hi` the smallest nonzero and the largest `|x_i|`:
 //!
-//! * every product `p_i·x_i` is exact (at most 24 + 20 bits), and every partial sum is a multiple of the last bit of
+//! * every product `p_i·x_i` is exact (at most 28 + 20 bits), and every partial sum is a multiple of the last bit of
 //!   `lo` below `2^B·hi`: it has at most `W = B + m + log2(hi/lo)` bits. The lane passes if `W <= 50`.
 //! * `s / q` then differs from any number `t` of up to 25 bits (a float of the output format, or the point halfway
 //!   between two) by 0 or by more than `2^-50` relative: `s - q·t` is a multiple of the last bit of `s`, or of that of
@@ -26,6 +26,8 @@ pub(super) trait Input {
     type Bits: Copy + Ord + Default;
     /// The format.
     const FORMAT: Format;
+    /// Most significant bits of an element that can be shown to be exact.
+    const SIGNIFICANT: u32 = Self::FORMAT.precision;
     /// Nothing seen yet: the identity of `min`.
     const HIGHEST: Self::Bits;
     /// Element `index` of a block.
@@ -87,6 +89,49 @@ input!(FromBf16, Dtype::BF16, u16, |bits: u16| f64::from(f32::from_bits(u32::fro
 input!(FromF16, Dtype::F16, u16, widen_f16);
 input!(FromF32, Dtype::F32, u32, |bits: u32| f64::from(f32::from_bits(bits)));
 
+/// F64 whose last [`LONG`] bits are zero, as those of a code times its scale: what is longer shows no way to be exact.
+pub(super) struct FromF64;
+/// The bits that a short F64 lacks.
+const LONG: u64 = (1 << (53 - FromF64::SIGNIFICANT)) - 1;
+/// `2^900`: up to it, and down to its inverse, no sum of products overflows and no quotient is subnormal.
+const FAR: u64 = 900 << 52;
+const ONE: u64 = 1023 << 52;
+
+impl Input for FromF64 {
+    type Bits = u64;
+    const FORMAT: Format = match Format::of(Dtype::F64) {
+        Some(format) => format,
+        None => panic!("a float"),
+    };
+    const SIGNIFICANT: u32 = 28;
+    const HIGHEST: u64 = u64::MAX;
+    #[inline(always)]
+    fn load(bytes: &[u8], index: usize) -> u64 {
+        u64::from_le_bytes(bytes.as_chunks().0[index])
+    }
+    #[inline(always)]
+    fn widen(bits: u64) -> f64 {
+        f64::from_bits(bits)
+    }
+    /// Above every finite one if it is long, so that its lane does not pass.
+    #[inline(always)]
+    fn magnitude(bits: u64) -> u64 {
+        let magnitude = bits & (u64::MAX >> 1);
+        if bits & LONG == 0 { magnitude } else { u64::MAX }
+    }
+    #[inline(always)]
+    fn before(magnitude: u64) -> u64 {
+        magnitude.wrapping_sub(1)
+    }
+    #[inline(always)]
+    fn exact(hi: u64, before_lo: u64, window: u64) -> bool {
+        hi <= before_lo.saturating_add(window).min(ONE + FAR) && before_lo >= ONE - FAR
+    }
+    fn window(exponents: u32) -> u64 {
+        u64::from(exponents) << 52
+    }
+}
+
 /// F16 to f64 by moving the fields: the scaled product is exact for normals and subnormals alike.
 #[inline(always)]
 fn widen_f16(bits: u16) -> f64 {
@@ -113,6 +158,27 @@ pub(super) fn widen_to_f32(input: &[u8], dtype: Dtype, output: &mut [u8]) {
             let finite = (widen_f16(half) as f32).to_bits();
             let special = u32::from(half & 0x8000) << 16 | 0x7f80_0000 | u32::from(half & 0x3ff) << 13;
             *word = if half & 0x7c00 == 0x7c00 { special } else { finite }.to_le_bytes();
+        }),
+        _ => output.copy_from_slice(input),
+    }
+}
+
+/// A chunk of any float dtype as F64; exact, infinities and NaNs included.
+#[inline(always)]
+pub(super) fn widen_to_f64(input: &[u8], dtype: Dtype, output: &mut [u8]) {
+    let words = output.as_chunks_mut::<8>().0;
+    let halves = input.as_chunks::<2>().0.iter().map(|&half| u16::from_le_bytes(half));
+    match dtype {
+        Dtype::BF16 => words.iter_mut().zip(halves).for_each(|(word, half)| {
+            *word = FromBf16::widen(half).to_le_bytes();
+        }),
+        Dtype::F16 => words.iter_mut().zip(halves).for_each(|(word, half)| {
+            let special = u64::from(half & 0x8000) << 48 | 0x7ff << 52 | u64::from(half & 0x3ff) << 42;
+            let finite = widen_f16(half).to_bits();
+            *word = if half & 0x7c00 == 0x7c00 { special } else { finite }.to_le_bytes();
+        }),
+        Dtype::F32 => words.iter_mut().zip(input.as_chunks::<4>().0).for_each(|(word, &single)| {
+            *word = FromF32::widen(u32::from_le_bytes(single)).to_le_bytes();
         }),
         _ => output.copy_from_slice(input),
     }
@@ -210,7 +276,7 @@ pub(super) fn mean<I: Input, O: Output>(request: &Request<'_>, output: &mut [u8]
     let elements = output.len() / O::FORMAT.bytes;
     // Bits of the sum of |numerators|, rounded up: hi/lo below 2^(50 - m - B) keeps W <= 50.
     let parts_bits = u64::BITS - (request.parts_sum() - 1).leading_zeros();
-    let window = I::window(50 - I::FORMAT.precision - parts_bits);
+    let window = I::window(50 - I::SIGNIFICANT - parts_bits);
     let (whole, reciprocal) = (request.whole as f64, 1.0 / request.whole as f64);
     let infinity = O::FORMAT.infinity;
 

@@ -7,27 +7,19 @@ use std::time::Instant;
 use super::options::MergeOptions;
 use super::outputs::Outputs;
 use super::report::{MergeReport, NonFiniteTensor};
+use super::scale_digests::ScaleDigests;
 use super::small_files::{self, Made, Provenance};
 use super::soups::{self, Soup};
 use super::worker::{Run, Step, Worker};
 use crate::control::Control;
 use crate::error::Result;
-use crate::io::remote::{BLOCK, Fetch, StopOnPanic};
+use crate::io::remote::StopOnPanic;
 use crate::io::{Cache, memory_limit, platform};
 use crate::kernels::float_env;
-use crate::manifest::Brief;
-use crate::mixing::chunk_bytes;
+use crate::manifest::{Brief, Digests};
 use crate::plan::Plan;
 use crate::sink::{Durability, journal::ShardRecord};
 use crate::threads::{start, start_some};
-
-/// Upper bound of private memory of a run, in bytes: 64 MB and two working sets a thread.
-///
-/// And what is fetched ahead, for `remote` ingredients that lie on a server.
-pub fn memory_bound(ingredients: usize, threads: usize, remote: usize) -> u64 {
-    let ahead = Fetch::pool(remote) as u64 * BLOCK;
-    64_000_000 + 2 * threads as u64 * (ingredients as u64 + 1) * chunk_bytes(ingredients) + ahead
-}
 
 /// Make every soup of `plan`, or go on where an interrupted run stopped. `provenance` goes into the manifests.
 ///
@@ -161,6 +153,8 @@ fn publish(
 ) -> Result<MergeReport> {
     control.check()?;
     soups::unchanged(&plan.checkpoints)?;
+    let scales =
+        if report.digests == Digests::Full { ScaleDigests::read(plan)? } else { ScaleDigests::default() };
     for (recipe, soup) in soups.iter().enumerate() {
         let Some(staging) = &soup.staging else {
             report.complete_before.push(recipe);
@@ -171,7 +165,8 @@ fn publish(
         let shards: Option<Vec<ShardRecord>> = soup.finished.iter().cloned().collect();
         let shards = shards.expect("every shard is finished");
         report.non_finite.extend(non_finite(plan, recipe, &shards));
-        let made = Made { recipe, fingerprint: &soup.fingerprint, shards: &shards, resumes: soup.resumes };
+        let (fingerprint, resumes) = (&soup.fingerprint, soup.resumes);
+        let made = Made { recipe, fingerprint, shards: &shards, scales: &scales, resumes };
         report.result_digests.push(small_files::write(plan, made, staging, &report, provenance)?);
     }
     control.check()?;

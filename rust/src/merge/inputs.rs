@@ -48,7 +48,7 @@ impl<'a> Inputs<'a> {
         let mut uses: Vec<Vec<usize>> = plan.checkpoints.iter().map(|c| vec![0; c.shards.len()]).collect();
         for (tensor, needed) in plan.tensors.iter().zip(needed) {
             for &ingredient in needed {
-                uses[ingredient][tensor.source(ingredient).shard] += 1;
+                tensor.source(ingredient).shards().for_each(|shard| uses[ingredient][shard] += 1);
             }
         }
         let entry = |left| Mutex::new(InputShard { left, source: None, used: 0 });
@@ -112,8 +112,9 @@ impl<'a> Inputs<'a> {
 
     /// A tensor was read to its end: close the shards that nobody needs after it.
     pub(super) fn close_finished(&self, plan: &Plan, tensor: usize, needed: &[usize]) {
-        for &ingredient in needed {
-            let shard = plan.tensors[tensor].source(ingredient).shard;
+        let tensor = &plan.tensors[tensor];
+        let used = needed.iter().flat_map(|&i| tensor.source(i).shards().map(move |shard| (i, shard)));
+        for (ingredient, shard) in used {
             let mut entry = self.entry((ingredient, shard));
             entry.left -= 1;
             if entry.left == 0 {

@@ -6,16 +6,19 @@
 
 mod execute;
 mod inputs;
+mod load;
 mod options;
 mod outputs;
 mod report;
+mod scale_digests;
 mod small_files;
 mod soups;
 mod tensor_states;
 mod work;
 mod worker;
 
-pub use execute::{execute, memory_bound};
+pub use execute::execute;
+pub use load::Load;
 pub use options::MergeOptions;
 pub use report::{MergeReport, NonFiniteTensor};
 pub use small_files::Provenance;

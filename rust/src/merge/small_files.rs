@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::report::MergeReport;
+use super::scale_digests::ScaleDigests;
 use crate::checkpoint::{Checkpoint, Shard};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind, Result};
@@ -35,6 +36,8 @@ pub(super) struct Made<'a> {
     pub(super) fingerprint: &'a Fingerprint,
     /// Its shards, in the plan's order.
     pub(super) shards: &'a [ShardRecord],
+    /// Of what its ingredients were computed with, where digests of ingredients are asked for.
+    pub(super) scales: &'a ScaleDigests,
     /// Runs that were interrupted before this one.
     pub(super) resumes: usize,
 }
@@ -184,7 +187,11 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
                     *result.inputs.get(i)?
                 }
             };
-            content.add(&tensor.name, tensor.source(i).dtype, &tensor.shape, digest?);
+            let source = tensor.source(i);
+            content.add(&tensor.name, source.dtype, &tensor.shape, digest?);
+            if let Some(scales) = &source.scales {
+                content.add(&scales.name, scales.dtype, &[scales.count()], made.scales.get(i, &scales.name)?);
+            }
         }
         Some(content.finish())
     };

@@ -9,11 +9,12 @@ use crate::io::Buffer;
 use crate::io::remote::Fetch;
 use crate::kernels::{Differences, Kernels, Tally};
 use crate::mix::Mix;
-use crate::mixing::{chunk_bytes, count_taken, mix_chunk};
+use crate::mixing::{Files, Scratch, Stretch, count_taken, mix_chunk};
 use crate::plan::{Plan, Treatment};
 use crate::threads::default_threads;
 
 use super::inputs::Inputs;
+use super::load::Load;
 use super::options::{MAX_THREADS, MergeOptions};
 use super::outputs::Outputs;
 use super::tensor_states::{Computed, TensorStates};
@@ -42,10 +43,11 @@ impl<'a> Run<'a> {
             let message = format!("{num_threads} threads: expected 1 to {MAX_THREADS}");
             return Err(Problem::new(ProblemKind::Recipe, message).into());
         }
-        let most = plan.tensors.iter().map(|tensor| plan.needed(tensor).len()).max().unwrap_or(0);
         match options.chunk_bytes {
-            None => Ok(chunk_bytes(most)),
-            Some(bytes) if bytes.is_power_of_two() && (4096..=64 << 20).contains(&bytes) => Ok(bytes),
+            None => Ok(Load::of(plan).chunk_bytes()),
+            Some(bytes) if bytes.is_power_of_two() && (4096..=64 << 20).contains(&bytes) => {
+                Ok(bytes.max(Load::of(plan).least_chunk()))
+            }
             Some(bytes) => {
                 let message =
                     format!("a chunk of {bytes} bytes: expected a power of two from 4096 to 67108864");
@@ -89,12 +91,7 @@ impl<'a> Run<'a> {
     /// Bytes of tensors that are read from ingredients.
     pub(super) fn bytes_read(&self) -> u64 {
         let tensors = self.plan.tensors.iter().zip(&self.needed);
-        let size = |dtype: Dtype| dtype.bytes().expect("no planned tensor has elements below a byte") as u64;
-        tensors
-            .flat_map(|(tensor, needed)| {
-                needed.iter().map(|&i| tensor.elements * size(tensor.source(i).dtype))
-            })
-            .sum()
+        tensors.flat_map(|(tensor, needed)| needed.iter().map(|&i| tensor.bytes_read(i))).sum()
     }
 }
 
@@ -108,8 +105,8 @@ pub(super) enum Step {
 pub(super) struct Worker<'a> {
     run: &'a Run<'a>,
     outputs: &'a Outputs<'a>,
-    /// One buffer per ingredient, used by positioned reads only.
-    scratch: Vec<Buffer>,
+    /// Memory for each ingredient.
+    scratch: Vec<Scratch>,
     output: Buffer,
     /// Where this worker takes its chunks from.
     shard: Option<usize>,
@@ -117,7 +114,7 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(run: &'a Run<'a>, outputs: &'a Outputs<'a>) -> Self {
-        let scratch = run.plan.checkpoints.iter().map(|_| Buffer::default()).collect();
+        let scratch = run.plan.checkpoints.iter().map(|_| Scratch::default()).collect();
         Self { run, outputs, scratch, output: Buffer::default(), shard: None }
     }
 
@@ -142,18 +139,16 @@ impl<'a> Worker<'a> {
         let needed = &run.needed[chunk.tensor];
         let sources = needed
             .iter()
-            .map(|&i| run.inputs.source(i, tensor.source(i).shard))
+            .map(|&i| Files::open(tensor.source(i), |shard| run.inputs.source(i, shard)))
             .collect::<Result<Vec<_>>>()?;
-        let range = |ingredient: usize| chunk.range(tensor, ingredient);
-        let mut inputs: Vec<Option<(&[u8], Dtype)>> = vec![None; run.plan.checkpoints.len()];
+        let range = (chunk.first, chunk.elements as usize);
+        let mut inputs: Vec<Option<Stretch<'_>>> = vec![None; run.plan.checkpoints.len()];
         for ((&ingredient, source), scratch) in needed.iter().zip(&sources).zip(&mut self.scratch) {
-            let (offset, length) = range(ingredient);
-            inputs[ingredient] =
-                Some((source.read(offset, length, scratch)?, tensor.source(ingredient).dtype));
+            inputs[ingredient] = Some(source.read(tensor.source(ingredient), range, scratch)?);
         }
         for &ingredient in needed {
-            let (bytes, _) = inputs[ingredient].expect("needed");
-            run.states.record_input(ingredient, &chunk, bytes);
+            let stored = inputs[ingredient].expect("needed").stored;
+            run.states.record_input(ingredient, &chunk, stored);
         }
         let files = self.outputs.open(tensor.shard)?;
         for (recipe, file) in files.iter().enumerate() {
@@ -162,9 +157,9 @@ impl<'a> Worker<'a> {
             tally.base = chunk.first;
             let mut differences = None;
             let bytes: &[u8] = match &tensor.treatment {
-                Treatment::Copied => inputs[0].expect("copied from the first ingredient").0,
+                Treatment::Copied => inputs[0].expect("copied from the first ingredient").stored,
                 Treatment::Taken { from } => {
-                    let bytes = inputs[*from].expect("taken from this ingredient").0;
+                    let bytes = inputs[*from].expect("taken from this ingredient").stored;
                     count_taken(bytes, tensor.dtype, *from, &mut tally);
                     bytes
                 }
@@ -181,24 +176,23 @@ impl<'a> Worker<'a> {
             let differences = differences.as_ref();
             run.states.record(&chunk, &Computed { recipe, bytes, tally: &tally, differences });
             // A fault under a map gave zeros: they must not reach the output.
-            sources.iter().try_for_each(|source| source.check())?;
+            sources.iter().try_for_each(Files::check)?;
             file.write_at(tensor.offset + chunk.first * tensor.element_bytes(), bytes)?;
             run.control.advance(bytes.len() as u64);
         }
         for (&ingredient, source) in needed.iter().zip(&sources) {
-            let (offset, length) = range(ingredient);
-            source.release(offset, length);
+            source.release(tensor.source(ingredient), range);
         }
         Ok(())
     }
 }
 
 /// How far the chunk of the soup is from each ingredient that has a part in it.
-fn differ(mix: &Mix, inputs: &[Option<(&[u8], Dtype)>], dtype: Dtype, output: &[u8]) -> Differences {
+fn differ(mix: &Mix, inputs: &[Option<Stretch<'_>>], dtype: Dtype, output: &[u8]) -> Differences {
     let mut differences = Differences::new(inputs.len());
     for (i, input) in inputs.iter().enumerate().filter(|(i, _)| mix.numerators()[*i] != 0) {
-        let (bytes, input_dtype) = input.expect("an ingredient with a numerator was read");
-        differences.record(i, output, dtype, bytes, input_dtype);
+        let input = input.expect("an ingredient with a numerator was read");
+        differences.record(i, output, dtype, input.values, input.dtype);
     }
     differences
 }

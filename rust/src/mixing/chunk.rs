@@ -1,21 +1,23 @@
 //! One chunk of one tensor, mixed by the kernels.
 
+use super::read::Stretch;
 use crate::dtype::Dtype;
 use crate::kernels::{Kernels, Request, Tally, count_non_finite};
 use crate::mix::Mix;
 
-/// Output bytes of a chunk, so that one worker's input chunks and output chunk stay within 4 MiB.
-pub fn chunk_bytes(ingredients: usize) -> u64 {
-    let share = (4u64 << 20) / (ingredients as u64 + 1);
+/// Output bytes of a chunk, so that one worker's input chunks and output chunk stay within 4 MiB; `derived` of the
+/// ingredients are computed, in F64.
+pub fn chunk_bytes(ingredients: usize, derived: usize) -> u64 {
+    let share = (4u64 << 20) / (ingredients as u64 + 4 * derived as u64 + 1);
     (share.next_power_of_two() >> u32::from(!share.is_power_of_two())).clamp(64 << 10, 1 << 20)
 }
 
-/// One chunk by one row. `inputs` holds the chunk's bytes of every ingredient with a numerator in the row; one
+/// One chunk by one row. `inputs` holds the chunk's elements of every ingredient with a numerator in the row; one
 /// ingredient that is the whole result is copied, NaN payloads included.
 pub(crate) fn mix_chunk(
     kernels: &Kernels,
     mix: &Mix,
-    inputs: &[Option<(&[u8], Dtype)>],
+    inputs: &[Option<Stretch<'_>>],
     output_dtype: Dtype,
     output: &mut [u8],
     tally: &mut Tally,
@@ -25,13 +27,13 @@ pub(crate) fn mix_chunk(
     let mut counts = Tally::new(used.len());
     counts.base = tally.base;
     match mix.sole() {
-        Some(sole) if input(sole).1 == output_dtype => {
-            output.copy_from_slice(input(sole).0);
+        Some(sole) if input(sole).dtype == output_dtype => {
+            output.copy_from_slice(input(sole).values);
             count_non_finite(output, output_dtype, &mut counts);
         }
         _ => {
-            let bytes: Vec<&[u8]> = used.iter().map(|&i| input(i).0).collect();
-            let dtypes: Vec<Dtype> = used.iter().map(|&i| input(i).1).collect();
+            let bytes: Vec<&[u8]> = used.iter().map(|&i| input(i).values).collect();
+            let dtypes: Vec<Dtype> = used.iter().map(|&i| input(i).dtype).collect();
             let numerators: Vec<i64> = used.iter().map(|&i| mix.numerators()[i]).collect();
             let request = Request {
                 inputs: &bytes,

@@ -11,10 +11,11 @@ use crate::io::remote::Objects;
 use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
 use crate::mix::Mix;
-use crate::plan::{self, Agreement, Choices};
+use crate::plan::{self, Agreement, Choices, TensorSource};
 use crate::threads::{default_threads, start_some};
 
 use super::chunk::{chunk_bytes, count_taken, mix_chunk};
+use super::read::{Files, Scratch};
 
 /// Most bytes of a block: it is still in the cache of its core when it is taken away.
 const BLOCK: usize = 256 << 10;
@@ -69,7 +70,7 @@ impl Mixer {
         own.filter(|name| !dropped.contains(*name))
             .chain(taken.keys().filter(of_others))
             .filter_map(|name| self.model(name))
-            .map(|info| (info.name.as_str(), info.dtype, info.shape.as_slice()))
+            .map(|(info, dtype)| (info.name.as_str(), dtype, info.shape.as_slice()))
     }
 
     /// The ingredient that gives a tensor unchanged.
@@ -77,14 +78,21 @@ impl Mixer {
         self.agreement.taken.get(name).copied()
     }
 
-    /// The tensor whose shape and dtype one of a soup has.
-    fn model(&self, name: &str) -> Option<&TensorInfo> {
-        self.agreement.checkpoints.get(self.giver(name).unwrap_or(0))?.tensor(name)
+    /// The tensor whose shape one of a soup has, and the dtype of that.
+    fn model(&self, name: &str) -> Option<(&TensorInfo, Dtype)> {
+        let ingredient = self.giver(name).unwrap_or(0);
+        let info = self.agreement.checkpoints.get(ingredient)?.tensor(name)?;
+        Some((info, self.agreement.derived[ingredient].written(info)))
     }
 
-    /// Dtype of tensor `name` in the first ingredient, or in the one that gives it.
+    /// Whether the elements of a tensor are computed in some ingredient.
+    pub fn is_derived(&self, name: &str, ingredient: usize) -> bool {
+        self.agreement.derived.get(ingredient).is_some_and(|derived| derived.scales(name).is_some())
+    }
+
+    /// Dtype of tensor `name` in a soup: that of the first ingredient, or of the one that gives it.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        Some(self.model(name)?.dtype)
+        self.model(name).map(|(_, dtype)| dtype)
     }
 
     /// Compute `mix` of tensor `name`, or of a part of it: `length` bytes, little-endian elements. An integer or boolean
@@ -112,15 +120,13 @@ impl Mixer {
                 format!("expected {} numerators, got {}", checkpoints.len(), mix.numerators().len());
             return Err(refuse(message).hint("one for each ingredient").into());
         }
-        let infos: Vec<_> =
-            checkpoints.iter().map(|c| Some((c.tensors.get(name)?, c.tensor(name)?))).collect();
         let model = self.model(name).filter(|_| !self.agreement.dropped.contains(name));
-        let Some(model) = model else {
+        let Some((model, own)) = model else {
             return Err(refuse("not a tensor of these ingredients".to_owned()).into());
         };
-        let is_discrete = model.dtype.class() == DtypeClass::Discrete;
+        let is_discrete = own.class() == DtypeClass::Discrete;
         let from = self.giver(name).or(is_discrete.then_some(0));
-        let dtype = if from.is_some() { model.dtype } else { options.dtype.unwrap_or(model.dtype) };
+        let dtype = if from.is_some() { own } else { options.dtype.unwrap_or(own) };
         if dtype.class() == DtypeClass::Refused || is_discrete != (dtype.class() == DtypeClass::Discrete) {
             return Err(refuse(format!("cannot be written as {dtype}")).into());
         }
@@ -144,25 +150,30 @@ impl Mixer {
             return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }
 
-        let per_chunk = (chunk_bytes(checkpoints.len()) as usize).min(BLOCK) / size;
         let needed: Vec<usize> = (0..checkpoints.len())
             .filter(|&i| from.map_or_else(|| mix.numerators()[i] != 0, |from| i == from))
             .collect();
-        let chunk = |start: usize, block: &mut Buffer, scratch: &mut [Buffer]| -> Result<Tally> {
+        let inputs = needed.iter().map(|&i| {
+            let at = TensorSource::of(&checkpoints[i], &self.agreement.derived[i], name);
+            let at = at.expect("an ingredient that is needed has it");
+            let files = Files::open(&at, |shard| Ok(&self.sources[i][shard]))?;
+            Ok((i, at, files))
+        });
+        let needed = inputs.collect::<Result<Vec<_>>>()?;
+        let derived = needed.iter().filter(|(_, at, _)| at.scales.is_some()).count();
+        let per_chunk = (chunk_bytes(checkpoints.len(), derived) as usize).min(BLOCK) / size;
+        let chunk = |start: usize, block: &mut Buffer, scratch: &mut [Scratch]| -> Result<Tally> {
             control.check()?;
             let count = per_chunk.min(length / size - start);
+            let range = (begin + start as u64, count);
             let mut inputs = vec![None; checkpoints.len()];
-            for (&i, scratch) in needed.iter().zip(scratch) {
-                let (location, info) = infos[i].expect("an ingredient that is needed has it");
-                let bytes = info.dtype.bytes().expect("checked by the agreement");
-                let offset = info.offset + (begin + start as u64) * bytes as u64;
-                inputs[i] =
-                    Some((self.sources[i][location.shard].read(offset, count * bytes, scratch)?, info.dtype));
+            for ((i, at, files), scratch) in needed.iter().zip(scratch) {
+                inputs[*i] = Some(files.read(at, range, scratch)?);
             }
             let mut tally = Tally::new(checkpoints.len());
-            tally.base = begin + start as u64;
+            tally.base = range.0;
             if let Some(from) = from {
-                let (bytes, _) = inputs[from].expect("needed");
+                let bytes = inputs[from].expect("needed").stored;
                 count_taken(bytes, dtype, from, &mut tally);
                 write(start * size, bytes);
             } else {
@@ -171,12 +182,9 @@ impl Mixer {
                 mix_chunk(self.kernels, mix, &inputs, dtype, block, &mut tally);
                 write(start * size, block);
             }
-            for &i in &needed {
-                let (location, info) = infos[i].expect("an ingredient that is needed has it");
-                let bytes = info.dtype.bytes().expect("checked by the agreement");
-                let source = &self.sources[i][location.shard];
-                source.check()?;
-                source.release(info.offset + (begin + start as u64) * bytes as u64, count * bytes);
+            for (_, at, files) in &needed {
+                files.check()?;
+                files.release(at, range);
             }
             Ok(tally)
         };
@@ -188,7 +196,7 @@ impl Mixer {
         let work = || -> Result<Tally> {
             float_env::reset();
             let mut block = Buffer::default();
-            let mut scratch = needed.iter().map(|_| Buffer::default()).collect::<Vec<_>>();
+            let mut scratch = needed.iter().map(|_| Scratch::default()).collect::<Vec<_>>();
             let mut tally = Tally::new(checkpoints.len());
             loop {
                 let next = chunks.lock().expect("no panic while held").next();
@@ -205,17 +213,8 @@ impl Mixer {
             }
             Ok(tally)
         })?;
-        self.unchanged(name, &needed)?;
+        // Files that were opened hours ago perhaps: what somebody writes into one is mixed like what was there.
+        needed.iter().try_for_each(|(_, _, files)| files.unchanged())?;
         Ok(tally)
-    }
-
-    /// Whether the files that hold a tensor in these ingredients are what they were when they were opened, hours ago
-    /// perhaps: what somebody writes into one meanwhile is mixed like what was there.
-    fn unchanged(&self, name: &str, ingredients: &[usize]) -> Result<()> {
-        let source = |&i: &usize| {
-            let location = self.agreement.checkpoints[i].tensors.get(name)?;
-            Some(&self.sources[i][location.shard])
-        };
-        ingredients.iter().filter_map(source).try_for_each(Source::unchanged)
     }
 }

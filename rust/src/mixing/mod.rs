@@ -3,8 +3,11 @@
 //! Not here: where the bytes go, and which chunk comes next.
 
 mod chunk;
+mod codes;
 mod mixer;
+mod read;
 
 pub use chunk::chunk_bytes;
 pub(crate) use chunk::{count_taken, mix_chunk};
 pub use mixer::{MixOptions, Mixer};
+pub(crate) use read::{Files, Scratch, Stretch, scratch_bytes};

@@ -10,13 +10,15 @@ use crate::mix::Mix;
 
 use super::config::Config;
 use super::remarks::Remarks;
-use super::{Choices, MergeRequest, PlanOptions, Recipe, Row, Treatment, make, treatments};
+use super::{Choices, Derived, MergeRequest, PlanOptions, Recipe, Row, Treatment, make, treatments};
 
 /// Ingredients that agree in names, shapes, dtypes and integers.
 #[derive(Debug)]
 pub struct Agreement {
     /// The ingredients, opened and checked.
     pub checkpoints: Vec<Checkpoint>,
+    /// What is computed of each ingredient, in their order.
+    pub derived: Vec<Derived>,
     /// Tensors that are no part of a soup: left out, or tied to another one.
     pub dropped: BTreeSet<String>,
     /// Tensors that one ingredient gives unchanged, and its number.
@@ -51,6 +53,7 @@ pub fn agree(
     let configs = Config::of_each(&checkpoints, open, &mut remarks);
     let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
     remarks.refuse()?;
+    let derived = treatments.derived;
     let tied = treatments.tied.into_iter().map(|(name, _)| name);
     let dropped = treatments.left_out.into_keys().chain(tied).collect();
     let giver = |(name, treatment)| match treatment {
@@ -58,5 +61,5 @@ pub fn agree(
         _ => None,
     };
     let taken = treatments.by_name.into_iter().filter_map(giver).collect();
-    Ok(Agreement { checkpoints, dropped, taken, warnings: remarks.warnings })
+    Ok(Agreement { checkpoints, derived, dropped, taken, warnings: remarks.warnings })
 }

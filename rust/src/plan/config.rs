@@ -11,13 +11,13 @@ use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::json::{self, Reader, Step};
 
+use super::declared;
 use super::remarks::Remarks;
 
 /// Largest `config.json`, and largest of the small JSON files that are looked into.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
 
 const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
-const QUANTISATION_KEYS: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
 /// Where composite models keep the config of their language model.
 const LANGUAGE_MODELS: [&str; 5] =
     ["text_config", "llm_config", "language_config", "thinker_config", "decoder"];
@@ -97,9 +97,22 @@ impl Config {
         types
     }
 
-    /// The key that declares a quantisation and the method it names.
-    pub(super) fn quantisation(&self) -> Option<(&'static str, Option<String>)> {
+    /// The key that declares a quantisation, and what it declares.
+    pub(super) fn quantisation(&self) -> Option<(&'static str, &Value)> {
         quantisation(&self.value)
+    }
+
+    /// The sizes of blocks that share a scale, lines and columns.
+    pub(super) fn block_sizes(&self) -> Vec<[u64; 2]> {
+        self.quantisation().map(|(_, declared)| declared::block_sizes(declared)).unwrap_or_default()
+    }
+
+    /// The config of the same model without quantisation.
+    ///
+    /// # Errors
+    /// None: what is left is a config.
+    pub(super) fn without_quantisation(&self) -> Result<Self, Problem> {
+        Self::parse(self.path.clone(), declared::without(&self.text, &LANGUAGE_MODELS).into_bytes())
     }
 
     /// Whether loading the model runs code from its directory.
@@ -141,12 +154,10 @@ fn collect_types<'a>(value: &'a Value, types: &mut Vec<&'a str>) {
     }
 }
 
-fn quantisation(value: &Value) -> Option<(&'static str, Option<String>)> {
-    for key in QUANTISATION_KEYS {
+fn quantisation(value: &Value) -> Option<(&'static str, &Value)> {
+    for key in declared::KEYS {
         if let Some(declared) = value.get(key).filter(|declared| !declared.is_null()) {
-            let method =
-                ["quant_method", "quant_algo", "format"].iter().find_map(|key| declared.get(key)?.as_str());
-            return Some((key, method.map(str::to_owned)));
+            return Some((key, declared));
         }
     }
     LANGUAGE_MODELS.iter().find_map(|key| quantisation(value.get(key)?))
@@ -221,17 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn quantisation_is_found_with_its_method() {
-        let check = |text: &str, expected: Option<(&'static str, Option<&str>)>| {
-            let expected = expected.map(|(key, method)| (key, method.map(str::to_owned)));
-            assert_eq!(config(text).quantisation(), expected, "{text}");
+    fn quantisation_is_found_by_its_key() {
+        let check = |text: &str, expected: Option<&'static str>| {
+            assert_eq!(config(text).quantisation().map(|(key, _)| key), expected, "{text}");
         };
-        check(
-            r#"{"quantization_config": {"quant_method": "gptq"}}"#,
-            Some(("quantization_config", Some("gptq"))),
-        );
-        check(r#"{"compression_config": {}}"#, Some(("compression_config", None)));
-        check(r#"{"text_config": {"quantization_config": {}}}"#, Some(("quantization_config", None)));
+        check(r#"{"quantization_config": {"quant_method": "gptq"}}"#, Some("quantization_config"));
+        check(r#"{"compression_config": {}}"#, Some("compression_config"));
+        check(r#"{"text_config": {"quantization_config": {}}}"#, Some("quantization_config"));
         check(r#"{"quantization_config": null}"#, None);
         check("{}", None);
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-use super::{Plan, SideContent};
+use super::{Derived, Plan, SideContent};
 use crate::checkpoint::Shard;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl Plan {
         files.extend([RECIPE_FILE.to_owned(), FILE_NAME.to_owned()]);
         files.sort();
         files.dedup();
-        Ok(Fingerprint::of_value(json!({
+        let mut value = json!({
             "soce": env!("CARGO_PKG_VERSION"),
             "numerics": NUMERICS,
             "recipe": rows.collect::<Vec<_>>(),
@@ -59,7 +59,11 @@ impl Plan {
             "digests": digests.name(),
             "differences": differences,
             "files": files,
-        })))
+        });
+        if self.derived.iter().any(|derived| !derived.is_empty()) {
+            value["derived"] = self.derived.iter().map(Derived::brief).collect();
+        }
+        Ok(Fingerprint::of_value(value))
     }
 
     /// Whether the soup that stands at the output number `recipe` is of this plan, made with whichever digests.

@@ -12,7 +12,7 @@ use crate::escape::quoted;
 use super::cut::{Draft, Item, cut, without_empty};
 use super::remarks::Remarks;
 use super::treatments::Treatments;
-use super::{MergeRequest, PlannedIndex, PlannedShard, PlannedTensor, TensorSource, Treatment};
+use super::{Derived, MergeRequest, PlannedIndex, PlannedShard, PlannedTensor, TensorSource, Treatment};
 
 /// The output's files, but for side files.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub(super) fn lay_out(
         };
         let before = layout.shards.len();
         for draft in &here {
-            add_shard(&mut layout, draft, checkpoints, request, remarks);
+            add_shard(&mut layout, draft, (checkpoints, &treatments.derived), request, remarks);
         }
         if here.len() > 1 || (!here.is_empty() && part.index_name.is_some()) {
             layout.indexes.push(PlannedIndex {
@@ -75,8 +75,10 @@ fn donor_drafts<'a>(
     for shard in &first.shards {
         let mut items = Vec::with_capacity(shard.tensors.len());
         for info in &shard.tensors {
-            let Some(treatment) = treatments.by_name.get(&info.name) else { continue };
-            match item(checkpoints, &info.name, treatment, request.options.dtype) {
+            if !treatments.by_name.contains_key(&info.name) {
+                continue;
+            }
+            match item(checkpoints, treatments, &info.name, request.options.dtype) {
                 Ok(item) => items.push(item),
                 Err(problem) => remarks.problem(problem),
             }
@@ -86,7 +88,7 @@ fn donor_drafts<'a>(
     // What only others have goes to the last file of its part, behind what is as wide, so that all stays aligned there.
     let lacking = treatments.by_name.iter().filter(|(name, _)| !first.tensors.contains_key(*name));
     for (name, treatment) in lacking {
-        let item = match item(checkpoints, name, treatment, request.options.dtype) {
+        let item = match item(checkpoints, treatments, name, request.options.dtype) {
             Ok(item) => item,
             Err(problem) => {
                 remarks.problem(problem);
@@ -119,13 +121,14 @@ fn giver<'a>(checkpoints: &'a [Checkpoint], name: &str, treatment: &Treatment) -
 /// A tensor as it is written.
 fn item<'a>(
     checkpoints: &'a [Checkpoint],
+    treatments: &'a Treatments,
     name: &str,
-    treatment: &'a Treatment,
     asked: Option<Dtype>,
 ) -> Result<Item<'a>, Problem> {
+    let treatment = &treatments.by_name[name];
     let LocatedTensor { shard, tensor: info } = giver(checkpoints, name, treatment);
     let dtype = match treatment {
-        Treatment::Averaged { .. } => asked.unwrap_or(info.dtype),
+        Treatment::Averaged { .. } => asked.unwrap_or_else(|| treatments.derived[0].written(info)),
         Treatment::Copied | Treatment::Taken { .. } => info.dtype,
     };
     let elements = info.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
@@ -153,7 +156,7 @@ fn set_of(first: &Checkpoint, part: &Part) -> WeightSet {
 fn add_shard(
     layout: &mut Layout,
     draft: &Draft<'_>,
-    checkpoints: &[Checkpoint],
+    (checkpoints, derived): (&[Checkpoint], &[Derived]),
     request: &MergeRequest,
     remarks: &mut Remarks,
 ) {
@@ -200,7 +203,7 @@ fn add_shard(
             offset,
             length: item.length,
             treatment: item.treatment.clone(),
-            sources: sources(checkpoints, item),
+            sources: sources(checkpoints, derived, item),
         });
         offset = offset.saturating_add(item.length);
         layout.total_size = layout.total_size.saturating_add(item.length);
@@ -210,18 +213,12 @@ fn add_shard(
     layout.shards.push(PlannedShard { name: draft.name.clone(), header, size: offset, tensors });
 }
 
-fn sources(checkpoints: &[Checkpoint], item: &Item<'_>) -> Vec<TensorSource> {
-    let name = &item.info.name;
-    let checkpoints = match item.treatment {
-        Treatment::Taken { from } => std::slice::from_ref(&checkpoints[*from]),
-        _ => checkpoints,
+fn sources(checkpoints: &[Checkpoint], derived: &[Derived], item: &Item<'_>) -> Vec<TensorSource> {
+    let ingredients = match item.treatment {
+        Treatment::Taken { from } => *from..from + 1,
+        _ => 0..checkpoints.len(),
     };
-    let source = |checkpoint: &Checkpoint| {
-        let shard = checkpoint.tensors.get(name)?.shard;
-        let info = checkpoint.tensor(name)?;
-        Some(TensorSource { shard, offset: info.offset, dtype: info.dtype })
-    };
-    checkpoints.iter().filter_map(source).collect()
+    ingredients.filter_map(|i| TensorSource::of(&checkpoints[i], &derived[i], &item.info.name)).collect()
 }
 
 /// A note on where the layout comes from, when it is not where the config comes from.
@@ -260,7 +257,7 @@ mod tests {
             options: PlanOptions::default(),
         };
         let mut remarks = Remarks::default();
-        add_shard(&mut Layout::default(), &draft, &[], &request, &mut remarks);
+        add_shard(&mut Layout::default(), &draft, (&[], &[]), &request, &mut remarks);
         remarks.problems.first().map(ToString::to_string)
     }
 

@@ -9,6 +9,7 @@ use crate::checkpoint::folder::{folder_of, join};
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
+use crate::escape::quoted;
 use crate::target::{self, check_outputs};
 
 use super::config::Config;
@@ -31,11 +32,14 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
     let checkpoints = open(&request, &mut remarks);
     remarks.refuse()?;
 
-    let configs = Config::of_each(&checkpoints, request.options.open, &mut remarks);
+    let mut configs = Config::of_each(&checkpoints, request.options.open, &mut remarks);
     let treatments = treatments::decide(&request, &checkpoints, &configs, &mut remarks)?;
     let PlanOptions { config_from: donor, allow_different_configs, .. } = request.options;
     differences::check(&configs, donor, allow_different_configs, &mut remarks);
     tokenizer::check(&checkpoints, &request.options, &mut remarks)?;
+    if treatments.derived.get(donor).is_some_and(|derived| !derived.is_empty()) {
+        not_quantised(&mut configs[donor], &mut remarks);
+    }
     let config = configs.get(donor).and_then(Option::as_ref);
     let mut side = match checkpoints.get(donor) {
         Some(donor) => side_files::collect(donor, config, &request.options, &mut remarks)?,
@@ -64,6 +68,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
     let mut plan = Plan {
         request,
         checkpoints,
+        derived: treatments.derived,
         tensors: layout.tensors,
         shards: layout.shards,
         indexes: layout.indexes,
@@ -156,11 +161,25 @@ pub(super) fn open(request: &MergeRequest, remarks: &mut Remarks) -> Vec<Checkpo
     checkpoints
 }
 
+/// Take out of a config what it declares of codes: a soup has none.
+fn not_quantised(config: &mut Option<Config>, remarks: &mut Remarks) {
+    let Some(declaring) = config.as_mut().filter(|config| config.quantisation().is_some()) else { return };
+    match declaring.without_quantisation() {
+        Ok(plain) => {
+            let key = declaring.quantisation().map_or("", |(key, _)| key);
+            remarks.warn(format!("{}: `{key}` is left out of the soup's", quoted(&declaring.path)));
+            *declaring = plain;
+        }
+        Err(problem) => remarks.problem(problem),
+    }
+}
+
 /// The config's text, if its dtype is not that of the averaged tensors any more.
 fn true_dtype(config: &Config, tensors: &[&PlannedTensor]) -> Option<Vec<u8>> {
     let averaged = || tensors.iter().filter(|tensor| matches!(tensor.treatment, Treatment::Averaged { .. }));
     let written = shared(averaged().map(|tensor| tensor.dtype))?;
-    let before = shared(averaged().map(|tensor| tensor.source(0).dtype));
+    let before = shared(averaged().map(|tensor| tensor.source(0).dtype))
+        .filter(|dtype| dtype.class() == DtypeClass::Float);
     config.with_dtype(written, before)
 }
 

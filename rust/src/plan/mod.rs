@@ -8,6 +8,8 @@ mod buffers;
 mod choices;
 mod config;
 mod cut;
+mod declared;
+mod derived;
 mod differences;
 mod discrete;
 mod fingerprint;
@@ -29,9 +31,12 @@ mod treatments;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use agreement::{Agreement, agree};
 pub use choices::Choices;
+pub use derived::{Derived, Scales};
+pub(crate) use derived::{VALUES, of as derived_of};
 pub use differences::config_differences;
 pub use make::make;
 
@@ -101,7 +106,7 @@ pub struct PlanOptions {
 }
 
 /// A stretch of one ingredient that holds one tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSource {
     /// Index into the ingredient's shards.
     pub shard: usize,
@@ -109,6 +114,31 @@ pub struct TensorSource {
     pub offset: u64,
     /// Element type there.
     pub dtype: Dtype,
+    /// What the elements there are multiplied by, if they are codes.
+    pub scales: Option<Arc<Scales>>,
+}
+
+impl TensorSource {
+    /// Where an ingredient has a tensor; `None` if it has none of that name.
+    pub(crate) fn of(checkpoint: &Checkpoint, derived: &Derived, name: &str) -> Option<Self> {
+        let shard = checkpoint.tensors.get(name)?.shard;
+        let info = checkpoint.tensor(name)?;
+        let scales = derived.scales(name).cloned();
+        Some(Self { shard, offset: info.offset, dtype: info.dtype, scales })
+    }
+
+    /// The shards that hold it, and what it is computed with.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.shard).chain(self.scales.iter().map(|scales| scales.shard))
+    }
+
+    /// Bytes of one element there.
+    ///
+    /// # Panics
+    /// Never for a planned tensor: dtypes below a byte are refused.
+    pub(crate) fn element_bytes(&self) -> u64 {
+        self.dtype.bytes().expect("dtypes below a byte are refused") as u64
+    }
 }
 
 /// What happens to a tensor of the output.
@@ -204,6 +234,8 @@ pub struct Plan {
     pub shards: Vec<PlannedShard>,
     /// The index of each part that has several shards, or whose donor had one.
     pub indexes: Vec<PlannedIndex>,
+    /// What is computed of each ingredient, in their order.
+    pub derived: Vec<Derived>,
     /// Config, tokenizer, licences, from the donor.
     pub side_files: Vec<SideFile>,
     /// The donor's files that are not copied, by name.
@@ -212,7 +244,7 @@ pub struct Plan {
     pub tied: Vec<(String, Vec<usize>)>,
     /// Recipes whose output holds the soup of this plan already, by its manifest.
     pub complete: Vec<usize>,
-    /// Tensors that are not written, with the pattern that says so; none for a buffer that loaders make anew.
+    /// Tensors that are not written, with the pattern that says so; none for a buffer that loaders make anew, and for scales.
     pub tensors_left_out: BTreeMap<String, Option<String>>,
     /// Ready to be shown.
     pub warnings: Vec<String>,
@@ -244,6 +276,13 @@ impl PlannedTensor {
             Treatment::Taken { .. } => &self.sources[0],
             _ => &self.sources[ingredient],
         }
+    }
+
+    /// Bytes that are read of it in an ingredient.
+    pub(crate) fn bytes_read(&self, ingredient: usize) -> u64 {
+        let source = self.source(ingredient);
+        let scales = source.scales.as_ref().map_or(0, |scales| scales.bytes());
+        self.elements.saturating_mul(source.element_bytes()).saturating_add(scales)
     }
 
     /// Bytes of one element in the output.

@@ -8,6 +8,8 @@ use crate::error::{Problem, ProblemKind};
 use crate::escape::shown;
 
 use super::config::Config;
+use super::declared;
+use super::derived::Derived;
 use super::remarks::Remarks;
 
 /// Name endings that only quantised formats write, with the format. The longest ending that fits decides.
@@ -41,10 +43,15 @@ const SUFFIXES: [(&str, &str); 25] = [
 
 const HINT: &str = "dequantise to BF16 first: the codes of a quantised model have no mean";
 
-/// One problem per ingredient and format, and one per config that declares a quantisation.
-pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], remarks: &mut Remarks) {
-    for (checkpoint, config) in checkpoints.iter().zip(configs) {
-        for (format, (name, count)) in formats(checkpoint) {
+/// One problem per ingredient and format, and one per config that declares a quantisation, but for codes that are read.
+pub(super) fn check(
+    checkpoints: &[Checkpoint],
+    configs: &[Option<Config>],
+    derived: &[Derived],
+    remarks: &mut Remarks,
+) {
+    for ((checkpoint, config), derived) in checkpoints.iter().zip(configs).zip(derived) {
+        for (format, (name, count)) in formats(checkpoint, derived) {
             let more =
                 if count > 1 { format!(", with {} more such tensors", count - 1) } else { String::new() };
             let message = format!("belongs to a model quantised as {format}{more}");
@@ -56,23 +63,31 @@ pub(super) fn check(checkpoints: &[Checkpoint], configs: &[Option<Config>], rema
                     .hint(HINT),
             );
         }
-        check_configs(std::slice::from_ref(config), remarks);
+        let problem = config.as_ref().and_then(|config| declaration(config, derived.was_tried()));
+        remarks.problems.extend(problem);
     }
 }
 
 /// One problem for each config that declares a quantisation.
 pub(super) fn check_configs(configs: &[Option<Config>], remarks: &mut Remarks) {
-    for (config, (key, method)) in configs.iter().flatten().filter_map(|c| Some((c, c.quantisation()?))) {
-        let method = method.map_or(String::new(), |method| format!(" ({})", shown(&method)));
-        let message = format!("`{key}` says that the model is quantised{method}");
-        remarks.problem(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT));
-    }
+    let problems = configs.iter().flatten().filter_map(|config| declaration(config, false));
+    remarks.problems.extend(problems);
+}
+
+/// The problem of a config that declares a quantisation, unless it is one whose codes are read.
+fn declaration(config: &Config, has_codes: bool) -> Option<Problem> {
+    let (key, declared) = config.quantisation()?;
+    let reason = if has_codes { format!(": {}", declared::unknown(declared)?) } else { String::new() };
+    let method = ["quant_method", "quant_algo", "format"].iter().find_map(|key| declared.get(key)?.as_str());
+    let method = method.map_or(String::new(), |method| format!(" ({})", shown(method)));
+    let message = format!("`{key}` says that the model is quantised{method}{reason}");
+    Some(Problem::new(ProblemKind::UnsupportedDtype, message).at(&config.path).hint(HINT))
 }
 
 /// Format → first tensor of it and how many there are.
-fn formats(checkpoint: &Checkpoint) -> BTreeMap<&'static str, (&str, usize)> {
+fn formats<'a>(checkpoint: &'a Checkpoint, derived: &Derived) -> BTreeMap<&'static str, (&'a str, usize)> {
     let mut formats = BTreeMap::new();
-    for name in checkpoint.tensors.keys() {
+    for name in checkpoint.tensors.keys().filter(|name| !derived.parts().contains(*name)) {
         if let Some(format) = format_of(name) {
             formats.entry(format).or_insert((name.as_str(), 0)).1 += 1;
         }

@@ -30,6 +30,9 @@ const TEMPLATES: &str = "additional_chat_templates";
 /// The config of Mistral's own format, whose tensors are called `consolidated`; beside others, settings of a training.
 const PARAMS: &str = "params.json";
 
+/// Where `ModelOpt` writes how a model was quantised, as no soup is.
+const MODELOPT: &str = "hf_quant_config.json";
+
 /// Files beside the config whose `auto_map` is followed.
 const WITH_AUTO_MAP: [&str; 4] = [
     "tokenizer_config.json",
@@ -181,7 +184,12 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
 fn is_allowed(name: &str) -> bool {
     let weight_index =
         name.ends_with(".index.json") || name.contains(".safetensors.index.") || name.contains(".bin.index.");
-    if name.starts_with('.') || name == manifest::FILE_NAME || name.starts_with("adapter_") || weight_index {
+    if name.starts_with('.')
+        || name == manifest::FILE_NAME
+        || name == MODELOPT
+        || name.starts_with("adapter_")
+        || weight_index
+    {
         return false;
     }
     if belongs(name) || name.starts_with("LICENSE") || name.starts_with("NOTICE") {
@@ -319,6 +327,7 @@ mod tests {
             "metrics.json",
             "sha256sums.txt",
             "params.json",
+            "hf_quant_config.json",
             "vocab.pkl",
             "tokenizer.py",
             "optimizer.pt",

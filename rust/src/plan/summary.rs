@@ -6,7 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::manifest::How;
 
 use super::side_files::SideFiles;
-use super::{Plan, PlannedTensor, Recipe, Treatment};
+use super::{Derived, Plan, PlannedTensor, Recipe, Treatment};
 
 impl Plan {
     /// Bytes of ingredients that the merge reads, all recipes sharing one pass: each tensor of each ingredient once
@@ -16,11 +16,7 @@ impl Plan {
     }
 
     fn bytes_read_for(&self, tensor: &PlannedTensor) -> u64 {
-        let size = |i: usize| {
-            let bytes = tensor.source(i).dtype.bytes().unwrap_or(0);
-            tensor.elements.saturating_mul(bytes as u64)
-        };
-        self.needed(tensor).into_iter().map(size).sum()
+        self.needed(tensor).into_iter().map(|i| tensor.bytes_read(i)).sum()
     }
 
     /// Those of them that come from a server, by ingredient.
@@ -65,10 +61,11 @@ impl Plan {
         let tied =
             self.tied.iter().map(|(name, ingredients)| json!({"name": name, "ingredients": ingredients}));
         let fetched = self.bytes_to_fetch();
+        let ingredients = self.checkpoints.iter().zip(&self.derived).zip(&fetched).map(ingredient);
         let left_out =
             self.tensors_left_out.iter().map(|(name, pattern)| json!({"name": name, "pattern": pattern}));
         json!({
-            "ingredients": self.checkpoints.iter().zip(&fetched).map(ingredient).collect::<Vec<_>>(),
+            "ingredients": ingredients.collect::<Vec<_>>(),
             "outputs": self.request.recipes.iter().map(output).collect::<Vec<_>>(),
             "shards": shards.collect::<Vec<_>>(),
             "index": self.indexes.first().map(|index| &index.name),
@@ -113,12 +110,13 @@ impl Plan {
     }
 }
 
-fn ingredient((checkpoint, fetched): (&Checkpoint, &u64)) -> Value {
+fn ingredient(((checkpoint, derived), fetched): ((&Checkpoint, &Derived), &u64)) -> Value {
     let tensors = checkpoint.shards.iter().flat_map(|shard| &shard.tensors);
     json!({
         "path": checkpoint.root.to_string_lossy(),
         "shards": checkpoint.shards.len(),
         "tensors": checkpoint.tensors.len(),
+        "derived": derived.names().count(),
         "bytes": tensors.map(|tensor| tensor.length).sum::<u64>(),
         "bytes_to_fetch": fetched,
     })

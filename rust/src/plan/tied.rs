@@ -9,6 +9,7 @@ use crate::escape::{quoted, shown};
 
 use super::choices::Chosen;
 use super::config::Config;
+use super::derived::Derived;
 use super::discrete::first_difference;
 use super::remarks::Remarks;
 use super::{MergeRequest, tied_by_default};
@@ -100,7 +101,7 @@ pub(super) fn resolve(
     request: &MergeRequest,
     checkpoints: &[Checkpoint],
     configs: &[Option<Config>],
-    chosen: &Chosen,
+    (chosen, derived): (&Chosen, &[Derived]),
     used: &[bool],
     remarks: &mut Remarks,
 ) -> Result<Vec<(String, Vec<usize>)>> {
@@ -108,7 +109,9 @@ pub(super) fn resolve(
     let shards = checkpoints.iter().flat_map(|checkpoint| &checkpoint.shards);
     let tensors = shards.filter(|shard| tied.contains(shard.folder())).flat_map(|shard| &shard.tensors);
     let mut aliases: Vec<&str> = tensors.map(|tensor| tensor.name.as_str()).collect();
-    aliases.retain(|name| is_alias(name) && !chosen.holds(name));
+    // Codes that equal others say nothing of what their scales make of them.
+    let is_derived = |name: &str| derived.iter().any(|derived| derived.scales(name).is_some());
+    aliases.retain(|name| is_alias(name) && !chosen.holds(name) && !is_derived(name));
     aliases.sort_unstable();
     aliases.dedup();
     let mut dropped = Vec::new();

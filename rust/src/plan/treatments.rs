@@ -10,6 +10,7 @@ use crate::escape::{quoted, shown};
 
 use super::choices::Chosen;
 use super::config::Config;
+use super::derived::{self, Derived};
 use super::remarks::Remarks;
 use super::{MergeRequest, Treatment, buffers, discrete, names, quantised, rows, tied};
 
@@ -20,8 +21,10 @@ pub(super) struct Treatments {
     pub(super) by_name: BTreeMap<String, Treatment>,
     /// Tied heads that are left out, and the ingredients that had them.
     pub(super) tied: Vec<(String, Vec<usize>)>,
-    /// Tensors that are left out, with the pattern that says so; none for a buffer that loaders make anew.
+    /// Tensors that are left out, with the pattern that says so; none for a buffer that loaders make anew, and for scales.
     pub(super) left_out: BTreeMap<String, Option<String>>,
+    /// What is computed of each ingredient.
+    pub(super) derived: Vec<Derived>,
 }
 
 /// Decide the treatment of every tensor, comparing the ingredients with the first.
@@ -32,26 +35,35 @@ pub(super) fn decide(
     remarks: &mut Remarks,
 ) -> Result<Treatments> {
     let used = used(request);
-    quantised::check(checkpoints, configs, remarks);
-    tied::check_flags(configs, remarks);
     let mut chosen = request.options.choices.resolve(checkpoints, remarks);
+    let derived = derived::of_each(checkpoints, configs, &chosen.left_out, remarks);
+    quantised::check(checkpoints, configs, &derived, remarks);
+    tied::check_flags(configs, remarks);
     chosen.take_by_rows(&request.recipes, checkpoints)?;
-    let tied = tied::resolve(request, checkpoints, configs, &chosen, &used, remarks)?;
+    let tied = tied::resolve(request, checkpoints, configs, (&chosen, &derived), &used, remarks)?;
     let Chosen { left_out, taken } = chosen;
+    check_taken(checkpoints, &derived, &taken, remarks);
+    let scales: BTreeSet<&str> = derived.iter().flat_map(Derived::parts).map(String::as_str).collect();
     let mut decided: BTreeSet<&str> = left_out.keys().chain(taken.keys()).map(String::as_str).collect();
     decided.extend(tied.iter().map(|(name, _)| name.as_str()));
     let buffers = buffers::unshared(checkpoints, &decided, remarks);
     decided.extend(buffers.iter().map(String::as_str));
+    decided.extend(&scales);
     names::check(checkpoints, &decided, remarks);
-    for checkpoint in checkpoints {
-        check_dtypes(checkpoint, &left_out, remarks);
+    for (checkpoint, derived) in checkpoints.iter().zip(&derived) {
+        check_dtypes(checkpoint, derived, &left_out, remarks);
     }
-    check_agreement(checkpoints, &decided, remarks);
+    check_agreement(checkpoints, &derived, &decided, remarks);
 
     let class = |class: DtypeClass| -> Vec<&str> {
-        let infos = checkpoints.first().into_iter().flat_map(|first| &first.shards).flat_map(|s| &s.tensors);
-        let kept = infos.filter(|info| info.dtype.class() == class && !decided.contains(info.name.as_str()));
-        kept.map(|info| info.name.as_str()).collect()
+        let with_derived = checkpoints.iter().zip(&derived).take(1);
+        let infos = with_derived.flat_map(|(first, derived)| {
+            first.shards.iter().flat_map(|s| &s.tensors).map(move |t| (t, derived))
+        });
+        let kept = infos.filter(|(info, derived)| {
+            derived.dtype(info).class() == class && !decided.contains(info.name.as_str())
+        });
+        kept.map(|(info, _)| info.name.as_str()).collect()
     };
     let (averaged, copied) = (class(DtypeClass::Float), class(DtypeClass::Discrete));
     discrete::check(checkpoints, &used, &copied, remarks)?;
@@ -69,8 +81,9 @@ pub(super) fn decide(
         remarks.problem(problem.hint("narrow the patterns of `leave_out`"));
     }
     let chosen = left_out.into_iter().map(|(name, pattern)| (name, Some(pattern)));
-    let left_out = chosen.chain(buffers.into_iter().map(|name| (name, None))).collect();
-    Ok(Treatments { by_name, tied, left_out })
+    let unchosen = buffers.into_iter().chain(scales.into_iter().map(str::to_owned)).map(|name| (name, None));
+    let left_out = unchosen.chain(chosen).collect();
+    Ok(Treatments { by_name, tied, left_out, derived })
 }
 
 /// Refuse patterns that leave no tensor in a folder that is loaded as a part: the soup would name it all the same.
@@ -108,17 +121,51 @@ fn used(request: &MergeRequest) -> Vec<bool> {
     (0..request.ingredients.len()).map(has_parts).collect()
 }
 
+/// Refuse to take what is computed: what is taken is never converted.
+fn check_taken(
+    checkpoints: &[Checkpoint],
+    derived: &[Derived],
+    taken: &BTreeMap<String, usize>,
+    remarks: &mut Remarks,
+) {
+    for (name, &from) in taken.iter().filter(|(name, from)| derived[**from].scales(name).is_some()) {
+        let Some(found) = checkpoints[from].locate(name) else { continue };
+        let message =
+            format!("cannot be taken byte for byte: it is {} codes with scales", found.tensor.dtype);
+        let path = found.shard.path.clone();
+        remarks.problem(
+            Problem::new(ProblemKind::Recipe, message)
+                .at(path)
+                .tensor(name)
+                .hint("a merge of this checkpoint alone writes it as BF16: take the tensor from that"),
+        );
+    }
+}
+
 /// Tensors whose dtype has no mean.
-fn check_dtypes(checkpoint: &Checkpoint, left_out: &BTreeMap<String, String>, remarks: &mut Remarks) {
+fn check_dtypes(
+    checkpoint: &Checkpoint,
+    derived: &Derived,
+    left_out: &BTreeMap<String, String>,
+    remarks: &mut Remarks,
+) {
     let mut problems = Vec::new();
+    let no_part = |name: &String| {
+        left_out.contains_key(name) || derived.is_refused(name) || derived.parts().contains(name)
+    };
     for shard in &checkpoint.shards {
-        let kept = shard.tensors.iter().filter(|tensor| !left_out.contains_key(&tensor.name));
-        for tensor in kept.filter(|tensor| tensor.dtype.class() == DtypeClass::Refused) {
+        let kept = shard.tensors.iter().filter(|tensor| !no_part(&tensor.name));
+        for tensor in kept.filter(|tensor| derived.dtype(tensor).class() == DtypeClass::Refused) {
             let (message, hint) = match tensor.dtype {
                 crate::Dtype::C64 => (
                     "C64 holds complex numbers, which are not averaged",
                     "leave it out: `--leave-out PATTERN`",
                 ),
+                dtype if derived::is_codes(dtype) => {
+                    let name = shown(&tensor.name);
+                    let lacks = format!("but there is no `{name}_scale_inv` and no `{name}_scale`");
+                    (&*format!("{dtype} holds scaled codes, {lacks}"), "dequantise to BF16 first")
+                }
                 dtype => (&*format!("{dtype} holds scaled codes"), "dequantise to BF16 first"),
             };
             let problem = Problem::new(ProblemKind::UnsupportedDtype, message);
@@ -129,9 +176,14 @@ fn check_dtypes(checkpoint: &Checkpoint, left_out: &BTreeMap<String, String>, re
 }
 
 /// Shapes and dtypes of every ingredient against the first's, but for the tensors that nothing is to be made of.
-fn check_agreement(checkpoints: &[Checkpoint], decided: &BTreeSet<&str>, remarks: &mut Remarks) {
+fn check_agreement(
+    checkpoints: &[Checkpoint],
+    derived: &[Derived],
+    decided: &BTreeSet<&str>,
+    remarks: &mut Remarks,
+) {
     let Some((first, others)) = checkpoints.split_first() else { return };
-    for other in others {
+    for (other, own) in others.iter().zip(&derived[1..]) {
         let (mut shapes, mut dtypes, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
         let tensors = other
             .shards
@@ -142,7 +194,7 @@ fn check_agreement(checkpoints: &[Checkpoint], decided: &BTreeSet<&str>, remarks
             if expected.shape != got.tensor.shape {
                 shapes.push(shape_differs(expected, got, other));
             }
-            let (class, other_class) = (expected.dtype.class(), got.tensor.dtype.class());
+            let (class, other_class) = (derived[0].dtype(expected).class(), own.dtype(got.tensor).class());
             if expected.dtype == got.tensor.dtype || [class, other_class].contains(&DtypeClass::Refused) {
                 continue;
             }

@@ -118,12 +118,10 @@ pub(super) struct PyPlan(planning::Plan);
 impl PyPlan {
     #[pyo3(signature = (*, kernels))]
     fn to_json(&self, kernels: Option<&str>) -> PyResult<String> {
-        let most = self.0.tensors.iter().map(|tensor| self.0.needed(tensor).len()).max().unwrap_or(0);
-        let remote = (0..self.0.checkpoints.len()).filter(|&i| self.0.is_remote(i)).count();
         let num_threads = crate::threads::default_threads();
         let mut json = self.0.to_json();
         json["num_threads"] = num_threads.into();
-        json["memory_bytes"] = merge::memory_bound(most, num_threads, remote).into();
+        json["memory_bytes"] = merge::Load::of(&self.0).memory_bound(num_threads).into();
         json["kernels"] = Kernels::choose(kernels)?.name.into();
         Ok(json.to_string())
     }

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use crate::checkpoint::{Checkpoint, Shard};
+use crate::checkpoint::{Checkpoint, OpenOptions, Shard};
 use crate::digest::Digest;
 use crate::error::{Problem, Result};
 use crate::manifest::{Content, How, ReadManifest};
+use crate::plan::{Derived, derived_of};
 
 use super::digests;
 use super::findings::{Check, Verification, problem};
@@ -57,7 +58,7 @@ pub(super) fn by_content(
     contents: &[Digest],
     checkpoints: &[Checkpoint],
     reading: &Reading<'_>,
-    found: &mut Verification,
+    (open, found): (OpenOptions, &mut Verification),
 ) -> Result<Vec<Option<usize>>> {
     let columns = manifest.columns();
     let mut equal = Vec::with_capacity(checkpoints.len());
@@ -71,12 +72,13 @@ pub(super) fn by_content(
             }
         }
         let complete = scanned.len() == shards.len();
+        let derived = derived_of(checkpoint, open);
         let matches = |&column: &usize| {
             complete
                 && contents.get(column).is_some_and(|expected| {
-                    columns
-                        .get(column)
-                        .is_some_and(|parts| *expected == content(manifest, parts, checkpoint, &scanned))
+                    columns.get(column).is_some_and(|parts| {
+                        *expected == content(manifest, parts, (checkpoint, &derived), &scanned)
+                    })
                 })
         };
         equal.push((0..columns.len()).filter(matches).collect::<Vec<usize>>());
@@ -92,18 +94,23 @@ const DIGESTS: Wanted = Wanted { tensors: true, files: false, non_finite: false 
 fn content(
     manifest: &ReadManifest,
     parts: &[i64],
-    checkpoint: &Checkpoint,
+    (checkpoint, derived): (&Checkpoint, &Derived),
     scanned: &[Vec<ScannedTensor>],
 ) -> Digest {
+    let digest = |name: &str| {
+        let location = checkpoint.tensors.get(name)?;
+        scanned.get(location.shard)?.get(location.tensor)?.blake3
+    };
     let mut content = Content::new();
     for (name, entry) in &manifest.result.tensors {
         let takes_part = entry.how == How::Copied
             || manifest.row(name).is_some_and(|row| parts.get(row).is_some_and(|&part| part != 0));
-        let Some(location) = checkpoint.tensors.get(name).filter(|_| takes_part) else { continue };
-        let Some(info) = checkpoint.tensor(name) else { continue };
-        let digest = scanned.get(location.shard).and_then(|shard| shard.get(location.tensor)?.blake3);
-        if let Some(digest) = digest {
+        let Some(info) = checkpoint.tensor(name).filter(|_| takes_part) else { continue };
+        if let Some(digest) = digest(name) {
             content.add(name, info.dtype, &info.shape, digest);
+        }
+        if let Some((scales, digest)) = derived.scales(name).and_then(|s| Some((s, digest(&s.name)?))) {
+            content.add(&scales.name, scales.dtype, &[scales.count()], digest);
         }
     }
     content.finish()

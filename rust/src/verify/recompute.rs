@@ -155,7 +155,8 @@ impl Recompute {
         let mut parts: Vec<Option<Vec<i64>>> = sources.iter().map(|source| source.map(parts_of)).collect();
         if let Some(ingredients) = &manifest.result.ingredients {
             let contents: Vec<Digest> = ingredients.iter().map(|entry| entry.content).collect();
-            let known = matching::by_content(manifest, &contents, &self.checkpoints, reading, found)?;
+            let with_options = (self.options.open(), &mut *found);
+            let known = matching::by_content(manifest, &contents, &self.checkpoints, reading, with_options)?;
             let strangers = known.iter().filter(|column| column.is_none()).count();
             let missing = columns.len() - (known.len() - strangers);
             if missing > 0 {

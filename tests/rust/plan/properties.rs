@@ -167,7 +167,7 @@ proptest! {
         prop_assert_eq!(&again.shards, &plan.shards);
         prop_assert_eq!(&again.indexes, &plan.indexes);
         for (a, b) in again.tensors.iter().zip(&plan.tensors) {
-            let sources: Vec<_> = turned.iter().map(|&i| b.sources[i]).collect();
+            let sources: Vec<_> = turned.iter().map(|&i| b.sources[i].clone()).collect();
             prop_assert_eq!(&a.sources, &sources);
             prop_assert_eq!((&a.treatment, a.dtype, a.offset), (&b.treatment, b.dtype, b.offset));
         }

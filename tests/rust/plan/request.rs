@@ -99,7 +99,7 @@ fn the_plan_is_told_as_json() {
     let path = |name: &str| kitchen.path(name).to_string_lossy().into_owned();
     assert_eq!(
         json["ingredients"][1],
-        serde_json::json!({"path": path("b"), "shards": 1, "tensors": 3, "bytes": 15, "bytes_to_fetch": 0})
+        serde_json::json!({"path": path("b"), "shards": 1, "tensors": 3, "derived": 0, "bytes": 15, "bytes_to_fetch": 0})
     );
     assert_eq!(
         json["outputs"],

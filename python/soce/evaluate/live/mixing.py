@@ -78,6 +78,10 @@ class SoupMixer:
         unwritten = replace(options, copy_code=False, preflight=False)
         with tempfile.TemporaryDirectory(prefix="soce-") as scratch:  # the engine tells what does not fit
             planned = plan(uniform, output=Path(scratch, "soup"), options=unwritten).data
+        if planned["ingredients"][0]["derived"]:
+            first = shown(self.paths[0])
+            hint = f"name one in BF16 first; `soce-merge {first} --output {first}-bf16` writes this one so"
+            refuse("is FP8, and the live model is made of the first ingredient", hint, self.paths[0])
         self.side_files: tuple[str, ...] = tuple(planned["side_files"])
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])
 
