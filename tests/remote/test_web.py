@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.checkpoints import bf16, checkpoint, shards
 
+from soce.cli.merge import merge as command
 from soce.exceptions import SoceError
 from soce.merging.merge import merge
 from soce.merging.options import MergeOptions
@@ -98,6 +100,16 @@ def test_what_a_server_refuses(web: str, name: str, status: int, told: str, mend
     assert told in str(problem)
     assert mend in (problem.hint or "")
     assert "secret" not in str(caught.value)
+
+
+def test_a_signature_is_not_shown_as_a_weight(web: str) -> None:
+    for name in (f"{web}/a?X-Signature=secret", "https://me:se=cret@host/a", "hf://org/a?token=secret"):
+        result = CliRunner().invoke(command, [name, "a", "-o", "soup"])
+        assert result.exit_code == 1
+        assert "secret" not in result.output
+        assert "cret@" not in result.output
+    result = CliRunner().invoke(command, [f"{web}/a=half", "a", "-o", "soup"])
+    assert "weight `half` is not a number" in result.output
 
 
 def test_no_server(web: str) -> None:

@@ -159,6 +159,7 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
 
 def _split(argument: str) -> tuple[str, Any]:
     """Return path and weight of an argument; the weight is None if there is none."""
+    from soce.recipes.names import is_url, remote_name
     from soce.recipes.parts import parse_weight, refuse
 
     if argument.lower().endswith(_SUFFIXES):
@@ -179,6 +180,8 @@ def _split(argument: str) -> tuple[str, Any]:
     try:
         return path, parse_weight(weight)
     except RecipeError as error:
+        if is_url(argument):
+            remote_name(argument)  # refuses a signed URL, whose signature would be shown as a weight
         problem = error.problems[0]
         refuse(f"`{shown(argument)}`: {problem.message}", problem.hint)
 

@@ -32,8 +32,8 @@ _WORD: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _REVISION: Final = r"[A-Za-z0-9_][\w./-]*"
 _BARE: Final = re.compile(rf"(?P<id>{_WORD}(?:/{_WORD})?)(?:@(?P<revision>{_REVISION}))?", re.ASCII)
 _HUB: Final = re.compile(
-    rf"hf://(?:models/)?(?P<id>{_WORD}(?:/{_WORD})?)(?:@(?P<revision>refs/[a-z]+/[\w.-]+|[^/@]+))?"
-    r"(?:/(?P<folder>[^@]*))?",
+    rf"hf://(?:models/)?(?P<id>{_WORD}(?:/{_WORD})?)(?:@(?P<revision>refs/[a-z]+/[\w.-]+|[^/@?]+))?"
+    r"(?:/(?P<folder>[^@?]*))?",
     re.ASCII,
 )
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)://")
