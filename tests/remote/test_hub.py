@@ -79,6 +79,13 @@ def test_what_is_whole_in_the_cache_is_asked_of_nobody(served: Hub, monkeypatch:
     assert not served.asked
 
 
+def test_a_folder_that_a_cached_model_lacks_is_told(served: Hub) -> None:
+    bring(["org/a"])
+    message, hint = refused(find_checkpoint("hf://org/a/none"))
+    assert message == "`hf://org/a/none`: `org/a` has no folder `none`"
+    assert hint == "check the spelling"
+
+
 def test_what_is_missing_in_the_cache_is_fetched(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder,) = bring(["org/a"])
     (Path(folder) / "model-00002-of-00002.safetensors").unlink()

@@ -17,6 +17,7 @@ import soce
 from soce.adapters.soup import merge_adapters
 from soce.cli.publish import publish as command
 from soce.exceptions import CheckpointError, OutputError, SoceError
+from soce.report.card.card import write_card
 from soce.report.hub import publish_to_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own
@@ -137,7 +138,9 @@ def test_no_network_is_told(served: Publishing, soup: Path, monkeypatch: pytest.
     "target", ["org/soup", "hf://soup", "hf://org/soup@main", "hf://org/soup/folder", "s3://a/b"]
 )
 def test_only_names_of_repositories_are_targets(served: Publishing, soup: Path, target: str) -> None:
-    assert "write `hf://org/name`" in told(soup, target)
+    said = told(soup, target)
+    assert said.startswith(f"`{target}`: no name")
+    assert "write `hf://org/name`" in said
     assert served.asked == []
 
 
@@ -158,6 +161,8 @@ def test_a_soup_of_adapters_is_published_as_well(served: Publishing, tmp_path: P
         ".gitattributes",
         *(p.name for p in (tmp_path / "soup").iterdir()),
     }
+    with pytest.raises(SoceError, match="got its card when it was made"):
+        write_card(tmp_path / "soup")
     (tmp_path / "soup" / "adapter_config.json").write_text("{}")
     said = told(tmp_path / "soup", "hf://org/other", CheckpointError)
     assert "`adapter_config.json`" in said

@@ -96,7 +96,7 @@ def _replaced(adapters: Sequence[Adapter]) -> Iterator[Problem]:
         first, *others = [one for one in adapters if name in one.replaced]
         stored = first.replaced[name]
         if without := [one.path for one in adapters if name not in one.replaced]:
-            message = f"the adapter replaces what {listed(without)} leave as the base has it"
+            message = f"the adapter replaces what is as the base has it in {listed(without)}"
             hint = f"{NOT_SAVED}, or {MERGE_FIRST}" if name.endswith(BESIDE_FACTORS) else MERGE_FIRST
             yield Problem("incompatible", first.path, stored.name, message, hint)
         for other in others:

@@ -79,7 +79,9 @@ def verify(
 
     if Path(directory, MANIFEST).is_file():
         if recompute:
-            usage("--recompute is for soups of checkpoints: an adapter's files are compared with digests")
+            usage(
+                "--recompute is for soups of checkpoints: the files of an adapter are compared with digests"
+            )
         return _verify_adapters(directory, as_json=as_json, quiet=quiet)
     from soce.merging.verify import verify as look
 

@@ -139,7 +139,7 @@ def _cached(name: HubName) -> str | None:
     # Without a revision it must be known to be `main`: the only snapshot may be of another one.
     chosen, _ = _choose(repository, name.revision or "main")
     place = None if chosen is None else chosen / name.folder
-    return str(place) if place is not None and is_whole(place) else None
+    return str(place) if place is not None and place.exists() and is_whole(place) else None
 
 
 def is_whole(folder: Path) -> bool:

@@ -96,7 +96,8 @@ def publish_to_hub(
 def _id_of(target: str) -> str:
     found = remote_name(target) if is_url(target) else None
     if not isinstance(found, HubName) or "/" not in found.id or found.revision or found.folder:
-        _refuse(target, "no name of a repository on the Hub", "write `hf://org/name`")
+        message, hint = "no name of a repository on the Hub", "write `hf://org/name`"
+        raise OutputError.of([Problem("output", shown(target), None, message, hint)])
     return found.id
 
 

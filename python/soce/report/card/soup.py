@@ -9,6 +9,7 @@ from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.adapters.output import MANIFEST as ADAPTER_MANIFEST
 from soce.exceptions import CheckpointError, Problem, shown
 from soce.files.arguments import expect_path
 from soce.files.documents import read_json
@@ -137,6 +138,8 @@ def read_soup(folder: str | os.PathLike[str]) -> Soup:
     try:
         manifest = read_json(path, error=CheckpointError)
     except FileNotFoundError:
+        if (place / ADAPTER_MANIFEST).is_file():
+            _refuse(place, "is a soup of adapters, which got its card when it was made", None)
         _refuse(place, "holds no `soce.json`", hint)
     try:
         rows = tuple((str(row["pattern"]), int(row["whole"])) for row in manifest["result"]["recipe"]["rows"])
@@ -176,5 +179,5 @@ def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
     return Source(hub_id or end, path, hub_id, revision, parts, bool(found["gave_config"]), content, shards)
 
 
-def _refuse(path: Path, message: str, hint: str) -> NoReturn:
+def _refuse(path: Path, message: str, hint: str | None) -> NoReturn:
     raise CheckpointError.of([Problem("checkpoint", str(path), None, message, hint)])
