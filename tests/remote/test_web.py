@@ -16,6 +16,7 @@ from soce.exceptions import SoceError
 from soce.merging.merge import merge
 from soce.merging.options import MergeOptions
 from soce.remote.here import bring
+from soce.report.card.soup import read_soup
 
 STATUS: dict[str, int] = {}
 HAS_NO_RANGES: list[bool] = []
@@ -70,6 +71,7 @@ def test_a_folder_is_merged_as_one_of_this_disk(web: str) -> None:
     assert shards(Path("soup")) == shards(Path("expected"))
     assert "secret" not in Path("soup/soce.json").read_text()
     assert not list(Path("cache").rglob("*.safetensors"))
+    assert [source.name for source in read_soup(Path("soup")).ingredients] == ["a", "b"]
     HAS_NO_RANGES.append(True)
     with pytest.raises(SoceError, match="does not serve parts of files") as caught:
         merge([f"{web}/a", f"{web}/b"], output="again")

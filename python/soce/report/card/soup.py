@@ -144,7 +144,9 @@ def read_soup(folder: str | os.PathLike[str]) -> Soup:
     try:
         rows = tuple((str(row["pattern"]), int(row["whole"])) for row in manifest["result"]["recipe"]["rows"])
         paths = [str(one) for one in manifest["run"]["ingredients"]]
-        found = zip(paths, shortest_ends(paths), manifest["sources"], strict=True)
+        origins = _mapping(manifest["run"].get("origins"))
+        named = [str(origins.get(one, one)) for one in paths]  # a folder of the cache tells nobody anything
+        found = zip(paths, shortest_ends(named), manifest["sources"], strict=True)
         sources = tuple(_source(path, end, data) for path, end, data in found)
         soup = Soup(place, manifest, sources, rows)
         digests = [manifest[key] for key in ("result_digest", "file_digest")]
