@@ -104,7 +104,10 @@ def serve(folder: Path, delay: float, ready: Callable[[int], None]) -> None:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Ranges) as server:
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # of five, the kernel drops connections that come together, for a second
+
+    with Server(("127.0.0.1", 0), Ranges) as server:
         ready(server.server_port)
         server.serve_forever()
 
