@@ -79,6 +79,14 @@ def test_what_is_whole_in_the_cache_is_asked_of_nobody(served: Hub, monkeypatch:
     assert not served.asked
 
 
+def test_a_model_in_another_format_is_told(served: Hub) -> None:
+    for shard in (served.root / "org/a").glob("*.safetensors"):
+        shard.unlink()
+    message, hint = refused("org/a")
+    assert message == "`hf://org/a`: no safetensors files are there"
+    assert "another format" in hint
+
+
 def test_a_folder_that_a_cached_model_lacks_is_told(served: Hub) -> None:
     bring(["org/a"])
     message, hint = refused(find_checkpoint("hf://org/a/none"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.recipes.checkpoint_paths import hub_cache
+from soce.recipes.names import SHARD
 from soce.remote.host import RemoteShard, refuse, shard_names, side_files
 from soce.remote.hub_errors import hub_endpoint, hub_refusals
 
@@ -42,6 +43,9 @@ class HubModel:
         sizes = {file: found.size or 0 for file, found in self._files.items()}
         if inside and not sizes:
             refuse(name, f"`{name.id}` has no folder `{name.folder}`", "check the spelling")
+        if not any(file.endswith(SHARD) for file in sizes):
+            hint = "it holds another format, which transformers can load and save as safetensors"
+            refuse(name, "no safetensors files are there", hint)
         self._side_files = side_files(sizes)
         self.folder = self._fetch(self._side_files) / name.folder
         absent = [one for one in shard_names(sizes, self.folder) if not (self.folder / one).exists()]
