@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -78,6 +79,24 @@ def test_a_folder_is_merged_as_one_of_this_disk(web: str) -> None:
     assert "--remote download" in (caught.value.problems[0].hint or "")
     merge([f"{web}/a", f"{web}/b"], output="again", options=MergeOptions(remote="download"))
     assert shards(Path("again")) == shards(Path("expected"))
+
+
+def test_an_index_leads_nowhere_but_into_its_folder(web: str, tmp_path: Path) -> None:
+    outside = [str(tmp_path / "stolen.safetensors"), *(f"{'../' * n}stolen.safetensors" for n in range(1, 9))]
+    index = Path("a/model.safetensors.index.json")
+    told = json.loads(index.read_text())
+    told["weight_map"] |= {f"x{n}": name for n, name in enumerate(outside)}
+    index.write_text(json.dumps(told))
+    (served := Path("served")).mkdir()
+    Path("a").rename(served / "a")
+    Path("stolen.safetensors").write_bytes(b"x")
+    before = sorted(str(path) for path in tmp_path.rglob("*") if path.is_file())
+    for how in ("stream", "download"):
+        with pytest.raises(SoceError, match="index"):
+            merge([f"{web}/served/a"], output="soup", options=MergeOptions(remote=how))
+    after = [path for path in tmp_path.rglob("*") if path.is_file() and str(path) not in before]
+    assert all(path.is_relative_to(tmp_path / "cache/soce/remote") for path in after)
+    assert not [path for path in after if path.name == "stolen.safetensors"]
 
 
 def test_one_file(web: str) -> None:

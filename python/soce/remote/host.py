@@ -55,6 +55,17 @@ class Host(Protocol):
         """Put all shards into the folder."""
 
 
+def is_inside(name: str) -> bool:
+    """Whether what a server calls a file is a path below its folder: nothing is written anywhere else.
+
+    Examples
+    --------
+    >>> [is_inside(name) for name in ("unet/a.safetensors", "../a.safetensors", "/a.safetensors", "a//b")]
+    [True, False, False, False]
+    """
+    return "\0" not in name and not any(part in {"", ".", ".."} for part in name.split("/"))
+
+
 def side_files(sizes: Mapping[str, int]) -> list[str]:
     """Return the names of small files that belong to a checkpoint, of all with their sizes.
 

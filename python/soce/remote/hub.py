@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soce.recipes.checkpoint_paths import hub_cache
 from soce.recipes.names import SHARD
-from soce.remote.host import RemoteShard, refuse, shard_names, side_files
+from soce.remote.host import RemoteShard, is_inside, refuse, shard_names, side_files
 from soce.remote.hub_errors import hub_endpoint, hub_refusals
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class HubModel:
         self._files = {
             file.rfilename.removeprefix(inside): file
             for file in info.siblings
-            if file.rfilename.startswith(inside)
+            if file.rfilename.startswith(inside) and is_inside(file.rfilename)
         }
         sizes = {file: found.size or 0 for file, found in self._files.items()}
         if inside and not sizes:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.recipes.names import SHARD
-from soce.remote.host import RemoteShard, refuse, shard_names, side_files
+from soce.remote.host import RemoteShard, is_inside, refuse, shard_names, side_files
 from soce.remote.kept import keep, kept_folder
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class ObjectFolder:
             return {self._prefix.rpartition("/")[2]: self._obstore.head(self._store, self._prefix)}
         batches = self._obstore.list(self._store, self._prefix or None)
         inside = f"{self._prefix}/" if self._prefix else ""
-        return {found["path"].removeprefix(inside): found for batch in batches for found in batch}
+        named = {found["path"].removeprefix(inside): found for batch in batches for found in batch}
+        return {file: found for file, found in named.items() if is_inside(file)}
 
     def _keep(self, file: str) -> None:
         if (self.folder / file).exists():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from soce.recipes.names import SHARD
-from soce.remote.host import SMALL, RemoteShard, refuse
+from soce.remote.host import SMALL, RemoteShard, is_inside, refuse
 from soce.remote.kept import keep, kept_folder
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class WebFolder:
         found = {file: one for file, one in found.items() if one.size <= SMALL}
         index = self._read(found[_INDEX]) if _INDEX in found else None
         wanted = _named(index) or [unquote(single) or "model.safetensors"]
-        shards = self._look(wanted)
+        shards = self._look([file for file in wanted if is_inside(file)])
         if not shards:
             hint = f"give a folder with `{_INDEX}` or `model.safetensors`, or a file `….safetensors`"
             refuse(name, "no safetensors files are there", hint)
