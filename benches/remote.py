@@ -31,12 +31,16 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import soce
 import soce._core as _core
 from measure import proc_fields
+
+if TYPE_CHECKING:
+    from soce.remote.located import ServedShard
 
 BLOCK = 8 << 20
 THREADS = 16
@@ -156,7 +160,7 @@ def merge(port: int | None, paths: list[Path], folder: Path) -> dict[str, float]
         (here / path.name).mkdir(parents=True, exist_ok=True)
         for side in path.glob("*.json"):
             shutil.copy(side, here / path.name)
-    remote: list[_core.RemoteShard] = [
+    remote: list[ServedShard] = [
         {
             "root": str(here / shard.parent.name),
             "name": shard.name,

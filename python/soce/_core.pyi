@@ -5,17 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import NotRequired, TypedDict, final, type_check_only
 
 from soce.merging.options import MergeOptions
+from soce.remote.located import ServedShard
 
 __all__ = ["Mixer", "Plan", "build_info", "config_differences", "matches", "plan", "verify"]
-
-@type_check_only
-class RemoteShard(TypedDict):
-    root: str
-    name: str
-    url: str
-    size: int
-    etag: str | None
-    identity: str
 
 @type_check_only
 class Planning(TypedDict):
@@ -33,7 +25,7 @@ class Planning(TypedDict):
     makes_parent: bool
     skip_space_check: bool
     remarks: Sequence[str]
-    remote: NotRequired[Sequence[RemoteShard]]
+    remote: NotRequired[Sequence[ServedShard]]
     refresh: NotRequired[Callable[[str, str], str] | None]
 
 @type_check_only
@@ -43,7 +35,7 @@ class Verifying(TypedDict):
     num_threads: int | None
     io: str
     follow_links: bool
-    remote: NotRequired[Sequence[RemoteShard]]
+    remote: NotRequired[Sequence[ServedShard]]
     refresh: NotRequired[Callable[[str, str], str] | None]
 
 def plan(

@@ -24,6 +24,7 @@ import soce._core as _core
 from soce import MergeOptions
 from soce.exceptions import CheckpointError
 from soce.merging.manifest import manifest_schema
+from soce.remote.located import ServedShard
 
 PLANNING: _core.Planning = {
     "dtype": None,
@@ -97,7 +98,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def remote(folder: Path, address: str, word: str = "good") -> list[_core.RemoteShard]:
+def remote(folder: Path, address: str, word: str = "good") -> list[ServedShard]:
     return [
         {
             "root": str(folder / "here" / shard.parent.name),
