@@ -67,7 +67,7 @@ def staged_folder(path: PathText, *, overwrite: bool = False) -> Iterator[Path]:
 
     It is removed if anything inside raises, and `path` is as it was. Without `overwrite`, `path` must not be
     there. With it, what is there is moved aside, and removed once the new folder has its name: a crash in
-    between leaves it beside, as ``.NAME.XXXXXXXX.before``.
+    between leaves it beside, under a name that ends in ``.before``.
     """
     target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link at `path`
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
