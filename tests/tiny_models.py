@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 =?:."
+SCORES = "model,math,code,chat\nm0,9,4,2\nm1,2,8,3\nm2,3,3,9\nx,4,4,5\n"
 LLAMA = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -189,3 +190,20 @@ def write_tasks(home: Path, n: int = 12) -> Path:
         name = config.get("group", config.get("task"))
         (home / f"{name}.yaml").write_text(json.dumps(config))  # JSON is YAML
     return home
+
+
+def write_scores_and_choices(home: Path) -> None:
+    """Write a table of three models and one without a checkpoint, and items of two choices in its categories."""
+    (home / "scores.csv").write_text(SCORES)
+    items = [
+        {
+            "category": name,
+            "kind": "multiple_choice",
+            "prompt": f"{n} ",
+            "choices": ["a", "b"],
+            "answer": n % 2,
+        }
+        for name in ("math", "code", "chat")
+        for n in range(6)
+    ]
+    (home / "tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.tiny_models import save_models
+from tests.tiny_models import SCORES, save_models, write_scores_and_choices
 
 from soce.cli.run import run
 from soce.evaluate.live import outline
 
 pytest.importorskip("torch")
 pytest.importorskip("optuna")
-
-SCORES = "model,math,code,chat\nm0,9,4,2\nm1,2,8,3\nm2,3,3,9\nx,4,4,5\n"
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +25,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture
 def here(tmp_path: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "scores.csv").write_text(SCORES)
-    items = [
-        {
-            "category": name,
-            "kind": "multiple_choice",
-            "prompt": f"{n} ",
-            "choices": ["a", "b"],
-            "answer": n % 2,
-        }
-        for name in ("math", "code", "chat")
-        for n in range(6)
-    ]
-    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    write_scores_and_choices(tmp_path)
     paths = {f"m{place}": path for place, path in enumerate(models)}
     (tmp_path / "soce.yaml").write_text(
         f"scores: scores.csv\nmodels: {json.dumps(paths)}\nselect: {{threshold: 0.9, step: '1/4'}}\n"

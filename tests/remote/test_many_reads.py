@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -62,25 +61,13 @@ def test_a_doctor_looks_at_every_parameter(served: Hub) -> None:
 def test_an_experiment_names_models_of_the_hub(served: Hub) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("optuna")
-    from tests.tiny_models import save_models
+    from tests.tiny_models import save_models, write_scores_and_choices
 
     from soce.cli.run import run
 
     for place, path in enumerate(save_models(served.root / "tiny", 3)):
         Path(path).rename(served.root / f"org/m{place}")
-    Path("scores.csv").write_text("model,math,code,chat\nm0,9,4,2\nm1,2,8,3\nm2,3,3,9\nx,4,4,5\n")
-    questions = [
-        {
-            "category": name,
-            "kind": "multiple_choice",
-            "prompt": f"{n} ",
-            "choices": ["a", "b"],
-            "answer": n % 2,
-        }
-        for name in ("math", "code", "chat")
-        for n in range(6)
-    ]
-    Path("tasks.jsonl").write_text("".join(json.dumps(item) + "\n" for item in questions))
+    write_scores_and_choices(Path())
     Path("soce.yaml").write_text(
         "scores: scores.csv\nmodels: {m0: org/m0, m1: 'hf://org/m1', m2: org/m2@main}\n"
         "select: {threshold: 0.9, step: '1/4'}\nevaluate: {tasks: tasks.jsonl}\noutput: run\n"
