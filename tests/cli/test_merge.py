@@ -47,6 +47,12 @@ def values(output: Path) -> tuple[float, ...]:
 # ---- usage
 
 
+def test_help_says_which_names_are_taken() -> None:
+    told = " ".join(run("--help").stdout.split())
+    for name in ("org/model@revision", "hf://", "s3://", "gs://", "az://", "https://", "docs/remote.md"):
+        assert name in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -145,7 +151,7 @@ def test_all_problems_of_the_arguments_are_printed(here: Path) -> None:
         "",
         "error: `C=-1`: weight `-1` is negative",
         "",
-        "hint: an average needs weights of zero or more; use a row with `numerators` and `whole` for other sums",
+        "hint: an average needs weights of zero or more; other sums of models (not of adapters) are rows with `numerators` and `whole` in a recipe file",
         "",
         "error: `r.yaml`: a recipe file among ingredients",
         "",

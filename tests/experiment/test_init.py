@@ -191,6 +191,20 @@ def test_a_file_of_models_is_named_and_its_strangers_are_told() -> None:
     assert "# z: models/c  # the table has no such model" in Path("soce.yaml").read_text()
 
 
+def test_models_that_are_somewhere_else_are_taken_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody is asked
+    names = ("org/a", "hf://org/B@v1", "s3://runs/c/final", "https://host/models/d", "org/strange")
+    result = soce_init(*(word for name in names for word in ("--models", name)))
+    assert result.exit_code == 0, result.output
+    assert "warning" not in result.stderr
+    assert written()["models"] == {"a": "org/a", "b": "hf://org/B@v1", "d": "https://host/models/d"}
+    text = Path("soce.yaml").read_text()
+    assert "s3://runs/c/final" in text
+    assert "org/strange  # the table has no such model" in text
+    soce_init("--overwrite", "--models", "models", "--models", "org/d")
+    assert written()["models"] == {**{name: f"models/{name}" for name in "abc"}, "d": "org/d"}
+
+
 def test_checkpoints_that_do_not_fit_are_told_at_once(folder: Path) -> None:
     checkpoint(folder / "models" / "d", width=3)
     result = soce_init()

@@ -73,6 +73,16 @@ def test_a_plan_says_what_is_fetched_and_fetches_headers_alone(served: Hub) -> N
     assert not Path("soup").exists()
 
 
+def test_nothing_is_said_of_nothing(served: Hub) -> None:
+    local = str(served.root / "org/a")
+    result = CliRunner().invoke(command, [f"{local}=1", "org/b=0", "-o", "soup"])
+    assert result.exit_code == 0, result.output
+    assert "streamed" not in result.stderr
+    result = CliRunner().invoke(verify_command, ["soup", "--recompute", local, "org/b"])
+    assert "are streamed" in result.stderr
+    assert str(served.root) not in result.stderr
+
+
 def test_a_soup_is_computed_again_from_what_went_in(served: Hub, expected: dict[str, bytes]) -> None:
     merge(["org/a", "org/b"], output="soup", options=MergeOptions(digests="full"))
     assert soce.verify("soup", recompute=True).ok

@@ -13,6 +13,7 @@ _EXAMPLES = """\b
 Examples:
   soce init --scores scores.csv --models checkpoints/ --tasks tasks.jsonl
   soce init --scores results/ --models models.yaml --tasks lm-eval:gsm8k
+  soce init --models org/math --models org/code --tasks tasks.jsonl
 """
 
 
@@ -24,7 +25,10 @@ Examples:
     help="The table, or several; else scores.csv or the like, if it is there.",
 )
 @click.option(
-    "--models", metavar="DIR|FILE", help="Checkpoints, or a YAML of them; else models.yaml or models/."
+    "--models",
+    metavar="DIR|FILE|NAME",
+    multiple=True,
+    help="A folder of checkpoints, a YAML of them, or org/model and the like; else models.yaml or models/.",
 )
 @click.option(
     "--tasks", metavar="EVALUATOR", help="tasks.jsonl, lm-eval:TASK, bfcl:CATEGORY or module:function."
@@ -35,7 +39,7 @@ Examples:
 def init(
     *,
     scores: tuple[str, ...],
-    models: str | None,
+    models: tuple[str, ...],
     tasks: str | None,
     overwrite: bool,
     schema: bool,

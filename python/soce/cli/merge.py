@@ -62,6 +62,9 @@ def merge(
     Each PATH is a directory of safetensors shards or one .safetensors file. A WEIGHT is an integer, a decimal
     or a fraction (5, 0.5, 1/3): parts of the sum of all weights, read exactly. Without weights the parts are
     equal. RECIPE is a .yaml or .json file: soce's own format, or mergekit's with `merge_method: linear`.
+
+    For PATH any name of a model will do: org/model@revision of the Hugging Face Hub, hf://, s3://, gs://,
+    az:// or https:// (docs/remote.md).
     """
     if not ingredients and recipes is None:
         usage("no ingredients: give PATH=WEIGHT for each, or a recipe file")

@@ -69,7 +69,6 @@ class SearchStep:
     def opened(self, evaluators: NamedEvaluators, log: Log) -> Iterator[Scoring]:
         """Check everything, and open the evaluators; nothing is written yet."""
         from soce.search.archive import past_folders
-        from soce.search.executors.open import opened
         from soce.store.file import StoreFile
         from soce.store.sharing import sharing_note
 
@@ -87,7 +86,7 @@ class SearchStep:
                 quiet=self.quiet,
             ) as (first, other),
             self._watched(log) as on_progress,
-            opened(evaluators.executor) as executor,
+            evaluators.executing() as executor,
         ):
             if executor.name != "inline":
                 log.line(f"executor: {executor.name}")

@@ -169,7 +169,6 @@ class _Step:
         from soce.analysis.population_scores import PopulationScores
         from soce.scores.objective import parse_objective
         from soce.search.begin import begin_run
-        from soce.search.executors.open import opened
         from soce.search.options import SearchOptions
         from soce.search.pool import Pool
         from soce.search.study import check_folder
@@ -194,7 +193,7 @@ class _Step:
             self.evaluators.opened(models, merge=merge, folder=self.folder, quiet=quiet) as (first, _),
             self._resumable(),
             missing_bars(quiet=quiet) as tell,
-            opened(self.evaluators.executor) as executor,
+            self.evaluators.executing() as executor,
         ):
             options = SearchOptions(objective=objective, executor=executor)
             run = begin_run(self.folder, pool, first, population.to_json(), options, on_progress=tell)

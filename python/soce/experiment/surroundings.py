@@ -21,6 +21,7 @@ from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.files import looks_like_recipe, read_model_paths
 from soce.recipes.model import Recipe
+from soce.recipes.names import HubName, remote_name
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.search.verdict import FEWEST_ITEMS
@@ -115,12 +116,13 @@ class Surroundings:
 
 
 def look_around(
-    *, scores: Sequence[str] = (), models: str | None = None, tasks: str | None = None
+    *, scores: Sequence[str] = (), models: Sequence[str] = (), tasks: str | None = None
 ) -> Surroundings:
     """Return what is there for an experiment in the current folder, looked at as far as no model is needed.
 
     What is not named is looked for by the usual names: ``scores.csv``, ``models.yaml`` or ``models/``,
-    ``tasks.jsonl``. Headers of checkpoints are read, no tensor.
+    ``tasks.jsonl``. Headers of checkpoints on this disk are read, no tensor; of models by other names than
+    paths nothing is asked.
 
     Raises
     ------
@@ -129,10 +131,10 @@ def look_around(
     """
     warnings: list[str] = []
     sources = tuple(scores) or tuple(filter(None, [_usual(_TABLES)]))
-    models = models or _usual(_MODELS)
+    models = tuple(models) or tuple(filter(None, [_usual(_MODELS)]))
     tasks = tasks or _usual(_TASKS)
     table, refusal = _read(sources) if sources else (None, None)
-    found = None if models is None else _models(models, table)
+    found = _models(models, table) if models else None
     if found is not None:
         warnings += _doubts(found, table)
     measured = _measured(sources, table, refusal, found) if sources else None
@@ -181,22 +183,22 @@ def _measured(
     return FoundScores(sources, table, None, steps, threshold_for(steps), critical)
 
 
-def _models(source: str, table: ScoreTable | None) -> FoundModels:
-    """Return the checkpoints of a folder or of a file, by the names that the table has for them."""
-    is_file = looks_like_recipe(source) and not Path(source).is_dir()
+def _models(sources: Sequence[str], table: ScoreTable | None) -> FoundModels:
+    """Return the checkpoints of folders, names or one file, by the names that the table has for them."""
+    source = ", ".join(sources)
+    is_file = len(sources) == 1 and looks_like_recipe(source) and not Path(source).is_dir()
+    there: dict[str, str] = {}
     adapters: tuple[str, ...] = ()
+    for one in () if is_file else sources:
+        if (name := remote_name(one)) is not None:
+            known = name.id if isinstance(name, HubName) else name.url.partition("://")[2]
+            there[one if known in there else known] = one
+            continue
+        found, others = _in_folder(one)
+        there |= {name: str(path) for name, path in found.items()}
+        adapters += others
     if is_file:
         there = read_model_paths(source)
-    else:
-        folder = Path(find_checkpoint(source))
-        if not folder.is_dir():
-            folder.stat()
-            _refuse(source, "neither a directory of checkpoints nor a YAML file of them")
-        found, adapters = find_checkpoints(folder)
-        if not found:
-            also = f", only adapters: {listed(adapters)}" if adapters else ""
-            _refuse(source, f"no checkpoint was found in it{also}", "a checkpoint has safetensors files")
-        there = {name: str(path) for name, path in found.items()}
     if table is None:
         return FoundModels(source, is_file, there, adapters=adapters)
     known = {name: name for name in table.models if name in there}
@@ -206,6 +208,19 @@ def _models(source: str, table: ScoreTable | None) -> FoundModels:
     left = [name for name in table.models if name not in matched]
     strangers = {name: (there[name], _like(name, left)) for name in strange}
     return FoundModels(source, is_file, paths, strangers, adapters)
+
+
+def _in_folder(source: str) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return the checkpoints in a folder by name, and the names of adapters."""
+    folder = Path(find_checkpoint(source))
+    if not folder.is_dir():
+        folder.stat()
+        _refuse(source, "neither a directory of checkpoints nor a YAML file of them")
+    found, adapters = find_checkpoints(folder)
+    if not found:
+        also = f", only adapters: {listed(adapters)}" if adapters else ""
+        _refuse(source, f"no checkpoint was found in it{also}", "a checkpoint has safetensors files")
+    return found, adapters
 
 
 def _like(name: str, models: list[str]) -> str | None:
@@ -222,7 +237,10 @@ def _doubts(found: FoundModels, table: ScoreTable | None) -> list[str]:
         which = "checkpoint" if table is None else "model of the table"
         had = counted(len(found.paths), which, which.replace("model", "models"))
         return [f"{where} has {had}; a soup needs two"]
-    every = Recipe.of([*found.paths.values()])
+    here = [path for path in found.paths.values() if remote_name(find_checkpoint(path)) is None]
+    if len(here) < 2:
+        return []
+    every = Recipe.of(here)
     options = MergeOptions(preflight=False, copy_code=False)
     with tempfile.TemporaryDirectory(prefix="soce-") as scratch:
         try:

@@ -263,8 +263,7 @@ def _plan(
         refuse(f"`{shown(error.object)}` has an unpaired surrogate, which is no character")
     made = MergePlan(core, recipes, source, options, folder, located.origins)
     if located.shards:
-        streamed = dict.fromkeys(located.origins[shard["root"]] for shard in located.shards)
-        announce(Fetching(tuple(streamed), made.data["bytes_to_fetch"], "streamed"))
+        announce(Fetching(located.streamed, made.data["bytes_to_fetch"], "streamed"))
     return made
 
 

@@ -145,7 +145,7 @@ def verify(
         refuse("`recompute` is empty", hint)
     if located.shards:
         amount = sum(shard["size"] for shard in located.shards)
-        announce(Fetching(tuple(dict.fromkeys(located.origins.values())), amount, "streamed"))
+        announce(Fetching(located.streamed, amount, "streamed"))
     text = _core.verify(
         os.fspath(directory),
         {

@@ -22,7 +22,8 @@ MAX_PARTS: Final = 1 << 20
 """Most parts of a recipe in lowest terms; the core's limit (docs/numerics.md)."""
 
 _NEGATIVE_HINT = (
-    "an average needs weights of zero or more; use a row with `numerators` and `whole` for other sums"
+    "an average needs weights of zero or more; other sums of models (not of adapters) are rows with "
+    "`numerators` and `whole` in a recipe file"
 )
 
 

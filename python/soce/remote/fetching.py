@@ -32,6 +32,8 @@ class Fetching:
 
 def announce(found: Fetching) -> None:
     """Log what will be fetched, before the first byte of it; the message is the `Fetching` itself."""
+    if found.bytes == 0:  # what is somewhere else has a weight of zero, say
+        return
     import logging  # here: a merge of what is on this disk need not wait for it
 
     logging.getLogger("soce.remote").info(found)

@@ -46,6 +46,11 @@ class Located:
         return {path: host.origin for path, host in self.hosts.items()}
 
     @property
+    def streamed(self) -> tuple[str, ...]:
+        """The names of those that are read over the network, at least in part."""
+        return tuple(dict.fromkeys(self.origins[shard["root"]] for shard in self.shards))
+
+    @property
     def refresh(self) -> Callable[[str, str], str] | None:
         """What returns a new URL of a shard, by folder and name, when the old one has expired."""
         return (lambda root, name: self.hosts[root].url(name)) if self.shards else None

@@ -280,7 +280,8 @@ def test_a_process_that_hangs_is_ended_and_another_does_its_soup(
 
 @pytest.mark.slow
 def test_a_soup_that_hangs_wherever_it_is_scored_ends_the_search(tmp_path: Path) -> None:
-    with open_executor("processes:1?timeout-seconds=7.5") as executor, pytest.raises(EvaluationError) as no:
+    one = open_executor("processes:1", timeout_seconds=7.5)
+    with one as executor, pytest.raises(EvaluationError) as no:
         scored(tmp_path / "run", Hanging(tmp_path, times=9, n_items=20), executor)
     assert str(no.value).splitlines()[0] == (
         "3 replicas died of one soup, one after the other; replica 1 of processes:1 gave no word of its soup "
@@ -412,18 +413,27 @@ def test_accelerators_and_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) 
         ("processes:-1", "`-1` in `processes:-1` is no number"),
         ("processes:٣", "is no number of replicas"),
         ("processes:1000000", "`1000000` in `processes:1000000` is no number"),
-        ("processes?timeout-seconds=9", "`processes?timeout-seconds=9` does not say how many"),
         (
-            "processes:2?timeout-seconds=0",
-            "`timeout-seconds=0` in `processes:2?timeout-seconds=0` is no limit",
+            "processes:2?timeout-seconds=9",
+            "`2?timeout-seconds=9` in `processes:2?timeout-seconds=9` is no number",
         ),
-        ("processes:2?timeout-seconds=nan", "is no limit"),
-        ("processes:2?seconds=9", "`seconds=9` in `processes:2?seconds=9` is no limit"),
-        ("processes:2?", "`` in `processes:2?` is no limit"),
-        ("inline?timeout-seconds=9", "`inline?timeout-seconds=9` is no executor: `inline` has no limit"),
     ],
 )
 def test_an_executor_that_is_none_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(StudyError, match=re.escape(message)) as caught:
         open_executor(text)
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "message"),
+    [
+        ("inline", 9, "the executor `inline` has no limit of time"),
+        ("processes:2", 0, "0 seconds are no limit"),
+        ("processes:2", float("nan"), "nan seconds are no limit"),
+    ],
+)
+def test_a_limit_of_time_is_of_replicas(text: str, seconds: float, message: str) -> None:
+    with pytest.raises(StudyError, match=re.escape(message)) as caught:
+        open_executor(text, timeout_seconds=seconds)
+    assert caught.value.problems[0].hint is not None

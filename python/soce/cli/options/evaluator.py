@@ -58,7 +58,8 @@ def _evaluating(
     given["engine_arguments"] = _words(given["engine_arguments"])
     options = EvaluatorOptions(**given, directory=_directory(said) if flag is None else None)
     executor = with_settings(executor, address=ray_address, timeout_seconds=replica_timeout_seconds)
-    return NamedEvaluators(choose, report, options, executor, is_of_experiment=flag is None)
+    limit = replica_timeout_seconds
+    return NamedEvaluators(choose, report, options, executor, limit, is_of_experiment=flag is None)
 
 
 def _is_set(section: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from soce.evaluate.live.model import LiveModel
     from soce.evaluate.options import EvaluatorOptions
     from soce.merging.options import MergeOptions
+    from soce.search.executors.executor import Executor
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,16 @@ class NamedEvaluators:
     options: EvaluatorOptions
     executor: str = "inline"
     """What evaluates, by its name."""
+    replica_timeout_seconds: float | None = None
+    """How long one of its replicas may give no word of its soup."""
     is_of_experiment: bool = False
     """Whether no flag names what soups are chosen by."""
+
+    def executing(self) -> Executor:
+        """Return what evaluates, to be closed."""
+        from soce.search.executors.open import open_executor
+
+        return open_executor(self.executor, timeout_seconds=self.replica_timeout_seconds)
 
     @contextmanager
     def opened(

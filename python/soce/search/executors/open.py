@@ -18,7 +18,6 @@ _COUNTS: Final = {"inline": "none", "processes": "one", "ray": "perhaps"}
 """Kind → whether a number stands behind it: none, one or perhaps one."""
 _FORMS: Final = "`inline`, `processes:N`, `ray` or `ray:N`"
 _MOST: Final = 10_000
-_LIMIT: Final = "timeout-seconds="
 
 
 def parse_executor(text: str) -> str:
@@ -28,8 +27,8 @@ def parse_executor(text: str) -> str:
     --------
     >>> parse_executor("processes:8")
     'processes:8'
-    >>> parse_executor("ray:8@10.0.0.1:6379?timeout-seconds=3600")
-    'ray:8@10.0.0.1:6379?timeout-seconds=3600'
+    >>> parse_executor("ray:8@10.0.0.1:6379")
+    'ray:8@10.0.0.1:6379'
     """
     named = _Named.of(text)
     kind, number = named.kind, named.number
@@ -51,30 +50,19 @@ def parse_executor(text: str) -> str:
         from soce.search.executors.ray_cluster import parse_address
 
         parse_address(named.address)
-    if named.rest is not None:
-        if kind == "inline":
-            hint = "name `processes:1`: what evaluates in this process cannot be ended without it"
-            refuse(f"`{shown(text)}` is no executor: `inline` has no limit of time", hint)
-        if not (named.timeout_seconds or 0) > 0:
-            refuse(f"`{shown(named.rest)}` in `{shown(text)}` is no limit", f"write `{_LIMIT}3600`, say")
     return text
 
 
 def with_settings(executor: str, *, address: str | None, timeout_seconds: float | None) -> str:
-    """Return the name of an executor on the cluster at an address, with a limit, if there are any.
+    """Return the name of an executor on the cluster at an address, if there is one; check its limit of time.
 
     Examples
     --------
     >>> with_settings("ray:8", address="10.0.0.1:6379", timeout_seconds=None)
     'ray:8@10.0.0.1:6379'
-    >>> with_settings("processes:2", address=None, timeout_seconds=90)
-    'processes:2?timeout-seconds=90'
     """
-    if address is None and timeout_seconds is None:
-        return executor
-    at = "" if address is None else f"@{address}"
-    limit = "" if timeout_seconds is None else f"?{_LIMIT}{timeout_seconds:g}"
-    return parse_executor(f"{executor}{at}{limit}")
+    _check_limit(executor, timeout_seconds)
+    return executor if address is None else parse_executor(f"{executor}@{address}")
 
 
 def count_of(executor: Executor | str) -> int | None:
@@ -91,48 +79,49 @@ def count_of(executor: Executor | str) -> int | None:
     return 1 if named.kind == "inline" else None if named.number is None else int(named.number)
 
 
-def open_executor(text: str) -> Executor:
+def open_executor(text: str, *, timeout_seconds: float | None = None) -> Executor:
     """Return the executor of a name; raises StudyError if there is none of that name.
 
-    It starts nothing before it gets its first job.
+    It starts nothing before it gets its first job. A replica that gives no word of its soup for
+    `timeout_seconds` is ended.
     """
     named = _Named.of(parse_executor(text))
+    _check_limit(text, timeout_seconds)
     count = None if named.number is None else int(named.number)
     if named.kind == "ray":
         from soce.search.executors.ray import RayExecutor
 
-        return RayExecutor(count, address=named.address, timeout_seconds=named.timeout_seconds)
+        return RayExecutor(count, address=named.address, timeout_seconds=timeout_seconds)
     if count is not None:
         from soce.search.executors.processes import ProcessExecutor
 
-        return ProcessExecutor(count, timeout_seconds=named.timeout_seconds)
+        return ProcessExecutor(count, timeout_seconds=timeout_seconds)
     return InlineExecutor()
 
 
+def _check_limit(executor: str, timeout_seconds: float | None) -> None:
+    if timeout_seconds is None:
+        return
+    if not 0 < timeout_seconds < math.inf:
+        refuse(f"{timeout_seconds:g} seconds are no limit for a replica", "leave it out to wait for ever")
+    if executor == "inline":
+        hint = "name `processes:1`: what evaluates in this process cannot be ended without it"
+        refuse("the executor `inline` has no limit of time", hint)
+
+
 class _Named(NamedTuple):
-    """What stands in ``ray:8@HOST:PORT?timeout-seconds=3600``; None what does not."""
+    """What stands in ``ray:8@HOST:PORT``; None what does not."""
 
     kind: str
     number: str | None
     address: str | None
-    rest: str | None
 
     @classmethod
     def of(cls, text: str) -> _Named:
         """Return the parts of a text, which may be wrong."""
-        name, mark, rest = text.partition("?")
-        name, at, address = name.partition("@")
+        name, at, address = text.partition("@")
         kind, sign, number = name.partition(":")
-        return cls(kind, number if sign else None, address if at else None, rest if mark else None)
-
-    @property
-    def timeout_seconds(self) -> float | None:
-        """The limit; None if there is none, or none that can be read."""
-        try:
-            seconds = float((self.rest or "").removeprefix(_LIMIT))
-        except ValueError:
-            return None
-        return seconds if (self.rest or "").startswith(_LIMIT) and math.isfinite(seconds) else None
+        return cls(kind, number if sign else None, address if at else None)
 
 
 @contextmanager
