@@ -31,16 +31,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import soce
 import soce._core as _core
 from measure import proc_fields
-
-if TYPE_CHECKING:
-    from soce.remote.located import ServedShard
 
 BLOCK = 8 << 20
 THREADS = 16
@@ -88,13 +84,16 @@ def serve(folder: Path, delay: float, ready: Callable[[int], None]) -> None:
         def do_GET(self) -> None:
             time.sleep(delay)
             path = folder / self.path.lstrip("/")
-            span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
+            if not path.is_file():
+                self.send_error(404)
+                return
+            size = path.stat().st_size
+            span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", f"bytes=0-{size - 1}"))
             if span is None:
                 self.send_error(400)
                 return
             start, end = map(int, span.groups())
-            size = path.stat().st_size
-            self.send_response(206)
+            self.send_response(206 if "Range" in self.headers else 200)
             self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
             self.send_header("Content-Length", str(end - start + 1))
             self.send_header("ETag", f'"{path.name}"')
@@ -155,49 +154,15 @@ def plain(port: int, paths: list[Path]) -> float:
 
 def merge(port: int | None, paths: list[Path], folder: Path) -> dict[str, float]:
     """Merge what lies on the server, or the files themselves, in a process of its own."""
-    here, output = folder / "here", folder / "soup"
-    for path in paths:
-        (here / path.name).mkdir(parents=True, exist_ok=True)
-        for side in path.glob("*.json"):
-            shutil.copy(side, here / path.name)
-    remote: list[ServedShard] = [
-        {
-            "root": str(here / shard.parent.name),
-            "name": shard.name,
-            "url": f"http://127.0.0.1:{port}/{shard.parent.name}/{shard.name}",
-            "size": shard.stat().st_size,
-            "etag": shard.name,
-            "identity": shard.name,
-        }
-        for shard in shards(paths)
-        if port is not None
-    ]
-    ingredients = [str(path if port is None else here / path.name) for path in paths]
-    how: _core.Planning = {
-        "dtype": None,
-        "max_shard_size": None,
-        "config_from": 0,
-        "overwrite": False,
-        "allow_different_tokenizers": False,
-        "allow_different_configs": False,
-        "copy_code": None,
-        "follow_links": False,
-        "ignore_unreferenced": False,
-        "leave_out": [],
-        "take": [],
-        "makes_parent": False,
-        "skip_space_check": False,
-        "remarks": [],
-        "remote": remote,
-    }
+    output = folder / "soup"
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")  # of what is on the server, the side files
+    names = [str(path) if port is None else f"http://127.0.0.1:{port}/{path.name}" for path in paths]
     shutil.rmtree(output, ignore_errors=True)
-    rows = [("*", [1] * len(paths), len(paths))]
     start = time.perf_counter()
-    plan = _core.plan(ingredients, [(str(output), rows)], how)
+    plan = soce.plan(names, output=output, options=soce.MergeOptions(sync=False))
     planned = time.perf_counter()
-    options = soce.MergeOptions(sync=False)
     before = time.process_time()
-    plan.execute(options, recipe_texts=[], run_info="{}", on_progress=None)
+    plan.execute()
     done = time.perf_counter()
     processing = time.process_time() - before
     shutil.rmtree(output)
@@ -207,7 +172,7 @@ def merge(port: int | None, paths: list[Path], folder: Path) -> dict[str, float]
         "seconds": done - planned,
         "cpu_seconds": processing,
         "peak_bytes": status["VmHWM"],
-        "bound_bytes": json.loads(plan.to_json(kernels=None))["memory_bytes"],
+        "bound_bytes": plan.data["memory_bytes"],
     }
 
 

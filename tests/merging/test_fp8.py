@@ -241,6 +241,32 @@ def test_many_recipes_share_one_pass_and_a_run_goes_on(tmp_path: Path) -> None:
     assert json.loads(again.json)["complete_before"] == [str(tmp_path / "soups/a")]
 
 
+def test_an_interrupted_merge_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    paths = []
+    for seed, name in enumerate("AB"):
+        random_, files = random.Random(seed), []
+        for layer, lines in enumerate((50, 50, 60_000)):  # the last takes long enough to be interrupted
+            found, width = fp8.codes(random_, [50, 512]), 512
+            scales = fp8.scales(random_, [-(-lines // BLOCK[0]), -(-width // BLOCK[1])])
+            data = found[2] * (lines // 50)
+            weight = f"model.layers.{layer}.up.weight"
+            files.append({weight: (found[0], [lines, width], data), f"{weight}_scale_inv": scales})
+        paths.append(str(checkpoint(tmp_path / name, *files, config=BLOCKS)))
+    options = replace(QUICK, num_threads=1, kernels="scalar", max_shard_size=100_000)
+
+    def interrupt(done: int, total: int) -> None:
+        if done > 200_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        soce.merge(paths, output=tmp_path / "soup", options=options, on_progress=interrupt)
+    assert not (tmp_path / "soup").exists()
+    assert soce.merge(paths, output=tmp_path / "soup", options=options).reused_shards == 2
+    assert soce.merge(paths, output=tmp_path / "fresh", options=options).reused_shards == 0
+    assert shards(tmp_path / "soup") == shards(tmp_path / "fresh")
+    assert soce.verify(tmp_path / "soup", recompute=paths).ok
+
+
 def test_the_mixer_gives_the_bytes_of_the_soup(tmp_path: Path) -> None:
     paths = [blocks(tmp_path / name, seed, [50, 140]) for seed, name in enumerate("AB")]
     soce.merge(row(paths, [1, 2], 3), output=tmp_path / "soup", options=QUICK)

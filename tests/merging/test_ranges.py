@@ -1,4 +1,4 @@
-"""The core reads shards that lie on a server by ranges: same bytes, same verification, Python only renews URLs."""
+"""Shards that lie on a server are read by ranges: same bytes, same verification, Python only renews URLs."""
 
 from __future__ import annotations
 
@@ -20,177 +20,134 @@ import numpy as np
 import pytest
 from tests.checkpoints import checkpoint, shards
 
-import soce._core as _core
-from soce import MergeOptions
+import soce
 from soce.exceptions import CheckpointError
 from soce.merging.manifest import manifest_schema
-from soce.remote.located import ServedShard
+from soce.merging.report import MergeReport
 
-PLANNING: _core.Planning = {
-    "dtype": None,
-    "max_shard_size": None,
-    "config_from": 0,
-    "overwrite": False,
-    "allow_different_tokenizers": False,
-    "allow_different_configs": False,
-    "copy_code": None,
-    "follow_links": False,
-    "ignore_unreferenced": False,
-    "leave_out": [],
-    "take": [],
-    "makes_parent": False,
-    "skip_space_check": False,
-    "remarks": [],
-}
 ELEMENTS = 5_000_000
 """Of each of two tensors: three blocks of 8 MiB."""
+FULL = soce.MergeOptions(sync=False, digests="full")
 
 
 class Ranges(BaseHTTPRequestHandler):
-    """Ranges of files below `folder`; URLs with another word than `word` have expired."""
+    """Files below `folder`, shards by a redirect to a URL with `word`; with another word it has expired."""
 
     protocol_version = "HTTP/1.1"
     folder: ClassVar[Path]
     word: ClassVar[str]
     delay: ClassVar[float]
+    """Seconds before more than one byte of a shard comes."""
+    is_waited_for: ClassVar[threading.Event]
+    redirected: ClassVar[list[str]]
+    is_closed: ClassVar[bool]
 
     def do_GET(self) -> None:
-        time.sleep(self.delay)
-        _, word, model, name = self.path.split("/")
-        if word != self.word:
-            self.send_response(403)
-            self.send_header("Content-Length", "7")
-            self.end_headers()
-            self.wfile.write(b"expired")
-            return
-        content = (self.folder / model / name).read_bytes()
-        span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
-        assert span is not None
-        start, end = map(int, span.groups())
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {start}-{end}/{len(content)}")
-        self.send_header("Content-Length", str(end - start + 1))
-        self.send_header("ETag", f'"{model}"')
+        *words, model, name = self.path.strip("/").split("/")
+        path, span = self.folder / model / name, self.headers.get("Range", "bytes=0-")
+        if self.is_closed or words not in ([], [self.word]):
+            return self.say(403, b"expired")
+        if not path.is_file():
+            return self.say(404, b"")
+        if not words and name.endswith(".safetensors"):
+            self.redirected.append(name)
+            return self.say(302, b"", Location=f"/{self.word}/{model}/{name}")
+        if words and span != "bytes=0-0":
+            self.is_waited_for.set()
+            time.sleep(self.delay)
+        content = path.read_bytes()
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", span)
+        assert found is not None
+        start, end = int(found[1]), int(found[2] or len(content) - 1)
+        told = {"ETag": f'"{model}"', "Content-Range": f"bytes {start}-{end}/{len(content)}"}
+        return self.say(206 if "Range" in self.headers else 200, content[start : end + 1], **told)
+
+    def say(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(content[start : end + 1])
+        self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Serve three models of two shards each; of what lies there only the side files are here."""
-    Ranges.folder, Ranges.word, Ranges.delay = tmp_path / "there", "good", 0.0
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve three models of two shards each."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    Ranges.folder, Ranges.word, Ranges.delay = tmp_path / "there", "first", 0.0
+    Ranges.is_waited_for, Ranges.redirected, Ranges.is_closed = threading.Event(), [], False
     random = np.random.default_rng(7)
     for model in "abc":
         files = [
             {f"w{i}": ("F32", [ELEMENTS], random.standard_normal(ELEMENTS, np.float32).tobytes())}
             for i in range(2)
         ]
-        there = checkpoint(tmp_path / "there" / model, *files)
-        (tmp_path / "here" / model).mkdir(parents=True)
-        for side in there.glob("*.json"):
-            (tmp_path / "here" / model / side.name).write_bytes(side.read_bytes())
+        checkpoint(tmp_path / "there" / model, *files)
     with ThreadingHTTPServer(("127.0.0.1", 0), Ranges) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
-def remote(folder: Path, address: str, word: str = "good") -> list[ServedShard]:
-    return [
-        {
-            "root": str(folder / "here" / shard.parent.name),
-            "name": shard.name,
-            "url": f"{address}/{word}/{shard.parent.name}/{shard.name}",
-            "size": shard.stat().st_size,
-            "etag": shard.parent.name,
-            "identity": f"commit of {shard.name}",
-        }
-        for shard in sorted((folder / "there").rglob("*.safetensors"))
-    ]
+def recipe(place: str) -> soce.Recipe:
+    return soce.Recipe.of({f"{place}/{model}": weight for weight, model in enumerate("abc", 1)})
 
 
-def plan(folder: Path, place: str, output: str, how: _core.Planning) -> _core.Plan:
-    rows = [(str(folder / output), [("*", [1, 2, 3], 6)])]
-    return _core.plan([str(folder / place / model) for model in "abc"], rows, how)
-
-
-def execute(planned: _core.Plan) -> dict[str, object]:
-    options = MergeOptions(sync=False, digests="full")
-    text = planned.execute(options, recipe_texts=[], run_info="{}", on_progress=None)
-    report: dict[str, object] = json.loads(text)
-    return report
+def digests(report: MergeReport) -> object:
+    return json.loads(report.json)["result_digests"]
 
 
 def test_the_soup_of_a_server_is_the_soup_of_its_files(tmp_path: Path, address: str) -> None:
-    asked: list[tuple[str, str]] = []
+    planned = soce.plan(recipe(address), output="soup", options=FULL)
+    assert planned.data["bytes_to_fetch"] == 3 * 2 * 4 * ELEMENTS
+    assert [entry["bytes_to_fetch"] for entry in planned.data["ingredients"]] == [2 * 4 * ELEMENTS] * 3
+    assert planned.data["memory_bytes"] > 22 * (8 << 20)
+    Ranges.word = "second"
+    Ranges.redirected.clear()
+    report = planned.execute()
+    assert len(Ranges.redirected) == 6, "each URL once, when it has expired"
 
-    def refresh(root: str, name: str) -> str:
-        asked.append((root, name))
-        return f"{address}/good/{Path(root).name}/{name}"
-
-    how = PLANNING | {"remote": remote(tmp_path, address, "old"), "refresh": refresh}
-    planned = plan(tmp_path, "here", "soup", how)
-    outline = json.loads(planned.to_json(kernels=None))
-    assert outline["bytes_to_fetch"] == 3 * 2 * 4 * ELEMENTS
-    assert [entry["bytes_to_fetch"] for entry in outline["ingredients"]] == [2 * 4 * ELEMENTS] * 3
-    assert outline["memory_bytes"] > 22 * (8 << 20)
-    assert len(asked) == 6, "each URL once, when its header is read"
-    report = execute(planned)
-    assert len(asked) == 6
-
-    local = execute(plan(tmp_path, "there", "local", PLANNING))
-    assert report["result_digests"] == local["result_digests"]
+    local = soce.merge(recipe("there"), output="local", options=FULL)
+    assert digests(report) == digests(local)
     assert shards(tmp_path / "soup") == shards(tmp_path / "local")
-    manifest = json.loads((tmp_path / "soup/soce.json").read_text())
+    manifest = json.loads(Path("soup/soce.json").read_text())
     jsonschema.Draft202012Validator(manifest_schema()).validate(manifest)
     told = [shard["identity"] for source in manifest["sources"] for shard in source["shards"]]
-    assert told == [shard["identity"] for shard in remote(tmp_path, address)]
+    assert told == [f'"{model}"' for model in "abc" for _ in range(2)]
 
-    verifying: _core.Verifying = {
-        "quick": False,
-        "recompute": [str(tmp_path / "here" / model) for model in "abc"],
-        "num_threads": None,
-        "io": "auto",
-        "follow_links": False,
-        "remote": remote(tmp_path, address),
-    }
-    found = json.loads(_core.verify(str(tmp_path / "soup"), verifying, on_progress=None))
-    assert found["findings"] == []
-    assert found["checked"]["recomputed"] == 2
+    found = soce.verify("soup", recompute=[f"{address}/{model}" for model in "abc"])
+    assert found.ok
+    assert found.checked["recomputed"] == 2
 
 
-def test_what_cannot_be_renewed_is_refused_with_what_the_server_said(tmp_path: Path, address: str) -> None:
-    def refresh(root: str, name: str) -> str:
-        message = "the session is over"
-        raise ValueError(message)
-
-    how = PLANNING | {"remote": remote(tmp_path, address, "old")}
-    with pytest.raises(CheckpointError, match="the server answered 403: expired") as caught:
-        plan(tmp_path, "here", "soup", how)
-    assert "old" not in str(caught.value), "a URL may be as good as a password"
-    with pytest.raises(CheckpointError, match="no new address: ValueError: the session is over"):
-        plan(tmp_path, "here", "soup", how | {"refresh": refresh})
+def test_what_cannot_be_renewed_is_refused_with_what_the_server_said(address: str) -> None:
+    planned = soce.plan(recipe(address), output="soup")
+    Ranges.is_closed = True
+    with pytest.raises(CheckpointError, match="the server answered 403: expired; no new address") as caught:
+        planned.execute()
+    assert "first" not in str(caught.value), "a URL may be as good as a password"
+    assert not Path("soup").exists()
 
 
 @pytest.mark.slow
-def test_an_interrupt_ends_waiting_for_a_server(tmp_path: Path, address: str) -> None:
+def test_an_interrupt_ends_waiting_for_a_server(address: str) -> None:
     Ranges.delay = 20.0
     program = f"""
-        import signal, sys
+        import signal, sys, soce
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        import soce._core
         print("begins", flush=True)
-        soce._core.plan({[str(tmp_path / "here/a")]!r}, [("x", [("*", [1], 1)])],
-            {PLANNING!r} | {{"remote": {remote(tmp_path, address)[:2]!r}}})
+        soce.plan(["{address}/a"], output="x")
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begins\n"
-        time.sleep(0.5)
+        assert Ranges.is_waited_for.wait(60)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=15)

@@ -190,9 +190,9 @@ def _models(sources: Sequence[str], table: ScoreTable | None) -> FoundModels:
     there: dict[str, str] = {}
     adapters: tuple[str, ...] = ()
     for one in () if is_file else sources:
-        if (name := remote_name(one)) is not None:
-            known = name.id if isinstance(name, HubName) else name.url.partition("://")[2]
-            there[one if known in there else known] = one
+        if (remote := remote_name(one)) is not None:
+            called = remote.id if isinstance(remote, HubName) else remote.url.partition("://")[2]
+            there[one if called in there else called] = one
             continue
         found, others = _in_folder(one)
         there |= {name: str(path) for name, path in found.items()}
