@@ -23,7 +23,7 @@ PREFIX: Final = "base_model.model."
 """What PEFT writes in front of the names of the base."""
 
 _FACTOR: Final = re.compile(r"(?P<module>.+)\.lora_(?P<kind>embedding_)?(?P<which>[AB])(?(kind)|\.weight)")
-_EMBEDDINGS: Final = frozenset({"embed_tokens", "lm_head"})
+EMBEDDINGS: Final = frozenset({"embed_tokens", "lm_head"})
 """Modules that PEFT saves whole where the vocabulary was changed, without naming them in the settings."""
 BESIDE_FACTORS: Final = ".base_layer.weight"
 """End of the name of an embedding or head that is saved whole beside its factors."""
@@ -132,5 +132,5 @@ def _is_known(name: str, config: AdapterConfig, factors: Mapping[str, Factors]) 
     parts = name.split(".")[:-1]
     within = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     return any(module.endswith(wanted) for module in within for wanted in config.modules_to_save) or bool(
-        parts and parts[-1] in _EMBEDDINGS
+        parts and parts[-1] in EMBEDDINGS
     )
