@@ -18,6 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from tests.hubs import SIGNATURE, TOKEN, Files, Hub, Repositories, serving
 
+_FIRST = "first-commit"
+"""What the tests call the revision that a new repository begins with."""
+
 
 @dataclass
 class Publishing(Hub):
@@ -56,17 +59,39 @@ class _Taking(Repositories):
             return self._create(json.loads(body))
         if path.endswith(".git/info/lfs/objects/batch"):
             return self._batch(json.loads(body))
-        _, _, _, owner, model, verb, *_ = path.split("/")
+        _, _, _, owner, model, verb, *rest = path.split("/")
         if verb == "preupload":
             names = [one["path"] for one in json.loads(body)["files"]]
             modes = {name: "lfs" if name.endswith(".safetensors") else "regular" for name in names}
             return self.say_json(
                 {"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in modes.items()]}
             )
+        if verb == "branch":
+            return self._branch(f"{owner}/{model}", rest[0], json.loads(body)["startingPoint"])
         if self.hub.n_commits:
             self.hub.n_commits -= 1
             return self.say(503, b"not now")
-        return self._commit(f"{owner}/{model}", [json.loads(line) for line in body.splitlines()])
+        return self._commit(f"{owner}/{model}", rest[0], [json.loads(line) for line in body.splitlines()])
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        if "/commits/" in path:
+            self.hub.asked.append((self.command, path))
+            _, _, _, owner, model, *_ = path.split("/")
+            commit = self.repository(f"{owner}/{model}", _FIRST)[0]
+            entry = {"id": commit, "title": "initial commit", "message": "", "date": "2026-01-01T00:00:00Z"}
+            return self.say_json([{**entry, "authors": []}])
+        return super().do_GET()
+
+    def _home(self, name: str, branch: str) -> Path:
+        return self.hub.root / name if branch == "main" else self.hub.root / ".revisions" / branch / name
+
+    def _branch(self, name: str, branch: str, commit: str) -> None:
+        home = self._home(name, branch)
+        for inside, path in self.repository(name, commit)[1].items():
+            (home / inside).parent.mkdir(parents=True, exist_ok=True)
+            (home / inside).write_bytes(path.read_bytes())
+        self.say_json({})
 
     def _chunks(self) -> bytes:
         parts = []
@@ -86,6 +111,9 @@ class _Taking(Repositories):
             return self.say(409, json.dumps(where).encode())
         home.mkdir(parents=True)
         (home / ".gitattributes").write_text("*.safetensors filter=lfs\n")
+        first = self._home(name, _FIRST)
+        first.mkdir(parents=True)
+        (first / ".gitattributes").write_text("*.safetensors filter=lfs\n")
         if asked.get("visibility") == "private" or asked.get("private"):
             self.hub.private.add(name)
         return self.say_json(where)
@@ -99,18 +127,18 @@ class _Taking(Repositories):
             objects.append({"oid": one["oid"], "size": one["size"], **actions})
         return self.say_json({"transfer": "basic", "objects": objects})
 
-    def _commit(self, name: str, lines: list[dict[str, Any]]) -> None:
+    def _commit(self, name: str, branch: str, lines: list[dict[str, Any]]) -> None:
         head = lines[0]["value"]
-        if head.get("parentCommit") != self.repository(name, "main")[0]:
+        if head.get("parentCommit") != self.repository(name, branch)[0]:
             return self.say(412, b"{}")
         for line in lines[1:]:
-            value, path = line["value"], self.hub.root / name / line["value"]["path"]
+            value, path = line["value"], self._home(name, branch) / line["value"]["path"]
             path.parent.mkdir(parents=True, exist_ok=True)
             if line["key"] == "file":
                 path.write_bytes(base64.b64decode(value["content"]))
             else:
                 path.write_bytes((self.hub.root / ".sent" / value["oid"]).read_bytes())
-        commit = self.repository(name, "main")[0]
+        commit = self.repository(name, branch)[0]
         self.hub.commits.append((commit, head["summary"]))
         url = f"{self.hub.endpoint}/{name}/commit/{commit}"
         return self.say_json({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})

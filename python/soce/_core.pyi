@@ -2,7 +2,8 @@
 """The Rust core: plans, streams and publishes merges."""
 
 from collections.abc import Callable, Sequence
-from typing import NotRequired, TypedDict, final, type_check_only
+from pathlib import Path
+from typing import NotRequired, Protocol, TypedDict, final, type_check_only
 
 from soce.merging.options import MergeOptions
 from soce.remote.located import ServedShard
@@ -23,10 +24,27 @@ class Planning(TypedDict):
     leave_out: Sequence[str]
     take: Sequence[tuple[str, int]]
     makes_parent: bool
+    sent: NotRequired[bool]
     skip_space_check: bool
     remarks: Sequence[str]
     remote: NotRequired[Sequence[ServedShard]]
     refresh: NotRequired[Callable[[str, str], str] | None]
+
+@type_check_only
+class Carrier(Protocol):
+    """Takes the shards of a soup away as they are made; at most two lie on this disk."""
+
+    def begin(self, plan: str) -> str | None:
+        """Refuse what is in the way; return the `result_digest` of the soup of this plan if it is there."""
+
+    def still_there(self, sent: list[tuple[str, str]]) -> list[bool]:
+        """Return which shards that an interrupted merge sent are there, by name and receipt."""
+
+    def send(self, name: str, file: Path) -> str:
+        """Take a finished shard away, which is removed then; return a receipt."""
+
+    def complete(self, payload: Path, sent: list[tuple[str, str]]) -> None:
+        """Take all files of a folder there, which makes a soup of what was sent."""
 
 @type_check_only
 class Verifying(TypedDict):
@@ -65,6 +83,9 @@ class Plan:
     def finished_shards(self, *, digests: str, differences: bool) -> list[int]:
         """Return per output how many shards an interrupted run with the same options has finished."""
 
+    def plan_digests(self, *, digests: str, differences: bool) -> list[str]:
+        """Return per output the digest that its manifest has of a plan with these options."""
+
     def execute(
         self,
         options: MergeOptions,
@@ -72,12 +93,14 @@ class Plan:
         recipe_texts: Sequence[str],
         run_info: str,
         on_progress: Callable[[int, int], object] | None,
+        carrier: Carrier | None = None,
     ) -> str:
         """Write the outputs and return the report as a JSON object.
 
         `on_progress(bytes_done, bytes_total)` is called on the caller's thread; raising from it cancels the
         merge. `recipe_texts` holds one `mergekit_config.yml` per output (empty: none is written); `run_info`
-        is a JSON object for the manifest.
+        is a JSON object for the manifest. Of a plan with `sent`, the `carrier` takes the output away; like
+        `on_progress` it is called on the caller's thread, and what it raises is raised.
         """
 
 @final

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,30 +15,11 @@ from soce.merging.options import MergeOptions
 from soce.remote.here import bring
 
 obstore = pytest.importorskip("obstore")
-moto = pytest.importorskip("moto.server")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An S3 with a bucket `models`."""
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    urllib.request.urlopen(urllib.request.Request(f"{url}/models", method="PUT")).close()
-    yield url
-    server.stop()
 
 
 @pytest.fixture
-def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def s3(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two checkpoints below `s3://models/`, which also lie in the folder that is returned."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.chdir(tmp_path)
     for name, value in (("a", 1.0), ("b", 3.0)):
         checkpoint(tmp_path / "local" / name, *[{f"w{i}": ("BF16", [2], bf16(value, i))} for i in range(2)])

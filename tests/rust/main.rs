@@ -6,3 +6,4 @@ mod io;
 mod layers;
 mod plan;
 mod remote;
+mod sending;

@@ -92,7 +92,7 @@ impl Away {
             digests: Digests::Full,
             ..MergeOptions::default()
         };
-        execute(&plan, &options, &Provenance::default(), &Control::default())
+        execute(&plan, &options, &Provenance::default(), None, &Control::default())
     }
 
     fn merge(&self) -> Result<MergeReport, Error> {
@@ -182,7 +182,8 @@ fn cancelling_ends_a_request_that_waits() {
     let plan = make(request).unwrap();
     let control = Control::default();
     std::thread::scope(|scope| {
-        let run = || execute(&plan, &MergeOptions::default(), &Provenance::default(), &control).map(drop);
+        let run =
+            || execute(&plan, &MergeOptions::default(), &Provenance::default(), None, &control).map(drop);
         let merge = scope.spawn(run);
         std::thread::sleep(Duration::from_millis(200));
         let started = Instant::now();

@@ -232,7 +232,7 @@ def plan_adapters(
         )
     if rank is not None and rank < 1:
         refuse(f"`rank` is {rank}", "leave it out: then nothing is cut off")
-    place = local_output(output)
+    place = local_output(output, "soups of adapters")
     check_output(place, overwrite=overwrite)
     problems: list[Problem] = []
     adapters: list[Adapter] = []

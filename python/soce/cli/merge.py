@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,8 @@ from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_
 from soce.exceptions import Problem, RecipeError, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from soce.merging.options import MergeOptions
     from soce.merging.plan import MergePlan
     from soce.recipes.model import Recipe
@@ -25,6 +28,7 @@ Examples:
   soce-merge path/A path/B --output soup              equal parts
   soce-merge recipe.yaml --output soup --plan         show, do nothing
   soce-merge --recipes grid.yaml --output soups/      many, one read pass
+  soce-merge path/A path/B -o hf://org/name --private sent shard by shard
   soce-merge --adapters lora/A=2 lora/B=1 -o soup     LoRA adapters
 """
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -33,7 +37,10 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 @click.command(cls=Subcommand, notes=(_EXAMPLES,))
 @click.argument("ingredients", nargs=-1, metavar="(PATH[=WEIGHT]... | RECIPE)")
 @click.option(
-    "--output", "-o", metavar="DIR", help="The directory to be made; appears complete or not at all."
+    "--output",
+    "-o",
+    metavar="DIR|URL",
+    help="The directory to be made, or hf://org/name, s3://…: complete or not at all.",
 )
 @click.option(
     "--recipes", metavar="FILE", help="Make many soups from one read pass: OUTPUT/NAME for each recipe."
@@ -94,16 +101,30 @@ def merge(
         shards = len(made.data["shards"])
         continued = {} if merging.restart else made.finished_shards()
         for soup, count in continued.items():
-            message(f"continuing `{shown(os.fspath(soup))}`: {count} of {shards} shards are finished")
+            message(f"continuing `{shown(str(soup))}`: {count} of {shards} shards are finished")
+    warnings: list[str] = []
     with byte_bar(enabled=not quiet) as on_progress:
-        report = made.execute(on_progress=on_progress)
-    warn([*report.warnings, *nonfinite_text(report)])
+        report = made.execute(on_progress=on_progress, finish=_card_writer(made, warnings))
+    warn([*report.warnings, *warnings, *nonfinite_text(report)])
     if not quiet:
         message(report_text(report))
-        if report.did_nothing:
-            next_step("soce", "verify", *map(os.fspath, report.outputs[:1]))
+        if report.did_nothing and isinstance(report.outputs[0], Path):
+            next_step("soce", "verify", *map(str, report.outputs[:1]))
     if as_json:
         click.echo(report.json)
+
+
+def _card_writer(plan: MergePlan, warnings: list[str]) -> Callable[[Path], object] | None:
+    """Return what writes the card of a soup that goes to the Hub, and what its writer should know."""
+    from soce.recipes.names import HubName
+
+    if not isinstance(plan.outputs[0], HubName):
+        return None
+    from soce.report.card.card import write_card
+    from soce.report.card.metadata import require_hub
+
+    require_hub()
+    return lambda folder: warnings.extend(write_card(folder).warnings)
 
 
 def _planned(

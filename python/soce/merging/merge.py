@@ -8,6 +8,9 @@ from soce.merging.options import MergeOptions
 from soce.merging.plan import plan, plan_all
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
     from soce.merging.plan import ManySoups, OneSoup
@@ -20,6 +23,7 @@ def merge(
     output: PathText,
     options: MergeOptions = MergeOptions(),
     on_progress: OnProgress | None = None,
+    finish: Callable[[Path], object] | None = None,
 ) -> MergeReport:
     """Average checkpoints exactly, round once, and write the soup.
 
@@ -31,10 +35,14 @@ def merge(
         ``"0.2"``, ``"0.3"`` are the same recipe. A sequence of paths, or weights that are all None, is
         equal parts.
     output : path-like
-        The directory to be made. It appears complete or not at all.
+        The directory to be made, or where the soup goes instead, shard by shard: ``hf://org/name@branch``,
+        ``s3://bucket/prefix``, ``gs://…``, ``az://…``. It appears complete or not at all.
     options : MergeOptions
     on_progress : callable, optional
         Called with bytes done and bytes in all, on the caller's thread; raising from it cancels.
+    finish : callable, optional
+        Of a soup that goes elsewhere: called with the folder of all its files but the shards, before they
+        are sent. What it writes there, such as a model card, is sent as well.
 
     Returns
     -------
@@ -47,7 +55,8 @@ def merge(
     CheckpointError, IncompatibleError, UnsupportedDtypeError
         Ingredients that are malformed or cannot be averaged.
     OutputError
-        The output exists, or is an ingredient, or does not fit.
+        The output exists, or is an ingredient, or does not fit; nobody may write there, or the network is
+        down.
     OSError
         Reading or writing failed.
 
@@ -60,7 +69,8 @@ def merge(
     --------
     >>> soce.merge({"path/A": "0.5", "path/B": "0.2", "path/C": "0.3"}, output="soup")  # doctest: +SKIP
     """
-    return plan(ingredients, output=output, options=options).execute(on_progress=on_progress)
+    made = plan(ingredients, output=output, options=options)
+    return made.execute(on_progress=on_progress, finish=finish)
 
 
 def merge_all(

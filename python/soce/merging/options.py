@@ -59,6 +59,11 @@ class MergeOptions:
     """A thread's unit of work, in bytes."""
     io: Literal["auto", "mmap", "pread"] = "auto"
     """How ingredients are read."""
+    private: bool = False
+    """Make the repository of the Hub that the soup goes to visible to its owners only."""
+    work_dir: str | None = None
+    """Folder for the two shards that are on this disk at a time of a soup that goes elsewhere; in the user's
+    cache otherwise."""
     remote: Remote = "stream"
     """Whether tensors that are somewhere else are read over the network as they are needed, or downloaded
     first and kept."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import soce._core as _core
@@ -19,21 +20,24 @@ from soce.merging.choices import find_ingredient, resolve_choices
 from soce.merging.options import MergeOptions
 from soce.merging.origins.warnings import origin_warnings
 from soce.merging.report import MergeReport
+from soce.merging.sending import Sender, check_sent_options, place_of
 from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
 from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same_path_key
-from soce.recipes.names import HubName, local_output, remote_name
+from soce.recipes.names import HubName, local_output, output_of, remote_name
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
 from soce.remote.fetching import Fetching, announce, least_seconds
 from soce.remote.located import locate
+from soce.remote.there import open_destination
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
+    from soce.recipes.names import RemoteName
+    from soce.remote.destination import Destination
 
 OneSoup: TypeAlias = "Ingredients | Recipe | RecipeFile | PathText"
 """A mapping of path to weight, a sequence of paths, a recipe, a recipe file or its path."""
@@ -52,6 +56,8 @@ class MergePlan:
     _folder: Path | None
     _origins: Mapping[str, str]
     """Path of an ingredient → where it came from, of those that were named otherwise."""
+    _destination: Destination | None
+    """Where the one soup goes, if it does not stay on this disk."""
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -59,8 +65,10 @@ class MergePlan:
         return tuple(recipe for _, recipe in self._recipes)
 
     @property
-    def outputs(self) -> tuple[Path, ...]:
-        """The directories to be made."""
+    def outputs(self) -> tuple[Path | RemoteName, ...]:
+        """The directories to be made, or the name of the one that will be elsewhere."""
+        if self._destination is not None:
+            return (self._destination.name,)
         return tuple(output for output, _ in self._recipes)
 
     def to_json(self) -> str:
@@ -68,6 +76,13 @@ class MergePlan:
         found: dict[str, Any] = json.loads(self._made.to_json(kernels=self._options.kernels))
         found["origins"] = dict(self._origins)
         found["seconds_to_fetch"] = round(least_seconds(found["bytes_to_fetch"]))
+        found["bytes_to_send"] = 0
+        if self._destination is not None:
+            name, is_there = str(self._destination.name), self._is_sent(self._destination)
+            found["outputs"][0]["path"] = name
+            found["complete"] = [name] if is_there else []
+            found["bytes_to_send"] = 0 if is_there else found["bytes_written"]
+        found["seconds_to_send"] = round(least_seconds(found["bytes_to_send"]))
         return json.dumps(found, ensure_ascii=False)
 
     @cached_property
@@ -76,7 +91,11 @@ class MergePlan:
         return cast("dict[str, Any]", json.loads(self.to_json()))
 
     def execute(
-        self, *, options: MergeOptions | None = None, on_progress: OnProgress | None = None
+        self,
+        *,
+        options: MergeOptions | None = None,
+        on_progress: OnProgress | None = None,
+        finish: Callable[[Path], object] | None = None,
     ) -> MergeReport:
         """Read the ingredients once and write every soup, or go on where an interrupted merge stopped.
 
@@ -86,11 +105,14 @@ class MergePlan:
             Other ways to carry the plan out than it was made with; what is written is decided already.
         on_progress : callable, optional
             As in `merge`, like what is raised.
+        finish : callable, optional
+            Of a soup that goes elsewhere: called with the folder of all its files but the shards, before
+            they are sent. What it writes there, such as a model card, is sent as well.
 
         Notes
         -----
-        Shards that are finished when a merge fails are kept beside the output, as a note on the exception
-        says, and used by the next merge of the same plan.
+        Shards that are finished when a merge fails are kept beside the output, or where they were sent, as a
+        note on the exception says, and used by the next merge of the same plan.
         """
         chosen = self._options if options is None else options
         if chosen.num_threads is not None and chosen.num_threads < 1:
@@ -98,7 +120,8 @@ class MergePlan:
         if self._folder is not None:
             _make_folder(self._folder, sync=chosen.sync)
         texts = [self._mergekit_file(recipe) for recipe in self.recipes]
-        run_info = _run_info(self._source, chosen, self._recipes, self._origins)
+        recipes = list(zip(self.outputs, self.recipes, strict=True))
+        run_info = _run_info(self._source, chosen, recipes, self._origins)
         import logging  # a command that refuses at once need not wait for it
 
         log = logging.getLogger(__name__)
@@ -107,17 +130,35 @@ class MergePlan:
             len(self.data["ingredients"]),
             listed(map(str, self.outputs)),
         )
-        report = self._made.execute(chosen, recipe_texts=texts, run_info=run_info, on_progress=on_progress)
+        sender = None
+        if self._destination is not None:
+            shards = {shard["name"]: shard["size"] for shard in self.data["shards"]}
+            sender = Sender(self._destination, shards=shards, on_progress=on_progress, finish=finish)
+        report = self._made.execute(
+            chosen,
+            recipe_texts=texts,
+            run_info=run_info,
+            on_progress=on_progress if sender is None else sender.on_made,
+            carrier=sender,
+        )
+        if sender is not None:
+            report = sender.named_in(report)
         made = MergeReport.from_json(report, self.outputs)
         log.info("wrote %d bytes in %.1f s", made.bytes_written, made.seconds)
         return made
 
-    def finished_shards(self) -> dict[Path, int]:
+    def finished_shards(self) -> dict[Path | RemoteName, int]:
         """Return how many shards an interrupted merge with these options has finished, where it has any."""
         counts = self._made.finished_shards(
             digests=self._options.digests, differences=self._options.differences
         )
         return {output: count for output, count in zip(self.outputs, counts, strict=True) if count}
+
+    def _is_sent(self, destination: Destination) -> bool:
+        """Whether the soup is already where it is to go; anything else there is refused."""
+        options = self._options
+        (digest,) = self._made.plan_digests(digests=options.digests, differences=options.differences)
+        return destination.standing(digest) is not None
 
     def _mergekit_file(self, recipe: Recipe) -> str:
         """Return the recipe for mergekit; empty where tensors were chosen, for which it has no words."""
@@ -139,14 +180,25 @@ def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = Merg
     headers and side files, and data only of tensors that must be equal; it writes nothing.
     `MergePlan.execute` carries the plan out.
     """
-    place = local_output(output)
+    place = output_of(output)
     recipe, source = _one(ingredients)
-    return _plan([(place, recipe)], source, options)
+    if isinstance(place, Path):
+        check_sent_options(options)
+        return _plan([(place, recipe)], source, options)
+    if options.overwrite:
+        hint = "choose another name, or remove what is there by hand"
+        refuse("`--overwrite` replaces soups of this disk, and nothing is replaced there", hint, str(place))
+    destination = open_destination(place, private=options.private)
+    made = _plan([(place_of(place, options.work_dir), recipe)], source, options, destination=destination)
+    if not made.data["complete"]:
+        announce(Fetching((str(place),), made.data["bytes_to_send"], "sent"))
+    return made
 
 
 def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
     """Plan many soups that one pass over the ingredients makes; see `merge_all` and `plan`."""
-    folder = local_output(output)
+    folder = local_output(output, "many soups")
+    check_sent_options(options)
     if isinstance(recipes, Mapping):
         named = [
             (name, recipe if isinstance(recipe, Recipe) else Recipe.of(recipe))
@@ -195,6 +247,7 @@ def _plan(
     source: RecipeFile | None,
     options: MergeOptions,
     folder: Path | None = None,
+    destination: Destination | None = None,
 ) -> MergePlan:
     """Lay the soups out; options win over what a recipe file says."""
     expect(options, MergeOptions, "options", "MergeOptions")
@@ -248,6 +301,7 @@ def _plan(
         "leave_out": choices.leave_out,
         "take": choices.take,
         "makes_parent": folder is not None,
+        "sent": destination is not None,
         "skip_space_check": not options.preflight,
         "remote": located.shards,
         "refresh": located.refresh,
@@ -261,7 +315,7 @@ def _plan(
         core = _core.plan(located.paths, tables, how)
     except UnicodeEncodeError as error:  # a path that no system has, or a pattern of no tensor's name
         refuse(f"`{shown(error.object)}` has an unpaired surrogate, which is no character")
-    made = MergePlan(core, recipes, source, options, folder, located.origins)
+    made = MergePlan(core, recipes, source, options, folder, located.origins, destination)
     if located.shards:
         announce(Fetching(located.streamed, made.data["bytes_to_fetch"], "streamed"))
     return made
@@ -295,7 +349,7 @@ def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
 def _run_info(
     source: RecipeFile | None,
     options: MergeOptions,
-    recipes: Sequence[tuple[Path, Recipe]],
+    recipes: Sequence[tuple[Path | RemoteName, Recipe]],
     origins: Mapping[str, str],
 ) -> str:
     """Return what the manifest records of this run, as JSON."""
@@ -306,7 +360,7 @@ def _run_info(
         "command": None if options.command is None else [_utf8(word) for word in options.command],
     }
     rounded = [
-        {"output": os.fspath(output), **row} for output, recipe in recipes for row in recipe.rounded_weights()
+        {"output": str(output), **row} for output, recipe in recipes for row in recipe.rounded_weights()
     ]
     if rounded:
         run["rounded_weights"] = rounded

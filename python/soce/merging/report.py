@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soce.files.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+
+    from soce.recipes.names import RemoteName
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class NonFinite:
 class MergeReport:
     """What a merge did."""
 
-    outputs: tuple[Path, ...]
-    """The soups, in the recipes' order."""
+    outputs: tuple[Path | RemoteName, ...]
+    """The soups, in the recipes' order; the one that was sent elsewhere by its name."""
     seconds: float
     bytes_read: int
     bytes_written: int
@@ -52,14 +53,14 @@ class MergeReport:
     """One per output, equal for equal results."""
     reused_shards: int
     """Shards that an interrupted merge had finished, over all outputs."""
-    complete_before: tuple[Path, ...]
+    complete_before: tuple[Path | RemoteName, ...]
     """Outputs that an earlier run of the same merge had already published; nothing was done about them."""
     json: str
     """The core's report, as one JSON object."""
 
     def __repr__(self) -> str:
         """Return what was written on one line."""
-        where = listed(map(os.fspath, self.outputs), limit=3)
+        where = listed(map(str, self.outputs), limit=3)
         return f"MergeReport({where}, {self.bytes_written} bytes in {self.seconds:.1f} s)"
 
     @property
@@ -74,13 +75,16 @@ class MergeReport:
         Raises
         ------
         ValueError
-            There are several: see `outputs`.
+            There are several, or it is not on this disk: see `outputs`.
         """
         (output,) = self.outputs
+        if not isinstance(output, Path):
+            message = f"{output} is not on this disk"
+            raise ValueError(message)  # noqa: TRY004 - of what it is, not of an argument
         return output
 
     @classmethod
-    def from_json(cls, text: str, outputs: Sequence[Path]) -> MergeReport:
+    def from_json(cls, text: str, outputs: Sequence[Path | RemoteName]) -> MergeReport:
         """Return the report that the core wrote as `text`; `outputs` may have names that JSON cannot hold."""
         data: dict[str, Any] = json.loads(text)
         written = data["outputs"]

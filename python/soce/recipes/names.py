@@ -161,13 +161,20 @@ def split_adapter(text: str, folder: str = "") -> tuple[str, str | None]:
     return text[:end], text[end + 1 :]
 
 
-def local_output(output: PathText) -> Path:
-    """Return the path of an output; a name of somewhere else is refused, with the way there."""
+def output_of(output: PathText) -> Path | RemoteName:
+    """Return where a soup is to be: a path, unless a URL says outright that it is somewhere else."""
+    expect_path(output, "output")
+    text = os.fspath(output)
+    return _named_by_url(text) if is_url(text) else Path(text)
+
+
+def local_output(output: PathText, what: str) -> Path:
+    """Return the path of an output of which there are none elsewhere; `what` they are begins the refusal."""
     expect_path(output, "output")
     text = os.fspath(output)
     if is_url(text):
-        message = "soups are made on this disk"
-        hint = "give a path, then publish the soup: `soce publish soup hf://org/name`"
+        hint = "give a path, then publish what is there: `soce publish soup hf://org/name`"
+        message = f"{what} are made on this disk"
         raise OutputError.of([Problem("output", _without_secrets(text), None, message, hint)])
     return Path(text)
 

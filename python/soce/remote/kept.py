@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from soce.recipes.names import WebName
 
 
+def cache_home() -> Path:
+    """Return the folder that soce has in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "soce"
+
+
 def kept_folder(name: WebName, versions: Mapping[str, str]) -> Path:
     """Return the folder of a checkpoint in the user's cache, another one for each version of its files."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     where = urlsplit(name.url)
     version = hashlib.sha256(json.dumps(sorted(versions.items())).encode()).hexdigest()[:12]
     place = [where.netloc.replace(":", "_"), *where.path.strip("/").split("/")]
-    return home / "soce" / "remote" / name.scheme / Path(*filter(None, place)) / version
+    return cache_home() / "remote" / name.scheme / Path(*filter(None, place)) / version
 
 
 def keep(path: Path, pieces: Iterable[bytes], size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from soce.recipes.names import SHARD
 from soce.remote.host import RemoteShard, is_inside, refuse, shard_names, side_files
@@ -24,16 +24,23 @@ _CREDENTIALS: Final = {
 }
 
 
+class Refuse(Protocol):
+    """Raises the error of one problem: of an ingredient, or of an output."""
+
+    def __call__(self, name: object, message: str, hint: str | None = None) -> NoReturn:  # noqa: D102
+        ...
+
+
 class ObjectFolder:
     """The objects under a prefix, each by its ETag and version: a `Host`."""
 
     def __init__(self, name: WebName) -> None:
-        self._obstore = _client(name)
+        self._obstore = store_client(name)
         self._name = name
         bucket, _, self._prefix = name.url.partition("://")[2].partition("/")
         from obstore.store import from_url
 
-        with _refusals(name):
+        with store_refusals(name):
             self._store = from_url(f"{name.scheme}://{bucket}")
             self._objects = self._found()
         sizes = {file: int(found["size"]) for file, found in self._objects.items()}
@@ -53,7 +60,7 @@ class ObjectFolder:
 
     def url(self, shard: str) -> str:
         """Return a signed URL of a shard, good for an hour."""
-        with _refusals(self._name):
+        with store_refusals(self._name):
             return str(self._obstore.sign(self._store, "GET", self._objects[shard]["path"], _VALID_FOR))
 
     def download(self) -> None:
@@ -73,7 +80,7 @@ class ObjectFolder:
         if (self.folder / file).exists():
             return
         found = self._objects[file]
-        with _refusals(self._name):
+        with store_refusals(self._name):
             answer = self._obstore.get(self._store, found["path"])
             if answer.meta["e_tag"] != found["e_tag"]:
                 refuse(self._name, f"`{file}` changed while it was looked at", "try again")
@@ -85,7 +92,8 @@ def _version(found: Any) -> str:  # noqa: ANN401 - obstore's
     return " ".join(map(str, filter(None, known))) or str(found["last_modified"])
 
 
-def _client(name: WebName) -> ModuleType:
+def store_client(name: WebName, refuse: Refuse = refuse) -> ModuleType:
+    """Return obstore, without which nothing can be read from a store or written there."""
     try:
         import obstore
     except ImportError as error:
@@ -94,7 +102,7 @@ def _client(name: WebName) -> ModuleType:
 
 
 @contextmanager
-def _refusals(name: WebName) -> Iterator[None]:
+def store_refusals(name: WebName, refuse: Refuse = refuse) -> Iterator[None]:
     """Tell what a store refuses; no text of its own, in which signatures and keys may stand."""
     from obstore import exceptions
 

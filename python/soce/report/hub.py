@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from soce.adapters.output import MANIFEST as ADAPTER_MANIFEST
 from soce.adapters.output import changed_files, read_manifest
@@ -14,23 +13,18 @@ from soce.files.arguments import expect_path
 from soce.files.words import counted, listed
 from soce.merging.verify import verify
 from soce.recipes.names import HubName, is_url, remote_name
-from soce.remote.hub_errors import hub_endpoint
+from soce.remote.repository import Repository
 from soce.report.card.card import write_card
 from soce.report.card.metadata import require_hub
 from soce.report.card.soup import MANIFEST, read_soup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
 
 _README: Final = "README.md"
 _HIDDEN: Final = ".eval_results"
 """The one folder whose name begins with a dot and that belongs to a soup."""
-_EMPTY: Final = frozenset({".gitattributes"})
-"""What the Hub itself puts into a new repository."""
-_LIBRARY: Final = "soce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +74,28 @@ def publish_to_hub(
     before something failed is not sent again by the next call. Tokens are those of `huggingface_hub`.
     """
     expect_path(soup, "soup")
-    folder, name = Path(soup), _id_of(target)
-    hub = require_hub()
+    folder, repository = Path(soup), _repository(target, private=private)
+    require_hub()
     prepared = _prepared_adapter if (folder / ADAPTER_MANIFEST).is_file() else _prepared
     told, warnings, wrote_card = prepared(folder)
     files = _files(folder)
-    api = hub.HfApi(endpoint=hub_endpoint(), library_name=_LIBRARY)
-    with _refusals(name), _quietly(hub):
-        head = _empty_repository(api, name, private=private)
-        operations = _sent(api, hub, name, files, on_progress)
-        made = api.create_commit(name, operations, commit_message=f"Add {told}", parent_commit=head)
-    return OnHub(name, made.oid, f"{hub_endpoint()}/{name}", tuple(files), wrote_card, warnings)
+    repository.prepare()
+    total, done, parts = sum(path.stat().st_size for path in files.values()), 0, []
+    for inside, path in files.items():
+        parts.append(repository.sent(inside, path))
+        done += path.stat().st_size
+        if on_progress is not None:
+            on_progress(done, total)
+    commit = repository.commit(parts, f"Add {told}")
+    return OnHub(repository.name.id, commit, repository.url, tuple(files), wrote_card, warnings)
 
 
-def _id_of(target: str) -> str:
+def _repository(target: str, *, private: bool) -> Repository:
     found = remote_name(target) if is_url(target) else None
-    if not isinstance(found, HubName) or "/" not in found.id or found.revision or found.folder:
+    if not isinstance(found, HubName) or found.revision:
         message, hint = "no name of a repository on the Hub", "write `hf://org/name`"
         raise OutputError.of([Problem("output", shown(target), None, message, hint)])
-    return found.id
-
-
-@contextmanager
-def _quietly(hub: Any) -> Iterator[None]:  # noqa: ANN401 - a module
-    """Keep the client from drawing bars."""
-    if hub.utils.are_progress_bars_disabled():
-        yield
-        return
-    hub.utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        hub.utils.enable_progress_bars()
+    return Repository(found, private=private)
 
 
 def _prepared_adapter(folder: Path) -> tuple[str, tuple[str, ...], bool]:
@@ -146,89 +130,3 @@ def _files(folder: Path) -> dict[str, Path]:
     last = next(name for name in (MANIFEST, ADAPTER_MANIFEST) if name in found)
     found[last] = found.pop(last)
     return found
-
-
-def _empty_repository(api: Any, name: str, *, private: bool) -> str | None:  # noqa: ANN401 - a client
-    """Make the repository, or find it empty; return its head, on which the commit is to stand."""
-    api.create_repo(name, private=private or None, exist_ok=True)
-    info = api.model_info(name)
-    names = {one.rfilename for one in info.siblings or ()}
-    if others := sorted(names - _EMPTY):
-        _refuse(name, f"the repository holds files already: {listed(others, limit=5)}", "choose another name")
-    if private and not info.private:
-        hint = f"make it private at {hub_endpoint()}/{name}/settings, or choose another name"
-        _refuse(name, "the repository is there, and public", hint)
-    head: str | None = info.sha
-    return head
-
-
-def _sent(
-    api: Any,  # noqa: ANN401 - a client
-    hub: Any,  # noqa: ANN401 - a module
-    name: str,
-    files: dict[str, Path],
-    on_progress: OnProgress | None,
-) -> Sequence[Any]:
-    """Send what is too large for a commit, one file after the other."""
-    sizes = {inside: path.stat().st_size for inside, path in files.items()}
-    total, done = sum(sizes.values()), 0
-    operations = []
-    for inside, path in files.items():
-        operation = hub.CommitOperationAdd(path_in_repo=inside, path_or_fileobj=str(path))
-        api.preupload_lfs_files(name, additions=[operation], num_threads=1, free_memory=False)
-        operations.append(operation)
-        done += sizes[inside]
-        if on_progress is not None:
-            on_progress(done, total)
-    return operations
-
-
-@contextmanager
-def _refusals(name: str) -> Iterator[None]:
-    """Tell what the Hub, or the way to it, refuses; no text of its answers, in which signatures may stand."""
-    from httpx2 import HTTPError
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.HfHubHTTPError as error:
-        _tell(name, error.response.status_code, error)
-    except errors.LocalTokenNotFoundError as error:
-        _tell(name, 401, error)
-    except errors.OfflineModeIsEnabled as error:
-        raise _error(name, "HF_HUB_OFFLINE is set", "unset it where there is a network") from error
-    except HTTPError as error:
-        _tell(name, 0, error)
-    except RuntimeError as error:  # of a thread that sends a file
-        if not isinstance(cause := error.__cause__, HTTPError):
-            raise
-        _tell(name, cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0, error)
-
-
-def _tell(name: str, status: int, error: BaseException) -> NoReturn:
-    match status:
-        case 401 | 403:
-            hint = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
-            raise _error(name, f"the Hub lets nobody write there (status {status})", hint) from error
-        case 409 | 412:
-            hint = "run this again: what was sent is not sent again"
-            raise _error(name, "somebody else has just changed the repository", hint) from error
-        case 429:
-            raise _error(name, "the Hub limits how often it is asked", "wait, then run this again") from error
-        case 0:
-            hint = "check the network, then run this again: what was sent is not sent again"
-            raise _error(name, f"{hub_endpoint()} cannot be reached", hint) from error
-        case _:
-            hint = "run this again later: what was sent is not sent again"
-            raise _error(name, f"the Hub failed (status {status})", hint) from error
-
-
-def _error(name: str, message: str, hint: str) -> OutputError:
-    error = OutputError.of([Problem("output", f"hf://{name}", None, message, hint)])
-    assert isinstance(error, OutputError)
-    return error
-
-
-def _refuse(name: str, message: str, hint: str) -> NoReturn:
-    where = name if name.startswith("hf://") else f"hf://{name}"
-    raise OutputError.of([Problem("output", shown(where), None, message, hint)])

@@ -8,6 +8,7 @@ use super::options::MergeOptions;
 use super::outputs::Outputs;
 use super::report::{MergeReport, NonFiniteTensor};
 use super::scale_digests::ScaleDigests;
+use super::sending::Sending;
 use super::small_files::{self, Made, Provenance};
 use super::soups::{self, Soup};
 use super::worker::{Run, Step, Worker};
@@ -16,12 +17,13 @@ use crate::error::Result;
 use crate::io::remote::StopOnPanic;
 use crate::io::{Cache, memory_limit, platform};
 use crate::kernels::float_env;
-use crate::manifest::{Brief, Digests};
+use crate::manifest::Digests;
 use crate::plan::Plan;
-use crate::sink::{Durability, journal::ShardRecord};
+use crate::sink::{Carrier, Durability, journal::ShardRecord};
 use crate::threads::{start, start_some};
 
-/// Make every soup of `plan`, or go on where an interrupted run stopped. `provenance` goes into the manifests.
+/// Make every soup of `plan`, or go on where an interrupted run stopped. `provenance` goes into the manifests. The one
+/// soup of a plan whose shards are sent is taken away by `carrier`: no output name then leads to it.
 ///
 /// # Errors
 /// I/O errors, inputs that changed since planning, non-finite values unless allowed, cancellation, something else's
@@ -29,20 +31,24 @@ use crate::threads::{start, start_some};
 /// the next run can use.
 ///
 /// # Panics
-/// If a worker panics: a bug.
+/// If a worker panics, or a plan has a carrier whose shards are not sent, or the other way round: a bug.
 pub fn execute(
     plan: &Plan,
     options: &MergeOptions,
     provenance: &Provenance,
+    carrier: Option<&dyn Carrier>,
     control: &Control,
 ) -> Result<MergeReport> {
+    let recipes = plan.request.recipes.len();
+    assert_eq!(carrier.is_some(), plan.request.options.sent, "who sends shards has a carrier");
+    assert!(carrier.is_none() || recipes == 1, "one soup at a time is sent");
     let started = Instant::now();
     let chunk = Run::check(plan, options)?;
     let remote = (0..plan.checkpoints.len()).filter(|&ingredient| plan.is_remote(ingredient)).count();
     let _session = plan.request.objects.ordered_session(control, remote);
-    let (mut soups, notes) = soups::begin(plan, options, control)?;
-    let mut report = match make(plan, options, chunk, &mut soups, control)
-        .and_then(|report| publish(plan, &soups, report, provenance, control))
+    let (mut soups, notes) = soups::begin(plan, options, carrier, control)?;
+    let mut report = match make(plan, options, chunk, &mut soups, carrier, control)
+        .and_then(|report| publish(plan, &soups, report, provenance, carrier, control))
     {
         Ok(report) => report,
         Err(error) => return Err(soups::interrupted(plan, &soups, error)),
@@ -53,26 +59,34 @@ pub fn execute(
     Ok(report)
 }
 
-/// Compute and write every shard that is not there yet. Returns a report without the digests of the soups.
+/// Compute and write every shard that is not there yet, and have it taken away if it is not to stay. Returns a report without the digests of the soups.
 fn make(
     plan: &Plan,
     options: &MergeOptions,
     chunk_bytes: u64,
     soups: &mut [Soup],
+    carrier: Option<&dyn Carrier>,
     control: &Control,
 ) -> Result<MergeReport> {
     let reused = soups.iter().flat_map(|soup| &soup.finished).flatten().count();
     let needed: Vec<bool> =
         (0..plan.shards.len()).map(|shard| soups.iter().any(|soup| soup.needs(shard))).collect();
     let run = Run::prepare(plan, options, chunk_bytes, &needed, control)?;
-    let outputs = Outputs::new(plan, soups, durability(plan, options), options);
-    outputs.create_early()?;
+    // Those that an interrupted run has finished and not sent.
+    let waiting: Vec<usize> = match carrier {
+        Some(_) => (0..needed.len()).filter(|&s| soups.iter().any(|soup| soup.waits(plan, s))).collect(),
+        None => Vec::new(),
+    };
+    let sending = carrier.map(|carrier| Sending::new(carrier, waiting.len()));
+    let outputs = Outputs::new(plan, soups, durability(plan, options), options, sending);
+    outputs.create_early(control)?;
 
     let failure = Mutex::new(None);
     let failed = AtomicBool::new(false);
     let fail = |error| {
         failed.store(true, Ordering::Relaxed);
         failure.lock().expect("no panic while held").get_or_insert(error);
+        outputs.stop();
         if let Some(fetch) = run.fetch() {
             fetch.stop();
             plan.request.objects.interrupt();
@@ -83,15 +97,22 @@ fn make(
     std::thread::scope(|scope| {
         let (finished, shards) = std::sync::mpsc::sync_channel(most_waiting);
         start(scope, {
-            let (run, outputs, fail) = (&run, &outputs, &fail);
+            let (run, outputs, failed, fail) = (&run, &outputs, &failed, &fail);
             move || {
                 for shard in shards {
-                    outputs.finish(shard, &run.states, control).unwrap_or_else(fail);
+                    let mut done = outputs.finish(shard, &run.states, control);
+                    if done.is_ok() && !failed.load(Ordering::Relaxed) {
+                        done = outputs.send(shard);
+                    }
+                    done.unwrap_or_else(fail);
                 }
             }
         })?;
         let empty = (0..needed.len()).filter(|&shard| needed[shard] && run.work.is_empty(shard));
-        empty.for_each(|shard| finished.send(shard).expect("the finisher listens"));
+        waiting
+            .into_iter()
+            .chain(empty)
+            .for_each(|shard| finished.send(shard).expect("the finisher listens"));
         let (run, outputs, failed, fail) = (&run, &outputs, &failed, &fail);
         if let Some(fetch) = run.fetch() {
             start_some(scope, fetch.fetchers(), || fetch.work())?;
@@ -118,9 +139,10 @@ fn make(
     if let Some(error) = failure.into_inner().expect("no panic while held") {
         return Err(error);
     }
-    let (notes, records) = outputs.into_results();
+    let (notes, records, sent) = outputs.into_results();
     let mut bytes_written = 0;
     for (soup, records) in soups.iter_mut().zip(records) {
+        soup.sent.extend_from_slice(&sent);
         for (shard, (finished, record)) in soup.finished.iter_mut().zip(records).enumerate() {
             if record.is_some() {
                 bytes_written += plan.shards[shard].size;
@@ -149,6 +171,7 @@ fn publish(
     soups: &[Soup],
     mut report: MergeReport,
     provenance: &Provenance,
+    carrier: Option<&dyn Carrier>,
     control: &Control,
 ) -> Result<MergeReport> {
     control.check()?;
@@ -158,8 +181,7 @@ fn publish(
     for (recipe, soup) in soups.iter().enumerate() {
         let Some(staging) = &soup.staging else {
             report.complete_before.push(recipe);
-            let brief = Brief::of_any(&plan.request.recipes[recipe].output);
-            report.result_digests.push(brief.result_digest.unwrap_or_default());
+            report.result_digests.push(soup.published.clone().unwrap_or_default());
             continue;
         };
         let shards: Option<Vec<ShardRecord>> = soup.finished.iter().cloned().collect();
@@ -170,7 +192,16 @@ fn publish(
         report.result_digests.push(small_files::write(plan, made, staging, &report, provenance)?);
     }
     control.check()?;
-    soups.iter().filter_map(|soup| soup.staging.as_ref()).try_for_each(|staging| staging.commit())?;
+    for soup in soups {
+        match (&soup.staging, carrier) {
+            (Some(staging), None) => staging.commit()?,
+            (Some(staging), Some(carrier)) => {
+                carrier.complete(staging.payload(), &soup.sent)?;
+                staging.leave();
+            }
+            (None, _) => {}
+        }
+    }
     Ok(report)
 }
 

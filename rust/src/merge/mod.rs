@@ -11,6 +11,7 @@ mod options;
 mod outputs;
 mod report;
 mod scale_digests;
+mod sending;
 mod small_files;
 mod soups;
 mod tensor_states;

@@ -8,9 +8,10 @@ use crate::io::platform;
 use crate::manifest::Digests;
 use crate::plan::Plan;
 use crate::sink::journal::ShardRecord;
-use crate::sink::{Durability, OutputFile, read_back};
+use crate::sink::{Durability, OutputFile, SentShard, read_back};
 
 use super::options::MergeOptions;
+use super::sending::Sending;
 use super::soups::Soup;
 use super::tensor_states::TensorStates;
 
@@ -23,9 +24,13 @@ pub(super) struct Outputs<'a> {
     soups: &'a [Soup],
     durability: Durability,
     digests: Digests,
+    /// Where shards go, if they do not stay.
+    sending: Option<Sending<'a>>,
     shards: Vec<Mutex<Option<Arc<Files>>>>,
     /// Records of the shards finished in this run, by recipe and shard.
     records: Vec<Vec<Mutex<Option<ShardRecord>>>>,
+    /// Shards taken away in this run, in the order in which they went.
+    sent: Mutex<Vec<SentShard>>,
     notes: Mutex<Vec<String>>,
 }
 
@@ -35,25 +40,40 @@ impl<'a> Outputs<'a> {
         soups: &'a [Soup],
         durability: Durability,
         options: &MergeOptions,
+        sending: Option<Sending<'a>>,
     ) -> Self {
         let shards = plan.shards.iter().map(|_| Mutex::new(None)).collect();
         let none = || plan.shards.iter().map(|_| Mutex::new(None)).collect();
         let records = soups.iter().map(|_| none()).collect();
-        Self { plan, soups, durability, digests: options.digests, shards, records, notes: Mutex::default() }
+        let (digests, sent, notes) = (options.digests, Mutex::default(), Mutex::default());
+        Self { plan, soups, durability, digests, sending, shards, records, sent, notes }
     }
 
-    /// Create as many files as descriptors allow, so that a full disk or a quota shows before the work begins.
-    pub(super) fn create_early(&self) -> Result<()> {
+    /// Create as many files as descriptors allow, so that a full disk or a quota shows before the work begins. Where
+    /// shards do not stay, there is never much on the disk.
+    pub(super) fn create_early(&self, control: &Control) -> Result<()> {
+        if self.sending.is_some() {
+            return Ok(());
+        }
         let needed = (0..self.shards.len()).filter(|&shard| self.soups.iter().any(|soup| soup.needs(shard)));
         let early = (platform::descriptors_to_spare() / self.soups.len()).max(1);
-        needed.take(early).try_for_each(|shard| self.open(shard).map(drop))
+        needed.take(early).try_for_each(|shard| self.open(shard, control).map(drop))
     }
 
-    /// The files of a shard, one per recipe.
-    pub(super) fn open(&self, shard: usize) -> Result<Arc<Files>> {
+    /// The files of a shard, one per recipe. May wait until others have left this disk.
+    pub(super) fn open(&self, shard: usize, control: &Control) -> Result<Arc<Files>> {
+        self.open_after(shard, |sending| sending.wait_for_room(control))
+    }
+
+    fn open_after(&self, shard: usize, enter: impl FnOnce(&Sending<'_>) -> Result<()>) -> Result<Arc<Files>> {
         let mut entry = self.shards[shard].lock().expect("no panic while held");
         if let Some(files) = &*entry {
             return Ok(Arc::clone(files));
+        }
+        if let Some(sending) = &self.sending
+            && self.soups.iter().any(|soup| soup.needs(shard))
+        {
+            enter(sending)?;
         }
         let planned = &self.plan.shards[shard];
         let create = |soup: &Soup| {
@@ -73,7 +93,11 @@ impl<'a> Outputs<'a> {
     /// # Panics
     /// If a worker still holds the files: it must let go before it reports its chunk.
     pub(super) fn finish(&self, shard: usize, states: &TensorStates<'_>, control: &Control) -> Result<()> {
-        drop(self.open(shard)?); // a shard of empty tensors was never opened
+        // A shard of empty tensors was never opened, and nobody else takes away what would be in its way.
+        drop(self.open_after(shard, |sending| {
+            sending.add();
+            Ok(())
+        })?);
         let files = self.shards[shard].lock().expect("no panic while held").take();
         let files = Arc::into_inner(files.expect("just opened")).expect("workers let go of finished shards");
         let planned = &self.plan.shards[shard];
@@ -101,11 +125,38 @@ impl<'a> Outputs<'a> {
         Ok(())
     }
 
-    /// Notes of all files, and the records of the shards finished in this run, by recipe and shard.
-    pub(super) fn into_results(self) -> (Vec<String>, Vec<Vec<Option<ShardRecord>>>) {
+    /// Take a finished shard away, if it is not to stay.
+    pub(super) fn send(&self, shard: usize) -> Result<()> {
+        let Some(sending) = &self.sending else { return Ok(()) };
+        let name = &self.plan.shards[shard].name;
+        for staging in self.soups.iter().filter_map(|soup| soup.staging.as_deref()) {
+            let receipt = sending.send(name, &staging.payload().join(name))?;
+            let sent = SentShard { name: name.clone(), receipt };
+            if self.digests == Digests::None {
+                staging.remove_sent(name)?; // the journal does not know it
+            } else {
+                staging.sent(&sent)?;
+            }
+            sending.leave();
+            self.sent.lock().expect("no panic while held").push(sent);
+        }
+        Ok(())
+    }
+
+    /// The merge has failed: nobody need wait for shards to leave.
+    pub(super) fn stop(&self) {
+        if let Some(sending) = &self.sending {
+            sending.stop();
+        }
+    }
+
+    /// Notes of all files, the records of the shards finished in this run, by recipe and shard, and those that were
+    /// taken away.
+    pub(super) fn into_results(self) -> (Vec<String>, Vec<Vec<Option<ShardRecord>>>, Vec<SentShard>) {
         let inner = |record: Mutex<Option<ShardRecord>>| record.into_inner().expect("no panic while held");
         let records =
             self.records.into_iter().map(|recipe| recipe.into_iter().map(inner).collect()).collect();
-        (self.notes.into_inner().expect("no panic while held"), records)
+        let notes = self.notes.into_inner().expect("no panic while held");
+        (notes, records, self.sent.into_inner().expect("no panic while held"))
     }
 }

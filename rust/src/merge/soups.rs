@@ -10,8 +10,8 @@ use crate::error::{Error, Problem, Result};
 use crate::escape::{quoted, shown};
 use crate::manifest::{Brief, Digests, Fingerprint};
 use crate::plan::{Plan, Treatment};
-use crate::sink::journal::{FileState, ShardRecord};
-use crate::sink::{self, Beginning, Begun, Staging, read_back};
+use crate::sink::journal::{FileState, History, ShardRecord};
+use crate::sink::{self, Beginning, Begun, Carrier, SentShard, Staging, read_back};
 use crate::target::has_state;
 use crate::threads::{default_threads, start_some};
 
@@ -24,6 +24,10 @@ pub(super) struct Soup {
     pub(super) staging: Option<Box<Staging>>,
     /// By shard; what an earlier run finished and this one found whole.
     pub(super) finished: Vec<Option<ShardRecord>>,
+    /// Those of them that are where the output is to be, and not here any more.
+    pub(super) sent: Vec<SentShard>,
+    /// The `result_digest`, if an earlier run has published it.
+    pub(super) published: Option<String>,
     /// Runs before this one.
     pub(super) resumes: usize,
 }
@@ -33,12 +37,19 @@ impl Soup {
     pub(super) fn needs(&self, shard: usize) -> bool {
         self.staging.is_some() && self.finished[shard].is_none()
     }
+
+    /// Whether a finished shard is still to be taken to where the output is to be.
+    pub(super) fn waits(&self, plan: &Plan, shard: usize) -> bool {
+        let name = &plan.shards[shard].name;
+        self.finished[shard].is_some() && !self.sent.iter().any(|sent| sent.name == *name)
+    }
 }
 
 /// Begin every soup of `plan`, or go on where an interrupted run stopped. Also returns what the user should know.
 pub(super) fn begin(
     plan: &Plan,
     options: &MergeOptions,
+    carrier: Option<&dyn Carrier>,
     control: &Control,
 ) -> Result<(Vec<Soup>, Vec<String>)> {
     let recipes = &plan.request.recipes;
@@ -59,9 +70,7 @@ pub(super) fn begin(
                 && !has_state(&recipe.output)
         };
         let may_stand = interrupted || plan.complete.contains(&soups.len());
-        let begun = if may_stand && published() {
-            Begun::Published
-        } else {
+        let stage = || {
             Staging::begin(&Beginning {
                 target: &recipe.output,
                 overwrite: plan.request.options.overwrite,
@@ -69,7 +78,24 @@ pub(super) fn begin(
                 restart: options.restart,
                 plan: &fingerprint,
                 inputs: &inputs,
-            })?
+            })
+        };
+        let elsewhere = match carrier {
+            Some(carrier) => carrier.begin(&fingerprint.digest().to_string())?,
+            None => None,
+        };
+        let begun = if elsewhere.is_some() {
+            if has_state(&recipe.output)
+                && let Ok(Begun::Work(staging)) = stage()
+            {
+                staging.leave(); // killed after it was complete there, or made by somebody else meanwhile
+                notes.extend(staging.clean());
+            }
+            Begun::Published
+        } else if may_stand && published() {
+            Begun::Published
+        } else {
+            stage()?
         };
         let staging = match begun {
             Begun::Work(staging) => Some(staging),
@@ -78,14 +104,18 @@ pub(super) fn begin(
         if let Some(staging) = &staging {
             notes.extend_from_slice(staging.notes());
         } else {
-            let output = quoted(&recipe.output);
+            let output = if carrier.is_some() { "the soup".to_owned() } else { quoted(&recipe.output) };
             notes.push(format!("{output}: already complete: an earlier run of this merge had published it"));
         }
         let resumes = staging.as_ref().and_then(|staging| staging.history()).map_or(0, |found| found.runs);
-        soups.push(Soup { fingerprint, staging, finished: vec![None; plan.shards.len()], resumes });
+        let published = staging
+            .is_none()
+            .then(|| elsewhere.or_else(|| Brief::of_any(&recipe.output).result_digest).unwrap_or_default());
+        let (finished, sent) = (vec![None; plan.shards.len()], Vec::new());
+        soups.push(Soup { fingerprint, staging, finished, sent, published, resumes });
     }
     for (recipe, soup) in soups.iter_mut().enumerate() {
-        notes.extend(accept(plan, recipe, soup, &inputs, options, control)?);
+        notes.extend(accept(plan, recipe, soup, &inputs, options, carrier, control)?);
     }
     Ok((soups, notes))
 }
@@ -106,11 +136,13 @@ fn accept(
     soup: &mut Soup,
     inputs: &[Vec<FileState>],
     options: &MergeOptions,
+    carrier: Option<&dyn Carrier>,
     control: &Control,
 ) -> Result<Vec<String>> {
     let Some((staging, history)) = soup.staging.as_ref().and_then(|s| Some((s, s.history()?))) else {
         return Ok(Vec::new());
     };
+    let there = still_there(history, carrier)?;
     let doubts = Mutex::new(Vec::new());
     let found: Vec<Mutex<Option<ShardRecord>>> = plan.shards.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -121,7 +153,11 @@ fn accept(
             let Some((record, run)) = history.shards.get(&planned.name) else { continue };
             let mut doubt =
                 reason_to_redo(plan, recipe, shard, (record, &history.inputs[*run]), inputs, options);
-            if doubt.is_none() {
+            if carrier.is_some() && history.sent.contains_key(&planned.name) {
+                if doubt.is_none() && !there.iter().any(|sent| sent.name == planned.name) {
+                    doubt = Some("it is not where it was sent any more".to_owned());
+                }
+            } else if doubt.is_none() {
                 let sha256 = record.sha256.is_some();
                 let read = read_back(staging.payload(), plan, planned, &record.tensors, sha256, control)?;
                 doubt = read.difference;
@@ -145,14 +181,17 @@ fn accept(
     })?;
     soup.finished =
         found.into_iter().map(|record| record.into_inner().expect("no panic while held")).collect();
-    let kept: Vec<&str> = soup.finished.iter().flatten().map(|record| record.name.as_str()).collect();
-    staging.keep_only(&kept)?;
+    let usable: Vec<&str> = soup.finished.iter().flatten().map(|record| record.name.as_str()).collect();
+    soup.sent = there.into_iter().filter(|sent| usable.contains(&sent.name.as_str())).collect();
+    let is_here = |name: &&str| !soup.sent.iter().any(|sent| sent.name == *name);
+    let here: Vec<&str> = usable.iter().copied().filter(is_here).collect();
+    staging.keep_only(&here, soup.sent.len())?;
     let mut doubts = doubts.into_inner().expect("no panic while held");
     doubts.sort();
     let state = quoted(staging.state());
     let mut notes = vec![format!(
         "{state}: continued an interrupted run: {} of {} shards were finished",
-        kept.len(),
+        usable.len(),
         plan.shards.len()
     )];
     let again = |(shard, doubt): (usize, String)| {
@@ -160,6 +199,18 @@ fn accept(
     };
     notes.extend(doubts.into_iter().map(again));
     Ok(notes)
+}
+
+/// What an interrupted run has taken to where the output is to be, and is there still.
+fn still_there(history: &History, carrier: Option<&dyn Carrier>) -> Result<Vec<SentShard>> {
+    let Some(carrier) = carrier else { return Ok(Vec::new()) };
+    let sent = history.sent.iter().map(|(name, receipt)| (name.clone(), receipt.clone()));
+    let sent: Vec<SentShard> = sent.map(|(name, receipt)| SentShard { name, receipt }).collect();
+    if sent.is_empty() {
+        return Ok(sent);
+    }
+    let there = carrier.still_there(&sent)?;
+    Ok(sent.into_iter().zip(there).filter_map(|(sent, there)| there.then_some(sent)).collect())
 }
 
 /// Why a finished shard cannot be used, by all that can be said without reading it.

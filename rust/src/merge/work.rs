@@ -58,10 +58,10 @@ struct ShardChunks {
 
 impl Work {
     /// `needed`: whether a shard must be made. What comes from a server is fetched ahead, so its order must be known: then
-    /// one shard is made after the other.
+    /// one shard is made after the other, as if shards do not stay on this disk.
     pub(super) fn new(plan: &Plan, chunk_bytes: u64, needed: &[bool]) -> Self {
         let remote = (0..plan.checkpoints.len()).any(|ingredient| plan.is_remote(ingredient));
-        let lanes = if remote { 1 } else { LANES };
+        let lanes = if remote || plan.request.options.sent { 1 } else { LANES };
         let mut before = vec![0];
         let mut shards: Vec<ShardChunks> = plan.shards.iter().map(|_| ShardChunks::default()).collect();
         let mut tensors = Vec::new();

@@ -136,6 +136,7 @@ impl<'a> Worker<'a> {
     fn chunk(&mut self, chunk: Chunk) -> Result<()> {
         let run = self.run;
         let tensor = &run.plan.tensors[chunk.tensor];
+        let files = self.outputs.open(tensor.shard, run.control)?;
         let needed = &run.needed[chunk.tensor];
         let sources = needed
             .iter()
@@ -150,7 +151,6 @@ impl<'a> Worker<'a> {
             let stored = inputs[ingredient].expect("needed").stored;
             run.states.record_input(ingredient, &chunk, stored);
         }
-        let files = self.outputs.open(tensor.shard)?;
         for (recipe, file) in files.iter().enumerate() {
             let Some(file) = file else { continue };
             let mut tally = Tally::new(inputs.len());

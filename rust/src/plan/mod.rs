@@ -99,6 +99,8 @@ pub struct PlanOptions {
     pub makes_parent: bool,
     /// Tensors left out, and tensors taken from one ingredient.
     pub choices: Choices,
+    /// Shards do not stay on this disk: each is taken to where the output is to be when it is finished.
+    pub sent: bool,
     /// Do not compare free space with what will be written.
     pub skip_space_check: bool,
     /// How ingredients are opened.

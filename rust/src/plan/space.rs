@@ -11,13 +11,13 @@ use crate::target::{TargetPaths, existing_parent, tree};
 use super::Plan;
 use super::remarks::Remarks;
 
-/// Compare free space with the bytes of every output that is still to be made plus 1 %, less what an interrupted run
+/// Compare free space with what every output that is still to be made needs on this disk plus 1 %, less what an interrupted run
 /// already holds.
 pub(super) fn check(plan: &Plan, remarks: &mut Remarks) -> Result<()> {
     if plan.request.options.skip_space_check {
         return Ok(());
     }
-    let bytes = plan.bytes_per_output();
+    let bytes = plan.disk_bytes_per_output();
     let with_margin = bytes.saturating_add(bytes.div_ceil(100));
     let mut needed: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
     let recipes = plan.request.recipes.iter().enumerate();

@@ -50,6 +50,22 @@ impl Plan {
         shards + indexes as u64 + SideFiles::bytes(&self.side_files)
     }
 
+    /// Bytes of this disk that the merge needs: all that it writes, or, if shards do not stay, two of them and what is
+    /// small.
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_bytes_per_output().saturating_mul(self.request.recipes.len() as u64)
+    }
+
+    pub(super) fn disk_bytes_per_output(&self) -> u64 {
+        let whole = self.bytes_per_output();
+        if !self.request.options.sent {
+            return whole;
+        }
+        let sizes: Vec<u64> = self.shards.iter().map(|shard| shard.size).collect();
+        let two = sizes.windows(2).map(|pair| pair[0] + pair[1]).max();
+        whole - sizes.iter().sum::<u64>() + two.unwrap_or_else(|| sizes.iter().sum())
+    }
+
     /// The plan as printed for programs.
     pub fn to_json(&self) -> Value {
         let count = |how: How| self.tensors.iter().filter(|tensor| tensor.how() == how).count();
@@ -82,6 +98,7 @@ impl Plan {
             "bytes_read": self.bytes_read(),
             "bytes_to_fetch": fetched.iter().sum::<u64>(),
             "bytes_written": self.bytes_written(),
+            "disk_bytes": self.disk_bytes(),
             "total_size": self.total_size,
             "total_parameters": self.total_parameters,
             "side_files": self.side_files.iter().map(|file| &file.name).collect::<Vec<_>>(),

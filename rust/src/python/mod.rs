@@ -3,6 +3,7 @@
 
 mod args;
 mod buffer;
+mod carrier;
 mod errors;
 mod interrupt;
 mod plan;

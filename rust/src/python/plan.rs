@@ -1,13 +1,15 @@
 //! `plan(...)` and the class `Plan`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
 use super::args;
-use super::interrupt::run_interruptible;
+use super::carrier::PyCarrier;
+use super::interrupt::{run_interruptible, run_with_errands};
 use super::remote::{self, RemoteShard};
 use crate::checkpoint::OpenOptions;
 use crate::error::Result;
@@ -15,6 +17,7 @@ use crate::kernels::Kernels;
 use crate::merge::{self, MergeOptions, MergeReport, Provenance};
 use crate::mix::Mix;
 use crate::plan::{self as planning, Choices, MergeRequest, PlanOptions, Recipe, Row};
+use crate::sink::Carrier;
 
 /// Pattern, numerators in ingredient order, whole.
 type RowArguments = (String, Vec<i64>, u64);
@@ -37,6 +40,8 @@ pub(super) struct Planning {
     /// Pattern and number of an ingredient.
     take: Vec<(String, usize)>,
     makes_parent: bool,
+    #[pyo3(default)]
+    sent: bool,
     skip_space_check: bool,
     remarks: Vec<String>,
     #[pyo3(default)]
@@ -79,6 +84,7 @@ pub(super) fn plan(
         copy_code: options.copy_code,
         choices: Choices { leave_out: options.leave_out, take: options.take },
         makes_parent: options.makes_parent,
+        sent: options.sent,
         skip_space_check: options.skip_space_check,
         open: OpenOptions {
             follow_links: options.follow_links,
@@ -131,7 +137,15 @@ impl PyPlan {
         Ok(merge::finished_shards(&self.0, args::digests(digests)?, differences)?)
     }
 
-    #[pyo3(signature = (options, *, recipe_texts, run_info, on_progress))]
+    #[pyo3(signature = (*, digests, differences))]
+    fn plan_digests(&self, digests: &str, differences: bool) -> PyResult<Vec<String>> {
+        let (plan, digests) = (&self.0, args::digests(digests)?);
+        let fingerprint = |recipe| plan.fingerprint(recipe, digests, differences);
+        let found: Result<Vec<_>> = (0..plan.request.recipes.len()).map(fingerprint).collect();
+        Ok(found?.iter().map(|fingerprint| fingerprint.digest().to_string()).collect())
+    }
+
+    #[pyo3(signature = (options, *, recipe_texts, run_info, on_progress, carrier=None))]
     fn execute(
         &self,
         py: Python<'_>,
@@ -139,6 +153,7 @@ impl PyPlan {
         recipe_texts: Vec<String>,
         run_info: &str,
         on_progress: Option<Py<PyAny>>,
+        carrier: Option<Py<PyAny>>,
     ) -> PyResult<String> {
         let options = MergeOptions {
             num_threads: options.num_threads,
@@ -164,8 +179,13 @@ impl PyPlan {
             }
             Ok(())
         };
-        let work = |control: &_| merge::execute(&self.0, &options, &provenance, control);
-        let report = run_interruptible(py, on_tick, work)?;
+        let object = carrier.map(Arc::new);
+        let work = |control: &_, errands: &_| {
+            let carrier = object.map(|object| PyCarrier { object, errands, control });
+            let carrier = carrier.as_ref().map(|carrier| carrier as &dyn Carrier);
+            merge::execute(&self.0, &options, &provenance, carrier, control)
+        };
+        let report = run_with_errands(py, on_tick, work)?;
         Ok(self.report(&report).to_string())
     }
 }

@@ -38,6 +38,13 @@ pub enum Entry {
     },
     /// A shard is complete and on the disk.
     Shard(ShardRecord),
+    /// It was taken to where the output is to be, and is not here any more.
+    Sent {
+        /// Name of the shard.
+        name: String,
+        /// What it is known by there.
+        receipt: String,
+    },
     /// The inputs changed while they were read: nothing made of them can be used.
     Tainted {
         /// What changed.
@@ -101,6 +108,8 @@ pub struct History {
     pub runs: usize,
     /// Finished shards by name, each with the states of the inputs at that time.
     pub shards: BTreeMap<String, (ShardRecord, usize)>,
+    /// Those of them that were taken away, each with what it is known by.
+    pub sent: BTreeMap<String, String>,
     /// States of the inputs, by run.
     pub inputs: Vec<Vec<Vec<FileState>>>,
     /// Why nothing here may be used.
@@ -188,8 +197,13 @@ impl History {
                 (self.ready, self.swap) = (None, false);
             }
             Entry::Shard(record) => {
+                self.sent.remove(&record.name); // it was not there any more, and was made again
                 self.shards.insert(record.name.clone(), (record, self.runs - 1));
             }
+            Entry::Sent { name, receipt } if self.shards.contains_key(&name) => {
+                self.sent.insert(name, receipt);
+            }
+            Entry::Sent { .. } => return false,
             Entry::Tainted { reason } => self.tainted = Some(reason),
             Entry::Ready { payload } => self.ready = Some(payload),
             Entry::Swap => self.swap = true,
@@ -336,6 +350,16 @@ mod tests {
         let (history, _) =
             parse(&text(&[begin("p"), record("a"), begin("p"), record("b")])).unwrap().unwrap();
         assert_eq!((history.runs, history.shards["a"].1, history.shards["b"].1), (2, 0, 1));
+    }
+
+    #[test]
+    fn what_was_sent_was_finished_before_and_is_not_once_it_was_made_again() {
+        let sent = |name: &str| Entry::Sent { name: name.to_owned(), receipt: format!("of {name}") };
+        assert_eq!(parse(&text(&[begin("p"), sent("a")])), Err(Doubt::Order(2)));
+        let (history, _) = parse(&text(&[begin("p"), record("a"), sent("a")])).unwrap().unwrap();
+        assert_eq!((history.shards.len(), history.sent["a"].as_str()), (1, "of a"));
+        let again = [begin("p"), record("a"), sent("a"), begin("p"), record("a")];
+        assert!(parse(&text(&again)).unwrap().unwrap().0.sent.is_empty());
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Staging {
     history: Option<History>,
     journal: Mutex<Journal>,
     /// Finished shards: what would be lost.
-    finished: AtomicUsize,
+    pub(super) finished: AtomicUsize,
     /// Where the old soup lies once it is replaced, to be removed, and its files when it was found to be one.
     replaced: Mutex<Option<(PathBuf, Snapshot)>>,
     held: Held,
@@ -114,14 +114,15 @@ impl Staging {
         self.history.as_ref()
     }
 
-    /// Remove everything in the payload but these files, which were found to be what the journal says.
+    /// Remove everything in the payload but these files, which were found to be what the journal says. `sent`: finished
+    /// shards that were taken away.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn keep_only(&self, files: &[&str]) -> Result<()> {
+    pub fn keep_only(&self, files: &[&str], sent: usize) -> Result<()> {
         tree::clear(&self.paths.payload, &|name| files.contains(&name))
             .map_err(failed(&self.paths.payload, "cannot remove"))?;
-        self.finished.store(files.len(), Ordering::Relaxed);
+        self.finished.store(files.len() + sent, Ordering::Relaxed);
         Ok(())
     }
 
@@ -148,7 +149,7 @@ impl Staging {
         self.finished.load(Ordering::Relaxed)
     }
 
-    fn append(&self, entry: &Entry) -> Result<()> {
+    pub(super) fn append(&self, entry: &Entry) -> Result<()> {
         self.journal.lock().expect("no panic while held").append(entry)
     }
 

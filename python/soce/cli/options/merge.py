@@ -89,6 +89,8 @@ merge_options = all_of(
         default="stream",
         help="Whether what is somewhere else is kept.",
     ),
+    _option("--private", is_flag=True, help="Of hf://…: make the repository visible to its owners only."),
+    _option("--work-dir", metavar="DIR", help="Of hf://…, s3://…: where shards lie until they are sent."),
     _option(
         "--cache",
         type=click.Choice(["auto", "keep", "drop"]),

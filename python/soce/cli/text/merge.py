@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,11 @@ def plan_text(plan: MergePlan) -> str:
         f"read     {size(data['bytes_read'])}",
         *([f"fetched  {size(data['bytes_to_fetch'])}"] if data["bytes_to_fetch"] else []),
         f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
+        *(
+            [f"sent     {size(data['bytes_to_send'])}", f"disk     {size(data['disk_bytes'])}"]
+            if data["bytes_to_send"]
+            else []
+        ),
         f"memory   {size(data['memory_bytes'])}",
         f"config   from {shown(paths[donor] if isinstance(donor, int) else str(donor))}",
         f"copied   {_files(data['side_files'])}",
@@ -102,9 +107,11 @@ def report_text(report: MergeReport) -> str:
     moved = report.bytes_read + report.bytes_written
     speed = size(int(moved / report.seconds)) if report.seconds > 0 else "?"
     made = [output for output in report.outputs if output not in report.complete_before]
-    outputs = [f"`{shown(os.fspath(output))}`" for output in made]
+    outputs = [f"`{shown(str(output))}`" for output in made]
     where = outputs[0] if len(outputs) == 1 else f"{len(outputs)} soups, {outputs[0]} to {outputs[-1]}"
-    first = f"wrote {where}:".replace(" ", _GLUED)  # a line never breaks in it, wherever a path has blanks
+    is_here = all(isinstance(output, Path) for output in made)
+    first = f"{'wrote' if is_here else 'sent'} {where}:"
+    first = first.replace(" ", _GLUED)  # a line never breaks in it, wherever a path has blanks
     texts = [
         f"{first} {counted(sum(counts.values()), 'tensor')} ({done}), {size(report.bytes_written)} in "
         f"{report.seconds:.1f} s ({speed}/s read and written)"
