@@ -194,15 +194,16 @@ def _waited_for(work: Callable[[], Coroutine[Any, Any, T]], on_tick: Callable[[]
             loop.close()
 
     thread = threading.Thread(target=run, name="soce-sending", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(_TICK)
             on_tick()
     except BaseException:
         with suppress(RuntimeError):  # it is done meanwhile
             loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        if thread.ident is not None:  # else it has not begun, and has nothing to do when it does
+            thread.join()
         raise
     if failure:
         raise failure[0]
