@@ -434,6 +434,7 @@ def test_a_shard_of_many_pieces_arrives_whole(here: Path, bucket: str) -> None:
         ("https://host/soup", "a web server takes no soups", "s3://"),
         ("s3://bucket", "a bucket, and no prefix in it", "s3://bucket/prefix"),
         ("ftp://host/soup", "`ftp://` is not known", "hf://"),
+        ("s3://user:secret@bucket/soup", "a password", "s3://bucket/"),
     ],
 )
 def test_where_no_soup_can_go(here: Path, served: Publishing, output: str, said: str, mend: str) -> None:
@@ -442,6 +443,7 @@ def test_where_no_soup_can_go(here: Path, served: Publishing, output: str, said:
     assert result.exit_code == 1
     assert said in result.stderr
     assert mend in result.stderr
+    assert "secret" not in result.stderr
     assert len([line for line in result.stderr.splitlines() if line.startswith("error")]) == 1
     assert served.commits == []
 
