@@ -29,6 +29,18 @@ class Planning(TypedDict):
     remarks: Sequence[str]
     remote: NotRequired[Sequence[ServedShard]]
     refresh: NotRequired[Callable[[str, str], str] | None]
+    adapters: NotRequired[Sequence[Adapting]]
+
+@type_check_only
+class Adapting(TypedDict):
+    ingredient: int
+    tensor: str
+    path: str
+    a: NotRequired[str]
+    b: NotRequired[str]
+    scale: NotRequired[float]
+    transposed: NotRequired[bool]
+    replacement: NotRequired[str]
 
 @type_check_only
 class Carrier(Protocol):
@@ -55,6 +67,7 @@ class Verifying(TypedDict):
     follow_links: bool
     remote: NotRequired[Sequence[ServedShard]]
     refresh: NotRequired[Callable[[str, str], str] | None]
+    adapters: NotRequired[Sequence[Adapting]]
 
 def plan(
     ingredients: Sequence[str],
@@ -71,6 +84,10 @@ def plan(
     ranges; `identity` tells this state of one from every other, an `etag` of `None` is that of the first
     answer. `refresh(root, name)` returns a new URL for one that is refused (401, 403); it is called on any
     thread, once for each time a URL expires.
+
+    `adapters` are what files of adapters change in single tensors of ingredients: `scale` times the product
+    of the tensors `b` and `a` of the file at `path` is added, or its transpose, or the tensor `replacement`
+    of that file stands in its place, to which factors may be added too.
     """
 
 @final
@@ -116,7 +133,12 @@ class Mixer:
         ignore_unreferenced: bool = False,
         leave_out: Sequence[str] = (),
         take: Sequence[tuple[str, int]] = (),
-    ) -> Mixer: ...
+        adapters: Sequence[Adapting] = (),
+        remote: Sequence[ServedShard] = (),
+        refresh: Callable[[str, str], str] | None = None,
+    ) -> Mixer:
+        """Prove that the ingredients agree; `adapters`, `remote` and `refresh` are those of `plan`."""
+
     def tensors(self) -> list[tuple[str, str, list[int]]]:
         """Return name, dtype and shape of every tensor, in file order of the first ingredient.
 

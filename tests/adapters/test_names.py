@@ -37,7 +37,9 @@ def test_adapters_of_the_hub_are_downloaded(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("url", ["hf://org/soup", "s3://user:secret@bucket/soup"])
-def test_soups_of_adapters_and_many_soups_are_made_on_this_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_soups_of_adapters_and_many_soups_are_made_on_this_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     a = str(directory(tmp_path / "A", 1.0))
     for make in (

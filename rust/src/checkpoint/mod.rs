@@ -3,6 +3,8 @@
 //! Headers are the truth: index, file names and sizes must agree with them, or the checkpoint is refused. Nothing here
 //! reads tensor data, and nothing is ever opened for writing.
 
+mod adapted;
+mod adapter;
 mod consistency;
 mod directory;
 mod entries;
@@ -17,9 +19,10 @@ mod parts;
 mod shard;
 mod weight_set;
 
+pub use adapter::{Adapter, Adapters, By, Change, Changes};
 pub use model::{Checkpoint, MAX_HEADERS_BYTES};
 pub use open::{OpenOptions, reopen};
-pub(crate) use open::{read_small, sha256_of, small_file_size};
+pub(crate) use open::{blake3_of, read_small, sha256_of, small_file_size};
 pub use parts::Part;
 pub(crate) use parts::{MODULES, PIPELINE};
 pub(crate) use shard::LocatedTensor;

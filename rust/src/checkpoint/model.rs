@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::adapter::Adapter;
 use super::directory::Selection;
 use super::folder::{check_folder, folder_of, within};
 use super::open::{self, OpenOptions, Opened};
@@ -32,6 +33,8 @@ pub struct Checkpoint {
     pub shards: Vec<Shard>,
     /// Every tensor by name.
     pub tensors: BTreeMap<String, Location>,
+    /// What is on top of it.
+    pub adapter: Option<Adapter>,
     /// The folders that hold its shards and whatever is loaded with them; one that is a single model has one.
     pub parts: Vec<Part>,
     /// Where it came from, if its directory tells.
@@ -97,7 +100,8 @@ impl Checkpoint {
         }
         if problems.is_empty() {
             let origin = origin::find(home, &shards);
-            Ok(Self { root: path.to_owned(), shards, tensors, parts, origin, warnings, is_file })
+            let (root, adapter) = (path.to_owned(), None);
+            Ok(Self { root, shards, tensors, adapter, parts, origin, warnings, is_file })
         } else {
             Err(problems)
         }
@@ -131,8 +135,7 @@ impl Checkpoint {
     ///
     /// One problem per shard, naming each field of its [`crate::io::Identity`] that is another now.
     pub fn still_same(&self) -> Result<(), Vec<Problem>> {
-        let changed: Vec<_> =
-            self.shards.iter().filter_map(|shard| open::check_unchanged(shard).err()).collect();
+        let changed: Vec<_> = self.files().filter_map(|shard| open::check_unchanged(shard).err()).collect();
         if changed.is_empty() { Ok(()) } else { Err(changed) }
     }
 
@@ -171,7 +174,8 @@ impl Checkpoint {
         let part = self.parts.iter().find(|part| part.folder == folder).cloned().unwrap_or_default();
         let parts = vec![Part { folder: String::new(), ..part }];
         let origin = origin::Origin::default();
-        Self { root, shards, tensors, parts, origin, warnings: Vec::new(), is_file: false }
+        let (adapter, warnings) = (None, Vec::new());
+        Self { root, shards, tensors, adapter, parts, origin, warnings, is_file: false }
     }
 }
 
@@ -241,12 +245,12 @@ fn single(path: &Path) -> Result<Selection, Problem> {
     Ok(selection)
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Reads the header of one shard and closes it again.
-fn read_shard(
+pub(super) fn read_shard(
     path: PathBuf,
     name: String,
     mut opened: Opened,

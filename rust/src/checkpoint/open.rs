@@ -17,7 +17,7 @@ use crate::escape::quoted;
 use crate::io::identity::changed;
 use crate::io::platform::open_input;
 use crate::io::remote::Object;
-use crate::io::{Backend, Cache, FileIdentity, Identity, Source};
+use crate::io::{Backend, Buffer, Cache, FileIdentity, Identity, Source};
 
 /// What the user allows beyond the strict rules.
 #[derive(Debug, Clone, Copy, Default)]
@@ -179,6 +179,20 @@ pub fn reopen(shard: &Shard) -> Result<Source, Problem> {
     }
     check_unchanged(shard)?;
     Ok(Source::open(&shard.path, &shard.identity, Some(Backend::Pread), Cache::Keep)?)
+}
+
+/// BLAKE3 of a stretch of a shard, which is opened again for it.
+pub(crate) fn blake3_of(shard: &Shard, offset: u64, length: u64) -> crate::error::Result<Digest> {
+    const BLOCK: u64 = 1 << 20;
+    let source = reopen(shard)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut block = Buffer::default();
+    for at in (0..length).step_by(BLOCK as usize) {
+        let now = BLOCK.min(length - at);
+        hasher.update(source.read(offset + at, now as usize, &mut block)?);
+        source.check()?;
+    }
+    Ok(hasher.finalize().into())
 }
 
 /// Compares a shard's path with the state in which its header was read.

@@ -7,7 +7,7 @@ use super::format::{Format, Value};
 
 /// Exponent of bit 0 of the wide accumulator: the least subnormal of F64, and a limb of room for the quotient's fraction.
 const WIDE_BASE: i32 = -1074 - 64;
-/// Its limbs: exponents up to 971 of F64, 53 bits of mantissa, 20 of parts and a sign.
+/// Its limbs: exponents up to 971 of F64, 53 bits of mantissa, 20 of parts, a sign, and room for 2^50 terms.
 const LIMBS: usize = 35;
 
 /// `round(Σ numerators[i]·values[i] / whole)` as bits of `format`. Zero numerators must have been left out.
@@ -42,8 +42,10 @@ pub(crate) fn mean(values: &[Value], numerators: &[i64], whole: u64, format: For
         // Nothing but zeros: negative only if every term is, as when adding them in IEEE arithmetic.
         return if all_negative { format.sign() } else { 0 };
     }
-    // A product has at most 53 + 20 bits and the parts sum to at most 2^20: |sum| < 2^(span + 74).
-    let (negative, integer, sticky, exponent) = if highest - lowest <= 52 {
+    // |sum| < 2^(span + 53)·Σ|numerators|, and one of 126 bits fits.
+    let parts: u64 = numerators.iter().map(|numerator| numerator.unsigned_abs()).sum();
+    let parts_bits = (u64::BITS - parts.leading_zeros()) as i32;
+    let (negative, integer, sticky, exponent) = if highest - lowest <= 126 - 53 - parts_bits {
         narrow_sum(values, numerators, whole, lowest)
     } else {
         wide_sum(values, numerators, whole)

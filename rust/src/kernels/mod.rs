@@ -4,15 +4,19 @@
 //! instruction sets. Inputs and output are little-endian bytes without alignment. Deliberately not here: files,
 //! threads, and any hardware narrowing instruction (AVX-512-BF16 flushes subnormals).
 
+#[cfg(test)]
+mod adapted;
 mod bf16;
 mod choose;
 #[cfg(test)]
 mod counts;
 mod difference;
 mod differences;
+pub(crate) mod enclosed;
 mod exact;
 pub(crate) mod float_env;
 mod format;
+pub(crate) mod low_rank;
 mod request;
 mod set;
 mod sets;

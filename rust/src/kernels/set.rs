@@ -1,7 +1,9 @@
 //! A kernel set: one implementation of the hot loops, behind checks of what it is given.
 
 use super::difference::Pair;
+use super::enclosed::Enclosed;
 use super::format::Format;
+use super::low_rank::Row;
 use super::request::Request;
 use super::tally::Tally;
 
@@ -11,6 +13,8 @@ pub struct Kernels {
     pub name: &'static str,
     pub(super) run: fn(&Request<'_>, &mut [u8], &mut Tally),
     pub(super) difference: fn(&Pair<'_>, f64) -> f64,
+    pub(super) low_rank: fn(&Row<'_>, &mut [u8], &mut [u8]),
+    pub(super) enclosed: fn(&Enclosed<'_>, &mut [u8], &mut [bool]),
 }
 
 impl std::fmt::Debug for Kernels {
@@ -39,6 +43,24 @@ impl Kernels {
             assert_eq!(input.len(), elements * bytes, "as many elements in as out");
         }
         (self.run)(request, output, tally);
+    }
+
+    /// Add a product of two narrow matrices to a row of a weight: F64 that are near, and how far off each may be.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub(crate) fn low_rank(&self, row: &Row<'_>, values: &mut [u8], radii: &mut [u8]) {
+        row.check(values, radii);
+        (self.low_rank)(row, values, radii);
+    }
+
+    /// Average elements that are known but for a radius. Those in doubt are still to be made by the definition.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub(crate) fn enclosed(&self, request: &Enclosed<'_>, output: &mut [u8], doubts: &mut [bool]) {
+        request.check(output, doubts);
+        (self.enclosed)(request, output, doubts);
     }
 
     /// The larger of `known` and the largest difference of a pair.

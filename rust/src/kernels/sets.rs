@@ -6,12 +6,20 @@
 
 use super::bf16;
 use super::difference::{self, Pair};
+use super::enclosed::{self, Enclosed};
+use super::low_rank::{self, Row};
 use super::vector::{self, FromBf16, FromF16, FromF32, FromF64, ToBf16, ToF16, ToF32, ToF64};
 use super::{Kernels, Request, Tally};
 use crate::dtype::Dtype;
 use crate::kernels::format::Format;
 
-static SCALAR: Kernels = Kernels { name: "scalar", run: scalar, difference: difference::by_definition };
+static SCALAR: Kernels = Kernels {
+    name: "scalar",
+    run: scalar,
+    difference: difference::by_definition,
+    low_rank: low_rank::run,
+    enclosed: all_in_doubt,
+};
 
 /// The definition: every element by integers.
 fn scalar(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
@@ -19,6 +27,11 @@ fn scalar(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
     for index in 0..output.len() / bytes {
         request.exact_element(index, output, tally);
     }
+}
+
+/// The same of means that would have to be proved.
+fn all_in_doubt(_: &Enclosed<'_>, _: &mut [u8], doubts: &mut [bool]) {
+    doubts.fill(true);
 }
 
 /// Sets this CPU runs, slowest first.
@@ -44,53 +57,53 @@ pub(super) fn available() -> Vec<&'static Kernels> {
     sets
 }
 
+/// A loop compiled for some features of x86-64.
 #[cfg(target_arch = "x86_64")]
-static AVX2: Kernels = Kernels { name: "avx2", run: avx2, difference: avx2_difference };
+macro_rules! compiled {
+    ($features:literal, $loop:path, ($($argument:ident: $kind:ty),*) -> $result:ty) => {{
+        fn call($($argument: $kind),*) -> $result {
+            #[target_feature(enable = $features)]
+            fn compiled($($argument: $kind),*) -> $result {
+                $loop($($argument),*)
+            }
+            // SAFETY: `available` lists this set only where these features were detected.
+            unsafe { compiled($($argument),*) }
+        }
+        call
+    }};
+}
+
+/// Every loop compiled for some features of x86-64.
 #[cfg(target_arch = "x86_64")]
-static AVX512: Kernels = Kernels { name: "avx512", run: avx512, difference: avx512_difference };
+macro_rules! kernels_for {
+    ($name:literal, $features:literal) => {
+        Kernels {
+            name: $name,
+            run: compiled!($features, dispatch, (request: &Request<'_>, output: &mut [u8], tally: &mut Tally) -> ()),
+            difference: compiled!($features, difference::fast, (pair: &Pair<'_>, known: f64) -> f64),
+            low_rank: compiled!(
+                $features, low_rank::run, (row: &Row<'_>, values: &mut [u8], radii: &mut [u8]) -> ()
+            ),
+            enclosed: compiled!(
+                $features, enclosed::run, (request: &Enclosed<'_>, output: &mut [u8], doubts: &mut [bool]) -> ()
+            ),
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+static AVX2: Kernels = kernels_for!("avx2", "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+static AVX512: Kernels = kernels_for!("avx512", "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
 /// NEON and fused multiply-add are part of every aarch64.
 #[cfg(target_arch = "aarch64")]
-static NEON: Kernels = Kernels { name: "neon", run: dispatch, difference: difference::fast };
-
-#[cfg(target_arch = "x86_64")]
-fn avx2(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
-    #[target_feature(enable = "avx2,fma")]
-    fn compiled(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
-        dispatch(request, output, tally);
-    }
-    // SAFETY: `available` lists this set only where both features were detected.
-    unsafe { compiled(request, output, tally) }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn avx512(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
-    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-    fn compiled(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
-        dispatch(request, output, tally);
-    }
-    // SAFETY: `available` lists this set only where these features were detected.
-    unsafe { compiled(request, output, tally) }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn avx2_difference(pair: &Pair<'_>, known: f64) -> f64 {
-    #[target_feature(enable = "avx2,fma")]
-    fn compiled(pair: &Pair<'_>, known: f64) -> f64 {
-        difference::fast(pair, known)
-    }
-    // SAFETY: `available` lists this set only where both features were detected.
-    unsafe { compiled(pair, known) }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn avx512_difference(pair: &Pair<'_>, known: f64) -> f64 {
-    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-    fn compiled(pair: &Pair<'_>, known: f64) -> f64 {
-        difference::fast(pair, known)
-    }
-    // SAFETY: `available` lists this set only where these features were detected.
-    unsafe { compiled(pair, known) }
-}
+static NEON: Kernels = Kernels {
+    name: "neon",
+    run: dispatch,
+    difference: difference::fast,
+    low_rank: low_rank::run,
+    enclosed: enclosed::run,
+};
 
 /// Pick the loop by dtypes, once a chunk.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -29,6 +29,12 @@ impl Content {
         serde_json::to_writer(&mut self.hasher, &(name, dtype, shape, digest)).expect("plain data");
     }
 
+    /// What the product of the last two tensors is multiplied by before it, or its transpose, is added to the one before.
+    pub(crate) fn add_scale(&mut self, scale: f64, transposed: bool) {
+        let name = if transposed { "scale of the transpose" } else { "scale" };
+        self.add(name, Dtype::F64, &[], Digest::of(&scale.to_le_bytes()));
+    }
+
     pub(crate) fn finish(mut self) -> Digest {
         self.hasher.update(b"]").finalize().into()
     }

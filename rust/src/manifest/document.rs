@@ -194,6 +194,24 @@ pub(crate) struct SourceEntry {
     pub(crate) shards: Vec<SourceShard>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) hub: Option<HubEntry>,
+    /// What was on top of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) adapter: Option<AdapterEntry>,
+}
+
+/// An adapter; its file is the last of the ingredient's `shards`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdapterEntry {
+    pub(crate) file: String,
+    /// Tensors that something was added to.
+    pub(crate) modules: u64,
+    /// Tensors in whose place another one stood.
+    pub(crate) replaced: u64,
+    /// Every scale that occurs, in decimals that are read back as the same number.
+    pub(crate) scales: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) hub: Option<HubEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -21,8 +21,8 @@ pub(crate) use canonical::digest_of;
 pub(crate) use content::Content;
 pub use digests::Digests;
 pub(crate) use document::{
-    Counts, DonorEntry, FILE_NAME, FORMAT, How, HubEntry, IngredientEntry, MAX_BYTES, Manifest, NUMERICS,
-    NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry, SourceEntry,
+    AdapterEntry, Counts, DonorEntry, FILE_NAME, FORMAT, How, HubEntry, IngredientEntry, MAX_BYTES, Manifest,
+    NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry, SourceEntry,
     SourceShard, TensorEntry,
 };
 pub use fingerprint::Fingerprint;

@@ -137,6 +137,7 @@ mod tests {
             content: None,
             shards: Vec::new(),
             hub: None,
+            adapter: None,
         };
         let run = RunEntry {
             more: Map::from_iter([("soce".to_owned(), "0.1.0".into()), ("core".to_owned(), "hidden".into())]),

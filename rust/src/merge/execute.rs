@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::options::MergeOptions;
 use super::outputs::Outputs;
+use super::part_digests::PartDigests;
 use super::report::{MergeReport, NonFiniteTensor};
-use super::scale_digests::ScaleDigests;
 use super::sending::Sending;
 use super::small_files::{self, Made, Provenance};
 use super::soups::{self, Soup};
@@ -176,8 +176,8 @@ fn publish(
 ) -> Result<MergeReport> {
     control.check()?;
     soups::unchanged(&plan.checkpoints)?;
-    let scales =
-        if report.digests == Digests::Full { ScaleDigests::read(plan)? } else { ScaleDigests::default() };
+    let parts =
+        if report.digests == Digests::Full { PartDigests::read(plan)? } else { PartDigests::default() };
     for (recipe, soup) in soups.iter().enumerate() {
         let Some(staging) = &soup.staging else {
             report.complete_before.push(recipe);
@@ -188,7 +188,7 @@ fn publish(
         let shards = shards.expect("every shard is finished");
         report.non_finite.extend(non_finite(plan, recipe, &shards));
         let (fingerprint, resumes) = (&soup.fingerprint, soup.resumes);
-        let made = Made { recipe, fingerprint, shards: &shards, scales: &scales, resumes };
+        let made = Made { recipe, fingerprint, shards: &shards, parts: &parts, resumes };
         report.result_digests.push(small_files::write(plan, made, staging, &report, provenance)?);
     }
     control.check()?;

@@ -45,7 +45,7 @@ pub(super) struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     pub(super) fn new(plan: &'a Plan, work: &Work, needed: &[Vec<usize>], options: &MergeOptions) -> Self {
-        let mut uses: Vec<Vec<usize>> = plan.checkpoints.iter().map(|c| vec![0; c.shards.len()]).collect();
+        let mut uses: Vec<Vec<usize>> = plan.checkpoints.iter().map(|c| vec![0; c.files().count()]).collect();
         for (tensor, needed) in plan.tensors.iter().zip(needed) {
             for &ingredient in needed {
                 tensor.source(ingredient).shards().for_each(|shard| uses[ingredient][shard] += 1);
@@ -81,7 +81,7 @@ impl<'a> Inputs<'a> {
         if let Some(source) = &entry.source {
             return Ok(Arc::clone(source)); // another worker was faster
         }
-        let shard = &self.plan.checkpoints[ingredient].shards[shard];
+        let shard = self.plan.checkpoints[ingredient].file(shard);
         let source = match (&self.fetch, self.streams.get(&place)) {
             (Some(fetch), Some(stream)) => Source::Ahead(Arc::clone(fetch), *stream),
             _ => Source::open(&shard.path, &shard.identity, self.backend, self.cache)?,

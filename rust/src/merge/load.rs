@@ -10,6 +10,8 @@ pub struct Load {
     ingredients: usize,
     /// Those whose elements are computed.
     derived: usize,
+    /// Those of these that an adapter adds to.
+    updated: usize,
     /// Those that lie on a server.
     remote: usize,
     /// Most elements that a byte of output can stand for, times 8.
@@ -21,15 +23,17 @@ impl Load {
     pub fn of(plan: &Plan) -> Self {
         let needs = |tensor: &PlannedTensor| {
             let needed = plan.needed(tensor);
-            let derived = needed.iter().filter(|&&i| tensor.source(i).scales.is_some()).count();
-            (needed.len(), derived, tensor.element_bytes())
+            let derived = needed.iter().filter(|&&i| tensor.source(i).is_computed()).count();
+            let updated = needed.iter().filter(|&&i| tensor.source(i).update.is_some()).count();
+            (needed.len(), [derived, updated], tensor.element_bytes())
         };
         let remote = (0..plan.checkpoints.len()).filter(|&i| plan.is_remote(i)).count();
         let none = Self { remote, ..Self::default() };
-        plan.tensors.iter().map(needs).fold(none, |most, (ingredients, derived, bytes)| Self {
+        plan.tensors.iter().map(needs).fold(none, |most, (ingredients, [derived, updated], bytes)| Self {
             remote: most.remote,
             ingredients: most.ingredients.max(ingredients),
             derived: most.derived.max(derived),
+            updated: most.updated.max(updated),
             narrowest: if derived > 0 { most.narrowest.max(8 / bytes) } else { most.narrowest },
         })
     }
@@ -48,7 +52,10 @@ impl Load {
     /// ingredients that lie on a server.
     pub fn memory_bound(self, threads: usize) -> u64 {
         let chunk = self.chunk_bytes();
-        let computed = self.derived as u64 * scratch_bytes(chunk * self.narrowest / 8);
+        let elements = chunk * self.narrowest / 8;
+        let scaled = self.derived.saturating_sub(self.updated) as u64;
+        let computed =
+            scaled * scratch_bytes(elements, false) + self.updated as u64 * scratch_bytes(elements, true);
         let ahead = Fetch::pool(self.remote) as u64 * BLOCK;
         64_000_000 + 2 * threads as u64 * ((self.ingredients as u64 + 1) * chunk + computed) + ahead
     }

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::part_digests::PartDigests;
 use super::report::MergeReport;
-use super::scale_digests::ScaleDigests;
-use crate::checkpoint::{Checkpoint, Shard};
+use crate::checkpoint::origin::Origin;
+use crate::checkpoint::{Adapter, Checkpoint, Shard};
 use crate::digest::Digest;
 use crate::error::{Problem, ProblemKind, Result};
 use crate::manifest::{
-    Content, Counts, DonorEntry, FILE_NAME, FORMAT, Fingerprint, How, HubEntry, IngredientEntry, Manifest,
-    NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry, RunEntry, ShardEntry, SourceEntry,
-    SourceShard, TensorEntry, canonical, digest_of,
+    AdapterEntry, Content, Counts, DonorEntry, FILE_NAME, FORMAT, Fingerprint, How, HubEntry,
+    IngredientEntry, Manifest, NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry,
+    RunEntry, ShardEntry, SourceEntry, SourceShard, TensorEntry, canonical, digest_of,
 };
-use crate::plan::{Plan, PlannedTensor, Recipe, Treatment};
+use crate::plan::{Derived, Plan, PlannedTensor, Recipe, Treatment};
 use crate::sink::Staging;
 use crate::sink::journal::{ShardRecord, TensorResult};
 
@@ -37,7 +38,7 @@ pub(super) struct Made<'a> {
     /// Its shards, in the plan's order.
     pub(super) shards: &'a [ShardRecord],
     /// Of what its ingredients were computed with, where digests of ingredients are asked for.
-    pub(super) scales: &'a ScaleDigests,
+    pub(super) parts: &'a PartDigests,
     /// Runs that were interrupted before this one.
     pub(super) resumes: usize,
 }
@@ -189,8 +190,11 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
             };
             let source = tensor.source(i);
             content.add(&tensor.name, source.dtype, &tensor.shape, digest?);
-            if let Some(scales) = &source.scales {
-                content.add(&scales.name, scales.dtype, &[scales.count()], made.scales.get(i, &scales.name)?);
+            for part in source.parts() {
+                content.add(part.name, part.dtype, &[part.elements], made.parts.get(i, &part)?);
+            }
+            if let Some(update) = &source.update {
+                content.add_scale(update.scale, update.transposed);
             }
         }
         Some(content.finish())
@@ -225,7 +229,11 @@ fn sources(plan: &Plan, made: Made<'_>) -> Vec<SourceEntry> {
     let source = |(i, checkpoint): (usize, &Checkpoint)| {
         let origin = &checkpoint.origin;
         let shard = |(s, shard): (usize, &Shard)| {
-            let claim = origin.sha256.get(s).and_then(Option::as_ref);
+            let claims = match &checkpoint.adapter {
+                Some(adapter) if s == checkpoint.shards.len() => adapter.origin.sha256.first(),
+                _ => origin.sha256.get(s),
+            };
+            let claim = claims.and_then(Option::as_ref);
             SourceShard {
                 name: shard.name.clone(),
                 size: shard.identity.size(),
@@ -235,20 +243,38 @@ fn sources(plan: &Plan, made: Made<'_>) -> Vec<SourceEntry> {
                 identity: shard.identity.object().map(|object| object.identity().to_owned()),
             }
         };
-        let hub = origin.hub.as_ref();
         SourceEntry {
             parts: recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect(),
             gave_config: i == plan.request.options.config_from,
             content: contents.as_ref().filter(|_| columns.contains(&i)).map(|found| found[i]),
-            shards: checkpoint.shards.iter().enumerate().map(shard).collect(),
-            hub: hub.map(|hub| HubEntry { id: hub.id.clone(), revision: hub.revision.clone() }),
+            shards: checkpoint.files().enumerate().map(shard).collect(),
+            hub: hub(origin),
+            adapter: checkpoint.adapter.as_ref().map(|adapter| adapter_entry(adapter, &plan.derived[i])),
         }
     };
     plan.checkpoints.iter().enumerate().map(source).collect()
 }
 
+fn hub(origin: &Origin) -> Option<HubEntry> {
+    let hub = origin.hub.as_ref()?;
+    Some(HubEntry { id: hub.id.clone(), revision: hub.revision.clone() })
+}
+
+fn adapter_entry(adapter: &Adapter, derived: &Derived) -> AdapterEntry {
+    let mut scales: Vec<f64> = derived.updates().map(|update| update.scale).collect();
+    scales.sort_by(f64::total_cmp);
+    scales.dedup();
+    AdapterEntry {
+        file: adapter.file.name.clone(),
+        modules: derived.updates().count() as u64,
+        replaced: derived.replacements() as u64,
+        scales: scales.iter().map(f64::to_string).collect(),
+        hub: hub(&adapter.origin),
+    }
+}
+
 fn run(plan: &Plan, made: Made<'_>, report: &MergeReport, provenance: &Provenance) -> RunEntry {
-    let paths = plan.request.ingredients.iter().map(|path| path.to_string_lossy().into_owned());
+    let paths = plan.checkpoints.iter().map(|checkpoint| checkpoint.label().to_string_lossy().into_owned());
     RunEntry {
         more: provenance.run.clone(),
         core: env!("CARGO_PKG_VERSION").to_owned(),

@@ -203,7 +203,7 @@ fn problems(plan: &Plan, tensor: usize, tally: &Tally) -> Vec<Problem> {
     let planned = &plan.tensors[tensor];
     let mut problems = Vec::new();
     for (ingredient, counts) in tally.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0) {
-        let shard = &plan.checkpoints[ingredient].shards[planned.source(ingredient).shard];
+        let shard = plan.checkpoints[ingredient].file(planned.source(ingredient).shard);
         let NonFinite { nan, positive, negative, first } = counts;
         let first = first.unwrap_or(0);
         let message = format!(

@@ -145,7 +145,7 @@ impl<'a> Worker<'a> {
         let range = (chunk.first, chunk.elements as usize);
         let mut inputs: Vec<Option<Stretch<'_>>> = vec![None; run.plan.checkpoints.len()];
         for ((&ingredient, source), scratch) in needed.iter().zip(&sources).zip(&mut self.scratch) {
-            inputs[ingredient] = Some(source.read(tensor.source(ingredient), range, scratch)?);
+            inputs[ingredient] = Some(source.read(tensor.source(ingredient), range, run.kernels, scratch)?);
         }
         for &ingredient in needed {
             let stored = inputs[ingredient].expect("needed").stored;
@@ -168,7 +168,7 @@ impl<'a> Worker<'a> {
                     let length = (chunk.elements * tensor.element_bytes()) as usize;
                     let no_memory = |error| Error::io(file.path(), "no memory for a chunk", error);
                     let output = self.output.first(length).map_err(no_memory)?;
-                    mix_chunk(run.kernels, mix, &inputs, tensor.dtype, output, &mut tally);
+                    mix_chunk(run.kernels, mix, &inputs, tensor.dtype, output, &mut tally)?;
                     differences = run.options.differences.then(|| differ(mix, &inputs, tensor.dtype, output));
                     output
                 }

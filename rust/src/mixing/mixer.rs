@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, Shard, TensorInfo};
+use crate::checkpoint::{Adapters, Checkpoint, OpenOptions, Shard, TensorInfo};
 use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
@@ -41,20 +41,22 @@ pub struct MixOptions {
 }
 
 impl Mixer {
-    /// Open `ingredients`, of which some shards may be `objects`, and prove that they agree, as for a merge; `config.json` and tokenizers are not looked at.
+    /// Open `ingredients`, of which some shards may be `objects` and some have `adapters` on top, and prove that they agree, as
+    /// for a merge; `config.json` and tokenizers are not looked at.
     ///
     /// # Errors
     /// Everything found wrong with the ingredients; I/O errors.
     pub fn open(
         ingredients: &[PathBuf],
         objects: &Objects,
+        adapters: Adapters,
         backend: Option<Backend>,
         options: OpenOptions,
         choices: Choices,
     ) -> Result<Self> {
-        let agreement = plan::agree(ingredients, objects, options, choices)?;
+        let agreement = plan::agree(ingredients, objects, adapters, options, choices)?;
         let open = |shard: &Shard| Source::open(&shard.path, &shard.identity, backend, Cache::Keep);
-        let open = |checkpoint: &Checkpoint| checkpoint.shards.iter().map(open).collect();
+        let open = |checkpoint: &Checkpoint| checkpoint.files().map(open).collect();
         let sources = agreement.checkpoints.iter().map(open).collect::<Result<_>>()?;
         Ok(Self { agreement, sources, kernels: Kernels::choose(None)? })
     }
@@ -87,7 +89,7 @@ impl Mixer {
 
     /// Whether the elements of a tensor are computed in some ingredient.
     pub fn is_derived(&self, name: &str, ingredient: usize) -> bool {
-        self.agreement.derived.get(ingredient).is_some_and(|derived| derived.scales(name).is_some())
+        self.agreement.derived.get(ingredient).is_some_and(|derived| derived.is_computed(name))
     }
 
     /// Dtype of tensor `name` in a soup: that of the first ingredient, or of the one that gives it.
@@ -160,7 +162,7 @@ impl Mixer {
             Ok((i, at, files))
         });
         let needed = inputs.collect::<Result<Vec<_>>>()?;
-        let derived = needed.iter().filter(|(_, at, _)| at.scales.is_some()).count();
+        let derived = needed.iter().filter(|(_, at, _)| at.is_computed()).count();
         let per_chunk = (chunk_bytes(checkpoints.len(), derived) as usize).min(BLOCK) / size;
         let chunk = |start: usize, block: &mut Buffer, scratch: &mut [Scratch]| -> Result<Tally> {
             control.check()?;
@@ -168,7 +170,7 @@ impl Mixer {
             let range = (begin + start as u64, count);
             let mut inputs = vec![None; checkpoints.len()];
             for ((i, at, files), scratch) in needed.iter().zip(scratch) {
-                inputs[*i] = Some(files.read(at, range, scratch)?);
+                inputs[*i] = Some(files.read(at, range, self.kernels, scratch)?);
             }
             let mut tally = Tally::new(checkpoints.len());
             tally.base = range.0;
@@ -179,7 +181,7 @@ impl Mixer {
             } else {
                 let no_memory = |error| Error::io(name, "no memory to compute it", error);
                 let block = block.first(count * size).map_err(no_memory)?;
-                mix_chunk(self.kernels, mix, &inputs, dtype, block, &mut tally);
+                mix_chunk(self.kernels, mix, &inputs, dtype, block, &mut tally)?;
                 write(start * size, block);
             }
             for (_, at, files) in &needed {

@@ -4,7 +4,9 @@
 
 mod chunk;
 mod codes;
+mod low_rank;
 mod mixer;
+mod numbers;
 mod read;
 
 pub use chunk::chunk_bytes;

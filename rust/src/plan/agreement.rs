@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::checkpoint::{Checkpoint, OpenOptions};
+use crate::checkpoint::{Adapters, Checkpoint, OpenOptions};
 use crate::error::Result;
 use crate::io::remote::Objects;
 use crate::mix::Mix;
@@ -27,7 +27,7 @@ pub struct Agreement {
     pub warnings: Vec<String>,
 }
 
-/// Open `ingredients`, of which some shards may be `objects`, and compare each with the first; every one of them counts, as
+/// Open `ingredients`, of which some shards may be `objects` and some have `adapters` on top, and compare each with the first; every one of them counts, as
 /// with equal parts.
 ///
 /// # Errors
@@ -35,6 +35,7 @@ pub struct Agreement {
 pub fn agree(
     ingredients: &[PathBuf],
     objects: &Objects,
+    adapters: Adapters,
     open: OpenOptions,
     choices: Choices,
 ) -> Result<Agreement> {
@@ -44,6 +45,7 @@ pub fn agree(
         ingredients: ingredients.to_vec(),
         recipes: vec![everything],
         objects: objects.clone(),
+        adapters,
         options: PlanOptions { choices, open, ..PlanOptions::default() },
     };
     make::put_choices_first(&mut request)?;

@@ -32,8 +32,7 @@ impl Plan {
             }
             told
         };
-        let ingredients =
-            self.checkpoints.iter().map(|found| found.shards.iter().map(shard).collect::<Vec<_>>());
+        let ingredients = self.checkpoints.iter().map(|found| found.files().map(shard).collect::<Vec<_>>());
         let shards = self.shards.iter().map(
             |shard| json!({"name": shard.name, "size": shard.size, "header": Digest::of(&shard.header)}),
         );

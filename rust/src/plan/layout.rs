@@ -237,7 +237,7 @@ pub(super) fn note(request: &MergeRequest, checkpoints: &[Checkpoint]) -> Option
 #[cfg(test)]
 mod tests {
     use super::{Draft, Item, Layout, add_shard};
-    use crate::checkpoint::TensorInfo;
+    use crate::checkpoint::{Adapters, TensorInfo};
     use crate::dtype::Dtype;
     use crate::io::remote::Objects;
     use crate::plan::remarks::Remarks;
@@ -254,6 +254,7 @@ mod tests {
             ingredients: vec![],
             recipes: vec![],
             objects: Objects::default(),
+            adapters: Adapters::default(),
             options: PlanOptions::default(),
         };
         let mut remarks = Remarks::default();

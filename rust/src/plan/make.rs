@@ -37,7 +37,7 @@ pub fn make(mut request: MergeRequest) -> Result<Plan> {
     let PlanOptions { config_from: donor, allow_different_configs, .. } = request.options;
     differences::check(&configs, donor, allow_different_configs, &mut remarks);
     tokenizer::check(&checkpoints, &request.options, &mut remarks)?;
-    if treatments.derived.get(donor).is_some_and(|derived| !derived.is_empty()) {
+    if treatments.derived.get(donor).is_some_and(|derived| derived.codes() > 0) {
         not_quantised(&mut configs[donor], &mut remarks);
     }
     let config = configs.get(donor).and_then(Option::as_ref);
@@ -148,8 +148,11 @@ pub(super) fn put_choices_first(request: &mut MergeRequest) -> Result<()> {
 pub(super) fn open(request: &MergeRequest, remarks: &mut Remarks) -> Vec<Checkpoint> {
     let mut budget = MAX_HEADERS_BYTES;
     let mut checkpoints = Vec::with_capacity(request.ingredients.len());
-    for path in &request.ingredients {
-        match Checkpoint::open_within(path, &request.options.open, &request.objects, &mut budget) {
+    for (number, path) in request.ingredients.iter().enumerate() {
+        let open = request.options.open;
+        let opened = Checkpoint::open_within(path, &open, &request.objects, &mut budget)
+            .and_then(|base| base.adapted(request.adapters.get(&number), open, &mut budget));
+        match opened {
             Ok(checkpoint) => {
                 remarks.warnings.extend(checkpoint.warnings.iter().cloned());
                 checkpoints.push(checkpoint);

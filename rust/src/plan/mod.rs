@@ -22,6 +22,7 @@ mod remarks;
 mod routers;
 mod rows;
 mod side_files;
+mod source;
 mod space;
 mod summary;
 mod tied;
@@ -31,16 +32,16 @@ mod treatments;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 pub use agreement::{Agreement, agree};
 pub use choices::Choices;
-pub use derived::{Derived, Scales};
-pub(crate) use derived::{VALUES, of as derived_of};
+pub use derived::{Derived, Factor, Scales, Update};
+pub(crate) use derived::{Part, TILE, VALUES, of as derived_of};
 pub use differences::config_differences;
 pub use make::make;
+pub use source::TensorSource;
 
-use crate::checkpoint::{Checkpoint, OpenOptions};
+use crate::checkpoint::{Adapters, Checkpoint, OpenOptions};
 use crate::dtype::Dtype;
 use crate::io::remote::Objects;
 use crate::manifest::How;
@@ -73,6 +74,8 @@ pub struct MergeRequest {
     pub recipes: Vec<Recipe>,
     /// Shards of ingredients that lie on a server.
     pub objects: Objects,
+    /// Adapters on top of ingredients.
+    pub adapters: Adapters,
     /// Everything else.
     pub options: PlanOptions,
 }
@@ -107,42 +110,6 @@ pub struct PlanOptions {
     pub open: OpenOptions,
 }
 
-/// A stretch of one ingredient that holds one tensor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSource {
-    /// Index into the ingredient's shards.
-    pub shard: usize,
-    /// Absolute offset in that file.
-    pub offset: u64,
-    /// Element type there.
-    pub dtype: Dtype,
-    /// What the elements there are multiplied by, if they are codes.
-    pub scales: Option<Arc<Scales>>,
-}
-
-impl TensorSource {
-    /// Where an ingredient has a tensor; `None` if it has none of that name.
-    pub(crate) fn of(checkpoint: &Checkpoint, derived: &Derived, name: &str) -> Option<Self> {
-        let shard = checkpoint.tensors.get(name)?.shard;
-        let info = checkpoint.tensor(name)?;
-        let scales = derived.scales(name).cloned();
-        Some(Self { shard, offset: info.offset, dtype: info.dtype, scales })
-    }
-
-    /// The shards that hold it, and what it is computed with.
-    pub(crate) fn shards(&self) -> impl Iterator<Item = usize> {
-        std::iter::once(self.shard).chain(self.scales.iter().map(|scales| scales.shard))
-    }
-
-    /// Bytes of one element there.
-    ///
-    /// # Panics
-    /// Never for a planned tensor: dtypes below a byte are refused.
-    pub(crate) fn element_bytes(&self) -> u64 {
-        self.dtype.bytes().expect("dtypes below a byte are refused") as u64
-    }
-}
-
 /// What happens to a tensor of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
@@ -161,7 +128,7 @@ pub enum Treatment {
 }
 
 /// One tensor of the output; the same for every recipe but for its row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PlannedTensor {
     /// Name.
     pub name: String,
@@ -283,8 +250,8 @@ impl PlannedTensor {
     /// Bytes that are read of it in an ingredient.
     pub(crate) fn bytes_read(&self, ingredient: usize) -> u64 {
         let source = self.source(ingredient);
-        let scales = source.scales.as_ref().map_or(0, |scales| scales.bytes());
-        self.elements.saturating_mul(source.element_bytes()).saturating_add(scales)
+        let with = source.parts().map(|part| part.bytes());
+        with.fold(self.elements.saturating_mul(source.element_bytes()), u64::saturating_add)
     }
 
     /// Bytes of one element in the output.

@@ -25,7 +25,7 @@ impl Plan {
         for tensor in &self.tensors {
             for i in self.needed(tensor) {
                 let source = tensor.source(i);
-                if self.checkpoints[i].shards[source.shard].identity.object().is_some() {
+                if self.checkpoints[i].file(source.shard).identity.object().is_some() {
                     bytes[i] += tensor.elements * source.dtype.bytes().unwrap_or(0) as u64;
                 }
             }
@@ -106,7 +106,7 @@ impl Plan {
             "tied": tied.collect::<Vec<_>>(),
             "tensors_left_out": left_out.collect::<Vec<_>>(),
             "warnings": self.warnings,
-            "config_from": donor.map(|donor| donor.root.to_string_lossy()),
+            "config_from": donor.map(|donor| donor.label().to_string_lossy().into_owned()),
             "tensors": self.tensors.iter().map(|tensor| self.tensor(tensor)).collect::<Vec<_>>(),
         })
     }
@@ -130,10 +130,11 @@ impl Plan {
 fn ingredient(((checkpoint, derived), fetched): ((&Checkpoint, &Derived), &u64)) -> Value {
     let tensors = checkpoint.shards.iter().flat_map(|shard| &shard.tensors);
     json!({
-        "path": checkpoint.root.to_string_lossy(),
+        "path": checkpoint.label().to_string_lossy(),
         "shards": checkpoint.shards.len(),
         "tensors": checkpoint.tensors.len(),
-        "derived": derived.names().count(),
+        "derived": derived.codes(),
+        "adapted": derived.adapted(),
         "bytes": tensors.map(|tensor| tensor.length).sum::<u64>(),
         "bytes_to_fetch": fetched,
     })

@@ -110,7 +110,7 @@ pub(super) fn resolve(
     let tensors = shards.filter(|shard| tied.contains(shard.folder())).flat_map(|shard| &shard.tensors);
     let mut aliases: Vec<&str> = tensors.map(|tensor| tensor.name.as_str()).collect();
     // Codes that equal others say nothing of what their scales make of them.
-    let is_derived = |name: &str| derived.iter().any(|derived| derived.scales(name).is_some());
+    let is_derived = |name: &str| derived.iter().any(|derived| derived.is_computed(name));
     aliases.retain(|name| is_alias(name) && !chosen.holds(name) && !is_derived(name));
     aliases.sort_unstable();
     aliases.dedup();
@@ -123,7 +123,9 @@ pub(super) fn resolve(
         }
         let read: Vec<usize> = holders.iter().copied().filter(|&i| used.get(i) == Some(&true)).collect();
         let mut found = Remarks::default();
-        let original = check_copies(checkpoints, alias, &read, chosen, &mut found)?;
+        // Nor does a tensor say what it is once an adapter has changed it.
+        let is_kept = |name: &str| !chosen.left_out.contains_key(name) && !is_derived(name);
+        let original = check_copies(checkpoints, alias, &read, &is_kept, &mut found)?;
         if !found.problems.is_empty() && !is_language_head(alias) {
             continue; // one more tensor that only some have
         }
@@ -168,7 +170,7 @@ fn check_copies<'a>(
     checkpoints: &'a [Checkpoint],
     head: &str,
     holders: &[usize],
-    chosen: &Chosen,
+    is_kept: &dyn Fn(&str) -> bool,
     remarks: &mut Remarks,
 ) -> Result<Option<&'a str>> {
     let mut common: Option<Vec<&str>> = None;
@@ -180,8 +182,7 @@ fn check_copies<'a>(
         };
         let mut equal = Vec::new();
         let mut nearest = None;
-        let kept =
-            candidates(checkpoints, checkpoint, copy).filter(|name| !chosen.left_out.contains_key(*name));
+        let kept = candidates(checkpoints, checkpoint, copy).filter(|name| is_kept(name));
         for name in kept {
             let Some(embedding) = checkpoint.locate(name) else { continue };
             match first_difference(embedding, copy)? {

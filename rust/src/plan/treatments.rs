@@ -128,16 +128,20 @@ fn check_taken(
     taken: &BTreeMap<String, usize>,
     remarks: &mut Remarks,
 ) {
-    for (name, &from) in taken.iter().filter(|(name, from)| derived[**from].scales(name).is_some()) {
+    for (name, &from) in taken.iter().filter(|(name, from)| derived[**from].is_computed(name)) {
         let Some(found) = checkpoints[from].locate(name) else { continue };
-        let message =
-            format!("cannot be taken byte for byte: it is {} codes with scales", found.tensor.dtype);
+        let what = if derived[from].is_adapted(name) {
+            "an adapter changes it".to_owned()
+        } else {
+            format!("it is {} codes with scales", found.tensor.dtype)
+        };
+        let message = format!("cannot be taken byte for byte: {what}");
         let path = found.shard.path.clone();
         remarks.problem(
             Problem::new(ProblemKind::Recipe, message)
                 .at(path)
                 .tensor(name)
-                .hint("a merge of this checkpoint alone writes it as BF16: take the tensor from that"),
+                .hint("a merge of this ingredient alone writes it: take the tensor from that"),
         );
     }
 }

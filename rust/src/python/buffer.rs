@@ -11,8 +11,10 @@ use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
+use super::adapters::{self, Adapting};
 use super::args;
 use super::interrupt::run_interruptible;
+use super::remote::{self, RemoteShard};
 use crate::checkpoint::OpenOptions;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind};
@@ -22,7 +24,10 @@ use crate::mixing;
 use crate::plan::Choices;
 
 #[pyclass(frozen, name = "Mixer", module = "soce._core")]
-pub(super) struct PyMixer(mixing::Mixer);
+pub(super) struct PyMixer {
+    mixer: mixing::Mixer,
+    objects: Objects,
+}
 
 #[pymethods]
 impl PyMixer {
@@ -30,9 +35,9 @@ impl PyMixer {
     #[pyo3(
         signature = (
             ingredients, *, io = "auto", follow_links = false, ignore_unreferenced = false,
-            leave_out = Vec::new(), take = Vec::new()
+            leave_out = Vec::new(), take = Vec::new(), adapters = Vec::new(), remote = Vec::new(), refresh = None
         ),
-        text_signature = "(ingredients, *, io='auto', follow_links=False, ignore_unreferenced=False, leave_out=(), take=())"
+        text_signature = "(ingredients, *, io='auto', follow_links=False, ignore_unreferenced=False, leave_out=(), take=(), adapters=(), remote=(), refresh=None)"
     )]
     #[allow(clippy::too_many_arguments, reason = "arguments of a Python class")]
     fn new(
@@ -43,20 +48,31 @@ impl PyMixer {
         ignore_unreferenced: bool,
         leave_out: Vec<String>,
         take: Vec<(String, usize)>,
+        adapters: Vec<Adapting>,
+        remote: Vec<RemoteShard>,
+        refresh: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let backend = args::backend(io)?;
         let options = OpenOptions { follow_links, ignore_unreferenced };
         let choices = Choices { leave_out, take };
-        let open = |_: &_| mixing::Mixer::open(&ingredients, &Objects::default(), backend, options, choices);
-        Ok(Self(run_interruptible(py, |_, _| Ok(()), open)?))
+        let adapters = adapters::adapters(adapters, ingredients.len())?;
+        let objects = remote::objects(remote, refresh)?;
+        let open = |control: &_| {
+            let _session = objects.session(control);
+            mixing::Mixer::open(&ingredients, &objects, adapters, backend, options, choices)
+        };
+        Ok(Self { mixer: run_interruptible(py, |_, _| Ok(()), open)?, objects })
     }
 
     fn tensors(&self) -> Vec<(String, &'static str, Vec<u64>)> {
-        self.0.tensors().map(|(name, dtype, shape)| (name.to_owned(), dtype.name(), shape.to_vec())).collect()
+        self.mixer
+            .tensors()
+            .map(|(name, dtype, shape)| (name.to_owned(), dtype.name(), shape.to_vec()))
+            .collect()
     }
 
     fn giver(&self, name: &str) -> Option<usize> {
-        self.0.giver(name)
+        self.mixer.giver(name)
     }
 
     #[pyo3(signature = (name, numerators, whole, out, *, dtype = None, start = None, num_threads = None))]
@@ -78,7 +94,10 @@ impl PyMixer {
         let region = memory.region();
         let options = mixing::MixOptions { dtype, start, num_threads };
         let write = |place: usize, bytes: &[u8]| region.write(place, bytes);
-        let work = |control: &_| self.0.mix(name, &mix, options, region.length, &write, control).map(drop);
+        let work = |control: &_| {
+            let _session = self.objects.session(control);
+            self.mixer.mix(name, &mix, options, region.length, &write, control).map(drop)
+        };
         run_interruptible(out.py(), |_, _| Ok(()), work)
     }
 }
@@ -87,8 +106,8 @@ impl PyMixer {
     /// Refuse memory that would show the result's bits as floats of another format. Integers are bits anyway, so they
     /// hold any dtype: numpy has no BF16.
     fn check_dtype(&self, name: &str, holds: Option<Dtype>, wanted: Option<Dtype>) -> PyResult<()> {
-        let (Some(holds), Some(own)) = (holds, self.0.dtype(name)) else { return Ok(()) };
-        let averaged = own.class() == DtypeClass::Float && self.0.giver(name).is_none();
+        let (Some(holds), Some(own)) = (holds, self.mixer.dtype(name)) else { return Ok(()) };
+        let averaged = own.class() == DtypeClass::Float && self.mixer.giver(name).is_none();
         let written = if averaged { wanted.unwrap_or(own) } else { own };
         if holds == written {
             return Ok(());

@@ -1,6 +1,7 @@
 //! The Python module `soce._core`: arguments in, plans and reports out. No Python object crosses into the work.
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
+mod adapters;
 mod args;
 mod buffer;
 mod carrier;

@@ -7,6 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
+use super::adapters::{self, Adapting};
 use super::args;
 use super::carrier::PyCarrier;
 use super::interrupt::{run_interruptible, run_with_errands};
@@ -48,6 +49,8 @@ pub(super) struct Planning {
     remote: Vec<RemoteShard>,
     #[pyo3(default)]
     refresh: Option<Py<PyAny>>,
+    #[pyo3(default)]
+    adapters: Vec<Adapting>,
 }
 
 /// An object with these attributes: `MergeOptions` of Python.
@@ -74,6 +77,7 @@ pub(super) fn plan(
 ) -> PyResult<PyPlan> {
     let remarks = options.remarks;
     let objects = remote::objects(options.remote, options.refresh)?;
+    let adapters = adapters::adapters(options.adapters, ingredients.len())?;
     let options = PlanOptions {
         dtype: args::float_dtype(options.dtype.as_deref())?,
         max_shard_size: options.max_shard_size,
@@ -98,7 +102,7 @@ pub(super) fn plan(
         Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<Result<_>>()? })
     };
     let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
-    let request = MergeRequest { ingredients, recipes, objects: objects.clone(), options };
+    let request = MergeRequest { ingredients, recipes, objects: objects.clone(), adapters, options };
     let work = |control: &_| {
         let _session = objects.session(control);
         planning::make(request)
@@ -193,7 +197,7 @@ impl PyPlan {
 impl PyPlan {
     fn report(&self, report: &MergeReport) -> Value {
         let plan = &self.0;
-        let root = |ingredient: usize| plan.checkpoints[ingredient].root.to_string_lossy().into_owned();
+        let root = |ingredient: usize| plan.checkpoints[ingredient].label().to_string_lossy().into_owned();
         let output = |recipe: usize| plan.request.recipes[recipe].output.to_string_lossy();
         let mut non_finite = Vec::new();
         for found in &report.non_finite {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::prelude::*;
 use serde_json::{Map, Value, json};
 
+use super::adapters::{self, Adapting};
 use super::args;
 use super::interrupt::run_interruptible;
 use super::remote::{self, RemoteShard};
@@ -24,6 +25,8 @@ pub(super) struct Verifying {
     remote: Vec<RemoteShard>,
     #[pyo3(default)]
     refresh: Option<Py<PyAny>>,
+    #[pyo3(default)]
+    adapters: Vec<Adapting>,
 }
 
 #[pyfunction]
@@ -34,10 +37,12 @@ pub(super) fn verify(
     options: Verifying,
     on_progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
+    let ingredients = options.recompute.as_ref().map_or(0, Vec::len);
     let options = VerifyOptions {
         quick: options.quick,
         recompute: options.recompute,
         objects: remote::objects(options.remote, options.refresh)?,
+        adapters: adapters::adapters(options.adapters, ingredients)?,
         num_threads: options.num_threads,
         backend: args::backend(&options.io)?,
         follow_links: options.follow_links,

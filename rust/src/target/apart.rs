@@ -129,10 +129,9 @@ impl<'a> Output<'a> {
 
 impl<'a> Ingredient<'a> {
     fn new(checkpoint: &'a Checkpoint) -> Self {
-        let paths =
-            std::iter::once(&checkpoint.root).chain(checkpoint.shards.iter().map(|shard| &shard.path));
+        let paths = std::iter::once(&checkpoint.root).chain(checkpoint.files().map(|shard| &shard.path));
         let canonical: Vec<PathBuf> = paths.filter_map(|path| path.canonicalize().ok()).collect();
-        let files = checkpoint.shards.iter().filter_map(|shard| shard.identity.file());
+        let files = checkpoint.files().filter_map(|shard| shard.identity.file());
         let mut ids: HashSet<Id> = files.map(|file| (file.device, file.inode)).collect();
         ids.extend(id(&checkpoint.root));
         let directories: HashSet<&Path> =

@@ -1,13 +1,14 @@
 //! Which of the checkpoints given is which ingredient of the manifest: by what they hold where the manifest says so,
 //! else by their headers, else by order.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, Shard};
+use crate::checkpoint::{Checkpoint, OpenOptions, Shard, blake3_of};
 use crate::digest::Digest;
 use crate::error::{Problem, Result};
 use crate::manifest::{Content, How, ReadManifest};
-use crate::plan::{Derived, derived_of};
+use crate::plan::{Derived, TensorSource, derived_of};
 
 use super::digests;
 use super::findings::{Check, Verification, problem};
@@ -44,8 +45,8 @@ pub(super) fn by_headers(manifest: &ReadManifest, checkpoints: &[Checkpoint]) ->
 
 fn same_headers(manifest: &ReadManifest, source: usize, checkpoint: &Checkpoint) -> bool {
     let recorded = &manifest.sources[source].shards;
-    recorded.len() == checkpoint.shards.len()
-        && recorded.iter().zip(&checkpoint.shards).all(|(a, b)| a.header_sha256 == b.header_sha256)
+    recorded.len() == checkpoint.files().count()
+        && recorded.iter().zip(checkpoint.files()).all(|(a, b)| a.header_sha256 == b.header_sha256)
 }
 
 /// For every checkpoint the number of its column in the recipe, by the digest of its content; all of their bytes are
@@ -72,14 +73,19 @@ pub(super) fn by_content(
             }
         }
         let complete = scanned.len() == shards.len();
-        let derived = derived_of(checkpoint, open);
+        let known = match Known::new(checkpoint, scanned, open) {
+            Ok(known) => Some(known).filter(|_| complete),
+            Err(error) => {
+                found.add(Check::Recompute, digests::unreadable(error));
+                None
+            }
+        };
         let matches = |&column: &usize| {
-            complete
-                && contents.get(column).is_some_and(|expected| {
-                    columns.get(column).is_some_and(|parts| {
-                        *expected == content(manifest, parts, (checkpoint, &derived), &scanned)
-                    })
-                })
+            let (expected, parts) = (contents.get(column), columns.get(column));
+            let Some(((known, expected), parts)) = known.as_ref().zip(expected).zip(parts) else {
+                return false;
+            };
+            *expected == known.content(manifest, parts)
         };
         equal.push((0..columns.len()).filter(matches).collect::<Vec<usize>>());
     }
@@ -90,30 +96,58 @@ pub(super) fn by_content(
 
 const DIGESTS: Wanted = Wanted { tensors: true, files: false, non_finite: false };
 
-/// What an ingredient with these parts gave to the soup.
-fn content(
-    manifest: &ReadManifest,
-    parts: &[i64],
-    (checkpoint, derived): (&Checkpoint, &Derived),
-    scanned: &[Vec<ScannedTensor>],
-) -> Digest {
-    let digest = |name: &str| {
-        let location = checkpoint.tensors.get(name)?;
-        scanned.get(location.shard)?.get(location.tensor)?.blake3
-    };
-    let mut content = Content::new();
-    for (name, entry) in &manifest.result.tensors {
-        let takes_part = entry.how == How::Copied
-            || manifest.row(name).is_some_and(|row| parts.get(row).is_some_and(|&part| part != 0));
-        let Some(info) = checkpoint.tensor(name).filter(|_| takes_part) else { continue };
-        if let Some(digest) = digest(name) {
-            content.add(name, info.dtype, &info.shape, digest);
+/// A checkpoint as an ingredient, and digests of all that lies in its files.
+struct Known<'a> {
+    checkpoint: &'a Checkpoint,
+    derived: Derived,
+    /// Of its shards.
+    scanned: Vec<Vec<ScannedTensor>>,
+    /// Of its adapter, by offset.
+    adapter: BTreeMap<u64, Digest>,
+}
+
+impl<'a> Known<'a> {
+    fn new(checkpoint: &'a Checkpoint, scanned: Vec<Vec<ScannedTensor>>, open: OpenOptions) -> Result<Self> {
+        let mut adapter = BTreeMap::new();
+        if let Some(found) = &checkpoint.adapter {
+            for tensor in &found.file.tensors {
+                adapter.insert(tensor.offset, blake3_of(&found.file, tensor.offset, tensor.length)?);
+            }
         }
-        if let Some((scales, digest)) = derived.scales(name).and_then(|s| Some((s, digest(&s.name)?))) {
-            content.add(&scales.name, scales.dtype, &[scales.count()], digest);
-        }
+        Ok(Self { checkpoint, derived: derived_of(checkpoint, open), scanned, adapter })
     }
-    content.finish()
+
+    /// The digest of the tensor called `name` in file number `shard`, where it lies at `offset`.
+    fn digest(&self, name: &str, shard: usize, offset: u64) -> Option<Digest> {
+        if shard == self.checkpoint.shards.len() {
+            return self.adapter.get(&offset).copied();
+        }
+        let location = self.checkpoint.tensors.get(name)?;
+        self.scanned.get(location.shard)?.get(location.tensor)?.blake3
+    }
+
+    /// What it gave to the soup if it has these parts in it.
+    fn content(&self, manifest: &ReadManifest, parts: &[i64]) -> Digest {
+        let mut content = Content::new();
+        for (name, entry) in &manifest.result.tensors {
+            let takes_part = entry.how == How::Copied
+                || manifest.row(name).is_some_and(|row| parts.get(row).is_some_and(|&part| part != 0));
+            let Some(info) = self.checkpoint.tensor(name).filter(|_| takes_part) else { continue };
+            let Some(source) = TensorSource::of(self.checkpoint, &self.derived, name) else { continue };
+            if let Some(digest) = self.digest(name, source.shard, source.offset) {
+                content.add(name, source.dtype, &info.shape, digest);
+            }
+            for part in source.parts() {
+                if let Some(digest) = self.digest(part.name, part.shard, part.offset) {
+                    content.add(part.name, part.dtype, &[part.elements], digest);
+                }
+            }
+            if let Some(update) = &source.update {
+                content.add_scale(update.scale, update.transposed);
+            }
+        }
+        content.finish()
+    }
 }
 
 /// A largest matching: `equal[i]` are the columns that checkpoint `i` could be.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::checkpoint::OpenOptions;
+use crate::checkpoint::{Adapters, OpenOptions};
 use crate::io::Backend;
 use crate::io::remote::Objects;
 
@@ -15,6 +15,8 @@ pub struct VerifyOptions {
     pub recompute: Option<Vec<PathBuf>>,
     /// Shards of these that lie on a server.
     pub objects: Objects,
+    /// Adapters on top of these.
+    pub adapters: Adapters,
     /// Worker threads; as many as the machine offers otherwise.
     pub num_threads: Option<usize>,
     /// How files are read; by filesystem otherwise.

@@ -21,8 +21,8 @@ use super::pieces::{self, Reading};
 use super::recomputed::{Recomputation, RecomputedTensor};
 use super::{digests, matching};
 
-/// Path and parts, one per row.
-type Ingredient = (PathBuf, Vec<i64>);
+/// Number of a checkpoint and its parts, one per row.
+type Ingredient = (usize, Vec<i64>);
 
 /// Ingredients, opened; not yet known which is which.
 pub(super) struct Recompute {
@@ -59,8 +59,11 @@ impl Recompute {
         }
         let mut checkpoints = Vec::with_capacity(paths.len());
         let (mut whole, mut budget) = (true, MAX_HEADERS_BYTES);
-        for path in &paths {
-            match Checkpoint::open_within(path, &options.open(), &options.objects, &mut budget) {
+        for (number, path) in paths.iter().enumerate() {
+            let open = options.open();
+            let opened = Checkpoint::open_within(path, &open, &options.objects, &mut budget)
+                .and_then(|base| base.adapted(options.adapters.get(&number), open, &mut budget));
+            match opened {
                 Ok(checkpoint) => checkpoints.push(checkpoint),
                 Err(problems) => {
                     found.add(Check::Recompute, problems);
@@ -115,9 +118,16 @@ impl Recompute {
     fn open(&self, ingredients: &mut [Ingredient], manifest: &ReadManifest) -> Result<Mixer> {
         let mut open = |first: usize| {
             ingredients[..=first].rotate_right(1);
-            let paths: Vec<PathBuf> = ingredients.iter().map(|(path, _)| path.clone()).collect();
+            let numbers: Vec<usize> = ingredients.iter().map(|(number, _)| *number).collect();
+            let paths: Vec<PathBuf> =
+                numbers.iter().map(|&number| self.checkpoints[number].root.clone()).collect();
             let choices = self.choices(manifest, ingredients);
-            Mixer::open(&paths, &self.options.objects, self.options.backend, self.options.open(), choices)
+            let VerifyOptions { objects, adapters, backend, .. } = &self.options;
+            let adapters = (0..)
+                .zip(&numbers)
+                .filter_map(|(new, old)| Some((new, adapters.get(old)?.clone())))
+                .collect();
+            Mixer::open(&paths, objects, adapters, *backend, self.options.open(), choices)
         };
         let opened = open(0);
         if manifest.result.tied.is_empty() || !matches!(opened, Err(Error::Refused(_))) {
@@ -163,7 +173,7 @@ impl Recompute {
                 let unknown = self.checkpoints.iter().zip(&known).filter(|(_, column)| column.is_none());
                 found.add(
                     Check::Recompute,
-                    unknown.map(|(checkpoint, _)| matching::stranger(&checkpoint.root)),
+                    unknown.map(|(checkpoint, _)| matching::stranger(&checkpoint.label())),
                 );
             }
             // Strangers stand in for the columns that are left, so that what differs can be named.
@@ -179,15 +189,15 @@ impl Recompute {
         }
         let mut ingredients = Vec::new();
         let mut config_first = None;
-        for ((checkpoint, parts), source) in self.checkpoints.iter().zip(parts).zip(sources) {
+        for ((number, parts), source) in parts.into_iter().enumerate().zip(sources) {
             let Some(parts) = parts else {
-                let path = quoted(&checkpoint.root);
+                let path = quoted(&self.checkpoints[number].label());
                 found.notes.push(format!("{path} has no part in this soup and was not used"));
                 continue;
             };
             let gave_config = source.is_some_and(|source| manifest.sources[source].gave_config);
             config_first = config_first.or(gave_config.then_some(ingredients.len()));
-            ingredients.push((checkpoint.root.clone(), parts));
+            ingredients.push((number, parts));
         }
         if let Some(first) = config_first {
             ingredients[..=first].rotate_right(1);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use _core::checkpoint::Adapters;
 use _core::io::remote::Objects;
 use _core::plan::{MergeRequest, Plan, PlanOptions, Recipe, Row, make};
 use _core::{Error, Mix, Problem};
@@ -100,6 +101,7 @@ impl Kitchen {
             ingredients: ingredients.iter().map(|name| self.path(name)).collect(),
             recipes: vec![Recipe { rows: vec![row], output: self.path("out") }],
             objects: Objects::default(),
+            adapters: Adapters::default(),
             options: PlanOptions::default(),
         }
     }

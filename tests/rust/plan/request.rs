@@ -1,7 +1,7 @@
 //! Requests that make no sense, rows of recipes, and the plan as JSON.
 
 use _core::Mix;
-use _core::checkpoint::OpenOptions;
+use _core::checkpoint::{Adapters, OpenOptions};
 use _core::dtype::Dtype;
 use _core::io::remote::Objects;
 use _core::plan::{Choices, agree};
@@ -99,7 +99,7 @@ fn the_plan_is_told_as_json() {
     let path = |name: &str| kitchen.path(name).to_string_lossy().into_owned();
     assert_eq!(
         json["ingredients"][1],
-        serde_json::json!({"path": path("b"), "shards": 1, "tensors": 3, "derived": 0, "bytes": 15, "bytes_to_fetch": 0})
+        serde_json::json!({"path": path("b"), "shards": 1, "tensors": 3, "derived": 0, "adapted": 0, "bytes": 15, "bytes_to_fetch": 0})
     );
     assert_eq!(
         json["outputs"],
@@ -134,13 +134,15 @@ fn ingredients_agree_without_a_recipe_and_as_they_may_be_opened() {
     let link = kitchen.path("b/model.safetensors");
     std::os::unix::fs::symlink("../elsewhere/model.safetensors", link).unwrap();
     let paths = [kitchen.path("a"), kitchen.path("b")];
-    let text = agree(&paths, &Objects::default(), OpenOptions::default(), Choices::default())
-        .unwrap_err()
-        .to_string();
+    let text =
+        agree(&paths, &Objects::default(), Adapters::default(), OpenOptions::default(), Choices::default())
+            .unwrap_err()
+            .to_string();
     says(&text, "outside the checkpoint");
     let agreement = agree(
         &paths,
         &Objects::default(),
+        Adapters::default(),
         OpenOptions { follow_links: true, ..OpenOptions::default() },
         Choices::default(),
     )

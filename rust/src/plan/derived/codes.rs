@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::super::config::Config;
 use super::super::remarks::Remarks;
-use super::ingredient::Derived;
+use super::ingredient::{Derived, is_codes};
 use super::scales::Scales;
 use crate::checkpoint::folder::folder_of;
-use crate::checkpoint::{Checkpoint, LocatedTensor, OpenOptions};
+use crate::checkpoint::{Checkpoint, LocatedTensor};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
 use crate::escape::{quoted, shown};
@@ -24,31 +24,8 @@ const ACTIVATIONS: [&str; 4] = ["input_scale", "input_scale_ub", "activation_sca
 /// What keys and values of attention were scaled with: one number each.
 const CACHE: [&str; 4] = [".k_scale", ".v_scale", ".q_scale", ".kv_scale"];
 
-/// Whether elements of a dtype are codes that scales make numbers of.
-pub(crate) fn is_codes(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F8_E4M3 | Dtype::F8_E5M2)
-}
-
-/// The derived tensors of every ingredient, but for those that are `left_out`; what is wrong with them is a problem, and
-/// a word is said on what they are.
-pub(in super::super) fn of_each(
-    checkpoints: &[Checkpoint],
-    configs: &[Option<Config>],
-    left_out: &BTreeMap<String, String>,
-    remarks: &mut Remarks,
-) -> Vec<Derived> {
-    let with_configs = checkpoints.iter().zip(configs);
-    with_configs.map(|(c, config)| find(c, config.as_ref(), left_out, remarks)).collect()
-}
-
-/// Those of a checkpoint of which nothing is asked but what it holds.
-pub(crate) fn of(checkpoint: &Checkpoint, open: OpenOptions) -> Derived {
-    let config = Config::read(checkpoint, open).ok().flatten();
-    find(checkpoint, config.as_ref(), &BTreeMap::new(), &mut Remarks::default())
-}
-
 /// Match the codes of a checkpoint with their scales.
-fn find(
+pub(super) fn find(
     checkpoint: &Checkpoint,
     config: Option<&Config>,
     left_out: &BTreeMap<String, String>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::part::Part;
 use crate::dtype::Dtype;
 
 /// Most scales beside one line of codes: those of a chunk are read at once.
@@ -71,9 +72,15 @@ impl Scales {
         self.grid().iter().product()
     }
 
-    /// How many bytes they have.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.count() * self.dtype.bytes().unwrap_or(0) as u64
+    /// Where they lie.
+    pub(crate) fn part(&self) -> Part<'_> {
+        Part {
+            name: &self.name,
+            shard: self.shard,
+            offset: self.offset,
+            dtype: self.dtype,
+            elements: self.count(),
+        }
     }
 
     /// The number of the scale of a code, both in memory order.
