@@ -6,6 +6,8 @@ import json
 import os
 import random
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -24,7 +26,7 @@ from tests.merging.test_ranges import Ranges
 import soce
 import soce._core as _core
 from soce import MergeOptions
-from soce.exceptions import CheckpointError, IncompatibleError, RecipeError
+from soce.exceptions import CheckpointError, IncompatibleError, OutputError, RecipeError
 from soce.merging.manifest import manifest_schema
 from soce.remote.located import ServedShard
 
@@ -393,6 +395,72 @@ def test_a_soup_is_that_of_its_adapter_and_scale(tmp_path: Path) -> None:
     on.changes[0]["scale"] = 3.0
     with pytest.raises(soce.exceptions.SoceError, match="exists"):
         merge([path, path], [1, 1], tmp_path / "soup", on.on(0))
+
+
+def test_a_run_goes_on_with_the_same_adapter_and_no_other(tmp_path: Path) -> None:
+    random_ = random.Random(1)
+    files = [{f"w{i}": adapted.floats(random_, [8, 30], "F32")} for i in range(2)]
+    path = checkpoint(tmp_path / "A", *files, {"x": ("F32", [1], f32(float("inf")))})
+    on = Adapter(tmp_path / "lora" / "adapter_model.safetensors")
+    for i in range(2):
+        a, b = adapted.floats(random_, [2, 30], "F32"), adapted.floats(random_, [8, 2], "F32")
+        on.add(f"w{i}", a, b, 2.0)
+    soup, one = tmp_path / "soup", options(num_threads=1)
+    with pytest.raises(CheckpointError, match="not finite"):
+        merge([path] * 2, [1, 1], soup, on.write().on(0), one)
+    for changed, words in [(scaled(on, 3.0), "`derived"), (scaled(on, 2.0), "")]:
+        if words:
+            with pytest.raises(OutputError, match="of another plan is unfinished.*" + words):
+                merge([path] * 2, [1, 1], soup, changed.on(0), one)
+        else:
+            report = merge([path] * 2, [1, 1], soup, changed.on(0), options(nonfinite="warn"))
+    assert report["reused_shards"] == 2
+    merge([path] * 2, [1, 1], tmp_path / "fresh", on.on(0), options(nonfinite="warn"))
+    assert shards(soup) == shards(tmp_path / "fresh")
+
+
+def test_a_mixer_refuses_an_adapter_that_changed(tmp_path: Path) -> None:
+    path = base(tmp_path / "A", 1, [8, 30])
+    on = adapter(tmp_path / "lora", 2, [8, 30], 3)
+    mixer = soce.Mixer([str(path)], adapters=on.on(0))
+    out = bytearray(2 * 8 * 30)
+    mixer.mix(NAME, [1], 1, out)
+    for change in (lambda: os.utime(on.path, ns=(1, 1)), lambda: os.truncate(on.path, 100)):
+        change()
+        with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors"):
+            mixer.mix(NAME, [1], 1, out)
+
+
+def test_memory_does_not_grow_with_an_adapter(tmp_path: Path) -> None:
+    small, large = (peak(tmp_path / str(rank), rank) for rank in (1, 512))
+    assert large - small < 8 << 20, "of factors that have 42 MB"
+
+
+def peak(home: Path, rank: int) -> int:
+    """Return by how many bytes a merge that maps nothing makes a process grow."""
+    lines, columns = 20_000, 400
+    path = checkpoint(home / "A", {NAME: ("BF16", [lines, columns], bytes(2 * lines * columns))})
+    on = Adapter(home / "lora" / "adapter_model.safetensors")
+    a, b = (
+        ("F32", [rank, columns], bytes(4 * rank * columns)),
+        ("F32", [lines, rank], bytes(4 * lines * rank)),
+    )
+    on.add(NAME, a, b, 1.0)
+    on.write()
+    code = f"""
+import resource
+import soce._core as core
+from soce import MergeOptions
+rows = [({str(home / "soup")!r}, [("*", [1], 1)])]
+plan = core.plan([{str(path)!r}], rows, {PLANNING | {"adapters": on.on(0)}!r})
+options = MergeOptions(sync=False, num_threads=2, io="pread")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+plan.execute(options, recipe_texts=[], run_info="{{}}", on_progress=None)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+    return int(
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    )
 
 
 # ---- refusals

@@ -1,6 +1,5 @@
 //! One chunk of one tensor, mixed by the kernels.
 
-use super::low_rank::Updated;
 use super::numbers::number;
 use super::read::Stretch;
 use crate::dtype::Dtype;
@@ -107,12 +106,15 @@ fn mix_enclosed(
 
 /// Numbers whose sum is one element.
 fn terms_of(input: &Stretch<'_>, index: usize, scratch: &mut Buffer, terms: &mut Vec<f64>) -> Result<()> {
-    let Some((_, updated)) = input.exact else {
-        terms.clear();
-        terms.push(number(input.dtype, input.values, index));
-        return Ok(());
+    let (values, dtype) = match input.exact {
+        // Where nothing is added the factors need no look.
+        Some((radii, updated)) if number(Dtype::F64, radii, index) == 0.0 => (updated.weights, updated.dtype),
+        Some((_, updated)) => return updated.terms(index, scratch, terms),
+        None => (input.values, input.dtype),
     };
-    Updated::terms(&updated, index, scratch, terms)
+    terms.clear();
+    terms.push(number(dtype, values, index));
+    Ok(())
 }
 
 /// Count what is not finite in a chunk that one ingredient gives unchanged.
