@@ -85,6 +85,9 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "tests/search/executors/test_models.py::test_a_model_in_two_processes_gives_the_same_files"
     ),
     ("docs/reliability.md", "make test"): NotRun("runs these very tests"),
+    ("docs/remote.md", "soce-merge org/math=0.5 org/code=0.5 --output hf://org/soup --private"): Elsewhere(
+        "tests/remote/test_sending.py::test_the_command_writes_a_card_and_says_where_the_soup_went"
+    ),
     ("docs/report.md", "soce report soce-demo"): REPORT,
     ("docs/report.md", "from soce.report.build import build_report"): REPORT,
     ("docs/serve.md", "soce serve math=path/A code=path/B chat=path/C"): Elsewhere(

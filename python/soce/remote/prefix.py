@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from soce.exceptions import shown
 from soce.remote.destination import MANIFEST, of_this_plan, refuse_output
 from soce.remote.objects import store_client, store_refusals
+from soce.remote.waiting import waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -25,7 +25,6 @@ _MOST_PIECES: Final = 10_000
 _PLAN: Final = "soceplan"
 """What objects say of themselves: which plan they are of. No store forbids the name."""
 _INDEX: Final = ".index.json"
-_TICK: Final = 0.05
 _AGAIN: Final = "run this again: what was sent is not sent again"
 
 
@@ -95,9 +94,11 @@ class ObjectPrefix:
             refuse_output(self.name, "somebody else has just made a soup there", "choose another prefix")
         on_bytes(manifest.stat().st_size)
 
-    def _done(self, work: Callable[[], Coroutine[Any, Any, T]], on_tick: Callable[[], object] = int) -> T:
+    def _done(
+        self, work: Callable[[], Coroutine[Any, Any, T]], on_tick: Callable[[], object] | None = None
+    ) -> T:
         with store_refusals(self.name, _refuse):
-            return _waited_for(work, on_tick)
+            return _awaited(work, on_tick)
 
     async def _names(self) -> list[str]:
         batches = self._obstore.list(self._store, self._prefix)
@@ -173,38 +174,21 @@ class _Pieces:
         return count
 
 
-def _waited_for(work: Callable[[], Coroutine[Any, Any, T]], on_tick: Callable[[], object]) -> T:
-    """Return what `work` does on a thread of its own, while this one heeds signals and calls `on_tick`.
-
-    If either raises, the work is given up at once. A loop of events may run on this thread already.
-    """
+def _awaited(work: Callable[[], Coroutine[Any, Any, T]], on_tick: Callable[[], object] | None) -> T:
+    """Return what a coroutine returns, also where a loop of events runs on this thread."""
     import asyncio
 
-    outcome: list[T] = []
-    failure: list[BaseException] = []
     loop = asyncio.new_event_loop()
     task = loop.create_task(work())
 
-    def run() -> None:
+    def run() -> T:
         try:
-            outcome.append(loop.run_until_complete(task))
-        except BaseException as error:  # raised on the other thread
-            failure.append(error)
+            return loop.run_until_complete(task)
         finally:
             loop.close()
 
-    thread = threading.Thread(target=run, name="soce-sending", daemon=True)
-    try:
-        thread.start()
-        while thread.is_alive():
-            thread.join(_TICK)
-            on_tick()
-    except BaseException:
+    def cancel() -> None:
         with suppress(RuntimeError):  # it is done meanwhile
             loop.call_soon_threadsafe(task.cancel)
-        if thread.ident is not None:  # else it has not begun, and has nothing to do when it does
-            thread.join()
-        raise
-    if failure:
-        raise failure[0]
-    return outcome[0]
+
+    return waited_for(run, give_up=cancel, on_tick=on_tick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -10,6 +11,7 @@ from soce.files.words import listed
 from soce.recipes.checkpoint_paths import hub_cache
 from soce.remote.destination import MANIFEST, of_this_plan, refuse_output
 from soce.remote.hub_errors import hub_endpoint
+from soce.remote.waiting import waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,29 +44,22 @@ class Repository:
 
     def standing(self, plan: str) -> str | None:
         """Return the `result_digest` of the plan's soup if it is there; refuse anything else that is."""
-        with self._refusals():
-            found = self._look()
+        found = self._done(self._look)
         if found is None or not (others := _names(found) - _EMPTY):
             return None
         if MANIFEST in others:
-            with self._refusals():
-                path = self._api.hf_hub_download(
+            path = self._done(
+                lambda: self._api.hf_hub_download(
                     self.name.id, MANIFEST, revision=found.sha, cache_dir=hub_cache()
                 )
+            )
             if (digest := of_this_plan(Path(path).read_bytes(), plan)) is not None:
                 return digest
         self._refuse_files(others)
 
     def prepare(self) -> None:
         """Make the repository and the branch, or find them empty."""
-        with self._refusals():
-            self._api.create_repo(self.name.id, private=self._private or None, exist_ok=True)
-            found = self._look()
-            if found is None:
-                # A branch begins where the repository does: what came later is not part of the soup.
-                first = self._api.list_repo_commits(self.name.id)[-1].commit_id
-                self._api.create_branch(self.name.id, branch=self.name.revision, revision=first)
-                found = self._api.model_info(self.name.id, revision=self.name.revision)
+        found = self._done(self._made)
         if others := _names(found) - _EMPTY:
             self._refuse_files(others)
         if self._private and not found.private:
@@ -77,10 +72,9 @@ class Repository:
         from huggingface_hub.lfs import post_lfs_batch_info
 
         wanted = [_info(receipt) for _, receipt in sent]
-        with self._refusals():
-            answers, _, _ = post_lfs_batch_info(
-                wanted, None, "model", self.name.id, endpoint=hub_endpoint(), headers={}
-            )
+        answers, _, _ = self._done(
+            lambda: post_lfs_batch_info(wanted, None, "model", self.name.id, endpoint=hub_endpoint())
+        )
         there = {answer["oid"] for answer in answers if "upload" not in (answer.get("actions") or {})}
         return [info.sha256.hex() in there for info in wanted]
 
@@ -96,27 +90,29 @@ class Repository:
 
     def sent(self, name: str, file: Path) -> Any:  # noqa: ANN401 - a part of a commit
         """Send a file if it is too large for a commit; return the part of the commit that it is."""
-        with self._refusals():
-            operation = self._hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(file))
-            self._api.preupload_lfs_files(
+        operation = self._hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(file))
+        self._done(
+            lambda: self._api.preupload_lfs_files(
                 self.name.id,
                 additions=[operation],
                 revision=self.name.revision,
                 num_threads=1,
                 free_memory=False,
             )
+        )
         return operation
 
     def commit(self, parts: Sequence[Any], message: str) -> str:
         """Make what was sent visible, all at once and on what `prepare` saw; return the commit."""
-        with self._refusals():
-            made = self._api.create_commit(
+        made = self._done(
+            lambda: self._api.create_commit(
                 self.name.id,
                 parts,
                 commit_message=message,
                 revision=self.name.revision,
                 parent_commit=self._head,
             )
+        )
         return str(made.oid)
 
     def complete(
@@ -147,6 +143,20 @@ class Repository:
         except (errors.RevisionNotFoundError, errors.RepositoryNotFoundError):
             return None
 
+    def _made(self) -> Any:  # noqa: ANN401 - a description of it
+        self._api.create_repo(self.name.id, private=self._private or None, exist_ok=True)
+        found = self._look()
+        if found is not None:
+            return found
+        # A branch begins where the repository does: what came later is not part of the soup.
+        first = self._api.list_repo_commits(self.name.id)[-1].commit_id
+        self._api.create_branch(self.name.id, branch=self.name.revision, revision=first)
+        return self._api.model_info(self.name.id, revision=self.name.revision)
+
+    def _done(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client's
+        with self._refusals(), _quietly(self._hub):
+            return waited_for(work, give_up=_give_up)
+
     def _refuse_files(self, others: set[str]) -> NoReturn:
         where = "repository" if self.name.revision in {None, _MAIN} else "branch"
         message = f"the {where} holds files already: {listed(sorted(others), limit=5)}"
@@ -159,16 +169,19 @@ class Repository:
         from huggingface_hub import errors
 
         try:
-            with _quietly(self._hub):
-                yield
+            yield
         except errors.HfHubHTTPError as error:
             self._tell(error.response.status_code)
         except errors.LocalTokenNotFoundError:
             self._tell(401)
         except errors.OfflineModeIsEnabled:
             refuse_output(self.name, "HF_HUB_OFFLINE is set", "unset it where there is a network")
-        except HTTPError:
+        except (HTTPError, ConnectionError, TimeoutError, errors.LocalEntryNotFoundError):
             self._tell(0)
+        except PermissionError as error:  # of the client of Xet storage
+            if not type(error).__module__.startswith("hf_xet"):
+                raise
+            self._tell(403)
         except RuntimeError as error:  # of a thread that sends a file
             if not isinstance(cause := error.__cause__, HTTPError):
                 raise
@@ -178,7 +191,10 @@ class Repository:
         match status:
             case 401 | 403:
                 message = f"the Hub lets nobody write there (status {status})"
-                hint = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
+                hint = (
+                    "log in with `hf auth login`, or set HF_TOKEN to a token that may write there; "
+                    "private storage that is full is refused like this too"
+                )
             case 409 | 412:
                 message = "somebody else has just changed the repository"
                 hint = "run this again: what was sent is not sent again"
@@ -212,6 +228,14 @@ def _client(name: HubName) -> ModuleType:
     except ImportError as error:
         refuse_output(name, f"the Hub needs huggingface_hub ({error})", "`pip install 'soce[hub]'`")
     return huggingface_hub
+
+
+def _give_up() -> None:
+    """End what goes to Xet storage; a request of HTTP ends by itself, and what it sent is of no commit."""
+    if "hf_xet" in sys.modules:
+        from huggingface_hub.utils._xet import abort_xet_session
+
+        abort_xet_session()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
