@@ -92,6 +92,20 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
+    fn an_element_is_as_near_as_its_radius_says(case in case()) {
+        let [values, radii] = case.near(Kernels::available()[0]);
+        let number = |bytes: &[u8], index: usize| f64::from_le_bytes(bytes.as_chunks().0[index]);
+        let difference = Enclosed { inputs: &[], numerators: &[1], whole: 1, output_dtype: Dtype::F64 };
+        for index in 0..values.len() / 8 {
+            let mut terms = case.terms(3 + index);
+            terms.push(-number(&values, index));
+            let mut off = [0; 8];
+            difference.exact_element(0, [terms.as_slice()].into_iter(), &mut off, &mut Tally::new(1));
+            prop_assert!(number(&off, 0).abs() <= number(&radii, index), "{}", index);
+        }
+    }
+
+    #[test]
     fn what_is_certain_is_the_exact_mean_and_the_same_for_every_set(
         cases in prop::collection::vec(case(), 1..4),
         parts in prop::collection::vec(prop_oneof![1..12i64, -9..-1i64, 1..100_000i64], 4),

@@ -69,7 +69,10 @@ impl Update {
             } else {
                 shape.split_first().is_some_and(|(&lines, columns)| lines == outer && columns == behind)
             };
-        let columns = shape.get(1..)?.iter().product();
+        let product = |shape: &[u64]| shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
+        let columns = product(shape.get(1..)?)?;
+        product(&a.shape)?;
+        product(&b.shape)?;
         fits.then_some(Self { shard, a, b, rank, columns, scale, transposed })
     }
 
@@ -92,3 +95,33 @@ impl Update {
 
 /// Factors of either kind that are held at a time, or those of one line if they are more.
 pub(crate) const TILE: usize = 1 << 15;
+
+#[cfg(test)]
+mod tests {
+    use super::{Factor, Update};
+    use crate::dtype::Dtype;
+
+    #[test]
+    fn factors_fit_the_shapes_that_their_product_has() {
+        let factor =
+            |shape: &[u64]| Factor { name: "x".into(), offset: 0, dtype: Dtype::F32, shape: shape.into() };
+        let fits = |a: &[u64], b: &[u64], transposed: bool, shape: &[u64]| {
+            Update::new(1, [factor(a), factor(b)], (1.0, transposed), shape).map(|update| update.columns)
+        };
+        assert_eq!(fits(&[2, 5], &[3, 2], false, &[3, 5]), Some(5));
+        assert_eq!(fits(&[2, 5], &[3, 2], true, &[5, 3]), Some(3));
+        assert_eq!(fits(&[2, 5, 3, 3], &[4, 2, 1, 1], false, &[4, 5, 3, 3]), Some(45));
+        for (a, b, transposed, shape) in [
+            (&[2, 5][..], &[3, 2][..], true, &[3, 5][..]),
+            (&[2, 5], &[3, 2], false, &[5, 3]),
+            (&[2, 5], &[3, 4], false, &[3, 5]),
+            (&[2, 5], &[3, 2, 2], false, &[3, 5]),
+            (&[2, 5, 3, 3], &[4, 2], true, &[5, 3, 3, 4]),
+            (&[2, 5], &[3], false, &[3, 5]),
+            (&[], &[3, 2], false, &[3]),
+            (&[2, 1 << 40, 1 << 40, 0], &[0, 2], false, &[0, 1 << 40, 1 << 40, 0]),
+        ] {
+            assert_eq!(fits(a, b, transposed, shape), None, "{a:?} {b:?} {transposed} {shape:?}");
+        }
+    }
+}
