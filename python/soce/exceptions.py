@@ -32,6 +32,7 @@ _SWITCHES = frozenset(
         "follow_links",
         "ignore_unreferenced",
         "overwrite",
+        "private",
         "restart",
         "transpose",
     }

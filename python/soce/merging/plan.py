@@ -180,6 +180,7 @@ def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = Merg
     headers and side files, and data only of tensors that must be equal; it writes nothing.
     `MergePlan.execute` carries the plan out.
     """
+    expect(options, MergeOptions, "options", "MergeOptions")
     place = output_of(output)
     recipe, source = _one(ingredients)
     if isinstance(place, Path):
@@ -197,6 +198,7 @@ def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = Merg
 
 def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
     """Plan many soups that one pass over the ingredients makes; see `merge_all` and `plan`."""
+    expect(options, MergeOptions, "options", "MergeOptions")
     folder = local_output(output, "many soups")
     check_sent_options(options)
     if isinstance(recipes, Mapping):
@@ -250,7 +252,6 @@ def _plan(
     destination: Destination | None = None,
 ) -> MergePlan:
     """Lay the soups out; options win over what a recipe file says."""
-    expect(options, MergeOptions, "options", "MergeOptions")
     by_path: dict[str, Ingredient] = {}
     for _, recipe in recipes:
         for ingredient in recipe.ingredients:
