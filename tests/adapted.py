@@ -12,7 +12,7 @@ from pathlib import Path
 from tests import reference
 from tests.checkpoints import Tensors, write_file
 
-import soce._core as _core
+from soce.adapters.on_base import Change
 
 Tensor = tuple[str, list[int], bytes]
 FACTORS = ("F32", "BF16", "F16")
@@ -72,7 +72,7 @@ class Adapter:
 
     path: Path
     tensors: Tensors = field(default_factory=dict)
-    changes: list[_core.Adapting] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
     def add(self, name: str, a: Tensor, b: Tensor, scale: float, transposed: bool = False) -> None:
         """Add a product to a tensor."""
@@ -93,7 +93,7 @@ class Adapter:
     def replace(self, name: str, tensor: Tensor) -> None:
         """Put another tensor in the place of one."""
         self.tensors[f"{name}.saved"] = tensor
-        changed: _core.Adapting = {
+        changed: Change = {
             "ingredient": 0,
             "tensor": name,
             "path": str(self.path),
@@ -106,6 +106,6 @@ class Adapter:
         write_file(self.path, self.tensors)
         return self
 
-    def on(self, ingredient: int) -> list[_core.Adapting]:
+    def on(self, ingredient: int) -> list[Change]:
         """Return what it changes in the ingredient of this number."""
         return [{**change, "ingredient": ingredient} for change in self.changes]

@@ -14,11 +14,16 @@ import click
 import numpy as np
 from click.testing import CliRunner
 from tests.adapter_files import adapter
-from tests.checkpoints import read_directory, write_file
-from tests.tiny_models import save_models
+from tests.checkpoints import Tensors, f32, read_directory, write_file
+from tests.tiny_models import LLAMA, save_models
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+KEYS = "base_model.model.model.layers.0.self_attn.k_proj"
+FACTORS: Tensors = {
+    f"{KEYS}.lora_A.weight": ("F32", [1, LLAMA["hidden_size"]], f32(*[0.5] * LLAMA["hidden_size"])),
+    f"{KEYS}.lora_B.weight": ("F32", [16, 1], f32(*[0.5] * 16)),
+}
 RUNNABLE = {"console", "bash", "sh", "shell", "python", "pycon"}
 FENCE = re.compile(
     r"^(?P<fence>```+)(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence)[ \t]*$", re.DOTALL | re.MULTILINE
@@ -106,7 +111,7 @@ def kitchen(folder: Path, stocked: Path, block: Block) -> None:
     for name, place in names.items():
         (folder / "path" / name).symlink_to(stocked / f"model{place}")
     for name in CATEGORIES if "lora/" in block.text else ():
-        adapter(folder / "lora" / name)
+        adapter(folder / "lora" / name, FACTORS, target_modules=["k_proj"])
     (folder / "docs").symlink_to(ROOT / "docs")
     (folder / "scores.csv").write_text(SCORES)
     (folder / "models.yaml").write_text("".join(f"{name}: path/{name}\n" for name in CATEGORIES))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NotRequired, Protocol, TypedDict, final, type_check_only
 
+from soce.adapters.on_base import Change
 from soce.merging.options import MergeOptions
 from soce.remote.located import ServedShard
 
@@ -29,18 +30,7 @@ class Planning(TypedDict):
     remarks: Sequence[str]
     remote: NotRequired[Sequence[ServedShard]]
     refresh: NotRequired[Callable[[str, str], str] | None]
-    adapters: NotRequired[Sequence[Adapting]]
-
-@type_check_only
-class Adapting(TypedDict):
-    ingredient: int
-    tensor: str
-    path: str
-    a: NotRequired[str]
-    b: NotRequired[str]
-    scale: NotRequired[float]
-    transposed: NotRequired[bool]
-    replacement: NotRequired[str]
+    adapters: NotRequired[Sequence[Change]]
 
 @type_check_only
 class Carrier(Protocol):
@@ -67,7 +57,7 @@ class Verifying(TypedDict):
     follow_links: bool
     remote: NotRequired[Sequence[ServedShard]]
     refresh: NotRequired[Callable[[str, str], str] | None]
-    adapters: NotRequired[Sequence[Adapting]]
+    adapters: NotRequired[Sequence[Change]]
 
 def plan(
     ingredients: Sequence[str],
@@ -133,7 +123,7 @@ class Mixer:
         ignore_unreferenced: bool = False,
         leave_out: Sequence[str] = (),
         take: Sequence[tuple[str, int]] = (),
-        adapters: Sequence[Adapting] = (),
+        adapters: Sequence[Change] = (),
         remote: Sequence[ServedShard] = (),
         refresh: Callable[[str, str], str] | None = None,
     ) -> Mixer:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.adapter_files import adapter
 from tests.checkpoints import directory
 from tests.hubs import hub
 
 from soce.adapters.soup import merge_adapters
-from soce.evaluate.live.mixing import SoupMixer
 from soce.exceptions import CheckpointError, OutputError, RecipeError
 from soce.merging.merge import merge, merge_all
-from soce.merging.options import MergeOptions
-from soce.recipes.model import Recipe
+from soce.recipes.checkpoint_paths import find_checkpoint
+from soce.recipes.model import Recipe, same_path_key
+from soce.recipes.names import base_of, parts_of, split_adapter
 
 
 def test_adapters_of_the_hub_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,18 +54,11 @@ def test_soups_of_adapters_and_many_soups_are_made_on_this_disk(
     assert {one.name for one in tmp_path.iterdir()} <= {"A", "a"}
 
 
-@pytest.mark.parametrize("name", ["{here}/A+{here}/a", "hf://org/base+hf://org/lora", "org/base+org/lora"])
-def test_a_base_with_an_adapter_is_told_what_to_do_with(tmp_path: Path, name: str) -> None:
+def test_soups_of_adapters_have_no_base(tmp_path: Path) -> None:
     directory(tmp_path / "A", 1.0)
     adapter(tmp_path / "a")
-    named = name.format(here=tmp_path)
-    for act in (
-        lambda: merge([named], output=tmp_path / "soup"),
-        lambda: SoupMixer([named], MergeOptions()),
-    ):
-        with pytest.raises(RecipeError, match="--adapters") as caught:
-            act()
-        assert "merge_and_unload" in str(caught.value)
+    with pytest.raises(RecipeError, match="leave out the base"):
+        merge_adapters([f"{tmp_path}/A+{tmp_path}/a"], output=tmp_path / "soup")
 
 
 def test_a_plus_in_a_path_is_a_plus(tmp_path: Path) -> None:
@@ -71,3 +66,23 @@ def test_a_plus_in_a_path_is_a_plus(tmp_path: Path) -> None:
     merge([str(a)], output=tmp_path / "soup")
     with pytest.raises(CheckpointError, match="No such file"):
         merge([str(tmp_path / "X+B")], output=tmp_path / "other")
+
+
+part = st.text("ab+=@. ", min_size=1, max_size=6).filter(lambda name: name.strip(" .+"))
+
+
+@given(part, part)
+def test_a_base_and_its_adapter_are_told_apart_again(
+    tmp_path_factory: pytest.TempPathFactory, base: str, lora: str
+) -> None:
+    """Whatever they are called, unless a sign stands right beside the one between them."""
+    home = tmp_path_factory.mktemp("names")
+    for folder in (both := (home / "bases" / base.strip("+"), home / "adapters" / lora.strip("+"))):
+        folder.mkdir(parents=True)
+    text = find_checkpoint(f"{both[0]}+{both[1]}")
+    assert split_adapter(text) == tuple(map(str, both))
+    assert parts_of(text) == tuple(map(str, both))
+    assert base_of(text) == str(both[0])
+    assert same_path_key(same_path_key(text)) == same_path_key(text)
+    (home / f"{text.removeprefix('/')}").mkdir(parents=True)
+    assert split_adapter(str(home / text.removeprefix("/"))) == (str(home / text.removeprefix("/")), None)

@@ -228,6 +228,7 @@ def test_an_embedding_that_is_tied_is_not_changed_alone(
         said = told(on, path)
         assert "it changes `embed_tokens.weight`, which is both embedding and head" in said
         assert "untie them in the base first" in said
+        assert ("save_embedding_layers=False" in said) == (tensors is WHOLE)
     else:
         assert "embed_tokens.weight" in [one["tensor"] for one in changes(on, path)]
 

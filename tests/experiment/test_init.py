@@ -203,6 +203,8 @@ def test_models_that_are_somewhere_else_are_taken_by_their_names(monkeypatch: py
     assert "org/strange  # the table has no such model" in text
     soce_init("--overwrite", "--models", "models", "--models", "org/d")
     assert written()["models"] == {**{name: f"models/{name}" for name in "abc"}, "d": "org/d"}
+    soce_init("--overwrite", "--models", "models", "--models", "models/a+hf://org/d")
+    assert written()["models"]["d"] == "models/a+hf://org/d"
 
 
 def test_checkpoints_that_do_not_fit_are_told_at_once(folder: Path) -> None:

@@ -154,7 +154,9 @@ def test_an_adapter_in_any_format() -> None:
     for file in ("adapter_model.safetensors", "adapter_model.bin"):
         write_file(Path(file, file), names("lora_A"))
         for path in (file, f"{file}/{file}"):
-            assert f"from_pretrained('{file}', dtype='auto').merge_and_unload()" in hint_of("A", path)
+            hint = hint_of("A", path)
+            assert f"`BASE+{file}`" in hint
+            assert f"from_pretrained('{file}', dtype='auto').merge_and_unload()" in hint
 
 
 @pytest.mark.slow

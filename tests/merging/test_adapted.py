@@ -26,6 +26,7 @@ from tests.merging.test_ranges import Ranges
 import soce
 import soce._core as _core
 from soce import MergeOptions
+from soce.adapters.on_base import Change
 from soce.exceptions import CheckpointError, IncompatibleError, OutputError, RecipeError
 from soce.merging.manifest import manifest_schema
 from soce.remote.located import ServedShard
@@ -57,7 +58,7 @@ def merge(
     paths: list[Path],
     parts: list[int],
     output: Path,
-    adapters: list[_core.Adapting],
+    adapters: list[Change],
     how: MergeOptions | None = None,
     **planning,
 ) -> dict:
@@ -269,7 +270,7 @@ def test_factors_that_are_no_numbers_are_counted_as_what_they_make(tmp_path: Pat
 # ---- what is recorded, and computed again
 
 
-def verified(output: Path, paths: list[Path], adapters: list[_core.Adapting]) -> dict:
+def verified(output: Path, paths: list[Path], adapters: list[Change]) -> dict:
     asked: _core.Verifying = {
         "quick": False,
         "recompute": [str(path) for path in paths],

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.adapter_files import adapter
 from tests.checkpoints import bf16, checkpoint, read_directory, shards
 
 import soce
@@ -50,6 +51,20 @@ def test_objects_are_merged_as_files_of_this_disk(s3: Path) -> None:
     merge(["s3://models/runs/a", str(s3 / "b")], output="kept", options=MergeOptions(remote="download"))
     assert shards(Path("kept")) == shards(Path("expected"))
     assert len(list(Path("cache").rglob("*.safetensors"))) == 2
+
+
+def test_an_adapter_of_a_store_is_kept_and_its_base_streamed(s3: Path) -> None:
+    base = checkpoint(s3 / "base", {"x.y.weight": ("BF16", [2, 3], bf16(*range(6)))})
+    lora = adapter(s3 / "lora")
+    for folder in (base, lora):
+        put(folder, f"runs/{folder.name}")
+    merge({f"{base}+{lora}": 1, str(base): 3}, output="expected")
+    merge({"s3://models/runs/base+s3://models/runs/lora/": 1, "s3://models/runs/base": 3}, output="soup")
+    assert shards(Path("soup")) == shards(Path("expected"))
+    origins = json.loads(Path("soup/soce.json").read_text())["run"]["origins"]
+    assert {*origins.values()} == {"s3://models/runs/base+s3://models/runs/lora", "s3://models/runs/base"}
+    assert soce.verify("soup", recompute=True).ok
+    assert [path.name for path in Path("cache").rglob("*.safetensors")] == ["adapter_model.safetensors"]
 
 
 def test_one_object_is_a_checkpoint(s3: Path) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 from soce.adapters.adapter import BESIDE_FACTORS, EMBEDDINGS
-from soce.adapters.agreement import is_same_base
+from soce.adapters.agreement import NOT_SAVED, is_same_base
 from soce.adapters.config import CONFIG, MERGE_FIRST
 from soce.exceptions import IncompatibleError, Problem, shown
 from soce.files.words import listed
@@ -26,30 +26,24 @@ _NAMED: Final = 3
 """Tensors that a message names of those that the base lacks: of another base it lacks all."""
 
 
-class AddedFactors(TypedDict):
-    """That an ingredient's tensor is W + scale × B·A, or W + scale × (B·A)ᵀ if it is stored transposed."""
+class Change(TypedDict):
+    """What an adapter makes of a tensor W of its base: W + scale × B·A, or another tensor in the place of W.
+
+    Of one tensor there may be both: then something is added to the other tensor.
+    """
 
     ingredient: int
+    """Which of those that the core is given has the base."""
     tensor: str
     """Its name in the base."""
     path: str
     """The adapter's file."""
-    a: str
-    b: str
-    scale: float
-    transposed: bool
-
-
-class ReplacedTensor(TypedDict):
-    """That another tensor stands in the place of the base's, before anything is added to it."""
-
-    ingredient: int
-    tensor: str
-    path: str
-    replacement: str
-
-
-Change: TypeAlias = "AddedFactors | ReplacedTensor"
+    a: NotRequired[str]
+    b: NotRequired[str]
+    scale: NotRequired[float]
+    transposed: NotRequired[bool]
+    """Whether the base has it transposed, so that (B·A)ᵀ is added."""
+    replacement: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -151,7 +145,7 @@ class _Fitting:
                 hint = f"a changed vocabulary is another one: {MERGE_FIRST}"
                 self._add(stored, f"expected shape {shape} of the base, got {[*stored.shape]}", hint)
             else:
-                yield ReplacedTensor(
+                yield Change(
                     ingredient=self._ingredient, tensor=name, path=stored.path, replacement=stored.name
                 )
 
@@ -166,7 +160,7 @@ class _Fitting:
                 continue
             transposed, scale = self._transposed(name, factors), self._scale(factors)
             if transposed is not None and scale is not None:
-                yield AddedFactors(
+                yield Change(
                     ingredient=self._ingredient,
                     tensor=name,
                     path=factors.a.path,
@@ -206,6 +200,8 @@ class _Fitting:
             return False
         message = f"it changes `{shown(name)}`, which is both embedding and head of the base"
         hint = "untie them in the base first: `tie_word_embeddings` false, and a tensor for each"
+        if ".lora_" not in stored.name:
+            hint = f"{NOT_SAVED}; else {hint}"
         self._add(stored, message, hint)
         return True
 

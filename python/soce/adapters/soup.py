@@ -24,10 +24,10 @@ from soce.adapters.output import (
     write_header,
     write_tensors,
 )
-from soce.exceptions import CheckpointError, OutputError, Problem, SoceError
+from soce.exceptions import CheckpointError, OutputError, Problem, SoceError, shown
 from soce.files.atomic import staged_folder, write_json, write_text
 from soce.recipes.model import Recipe
-from soce.recipes.names import local_output
+from soce.recipes.names import base_of, local_output
 from soce.recipes.parts import refuse
 from soce.remote.here import bring
 
@@ -234,6 +234,12 @@ def plan_adapters(
         refuse(f"`rank` is {rank}", "leave it out: then nothing is cut off")
     place = local_output(output, "soups of adapters")
     check_output(place, overwrite=overwrite)
+    for ingredient in recipe.ingredients:
+        if base_of(ingredient.path) != ingredient.path:
+            message = (
+                f"`{shown(ingredient.name)}` is an adapter on a base, which a soup of adapters does without"
+            )
+            refuse(message, "leave out the base, or `--adapters`: then the soup is a model")
     problems: list[Problem] = []
     adapters: list[Adapter] = []
     stamps = []

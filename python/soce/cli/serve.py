@@ -110,12 +110,14 @@ def serve(
 
 
 def _named(words: Sequence[str]) -> dict[str, str]:
-    """Return name → path of ingredients; a path without a name is called as its last part."""
+    """Return name → path of ingredients; a path without a name is called as its last part, an adapter's."""
+    from soce.recipes.names import parts_of
+
     found: dict[str, str] = {}
     for word in words:
         name, equals, path = word.partition("=")
         if not (name and equals and path) or Path(word).exists():
-            name, path = Path(word).resolve().name, word
+            name, path = Path(parts_of(word)[-1]).resolve().name, word
         if name in found:
             usage(f"two ingredients are called `{shown(name)}`: name them, such as `a={shown(path)}`")
         found[name] = path

@@ -19,6 +19,7 @@ from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines, verdict_lines
 from soce.exceptions import CheckpointError, shown
 from soce.files.words import counted
+from soce.recipes.names import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,7 +141,12 @@ class SearchStep:
     @contextmanager
     def _naming_options(self) -> Iterator[None]:
         """Say of checkpoints that are not there how to tell where they are."""
-        names = {path: name for name, path in self.pool.paths.items() if not os.path.lexists(path)}
+        names = {
+            part: name
+            for name, path in self.pool.paths.items()
+            for part in parts_of(path)
+            if not os.path.lexists(part)
+        }
         try:
             yield
         except CheckpointError as error:

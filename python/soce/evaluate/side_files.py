@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.recipes.names import base_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,8 +28,15 @@ _NEVER_READ: Final = re.compile(
 """Names of facts about a training, of indexes, which say nothing that the shards do not, of words for
 people, and of tensors in formats that are not loaded where there are shards."""
 
-_CONFIGS: Final = frozenset({"config.json", "generation_config.json", "tokenizer_config.json"})
-_ORIGINS: Final = frozenset({"_name_or_path", "name_or_path", "_commit_hash", "transformers_version"})
+_CONFIGS: Final = frozenset(
+    {"config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json"}
+)
+_ORIGINS: Final = frozenset(
+    {
+        *("_name_or_path", "name_or_path", "_commit_hash", "transformers_version"),
+        *("base_model_name_or_path", "revision", "peft_version"),
+    }
+)
 """What configs say of where they come from; fine-tunes of one model differ in it, and answer alike."""
 
 
@@ -38,7 +47,7 @@ def side_files_digest(ingredient: str, names: Iterable[str]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(name for name in names if is_read(Path(name).name)):
-        content = bytes.fromhex(read_digest(Path(ingredient, name)))
+        content = bytes.fromhex(read_digest(Path(base_of(ingredient), name)))
         digest.update(name.encode("utf-8", "backslashreplace") + b"\0" + content)
     return digest.hexdigest()
 

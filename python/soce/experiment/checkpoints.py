@@ -19,7 +19,7 @@ _ADAPTER: Final = "adapter_config.json"
 
 
 def find_checkpoints(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Return the checkpoints in a folder by name, and the names of adapters, which cannot be averaged.
+    """Return the checkpoints in a folder by name, and the names of adapters, whose bases nobody knows.
 
     A checkpoint is a directory with safetensors files, or a folder ``models--org--name`` of the cache of the
     Hugging Face Hub; its name is its path below `folder`, or its id on the Hub. Nothing is read.

@@ -21,7 +21,7 @@ from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.files import looks_like_recipe, read_model_paths
 from soce.recipes.model import Recipe
-from soce.recipes.names import HubName, remote_name
+from soce.recipes.names import HubName, parts_of, remote_name
 from soce.scores.formats.options import ReadOptions
 from soce.scores.read import read_scores
 from soce.search.verdict import FEWEST_ITEMS
@@ -190,8 +190,7 @@ def _models(sources: Sequence[str], table: ScoreTable | None) -> FoundModels:
     there: dict[str, str] = {}
     adapters: tuple[str, ...] = ()
     for one in () if is_file else sources:
-        if (remote := remote_name(one)) is not None:
-            called = remote.id if isinstance(remote, HubName) else remote.url.partition("://")[2]
+        if (called := _called(one)) is not None:
             there[one if called in there else called] = one
             continue
         found, others = _in_folder(one)
@@ -208,6 +207,18 @@ def _models(sources: Sequence[str], table: ScoreTable | None) -> FoundModels:
     left = [name for name in table.models if name not in matched]
     strangers = {name: (there[name], _like(name, left)) for name in strange}
     return FoundModels(source, is_file, paths, strangers, adapters)
+
+
+def _called(source: str) -> str | None:
+    """Return what a model is called that is no folder to be looked into; None for a path.
+
+    With an adapter on top it is called as that.
+    """
+    own = parts_of(source)[-1]
+    name = remote_name(own)
+    if name is not None:
+        return name.id if isinstance(name, HubName) else name.url.partition("://")[2]
+    return None if own == source else Path(own).name
 
 
 def _in_folder(source: str) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -237,7 +248,9 @@ def _doubts(found: FoundModels, table: ScoreTable | None) -> list[str]:
         which = "checkpoint" if table is None else "model of the table"
         had = counted(len(found.paths), which, which.replace("model", "models"))
         return [f"{where} has {had}; a soup needs two"]
-    here = [path for path in found.paths.values() if remote_name(find_checkpoint(path)) is None]
+    here = [
+        path for path in found.paths.values() if not any(map(remote_name, parts_of(find_checkpoint(path))))
+    ]
     if len(here) < 2:
         return []
     every = Recipe.of(here)

@@ -118,7 +118,9 @@ def _models(found: FoundModels | None, lacking: Sequence[str]) -> list[str]:
     for name, (path, meant) in found.strangers.items():
         told = f"is it {shown(meant)}?" if meant else "the table has no such model"
         lines.append(f"  # {quoted(meant or name)}: {quoted(path)}  # {told}")
-    lines += [f"  # {quoted(name)} is an adapter: merge it into its base first" for name in found.adapters]
+    lines += [
+        f"  # {quoted(name)} is an adapter: name it on its base, as BASE+ADAPTER" for name in found.adapters
+    ]
     if lacking:
         lines += _comment(f"without a checkpoint: {_named(lacking)}", "  ")
     return lines

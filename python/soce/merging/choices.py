@@ -10,7 +10,7 @@ from soce.exceptions import shown
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import same_path_key
-from soce.recipes.names import remote_name
+from soce.recipes.names import base_of, remote_name
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def resolve_choices(
         place = find_ingredient(os.fspath(giver), names, paths)
         place = find_ingredient(path, names, paths) if place is None else place
         if place is None:
-            if not os.path.lexists(path) and remote_name(path) is None:
+            if not os.path.lexists(base := base_of(path)) and remote_name(base) is None:
                 hint = f"ingredients: {listed(names)}"
                 message = f"`{shown(pattern)}` is to be taken from `{shown(path)}`"
                 refuse(f"`take`: {message}, which is neither an ingredient nor a checkpoint", hint)

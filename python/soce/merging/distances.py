@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from soce._core import Mixer
+from soce.merging.ingredients import open_mixer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from soce._core import Mixer
     from soce.merging.options import OnProgress
 
 ELEMENTS = 1 << 18
@@ -119,7 +120,7 @@ def measure_distances(
     """
     everything = [*paths, *([] if base is None else [base])]
     mixers = [
-        Mixer([path], follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+        open_mixer([path], follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
         for path in everything
     ]
     sums = _Sums(mixers, n_paths=len(paths), on_progress=on_progress)

@@ -11,22 +11,25 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soce._core import Mixer, config_differences
+from soce._core import config_differences
 from soce.exceptions import Problem, SoceError, shown
 from soce.files.arguments import expect_paths
 from soce.files.words import counted, listed
 from soce.merging.distances import INDEPENDENT, Distance, Distances, measure_distances
+from soce.merging.ingredients import open_mixer
 from soce.merging.options import MergeOptions
 from soce.merging.origins.warnings import origin_warnings
 from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.recipes.names import base_of
 from soce.recipes.parts import refuse
 from soce.remote.here import bring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from soce._core import Mixer
     from soce.merging.distances import NonFiniteTensor
     from soce.merging.options import OnProgress
 
@@ -164,11 +167,12 @@ def diagnose(
         except SoceError as error:
             problems += error.problems
             warnings += origin_warnings([(one.name, one.path) for one in recipe.ingredients])
-            warnings += config_differences(paths, options.follow_links, options.ignore_unreferenced)
+            bases = [*dict.fromkeys(map(base_of, paths))]
+            warnings += config_differences(bases, options.follow_links, options.ignore_unreferenced)
     readable: list[Checkpoint] = []
     for path in dict.fromkeys((*paths, *([] if base is None else [base]))):
         try:
-            mixer = Mixer(
+            mixer = open_mixer(
                 [path], follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
             )
         except SoceError as error:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -17,6 +18,7 @@ from soce.exceptions import shown
 from soce.files.arguments import expect
 from soce.files.words import listed
 from soce.merging.choices import find_ingredient, resolve_choices
+from soce.merging.ingredients import adapted
 from soce.merging.options import MergeOptions
 from soce.merging.origins.warnings import origin_warnings
 from soce.merging.report import MergeReport
@@ -25,7 +27,7 @@ from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
 from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same_path_key
-from soce.recipes.names import HubName, local_output, output_of, remote_name
+from soce.recipes.names import HubName, local_output, output_of, parts_of, remote_name
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
 from soce.remote.fetching import Fetching, announce, least_seconds
 from soce.remote.located import locate
@@ -275,6 +277,9 @@ def _plan(
     )
     paths = list(choices.paths)
     located = locate(paths, options.remote)
+    on_bases = adapted(
+        located, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
+    )
     names = {ingredient.path: ingredient.name for ingredient in ingredients}
     tables = [
         (
@@ -285,7 +290,7 @@ def _plan(
     ]
     takers = {place for _, place in choices.take}
     going = [
-        (names.get(path, path), located.paths[place])
+        (names.get(path, path), located.names[place])
         for place, path in enumerate(paths)
         if place in takers or any(numerators[place] for _, rows in tables for _, numerators, _ in rows)
     ]
@@ -306,9 +311,11 @@ def _plan(
         "skip_space_check": not options.preflight,
         "remote": located.shards,
         "refresh": located.refresh,
+        "adapters": on_bases.changes,
         "remarks": [
             *_remarks([recipe for _, recipe in recipes]),
-            *filter(None, map(two_meanings, paths)),
+            *filter(None, map(two_meanings, dict.fromkeys(chain(*map(parts_of, paths))))),
+            *on_bases.remarks,
             *origin_warnings(going),
         ],
     }
@@ -323,11 +330,15 @@ def _plan(
 
 
 def _as_mergekit_names(path: str) -> str:
-    """Return a path, or a model of the Hub as ``org/model@revision``."""
-    name = remote_name(path)
-    if not isinstance(name, HubName) or name.folder:
-        return path
-    return f"{name.id}@{name.revision}" if name.revision else name.id
+    """Return a path, or a model of the Hub as ``org/model@revision``; an adapter is named in the same way."""
+
+    def named(part: str) -> str:
+        name = remote_name(part)
+        if not isinstance(name, HubName) or name.folder:
+            return part
+        return f"{name.id}@{name.revision}" if name.revision else name.id
+
+    return "+".join(map(named, parts_of(path)))
 
 
 def _remarks(recipes: Sequence[Recipe]) -> list[str]:

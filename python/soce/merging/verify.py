@@ -12,7 +12,9 @@ import soce._core as _core
 from soce.exceptions import Problem, shown
 from soce.files.arguments import expect_path
 from soce.files.words import counted
+from soce.merging.ingredients import adapted
 from soce.recipes.checkpoint_paths import find_checkpoint
+from soce.recipes.names import split_adapter
 from soce.recipes.parts import refuse
 from soce.remote.fetching import Fetching, announce
 from soce.remote.located import Located, locate
@@ -156,6 +158,7 @@ def verify(
             "follow_links": follow_links,
             "remote": located.shards,
             "refresh": located.refresh,
+            "adapters": adapted(located, follow_links=follow_links, ignore_unreferenced=True).changes,
         },
         on_progress=on_progress,
     )
@@ -165,10 +168,15 @@ def verify(
 
 
 def _named_by_manifest(directory: str | os.PathLike[str]) -> list[str]:
-    """Return the ingredients of a soup if any was somewhere else; those of others the core knows itself."""
+    """Return the ingredients of a soup if any was somewhere else, or has an adapter on top.
+
+    Those of others the core knows itself.
+    """
     try:
         run = json.loads((Path(directory) / _MANIFEST).read_bytes())["run"]
-        origins = {str(path): str(name) for path, name in run["origins"].items()}
-        return [origins.get(path, path) for path in map(str, run["ingredients"])]
+        origins = {str(path): str(name) for path, name in run.get("origins", {}).items()}
+        paths = [*map(str, run["ingredients"])]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
+    has_adapters = any(split_adapter(path)[1] is not None for path in paths)
+    return [origins.get(path, path) for path in paths] if origins or has_adapters else []

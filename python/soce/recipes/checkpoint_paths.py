@@ -18,6 +18,7 @@ from soce.recipes.names import (
     is_url,
     remote_name,
     split_adapter,
+    with_adapter,
 )
 from soce.recipes.parts import refuse
 
@@ -40,8 +41,8 @@ def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
     Parameters
     ----------
     written : path-like
-        A path, with ``~`` for the home directory; any other name that `soce.recipes.names` describes; or a
-        folder ``models--org--name`` of the cache of the Hugging Face Hub.
+        A path, with ``~`` for the home directory; any other name that `soce.recipes.names` describes, with an
+        adapter on top too; or a folder ``models--org--name`` of the cache of the Hugging Face Hub.
     folder : path-like, optional
         Where relative paths begin; the working directory otherwise.
 
@@ -49,16 +50,19 @@ def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
     -------
     str
         A path, for models of the Hub that of a whole snapshot where the cache has one; else the name of what
-        is somewhere else. Nothing is asked of a network, and a path that leads nowhere is an error of whoever
-        opens it.
+        is somewhere else; of a base with an adapter, both in one. Nothing is asked of a network, and a path
+        that leads nowhere is an error of whoever opens it.
 
     Raises
     ------
     RecipeError
-        A folder of the cache with several snapshots, none of which is its `main`; a URL of no known kind.
+        A folder of the cache with several snapshots, none of which is its `main`; a URL of no known kind; two
+        adapters on one base.
     """
     text = os.fspath(written)
-    _refuse_adapter(text, os.fspath(folder))
+    base, adapter = split_adapter(text, os.fspath(folder))
+    if adapter is not None:
+        return with_adapter(find_checkpoint(base, folder=folder), find_checkpoint(adapter, folder=folder))
     if is_url(text):
         name = remote_name(text)
         return (_cached(name) if isinstance(name, HubName) else None) or str(name)
@@ -71,19 +75,6 @@ def find_checkpoint(written: PathText, *, folder: PathText = "") -> str:
     if bare is None:
         return path
     return _cached(bare) or (text if is_hub_name_here(text, os.fspath(folder)) else path)
-
-
-def _refuse_adapter(text: str, folder: str) -> None:
-    """Refuse a base with an adapter on top of it, and say what can be done with them."""
-    base, adapter = split_adapter(text, folder)
-    if adapter is None:
-        return
-    if is_url(base) or is_hub_name_here(base, folder) or os.path.lexists(Path(folder) / base):
-        message = f"`{shown(text)}` is a base with an adapter on top, which is no checkpoint yet"
-        hint = (
-            "average adapters with `soce-merge --adapters`, or merge it with PEFT (`merge_and_unload`) first"
-        )
-        refuse(message, hint)
 
 
 def two_meanings(path: str) -> str | None:
@@ -107,10 +98,14 @@ def cached_repository(path: str) -> tuple[str | None, str | None]:
 def shortest_ends(paths: Sequence[str]) -> list[str]:
     """Return for each path the shortest end that tells it from the others.
 
+    With an adapter on top that is the adapter's, behind what its base is called.
+
     Examples
     --------
     >>> shortest_ends(["/runs/a/final", "/runs/b/final", "/base"])
     ['a/final', 'b/final', 'base']
+    >>> shortest_ends(["org/base+/lora/a", "org/base+/lora/b"])
+    ['base+a', 'base+b']
     """
     ends = [PurePath(path).parts or (path,) for path in paths]
     found = []
@@ -120,7 +115,15 @@ def shortest_ends(paths: Sequence[str]) -> list[str]:
             length += 1
         kept = [part for part in parts[-length:] if part != PurePath(part).anchor]
         found.append("/".join(kept) or "ingredient")
-    return found
+    return [_with_base(path, end) for path, end in zip(paths, found, strict=True)]
+
+
+def _with_base(path: str, end: str) -> str:
+    """Return the end of a path, behind the name of the base if it is that of an adapter on one."""
+    base, adapter = split_adapter(path)
+    if adapter is None or len(end) > len(adapter):
+        return end
+    return f"{PurePath(cached_repository(base)[0] or base).name}+{end}"
 
 
 def hub_cache() -> Path:

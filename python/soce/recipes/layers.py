@@ -11,7 +11,7 @@ from typing import Final
 
 from soce.exceptions import shown
 from soce.files.words import listed
-from soce.recipes.names import HubName, remote_name
+from soce.recipes.names import HubName, base_of, remote_name
 from soce.recipes.parts import refuse
 
 _KEYS: Final = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
@@ -32,6 +32,8 @@ class Layers:
     def of(cls, path: str, *, counted: bool) -> Layers:
         """Read the names of a checkpoint; with `counted` false, no layer is told from the rest.
 
+        An adapter on top adds none.
+
         Raises
         ------
         RecipeError
@@ -41,6 +43,7 @@ class Layers:
         """
         from soce._core import Mixer
 
+        path = base_of(path)
         _check_here(path)
         # Only the names are wanted: what may be read is checked when the soup is planned.
         mixer = Mixer([path], follow_links=True, ignore_unreferenced=True)
@@ -76,6 +79,7 @@ def _check_here(path: str) -> None:
 
 def layer_count(path: str) -> int:
     """Return how many layers the config of a checkpoint names; raises `RecipeError`."""
+    path = base_of(path)
     _check_here(path)
     config = Path(path) / "config.json"
     try:

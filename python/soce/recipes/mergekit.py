@@ -14,6 +14,7 @@ from soce.recipes.layers import Layers, layer_count
 from soce.recipes.mergekit_content import MergekitContent, Parameters
 from soce.recipes.mergekit_settings import NamedWeight, Stretch, as_rows, choices
 from soce.recipes.model import Ingredient, Recipe, RecipeFile, Row, same_path_key
+from soce.recipes.names import split_adapter, with_adapter
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
@@ -187,8 +188,15 @@ class _Reader:
         return given
 
     def _path(self, written: str, place: Place) -> str:
-        """Return the path of a model: beside the file, or in the working directory, like mergekit."""
+        """Return the path of a model: beside the file, or in the working directory, like mergekit.
+
+        An adapter on top is looked for in the same way.
+        """
         folder = Path(self.document.path).parent
+        base, adapter = split_adapter(written, str(folder))
+        base, adapter = (base, adapter) if adapter else split_adapter(written)
+        if adapter is not None:
+            return with_adapter(self._path(base, place), self._path(adapter, place))
         beside = str(folder / written)
         if Path(written).is_absolute() or not Path(written).exists():
             return find_checkpoint(written, folder=folder)

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 _PARAMETER: Final = "it belongs under the top-level `parameters`"
 _VOCABULARY: Final = "soce never changes a vocabulary: add the tokens to every model first, or leave it out"
 _NO_EFFECT: Final = "it has no effect on `linear`: leave it out"
-_ADAPTER: Final = (
-    "merge the adapter into its model first with `merge_and_unload()` of peft, and name what its "
-    "`save_pretrained` writes"
-)
 _OTHER_METHODS: Final = {
     "task_arithmetic": "in soce's own format it is a row with `numerators`: the weights, and for the base "
     "the whole less their sum (docs/recipe-format.md)",
@@ -42,12 +38,10 @@ _HOW_TO_RUN: Final = frozenset({
 
 
 def _only_path(model: object) -> object:
-    """Refuse other ways to name a model: with an adapter, or by a mapping of path and revision."""
-    if isinstance(model, dict) and "lora" not in model:
-        refuse("a model is named by a mapping", "write its path alone, or `org/name@revision`")
-    if isinstance(model, dict) or (isinstance(model, str) and "+" in model):
-        named = "this" if isinstance(model, dict) else f"`{shown(model)}`"
-        refuse(f"{named} looks like a model with a LoRA adapter", _ADAPTER)
+    """Refuse other ways to name a model than by a path: a mapping of path, revision and adapter."""
+    if isinstance(model, dict):
+        hint = "write its path alone, or `org/name@revision`; with an adapter on top, `BASE+ADAPTER`"
+        refuse("a model is named by a mapping", hint)
     return model
 
 

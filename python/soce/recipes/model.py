@@ -12,7 +12,7 @@ from soce.exceptions import shown
 from soce.files.arguments import expect_path, expect_paths
 from soce.files.words import counted, listed
 from soce.recipes.checkpoint_paths import find_checkpoint
-from soce.recipes.names import is_url
+from soce.recipes.names import is_url, parts_of
 from soce.recipes.parts import (
     Weight,
     check_not_negative,
@@ -29,8 +29,12 @@ Number = TypeVar("Number", int, Fraction)
 
 
 def same_path_key(path: str) -> str:
-    """Return a text that is equal for two spellings of one path; links are not followed."""
-    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    """Return a text that is equal for two spellings of one path; links are not followed.
+
+    It names the same: of a base with an adapter it has both.
+    """
+    # resolve() would follow links
+    return "+".join(part if is_url(part) else os.path.abspath(part) for part in parts_of(path))  # noqa: PTH100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Ingredient:
     """A checkpoint with its weight in one soup."""
 
     path: str
-    """A directory of safetensors shards, one ``.safetensors`` file, or the name of what is somewhere else."""
+    """A directory of safetensors shards, one ``.safetensors`` file, or the name of what is somewhere else; or
+    ``BASE+ADAPTER``, one of these with an adapter on top."""
     weight: Fraction | None
     """Its weight, in any unit: only proportions count. None: the rows alone say what goes in."""
     name: str = ""

@@ -142,23 +142,56 @@ def remote_name(text: str) -> RemoteName | None:
 def split_adapter(text: str, folder: str = "") -> tuple[str, str | None]:
     """Return the names of a checkpoint and of the adapter on top of it, None without one.
 
-    A path that exists as a whole has no adapter, whatever it is called. Of several ``+`` the last one
-    at which a path ends that exists counts, else the last one.
+    What exists as a whole has no adapter, whatever it is called, nor has what begins with no checkpoint. Of
+    several ``+`` the last one counts at which a path ends that exists, else at which one begins, else the
+    last.
 
     Examples
     --------
     >>> split_adapter("org/base@v1+hf://org/lora"), split_adapter("org/c++"), split_adapter("+a")
     (('org/base@v1', 'hf://org/lora'), ('org/c++', None), ('+a', None))
     """
-    if os.path.lexists(os.path.join(folder, text)):  # noqa: PTH118
+
+    def is_here(name: str) -> bool:
+        return os.path.lexists(os.path.join(folder, name))  # noqa: PTH118
+
+    if "+" not in text or is_here(text):
         return text, None
-    ends = [end for end, sign in enumerate(text) if sign == "+" and 0 < end < len(text) - 1]
-    ends = [end for end in ends if text[end + 1] != "+" and text[end - 1] != "+"]
-    there = [end for end in ends if os.path.lexists(os.path.join(folder, text[:end]))]  # noqa: PTH118
+    found = [end for end, sign in enumerate(text) if sign == "+" and 0 < end < len(text) - 1]
+    found = [end for end in found if text[end + 1] != "+" and text[end - 1] != "+"]
+    here = [end for end in found if is_here(text[:end])]
+    ends = here or [end for end in found if is_url(text[:end]) or is_hub_name_here(text[:end], folder)]
     if not ends:
         return text, None
-    end = (there or ends)[-1]
+    end = (here or [end for end in ends if is_here(text[end + 1 :])] or ends)[-1]
     return text[:end], text[end + 1 :]
+
+
+def base_of(text: str) -> str:
+    """Return an ingredient without the adapter on top of it: what has config, tokenizer and shards."""
+    return split_adapter(text)[0]
+
+
+def parts_of(text: str) -> tuple[str, ...]:
+    """Return the names in that of an ingredient: its checkpoint, and the adapter if it has one."""
+    return tuple(part for part in split_adapter(text) if part is not None)
+
+
+def with_adapter(base: str, adapter: str | None) -> str:
+    """Return the name of a checkpoint with an adapter on top, if there is one; raises `RecipeError` for two.
+
+    Examples
+    --------
+    >>> with_adapter("path/base", "path/lora"), with_adapter("path/base", None)
+    ('path/base+path/lora', 'path/base')
+    """
+    if adapter is None:
+        return base
+    text = f"{base}+{adapter}"
+    if any(split_adapter(part)[1] is not None for part in (base, adapter)):
+        hint = "average the adapters first, `soce-merge --adapters`, and put their soup on the base"
+        refuse(f"`{shown(text)}` has several adapters on one base", hint)
+    return text
 
 
 def output_of(output: PathText) -> Path | RemoteName:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from soce.exceptions import OutputError, Problem
-from soce.recipes.names import HubName, remote_name
+from soce.recipes.names import HubName, parts_of, remote_name
 from soce.remote.host import refuse
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def bring(paths: Sequence[str]) -> list[str]:
     """Return where checkpoints lie on this disk, each given by its path or by a name of `soce.recipes.names`.
 
-    What is not here yet is downloaded: models of the Hub into the cache of its client, others into that of
-    soce. What is whole there is taken from there, and costs no more than a question for its version.
+    Of a base with an adapter on top, both do. What is not here yet is downloaded: models of the Hub into the
+    cache of its client, others into that of soce. What is whole there is taken from there, and costs no more
+    than a question for its version.
 
     Raises
     ------
@@ -30,18 +31,17 @@ def bring(paths: Sequence[str]) -> list[str]:
     OutputError
         It does not fit on the disk.
     """
-    names = {path: name for path in paths if (name := remote_name(path)) is not None}
-    if not names:
-        return list(paths)
-    hosts = {path: open_host(name) for path, name in names.items()}
+    parts = [parts_of(path) for path in paths]
+    names = {part: name for part in chain(*parts) if (name := remote_name(part)) is not None}
+    hosts = {part: open_host(name) for part, name in names.items()}
     download(hosts.values())
-    return [str(hosts[path].folder) if path in hosts else path for path in paths]
+    return ["+".join(str(hosts[part].folder) if part in hosts else part for part in one) for one in parts]
 
 
 def check_here(paths: Sequence[str]) -> None:
     """Refuse checkpoints that are to be downloaded, where nothing may be; say how much it is."""
-    for path in paths:
-        name = remote_name(path)
+    for part in chain(*map(parts_of, paths)):
+        name = remote_name(part)
         host = None if name is None else open_host(name)
         if host is not None and host.shards:
             amount = sum(shard.size for shard in host.shards)
@@ -83,9 +83,11 @@ def _check_space(hosts: Iterable[Host]) -> None:
     """Refuse downloads that do not fit: a full disk would harm others as well."""
     needed: dict[int, int] = {}
     for host in hosts:
-        device = os.stat(host.folder).st_dev  # noqa: PTH116 - a Path or not
+        # A repository without small files has no folder before its first download.
+        place = next(one for one in (host.folder, *host.folder.parents) if one.exists())
+        device = place.stat().st_dev
         needed[device] = needed.get(device, 0) + sum(shard.size for shard in host.shards)
-        free = shutil.disk_usage(host.folder).free
+        free = shutil.disk_usage(place).free
         if needed[device] > free:
             message = f"{needed[device]} bytes are to be downloaded, and {free} are free"
             hint = "point HF_HOME or XDG_CACHE_HOME to a disk with room"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict
 
-from soce.recipes.names import remote_name
+from soce.recipes.names import remote_name, split_adapter, with_adapter
 from soce.remote.here import download, open_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from soce.remote.host import Host
 
@@ -35,20 +35,32 @@ class Located:
 
     paths: tuple[str, ...]
     """Of each a path; of one that is somewhere else, the folder of its side files."""
+    adapters: tuple[str | None, ...] = ()
+    """Of each the folder of the adapter on top of it, if it has one."""
     shards: tuple[ServedShard, ...] = ()
     """What counts as lying in these folders."""
     hosts: Mapping[str, Host] = field(default_factory=dict)
-    """Path → who has it, of those that are somewhere else."""
+    """Path → who has it, of what is somewhere else."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the core calls the ingredients: path, and adapter."""
+        return tuple(map(with_adapter, self.paths, self.adapters))
 
     @property
     def origins(self) -> dict[str, str]:
         """Path → the name of exactly these bytes, of what was named otherwise than by a path."""
-        return {path: host.origin for path, host in self.hosts.items()}
+        known = {path: host.origin for path, host in self.hosts.items()}
+        return {
+            name: with_adapter(known.get(path, path), adapter and known.get(adapter, adapter))
+            for name, path, adapter in zip(self.names, self.paths, self.adapters, strict=True)
+            if path in known or adapter in known
+        }
 
     @property
     def streamed(self) -> tuple[str, ...]:
         """The names of those that are read over the network, at least in part."""
-        return tuple(dict.fromkeys(self.origins[shard["root"]] for shard in self.shards))
+        return tuple(dict.fromkeys(self.hosts[shard["root"]].origin for shard in self.shards))
 
     @property
     def refresh(self) -> Callable[[str, str], str] | None:
@@ -59,20 +71,28 @@ class Located:
 def locate(paths: Sequence[str], how: Remote) -> Located:
     """Find ingredients, each given by its path or by a name of `soce.recipes.names`; raises as `bring` does.
 
-    Side files are on this disk afterwards, and with ``download`` all else too.
+    Side files and adapters are on this disk afterwards, and with ``download`` all else too.
     """
-    names = {path: name for path in paths if (name := remote_name(path)) is not None}
-    if not names:
-        return Located(tuple(paths))
-    found = {path: open_host(name) for path, name in names.items()}
-    hosts = {str(host.folder): host for host in found.values()}
-    if how == "download":
-        download(hosts.values())
+    split = [split_adapter(path) for path in paths]
+    bases = _hosts(base for base, _ in split)
+    adapters = _hosts(adapter for _, adapter in split if adapter is not None)
+    download([*adapters.values(), *(bases.values() if how == "download" else ())])
+    served = {str(host.folder): host for host in bases.values()}
     return Located(
-        tuple(str(found[path].folder) if path in found else path for path in paths),
-        () if how == "download" else _served(hosts),
-        hosts,
+        tuple(_folder(base, bases) for base, _ in split),
+        tuple(adapter and _folder(adapter, adapters) for _, adapter in split),
+        () if how == "download" else _served(served),
+        served | {str(host.folder): host for host in adapters.values()},
     )
+
+
+def _hosts(texts: Iterable[str]) -> dict[str, Host]:
+    """Return who has what is somewhere else, by its name."""
+    return {text: open_host(name) for text in dict.fromkeys(texts) if (name := remote_name(text)) is not None}
+
+
+def _folder(text: str, hosts: Mapping[str, Host]) -> str:
+    return str(hosts[text].folder) if text in hosts else text
 
 
 def _served(hosts: Mapping[str, Host]) -> tuple[ServedShard, ...]:

@@ -24,9 +24,10 @@ _BESIDE: Final = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
     "chat_template.jinja", "chat_template.json", "preprocessor_config.json", "processor_config.json",
-    "LICENSE", "README.md",
+    "LICENSE", "README.md", "adapter_config.json",
 )  # fmt: skip
 """A web server does not say what it has: these are asked for."""
+_ADAPTER: Final = "adapter_model.safetensors"
 _SECONDS: Final = 30
 _AT_ONCE: Final = 8
 _PIECE: Final = 1 << 20
@@ -55,6 +56,8 @@ class WebFolder:
         index = self._read(found[_INDEX]) if _INDEX in found else None
         wanted = _named(index) or [unquote(single) or "model.safetensors"]
         shards = self._look([file for file in wanted if is_inside(file)])
+        if not shards and not is_file:
+            shards = self._look([_ADAPTER])
         if not shards:
             hint = f"give a folder with `{_INDEX}` or `model.safetensors`, or a file `….safetensors`"
             refuse(name, "no safetensors files are there", hint)

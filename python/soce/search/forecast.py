@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from soce.files.digests import digest_of
 from soce.files.plain import Plain
 from soce.recipes.model import same_path_key
+from soce.recipes.names import parts_of
 from soce.scores.objective import LinearObjective, Mean, parse_objective
 from soce.search.arms import fixed_arms
 from soce.search.executors.open import count_of
@@ -178,7 +179,7 @@ class Forecaster:
         self._paths = paths
         self._options = options
         self._evaluator = evaluator
-        sizes = {name: _shard_bytes(Path(path)) for name, path in paths.items()}
+        sizes = {name: sum(map(_shard_bytes, map(Path, parts_of(path)))) for name, path in paths.items()}
         self._sizes = {same_path_key(paths[name]): size for name, size in sizes.items()}
         has_store = StoreFile(folder).path.exists()
         ingredients = ingredient_identities(paths) if has_store else None
@@ -374,6 +375,6 @@ def _more(strategy: Strategy, space: _KnownSpace) -> tuple[int, int]:
 
 
 def _shard_bytes(path: Path) -> int:
-    """Return the size of a checkpoint's shards."""
+    """Return the size of the shards of a checkpoint, or of an adapter."""
     files = path.rglob("*.safetensors") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)

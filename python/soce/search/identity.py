@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.adapters.adapter import TENSORS
+from soce.adapters.config import CONFIG
 from soce.evaluate.side_files import is_read, read_digest, tells_origin
 from soce.exceptions import CheckpointError, Problem, shown
 from soce.files.hashing import ChangingFileError, file_digests
+from soce.recipes.names import split_adapter
 from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
-    import os
-
     from soce.files.hashing import OnBytes
 
 _SHARD: Final = ".safetensors"
@@ -94,7 +96,8 @@ def ingredient_identity(
 
     That is the SHA-256 of each shard, and of each small file beside them that can change a score, such as
     config, tokenizer and chat template; a README cannot, nor can paths and times, nor what a config says of
-    where it comes from. Digests are remembered, see `soce.files.hashing.file_digests`.
+    where it comes from. An adapter on top counts as more shards: its tensors, and its settings. Digests are
+    remembered, see `soce.files.hashing.file_digests`.
     """
     return ingredient_identities({"": path}, on_progress=on_progress)[""]
 
@@ -103,7 +106,7 @@ def ingredient_identities(
     paths: Mapping[str, str | os.PathLike[str]], *, on_progress: OnBytes | None = None
 ) -> dict[str, dict[str, object]]:
     """Return the `ingredient_identity` of each checkpoint by its name; all are read in parallel."""
-    found = {name: _files_of(Path(path)) for name, path in paths.items()}
+    found = {name: _files_of(os.fspath(path)) for name, path in paths.items()}
     try:
         digests = file_digests(
             {
@@ -120,18 +123,26 @@ def ingredient_identities(
         raise CheckpointError.of([problem]) from error
     return {
         name: {
-            "shards": {told: digests[file] for told, file in shards.items()},
-            "beside": {
+            what: {
                 told: read_digest(file) if tells_origin(file.name) else digests[file]
-                for told, file in beside.items()
-            },
+                for told, file in files.items()
+            }
+            for what, files in (("shards", shards), ("beside", beside))
         }
         for name, (shards, beside) in found.items()
     }
 
 
-def _files_of(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Return the shards of a checkpoint by their names in it, and what is read beside them."""
+def _files_of(path: str) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return the shards of an ingredient by their names in it, and what is read beside them."""
+    base, adapter = split_adapter(path)
+    shards, beside = _files_of_checkpoint(Path(base))
+    if adapter is not None:
+        shards |= {f"+{name}": Path(adapter, name) for name in (TENSORS, CONFIG)}
+    return shards, beside
+
+
+def _files_of_checkpoint(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     root.stat()
     if not root.is_dir():
         files = {root.name: root}

@@ -12,6 +12,7 @@ from soce.files.arguments import expect_mapping, expect_names
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.model import Ingredient, Recipe, same_path_key
+from soce.recipes.names import parts_of
 from soce.remote.here import bring
 from soce.scores.origin import ScoreOrigin
 from soce.search.refusal import refuse
@@ -100,7 +101,8 @@ class Pool:
             if path is None:
                 continue
             there = known.get(name, path)
-            if same_path_key(there) != same_path_key(path) and os.path.lexists(there):
+            is_there = all(map(os.path.lexists, parts_of(there)))
+            if same_path_key(there) != same_path_key(path) and is_there:
                 refuse(
                     f"`{shown(name)}` is at `{shown(there)}` in the selection file, and at `{shown(path)}` "
                     "among the candidates",

@@ -7,7 +7,6 @@ recipe has been scored: none is ever left running by a worker that was killed.
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from soce.exceptions import StudyError, shown
 from soce.files.atomic import write_json
 from soce.files.digests import digest_of
 from soce.files.documents import read_json
+from soce.recipes.model import same_path_key
 from soce.search.archive import bring_back, clear, find_past, next_number, put_away, read_study, tidy
 from soce.search.claims import claim
 from soce.search.folder import (
@@ -42,6 +42,7 @@ from soce.store.file import StoreFile
 from soce.store.old import OLD_FOLDER
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import optuna
@@ -200,7 +201,7 @@ def settle_question(
     StudyError
         Somebody else is searching for the answer to another one; the folder is of a later version.
     """
-    located = {name: os.path.abspath(path) for name, path in sorted(paths.items())}  # noqa: PTH100 - links stay
+    located = {name: same_path_key(path) for name, path in sorted(paths.items())}
     tidy(folder)
     path = folder / STUDY
     if path.exists():

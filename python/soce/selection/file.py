@@ -18,7 +18,7 @@ from soce.files.words import counted, listed, nearest
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.files import looks_like_recipe
 from soce.recipes.model import same_path_key
-from soce.recipes.names import remote_name
+from soce.recipes.names import parts_of, remote_name
 from soce.recipes.parts import parse_dtype
 from soce.selection.experts import Selection
 from soce.selection.refusal import refuse
@@ -252,7 +252,8 @@ def _places(
         if not place or "\0" in place:
             refuse(f"the path of `{shown(model)}` is not one: `{shown(place)}`")
         written[model] = place
-        key = same_path_key(os.path.join(folder, place))  # noqa: PTH118 - as the reader joins them
+        # What has no path yet is looked for by its name, from the folder on.
+        key = same_path_key(os.path.join(folder, place) if given is None else given)  # noqa: PTH118
         if key in owners:
             refuse(
                 f"`{shown(owners[key])}` and `{shown(model)}` have the same path `{shown(place)}`",
@@ -265,9 +266,13 @@ def _places(
 
 def _beside(path: str, folder: str) -> str:
     """Return an absolute path, or the name of what is not here, as it is; else relative to the folder."""
-    if not path or Path(path).is_absolute() or remote_name(path) is not None:
-        return path
-    return Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
+
+    def beside(part: str) -> str:
+        if not part or Path(part).is_absolute() or remote_name(part) is not None:
+            return part
+        return Path(os.path.relpath(Path.cwd() / part, folder)).as_posix()
+
+    return "+".join(map(beside, parts_of(path)))
 
 
 def _text(selection: Selection, target: Path, notes: Sequence[str], tree: Mapping[str, Tree]) -> str | None:

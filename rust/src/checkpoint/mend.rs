@@ -47,7 +47,8 @@ pub(super) fn adapter(path: &Path) -> String {
     let folder = if path.is_dir() { Some(path) } else { path.parent() };
     let folder = folder.map_or_else(|| ".".into(), |folder| pasted(&folder.to_string_lossy()));
     format!(
-        "average adapters of one base with `soce-merge --adapters`, or merge it into its model first: python3 -c \"import peft; \
+        "name it on its base, `BASE+{folder}`, average adapters of one base with `soce-merge --adapters`, \
+         or merge it into its model: python3 -c \"import peft; \
          peft.AutoPeftModelForCausalLM.from_pretrained('{folder}', dtype='auto').merge_and_unload()\
          .save_pretrained('{folder}-merged')\" (or the class of its task)"
     )

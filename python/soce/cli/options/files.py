@@ -62,9 +62,10 @@ def _checkpoint(text: str, folder: Path) -> str:
 
 
 def _missing_checkpoint(path: str) -> str | None:
-    from soce.recipes.names import remote_name
+    from soce.recipes.names import parts_of, remote_name
 
-    return None if remote_name(path) is not None else _missing(path)
+    found = (_missing(part) for part in parts_of(path) if remote_name(part) is None)
+    return next(filter(None, found), None)
 
 
 def _behind(sign: str) -> Callable[[str, Path], str]:

@@ -20,6 +20,7 @@ from soce.evaluate.served.model import ServedModel
 from soce.evaluate.served.outline import ServedOutline
 from soce.exceptions import shown
 from soce.files.words import counted, listed, nearest
+from soce.recipes.names import base_of, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,7 +169,7 @@ class BfclEvaluator(LiveEvaluator):
             exam,
             client=soup.client,
             model=soup.model,
-            tokenizer=Path(soup.ingredients[0]),
+            tokenizer=Path(base_of(soup.ingredients[0])),
             threads=soup.concurrency,
             on_progress=on_progress,
         )
@@ -228,13 +229,17 @@ def check_served(*, is_served: bool) -> None:
 
 
 def names_of(ingredient: str) -> list[str]:
-    """Return what a checkpoint is called: its folder's name, and what its config says that it is."""
+    """Return what a checkpoint is called: its folder's name, and what its config says that it is.
+
+    One with an adapter on top is called as without it, too: the adapter answers in the same format.
+    """
     told = _config(ingredient).get("_name_or_path")
-    return [_name(ingredient), *([told] if isinstance(told, str) else [])]
+    names = dict.fromkeys((_name(ingredient), _name(base_of(ingredient))))
+    return [*names, *([told] if isinstance(told, str) else [])]
 
 
 def _name(ingredient: str) -> str:
-    return Path(ingredient).resolve().name
+    return "+".join(Path(part).resolve().name for part in parts_of(ingredient))
 
 
 def _length_of(ingredient: str) -> int | None:
@@ -246,7 +251,7 @@ def _length_of(ingredient: str) -> int | None:
 
 def _config(ingredient: str) -> dict[str, Any]:
     try:
-        found = json.loads(Path(ingredient, "config.json").read_text("utf-8"))
+        found = json.loads(Path(base_of(ingredient), "config.json").read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from soce.evaluate.engines.judge import judge
+from soce.evaluate.engines.judge import is_loaded, judge
 from soce.evaluate.engines.saying import asked_engine, distance
 from soce.exceptions import EngineLostError, Problem, shown
-from soce.merging.options import CHANGE_TENSORS
 from soce.recipes.model import Recipe, same_path_key
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class Canary:
                 told = self._judgement = judge(self.engine.name, self._ingredients, self._options)
             first, other = (Recipe.of({path: 1}) for path in (self._ingredients[0], told.ingredient))
             if self._at_start is None:
-                if not at_start or self._options.merge.changed().keys() & CHANGE_TENSORS:
+                if not at_start or not is_loaded(self._ingredients[0], self._options):
                     self.engine.become(first)
                 self._at_start = asked_engine(self.engine, told.tokens)
             start = self._at_start

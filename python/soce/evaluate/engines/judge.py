@@ -12,6 +12,7 @@ from soce.evaluate.engines.saying import asked_engine, asked_model, distance, te
 from soce.exceptions import CheckpointError, EvaluationError
 from soce.merging.options import CHANGE_TENSORS
 from soce.recipes.model import Recipe
+from soce.recipes.names import base_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +55,7 @@ def judge(engine_name: EngineName, ingredients: Sequence[str], options: EngineOp
     """Return what is said of the first ingredient, and of the next one that a merge accepts.
 
     By transformers, in float32 on the CPU, if it knows the model and there is memory for it; otherwise by an
-    engine started on the other ingredient; by nobody if soups are of a merge that changes tensors, which no
-    engine loads.
+    engine started on the other ingredient; by nobody if no engine loads that as it is.
     """
     from soce.evaluate.live.loading import load_tokenizer
 
@@ -65,7 +65,7 @@ def judge(engine_name: EngineName, ingredients: Sequence[str], options: EngineOp
     found = _by_transformers(ingredients, options, tokens)
     if found is not None:
         ingredient, first, other = found
-    elif options.merge.changed().keys() & CHANGE_TENSORS:
+    elif not is_loaded(ingredient, options):
         name = None
     else:
         name = f"a {engine_name} started on it"
@@ -73,6 +73,14 @@ def judge(engine_name: EngineName, ingredients: Sequence[str], options: EngineOp
             engine.start()
             other = asked_engine(engine, tokens)
     return Judgement(name, ingredient, tokens, first, other)
+
+
+def is_loaded(ingredient: str, options: EngineOptions) -> bool:
+    """Whether an engine that starts on an ingredient holds it as it is in soups.
+
+    It does not if these are of a merge that changes tensors, nor if the ingredient has an adapter on top.
+    """
+    return base_of(ingredient) == ingredient and not options.merge.changed().keys() & CHANGE_TENSORS
 
 
 def _by_transformers(

@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from soce.recipes.names import parts_of
+
 if TYPE_CHECKING:
     from soce.recipes.model import Recipe
 
@@ -19,5 +21,6 @@ def change_seconds(recipe: Recipe) -> float:
     nbytes = 0
     for ingredient in recipe.ingredients:
         with suppress(OSError):  # the change itself tells of it
-            nbytes += sum(path.stat().st_size for path in Path(ingredient.path).glob("*.safetensors"))
+            for part in parts_of(ingredient.path):
+                nbytes += sum(path.stat().st_size for path in Path(part).glob("*.safetensors"))
     return _LEAST_SECONDS + nbytes / _BYTES_PER_SECOND

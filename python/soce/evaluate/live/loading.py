@@ -1,4 +1,7 @@
-"""Models as transformers loads them, with one clear line where it cannot."""
+"""Models as transformers loads them, with one clear line where it cannot.
+
+An adapter on top of a checkpoint is not loaded: whoever needs it mixes it into the model.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, shown
 from soce.files.words import nearest
+from soce.recipes.names import base_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +78,7 @@ def load_model(
     _log.info("loading %s as %s", path, name)
     with in_one_line(f"it as `{name}`", path):
         model, info = loader.from_pretrained(
-            path,
+            base_of(path),
             dtype="auto" if dtype is None else dtype,
             device_map=None if device_map is None else dict(device_map),
             output_loading_info=True,
@@ -100,7 +104,9 @@ def outline_model(
     torch, transformers = require_torch()
     loader, name = _class_of(model_class)
     with in_one_line(f"it as `{name}`", path), torch.device("meta"):
-        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(
+            base_of(path), local_files_only=True, trust_remote_code=False
+        )
         make = getattr(loader, "from_config", None) or loader._from_config  # a class of one architecture
         model: PreTrainedModel = make(config, dtype=dtype or config.dtype or held)
     return model
@@ -123,19 +129,19 @@ def load_config(path: str) -> PretrainedConfig:
     _, transformers = require_torch()
     with in_one_line("its config", path):
         config: PretrainedConfig = transformers.AutoConfig.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False
+            base_of(path), local_files_only=True, trust_remote_code=False
         )
     return config
 
 
 def load_generation_config(path: str) -> GenerationConfig | None:
     """Return a checkpoint's settings of generation; None if it has no file of them."""
-    if not Path(path, "generation_config.json").is_file():
+    if not Path(base_of(path), "generation_config.json").is_file():
         return None
     _, transformers = require_torch()
     with in_one_line("its settings of generation", path):
         settings: GenerationConfig = transformers.GenerationConfig.from_pretrained(
-            path, local_files_only=True
+            base_of(path), local_files_only=True
         )
     return settings
 
@@ -145,7 +151,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     _, transformers = require_torch()
     with in_one_line("its tokenizer", path):
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False
+            base_of(path), local_files_only=True, trust_remote_code=False
         )
     return tokenizer
 

@@ -10,16 +10,18 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from soce._core import Mixer, matches
+from soce._core import matches
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
 from soce.exceptions import CheckpointError, IncompatibleError, Problem, RecipeError, shown
 from soce.files.arguments import expect_paths
 from soce.files.words import listed
 from soce.merging.choices import resolve_choices
+from soce.merging.ingredients import open_mixer
 from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
 from soce.recipes.model import Recipe, same_path_key
+from soce.recipes.names import base_of
 from soce.recipes.parts import parse_dtype
 from soce.remote.here import bring
 
@@ -72,7 +74,7 @@ class SoupMixer:
             hint = f"options: {listed(sorted(_USED))}"
             refuse(f"`{unused}` has no effect here: nothing is written", hint)
         for path in self.paths:
-            if Path(path).is_file():  # what is not there, the plan tells
+            if Path(base_of(path)).is_file():  # what is not there, the plan tells
                 hint = "transformers loads directories: config, tokenizer and tensors together"
                 refuse("is not a checkpoint directory", hint, path)
         unwritten = replace(options, copy_code=False, preflight=False)
@@ -86,12 +88,15 @@ class SoupMixer:
         self.warnings: tuple[str, ...] = tuple(planned["warnings"])
 
         opened = partial(
-            Mixer, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
+            open_mixer, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
         )
         choices = resolve_choices(uniform.ingredients, leave_out=options.leave_out, take=options.take)
         self._sources = tuple(bring(choices.paths))
         """The ingredients, then those that only give tensors."""
         self._mixer = opened(self._sources, leave_out=choices.leave_out, take=choices.take)
+        first = self.paths[0]
+        self._loaded = self._mixer if base_of(first) == first else opened([base_of(first)])
+        """What has the first ingredient as loaders know it, without the adapter on top."""
         self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
         """Dtype and shape of every tensor, as its giver or else the first ingredient holds it."""
         for path in self.paths[1:] if self.dtype is None else ():
@@ -101,6 +106,7 @@ class SoupMixer:
                     first = f"{self.tensors[name][0]} as in `{shown(self.paths[0])}`"
                     hint = "say which dtype soups are published in, with `dtype`"
                     refuse(f"expected {first}, got {held}", hint, path, tensor=name)
+        self._adapted = {i for i, path in enumerate(self._sources) if base_of(path) != path}
         self._finite: defaultdict[tuple[str, int, int], set[int]] = defaultdict(set)
         """Ingredients whose run of elements, by tensor, first element and length, is known to be finite."""
         self._keys = frozenset(map(same_path_key, self.paths))
@@ -153,12 +159,26 @@ class SoupMixer:
 
     def original(self, name: str, ingredient: int) -> torch.Tensor:
         """Return a tensor of one ingredient, in the dtype that the first holds it in."""
+        tensor = self._empty(name)
+        self._write(name, self._only(ingredient), tensor)
+        return tensor
+
+    def loaded(self, name: str) -> torch.Tensor:
+        """Return what a loader finds in the first ingredient, which has no adapter there."""
+        import torch
+
+        if self._loaded is self._mixer:
+            return self.original(name, 0)
+        tensor = self._empty(name)
+        if tensor.numel():
+            self._loaded.mix(name, [1], 1, tensor.reshape(-1).view(torch.uint8))
+        return tensor
+
+    def _empty(self, name: str) -> torch.Tensor:
         import torch
 
         held, shape = self.tensors[name]
-        tensor = torch.empty(shape, dtype=torch_dtype(held))
-        self._write(name, self._only(ingredient), tensor)
-        return tensor
+        return torch.empty(shape, dtype=torch_dtype(held))
 
     def _write(
         self, name: str, row: Row, target: torch.Tensor, *, dtype: str | None = None, start: int = 0
@@ -178,11 +198,12 @@ class SoupMixer:
 
         A sum is finite only if all that went into it is. Then so is every mean of the same ingredients in
         their own dtype, which lies between them: it need not be looked at, and a search pays for this once.
+        What an adapter makes of its base is in no dtype, and may be too large for it.
         """
         numerators, _ = row
         known = self._finite[name, start, mixed.numel()]
         taken = {i for i, numerator in enumerate(numerators) if numerator}
-        is_mean = self.dtype is None and min(numerators) >= 0
+        is_mean = self.dtype is None and min(numerators) >= 0 and taken.isdisjoint(self._adapted)
         if (is_mean and taken <= known) or _is_finite(mixed):
             known |= taken
             return

@@ -109,7 +109,7 @@ class SoupModel:
         """In evaluation mode, no gradients."""
         self._live: dict[str, torch.Tensor] = live_tensors(self.model)
         stored = [(name, torch_dtype(held), shape) for name, (held, shape) in self._mixer.tensors.items()]
-        placement = find_placement(self.model, self._live, stored, lambda name: self._mixer.original(name, 0))
+        placement = find_placement(self.model, self._live, stored, self._mixer.loaded)
         self.is_direct = placement is not None
         """Whether each tensor is mixed on its own; False if transformers must convert whole soups."""
         self._blocks, self._twins = ((), {}) if placement is None else (placement.blocks, placement.twins)

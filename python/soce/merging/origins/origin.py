@@ -15,6 +15,7 @@ from soce.merging.origins.naming import has_size, identity_of, stage_of, stage_o
 from soce.merging.origins.steps import Moment, moment_of
 from soce.recipes.checkpoint_paths import HUB_ID, cached_repository, shortest_ends
 from soce.recipes.model import same_path_key
+from soce.recipes.names import parts_of, split_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,12 +98,14 @@ def read_origins(ingredients: Sequence[tuple[str, str]]) -> tuple[Origin, ...]:
 
 
 def _read(name: str, path: str, end: str) -> Origin:
-    hub_id, _ = cached_repository(path)
+    base, adapter = split_adapter(path)
+    own = adapter or base  # of an adapter its own card and state tell, of its base only the chat template
+    hub_id, _ = cached_repository(own)
     there = end if hub_id is None else hub_id.rpartition("/")[2]
     label = name if name != path else hub_id or end
     called = there if name == path else PurePath(name.partition("@")[0]).name
     names = (("name", called), *([] if there in label else [("path", there)]))
-    folder = Path(path).parent if os.path.isfile(path) else Path(path)  # noqa: PTH113 - never raises
+    folder = _folder(own)
     card = read_front_matter(folder)
     bases, source = texts_in(card.get("base_model")), "README.md, base_model"
     if not bases:  # a path says nothing: it may be that of the checkpoint itself
@@ -112,7 +115,7 @@ def _read(name: str, path: str, end: str) -> Origin:
     relation, tags = (texts_in(card.get(key)) for key in ("base_model_relation", "tags"))
     if made_of := _ingredients_of_soup(folder):
         bases, source, relation = made_of, "soce.json, run.ingredients", ("merge",)
-    has_template, template_source = _template(folder)
+    has_template, template_source = _template(_folder(base))
     return Origin(
         label=label,
         path=path,
@@ -125,14 +128,18 @@ def _read(name: str, path: str, end: str) -> Origin:
         stage=_stage(names, tags),
         has_template=has_template,
         template_source=template_source,
-        moment=moment_of((label, called), path, _json(folder / "trainer_state.json")),
+        moment=moment_of((label, called), own, _json(folder / "trainer_state.json")),
         licence=licence_of(label, folder, card),
     )
 
 
+def _folder(path: str) -> Path:
+    return Path(path).parent if os.path.isfile(path) else Path(path)  # noqa: PTH113 - never raises
+
+
 def _telling(path: str) -> str:
     """Return the part of a path that has a name: of a file called ``model.safetensors``, its folder."""
-    place = PurePath(same_path_key(path))
+    place = PurePath(same_path_key(parts_of(path)[-1]))
     if place.suffix != ".safetensors":
         return str(place)
     return str(place.parent if place.stem in _FILES else place.with_suffix(""))

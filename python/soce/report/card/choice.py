@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from soce.exceptions import Problem, SoceError, StudyError, shown
-from soce.report.card.soup import lowest_terms
+from soce.report.card.soup import lowest_terms, real_path
 from soce.search.open import open_run
 from soce.search.result import SearchResult
 from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from soce.report.card.soup import Soup
@@ -78,7 +78,7 @@ def _names(run: Run | None) -> dict[str, str]:
     if known is None:
         return {}
     located = {name: path for name, path in known.paths.items() if name not in known.without_path}
-    return {os.path.realpath(path): name for name, path in located.items()}
+    return {real_path(path): name for name, path in located.items()}
 
 
 def _finished(folder: str | os.PathLike[str], soup: Soup) -> Run:

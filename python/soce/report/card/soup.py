@@ -16,6 +16,7 @@ from soce.files.documents import read_json
 from soce.files.words import listed
 from soce.merging.manifest import taking_rows
 from soce.recipes.checkpoint_paths import HUB_ID, cached_repository, shortest_ends
+from soce.recipes.names import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,7 +114,7 @@ class Soup:
 
     def named(self, names: Mapping[str, str], hub_ids: Mapping[str, str]) -> Soup:
         """Return the same with other names of ingredients, by path without links, and Hub ids, by name."""
-        sources = [replace(one, name=names.get(os.path.realpath(one.path), one.name)) for one in self.sources]
+        sources = [replace(one, name=names.get(real_path(one.path), one.name)) for one in self.sources]
         known = sorted(source.name for source in sources)
         for name, hub_id in hub_ids.items():
             if name not in known:
@@ -159,6 +160,11 @@ def read_soup(folder: str | os.PathLike[str]) -> Soup:
     return soup
 
 
+def real_path(path: str) -> str:
+    """Return the path of an ingredient without links; of a base with an adapter, those of both."""
+    return "+".join(map(os.path.realpath, parts_of(path)))
+
+
 def lowest_terms(parts: Iterable[int]) -> tuple[int, ...]:
     """Return parts of a whole in lowest terms, largest first, without those that are 0."""
     found = [part for part in parts if part]
@@ -175,6 +181,8 @@ def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
     hub = _mapping(found.get("hub"))
     if HUB_ID.fullmatch(str(hub.get("id"))):
         hub_id, revision = str(hub["id"]), str(hub["revision"]) if hub.get("revision") else None
+    if found.get("adapter") is not None:  # then it is no model of the Hub, though its base may be
+        hub_id = revision = None
     parts = tuple(int(part) for part in found["parts"])
     shards = tuple(dict(shard) for shard in found["shards"])
     content = None if found.get("content") is None else str(found["content"])

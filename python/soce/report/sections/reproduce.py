@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.files.emit import to_yaml
 from soce.merging.options import flags_of
+from soce.recipes.names import parts_of
 from soce.report.cells import NONE, Cell, weights
 from soce.report.document import Code, Facts, Table
 from soce.search.known_tasks import tasks_evaluators
@@ -60,9 +61,13 @@ def _path(run: Run, name: str) -> str:
     """Return where a model is: relative to the run's folder if it is in there."""
     searched = {} if run.identity is None else run.pool.paths
     found = searched.get(name) or run.expert_paths.get(name) or name
-    place = Path(os.path.abspath(found))  # noqa: PTH100 - a link is not followed
-    folder = Path(os.path.abspath(run.folder))  # noqa: PTH100
-    return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else found
+    folder = Path(os.path.abspath(run.folder))  # noqa: PTH100 - a link is not followed
+
+    def seen(part: str) -> str:
+        place = Path(os.path.abspath(part))  # noqa: PTH100
+        return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else part
+
+    return "+".join(map(seen, parts_of(found)))
 
 
 def _commands(section: Section, view: RunView) -> list[str]:

@@ -146,9 +146,9 @@ class DirectLoading:
         return all(same_bits(one.target.of(live).cpu(), self._first(one, live.dtype)) for one in slot.copies)
 
     def _first(self, copied: Copied, dtype: torch.dtype) -> torch.Tensor:
-        """Return what the first ingredient gives, in the dtype of a parameter."""
+        """Return what vLLM loaded of the first ingredient, in the dtype of a parameter."""
         published = torch_dtype(self._mixer.published(copied.tensor))
-        original = self._mixer.original(copied.tensor, 0).reshape(-1).to(published)
+        original = self._mixer.loaded(copied.tensor).reshape(-1).to(published)
         return copied.source.of(original).to(dtype)
 
     def _find_twins(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from soce.evaluate.engines.vllm.environment import (
 from soce.evaluate.evaluation import refuse, told
 from soce.evaluate.http.refusals import error_of
 from soce.exceptions import EngineLostError, Problem, shown
+from soce.recipes.names import base_of
 from soce.recipes.wire import recipe_to_json
 
 if TYPE_CHECKING:
@@ -90,11 +91,11 @@ class VllmEngine:
         }
 
     def start(self) -> None:
-        """Start it with the first ingredient, and return when it answers."""
+        """Start it with the first ingredient, without its adapter, and return when it answers."""
         found, words = self._environment, self._options.arguments
         process = EngineProcess("vLLM")
         command = [found.python, "-m", "vllm.entrypoints.openai.api_server"]
-        command += ["--model", self._ingredients[0], "--served-model-name", self.model]
+        command += ["--model", base_of(self._ingredients[0]), "--served-model-name", self.model]
         command += ["--uds", process.socket, "--disable-uvicorn-access-log"]
         command += ["--worker-extension-cls", "soce.evaluate.engines.vllm.worker.SoceWorker"]
         command += ["--generation-config", "vllm"]  # the model's own penalties would act on every request

@@ -1,0 +1,98 @@
+"""Ingredients as the core opens them: a base by its path, and what the adapter on top changes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from soce._core import Mixer
+from soce.adapters.adapter import read_adapter
+from soce.adapters.on_base import Base, base_remark, changes_on
+from soce.exceptions import SoceError
+from soce.recipes.names import HubName, remote_name, split_adapter
+from soce.remote.located import Located
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.adapters.on_base import Change
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedIngredients:
+    """What adapters change of the bases they are put on."""
+
+    changes: tuple[Change, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """What to say of bases that adapters know by other names."""
+
+
+def adapted(located: Located, *, follow_links: bool, ignore_unreferenced: bool) -> AdaptedIngredients:
+    """Return what the adapters of some ingredients change of their bases.
+
+    Settings and headers are read, no number is.
+
+    Raises
+    ------
+    SoceError, OSError
+        A base that cannot be read, an adapter that is damaged, of a kind that is no sum of a base and s·B·A
+        for each module, or of another base: with everything that is wrong.
+    """
+    bases: dict[str, Base] = {}
+    changes: list[Change] = []
+    remarks: dict[str, None] = {}
+    errors: list[SoceError] = []
+    for place, (path, folder) in enumerate(zip(located.paths, located.adapters, strict=True)):
+        if folder is None:
+            continue
+        try:
+            if path not in bases:
+                mixer = Mixer(
+                    [path],
+                    follow_links=follow_links,
+                    ignore_unreferenced=ignore_unreferenced,
+                    remote=located.shards,
+                    refresh=located.refresh,
+                )
+                tensors = {name: (dtype, shape) for name, dtype, shape in mixer.tensors()}
+                bases[path] = Base(path, tensors, _names(located, path))
+            adapter = read_adapter(folder)
+            changes += changes_on(adapter, bases[path], ingredient=place)
+            if (remark := base_remark(adapter, bases[path])) is not None:
+                remarks[remark] = None
+        except SoceError as error:
+            errors.append(error)
+    if errors:
+        raise type(errors[0]).of(dict.fromkeys(problem for error in errors for problem in error.problems))
+    return AdaptedIngredients(tuple(changes), tuple(remarks))
+
+
+def open_mixer(
+    paths: Sequence[str],
+    *,
+    follow_links: bool,
+    ignore_unreferenced: bool,
+    leave_out: Sequence[str] = (),
+    take: Sequence[tuple[str, int]] = (),
+) -> Mixer:
+    """Return the core's `Mixer` of ingredients on this disk, some of them with an adapter on top."""
+    split = [split_adapter(path) for path in paths]
+    located = Located(tuple(base for base, _ in split), tuple(adapter for _, adapter in split))
+    found = adapted(located, follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+    return Mixer(
+        located.paths,
+        follow_links=follow_links,
+        ignore_unreferenced=ignore_unreferenced,
+        leave_out=leave_out,
+        take=take,
+        adapters=found.changes,
+    )
+
+
+def _names(located: Located, path: str) -> tuple[str, ...]:
+    """Return what a base is called that was named otherwise than by a path."""
+    if path not in located.hosts:
+        return ()
+    origin = located.hosts[path].origin
+    name = remote_name(origin)
+    return (name.id if isinstance(name, HubName) else origin,)
