@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from soce.merging.options import MergeOptions
 from soce.merging.plan import plan
 from soce.recipes.files import read_recipes
 from soce.recipes.model import Recipe, same_path_key
+from soce.report.card.card import make_card
+from soce.report.card.soup import read_soup
 from soce.search.identity import ingredient_identity
 from soce.search.pool import Pool
 
@@ -309,6 +312,21 @@ def test_the_live_model_is_what_a_merge_publishes(llama: str, tmp_path: Path) ->
         with pytest.raises(RecipeError, match="is not an ingredient"):
             model.set(Recipe.of([paths[0]]))
         model.close()
+
+
+def test_a_card_names_both_and_both_of_their_licences(here: Path) -> None:
+    Path("base/README.md").write_text("---\nlicense: llama3\n---\n")
+    Path("a/README.md").write_text("---\nlicense: mit\nbase_model: org/base\n---\n")
+    merge(["base+a", "base+b"], output="soup")
+    assert [(one.name, one.hub_id) for one in read_soup("soup").ingredients] == [
+        ("base+a", None),
+        ("base+b", None),
+    ]
+    told = make_card("soup")
+    assert told.front_matter.get("license") != "mit"
+    for name, licence in (("base+a", "mit"), ("base", "llama3"), ("base+b", "not known")):
+        assert re.search(rf"\| `{re.escape(name)}` \| [^|]*{licence}", told.text)
+    assert "licences differ" in " ".join(plan(["base+a", "base+b"], output="other").data["warnings"])
 
 
 def test_scores_belong_to_base_and_adapter_by_content(here: Path) -> None:

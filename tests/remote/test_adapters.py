@@ -21,6 +21,7 @@ from soce.merging.merge import merge
 from soce.merging.options import MergeOptions
 from soce.merging.plan import plan
 from soce.remote.here import bring
+from soce.report.card.soup import read_soup
 
 pytest.importorskip("huggingface_hub")
 
@@ -65,6 +66,7 @@ def test_a_base_is_streamed_and_its_adapter_kept(hub: Hub, name: str) -> None:
     assert adapter.startswith("hf://org/lora@")
     assert f"averaging 1 x `{name}`" in result.stderr
     assert '"org/base' in Path("soup/mergekit_config.yml").read_text()
+    assert [one.name for one in read_soup("soup").sources] == ["org/base+org/lora", "base"]
     found = soce.verify("soup", recompute=True)
     assert found.ok, found.findings
     assert found.checked["recomputed"] == 2

@@ -65,7 +65,8 @@ class Origin:
     """Whether it has a chat template; None if it has no settings of a tokenizer either."""
     template_source: str
     moment: Moment | None
-    licence: Licence
+    licences: tuple[Licence, ...]
+    """Its own, and that of the base if it is an adapter on one."""
 
     @property
     def is_merge(self) -> bool:
@@ -93,7 +94,7 @@ def read_origins(ingredients: Sequence[tuple[str, str]]) -> tuple[Origin, ...]:
     Small files are read, and nothing is refused: what is missing, damaged or too long says nothing. An
     ingredient that is called by its path gets its id on the Hub, or the end of the path, as its label.
     """
-    ends = shortest_ends([_telling(path) for _, path in ingredients])
+    ends = shortest_ends(["+".join(map(_telling, parts_of(path))) for _, path in ingredients])
     return tuple(_read(name, path, end) for (name, path), end in zip(ingredients, ends, strict=True))
 
 
@@ -101,9 +102,10 @@ def _read(name: str, path: str, end: str) -> Origin:
     base, adapter = split_adapter(path)
     own = adapter or base  # of an adapter its own card and state tell, of its base only the chat template
     hub_id, _ = cached_repository(own)
-    there = end if hub_id is None else hub_id.rpartition("/")[2]
-    label = name if name != path else hub_id or end
-    called = there if name == path else PurePath(name.partition("@")[0]).name
+    there = end if adapter is None else PurePath(_telling(own)).name
+    there = there if hub_id is None else hub_id.rpartition("/")[2]
+    label = name if name != path else end if adapter is not None else hub_id or end
+    called = there if name == path else PurePath(parts_of(name)[-1].partition("@")[0]).name
     names = (("name", called), *([] if there in label else [("path", there)]))
     folder = _folder(own)
     card = read_front_matter(folder)
@@ -129,8 +131,16 @@ def _read(name: str, path: str, end: str) -> Origin:
         has_template=has_template,
         template_source=template_source,
         moment=moment_of((label, called), own, _json(folder / "trainer_state.json")),
-        licence=licence_of(label, folder, card),
+        licences=_licences(label, folder, card, None if adapter is None else base),
     )
+
+
+def _licences(label: str, folder: Path, card: Mapping[str, Any], base: str | None) -> tuple[Licence, ...]:
+    own = licence_of(label, folder, card)
+    if base is None:
+        return (own,)
+    called = cached_repository(base)[0] or PurePath(base).name
+    return own, licence_of(called, _folder(base), read_front_matter(_folder(base)))
 
 
 def _folder(path: str) -> Path:
@@ -139,7 +149,7 @@ def _folder(path: str) -> Path:
 
 def _telling(path: str) -> str:
     """Return the part of a path that has a name: of a file called ``model.safetensors``, its folder."""
-    place = PurePath(same_path_key(parts_of(path)[-1]))
+    place = PurePath(same_path_key(path))
     if place.suffix != ".safetensors":
         return str(place)
     return str(place.parent if place.stem in _FILES else place.with_suffix(""))

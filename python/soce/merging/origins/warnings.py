@@ -44,7 +44,7 @@ def origin_warnings(ingredients: Sequence[tuple[str, str]]) -> list[str]:
     if len(ingredients) < 2:
         return []
     origins = read_origins(ingredients)
-    licences = licences_differ([origin.licence for origin in origins])
+    licences = licences_differ([*dict.fromkeys(one for origin in origins for one in origin.licences)])
     return [*origins_differ(origins), *([] if licences is None else [licences])]
 
 

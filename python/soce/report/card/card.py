@@ -73,7 +73,7 @@ def make_card(
     path = found.folder / README
     own = read_card(path, overwrite=overwrite)
     origins = read_origins([(one.name, one.path) for one in found.ingredients])
-    licences = [one.licence for one in origins]
+    licences = [*dict.fromkeys(one for origin in origins for one in origin.licences)]
     remarks, warnings = origins_differ(origins), list(licence_warnings(licences))
     licence = agreed(licences) if license is None else Licence("", "whoever wrote the card", license.lower())
     head = make_head(found, licence=licence, kept=own.head)

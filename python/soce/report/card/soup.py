@@ -181,7 +181,9 @@ def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
     hub = _mapping(found.get("hub"))
     if HUB_ID.fullmatch(str(hub.get("id"))):
         hub_id, revision = str(hub["id"]), str(hub["revision"]) if hub.get("revision") else None
-    if found.get("adapter") is not None:  # then it is no model of the Hub, though its base may be
+    if found.get("adapter") is not None:  # then it is no model of the Hub, though both of its parts may be
+        own = _mapping(_mapping(found["adapter"]).get("hub")).get("id")
+        end = f"{hub_id}+{own}" if hub_id and HUB_ID.fullmatch(str(own)) else end
         hub_id = revision = None
     parts = tuple(int(part) for part in found["parts"])
     shards = tuple(dict(shard) for shard in found["shards"])
