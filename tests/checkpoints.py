@@ -9,7 +9,8 @@ from math import prod
 from pathlib import Path
 
 from soce import Recipe
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
+from soce.recipes.rows import Row
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "I8": 1, "BOOL": 1}
 SIZES |= dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0"), 1)

@@ -15,6 +15,7 @@ from soce.merging.plan import plan as plan
 from soce.merging.plan import plan_all as plan_all
 from soce.merging.verify import verify as verify
 from soce.recipes.files import read_recipes as read_recipes
+from soce.recipes.methods import Method as Method
 from soce.recipes.model import Recipe as Recipe
 from soce.report.card.card import write_card as write_card
 from soce.report.publish import publish_soup as publish_soup

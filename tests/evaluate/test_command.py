@@ -20,7 +20,8 @@ from soce.evaluate.command.program import describe_status, last_lines, run_progr
 from soce.evaluate.command.scratch import Scratch
 from soce.evaluate.evaluation import CategoryScore, Evaluator
 from soce.exceptions import EvaluationError, IncompatibleError, OutputError
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
+from soce.recipes.rows import Row
 from soce.scores.formats.options import ReadOptions
 
 # Scores the mean of a tensor; keeps finished ids in a directory that is named after the handler, as BFCL does.

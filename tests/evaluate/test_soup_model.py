@@ -14,7 +14,8 @@ from tests.models import raw, save
 import soce
 from soce import Recipe
 from soce.exceptions import CheckpointError, EvaluationError, IncompatibleError, RecipeError
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
+from soce.recipes.rows import Row
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -37,7 +38,7 @@ def one_thread():
 
 
 def recipes(paths: Sequence[Path]) -> list[Recipe]:
-    """Return a single, mixtures, another order, one with rows, one by rows alone."""
+    """Return a single, mixtures, another order, one with rows, one by rows alone, some of other methods."""
     a, b, c = map(str, paths)
     everything = tuple(Ingredient(path, None) for path in (a, b, c))
     return [
@@ -47,6 +48,9 @@ def recipes(paths: Sequence[Path]) -> list[Recipe]:
         Recipe.of([a, b, c]),
         Recipe(Recipe.of([a, b, c]).ingredients, (Row("*norm*", (1, 0, 0), 1), Row("*.1.*", (3, -1, 1), 3))),
         Recipe(everything, (Row("*[0-9]*", (0, 1, 0), 1), Row("*e?*", (0, 1, 2), 3), Row("*", (2, 0, 1), 2))),
+        Recipe.of({a: "0.4", c: "-0.3"}, soce.Method("task_arithmetic", b)),
+        Recipe.of({c: "0.7", a: "0.3"}, soce.Method("slerp")),
+        Recipe.of([a, b], soce.Method("model_stock", c, {"clamp": False})),
     ]
 
 

@@ -15,7 +15,8 @@ from soce.exceptions import SoceError
 from soce.merging.doctor import diagnose
 from soce.merging.manifest import manifest_schema
 from soce.merging.plan import plan
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
+from soce.recipes.rows import Row
 
 W: Tensors = {"w": ("F32", [2], f32(1, 2))}
 

@@ -18,7 +18,7 @@ import soce
 from soce.cli.merge import merge as command
 from soce.cli.text.merge import plan_text, report_text
 from soce.exceptions import CheckpointError, OutputError, RecipeError
-from soce.recipes.model import Row
+from soce.recipes.rows import Row
 
 W: Tensors = {"w": ("F32", [3], f32(1, 2, 3))}
 V: Tensors = {"v": ("F32", [2], f32(4, 5))}

@@ -26,7 +26,8 @@ import soce
 from soce import Recipe
 from soce.exceptions import CheckpointError
 from soce.merging.manifest import manifest_schema
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
+from soce.recipes.rows import Row
 
 jsonschema = pytest.importorskip("jsonschema")
 

@@ -17,7 +17,8 @@ from tests.merging.test_exactness import bits_like
 import soce
 from soce import Recipe
 from soce.exceptions import CheckpointError, RecipeError
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
+from soce.recipes.rows import Row
 
 QUICK = soce.MergeOptions(sync=False)
 DTYPES = ("BF16", "F16", "F32", "F64")

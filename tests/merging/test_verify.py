@@ -24,7 +24,8 @@ import soce
 from soce.cli.verify import verify as command
 from soce.exceptions import CheckpointError, RecipeError
 from soce.merging.verify import Verification
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
+from soce.recipes.rows import Row
 
 NASTY = "\x1b[2J\u202e\x9b\u2028\n\x7f"
 

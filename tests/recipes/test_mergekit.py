@@ -13,7 +13,8 @@ from tests.recipes.reading import check_refusal, write
 from soce.exceptions import RecipeError
 from soce.recipes.files import read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
-from soce.recipes.model import Recipe, Row
+from soce.recipes.model import Recipe
+from soce.recipes.rows import Row
 
 LINEAR = """merge_method: linear
 models:

@@ -15,8 +15,9 @@ from tests.recipes.reading import TWO, check_refusal, refusals, write
 
 from soce.exceptions import RecipeError
 from soce.recipes.files import read_recipes
-from soce.recipes.model import Ingredient, Row
+from soce.recipes.model import Ingredient
 from soce.recipes.native import RecipeContent
+from soce.recipes.rows import Row
 
 FULL = """# comment
 ingredients:
@@ -148,7 +149,7 @@ def test_many_recipes(tmp_path: Path) -> None:
         (TWO + "recipes:\n  x: {name: y, weights: equal}", 5, "recipe `x` is named twice", None),
         (TWO + "recipes:\n- [1, 2]\n- [2, 4]", 6, "two recipes are named `1-2`", "different names"),
         (TWO + "recipes: [{rows: [{pattern: '*', weights: equal}]}]", 4, "needs a `name`", None),
-        (TWO + "recipes: {a: {weights: equal, math: 1}}", 4, "unknown key `math` in `recipes.a`", "known keys"),
+        (TWO + "recipes: {a: {weights: equal, code: 1}}", 4, "unknown key `code` in `recipes.a`", "known keys"),
         (TWO + "weights: equal\nrecipes: {a: equal}", 4, "`weights` belongs inside `recipes`", None),
         ("ingredients: [{path: A, weight: 1}]\nrecipes: {a: equal}", 1, "`weight` belongs inside", None),
     ],

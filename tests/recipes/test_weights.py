@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from soce.exceptions import RecipeError
-from soce.recipes.model import Ingredient, Recipe, Row
+from soce.recipes.model import Ingredient, Recipe
 from soce.recipes.parts import (
     MAX_PARTS,
     exact_weight,
@@ -22,6 +22,7 @@ from soce.recipes.parts import (
     rounded_parts,
     to_parts,
 )
+from soce.recipes.rows import Row
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=8).filter(any), st.integers(1, 1000))

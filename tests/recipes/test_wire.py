@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soce.exceptions import RecipeError
-from soce.recipes.model import Ingredient, Recipe, Row
+from soce.recipes.model import Ingredient, Recipe
+from soce.recipes.rows import Row
 from soce.recipes.wire import recipe_from_json, recipe_to_json
 
 WEIGHTS = st.lists(

@@ -16,7 +16,8 @@ from tests.landscapes import Landscape, pool, search_with
 import soce
 from soce.cli.card import card as command
 from soce.exceptions import CheckpointError, EvaluationError, OutputError, StudyError
-from soce.recipes.model import Ingredient, Recipe, Row
+from soce.recipes.model import Ingredient, Recipe
+from soce.recipes.rows import Row
 from soce.report.card.card import Card, make_card
 from soce.report.card.readme import is_sealed
 from soce.report.publish import publish_soup

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _COMMANDS = (
     *("init", "analyze", "select", "doctor", "search", "run"),
     *("status", "log", "show", "ask", "rescore", "study"),
-    *("merge", "verify", "report", "card", "publish", "serve", "demo", "bfcl"),
+    *("merge", "trajectory", "verify", "report", "card", "publish", "serve", "demo", "bfcl"),
 )
 """In the order of use; each is the command of that name in the module of that name."""
 

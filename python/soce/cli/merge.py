@@ -10,16 +10,19 @@ import click
 
 from soce.cli.command import Subcommand, message, next_step, usage, version_option, warn
 from soce.cli.options.merge import merge_options
+from soce.cli.options.method import method_options
 from soce.cli.options.types import COUNT
 from soce.cli.progress import byte_bar
 from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
+from soce.files.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from soce.merging.options import MergeOptions
     from soce.merging.plan import MergePlan
+    from soce.recipes.methods import Method
     from soce.recipes.model import Recipe
 
 _EXAMPLES = """\b
@@ -30,6 +33,8 @@ Examples:
   soce-merge --recipes grid.yaml --output soups/      many, one read pass
   soce-merge path/A path/B -o hf://org/name --private sent shard by shard
   soce-merge --adapters lora/A=2 lora/B=1 -o soup     LoRA adapters
+  soce-merge path/A=0.7 path/B=0.3 --method slerp -o soup
+  soce-merge path/A path/B --method model_stock --base path/base -o soup
 """
 _SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -47,6 +52,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 )
 @click.option("--adapters", is_flag=True, help="Average LoRA adapters of one base into one adapter.")
 @click.option("--rank", type=COUNT, metavar="N", help="Cut a soup of adapters to this rank.")
+@method_options
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would be done and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON on stdout.")
 @merge_options
@@ -59,6 +65,7 @@ def merge(
     recipes: str | None,
     adapters: bool,
     rank: int | None,
+    method: Method | None,
     plan_only: bool,
     as_json: bool,
     merging: MergeOptions,
@@ -66,9 +73,10 @@ def merge(
 ) -> None:
     """Average safetensors checkpoints exactly.
 
-    Each PATH is a directory of safetensors shards or one .safetensors file. A WEIGHT is an integer, a decimal
-    or a fraction (5, 0.5, 1/3): parts of the sum of all weights, read exactly. Without weights the parts are
-    equal. RECIPE is a .yaml or .json file: soce's own format, or mergekit's with `merge_method: linear`.
+    Each PATH is a directory of safetensors shards or one .safetensors file. A WEIGHT is an integer, a
+    decimal or a fraction (5, 0.5, 1/3): parts of the sum of all weights, read exactly. Where a method adds
+    differences to a base it is the coefficient, which may be negative. Without weights the parts are equal.
+    RECIPE is a file of soce's own format, or mergekit's: .yaml or .json.
 
     For PATH any name of a model will do: org/model@revision of the Hugging Face Hub, hf://, s3://, gs://,
     az:// or https:// (docs/remote.md).
@@ -79,7 +87,11 @@ def merge(
         usage("--recipes names its ingredients itself: give no others")
     if output is None:
         usage("missing option `--output`")
+    if method is not None and (recipes is not None or _is_recipe(ingredients)):
+        usage("--method is for PATH=WEIGHT: a recipe file says `method:` itself")
     if adapters:
+        if method is not None:
+            usage("--adapters averages adapters: leave --method out")
         if recipes is not None or _is_recipe(ingredients):
             usage("--adapters takes PATH=WEIGHT for each adapter, and no recipe file")
         from soce.cli.adapters import soup_adapters
@@ -89,11 +101,16 @@ def merge(
         return
     if rank is not None:
         usage("--rank is for --adapters")
-    made = _planned(ingredients, recipes, output, merging)
+    made = _planned(ingredients, recipes, output, method, merging)
     if plan_only:
         warn(made.data["warnings"])
         click.echo(made.to_json() if as_json else plan_text(made))
         return
+    carry_out(made, merging, as_json=as_json, quiet=quiet)
+
+
+def carry_out(made: MergePlan, merging: MergeOptions, *, as_json: bool, quiet: bool) -> None:
+    """Make the soups of a plan, and tell of it."""
     if not quiet:
         message(_averaging(made))
         for line in choices_text(made):
@@ -128,15 +145,18 @@ def _card_writer(plan: MergePlan, warnings: list[str]) -> Callable[[Path], objec
 
 
 def _planned(
-    ingredients: tuple[str, ...], recipes: str | None, output: str, options: MergeOptions
+    ingredients: tuple[str, ...],
+    recipes: str | None,
+    output: str,
+    method: Method | None,
+    options: MergeOptions,
 ) -> MergePlan:
     from soce.merging.plan import plan, plan_all
 
     if recipes is not None:
         return plan_all(recipes, output=output, options=options)
-    return plan(
-        ingredients[0] if _is_recipe(ingredients) else recipe_of(ingredients), output=output, options=options
-    )
+    given = ingredients[0] if _is_recipe(ingredients) else recipe_of(ingredients, method)
+    return plan(given, output=output, options=options)
 
 
 def _is_recipe(ingredients: tuple[str, ...]) -> bool:
@@ -146,6 +166,9 @@ def _is_recipe(ingredients: tuple[str, ...]) -> bool:
 def _averaging(plan: MergePlan) -> str:
     """Return what is averaged: the parts of one plain average, else how many recipes."""
     recipe = plan.recipes[0]
+    if len(plan.recipes) == 1 and recipe.method is not None:
+        base = "" if recipe.base is None else f" on `{shown(recipe.base.path)}`"
+        return f"`{recipe.method.name}` of {listed(one.path for one in recipe.taking)}{base}"
     if len(plan.recipes) > 1 or recipe.rows or recipe.parts is None:
         return f"averaging {len(plan.recipes)} recipes"
     names = [
@@ -155,7 +178,7 @@ def _averaging(plan: MergePlan) -> str:
     return f"averaging {', '.join(names)}"
 
 
-def recipe_of(arguments: tuple[str, ...]) -> Recipe:
+def recipe_of(arguments: tuple[str, ...], method: Method | None = None) -> Recipe:
     """Return the recipe of arguments ``PATH=WEIGHT`` or ``PATH``, with every problem found in them.
 
     An argument that exists as a whole is a path, whatever it contains.
@@ -166,11 +189,12 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
     from soce.recipes.checkpoint_paths import find_checkpoint
     from soce.recipes.model import Ingredient, Recipe
 
+    signed = method is not None and method.definition.weights == "coefficients"
     found: list[Ingredient] = []
     problems: list[Problem] = []
     for argument in arguments:
         try:
-            path, weight = _split(argument)
+            path, weight = _split(argument, signed=signed)
             found.append(Ingredient(find_checkpoint(path), weight, path))
         except RecipeError as error:
             problems += error.problems
@@ -178,10 +202,10 @@ def recipe_of(arguments: tuple[str, ...]) -> Recipe:
         raise RecipeError.of(problems)
     if all(ingredient.weight is None for ingredient in found):
         found = [replace(ingredient, weight=Fraction(1)) for ingredient in found]
-    return Recipe(tuple(found))
+    return Recipe(tuple(found), method=None if method is None else method.found())
 
 
-def _split(argument: str) -> tuple[str, Any]:
+def _split(argument: str, *, signed: bool) -> tuple[str, Any]:
     """Return path and weight of an argument; the weight is None if there is none."""
     from soce.recipes.names import is_url, remote_name
     from soce.recipes.parts import parse_weight, refuse
@@ -202,7 +226,7 @@ def _split(argument: str) -> tuple[str, Any]:
             )
         return argument, None
     try:
-        return path, parse_weight(weight)
+        return path, parse_weight(weight, signed=signed)
     except RecipeError as error:
         if is_url(argument):
             remote_name(argument)  # refuses a signed URL, whose signature would be shown as a weight

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from soce.merging.options import OnProgress
     from soce.merging.plan import ManySoups, OneSoup
     from soce.merging.report import MergeReport
+    from soce.recipes.methods import Method
 
 
 def merge(
     ingredients: OneSoup,
     *,
     output: PathText,
+    method: Method | None = None,
     options: MergeOptions = MergeOptions(),
     on_progress: OnProgress | None = None,
     finish: Callable[[Path], object] | None = None,
@@ -37,6 +39,8 @@ def merge(
     output : path-like
         The directory to be made, or where the soup goes instead, shard by shard: ``hf://org/name@branch``,
         ``s3://bucket/prefix``, ``gs://…``, ``az://…``. It appears complete or not at all.
+    method : Method, optional
+        What is made of the ingredients instead of their average, if that is not said by a recipe.
     options : MergeOptions
     on_progress : callable, optional
         Called with bytes done and bytes in all, on the caller's thread; raising from it cancels.
@@ -68,8 +72,10 @@ def merge(
     Examples
     --------
     >>> soce.merge({"path/A": "0.5", "path/B": "0.2", "path/C": "0.3"}, output="soup")  # doctest: +SKIP
+    >>> added = soce.Method("task_arithmetic", "path/base", {"lambda": "0.5"})
+    >>> soce.merge(["path/A", "path/B"], method=added, output="soup")  # doctest: +SKIP
     """
-    made = plan(ingredients, output=output, options=options)
+    made = plan(ingredients, output=output, method=method, options=options)
     return made.execute(on_progress=on_progress, finish=finish)
 
 

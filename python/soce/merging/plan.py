@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +21,13 @@ from soce.merging.ingredients import adapted
 from soce.merging.options import MergeOptions
 from soce.merging.origins.warnings import origin_warnings
 from soce.merging.report import MergeReport
+from soce.merging.resolving import resolve_all, told_of
+from soce.merging.run_info import run_info_of
 from soce.merging.sending import Sender, check_sent_options, place_of
 from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
+from soce.recipes.methods import Method
 from soce.recipes.model import Ingredient, Ingredients, Recipe, RecipeFile, same_path_key
 from soce.recipes.names import HubName, local_output, output_of, parts_of, remote_name
 from soce.recipes.parts import HOLDS, parse_dtype, parse_size, refuse
@@ -60,6 +62,8 @@ class MergePlan:
     """Path of an ingredient → where it came from, of those that were named otherwise."""
     _destination: Destination | None
     """Where the one soup goes, if it does not stay on this disk."""
+    _methods: Sequence[Mapping[str, object]]
+    """What methods were asked for and what they found, as JSON."""
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -77,6 +81,7 @@ class MergePlan:
         """Return the plan as one JSON object; `complete` has the outputs that hold their soup already."""
         found: dict[str, Any] = json.loads(self._made.to_json(kernels=self._options.kernels))
         found["origins"] = dict(self._origins)
+        found["methods"] = list(self._methods)
         found["seconds_to_fetch"] = round(least_seconds(found["bytes_to_fetch"]))
         found["bytes_to_send"] = 0
         if self._destination is not None:
@@ -123,7 +128,7 @@ class MergePlan:
             _make_folder(self._folder, sync=chosen.sync)
         texts = [self._mergekit_file(recipe) for recipe in self.recipes]
         recipes = list(zip(self.outputs, self.recipes, strict=True))
-        run_info = _run_info(self._source, chosen, recipes, self._origins)
+        run_info = run_info_of(self._source, chosen, recipes, self._origins, self._methods)
         import logging  # a command that refuses at once need not wait for it
 
         log = logging.getLogger(__name__)
@@ -175,16 +180,22 @@ class MergePlan:
         return next((dtype for dtype, _ in counts.most_common() if dtype in HOLDS), "F32")
 
 
-def plan(ingredients: OneSoup, *, output: PathText, options: MergeOptions = MergeOptions()) -> MergePlan:
+def plan(
+    ingredients: OneSoup,
+    *,
+    output: PathText,
+    method: Method | None = None,
+    options: MergeOptions = MergeOptions(),
+) -> MergePlan:
     """Check everything that can be checked before a soup is written, and lay it out.
 
     It takes and raises what `merge` does, with everything that is wrong in `SoceError.problems`. It reads
-    headers and side files, and data only of tensors that must be equal; it writes nothing.
-    `MergePlan.execute` carries the plan out.
+    headers and side files, and data only of tensors that must be equal, or in which a method finds how much
+    of each goes in; it writes nothing. `MergePlan.execute` carries the plan out.
     """
     expect(options, MergeOptions, "options", "MergeOptions")
     place = output_of(output)
-    recipe, source = _one(ingredients)
+    recipe, source = _one(ingredients, method)
     if isinstance(place, Path):
         check_sent_options(options)
         return _plan([(place, recipe)], source, options)
@@ -232,7 +243,13 @@ def _make_folder(folder: Path, *, sync: bool) -> None:
                 os.close(descriptor)
 
 
-def _one(ingredients: OneSoup) -> tuple[Recipe, RecipeFile | None]:
+def _one(ingredients: OneSoup, method: Method | None) -> tuple[Recipe, RecipeFile | None]:
+    if method is not None:
+        expect(method, Method, "method", "a Method")
+        if isinstance(ingredients, Recipe | RecipeFile | str | os.PathLike):
+            hint = "leave it out, or give ingredients instead of a recipe"
+            refuse("`method` beside a recipe, which says itself what is made", hint)
+        return Recipe.of(ingredients, method), None
     if isinstance(ingredients, Recipe):
         return ingredients, None
     if isinstance(ingredients, str | os.PathLike):
@@ -281,12 +298,14 @@ def _plan(
         located, follow_links=options.follow_links, ignore_unreferenced=options.ignore_unreferenced
     )
     names = {ingredient.path: ingredient.name for ingredient in ingredients}
+    asked = [recipe for _, recipe in recipes]
+    found = resolve_all(asked, choices, located, on_bases.changes, options)
     tables = [
         (
             os.fspath(output),
-            [(row.pattern, row.numerators, row.whole) for row in recipe.table_over(paths)],
+            [(row.pattern, row.numerators, row.whole) for row in one.recipe.table_over(paths)],
         )
-        for output, recipe in recipes
+        for (output, _), one in zip(recipes, found, strict=True)
     ]
     takers = {place for _, place in choices.take}
     going = [
@@ -314,6 +333,7 @@ def _plan(
         "adapters": on_bases.changes,
         "remarks": [
             *_remarks([recipe for _, recipe in recipes]),
+            *dict.fromkeys(note for one in found for note in one.notes),
             *filter(None, map(two_meanings, dict.fromkeys(chain(*map(parts_of, paths))))),
             *on_bases.remarks,
             *origin_warnings(going),
@@ -323,7 +343,15 @@ def _plan(
         core = _core.plan(located.paths, tables, how)
     except UnicodeEncodeError as error:  # a path that no system has, or a pattern of no tensor's name
         refuse(f"`{shown(error.object)}` has an unpaired surrogate, which is no character")
-    made = MergePlan(core, recipes, source, options, folder, located.origins, destination)
+    methods = [
+        {
+            "output": os.fspath(output) if destination is None else str(destination.name),
+            **told_of(recipe, one),
+        }
+        for (output, recipe), one in zip(recipes, found, strict=True)
+        if recipe.method is not None
+    ]
+    made = MergePlan(core, recipes, source, options, folder, located.origins, destination, methods)
     if located.shards:
         announce(Fetching(located.streamed, made.data["bytes_to_fetch"], "streamed"))
     return made
@@ -356,33 +384,3 @@ def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:
         return place
     hint = f"ingredients: {listed(names)}"
     refuse(f"`config_from` names `{shown(wanted)}`, which is not an ingredient", hint)
-
-
-def _run_info(
-    source: RecipeFile | None,
-    options: MergeOptions,
-    recipes: Sequence[tuple[Path | RemoteName, Recipe]],
-    origins: Mapping[str, str],
-) -> str:
-    """Return what the manifest records of this run, as JSON."""
-    run: dict[str, object] = {
-        "soce": _core.build_info()["version"],
-        "python": platform.python_version(),
-        "recipe_text": None if source is None else source.text,
-        "command": None if options.command is None else [_utf8(word) for word in options.command],
-    }
-    rounded = [
-        {"output": str(output), **row} for output, recipe in recipes for row in recipe.rounded_weights()
-    ]
-    if rounded:
-        run["rounded_weights"] = rounded
-    if origins:
-        run["origins"] = dict(origins)
-    if options.notes is not None:
-        run["notes"] = dict(options.notes)
-    return _utf8(json.dumps(run, allow_nan=False))
-
-
-def _utf8(text: str) -> str:
-    """Return `text` with unpaired surrogates (names that are not UTF-8) spelt out."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -13,9 +13,10 @@ from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.layers import Layers, layer_count
 from soce.recipes.mergekit_content import MergekitContent, Parameters
 from soce.recipes.mergekit_settings import NamedWeight, Stretch, as_rows, choices
-from soce.recipes.model import Ingredient, Recipe, RecipeFile, Row, same_path_key
+from soce.recipes.model import Ingredient, Recipe, RecipeFile, same_path_key
 from soce.recipes.names import split_adapter, with_adapter
 from soce.recipes.parts import refuse
+from soce.recipes.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from soce.exceptions import shown
 from soce.files.arguments import expect_path, expect_paths
@@ -18,10 +18,14 @@ from soce.recipes.parts import (
     check_not_negative,
     exact_weight,
     lowest_terms,
+    reduced_terms,
     refuse,
-    to_parts,
     weight_text,
 )
+from soce.recipes.rows import Row, merged_row, spread
+
+if TYPE_CHECKING:
+    from soce.recipes.methods import Method
 
 Ingredients: TypeAlias = "Mapping[str, Weight | None] | Sequence[str]"
 """Paths with weights, or paths alone for equal parts."""
@@ -56,27 +60,6 @@ class Ingredient:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """The coefficients of every tensor whose name matches and that no earlier row matched."""
-
-    pattern: str
-    """Glob on tensor names: ``*`` is any run of characters, ``?`` any one."""
-    numerators: tuple[int, ...]
-    """One per ingredient, in their order; may be negative."""
-    whole: int
-    """What the numerators are divided by."""
-    asked: tuple[Fraction, ...] | None = field(default=None, compare=False)
-    """The weights that the numerators are rounded from; None where they are exact."""
-
-    @classmethod
-    def of_weights(cls, pattern: str, weights: Sequence[Fraction]) -> Row:
-        """Return the row of an average."""
-        parts, total = to_parts(weights), sum(weights)
-        exact = all(part * total == weight * sum(parts) for part, weight in zip(parts, weights, strict=True))
-        return cls(pattern, parts, sum(parts), None if exact else tuple(weights))
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
     """The ingredients of a soup not yet made.
 
@@ -88,12 +71,15 @@ class Recipe:
         All with a weight, or all without one (then `rows` must cover every tensor).
     rows : sequence of Row
         Exceptions by tensor name, tried first, in order.
+    method : Method, optional
+        What is done with the ingredients instead of an average. Then weights and rows are what the method
+        takes (`Row.of_method`), and its base becomes one of the ingredients, with weight zero.
 
     Raises
     ------
     RecipeError
         No ingredients, some weights left out, negative weights, all weights zero, or one that is too small to
-        be a part of 2^20.
+        be a part of 2^20; what the method does not take.
 
     Examples
     --------
@@ -106,14 +92,19 @@ class Recipe:
 
     ingredients: tuple[Ingredient, ...]
     rows: tuple[Row, ...] = ()
+    method: Method | None = None
+    """None is the exact average, `linear`."""
     table: tuple[Row, ...] = field(init=False, default=(), repr=False, compare=False)
     """The rows, then the weights as a last row ``*``."""
     parts: tuple[int, ...] | None = field(init=False, default=None)
-    """Integer parts in lowest terms, in the ingredients' order; None if only `rows` speak."""
+    """Integer parts in lowest terms, in the ingredients' order; None if only `rows` or a method speak."""
 
     def __post_init__(self) -> None:
         """Add up ingredients given twice and bring everything to lowest terms."""
-        given = tuple(self.ingredients)
+        if self.method is not None and self.method.name == "linear":
+            object.__setattr__(self, "method", None)
+        method = self.method
+        given, table = tuple(self.ingredients), tuple(self.rows)
         if not given:
             refuse("a recipe needs at least one ingredient")
         weights = [ingredient.weight for ingredient in given if ingredient.weight is not None]
@@ -121,9 +112,12 @@ class Recipe:
             without = listed(ingredient.name for ingredient in given if ingredient.weight is None)
             hint = "give every ingredient a weight (0 leaves one out), or none of them for equal parts"
             refuse(f"some ingredients have weights, but not {without}", hint)
-        if not weights and not self.rows:
+        if not weights and not table:
             refuse("the recipe has neither weights nor rows")
-        check_not_negative(weights)  # a sum must not hide it
+        if method is None or method.definition.weights != "coefficients":
+            check_not_negative(weights)  # a sum must not hide it
+        if method is not None and method.base is not None:
+            given, table = _with_base(given, table, method)
         keys = [same_path_key(ingredient.path) for ingredient in given]
         unique: dict[str, Ingredient] = {}
         for key, ingredient in zip(keys, given, strict=True):
@@ -133,21 +127,40 @@ class Recipe:
         merged = tuple(unique.values())
         columns = {key: i for i, key in enumerate(unique)}
         into = [columns[key] for key in keys]
-        rows = tuple(_merged_row(row, into, len(merged)) for row in self.rows)
-        last = Row.of_weights("*", [one.weight or Fraction(0) for one in merged]) if weights else None
+        reduced = lowest_terms if method is None else reduced_terms
+        rows = tuple(merged_row(row, into, len(merged), reduced) for row in table)
+        each = [one.weight or Fraction(0) for one in merged]
+        last = None
+        if weights:
+            last = Row.of_weights("*", each) if method is None else Row.of_method("*", each, method)
         object.__setattr__(self, "ingredients", merged)
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "table", rows if last is None else (*rows, last))
-        object.__setattr__(self, "parts", None if last is None else last.numerators)
+        object.__setattr__(self, "parts", None if last is None or method is not None else last.numerators)
+        if method is not None:
+            self._check(method)
+
+    def _check(self, method: Method) -> None:
+        """Refuse ingredients and weights that the method does not take."""
+        given = len(self.ingredients) - (self.base is not None)
+        method.check_count(given, len(self.taking))
+        if method.definition.weights == "equal" and (
+            self.rows or len({one.weight for one in self.taking}) > 1
+        ):
+            hint = "leave them out; 0 leaves an ingredient out"
+            refuse(f"`{method.name}` takes no weights: all ingredients count the same", hint)
 
     @classmethod
-    def of(cls, ingredients: Ingredients) -> Recipe:
-        """Return a plain average from paths and weights, or from paths alone for equal parts.
+    def of(cls, ingredients: Ingredients, method: Method | None = None) -> Recipe:
+        """Return a recipe without rows from paths and weights, or from paths alone for equal parts.
 
         Parameters
         ----------
         ingredients : mapping of path to weight, or sequence of paths
-            Weights are str, int, `Fraction` or `decimal.Decimal`; all None means equal parts.
+            Weights are str, int, `Fraction` or `decimal.Decimal`; all None means equal parts, or that each
+            coefficient is 1.
+        method : Method, optional
+            The exact average if left out.
 
         Raises
         ------
@@ -162,15 +175,17 @@ class Recipe:
             expect_paths(ingredients, "ingredients")
             given = [(path, None) for path in ingredients]
         default = Fraction(1) if all(weight is None for _, weight in given) else None
+        signed = method is not None and method.definition.weights == "coefficients"
         return cls(
             tuple(
                 Ingredient(
                     find_checkpoint(path),
-                    default if weight is None else exact_weight(weight),
+                    default if weight is None else exact_weight(weight, signed=signed),
                     os.fspath(path),
                 )
                 for path, weight in given
-            )
+            ),
+            method=None if method is None else method.found(),
         )
 
     def __repr__(self) -> str:
@@ -181,19 +196,35 @@ class Recipe:
         named = [f"{part}{shown(one.name)}" for part, one in zip(parts, self.ingredients, strict=True)]
         more = [f"{len(named) - 4} more"] if len(named) > 4 else []
         rows = [counted(len(self.rows), "row")] if self.rows else []
-        return f"Recipe({', '.join([*named[:4], *more, *rows])})"
+        method = [self.method.name] if self.method is not None else []
+        return f"Recipe({', '.join([*method, *named[:4], *more, *rows])})"
 
     @property
     def whole(self) -> int | None:
         """The sum of the parts; None if only `rows` speak."""
         return None if self.parts is None else sum(self.parts)
 
+    @property
+    def base(self) -> Ingredient | None:
+        """The one of the ingredients that deltas are taken to, if the method has any."""
+        if self.method is None or self.method.base is None:
+            return None
+        key = same_path_key(self.method.base)
+        return next(one for one in self.ingredients if same_path_key(one.path) == key)
+
+    @property
+    def taking(self) -> tuple[Ingredient, ...]:
+        """The ingredients with a weight other than 0 in some row: a base is not among them."""
+        columns = zip(*(row.numerators for row in self.table), strict=True)
+        return tuple(one for one, column in zip(self.ingredients, columns, strict=True) if any(column))
+
     def table_over(self, paths: Sequence[str]) -> tuple[Row, ...]:
-        """Return the table with a numerator for each of `paths`: all ingredients, and maybe more."""
+        """Return the table of an average with a numerator for each of `paths`, maybe more than its own."""
+        assert self.method is None, "the table of a method is what it takes, see `soce.methods.resolve`"
         columns = {same_path_key(path): i for i, path in enumerate(paths)}
         into = [columns[same_path_key(ingredient.path)] for ingredient in self.ingredients]
         return tuple(
-            Row(row.pattern, _spread(row.numerators, into, len(paths)), row.whole) for row in self.table
+            Row(row.pattern, spread(row.numerators, into, len(paths)), row.whole) for row in self.table
         )
 
     def moved(self, places: Mapping[str, str]) -> Recipe:
@@ -201,8 +232,15 @@ class Recipe:
 
         Names stay, and with them the id.
         """
-        moved = (replace(one, path=places.get(same_path_key(one.path), one.path)) for one in self.ingredients)
-        return Recipe(tuple(moved), self.rows)
+
+        def moved(path: str) -> str:
+            return places.get(same_path_key(path), path)
+
+        method = self.method
+        if method is not None and method.base is not None:
+            method = replace(method, base=moved(method.base))
+        ingredients = (replace(one, path=moved(one.path)) for one in self.ingredients)
+        return Recipe(tuple(ingredients), self.rows, method)
 
     @property
     def remark(self) -> str | None:
@@ -245,25 +283,27 @@ class Recipe:
             [row.pattern, row.whole, sorted([n, k] for n, k in zip(names, row.numerators, strict=True) if k)]
             for row in self.table
         ]
+        if self.method is not None:
+            base = "" if self.base is None else self.base.name
+            table.append([self.method.name, base, list(self.method.parameter_texts.items())])
         return hashlib.sha256(json.dumps(table, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-def _merged_row(row: Row, into: Sequence[int], count: int) -> Row:
-    """Return `row` with the numerators of ingredients given twice added up, in lowest terms."""
-    if len(row.numerators) != len(into):
-        refuse(f"row `{row.pattern}` has {len(row.numerators)} numerators for {len(into)} ingredients")
-    if not row.pattern:
-        refuse("a row has an empty pattern", "`*` matches every tensor")
-    asked = None if row.asked is None else _spread(row.asked, into, count)
-    return Row(row.pattern, *lowest_terms(_spread(row.numerators, into, count), row.whole), asked)
-
-
-def _spread(values: Sequence[Number], into: Sequence[int], count: int) -> tuple[Number, ...]:
-    """Return `count` numbers: the sums of those that go `into` each."""
-    sums: list[Number] = [type(values[0])(0)] * count
-    for place, value in zip(into, values, strict=True):
-        sums[place] += value
-    return tuple(sums)
+def _with_base(
+    given: tuple[Ingredient, ...], rows: tuple[Row, ...], method: Method
+) -> tuple[tuple[Ingredient, ...], tuple[Row, ...]]:
+    """Return ingredients and rows with the base, which has no weight of its own."""
+    base = method.base or ""
+    key = same_path_key(base)
+    for place, one in enumerate(given):
+        if same_path_key(one.path) == key:
+            if one.weight or any(row.numerators[place] for row in rows):
+                hint = "leave it out of the ingredients: it has a part as the base"
+                refuse(f"the base `{shown(one.name)}` is among the ingredients", hint)
+            return given, rows
+    weight = None if given[0].weight is None else Fraction(0)
+    beside = (replace(row, numerators=(*row.numerators, 0)) for row in rows)
+    return (*given, Ingredient(base, weight, method.base_name)), tuple(beside)
 
 
 @dataclass(frozen=True, slots=True)

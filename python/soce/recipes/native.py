@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
 
@@ -17,26 +18,31 @@ from soce.exceptions import RecipeError, shown
 from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict, read_by, validate
 from soce.files.words import listed, nearest
 from soce.recipes.checkpoint_paths import find_checkpoint
-from soce.recipes.model import Ingredient, Recipe, RecipeFile, Row
+from soce.recipes.methods import METHODS, Method
+from soce.recipes.model import Ingredient, Recipe, RecipeFile
 from soce.recipes.names import is_url
 from soce.recipes.parts import (
+    NEGATIVE_HINT,
     lowest_terms,
     parse_dtype,
     parse_integer,
     parse_size,
     parse_weight,
     refuse,
+    weight_text,
 )
+from soce.recipes.rows import Row
 
 if TYPE_CHECKING:
     from soce.exceptions import Problem
     from soce.files.documents import ParsedFile, Place
 
-RESERVED: Final = frozenset({"weights", "rows", "numerators", "whole", "equal"})
+_OF_A_MIX: Final = frozenset({"weights", "rows", "method", "parameters"})
+RESERVED: Final = _OF_A_MIX | {"numerators", "whole", "equal"}
 """Names that an ingredient cannot have."""
 _MAX_INGREDIENTS: Final = 4096
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
-_MIX: Final = "a mapping with `weights` or `rows`"
+_MIX: Final = "a mapping with `weights`, `rows` or a method"
 _WEIGHTS: Final = "weights alone"
 
 T = TypeVar("T")
@@ -57,24 +63,29 @@ def no_nul(path: str) -> str:
 
 
 def _kind_of_recipe(value: object) -> str:
-    is_mix = isinstance(value, Mapping) and not {"weights", "rows"}.isdisjoint(value)
+    is_mix = isinstance(value, Mapping) and not _OF_A_MIX.isdisjoint(value)
     return _MIX if is_mix else _WEIGHTS
 
 
 _NUMBER_OR_TEXT: Final = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
+_PARAMETER: Final = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}]})
 
 CheckpointPath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(no_nul)]
 ExactWeight: TypeAlias = Annotated[Fraction, read_by(parse_weight), _NUMBER_OR_TEXT]
+SignedWeight: TypeAlias = Annotated[Fraction, read_by(partial(parse_weight, signed=True)), _NUMBER_OR_TEXT]
+"""A weight, which must not be negative unless it is a coefficient of a method."""
 Dtype: TypeAlias = Annotated[str, read_by(parse_dtype)]
 _Name: TypeAlias = Annotated[str, Field(min_length=1)]
 _Integer: TypeAlias = Annotated[int, read_by(parse_integer)]
+_MethodName: TypeAlias = Annotated[str, WithJsonSchema({"enum": [*METHODS]})]
 _Equal: TypeAlias = Annotated[str, AfterValidator(_equal), WithJsonSchema({"const": "equal"})]
 _Weights: TypeAlias = Annotated[
     Annotated[_Equal, Tag(SINGLE)]
-    | Annotated[tuple[ExactWeight, ...], Tag(LIST)]
-    | Annotated[dict[str, ExactWeight], Tag(MAPPING)],
+    | Annotated[tuple[SignedWeight, ...], Tag(LIST)]
+    | Annotated[dict[str, SignedWeight], Tag(MAPPING)],
     BY_KIND,
 ]
+_Parameters: TypeAlias = dict[_Name, Annotated[str, _PARAMETER]]
 _Numerators: TypeAlias = Annotated[
     Annotated[tuple[_Integer, ...], Tag(LIST)] | Annotated[dict[str, _Integer], Tag(MAPPING)], BY_KIND
 ]
@@ -82,7 +93,7 @@ _Numerators: TypeAlias = Annotated[
 
 class _IngredientEntry(Strict):
     path: CheckpointPath
-    weight: ExactWeight | None = None
+    weight: SignedWeight | None = None
     name: _Name | None = None
 
 
@@ -96,10 +107,18 @@ class _RowEntry(Strict):
 _Rows: TypeAlias = Annotated[tuple[_RowEntry, ...], Field(min_length=1)]
 
 
-class _MixEntry(Strict):
-    name: _Name | None = None
+class _Made(Strict):
+    """What is made of the ingredients."""
+
     weights: _Weights | None = None
     rows: _Rows | None = None
+    method: _MethodName | None = None
+    base: CheckpointPath | None = None
+    parameters: _Parameters | None = None
+
+
+class _MixEntry(_Made):
+    name: _Name | None = None
 
 
 _OneIngredient: TypeAlias = Annotated[
@@ -120,12 +139,10 @@ _Recipes: TypeAlias = Annotated[
 ]
 
 
-class RecipeContent(Strict):
+class RecipeContent(_Made):
     """A recipe file of soce; see docs/recipe-format.md."""
 
     ingredients: _Ingredients
-    weights: _Weights | None = None
-    rows: _Rows | None = None
     recipes: _Recipes | None = None
     dtype: Dtype | None = None
     max_shard_size: Annotated[int, read_by(parse_size), _NUMBER_OR_TEXT] | None = None
@@ -167,9 +184,7 @@ class _Reader:
             self._no_such_ingredient(("config_from",), content.config_from)
         take = {pattern: self._giver(pattern, giver) for pattern, giver in content.take.items()}
         recipes = (
-            [(None, self._recipe((), content.weights, content.rows))]
-            if content.recipes is None
-            else self._many(content.recipes)
+            [(None, self._recipe((), content))] if content.recipes is None else self._many(content.recipes)
         )
         self._check()
         return RecipeFile(
@@ -241,16 +256,49 @@ class _Reader:
             self._add(place, f"{what} lacks {listed(missing)}", hint)
         return None if missing or len(given) > len(first) else [given[name] for name in self.names]
 
-    def _weights(self, given: _Weights, place: Place) -> list[Fraction] | None:
+    def _weights(self, given: _Weights, place: Place, method: Method | None) -> list[Fraction] | None:
         if isinstance(given, str):
             return [Fraction(1)] * len(self.names)
+        self._check_signs([((*place, key), weight) for key, weight in _with_keys(given)], method)
         return self._in_order(given, place, "`weights`")
 
-    def _row(self, row: _RowEntry, place: Place) -> Row | None:
+    def _check_signs(self, weights: Iterable[tuple[Place, Fraction | None]], method: Method | None) -> None:
+        """Refuse negative weights where none is a coefficient."""
+        if method is not None and method.definition.weights == "coefficients":
+            return
+        for place, weight in weights:
+            if weight is not None and weight < 0:
+                self._add(place, f"weight `{weight_text(weight)}` is negative", NEGATIVE_HINT)
+
+    def _method(self, made: _Made, place: Place) -> Method | None:
+        """Return the method of a recipe; what its entry leaves out is that of the whole file."""
+        name, base = made.method or self.content.method, made.base or self.content.base
+        given = {**(self.content.parameters or {}), **(made.parameters or {})}
+        if name is None:
+            for key in ("base", "parameters"):
+                if getattr(made, key) or getattr(self.content, key):
+                    self._add((*(place if getattr(made, key) else ()), key), f"`{key}` is for a `method`")
+            return None
+        where = (*(place if made.method else ()), "method")
+        try:
+            method = Method(name, base, given)
+            return method.found(Path(self.document.path).parent)
+        except RecipeError as error:
+            self.problems += self.document.placed(error, where)
+            return None
+
+    def _row(self, row: _RowEntry, place: Place, method: Method | None) -> Row | None:
         try:
             if row.weights is not None and row.numerators is None and row.whole is None:
-                weights = self._weights(row.weights, (*place, "weights"))
-                return None if weights is None else Row.of_weights(row.pattern, weights)
+                weights = self._weights(row.weights, (*place, "weights"), method)
+                if weights is None:
+                    return None
+                if method is None:
+                    return Row.of_weights(row.pattern, weights)
+                return Row.of_method(row.pattern, weights, method)
+            if method is not None:
+                self._add(place, f"a row of `{method.name}` has `weights`")
+                return None
             if row.weights is None and row.numerators is not None and row.whole is not None:
                 numerators = self._in_order(row.numerators, (*place, "numerators"), "`numerators`")
                 return None if numerators is None else Row(row.pattern, *lowest_terms(numerators, row.whole))
@@ -260,8 +308,9 @@ class _Reader:
         self._add(place, "a row needs `weights`, or `numerators` with `whole`")
         return None
 
-    def _recipe(self, place: Place, weights: _Weights | None, rows: _Rows | None) -> Recipe | None:
+    def _recipe(self, place: Place, made: _Made) -> Recipe | None:
         before = len(self.problems)
+        weights, rows, method = made.weights, made.rows, self._method(made, place)
         has_inline = any(weight is not None for weight in self.inline)
         each: list[Fraction | None] = [None] * len(self.names)
         where = place
@@ -269,13 +318,18 @@ class _Reader:
             where = (*place, "weights")  # of a recipe that is its weights, the last key leads nowhere
             if has_inline:
                 self._add(where, "weights are given here and beside the paths")
-            each = [*(self._weights(weights, where) or each)]
+            each = [*(self._weights(weights, where, method) or each)]
         elif has_inline:
             where = ("ingredients",)
             each = self.inline
+            keys = [key for key, _ in _with_keys(self.content.ingredients)]
+            beside = [("ingredients", key, "weight") for key in keys]
+            self._check_signs(zip(beside, each, strict=True), method)
         elif rows is None:
             each = [Fraction(1)] * len(self.names)
-        table = [self._row(row, (*place, "rows", i)) for i, row in enumerate(rows or ())]
+        if method is None and len(self.problems) > before and (made.method or self.content.method):
+            return None  # what its weights mean is not known
+        table = [self._row(row, (*place, "rows", i), method) for i, row in enumerate(rows or ())]
         if len(self.problems) > before:
             return None
         try:
@@ -283,6 +337,7 @@ class _Reader:
             return Recipe(
                 tuple(Ingredient(*ingredient) for ingredient in ingredients),
                 tuple(row for row in table if row is not None),
+                method,
             )
         except RecipeError as error:
             self.problems += self.document.placed(error, where)
@@ -300,14 +355,14 @@ class _Reader:
         for key, entry in recipes:
             place = ("recipes", key)
             mix = entry if isinstance(entry, _MixEntry) else _MixEntry.model_construct(weights=entry)
-            recipe = self._recipe(place, mix.weights, mix.rows)
+            recipe = self._recipe(place, mix)
             if recipe is None:
                 continue
             name = key if isinstance(key, str) else mix.name
             if isinstance(key, str) and mix.name is not None:
                 self._add(place, f"recipe `{shown(key)}` is named twice")
-            if name is None and recipe.rows:
-                self._add(place, "a recipe with rows needs a `name`")
+            if name is None and recipe.parts is None:
+                self._add(place, "a recipe with rows or a method needs a `name`")
             name = "-".join(map(str, recipe.parts or ())) if name is None else name
             if _RECIPE_NAME.fullmatch(name) is None:
                 hint = "it becomes a directory: up to 100 of A-Z, a-z, 0-9, `.`, `_`, `-`, no mark first"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from fractions import Fraction
-from math import gcd, lcm
+from math import floor, gcd, lcm
 from operator import index
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -21,7 +21,7 @@ Weight: TypeAlias = "str | int | Fraction | Decimal"
 MAX_PARTS: Final = 1 << 20
 """Most parts of a recipe in lowest terms; the core's limit (docs/numerics.md)."""
 
-_NEGATIVE_HINT = (
+NEGATIVE_HINT: Final = (
     "an average needs weights of zero or more; other sums of models (not of adapters) are rows with "
     "`numerators` and `whole` in a recipe file"
 )
@@ -32,12 +32,12 @@ def refuse(message: str, hint: str | None = None, path: str | None = None) -> No
     raise RecipeError.of([Problem("recipe", path, None, message, hint)])
 
 
-def parse_weight(text: str) -> Fraction:
+def parse_weight(text: str, *, signed: bool = False) -> Fraction:
     """Return the exact value of a weight; see `exact_number` for how it may be written."""
     try:
-        return exact_number(text)
+        return exact_number(text, signed=signed)
     except ValueError as reason:
-        hint = _NEGATIVE_HINT if str(reason) == "is negative" else HOW_TO_WRITE
+        hint = NEGATIVE_HINT if str(reason) == "is negative" else HOW_TO_WRITE
         refuse(f"weight `{shown(text)}` {reason}", hint)
 
 
@@ -48,10 +48,10 @@ def parse_integer(text: str) -> int:
     return int(text)
 
 
-def exact_weight(value: Weight) -> Fraction:
+def exact_weight(value: Weight, *, signed: bool = False) -> Fraction:
     """Return a weight given from Python as the fraction it is; a float is refused: 0.1 is not one tenth."""
     if isinstance(value, str):
-        return parse_weight(value)
+        return parse_weight(value, signed=signed)
     if isinstance(value, bool):
         refuse(f"weight {value} is a truth value, not a number", HOW_TO_WRITE)
     if isinstance(value, Decimal) and not (
@@ -75,7 +75,13 @@ def check_not_negative(weights: Sequence[Fraction]) -> None:
     """Refuse a negative weight."""
     for weight in weights:
         if weight < 0:
-            refuse(f"weight {shown(str(weight))} is negative", _NEGATIVE_HINT)
+            refuse(f"weight {shown(str(weight))} is negative", NEGATIVE_HINT)
+
+
+def refuse_zeros() -> NoReturn:
+    """Refuse weights of which none is more than zero."""
+    hint = "give at least one ingredient a weight greater than zero"
+    refuse("the weights of all ingredients are zero", hint)
 
 
 def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
@@ -92,8 +98,7 @@ def to_parts(weights: Sequence[Fraction]) -> tuple[int, ...]:
     """
     check_not_negative(weights)
     if not any(weights):
-        hint = "give at least one ingredient a weight greater than zero"
-        refuse("the weights of all ingredients are zero", hint)
+        refuse_zeros()
     unit = lcm(*(weight.denominator for weight in weights))
     parts = _reduced([weight.numerator * (unit // weight.denominator) for weight in weights])
     return parts if sum(parts) <= MAX_PARTS else rounded_parts(parts)
@@ -151,14 +156,60 @@ def lowest_terms(numerators: Sequence[int], whole: int) -> tuple[tuple[int, ...]
         refuse(f"whole {whole} is not positive")
     if not any(numerators):
         refuse("all numerators are zero", "give at least one ingredient a numerator other than zero")
-    divisor = gcd(whole, *numerators)
-    reduced = tuple(numerator // divisor for numerator in numerators)
-    count = max(sum(map(abs, reduced)), whole // divisor)
+    reduced, whole = reduced_terms(numerators, whole)
+    count = max(sum(map(abs, reduced)), whole)
     if count > MAX_PARTS:
         many = str(count) if count < 10**18 else "more than 10^18"
         hint = "write smaller integers, or `weights` for an average: those are rounded"
         refuse(f"the row has {many} parts in lowest terms, at most {MAX_PARTS} are possible", hint)
-    return reduced, whole // divisor
+    return reduced, whole
+
+
+def reduced_terms(numerators: Sequence[int], whole: int) -> tuple[tuple[int, ...], int]:
+    """Return signed numerators over their whole without their common divisor, however many they are."""
+    divisor = gcd(whole, *numerators)
+    return tuple(numerator // divisor for numerator in numerators), whole // divisor
+
+
+def signed_parts(coefficients: Sequence[Fraction], names: Sequence[str]) -> tuple[tuple[int, ...], int]:
+    """Return numerators and whole of coefficients of any sign, of at most `MAX_PARTS` parts.
+
+    They are exact where that is possible. Else the whole is the largest power of two that leaves room, and
+    numerators are rounded by the largest remainder, so that their sum is kept; of equal remainders the first
+    by name wins, so that no order of ingredients changes a bit.
+
+    Examples
+    --------
+    >>> signed_parts([Fraction("1.5"), Fraction("-0.5")], ["a", "b"])
+    ((3, -1), 2)
+    >>> signed_parts([Fraction(2**0.5), Fraction(0)], ["a", "b"])
+    ((741455, 0), 524288)
+    """
+    whole = lcm(*(one.denominator for one in coefficients))
+    numerators = tuple(one.numerator * (whole // one.denominator) for one in coefficients)
+    if max(whole, sum(map(abs, numerators))) <= MAX_PARTS:
+        return reduced_terms(numerators, whole)
+    whole = MAX_PARTS
+    while whole and not sum(map(abs, numerators := _rounded(coefficients, names, whole))) <= MAX_PARTS:
+        whole //= 2
+    if not whole:
+        largest = max(map(abs, coefficients))
+        refuse(
+            f"a coefficient of {float(largest):.2g} is too large", f"at most {MAX_PARTS} parts are possible"
+        )
+    if not any(numerators):
+        refuse("all coefficients are too small to be parts", f"the smallest part is 1/{MAX_PARTS}")
+    return reduced_terms(numerators, whole)
+
+
+def _rounded(coefficients: Sequence[Fraction], names: Sequence[str], whole: int) -> tuple[int, ...]:
+    scaled = [one * whole for one in coefficients]
+    kept = [floor(one) for one in scaled]
+    left = round(sum(scaled)) - sum(kept)
+    order = sorted(range(len(kept)), key=lambda i: (kept[i] - scaled[i], names[i]))
+    for i in order[:left]:
+        kept[i] += 1
+    return tuple(kept)
 
 
 _UNITS: Final = {

@@ -6,7 +6,9 @@ from fractions import Fraction
 from typing import Any
 
 from soce.exceptions import Problem, RecipeError, shown
-from soce.recipes.model import Ingredient, Recipe, Row
+from soce.recipes.methods import Method
+from soce.recipes.model import Ingredient, Recipe
+from soce.recipes.rows import Row
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
@@ -20,13 +22,21 @@ def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     >>> recipe_from_json(sent).parts
     (7, 3)
     """
+    method = recipe.method
+    asked = {} if method is None else {"method": method_to_json(method)}
     return {
         "ingredients": [
             {"path": one.path, "name": one.name, "weight": None if one.weight is None else str(one.weight)}
             for one in recipe.ingredients
         ],
         "rows": [[row.pattern, list(row.numerators), row.whole] for row in recipe.rows],
+        **asked,
     }
+
+
+def method_to_json(method: Method) -> dict[str, Any]:
+    """Return a method with its base and all its parameters."""
+    return {"name": method.name, "base": method.base, "parameters": method.parameter_texts}
 
 
 def recipe_from_json(data: object) -> Recipe:
@@ -41,10 +51,12 @@ def recipe_from_json(data: object) -> Recipe:
             Row(str(pattern), tuple(map(int, numerators)), int(whole))
             for pattern, numerators, whole in given.get("rows", ())
         ]
+        asked = given.get("method")
+        told = None if asked is None else (asked["name"], asked["base"], dict(asked["parameters"]))
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         message = f"this is not a recipe as JSON: {shown(repr(error))}"
         raise RecipeError.of([Problem("recipe", None, None, message, None)]) from error
-    return Recipe(tuple(ingredients), tuple(rows))
+    return Recipe(tuple(ingredients), tuple(rows), None if told is None else Method(*told))
 
 
 def _fraction(text: object) -> Fraction | None:

@@ -118,5 +118,5 @@ def _plus(first: int | None, second: int | None) -> int | None:
 
 def _used(recipe: Recipe) -> set[str]:
     """Return the paths of the ingredients that have a part."""
-    paths = [ingredient.path for ingredient in recipe.ingredients]
-    return {path for row in recipe.table for path, part in zip(paths, row.numerators, strict=True) if part}
+    base = set() if recipe.base is None else {recipe.base.path}
+    return base | {one.path for one in recipe.taking}

@@ -27,7 +27,7 @@ class Mixes:
 
     def digest(self, recipe: Recipe) -> str:
         """Return what the recipe's scores are filed under."""
-        rows = []
+        rows: list[object] = []
         for row in recipe.table:
             shares: dict[str, Fraction] = {}
             for one, numerator in zip(recipe.ingredients, row.numerators, strict=True):
@@ -35,6 +35,10 @@ class Mixes:
                     digest = self._ingredients[one.name]
                     shares[digest] = shares.get(digest, Fraction(0)) + Fraction(numerator, row.whole)
             rows.append([row.pattern, sorted([digest, str(share)] for digest, share in shares.items())])
+        method, base = recipe.method, recipe.base
+        if method is not None:
+            of = None if base is None else self._ingredients[base.name]
+            rows.append([method.name, of, sorted(method.parameter_texts.items())])
         return digest_of([rows, self._beside[recipe.ingredients[0].name]])
 
 

@@ -10,7 +10,8 @@ from soce.evaluate.evaluation import Evaluation
 from soce.exceptions import EvaluationError, Problem, RecipeError, StudyError, shown
 from soce.files.digests import digest_of
 from soce.files.documents import read_json
-from soce.recipes.model import Ingredient, Recipe, Row
+from soce.recipes.model import Ingredient, Recipe
+from soce.recipes.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,6 +20,7 @@ from soce.merging.choices import resolve_choices
 from soce.merging.ingredients import open_mixer
 from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
+from soce.methods.resolve import Opened, resolve
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.names import base_of
 from soce.recipes.parts import parse_dtype
@@ -99,6 +100,7 @@ class SoupMixer:
         """What has the first ingredient as loaders know it, without the adapter on top."""
         self.tensors = {name: (held, shape) for name, held, shape in self._mixer.tensors()}
         """Dtype and shape of every tensor, as its giver or else the first ingredient holds it."""
+        self._opened = Opened(self._mixer, self._sources, self._sources)
         for path in self.paths[1:] if self.dtype is None else ():
             for name, held, _ in opened([path]).tensors():
                 is_averaged = name in self.tensors and self._mixer.giver(name) is None
@@ -134,7 +136,7 @@ class SoupMixer:
                 message = "is not an ingredient of the model to be evaluated"
                 hint = f"it has {listed(self.paths)}"
                 raise RecipeError.of([Problem("recipe", ingredient.path, None, message, hint)])
-        table = recipe.table_over(self._sources)
+        table = resolve(recipe, self._opened).recipe.table_over(self._sources)
         rows: dict[str, Row] = {}
         for name, (held, _) in self.tensors.items():
             found = next((row for row in table if matches(row.pattern, name)), None)
@@ -200,10 +202,11 @@ class SoupMixer:
         their own dtype, which lies between them: it need not be looked at, and a search pays for this once.
         What an adapter makes of its base is in no dtype, and may be too large for it.
         """
-        numerators, _ = row
+        numerators, whole = row
         known = self._finite[name, start, mixed.numel()]
         taken = {i for i, numerator in enumerate(numerators) if numerator}
-        is_mean = self.dtype is None and min(numerators) >= 0 and taken.isdisjoint(self._adapted)
+        is_between = min(numerators) >= 0 and sum(numerators) <= whole
+        is_mean = self.dtype is None and is_between and taken.isdisjoint(self._adapted)
         if (is_mean and taken <= known) or _is_finite(mixed):
             known |= taken
             return

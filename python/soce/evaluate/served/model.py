@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +186,5 @@ class ServedModel(ServedOutline):
 
 def _absolute(recipe: Recipe) -> Recipe:
     """Return a recipe that means the same in another directory, under the same id."""
-    return Recipe(
-        tuple(replace(one, path=same_path_key(one.path)) for one in recipe.ingredients), recipe.rows
-    )
+    keys = [same_path_key(one.path) for one in recipe.ingredients]
+    return recipe.moved(dict(zip(keys, keys, strict=True)))

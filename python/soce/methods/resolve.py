@@ -1,0 +1,227 @@
+"""From a recipe that names a method to one of exact rows, which the kernel takes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from soce._core import Mixer, matches
+from soce.exceptions import Problem, RecipeError
+from soce.files.words import counted
+from soce.methods.constant import interpolate, task_arithmetic
+from soce.methods.geometry import Vectors
+from soce.methods.model_stock import mean_ratio, model_stock
+from soce.methods.sphere import karcher, multislerp, slerp
+from soce.recipes.model import Recipe, same_path_key
+from soce.recipes.parts import MAX_PARTS, refuse, signed_parts
+from soce.recipes.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from soce.methods.found import Coefficients, Finder
+    from soce.recipes.methods import Method
+
+_CONSTANT: Final = {"task_arithmetic": task_arithmetic, "interpolate": interpolate}
+_FINDERS: Final[dict[str, Finder]] = {
+    "slerp": slerp,
+    "nuslerp": slerp,
+    "multislerp": multislerp,
+    "karcher": karcher,
+    "model_stock": model_stock,
+}
+_FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
+_MOSTLY_BASE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a method comes to."""
+
+    recipe: Recipe
+    """The same ingredients, and a row of the kernel for every tensor."""
+    notes: tuple[str, ...] = ()
+    """What to say about it."""
+    told: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Numbers that were found, by tensor."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Ingredients whose tensors can be looked at."""
+
+    mixer: Mixer
+    paths: Sequence[str]
+    """Of the mixer's ingredients, in its order, as recipes have them; maybe more than those of one recipe."""
+    places: Sequence[str]
+    """Where each lies."""
+
+    @cached_property
+    def shapes(self) -> dict[str, list[int]]:
+        """The shape of every tensor that is averaged."""
+        return {
+            name: shape
+            for name, held, shape in self.mixer.tensors()
+            if held in _FLOATS and self.mixer.giver(name) is None
+        }
+
+    @cached_property
+    def squares(self) -> Mapping[str, NDArray[np.float64]]:
+        """The squares of lengths and distances of every tensor that is averaged."""
+        from soce.methods.squares import squares_of  # which loads numpy
+
+        return squares_of(self.mixer, self.places)
+
+    def columns(self, recipe: Recipe) -> list[int]:
+        """Return the mixer's number of each ingredient of a recipe."""
+        keys = [same_path_key(path) for path in self.paths]
+        return [keys.index(same_path_key(one.path)) for one in recipe.ingredients]
+
+
+def needs_tensors(recipe: Recipe) -> bool:
+    """Whether the tensors must be read before it is known how they are averaged."""
+    return recipe.method is not None and recipe.method.definition.reads
+
+
+def resolve(recipe: Recipe, opened: Opened | None = None) -> Resolved:
+    """Return the recipe in rows; one without a method is as it is.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    opened : Opened, optional
+        All ingredients of the recipe and its base; only for methods that `needs_tensors`.
+
+    Raises
+    ------
+    RecipeError
+        Ingredients that the method can make nothing of.
+    CheckpointError
+        A tensor that is not finite.
+    """
+    method = recipe.method
+    if method is None:
+        return Resolved(recipe)
+    if not method.definition.reads:
+        return _constant(recipe, method)
+    if method.name == "model_stock" and method.value("filter_wise"):
+        refuse("`filter_wise` is not there yet", "leave it out: one ratio for each tensor")
+    assert opened is not None
+    return _found(recipe, method, opened)
+
+
+def _constant(recipe: Recipe, method: Method) -> Resolved:
+    find, share = _CONSTANT[method.name], _Share.of(recipe)
+    rows, rounded = [], 0
+    for row in recipe.table:
+        values = share.over_all(find(share.of_weights(row.weights), method))
+        rows.append(Row(row.pattern, *signed_parts(values, share.names)))
+        rounded += rows[-1].weights != values
+    said = f"coefficients of {counted(rounded, 'row')} are rounded to parts of {MAX_PARTS}"
+    return Resolved(_rows_alone(recipe, rows), (f"`{method.name}`: {said}",) if rounded else ())
+
+
+def _found(recipe: Recipe, method: Method, opened: Opened) -> Resolved:
+    find, share = _FINDERS[method.name], _Share.of(recipe)
+    columns = opened.columns(recipe)
+    wanted = [columns[place] for place in share.places]
+    found: dict[str, Coefficients] = {}
+    rows = []
+    is_base = share.base is not None
+    for name in opened.shapes:
+        vectors = Vectors.of(opened.squares[name], len(opened.paths))
+        if share.base is not None:
+            vectors = vectors.seen_from(columns[share.base])
+        vectors = vectors.chosen(wanted)
+        is_base = is_base and not any(vectors.own)
+        if not all(map(math.isfinite, vectors.own)):
+            _refuse(name, "its squares are too large for a float", "average it with `linear`")
+        try:
+            found[name] = find(share.of_weights(_weights_of(name, recipe)), vectors, method)
+            values = share.over_all(found[name].values)
+            rows.append(Row(name, *signed_parts(values, share.names)))
+        except RecipeError as error:
+            first = error.problems[0]
+            _refuse(name, f"`{method.name}`: {first.message}", first.hint)
+    if is_base and rows:
+        hint = "name as base what the ingredients were trained from"
+        refuse("every ingredient equals the base, tensor by tensor", hint)
+    if len({(row.numerators, row.whole) for row in rows}) == 1:
+        rows = [replace(rows[0], pattern="*")]
+    sizes = [math.prod(shape) for shape in opened.shapes.values()]
+    told = {name: one.told for name, one in found.items() if one.told}
+    return Resolved(_rows_alone(recipe, rows), _notes(method, [*found.values()], sizes), told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Who has a part: the ingredients with a weight, and the base."""
+
+    names: list[str]
+    """Of all ingredients."""
+    places: list[int]
+    """Of those with a weight other than 0 in some row."""
+    base: int | None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> _Share:
+        taking, base = recipe.taking, recipe.base
+        places = [i for i, one in enumerate(recipe.ingredients) if one in taking]
+        return cls(
+            [one.name for one in recipe.ingredients],
+            places,
+            None if base is None else recipe.ingredients.index(base),
+        )
+
+    def of_weights(self, weights: Sequence[Fraction]) -> tuple[Fraction, ...]:
+        """Return the weights of those with one."""
+        return tuple(weights[place] for place in self.places)
+
+    def over_all(self, values: Sequence[Fraction]) -> tuple[Fraction, ...]:
+        """Return coefficients of all ingredients: the base has what is left of 1."""
+        told = [Fraction(0)] * len(self.names)
+        for place, value in zip(self.places, values, strict=True):
+            told[place] = value
+        if self.base is not None:
+            told[self.base] = 1 - sum(values, Fraction(0))
+        return tuple(told)
+
+
+def _weights_of(name: str, recipe: Recipe) -> tuple[Fraction, ...]:
+    for row in recipe.table:
+        if matches(row.pattern, name):
+            return row.weights
+    _refuse(name, "no row of the recipe matches", "end the recipe with a row whose pattern is `*`")
+
+
+def _rows_alone(recipe: Recipe, rows: Sequence[Row]) -> Recipe:
+    return Recipe(tuple(replace(one, weight=None) for one in recipe.ingredients), tuple(rows))
+
+
+def _notes(method: Method, found: Sequence[Coefficients], sizes: Sequence[int]) -> tuple[str, ...]:
+    """Return what was done otherwise for how many tensors, and whether Model Stock is of any use here."""
+    kinds = Counter(one.remark for one in found if one.remark)
+    notes = [
+        f"`{method.name}`: {count} of {counted(len(found), 'tensor')} {remark}"
+        for remark, count in sorted(kinds.items())
+    ]
+    if method.name == "model_stock" and found:
+        ratio = mean_ratio(found, sizes)
+        if ratio < _MOSTLY_BASE:
+            why = "their deltas hardly agree, as those of experts in different things do"
+            notes.append(
+                f"`model_stock` keeps {1 - ratio:.0%} of the base and {ratio:.0%} of the mean: {why}"
+            )
+    return tuple(notes)
+
+
+def _refuse(tensor: str, message: str, hint: str | None) -> NoReturn:
+    raise RecipeError.of([Problem("recipe", None, tensor, message, hint)])
