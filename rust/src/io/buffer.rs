@@ -6,7 +6,7 @@
 
 use std::io;
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 
 /// Bytes that grow to the largest length asked for.
 #[derive(Debug, Default)]
@@ -20,7 +20,8 @@ impl Buffer {
     pub fn first(&mut self, length: usize) -> io::Result<&mut [u8]> {
         if self.0.as_ref().is_none_or(|map| map.len() < length) {
             self.0 = None; // given back before more is asked for
-            self.0 = Some(MmapMut::map_anon(length.max(1))?);
+            // All of it will be used, and a fault for each page takes longer.
+            self.0 = Some(MmapOptions::new().len(length.max(1)).populate().map_anon()?);
         }
         Ok(self.0.as_mut().map_or(&mut [], |map| &mut map[..length]))
     }

@@ -79,9 +79,7 @@ impl Source {
             Self::Object(object) => {
                 object.read_in_blocks(offset, scratch.first(length).map_err(no_memory)?)?;
             }
-            Self::Ahead(fetch, stream) => {
-                fetch.read(*stream, offset, scratch.first(length).map_err(no_memory)?)?;
-            }
+            Self::Ahead(fetch, stream) => return fetch.read(*stream, offset, length, scratch),
         }
         scratch.first(length).map(|bytes| &*bytes).map_err(no_memory)
     }

@@ -115,7 +115,15 @@ fn make(
             .for_each(|shard| finished.send(shard).expect("the finisher listens"));
         let (run, outputs, failed, fail) = (&run, &outputs, &failed, &fail);
         if let Some(fetch) = run.fetch() {
-            start_some(scope, fetch.fetchers(), || fetch.work())?;
+            let (least, most) = fetch.fetchers();
+            for number in 0..most {
+                if let Err(error) = start(scope, || fetch.work()) {
+                    if number < least {
+                        fail(error);
+                    }
+                    break;
+                }
+            }
         }
         let work = move || {
             let _stop = run.fetch().map(StopOnPanic);

@@ -1,6 +1,6 @@
 //! What one worker holds in memory at a time.
 
-use crate::io::remote::{BLOCK, Fetch};
+use crate::io::remote::Fetch;
 use crate::mixing::{chunk_bytes, scratch_bytes};
 use crate::plan::{Plan, PlannedTensor};
 
@@ -56,7 +56,7 @@ impl Load {
         let scaled = self.derived.saturating_sub(self.updated) as u64;
         let computed =
             scaled * scratch_bytes(elements, false) + self.updated as u64 * scratch_bytes(elements, true);
-        let ahead = Fetch::pool(self.remote) as u64 * BLOCK;
+        let ahead = Fetch::memory(self.remote);
         64_000_000 + 2 * threads as u64 * ((self.ingredients as u64 + 1) * chunk + computed) + ahead
     }
 }

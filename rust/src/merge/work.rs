@@ -122,7 +122,7 @@ impl Work {
     }
 
     /// All chunks that will be dealt out, in their order if there is one lane.
-    pub(super) fn chunks(&self) -> impl Iterator<Item = Chunk> {
+    pub(super) fn chunks(&self) -> impl Iterator<Item = Chunk> + Clone {
         let range = |shard: &ShardChunks| shard.next.load(Ordering::Relaxed)..shard.end;
         self.shards.iter().flat_map(range).map(|index| self.chunk(index))
     }

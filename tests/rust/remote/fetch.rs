@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use _core::io::Buffer;
 use _core::io::remote::{Description, Fetch, Objects, Patience, StopOnPanic, Stretch};
 use proptest::prelude::*;
 
@@ -49,25 +50,27 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_order_every_listed_byte_comes_once(list in lists(), readers in 1..5usize, two in any::<bool>()) {
+    fn whatever_the_order_every_listed_byte_comes_once(list in lists(), readers in 1..5usize, two in any::<bool>(), few in any::<bool>()) {
         let files = (0..OBJECTS).map(|i| (i.to_string(), (0..SIZE).map(|place| byte(i, place)).collect()));
         let server = Server::new(files.collect::<BTreeMap<_, _>>(), |_| None);
         let objects = objects(&server);
         let object = |i: usize| objects.get(format!("folder/{i}").as_ref()).unwrap().clone();
         // Objects of one ingredient, or two of each.
         let streams = (0..OBJECTS).map(|i| (if two { i / 2 } else { 0 }, object(i))).collect();
-        let fetch = Fetch::new(streams, list.clone(), BLOCK);
+        let fetch = Fetch::new(streams, list.iter().cloned(), BLOCK);
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for _ in 0..fetch.fetchers() {
+            let (least, most) = fetch.fetchers();
+            for _ in 0..if few { least } else { most } {
                 scope.spawn(|| fetch.work());
             }
             for _ in 0..readers {
                 scope.spawn(|| {
                     let _stop = StopOnPanic(&fetch);
+                    let mut buffer = Buffer::default();
                     while let Some(Stretch { stream, bytes }) = list.get(next.fetch_add(1, Ordering::SeqCst)) {
-                        let mut got = vec![0; (bytes.end - bytes.start) as usize];
-                        fetch.read(*stream, bytes.start, &mut got).unwrap();
+                        let length = (bytes.end - bytes.start) as usize;
+                        let got = fetch.read(*stream, bytes.start, length, &mut buffer).unwrap();
                         let expected: Vec<u8> = bytes.clone().map(|place| byte(*stream, place)).collect();
                         assert_eq!(got, expected);
                     }
@@ -84,8 +87,8 @@ proptest! {
         let end = list.iter().filter(|stretch| stretch.stream == 0).map(|stretch| stretch.bytes.end).max();
         let place = end.unwrap_or(0);
         if place < SIZE {
-            let mut got = vec![0; (SIZE - place) as usize];
-            fetch.read(0, place, &mut got).unwrap();
+            let mut buffer = Buffer::default();
+            let got = fetch.read(0, place, (SIZE - place) as usize, &mut buffer).unwrap();
             prop_assert_eq!(got, (place..SIZE).map(|place| byte(0, place)).collect::<Vec<_>>());
         }
     }

@@ -10,6 +10,7 @@ use ureq::http::{HeaderMap, StatusCode};
 use super::REQUESTS;
 use super::answer::{Expected, Fault, fault, tag};
 use super::patience::Patience;
+use super::room::Room;
 use crate::control::Interrupt;
 use crate::error::{Error, Result};
 
@@ -55,18 +56,18 @@ impl Client {
         if agent.is_some() { Ok(()) } else { Err(Error::Cancelled) }
     }
 
-    /// Read what `expected` says into `buffer`, of that length. `got` counts the bytes that came and are good, also when
+    /// Read what `expected` says. `got` counts the bytes that came and are good, also when
     /// more should have come. Returns the `ETag`.
     pub(super) fn get(
         &self,
         url: &str,
         expected: &Expected<'_>,
-        buffer: &mut [u8],
-        got: &mut usize,
+        into: &mut dyn Room,
+        got: &mut u64,
     ) -> Result<Option<String>, Fault> {
         let agent = self.agent.lock().expect("no panic while held").clone();
         let agent = agent.ok_or(Fault::Cancelled)?;
-        let result = get(&agent, url, expected, buffer, got);
+        let result = get(&agent, url, expected, into, got);
         // Whatever an interrupted request says, that is why.
         let ended = self.agent.lock().expect("no panic while held").is_none();
         if ended && result.is_err() { Err(Fault::Cancelled) } else { result }
@@ -92,8 +93,8 @@ fn get(
     agent: &Agent,
     url: &str,
     expected: &Expected<'_>,
-    buffer: &mut [u8],
-    got: &mut usize,
+    into: &mut dyn Room,
+    got: &mut u64,
 ) -> Result<Option<String>, Fault> {
     let range = format!("bytes={}-{}", expected.range.start, expected.range.end - 1);
     let response = agent.get(url).header("Range", range).call().map_err(of_request)?;
@@ -105,14 +106,18 @@ fn get(
         return Err(fault(head.status, &head.headers, &String::from_utf8_lossy(&text)));
     }
     expected.check(head.status, &head.headers)?;
-    let wanted = buffer.len();
-    let cut = |got: usize, why: String| {
+    let wanted = expected.range.end - expected.range.start;
+    let cut = |got: u64, why: String| {
         Fault::Passing(format!("the answer ended after {got} of {wanted} bytes{why}"), None)
     };
     while *got < wanted {
-        match body.read(&mut buffer[*got..]) {
+        let room = into.room().ok_or(Fault::Cancelled)?;
+        match body.read(room) {
             Ok(0) => return Err(cut(*got, String::new())),
-            Ok(count) => *got += count,
+            Ok(count) => {
+                into.filled(count);
+                *got += count as u64;
+            }
             Err(error) => return Err(cut(*got, format!(": {error}"))),
         }
     }

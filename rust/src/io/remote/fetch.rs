@@ -1,59 +1,49 @@
 //! Stretches of objects, fetched ahead in the order in which they will be read.
 //!
-//! The stretches are known before the first is read. They are cut into blocks, numbered by their first use, and
-//! fetched in that order into a fixed pool; a block leaves it when its last byte was read. Readers read what is listed
-//! in the order of the list, though several threads at a time, so the block that the first of them waits for is always
-//! under way or the next one: of each ingredient at most two blocks are begun and not read to their end, and the pool has
-//! room for more than that, so nobody waits for ever.
+//! The stretches are known before the first is read, and cut into [pieces](super::pieces). A piece has memory from when its
+//! first byte comes until its last one was read; whoever reads a whole piece takes its memory and gives other memory
+//! for it. Pieces are asked for long before there is memory for them: what is under way waits in the connection.
+//!
+//! A piece gets memory once fewer of those before it are unread than there is memory for. Readers read what is listed in
+//! the order of the list, though several threads at a time. So of what comes before the piece that the first of them waits
+//! for, each ingredient has at most one piece that is not read to its end: there is memory for it. And it was asked for: only
+//! a request that also brings something behind it can keep a thread waiting for memory, of which each ingredient has at
+//! most one, and there is a thread for each. So nobody waits for ever.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 
-use super::REQUESTS;
 use super::object::Object;
+use super::pieces::{Piece, Pieces, Request, Stretch};
+use super::room::Room;
+use super::{AHEAD, BLOCK, REQUESTS};
 use crate::error::{Error, Problem, Result};
 use crate::io::buffer::Buffer;
-
-/// What is read. No byte of a stream may be read twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stretch {
-    /// Number of an object in the list of those that are read.
-    pub stream: usize,
-    /// Its bytes.
-    pub bytes: Range<u64>,
-}
 
 /// Stretches of objects, fetched ahead.
 #[derive(Debug)]
 pub struct Fetch {
-    streams: Vec<Stream>,
-    /// In the order of their first use.
-    blocks: Vec<Block>,
+    streams: Vec<Arc<Object>>,
+    ingredients: usize,
+    pieces: Pieces,
+    /// Pieces for which there is memory.
+    most: usize,
     state: Mutex<State>,
-    arrived: Condvar,
-    freed: Condvar,
-}
-
-#[derive(Debug)]
-struct Stream {
-    object: Arc<Object>,
-    /// Numbers of its blocks, by where they begin.
-    blocks: Vec<usize>,
-}
-
-#[derive(Debug)]
-struct Block {
-    stream: usize,
-    bytes: Range<u64>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Number of the next block to be fetched.
+    /// Number of the next request.
     next: usize,
+    /// Pieces that were read.
+    read: usize,
     pool: Vec<Buffer>,
     held: HashMap<usize, Held>,
+    /// Who waits for memory, by the piece that it is for.
+    fetchers: HashMap<usize, Thread>,
+    /// Who waits for a piece.
+    readers: HashMap<usize, Vec<Thread>>,
     ended: Option<Ended>,
 }
 
@@ -61,7 +51,7 @@ struct State {
 struct Held {
     bytes: Arc<Buffer>,
     /// Bytes that nobody has read yet.
-    left: u64,
+    left: usize,
 }
 
 /// Why nothing more comes.
@@ -72,138 +62,136 @@ enum Ended {
 }
 
 impl Fetch {
-    /// Blocks in memory for so many ingredients: those that are fetched ahead, and one of each for what is not listed.
-    pub fn pool(ingredients: usize) -> usize {
-        if ingredients == 0 { 0 } else { REQUESTS + 3 * ingredients }
+    /// Bytes of memory for so many ingredients: what is fetched ahead, and a block of each for what is not listed.
+    pub fn memory(ingredients: usize) -> u64 {
+        let blocks = if ingredients == 0 { 0 } else { Self::ahead(ingredients) + ingredients };
+        blocks as u64 * BLOCK
     }
 
-    /// `objects` are the streams, each with the number of its ingredient; `list` is in the order of reading,
-    /// blocks have at most `most` bytes.
+    /// Requests for whose bytes there is memory.
+    fn ahead(ingredients: usize) -> usize {
+        AHEAD + 2 * ingredients
+    }
+
+    /// `objects` are the streams, each with the number of its ingredient; `list` is in the order of reading, a request
+    /// is for at most `most` bytes.
     pub fn new(
         objects: Vec<(usize, Arc<Object>)>,
-        list: impl IntoIterator<Item = Stretch>,
+        list: impl Iterator<Item = Stretch> + Clone,
         most: u64,
     ) -> Self {
-        let mut blocks: Vec<Block> = Vec::new();
-        // The block of each ingredient that may still grow. There is one: what is read of another object in between
-        // begins a new block, or every shard could hold one that waits for its end.
-        let mut growing: BTreeMap<usize, usize> = BTreeMap::new();
-        for Stretch { stream, mut bytes } in list {
-            let (ingredient, _) = objects[stream];
-            while bytes.start < bytes.end {
-                let block = growing.get(&ingredient).map(|&number| &mut blocks[number]);
-                let room = block.filter(|block| {
-                    let Range { start, end } = block.bytes;
-                    block.stream == stream && end == bytes.start && end - start < most
-                });
-                if let Some(block) = room {
-                    block.bytes.end = bytes.end.min(block.bytes.start + most);
-                    bytes.start = block.bytes.end;
-                } else {
-                    growing.insert(ingredient, blocks.len());
-                    blocks.push(Block { stream, bytes: bytes.start..bytes.start });
-                }
-            }
-        }
-        let mut streams: Vec<Stream> =
-            objects.into_iter().map(|(_, object)| Stream { object, blocks: Vec::new() }).collect();
-        for (number, block) in blocks.iter().enumerate() {
-            streams[block.stream].blocks.push(number);
-        }
-        for stream in &mut streams {
-            stream.blocks.sort_by_key(|&number| blocks[number].bytes.start);
-        }
-        let ahead = Self::pool(growing.len()) - growing.len();
-        let pool = (0..ahead.min(blocks.len())).map(|_| Buffer::default()).collect();
+        let (of_streams, streams): (Vec<usize>, _) = objects.into_iter().unzip();
+        let pieces = Pieces::cut(&of_streams, list, most);
+        let ingredients = of_streams.into_iter().collect::<BTreeSet<_>>().len();
+        let memory = Self::ahead(ingredients) * most as usize;
+        let most = (memory / pieces.room).min(pieces.len());
+        let pool = (0..most).map(|_| Buffer::default()).collect();
         let state = Mutex::new(State { pool, ..State::default() });
-        Self { streams, blocks, state, arrived: Condvar::new(), freed: Condvar::new() }
+        Self { streams, ingredients, pieces, most, state }
     }
 
-    /// Threads that are worth starting.
-    pub fn fetchers(&self) -> usize {
-        REQUESTS.min(self.blocks.len())
+    /// Threads that must [`work`](Self::work), and those that should.
+    pub fn fetchers(&self) -> (usize, usize) {
+        let (all, least) = (self.pieces.requests.len(), self.ingredients);
+        (all.min(least), all.min(least.max(REQUESTS)))
     }
 
     /// Fetch until all is fetched or somebody stops. For several threads at a time.
     pub fn work(&self) {
         let _stop = StopOnPanic(self);
-        while let Some((number, mut buffer)) = self.next() {
-            let result = self.fetch(number, &mut buffer);
-            let mut state = self.lock();
-            match result {
-                Ok(()) => {
-                    let Range { start, end } = self.blocks[number].bytes;
-                    state.held.insert(number, Held { bytes: Arc::new(buffer), left: end - start });
-                }
-                Err(error) => {
-                    let ended = match error {
-                        Error::Cancelled => Ended::Cancelled,
-                        other => Ended::Refused(vec![other.into()]),
-                    };
-                    state.ended.get_or_insert(ended);
-                    self.freed.notify_all();
-                }
+        while let Some(Request { stream, bytes }) = self.next() {
+            let object = &self.streams[*stream];
+            let mut pieces = self.pieces.from(*stream, bytes.start);
+            let mut arriving = Arriving { fetch: self, object, pieces: &mut pieces, piece: None };
+            match object.read_into(bytes.clone(), &mut arriving) {
+                Ok(()) => {}
+                Err(Error::Cancelled) => self.end(Ended::Cancelled),
+                Err(other) => self.end(Ended::Refused(vec![other.into()])),
             }
-            self.arrived.notify_all();
         }
     }
 
-    /// The next block, and where it may lie.
-    fn next(&self) -> Option<(usize, Buffer)> {
+    fn next(&self) -> Option<&Request> {
         let mut state = self.lock();
-        loop {
-            if state.ended.is_some() || state.next == self.blocks.len() {
-                return None;
-            }
-            if let Some(buffer) = state.pool.pop() {
-                state.next += 1;
-                return Some((state.next - 1, buffer));
-            }
-            state = self.freed.wait(state).expect("no panic while held");
+        if state.ended.is_some() {
+            return None;
         }
+        state.next += 1;
+        self.pieces.requests.get(state.next - 1)
     }
 
-    fn fetch(&self, number: usize, buffer: &mut Buffer) -> Result<()> {
-        let Block { stream, bytes } = &self.blocks[number];
-        let object = &self.streams[*stream].object;
-        let no_memory = |error| Error::io(object.path(), "no memory for a block", error);
-        object.read(bytes.start, buffer.first((bytes.end - bytes.start) as usize).map_err(no_memory)?)
+    /// Memory for a piece, once there is some; `None` if it is not wanted any more.
+    fn memory_for(&self, number: usize) -> Option<Buffer> {
+        let mut state = self.lock();
+        while state.ended.is_none() {
+            if number < state.read + self.most {
+                return Some(state.pool.pop().expect("there is as much as pieces that may have it"));
+            }
+            state.fetchers.insert(number, thread::current());
+            drop(state);
+            thread::park();
+            state = self.lock();
+        }
+        None
+    }
+
+    fn arrived(&self, number: usize, bytes: Buffer) {
+        let left = self.pieces.get(number).length as usize;
+        let mut state = self.lock();
+        state.held.insert(number, Held { bytes: Arc::new(bytes), left });
+        let waiting = state.readers.remove(&number);
+        drop(state);
+        waiting.into_iter().flatten().for_each(|thread| thread.unpark());
     }
 
     /// The object of a stream.
     pub fn object(&self, stream: usize) -> &Arc<Object> {
-        &self.streams[stream].object
+        &self.streams[stream]
     }
 
-    /// Fill `buffer` with bytes of `stream`, from `offset` on. What is not listed is got when it is asked for, in blocks.
+    /// `length` bytes of `stream` from `offset` on, in `buffer`. What is not listed is got when it is asked for, in blocks.
     ///
     /// # Errors
-    /// What keeps them from coming.
-    pub fn read(&self, stream: usize, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        let Stream { object, blocks } = &self.streams[stream];
+    /// What keeps them from coming; no memory.
+    pub fn read<'a>(
+        &self,
+        stream: usize,
+        offset: u64,
+        length: usize,
+        buffer: &'a mut Buffer,
+    ) -> Result<&'a [u8]> {
+        let object = self.object(stream);
+        let no_memory = |error| Error::io(object.path(), format!("no memory to read {length} bytes"), error);
+        let mut pieces = self.pieces.from(stream, offset).peekable();
+        let first = pieces.peek().copied();
+        let whole = |(_, piece): &(usize, Piece)| (piece.start, piece.length as usize) == (offset, length);
+        if let Some((number, _)) = first.filter(whole) {
+            drop(self.wait(number)?);
+            self.used(number, length, Some(buffer));
+            return buffer.first(length).map(|bytes| &*bytes).map_err(no_memory);
+        }
+        let bytes = buffer.first(length).map_err(no_memory)?;
         let mut done = 0;
-        while done < buffer.len() {
+        while done < length {
             let place = offset + done as u64;
-            let before = blocks.partition_point(|&number| self.blocks[number].bytes.start <= place);
-            let listed = before.checked_sub(1).map(|before| blocks[before]);
-            let listed = listed.filter(|&number| place < self.blocks[number].bytes.end);
-            let Some(number) = listed else {
-                let next = blocks.get(before).map_or(u64::MAX, |&number| self.blocks[number].bytes.start);
-                let count = (buffer.len() - done).min((next - place) as usize);
-                object.read_in_blocks(place, &mut buffer[done..done + count])?;
-                done += count;
-                continue;
+            let next = pieces.peek().map_or(u64::MAX, |(_, piece)| piece.start);
+            let count = if place < next {
+                let count = (length - done).min((next - place) as usize);
+                object.read_in_blocks(place, &mut bytes[done..done + count])?;
+                count
+            } else {
+                let (number, piece) = pieces.next().expect("it begins here, or before");
+                let within = (place - piece.start) as usize;
+                let count = (length - done).min(piece.length as usize - within);
+                let held = self.wait(number)?;
+                bytes[done..done + count].copy_from_slice(&held.all()[within..within + count]);
+                drop(held);
+                self.used(number, count, None);
+                count
             };
-            let block = &self.blocks[number].bytes;
-            let within = (place - block.start) as usize;
-            let count = ((block.end - place) as usize).min(buffer.len() - done);
-            let bytes = self.wait(number)?;
-            buffer[done..done + count].copy_from_slice(&bytes.all()[within..within + count]);
-            drop(bytes);
-            self.used(number, count as u64);
             done += count;
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn wait(&self, number: usize) -> Result<Arc<Buffer>> {
@@ -215,35 +203,98 @@ impl Fetch {
             match &state.ended {
                 Some(Ended::Cancelled) => return Err(Error::Cancelled),
                 Some(Ended::Refused(problems)) => return Err(Error::Refused(problems.clone())),
-                None => state = self.arrived.wait(state).expect("no panic while held"),
+                None => {}
             }
+            state.readers.entry(number).or_default().push(thread::current());
+            drop(state);
+            thread::park();
+            state = self.lock();
         }
     }
 
-    /// Count bytes of a block as read. After the last its memory is for the next one.
-    fn used(&self, number: usize, count: u64) {
+    /// Count bytes of a piece as read. After the last its memory is for another, or whoever read them takes it and gives
+    /// other memory.
+    fn used(&self, number: usize, count: usize, taken: Option<&mut Buffer>) {
         let mut state = self.lock();
-        let held = state.held.get_mut(&number).expect("a block is held until its last byte was read");
+        let held = state.held.get_mut(&number).expect("a piece is held until its last byte was read");
         held.left = held.left.checked_sub(count).expect("no byte is read twice");
         if held.left > 0 {
             return;
         }
         let held = state.held.remove(&number).expect("found above");
-        let buffer = Arc::into_inner(held.bytes).expect("whoever read it is done with it");
-        state.pool.push(buffer);
-        self.freed.notify_one();
+        let mut bytes = Arc::into_inner(held.bytes).expect("whoever read it is done with it");
+        if let Some(taken) = taken {
+            std::mem::swap(&mut bytes, taken);
+        }
+        state.pool.push(bytes);
+        state.read += 1;
+        let allowed = state.read + self.most - 1;
+        let waiting = state.fetchers.remove(&allowed);
+        drop(state);
+        if let Some(thread) = waiting {
+            thread.unpark();
+        }
     }
 
     /// Nothing more is wanted. Requests under way are not ended by this.
     pub fn stop(&self) {
-        self.lock().ended.get_or_insert(Ended::Cancelled);
-        self.arrived.notify_all();
-        self.freed.notify_all();
+        self.end(Ended::Cancelled);
+    }
+
+    fn end(&self, why: Ended) {
+        let mut state = self.lock();
+        state.ended.get_or_insert(why);
+        state.fetchers.drain().for_each(|(_, thread)| thread.unpark());
+        state.readers.drain().flat_map(|(_, threads)| threads).for_each(|thread| thread.unpark());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Not poisoned for whoever stops the others after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Memory for the pieces of a request, one after the other.
+struct Arriving<'a> {
+    fetch: &'a Fetch,
+    object: &'a Object,
+    /// Those that come next.
+    pieces: &'a mut dyn Iterator<Item = (usize, Piece)>,
+    piece: Option<Filling>,
+}
+
+/// The piece whose bytes come.
+struct Filling {
+    number: usize,
+    length: usize,
+    bytes: Buffer,
+    filled: usize,
+}
+
+impl Room for Arriving<'_> {
+    fn room(&mut self) -> Option<&mut [u8]> {
+        if self.piece.is_none() {
+            let (number, piece) = self.pieces.next().expect("a request is for pieces");
+            let mut bytes = self.fetch.memory_for(number)?;
+            if let Err(error) = bytes.first(self.fetch.pieces.room) {
+                let error = Error::io(self.object.path(), "no memory for what comes of it", error);
+                self.fetch.end(Ended::Refused(vec![error.into()]));
+                return None;
+            }
+            self.piece = Some(Filling { number, length: piece.length as usize, bytes, filled: 0 });
+        }
+        let Filling { bytes, filled, length, .. } = self.piece.as_mut().expect("begun above");
+        bytes.first(*length).ok().map(|bytes| &mut bytes[*filled..])
+    }
+
+    fn filled(&mut self, count: usize) {
+        let mut piece = self.piece.take().expect("it had room");
+        piece.filled += count;
+        if piece.filled == piece.length {
+            self.fetch.arrived(piece.number, piece.bytes);
+        } else {
+            self.piece = Some(piece);
+        }
     }
 }
 

@@ -6,20 +6,26 @@
 
 mod answer;
 mod client;
+
 mod fetch;
 mod kept;
 mod object;
 mod objects;
 mod patience;
+mod pieces;
+mod room;
 
-pub use fetch::{Fetch, StopOnPanic, Stretch};
+pub use fetch::{Fetch, StopOnPanic};
 pub use object::{Description, Object, Refresh};
 pub use objects::{Objects, Session};
 pub use patience::Patience;
+pub use pieces::Stretch;
 
 /// Bytes of one request: large enough that a delay of 80 ms is small beside it.
 pub const BLOCK: u64 = 8 << 20;
-/// Requests under way at a time.
-pub const REQUESTS: usize = 16;
+/// Requests under way at a time: so many that bytes come of some while others wait for their answer.
+pub const REQUESTS: usize = 32;
+/// Requests for whose bytes there is memory, beside two of each ingredient.
+const AHEAD: usize = 16;
 /// Threads that may read objects in an order that is not known before.
 pub const UNORDERED_READERS: usize = 4;

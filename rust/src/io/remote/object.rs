@@ -1,12 +1,14 @@
 //! One object on a server: what it is, and any stretch of it.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::answer::{Expected, Fault};
 use super::client::Client;
 use super::kept::Blocks;
+use super::room::{Room, Whole};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::shown;
 
@@ -104,20 +106,29 @@ impl Object {
             let message = format!("ends within the {} bytes at offset {offset}", buffer.len());
             self.refusal(message, "give the ingredient anew")
         })?;
+        self.read_into(offset..end, &mut Whole::new(buffer))
+    }
+
+    /// Read `bytes`, which the object has, into memory that is asked for as they come.
+    ///
+    /// # Errors
+    /// As [`Object::read`]; [`Error::Cancelled`] if they are not wanted any more.
+    pub(super) fn read_into(&self, bytes: Range<u64>, into: &mut dyn Room) -> Result<()> {
+        let Range { start, end } = bytes;
         let (mut done, mut faults) = (0, 0);
-        while done < buffer.len() {
+        while start + done < end {
             let (url, renewed) = self.url();
             let etag = self.etag.get().map(String::as_str);
-            let expected = Expected { range: offset + done as u64..end, size: self.size(), etag };
+            let expected = Expected { range: start + done..end, size: self.size(), etag };
             let mut got = 0;
-            let result = self.client.get(&url, &expected, &mut buffer[done..], &mut got);
+            let result = self.client.get(&url, &expected, into, &mut got);
             // What came before an answer was cut is good.
             done += got;
             match result {
                 Ok(etag) => self.answered(renewed, etag)?,
                 Err(Fault::Passing(what, asked)) => {
-                    faults += 1;
-                    self.wait(faults, &what, asked, offset)?;
+                    faults = if got > 0 { 1 } else { faults + 1 };
+                    self.wait(faults, &what, asked, start)?;
                 }
                 Err(Fault::Denied(what)) => self.renew(renewed, &what)?,
                 Err(Fault::Changed(what)) => return Err(self.changed(&what)),

@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// How long a server is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Faults of one request, each of which passes, before it is given up.
+    /// Faults of one request, each of which passes and between which no byte comes, before it is given up.
     pub tries: u32,
     /// Wait after the first of them; twice as long after each further one.
     pub wait: Duration,
