@@ -210,7 +210,9 @@ def rounds(folder: Path, paths: list[Path], delay: float, count: int, *, local: 
     port = ports.get()
     gigabytes = sum(size_of(shard) for shard in shards(paths)) / 1e9
     clients: dict[int, list[float]] = {ranges: [] for ranges in RANGES}
-    client_processing, merges, files = [], [], []
+    client_processing: list[float] = []
+    merges: list[dict[str, float]] = []
+    files: list[dict[str, float]] = []
     try:
         for _ in range(count):
             for ranges, seconds in clients.items():

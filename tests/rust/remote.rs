@@ -5,6 +5,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -192,6 +193,36 @@ fn cancelling_ends_a_request_that_waits() {
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     });
     assert!(!away.kitchen.path("out").exists());
+}
+
+#[test]
+fn cancelling_ends_waiting_for_a_connection() {
+    // A server that never takes a connection: those it has not taken yet are as many as may wait.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+    let _waiting: Vec<TcpStream> = std::iter::from_fn(connect).collect();
+    let described = Description {
+        root: "folder".into(),
+        name: "name".to_owned(),
+        url: format!("http://{address}/name"),
+        size: 100,
+        etag: None,
+        identity: String::new(),
+    };
+    let patience = Patience { connect: Duration::from_secs(60), ..PATIENCE };
+    let objects = Objects::new(vec![described], None, patience).unwrap();
+    let control = Control::default();
+    let _session = objects.session(&control);
+    std::thread::scope(|scope| {
+        let object = objects.get("folder/name".as_ref()).unwrap();
+        let reading = scope.spawn(|| object.read(0, &mut [0; 10]));
+        std::thread::sleep(Duration::from_millis(200));
+        let started = Instant::now();
+        control.cancel();
+        assert!(matches!(reading.join().unwrap(), Err(Error::Cancelled)));
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    });
 }
 
 #[test]

@@ -9,6 +9,7 @@ use ureq::http::{HeaderMap, StatusCode};
 
 use super::REQUESTS;
 use super::answer::{Expected, Fault, fault, tag};
+use super::connect::Line;
 use super::patience::Patience;
 use super::room::Room;
 use crate::control::Interrupt;
@@ -24,15 +25,15 @@ const REDIRECTIONS: u32 = 5;
 pub(super) struct Client {
     pub(super) patience: Patience,
     /// `None` while requests are not to be made.
-    agent: Mutex<Option<Agent>>,
+    line: Mutex<Option<Line>>,
     ended: Condvar,
 }
 
 impl Interrupt for Client {
     /// End what is under way; nothing new is begun until [`Client::resume`].
     fn interrupt(&self) {
-        if let Some(agent) = self.agent.lock().expect("no panic while held").take() {
-            agent.shutdown();
+        if let Some(line) = self.line.lock().expect("no panic while held").take() {
+            line.end();
         }
         self.ended.notify_all();
     }
@@ -40,20 +41,20 @@ impl Interrupt for Client {
 
 impl Client {
     pub(super) fn new(patience: Patience) -> Self {
-        Self { patience, agent: Mutex::new(Some(agent(patience))), ended: Condvar::new() }
+        Self { patience, line: Mutex::new(Some(line(patience))), ended: Condvar::new() }
     }
 
     /// Be ready again after an interruption.
     pub(super) fn resume(&self) {
-        self.agent.lock().expect("no panic while held").get_or_insert_with(|| agent(self.patience));
+        self.line.lock().expect("no panic while held").get_or_insert_with(|| line(self.patience));
     }
 
     /// Wait, unless interrupted.
     pub(super) fn sleep(&self, duration: Duration) -> Result<()> {
-        let agent = self.agent.lock().expect("no panic while held");
-        let waited = self.ended.wait_timeout_while(agent, duration, |agent| agent.is_some());
-        let (agent, _) = waited.expect("no panic while held");
-        if agent.is_some() { Ok(()) } else { Err(Error::Cancelled) }
+        let line = self.line.lock().expect("no panic while held");
+        let waited = self.ended.wait_timeout_while(line, duration, |line| line.is_some());
+        let (line, _) = waited.expect("no panic while held");
+        if line.is_some() { Ok(()) } else { Err(Error::Cancelled) }
     }
 
     /// Read what `expected` says. `got` counts the bytes that came and are good, also when
@@ -65,16 +66,16 @@ impl Client {
         into: &mut dyn Room,
         got: &mut u64,
     ) -> Result<Option<String>, Fault> {
-        let agent = self.agent.lock().expect("no panic while held").clone();
-        let agent = agent.ok_or(Fault::Cancelled)?;
-        let result = get(&agent, url, expected, into, got);
+        let line = self.line.lock().expect("no panic while held").clone();
+        let line = line.ok_or(Fault::Cancelled)?;
+        let result = get(&line.agent, url, expected, into, got);
         // Whatever an interrupted request says, that is why.
-        let ended = self.agent.lock().expect("no panic while held").is_none();
+        let ended = self.line.lock().expect("no panic while held").is_none();
         if ended && result.is_err() { Err(Fault::Cancelled) } else { result }
     }
 }
 
-fn agent(patience: Patience) -> Agent {
+fn line(patience: Patience) -> Line {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(REDIRECTIONS)
@@ -86,7 +87,7 @@ fn agent(patience: Patience) -> Agent {
         .timeout_connect(Some(patience.connect))
         .timeout_per_read(Some(patience.idle))
         .timeout_per_write(Some(patience.idle));
-    config.build().into()
+    Line::new(config.build())
 }
 
 fn get(

@@ -174,20 +174,23 @@ impl Fetch {
         let mut done = 0;
         while done < length {
             let place = offset + done as u64;
-            let next = pieces.peek().map_or(u64::MAX, |(_, piece)| piece.start);
-            let count = if place < next {
-                let count = (length - done).min((next - place) as usize);
-                object.read_in_blocks(place, &mut bytes[done..done + count])?;
-                count
-            } else {
-                let (number, piece) = pieces.next().expect("it begins here, or before");
-                let within = (place - piece.start) as usize;
-                let count = (length - done).min(piece.length as usize - within);
-                let held = self.wait(number)?;
-                bytes[done..done + count].copy_from_slice(&held.all()[within..within + count]);
-                drop(held);
-                self.used(number, count, None);
-                count
+            let count = match pieces.peek().copied() {
+                Some((number, piece)) if piece.start <= place => {
+                    pieces.next();
+                    let within = (place - piece.start) as usize;
+                    let count = (length - done).min(piece.length as usize - within);
+                    let held = self.wait(number)?;
+                    bytes[done..done + count].copy_from_slice(&held.all()[within..within + count]);
+                    drop(held);
+                    self.used(number, count, None);
+                    count
+                }
+                next => {
+                    let end = next.map_or(u64::MAX, |(_, piece)| piece.start);
+                    let count = (length - done).min((end - place) as usize);
+                    object.read_in_blocks(place, &mut bytes[done..done + count])?;
+                    count
+                }
             };
             done += count;
         }

@@ -6,7 +6,7 @@
 
 mod answer;
 mod client;
-
+mod connect;
 mod fetch;
 mod kept;
 mod object;

@@ -50,12 +50,12 @@ impl Pieces {
         let (mut all, mut requests) = (Vec::<Piece>::new(), Vec::<Request>::new());
         // The last piece and the last request of each ingredient, which may still grow. What is read of another object
         // in between begins new ones, or every shard could hold some that wait for their end.
-        let mut last: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+        let mut growing: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for Stretch { stream, mut bytes } in list {
-            let last = last.entry(ingredients[stream]).or_insert((usize::MAX, usize::MAX));
+            let newest = growing.entry(ingredients[stream]).or_insert((usize::MAX, usize::MAX));
             while bytes.start < bytes.end {
                 let count = (bytes.end - bytes.start).min(room);
-                let (mut piece, mut request) = *last;
+                let (mut piece, mut request) = *newest;
                 let grows = requests.get(request).is_some_and(|Request { stream: of, bytes: asked }| {
                     *of == stream && asked.end == bytes.start && asked.end - asked.start + count <= most
                 });
@@ -69,7 +69,7 @@ impl Pieces {
                 }
                 all[piece].length += count as u32;
                 requests[request].bytes.end += count;
-                *last = (piece, request);
+                *newest = (piece, request);
                 bytes.start += count;
             }
         }
