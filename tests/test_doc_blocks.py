@@ -54,6 +54,10 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "tests/report/test_hub.py::test_the_command_says_where_it_is"
     ),
     ("docs/demo.md", "make demo"): DEMO,
+    ("docs/methods.md", "soce trajectory run/checkpoint-* --scheme wma > recipe.yaml"): Elsewhere(
+        "tests/methods/test_trajectory.py::"
+        "test_the_command_prints_a_recipe_that_makes_the_soup_it_makes_itself"
+    ),
     (
         "docs/evaluators.md",
         "from soce.evaluate.lm_eval.evaluator import LmEvalEvaluator",
