@@ -67,7 +67,7 @@ def test_what_is_refused_beside_the_models(tmp_path: Path, text: str, told: str,
 @pytest.mark.parametrize(
     ("old", "new", "line", "told", "hint"),
     [
-        ("linear", "ties", 1, "`merge_method` must be `linear`, not `ties`", "use mergekit"),
+        ("linear", "ties", 1, "soce does not read `merge_method: ties`", "use mergekit"),
         ("merge_method: linear\n", "", 0, "`merge_method` is missing", None),
         ("model: A", "model: {model: A, lora: B}", 3, "a model is named by a mapping", "`BASE+ADAPTER`"),
         ("model: A", "model: {model: {path: A, revision: x}}", 3, "a mapping", "`org/name@revision`"),

@@ -136,7 +136,9 @@ def _problems(
         if model is not None and key in model.refused:
             message = f"key `{shown(key)}` is not supported here"
             return [document.problem(place, message, model.refused[key])]
-        hint = None if model is None else nearest(key, model.model_fields, "known keys")
+        fields = {} if model is None else model.model_fields
+        known = [field.alias or name for name, field in fields.items()]
+        hint = nearest(key, known, "known keys") if known else None
         inside = f" in `{dotted(place[:-1])}`" if len(place) > 1 else ""
         return [document.problem(place, f"unknown key `{shown(key)}`{inside}", hint)]
     if given is None or given == "" or (kind == "too_short" and not given):

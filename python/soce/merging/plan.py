@@ -333,6 +333,7 @@ def _plan(
         "adapters": on_bases.changes,
         "remarks": [
             *_remarks([recipe for _, recipe in recipes]),
+            *(() if source is None else source.notes),
             *dict.fromkeys(note for one in found for note in one.notes),
             *filter(None, map(two_meanings, dict.fromkeys(chain(*map(parts_of, paths))))),
             *on_bases.remarks,

@@ -1,18 +1,20 @@
-"""mergekit's YAML for its `linear` method: what it means in weights and rows."""
+"""mergekit's YAML for the methods that soce has: what it means in weights and rows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import RecipeError, shown
 from soce.files.validation import validate
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.layers import Layers, layer_count
+from soce.recipes.mergekit_checks import check_keys
 from soce.recipes.mergekit_content import MergekitContent, Parameters
 from soce.recipes.mergekit_settings import NamedWeight, Stretch, as_rows, choices
+from soce.recipes.methods import METHODS, Method
 from soce.recipes.model import Ingredient, Recipe, RecipeFile, same_path_key
 from soce.recipes.names import split_adapter, with_adapter
 from soce.recipes.parts import refuse
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
     from soce.files.documents import ParsedFile, Place
     from soce.recipes.mergekit_content import Model, Slice
     from soce.recipes.mergekit_settings import Setting
+
+
+_OTHERWISE: Final = {
+    "slerp": "mergekit takes the straight line where tensors are nearly parallel, from a cosine of 0.9995 on",
+    "model_stock": "mergekit counts a delta of zero as orthogonal, and takes tiny deltas for smaller angles",
+    "karcher": "mergekit passes over tensors shorter than `tol`",
+}
 
 
 def read_mergekit(document: ParsedFile) -> RecipeFile:
@@ -52,14 +61,19 @@ class _Reader:
             self._path(model.model, (*self.place, i, "model")) for i, model in enumerate(self.models)
         ]
         self.names = [model.model for model in self.models]
+        self.kind = METHODS[content.merge_method]
+        check_keys(document, content)
+        self.base = self._base()
         self.donor = self._donor()
 
     def read(self) -> RecipeFile:
         stretches = self._stretches()
-        if self.donor is not None and self.donor not in self.paths:  # gives config and tokenizer, no weights
+        if self.base is not None and self.kind.base != "none":  # it may be listed, and has no weight then
+            stretches = self._without_base(stretches, self.base)
+        elif self.donor is not None and self.donor not in self.paths:  # gives config and tokenizer
             self.paths.append(self.donor)
             self.names.append(self.content.base_model or "")
-            nothing = (NamedWeight("", (Fraction(0),)),)
+            nothing = () if self.kind.name == "karcher" else (NamedWeight("", (Fraction(0),)),)
             stretches = [replace(one, settings=(*one.settings, nothing)) for one in stretches]
         try:
             recipe = self._recipe(stretches)
@@ -73,6 +87,7 @@ class _Reader:
             ((None, recipe),),
             dtype=self.content.out_dtype or self.content.dtype,
             config_from=self.donor,
+            notes=self._notes(),
             needs_one_vocabulary=self.content.tokenizer is not None
             or self.content.tokenizer_source is not None,
         )
@@ -109,7 +124,64 @@ class _Reader:
     ) -> Recipe:
         each = weights or [None] * len(self.paths)
         ingredients = (Ingredient(*one) for one in zip(self.paths, each, self.names, strict=True))
-        return Recipe(tuple(ingredients), tuple(Row.of_weights(*row) for row in rows))
+        method = self._method()
+        table = (Row.of_weights(*row) if method is None else Row.of_method(*row, method) for row in rows)
+        return Recipe(tuple(ingredients), tuple(table), method)
+
+    def _method(self) -> Method | None:
+        """Return the method with its parameters; None is the average."""
+        given, name = self.content.parameters, self.kind.name
+        parameters: dict[str, object] = {}
+        if name == "task_arithmetic":
+            parameters = {"lambda": Fraction(1) if given.factor is None else given.factor}
+            parameters["normalize"] = bool(given.normalize)
+        elif name == "karcher":
+            told = {"max_iter": given.max_iter, "tol": given.tol}
+            parameters = {key: value for key, value in told.items() if value is not None}
+        elif name == "model_stock":
+            parameters = {"clamp": False, "filter_wise": bool(given.filter_wise)}
+        base = self.base if self.kind.base != "none" else None
+        base_name = self.content.base_model or ""
+        return None if name == "linear" else Method(name, base, parameters, base_name)
+
+    def _notes(self) -> tuple[str, ...]:
+        """Return what mergekit does otherwise with such a file."""
+        told = _OTHERWISE.get(self.kind.name)
+        return () if told is None else (f"`{self.kind.name}`: {told} (docs/methods.md)",)
+
+    def _base(self) -> str | None:
+        """Return the path of `base_model`, where the method does something with it."""
+        name, written = self.kind.name, self.content.base_model
+        if written is None:
+            if name == "slerp" or self.kind.base == "needed":
+                self.document.refuse((), f"`merge_method: {name}` needs a `base_model`")
+            return None
+        base = self._path(written, ("base_model",))
+        if name in {"slerp", "karcher"} and base not in self.paths:
+            self.paths.append(base)
+            self.names.append(written)
+        return base
+
+    def _without_base(self, stretches: Sequence[Stretch], base: str) -> list[Stretch]:
+        """Leave the base out of the models: it has the weight that is left."""
+        kept = [i for i, path in enumerate(self.paths) if path != base]
+        self.paths = [self.paths[i] for i in kept]
+        self.names = [self.names[i] for i in kept]
+        return [replace(one, settings=tuple(one.settings[i] for i in kept)) for one in stretches]
+
+    def _settings(
+        self, models: Sequence[Model], own: Parameters | None, shared: Parameters
+    ) -> tuple[tuple[NamedWeight, ...], ...]:
+        """Return what is set for the weight of each model."""
+        if self.kind.name == "slerp":
+            second = _first_of(None if own is None else own.t, shared.t)
+            if not second:
+                self.document.refuse((), "`t` is missing", "0 is `base_model`, 1 the other model")
+            first = tuple(NamedWeight(one.text, tuple(1 - at for at in one.anchors)) for one in second)
+            return tuple(first if path == self.base else second for path in self.paths)
+        middle = None if own is None else own.weight
+        found = [_first_of(one.parameters.weight, middle, shared.weight) for one in models]
+        return (*found, *[() for _ in self.paths[len(found) :]])
 
     def _known(self, name: str, weights: Sequence[Fraction | None]) -> tuple[Fraction, ...]:
         for model, weight in zip(self.names, weights, strict=True):
@@ -119,10 +191,14 @@ class _Reader:
         return tuple(weight for weight in weights if weight is not None)
 
     def _check_sum(self, stretch: Stretch, weights: Sequence[Fraction]) -> None:
-        if not stretch.normalize and (total := sum(weights)) != 1:
+        averages = self.kind.name in {"linear", "multislerp"}
+        if averages and not stretch.normalize and (total := sum(weights)) != 1:
             message = f"`normalize: false` with weights that sum to {shown(str(total))}"
             hint = "soce writes averages: make the weights sum to 1, or set `normalize: true`"
-            self.document.refuse(("parameters", "normalize"), message, hint)
+            key = "normalize" if self.kind.name == "linear" else "normalize_weights"
+            self.document.refuse(
+                ("parameters", key), message.replace("normalize", key), hint.replace("normalize", key)
+            )
 
     def _first_slice(self) -> Slice:
         assert self.slices is not None
@@ -131,8 +207,8 @@ class _Reader:
     def _stretches(self) -> list[Stretch]:
         shared = self.content.parameters
         if self.slices is None:
-            settings = tuple(_first_of(model.parameters.weight, shared.weight) for model in self.models)
-            return [Stretch(0, 0, settings, shared.normalize is not False)]
+            settings = self._settings(self.models, None, shared)
+            return [Stretch(0, 0, settings, False not in {shared.normalize, shared.normalize_weights})]
         stretches = []
         end = 0
         for i, part in enumerate(self.slices):
@@ -141,12 +217,11 @@ class _Reader:
             if start != end or after <= start:
                 self._refuse_slices(i, f"slice {i + 1} begins with layer {start}, not {end}")
             end = after
-            own = part.parameters or Parameters()
-            settings = tuple(
-                _first_of(one.parameters.weight, own.weight, shared.weight) for one in part.sources
-            )
-            normalize = shared.normalize if own.normalize is None else own.normalize
-            stretches.append(Stretch(start, end, settings, normalize is not False))
+            own = part.parameters
+            settings = self._settings(part.sources, own, shared)
+            told = None if own is None else own.normalize
+            told = shared.normalize if told is None else told
+            stretches.append(Stretch(start, end, settings, False not in {told, shared.normalize_weights}))
         for path in self.paths:
             count = layer_count(path)
             if count != end:
@@ -154,7 +229,7 @@ class _Reader:
         return stretches
 
     def _check_sources(self, part: Slice, number: int) -> None:
-        if [one.model for one in part.sources] != self.names:
+        if [one.model for one in part.sources] != [model.model for model in self.models]:
             self._refuse_slices(number, f"slice {number + 1} has not the models of the first, in its order")
         if len({one.layer_range for one in part.sources}) > 1:
             self._refuse_slices(number, f"slice {number + 1} takes different layers of its models")
@@ -167,7 +242,8 @@ class _Reader:
         """Return the path of the model that gives config and tokenizer; None is the first."""
         content = self.content
         base = None if content.base_model is None else self._path(content.base_model, ("base_model",))
-        if base is not None and base not in self.paths and content.parameters.weight is not None:
+        weighs = content.parameters.weight is not None and self.kind.name == "linear"
+        if base is not None and base not in self.paths and weighs:
             self.document.refuse(
                 ("base_model",),
                 "mergekit would average `base_model` too, with the weight under `parameters`",

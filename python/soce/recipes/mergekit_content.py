@@ -1,4 +1,4 @@
-"""The keys of mergekit's YAML for its `linear` method, those that soce reads and those that it refuses.
+"""The keys of mergekit's YAML for the methods that soce has, those that soce reads and those that it refuses.
 
 Written from mergekit's documentation and behaviour at version 0.1.5. A key that would change the soup and is
 not honoured is refused by name: one that is silently ignored changes what was asked for.
@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from soce.exceptions import shown
 from soce.files.validation import Strict
+from soce.files.words import in_words
 from soce.recipes.mergekit_settings import Setting
-from soce.recipes.native import CheckpointPath, Dtype
+from soce.recipes.native import CheckpointPath, Dtype, ExactWeight
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
@@ -22,19 +23,27 @@ if TYPE_CHECKING:
 
 _PARAMETER: Final = "it belongs under the top-level `parameters`"
 _VOCABULARY: Final = "soce never changes a vocabulary: add the tokens to every model first, or leave it out"
-_NO_EFFECT: Final = "it has no effect on `linear`: leave it out"
+_NO_EFFECT: Final = "it has no effect on this method: leave it out"
 _OTHER_METHODS: Final = {
-    "task_arithmetic": "in soce's own format it is a row with `numerators`: the weights, and for the base "
-    "the whole less their sum (docs/recipe-format.md)",
     "passthrough": "stacked layers are another architecture: make it with mergekit",
 }
+READ: Final = {
+    "linear": {"weight", "normalize"},
+    "task_arithmetic": {"weight", "normalize", "lambda"},
+    "slerp": {"t"},
+    "nuslerp": {"weight", "nuslerp_row_wise", "nuslerp_flatten"},
+    "multislerp": {"weight", "normalize_weights"},
+    "karcher": {"max_iter", "tol"},
+    "model_stock": {"filter_wise"},
+}
+"""Which parameters each method of mergekit's has that soce reads."""
 _LayerNumber: TypeAlias = Annotated[int, Field(ge=0, le=10_000)]
 _HOW_TO_RUN: Final = frozenset({
     "allow_crimes", "async_write", "clone_tensors", "cuda", "int8_mask", "lazy_unpickle", "low_cpu_memory",
     "multi_gpu", "num_threads", "quiet", "random_seed", "read_to_gpu", "trust_remote_code", "verbose",
     "write_model_card",
 })  # fmt: skip
-"""Keys that people write although they change no tensor of a `linear` merge: mergekit's own flags, mostly."""
+"""Keys that people write although they change no tensor of these methods: mergekit's own flags, mostly."""
 
 
 def _only_path(model: object) -> object:
@@ -45,10 +54,10 @@ def _only_path(model: object) -> object:
     return model
 
 
-def _only_linear(method: str) -> str:
-    if method != "linear":
-        hint = _OTHER_METHODS.get(method, "use mergekit for it, or write `linear` for the weighted average")
-        refuse(f"`merge_method` must be `linear`, not `{shown(method)}`", hint)
+def _only_known(method: str) -> str:
+    if method not in READ:
+        hint = _OTHER_METHODS.get(method, f"use mergekit for it; soce reads {in_words([*READ])}")
+        refuse(f"soce does not read `merge_method: {shown(method)}`", hint)
     return method
 
 
@@ -87,7 +96,9 @@ class _Runs(Strict):
 
 
 class _ModelParameters(_Runs):
-    refused: ClassVar[Mapping[str, str]] = {"density": _NO_EFFECT, "lambda": _NO_EFFECT}
+    refused: ClassVar[Mapping[str, str]] = {
+        "density": _NO_EFFECT, "lambda": _PARAMETER, "t": _PARAMETER, "filter_wise": _PARAMETER,
+    }  # fmt: skip
 
     weight: Setting | None = None
     normalize: _Normalize | None = None
@@ -103,10 +114,27 @@ class Model(Strict):
 class Parameters(_Runs):
     """What is set for all models."""
 
-    refused: ClassVar[Mapping[str, str]] = _ModelParameters.refused
+    refused: ClassVar[Mapping[str, str]] = {
+        "density": _NO_EFFECT,
+        "eps": "nothing is added to a length here: leave it out",
+    }
 
     weight: Setting | None = None
     normalize: bool | None = None
+    factor: Setting | None = Field(default=None, alias="lambda")
+    t: Setting | None = None
+    nuslerp_row_wise: bool | None = None
+    nuslerp_flatten: bool | None = None
+    normalize_weights: bool | None = None
+    max_iter: ExactWeight | None = None
+    tol: ExactWeight | None = None
+    filter_wise: bool | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The keys that are there."""
+        fields = type(self).model_fields
+        return tuple(fields[name].alias or name for name in fields if getattr(self, name) is not None)
 
 
 class _SliceSource(Model):
@@ -127,7 +155,7 @@ class _Tokenizer(Strict):
 
 
 class MergekitContent(_Runs):
-    """A file of mergekit with ``merge_method: linear``."""
+    """A file of mergekit."""
 
     refused: ClassVar[Mapping[str, str]] = {
         "modules": "soce averages whole models: list them under `models`",
@@ -136,7 +164,7 @@ class MergekitContent(_Runs):
         "out_shard_size": "use `--max-shard-size`",
     }
 
-    merge_method: Annotated[str, AfterValidator(_only_linear)]
+    merge_method: Annotated[str, AfterValidator(_only_known)]
     models: Annotated[tuple[Model, ...], Field(min_length=1)] | None = None
     slices: Annotated[tuple[Slice, ...], Field(min_length=1)] | None = None
     parameters: Parameters = Parameters()

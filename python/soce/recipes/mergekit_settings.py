@@ -11,12 +11,13 @@ from pydantic import AfterValidator, Field, Tag
 
 from soce.exceptions import shown
 from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict
-from soce.recipes.native import ExactWeight
+from soce.recipes.native import SignedWeight
 from soce.recipes.parts import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from soce.files.documents import Place
     from soce.recipes.layers import Layers
 
 
@@ -33,22 +34,24 @@ def _one_kind(entries: tuple[Fraction | Condition, ...]) -> tuple[Fraction | Con
     return entries
 
 
-Gradient: TypeAlias = Annotated[tuple[ExactWeight, ...], Field(min_length=1)]
+Gradient: TypeAlias = Annotated[tuple[SignedWeight, ...], Field(min_length=1)]
 
 
 class Condition(Strict):
     """A value for the tensors whose names contain a text."""
 
-    value: Annotated[Annotated[ExactWeight, Tag(SINGLE)] | Annotated[Gradient, Tag(LIST)], BY_KIND]
+    value: Annotated[Annotated[SignedWeight, Tag(SINGLE)] | Annotated[Gradient, Tag(LIST)], BY_KIND]
     filter: Annotated[str, Field(min_length=1), AfterValidator(_no_pattern)] = "*"
 
 
 _Entry: TypeAlias = Annotated[
-    Annotated[ExactWeight, Tag(SINGLE)] | Annotated[Condition, Tag(MAPPING)], BY_KIND
+    Annotated[SignedWeight, Tag(SINGLE)] | Annotated[Condition, Tag(MAPPING)], BY_KIND
 ]
 _Entries: TypeAlias = Annotated[tuple[_Entry, ...], Field(min_length=1), AfterValidator(_one_kind)]
 Setting: TypeAlias = Annotated[
-    Annotated[ExactWeight, Tag(SINGLE)] | Annotated[Condition, Tag(MAPPING)] | Annotated[_Entries, Tag(LIST)],
+    Annotated[SignedWeight, Tag(SINGLE)]
+    | Annotated[Condition, Tag(MAPPING)]
+    | Annotated[_Entries, Tag(LIST)],
     BY_KIND,
 ]
 """A number, numbers over the layers, or conditions of which the first that applies counts."""
@@ -78,6 +81,20 @@ def choices(setting: Setting | None) -> tuple[NamedWeight, ...]:
         for entry in entries
         if isinstance(entry, Condition)
     )
+
+
+def numbers_of(setting: Setting | None) -> Iterator[tuple[Place, Fraction]]:
+    """Give every number of a setting with its place there."""
+    entries: Iterable[tuple[Place, Fraction | Condition]] = [] if setting is None else [((), setting)]  # type: ignore[list-item]
+    if isinstance(setting, tuple):
+        entries = (((i,), entry) for i, entry in enumerate(setting))
+    for place, entry in entries:
+        if isinstance(entry, Fraction):
+            yield place, entry
+        elif isinstance(entry.value, Fraction):
+            yield (*place, "value"), entry.value
+        else:
+            yield from (((*place, "value", i), one) for i, one in enumerate(entry.value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,8 @@ class RecipeFile:
     """Whether it speaks of one tokenizer for all: then ingredients with different ones are refused."""
     leave_out: tuple[str, ...] = ()
     """Patterns of tensors that stay out of the soup."""
+    notes: tuple[str, ...] = ()
+    """What to say of how it was read."""
     take: Mapping[str, str] = field(default_factory=dict)
     """Pattern of tensors, and path of the checkpoint that gives them unchanged."""
 

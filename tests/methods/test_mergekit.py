@@ -1,0 +1,168 @@
+"""mergekit's files of methods as people write them: the same ingredients, weights and parameters."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.checkpoints import directory
+from tests.field.test_mergekit_files import check_weights, models
+from tests.recipes.reading import refusals, write
+
+from soce.exceptions import RecipeError
+from soce.merging.plan import plan
+from soce.recipes.files import read_recipes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from soce.recipes.model import Recipe
+
+SLERP = """slices:
+  - sources:
+      - {model: A, layer_range: [0, 3]}
+      - {model: B, layer_range: [0, 3]}
+merge_method: slerp
+base_model: A
+parameters:
+  t:
+    - {filter: self_attn, value: [0, 0.5, 0.3]}
+    - {filter: mlp, value: [1, 0.5, 0.7]}
+    - {value: 0.5}
+dtype: bfloat16
+"""
+
+
+def read(folder: Path, text: str) -> Recipe:
+    return read_recipes(write(folder, text)).recipe
+
+
+def names(recipe: Recipe) -> list[str]:
+    return [one.name for one in recipe.ingredients]
+
+
+def test_t_over_layers_and_filters_is_the_part_of_the_other_model(tmp_path: Path) -> None:
+    models(tmp_path, "A", "B")
+    recipe = read(tmp_path, SLERP)
+    assert recipe.method is not None
+    assert (recipe.method.name, names(recipe)) == ("slerp", ["A", "B"])
+    expected = {
+        "layers.0.self_attn": ["1", "0"],
+        "layers.1.self_attn": ["1/2", "1/2"],
+        "layers.2.self_attn": ["7/10", "3/10"],
+        "layers.0.mlp": ["0", "1"],
+        "layers.2.mlp": ["3/10", "7/10"],
+        "": ["1/2", "1/2"],
+    }
+    check_weights(recipe, expected)
+
+
+@pytest.mark.parametrize("listed", ["[{model: B}]", "[{model: B}, {model: A}]", "[{model: A}, {model: B}]"])
+def test_a_base_model_is_the_first_of_slerp_wherever_it_stands(tmp_path: Path, listed: str) -> None:
+    text = f"merge_method: slerp\nbase_model: A\nmodels: {listed}\nparameters: {{t: 0.3}}\n"
+    recipe = read(tmp_path, text)
+    weights = dict(zip(names(recipe), recipe.table[0].weights, strict=True))
+    assert weights == {"A": Fraction(7, 10), "B": Fraction(3, 10)}
+
+
+@pytest.mark.parametrize("listed", ["{model: O}, ", "", "{model: O, parameters: {weight: 5}}, "])
+def test_task_arithmetic_with_the_base_among_the_models_or_not(tmp_path: Path, listed: str) -> None:
+    text = f"""merge_method: task_arithmetic
+base_model: O
+models: [{listed}{{model: A, parameters: {{weight: 0.5}}}}, {{model: B, parameters: {{weight: -0.3}}}}]
+parameters: {{lambda: 0.7, normalize: false}}
+"""
+    recipe = read(tmp_path, text)
+    assert names(recipe) == ["A", "B", "O"]
+    assert recipe.table[0].weights == (Fraction(1, 2), Fraction(-3, 10), 0)
+    assert recipe.method is not None
+    assert recipe.method.number("lambda") == Fraction(7, 10)
+    assert recipe.base == recipe.ingredients[2]
+    assert read_recipes(write(tmp_path, text)).config_from == recipe.ingredients[2].path
+
+
+def test_weights_of_task_arithmetic_by_layer_may_be_zero_and_negative(tmp_path: Path) -> None:
+    models(tmp_path, "A", "B", "O")
+    recipe = read(
+        tmp_path,
+        """merge_method: task_arithmetic
+base_model: O
+models:
+  - {model: A, parameters: {weight: [1, 0, -1]}}
+  - model: B
+    parameters: {weight: [{filter: mlp, value: 0.5}, {value: 0}]}
+""",
+    )
+    expected = {
+        "layers.0.mlp": ["1", "1/2", "0"],
+        "layers.1.mlp": ["0", "1/2", "0"],
+        "layers.1.self_attn": ["0", "0", "0"],
+        "layers.2.self_attn": ["-1", "0", "0"],
+        "embed": ["1", "0", "0"],
+    }
+    rest = {"layers.0": ["1", "0", "0"], "layers.1": ["0", "0", "0"], "layers.2.mlp": ["-1", "1/2", "0"]}
+    check_weights(recipe, {**expected, **rest, "layers.2": ["-1", "0", "0"], "": ["1", "0", "0"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "parts", "parameters"),
+    [
+        ("nuslerp\nmodels: [{model: A, parameters: {weight: 3}}, {model: B, parameters: {weight: 1}}]", "nuslerp", "AB", {}),
+        ("multislerp\nbase_model: O\nmodels: [{model: A}, {model: B}, {model: C}]\nparameters: {weight: 1}", "multislerp", "ABCO", {}),
+        ("karcher\nmodels: [{model: A}, {model: B}]\nparameters: {max_iter: 5, tol: 1e-3}", "karcher", "AB", {"max_iter": 5, "tol": Fraction(1, 1000)}),
+        ("karcher\nbase_model: O\nmodels: [{model: A}, {model: B}]", "karcher", "ABO", {}),
+        ("model_stock\nbase_model: O\nmodels: [{model: O}, {model: A}, {model: B}]", "model_stock", "ABO", {"clamp": False}),
+    ],
+)  # fmt: skip
+def test_other_methods(
+    tmp_path: Path, text: str, method: str, parts: str, parameters: dict[str, object]
+) -> None:
+    recipe = read(tmp_path, f"merge_method: {text}\n")
+    assert recipe.method is not None
+    assert (recipe.method.name, names(recipe)) == (method, [*parts])
+    assert dict(recipe.method.parameters) == parameters
+    if method == "nuslerp":
+        assert recipe.table[0].weights == (Fraction(3, 4), Fraction(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "hint"),
+    [
+        ("slerp\nmodels: [{model: A}, {model: B}]\nparameters: {t: 0.5}", "needs a `base_model`", None),
+        ("slerp\nbase_model: A\nmodels: [{model: A}, {model: B}]", "`t` is missing", "the other model"),
+        ("slerp\nbase_model: A\nmodels: [{model: A}, {model: B}]\nparameters: {t: [0, -1]}", "weight `-1` is negative", "average"),
+        ("slerp\nbase_model: A\nmodels: [{model: A}, {model: B}]\nparameters: {t: 0.5, lambda: 2}", "key `lambda`", "no effect on `slerp`"),
+        ("slerp\nbase_model: A\nmodels: [{model: A, parameters: {weight: 1}}, {model: B}]\nparameters: {t: 1}", "key `weight`", "no effect on `slerp`"),
+        ("task_arithmetic\nmodels: [{model: A}]", "needs a `base_model`", None),
+        ("task_arithmetic\nbase_model: O\nmodels: [{model: A}]\nparameters: {lambda: [0, 1]}", "`lambda` must be one number", "into the weights"),
+        ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_row_wise: true}", "`nuslerp_row_wise` takes an angle", "one for each tensor"),
+        ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_flatten: false}", "`nuslerp_flatten` takes an angle", "one for each tensor"),
+        ("multislerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, eps: 1e-8}", "key `eps`", "nothing is added"),
+        ("multislerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, normalize_weights: false}", "weights that sum to 2", "`normalize_weights: true`"),
+        ("model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1}", "key `weight`", "no effect on `model_stock`"),
+        ("model_stock\nbase_model: O\nmodels: [{model: A}]", "takes at least 2 ingredients beside its base", None),
+        ("linear\nmodels: [{model: A}, {model: B}]\nparameters: {t: 0.5}", "key `t`", "no effect on `linear`"),
+    ],
+)  # fmt: skip
+def test_what_would_change_the_soup(tmp_path: Path, text: str, told: str, hint: str | None) -> None:
+    (problem,) = refusals(tmp_path, f"merge_method: {text}\n")
+    assert told in problem.message
+    assert (problem.hint is None) == (hint is None)
+    assert hint is None or hint in (problem.hint or "")
+
+
+def test_filters_of_rows_are_refused_when_the_tensors_are_known(tmp_path: Path) -> None:
+    for name, value in {"A": 1, "B": 2, "O": 0}.items():
+        directory(tmp_path / name, value, 1)
+    text = "merge_method: model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {filter_wise: true}\n"
+    with pytest.raises(RecipeError, match="filter_wise"):
+        plan(write(tmp_path, text), output=tmp_path / "soup")
+
+
+def test_what_mergekit_does_otherwise_is_told(tmp_path: Path) -> None:
+    for name, value in {"A": 1, "B": 2}.items():
+        directory(tmp_path / name, value, 1)
+    text = "merge_method: slerp\nbase_model: A\nmodels: [{model: A}, {model: B}]\nparameters: {t: 0.25}\n"
+    planned = plan(write(tmp_path, text), output=tmp_path / "soup")
+    assert any("mergekit takes the straight line" in warning for warning in planned.data["warnings"])
