@@ -18,6 +18,7 @@ from typing import ClassVar
 import jsonschema
 import numpy as np
 import pytest
+from tests import fp8
 from tests.checkpoints import checkpoint, shards
 
 import soce
@@ -121,6 +122,21 @@ def test_the_soup_of_a_server_is_the_soup_of_its_files(tmp_path: Path, address: 
     assert told == [f'"{model}"' for model in "abc" for _ in range(2)]
 
     found = soce.verify("soup", recompute=[f"{address}/{model}" for model in "abc"])
+    assert found.ok
+    assert found.checked["recomputed"] == 2
+
+
+def test_codes_and_scales_of_a_server_are_those_of_its_files(tmp_path: Path, address: str) -> None:
+    config = fp8.config(quant_method="fp8", weight_block_size=[16, 24], activation_scheme="dynamic")
+    for seed, model in enumerate("xy"):
+        tensors = fp8.deepseek(seed, [1500, 400], [16, 24])  # five chunks
+        scales = tensors.pop("model.up.weight_scale_inv")
+        checkpoint(tmp_path / "there" / model, tensors, {"model.up.weight_scale_inv": scales}, config=config)
+    served = soce.merge([f"{address}/{model}" for model in "xy"], output="soup", options=FULL)
+    local = soce.merge([f"there/{model}" for model in "xy"], output="local", options=FULL)
+    assert digests(served) == digests(local)
+    assert shards(tmp_path / "soup") == shards(tmp_path / "local")
+    found = soce.verify("soup", recompute=[f"{address}/{model}" for model in "xy"])
     assert found.ok
     assert found.checked["recomputed"] == 2
 

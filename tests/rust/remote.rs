@@ -19,7 +19,7 @@ use _core::plan::make;
 use _core::{Control, Error};
 
 use self::server::{Fault, Server};
-use crate::plan::builder::{Kitchen, bf16, says, tensor};
+use crate::plan::builder::{Kitchen, Tensor, bf16, says, tensor};
 
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 const PATIENCE: Patience = Patience {
@@ -38,12 +38,22 @@ struct Away {
 
 impl Away {
     fn new(faults: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        Self::with(|_| [Vec::new(), Vec::new()], faults)
+    }
+
+    /// With more tensors in the shards of each model.
+    fn with(
+        more: fn(u8) -> [Vec<Tensor>; 2],
+        faults: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Self {
         let kitchen = Kitchen::new();
         let mut files = BTreeMap::new();
         for (name, salt) in [("a", 0), ("b", 1)] {
             let ids = tensor("ids", "I64", &[2], &[7; 16]);
-            let first = [bf16("embed", &[40, 3], salt), ids];
-            kitchen.sharded(name, &[&first, &[bf16("layers.0.w", &[70], salt), bf16("norm", &[5], salt)]]);
+            let mut shards = more(salt);
+            shards[0].splice(0..0, [bf16("embed", &[40, 3], salt), ids]);
+            shards[1].splice(0..0, [bf16("layers.0.w", &[70], salt), bf16("norm", &[5], salt)]);
+            kitchen.sharded(name, &[&shards[0], &shards[1]]);
             kitchen.file(&format!("{name}/config.json"), r#"{"model_type": "llama"}"#);
             let away = format!("away/{name}");
             for side in ["config.json", "model.safetensors.index.json"] {
@@ -137,6 +147,35 @@ fn what_passes_is_tried_again_at_every_request() {
             let renewed = away.renewed.load(Ordering::SeqCst);
             assert!(renewed == 0 || fault == Fault::Expired && renewed <= 4, "{fault:?} at {number}");
         }
+    }
+}
+
+/// Codes in the first shard, a scale for each row in the second.
+fn codes(salt: u8) -> [Vec<Tensor>; 2] {
+    let codes: Vec<u8> = (0..30).map(|i| i * 4 + salt).collect();
+    let scales: Vec<u8> = (1..7u8).flat_map(|row| (f32::from(row + salt) / 7.0).to_le_bytes()).collect();
+    [
+        vec![tensor("layers.0.up.weight", "F8_E4M3", &[6, 5], &codes)],
+        vec![tensor("layers.0.up.weight_scale", "F32", &[6, 1], &scales)],
+    ]
+}
+
+#[test]
+fn codes_and_scales_are_those_of_local_ingredients_whatever_passes() {
+    let away = Away::with(codes, |_| None);
+    away.assert_same(&away.merge().unwrap());
+    for fault in [Fault::Busy, Fault::Closed, Fault::Cut, Fault::Expired] {
+        for number in 0..away.server.requests() {
+            let away = Away::with(codes, at(number, fault));
+            let report = away.merge().unwrap_or_else(|error| panic!("{fault:?} at {number}: {error}"));
+            away.assert_same(&report);
+        }
+    }
+    for number in 0..away.server.requests() {
+        let away = Away::with(codes, at(number, Fault::OtherSize));
+        let error = away.merge().map(|_| ()).expect_err("a refusal").to_string();
+        says(&error, "changed since it was looked up: expected ");
+        assert!(!away.kitchen.path("out").exists(), "{number}");
     }
 }
 

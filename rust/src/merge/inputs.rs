@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::error::Result;
 use crate::io::remote::{BLOCK, Fetch, Stretch};
 use crate::io::{Backend, Cache, Source, platform};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedTensor};
 
 use super::options::MergeOptions;
 use super::work::Work;
@@ -113,6 +113,11 @@ impl<'a> Inputs<'a> {
     /// A tensor was read to its end: close the shards that nobody needs after it.
     pub(super) fn close_finished(&self, plan: &Plan, tensor: usize, needed: &[usize]) {
         let tensor = &plan.tensors[tensor];
+        for &ingredient in needed {
+            if let (Some(fetch), Some(kept)) = (&self.fetch, kept(&self.streams, ingredient, tensor)) {
+                fetch.give_up(kept.stream, kept.bytes);
+            }
+        }
         let used = needed.iter().flat_map(|&i| tensor.source(i).shards().map(move |shard| (i, shard)));
         for (ingredient, shard) in used {
             let mut entry = self.entry((ingredient, shard));
@@ -143,12 +148,24 @@ fn ahead(plan: &Plan, work: &Work, needed: &[Vec<usize>]) -> (Option<Arc<Fetch>>
     let stretches = work.chunks().flat_map(|chunk| {
         let tensor = &plan.tensors[chunk.tensor];
         let streams = &streams;
-        needed[chunk.tensor].iter().filter_map(move |&ingredient| {
-            let stream = *streams.get(&(ingredient, tensor.source(ingredient).shard))?;
-            let (offset, length) = chunk.range(tensor, ingredient);
-            Some(Stretch { stream, bytes: offset..offset + length as u64 })
+        needed[chunk.tensor].iter().flat_map(move |&ingredient| {
+            let own = streams.get(&(ingredient, tensor.source(ingredient).shard)).map(|&stream| {
+                let (offset, length) = chunk.range(tensor, ingredient);
+                Stretch { stream, bytes: offset..offset + length as u64, is_kept: false }
+            });
+            let with = if chunk.number == 0 { kept(streams, ingredient, tensor) } else { None };
+            own.into_iter().chain(with)
         })
     });
     let fetch = Fetch::new(objects, stretches, BLOCK);
     (Some(Arc::new(fetch)), streams)
+}
+
+/// The scales of a tensor of codes: every chunk wants some of them, so they are kept until the last. Those of which there
+/// are too many are got when they are wanted.
+fn kept(streams: &Streams, ingredient: usize, tensor: &PlannedTensor) -> Option<Stretch> {
+    let part = tensor.source(ingredient).scales.as_ref()?.part();
+    let stream = *streams.get(&(ingredient, part.shard))?;
+    let bytes = part.offset..part.offset + part.bytes();
+    (part.bytes() <= BLOCK).then_some(Stretch { stream, bytes, is_kept: true })
 }

@@ -12,6 +12,9 @@ use super::server::Server;
 const OBJECTS: usize = 4;
 const SIZE: u64 = 1500;
 const BLOCK: u64 = 64;
+/// The object of which the first bytes are kept, if any are.
+const KEPT: usize = 3;
+const KEPT_BYTES: u64 = 20;
 
 fn byte(object: usize, place: u64) -> u8 {
     (place as usize * 31 + object * 7) as u8
@@ -40,17 +43,28 @@ fn lists() -> impl Strategy<Value = Vec<Stretch>> {
             let end = SIZE.min(start + length);
             ends[stream] = end;
             let place = if jumps { rank as usize % (list.len() + 1) } else { list.len() };
-            list.insert(place, Stretch { stream, bytes: start..end });
+            list.insert(place, Stretch { stream, bytes: start..end, is_kept: false });
         }
         list
     })
+}
+
+/// The same behind the first bytes of an object, which are kept.
+fn keeping(list: Vec<Stretch>) -> Vec<Stretch> {
+    let behind = |Stretch { stream, bytes, is_kept }| {
+        let start = if stream == KEPT { bytes.start.max(KEPT_BYTES) } else { bytes.start };
+        Stretch { stream, bytes: start..bytes.end.max(start), is_kept }
+    };
+    let kept = Stretch { stream: KEPT, bytes: 0..KEPT_BYTES, is_kept: true };
+    std::iter::once(kept).chain(list.into_iter().map(behind)).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_order_every_listed_byte_comes_once(list in lists(), readers in 1..5usize, two in any::<bool>(), few in any::<bool>()) {
+    fn whatever_the_order_every_listed_byte_comes_once(list in lists(), readers in 1..5usize, two in any::<bool>(), few in any::<bool>(), kept in any::<bool>()) {
+        let list = if kept { keeping(list) } else { list };
         let files = (0..OBJECTS).map(|i| (i.to_string(), (0..SIZE).map(|place| byte(i, place)).collect()));
         let server = Server::new(files.collect::<BTreeMap<_, _>>(), |_| None);
         let objects = objects(&server);
@@ -68,7 +82,11 @@ proptest! {
                 scope.spawn(|| {
                     let _stop = StopOnPanic(&fetch);
                     let mut buffer = Buffer::default();
-                    while let Some(Stretch { stream, bytes }) = list.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    while let Some(Stretch { stream, bytes, .. }) = list.get(next.fetch_add(1, Ordering::SeqCst)) {
+                        if kept {
+                            let got = fetch.read(KEPT, 3, 8, &mut buffer).unwrap();
+                            assert_eq!(got, (3..11).map(|place| byte(KEPT, place)).collect::<Vec<_>>());
+                        }
                         let length = (bytes.end - bytes.start) as usize;
                         let got = fetch.read(*stream, bytes.start, length, &mut buffer).unwrap();
                         let expected: Vec<u8> = bytes.clone().map(|place| byte(*stream, place)).collect();
@@ -77,6 +95,9 @@ proptest! {
                 });
             }
         });
+        if kept {
+            fetch.give_up(KEPT, 0..KEPT_BYTES);
+        }
         let asked = server.asked();
         let fetched: u64 = asked.iter().map(|(_, start, end)| end - start + 1).sum();
         let listed: u64 = list.iter().map(|stretch| stretch.bytes.end - stretch.bytes.start).sum();

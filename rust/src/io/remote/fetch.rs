@@ -6,11 +6,12 @@
 //!
 //! A piece gets memory once fewer of those before it are unread than there is memory for. Readers read what is listed in
 //! the order of the list, though several threads at a time. So of what comes before the piece that the first of them waits
-//! for, each ingredient has at most one piece that is not read to its end: there is memory for it. And it was asked for: only
-//! a request that also brings something behind it can keep a thread waiting for memory, of which each ingredient has at
-//! most one, and there is a thread for each. So nobody waits for ever.
+//! for, each ingredient has at most one piece that is not read to its end, beside what is kept, which is a block at most:
+//! there is memory for it. And it was asked for: only a request that also brings something behind it can keep a thread
+//! waiting for memory, of which each ingredient has at most one, and there is a thread for each. So nobody waits for ever.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
@@ -74,7 +75,7 @@ impl Fetch {
     }
 
     /// `objects` are the streams, each with the number of its ingredient; `list` is in the order of reading, a request
-    /// is for at most `most` bytes.
+    /// is for at most `most` bytes. Of each ingredient, at most that much may be kept at a time.
     pub fn new(
         objects: Vec<(usize, Arc<Object>)>,
         list: impl Iterator<Item = Stretch> + Clone,
@@ -165,7 +166,8 @@ impl Fetch {
         let mut pieces = self.pieces.from(stream, offset).peekable();
         let first = pieces.peek().copied();
         let whole = |(_, piece): &(usize, Piece)| (piece.start, piece.length as usize) == (offset, length);
-        if let Some((number, _)) = first.filter(whole) {
+        let is_read_once = |(number, _): &(usize, Piece)| !self.pieces.is_kept(*number);
+        if let Some((number, _)) = first.filter(whole).filter(is_read_once) {
             drop(self.wait(number)?);
             self.used(number, length, Some(buffer));
             return buffer.first(length).map(|bytes| &*bytes).map_err(no_memory);
@@ -182,7 +184,9 @@ impl Fetch {
                     let held = self.wait(number)?;
                     bytes[done..done + count].copy_from_slice(&held.all()[within..within + count]);
                     drop(held);
-                    self.used(number, count, None);
+                    if !self.pieces.is_kept(number) {
+                        self.used(number, count, None);
+                    }
                     count
                 }
                 next => {
@@ -212,6 +216,14 @@ impl Fetch {
             drop(state);
             thread::park();
             state = self.lock();
+        }
+    }
+
+    /// Nobody will read a kept stretch any more, of which every byte was read.
+    pub fn give_up(&self, stream: usize, bytes: Range<u64>) {
+        let pieces = self.pieces.from(stream, bytes.start);
+        for (number, piece) in pieces.take_while(|(_, piece)| piece.start < bytes.end) {
+            self.used(number, piece.length as usize, None);
         }
     }
 

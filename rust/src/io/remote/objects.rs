@@ -75,11 +75,11 @@ impl Objects {
         inside.filter_map(|path| path.file_name()?.to_str())
     }
 
-    /// Read objects until `control` is cancelled, in whatever order: a block of every ingredient is kept for each reader,
-    /// of which there should be at most [`UNORDERED_READERS`].
+    /// Read objects until `control` is cancelled, in whatever order: two blocks of every ingredient are kept for each
+    /// reader, of which there should be at most [`UNORDERED_READERS`]: scales do not lie with their codes.
     pub fn session(&self, control: &Control) -> Session<'_> {
         let folders: BTreeSet<&Path> = self.by_path.keys().filter_map(|path| path.parent()).collect();
-        self.ordered_session(control, UNORDERED_READERS * folders.len())
+        self.ordered_session(control, 2 * UNORDERED_READERS * folders.len())
     }
 
     /// The same for whoever fetches ahead what is read, but for a little: keep so many blocks.

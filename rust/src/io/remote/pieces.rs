@@ -1,18 +1,20 @@
 //! How what will be read is cut: into pieces, each of which gets memory of its own, and requests for several of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 /// Least memory of a piece, so that there are not too many of them.
 const LEAST: u64 = 512 << 10;
 
-/// What is read. No byte of a stream may be read twice.
+/// What is read. No byte of a stream may be listed twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stretch {
     /// Number of an object in the list of those that are read.
     pub stream: usize,
     /// Its bytes.
     pub bytes: Range<u64>,
+    /// Whether it is read again and again until it is given up, and not once.
+    pub is_kept: bool,
 }
 
 /// A stretch, a few small ones that follow each other, or a part of a long one. Kept small: a terabyte has a million.
@@ -37,6 +39,8 @@ pub(super) struct Pieces {
     /// Numbers of the pieces of each stream, by where they begin.
     of_stream: Vec<Vec<u32>>,
     pub(super) requests: Vec<Request>,
+    /// Numbers of those that are kept until they are given up.
+    kept: HashSet<usize>,
     /// Most bytes of a piece.
     pub(super) room: usize,
 }
@@ -48,10 +52,11 @@ impl Pieces {
         let longest = list.clone().map(|Stretch { bytes, .. }| bytes.end - bytes.start).max();
         let room = longest.unwrap_or(0).max(LEAST).min(most);
         let (mut all, mut requests) = (Vec::<Piece>::new(), Vec::<Request>::new());
+        let mut kept = HashSet::new();
         // The last piece and the last request of each ingredient, which may still grow. What is read of another object
         // in between begins new ones, or every shard could hold some that wait for their end.
         let mut growing: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-        for Stretch { stream, mut bytes } in list {
+        for Stretch { stream, mut bytes, is_kept } in list {
             let newest = growing.entry(ingredients[stream]).or_insert((usize::MAX, usize::MAX));
             while bytes.start < bytes.end {
                 let count = (bytes.end - bytes.start).min(room);
@@ -63,9 +68,13 @@ impl Pieces {
                     request = requests.len();
                     requests.push(Request { stream, bytes: bytes.start..bytes.start });
                 }
-                if !grows || u64::from(all[piece].length) + count > room {
+                let is_alone = is_kept || kept.contains(&piece);
+                if !grows || is_alone || u64::from(all[piece].length) + count > room {
                     piece = all.len();
                     all.push(Piece { start: bytes.start, length: 0, stream: stream as u32 });
+                }
+                if is_kept {
+                    kept.insert(piece);
                 }
                 all[piece].length += count as u32;
                 requests[request].bytes.end += count;
@@ -80,7 +89,7 @@ impl Pieces {
         for numbers in &mut of_stream {
             numbers.sort_by_key(|&number| all[number as usize].start);
         }
-        Self { all, of_stream, requests, room: room as usize }
+        Self { all, of_stream, requests, kept, room: room as usize }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -89,6 +98,10 @@ impl Pieces {
 
     pub(super) fn get(&self, number: usize) -> Piece {
         self.all[number]
+    }
+
+    pub(super) fn is_kept(&self, number: usize) -> bool {
+        self.kept.contains(&number)
     }
 
     /// The pieces of a stream that end behind `place`, with their numbers.

@@ -107,11 +107,6 @@ fn scaled(
             .tensor(&got.name)
             .hint(hint)
     };
-    if [codes, scales].iter().any(|found| found.shard.identity.object().is_some()) {
-        // What is fetched ahead is read once, and scales are wanted with every chunk of codes.
-        let message = "FP8 is not read from a server";
-        return Err(problem(message.to_owned(), "download the checkpoint, and name the folder"));
-    }
     if !matches!(got.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F8_E8M0) {
         let message = format!("expected scales of F32, F16, BF16 or F8_E8M0, got {}", got.dtype);
         return Err(problem(message, "dequantise to BF16 first: what these scales mean is not known"));
