@@ -41,7 +41,6 @@ from pathlib import Path
 import numpy as np
 
 import soce
-import soce._core as _core
 from measure import proc_fields
 
 BLOCK = 8 << 20
@@ -260,7 +259,7 @@ def main() -> None:
     parser.add_argument("--repeated", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if not _core.build_info()["optimised"]:
+    if not soce.build_info()["optimised"]:
         sys.exit("this core is not optimised: build it with --release")
     results = []
     for megabytes in arguments.megabytes:

@@ -1,6 +1,5 @@
 # Each public name and its home: read by type checkers, and by `__init__.py` when a name is used.
 
-from soce._core import Mixer as Mixer
 from soce._core import build_info as build_info
 from soce.evaluate.evaluation import Evaluation as Evaluation
 from soce.evaluate.live.soup_model import SoupModel as SoupModel
@@ -10,6 +9,7 @@ from soce.exceptions import SoceError as SoceError
 from soce.merging.doctor import diagnose as diagnose
 from soce.merging.merge import merge as merge
 from soce.merging.merge import merge_all as merge_all
+from soce.merging.mixer import Mixer as Mixer
 from soce.merging.options import MergeOptions as MergeOptions
 from soce.merging.plan import plan as plan
 from soce.merging.plan import plan_all as plan_all

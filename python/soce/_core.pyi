@@ -3,13 +3,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NotRequired, Protocol, TypedDict, final, type_check_only
+from typing import NotRequired, Protocol, Self, TypedDict, final, type_check_only
 
 from soce.adapters.on_base import Change
 from soce.merging.options import MergeOptions
 from soce.remote.located import ServedShard
 
-__all__ = ["Mixer", "Plan", "build_info", "config_differences", "matches", "plan", "verify"]
+__all__ = ["Mixer", "Plan", "build_info", "config_differences", "header", "matches", "plan", "verify"]
 
 @type_check_only
 class Planning(TypedDict):
@@ -110,7 +110,6 @@ class Plan:
         `on_progress` it is called on the caller's thread, and what it raises is raised.
         """
 
-@final
 class Mixer:
     """Any tensor of any mix of the ingredients, into a caller's memory."""
 
@@ -126,7 +125,7 @@ class Mixer:
         adapters: Sequence[Change] = (),
         remote: Sequence[ServedShard] = (),
         refresh: Callable[[str, str], str] | None = None,
-    ) -> Mixer:
+    ) -> Self:
         """Prove that the ingredients agree; `adapters`, `remote` and `refresh` are those of `plan`."""
 
     def tensors(self) -> list[tuple[str, str, list[int]]]:
@@ -170,6 +169,12 @@ def config_differences(
     ingredients: Sequence[str], follow_links: bool, ignore_unreferenced: bool
 ) -> list[str]:
     """Return what a plan would warn of in the configs of `ingredients`, also where it is refused."""
+
+def header(path: str) -> list[tuple[str, str, list[int], int]]:
+    """Return name, dtype, shape and place of every tensor of a safetensors file, in file order.
+
+    Raises `CheckpointError` if the header is malformed or does not fit the file.
+    """
 
 def matches(pattern: str, name: str) -> bool:
     """Return whether a recipe's pattern matches the whole of a tensor's name.

@@ -54,7 +54,7 @@ def shown(text: str, *, limit: int = 200) -> str:
         f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _HIDDEN_CATEGORIES else c for c in text[:limit]
     )
     rest = len(text) - limit
-    return f"{kept}... ({rest} more characters)" if rest > 0 else kept
+    return f"{kept}... ({rest} more character{'' if rest == 1 else 's'})" if rest > 0 else kept
 
 
 def with_python_names(text: str) -> str:

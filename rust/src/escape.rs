@@ -22,6 +22,11 @@ pub(crate) fn listing_of<T: AsRef<str>>(names: &[T], count: u64) -> String {
     if rest > 0 { format!("{} and {rest} more", first.join(", ")) } else { first.join(", ") }
 }
 
+/// A number with its noun.
+pub(crate) fn counted(number: u64, noun: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { noun } else { plural })
+}
+
 /// A path in backticks, made safe.
 pub fn quoted(path: &Path) -> String {
     format!("`{}`", shown(&path.to_string_lossy()))
@@ -44,7 +49,7 @@ pub fn shown(text: &str) -> String {
     }
     let rest = text.chars().count().saturating_sub(SHOWN);
     if rest > 0 {
-        let _ = write!(out, "... ({rest} more characters)");
+        let _ = write!(out, "... ({})", counted(rest as u64, "more character", "more characters"));
     }
     out
 }

@@ -131,7 +131,7 @@ def test_undefined_pairs_are_left_out_of_both_sides_and_named() -> None:
     rho = np.corrcoef(BEFORE.values[:, 1:].T)[np.triu_indices(4, 1)]
     assert found.summary_before.n_pairs == 6
     assert found.summary_before.mean == pytest.approx(rho.mean(), abs=1e-12)
-    assert any("4 pair(s)" in note for note in found.notes)
+    assert any("4 pairs without" in note for note in found.notes)
 
 
 def test_holes_are_left_out_pair_by_pair() -> None:

@@ -98,7 +98,7 @@ def test_items_answered_alike_are_in_no_category() -> None:
     assert {"q0007", "q0009"} <= set(found.alike)
     assert set(found.labels) | set(found.alike) == set(answers.items)
     assert not set(found.labels) & set(found.alike)
-    assert any(f"{len(found.alike)} item(s) that all models answered alike" in note for note in found.notes)
+    assert any(f"{len(found.alike)} items are in no category" in note for note in found.notes)
 
 
 @settings(max_examples=5, deadline=None)
@@ -187,7 +187,7 @@ ONE = {"a": {"p": 1.0, "q": 0.0}, "b": {"p": 0.0, "q": 1.0}}
             "all 2 models gave the same answer to each of the 2 items",
         ),
         ({"a": {"p": 1, "q": 1}, "b": {"p": 0, "q": 0}}, {}, "1 different direction"),
-        (ONE, {"clusters": 3}, "2 different direction.s. of answers, fewer than 3 clusters"),
+        (ONE, {"clusters": 3}, "2 different directions of answers, fewer than 3 clusters"),
         (ONE, {"clusters": 1}, "the number of clusters is 1"),
         (ONE, {"most": 1}, "the largest number of clusters to try is 1"),
         (ONE, {"draws": -1}, "the number of draws is -1"),

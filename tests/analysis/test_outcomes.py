@@ -139,7 +139,7 @@ def test_failures_alone_are_enough(rows: list[tuple[bool, ...]], more: int) -> N
 def test_failures_that_do_not_fit_are_refused() -> None:
     with pytest.raises(EvaluationError, match="`a` fails items of category `code`, whose number"):
         outcomes_of_failures({"a": {"code": ["q"]}}, {"math": 3})
-    with pytest.raises(EvaluationError, match="category `math` has 1 items, and 2 different failures"):
+    with pytest.raises(EvaluationError, match="category `math` has 1 item, and 2 different failures"):
         outcomes_of_failures({"a": {"math": ["q"]}, "b": {"math": ["r"]}}, {"math": 1})
     named = outcomes_of_failures({"a": {"math": ["solved by all 1"]}}, {"math": 2})["a"]["math"]
     assert named == {"solved by all 1": 0.0, "solved by all 2": 1.0}
@@ -280,7 +280,7 @@ def test_gains_without_items_have_no_interval() -> None:
         (
             ["a"],
             {"a": Evaluation.of_items({"math": {"q0": 1}, "code": {"r0": 1}}, scale="percent")},
-            "7 item.s. were scored for one model only",
+            "7 items were scored for one model only",
         ),
     ],
 )

@@ -169,7 +169,7 @@ def test_lower_is_better_for_regressions() -> None:
         ([], None, {}, "there is no ingredient"),
         ([M1, M1], None, {}, "`8b-m1` is named twice"),
         ([M1, "Souped Model-3x"], None, {}, "among its own ingredients"),
-        ([M1, M2], [1], {}, "1 parts for 2 ingredients"),
+        ([M1, M2], [1], {}, "expected parts for 2 ingredients, got 1"),
         ([M1, M2], [1, -1], {}, r"the parts are \[1, -1\]"),
         ([M1, M2], [0, 0], {}, r"the parts are \[0, 0\]"),
         ([M1, M2], {M3: 1}, {}, "`8b-m3`, which is no ingredient"),

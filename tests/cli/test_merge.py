@@ -314,7 +314,7 @@ def test_weights_of_many_digits_are_told(here: Path) -> None:
     )
     result = run("--recipes", "r.yaml", "-o", "many", "--plan")
     assert result.stderr.count("warning: ") == 2
-    assert "warning: 1 more recipes have rounded weights" in result.stderr
+    assert "warning: 1 more recipe has rounded weights" in result.stderr
 
 
 def test_many_soups_from_one_pass(here: Path) -> None:

@@ -74,7 +74,7 @@ def test_three_tenths_are_three_tenths() -> None:
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ({"a": {"x": 1.0}}, "category `a`: 1 item(s) were scored for one model only, the first is `y`"),
+        ({"a": {"x": 1.0}}, "category `a`: 1 item was scored for one model only, the first is `y`"),
         ({"b": {"x": 1.0}}, "category `a` has no items"),
     ],
 )

@@ -129,7 +129,17 @@ def test_home_is_found_from_a_file(cache: Path, monkeypatch: pytest.MonkeyPatch)
     [
         ("org/model-a", "`hf download org/model-a`"),
         ("org/model-a@v1", "`hf download org/model-a --revision v1`"),
-        ("/abs/org-not-here/model", "`hf download org-not-here/model`"),
+        ("/abs/org-not-here/model", "`hf://org-not-here/model`"),
+        ("org/model-a@", "`hf://org/model-a`"),
+        ("org/model-a:v1", "`hf://org/model-a@v1`"),
+        ("org/model-a#v1", "`hf://org/model-a@v1`"),
+        ("org/model-a@v1@v2", "`hf://org/model-a@REVISION`"),
+        ("hf:/org/model-a", "`hf://org/model-a`"),
+        ("hf:org/model-a@v1", "`hf://org/model-a@v1`"),
+        ("s3:/bucket/prefix", "`s3://bucket/prefix`"),
+        ("https:/host/folder", "`https://host/folder`"),
+        ("huggingface.co/org/model-a", "`hf://org/model-a`"),
+        ("models--org--model-a", "`hf://org/model-a`"),
         ("$HOME/models/A", "environment variables"),
         (r"C:\models\A", "Windows"),
         ("D:/models/A", "Windows"),
@@ -144,6 +154,33 @@ def test_a_path_that_leads_nowhere(cache: Path, path: str, told: str) -> None:
     (problem,) = caught.value.problems
     assert (problem.path or "").removeprefix("hf://") == path
     assert told in (problem.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("HF://org/a", "write `hf://`"),
+        ("S3://bucket/a", "write `s3://`"),
+        ("ftp://host/a", "known are `hf://`"),
+        ("file:///models/a", "the path itself, `/models/a`"),
+        ("hf://org/a@", "`hf://org/model@revision/folder`"),
+        ("hf://datasets/org/a", "ingredients are models"),
+        ("https://huggingface.co/org/a", "write `hf://org/a`"),
+        ("https://huggingface.co/org/a/tree/v1/unet", "write `hf://org/a@v1`"),
+        ("https://huggingface.co/org/a/blob/main/model.safetensors", "write `hf://org/a@main`"),
+        ("s3://", "write `s3://bucket/prefix`"),
+    ],
+)
+def test_a_url_that_is_no_name_of_a_model(cache: Path, url: str, told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        find_checkpoint(url)
+    (problem,) = caught.value.problems
+    assert told in (problem.hint or "")
+
+
+def test_a_file_of_the_hub_is_one_of_the_web_as_well(cache: Path) -> None:
+    url = "https://huggingface.co/org/a/resolve/main/model.safetensors"
+    assert find_checkpoint(url) == url
 
 
 def test_a_misspelt_path_is_no_id_where_its_folder_is_there(cache: Path) -> None:

@@ -187,7 +187,7 @@ def test_scales_are_accounted_for_and_no_part_of_the_soup(tmp_path: Path) -> Non
     assert plan.data["counts"]["left_out"] == 3
     assert plan.data["ingredients"][0]["derived"] == 1
     said = "\n".join(plan.data["warnings"])
-    assert "1 tensors of F8_E4M3 codes are read as code times scale, exactly (`l.q.weight` by" in said
+    assert "1 tensor of F8_E4M3 codes is read as code times scale, exactly (`l.q.weight` by" in said
     assert "and 2 scales of activations are no part of the soup" in said
     assert "`quantization_config` is left out of the soup's" in said
     soce.merge([str(path)], output=tmp_path / "soup", options=QUICK)

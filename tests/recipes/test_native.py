@@ -128,7 +128,7 @@ def test_many_recipes(tmp_path: Path) -> None:
         (TWO + "weights:", 4, "`weights` is empty", None),
         (TWO + "weights: {math: 1}", 4, "`weights` lacks `code`", "0 leaves one out"),
         (TWO + "weights: {math: 1, code: 1, cod: 1}", 4, "`cod` is not an ingredient", "did you mean `code`?"),
-        (TWO + "weights: [1]", 4, "`weights` has 1 values for 2 ingredients", "0 leaves one out"),
+        (TWO + "weights: [1]", 4, "`weights` has 1 value for 2 ingredients", "0 leaves one out"),
         (TWO + "weights: 5", 4, "a mapping by ingredient, a list, or `equal`", "leave `weights` out"),
         (TWO + "weights: [0, 0]", 4, "all ingredients are zero", "greater than zero"),
         (TWO + "weights: [1, [1]]", 4, "`weights[1]` must be a number, not a list", None),

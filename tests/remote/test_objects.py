@@ -68,8 +68,8 @@ def test_an_adapter_of_a_store_is_kept_and_its_base_streamed(s3: Path) -> None:
 
 
 def test_one_object_is_a_checkpoint(s3: Path) -> None:
-    (folder,) = bring(["s3://models/runs/a/model-00002-of-00002.safetensors"])
-    assert [one.name for one in Path(folder).iterdir()] == ["model-00002-of-00002.safetensors"]
+    (file,) = bring(["s3://models/runs/a/model-00002-of-00002.safetensors"])
+    assert [one.name for one in Path(file).parent.iterdir()] == ["model-00002-of-00002.safetensors"]
 
 
 def test_objects_that_changed_are_another_version(s3: Path) -> None:
@@ -106,3 +106,12 @@ def test_without_the_client_its_package_is_named(s3: Path, monkeypatch: pytest.M
     monkeypatch.setitem(__import__("sys").modules, "obstore", None)
     with pytest.raises(SoceError, match=r"soce\[s3\]"):
         bring(["s3://models/runs/a"])
+
+
+def test_one_object_of_a_set_is_what_it_is_on_this_disk(s3: Path) -> None:
+    names = [f"{name}/model-00001-of-00002.safetensors" for name in "ab"]
+    merge([str(s3 / name) for name in names], output="expected")
+    for how in ("stream", "download"):
+        options = MergeOptions(remote=how)
+        merge([f"s3://models/runs/{name}" for name in names], output=how, options=options)
+        assert shards(Path(how)) == shards(Path("expected"))

@@ -129,3 +129,37 @@ def test_one_model_by_two_names(served: Hub) -> None:
 def test_another_word_for_remote_is_refused() -> None:
     with pytest.raises(SoceError, match=r"remote=\"stream\""):
         MergeOptions(remote="stay")  # type: ignore[arg-type]
+
+
+def test_one_file_of_a_model_is_what_it_is_on_this_disk(served: Hub) -> None:
+    file = "model-00001-of-00002.safetensors"
+    merge([str(served.root / "org" / name / file) for name in "ab"], output="expected")
+    names = [f"hf://org/{name}/{file}" for name in "ab"]
+    merge(names, output="soup")
+    assert shards(Path("soup")) == shards(Path("expected"))
+    assert kept() == []
+    assert soce.verify("soup", recompute=True).ok
+    merge([*names, "org/a"], output="both", options=MergeOptions(take={"w1": "org/a"}))  # in one merge
+    merge(names, output="downloaded", options=MergeOptions(remote="download"))
+    assert shards(Path("downloaded")) == shards(Path("expected"))
+    assert kept() == [file, file]
+    assert merge(names, output="cached").bytes_written
+    with pytest.raises(SoceError, match=r"`org/a` has no file `none\.safetensors`"):
+        plan(["hf://org/a/none.safetensors"], output="x")
+
+
+def test_the_mixer_takes_names(served: Hub) -> None:
+    found, here = soce.Mixer(["org/a", "hf://org/b"]), soce.Mixer([served.root / "org" / n for n in "ab"])
+    assert found.tensors() == here.tensors()
+    ours, theirs = bytearray(4), bytearray(4)
+    found.mix("w1", (1, 3), 4, ours)
+    here.mix("w1", (1, 3), 4, theirs)
+    assert ours == theirs
+
+
+def test_a_server_without_ranges_is_told_with_what_mends_it(served: Hub) -> None:
+    served.faults.ignore_range = True
+    with pytest.raises(SoceError, match="the whole file came") as caught:
+        merge(["org/a"], output="soup")
+    assert "`--remote download`" in (caught.value.problems[0].hint or "")
+    merge(["org/a"], output="soup", options=MergeOptions(remote="download"))

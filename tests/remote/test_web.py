@@ -16,6 +16,7 @@ from soce.cli.merge import merge as command
 from soce.exceptions import SoceError
 from soce.merging.merge import merge
 from soce.merging.options import MergeOptions
+from soce.merging.verify import verify
 from soce.remote.here import bring
 from soce.report.card.soup import read_soup
 
@@ -99,9 +100,17 @@ def test_an_index_leads_nowhere_but_into_its_folder(web: str, tmp_path: Path) ->
     assert not [path for path in after if path.name == "stolen.safetensors"]
 
 
-def test_one_file(web: str) -> None:
-    (folder,) = bring([f"{web}/a/model-00001-of-00002.safetensors"])
-    assert [one.name for one in Path(folder).iterdir()] == ["model-00001-of-00002.safetensors"]
+def test_one_file_of_a_set_is_what_it_is_on_this_disk(web: str) -> None:
+    names = [f"{name}/model-00001-of-00002.safetensors" for name in "ab"]
+    merge(names, output="expected")
+    report = merge([f"{web}/{name}" for name in names], output="soup")
+    assert any("one of 2 shards, taken as a model by itself" in warning for warning in report.warnings)
+    assert shards(Path("soup")) == shards(Path("expected"))
+    assert verify("soup", recompute=True).ok
+    assert not [path for path in Path("cache").rglob("*.safetensors") if path.is_file()]
+    (file,) = bring([f"{web}/{names[0]}"])
+    assert Path(file).read_bytes() == Path(names[0]).read_bytes()
+    assert [one.name for one in Path(file).parent.iterdir()] == ["model-00001-of-00002.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -377,7 +377,7 @@ def test_options_that_do_not_fit(
         ("model,math\na,one\n", ["no column holds scores"]),
         (
             "model,math\na\nb,2\n\nc\n",
-            ["line 2: 1 cells, the header has 2", "line 5: 1 cells, the header has 2"],
+            ["line 2: 1 cell, the header has 2", "line 5: 1 cell, the header has 2"],
         ),
         ('model,math\na,"1\n', ["not valid CSV: unexpected end of data"]),
         ('model,math\n"a"x,1\n', ["not valid CSV: ',' expected after '\"'"]),
@@ -564,7 +564,7 @@ def test_unknown_files_name_the_formats(tmp_path: Path) -> None:
     assert problem.hint is not None
     assert all(name in problem.hint for name in FORMATS if name != "paper")
     assert (
-        refusal(tmp_path, "one,two\nthree\n", "x.txt", format="wide") == "line 2: 1 cells, the header has 2"
+        refusal(tmp_path, "one,two\nthree\n", "x.txt", format="wide") == "line 2: 1 cell, the header has 2"
     )
 
 

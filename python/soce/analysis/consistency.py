@@ -12,6 +12,7 @@ import numpy as np
 
 from soce.exceptions import shown
 from soce.files.plain import Plain
+from soce.files.words import counted
 from soce.selection.correlation import correlate_categories, critical_correlation
 from soce.selection.pearson import DECIMALS
 
@@ -205,7 +206,9 @@ def _notes(correlations: Sequence[Correlation], n_undefined: int) -> tuple[str, 
                 f"only {n} {what} models: a correlation up to {critical:.3f} in size is expected by chance"
             )
     if n_undefined:
-        notes.append(f"{n_undefined} pair(s) without a defined correlation are left out of both summaries")
+        notes.append(
+            f"{counted(n_undefined, 'pair')} without a defined correlation left out of both summaries"
+        )
     return tuple(notes)
 
 

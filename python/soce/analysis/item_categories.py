@@ -24,6 +24,7 @@ from soce.analysis.item_clusters import (
 )
 from soce.evaluate.evaluation import refuse
 from soce.files.plain import Plain
+from soce.files.words import counted
 from soce.scores.table import Column, ScoreTable
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def cluster_items(
     n_different = n_directions(rows)
     if n_different < (clusters or 2):
         refuse(
-            f"the items have {n_different} different direction(s) of answers, fewer than "
+            f"the items have {counted(n_different, 'different direction')} of answers, fewer than "
             f"{clusters or 2} clusters",
             "ask for fewer clusters, or give more models" if n_different > 1 else "give more models or items",
         )
@@ -317,5 +318,7 @@ def _notes(n_models: int, n_alike: int, choices: Sequence[ClusterChoice]) -> tup
     elif max(explained) < _NOTHING:
         notes.append("the clusters explain nothing of models that were put aside: they may be chance alone")
     if n_alike:
-        notes.append(f"{n_alike} item(s) that all models answered alike are in no category")
+        notes.append(
+            f"{counted(n_alike, 'item is', 'items are')} in no category, as all models answered alike"
+        )
     return tuple(notes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from soce.analysis.checks import compared_with
 from soce.exceptions import shown
 from soce.files.plain import Plain
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -144,7 +145,10 @@ def _parts(
             table.refuse(f"there are parts of `{shown(stranger)}`, which is no ingredient", "name it as one")
         parts = [parts.get(name, 0) for name in names]
     if len(parts) != len(names):
-        table.refuse(f"there are {len(parts)} parts for {len(names)} ingredients", "give one part for each")
+        table.refuse(
+            f"expected parts for {counted(len(names), 'ingredient')}, got {len(parts)}",
+            "give one part for each",
+        )
     whole = tuple(int(part) for part in parts)
     if min(whole) < 0 or not any(whole):
         table.refuse(f"the parts are {list(whole)}", "parts are 0 or more, and one of them is more")

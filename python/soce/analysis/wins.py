@@ -15,6 +15,7 @@ from soce.evaluate.evaluation import Evaluation, refuse
 from soce.evidence.mcnemar import McNemar, mcnemar_p
 from soce.exceptions import shown
 from soce.files.plain import Plain
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -186,8 +187,9 @@ def outcomes_of_failures(
     for category, count in counts.items():
         failing = {item for by_category in failures.values() for item in by_category.get(category, ())}
         if len(failing) > count:
+            failed = counted(len(failing), "different failure")
             refuse(
-                f"category `{shown(category)}` has {count} items, and {len(failing)} different failures",
+                f"category `{shown(category)}` has {counted(count, 'item')}, and {failed}",
                 "check the number of items, and that all models were given the same",
             )
         names = (f"solved by all {number}" for number in itertools.count(1))

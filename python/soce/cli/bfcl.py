@@ -9,6 +9,7 @@ import click
 from soce.cli.command import Program, Subcommand, inform, message, print_json
 from soce.cli.progress import waiting
 from soce.cli.text.layout import columns
+from soce.files.words import counted
 
 
 class Commands(Program, click.Group):
@@ -82,7 +83,9 @@ def weights(*, version: str) -> None:
 
     found = weights_of("v3" if version == "v3" else "v4")
     click.echo("\n".join(f'{name}: "{weight}"' for name, weight in found.items()))
-    inform(f"weights of {len(found)} categories: `--objective weights:FILE` takes them")
+    inform(
+        f"weights of {counted(len(found), 'category', 'categories')}: `--objective weights:FILE` takes them"
+    )
 
 
 def _counts(members: tuple[str, ...]) -> list[str]:

@@ -11,6 +11,7 @@ from soce.cli.command import inform, print_blocks, print_json, warn
 from soce.cli.progress import byte_bar
 from soce.cli.scoring import located
 from soce.cli.text.forecast import forecast_lines
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,6 @@ def foresee(
             if (found.model_bytes or 0) > found.device_bytes:
                 warn([f"the model does not fit into the memory of {found.device}"])
             elif found.device == "cpu" and (found.machine_bytes or 0) > found.device_bytes:
-                what = f"{found.at_once} models do not fit into the memory of this machine"
-                warn([f"{what}: use fewer processes"])
+                models = counted(found.at_once or 0, "model does", "models do")
+                warn([f"{models} not fit into the memory of this machine: use fewer processes"])
         inform("nothing was loaded, scored or written")

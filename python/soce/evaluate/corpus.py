@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from soce.exceptions import EvaluationError, Problem, shown
 from soce.files.plain import Plain
-from soce.files.words import listed, nearest
+from soce.files.words import counted, listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -142,7 +142,9 @@ class Corpus(Plain):
         """Return the score; sums are exact, so the order of items changes no bit."""
         found = self._scorer.of_sums(self._sums())
         if not math.isfinite(found):
-            _refuse(f"the `{self.metric}` of these {len(self.items)} items is {found}", "score more of them")
+            _refuse(
+                f"the `{self.metric}` of {counted(len(self.items), 'item')} is {found}", "score more of them"
+            )
         return found
 
     def values(self) -> dict[str, float]:

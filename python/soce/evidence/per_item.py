@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
+from soce.files.words import counted
 from soce.scores.exact import exact_sum, meant_by
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def paired_differences(first: Evaluation, second: Evaluation, category: str) -> 
     (one, mine), (other, its) = _found(first, category), _found(second, category)
     if one.keys() != other.keys():
         differing = sorted(one.keys() ^ other.keys())
-        count = f"{len(differing)} item(s) were scored for one model only"
+        count = f"{counted(len(differing), 'item was', 'items were')} scored for one model only"
         refuse(f"category `{shown(category)}`: {count}, the first is `{shown(differing[0])}`")
     differences: Counter[Fraction] = Counter()
     for (outcome, against), times in Counter((one[item], other[item]) for item in one).items():

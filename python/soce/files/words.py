@@ -77,15 +77,16 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{-math.floor(math.log10(abs(value)))}f}"
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
+def counted(number: float, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun.
 
     Examples
     --------
-    >>> counted(1, "model"), counted(2, "category", "categories")
-    ('1 model', '2 categories')
+    >>> counted(1, "model"), counted(2, "category", "categories"), counted(1.0, "second")
+    ('1 model', '2 categories', '1 second')
     """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    told = f"{number:g}" if number % 1 else f"{number:.0f}"
+    return f"{told} {noun if number == 1 else plural or noun + 's'}"
 
 
 def nearest(name: str, known: Iterable[str], what: str) -> str:

@@ -214,7 +214,9 @@ def _problems(distances: Distances, paths: Sequence[str]) -> list[Problem]:
         found = dict.fromkeys(tensor for tensor in distances.not_finite if tensor.path == path)
         told = [(tensor.tensor, _not_finite(tensor)) for tensor in [*found][:_LISTED_NOT_FINITE]]
         if more := len(found) - len(told):
-            told.append((None, f"{more} more tensors have values that are not finite"))
+            told.append(
+                (None, f"{counted(more, 'more tensor has', 'more tensors have')} values that are not finite")
+            )
         problems += [Problem("checkpoint", path, tensor, message, hint) for tensor, message in told]
     strangers = _strangers(distances.pairs)
     if len(strangers) > 1:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import soce._core as _core
 from soce.exceptions import shown
 from soce.files.arguments import expect
-from soce.files.words import listed
+from soce.files.words import counted, listed
 from soce.merging.choices import find_ingredient, resolve_choices
 from soce.merging.ingredients import adapted
 from soce.merging.options import MergeOptions
@@ -133,8 +133,8 @@ class MergePlan:
 
         log = logging.getLogger(__name__)
         log.info(
-            "averaging %d checkpoint(s) into %s",
-            len(self.data["ingredients"]),
+            "averaging %s into %s",
+            counted(len(self.data["ingredients"]), "checkpoint"),
             listed(map(str, self.outputs)),
         )
         sender = None
@@ -373,8 +373,8 @@ def _as_mergekit_names(path: str) -> str:
 def _remarks(recipes: Sequence[Recipe]) -> list[str]:
     """Return what to say about rounded weights, of the first of many recipes."""
     said = [recipe.remark for recipe in recipes if recipe.remark is not None]
-    more = [f"{len(said) - 1} more recipes have rounded weights"] if len(said) > 1 else []
-    return said[:1] + more
+    more = counted(len(said) - 1, "more recipe has", "more recipes have")
+    return [*said[:1], *([f"{more} rounded weights"] if len(said) > 1 else [])]
 
 
 def _donor(wanted: str, ingredients: Sequence[Ingredient]) -> int:

@@ -255,7 +255,7 @@ class Recipe:
         )
         first = rounded[0][0]
         used = f"`{shown(first.pattern)}` {', '.join(map(str, first.numerators))} of {first.whole}"
-        more = f" and {len(rounded) - 1} more rows" if len(rounded) > 1 else ""
+        more = f" and {counted(len(rounded) - 1, 'more row')}" if len(rounded) > 1 else ""
         return f"weights are rounded to parts, by at most {float(off):.1g} of their sum: {used}{more}"
 
     def rounded_weights(self) -> list[dict[str, object]]:
@@ -343,5 +343,5 @@ class RecipeFile:
         (name, recipe), *rest = self.recipes
         if rest or name is not None:
             hint = "use `soce-merge --recipes` or `soce.merge_all`"
-            refuse(f"the file has {len(self.recipes)} named recipes", hint, self.path)
+            refuse(f"the file has {counted(len(self.recipes), 'named recipe')}", hint, self.path)
         return recipe

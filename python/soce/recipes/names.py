@@ -3,7 +3,8 @@
 =====================================  ================================================================
 ``path/to/model``                      a directory or file of this machine; what exists wins
 ``org/model``, ``org/model@rev``       a model of the Hub, where no such path and no folder ``org`` is
-``hf://org/model@rev/folder``          the same, said outright; a slash in a revision is written ``%2F``
+``hf://org/model@rev/folder``          the same, said outright, or a folder of it, or one file
+                                       ``….safetensors``; a slash in a revision is written ``%2F``
 ``s3://bucket/prefix``, ``gs://…``,    the objects under a prefix, or one object ``….safetensors``
 ``az://container/prefix``
 ``https://host/folder``                a folder that a web server has, or one file ``….safetensors``
@@ -36,6 +37,11 @@ _HUB: Final = re.compile(
     r"(?:/(?P<folder>[^@?]*))?",
     re.ASCII,
 )
+_PAGE: Final = re.compile(
+    rf"huggingface\.co/(?P<id>{_WORD}/{_WORD})(?:/(?:tree|blob|commit)/(?P<revision>[^/]+).*|/?)$", re.ASCII
+)
+"""Where a browser is that looks at a model; files themselves are below ``resolve``."""
+_NO_MODELS: Final = frozenset({"datasets", "spaces", "buckets", "kernels"})
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)://")
 _STORES: Final = frozenset({"s3", "gs", "az"})
 _WEB: Final = frozenset({"https", "http"})
@@ -52,7 +58,7 @@ class HubName:
     revision: str | None = None
     """Branch, tag or commit; None is ``main``."""
     folder: str = ""
-    """A folder of the repository, with slashes."""
+    """A folder of the repository, with slashes, or one file ``….safetensors``."""
 
     def __str__(self) -> str:
         """Return the name that says outright what it is.
@@ -216,21 +222,26 @@ def _named_by_url(text: str) -> RemoteName:
     scheme, _, rest = text.partition("://")
     told = shown(_without_secrets(text))
     if scheme == "hf":
+        if rest.partition("/")[0] in _NO_MODELS:
+            refuse(f"`{told}` is no model", "ingredients are models: `hf://org/model`")
         found = _HUB.fullmatch(text.rstrip("/"))
         parts = (found["folder"] or "").split("/") if found else [".."]
         if found is None or any(part in {".", ".."} for part in parts):
-            kind = rest.partition("/")[0]
-            if kind in {"datasets", "spaces", "buckets", "kernels"}:
-                refuse(f"`{told}` is no model", "ingredients are models: `hf://org/model`")
             refuse(f"`{told}` is no name of a model", "write `hf://org/model@revision/folder`")
         revision = None if found["revision"] is None else unquote(found["revision"])
         return HubName(found["id"], revision, "/".join(part for part in parts if part))
     if scheme not in _STORES | _WEB:
-        refuse(f"`{told}`: `{shown(scheme)}://` is not known", _KNOWN)
+        lower = scheme.lower()
+        meant = f"write `{lower}://`" if lower in {"hf"} | _STORES | _WEB else _KNOWN
+        hint = f"write the path itself, `{shown(rest)}`" if lower == "file" else meant
+        refuse(f"`{told}`: `{shown(scheme)}://` is not known", hint)
     where = urlsplit(text)
     if where.query or where.fragment or "@" in where.netloc:
         hint = "name the object itself, such as `s3://bucket/model`: soce signs it, and keeps no signature"
         refuse(f"`{told}` is given with a query, a fragment or a password, which names do not have", hint)
+    if page := _PAGE.match(f"{where.netloc}{where.path}"):
+        revision = f"@{page['revision']}" if page["revision"] else ""
+        refuse(f"`{told}` is a page of the Hugging Face Hub", f"write `hf://{page['id']}{revision}`")
     path = where.path.strip("/")
     if not where.netloc or any(part in {"", ".", ".."} for part in (path.split("/") if path else ())):
         hint = f"write `{scheme}://{'host/folder' if scheme in _WEB else 'bucket/prefix'}`"

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from soce.exceptions import RecipeError, shown
 from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict, read_by, validate
-from soce.files.words import listed, nearest
+from soce.files.words import counted, listed, nearest
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.methods import METHODS, Method
 from soce.recipes.model import Ingredient, Recipe, RecipeFile
@@ -244,7 +244,11 @@ class _Reader:
         hint = "name every ingredient; 0 leaves one out"
         if not isinstance(given, dict):
             if len(given) != len(self.names):
-                self._add(place, f"{what} has {len(given)} values for {len(self.names)} ingredients", hint)
+                self._add(
+                    place,
+                    f"{what} has {counted(len(given), 'value')} for {counted(len(self.names), 'ingredient')}",
+                    hint,
+                )
                 return None
             return list(given)
         first = {name: i for i, name in reversed(list(enumerate(self.names)))}

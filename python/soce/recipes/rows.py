@@ -61,7 +61,8 @@ def merged_row(
 ) -> Row:
     """Return `row` with the numerators of ingredients given twice added up, in lowest terms."""
     if len(row.numerators) != len(into):
-        refuse(f"row `{row.pattern}` has {len(row.numerators)} numerators for {len(into)} ingredients")
+        got = counted(len(row.numerators), "numerator")
+        refuse(f"row `{row.pattern}` has {got} for {counted(len(into), 'ingredient')}")
     if not row.pattern:
         refuse("a row has an empty pattern", "`*` matches every tensor")
     asked = None if row.asked is None else spread(row.asked, into, count)

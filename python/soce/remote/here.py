@@ -35,7 +35,7 @@ def bring(paths: Sequence[str]) -> list[str]:
     names = {part: name for part in chain(*parts) if (name := remote_name(part)) is not None}
     hosts = {part: open_host(name) for part, name in names.items()}
     download(hosts.values())
-    return ["+".join(str(hosts[part].folder) if part in hosts else part for part in one) for one in parts]
+    return ["+".join(str(hosts[part].path) if part in hosts else part for part in one) for one in parts]
 
 
 def check_here(paths: Sequence[str]) -> None:

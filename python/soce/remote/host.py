@@ -45,6 +45,8 @@ class Host(Protocol):
     """Name of exactly these bytes, as a manifest keeps it: with the commit, without any signature."""
     folder: Path
     """Where its side files lie on this machine."""
+    path: Path
+    """What is opened: the folder, or the one file in it that was named."""
     shards: tuple[RemoteShard, ...]
     """Those that are not in the folder."""
 

@@ -29,7 +29,9 @@ class HubModel:
     def __init__(self, name: HubName) -> None:
         self._hub = _client(name)
         self._name = name
-        inside = f"{name.folder}/" if name.folder else ""
+        is_file = name.folder.endswith(SHARD)
+        above, _, single = name.folder.rpartition("/") if is_file else (name.folder, "", "")
+        self._inside = inside = f"{above}/" if above else ""
         with hub_refusals(name):
             api = self._hub.HfApi(endpoint=hub_endpoint(), library_name=_LIBRARY)
             info = api.model_info(name.id, revision=name.revision, files_metadata=True)
@@ -41,19 +43,22 @@ class HubModel:
             if file.rfilename.startswith(inside) and is_inside(file.rfilename)
         }
         sizes = {file: found.size or 0 for file, found in self._files.items()}
-        if inside and not sizes:
-            refuse(name, f"`{name.id}` has no folder `{name.folder}`", "check the spelling")
+        if (single and single not in sizes) or (inside and not sizes):
+            kind = "file" if single else "folder"
+            refuse(name, f"`{name.id}` has no {kind} `{name.folder}`", "check the spelling")
         if not any(file.endswith(SHARD) for file in sizes):
             hint = "it holds another format, which transformers can load and save as safetensors"
             refuse(name, "no safetensors files are there", hint)
         self._side_files = side_files(sizes)
-        self.folder = self._fetch(self._side_files) / name.folder
-        absent = [one for one in shard_names(sizes, self.folder) if not (self.folder / one).exists()]
+        self.folder = self._fetch(self._side_files) / above
+        self.path = self.folder / single
+        wanted = [single] if single else shard_names(sizes, self.folder)
+        absent = [one for one in wanted if not (self.folder / one).exists()]
         self.shards = tuple(self._shard(one) for one in absent)
 
     def url(self, shard: str) -> str:
         """Return where the Hub keeps a shard, signed for a while; tokens stay with the client."""
-        file = self._in_repository(shard)
+        file = f"{self._inside}{shard}"
         url = self._hub.hf_hub_url(self._name.id, file, revision=self.commit, endpoint=hub_endpoint())
         with hub_refusals(self._name):
             found = self._hub.get_hf_file_metadata(url, library_name=_LIBRARY, retry_on_errors=True)
@@ -69,7 +74,7 @@ class HubModel:
 
     def _fetch(self, names: list[str]) -> Path:
         """Return the snapshot in the cache, with files of it that are fetched unless they are there."""
-        patterns = [escape(self._in_repository(name)) for name in names] or ["/"]
+        patterns = [escape(f"{self._inside}{name}") for name in names] or ["/"]
         for revision in (self._name.revision, self.commit):  # the first leaves a note which commit it was
             with hub_refusals(self._name):
                 found = Path(
@@ -86,9 +91,6 @@ class HubModel:
             if found.name == self.commit:  # else the branch has moved meanwhile
                 break
         return found
-
-    def _in_repository(self, name: str) -> str:
-        return f"{self._name.folder}/{name}" if self._name.folder else name
 
     def _shard(self, name: str) -> RemoteShard:
         file = self._files[name]

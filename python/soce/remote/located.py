@@ -34,7 +34,7 @@ class Located:
     """Where ingredients are opened."""
 
     paths: tuple[str, ...]
-    """Of each a path; of one that is somewhere else, the folder of its side files."""
+    """Of each a path; of one that is somewhere else, the folder of its side files, or a file in it."""
     adapters: tuple[str | None, ...] = ()
     """Of each the folder of the adapter on top of it, if it has one."""
     shards: tuple[ServedShard, ...] = ()
@@ -60,12 +60,14 @@ class Located:
     @property
     def streamed(self) -> tuple[str, ...]:
         """The names of those that are read over the network, at least in part."""
-        return tuple(dict.fromkeys(self.hosts[shard["root"]].origin for shard in self.shards))
+        roots = {shard["root"] for shard in self.shards}
+        return tuple(one.origin for one in self.hosts.values() if one.shards and str(one.folder) in roots)
 
     @property
     def refresh(self) -> Callable[[str, str], str] | None:
         """What returns a new URL of a shard, by folder and name, when the old one has expired."""
-        return (lambda root, name: self.hosts[root].url(name)) if self.shards else None
+        by_folder = {str(host.folder): host for host in self.hosts.values()}
+        return (lambda root, name: by_folder[root].url(name)) if self.shards else None
 
 
 def locate(paths: Sequence[str], how: Remote) -> Located:
@@ -77,12 +79,12 @@ def locate(paths: Sequence[str], how: Remote) -> Located:
     bases = _hosts(base for base, _ in split)
     adapters = _hosts(adapter for _, adapter in split if adapter is not None)
     download([*adapters.values(), *(bases.values() if how == "download" else ())])
-    served = {str(host.folder): host for host in bases.values()}
+    served = {str(host.path): host for host in bases.values()}
     return Located(
         tuple(_folder(base, bases) for base, _ in split),
         tuple(adapter and _folder(adapter, adapters) for _, adapter in split),
-        () if how == "download" else _served(served),
-        served | {str(host.folder): host for host in adapters.values()},
+        () if how == "download" else _served(served.values()),
+        served | {str(host.path): host for host in adapters.values()},
     )
 
 
@@ -92,19 +94,20 @@ def _hosts(texts: Iterable[str]) -> dict[str, Host]:
 
 
 def _folder(text: str, hosts: Mapping[str, Host]) -> str:
-    return str(hosts[text].folder) if text in hosts else text
+    return str(hosts[text].path) if text in hosts else text
 
 
-def _served(hosts: Mapping[str, Host]) -> tuple[ServedShard, ...]:
+def _served(hosts: Iterable[Host]) -> tuple[ServedShard, ...]:
     """Return the shards that are not on this disk, with their first URLs."""
     from concurrent.futures import ThreadPoolExecutor
 
-    wanted = [(root, host, shard) for root, host in hosts.items() for shard in host.shards]
+    # One file and the whole folder may both be named.
+    wanted = {(str(host.folder), shard.name): (host, shard) for host in hosts for shard in host.shards}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        urls = pool.map(lambda one: one[1].url(one[2].name), wanted)
+        urls = pool.map(lambda one: one[0].url(one[1].name), wanted.values())
         return tuple(
             ServedShard(
-                root=root, name=shard.name, url=url, size=shard.size, etag=shard.etag, identity=shard.identity
+                root=root, name=name, url=url, size=shard.size, etag=shard.etag, identity=shard.identity
             )
-            for (root, _, shard), url in zip(wanted, urls, strict=True)
+            for ((root, name), (_, shard)), url in zip(wanted.items(), urls, strict=True)
         )

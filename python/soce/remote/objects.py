@@ -49,6 +49,7 @@ class ObjectFolder:
         versions = {file: f"{found['size']} {_version(found)}" for file, found in self._objects.items()}
         self.origin = str(name)
         self.folder = kept_folder(name, versions)
+        self.path = self.folder / (self._prefix.rpartition("/")[2] if self._prefix.endswith(SHARD) else "")
         self.folder.mkdir(parents=True, exist_ok=True)
         for file in side_files(sizes):
             self._keep(file)

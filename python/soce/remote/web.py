@@ -65,6 +65,7 @@ class WebFolder:
         versions = {file: f"{one.size} {one.version}" for file, one in self._files.items()}
         self.origin = str(name)
         self.folder = kept_folder(name, versions)
+        self.path = self.folder / unquote(single)
         self.folder.mkdir(parents=True, exist_ok=True)
         for file in found:
             self._keep(file)

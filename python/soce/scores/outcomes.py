@@ -7,7 +7,7 @@ from math import fsum, isclose, isnan, nan
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import ScoreTableError
-from soce.files.words import listed
+from soce.files.words import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -73,6 +73,6 @@ def _difference(outcomes: Mapping[str, float], score: float, count: float) -> st
     if not outcomes:
         return "there are none"
     if not isnan(count) and len(outcomes) != count:
-        return f"there are outcomes of {len(outcomes)} items, and the score is of {count:.0f}"
+        return f"there are outcomes of {counted(len(outcomes), 'item')}, and the score is of {count:.0f}"
     mean = fsum(outcomes.values()) / len(outcomes)
     return None if isclose(mean, score, rel_tol=1e-9, abs_tol=1e-12) else _NO_MEAN

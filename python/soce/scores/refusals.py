@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import Problem, ScoreTableError
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -38,5 +39,13 @@ class Refusals:
         listed = self.problems[:_MAX_LISTED]
         more = len(self.problems) - len(listed)
         if more:
-            listed.append(Problem("scores", self.path, None, f"and {more} more problems like these", None))
+            listed.append(
+                Problem(
+                    "scores",
+                    self.path,
+                    None,
+                    f"and {counted(more, 'more problem', 'more problems')} like these",
+                    None,
+                )
+            )
         raise ScoreTableError.of(listed)

@@ -193,7 +193,8 @@ class ScoreTable:
         ]
         for name, column in zip(columns, given, strict=True):
             if len(column) != len(models):
-                message = f"column `{shown(name)}` has {len(column)} scores for {len(models)} models"
+                scores = f"{counted(len(column), 'score')} for {counted(len(models), 'model')}"
+                message = f"column `{shown(name)}` has {scores}"
                 raise ScoreTableError(message)
         return cls(tuple(models), tuple(Column(name, scale=scale) for name in columns), np.array(given).T)
 

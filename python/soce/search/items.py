@@ -87,8 +87,9 @@ def split_items(
     for category, given in items.items():
         ranked = sorted(set(given), key=lambda item: (_hash(seed, category, item), item))
         if len(ranked) < 2:
+            number = counted(len(ranked), "item")
             refuse(
-                f"category `{shown(category)}` has {len(ranked)} item(s), which cannot be split in two",
+                f"category `{shown(category)}` has {number}, which cannot be split in two",
                 "leave the category out, or give two task sets",
             )
         bundles[category] = bundles_of(ranked, equal.get(category, {}))

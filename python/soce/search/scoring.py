@@ -16,6 +16,7 @@ import numpy as np
 from soce.evaluate.evaluation import refuse
 from soce.evidence.per_item import exact_score
 from soce.exceptions import shown
+from soce.files.words import counted
 from soce.scores.objective import LinearObjective
 from soce.scores.table import Column, ScoreTable
 from soce.search.executors.executor import EvaluationJob
@@ -242,7 +243,7 @@ def _check_items(evaluation: Evaluation, wanted: Items) -> None:
         if lacking:
             refuse(
                 f"category `{shown(category)}`: the evaluator gave no outcome for {len(lacking)} of "
-                f"{len(ids)} items, the first is `{shown(lacking[0])}`"
+                f"{counted(len(ids), 'item')}, the first is `{shown(lacking[0])}`"
             )
 
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::index::Index;
 use super::shard::{Location, Shard};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::{LISTED, shown};
+use crate::escape::{LISTED, counted, shown};
 
 /// Problems of one sort: the first few in full, the rest as a number.
 struct Repeated {
@@ -29,7 +29,8 @@ impl Repeated {
 
     fn finish(mut self, place: &Path) -> Vec<Problem> {
         if self.unlisted > 0 {
-            let message = format!("{} more tensors have the same fault", self.unlisted);
+            let more = counted(self.unlisted as u64, "more tensor has", "more tensors have");
+            let message = format!("{more} the same fault");
             self.problems.push(Problem::new(ProblemKind::Checkpoint, message).at(place));
         }
         self.problems

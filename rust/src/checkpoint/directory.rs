@@ -328,8 +328,11 @@ fn incomplete_set(root: &Path, files: &[(&String, Numbered)]) -> Option<Problem>
     Some(problem(format!("{missing} of {count} shards are missing: {list}")).hint(mend::download(root)))
 }
 
-/// What stands at `root` if it is neither a directory nor a file.
-pub(super) fn check_kind(root: &Path) -> Result<bool, Problem> {
+/// Whether a directory is at `root`, or else a file, which may be one of `objects`.
+pub(super) fn check_kind(root: &Path, objects: &Objects) -> Result<bool, Problem> {
+    if objects.get(root).is_some() {
+        return Ok(false);
+    }
     let found = fs::metadata(root).map_err(|error| {
         let mut refusal = problem(format!("cannot be read: {error}")).at(root);
         refusal.hint = (error.kind() == ErrorKind::NotFound).then(|| mend::nowhere(root)).flatten();

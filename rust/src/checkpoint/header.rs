@@ -60,7 +60,7 @@ pub fn length(start: &[u8], file_size: u64) -> Result<u64, Problem> {
     } else if length > file_size - LENGTH_BYTES {
         let missing = length - (file_size - LENGTH_BYTES);
         let refused =
-            problem(format!("expected a header of {length} bytes, got a file of {file_size} bytes"));
+            problem(format!("expected a header of {}, got a file of {file_size} bytes", count(length)));
         let hint = format!("at least {} missing: download again", count(missing));
         return Err(refused.hint(likeness(start).map_or(hint, str::to_owned)));
     } else {

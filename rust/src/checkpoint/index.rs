@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{counted, shown};
 use crate::json::{self, Fault, Reader, Step};
 
 /// Longest index in bytes.
@@ -186,7 +186,9 @@ impl Parser {
 
     fn finish(mut self) -> Result<Index, Vec<String>> {
         if self.bad_unlisted > 0 {
-            self.bad.push(format!("{} more entries of the index have bad file names", self.bad_unlisted));
+            let one = "more entry of the index has a bad file name";
+            let many = "more entries of the index have bad file names";
+            self.bad.push(counted(self.bad_unlisted as u64, one, many));
         }
         if !self.bad.is_empty() {
             Err(self.bad)

@@ -8,11 +8,15 @@ use crate::escape::{quoted, shown};
 /// What people call the file of a PEFT adapter.
 pub(super) const ADAPTER: &str = "adapter_model.";
 const PYTORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
+/// How names begin of what is somewhere else.
+const SCHEMES: [&str; 6] = ["hf", "s3", "gs", "az", "https", "http"];
+/// Where the pages of models are.
+const PAGES: &str = "huggingface.co";
 
 /// For a path that does not exist.
 pub(super) fn nowhere(path: &Path) -> Option<String> {
     let names: Vec<&str> = path.components().filter_map(|part| part.as_os_str().to_str()).collect();
-    let is_drive = |name: &str| matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    let is_drive = |name: &str| matches!(name.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic());
     if names.iter().any(|name| name.contains('\\') || is_drive(name)) {
         let example = "`C:\\models\\A` is `/mnt/c/models/A` in WSL";
         return Some(format!("a path of Windows: write it as this system has it; {example}"));
@@ -20,26 +24,44 @@ pub(super) fn nowhere(path: &Path) -> Option<String> {
     if names.iter().any(|name| name.starts_with('$')) {
         return Some("environment variables are not replaced here: write the path itself".to_owned());
     }
+    if let Some(url) = as_url(&names) {
+        return Some(format!("write `{url}`"));
+    }
     let there = path.ancestors().find(|above| above.as_os_str().is_empty() || above.exists())?;
     let missing: Vec<&str> = path.strip_prefix(there).ok()?.iter().filter_map(|name| name.to_str()).collect();
-    if let ([_], &[owner, last]) = (missing.as_slice(), names.as_slice())
-        && origin::is_hub_name(owner)
-        && origin::is_hub_name(last.split_once('@').map_or(last, |(name, _)| name))
-    {
-        return Some(format!(
-            "if it is a model of the Hugging Face Hub, write `hf://{owner}/{}`",
-            pasted(last)
-        ));
-    }
-    let (&[owner, last], false) = (missing.as_slice(), there.components().eq([Component::RootDir])) else {
-        return None;
+    let (owner, last) = match (missing.as_slice(), names.as_slice()) {
+        ([_], &[owner, last]) => (owner, last),
+        (&[owner, last], _) if !there.components().eq([Component::RootDir]) => (owner, last),
+        _ => return None,
     };
-    let (name, revision) = last.split_once('@').unwrap_or((last, ""));
-    let revision =
-        if revision.is_empty() { String::new() } else { format!(" --revision {}", pasted(revision)) };
-    (origin::is_hub_name(owner) && origin::is_hub_name(name)).then(|| {
-        format!("if it is a model of the Hugging Face Hub, `hf download {owner}/{name}{revision}` puts it where it is found")
-    })
+    let name = on_the_hub(owner, last)?;
+    Some(format!("if it is a model of the Hugging Face Hub, write `hf://{name}`"))
+}
+
+/// A URL that was written as a path, or what stands for it.
+fn as_url(names: &[&str]) -> Option<String> {
+    let &[first, ref rest @ ..] = names else { return None };
+    if let (PAGES, &[owner, last, ..]) = (first, rest) {
+        return Some(format!("hf://{}", on_the_hub(owner, last)?));
+    }
+    if let Some((owner, name)) = names.last()?.strip_prefix("models--").and_then(|id| id.split_once("--")) {
+        return Some(format!("hf://{}", on_the_hub(owner, name)?));
+    }
+    let (scheme, begin) = first.split_once(':').filter(|(scheme, _)| SCHEMES.contains(scheme))?;
+    let parts: Vec<_> = [begin].iter().chain(rest).filter(|part| !part.is_empty()).copied().collect();
+    Some(format!("{scheme}://{}", pasted(&parts.join("/"))))
+}
+
+/// A model of the Hub as it is named, whatever stands before its revision; `None` if it can be none.
+fn on_the_hub(owner: &str, last: &str) -> Option<String> {
+    let signs = ['@', ':', '#'];
+    let (name, revision) = last.split_once(signs).unwrap_or((last, ""));
+    let revision = match revision {
+        "" => String::new(),
+        wrong if wrong.contains(signs) => "@REVISION".to_owned(),
+        revision => format!("@{}", pasted(revision)),
+    };
+    (origin::is_hub_name(owner) && origin::is_hub_name(name)).then(|| format!("{owner}/{name}{revision}"))
 }
 
 /// For a directory or file that holds an adapter.
@@ -146,8 +168,16 @@ mod tests {
             assert_eq!(hint.is_some(), told.is_some(), "{path}: {hint:?}");
             assert!(hint.unwrap_or_default().contains(told.unwrap_or_default()), "{path}");
         };
-        check("org/name", Some("`hf download org/name`"));
-        check("org/name@v1", Some("`hf download org/name --revision v1`"));
+        check("org/name", Some("`hf://org/name`"));
+        check("/tmp/org/name", Some("`hf://org/name`"));
+        check("org/name@v1", Some("`hf://org/name@v1`"));
+        check("org/name:v1", Some("`hf://org/name@v1`"));
+        check("org/name@", Some("`hf://org/name`"));
+        check("org/name@@v1", Some("`hf://org/name@REVISION`"));
+        check("hf:/org/name@v1", Some("`hf://org/name@v1`"));
+        check("s3:bucket/prefix", Some("`s3://bucket/prefix`"));
+        check("huggingface.co/org/name/tree/main", Some("`hf://org/name`"));
+        check("models--org--name", Some("`hf://org/name`"));
         check("none", None);
         check("/none/there", None);
         check("a/b/c", None);

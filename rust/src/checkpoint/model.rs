@@ -67,7 +67,7 @@ impl Checkpoint {
         objects: &Objects,
         budget: &mut u64,
     ) -> Result<Self, Vec<Problem>> {
-        let is_file = !directory::check_kind(path).map_err(|problem| vec![problem])?;
+        let is_file = !directory::check_kind(path, objects).map_err(|problem| vec![problem])?;
         let described = if is_file { None } else { parts::find(path, *options)? };
         let home = if is_file { parent(path) } else { path };
         let mut parts = described.unwrap_or_else(|| vec![Part::default()]);

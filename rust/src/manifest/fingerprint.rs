@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::canonical::canonical;
 use crate::digest::Digest;
-use crate::escape::shown;
+use crate::escape::{counted, shown};
 
 /// A plan as its run's state directory keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,8 @@ fn difference(place: &str, before: &Value, now: &Value) -> Option<String> {
             (a.iter().zip(b).enumerate()).find_map(|(i, (a, b))| difference(&format!("{place}[{i}]"), a, b))
         }
         (Value::Array(a), Value::Array(b)) => {
-            Some(format!("`{}` had {} entries, has {}", shown(place), a.len(), b.len()))
+            let before = counted(a.len() as u64, "entry", "entries");
+            Some(format!("`{}` had {before}, has {}", shown(place), b.len()))
         }
         (before, now) if before == now => None,
         (before, now) => {

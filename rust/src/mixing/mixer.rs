@@ -7,6 +7,7 @@ use crate::checkpoint::{Adapters, Checkpoint, OpenOptions, Shard, TensorInfo};
 use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
+use crate::escape::counted;
 use crate::io::remote::Objects;
 use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
@@ -140,14 +141,15 @@ impl Mixer {
             return Err(refuse(message).hint("elements are counted from 0").into());
         };
         if options.start.is_none() && got != rest {
-            let message = format!("expected a buffer of {rest} bytes, got {got}");
+            let message = format!("expected a buffer of {}, got {got}", counted(rest, "byte", "bytes"));
             return Err(refuse(message)
                 .hint("the buffer must hold every element in the output dtype")
                 .into());
         }
         if got > rest || !got.is_multiple_of(size as u64) {
             let message = format!(
-                "expected a buffer of whole elements, at most {rest} bytes from {begin} on, got {got}"
+                "expected a buffer of whole elements, at most {} from {begin} on, got {got}",
+                counted(rest, "byte", "bytes")
             );
             return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }

@@ -3,6 +3,7 @@
 use crate::checkpoint::folder::{join, within};
 use crate::checkpoint::{TensorInfo, WeightFile, WeightSet};
 use crate::dtype::Dtype;
+use crate::escape::counted;
 
 use super::Treatment;
 use super::remarks::Remarks;
@@ -25,26 +26,25 @@ pub(super) struct Item<'a> {
 }
 
 /// Leave out files that hold nothing any more (a shard of its own for a tied head). If the files were numbered, they
-/// are numbered anew, for a set with a hole is taken for an unfinished download.
+/// are numbered anew, for a set with a hole is taken for an unfinished download; so is one file that is a model by itself.
 pub(super) fn without_empty<'a>(drafts: Vec<Draft<'a>>, folder: &str) -> Vec<Draft<'a>> {
     let before = drafts.len();
     let mut kept: Vec<_> = drafts.into_iter().filter(|draft| !draft.items.is_empty()).collect();
     let after = kept.len();
-    if after == before {
-        return kept;
-    }
     let sets: Option<Vec<WeightSet>> =
-        kept.iter().map(|draft| set_of(within(folder, &draft.name), before)).collect();
+        kept.iter().map(|draft| set_of(within(folder, &draft.name), before, after)).collect();
     for (i, (draft, set)) in kept.iter_mut().zip(sets.unwrap_or_default()).enumerate() {
         draft.name = join(folder, &set.shard(i, after));
     }
     kept
 }
 
-/// The set of a file that is one of `of` by its name.
-fn set_of(name: &str, of: usize) -> Option<WeightSet> {
-    let file = WeightFile::of(name)?;
-    file.part.filter(|part| part.count == of as u64).map(|_| file.set)
+/// The set of a file that is one of `before` by its name, of which `after` are left; of one that is alone, whatever its
+/// name says.
+fn set_of(name: &str, before: usize, after: usize) -> Option<WeightSet> {
+    let WeightFile { set, part } = WeightFile::of(name)?;
+    let count = part?.count;
+    ((before == 1 || count == before as u64) && count != after as u64).then_some(set)
 }
 
 /// New files of at most `most` bytes of tensors each, filled in the donor's order of files and tensors. The header
@@ -74,7 +74,8 @@ pub(super) fn cut<'a>(
     }
     if oversized > 0 {
         remarks.warn(format!(
-            "{oversized} tensors are larger than the shard size of {most} bytes: each gets a shard of its own"
+            "{} than the shard size of {most} bytes: each gets a shard of its own",
+            counted(oversized as u64, "tensor is larger", "tensors are larger")
         ));
     }
     let count = cuts.len();

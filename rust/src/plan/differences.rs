@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::{quoted, shown};
+use crate::escape::{counted, quoted, shown};
 
 use super::config::Config;
 use super::remarks::Remarks;
@@ -169,7 +169,8 @@ pub(super) fn differences(a: &Value, b: &Value) -> Option<String> {
     said.sort_by_key(|(rank, _)| *rank);
     let more = said.len().saturating_sub(LISTED);
     let listed: Vec<String> = said.into_iter().take(LISTED).map(|(_, text)| text).collect();
-    let rest = if more > 0 { format!(" and {more} more keys") } else { String::new() };
+    let rest = counted(more as u64, "more key", "more keys");
+    let rest = if more > 0 { format!(" and {rest}") } else { String::new() };
     (!listed.is_empty()).then(|| listed.join(", ") + &rest)
 }
 

@@ -9,7 +9,7 @@ use crate::checkpoint::folder::{folder_of, join};
 use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind, Result};
-use crate::escape::quoted;
+use crate::escape::{counted, quoted};
 use crate::target::{self, check_outputs};
 
 use super::config::Config;
@@ -128,8 +128,8 @@ fn check_request(request: &MergeRequest, remarks: &mut Remarks) {
             let parts = row.mix.numerators().len();
             if parts != ingredients {
                 let pattern = crate::escape::shown(&row.pattern);
-                let message =
-                    format!("row `{pattern}`: expected parts for {ingredients} ingredients, got {parts}");
+                let expected = counted(ingredients as u64, "ingredient", "ingredients");
+                let message = format!("row `{pattern}`: expected parts for {expected}, got {parts}");
                 remarks.problem(at(message).hint("give one number per ingredient, 0 for none"));
             }
         }

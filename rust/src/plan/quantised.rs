@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{counted, shown};
 
 use super::config::Config;
 use super::declared;
@@ -52,8 +52,8 @@ pub(super) fn check(
 ) {
     for ((checkpoint, config), derived) in checkpoints.iter().zip(configs).zip(derived) {
         for (format, (name, count)) in formats(checkpoint, derived) {
-            let more =
-                if count > 1 { format!(", with {} more such tensors", count - 1) } else { String::new() };
+            let others = counted(count as u64 - 1, "more such tensor", "more such tensors");
+            let more = if count > 1 { format!(", with {others}") } else { String::new() };
             let message = format!("belongs to a model quantised as {format}{more}");
             let path = checkpoint.tensors.get(name).and_then(|at| checkpoint.shards.get(at.shard));
             remarks.problem(

@@ -27,10 +27,12 @@ impl Remarks {
         self.warnings.push(warning.into());
     }
 
-    /// The same problem of many tensors of the ingredient `root`: twenty of them, then a line `n more tensors ...`.
+    /// The same problem of many tensors of the ingredient `root`: twenty of them, then a line `n more tensors ...`, which
+    /// would take the place of a single one.
     pub(super) fn tensors(&mut self, root: &Path, mut problems: Vec<Problem>, rest: &str) {
-        let more = problems.len().saturating_sub(LISTED);
-        problems.truncate(LISTED);
+        let told = if problems.len() == LISTED + 1 { LISTED + 1 } else { LISTED };
+        let more = problems.len().saturating_sub(told);
+        problems.truncate(told);
         let last = problems.last().map(|last| (last.kind, last.hint.clone()));
         self.problems.append(&mut problems);
         if let (Some((kind, hint)), 1..) = (last, more) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::checkpoint::{Checkpoint, LocatedTensor, TensorInfo};
 use crate::dtype::DtypeClass;
 use crate::error::{Problem, ProblemKind, Result};
-use crate::escape::{quoted, shown};
+use crate::escape::{counted, quoted, shown};
 
 use super::choices::Chosen;
 use super::config::Config;
@@ -223,7 +223,7 @@ fn check_agreement(
         remarks.tensors(&other.root, dtypes, "tensors have another dtype");
         if let Some(example) = mixed.first() {
             let more = if mixed.len() > 1 {
-                format!(" and {} more tensors", mixed.len() - 1)
+                format!(" and {}", counted(mixed.len() as u64 - 1, "more tensor", "more tensors"))
             } else {
                 String::new()
             };

@@ -23,7 +23,7 @@ use crate::mix::Mix;
 use crate::mixing;
 use crate::plan::Choices;
 
-#[pyclass(frozen, name = "Mixer", module = "soce._core")]
+#[pyclass(frozen, subclass, name = "Mixer", module = "soce._core")]
 pub(super) struct PyMixer {
     mixer: mixing::Mixer,
     objects: Objects,

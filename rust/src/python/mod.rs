@@ -6,6 +6,7 @@ mod args;
 mod buffer;
 mod carrier;
 mod errors;
+mod header;
 mod interrupt;
 mod plan;
 mod remote;
@@ -24,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(plan::plan, module)?)?;
     module.add_function(wrap_pyfunction!(plan::config_differences, module)?)?;
     module.add_function(wrap_pyfunction!(verify::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(header::header, module)?)?;
     module.add_function(wrap_pyfunction!(matches, module)?)?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     Ok(())

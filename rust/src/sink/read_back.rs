@@ -11,6 +11,7 @@ use super::state;
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::escape::counted;
 use crate::io::platform;
 use crate::plan::{Plan, PlannedShard};
 
@@ -61,7 +62,8 @@ fn compare(
         return Ok(Some(format!("expected {} bytes, got {size}", shard.size)));
     }
     if tensors.len() != shard.tensors.len() {
-        return Ok(Some(format!("expected {} tensors, got {}", shard.tensors.len(), tensors.len())));
+        let expected = counted(shard.tensors.len() as u64, "tensor", "tensors");
+        return Ok(Some(format!("expected {expected}, got {}", tensors.len())));
     }
     let mut buffer = vec![0; BLOCK];
     let mut offset = 0;

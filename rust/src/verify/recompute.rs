@@ -8,7 +8,7 @@ use crate::checkpoint::{Checkpoint, MAX_HEADERS_BYTES, Shard, TensorInfo};
 use crate::digest::Digest;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
-use crate::escape::quoted;
+use crate::escape::{counted, quoted};
 use crate::kernels::Tally;
 use crate::manifest::{How, NUMERICS, ReadManifest, TensorEntry};
 use crate::mix::Mix;
@@ -52,7 +52,8 @@ impl Recompute {
         let paths = if paths.is_empty() { recorded(manifest, found) } else { paths.to_vec() };
         let needed = manifest.columns().len();
         if paths.len() < needed {
-            let message = format!("expected {needed} ingredients to compute from, got {}", paths.len());
+            let expected = counted(needed as u64, "ingredient", "ingredients");
+            let message = format!("expected {expected} to compute from, got {}", paths.len());
             return Err(Problem::new(ProblemKind::Recipe, message)
                 .hint("give the path of every ingredient that has a part in the soup")
                 .into());

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use crate::checkpoint::TensorInfo;
 use crate::dtype::DtypeClass;
 use crate::error::Result;
+use crate::escape::counted;
 use crate::kernels::Tally;
 use crate::mix::Mix;
 use crate::mixing::{MixOptions, Mixer};
@@ -57,8 +58,7 @@ impl Comparison {
         };
         let more = match self.different - 1 {
             0 => String::new(),
-            1 => ", and 1 more element differs".to_owned(),
-            more => format!(", and {more} more elements differ"),
+            more => format!(", and {}", counted(more, "more element differs", "more elements differ")),
         };
         let (expected, got) = (number(expected), number(got));
         Some(format!(

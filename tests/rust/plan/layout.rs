@@ -169,7 +169,7 @@ fn recut_shards_have_the_headers_of_the_reference_writer() {
     assert_eq!(plan.shards[0].header, first[..plan.shards[0].header.len()]);
 
     let plan = recut(12);
-    says(&plan.warnings[0], "1 tensors are larger than the shard size of 12 bytes");
+    says(&plan.warnings[0], "1 tensor is larger than the shard size of 12 bytes");
 
     let plan = recut(10);
     assert_eq!(plan.shards.len(), 4);

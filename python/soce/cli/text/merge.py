@@ -50,7 +50,7 @@ def plan_text(plan: MergePlan) -> str:
         *(f"         {line}" for line in choices_text(plan)),
         f"read     {size(data['bytes_read'])}",
         *([f"fetched  {size(data['bytes_to_fetch'])}"] if data["bytes_to_fetch"] else []),
-        f"written  {size(data['bytes_written'])} in {len(data['shards'])} shard(s) per output",
+        f"written  {size(data['bytes_written'])} in {counted(len(data['shards']), 'shard')} per output",
         *(
             [f"sent     {size(data['bytes_to_send'])}", f"disk     {size(data['disk_bytes'])}"]
             if data["bytes_to_send"]
@@ -60,7 +60,7 @@ def plan_text(plan: MergePlan) -> str:
         f"config   from {shown(paths[donor] if isinstance(donor, int) else str(donor))}",
         f"copied   {_files(data['side_files'])}",
         f"left out {_files(data['left_out'])}",
-        f"kernels  {data['kernels']}, {data['num_threads']} thread(s)",
+        f"kernels  {data['kernels']}, {counted(data['num_threads'], 'thread')}",
     ]
     return "\n".join(lines)
 

@@ -38,7 +38,7 @@ def rescored_blocks(
     blocks.append([f"categories of {shown(arm.label)}", *fitted(rows, "lrrrrr", spare=(1,))])
     blocks += [_changed(one, texts) for one in arm.changed[:limit]]
     if len(arm.changed) > limit:
-        blocks.append([f"and {len(arm.changed) - limit} more items that changed: see --limit"])
+        blocks.append([f"and {counted(len(arm.changed) - limit, 'more item')} that changed: see --limit"])
     return blocks
 
 

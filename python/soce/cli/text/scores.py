@@ -27,7 +27,9 @@ def table_lines(table: ScoreTable) -> list[str]:
     """Return what was read, in a few lines."""
     aggregates = len(table.columns) - len(table.categories)
     cells = len(table.models) * len(table.categories)
-    size = f"{len(table.models)} models × {len(table.categories)} categories"
+    size = (
+        f"{counted(len(table.models), 'model')} × {counted(len(table.categories), 'category', 'categories')}"
+    )
     lines = [f"{shown(table.source)}: {table.kind}, {size}, {counted(aggregates, 'aggregate')}"]
     if table.n_missing:
         lines.append(f"missing   {table.n_missing} of {cells} scores")

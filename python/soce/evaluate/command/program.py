@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +111,7 @@ def _has_members(group: int) -> bool:
 def describe_status(status: int | None, timeout_seconds: float | None) -> str:
     """Return how a program ended, in words."""
     if status is None:
-        return f"still ran after {timeout_seconds:g} seconds and was stopped"
+        return f"still ran after {counted(timeout_seconds or 0, 'second')} and was stopped"
     if status >= 0:
         return f"ended with exit status {status}"
     try:

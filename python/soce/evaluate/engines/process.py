@@ -19,6 +19,7 @@ from soce.evaluate.engines import watchdog
 from soce.evaluate.engines.unix_http import ask
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EngineLostError, Problem, shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +86,7 @@ class EngineProcess:
             while not self._answers(ready):
                 self._check_start()
                 if time.monotonic() > end:
-                    told_seconds = f"{seconds:g} second{'' if seconds == 1 else 's'}"
+                    told_seconds = counted(seconds, "second")
                     self._refuse_start(f"does not answer {told_seconds} after its start")
                 time.sleep(_POLL_SECONDS)
         except BaseException:
@@ -116,7 +117,9 @@ class EngineProcess:
 
     def end_late(self, what: str, seconds: float) -> NoReturn:
         """End every process, as nobody knows what the engine is at, and raise EngineLostError about that."""
-        message = f"{self.name} did not {what} in {seconds:g} seconds, and was ended; {self.last_words()}"
+        message = (
+            f"{self.name} did not {what} in {counted(seconds, 'second')}, and was ended; {self.last_words()}"
+        )
         hint = self._keep_log()
         self.stop()
         self._refuse_lost(message, hint)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, shown
-from soce.files.words import nearest
+from soce.files.words import counted, nearest
 from soce.recipes.names import base_of
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ def load_model(
         )
     missing = sorted(info["missing_keys"])
     if missing:
-        which = f"{len(missing)} parameters of `{type(model).__name__}`"
-        message = f"{which} are not in the checkpoint, the first is `{shown(missing[0])}`"
+        of = f"of `{type(model).__name__}`"
+        which = counted(len(missing), f"parameter {of} is", f"parameters {of} are")
+        message = f"{which} not in the checkpoint, the first is `{shown(missing[0])}`"
         refuse(message, "they would be drawn at random: choose the model class that was saved", path)
     result: PreTrainedModel = model.eval().requires_grad_(False)  # noqa: FBT003 - torch's signature
     return result

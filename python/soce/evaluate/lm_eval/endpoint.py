@@ -19,6 +19,7 @@ from soce.evaluate.lm_eval.sampling import Sampling
 from soce.evaluate.lm_eval.tasks import refuse_chat
 from soce.evaluate.tasks.endings import TextEnds
 from soce.exceptions import shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +83,7 @@ class EndpointModel(Encoding):
         if not self._n_cut:
             return ()
         room = f"the last {self._most} tokens, for which the engine has room, and not {self.max_length + 1}"
-        return (f"{self._n_cut} requests saw {room}",)
+        return (f"{counted(self._n_cut, 'request')} saw {room}",)
 
     def check_requests(self, task: str, requests: Sequence[Sequence[Any]]) -> None:
         """Raise EvaluationError for a task that cannot be asked of an engine."""
@@ -162,7 +163,7 @@ class EndpointModel(Encoding):
         bodies, readers = [], []
         for context, scored in pairs:
             if not 0 < len(scored) < self._most:
-                message = f"log-likelihoods of {len(scored)} tokens are asked for"
+                message = f"log-likelihoods of {counted(len(scored), 'token')} are asked for"
                 refuse(message, f"the engine tells those of 1 to {self._most - 1}")
             tokens = context + scored
             self._n_cut += self._most < min(len(tokens), self.max_length + 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ def log_likelihood(reply: Mapping[str, Any], *, n_tokens: int, n_scored: int) ->
     except (AttributeError, KeyError, TypeError, ValueError):
         is_whole = False
     if not is_whole:
-        _refuse_reply(reply, f"no log-probabilities of {n_scored} tokens of the prompt")
+        _refuse_reply(reply, f"no log-probabilities of {counted(n_scored, 'token')} of the prompt")
     return math.fsum(logs), all(log == most for log, most in zip(logs, highest, strict=True))
 
 

@@ -11,6 +11,7 @@ from soce.evaluate.served.model import ServedModel
 from soce.evaluate.tasks.endings import TextEnds
 from soce.evaluate.tasks.inference import Likelihood
 from soce.exceptions import shown
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +108,7 @@ def _likelihood(request: Request, choice: Mapping[str, Any]) -> Likelihood:
         own = [one[str(token)] for one, token in zip(told, asked, strict=True)]
         return Likelihood(math.fsum(one["logprob"] for one in own), all(one["rank"] == 1 for one in own))
     except (AttributeError, KeyError, TypeError, ValueError):
-        _refuse_reply(choice, f"no log-probabilities of {request.scored} tokens of the prompt")
+        _refuse_reply(choice, f"no log-probabilities of {counted(request.scored, 'token')} of the prompt")
 
 
 def _refuse_reply(choice: Mapping[str, Any], found: str) -> NoReturn:

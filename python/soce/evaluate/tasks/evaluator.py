@@ -15,6 +15,7 @@ from soce.evaluate.tasks.encoding import USUAL_NEW_TOKENS
 from soce.evaluate.tasks.keys import item_keys
 from soce.evaluate.tasks.opening import open_encoder, open_inference
 from soce.evaluate.tasks.scoring import score_answers
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,7 +186,8 @@ class TaskEvaluator(LiveEvaluator):
         outcomes = score_answers(chosen, answers, judged=judged)
         notes = self._inference.notes[noted:]
         if self._cut:
-            notes.append(f"{self._cut} prompts were cut to the window of {self._max_length} tokens")
+            prompts = counted(self._cut, "prompt was", "prompts were")
+            notes.append(f"{prompts} cut to the window of {self._max_length} tokens")
         undefined = sum(any(math.isnan(one.log) for one in held) for held in likelihoods.values())
         if undefined:
             notes.append(f"{undefined} of {len(chosen)} items count as failed: the model gave NaN")

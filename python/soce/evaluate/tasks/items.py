@@ -137,7 +137,7 @@ def read_tasks(paths: PathText | Sequence[PathText], *, kind: Kind | None = None
         if not number:
             problems.append(Problem("evaluation", path, None, "the file has no items", None))
     if len(problems) > _SHOWN:
-        rest = f"{len(problems) - _SHOWN} more lines are wrong"
+        rest = counted(len(problems) - _SHOWN, "more line is wrong", "more lines are wrong")
         problems[_SHOWN:] = [Problem("evaluation", None, None, rest, None)]
     if problems:
         raise EvaluationError.of(problems)

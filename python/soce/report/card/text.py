@@ -63,7 +63,7 @@ def _disclosure(soup: Soup, choice: Choice | None) -> list[str]:
         f"{plain(str(soup.run.get('soce', '')))}."
     )
     if copied:
-        made += f" {copied} tensors are equal in all of them and were copied, or share another's values."
+        made += f" {counted(copied, 'tensor is', 'tensors are')} equal in all of them and copied, or shared."
     if choice is not None and choice.result.n_candidates > 1:
         made += (
             f" The weights were chosen from {choice.result.n_candidates} soups by their scores on a "
@@ -140,7 +140,7 @@ def _choice(choice: Choice) -> list[str]:
     result, chosen = choice.result, choice.selected_by
     if chosen is not None:
         rule = plain(str(chosen.get("rule", "a rule that was not recorded")))
-        lines += [f"Experts by {rule}, from {len(chosen.get('candidates', ()))} candidates:", ""]
+        lines += [f"Experts by {rule}, from {counted(len(chosen.get('candidates', ())), 'candidate')}:", ""]
         lines += [*_experts(chosen.get("experts")), ""]
     items = result.best.selection.n_items
     return [

@@ -84,7 +84,9 @@ def _all_ids(file: ScoreFile, failed: dict[str, None]) -> dict[str, None]:
     if (results := _result_file(file)) is not None:
         ids = _told_apart(_ids(results), file)
         if len(ids) != file.total:
-            message = f"the result file has {len(ids)} items, and the score file counts {file.total}"
+            message = (
+                f"the result file has {counted(len(ids), 'item')}, and the score file counts {file.total}"
+            )
             _refuse(file, message, "keep the files of one evaluation together")
         return ids
     numbered = bfcl.numbered_items(file.version, file.category)

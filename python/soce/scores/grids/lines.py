@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from soce.exceptions import shown
-from soce.files.words import listed
+from soce.files.words import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,7 +106,7 @@ def check_lengths(lengths: Iterable[int], places: Sequence[str], expected: int, 
     """Refuse rows that have fewer or more cells than the header."""
     for place, length in zip(places, lengths, strict=True):
         if length != expected:
-            refusals.add(f"{place}: {length} cells, the header has {expected}")
+            refusals.add(f"{place}: {counted(length, 'cell')}, the header has {expected}")
     refusals.check()
 
 

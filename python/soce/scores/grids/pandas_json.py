@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from soce.files.words import counted
+
 if TYPE_CHECKING:
     from soce.scores.refusals import Refusals
 
@@ -26,7 +28,8 @@ def _of_split(columns: list[Any], index: list[Any], data: list[Any], refusals: R
         hint = "write it with one level, such as `frame.columns.map('/'.join)`"
         refusals.refuse("the data frame has names of several levels", hint)
     if len(data) != len(index) or not all(isinstance(row, list) and len(row) == len(names) for row in data):
-        refusals.refuse(f"the `data` are not {len(index)} rows of {len(names)} cells, as the header says")
+        rows = f"{counted(len(index), 'row')} of {counted(len(names), 'cell')}"
+        refusals.refuse(f"the `data` are not {rows}, as the header says")
     if twice := [name for name, following in pairwise(sorted(names)) if name == following]:
         refusals.refuse(f"column `{twice[0]}` is there twice")
     numbered = index == list(range(len(index)))

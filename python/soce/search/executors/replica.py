@@ -19,6 +19,7 @@ from soce.evaluate.described import DescribedEvaluator, EvaluatorDescription
 from soce.evaluate.evaluation import refuse, told
 from soce.evaluate.options import is_url
 from soce.exceptions import CheckpointError, EngineLostError, SoceError, shown
+from soce.files.words import counted
 from soce.search.executors.executor import EvaluationDone
 from soce.search.identity import differences, ingredient_identities
 
@@ -129,7 +130,7 @@ def refuse_lost(replica: str, why: str) -> NoReturn:
 
 def silent(seconds: float) -> str:
     """Return why a replica is ended that works on a soup and says nothing."""
-    return f"gave no word of its soup for {seconds:g} seconds and was ended"
+    return f"gave no word of its soup for {counted(seconds, 'second')} and was ended"
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::checkpoint::TensorInfo;
 use crate::error::{Problem, ProblemKind};
-use crate::escape::shown;
+use crate::escape::{counted, shown};
 
 /// Sorts the tensors by place, proves that they cover the data without hole or overlap, and makes their offsets count
 /// from the start of the file. Returns the number of data bytes.
@@ -28,7 +28,7 @@ pub(super) fn lay_out(tensors: &mut [TensorInfo], data: u64) -> Result<u64, Prob
         }
         if bits / 8 != tensor.length {
             let (dtype, shape, length) = (tensor.dtype, &tensor.shape, tensor.length);
-            return refuse(format!("expected {} bytes for {dtype} {shape:?}, got {length}", bits / 8));
+            return refuse(format!("expected {} for {dtype} {shape:?}, got {length}", count(bits / 8)));
         }
         let (Some(next), Some(offset)) = (end.checked_add(tensor.length), data.checked_add(tensor.offset))
         else {
@@ -66,5 +66,5 @@ pub(super) fn problem(message: impl Into<String>) -> Problem {
 
 /// A number of bytes in words.
 pub(super) fn count(bytes: u64) -> String {
-    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
+    counted(bytes, "byte", "bytes")
 }

@@ -1,10 +1,11 @@
 //! What an answer's head must say before its body is read, and what is wrong with it otherwise.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, StatusCode};
 
+use super::date::since_epoch;
 use crate::escape::shown;
 
 /// Why a request gave nothing, or less than was asked for.
@@ -30,7 +31,9 @@ pub(super) struct Expected<'a> {
     pub(super) etag: Option<&'a str>,
 }
 
-const TAKES_NO_RANGES: &str = "this server cannot be read by ranges: download the model and give its folder";
+/// What to do about a server that gives whole files only.
+pub(super) const TAKES_NO_RANGES: &str =
+    "this server cannot be read by ranges: `--remote download` fetches whole files";
 
 impl Expected<'_> {
     /// Compare the head of an answer that promises a part with what was asked for.
@@ -81,7 +84,8 @@ pub(super) fn fault(status: StatusCode, head: &HeaderMap, body: &str) -> Fault {
     }
 }
 
-/// How long a busy server asks to be left alone: `Retry-After` in seconds, or the `t` of the Hub's `RateLimit`.
+/// How long a busy server asks to be left alone: `Retry-After` in seconds or as a time to come, by the server's own clock if
+/// it says what that is; or the `t` of the Hub's `RateLimit`.
 fn wait(head: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| head.get(name).and_then(|value| value.to_str().ok());
     let of_limit = |text: &str| {
@@ -89,8 +93,14 @@ fn wait(head: &HeaderMap) -> Option<Duration> {
         let (_, seconds) = fields.find(|(key, _)| *key == "t")?;
         seconds.parse::<u64>().ok()
     };
-    let seconds = text("retry-after").and_then(|text| text.trim().parse::<u64>().ok());
-    seconds.or_else(|| text("ratelimit").and_then(of_limit)).map(Duration::from_secs)
+    let until = |text: &str| {
+        let now = head.get("date").and_then(|value| since_epoch(value.to_str().ok()?));
+        let now = now.or_else(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok())?;
+        since_epoch(text)?.checked_sub(now)
+    };
+    let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
+    let after = text("retry-after").and_then(|text| seconds(text).or_else(|| until(text)));
+    after.or_else(|| text("ratelimit").and_then(of_limit).map(Duration::from_secs))
 }
 
 /// An `ETag` without its quotes and without what says that it is weak.
@@ -146,6 +156,10 @@ mod tests {
         let seconds = |pairs: &[(&'static str, &'static str)]| wait(&head(pairs)).map(|wait| wait.as_secs());
         assert_eq!(seconds(&[("retry-after", "7"), ("ratelimit", "\"api\";r=0;t=9")]), Some(7));
         assert_eq!(seconds(&[("ratelimit", "\"api\";r=0;t=9")]), Some(9));
+        let date = ("date", "Fri, 31 Dec 1999 23:59:00 GMT");
+        assert_eq!(seconds(&[("retry-after", "Fri, 31 Dec 1999 23:59:50 GMT"), date]), Some(50));
+        assert_eq!(seconds(&[("retry-after", "Fri, 31 Dec 1999 23:58:00 GMT"), date]), None);
         assert_eq!(seconds(&[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")]), None);
+        assert!(seconds(&[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")]) > Some(1 << 30));
     }
 }

@@ -8,7 +8,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode};
 
 use super::REQUESTS;
-use super::answer::{Expected, Fault, fault, tag};
+use super::answer::{Expected, Fault, TAKES_NO_RANGES, fault, tag};
 use super::connect::Line;
 use super::patience::Patience;
 use super::room::Room;
@@ -125,10 +125,7 @@ fn get(
     // Read to the end, so that the connection is used again; nothing may come there.
     match body.read(&mut [0]) {
         Ok(0) | Err(_) => Ok(etag(&head.headers)),
-        Ok(_) => Err(Fault::Final(
-            format!("more came than the {wanted} bytes asked for"),
-            "this server cannot be read by ranges: download the model and give its folder",
-        )),
+        Ok(_) => Err(Fault::Final(format!("more came than the {wanted} bytes asked for"), TAKES_NO_RANGES)),
     }
 }
 

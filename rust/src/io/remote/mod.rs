@@ -7,6 +7,7 @@
 mod answer;
 mod client;
 mod connect;
+mod date;
 mod fetch;
 mod kept;
 mod object;

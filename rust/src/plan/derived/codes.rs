@@ -15,7 +15,7 @@ use crate::checkpoint::folder::folder_of;
 use crate::checkpoint::{Checkpoint, LocatedTensor};
 use crate::dtype::Dtype;
 use crate::error::{Problem, ProblemKind};
-use crate::escape::{quoted, shown};
+use crate::escape::{counted, quoted, shown};
 
 /// How the names of scales end behind the name of their codes.
 const SCALES: [&str; 2] = ["_scale_inv", "_scale"];
@@ -70,13 +70,14 @@ pub(super) fn find(
     if let Some((name, scales)) = derived.scales.first_key_value() {
         let dtypes: Vec<&str> = dtypes.into_iter().map(Dtype::name).collect();
         let others = derived.parts.len() - derived.scales.len();
-        let others = if others == 0 { String::new() } else { format!(" and {others} scales of activations") };
+        let counted_others = counted(others as u64, "scale of activations", "scales of activations");
+        let others = if others == 0 { String::new() } else { format!(" and {counted_others}") };
+        let codes = dtypes.join(" and ");
+        let (one, many) = (format!("tensor of {codes} codes is"), format!("tensors of {codes} codes are"));
         remarks.warn(format!(
-            "{}: {} tensors of {} codes are read as code times scale, exactly (`{}` by `{}`); their scales{others} are no \
-             part of the soup",
+            "{}: {} read as code times scale, exactly (`{}` by `{}`); the scales{others} are no part of the soup",
             quoted(&checkpoint.root),
-            derived.scales.len(),
-            dtypes.join(" and "),
+            counted(derived.scales.len() as u64, &one, &many),
             shown(name),
             shown(&scales.name),
         ));

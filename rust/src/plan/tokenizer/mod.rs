@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, read_small};
 use crate::error::{Problem, ProblemKind, Result};
-use crate::escape::{listing, quoted, shown};
+use crate::escape::{counted, listing, quoted, shown};
 use crate::json;
 
 pub(super) use files::belongs;
@@ -251,8 +251,7 @@ fn told(differences: &[Difference<'_>]) -> Option<String> {
     let count = sorted.len();
     let more = match count.saturating_sub(LISTED) {
         0 => String::new(),
-        1 => "; and 1 more token".to_owned(),
-        more => format!("; and {more} more tokens"),
+        more => format!("; and {}", counted(more as u64, "more token", "more tokens")),
     };
     (count > 0).then(|| format!("{}{more}", text.join("; ")))
 }

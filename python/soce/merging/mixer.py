@@ -1,0 +1,35 @@
+"""Any tensor of any mix, of checkpoints by any of their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import soce._core as _core
+from soce.files.arguments import expect_paths
+from soce.recipes.checkpoint_paths import find_checkpoint
+from soce.remote.here import bring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soce.files.atomic import PathText
+
+
+class Mixer(_core.Mixer):
+    """Any tensor of any mix of the ingredients, into a caller's memory.
+
+    Parameters
+    ----------
+    ingredients : sequence of path-like
+        Checkpoints, by any name that `soce.merge` takes. What is somewhere else is downloaded: tensors are
+        read each time that they are mixed.
+    io : {"auto", "mmap", "pread"}
+        How files are read.
+    follow_links, ignore_unreferenced, leave_out, take
+        As in `MergeOptions`; `take` has pairs of a pattern and the number of an ingredient.
+    """
+
+    def __new__(cls, ingredients: Sequence[PathText], **settings: Any) -> Self:  # noqa: ANN401 - the core's
+        """Open the ingredients and prove that they agree."""
+        expect_paths(ingredients, "ingredients")
+        return super().__new__(cls, bring([find_checkpoint(path) for path in ingredients]), **settings)
