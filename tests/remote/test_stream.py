@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ from tests.checkpoints import shards
 from tests.hubs import SIGNATURE, Hub
 
 import soce
+from soce.cli.doctor import doctor
 from soce.cli.merge import merge as command
 from soce.cli.verify import verify as verify_command
 from soce.exceptions import SoceError
 from soce.merging.merge import merge
 from soce.merging.options import MergeOptions
 from soce.merging.plan import plan
+from soce.recipes.checkpoint_paths import find_checkpoint
+from soce.remote.here import bring
 
 pytest.importorskip("huggingface_hub")
 
@@ -163,3 +167,20 @@ def test_a_server_without_ranges_is_told_with_what_mends_it(served: Hub) -> None
         merge(["org/a"], output="soup")
     assert "`--remote download`" in (caught.value.problems[0].hint or "")
     merge(["org/a"], output="soup", options=MergeOptions(remote="download"))
+
+
+def test_people_read_short_names_of_what_is_cached(served: Hub) -> None:
+    bring(["org/a", "org/b"])
+    for words in (["org/a", "org/b", "-o", "soup"], ["org/a", "-o", "x", "--plan"]):
+        result = CliRunner().invoke(command, words)
+        assert result.exit_code == 0, result.output
+        assert "snapshots" not in result.output
+        assert re.search(r"org/a@[0-9a-f]{7}…", result.output)
+    assert "models--org--a/snapshots/" in Path("soup/soce.json").read_text()
+    result = CliRunner().invoke(doctor, ["org/a", "org/b"])
+    assert re.search(r"org/b@[0-9a-f]{7}…$", result.stdout, re.MULTILINE)
+    folder = Path(find_checkpoint("org/a"))
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text("[")
+    result = CliRunner().invoke(command, ["org/a", "-o", "broken"])
+    assert re.search(r"`org/a@[0-9a-f]{7}…/config\.json`", result.stderr), result.stderr

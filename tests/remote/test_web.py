@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,6 +25,13 @@ from soce.report.card.soup import read_soup
 
 STATUS: dict[str, int] = {}
 HAS_NO_RANGES: list[bool] = []
+ASKED: list[str] = []
+TOGETHER: list[threading.Barrier] = []
+"""At which whole shards wait for each other."""
+SILENT: list[threading.Event] = []
+"""Set once half of the second shard came, after which nothing does."""
+BUSY: dict[str, list[str]] = {}
+"""File → what Retry-After says the next times, with status 503."""
 
 
 class _Server(BaseHTTPRequestHandler):
@@ -36,6 +46,12 @@ class _Server(BaseHTTPRequestHandler):
             self.send_header("Location", f"{path.removeprefix('/moved')}?Signature=secret")
             return self.end_headers()
         file = self.root / path.strip("/")
+        ASKED.append(file.name)
+        if BUSY.get(file.name):
+            self.send_response(503)
+            self.send_header("Retry-After", BUSY[file.name].pop(0))
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         status = STATUS.get(file.name) or (200 if file.is_file() else 404)
         content = file.read_bytes() if status == 200 else b""
         size = len(content)
@@ -48,6 +64,16 @@ class _Server(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{size}"')
         self.end_headers()
+        if "Range" not in self.headers and file.suffix == ".safetensors":
+            if TOGETHER:
+                TOGETHER[0].wait()
+            if SILENT and "00002-of" in file.name:
+                self.wfile.write(content[: size // 2])
+                self.wfile.flush()
+                SILENT[0].set()
+                self.connection.settimeout(60)
+                self.rfile.read(1)  # until the client hangs up
+                return
         self.wfile.write(content)
 
 
@@ -63,7 +89,8 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-    STATUS.clear()
+    for state in (STATUS, ASKED, TOGETHER, SILENT, BUSY):
+        state.clear()
     HAS_NO_RANGES.clear()
 
 
@@ -145,3 +172,56 @@ def test_a_signature_is_not_shown_as_a_weight(web: str) -> None:
 def test_no_server(web: str) -> None:
     with pytest.raises(SoceError, match="cannot be reached"):
         bring(["http://127.0.0.1:9/a"])
+
+
+def test_files_come_together_and_are_told_of(web: str) -> None:
+    from soce.remote.fetching import watcher
+
+    told: list[tuple[int, int]] = []
+    TOGETHER.append(threading.Barrier(4, timeout=30))  # each waits until all of four are asked for
+    token = watcher.set(lambda: nullcontext(lambda done, total: told.append((done, total))))
+    try:
+        bring([f"{web}/a", f"{web}/b"])
+    finally:
+        watcher.reset(token)
+    sizes = [file.stat().st_size for name in "ab" for file in Path(name).glob("*.safetensors")]
+    assert told == sorted(told)
+    assert told[-1] == (sum(sizes), sum(sizes))
+
+
+def test_an_interrupt_ends_downloads_at_once_and_what_is_whole_stays(web: str) -> None:
+    from soce.remote.fetching import watcher
+
+    def interrupt(done: int, total: int) -> None:
+        if SILENT[0].is_set() and [*Path("cache").rglob("model-00001-of-*.safetensors")]:
+            raise KeyboardInterrupt
+
+    SILENT.append(threading.Event())
+    before = threading.active_count()
+    token = watcher.set(lambda: nullcontext(interrupt))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bring([f"{web}/a"])
+    finally:
+        watcher.reset(token)
+    names = [path.name for path in Path("cache").rglob("*") if path.is_file() and path.suffix != ".json"]
+    assert names == ["model-00001-of-00002.safetensors"]
+    SILENT.clear()
+    ASKED.clear()
+    (folder,) = bring([f"{web}/a"])
+    assert shards(Path(folder)) == shards(Path("a"))
+    assert ASKED.count("model-00001-of-00002.safetensors") == 1  # to look at it, not to fetch it
+    assert threading.active_count() <= before + 2  # those of the server end by themselves
+
+
+def test_a_busy_server_is_asked_again_when_it_says(web: str) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
+    BUSY["config.json"] = [later, "0"]
+    (folder,) = bring([f"{web}/a"])
+    assert Path(folder, "config.json").exists()
+    assert not BUSY["config.json"]
+    for asked in (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), "86400"):
+        BUSY["config.json"] = [asked]
+        with pytest.raises(SoceError, match="status 503"):
+            bring([f"{web}/b"])
+        assert not BUSY["config.json"]

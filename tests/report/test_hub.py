@@ -182,3 +182,15 @@ def test_the_command_says_where_it_is(served: Publishing, soup: Path) -> None:
     assert "error: `hf://org/soup`: the repository holds files already" in again.stderr
     other = json.loads(run(soup, "hf://org/other", "--private", "--json").stdout)
     assert (other["id"], other["commit"]) == ("org/other", served.commits[-1][0])
+
+
+def test_of_a_run_its_soup_is_published(served: Publishing, soup: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "search").mkdir(parents=True)
+    none = CliRunner().invoke(command, [str(run), "hf://org/soup"])
+    assert none.exit_code == 1
+    assert "a run, and no soup is in it" in none.stderr
+    soup.rename(run / "soup")
+    result = CliRunner().invoke(command, [str(run), "hf://org/soup"])
+    assert result.exit_code == 0, result.output
+    assert shards(served.root / "org/soup") == shards(run / "soup")

@@ -563,9 +563,7 @@ def test_unknown_files_name_the_formats(tmp_path: Path) -> None:
     assert problem.message == "the file is of no known format and has the suffix `.txt`"
     assert problem.hint is not None
     assert all(name in problem.hint for name in FORMATS if name != "paper")
-    assert (
-        refusal(tmp_path, "one,two\nthree\n", "x.txt", format="wide") == "line 2: 1 cell, the header has 2"
-    )
+    assert refusal(tmp_path, "one,two\nthree\n", "x.txt", format="wide") == "line 2: 1 cell, the header has 2"
 
 
 def test_unknown_format_names() -> None:

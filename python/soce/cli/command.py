@@ -117,6 +117,8 @@ def refusals(*, debug: bool) -> Iterator[None]:
 
 def error_lines(error: SoceError | OSError) -> list[str]:
     """Return the lines of an error: each problem, then its hint, said once for neighbours that share it."""
+    from soce.recipes.checkpoint_paths import short_names
+
     if isinstance(error, OSError):
         what = error.strerror or str(error)
         where = f"`{shown(os.fsdecode(error.filename))}`: " if isinstance(error.filename, str | bytes) else ""
@@ -127,7 +129,7 @@ def error_lines(error: SoceError | OSError) -> list[str]:
         for one in error.problems
     ]
     for problem, following in zip(found, (*found[1:], None), strict=True):
-        lines.append(f"error: {problem}")
+        lines.append(f"error: {short_names(str(problem))}")
         if problem.hint is not None and not (following is not None and following.hint == problem.hint):
             lines += ["", f"hint: {problem.hint}"]
             if following is not None:
@@ -200,13 +202,17 @@ def given_words(*, without: Collection[str] = ()) -> list[str]:
 
 def inform(text: str) -> None:
     """Print what is worth knowing, in lines that fit."""
-    message("\n".join(wrapped(as_said(text), "information: ")))
+    from soce.recipes.checkpoint_paths import short_names
+
+    message("\n".join(wrapped(short_names(as_said(text)), "information: ")))
 
 
 def warn(texts: Sequence[str]) -> None:
     """Print warnings, in lines that fit."""
+    from soce.recipes.checkpoint_paths import short_names
+
     for text in texts:
-        message("\n".join(wrapped(as_said(text), "warning: ")))
+        message("\n".join(wrapped(short_names(as_said(text)), "warning: ")))
 
 
 def print_blocks(*blocks: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from soce.cli.options.types import NUMBER
 from soce.cli.progress import byte_bar
 from soce.cli.text.layout import columns
 from soce.exceptions import SoceError, shown
+from soce.recipes.checkpoint_paths import short_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +102,8 @@ def report_lines(found: Diagnosis, worst: int) -> list[str]:
 
 def _checkpoint_row(name: str, checkpoint: Checkpoint) -> list[str]:
     dtypes = ", ".join(checkpoint.dtypes)
-    return [name, str(checkpoint.n_tensors), f"{checkpoint.n_parameters:,}", dtypes, shown(checkpoint.path)]
+    path = short_names(shown(checkpoint.path))
+    return [name, str(checkpoint.n_tensors), f"{checkpoint.n_parameters:,}", dtypes, path]
 
 
 def _pair(names: dict[str, str], pair: Any) -> str:  # noqa: ANN401 - anything between two checkpoints

@@ -15,7 +15,7 @@ from soce.cli.options.types import COUNT
 from soce.cli.progress import byte_bar
 from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
-from soce.files.words import listed
+from soce.files.words import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,14 +165,16 @@ def _is_recipe(ingredients: tuple[str, ...]) -> bool:
 
 def _averaging(plan: MergePlan) -> str:
     """Return what is averaged: the parts of one plain average, else how many recipes."""
+    from soce.recipes.checkpoint_paths import short_names
+
     recipe = plan.recipes[0]
     if len(plan.recipes) == 1 and recipe.method is not None:
         base = "" if recipe.base is None else f" on `{shown(recipe.base.path)}`"
-        return f"`{recipe.method.name}` of {listed(one.path for one in recipe.taking)}{base}"
+        return short_names(f"`{recipe.method.name}` of {listed(one.path for one in recipe.taking)}{base}")
     if len(plan.recipes) > 1 or recipe.rows or recipe.parts is None:
-        return f"averaging {len(plan.recipes)} recipes"
+        return f"averaging {counted(len(plan.recipes), 'recipe')}"
     names = [
-        f"{part} x `{shown(ingredient.path)}`"
+        short_names(f"{part} x `{shown(ingredient.path)}`")
         for part, ingredient in zip(recipe.parts, recipe.ingredients, strict=True)
     ]
     return f"averaging {', '.join(names)}"

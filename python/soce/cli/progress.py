@@ -26,16 +26,20 @@ def byte_bar(*, enabled: bool) -> Iterator[Callable[[int, int], object] | None]:
         return
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with _bars(columns) as bars:
-        tasks: list[TaskID] = []  # none until the size of the work is known: `0/?` would say nothing
+    bars = _bars((BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()))
+    tasks: list[TaskID] = []  # none until the size of the work is known: `0/?` would say nothing
 
-        def tell(done: int, total: int) -> None:
-            if not tasks:
-                tasks.append(bars.add_task("merge", total=total))
-            bars.update(tasks[0], completed=done, total=total)
+    def tell(done: int, total: int) -> None:
+        if not tasks:
+            bars.start()  # not before: there may be another bar, of a download
+            tasks.append(bars.add_task("merge", total=total))
+        bars.update(tasks[0], completed=done, total=total)
 
+    try:
         yield tell
+    finally:
+        if tasks:
+            bars.stop()
 
 
 @contextmanager

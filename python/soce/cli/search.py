@@ -49,7 +49,11 @@ Examples:
 @fail_option
 @merge_decisions
 @table_items_option
-@click.option("--publish", metavar="DIR", help="Write the best soup there, its scores in the manifest.")
+@click.option(
+    "--publish",
+    metavar="DIR",
+    help="Write the best soup there, with its card; `soce publish` puts it on the Hub.",
+)
 @overwrite_option("another soup in the DIR of `--publish`")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")

@@ -13,6 +13,7 @@ from soce.cli.options.types import COUNT
 from soce.cli.progress import byte_bar
 from soce.exceptions import shown
 from soce.files.words import counted
+from soce.recipes.checkpoint_paths import short_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +132,7 @@ def report_lines(found: Verification, *, quiet: bool = False) -> list[str]:
     """Return the findings by name, what was looked at, and the verdict."""
     lines = []
     for finding in found.findings[:_LISTED]:
-        lines.append(str(finding))
+        lines.append(short_names(str(finding)))
         if finding.hint is not None:
             lines.append(f"  hint: {finding.hint}")
     rest = len(found.findings) - _LISTED

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 """An organisation or user, a slash, a repository: never a path of this machine by accident."""
 _CACHED: Final = re.compile(r"models--([A-Za-z0-9._-]+?)--([A-Za-z0-9._-]+)")
+_SNAPSHOT: Final = re.compile(
+    r"(?:(?<=`)[^`\n]*|[^\s`]*)/models--(?P<owner>[A-Za-z0-9._-]+?)--(?P<name>[A-Za-z0-9._-]+)"
+    r"/snapshots/(?P<commit>[0-9a-f]{40})(?![0-9a-f])"
+)
+_COMMIT: Final = re.compile(r"(@[0-9a-f]{7})[0-9a-f]{33}(?![0-9a-f])")
 _REVISION: Final = re.compile(r"[0-9a-f]{40}")
 _NUMBERED: Final = re.compile(r"-of-(?P<count>[0-9]{1,6})\.safetensors$")
 _WEIGHTS: Final = (SHARD, ".bin", ".pt", ".pth", ".ckpt", ".h5", ".gguf", ".msgpack", ".npz", ".onnx")
@@ -93,6 +98,23 @@ def cached_repository(path: str) -> tuple[str | None, str | None]:
         if found and folder == "snapshots" and HUB_ID.fullmatch(f"{found[1]}/{found[2]}"):
             return f"{found[1]}/{found[2]}", commit if _REVISION.fullmatch(commit) else None
     return None, None
+
+
+def short_names(text: str) -> str:
+    """Return a text for people, with commits of the Hub in it as its pages show them.
+
+    Snapshots of the cache are called by their models; so a text that is to be pasted is left as it is.
+
+    Examples
+    --------
+    >>> commit = "7ae557604adf67be50417f59c2c2f167def9a775"
+    >>> short_names(f"`/home/me/hub/models--org--a/snapshots/{commit}/config.json`: not JSON")
+    '`org/a@7ae5576…/config.json`: not JSON'
+    >>> short_names(f"hf://org/a@{commit}")
+    'hf://org/a@7ae5576…'
+    """
+    text = _SNAPSHOT.sub(lambda found: f"{found['owner']}/{found['name']}@{found['commit']}", text)
+    return _COMMIT.sub(r"\1…", text)
 
 
 def shortest_ends(paths: Sequence[str]) -> list[str]:

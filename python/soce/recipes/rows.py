@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import lcm
 from typing import TYPE_CHECKING, TypeVar
 
+from soce.files.words import counted
 from soce.recipes.parts import check_not_negative, reduced_terms, refuse, refuse_zeros, to_parts
 
 if TYPE_CHECKING:

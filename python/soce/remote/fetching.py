@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from soce.files.words import listed
 
+Watcher: TypeAlias = Callable[[], AbstractContextManager[Callable[[int, int], object] | None]]
+watcher: ContextVar[Watcher] = ContextVar("watcher", default=nullcontext)
+"""What is opened while files are downloaded, to be called with bytes done and bytes in all."""
 _GIGABIT: Final = 125_000_000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ def check_here(paths: Sequence[str]) -> None:
 
 def download(hosts: Iterable[Host]) -> None:
     """Fetch all shards of checkpoints that are not on this disk yet."""
-    from soce.remote.fetching import Fetching, announce
+    from soce.remote.fetching import Fetching, announce, watcher
+    from soce.remote.transfer import Transfer
 
     wanted = list({host.origin: host for host in hosts if host.shards}.values())
     total = sum(shard.size for host in wanted for shard in host.shards)
@@ -60,8 +62,12 @@ def download(hosts: Iterable[Host]) -> None:
         return
     _check_space(wanted)
     announce(Fetching(tuple(host.origin for host in wanted), total, "downloaded"))
-    for host in wanted:
-        host.download()
+    left = [(host, jobs) for host in wanted if (jobs := host.download())]
+    if left:
+        amount = sum(shard.size for host, _ in left for shard in host.shards)
+        with watcher.get()() as on_progress:
+            transfer = Transfer(amount, on_progress)
+            transfer.run([partial(job, transfer) for _, jobs in left for job in jobs])
 
 
 def open_host(name: RemoteName) -> Host:

@@ -10,9 +10,11 @@ from soce.exceptions import CheckpointError, Problem
 from soce.recipes.names import SHARD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import NoReturn
+
+    from soce.remote.transfer import Transfer
 
 SMALL: Final = 256 << 20
 """Bytes of the largest file that is taken for a side file, as in a merge."""
@@ -53,8 +55,8 @@ class Host(Protocol):
     def url(self, shard: str) -> str:
         """Return a URL that serves ranges of a shard, at least for a while."""
 
-    def download(self) -> None:
-        """Put all shards into the folder."""
+    def download(self) -> Sequence[Callable[[Transfer], None]]:
+        """Put all shards into the folder, or return what does, file by file and in any thread."""
 
 
 def is_inside(name: str) -> bool:

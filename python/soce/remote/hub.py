@@ -68,9 +68,10 @@ class HubModel:
             refuse(self._name, f"the Hub offers another `{shard}` than it lists", "try again")
         return str(found.location)
 
-    def download(self) -> None:
-        """Put all shards into the cache."""
+    def download(self) -> tuple[()]:
+        """Put all shards into the cache: the client takes several at once, and shows how far it is."""
         self._fetch([*self._side_files, *(shard.name for shard in self.shards)])
+        return ()
 
     def _fetch(self, names: list[str]) -> Path:
         """Return the snapshot in the cache, with files of it that are fetched unless they are there."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from soce.recipes.names import WebName
+    from soce.remote.transfer import Transfer
 
 
 def cache_home() -> Path:
@@ -30,8 +31,8 @@ def kept_folder(name: WebName, versions: Mapping[str, str]) -> Path:
     return cache_home() / "remote" / name.scheme / Path(*filter(None, place)) / version
 
 
-def keep(path: Path, pieces: Iterable[bytes], size: int) -> None:
-    """Write a file that appears whole or not at all.
+def keep(path: Path, pieces: Iterable[bytes], size: int, transfer: Transfer) -> None:
+    """Write a file that appears whole or not at all, and count its bytes as they come.
 
     Raises
     ------
@@ -42,6 +43,7 @@ def keep(path: Path, pieces: Iterable[bytes], size: int) -> None:
     with staged(path) as partial, partial.open("wb") as file:
         for piece in pieces:
             file.write(piece)
+            transfer.came(len(piece))
         if file.tell() != size:
             message = f"{file.tell()} of {size} bytes came"
             raise EOFError(message)

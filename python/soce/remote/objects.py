@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from soce.recipes.names import SHARD
 from soce.remote.host import RemoteShard, is_inside, refuse, shard_names, side_files
 from soce.remote.kept import keep, kept_folder
+from soce.remote.transfer import Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from soce.recipes.names import WebName
@@ -51,8 +53,8 @@ class ObjectFolder:
         self.folder = kept_folder(name, versions)
         self.path = self.folder / (self._prefix.rpartition("/")[2] if self._prefix.endswith(SHARD) else "")
         self.folder.mkdir(parents=True, exist_ok=True)
-        for file in side_files(sizes):
-            self._keep(file)
+        small = Transfer()
+        small.run([partial(self._keep, file, small) for file in side_files(sizes)])
         absent = [one for one in shard_names(sizes, self.folder) if not (self.folder / one).exists()]
         self.shards = tuple(
             RemoteShard(one, sizes[one], self._objects[one]["e_tag"], _version(self._objects[one]))
@@ -64,10 +66,9 @@ class ObjectFolder:
         with store_refusals(self._name):
             return str(self._obstore.sign(self._store, "GET", self._objects[shard]["path"], _VALID_FOR))
 
-    def download(self) -> None:
-        """Put all shards into the folder."""
-        for shard in self.shards:
-            self._keep(shard.name)
+    def download(self) -> list[Callable[[Transfer], None]]:
+        """Return what puts each shard into the folder."""
+        return [partial(self._keep, shard.name) for shard in self.shards]
 
     def _found(self) -> dict[str, Any]:
         if self._prefix.endswith(SHARD):
@@ -77,7 +78,7 @@ class ObjectFolder:
         named = {found["path"].removeprefix(inside): found for batch in batches for found in batch}
         return {file: found for file, found in named.items() if is_inside(file)}
 
-    def _keep(self, file: str) -> None:
+    def _keep(self, file: str, transfer: Transfer) -> None:
         if (self.folder / file).exists():
             return
         found = self._objects[file]
@@ -85,7 +86,7 @@ class ObjectFolder:
             answer = self._obstore.get(self._store, found["path"])
             if answer.meta["e_tag"] != found["e_tag"]:
                 refuse(self._name, f"`{file}` changed while it was looked at", "try again")
-            keep(self.folder / file, (bytes(piece) for piece in answer.stream()), found["size"])
+            keep(self.folder / file, (bytes(piece) for piece in answer.stream()), found["size"], transfer)
 
 
 def _version(found: Any) -> str:  # noqa: ANN401 - obstore's

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import os
+import socket
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from soce.recipes.names import SHARD
 from soce.remote.host import SMALL, RemoteShard, is_inside, refuse
 from soce.remote.kept import keep, kept_folder
+from soce.remote.transfer import Transfer, seconds_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from http.client import HTTPResponse
 
     from soce.recipes.names import WebName
@@ -30,6 +33,9 @@ _BESIDE: Final = (
 _ADAPTER: Final = "adapter_model.safetensors"
 _SECONDS: Final = 30
 _AT_ONCE: Final = 8
+_TRIES: Final = 5
+_LONGEST_PAUSE: Final = 300
+"""Seconds that a busy server may ask for."""
 _PIECE: Final = 1 << 20
 
 
@@ -67,8 +73,8 @@ class WebFolder:
         self.folder = kept_folder(name, versions)
         self.path = self.folder / unquote(single)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for file in found:
-            self._keep(file)
+        small = Transfer()
+        small.run([partial(self._keep, file, small) for file in found])
         self.shards = tuple(
             RemoteShard(file, one.size, one.etag, one.version)
             for file, one in shards.items()
@@ -86,34 +92,38 @@ class WebFolder:
             refuse(self._name, "the server does not serve parts of files", hint)
         return found.url
 
-    def download(self) -> None:
-        """Put all shards into the folder."""
-        for shard in self.shards:
-            self._keep(shard.name)
+    def download(self) -> list[Callable[[Transfer], None]]:
+        """Return what puts each shard into the folder."""
+        return [partial(self._keep, shard.name) for shard in self.shards]
 
-    def _keep(self, file: str) -> None:
-        if not (self.folder / file).exists():
-            with _refusals(self._name), _opened(self._files[file].url) as answer:
-                pieces = iter(lambda: answer.read(_PIECE), b"")
-                keep(self.folder / file, pieces, self._files[file].size)
+    def _keep(self, file: str, transfer: Transfer) -> None:
+        if (self.folder / file).exists():
+            return
+        with (
+            _refusals(self._name),
+            _opened(self._files[file].url, transfer) as answer,
+            transfer.ended_by(partial(_hang_up, answer)),
+        ):
+            pieces = iter(lambda: answer.read(_PIECE), b"")
+            keep(self.folder / file, pieces, self._files[file].size, transfer)
 
     def _read(self, file: _File) -> bytes:
-        with _refusals(self._name), _opened(file.url) as answer:
+        with _refusals(self._name), _opened(file.url, Transfer()) as answer:
             return answer.read(SMALL)
 
     def _look(self, files: list[str]) -> dict[str, _File]:
         """Return what is known of those of some files that are there."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(self._look_at, files)
-            return {file: one for file, one in zip(files, found, strict=True) if one is not None}
+        transfer = Transfer()
+        found = transfer.run([partial(self._look_at, file, transfer) for file in files], at_once=_AT_ONCE)
+        return {file: one for file, one in zip(files, found, strict=True) if one is not None}
 
-    def _look_at(self, file: str) -> _File | None:
+    def _look_at(self, file: str, transfer: Transfer) -> _File | None:
         from urllib.error import HTTPError
 
         url = f"{self._base}/{quote(file)}"
         with _refusals(self._name):
             try:
-                answer = _opened(url, Range="bytes=0-0")
+                answer = _opened(url, transfer, Range="bytes=0-0")
             except HTTPError as error:
                 if error.code not in {404, 410}:
                     raise
@@ -136,12 +146,30 @@ def _named(index: bytes | None) -> list[str]:
         return []
 
 
-def _opened(url: str, **headers: str) -> HTTPResponse:
+def _opened(url: str, transfer: Transfer, **headers: str) -> HTTPResponse:
+    """Return an answer; a server that is busy is asked again, after the time that it asks for."""
+    from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     request = Request(url, headers={"User-Agent": "soce", **headers})
-    answer: HTTPResponse = urlopen(request, timeout=_SECONDS)
+    for fault in range(_TRIES):
+        try:
+            answer: HTTPResponse = urlopen(request, timeout=_SECONDS)
+            break
+        except HTTPError as error:
+            asked = seconds_asked(error.headers.get("Retry-After"), error.headers.get("Date"))
+            pause = 0.2 * 2**fault if asked is None else asked
+            if error.code not in {429, 503} or fault + 1 == _TRIES or pause > _LONGEST_PAUSE:
+                raise
+            error.close()
+        transfer.sleep(pause)
     return answer
+
+
+def _hang_up(answer: HTTPResponse) -> None:
+    """End a connection from another thread than the one that reads from it."""
+    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(answer.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from soce.cli.text.layout import columns, named, size
 from soce.exceptions import shown
 from soce.files.words import counted, listed
+from soce.recipes.checkpoint_paths import short_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def plan_text(plan: MergePlan) -> str:
             else []
         ),
         f"memory   {size(data['memory_bytes'])}",
-        f"config   from {shown(paths[donor] if isinstance(donor, int) else str(donor))}",
+        f"config   from {shown(paths[donor] if isinstance(donor, int) else short_names(str(donor)))}",
         f"copied   {_files(data['side_files'])}",
         f"left out {_files(data['left_out'])}",
         f"kernels  {data['kernels']}, {counted(data['num_threads'], 'thread')}",
@@ -66,9 +67,9 @@ def plan_text(plan: MergePlan) -> str:
 
 
 def _named(plan: MergePlan) -> list[str]:
-    """Return paths of ingredients; of those that are somewhere else, their names with commits."""
+    """Return paths of ingredients; of those that are on the Hub or somewhere else, their names."""
     paths = [ingredient["path"] for ingredient in plan.data["ingredients"]]
-    return [plan.data["origins"].get(path, path) for path in paths]
+    return [short_names(plan.data["origins"].get(path, path)) for path in paths]
 
 
 def choices_text(plan: MergePlan) -> list[str]:

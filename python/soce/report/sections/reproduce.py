@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.files.emit import to_yaml
 from soce.merging.options import flags_of
+from soce.recipes.checkpoint_paths import cached_repository
 from soce.recipes.names import parts_of
 from soce.report.cells import NONE, Cell, weights
 from soce.report.document import Code, Facts, Table
@@ -64,6 +65,9 @@ def _path(run: Run, name: str) -> str:
     folder = Path(os.path.abspath(run.folder))  # noqa: PTH100 - a link is not followed
 
     def seen(part: str) -> str:
+        hub_id, commit = cached_repository(part)
+        if commit is not None and Path(part).name == commit:  # a name that other machines know as well
+            return f"{hub_id}@{commit}"
         place = Path(os.path.abspath(part))  # noqa: PTH100
         return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else part
 
