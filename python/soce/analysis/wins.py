@@ -187,9 +187,9 @@ def outcomes_of_failures(
     for category, count in counts.items():
         failing = {item for by_category in failures.values() for item in by_category.get(category, ())}
         if len(failing) > count:
-            failed = counted(len(failing), "different failure")
+            different = counted(len(failing), "different failure")
             refuse(
-                f"category `{shown(category)}` has {counted(count, 'item')}, and {failed}",
+                f"category `{shown(category)}` has {counted(count, 'item')}, and {different}",
                 "check the number of items, and that all models were given the same",
             )
         names = (f"solved by all {number}" for number in itertools.count(1))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, error_lines, message, print_json, usage, warn
 from soce.cli.options.merge import merge_decisions
 from soce.cli.options.types import NUMBER
-from soce.cli.progress import byte_bar
 from soce.cli.text.layout import columns
 from soce.exceptions import SoceError, shown
 from soce.recipes.checkpoint_paths import short_names

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soce.cli.bars import byte_bar
 from soce.cli.command import inform, print_blocks, print_json, warn
-from soce.cli.progress import byte_bar
 from soce.cli.scoring import located
 from soce.cli.text.forecast import forecast_lines
 from soce.files.words import counted

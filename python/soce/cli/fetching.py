@@ -23,7 +23,7 @@ def fetches_told(tell: Callable[[str], object]) -> Iterator[None]:
     from soce.remote.fetching import watcher
 
     def bar() -> AbstractContextManager[Callable[[int, int], object] | None]:
-        from soce.cli.progress import byte_bar
+        from soce.cli.bars import byte_bar
 
         return byte_bar(enabled=True)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, message, next_step, usage, version_option, warn
 from soce.cli.options.merge import merge_options
 from soce.cli.options.method import method_options
 from soce.cli.options.types import COUNT
-from soce.cli.progress import byte_bar
 from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
 from soce.files.words import counted, listed

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from soce.cli.bars import bars_of
 from soce.cli.command import inform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from rich.progress import Progress, ProgressColumn, Task, TaskID
+    from rich.progress import Progress, Task, TaskID
 
     from soce.search.scoring import SearchProgress
 
 _UNITS = ((1, "s"), (60, "min"), (3600, "h"))
-
-
-@contextmanager
-def byte_bar(*, enabled: bool) -> Iterator[Callable[[int, int], object] | None]:
-    """Show bytes, rate and time left; yield what is called with bytes done and bytes in all."""
-    if not (enabled and sys.stderr.isatty()):
-        yield None
-        return
-    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    bars = _bars((BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()))
-    tasks: list[TaskID] = []  # none until the size of the work is known: `0/?` would say nothing
-
-    def tell(done: int, total: int) -> None:
-        if not tasks:
-            bars.start()  # not before: there may be another bar, of a download
-            tasks.append(bars.add_task("merge", total=total))
-        bars.update(tasks[0], completed=done, total=total)
-
-    try:
-        yield tell
-    finally:
-        if tasks:
-            bars.stop()
 
 
 @contextmanager
@@ -51,7 +27,7 @@ def waiting(what: str, *, enabled: bool) -> Iterator[None]:
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
     inform(what)
-    with _bars((SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())) as bars:
+    with bars_of((SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())) as bars:
         bars.add_task("", total=None)
         yield
 
@@ -96,7 +72,7 @@ def stage_bars(*, enabled: bool) -> Iterator[Stages]:
         RateColumn(),
         TimeRemainingColumn(),
     )
-    with _bars(columns, enabled=enabled) as bars:
+    with bars_of(columns, enabled=enabled) as bars:
         yield Stages(bars)
 
 
@@ -116,11 +92,3 @@ def rate(speed: float | None) -> str:
     if not speed:
         return ""
     return next(f"{speed * unit:.3g}/{name}" for unit, name in _UNITS if speed * unit >= 1 or name == "h")
-
-
-def _bars(columns: tuple[ProgressColumn, ...], *, enabled: bool = True) -> Progress:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True, quiet=not enabled)
-    return Progress(*columns, console=console, transient=True, disable=not (enabled and sys.stderr.isatty()))

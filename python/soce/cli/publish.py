@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, message, print_json, warn
-from soce.cli.progress import byte_bar
 from soce.exceptions import shown
 
 _EXAMPLES = """\b

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from soce.cli.bars import byte_bar
 from soce.cli.command import inform, message, next_step, print_blocks, print_json, warn
-from soce.cli.progress import byte_bar, stage_bars, stage_label
+from soce.cli.progress import stage_bars, stage_label
 from soce.cli.scoring import located
 from soce.cli.text.merge import report_text
 from soce.cli.text.search import result_lines, verdict_lines

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, given_words, inform, next_step, print_json, usage
 from soce.cli.options.types import COUNT
-from soce.cli.progress import byte_bar
 from soce.exceptions import shown
 from soce.files.words import counted
 from soce.recipes.checkpoint_paths import short_names
