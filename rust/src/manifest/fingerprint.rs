@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(old.first_difference(&new).unwrap(), "`shards[0].size` was 5, is 6");
         assert_eq!(old.first_difference(&old), None);
         let new = Fingerprint::of_value(json!({"files": ["a"], "recipe": [], "shards": [{"size": 5}]}));
-        assert_eq!(old.first_difference(&new).unwrap(), "`recipe` had 1 entries, has 0");
+        assert_eq!(old.first_difference(&new).unwrap(), "`recipe` had 1 entry, has 0");
         assert!(old.writes("a") && !old.writes("b"));
     }
 }

@@ -148,8 +148,7 @@ impl Mixer {
         }
         if got > rest || !got.is_multiple_of(size as u64) {
             let message = format!(
-                "expected a buffer of whole elements, at most {} from {begin} on, got {got}",
-                counted(rest, "byte", "bytes")
+                "expected a buffer of whole elements, at most {rest} bytes from {begin} on, got {got}"
             );
             return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }

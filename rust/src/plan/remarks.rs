@@ -67,6 +67,9 @@ mod tests {
         remarks.tensors(Path::new("a"), (0..20).map(problem).collect(), "tensors are missing");
         assert_eq!(remarks.problems.len(), 20);
         remarks.problems.clear();
+        remarks.tensors(Path::new("a"), (0..21).map(problem).collect(), "tensors are missing");
+        assert_eq!(remarks.problems[20].to_string(), "tensor `20`: missing");
+        remarks.problems.clear();
         remarks.tensors(Path::new("a"), (0..25).map(problem).collect(), "tensors are missing");
         assert_eq!(remarks.problems.len(), 21);
         assert_eq!(remarks.problems[20].to_string(), "`a`: 5 more tensors are missing");

@@ -30,7 +30,7 @@ fn mixed_float_dtypes_are_averaged_as_the_first_and_told() {
     assert_eq!(
         kitchen.warnings(&plan),
         [
-            "`b`: `u` and 1 more tensors: F32 where `a` has another float dtype; the mean is exact, and rounded once"
+            "`b`: `u` and 1 more tensor: F32 where `a` has another float dtype; the mean is exact, and rounded once"
         ]
     );
 }
@@ -169,7 +169,7 @@ fn quantised_models_are_known_by_their_names() {
                 "`a/model.safetensors`: tensor `layers.0.up_proj{suffix}`: belongs to a model quantised as"
             ),
         );
-        says(&text, "with 1 more such tensors");
+        says(&text, "with 1 more such tensor");
         says(&text, "dequantise to BF16 first");
     }
 }
