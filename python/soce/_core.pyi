@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NotRequired, Protocol, Self, TypedDict, final, type_check_only
 
+from typing_extensions import disjoint_base
+
 from soce.adapters.on_base import Change
 from soce.merging.options import MergeOptions
 from soce.remote.located import ServedShard
@@ -110,6 +112,7 @@ class Plan:
         `on_progress` it is called on the caller's thread, and what it raises is raised.
         """
 
+@disjoint_base
 class Mixer:
     """Any tensor of any mix of the ingredients, into a caller's memory."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import soce._core as _core
 from soce.files.arguments import expect_paths
@@ -16,20 +16,39 @@ if TYPE_CHECKING:
 
 
 class Mixer(_core.Mixer):
-    """Any tensor of any mix of the ingredients, into a caller's memory.
+    """Any tensor of any mix of the ingredients, into a caller's memory."""
 
-    Parameters
-    ----------
-    ingredients : sequence of path-like
-        Checkpoints, by any name that `soce.merge` takes. What is somewhere else is downloaded: tensors are
-        read each time that they are mixed.
-    io : {"auto", "mmap", "pread"}
-        How files are read.
-    follow_links, ignore_unreferenced, leave_out, take
-        As in `MergeOptions`; `take` has pairs of a pattern and the number of an ingredient.
-    """
+    def __new__(
+        cls,
+        ingredients: Sequence[PathText],
+        *,
+        io: str = "auto",
+        follow_links: bool = False,
+        ignore_unreferenced: bool = False,
+        leave_out: Sequence[str] = (),
+        take: Sequence[tuple[str, int]] = (),
+    ) -> Self:
+        """Open the ingredients and prove that they agree.
 
-    def __new__(cls, ingredients: Sequence[PathText], **settings: Any) -> Self:  # noqa: ANN401 - the core's
-        """Open the ingredients and prove that they agree."""
+        Parameters
+        ----------
+        ingredients : sequence of path-like
+            Checkpoints, by any name that `soce.merge` takes. What is somewhere else is downloaded: tensors
+            are read each time that they are mixed.
+        io : {"auto", "mmap", "pread"}
+            How files are read.
+        follow_links, ignore_unreferenced, leave_out
+            As in `MergeOptions`.
+        take : sequence of (str, int)
+            Patterns of tensors, and the number of the ingredient that gives them unchanged.
+        """
         expect_paths(ingredients, "ingredients")
-        return super().__new__(cls, bring([find_checkpoint(path) for path in ingredients]), **settings)
+        return super().__new__(
+            cls,
+            bring([find_checkpoint(path) for path in ingredients]),
+            io=io,
+            follow_links=follow_links,
+            ignore_unreferenced=ignore_unreferenced,
+            leave_out=leave_out,
+            take=take,
+        )
