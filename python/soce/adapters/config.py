@@ -219,10 +219,10 @@ class _Reader:
         return names
 
     def number(self, value: Value, place: tuple[str, ...]) -> Fraction:
-        try:
-            if isinstance(value, Bare):
-                return exact_number(value, signed=True)
+        if not isinstance(value, Bare):
             self.file.refuse(place, "not a number")
+        try:
+            return exact_number(value, signed=True)
         except ValueError as reason:
             self.file.refuse(place, f"`{shown(str(value))}` {reason}")
 
