@@ -71,6 +71,7 @@ def merge(
 
     Examples
     --------
+    >>> import soce
     >>> soce.merge({"path/A": "0.5", "path/B": "0.2", "path/C": "0.3"}, output="soup")  # doctest: +SKIP
     >>> added = soce.Method("task_arithmetic", "path/base", {"lambda": "0.5"})
     >>> soce.merge(["path/A", "path/B"], method=added, output="soup")  # doctest: +SKIP
