@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -253,6 +254,12 @@ def test_what_cannot_be_is_told_in_one_line(here: Path, name: str, told: str, ki
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, result.stderr
     assert not Path("result").exists()
+
+
+def test_what_is_not_finite_is_told_of_the_ingredient_that_both_are(here: Path) -> None:
+    adapter(here / "nan", factors([[math.nan, 0, 0]], [[1], [2]]))
+    with pytest.raises(CheckpointError, match=r"^`base\+nan`: .*not finite"):
+        merge(["base+nan", "base"], output="soup")
 
 
 def test_all_adapters_that_do_not_fit_are_told_at_once(here: Path) -> None:

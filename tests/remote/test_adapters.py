@@ -66,7 +66,10 @@ def test_a_base_is_streamed_and_its_adapter_kept(hub: Hub, name: str) -> None:
     assert adapter.startswith("hf://org/lora@")
     assert f"averaging 1 x `{name}`" in result.stderr
     assert '"org/base' in Path("soup/mergekit_config.yml").read_text()
-    assert [one.name for one in read_soup("soup").sources] == ["org/base+org/lora", "base"]
+    sources = read_soup("soup").sources
+    assert [one.name for one in sources] == ["org/base+org/lora", "base"]
+    commits = [part.partition("@")[2] for part in (base, adapter)]
+    assert [one.revision for one in sources] == ["+".join(commits), None]
     found = soce.verify("soup", recompute=True)
     assert found.ok, found.findings
     assert found.checked["recomputed"] == 2

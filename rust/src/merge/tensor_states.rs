@@ -1,5 +1,6 @@
 //! What is known of each output tensor so far: digests of its chunks, non-finite values met, largest differences.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use crate::digest::{ChunkDigest, Digest, Leaf};
@@ -203,7 +204,13 @@ fn problems(plan: &Plan, tensor: usize, tally: &Tally) -> Vec<Problem> {
     let planned = &plan.tensors[tensor];
     let mut problems = Vec::new();
     for (ingredient, counts) in tally.inputs.iter().enumerate().filter(|(_, counts)| counts.total() > 0) {
-        let shard = plan.checkpoints[ingredient].file(planned.source(ingredient).shard);
+        let (checkpoint, source) = (&plan.checkpoints[ingredient], planned.source(ingredient));
+        // Of W + s·B·A nobody knows here which of the three it was.
+        let place = if source.update.is_some() {
+            checkpoint.label()
+        } else {
+            Cow::Borrowed(checkpoint.file(source.shard).path.as_path())
+        };
         let NonFinite { nan, positive, negative, first } = counts;
         let first = first.unwrap_or(0);
         let message = format!(
@@ -211,9 +218,8 @@ fn problems(plan: &Plan, tensor: usize, tally: &Tally) -> Vec<Problem> {
             counts.total(),
             planned.elements
         );
-        problems.push(
-            Problem::new(ProblemKind::Checkpoint, message).at(&shard.path).tensor(&planned.name).hint(HINT),
-        );
+        problems
+            .push(Problem::new(ProblemKind::Checkpoint, message).at(&place).tensor(&planned.name).hint(HINT));
     }
     if tally.created > 0 {
         let first = tally.first_created.unwrap_or(0);

@@ -36,7 +36,7 @@ class Source:
     hub_id: str | None
     """Its repository on the Hub, if that is known."""
     revision: str | None
-    """The commit of that repository."""
+    """The commit of that repository; of a base with an adapter on top the commits of both, with a plus."""
     parts: tuple[int, ...]
     """One for each row of the recipe."""
     gave_config: bool
@@ -182,9 +182,11 @@ def _source(path: str, end: str, found: Mapping[str, Any]) -> Source:
     if HUB_ID.fullmatch(str(hub.get("id"))):
         hub_id, revision = str(hub["id"]), str(hub["revision"]) if hub.get("revision") else None
     if found.get("adapter") is not None:  # then it is no model of the Hub, though both of its parts may be
-        own = _mapping(_mapping(found["adapter"]).get("hub")).get("id")
-        end = f"{hub_id}+{own}" if hub_id and HUB_ID.fullmatch(str(own)) else end
-        hub_id = revision = None
+        own = _mapping(_mapping(found["adapter"]).get("hub"))
+        are_both = hub_id is not None and HUB_ID.fullmatch(str(own.get("id"))) is not None
+        end = f"{hub_id}+{own['id']}" if are_both else end
+        revision = f"{revision}+{own['revision']}" if are_both and revision and own.get("revision") else None
+        hub_id = None
     parts = tuple(int(part) for part in found["parts"])
     shards = tuple(dict(shard) for shard in found["shards"])
     content = None if found.get("content") is None else str(found["content"])
