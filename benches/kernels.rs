@@ -2,7 +2,7 @@
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use _core::Dtype;
-use _core::kernels::{Differences, Kernels, Request, Tally};
+use _core::kernels::{Block, Differences, Kernels, Request, Squares, Tally};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 
@@ -84,5 +84,44 @@ fn differences(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, kernels, differences);
+/// Squares and squared differences of the tensors that a mean is made of, and that mean.
+fn squares(criterion: &mut Criterion) {
+    for dtype in [Dtype::BF16, Dtype::F16, Dtype::F32, Dtype::F64] {
+        let all: Vec<Vec<u8>> = (1..=4).map(|seed| weights(seed, dtype)).collect();
+        let block = Squares::BLOCK * dtype.bytes().expect("whole bytes");
+        for count in 1..=4 {
+            let inputs: Vec<&[u8]> = all[..count].iter().map(Vec::as_slice).collect();
+            let (dtypes, numerators) = (vec![dtype; count], vec![1; count]);
+            let mut group = criterion.benchmark_group(format!("squares of {count}, {dtype}"));
+            group.throughput(Throughput::Elements(ELEMENTS as u64));
+            for set in Kernels::available().into_iter().filter(|set| set.name != "scalar") {
+                let mut room = Squares::new(count);
+                group.bench_function(BenchmarkId::new("squares", set.name), |bencher| {
+                    bencher.iter(|| {
+                        for start in (0..inputs[0].len()).step_by(block) {
+                            let inputs: Vec<&[u8]> =
+                                inputs.iter().map(|input| &input[start..start + block]).collect();
+                            let block = Block { inputs: black_box(&inputs), dtypes: &dtypes };
+                            black_box(set.squares(block, &mut room, &mut Tally::new(count)));
+                        }
+                    });
+                });
+                let mut output = vec![0; inputs[0].len()];
+                let request = Request {
+                    inputs: &inputs,
+                    dtypes: &dtypes,
+                    numerators: &numerators,
+                    whole: count.max(2) as u64,
+                    output_dtype: dtype,
+                };
+                group.bench_function(BenchmarkId::new("mean", set.name), |bencher| {
+                    bencher.iter(|| set.mean(black_box(&request), &mut output, &mut Tally::new(count)));
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(benches, kernels, differences, squares);
 criterion_main!(benches);

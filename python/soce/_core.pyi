@@ -160,6 +160,32 @@ class Mixer:
         (``resize(refcheck=False)`` of numpy, ``resize_`` of torch).
         """
 
+    def squares(
+        self,
+        name: str,
+        out: object,
+        *,
+        beside: Sequence[Mixer] = (),
+        filters: bool = False,
+        num_threads: int | None = None,
+    ) -> list[tuple[int, int]]:
+        """Write how long a tensor is in each ingredient, and how far apart in each two, into float64 memory.
+
+        Of n ingredients these are n(n+1)/2 sums, in the order (0,0), (0,1), … (0,n-1), (1,1), …: of squares
+        where both numbers are one, else of squares of differences. With `filters`, as many for each index of
+        the first axis. Ingredients of the mixers `beside` follow this one's; of theirs, only this tensor must
+        have one shape. The bits depend on nothing but the values.
+
+        An element that is not finite in one ingredient counts as zero in all. Returns for each ingredient
+        how many are NaN and how many infinite. `out` is memory as for `mix`.
+        """
+
+    def states(self) -> list[tuple[str, int]]:
+        """Return what tells the state of each ingredient's files from another, without reading them.
+
+        Beside it when the last of them changed, in nanoseconds since 1970; 0 for what lies on a server.
+        """
+
 def verify(directory: str, options: Verifying, *, on_progress: Callable[[int, int], object] | None) -> str:
     """Compare a soup with its manifest and return what was checked and found as a JSON object.
 

@@ -5,6 +5,7 @@ use super::enclosed::Enclosed;
 use super::format::Format;
 use super::low_rank::Row;
 use super::request::Request;
+use super::squares::{self, Block, Squares};
 use super::tally::Tally;
 
 /// One implementation of the hot loop. Sets differ in speed, never in a bit.
@@ -15,6 +16,7 @@ pub struct Kernels {
     pub(super) difference: fn(&Pair<'_>, f64) -> f64,
     pub(super) low_rank: fn(&Row<'_>, &mut [u8], &mut [u8]),
     pub(super) enclosed: fn(&Enclosed<'_>, &mut [u8], &mut [bool]),
+    pub(super) squares: squares::Run,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -73,5 +75,13 @@ impl Kernels {
         assert_eq!(pair.output.len(), elements * output.bytes, "whole output elements");
         assert_eq!(pair.input.len(), elements * input.bytes, "as many elements in as out");
         (self.difference)(&pair, known)
+    }
+
+    /// The sums of a block; what is not finite is counted.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub fn squares<'a>(&self, block: Block<'_>, room: &'a mut Squares, tally: &mut Tally) -> &'a [f64] {
+        room.of(&block, self.squares, tally)
     }
 }

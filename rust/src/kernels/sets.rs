@@ -8,6 +8,7 @@ use super::bf16;
 use super::difference::{self, Pair};
 use super::enclosed::{self, Enclosed};
 use super::low_rank::{self, Row};
+use super::squares::{self, Block, Squares};
 use super::vector::{self, FromBf16, FromF16, FromF32, FromF64, ToBf16, ToF16, ToF32, ToF64};
 use super::{Kernels, Request, Tally};
 use crate::dtype::Dtype;
@@ -19,6 +20,7 @@ static SCALAR: Kernels = Kernels {
     difference: difference::by_definition,
     low_rank: low_rank::run,
     enclosed: all_in_doubt,
+    squares: squares::by_definition,
 };
 
 /// The definition: every element by integers.
@@ -87,6 +89,9 @@ macro_rules! kernels_for {
             enclosed: compiled!(
                 $features, enclosed::run, (request: &Enclosed<'_>, output: &mut [u8], doubts: &mut [bool]) -> ()
             ),
+            squares: compiled!(
+                $features, squares::fast, (block: &Block<'_>, room: &mut Squares, tally: &mut Tally) -> ()
+            ),
         }
     };
 }
@@ -103,6 +108,7 @@ static NEON: Kernels = Kernels {
     difference: difference::fast,
     low_rank: low_rank::run,
     enclosed: enclosed::run,
+    squares: squares::fast,
 };
 
 /// Pick the loop by dtypes, once a chunk.

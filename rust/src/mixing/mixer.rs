@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use crate::checkpoint::{Adapters, Checkpoint, OpenOptions, Shard, TensorInfo};
 use crate::control::Control;
+use crate::digest::Digest;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::counted;
@@ -81,11 +82,46 @@ impl Mixer {
         self.agreement.taken.get(name).copied()
     }
 
-    /// The tensor whose shape one of a soup has, and the dtype of that.
-    fn model(&self, name: &str) -> Option<(&TensorInfo, Dtype)> {
+    /// How many ingredients there are.
+    pub(super) fn ingredients(&self) -> usize {
+        self.agreement.checkpoints.len()
+    }
+
+    /// The kernel set.
+    pub(super) fn kernels(&self) -> &'static Kernels {
+        self.kernels
+    }
+
+    /// What is read of some ingredients, which have the tensor.
+    pub(super) fn inputs(
+        &self,
+        name: &str,
+        ingredients: impl IntoIterator<Item = usize>,
+    ) -> Result<Vec<Input<'_>>> {
+        let input = |ingredient: usize| {
+            let checkpoint = &self.agreement.checkpoints[ingredient];
+            let at = TensorSource::of(checkpoint, &self.agreement.derived[ingredient], name);
+            let at = at.expect("an ingredient that is needed has it");
+            let files = Files::open(&at, |shard| Ok(&self.sources[ingredient][shard]))?;
+            Ok(Input { ingredient, at, files })
+        };
+        ingredients.into_iter().map(input).collect()
+    }
+
+    /// The tensor of a soup that has this shape in the ingredient that it is modelled on, and its dtype.
+    pub(super) fn model(&self, name: &str) -> Option<(&TensorInfo, Dtype)> {
         let ingredient = self.giver(name).unwrap_or(0);
         let info = self.agreement.checkpoints.get(ingredient)?.tensor(name)?;
+        if self.agreement.dropped.contains(name) {
+            return None;
+        }
         Some((info, self.agreement.derived[ingredient].written(info)))
+    }
+
+    /// For each ingredient what tells its values from others without reading them, and when the last of its files changed,
+    /// in nanoseconds since 1970; 0 for objects.
+    pub fn states(&self) -> Vec<(Digest, i128)> {
+        self.agreement.states()
     }
 
     /// Whether the elements of a tensor are computed in some ingredient.
@@ -123,8 +159,7 @@ impl Mixer {
                 format!("expected {} numerators, got {}", checkpoints.len(), mix.numerators().len());
             return Err(refuse(message).hint("one for each ingredient").into());
         }
-        let model = self.model(name).filter(|_| !self.agreement.dropped.contains(name));
-        let Some((model, own)) = model else {
+        let Some((model, own)) = self.model(name) else {
             return Err(refuse("not a tensor of these ingredients".to_owned()).into());
         };
         let is_discrete = own.class() == DtypeClass::Discrete;
@@ -153,25 +188,18 @@ impl Mixer {
             return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }
 
-        let needed: Vec<usize> = (0..checkpoints.len())
-            .filter(|&i| from.map_or_else(|| mix.numerators()[i] != 0, |from| i == from))
-            .collect();
-        let inputs = needed.iter().map(|&i| {
-            let at = TensorSource::of(&checkpoints[i], &self.agreement.derived[i], name);
-            let at = at.expect("an ingredient that is needed has it");
-            let files = Files::open(&at, |shard| Ok(&self.sources[i][shard]))?;
-            Ok((i, at, files))
-        });
-        let needed = inputs.collect::<Result<Vec<_>>>()?;
-        let derived = needed.iter().filter(|(_, at, _)| at.is_computed()).count();
+        let needed = (0..checkpoints.len())
+            .filter(|&i| from.map_or_else(|| mix.numerators()[i] != 0, |from| i == from));
+        let needed = self.inputs(name, needed)?;
+        let derived = needed.iter().filter(|input| input.at.is_computed()).count();
         let per_chunk = (chunk_bytes(checkpoints.len(), derived) as usize).min(BLOCK) / size;
         let chunk = |start: usize, block: &mut Buffer, scratch: &mut [Scratch]| -> Result<Tally> {
             control.check()?;
             let count = per_chunk.min(length / size - start);
             let range = (begin + start as u64, count);
             let mut inputs = vec![None; checkpoints.len()];
-            for ((i, at, files), scratch) in needed.iter().zip(scratch) {
-                inputs[*i] = Some(files.read(at, range, self.kernels, scratch)?);
+            for (input, scratch) in needed.iter().zip(scratch) {
+                inputs[input.ingredient] = Some(input.files.read(&input.at, range, self.kernels, scratch)?);
             }
             let mut tally = Tally::new(checkpoints.len());
             tally.base = range.0;
@@ -185,9 +213,9 @@ impl Mixer {
                 mix_chunk(self.kernels, mix, &inputs, dtype, block, &mut tally)?;
                 write(start * size, block);
             }
-            for (_, at, files) in &needed {
-                files.check()?;
-                files.release(at, range);
+            for input in &needed {
+                input.files.check()?;
+                input.files.release(&input.at, range);
             }
             Ok(tally)
         };
@@ -196,8 +224,7 @@ impl Mixer {
             .unwrap_or_else(default_threads)
             .clamp(1, length.div_ceil(per_chunk * size).max(1));
         let chunks = Mutex::new((0..length / size).step_by(per_chunk));
-        let work = || -> Result<Tally> {
-            float_env::reset();
+        let tally = on_workers(threads, checkpoints.len(), || {
             let mut block = Buffer::default();
             let mut scratch = needed.iter().map(|_| Scratch::default()).collect::<Vec<_>>();
             let mut tally = Tally::new(checkpoints.len());
@@ -206,18 +233,37 @@ impl Mixer {
                 let Some(start) = next else { return Ok(tally) };
                 tally.merge(&chunk(start, &mut block, &mut scratch)?);
             }
-        };
-        // Always on threads of its own: the caller's floating-point mode is neither trusted nor changed.
-        let tally = std::thread::scope(|scope| -> Result<Tally> {
-            let workers = start_some(scope, threads, work)?;
-            let mut tally = Tally::new(checkpoints.len());
-            for worker in workers {
-                tally.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-            }
-            Ok(tally)
         })?;
         // Files that were opened hours ago perhaps: what somebody writes into one is mixed like what was there.
-        needed.iter().try_for_each(|(_, _, files)| files.unchanged())?;
+        needed.iter().try_for_each(|input| input.files.unchanged())?;
         Ok(tally)
     }
+}
+
+/// A tensor of one ingredient, to be read.
+#[derive(Debug)]
+pub(super) struct Input<'a> {
+    pub(super) ingredient: usize,
+    pub(super) at: TensorSource,
+    pub(super) files: Files<&'a Source>,
+}
+
+/// Do the same work on up to `threads` threads and add what they count. They are always threads of our own: the caller's
+/// floating-point mode is neither trusted nor changed.
+pub(super) fn on_workers(
+    threads: usize,
+    ingredients: usize,
+    work: impl Fn() -> Result<Tally> + Sync,
+) -> Result<Tally> {
+    let work = || {
+        float_env::reset();
+        work()
+    };
+    std::thread::scope(|scope| {
+        let mut tally = Tally::new(ingredients);
+        for worker in start_some(scope, threads, &work)? {
+            tally.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(tally)
+    })
 }

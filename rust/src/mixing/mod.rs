@@ -8,8 +8,11 @@ mod low_rank;
 mod mixer;
 mod numbers;
 mod read;
+mod squares;
+mod tree;
 
 pub use chunk::chunk_bytes;
 pub(crate) use chunk::{count_taken, mix_chunk};
 pub use mixer::{MixOptions, Mixer};
 pub(crate) use read::{Files, Scratch, Stretch, scratch_bytes};
+pub use squares::SquaresOptions;

@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::checkpoint::{Adapters, Checkpoint, OpenOptions};
+use serde_json::json;
+
+use crate::checkpoint::{Adapters, Checkpoint, OpenOptions, Shard};
+use crate::digest::Digest;
 use crate::error::Result;
+use crate::io::Identity;
 use crate::io::remote::Objects;
 use crate::mix::Mix;
 
@@ -64,4 +68,27 @@ pub fn agree(
     };
     let taken = treatments.by_name.into_iter().filter_map(giver).collect();
     Ok(Agreement { checkpoints, derived, dropped, taken, warnings: remarks.warnings })
+}
+
+impl Agreement {
+    /// For each ingredient what tells the values in it from others without reading them, like [`super::Plan::fingerprint`]
+    /// but for good: that file, in that state. Beside it when the last of its files changed, in nanoseconds since 1970.
+    pub(crate) fn states(&self) -> Vec<(Digest, i128)> {
+        let shard = |shard: &Shard| match &shard.identity {
+            Identity::File(file) => {
+                let place = [file.device, file.inode, file.size];
+                let times = [file.mtime_ns, file.ctime_ns].map(|time| time.to_string());
+                json!([shard.header_sha256, place, times])
+            }
+            Identity::Object(object) => json!([shard.header_sha256, object.identity()]),
+        };
+        let changed = |shard: &Shard| shard.identity.file().map(|file| file.mtime_ns.max(file.ctime_ns));
+        let state = |(checkpoint, derived): (&Checkpoint, &Derived)| {
+            let shards: Vec<_> = checkpoint.files().map(shard).collect();
+            let value = json!([shards, derived.brief()]).to_string();
+            let last = checkpoint.files().filter_map(changed).max();
+            (Digest::of(value.as_bytes()), last.unwrap_or(0))
+        };
+        self.checkpoints.iter().zip(&self.derived).map(state).collect()
+    }
 }

@@ -100,6 +100,46 @@ impl PyMixer {
         };
         run_interruptible(out.py(), |_, _| Ok(()), work)
     }
+
+    #[pyo3(
+        signature = (name, out, *, beside = Vec::new(), filters = false, num_threads = None),
+        text_signature = "($self, name, out, *, beside=(), filters=False, num_threads=None)"
+    )]
+    fn squares(
+        &self,
+        name: &str,
+        out: &Bound<'_, PyAny>,
+        beside: Vec<Bound<'_, Self>>,
+        filters: bool,
+        num_threads: Option<usize>,
+    ) -> PyResult<Vec<(u64, u64)>> {
+        let memory = Memory::of(out)?;
+        if memory.dtype()? != Some(Dtype::F64) {
+            return Err(PyBufferError::new_err(
+                "`out` must hold float64, as np.zeros(n * (n + 1) // 2) does",
+            ));
+        }
+        let region = memory.region();
+        let write = |place: usize, sums: &[f64]| {
+            let bytes: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+            region.write(place * size_of::<f64>(), &bytes);
+        };
+        let options = mixing::SquaresOptions { filters, num_threads };
+        let length = region.length / size_of::<f64>();
+        let beside: Vec<&Self> = beside.iter().map(Bound::get).collect();
+        let work = |control: &_| {
+            let everyone = beside.iter().copied().chain([self]);
+            let _sessions: Vec<_> = everyone.map(|one| one.objects.session(control)).collect();
+            let beside: Vec<_> = beside.iter().map(|one| &one.mixer).collect();
+            self.mixer.squares(name, &beside, options, length, &write, control)
+        };
+        let tally = run_interruptible(out.py(), |_, _| Ok(()), work)?;
+        Ok(tally.inputs.iter().map(|found| (found.nan, found.positive + found.negative)).collect())
+    }
+
+    fn states(&self) -> Vec<(String, i128)> {
+        self.mixer.states().into_iter().map(|(state, changed)| (state.to_string(), changed)).collect()
+    }
 }
 
 impl PyMixer {
