@@ -1,4 +1,4 @@
-"""How far checkpoints lie from each other: cosines and distances of all parameters, read piece by piece."""
+"""How far checkpoints lie from each other: cosines and distances of all parameters, each read once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from heapq import nsmallest
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +16,9 @@ from soce.merging.ingredients import open_mixer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from soce._core import Mixer
     from soce.merging.options import OnProgress
 
-ELEMENTS = 1 << 18
-"""Elements of each checkpoint that are in memory at a time, as float64: 2 MiB."""
 INDEPENDENT = 0.1
 """Cosine below which matrices look independently initialised: then it is about 0.01, as small as chance."""
 
@@ -113,10 +109,9 @@ def measure_distances(
 ) -> Distances:
     """Return how far checkpoints lie from each other and from their base; the options are `diagnose`'s.
 
-    They need not have the same tensors. Every element counts: nothing is sampled. Memory holds `ELEMENTS` of
-    each checkpoint at a time and a few sums for each tensor and pair. Values are converted to float64
-    exactly; products are added up pairwise in pieces, then pieces and tensors with `math.fsum`, so no result
-    depends on the order of `paths`.
+    They need not have the same tensors. Every element counts: nothing is sampled. Of each tensor and pair
+    a few sums are kept, which `Mixer.squares` defines to the bit; they are added with `math.fsum`, so no
+    result depends on the order of `paths`.
     """
     everything = [*paths, *([] if base is None else [base])]
     mixers = [
@@ -140,7 +135,7 @@ def measure_distances(
 
 
 @dataclass(frozen=True, slots=True)
-class _Products:
+class _Squares:
     """Sums over one tensor of two checkpoints."""
 
     tensor: str
@@ -149,8 +144,6 @@ class _Products:
     first: float
     """Squares of the first's elements."""
     second: float
-    both: float
-    """Products."""
     apart: float
     """Squares of differences."""
 
@@ -165,78 +158,47 @@ class _Sums:
             {name: (dtype, tuple(shape)) for name, dtype, shape in mixer.tensors() if dtype in _FLOATS}
             for mixer in mixers
         ]
-        self.pairs: dict[tuple[int, int], list[_Products]] = defaultdict(list)
-        self.tasks: dict[tuple[int, int], list[_Products]] = defaultdict(list)
+        self.pairs: dict[tuple[int, int], list[_Squares]] = defaultdict(list)
+        self.tasks: dict[tuple[int, int], list[_Squares]] = defaultdict(list)
         """Those of the differences from the base."""
         self.not_finite: list[tuple[int, str, int, int, int]] = []
-        self._buffers = np.empty((len(mixers), ELEMENTS))
-        self._scratch = np.empty(ELEMENTS)
         self._on_progress = on_progress
         self._done = 0
         self._whole = sum(
             math.prod(shape) * _FLOATS[dtype] for held in self._held for dtype, shape in held.values()
         )
-        # Overflow is an answer here, not an accident: it becomes None.
-        with np.errstate(all="ignore"):
-            for name in sorted({name for held in self._held for name in held}):
-                shapes = defaultdict(list)
-                for i, held in enumerate(self._held):
-                    if name in held:
-                        shapes[held[name][1]].append(i)
-                for shape, members in shapes.items():
-                    self._add(name, shape, members)
+        for name in sorted({name for held in self._held for name in held}):
+            shapes = defaultdict(list)
+            for i, held in enumerate(self._held):
+                if name in held:
+                    shapes[held[name][1]].append(i)
+            for shape, members in shapes.items():
+                self._add(name, shape, members)
 
     def _add(self, name: str, shape: tuple[int, ...], members: list[int]) -> None:
         """Add one tensor of the checkpoints that have it in this shape."""
         elements = math.prod(shape)
-        pairs = list(combinations(members, 2))
-        base = self._n_paths if members[-1] == self._n_paths else None
-        tasks = [(i, j) for i, j in pairs if base not in (None, i, j)]
-        pieces: dict[tuple[str, int, int], list[float]] = defaultdict(list)
-        bad = dict.fromkeys(members, (0, 0))
-        for start in range(0, elements, ELEMENTS):
-            values = {i: self._buffers[i, : min(ELEMENTS, elements - start)] for i in members}
-            for i, value in values.items():
-                self._mixers[i].mix(name, [1], 1, value, dtype="F64", start=start, num_threads=1)
-                self._done += value.size * _FLOATS[self._held[i][name][0]]
-            for i, (nan, infinite) in _make_finite(values).items():
-                bad[i] = (bad[i][0] + nan, bad[i][1] + infinite)
-            for i, value in values.items():
-                pieces["own", i, i].append(self._dot(value, value))
-            for i, j in pairs:
-                pieces["both", i, j].append(self._dot(values[i], values[j]))
-                pieces["apart", i, j].append(self._apart(values[i], values[j]))
-            if tasks and base is not None:
-                for i in members[:-1]:
-                    values[i] -= values[base]
-                for i, j in tasks:
-                    pieces["task", i, j].append(self._dot(values[i], values[j]))
-            if self._on_progress is not None:
-                self._on_progress(self._done, self._whole)
-        total = {key: _fsum(values) for key, values in pieces.items()}
-        self.not_finite += [(i, name, *counts, elements) for i, counts in bad.items() if any(counts)]
+        places = list(combinations_with_replacement(members, 2))
+        sums = np.empty(len(places))
+        first, *beside = (self._mixers[i] for i in members)
+        counts = first.squares(name, sums, beside=beside)
+        squares = dict(zip(places, sums.tolist(), strict=True))
+        bad = zip(members, counts, strict=True)
+        self.not_finite += [(i, name, *count, elements) for i, count in bad if any(count)]
+        self._done += sum(elements * _FLOATS[self._held[i][name][0]] for i in members)
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._whole)
         if not elements:
             return
         is_matrix = sum(size > 1 for size in shape) > 1
-        for i, j in pairs:
-            sums = (total["own", i, i], total["own", j, j], total["both", i, j], total["apart", i, j])
-            self.pairs[i, j].append(_Products(name, elements, is_matrix, *sums))
-        if base is not None:
-            for i, j in tasks:
-                squares = total["apart", i, base], total["apart", j, base]
-                sums = (*squares, total["task", i, j], total["apart", i, j])
-                self.tasks[i, j].append(_Products(name, elements, is_matrix, *sums))
-
-    def _dot(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-        # Not np.dot: its sums depend on the number of threads that BLAS uses.
-        scratch = self._scratch[: a.size]
-        np.multiply(a, b, out=scratch)
-        return float(scratch.sum())
-
-    def _apart(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-        scratch = self._scratch[: a.size]
-        np.subtract(a, b, out=scratch)
-        return self._dot(scratch, scratch)
+        for i, j in combinations(members, 2):
+            row = _Squares(name, elements, is_matrix, squares[i, i], squares[j, j], squares[i, j])
+            self.pairs[i, j].append(row)
+        base = self._n_paths
+        if members[-1] == base:
+            for i, j in combinations(members[:-1], 2):
+                row = _Squares(name, elements, is_matrix, squares[i, base], squares[j, base], squares[i, j])
+                self.tasks[i, j].append(row)
 
     def distance(self, i: int, j: int, paths: Sequence[str], *, n_worst: int) -> Distance:
         """Return the distance of the checkpoints at two places, `i` before `j`; the base is named first."""
@@ -268,23 +230,6 @@ class _Sums:
         )
 
 
-def _make_finite(values: dict[int, NDArray[np.float64]]) -> dict[int, tuple[int, int]]:
-    """Set elements that are not finite in any to zero in all; return how many of which kind each had."""
-    bad: dict[int, tuple[int, int]] = {}
-    left_out: NDArray[np.bool_] | None = None
-    for i, value in values.items():
-        if math.isfinite(value.sum()):  # one pass that allocates nothing: NaN and infinities win
-            continue
-        nan, infinite = np.isnan(value), np.isinf(value)
-        if nan.any() or infinite.any():
-            bad[i] = (int(nan.sum()), int(infinite.sum()))
-            left_out = nan | infinite if left_out is None else left_out | nan | infinite
-    if left_out is not None:
-        for value in values.values():
-            value[left_out] = 0.0
-    return bad
-
-
 def _fsum(values: list[float]) -> float:
     """Return the exact sum, rounded; not finite if it overflows or a value is not."""
     try:
@@ -293,8 +238,9 @@ def _fsum(values: list[float]) -> float:
         return math.inf
 
 
-def _cosine(rows: Sequence[_Products]) -> float | None:
-    first, second, both = (_fsum([getattr(row, key) for row in rows]) for key in ("first", "second", "both"))
+def _cosine(rows: Sequence[_Squares]) -> float | None:
+    first, second = (_fsum([getattr(row, key) for row in rows]) for key in ("first", "second"))
+    both = _fsum([part for row in rows for part in (row.first, row.second, -row.apart)]) / 2
     norms = math.sqrt(first) * math.sqrt(second)
     if not (math.isfinite(norms) and math.isfinite(both)) or norms == 0:
         return None
@@ -302,7 +248,7 @@ def _cosine(rows: Sequence[_Products]) -> float | None:
     return 1.0 if all(row.apart == 0 for row in rows) else max(-1.0, min(1.0, both / norms))
 
 
-def _relative(rows: Sequence[_Products], *, to_second: bool) -> float | None:
+def _relative(rows: Sequence[_Squares], *, to_second: bool) -> float | None:
     first, second, apart = (
         _fsum([getattr(row, key) for row in rows]) for key in ("first", "second", "apart")
     )
