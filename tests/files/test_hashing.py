@@ -21,7 +21,7 @@ LONG_AGO = 1_700_000_000
 def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Return the names of files that are read from now on, with a cache that is empty."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(hashing, "_SETTLED_NS", 0)
+    monkeypatch.setattr(hashing, "SETTLED_NS", 0)
     names: list[str] = []
     before = hashing._Reading.digest
 
@@ -62,7 +62,7 @@ def test_a_change_of_one_size_and_time_is_seen(tmp_path: Path, read: list[str]) 
 def test_what_changed_just_now_is_not_remembered(
     tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashing, "_SETTLED_NS", 3_600_000_000_000)
+    monkeypatch.setattr(hashing, "SETTLED_NS", 3_600_000_000_000)
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
     assert digest(file) == digest(file)

@@ -20,6 +20,7 @@ from soce.demo.machine import this_machine
 from soce.demo.training import TrainingPlan
 from soce.demo.workers import Job, WorkerError, Workers, run_here
 from soce.exceptions import OutputError, Problem, SoceError
+from soce.files.cache import cache_folder
 
 OnProgress: TypeAlias = Callable[[str, int, int], object]
 
@@ -168,8 +169,7 @@ def _fill(
 
 def user_cache() -> Path:
     """Return where a user's demos keep the models that they trained."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "soce" / "demo"
+    return cache_folder("demo")
 
 
 def _processors() -> int:

@@ -12,19 +12,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from soce.files.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from pathlib import Path
 
 OnBytes: TypeAlias = Callable[[int, int], object]
 """Called with bytes done and bytes in all."""
 
+SETTLED_NS: Final = 2_000_000_000
+"""What changed less long ago might change again within one tick of the file system's clock."""
+
 _CHUNK: Final = 4 << 20
 _TICK_SECONDS: Final = 0.1
-_SETTLED_NS: Final = 2_000_000_000
-"""What changed less long ago might change again within one tick of the file system's clock."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -136,8 +139,7 @@ class _Memory(AbstractContextManager["_Memory"]):
     """Digests of files by their state, in the user's cache; without one nothing is known."""
 
     def __init__(self) -> None:
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        path = Path(home).expanduser() / "soce" / "digests.db"
+        path = cache_folder() / "digests.db"
         self._database: sqlite3.Connection | None = None
         with suppress(OSError, sqlite3.Error):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +164,7 @@ class _Memory(AbstractContextManager["_Memory"]):
 
     def keep(self, state: _State, digest: str) -> None:
         """Remember a digest, unless the file changed so recently that it may do so again unnoticed."""
-        if self._database is None or time.time_ns() - max(state.modified, state.changed) < _SETTLED_NS:
+        if self._database is None or time.time_ns() - max(state.modified, state.changed) < SETTLED_NS:
             return
         with suppress(sqlite3.Error):
             self._database.execute(

@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soce.files.cache import cache_folder
 from soce.recipes.parts import refuse
-from soce.remote.kept import cache_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ def place_of(name: RemoteName, work_dir: str | None) -> Path:
 
     It is the same for the same name, so that an interrupted merge is found again.
     """
-    home = cache_home() / "sending" if work_dir is None else Path(work_dir)
+    home = cache_folder("sending") if work_dir is None else Path(work_dir)
     home.mkdir(parents=True, exist_ok=True)
     text = str(name)
     readable = re.sub(r"[^A-Za-z0-9.-]+", "-", text)[:100]

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from soce.files.atomic import staged
+from soce.files.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from soce.recipes.names import WebName
     from soce.remote.transfer import Transfer
-
-
-def cache_home() -> Path:
-    """Return the folder that soce has in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "soce"
 
 
 def kept_folder(name: WebName, versions: Mapping[str, str]) -> Path:
@@ -28,7 +23,7 @@ def kept_folder(name: WebName, versions: Mapping[str, str]) -> Path:
     where = urlsplit(name.url)
     version = hashlib.sha256(json.dumps(sorted(versions.items())).encode()).hexdigest()[:12]
     place = [where.netloc.replace(":", "_"), *where.path.strip("/").split("/")]
-    return cache_home() / "remote" / name.scheme / Path(*filter(None, place)) / version
+    return cache_folder("remote", name.scheme, *filter(None, place), version)
 
 
 def keep(path: Path, pieces: Iterable[bytes], size: int, transfer: Transfer) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import refuse
+from soce.files.cache import cache_folder
 
 if TYPE_CHECKING:
     from soce.files.atomic import PathText
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
 def usual_token_file() -> Path:
     """Return where a user's servers have their token, if nobody says."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "soce" / "serve-token"
+    return cache_folder() / "serve-token"
 
 
 def read_token(path: PathText) -> str:
