@@ -150,11 +150,18 @@ def test_another_base_is_refused(tmp_path: Path) -> None:
     assert changes(base(tmp_path / "right"), path)[0]["tensor"] == "x.y.weight"
     said = told(base(tmp_path / "other", name="x.z.weight"), path)
     assert "has no tensor `x.y.weight`" in said
-    assert "`org/base`" in said
+    assert "put it on the base that its `adapter_config.json` names, `org/base`" in said
+    assert "merge_and_unload" not in said
     said = told(base(tmp_path / "inner", name="model.x.y.weight"), path)
     assert "it is called `model.x.y.weight` there" in said
     assert "B·A is [2, 3], and `x.y.weight` of the base is [2, 4]" in told(base(tmp_path / "w", (2, 4)), path)
     assert "B·A is [2, 3]" in told(base(tmp_path / "deep", (2, 3, 1)), path)
+
+
+def test_a_base_of_elsewhere_is_called_by_its_name(tmp_path: Path) -> None:
+    on = base_of(base(tmp_path / "cache", name="x.z.weight"), "org/elsewhere")
+    with pytest.raises(IncompatibleError, match=r"`org/elsewhere` has no tensor `x.y.weight`"):
+        changes_on(read_adapter(str(adapter(tmp_path / "a"))), on)
 
 
 def test_a_quantised_base_is_refused(tmp_path: Path) -> None:

@@ -230,9 +230,9 @@ def test_convolutions_replacements_and_codes_are_weights_like_any(tmp_path: Path
         assert got[name] == ("BF16", tensors[name][1], adapted.mean(inputs, [1, 1], "BF16"))
     assert [entry["adapted"] for entry in told["ingredients"]] == [0, 3]
     assert told["ingredients"][1]["path"] == f"{path}+{on.path.parent}"
-    said = "\n".join(told["warnings"])
-    assert "3 tensors are W + s·B·A, exactly" in said
-    assert "; 1 are replaced" in said
+    assert not any(
+        "W + s·B·A" in text for text in told["warnings"]
+    )  # as everybody who names an adapter wants
 
 
 def test_the_mixer_gives_the_bytes_of_the_soup(tmp_path: Path) -> None:

@@ -317,6 +317,21 @@ def test_a_snapshot_of_the_hub_is_called_as_there(tmp_path: Path) -> None:
     assert "`org/m-7b` (name: that of `org/m-7b-chat` without `chat`)" in warning
 
 
+def test_an_adapter_and_its_base_are_no_two_stages(tmp_path: Path) -> None:
+    models: dict[str, Files] = {
+        "m-7b-base": CHAT,
+        "m-7b-other": {},
+        "lora-sft": card(base_model="org/m-7b-base", base_model_relation="adapter"),
+    }
+    assert any(STAGES in text for text in told(tmp_path, models))  # as three models
+    base, other, adapter = (str(tmp_path / name) for name in models)
+    on = f"{base}+{adapter}"
+    for pair in permutations([base, on]):
+        assert origin_warnings([(path, path) for path in pair]) == []
+    on_other = f"{other}+{adapter}"
+    assert any(STAGES in text for text in origin_warnings([(base, base), (on_other, on_other)]))
+
+
 def test_names_that_were_given_tell_as_well_as_folders(tmp_path: Path) -> None:
     for name in ("1", "2", "x-uncensored"):
         (tmp_path / name).mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -96,6 +97,25 @@ def test_what_is_whole_in_the_cache_needs_no_hub(hub: Hub, monkeypatch: pytest.M
     shutil.rmtree(Path(os.environ["HF_HOME"]) / "hub" / "models--org--lora")
     with pytest.raises(CheckpointError, match="`hf://org/lora`: is not whole in the cache"):
         merge(["org/base+org/lora"], output="third")
+
+
+def test_what_is_normal_is_no_warning(hub: Hub) -> None:
+    (hub.root / "org" / "lora" / "README.md").write_text("---\nbase_model: org/base\nlicense: mit\n---\n")
+    (hub.root / "org" / "base" / "README.md").write_text("---\nlicense: mit\n---\n")
+    result = CliRunner().invoke(command, ["org/base+org/lora=1", "org/base=3", "-o", "soup"])
+    assert result.exit_code == 0, result.output
+    assert "warning" not in result.stderr
+
+
+def test_people_read_the_names_of_both(hub: Hub) -> None:
+    bring(["org/base+org/lora"])
+    for words in ([], ["--plan"]):
+        result = CliRunner().invoke(command, ["org/base+org/lora", "base", "-o", "soup", *words])
+        assert result.exit_code == 0, result.output
+        assert "snapshots" not in result.output
+        both = r"org/base@[0-9a-f]{7}…\+org/lora@[0-9a-f]{7}…"
+        assert re.search(both, result.output), result.output
+    assert re.search(rf"^adapted  1 of {both}: W \+ s·B·A", result.stdout, re.MULTILINE)
 
 
 def test_the_size_of_a_download_counts_the_base_alone(hub: Hub) -> None:

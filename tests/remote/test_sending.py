@@ -394,6 +394,18 @@ def test_the_command_writes_a_card_and_says_where_the_soup_went(
     assert len(served.commits) == 1
 
 
+def test_what_a_plan_tells_its_card_does_not_tell_again(here: Path, served: Publishing) -> None:
+    for path, name, licence in (("A", "m-7b-base", "mit"), ("B", "m-7b-sft", "apache-2.0")):
+        (here / path).rename(name)
+        Path(name, "README.md").write_text(f"---\nlicense: {licence}\n---\n")
+    result = run("m-7b-base", "m-7b-sft", "-o", "hf://org/soup")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    for text in ("different stages of training", "licences differ"):
+        assert said.count(text) == 1
+        assert text in there(served)["README.md"].decode()
+
+
 def _on(served: Publishing) -> Away:
     files = {name: file for name, file in there(served).items() if name != ".gitattributes"}
     return Away("hf://org/soup", lambda: files, list, lambda _: None)

@@ -56,6 +56,11 @@ class Base:
     names: tuple[str, ...] = ()
     """What else it is called."""
 
+    @property
+    def called(self) -> str:
+        """What messages call it: not the folder of the cache that holds what is somewhere else."""
+        return (*self.names, self.path)[0]
+
     @cached_property
     def _config(self) -> Mapping[str, Any]:
         """What its ``config.json`` says of its language model; nothing where there is none."""
@@ -110,10 +115,9 @@ def base_remark(adapter: Adapter, base: Base) -> str | None:
     told = adapter.config.base
     if told is None or any(is_same_base(told, name) for name in (base.path, *base.names)):
         return None
-    called = (*base.names, base.path)[0]
     return (
         f"`{shown(adapter.path)}` is an adapter of `{shown(told)}` by its `{CONFIG}`, and is put on "
-        f"`{shown(called)}`, whose tensors it fits"
+        f"`{shown(base.called)}`, whose tensors it fits"
     )
 
 
@@ -179,15 +183,19 @@ class _Fitting:
         if missing:
             end = f".{missing[0]}"
             same = next((name for name in self._base.tensors if name.endswith(end)), None)
-            of = "another base" if (told := self._adapter.config.base) is None else f"`{shown(told)}`"
-            found = f"it is an adapter of {of}" if same is None else f"it is called `{shown(same)}` there"
-            message = f"`{shown(self._base.path)}` has no tensor {listed(missing, limit=_NAMED)}"
-            self._add(changed[missing[0]], message, f"{found}: {MERGE_FIRST}")
+            if same is not None:
+                hint = f"it is called `{shown(same)}` there: {MERGE_FIRST}"
+            elif (told := self._adapter.config.base) is None:
+                hint = "it is an adapter of another base: put it on that one"
+            else:
+                hint = f"put it on the base that its `{CONFIG}` names, `{shown(told)}`"
+            message = f"`{shown(self._base.called)}` has no tensor {listed(missing, limit=_NAMED)}"
+            self._add(changed[missing[0]], message, hint)
         known = {name for name in changed if name in self._base.tensors}
         for name in sorted(known):
             if (dtype := self._base.tensors[name][0]) not in _FLOATS:
                 message = (
-                    f"`{shown(name)}` of `{shown(self._base.path)}` is {dtype}: nothing is added to that"
+                    f"`{shown(name)}` of `{shown(self._base.called)}` is {dtype}: nothing is added to that"
                 )
                 self._add(changed[name], message, "put it on the model itself, not on a quantised copy")
                 known.discard(name)

@@ -15,7 +15,7 @@ from soce.cli.options.method import method_options
 from soce.cli.options.types import COUNT
 from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
 from soce.exceptions import Problem, RecipeError, shown
-from soce.files.words import counted, listed
+from soce.files.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,12 @@ def _card_writer(plan: MergePlan, warnings: list[str]) -> Callable[[Path], objec
     from soce.report.card.metadata import require_hub
 
     require_hub()
-    return lambda folder: warnings.extend(write_card(folder).warnings)
+
+    def write(folder: Path) -> None:
+        card = write_card(folder)
+        warnings.extend(one for one in card.warnings if one not in card.of_plan)
+
+    return write
 
 
 def _planned(
@@ -165,19 +170,24 @@ def _is_recipe(ingredients: tuple[str, ...]) -> bool:
 
 def _averaging(plan: MergePlan) -> str:
     """Return what is averaged: the parts of one plain average, else how many recipes."""
-    from soce.recipes.checkpoint_paths import short_names
-
     recipe = plan.recipes[0]
     if len(plan.recipes) == 1 and recipe.method is not None:
-        base = "" if recipe.base is None else f" on `{shown(recipe.base.path)}`"
-        return short_names(f"`{recipe.method.name}` of {listed(one.path for one in recipe.taking)}{base}")
+        base = "" if recipe.base is None else f" on {_called(recipe.base.path)}"
+        return f"`{recipe.method.name}` of {', '.join(_called(one.path) for one in recipe.taking)}{base}"
     if len(plan.recipes) > 1 or recipe.rows or recipe.parts is None:
         return f"averaging {counted(len(plan.recipes), 'recipe')}"
     names = [
-        short_names(f"{part} x `{shown(ingredient.path)}`")
+        f"{part} x {_called(ingredient.path)}"
         for part, ingredient in zip(recipe.parts, recipe.ingredients, strict=True)
     ]
     return f"averaging {', '.join(names)}"
+
+
+def _called(path: str) -> str:
+    """Return what people read of a path, which is shortened before it could be cut."""
+    from soce.recipes.checkpoint_paths import short_names
+
+    return f"`{shown(short_names(f'`{path}`')[1:-1])}`"
 
 
 def recipe_of(arguments: tuple[str, ...], method: Method | None = None) -> Recipe:

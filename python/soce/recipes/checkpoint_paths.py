@@ -31,9 +31,10 @@ HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0
 """An organisation or user, a slash, a repository: never a path of this machine by accident."""
 _CACHED: Final = re.compile(r"models--([A-Za-z0-9._-]+?)--([A-Za-z0-9._-]+)")
 _SNAPSHOT: Final = re.compile(
-    r"(?:(?<=`)[^`\n]*|[^\s`]*)/models--(?P<owner>[A-Za-z0-9._-]+?)--(?P<name>[A-Za-z0-9._-]+)"
+    r"(?:(?:(?<=`)|(?<=\+)(?=/))(?:(?!\+/)[^`\n])*?|(?:(?!\+/)[^\s`])*?)/models--(?P<owner>[A-Za-z0-9._-]+?)--(?P<name>[A-Za-z0-9._-]+)"
     r"/snapshots/(?P<commit>[0-9a-f]{40})(?![0-9a-f])"
 )
+"""What is before it ends where the path of an adapter begins, so that base and adapter are two of them."""
 _COMMIT: Final = re.compile(r"(@[0-9a-f]{7})[0-9a-f]{33}(?![0-9a-f])")
 _REVISION: Final = re.compile(r"[0-9a-f]{40}")
 _NUMBERED: Final = re.compile(r"-of-(?P<count>[0-9]{1,6})\.safetensors$")

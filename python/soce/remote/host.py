@@ -23,7 +23,7 @@ _SIDE_FILES: Final = (
     "LICENSE*", "NOTICE*",
 )  # fmt: skip
 _INDEX: Final = ".safetensors.index.json"
-_DESCRIPTIONS: Final = ("modules.json", "model_index.json")
+DESCRIPTIONS: Final = frozenset({"modules.json", "model_index.json"})
 """What names folders that are loaded together; without it, folders in a checkpoint are not part of it."""
 
 
@@ -78,7 +78,7 @@ def side_files(sizes: Mapping[str, int]) -> list[str]:
     >>> side_files({"config.json": 9, "model.safetensors": 9, "onnx/config.json": 9, "a.bin": 9})
     ['config.json']
     """
-    deep = not sizes.keys().isdisjoint(_DESCRIPTIONS)
+    deep = not sizes.keys().isdisjoint(DESCRIPTIONS)
     return [
         name
         for name, size in sizes.items()
@@ -97,7 +97,7 @@ def shard_names(names: Mapping[str, int], folder: Path) -> list[str]:
     """
     import json
 
-    deep = not names.keys().isdisjoint(_DESCRIPTIONS)
+    deep = not names.keys().isdisjoint(DESCRIPTIONS)
     found = [name for name in names if name.endswith(SHARD) and name.count("/") <= deep]
     indexes = [name for name in names if name.endswith(_INDEX) and name.count("/") <= deep]
     named: set[str] = set()

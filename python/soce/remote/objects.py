@@ -7,13 +7,14 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
+from soce.files.words import listed
 from soce.recipes.names import SHARD
-from soce.remote.host import RemoteShard, is_inside, refuse, shard_names, side_files
+from soce.remote.host import DESCRIPTIONS, RemoteShard, is_inside, refuse, shard_names, side_files
 from soce.remote.kept import keep, kept_folder
 from soce.remote.transfer import Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
     from soce.recipes.names import WebName
@@ -48,6 +49,9 @@ class ObjectFolder:
         sizes = {file: int(found["size"]) for file, found in self._objects.items()}
         if not any(file.endswith(SHARD) for file in sizes):
             refuse(name, "no safetensors files are there", "check the spelling of bucket and prefix")
+        if models := _models_below(sizes):
+            hint = f"name one of them, such as `{name.url}/{models[0]}`"
+            refuse(name, f"no safetensors files are there, but below it in {listed(models)}", hint)
         versions = {file: f"{found['size']} {_version(found)}" for file, found in self._objects.items()}
         self.origin = str(name)
         self.folder = kept_folder(name, versions)
@@ -87,6 +91,12 @@ class ObjectFolder:
             if answer.meta["e_tag"] != found["e_tag"]:
                 refuse(self._name, f"`{file}` changed while it was looked at", "try again")
             keep(self.folder / file, (bytes(piece) for piece in answer.stream()), found["size"], transfer)
+
+
+def _models_below(files: Iterable[str]) -> list[str]:
+    """Return the folders of shards where none are in the checkpoint's own, nor in parts that it names."""
+    folders = {file.rpartition("/")[0] for file in files if file.endswith(SHARD)}
+    return [] if "" in folders or DESCRIPTIONS.intersection(files) else sorted(folders)
 
 
 def _version(found: Any) -> str:  # noqa: ANN401 - obstore's

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soce.cli.text.layout import columns, named, size
 from soce.exceptions import shown
@@ -12,7 +12,7 @@ from soce.files.words import counted, listed
 from soce.recipes.checkpoint_paths import short_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from soce.merging.plan import MergePlan
     from soce.merging.report import MergeReport
@@ -48,6 +48,7 @@ def plan_text(plan: MergePlan) -> str:
     lines += [
         "",
         f"tensors  {', '.join(tensors)}",
+        *_adapted(data["ingredients"], paths),
         *(f"         {line}" for line in choices_text(plan)),
         f"read     {size(data['bytes_read'])}",
         *([f"fetched  {size(data['bytes_to_fetch'])}"] if data["bytes_to_fetch"] else []),
@@ -64,6 +65,15 @@ def plan_text(plan: MergePlan) -> str:
         f"kernels  {data['kernels']}, {counted(data['num_threads'], 'thread')}",
     ]
     return "\n".join(lines)
+
+
+def _adapted(ingredients: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> list[str]:
+    """Return how many tensors of each base an adapter changes, a line for each that has one."""
+    return [
+        f"adapted  {found['adapted']} of {shown(path)}: W + s·B·A, rounded once with the mean"
+        for found, path in zip(ingredients, paths, strict=True)
+        if found["adapted"]
+    ]
 
 
 def _named(plan: MergePlan) -> list[str]:

@@ -79,6 +79,11 @@ class Origin:
         one = len(self.bases) == 1 and self.relation in {None, "finetune", "adapter"}
         return self.bases[0] if one and not self.is_called(self.bases[0]) else None
 
+    def is_on(self, other: Origin) -> bool:
+        """Whether this is an adapter on top of that very model."""
+        base, adapter = split_adapter(self.path)
+        return adapter is not None and same_path_key(base) == same_path_key(other.path)
+
     def is_called(self, model: str) -> bool:
         """Whether this is the model of that id, or at the end of that path."""
         owner, slash, name = model.rpartition("/")

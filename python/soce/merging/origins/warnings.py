@@ -65,15 +65,22 @@ def _stages(origins: Sequence[Origin]) -> str | None:
     )
 
 
-def _by_words(origins: Sequence[Origin]) -> Iterator[Claim]:
+def _stage_pairs(origins: Sequence[Origin]) -> Iterator[tuple[Origin, Origin]]:
+    """Yield pairs both ways, but no model with an adapter on top of it: that mean is a smaller adapter."""
     for one, other in permutations(origins, 2):
+        if not (one.is_on(other) or other.is_on(one)):
+            yield one, other
+
+
+def _by_words(origins: Sequence[Origin]) -> Iterator[Claim]:
+    for one, other in _stage_pairs(origins):
         if one.stage and other.stage and one.stage.stage.differs_from(other.stage.stage):
             yield one, one.stage.text
 
 
 def _by_siblings(origins: Sequence[Origin]) -> Iterator[Claim]:
     """Yield models whose names differ in the word of a stage only, which one of them lacks."""
-    for one, other in permutations(origins, 2):
+    for one, other in _stage_pairs(origins):
         if other.stage is not None:
             continue
         for (source, name), (there, bare) in product(one.names, other.names):
@@ -84,7 +91,7 @@ def _by_siblings(origins: Sequence[Origin]) -> Iterator[Claim]:
 
 def _by_ancestry(origins: Sequence[Origin]) -> Iterator[Claim]:
     """Yield models beside the one that they were trained from; what was merely changed is no stage."""
-    for one, other in permutations(origins, 2):
+    for one, other in _stage_pairs(origins):
         base = one.trained_from
         if base is not None and other.is_called(base):
             stages = {origin.stage.stage if origin.stage else None for origin in (one, other)}

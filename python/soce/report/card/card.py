@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.exceptions import OutputError, Problem, shown
 from soce.files.atomic import write_text
 from soce.merging.origins.front_matter import README, read_text
-from soce.merging.origins.licences import Licence, agreed, licence_warnings
+from soce.merging.origins.licences import Licence, agreed, licence_warnings, licences_differ
 from soce.merging.origins.origin import read_origins
 from soce.merging.origins.warnings import origins_differ
 from soce.report.card.choice import find_choice
@@ -39,6 +39,8 @@ class Card:
     """Entries of ``.eval_results/soce.yaml``; empty: there is no such file."""
     warnings: tuple[str, ...]
     """What whoever publishes the soup should know, such as licences that differ."""
+    of_plan: tuple[str, ...]
+    """Those of them that a plan of the soup tells as well, in names of its own."""
     has_scores: bool
     """Whether the result of a search was found."""
     is_edited: bool
@@ -94,8 +96,17 @@ def make_card(
     )
     text = assemble(head_text(head), block, own)
     entries = eval_results(None if choice is None else choice.result, benchmarks or {})
-    told = (*remarks, *warnings)
-    return Card(path, text, head, tuple(entries), told, choice is not None, not is_sealed(text))
+    differ = licences_differ([one for one in licences if one.identifier is not None])
+    return Card(
+        path=path,
+        text=text,
+        front_matter=head,
+        eval_results=tuple(entries),
+        warnings=(*remarks, *warnings),
+        of_plan=(*remarks, *([] if differ is None else [differ])),
+        has_scores=choice is not None,
+        is_edited=not is_sealed(text),
+    )
 
 
 def write_card(

@@ -9,7 +9,7 @@ use super::update::{Factor, LARGEST_SCALE, MOST_RANK, Replacement, Update};
 use crate::checkpoint::{By, Change, Checkpoint, Shard, TensorInfo};
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Problem, ProblemKind};
-use crate::escape::{quoted, shown};
+use crate::escape::shown;
 
 const HINT: &str = "merge the adapter into its base with the program that made it, and average the models";
 
@@ -33,17 +33,6 @@ pub(super) fn add(checkpoint: &Checkpoint, derived: &mut Derived, remarks: &mut 
             let problem = Problem::new(ProblemKind::Incompatible, message);
             problems.push(problem.at(&adapter.file.path).tensor(&change.tensor).hint(HINT));
         }
-    }
-    if problems.is_empty() {
-        let replaced = match derived.replaced.len() {
-            0 => String::new(),
-            count => format!("; {count} are replaced"),
-        };
-        remarks.warn(format!(
-            "{}: {} tensors are W + s·B·A, exactly, so that their mean is rounded once{replaced}",
-            quoted(&checkpoint.label()),
-            derived.updates.len()
-        ));
     }
     remarks.tensors(&checkpoint.label(), problems, "tensors of the adapter do not fit");
 }
