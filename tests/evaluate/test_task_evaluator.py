@@ -444,7 +444,7 @@ def test_the_usual_length_leaves_the_prompt_its_room(
     result = TaskEvaluator(soup, Tasks(items), stop=["\0"]).score(recipe)
     assert {one.ending for one in result.answers["a"].values()} == {"length"}
     assert result.notes == (
-        "1 prompts were cut to the window of 32 tokens",
+        "1 prompt was cut to the window of 32 tokens",
         "texts may have 1024 new tokens, as nothing else was said",
     )
     assert not caplog.records, "no row is fed more than the window, whatever the others of its batch may"
