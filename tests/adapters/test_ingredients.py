@@ -82,6 +82,27 @@ def test_is_the_mean_of_the_models_that_base_and_adapters_are(here: Path) -> Non
     assert '"./base+b"' in Path("soup/mergekit_config.yml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "mend"),
+    [
+        ("base+", "no adapter after the `+`", "write `base+ADAPTER`"),
+        ("+a", "no base before the `+`", "write `BASE+a`"),
+        ("base++a", "nothing between one `+` and the next", "write `base+a`"),
+        ("nothere+a", "there is no base `nothere`", "the base comes first: write `BASE+a`"),
+        ("nothere+hf://org/a", "there is no base `nothere`", "write `BASE+hf://org/a`"),
+        ("a+base", "`a` is the adapter", "the base comes first: `base+a`"),
+        ("nothere+x", "cannot be read", None),
+    ],
+)
+def test_the_half_that_is_missing_is_named(here: Path, name: str, said: str, mend: str | None) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        merge([name], output="soup")
+    (problem,) = caught.value.problems
+    assert problem.path == name
+    assert said in problem.message
+    assert mend in problem.hint if mend else problem.hint is None
+
+
 numbers = st.floats(-8, 8, width=32).map(lambda x: x + 0.0)
 
 

@@ -39,6 +39,28 @@ def big(tmp_path: Path) -> list[str]:
     return [str(sparse(tmp_path / name, "F64", 12_500_000)) for name in "XYZ"]
 
 
+@pytest.mark.parametrize("name", ["main", "main_merge"])
+@pytest.mark.parametrize("module", ["click", "soce.exceptions"])
+def test_a_command_that_is_still_being_imported_ends_as_any_other(name: str, module: str) -> None:
+    code = f"""
+{HEED}
+import os, sys
+class Stop:
+    def find_spec(self, module, *_):
+        if module == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+from soce.cli import {name}
+for loaded in [one for one in sys.modules if one == {module!r}]:
+    del sys.modules[loaded]
+sys.meta_path.insert(0, Stop())
+{name}()
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "error: interrupted\n")
+
+
 def names(path: Path) -> set[str]:
     return {found.name for found in path.iterdir()}
 

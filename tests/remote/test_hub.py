@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from soce.merging.plan import plan
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.files import read_recipes
 from soce.remote.here import bring
+from soce.remote.hub_errors import quiet_client
 
 pytest.importorskip("huggingface_hub")
 
@@ -242,3 +244,38 @@ def test_a_selection_keeps_the_names_of_models(served: Hub) -> None:
     result = CliRunner().invoke(merge_command, ["--recipes", "far/selection.yaml", "-o", "soups"])
     assert result.exit_code == 0, result.output
     assert len(list(Path("soups").iterdir())) > 1
+
+
+def test_tries_of_the_client_are_not_told_while_anybody_waits_for_it() -> None:
+    import httpx2
+    from huggingface_hub.utils import http_backoff
+
+    heard: list[str] = []
+    log = logging.getLogger("huggingface_hub")
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+
+    def fail() -> None:
+        with pytest.raises(httpx2.ConnectError):
+            http_backoff("GET", "http://127.0.0.1:9", max_retries=1, base_wait_time=0)
+
+    log.addHandler(handler)
+    before = log.level
+    try:
+        log.setLevel(logging.WARNING)
+        first, second = quiet_client(), quiet_client()
+        first.__enter__()
+        second.__enter__()
+        fail()
+        first.__exit__(None, None, None)  # as calls on several threads end
+        fail()
+        second.__exit__(None, None, None)
+        assert heard == []
+        assert log.level == logging.WARNING
+        log.setLevel(logging.INFO)  # who asks for more hears it
+        with quiet_client():
+            fail()
+        assert any("Retrying" in text for text in heard)
+    finally:
+        log.setLevel(before)
+        log.removeHandler(handler)

@@ -502,13 +502,25 @@ def test_a_line_that_breaks_is_told_and_the_same_command_goes_on(
     setattr(served, fault, 1)
     broken = run("A", "B", "-o", "hf://org/soup")
     assert broken.exit_code == 1
-    assert "run the same command again" in broken.stderr
+    said = {
+        "n_puts": "run the same command again",
+        "n_commits": "run this again: what was sent is not sent again",
+    }
+    assert [text in broken.stderr for text in said.values()] == [name == fault for name in said]
     assert there(served).keys() == {".gitattributes"}
     result = run("A", "B", "-o", "hf://org/soup")
     assert result.exit_code == 0
     assert "continuing `hf://org/soup`" in result.stderr
     is_whole(here, _on(served), tmp_path)
     assert left_here(tmp_path) == []
+
+
+def test_where_shards_cannot_lie_the_option_for_it_is_named(here: Path, served: Publishing) -> None:
+    Path("file").write_text("")
+    result = run("A", "B", "-o", "hf://org/soup", "--work-dir", "file")
+    assert result.exit_code == 1
+    assert "error: `file`: shards cannot lie here: file exists" in result.stderr
+    assert "hint: choose another folder with `--work-dir`" in result.stderr
 
 
 def test_no_network_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

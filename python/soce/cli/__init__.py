@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import click
 
 _COMMANDS = (
@@ -50,10 +54,29 @@ def _group() -> click.Group:
     return version_option(group)
 
 
+@contextmanager
+def _interrupts_told() -> Iterator[None]:
+    """End as a command that is interrupted does, also while it is still being imported."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        sys.exit(130)
+
+
 def main() -> None:
     """Run the command `soce`."""
     import logging
 
     # Commands print these things themselves; without a handler Python would print warnings a second time.
     logging.getLogger("soce").addHandler(logging.NullHandler())
-    _group().main(prog_name="soce")
+    with _interrupts_told():
+        _group().main(prog_name="soce")
+
+
+def main_merge() -> None:
+    """Run the command `soce-merge`."""
+    with _interrupts_told():
+        from soce.cli.merge import main
+
+        main()

@@ -111,7 +111,8 @@ def refusals(*, debug: bool) -> Iterator[None]:
             message(traceback.format_exc())
         for text in error_lines(error):
             message(text)
-        _print_notes(error)
+        if not _says_to_run_again(error):
+            _print_notes(error)
         sys.exit(1)
 
 
@@ -135,6 +136,13 @@ def error_lines(error: SoceError | OSError) -> list[str]:
             if following is not None:
                 lines.append("")
     return lines
+
+
+def _says_to_run_again(error: SoceError | OSError) -> bool:
+    """Whether a hint of an error already says what the core's note would: to run the same command again."""
+    from soce.remote.destination import AGAIN
+
+    return isinstance(error, SoceError) and any(AGAIN in (one.hint or "") for one in error.problems)
 
 
 def _print_notes(error: BaseException) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce._core import Mixer
 from soce.adapters.adapter import read_adapter
+from soce.adapters.config import CONFIG
 from soce.adapters.on_base import Base, base_remark, changes_on
-from soce.exceptions import SoceError
+from soce.exceptions import CheckpointError, Problem, SoceError, shown
 from soce.recipes.names import HubName, remote_name, split_adapter
 from soce.remote.located import Located
 
@@ -46,6 +48,7 @@ def adapted(located: Located, *, follow_links: bool, ignore_unreferenced: bool) 
         if folder is None:
             continue
         try:
+            _check_order(path, folder)
             if path not in bases:
                 mixer = Mixer(
                     [path],
@@ -87,6 +90,14 @@ def open_mixer(
         take=take,
         adapters=found.changes,
     )
+
+
+def _check_order(base: str, adapter: str) -> None:
+    """Refuse a base and an adapter whose places are swapped."""
+    if Path(base, CONFIG).is_file() and Path(adapter).exists() and not Path(adapter, CONFIG).is_file():
+        hint = f"the base comes first: `{shown(f'{adapter}+{base}')}`"
+        message = f"`{shown(base)}` is the adapter, and stands where the base does"
+        raise CheckpointError.of([Problem("checkpoint", f"{base}+{adapter}", None, message, hint)])
 
 
 def _names(located: Located, path: str) -> tuple[str, ...]:

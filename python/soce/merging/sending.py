@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.files.cache import cache_folder
 from soce.recipes.parts import refuse
+from soce.remote.destination import refuse_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,14 +22,23 @@ if TYPE_CHECKING:
     from soce.recipes.names import RemoteName
     from soce.remote.destination import Destination
 
+_ELSEWHERE: Final = "choose another folder with `--work-dir`"
+
 
 def place_of(name: RemoteName, work_dir: str | None) -> Path:
     """Return where the shards of a soup lie until they are sent; the folder above it is made.
 
-    It is the same for the same name, so that an interrupted merge is found again.
+    It is the same for the same name, so that an interrupted merge is found again. Raises `OutputError` where
+    nothing can be written.
     """
     home = cache_folder("sending") if work_dir is None else Path(work_dir)
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        why = str(error.strerror or error)
+        refuse_output(home, f"shards cannot lie here: {why[:1].lower()}{why[1:]}", _ELSEWHERE)
     text = str(name)
     readable = re.sub(r"[^A-Za-z0-9.-]+", "-", text)[:100]
     return home / f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MANIFEST: Final = "soce.json"
 """What makes a soup of files: where files come one after the other, it comes last."""
+AGAIN: Final = "run this again: what was sent is not sent again"
+"""The mend of what may pass."""
 
 
 class Destination(Protocol):

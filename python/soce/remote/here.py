@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from soce.exceptions import OutputError, Problem
 from soce.recipes.names import HubName, parts_of, remote_name
+from soce.remote.halves import check_halves
 from soce.remote.host import refuse
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ def bring(paths: Sequence[str]) -> list[str]:
     Raises
     ------
     CheckpointError
-        It is not there, access is refused, or the network is: with what mends it.
+        It is not there, or a half of it is not; access is refused, or the network is: with what mends it.
     OutputError
         It does not fit on the disk.
     """
+    check_halves(paths)
     parts = [parts_of(path) for path in paths]
     names = {part: name for part in chain(*parts) if (name := remote_name(part)) is not None}
     hosts = {part: open_host(name) for part, name in names.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from soce.exceptions import shown
 from soce.remote.host import refuse
@@ -20,6 +22,43 @@ def hub_endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
+class _Quiet:
+    """Keeps warnings of the client's log away while anybody, on any thread, is in a call of it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = logging.NOTSET
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+            log = logging.getLogger("huggingface_hub")
+            if self._inside == 1:
+                self._level = log.level
+                if log.level == logging.WARNING:  # what it is unless somebody wants to hear more, or less
+                    log.setLevel(logging.ERROR)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                logging.getLogger("huggingface_hub").setLevel(self._level)
+
+
+_QUIET: Final = _Quiet()
+
+
+@contextmanager
+def quiet_client() -> Iterator[None]:
+    """Keep the client from telling of each try: what fails in the end is told once, by soce."""
+    _QUIET.enter()
+    try:
+        yield
+    finally:
+        _QUIET.leave()
+
+
 @contextmanager
 def hub_refusals(name: HubName) -> Iterator[None]:
     """Tell what the Hub, or the way to it, refuses; no text of its answers, in which signatures may stand."""
@@ -27,7 +66,8 @@ def hub_refusals(name: HubName) -> Iterator[None]:
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        yield
+        with quiet_client():
+            yield
     except (HTTPError, EntryNotFoundError, ConnectionError) as error:
         _tell(name, error)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict
 
 from soce.recipes.names import remote_name, split_adapter, with_adapter
+from soce.remote.halves import check_halves
 from soce.remote.here import download, open_host
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def locate(paths: Sequence[str], how: Remote) -> Located:
 
     Side files and adapters are on this disk afterwards, and with ``download`` all else too.
     """
+    check_halves(paths)
     split = [split_adapter(path) for path in paths]
     bases = _hosts(base for base, _ in split)
     adapters = _hosts(adapter for _, adapter in split if adapter is not None)

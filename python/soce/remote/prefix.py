@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from soce.exceptions import shown
-from soce.remote.destination import MANIFEST, of_this_plan, refuse_output
+from soce.remote.destination import AGAIN, MANIFEST, of_this_plan, refuse_output
 from soce.remote.objects import store_client, store_refusals
 from soce.remote.waiting import waited_for
 
@@ -25,7 +25,6 @@ _MOST_PIECES: Final = 10_000
 _PLAN: Final = "soceplan"
 """What objects say of themselves: which plan they are of. No store forbids the name."""
 _INDEX: Final = ".index.json"
-_AGAIN: Final = "run this again: what was sent is not sent again"
 
 
 class ObjectPrefix:
@@ -141,7 +140,7 @@ class ObjectPrefix:
 
 
 def _refuse(name: object, message: str, hint: str | None = None) -> NoReturn:
-    refuse_output(name, message, _AGAIN if hint is None else f"{hint}; then {_AGAIN}")
+    refuse_output(name, message, AGAIN if hint is None else f"{hint}; then {AGAIN}")
 
 
 def _receipt(found: Any, size: int) -> str:  # noqa: ANN401 - obstore's

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import hub_cache
-from soce.remote.destination import MANIFEST, of_this_plan, refuse_output
-from soce.remote.hub_errors import hub_endpoint
+from soce.remote.destination import AGAIN, MANIFEST, of_this_plan, refuse_output
+from soce.remote.hub_errors import hub_endpoint, quiet_client
 from soce.remote.waiting import waited_for
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Repository:
         return self._api.model_info(self.name.id, revision=self.name.revision)
 
     def _done(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client's
-        with self._refusals(), _quietly(self._hub):
+        with self._refusals(), quiet_client(), _without_bars(self._hub):
             return waited_for(work, give_up=_give_up)
 
     def _refuse_files(self, others: set[str]) -> NoReturn:
@@ -197,16 +197,16 @@ class Repository:
                 )
             case 409 | 412:
                 message = "somebody else has just changed the repository"
-                hint = "run this again: what was sent is not sent again"
+                hint = AGAIN
             case 429:
                 message = "the Hub limits how often it is asked"
-                hint = "wait, then run this again"
+                hint = f"wait, then {AGAIN}"
             case 0:
                 message = f"{hub_endpoint()} cannot be reached"
-                hint = "check the network, then run this again: what was sent is not sent again"
+                hint = f"check the network, then {AGAIN}"
             case _:
                 message = f"the Hub failed (status {status})"
-                hint = "run this again later: what was sent is not sent again"
+                hint = f"wait, then {AGAIN}"
         refuse_output(self.name, message, hint)
 
 
@@ -239,7 +239,7 @@ def _give_up() -> None:
 
 
 @contextmanager
-def _quietly(hub: Any) -> Iterator[None]:  # noqa: ANN401 - a module
+def _without_bars(hub: Any) -> Iterator[None]:  # noqa: ANN401 - a module
     """Keep the client from drawing bars."""
     if hub.utils.are_progress_bars_disabled():
         yield
