@@ -259,13 +259,18 @@ def test_the_manifest_cannot_be_reformatted(soup: Path) -> None:
     assert any("white space around `file_digest`" in line for line in found(soup))
 
 
+def test_nothing_is_said_of_a_soup_as_soce_wrote_it(soup: Path) -> None:
+    assert (soup / "mergekit_config.yml").is_file()
+    assert not soce.verify(soup).notes
+
+
 def test_notes_tell_of_files_that_do_no_harm(soup: Path) -> None:
     (soup / "README.md").write_text("mine")
     (soup / ".gitattributes").write_text("mine")
     (soup / "images").mkdir()
     verification = soce.verify(soup)
     assert verification.ok
-    assert "not part of the soup: `.gitattributes`, `README.md`, `images`" in verification.notes
+    assert verification.notes == ("not part of the soup: `.gitattributes`, `README.md`, `images`",)
 
 
 def test_swapped_shards_and_tensors_of_other_shapes_are_named(soup: Path) -> None:

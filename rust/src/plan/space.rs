@@ -31,19 +31,19 @@ pub(super) fn check(plan: &Plan, remarks: &mut Remarks) -> Result<()> {
     for (parent, needed) in needed.into_values() {
         let found = rustix::fs::statvfs(parent)
             .map_err(|error| Error::io(parent, "cannot ask for space", error.into()))?;
-        remarks.problems.extend(missing(parent, needed, found.f_bavail.saturating_mul(found.f_frsize)));
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        remarks.problems.extend(missing(parent, needed, free, plan.request.options.sent));
     }
     Ok(())
 }
 
-fn missing(parent: &Path, needed: u64, free: u64) -> Option<Problem> {
+/// A soup that is `sent` lies here only until it is sent.
+fn missing(parent: &Path, needed: u64, free: u64, sent: bool) -> Option<Problem> {
     let missing = needed.checked_sub(free).filter(|&missing| missing > 0)?;
     let message = format!("not enough space: {needed} bytes needed, {free} free, {missing} missing");
-    Some(
-        Problem::new(ProblemKind::Output, message)
-            .at(parent)
-            .hint("make room, or choose an output elsewhere"),
-    )
+    let elsewhere = if sent { "another folder with `--work-dir`" } else { "an output elsewhere" };
+    let hint = format!("make room, or choose {elsewhere}");
+    Some(Problem::new(ProblemKind::Output, message).at(parent).hint(hint))
 }
 
 /// Bytes on disk that files of an earlier, interrupted run already hold.
@@ -73,10 +73,14 @@ mod tests {
 
     #[test]
     fn missing_space_is_told_in_bytes() {
-        let check = |needed: u64, free: u64| missing(Path::new("out"), needed, free).map(|p| p.to_string());
+        let at = |needed, free, sent| missing(Path::new("out"), needed, free, sent);
+        let check = |needed: u64, free: u64| at(needed, free, false).map(|p| p.to_string());
         assert_eq!(check(5, 5), None);
         assert_eq!(check(0, 0), None);
         let text = check(1000, 400).unwrap();
         assert_eq!(text, "`out`: not enough space: 1000 bytes needed, 400 free, 600 missing");
+        let hint = |sent| at(1000, 400, sent).unwrap().hint.unwrap();
+        assert_eq!(hint(false), "make room, or choose an output elsewhere");
+        assert_eq!(hint(true), "make room, or choose another folder with `--work-dir`");
     }
 }

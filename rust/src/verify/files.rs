@@ -9,7 +9,7 @@ use crate::checkpoint::{SHARD, Shard, WeightSet, sha256_of};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::escape::listing;
-use crate::manifest::{FILE_NAME, ReadManifest, stays_inside};
+use crate::manifest::{FILE_NAME, RECIPE_FILE, ReadManifest, stays_inside};
 
 use super::findings::{Check, Verification, named, problem};
 use super::options::VerifyOptions;
@@ -57,8 +57,10 @@ pub(super) fn check(
         }
     }
     found.count("side_files", equal);
+    // The recipe for mergekit, which soce writes itself, is in no digest either: every soup would be told of it.
     let digested = |name: &&&str| {
-        result.donor.side_files.contains_key(**name)
+        **name == RECIPE_FILE
+            || result.donor.side_files.contains_key(**name)
             || manifest.shard(name).is_some()
             || WeightSet::of_index(name).is_some()
     };
