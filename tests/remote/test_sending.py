@@ -523,6 +523,23 @@ def test_where_shards_cannot_lie_the_option_for_it_is_named(here: Path, served: 
     assert "hint: choose another folder with `--work-dir`" in result.stderr
 
 
+def test_where_shards_do_not_fit_the_option_for_another_place_is_named(
+    here: Path, served: Publishing, tmp_path: Path
+) -> None:
+    work = tmp_path / "small"
+    work.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(work)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted")
+    try:
+        result = run("A", "B", "-o", "hf://org/soup", "--work-dir", str(work))
+    finally:
+        subprocess.run(["umount", str(work)], check=True)
+    assert result.exit_code == 1
+    assert "not enough space" in result.stderr
+    assert "hint: make room, or choose another folder with `--work-dir`" in result.stderr
+
+
 def test_no_network_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(OutputError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
