@@ -193,6 +193,13 @@ def test_bytes_do_not_depend_on_the_order_nor_on_how_it_is_named(here: Path) -> 
     assert len(recipe.ingredients) == 1
 
 
+def test_the_mixer_takes_a_base_with_an_adapter_on_top(here: Path) -> None:
+    merge({"base+a": 1, "base+b": 3}, output="soup")
+    found = np.empty((2, 3), np.float32)
+    soce.Mixer(["base+a", "base+b"]).mix(W, [1, 3], 4, found)
+    assert found.tobytes() == values("soup").tobytes()
+
+
 def test_is_verified_and_recomputed(here: Path) -> None:
     merge({"base+a": 3, "base+b": 1}, output="soup", options=MergeOptions(digests="full"))
     for recompute in (True, ["base+a", "base+b"], ["base+b", "base+a"]):

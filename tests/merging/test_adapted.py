@@ -241,7 +241,7 @@ def test_the_mixer_gives_the_bytes_of_the_soup(tmp_path: Path) -> None:
     on = adapter(tmp_path / "lora", 7, shape, 4)
     merge(paths, [1, 2], tmp_path / "soup", on.on(0))
     expected = read_directory(tmp_path / "soup")[NAME][2]
-    mixer = soce.Mixer([str(path) for path in paths], adapters=on.on(0))
+    mixer = _core.Mixer([str(path) for path in paths], adapters=on.on(0))
     out = bytearray(len(expected))
     mixer.mix(NAME, [1, 2], 3, out)
     assert out == expected
@@ -369,7 +369,7 @@ def test_a_base_of_a_server_is_read_with_an_adapter_here(tmp_path: Path, address
     told = merge([here] * 2, [1, 3], tmp_path / "soup", on.on(1), remote=[served])
     assert shards(tmp_path / "soup") == shards(tmp_path / "local")
     assert told["plan"]["bytes_to_fetch"] == 2 * (2 * 8 * 30 + 8)
-    mixer = soce.Mixer([str(here)] * 2, adapters=on.on(1), remote=[served])
+    mixer = _core.Mixer([str(here)] * 2, adapters=on.on(1), remote=[served])
     out = bytearray(2 * 8 * 30)
     mixer.mix(NAME, [1, 3], 4, out)
     assert out == read_directory(tmp_path / "local")[NAME][2]
@@ -425,7 +425,7 @@ def test_a_run_goes_on_with_the_same_adapter_and_no_other(tmp_path: Path) -> Non
 def test_a_mixer_refuses_an_adapter_that_changed(tmp_path: Path) -> None:
     path = base(tmp_path / "A", 1, [8, 30])
     on = adapter(tmp_path / "lora", 2, [8, 30], 3)
-    mixer = soce.Mixer([str(path)], adapters=on.on(0))
+    mixer = _core.Mixer([str(path)], adapters=on.on(0))
     out = bytearray(2 * 8 * 30)
     mixer.mix(NAME, [1], 1, out)
     for change in (lambda: os.utime(on.path, ns=(1, 1)), lambda: os.truncate(on.path, 100)):

@@ -239,7 +239,7 @@ def plan_adapters(
             message = (
                 f"`{shown(ingredient.name)}` is an adapter on a base, which a soup of adapters does without"
             )
-            refuse(message, "leave out the base, or `--adapters`: then the soup is a model")
+            refuse(message, "name the adapter alone; a soup of models takes it on its base")
     problems: list[Problem] = []
     adapters: list[Adapter] = []
     stamps = []

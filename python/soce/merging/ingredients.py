@@ -79,17 +79,25 @@ def open_mixer(
     take: Sequence[tuple[str, int]] = (),
 ) -> Mixer:
     """Return the core's `Mixer` of ingredients on this disk, some of them with an adapter on top."""
-    split = [split_adapter(path) for path in paths]
-    located = Located(tuple(base for base, _ in split), tuple(adapter for _, adapter in split))
-    found = adapted(located, follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+    bases, changes = split_here(paths, follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
     return Mixer(
-        located.paths,
+        bases,
         follow_links=follow_links,
         ignore_unreferenced=ignore_unreferenced,
         leave_out=leave_out,
         take=take,
-        adapters=found.changes,
+        adapters=changes,
     )
+
+
+def split_here(
+    paths: Sequence[str], *, follow_links: bool, ignore_unreferenced: bool
+) -> tuple[tuple[str, ...], tuple[Change, ...]]:
+    """Return the bases of ingredients on this disk, and what adapters on top change of them."""
+    split = [split_adapter(path) for path in paths]
+    located = Located(tuple(base for base, _ in split), tuple(adapter for _, adapter in split))
+    found = adapted(located, follow_links=follow_links, ignore_unreferenced=ignore_unreferenced)
+    return located.paths, found.changes
 
 
 def _check_order(base: str, adapter: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import soce._core as _core
 from soce.files.arguments import expect_paths
+from soce.merging.ingredients import split_here
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.remote.here import bring
 
@@ -43,12 +44,18 @@ class Mixer(_core.Mixer):
             Patterns of tensors, and the number of the ingredient that gives them unchanged.
         """
         expect_paths(ingredients, "ingredients")
+        bases, changes = split_here(
+            bring([find_checkpoint(path) for path in ingredients]),
+            follow_links=follow_links,
+            ignore_unreferenced=ignore_unreferenced,
+        )
         return super().__new__(
             cls,
-            bring([find_checkpoint(path) for path in ingredients]),
+            bases,
             io=io,
             follow_links=follow_links,
             ignore_unreferenced=ignore_unreferenced,
             leave_out=leave_out,
             take=take,
+            adapters=changes,
         )
