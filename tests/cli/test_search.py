@@ -691,16 +691,16 @@ def test_a_program_scores_real_checkpoints(here: Path) -> None:
     assert "0 evaluations in this run" in again.stderr
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings("ignore")  # transformers' own
 def test_real_models_are_searched_in_place_and_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     pytest.importorskip("transformers")
     from tests.characters import save_characters, save_choices
     from tests.models import save
 
-    torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     found = save(tmp_path / "home", "llama-untied", "float32", range(3))
     for path in found:

@@ -23,18 +23,12 @@ pytest.importorskip("transformers")
 from soce.evaluate.live.mixing import SoupMixer  # noqa: E402
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore"),  # transformers' own
+]
 CLASSES = {"bert": "AutoModel", "vit": "AutoModelForImageClassification"}
 KINDS = ["llama-untied", "llama-tied", "mixtral", "qwen3-moe", "bert", "vit"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small lose more to threads than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def recipes(paths: Sequence[Path]) -> list[Recipe]:

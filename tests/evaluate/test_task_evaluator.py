@@ -28,18 +28,12 @@ from soce.evaluate.tasks.encoding import Encoder, rolling  # noqa: E402
 from soce.evaluate.tasks.evaluator import TaskEvaluator  # noqa: E402
 from soce.evaluate.tasks.forward import Batches  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore"),  # transformers' own
+]
 NEW_TOKENS = 5
 COUNT = 12
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small lose more to threads than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,16 @@ from soce.selection.weights import WeightGrid
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings("ignore")  # transformers' own
 def test_a_model_in_two_processes_gives_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     pytest.importorskip("transformers")
     from tests.characters import save_characters, save_choices
     from tests.models import save
 
-    torch.set_num_threads(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     paths = {}
     for name, path in zip("abc", save(tmp_path / "home", "llama-untied", "float32", range(3)), strict=True):
