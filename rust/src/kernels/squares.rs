@@ -9,26 +9,23 @@
 //! because `(a - b)²` and `(b - a)²` have the same bits, all orders of inputs do. An element that is not finite in one
 //! input counts as zero in all of them, and is counted. [`crate::mixing`] adds blocks in a fixed tree.
 //!
-//! A piece of each input is widened to f64 once, into the first-level cache, and shared by all its pairs.
+//! A piece of each input is widened to f64 once, into the first-level cache, and shared by all its pairs. Pieces are short:
+//! with long ones the memory would wait while sums are made.
 
 use super::difference::widened;
 use super::element::{Bf16, Element, F16, F32, F64};
 use super::format::{Format, Value};
-use super::tally::{Tally, has_non_finite};
+use super::tally::Tally;
 use crate::dtype::Dtype;
 
 const LANES: usize = 16;
-/// Lanes that are widened at a time: 4 KiB of each input.
-const PIECE: usize = 32;
-/// Pairs that one input is held in registers for.
-const TOGETHER: usize = 4;
+/// Elements of each input that are widened at a time: few, so that all inputs stream from memory while sums are made.
+const PIECE: usize = 128;
+/// Bytes of the widest vector: a load that crosses two of them costs twice.
+const WIDEST: usize = 64;
 
-/// Elements side by side, aligned to the widest vector: a load that crosses a cache line costs two.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Lanes([f64; LANES]);
-
-const ZEROS: Lanes = Lanes([0.0; LANES]);
+/// What is added to one sum, by lane.
+type Lanes = [f64; LANES];
 
 /// The same elements of several tensors, at most [`Squares::BLOCK`].
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +67,8 @@ impl Block<'_> {
 #[derive(Debug)]
 pub struct Squares {
     inputs: usize,
-    /// A piece of each input.
-    values: Vec<Lanes>,
+    /// A piece of each input, and room to begin where vectors do.
+    values: Vec<f64>,
     /// Of each sum.
     lanes: Vec<Lanes>,
     sums: Vec<f64>,
@@ -84,7 +81,12 @@ impl Squares {
     /// Room for the sums of `inputs` tensors.
     pub fn new(inputs: usize) -> Self {
         let sums = Self::count(inputs);
-        Self { inputs, values: vec![ZEROS; inputs * PIECE], lanes: vec![ZEROS; sums], sums: vec![0.0; sums] }
+        Self {
+            inputs,
+            values: vec![0.0; inputs * PIECE + WIDEST / size_of::<f64>()],
+            lanes: vec![[0.0; LANES]; sums],
+            sums: vec![0.0; sums],
+        }
     }
 
     /// How many sums `inputs` tensors have.
@@ -92,11 +94,23 @@ impl Squares {
         inputs * (inputs + 1) / 2
     }
 
+    /// Whether all sums of squares are finite so far.
+    fn is_finite(&self) -> bool {
+        let mut rest = &self.lanes[..];
+        for below in (0..self.inputs).rev() {
+            if !rest[0].iter().all(|sum| sum.is_finite()) {
+                return false;
+            }
+            rest = &rest[1 + below..];
+        }
+        true
+    }
+
     /// The sums of a block by one of the loops.
     pub(super) fn of(&mut self, block: &Block<'_>, run: Run, tally: &mut Tally) -> &[f64] {
         block.check(self.inputs);
         assert_eq!(tally.inputs.len(), self.inputs);
-        self.lanes.fill(ZEROS);
+        self.lanes.fill([0.0; LANES]);
         run(block, self, tally);
         for (sum, lanes) in self.sums.iter_mut().zip(&self.lanes) {
             *sum = total(lanes);
@@ -106,7 +120,7 @@ impl Squares {
 }
 
 fn total(lanes: &Lanes) -> f64 {
-    let mut rest = lanes.0;
+    let mut rest = *lanes;
     let mut half = LANES / 2;
     while half > 0 {
         let (lower, upper) = rest.split_at_mut(half);
@@ -133,7 +147,7 @@ pub(super) fn by_definition(block: &Block<'_>, room: &mut Squares, tally: &mut T
             }
         }
         if finite {
-            let mut lanes = room.lanes.iter_mut().map(|lanes| &mut lanes.0[index % LANES]);
+            let mut lanes = room.lanes.iter_mut().map(|lanes| &mut lanes[index % LANES]);
             for (i, &a) in values.iter().enumerate() {
                 *lanes.next().expect("one for each") += a * a;
                 for (&b, lane) in values[i + 1..].iter().zip(&mut lanes) {
@@ -147,98 +161,110 @@ pub(super) fn by_definition(block: &Block<'_>, room: &mut Squares, tally: &mut T
 /// The fast path, compiled once per instruction set.
 #[inline(always)]
 pub(super) fn fast(block: &Block<'_>, room: &mut Squares, tally: &mut Tally) {
-    let elements = block.elements();
-    for start in (0..elements).step_by(PIECE * LANES) {
-        let count = (elements - start).min(PIECE * LANES);
-        let used = count.div_ceil(LANES);
-        let mut suspicious = false;
-        for (input, values) in room.values.chunks_exact_mut(PIECE).enumerate() {
-            let format = block.format(input);
-            let bytes = &block.inputs[input][start * format.bytes..(start + count) * format.bytes];
-            suspicious |= has_non_finite(bytes, format);
-            let values = &mut values[..used];
-            match block.dtypes[input] {
-                Dtype::BF16 => widen::<Bf16>(bytes, values),
-                Dtype::F16 => widen::<F16>(bytes, values),
-                Dtype::F32 => widen::<F32>(bytes, values),
-                _ => widen::<F64>(bytes, values),
+    // A sum of squares is finite only where every element is, so there is hardly ever a second look.
+    for looks in [false, true] {
+        let begin = room.values.as_ptr().align_offset(WIDEST).min(WIDEST / size_of::<f64>());
+        let values = &mut room.values[begin..][..room.inputs * PIECE];
+        let elements = block.elements();
+        for start in (0..elements).step_by(PIECE) {
+            let piece = start..elements.min(start + PIECE);
+            let used = piece.len().next_multiple_of(LANES);
+            for (input, values) in values.chunks_exact_mut(PIECE).enumerate() {
+                let size = block.format(input).bytes;
+                let bytes = &block.inputs[input][piece.start * size..piece.end * size];
+                let values = &mut values[..used];
+                match block.dtypes[input] {
+                    Dtype::BF16 => widen::<Bf16>(bytes, values),
+                    Dtype::F16 => widen::<F16>(bytes, values),
+                    Dtype::F32 => widen::<F32>(bytes, values),
+                    _ => widen::<F64>(bytes, values),
+                }
+            }
+            if looks {
+                leave_out(block, piece, values, tally);
+            }
+            let mut sums = &mut room.lanes[..];
+            let mut inputs = values.chunks_exact(PIECE).map(|values| &values[..used]);
+            while let Some(a) = inputs.next() {
+                let (own, below) = sums.split_at_mut(1 + inputs.len());
+                add(a, inputs.clone(), own);
+                sums = below;
             }
         }
-        if suspicious {
-            leave_out(block, start..start + count, &mut room.values, tally);
+        if looks || room.is_finite() {
+            return;
         }
-        let mut sums = &mut room.lanes[..];
-        let mut inputs = room.values.chunks_exact(PIECE).map(|values| &values[..used]);
-        while let Some(a) = inputs.next() {
-            let (own, pairs) = sums.split_first_mut().expect("a sum for each");
-            squares(a, own);
-            let (pairs, below) = pairs.split_at_mut(inputs.len());
-            apart_from_all(a, inputs.clone(), pairs);
-            sums = below;
-        }
+        room.lanes.fill([0.0; LANES]);
     }
 }
 
 /// Values of a piece; zeros up to the end of the last lanes, which add nothing.
 #[inline(always)]
-fn widen<E: Element>(bytes: &[u8], values: &mut [Lanes]) {
+fn widen<E: Element>(bytes: &[u8], values: &mut [f64]) {
+    // One flat loop: by lanes, compilers shuffle.
     let words = E::words(bytes);
-    for (lanes, words) in values.iter_mut().zip(words.chunks(LANES)) {
-        if let Ok(words) = <&[E::Word; LANES]>::try_from(words) {
-            lanes.0 = words.map(E::f64);
-        } else {
-            *lanes = ZEROS;
-            lanes.0.iter_mut().zip(words).for_each(|(value, &word)| *value = E::f64(word));
-        }
+    values[words.len()..].fill(0.0);
+    values.iter_mut().zip(words).for_each(|(value, &word)| *value = E::f64(word));
+}
+
+/// Add a piece to the sums of its input: its own squares, then those of what it is apart from the others.
+#[inline(always)]
+fn add<'a>(a: &[f64], mut others: impl Iterator<Item = &'a [f64]>, sums: &mut [Lanes]) {
+    let mut next = || others.next().expect("one for each sum but the first");
+    // As many together as registers hold, so that `a` is loaded once.
+    let (first, rest) = sums.split_at_mut(sums.len().min(4));
+    match first {
+        [own, one, two, three] => squares(a, own, [next(), next(), next()], [one, two, three]),
+        [own, one, two] => squares(a, own, [next(), next()], [one, two]),
+        [own, one] => squares(a, own, [next()], [one]),
+        [own] => squares(a, own, [], []),
+        _ => {}
+    }
+    for sum in rest {
+        apart(a, next(), sum);
     }
 }
 
 #[inline(always)]
-fn squares(a: &[Lanes], sum: &mut Lanes) {
-    let mut lanes = sum.0;
-    for a in a {
-        for (lane, a) in lanes.iter_mut().zip(a.0) {
-            *lane += a * a;
-        }
+fn squares<const N: usize>(a: &[f64], own: &mut Lanes, others: [&[f64]; N], sums: [&mut Lanes; N]) {
+    let a = a.as_chunks::<LANES>().0;
+    let others = others.map(|b| &b.as_chunks::<LANES>().0[..a.len()]);
+    let (mut squares, mut lanes) = (*own, [[0.0; LANES]; N]);
+    for (lanes, sum) in lanes.iter_mut().zip(&sums) {
+        *lanes = **sum;
     }
-    sum.0 = lanes;
-}
-
-#[inline(always)]
-fn apart_from_all<'a>(a: &[Lanes], mut others: impl Iterator<Item = &'a [Lanes]>, sums: &mut [Lanes]) {
-    let mut next = || others.next().expect("one for each sum");
-    for sums in sums.chunks_mut(TOGETHER) {
-        match sums {
-            [one] => apart(a, [next()], [one]),
-            [one, two] => apart(a, [next(), next()], [one, two]),
-            [one, two, three] => apart(a, [next(), next(), next()], [one, two, three]),
-            [one, two, three, four] => {
-                apart(a, [next(), next(), next(), next()], [one, two, three, four]);
-            }
-            _ => unreachable!("chunks are as long as that"),
+    for i in 0..a.len() {
+        for lane in 0..LANES {
+            squares[lane] += a[i][lane] * a[i][lane];
         }
-    }
-}
-
-#[inline(always)]
-fn apart<const N: usize>(a: &[Lanes], others: [&[Lanes]; N], sums: [&mut Lanes; N]) {
-    let others = others.map(|b| &b[..a.len()]);
-    let mut lanes: [[f64; LANES]; N] = std::array::from_fn(|k| sums[k].0);
-    for (i, a) in a.iter().enumerate() {
-        for (lanes, b) in lanes.iter_mut().zip(&others) {
-            for ((lane, a), b) in lanes.iter_mut().zip(a.0).zip(b[i].0) {
-                *lane += (a - b) * (a - b);
+        for k in 0..N {
+            for lane in 0..LANES {
+                let difference = a[i][lane] - others[k][i][lane];
+                lanes[k][lane] += difference * difference;
             }
         }
     }
+    *own = squares;
     for (sum, lanes) in sums.into_iter().zip(lanes) {
-        sum.0 = lanes;
+        *sum = lanes;
     }
+}
+
+#[inline(always)]
+fn apart(a: &[f64], b: &[f64], sum: &mut Lanes) {
+    let mut lanes = *sum;
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            let difference = a[lane] - b[lane];
+            lanes[lane] += difference * difference;
+        }
+    }
+    *sum = lanes;
 }
 
 /// Set to zero in all inputs what is not finite in one, and count it.
 #[cold]
-fn leave_out(block: &Block<'_>, piece: std::ops::Range<usize>, values: &mut [Lanes], tally: &mut Tally) {
+fn leave_out(block: &Block<'_>, piece: std::ops::Range<usize>, values: &mut [f64], tally: &mut Tally) {
     for (place, index) in piece.enumerate() {
         let mut finite = true;
         for input in 0..block.inputs.len() {
@@ -248,7 +274,7 @@ fn leave_out(block: &Block<'_>, piece: std::ops::Range<usize>, values: &mut [Lan
         }
         if !finite {
             for values in values.chunks_exact_mut(PIECE) {
-                values[place / LANES].0[place % LANES] = 0.0;
+                values[place] = 0.0;
             }
         }
     }

@@ -100,7 +100,13 @@ pub fn count_non_finite(bytes: &[u8], dtype: Dtype, tally: &mut Tally) {
     const BLOCK: usize = 4096;
     let Some(format) = Format::of(dtype) else { return };
     for (block, bytes) in bytes.chunks(BLOCK * format.bytes).enumerate() {
-        if has_non_finite(bytes, format) {
+        let infinity = format.infinity;
+        let suspicious = match format.bytes {
+            2 => any(bytes, |b| u16::from_le_bytes(b) & (u16::MAX >> 1) >= infinity as u16),
+            4 => any(bytes, |b| u32::from_le_bytes(b) & (u32::MAX >> 1) >= infinity as u32),
+            _ => any(bytes, |b| u64::from_le_bytes(b) & (u64::MAX >> 1) >= infinity),
+        };
+        if suspicious {
             for i in 0..bytes.len() / format.bytes {
                 tally.input(0, block * BLOCK + i, format.decode(format.load(bytes, i)));
             }
@@ -108,19 +114,7 @@ pub fn count_non_finite(bytes: &[u8], dtype: Dtype, tally: &mut Tally) {
     }
 }
 
-/// Whether any of whole elements is NaN or infinite.
-#[inline(always)]
-pub(super) fn has_non_finite(bytes: &[u8], format: Format) -> bool {
-    let infinity = format.infinity;
-    match format.bytes {
-        2 => any(bytes, |b| u16::from_le_bytes(b) & (u16::MAX >> 1) >= infinity as u16),
-        4 => any(bytes, |b| u32::from_le_bytes(b) & (u32::MAX >> 1) >= infinity as u32),
-        _ => any(bytes, |b| u64::from_le_bytes(b) & (u64::MAX >> 1) >= infinity),
-    }
-}
-
 /// Whether any element passes; without a way out in the middle, so that it vectorises.
-#[inline(always)]
 fn any<const N: usize>(bytes: &[u8], test: impl Fn([u8; N]) -> bool) -> bool {
     bytes.as_chunks::<N>().0.iter().fold(false, |any, &element| any | test(element))
 }
