@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests import fp8, reference
+from tests.adapter_files import adapter
 from tests.checkpoints import Tensors, bf16, checkpoint, f32, sparse
 
 from soce import Mixer
@@ -206,6 +207,28 @@ def test_codes_are_measured_as_the_numbers_they_stand_for(tmp_path: Path) -> Non
     ]
     expected = by_definition([np.array(values), np.ones(120)])
     assert list(squares(Mixer([str(a), str(b)]), "w.weight", 2)) == expected
+
+
+def test_a_base_with_an_adapter_on_top_is_measured_as_their_sum(tmp_path: Path) -> None:
+    """Small integers, so that the sum is exact."""
+    random = np.random.default_rng(0)
+    w, a, b = (random.integers(-8, 9, shape).astype("<f4") for shape in ((70, 3000), (3, 3000), (70, 3)))
+    base = checkpoint(tmp_path / "base", {"x.y.weight": ("F32", [70, 3000], w.tobytes())})
+    start = "base_model.model.x.y"
+    factors: Tensors = {
+        f"{start}.lora_A.weight": ("F32", [3, 3000], a.tobytes()),
+        f"{start}.lora_B.weight": ("F32", [70, 3], b.tobytes()),
+    }
+    path = adapter(tmp_path / "lora", factors, r=3, lora_alpha=6)
+    both = Mixer([str(base), f"{base}+{path}"])
+    change = 2.0 * b.astype(float) @ a.astype(float)
+    expected = by_definition([w.astype(float).ravel(), (w + change).ravel()])
+    for threads in (None, 1, 5):
+        assert list(squares(both, "x.y.weight", 2, threads)) == expected
+    adapter(path, factors, r=3, lora_alpha=3)
+    states = [state for state, _ in both.states()]
+    again = [state for state, _ in Mixer([str(base), f"{base}+{path}"]).states()]
+    assert (states[0] == again[0], states[1] == again[1]) == (True, False)
 
 
 def test_what_is_not_finite_is_counted_and_zero_everywhere(tmp_path: Path) -> None:
