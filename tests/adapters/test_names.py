@@ -57,7 +57,7 @@ def test_soups_of_adapters_and_many_soups_are_made_on_this_disk(
 def test_soups_of_adapters_have_no_base(tmp_path: Path) -> None:
     directory(tmp_path / "A", 1.0)
     adapter(tmp_path / "a")
-    with pytest.raises(RecipeError, match="leave out the base"):
+    with pytest.raises(RecipeError, match="name the adapter alone"):
         merge_adapters([f"{tmp_path}/A+{tmp_path}/a"], output=tmp_path / "soup")
 
 
