@@ -10,7 +10,6 @@ from tests.checkpoints import directory
 from tests.field.test_mergekit_files import check_weights, models
 from tests.recipes.reading import refusals, write
 
-from soce.exceptions import RecipeError
 from soce.merging.plan import plan
 from soce.recipes.files import read_recipes
 
@@ -137,6 +136,7 @@ def test_other_methods(
         ("task_arithmetic\nmodels: [{model: A}]", "needs a `base_model`", None),
         ("task_arithmetic\nbase_model: O\nmodels: [{model: A}]\nparameters: {lambda: [0, 1]}", "`lambda` must be one number", "into the weights"),
         ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_row_wise: true}", "`nuslerp_row_wise` takes an angle", "one for each tensor"),
+        ("model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {filter_wise: true}", "`filter_wise` takes an angle", "one for each tensor"),
         ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_flatten: false}", "`nuslerp_flatten` takes an angle", "one for each tensor"),
         ("multislerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, eps: 1e-8}", "key `eps`", "nothing is added"),
         ("multislerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, normalize_weights: false}", "weights that sum to 2", "`normalize_weights: true`"),
@@ -150,14 +150,6 @@ def test_what_would_change_the_soup(tmp_path: Path, text: str, told: str, hint: 
     assert told in problem.message
     assert (problem.hint is None) == (hint is None)
     assert hint is None or hint in (problem.hint or "")
-
-
-def test_filters_of_rows_are_refused_when_the_tensors_are_known(tmp_path: Path) -> None:
-    for name, value in {"A": 1, "B": 2, "O": 0}.items():
-        directory(tmp_path / name, value, 1)
-    text = "merge_method: model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {filter_wise: true}\n"
-    with pytest.raises(RecipeError, match="filter_wise"):
-        plan(write(tmp_path, text), output=tmp_path / "soup")
 
 
 def test_what_mergekit_does_otherwise_is_told(tmp_path: Path) -> None:

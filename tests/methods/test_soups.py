@@ -228,7 +228,6 @@ def test_model_stock_tells_its_ratios_and_warns_of_unrelated_experts(tmp_path: P
         (["A", "B"], {"name": "karcher", "parameters": {"tol": "0"}}, "expected a number in (0, 1)", None),
         (["A", "B"], {"name": "model_stock", "base": "O", "parameters": {"clamp": "maybe"}}, "not a truth value", "true or false"),
         (["A", "B"], {"name": "model_stock", "base": "O", "parameters": {"average": "mean"}}, "`average` is `mean`", "`cos`"),
-        (["A", "B"], {"name": "model_stock", "base": "O", "parameters": {"filter_wise": True}}, "`filter_wise`", "leave it out"),
         (["A", "B"], {"name": "task_arithmetic"}, "`task_arithmetic` needs a base", "--base"),
         (["A", "B"], {"name": "slerp", "base": "O"}, "`slerp` takes no base", "leave it out"),
         (["A", "O"], {"name": "task_arithmetic", "base": "O"}, "is among the ingredients", "leave it out"),

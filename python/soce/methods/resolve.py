@@ -112,8 +112,6 @@ def resolve(recipe: Recipe, opened: Opened | None = None) -> Resolved:
         return Resolved(recipe)
     if not method.definition.reads:
         return _constant(recipe, method)
-    if method.name == "model_stock" and method.value("filter_wise"):
-        refuse("`filter_wise` is not there yet", "leave it out: one ratio for each tensor")
     assert opened is not None
     return _found(recipe, method, opened)
 

@@ -139,7 +139,7 @@ class _Reader:
             told = {"max_iter": given.max_iter, "tol": given.tol}
             parameters = {key: value for key, value in told.items() if value is not None}
         elif name == "model_stock":
-            parameters = {"clamp": False, "filter_wise": bool(given.filter_wise)}
+            parameters = {"clamp": False}
         base = self.base if self.kind.base != "none" else None
         base_name = self.content.base_model or ""
         return None if name == "linear" else Method(name, base, parameters, base_name)

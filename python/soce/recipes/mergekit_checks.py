@@ -36,8 +36,12 @@ def check_keys(document: ParsedFile, content: MergekitContent) -> None:
         if model.parameters.weight is not None and "weight" not in READ[name]:
             _refuse_key(document, (*place, "weight"), f"it has no effect on `{name}`: leave it out")
         _check_signs(document, name, (*place, "weight"), model.parameters.weight)
-    if top.nuslerp_row_wise or top.nuslerp_flatten is False:
-        key = "nuslerp_row_wise" if top.nuslerp_row_wise else "nuslerp_flatten"
+    by_row = {
+        "nuslerp_row_wise": top.nuslerp_row_wise,
+        "nuslerp_flatten": top.nuslerp_flatten is False,
+        "filter_wise": top.filter_wise,
+    }
+    if key := next((key for key, is_asked in by_row.items() if is_asked), None):
         hint = "soce takes one for each tensor: leave it out, or use mergekit"
         document.refuse(("parameters", key), f"`{key}` takes an angle for each row or column", hint)
     if top.factor is not None and not isinstance(top.factor, Fraction):

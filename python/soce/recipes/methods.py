@@ -151,7 +151,6 @@ METHODS: Final = {
             parameters=(
                 Parameter("average", "cos", choices=("cos", "angle")),
                 Parameter("clamp", default=True),
-                Parameter("filter_wise", default=False),
             ),
         ),
     )
