@@ -93,7 +93,7 @@ def one_process(
 
 def two_commands(target: Path, mixes: list[soce.Recipe], device: str) -> tuple[list[float], list[float]]:
     write, load = [], []
-    main = "from soce.cli.merge import main; main()"
+    main = "from soce.cli import main_merge; main_merge()"
     for mix in mixes:
         assert mix.parts is not None
         weights = [f"{found.path}={part}" for found, part in zip(mix.ingredients, mix.parts, strict=True)]

@@ -108,7 +108,7 @@ def test_the_bar_of_a_merge_never_shows_an_unknown_size(tmp_path: Path) -> None:
     for name in "ab":
         sparse(tmp_path / name, "F32", 1 << 22)
     ours, theirs = pty.openpty()
-    code = "from soce.cli.merge import main; main()"
+    code = "from soce.cli import main_merge; main_merge()"
     command = [
         sys.executable,
         "-c",

@@ -95,7 +95,7 @@ def test_help_and_version() -> None:
 
 def test_help_loads_little() -> None:
     code = (
-        "import sys\nfrom soce.cli.merge import main\ntry: main()\nexcept SystemExit: pass\n"
+        "import sys\nfrom soce.cli import main_merge\ntry: main_merge()\nexcept SystemExit: pass\n"
         "print([m for m in ('yaml','pydantic','rich','numpy','pandas','torch','soce.merging.merge') if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)

@@ -26,7 +26,7 @@ from soce.cli.merge import merge as command
 STATE_SUFFIX = ".soce-partial"
 # A test run in the background of a shell ignores SIGINT, and so would its children.
 _HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-COMMAND = [sys.executable, "-c", f"{_HEED}; from soce.cli.merge import main; main()"]
+COMMAND = [sys.executable, "-c", f"{_HEED}; from soce.cli import main_merge; main_merge()"]
 
 
 def ingredient(path: Path, seed: int, *, shards: int = 6, elements: int = 100_000) -> Path:

@@ -55,7 +55,7 @@ def usable() -> str | None:
 
 def command(arguments: Sequence[str], *, cwd: Path) -> Outcome:
     """Run `soce-merge` as a user does."""
-    code = "from soce.cli.merge import main; main()"
+    code = "from soce.cli import main_merge; main_merge()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=LIMIT, check=False,

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 
 import soce.merging.merge  # noqa: F401
-from soce.cli.merge import main
+from soce.cli import main_merge
 
 
 def serve(channel: socket.socket) -> tuple[dict, list[int]] | None:
@@ -61,4 +61,4 @@ if __name__ == "__main__":
             with socket.socket(fileno=third) as channel:
                 socket.send_fds(channel, [b"caught"], [listener])
         sys.argv = ["soce-merge", *request["arguments"]]
-        main()
+        main_merge()

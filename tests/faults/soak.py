@@ -46,7 +46,7 @@ how many depends on the largest merges so far: steps, ever rarer."""
 USED_GROWTH = 2 * MIB
 """What is allocated and not freed may grow by so much in an hour, thousands of merges: Python's own bookkeeping."""
 STATE_SUFFIX = ".soce-partial"
-COMMAND = [sys.executable, "-c", "from soce.cli.merge import main; main()"]
+COMMAND = [sys.executable, "-c", "from soce.cli import main_merge; main_merge()"]
 DTYPES = (["BF16"], ["F16"], ["F32"], ["F64"], ["BF16", "F32"], ["F16", "F32", "F64"])
 
 

@@ -20,7 +20,7 @@ from soce.exceptions import OutputError
 
 # A test run in the background of a shell ignores SIGINT, and so would its children.
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-COMMAND = [sys.executable, "-c", f"{HEED}; from soce.cli.merge import main; main()"]
+COMMAND = [sys.executable, "-c", f"{HEED}; from soce.cli import main_merge; main_merge()"]
 SLOW = soce.MergeOptions(kernels="scalar", num_threads=1, sync=False)
 """Integers, one element at a time: some hundred milliseconds for what `big` makes."""
 

@@ -13,7 +13,7 @@ from tests.checkpoints import sparse
 
 LIMIT = 256 << 20
 SIZE = 1 << 30
-COMMAND = [sys.executable, "-c", "from soce.cli.merge import main; main()"]
+COMMAND = [sys.executable, "-c", "from soce.cli import main_merge; main_merge()"]
 
 
 class Group:

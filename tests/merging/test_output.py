@@ -20,7 +20,7 @@ import soce
 from soce.exceptions import OutputError
 
 QUICK = soce.MergeOptions(sync=False)
-CODE = "from soce.cli.merge import main; main()"
+CODE = "from soce.cli import main_merge; main_merge()"
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def test_the_environment_changes_no_byte(four, right, tmp_path: Path) -> None:
         "OMP_NUM_THREADS": "1",
         "TZ": "Asia/Kathmandu",
     }
-    code = "from soce.cli.merge import main; main()"
+    code = "from soce.cli import main_merge; main_merge()"
     command = [sys.executable, "-c", code, *weights, "-o", str(tmp_path / "soup"), "--no-sync", "-q"]
     subprocess.run(command, env=os.environ | hostile, check=True)
     assert shards(tmp_path / "soup") == right

@@ -329,7 +329,7 @@ def test_ctrl_c_is_heeded_while_a_server_keeps_silent(here: Path, target: str) -
             "AWS_ALLOW_HTTP": "true",
         }
         environment |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "here"}
-        code = f"{_HEED}; from soce.cli.merge import main; main()"
+        code = f"{_HEED}; from soce.cli import main_merge; main_merge()"
         process = subprocess.Popen(
             [sys.executable, "-c", code, "A", "B", "-o", target],
             stderr=subprocess.PIPE,

@@ -77,6 +77,6 @@ def main() -> None:
 def main_merge() -> None:
     """Run the command `soce-merge`."""
     with _interrupts_told():
-        from soce.cli.merge import main
+        from soce.cli.merge import merge
 
-        main()
+        merge.main(prog_name="soce-merge")

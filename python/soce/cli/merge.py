@@ -244,8 +244,3 @@ def _split(argument: str, *, signed: bool) -> tuple[str, Any]:
             remote_name(argument)  # refuses a signed URL, whose signature would be shown as a weight
         problem = error.problems[0]
         refuse(f"`{shown(argument)}`: {problem.message}", problem.hint)
-
-
-def main() -> None:
-    """Run the command `soce-merge`."""
-    merge.main(prog_name="soce-merge")
