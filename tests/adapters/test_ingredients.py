@@ -91,6 +91,7 @@ def test_is_the_mean_of_the_models_that_base_and_adapters_are(here: Path) -> Non
         ("nothere+a", "there is no base `nothere`", "the base comes first: write `BASE+a`"),
         ("nothere+hf://org/a", "there is no base `nothere`", "write `BASE+hf://org/a`"),
         ("a+base", "`a` is the adapter", "the base comes first: `base+a`"),
+        ("base+x", "no adapter `x` is here", "check what stands behind the `+`"),
         ("nothere+x", "cannot be read", None),
     ],
 )
@@ -245,7 +246,6 @@ def test_config_and_rows_and_takes_name_it_too(here: Path) -> None:
     [
         ("base+a+b", "several adapters on one base", RecipeError),
         ("base+base", "it has no `adapter_config.json`", CheckpointError),
-        ("base+missing", "No such file", OSError),
         ("a+a", "a", SoceError),
         ("base+dora", "DoRA", CheckpointError),
         ("base+bin", "only `adapter_model.bin`", CheckpointError),

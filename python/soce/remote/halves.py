@@ -23,7 +23,13 @@ def check_halves(paths: Iterable[str]) -> None:
 
 
 def _lacking(path: str) -> Problem | None:
-    if "+" not in path or is_url(path) or os.path.lexists(path) or split_adapter(path)[1] is not None:
+    if "+" not in path or os.path.lexists(path):
+        return None
+    _, top = split_adapter(path)
+    if top is not None:
+        hint = "check what stands behind the `+`"
+        return None if _is_known(top) else _problem(path, f"no adapter `{shown(top)}` is here", hint)
+    if is_url(path):
         return None
     base, _, adapter = path.rpartition("+")
     base = base.rstrip("+")
