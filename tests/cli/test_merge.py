@@ -304,6 +304,22 @@ def test_mergekit_files(here: Path) -> None:
     assert read_file(here / "narrow/model.safetensors")["w"] == ("BF16", [3], bf16(2.5, 2.0, -2.0))
 
 
+def test_a_plan_shows_the_first_rows_of_many(here: Path) -> None:
+    for name in "AB":
+        tensors = {f"w{i}": ("F32", [1], f32(i)) for i in range(11)}
+        write_file(here / name / "model.safetensors", tensors)
+    rows = "".join(f"  - {{pattern: w{i}, weights: [{i + 1}, 1]}}\n" for i in range(11))
+    (here / "rows.yaml").write_text(f"ingredients: [A, B]\nrows:\n{rows}")
+    told = run("rows.yaml", "-o", "soup", "--plan").stdout
+    assert [line for line in told.splitlines() if line.startswith("  tensors w")] == [
+        f"  tensors w{i}" for i in range(8)
+    ]
+    assert "\n  and 3 more rows: `--json` has all\n" in told
+    assert (
+        len(json.loads(run("rows.yaml", "-o", "soup", "--plan", "--json").stdout)["outputs"][0]["rows"]) == 11
+    )
+
+
 def test_weights_of_many_digits_are_told(here: Path) -> None:
     result = run("A=0.3333333333", "B=0.6666666667", "-o", "soup", "-q")
     assert result.exit_code == 0

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from soce.merging.report import MergeReport
 
 _LISTED = 3
+_ROWS = 8
+"""Rows of a recipe that a plan shows: methods that look at tensors have one for each of them."""
 _GLUED = "\0"
 """Stands for a blank at which no line breaks: `shown` leaves none of it."""
 
@@ -34,13 +36,15 @@ def plan_text(plan: MergePlan) -> str:
     for output in data["outputs"]:
         there = ", which holds this soup already" if output["path"] in data["complete"] else ""
         lines += ["", f"output {shown(output['path'])}{there}"]
-        for row in output["rows"]:
+        for row in output["rows"][:_ROWS]:
             lines.append(f"  tensors {shown(row['pattern'])}")
             table = [
                 [f"{numerator}", f"of {row['whole']}", f"{100 * numerator / row['whole']:.4g} %", shown(path)]
                 for numerator, path in zip(row["numerators"], paths, strict=True)
             ]
             lines += ["  " + line for line in columns(table, "rlrl")]
+        if (more := len(output["rows"]) - _ROWS) > 0:
+            lines.append(f"  and {counted(more, 'more row')}: `--json` has all")
     counts = data["counts"]
     chosen = [f"{counts[kind]} {kind.replace('_', ' ')}" for kind in ("taken", "left_out") if counts[kind]]
     tensors = [*(f"{counts[kind]} {kind}" for kind in ("averaged", "copied", "tied", "refused")), *chosen]
