@@ -117,7 +117,7 @@ test: dev ## Set up and run the tests of the core and of the package
 .PHONY: test-slow
 test-slow: dev ## The tests that take longer, and property tests with many more examples
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --release $(CARGO_FLAGS)
-	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu and not vllm and not bfcl and not faults_long and not faults_release' --timeout=3600 $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m 'not gpu and not vllm and not bfcl and not mergekit and not faults_long and not faults_release' --timeout=3600 $(PYTEST_ARGS)
 
 # vLLM and BFCL pin what nothing else can live with: each has an environment of its own, kept where SOCE_ENGINES says.
 ENGINES := $(abspath $(or $(SOCE_ENGINES),$(HOME)/.cache/soce))
@@ -139,6 +139,23 @@ $(ENGINES)/bfcl/bin/python: | $(BIN)/python
 test-engines: dev engines ## Tests on live engines: of vLLM's workers, of what they serve, of BFCL on it
 	SOCE_VLLM_PYTHON=$(ENGINES)/vllm/bin/python SOCE_BFCL_PYTHON=$(ENGINES)/bfcl/bin/python \
 	$(BIN)/python -m pytest -m 'vllm or bfcl' --timeout=3600 $(PYTEST_ARGS)
+
+# mergekit requires what the project's environment has, but for three packages: these and itself lie in a folder of their
+# own, which only the tests beside it look into.
+MERGEKIT := mergekit==0.1.5
+MERGEKIT_READY := $(ENGINES)/mergekit/.soce-$(MERGEKIT)
+
+.PHONY: oracles
+oracles: $(MERGEKIT_READY) ## Install mergekit where the tests beside it find it; 25 MB
+
+$(MERGEKIT_READY): | $(INSTALLED)
+	rm -rf $(ENGINES)/mergekit
+	$(BIN)/python -m pip install --quiet --no-deps --target $(ENGINES)/mergekit $(MERGEKIT) immutables protobuf sentencepiece
+	@touch $@
+
+.PHONY: test-oracles
+test-oracles: dev oracles ## Methods beside mergekit itself, on the same files; PYTEST_ARGS=-rP prints how far apart
+	SOCE_MERGEKIT=$(ENGINES)/mergekit $(BIN)/python -m pytest -m mergekit $(PYTEST_ARGS) tests/methods
 
 .PHONY: faults-long
 faults-long: dev ## A fault at every step of a merge: every call killed, failed, shortened; inputs changed (an hour)
