@@ -54,6 +54,11 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "tests/report/test_hub.py::test_the_command_says_where_it_is"
     ),
     ("docs/demo.md", "make demo"): DEMO,
+    ("docs/install.md", "pip install soce"): NotRun("installs; `make wheel-test` does it with the wheel"),
+    (
+        "docs/install.md",
+        'eval "$(_SOCE_COMPLETE=bash_source soce; _SOCE_MERGE_COMPLETE=bash_source soce-merge)"',
+    ): Elsewhere("tests/cli/test_version.py::test_shells_get_a_script"),
     ("docs/methods.md", "soce trajectory run/checkpoint-* --scheme wma > recipe.yaml"): Elsewhere(
         "tests/methods/test_trajectory.py::"
         "test_the_command_prints_a_recipe_that_makes_the_soup_it_makes_itself"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import math
 import random
@@ -37,8 +36,6 @@ MATCH, INCLUDES = sorted(path for path in (INSPECT / "logs").iterdir() if "05-18
 ZSTD = next((INSPECT / "zstd").iterdir())
 LOG = next((INSPECT / "json").iterdir())
 NAN = math.nan
-
-HAS_ZSTD = hasattr(zipfile, "ZIP_ZSTANDARD") or importlib.util.find_spec("zstandard") is not None
 
 
 def cells(table: ScoreTable, array: np.ndarray | None = None) -> dict[str, list[float]]:
@@ -521,16 +518,6 @@ def test_inspect_two_logs_of_one_task(tmp_path: Path) -> None:
     assert hint == f"choose one and move the others away; the newest is `{newer}`"
 
 
-@pytest.mark.skipif(HAS_ZSTD, reason="this Python reads zstd")
-def test_zstd_archives_say_what_is_missing() -> None:
-    message, hint = refusal(ZSTD)
-    assert message == "member `header.json` is compressed with zstd, which Python reads from 3.14 on"
-    assert hint == (
-        "`pip install zstandard`, or write the log as JSON: `inspect log dump --header-only LOG.eval > LOG.json`"
-    )
-
-
-@pytest.mark.skipif(not HAS_ZSTD, reason="needs Python 3.14 or the package zstandard")
 def test_zstd_archives() -> None:
     assert read_scores(ZSTD).digest == read_scores(MATCH).digest
 

@@ -508,7 +508,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
     (problem,) = caught.value.problems
     assert (problem.message, problem.hint) == (
         "reading Parquet needs pyarrow",
-        "run `pip install 'soce[parquet]'`",
+        "pip install 'soce[excel]'",
     )
 
 

@@ -13,6 +13,7 @@ from soce.cli.command import given_words, message, next_step, print_blocks, prin
 from soce.cli.examine import examine, read_table, tell_notes
 from soce.cli.experiment import ExperimentCommand, check_names, measured_table
 from soce.cli.options.candidates import candidate_option
+from soce.cli.options.files import PLACE
 from soce.cli.options.group import KeyedOption
 from soce.cli.options.selection import population_options, sign_option
 from soce.cli.options.table import TABLE_HELP, table_options, tables_argument
@@ -46,7 +47,9 @@ Examples:
 @sign_option(partial(click.option, cls=KeyedOption))
 @candidate_option("NAME|@FILE", "Models that may become experts; else all.")
 @click.option("--clusters", type=COUNT, default=3, metavar="K", help="Clusters to show. Default: 3.")
-@click.option("--plot", metavar="FILE", help="Draw the correlations to a .png, .svg or .pdf file.")
+@click.option(
+    "--plot", type=PLACE, metavar="FILE", help="Draw the correlations to a .png, .svg or .pdf file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
 def analyze(
     *,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.command import Subcommand, inform, print_blocks, print_json, usage, warn
+from soce.cli.options.files import PLACE
 from soce.cli.options.types import COUNT, ENGINE_NAME
 from soce.cli.text.soup_names import SOUPS
 from soce.exceptions import shown
@@ -28,7 +29,7 @@ Examples:
 
 
 @click.command(cls=Subcommand, short_help="Ask a soup something.", notes=(SOUPS, _EXAMPLES))
-@click.argument("words", nargs=-1, metavar="[RUN] [PROMPT]")
+@click.argument("words", nargs=-1, type=PLACE, metavar="[RUN] [PROMPT]")
 @click.option("--soup", "soups", multiple=True, metavar="SOUP", help="Whom to ask; may be repeated.")
 @click.option(
     "--max-new-tokens",
@@ -41,9 +42,9 @@ Examples:
 @click.option(
     "--engine", type=ENGINE_NAME, metavar="NAME", help="vllm or transformers; else in this process."
 )
-@click.option("--engine-python", metavar="PATH", help="The python of the engine's environment.")
+@click.option("--engine-python", type=PLACE, metavar="PATH", help="The python of the engine's environment.")
 @click.option("--server", metavar="URL", help="A `soce serve` to use; without RUN, as it is now.")
-@click.option("--token-file", metavar="FILE", help="The server's token; else the usual one.")
+@click.option("--token-file", type=PLACE, metavar="FILE", help="The server's token; else the usual one.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
 def ask(
     *,

@@ -7,6 +7,7 @@ import json
 import click
 
 from soce.cli.command import Subcommand, message, usage, warn
+from soce.cli.options.files import PLACE
 from soce.cli.options.types import TextPair
 from soce.exceptions import shown
 
@@ -23,7 +24,7 @@ Examples:
     short_help="Write the model card of a soup.",
     notes=(_EXAMPLES,),
 )
-@click.argument("soup", metavar="DIR")
+@click.argument("soup", type=PLACE, metavar="DIR")
 @click.option(
     "--run", metavar="RUN", help="Folder of the run that chose the soup; else what the soup records."
 )

@@ -164,9 +164,9 @@ def plain(text: str) -> str:
 
 def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
     if wanted and not ctx.resilient_parsing:
-        import soce
+        from soce.cli.text.version import version_text
 
-        click.echo(f"soce {soce.__version__}")
+        click.echo(version_text())
         ctx.exit()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soce.cli.command import Subcommand, message, next_step, print_json
+from soce.cli.options.files import PLACE
 from soce.cli.options.types import NUMBER
 from soce.cli.progress import stage_bars
 from soce.demo.models import DemoModels, OnProgress, Steps, user_cache
@@ -33,7 +34,7 @@ Examples:
 @click.command(
     cls=Subcommand, short_help="See the whole method on tiny models, in minutes.", notes=(_EXAMPLES,)
 )
-@click.option("--output", "-o", default="soce-demo", metavar="DIR", help="Default: soce-demo.")
+@click.option("--output", "-o", default="soce-demo", type=PLACE, metavar="DIR", help="Default: soce-demo.")
 @click.option("--seed", type=NUMBER, default=0, metavar="N", help="Of the training. Default: 0.")
 @click.option("--cache/--no-cache", default=True, help="Reuse models trained before. Default: --cache.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")

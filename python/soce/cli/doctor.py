@@ -8,6 +8,7 @@ import click
 
 from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, error_lines, message, print_json, usage, warn
+from soce.cli.options.files import PLACE
 from soce.cli.options.merge import merge_decisions
 from soce.cli.options.types import NUMBER
 from soce.cli.text.layout import columns
@@ -30,8 +31,8 @@ Examples:
 
 
 @click.command(cls=Subcommand, notes=(_EXAMPLES,))
-@click.argument("ingredients", nargs=-1, required=True, metavar="PATH...")
-@click.option("--base", metavar="PATH", help="The checkpoint that they were trained from.")
+@click.argument("ingredients", nargs=-1, required=True, type=PLACE, metavar="PATH...")
+@click.option("--base", type=PLACE, metavar="PATH", help="The checkpoint that they were trained from.")
 @click.option("--worst", type=NUMBER, default=10, metavar="N", help="Tensors to name. Default: 10.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
 @merge_decisions

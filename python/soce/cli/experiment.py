@@ -11,7 +11,7 @@ import click
 from soce.cli.command import Subcommand, inform, refusals, usage
 from soce.cli.options.current import EXPERIMENT, experiment
 from soce.cli.options.experiment import as_default, keys_of
-from soce.cli.options.files import PATH
+from soce.cli.options.files import PATH, PLACE
 from soce.cli.options.group import GroupedOption, Keyed, KeyedArgument, KeyedOption, names_experiment
 from soce.exceptions import SoceError, shown
 from soce.experiment.experiment import FILE, Experiment
@@ -59,7 +59,9 @@ class ExperimentCommand(Subcommand):
         self.params.append(click.Option(["--set"], multiple=True, metavar="KEY=VALUE", help=words, **hidden))
         if not any(param.name == "tables" for param in self.params):
             words = f"Else `{FILE}`, if it is here."
-            self.params.append(click.Option(["--experiment"], metavar="FILE", help=words, **hidden))
+            self.params.append(
+                click.Option(["--experiment"], type=PLACE, metavar="FILE", help=words, **hidden)
+            )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the experiment, then the words of the command line."""

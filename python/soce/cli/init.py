@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from soce.cli.command import Subcommand, inform, message, next_step, warn
+from soce.cli.options.files import PLACE
 from soce.exceptions import OutputError, Problem
 
 _EXAMPLES = """\b
@@ -26,6 +27,7 @@ Examples:
 )
 @click.option(
     "--models",
+    type=PLACE,
     metavar="DIR|FILE|NAME",
     multiple=True,
     help="A folder of checkpoints, a YAML of them, or org/model and the like; else models.yaml or models/.",

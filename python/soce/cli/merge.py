@@ -10,6 +10,7 @@ import click
 
 from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, message, next_step, usage, version_option, warn
+from soce.cli.options.files import PLACE
 from soce.cli.options.merge import merge_options
 from soce.cli.options.method import method_options
 from soce.cli.options.types import COUNT
@@ -40,15 +41,19 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @click.command(cls=Subcommand, notes=(_EXAMPLES,))
-@click.argument("ingredients", nargs=-1, metavar="(PATH[=WEIGHT]... | RECIPE)")
+@click.argument("ingredients", nargs=-1, type=PLACE, metavar="(PATH[=WEIGHT]... | RECIPE)")
 @click.option(
     "--output",
     "-o",
+    type=PLACE,
     metavar="DIR|URL",
     help="The directory to be made, or hf://org/name, s3://…: complete or not at all.",
 )
 @click.option(
-    "--recipes", metavar="FILE", help="Make many soups from one read pass: OUTPUT/NAME for each recipe."
+    "--recipes",
+    type=PLACE,
+    metavar="FILE",
+    help="Make many soups from one read pass: OUTPUT/NAME for each recipe.",
 )
 @click.option("--adapters", is_flag=True, help="Average LoRA adapters of one base into one adapter.")
 @click.option("--rank", type=COUNT, metavar="N", help="Cut a soup of adapters to this rank.")

@@ -10,6 +10,7 @@ import click
 
 from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, message, print_json, warn
+from soce.cli.options.files import PLACE
 from soce.exceptions import shown
 
 _EXAMPLES = """\b
@@ -20,7 +21,7 @@ Examples:
 
 
 @click.command(cls=Subcommand, short_help="Put a soup and its card on the Hub.", notes=(_EXAMPLES,))
-@click.argument("soup", metavar="(SOUP|RUN)")
+@click.argument("soup", type=PLACE, metavar="(SOUP|RUN)")
 @click.argument("target", metavar="hf://ORG/NAME")
 @click.option("--private", is_flag=True, help="Make the repository visible to its owners only.")
 @click.option("--json", "as_json", is_flag=True, help="Print repository and commit as JSON on stdout.")

@@ -11,6 +11,7 @@ from soce.cli.command import inform, message, usage
 from soce.cli.examine import tell_reading
 from soce.cli.experiment import ExperimentCommand, run_argument
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.options.files import PLACE
 from soce.cli.options.merge import merge_decisions
 from soce.cli.scoring import evaluators_of, merge_of, score_soups
 from soce.exceptions import shown
@@ -44,6 +45,7 @@ Examples:
 @click.option(
     "--output",
     "-o",
+    type=PLACE,
     metavar="FILE",
     help="A .html, .md or .json file; `-` is stdout. Default: report.html in RUN.",
 )
@@ -53,7 +55,9 @@ Examples:
     type=click.Choice(["html", "markdown", "json"]),
     help="Else what the file's ending says.",
 )
-@click.option("--selection", metavar="FILE", help="Of a `soce search`: the selection it was given.")
+@click.option(
+    "--selection", type=PLACE, metavar="FILE", help="Of a `soce search`: the selection it was given."
+)
 @click.option(
     "--other-benchmarks",
     multiple=True,

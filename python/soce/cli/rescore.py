@@ -10,6 +10,7 @@ import click
 
 from soce.cli.command import inform, message, print_blocks, print_json, usage
 from soce.cli.experiment import ExperimentCommand, experiment_tasks, run_argument
+from soce.cli.options.files import PLACE
 from soce.cli.options.types import COUNT
 from soce.exceptions import EvaluationError, shown
 from soce.files.words import counted
@@ -47,6 +48,7 @@ _USUAL = 10
 @click.option(
     "--tasks",
     multiple=True,
+    type=PLACE,
     metavar="FILE",
     help="Tasks to score by; also those that were scored, if it is not known where they are.",
 )
@@ -57,7 +59,9 @@ _USUAL = 10
 )
 @click.option("--soup", default="best", metavar="SOUP", help="An arm whose changed items are printed.")
 @click.option("--limit", type=COUNT, default=_USUAL, metavar="N", help=f"Most of them. Default: {_USUAL}.")
-@click.option("--output", "-o", metavar="FILE", help="Write the tasks with --scorer, for a search by them.")
+@click.option(
+    "--output", "-o", type=PLACE, metavar="FILE", help="Write the tasks with --scorer, for a search by them."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
 def rescore(
     *,

@@ -13,6 +13,7 @@ from soce.cli.experiment import ExperimentCommand, experiment_folder, experiment
 from soce.cli.options.candidates import candidate_option, models_option
 from soce.cli.options.current import experiment
 from soce.cli.options.evaluator import evaluator_help, evaluator_options
+from soce.cli.options.files import PLACE
 from soce.cli.options.merge import merge_decisions, overwrite_option
 from soce.cli.options.search import fail_option, search_options
 from soce.cli.options.table import table_items_option
@@ -40,17 +41,18 @@ Examples:
     short_help="Find the best weights and report what they are worth.",
     notes=(evaluator_help, _EXAMPLES),
 )
-@click.argument("selection", required=False)
+@click.argument("selection", type=PLACE, required=False)
 @candidate_option("NAME=PATH", "Checkpoint of a candidate, an arm.")
 @models_option("checkpoints", opened=True)
 @evaluator_options
-@click.option("--output", "-o", metavar="DIR", help="The study; the same call goes on with it.")
+@click.option("--output", "-o", type=PLACE, metavar="DIR", help="The study; the same call goes on with it.")
 @search_options
 @fail_option
 @merge_decisions
 @table_items_option
 @click.option(
     "--publish",
+    type=PLACE,
     metavar="DIR",
     help="Write the best soup there, with its card; `soce publish` puts it on the Hub.",
 )

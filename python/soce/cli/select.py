@@ -26,6 +26,7 @@ from soce.cli.experiment import (
     measured_table,
 )
 from soce.cli.options.current import experiment
+from soce.cli.options.files import PLACE
 from soce.cli.options.selection import selection_options
 from soce.cli.options.table import TABLE_HELP, table_items_option, table_options, tables_argument
 from soce.cli.text.scores import reported_lines, selection_lines, sweep_lines, table_lines
@@ -64,7 +65,9 @@ Examples:
     help="Scores on other items, to report on; lint checks that they match.",
 )
 @click.option("--sweep", is_flag=True, help="Show what every threshold selects, and stop.")
-@click.option("--output", "-o", metavar="FILE", help="Write the selection: a recipe file of the whole grid.")
+@click.option(
+    "--output", "-o", type=PLACE, metavar="FILE", help="Write the selection: a recipe file of the whole grid."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @table_options
 @table_items_option

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from soce.cli.command import Subcommand, error_lines, inform, message, print_json, usage, warn
+from soce.cli.options.files import PLACE
 from soce.cli.options.merge import merge_decisions
 from soce.cli.options.types import ENGINE_NAME
 from soce.exceptions import EngineLostError, shown
@@ -55,15 +56,15 @@ class _WithEngineWords(Subcommand):
 @click.command(
     cls=_WithEngineWords, short_help="Serve soups, to try them with any client.", notes=(_EXAMPLES,)
 )
-@click.argument("ingredients", nargs=-1, required=True, metavar="[NAME=]PATH...")
+@click.argument("ingredients", nargs=-1, required=True, type=PLACE, metavar="[NAME=]PATH...")
 @click.option(
     "--engine", type=ENGINE_NAME, default="vllm", metavar="NAME", help="vllm or transformers. Default: vllm."
 )
-@click.option("--engine-python", metavar="PATH", help="The engine's own python.")
+@click.option("--engine-python", type=PLACE, metavar="PATH", help="The engine's own python.")
 @click.option("--engine-untried", is_flag=True, help="Take a version that was not tried.")
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="Where to listen; else this machine only.")
 @click.option("--port", type=int, default=8000, metavar="PORT", help="0: a free one. Default: 8000.")
-@click.option("--token-file", metavar="FILE", help="Holds the token; made if it is not there.")
+@click.option("--token-file", type=PLACE, metavar="FILE", help="Holds the token; made if it is not there.")
 @click.option("--json", "as_json", is_flag=True, help="Print where it serves as JSON on stdout.")
 @merge_decisions
 def serve(

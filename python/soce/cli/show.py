@@ -8,6 +8,7 @@ import click
 
 from soce.cli.command import inform, print_blocks, print_json
 from soce.cli.experiment import ExperimentCommand, experiment_tasks, run_argument
+from soce.cli.options.files import PLACE
 from soce.cli.options.types import COUNT
 from soce.cli.text.soup_names import SOUPS
 from soce.exceptions import shown
@@ -57,7 +58,11 @@ _USUAL = 10
     help="The items that are reported on, or those that soups were chosen on. Default: report.",
 )
 @click.option(
-    "--tasks", multiple=True, metavar="FILE", help="Texts of the items, if it is not known where they are."
+    "--tasks",
+    multiple=True,
+    type=PLACE,
+    metavar="FILE",
+    help="Texts of the items, if it is not known where they are.",
 )
 @click.option("--limit", type=COUNT, metavar="N", help=f"Items to print. Default: {_USUAL}; of JSON, all.")
 @click.option("--full", is_flag=True, help="Print long texts whole.")

@@ -9,6 +9,7 @@ import click
 
 from soce.cli.command import Subcommand, usage, warn
 from soce.cli.merge import carry_out
+from soce.cli.options.files import PLACE
 from soce.cli.options.merge import merge_options
 
 if TYPE_CHECKING:
@@ -24,14 +25,16 @@ Examples:
 
 
 @click.command(cls=Subcommand, notes=(_EXAMPLES,))
-@click.argument("checkpoints", nargs=-1, metavar="CHECKPOINT...")
+@click.argument("checkpoints", nargs=-1, type=PLACE, metavar="CHECKPOINT...")
 @click.option(
     "--scheme",
     type=click.Choice(["sma", "ema", "wma", "minus-sqrt"]),
     help="Equal parts, exponential, rising linearly, or the drops of a decay by 1 - √x.",
 )
 @click.option("--alpha", metavar="NUMBER", help="How far `ema` goes to each checkpoint; else 1/5.")
-@click.option("--output", "-o", metavar="DIR", help="Make the soup instead of printing its recipe.")
+@click.option(
+    "--output", "-o", type=PLACE, metavar="DIR", help="Make the soup instead of printing its recipe."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the recipe, or the report, as JSON.")
 @merge_options
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")

@@ -10,6 +10,7 @@ import click
 
 from soce.cli.bars import byte_bar
 from soce.cli.command import Subcommand, given_words, inform, next_step, print_json, usage
+from soce.cli.options.files import PLACE
 from soce.cli.options.types import COUNT
 from soce.exceptions import shown
 from soce.files.words import counted
@@ -33,8 +34,8 @@ _LISTED = 100
 
 
 @click.command(cls=Subcommand, notes=(_EXAMPLES,))
-@click.argument("directory", metavar="DIR")
-@click.argument("ingredients", nargs=-1, metavar="[INGREDIENT]...")
+@click.argument("directory", type=PLACE, metavar="DIR")
+@click.argument("ingredients", nargs=-1, type=PLACE, metavar="[INGREDIENT]...")
 @click.option("--quick", is_flag=True, help="Read headers and small files only: seconds, but no data.")
 @click.option(
     "--recompute",

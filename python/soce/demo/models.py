@@ -21,6 +21,7 @@ from soce.demo.training import TrainingPlan
 from soce.demo.workers import Job, WorkerError, Workers, run_here
 from soce.exceptions import OutputError, Problem, SoceError
 from soce.files.cache import cache_folder
+from soce.files.extras import install
 
 OnProgress: TypeAlias = Callable[[str, int, int], object]
 
@@ -184,7 +185,7 @@ def _require_packages() -> None:
     if missing:
         names = " and ".join(f"`{name}`" for name in missing)
         message = f"the demo trains models and needs {names}"
-        raise SoceError.of([Problem("soce", None, None, message, "pip install 'soce[torch,search]'")])
+        raise SoceError.of([Problem("soce", None, None, message, install("torch", "search"))])
 
 
 def _cache_keys(plans: Mapping[str, TrainingPlan]) -> dict[str, str]:

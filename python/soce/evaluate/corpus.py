@@ -11,6 +11,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from soce.exceptions import EvaluationError, Problem, shown
+from soce.files.extras import install
 from soce.files.plain import Plain
 from soce.files.words import counted, listed, nearest
 
@@ -268,7 +269,7 @@ def _scorer(name: str, settings: tuple[tuple[str, Setting], ...]) -> _Scorer:
         metrics = importlib.import_module("sacrebleu.metrics")
     except ImportError as error:
         message = f"the metric `{name}` needs sacrebleu: {shown(' '.join(str(error).split()))}"
-        _refuse(message, "pip install 'soce[bleu]'", cause=error)
+        _refuse(message, install("torch"), cause=error)
     try:
         made = getattr(metrics, _SACREBLEU[name])(**dict(settings))
     except Exception as error:

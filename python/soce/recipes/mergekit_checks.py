@@ -41,9 +41,9 @@ def check_keys(document: ParsedFile, content: MergekitContent) -> None:
         "nuslerp_flatten": top.nuslerp_flatten is False,
         "filter_wise": top.filter_wise,
     }
-    if key := next((key for key, is_asked in by_row.items() if is_asked), None):
+    if asked := next((key for key, is_asked in by_row.items() if is_asked), None):
         hint = "soce takes one for each tensor: leave it out, or use mergekit"
-        document.refuse(("parameters", key), f"`{key}` takes an angle for each row or column", hint)
+        document.refuse(("parameters", asked), f"`{asked}` takes an angle for each row or column", hint)
     if top.factor is not None and not isinstance(top.factor, Fraction):
         hint = "write it into the weights, which may be lists and have filters"
         document.refuse(("parameters", "lambda"), "`lambda` must be one number", hint)

@@ -6,6 +6,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from soce.files.extras import install
 from soce.recipes.checkpoint_paths import hub_cache
 from soce.recipes.names import SHARD
 from soce.remote.host import RemoteShard, is_inside, refuse, shard_names, side_files
@@ -103,7 +104,7 @@ def _client(name: HubName) -> ModuleType:
     try:
         import huggingface_hub
     except ImportError as error:
-        refuse(name, f"models of the Hub need huggingface_hub ({error})", "`pip install 'soce[hub]'`")
+        refuse(name, f"models of the Hub need huggingface_hub ({error})", install("hub"))
     return huggingface_hub
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
+from soce.files.extras import install
 from soce.files.words import listed
 from soce.recipes.names import SHARD
 from soce.remote.host import DESCRIPTIONS, RemoteShard, is_inside, refuse, shard_names, side_files
@@ -109,7 +110,7 @@ def store_client(name: WebName, refuse: Refuse = refuse) -> ModuleType:
     try:
         import obstore
     except ImportError as error:
-        refuse(name, f"objects of a store need obstore ({error})", "`pip install 'soce[s3]'`")
+        refuse(name, f"objects of a store need obstore ({error})", install("s3"))
     return obstore
 
 

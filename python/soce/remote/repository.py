@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from soce.files.extras import install
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import hub_cache
 from soce.remote.destination import AGAIN, MANIFEST, of_this_plan, refuse_output
@@ -226,7 +227,7 @@ def _client(name: HubName) -> ModuleType:
     try:
         import huggingface_hub
     except ImportError as error:
-        refuse_output(name, f"the Hub needs huggingface_hub ({error})", "`pip install 'soce[hub]'`")
+        refuse_output(name, f"the Hub needs huggingface_hub ({error})", install("hub"))
     return huggingface_hub
 
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import OutputError, Problem, shown
+from soce.files.extras import install
 from soce.report.figures.canvas import svg
 from soce.report.markdown import visible_lines
 
@@ -60,7 +61,7 @@ def check_renderers() -> None:
         import matplotlib as mpl  # noqa: F401
     except ImportError as error:
         message = f"an HTML report needs jinja2 and matplotlib: {shown(str(error))}"
-        hint = "pip install 'soce[report]', or write Markdown or JSON"
+        hint = f"{install('report')}, or write Markdown or JSON"
         raise OutputError.of([Problem("output", None, None, message, hint)]) from error
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from soce.exceptions import shown
+from soce.files.extras import install
 from soce.search.refusal import refuse
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def require_optuna() -> None:
         import optuna  # noqa: F401
     except ImportError as error:
         message = f"a search needs Optuna, which cannot be imported: {shown(str(error))}"
-        hint = "pip install 'soce[search]'"
+        hint = install("search")
         refuse(message, hint, cause=error)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from soce.exceptions import OutputError, Problem, shown
 from soce.files.atomic import staged
+from soce.files.extras import install
 from soce.selection.clusters import cluster_categories
 from soce.selection.correlation import critical_correlation
 
@@ -59,7 +60,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
     try:
         import matplotlib as mpl  # noqa: F401
     except ImportError:
-        _refuse(path, "drawing needs matplotlib", "pip install 'soce[plot]'")
+        _refuse(path, "drawing needs matplotlib", install("report"))
 
 
 def save_heatmap(correlation: Correlation, path: str | os.PathLike[str]) -> Path:

@@ -10,7 +10,7 @@ import click
 
 from soce.cli.command import usage
 from soce.cli.options.current import experiment
-from soce.cli.options.files import EXISTING, PATH
+from soce.cli.options.files import EXISTING, PATH, PLACE
 from soce.cli.options.group import OptionGroup, all_of
 from soce.cli.options.named_evaluators import NamedEvaluators
 from soce.cli.options.types import COMMAND, COUNT, ENGINE, EXECUTOR, FORMAT, NUMBER, LmEvalTasks, NamedValues
@@ -300,6 +300,7 @@ evaluator_options = all_of(
     _option(
         "--evaluator-scores",
         "scores",
+        type=PLACE,
         metavar="PATH",
         help="For commands: the scores it leaves. Default: {output}, a directory.",
     ),

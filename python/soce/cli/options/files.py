@@ -7,10 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+from click.shell_completion import CompletionItem
+
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class PlaceText(click.types.StringParamType):
+    """Text that shells complete as the name of a file: a path, or one with something before or after it."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Leave it to the shell."""
+        del ctx, param
+        return [CompletionItem(incomplete, type="file")]
+
+
+PLACE = PlaceText()
 
 
 @dataclass(frozen=True, slots=True)

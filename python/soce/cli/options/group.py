@@ -28,6 +28,7 @@ import click
 from click.core import ParameterSource
 
 from soce.cli.options.current import experiment
+from soce.cli.options.files import PLACE
 from soce.experiment.experiment import SUFFIXES
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Keyed:
         is_short: bool = False,
         **settings: Any,  # noqa: ANN401 - click's
     ) -> None:
+        if files is not None:
+            settings.setdefault("type", PLACE)
         super().__init__(*args, **settings)
         assert isinstance(self, click.Parameter)
         self.key = str(self.name).replace("_", "-") if key is None else key

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soce.cli.options.files import PLACE
 from soce.cli.options.group import OptionGroup, all_of
 from soce.cli.options.types import COUNT, DTYPE, SIZE, TextPair
 from soce.exceptions import shown
@@ -90,7 +91,12 @@ merge_options = all_of(
         help="Whether what is somewhere else is kept.",
     ),
     _option("--private", is_flag=True, help="Of hf://…: make the repository visible to its owners only."),
-    _option("--work-dir", metavar="DIR", help="Of hf://…, s3://…: where shards lie until they are sent."),
+    _option(
+        "--work-dir",
+        type=PLACE,
+        metavar="DIR",
+        help="Of hf://…, s3://…: where shards lie until they are sent.",
+    ),
     _option(
         "--cache",
         type=click.Choice(["auto", "keep", "drop"]),

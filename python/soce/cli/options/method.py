@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soce.cli.command import usage
+from soce.cli.options.files import PLACE
 from soce.cli.options.group import OptionGroup, all_of
 from soce.cli.options.types import TextPair
 from soce.exceptions import shown
@@ -31,7 +32,7 @@ _option = OptionGroup("method", _method).option
 
 method_options = all_of(
     _option("--method", "name", metavar="NAME", help="Another method than the average; see docs/methods.md."),
-    _option("--base", metavar="PATH", help="Checkpoint that the method takes differences to."),
+    _option("--base", type=PLACE, metavar="PATH", help="Checkpoint that the method takes differences to."),
     _option(
         "--param",
         type=TextPair("NAME=VALUE", at_first=True),

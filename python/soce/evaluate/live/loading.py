@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from soce.evaluate.evaluation import refuse
 from soce.exceptions import EvaluationError, shown
+from soce.files.extras import install
 from soce.files.words import counted, nearest
 from soce.recipes.names import base_of
 
@@ -34,7 +35,7 @@ def require_torch() -> tuple[ModuleType, ModuleType]:
         import transformers
     except ImportError as error:
         message = f"evaluating models in place needs torch and transformers: {shown(str(error))}"
-        refuse(message, "pip install 'soce[torch]'", cause=error)
+        refuse(message, install("torch"), cause=error)
     return torch, transformers
 
 

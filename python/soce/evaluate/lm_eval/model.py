@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from soce.evaluate.evaluation import refuse, told
 from soce.evaluate.lm_eval.endings import Endings, endings_of
 from soce.exceptions import EvaluationError, shown
+from soce.files.extras import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ def lm_eval(module: str = "") -> Any:  # noqa: ANN401 - the harness is not annot
         return importlib.import_module(f"lm_eval.{module}" if module else "lm_eval")
     except (AttributeError, ImportError) as error:  # what it lacks in another version of transformers
         message = f"this evaluator needs lm-evaluation-harness: {shown(' '.join(str(error).split()))}"
-        refuse(message, "pip install 'soce[lm-eval]'", cause=error)
+        refuse(message, install("lm-eval"), cause=error)
 
 
 def wrapped(soup: SoupModel, batch_size: int | str, settings: Mapping[str, object]) -> Any:  # noqa: ANN401

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import EvaluationError, OutputError, Problem, shown
+from soce.files.extras import install
 from soce.files.words import listed
 from soce.recipes.checkpoint_paths import HUB_ID
 
@@ -47,7 +48,7 @@ def require_hub() -> Any:  # noqa: ANN401 - a module
         import huggingface_hub
     except ImportError as error:
         message = f"a model card needs huggingface_hub: {shown(str(error))}"
-        raise OutputError.of([Problem("output", None, None, message, "pip install 'soce[card]'")]) from error
+        raise OutputError.of([Problem("output", None, None, message, install("hub"))]) from error
     return huggingface_hub
 
 

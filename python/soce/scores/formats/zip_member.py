@@ -101,7 +101,7 @@ def _read(
     if member.flag_bits & _ENCRYPTED:
         refusals.refuse(f"member `{name}` is encrypted")
     if member.compress_type == _ZSTANDARD and not hasattr(zipfile, "ZIP_ZSTANDARD"):
-        content = _read_zstd(file, member, refusals, instead)
+        content = _read_zstd(file, member, refusals)
     else:
         try:
             stream = archive.open(member)
@@ -124,14 +124,8 @@ def _bounded(stream: IO[bytes]) -> bytes:
     return b"".join(pieces)
 
 
-def _read_zstd(file: IO[bytes], member: zipfile.ZipInfo, refusals: Refusals, instead: str) -> bytes:
-    try:
-        zstandard: Any = importlib.import_module("zstandard")  # not installed everywhere
-    except ImportError:
-        refusals.refuse(
-            f"member `{member.filename}` is compressed with zstd, which Python reads from 3.14 on",
-            f"`pip install zstandard`, or {instead}",
-        )
+def _read_zstd(file: IO[bytes], member: zipfile.ZipInfo, refusals: Refusals) -> bytes:
+    zstandard: Any = importlib.import_module("zstandard")  # only where Python reads none
     if member.compress_size > MAX_BYTES:
         refusals.refuse(f"member `{member.filename}` has {member.compress_size} bytes even compressed")
     file.seek(member.header_offset)

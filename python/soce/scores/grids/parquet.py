@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import shown
+from soce.files.extras import install
 from soce.scores.grids.lines import Rows
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def read_parquet(content: bytes, refusals: Refusals) -> Rows:
         import pandas as pd
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
     except ImportError:
-        refusals.refuse("reading Parquet needs pyarrow", "run `pip install 'soce[parquet]'`")
+        refusals.refuse("reading Parquet needs pyarrow", install("excel"))
     header: list[str] = []
     columns: list[list[str]] = []
     try:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from soce.exceptions import ScoreTableError, shown
+from soce.files.extras import install
 from soce.scores.grids.lines import Rows, choose, is_title
 from soce.scores.grids.text import MAX_BYTES
 
@@ -40,7 +41,7 @@ def read_workbook(content: bytes, wanted: str | None, refusals: Refusals) -> Row
     try:
         import openpyxl  # type: ignore[import-untyped]
     except ImportError:
-        refusals.refuse("reading Excel workbooks needs openpyxl", "run `pip install 'soce[excel]'`")
+        refusals.refuse("reading Excel workbooks needs openpyxl", install("excel"))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_UNPACKED:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.evaluate.described import DescribedEvaluator
 from soce.evaluate.evaluation import told
 from soce.exceptions import shown
+from soce.files.extras import install
 from soce.files.words import counted, in_words
 from soce.search.refusal import refuse
 
@@ -144,7 +145,7 @@ def _require_ray() -> Any:  # noqa: ANN401 - a module without types where it is 
         import ray
     except ImportError as error:
         message = f"the executor `ray` needs Ray, which cannot be imported: {shown(str(error))}"
-        refuse(message, "pip install 'soce[ray]'", cause=error)
+        refuse(message, install("ray"), cause=error)
     return ray
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from soce.files.extras import install
 from soce.search.optional import quiet_optuna
 from soce.search.refusal import refuse
 from soce.search.strategies.proposals import DEFAULT_BUDGET, Proposals
@@ -39,7 +40,7 @@ class CmaEs(Strategy):
                 import numpy as np
                 from cmaes import CMA  # type: ignore[import-untyped]
             except ImportError as error:
-                refuse(f"the package cmaes cannot be imported: {error}", "pip install 'soce[search]'")
+                refuse(f"the package cmaes cannot be imported: {error}", install("search"))
             n = len(found.names)
             optimizer = CMA(
                 mean=np.full(n, 0.5),
@@ -91,7 +92,7 @@ class Bayesian(Strategy):
                 with quiet_optuna() as optuna:
                     self._run(proposals, optuna)
             except ImportError as error:
-                hint = "pip install 'soce[search,torch]'"
+                hint = install("search", "torch")
                 refuse(f"the strategy {self.kind} needs a package: {error}", hint, cause=error)
         return proposals.outcome()
 
