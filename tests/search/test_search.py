@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -198,6 +199,20 @@ def test_unknown_strategies_name_the_known_ones() -> None:
     assert all(name in str(caught.value) for name in STRATEGIES)
     for name in STRATEGIES:
         assert strategy_of(name).name == strategy_of(name).to_json()["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("strategy", "package", "extras"), [("cmaes", "cmaes", "search"), ("gp", "torch", "search,torch")]
+)
+def test_a_strategy_without_its_package_is_refused_before_anything_is_scored(
+    strategy: str, package: str, extras: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(StudyError) as caught:
+        strategy_of(strategy)
+    (problem,) = caught.value.problems
+    assert problem.message == f"the strategy {strategy} needs `{package}`, not installed here"
+    assert problem.hint == f"pip install 'soce[{extras}]'"
 
 
 # ---- halving

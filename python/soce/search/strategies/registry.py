@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
+from soce.files.extras import install
 from soce.files.words import listed
 from soce.search.refusal import refuse
 from soce.search.strategies.greedy import Greedy
@@ -27,6 +29,8 @@ class StrategyKind:
     help: str
     make: Callable[[int | None, int], Strategy]
     """Takes the budget and the seed; strategies without the one or the other leave it."""
+    needs: tuple[str, ...] = ()
+    """Packages, of the extras `search` and `torch`."""
 
 
 def _race(budget: int | None, seed: int) -> Strategy:
@@ -43,13 +47,17 @@ STRATEGIES: Final[Mapping[str, StrategyKind]] = {
     "cmaes": StrategyKind(
         "evolution of the weights, for more experts than a grid can hold",
         lambda budget, seed: CmaEs(_sampled(budget), seed),
+        needs=("cmaes",),
     ),
     "gp": StrategyKind(
-        "a Gaussian process proposes weights", lambda budget, seed: Bayesian("gp", _sampled(budget), seed)
+        "a Gaussian process proposes weights",
+        lambda budget, seed: Bayesian("gp", _sampled(budget), seed),
+        needs=("optuna", "torch"),
     ),
     "tpe": StrategyKind(
         "a tree of Parzen estimators proposes weights",
         lambda budget, seed: Bayesian("tpe", _sampled(budget), seed),
+        needs=("optuna",),
     ),
     "successive-halving": StrategyKind(
         "the grid on few items first, the better points on more",
@@ -70,6 +78,10 @@ def strategy_of(name: str, *, budget: int | None = None, seed: int = 0) -> Strat
     """
     if name not in STRATEGIES:
         refuse(f"`{shown(name)}` is not a strategy", f"strategies: {listed(STRATEGIES)}")
+    # Looked for now: a strategy begins only after all ingredients have been scored.
+    if missing := [package for package in STRATEGIES[name].needs if find_spec(package) is None]:
+        extras = ("search", "torch") if "torch" in missing else ("search",)
+        refuse(f"the strategy {name} needs {listed(missing)}, not installed here", install(*extras))
     return STRATEGIES[name].make(budget, seed)
 
 
