@@ -6,11 +6,12 @@ Pairs of a file and where its model goes are read from stdin, as JSON; printed i
 import json
 import sys
 
-from mergekit.scripts.run_yaml import main
-
 OPTIONS = ["--no-copy-tokenizer", "--no-write-model-card", "--quiet"]
 
-if __name__ == "__main__":
+
+def run() -> None:
+    from mergekit.scripts.run_yaml import main
+
     failures = {}
     for file, output in json.load(sys.stdin):
         try:
@@ -18,3 +19,7 @@ if __name__ == "__main__":
         except Exception as error:  # the next file has nothing to do with it
             failures[file] = f"{type(error).__name__}: {error}"
     print(json.dumps(failures))
+
+
+if __name__ == "__main__":
+    run()
