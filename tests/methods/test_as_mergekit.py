@@ -78,6 +78,32 @@ models:
   - {model: A, parameters: {weight: [0, 0.5, 1]}}
   - {model: B, parameters: {weight: [{filter: mlp, value: 0.5}, {value: [-0.25, 0]}]}}
 """),
+    "task_arithmetic: lambda by layer and name": (
+        2,
+        """task_arithmetic
+base_model: O
+models: [{model: A, parameters: {weight: 0.5}}, {model: B, parameters: {weight: [1.5, 0.5]}}]
+parameters: {lambda: [{filter: mlp, value: 2}, {filter: self_attn, value: [0, 0.5, 1]}], normalize: true}
+""",
+    ),
+    "task_arithmetic: lambda and normalize of slices": (
+        2,
+        """task_arithmetic
+base_model: O
+slices:
+  - sources:
+      - {model: O, layer_range: [0, 1]}
+      - {model: A, layer_range: [0, 1]}
+      - {model: B, layer_range: [0, 1]}
+    parameters: {lambda: 0.5}
+  - sources:
+      - {model: O, layer_range: [1, 3]}
+      - {model: A, layer_range: [1, 3]}
+      - {model: B, layer_range: [1, 3]}
+    parameters: {lambda: [0.5, 1], normalize: true}
+parameters: {weight: 0.5, lambda: 2}
+""",
+    ),
     "slerp": (24, """slerp
 base_model: B
 models: [{model: A}, {model: B}]
@@ -116,6 +142,13 @@ base_model: O
 models: [{model: A}, {model: B}]
 parameters: {max_iter: 5, tol: 1e-3}
 """),
+    "karcher: a base that is in no slice": (
+        24,
+        """karcher
+base_model: O
+slices: [{sources: [{model: A, layer_range: [0, 3]}, {model: B, layer_range: [0, 3]}]}]
+""",
+    ),
     "model_stock: two": (24, """model_stock
 base_model: O
 models: [{model: A}, {model: B}]

@@ -10,6 +10,7 @@ from tests.checkpoints import directory
 from tests.field.test_mergekit_files import check_weights, models
 from tests.recipes.reading import refusals, write
 
+from soce.exceptions import RecipeError
 from soce.merging.plan import plan
 from soce.recipes.files import read_recipes
 
@@ -104,6 +105,70 @@ models:
     check_weights(recipe, {**expected, **rest, "layers.2": ["-1", "0", "0"], "": ["1", "0", "0"]})
 
 
+def test_lambda_by_layer_and_name_belongs_to_the_weights(tmp_path: Path) -> None:
+    models(tmp_path, "A", "B", "O")
+    text = """merge_method: task_arithmetic
+base_model: O
+models: [{model: A, parameters: {weight: 0.5}}, {model: B, parameters: {weight: [1.5, 0.5]}}]
+parameters: {lambda: [{filter: mlp, value: 2}, {filter: self_attn, value: [0, 0.5, 1]}], normalize: false}
+"""
+    recipe = read(tmp_path, text)
+    assert recipe.method is not None
+    assert recipe.method.parameters == ()
+    expected = {
+        "0.mlp": ["1", "3", "0"], "1.mlp": ["1", "2", "0"], "2.mlp": ["1", "1", "0"],
+        "0.self_attn": ["0", "0", "0"], "1.self_attn": ["1/4", "1/2", "0"], "2.self_attn": ["1/2", "1/2", "0"],
+        "layers.1.": ["1/2", "1", "0"], "layers.2.": ["1/2", "1/2", "0"], "": ["1/2", "3/2", "0"],
+    }  # fmt: skip
+    check_weights(recipe, expected)
+    expected = {
+        "0.mlp": ["1/2", "3/2", "0"], "1.mlp": ["2/3", "4/3", "0"], "2.mlp": ["1", "1", "0"],
+        "0.self_attn": ["0", "0", "0"], "1.self_attn": ["1/6", "1/3", "0"], "2.self_attn": ["1/2", "1/2", "0"],
+        "layers.1.": ["1/3", "2/3", "0"], "layers.2.": ["1/2", "1/2", "0"], "": ["1/4", "3/4", "0"],
+    }  # fmt: skip
+    check_weights(read(tmp_path, text.replace("normalize: false", "normalize: true")), expected)
+    with pytest.raises(RecipeError, match="sum of the weights, which is 0"):
+        read(tmp_path, text.replace("normalize: false", "normalize: true").replace("1.5, 0.5]", "-0.5]"))
+
+
+OF_SLICES = """merge_method: task_arithmetic
+base_model: O
+slices:
+  - sources: [{model: O, layer_range: [0, 1]}, {model: A, layer_range: [0, 1]}, {model: B, layer_range: [0, 1]}]
+    parameters: {lambda: 0.5}
+  - sources: [{model: O, layer_range: [1, 3]}, {model: A, layer_range: [1, 3]}, {model: B, layer_range: [1, 3]}]
+    parameters: {normalize: true}
+parameters: {weight: 0.5, lambda: 2}
+"""
+
+
+def test_lambda_and_normalize_of_slices_belong_to_the_weights(tmp_path: Path) -> None:
+    models(tmp_path, "A", "B", "O")
+    (problem,) = refusals(tmp_path, OF_SLICES)
+    assert "which slice the tensor `model.embed_tokens.weight` belongs to" in problem.message
+    same = OF_SLICES.replace("{normalize: true}", "{normalize: true, lambda: [0.5, 1]}")
+    recipe = read(tmp_path, same)
+    assert recipe.method is not None
+    assert recipe.method.parameters == ()
+    expected = {"layers.1.": ["1/4", "1/4", "0"], "layers.2.": ["1/2", "1/2", "0"], "": ["1/4", "1/4", "0"]}
+    check_weights(recipe, expected)
+
+
+@pytest.mark.parametrize("method", ["karcher", "linear"])
+def test_a_base_beside_slices_is_no_model_of_them(tmp_path: Path, method: str) -> None:
+    """mergekit adds it to `models`, not to `slices`: it gives config and tokenizer."""
+    models(tmp_path, "A", "B", "O")
+    text = f"""merge_method: {method}
+base_model: O
+slices: [{{sources: [{{model: A, layer_range: [0, 3]}}, {{model: B, layer_range: [0, 3]}}]}}]
+"""
+    text += "parameters: {weight: 1}\n" if method == "linear" else ""
+    file = read_recipes(write(tmp_path, text))
+    assert names(file.recipe) == ["A", "B", "O"]
+    assert file.recipe.table[0].weights == (Fraction(1, 2), Fraction(1, 2), 0)
+    assert file.config_from == file.recipe.ingredients[2].path
+
+
 @pytest.mark.parametrize(
     ("text", "method", "parts", "parameters"),
     [
@@ -134,7 +199,8 @@ def test_other_methods(
         ("slerp\nbase_model: A\nmodels: [{model: A}, {model: B}]\nparameters: {t: 0.5, lambda: 2}", "key `lambda`", "no effect on `slerp`"),
         ("slerp\nbase_model: A\nmodels: [{model: A, parameters: {weight: 1}}, {model: B}]\nparameters: {t: 1}", "key `weight`", "no effect on `slerp`"),
         ("task_arithmetic\nmodels: [{model: A}]", "needs a `base_model`", None),
-        ("task_arithmetic\nbase_model: O\nmodels: [{model: A}]\nparameters: {lambda: [0, 1]}", "`lambda` must be one number", "into the weights"),
+        ("task_arithmetic\nbase_model: O\nmodels: [{model: A, parameters: {lambda: 0.5}}]", "key `lambda`", "top-level `parameters`"),
+        ("karcher\nslices: [{sources: [{model: A, layer_range: [0, 3]}, {model: B, layer_range: [0, 3]}], parameters: {max_iter: 3}}]", "key `max_iter`", "top-level `parameters`"),
         ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_row_wise: true}", "`nuslerp_row_wise` takes an angle", "one for each tensor"),
         ("model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {filter_wise: true}", "`filter_wise` takes an angle", "one for each tensor"),
         ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_flatten: false}", "`nuslerp_flatten` takes an angle", "one for each tensor"),

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from soce.recipes.parts import refuse
+from soce.recipes.parts import over_their_sum
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from soce.recipes.methods import Method
 
 
 def task_arithmetic(weights: Sequence[Fraction], method: Method) -> tuple[Fraction, ...]:
     """Return λ times each weight, divided by their sum with `normalize`."""
-    total = Fraction(1)
-    if method.value("normalize"):
-        total = sum(weights, Fraction(0))
-        if not total:
-            refuse("`normalize` divides by the sum of the weights, which is 0", "leave `normalize` out")
-    return tuple(method.number("lambda") * weight / total for weight in weights)
+    each = over_their_sum(weights) if method.value("normalize") else weights
+    return tuple(method.number("lambda") * weight for weight in each)
 
 
 def interpolate(_: Sequence[Fraction], method: Method) -> tuple[Fraction, ...]:

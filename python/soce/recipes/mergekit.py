@@ -73,8 +73,7 @@ class _Reader:
         elif self.donor is not None and self.donor not in self.paths:  # gives config and tokenizer
             self.paths.append(self.donor)
             self.names.append(self.content.base_model or "")
-            nothing = () if self.kind.name == "karcher" else (NamedWeight("", (Fraction(0),)),)
-            stretches = [replace(one, settings=(*one.settings, nothing)) for one in stretches]
+            stretches = [replace(one, settings=(*one.settings, _only(0))) for one in stretches]
         try:
             recipe = self._recipe(stretches)
         except RecipeError as error:
@@ -94,10 +93,8 @@ class _Reader:
 
     def _recipe(self, stretches: Sequence[Stretch]) -> Recipe:
         first, *others = stretches
-        if first.is_plain and all(one.settings == first.settings for one in others):
+        if first.is_plain and all(one.gives_as(first) for one in others):
             weights = first.weights("", None)
-            if not any(first.settings):
-                weights = [Fraction(1)] * len(weights)
             self._check_sum(first, [weight or Fraction(0) for weight in weights])
             return self._made(weights, [])
         by_layer = bool(others) or first.has_lists
@@ -132,7 +129,7 @@ class _Reader:
         """Return the method with its parameters; None is the average."""
         given, name = self.content.parameters, self.kind.name
         parameters: dict[str, object] = {}
-        if name == "task_arithmetic":
+        if name == "task_arithmetic" and not self._folds:
             parameters = {"lambda": Fraction(1) if given.factor is None else given.factor}
             parameters["normalize"] = bool(given.normalize)
         elif name == "karcher":
@@ -143,6 +140,16 @@ class _Reader:
         base = self.base if self.kind.base != "none" else None
         base_name = self.content.base_model or ""
         return None if name == "linear" else Method(name, base, parameters, base_name)
+
+    @property
+    def _folds(self) -> bool:
+        """Whether λ or its `normalize` depend on the tensor, so that they belong to the weights."""
+        parts = [part.parameters or Parameters() for part in self.slices or ()]
+        of_slices = any(not {"lambda", "normalize"}.isdisjoint(part.given) for part in parts)
+        factor = self.content.parameters.factor
+        return self.kind.name == "task_arithmetic" and (
+            of_slices or not (factor is None or isinstance(factor, Fraction))
+        )
 
     def _notes(self) -> tuple[str, ...]:
         """Return what mergekit does otherwise with such a file."""
@@ -157,7 +164,8 @@ class _Reader:
                 self.document.refuse((), f"`merge_method: {name}` needs a `base_model`")
             return None
         base = self._path(written, ("base_model",))
-        if name in {"slerp", "karcher"} and base not in self.paths:
+        is_model = name == "slerp" or (name == "karcher" and self.slices is None)
+        if is_model and base not in self.paths:
             self.paths.append(base)
             self.names.append(written)
         return base
@@ -170,17 +178,16 @@ class _Reader:
         return [replace(one, settings=tuple(one.settings[i] for i in kept)) for one in stretches]
 
     def _settings(
-        self, models: Sequence[Model], own: Parameters | None, shared: Parameters
+        self, models: Sequence[Model], own: Parameters, shared: Parameters
     ) -> tuple[tuple[NamedWeight, ...], ...]:
         """Return what is set for the weight of each model."""
         if self.kind.name == "slerp":
-            second = _first_of(None if own is None else own.t, shared.t)
+            second = _first_of(own.t, shared.t)
             if not second:
                 self.document.refuse((), "`t` is missing", "0 is `base_model`, 1 the other model")
             first = tuple(NamedWeight(one.text, tuple(1 - at for at in one.anchors)) for one in second)
             return tuple(first if path == self.base else second for path in self.paths)
-        middle = None if own is None else own.weight
-        found = [_first_of(one.parameters.weight, middle, shared.weight) for one in models]
+        found = [_first_of(one.parameters.weight, own.weight, shared.weight) for one in models]
         return (*found, *[() for _ in self.paths[len(found) :]])
 
     def _known(self, name: str, weights: Sequence[Fraction | None]) -> tuple[Fraction, ...]:
@@ -205,10 +212,8 @@ class _Reader:
         return self.slices[0]
 
     def _stretches(self) -> list[Stretch]:
-        shared = self.content.parameters
         if self.slices is None:
-            settings = self._settings(self.models, None, shared)
-            return [Stretch(0, 0, settings, False not in {shared.normalize, shared.normalize_weights})]
+            return self._or_equal([self._stretch(0, 0, self.models, Parameters())])
         stretches = []
         end = 0
         for i, part in enumerate(self.slices):
@@ -217,16 +222,27 @@ class _Reader:
             if start != end or after <= start:
                 self._refuse_slices(i, f"slice {i + 1} begins with layer {start}, not {end}")
             end = after
-            own = part.parameters
-            settings = self._settings(part.sources, own, shared)
-            told = None if own is None else own.normalize
-            told = shared.normalize if told is None else told
-            stretches.append(Stretch(start, end, settings, False not in {told, shared.normalize_weights}))
+            stretches.append(self._stretch(start, end, part.sources, part.parameters or Parameters()))
         for path in self.paths:
             count = layer_count(path)
             if count != end:
                 self._refuse_slices(0, f"the slices have {end} layers, `{shown(path)}` has {count}")
-        return stretches
+        return self._or_equal(stretches)
+
+    def _stretch(self, start: int, end: int, models: Sequence[Model], own: Parameters) -> Stretch:
+        """Return some layers with what is set for them."""
+        shared = self.content.parameters
+        settings = self._settings(models, own, shared)
+        told = shared.normalize if own.normalize is None else own.normalize
+        if self._folds:
+            return Stretch(start, end, settings, bool(told), _first_of(own.factor, shared.factor))
+        return Stretch(start, end, settings, False not in {told, shared.normalize_weights})
+
+    def _or_equal(self, stretches: list[Stretch]) -> list[Stretch]:
+        """Return the same; equal weights where there are none at all."""
+        if any(any(one.settings) for one in stretches):
+            return stretches
+        return [replace(one, settings=(_only(1),) * len(self.paths)) for one in stretches]
 
     def _check_sources(self, part: Slice, number: int) -> None:
         if [one.model for one in part.sources] != [model.model for model in self.models]:
@@ -243,6 +259,7 @@ class _Reader:
         content = self.content
         base = None if content.base_model is None else self._path(content.base_model, ("base_model",))
         weighs = content.parameters.weight is not None and self.kind.name == "linear"
+        weighs = weighs and self.slices is None  # of which mergekit has none more than are there
         if base is not None and base not in self.paths and weighs:
             self.document.refuse(
                 ("base_model",),
@@ -285,3 +302,7 @@ class _Reader:
 
 def _first_of(*settings: Setting | None) -> tuple[NamedWeight, ...]:
     return tuple(choice for setting in settings for choice in choices(setting))
+
+
+def _only(weight: int) -> tuple[NamedWeight, ...]:
+    return (NamedWeight("", (Fraction(weight),)),)

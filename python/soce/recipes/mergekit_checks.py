@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from soce.recipes.mergekit_content import READ
@@ -17,8 +16,12 @@ if TYPE_CHECKING:
     from soce.recipes.mergekit_content import MergekitContent, Model, Parameters
     from soce.recipes.mergekit_settings import Setting
 
-_OF_SLICES: Final = frozenset({"weight", "normalize", "t"})
-"""What may be set for some layers alone."""
+_OF_SLICES: Final = {
+    "linear": {"weight", "normalize"},
+    "task_arithmetic": {"weight", "normalize", "lambda"},
+    "slerp": {"t"},
+}
+"""What may be set for some layers alone, for other methods only `weight`."""
 
 
 def check_keys(document: ParsedFile, content: MergekitContent) -> None:
@@ -28,7 +31,7 @@ def check_keys(document: ParsedFile, content: MergekitContent) -> None:
         for key in parameters.given:
             if key not in READ[name]:
                 _refuse_key(document, (*place, key), f"it has no effect on `{name}`: leave it out")
-            if len(place) > 1 and key not in _OF_SLICES:
+            if len(place) > 1 and key not in _OF_SLICES.get(name, {"weight"}):
                 _refuse_key(document, (*place, key), "set it under the top-level `parameters`")
         _check_signs(document, name, (*place, "weight"), parameters.weight)
         _check_signs(document, name, (*place, "t"), parameters.t)
@@ -44,9 +47,6 @@ def check_keys(document: ParsedFile, content: MergekitContent) -> None:
     if asked := next((key for key, is_asked in by_row.items() if is_asked), None):
         hint = "soce takes one for each tensor: leave it out, or use mergekit"
         document.refuse(("parameters", asked), f"`{asked}` takes an angle for each row or column", hint)
-    if top.factor is not None and not isinstance(top.factor, Fraction):
-        hint = "write it into the weights, which may be lists and have filters"
-        document.refuse(("parameters", "lambda"), "`lambda` must be one number", hint)
 
 
 def _parameters(content: MergekitContent) -> Iterator[tuple[Place, Parameters]]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, Tag
 from soce.exceptions import shown
 from soce.files.validation import BY_KIND, LIST, MAPPING, SINGLE, Strict
 from soce.recipes.native import SignedWeight
-from soce.recipes.parts import refuse
+from soce.recipes.parts import over_their_sum, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,6 +106,8 @@ class Stretch:
     settings: tuple[tuple[NamedWeight, ...], ...]
     """For each model; the first choice that applies counts."""
     normalize: bool = True
+    factor: tuple[NamedWeight, ...] | None = None
+    """What weights are multiplied by, after they are divided by their sum with `normalize`."""
 
     def weights(self, name: str, layer: int | None) -> list[Fraction | None]:
         """Return each model's weight of a tensor; None for the layer is outside of all layers.
@@ -116,25 +118,47 @@ class Stretch:
         if layer is not None:
             count = self.end - self.start
             at = Fraction(layer - self.start, count - 1) if count > 1 else Fraction(1)
-        return [
-            next((_between(choice.anchors, at) for choice in own if choice.text in name), None)
-            for own in self.settings
-        ]
+        found = [_value_of(own, name, at) for own in self.settings]
+        if self.factor is None:
+            return found
+        known = [weight for weight in found if weight is not None]
+        if len(known) < len(found):
+            return found  # which is refused
+        factor = _value_of(self.factor, name, at)
+        each = over_their_sum(known) if self.normalize else known
+        return [weight if factor is None else factor * weight for weight in each]
+
+    @property
+    def _all(self) -> Iterator[tuple[NamedWeight, ...]]:
+        yield from self.settings
+        yield self.factor or ()
 
     @property
     def texts(self) -> set[str]:
         """What is looked for in names."""
-        return {choice.text for own in self.settings for choice in own} - {""}
+        return {choice.text for own in self._all for choice in own} - {""}
 
     @property
     def has_lists(self) -> bool:
         """Whether a value depends on the layer."""
-        return any(len(choice.anchors) > 1 for own in self.settings for choice in own)
+        return any(len(choice.anchors) > 1 for own in self._all for choice in own)
 
     @property
     def is_plain(self) -> bool:
         """Whether one number for each model is all that counts."""
-        return all(not own[0].text and len(own[0].anchors) == 1 for own in self.settings if own)
+        return all(not own[0].text and len(own[0].anchors) == 1 for own in self._all if own)
+
+    def gives_as(self, other: Stretch) -> bool:
+        """Whether one number for each model is the same in another."""
+        mine, others = (
+            (one.settings, one.factor, one.normalize or one.factor is None) for one in (self, other)
+        )
+        return mine == others
+
+
+def _value_of(choices: Iterable[NamedWeight], name: str, at: Fraction) -> Fraction | None:
+    """Return the value of the first choice that applies to a tensor."""
+    return next((_between(choice.anchors, at) for choice in choices if choice.text in name), None)
 
 
 def _between(anchors: Sequence[Fraction], at: Fraction) -> Fraction:

@@ -78,6 +78,14 @@ def check_not_negative(weights: Sequence[Fraction]) -> None:
             refuse(f"weight {shown(str(weight))} is negative", NEGATIVE_HINT)
 
 
+def over_their_sum(weights: Sequence[Fraction]) -> list[Fraction]:
+    """Return weights divided by their sum, which `normalize` asks for; raises RecipeError if it is 0."""
+    total = sum(weights, Fraction(0))
+    if not total:
+        refuse("`normalize` divides by the sum of the weights, which is 0", "leave `normalize` out")
+    return [weight / total for weight in weights]
+
+
 def refuse_zeros() -> NoReturn:
     """Refuse weights of which none is more than zero."""
     hint = "give at least one ingredient a weight greater than zero"
