@@ -258,6 +258,13 @@ def test_samplers_ask_for_as_many_at_once_as_was_said(strategy: str, told: dict[
         (["--budget", "3"], 1, "the grid has 9 points, the budget is 3"),
         (["-c", "zebra=path"], 2, "is not NAME=PATH with a candidate of the selection"),
         (["-c", "a=elsewhere"], 1, "give one path only"),
+        (["--arm", "model_stok", "--base", "d"], 2, "did you mean `model_stock`?"),
+        (["--arm", "model_stock:clamp=maybe", "--base", "d"], 2, "not a truth value"),
+        (["--arm", "model_stock"], 2, "the arm model_stock needs --base"),
+        (["--arm", "model_stock", "--base", "dd"], 1, "`dd` is neither a candidate nor a checkpoint"),
+        (["--arm", "model_stock", "--base", "a"], 1, "which is one of the experts"),
+        (["--arm", "interpolate", "--base", "d"], 1, "takes 1 expert, and there are 2"),
+        (["--base", "d"], 2, "--base is for the methods of --arm"),
         (["--storage", "redis://host/0"], 1, "the `redis` storage cannot be opened"),
     ],
 )
@@ -720,9 +727,20 @@ def test_real_models_are_searched_in_place_and_published(
         "all",
         "--step",
         "1/4",
+        "--set",
+        "search.arms=[model_stock, task_arithmetic: {lambda: 0.3}]",
+        "--set",
+        "search.base=d",
     ]
     result = run(run_command, *arguments)
     assert result.exit_code == 0, result.stderr
+    assert "  model_stock: model_stock of c, a on d\n" in result.stdout
+    assert "  task_arithmetic:lambda=0.3: task_arithmetic (lambda 0.3) of c, a on d\n" in result.stdout
+    page = run(report, "all", "--format", "markdown", "--output", "-")
+    assert "`task_arithmetic:lambda=0.3` is task_arithmetic (lambda 0.3) of c, a on d" in page.stdout.replace(
+        "\\", ""
+    )
+    assert "model_stock of `c`, `a` on `d`" in (tmp_path / "all/soup/README.md").read_text()
     again = run(run_command, *arguments)
     assert again.stdout == result.stdout
     assert "0 evaluations in this run" in again.stderr

@@ -25,6 +25,7 @@ KEYS = Keys.of(
         Key("select", "population", ("value", "list"), names="models"),
         Key("evaluate", "tasks", ("value",), either="what"),
         Key("evaluate", "function", ("value",), either="what"),
+        Key("search", "arms", ("value", "list", "calls")),
         Key("", "models", ("value", "pairs"), names="models"),
         Key("", "output", ("value",)),
     ]
@@ -170,3 +171,12 @@ def test_names_that_nobody_has_are_told_with_their_places(tmp_path: Path) -> Non
 
 def test_a_file_of_models_is_no_name_of_one(tmp_path: Path) -> None:
     read(tmp_path, "models: models.yaml\n").check_names(models=("math", "code"))
+
+
+def test_a_name_in_a_list_may_have_values_of_its_own(tmp_path: Path) -> None:
+    given = "search: {arms: [stock, ties: {density: 0.3, lambda: 1}, slerp]}\n"
+    found = read(tmp_path, given)
+    assert found.said["search.arms"].value == ("stock", "ties:density=0.3,lambda=1", "slerp")
+    for arm in ("{ties: 0.3}", "{ties: {density: [1]}}", "{ties: {}, slerp: {}}", "[ties]"):
+        (message,) = wrong(tmp_path, f"search: {{arms: [{arm}]}}\n")
+        assert "`search.arms[0]` must be a single value, not a " in message

@@ -19,7 +19,7 @@ from soce.evidence.interval import PairedInterval, ScoreInterval
 from soce.report import sentences
 from soce.scores.objective import parse_objective
 from soce.scores.table import Column, ScoreTable
-from soce.search.arms import best_single, compare_arms, fixed_arms, make_arm
+from soce.search.arms import PlannedArm, best_single, compare_arms, make_arm, planned_arms
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
 from soce.search.scoring import exact_objective, table_of
@@ -54,20 +54,22 @@ def world(
     """Return the result of a search, by how many of n reported items each arm solves in every category."""
     models, goal = Pool({name: name for name in "abc"}, tuple(experts)), parse_objective("mean")
     soup = parts or ({"a": 3, "b": 1} if len(experts) > 1 else {"a": 1})
-    kinds = [*fixed_arms(models), ("soce", soup)]
+    planned = [*planned_arms(models), PlannedArm.of("soce", soup, models)]
     looks: dict[str, Any] = {"scale": scale, "has_items": has_items, "is_lower": is_lower}
 
     def scored(solved: Mapping[str, int], n_items: int) -> list[Evaluation]:
         equal = "all" if len(experts) == 3 else "equal"
         names = {"uniform-all": "all", "uniform-selected": equal, "soce": "soup"}
-        return [evaluation(solved[names.get(kind, "".join(made))], n_items, **looks) for kind, made in kinds]
+        return [
+            evaluation(solved[names.get(one.kind, "".join(one.parts))], n_items, **looks) for one in planned
+        ]
 
     there = {name: 40 - solved if is_lower else solved for name, solved in ARMS.items()}
     held_out = scored({**there, **reported}, n)
     chosen = held_out if is_optimistic else scored(there, 40)
     arms = [
-        make_arm(kind, made, pool=models, objective=goal, selection=one, report=other)
-        for (kind, made), one, other in zip(kinds, chosen, held_out, strict=True)
+        make_arm(arm, pool=models, objective=goal, selection=one, report=other)
+        for arm, one, other in zip(planned, chosen, held_out, strict=True)
     ]
     by_label = {arm.label: one for arm, one in zip(arms, held_out, strict=True)}
     comparisons, notes = compare_arms(arms, by_label, goal, draws=100, seed=0)

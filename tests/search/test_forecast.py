@@ -30,7 +30,7 @@ def foresee(
     held_out: Landscape | None = None,
 ) -> Forecast:
     before = {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")}
-    seen = Forecaster(models.paths, evaluator, folder=folder, options=options, held_out_evaluator=held_out)
+    seen = Forecaster(models, evaluator, folder=folder, options=options, held_out_evaluator=held_out)
     n_calls = len(evaluator.calls)
     seen.search(models, None)
     assert len(evaluator.calls) == n_calls
@@ -161,12 +161,12 @@ def test_candidates_alone_are_told_first_and_make_a_table_once_they_are_known(
     evaluator = Landscape(n_items=10)
     options = SearchOptions()
     singles = [models.recipe({name: 1}) for name in models.paths]
-    seen = Forecaster(models.paths, evaluator, folder=tmp_path / "run", options=options)
+    seen = Forecaster(models, evaluator, folder=tmp_path / "run", options=options)
     assert seen.measure(singles) is None
     assert seen.forecast().experts == ()
     assert seen.forecast().missing == 4
     search_soups(models, evaluator, folder=tmp_path / "run", options=options)
-    seen = Forecaster(models.paths, evaluator, folder=tmp_path / "run", options=options)
+    seen = Forecaster(models, evaluator, folder=tmp_path / "run", options=options)
     table = seen.measure(singles)
     assert table is not None
     assert table.models == tuple(models.paths)

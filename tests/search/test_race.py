@@ -26,13 +26,14 @@ from soce.scores.objective import Mean
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
 from soce.search.scoring import exact_objective
+from soce.search.soup import Parts
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.race.certificate import Certificate
 from soce.search.strategies.race.elimination import Elimination, rung_sizes
 from soce.search.strategies.race.race import Race
 from soce.search.strategies.race.wealth import Wealth
 from soce.search.strategies.registry import strategy_of
-from soce.search.strategies.space import Items, Parts, same_soup
+from soce.search.strategies.space import Items, same_soup
 from soce.selection.weights import WeightGrid
 
 pytest.importorskip("optuna")

@@ -22,13 +22,14 @@ from soce.recipes.model import Recipe
 from soce.search.open import open_run
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
+from soce.search.soup import Parts
 from soce.search.strategies.greedy import Greedy
 from soce.search.strategies.grid import Grid
 from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.proposals import round_to_parts
 from soce.search.strategies.registry import STRATEGIES, strategy_of
 from soce.search.strategies.samplers import Bayesian, CmaEs
-from soce.search.strategies.space import Items, Parts, best_of, preference, same_soup
+from soce.search.strategies.space import Items, best_of, preference, same_soup
 from soce.search.strategies.space import ScoredSoup as One
 from soce.selection.weights import WeightGrid
 from soce.store.file import StoreFile

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soce.analysis.checks import points_per_unit
 from soce.exceptions import Problem, StudyError, shown
 from soce.files.plain import Plain
+from soce.search.named_arms import KIND
 from soce.search.result import SearchResult
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def ablation_table(result: SearchResult | Mapping[str, Any]) -> Ablation:
     arms = [
         AblationRow(one.kind, one.label, one.parts, one.selection.value, one.report.value)
         for one in result.arms
+        if one.kind != KIND
     ]
     return _ablation(arms, result.objective, result.scale, result)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from soce.recipes.model import Recipe
     from soce.search.run import ItemSet, Run
     from soce.search.scoring import SearchProgress
-    from soce.search.strategies.space import Parts
+    from soce.search.soup import Parts
 
 Reading: TypeAlias = Literal["union", "nested"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from soce.search.pool import Pool
-    from soce.search.strategies.space import Parts
+    from soce.search.soup import Parts
 
 MemberKind: TypeAlias = Literal["single", "pair", "triplet", "larger", "nested", "random"]
 """Uniform soups by their number of models; averages of tuples' soups; random points of the simplex."""

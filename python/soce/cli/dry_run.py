@@ -51,17 +51,16 @@ def foresee(
         with byte_bar(enabled=not quiet) as on_progress:  # whoever asks for them again finds them known
             ingredient_identities(pool.paths, on_progress=on_progress)
     merge = located(replace(merging, overwrite=False), pool)
-    paths = {name: pool.paths[name] for name in pool.names}
     with (
         tempfile.TemporaryDirectory(prefix="soce-") as scratch,
         evaluating.opened(
-            list(paths.values()), merge=merge, folder=Path(scratch), quiet=True, is_outline=True
+            list(pool.checkpoints), merge=merge, folder=Path(scratch), quiet=True, is_outline=True
         ) as (first, other),
     ):
         options = replace(searching, executor=evaluating.executor)
-        seen = Forecaster(paths, first, folder=folder, options=options, held_out_evaluator=other)
+        seen = Forecaster(pool, first, folder=folder, options=options, held_out_evaluator=other)
         if selection is None:
-            table = seen.measure([pool.recipe({name: 1}) for name in paths])
+            table = seen.measure([pool.recipe({name: 1}) for name in pool.names])
             if table is not None:
                 selection, pool = choose(table)
         if selection is not None:

@@ -85,6 +85,7 @@ def run(
     """
     from soce.cli.log_file import logged
     from soce.cli.steps import SearchStep, conclude, keep_selection
+    from soce.search.arms import planned_arms
     from soce.search.folder import LOG, SCORES, SEARCH, SOUP
     from soce.search.keeping import check_output, keep_measured
     from soce.search.pool import Pool
@@ -111,6 +112,8 @@ def run(
             usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
         selection = examined.select(rule, quiet=quiet)
         pool = Pool(paths, selection.models, selection.grid, origin=selection.origin, config_from=config_from)
+        pool = pool.with_base(searching.base)
+        planned_arms(pool, searching.arms)  # which refuses what the experts cannot be made into
         if not quiet:
             experts = ", ".join(shown(name) for name in pool.experts)
             inform(f"experts {experts}; {counted(pool.weights.count, 'point')} on the grid")
@@ -125,7 +128,7 @@ def run(
         selection, pool = choose(table, candidates.among(table))
     else:
         _refuse_about_tables()
-        pool = _candidates(candidates)
+        pool = _candidates(candidates).with_base(searching.base)
     if dry_run:
         from soce.cli.dry_run import foresee
 
@@ -133,7 +136,7 @@ def run(
         foresee(
             pool,
             selection,
-            lambda measured: choose(measured, pool.paths, config_from=first),
+            lambda measured: choose(measured, pool.candidates, config_from=first),
             folder=folder / SEARCH,
             evaluating=evaluating,
             searching=searching,
@@ -152,11 +155,11 @@ def run(
                     rehearse_selection(pool.names, tuple(items), rule, selecting)
                 table = replace(scoring.measure(searching), source=SCORES)
                 keep_measured(folder, table)
-                selection, pool = choose(table, pool.paths, config_from=first)
+                selection, pool = choose(table, pool.candidates, config_from=first)
             assert selection is not None
             log.line(f"selected by {selection.rule}: {len(pool.experts)} experts")
             scoring.warn_of_items(pool, selection, searching)
-            keep_selection(folder, selection, table, pool.paths, quiet=quiet)
+            keep_selection(folder, selection, table, pool.candidates, quiet=quiet)
             result = scoring.search(pool, selection, searching)
         step.finish(result, selection, scoring)
     code = conclude(result, as_json=as_json, fail_if_worse=fail_if_worse)

@@ -58,9 +58,11 @@ def score_soups(
     quiet: bool,
 ) -> int:
     """Score those of the soups that are not known, with bars, and return how many there were."""
-    paths = [run.pool.paths[name] for name in run.pool.names]
     with (
-        evaluators.opened(paths, merge=merging, folder=run.search, quiet=quiet) as (first, other),
+        evaluators.opened(run.pool.checkpoints, merge=merging, folder=run.search, quiet=quiet) as (
+            first,
+            other,
+        ),
         missing_bars(quiet=quiet) as tell,
         evaluators.executing() as executor,
     ):

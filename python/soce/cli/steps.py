@@ -82,7 +82,7 @@ class SearchStep:
         merge = replace(self.merge, overwrite=False)
         with (
             evaluators.opened(
-                [self.pool.paths[name] for name in self.pool.names],
+                self.pool.checkpoints,
                 merge=merge,
                 folder=self.folder,
                 quiet=self.quiet,
@@ -115,10 +115,11 @@ class SearchStep:
         from soce.search.identity import ingredient_identities
         from soce.search.keeping import check_experiment
         from soce.search.optional import require_optuna
+        from soce.search.soup import recipe_of
         from soce.search.study import check_folder
 
         if not self.quiet:
-            inform(f"checking {counted(len(self.pool.names), 'checkpoint')}")
+            inform(f"checking {counted(len(self.pool.paths), 'checkpoint')}")
         check_folder(self.folder)
         check_experiment(self.folder, self.experiment)
         _check_writable(self.folder)
@@ -129,7 +130,10 @@ class SearchStep:
         # Of all, because equal parts of all are scored. Without a soup to publish nobody needs their code.
         copy_code = False if self.publish is None else self.merge.copy_code
         options = replace(self.merge, overwrite=False, preflight=False, copy_code=copy_code)
-        every = self.pool.recipe(dict.fromkeys(self.pool.names, 1))
+        # A base that is no candidate stands among them: it must fit as well.
+        every = recipe_of(
+            dict.fromkeys(self.pool.names, 1), self.pool.paths, [*self.pool.names, *self.pool.paths]
+        )
         with self._naming_options(), tempfile.TemporaryDirectory(prefix="soce-") as scratch:
             planned = plan(every, output=Path(scratch, "soup"), options=options).data
         with byte_bar(enabled=not self.quiet) as on_progress:  # whoever asks for them again finds them known
@@ -271,7 +275,7 @@ class Scoring:
             self.on_progress(found)
 
         table = measure_scores(
-            self.step.pool.paths,
+            self.step.pool.candidates,
             self.evaluator,
             folder=self.step.folder,
             options=replace(options, executor=self.executor),

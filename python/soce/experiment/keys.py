@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-Shape: TypeAlias = Literal["value", "switch", "list", "pairs", "lists"]
-"""A single value, true or false, a list of values, a mapping to values, and one to lists of them."""
+Shape: TypeAlias = Literal["value", "switch", "list", "pairs", "lists", "calls"]
+"""A single value, true or false, a list of values, a mapping to values, one to lists of them, and a list in
+which a value may be a name with a mapping of its own."""
 Names: TypeAlias = Literal["models", "categories"]
 Written: TypeAlias = "str | bool | tuple[str, str | tuple[str, ...]]"
 """A text, a switch, or a key of a mapping with a text or several."""

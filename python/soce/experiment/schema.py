@@ -15,6 +15,12 @@ SCHEMA: Final = Path(__file__).with_name("schema.json")
 _TEXT: Final = {"type": ["string", "number"]}
 _ANY: Final = {"type": ["string", "number", "boolean"]}
 """In mappings to what another program is told."""
+_CALL: Final = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": {"type": "object", "additionalProperties": _ANY},
+}
 
 
 def experiment_schema(keys: Keys) -> dict[str, Any]:
@@ -59,6 +65,7 @@ def _value(key: Key) -> dict[str, Any]:
         "value": one,
         "switch": {"type": "boolean"},
         "list": {"type": "array", "items": one},
+        "calls": {"type": "array", "items": {"anyOf": [one, _CALL]}},
         "pairs": {"type": "object", "additionalProperties": _ANY},
         "lists": {
             "type": "object",
@@ -66,5 +73,6 @@ def _value(key: Key) -> dict[str, Any]:
         },
     }
     told = {"description": key.help} if key.help else {}
-    shapes = [kinds[shape] for shape in key.shapes if shape != "pairs" or "lists" not in key.shapes]
+    wider = {"pairs": "lists", "list": "calls"}
+    shapes = [kinds[shape] for shape in key.shapes if wider.get(shape) not in key.shapes]
     return {**told, **(shapes[0] if len(shapes) == 1 else {"anyOf": shapes})}

@@ -125,11 +125,21 @@ class Values:
 
     def _text(self, part: Part) -> str | None:
         """Return a single value as the option takes it; None if it does not."""
+        part = self._called(part)
         text = self._located(part)
         if text is None or not self._accepts(text, part):
             return None
         self.texts.append((text, part.spot))
         return text
+
+    def _called(self, part: Part) -> Part:
+        """Return a name with a mapping of its own as the text that the command line has for it."""
+        if "calls" not in self.key.shapes or not isinstance(part.value, dict) or len(part.value) != 1:
+            return part
+        ((name, inner),) = part.value.items()
+        if not isinstance(inner, dict) or not all(isinstance(one, str) for one in inner.values()):
+            return part
+        return replace(part, value=f"{name}:{','.join(f'{key}={one}' for key, one in inner.items())}")
 
     def _located(self, part: Part) -> str | None:
         """Return a single value, a path as seen from the current folder; None if it is none."""

@@ -16,6 +16,7 @@ from soce.evidence.interval import ScoreInterval, paired_interval, score_interva
 from soce.exceptions import SoceError
 from soce.report.cells import Unit
 from soce.search.scoring import score_weights, table_of
+from soce.search.soup import without_zeros
 from soce.selection.correlation import correlate_categories
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from soce.analysis.item_texts import ItemTexts
     from soce.analysis.parents import Family
     from soce.evidence.interval import PairedInterval
+    from soce.recipes.model import Recipe
     from soce.scores.table import ScoreTable
     from soce.search.arm import Arm
     from soce.search.result import SearchResult
     from soce.search.run import ItemSet, Run
+    from soce.search.soup import Parts
     from soce.selection.correlation import Correlation
 
 NORMAL_95: Final = 1.959963984540054
@@ -124,7 +127,7 @@ class RunView:
         if on not in self._evaluations:
             self._evaluations[on] = {}
             for arm in [] if self.run.result is None else self.result.arms:
-                found = self._evaluation(arm.parts, on, with_answers=on == "report")
+                found = self._evaluation(arm.recipe, on, with_answers=on == "report")
                 stated = arm.selection if on == "selection" else arm.report
                 if found and stated.categories == {
                     name: score.score for name, score in found.categories.items()
@@ -132,12 +135,10 @@ class RunView:
                     self._evaluations[on][arm.label] = found
         return self._evaluations[on]
 
-    def _evaluation(
-        self, parts: Mapping[str, int], on: ItemSet, *, with_answers: bool = False
-    ) -> Evaluation | None:
+    def _evaluation(self, recipe: Recipe, on: ItemSet, *, with_answers: bool = False) -> Evaluation | None:
         """Return the scores of a soup; None also if the file that holds them is damaged."""
         try:
-            return self.run.evaluation(self.run.pool.recipe(parts), on=on, with_answers=with_answers)
+            return self.run.evaluation(recipe, on=on, with_answers=with_answers)
         except SoceError:
             return None
 
@@ -170,7 +171,7 @@ class RunView:
         found: dict[int, PairedInterval] = {}
         for place, one in enumerate(self.result.ranked if chosen else ()):
             recipe = self.run.pool.recipe(one.parts)
-            other = None if recipe.id == self.soup.recipe.id else self._evaluation(one.parts, "selection")
+            other = None if recipe.id == self.soup.recipe.id else self._evaluation(recipe, "selection")
             interval = None if chosen is None or other is None else self._interval(other, chosen)
             if interval is not None:
                 found[place] = interval
@@ -249,12 +250,12 @@ class RunView:
         return table_of(singles) if singles else None
 
     @property
-    def soups_tried(self) -> tuple[dict[str, int], ...]:
+    def soups_tried(self) -> tuple[Parts, ...]:
         """The parts of every soup of two models or more that was tried, none of them 0."""
         if self.run.result is None:
             return ()
         every = (*(one.parts for one in self.result.ranked), *(arm.parts for arm in self.result.arms))
-        used = [{name: part for name, part in parts.items() if part} for parts in every]
+        used = [without_zeros(parts) for parts in every]
         return tuple(parts for parts in used if len(parts) > 1)
 
     @cached_property
@@ -262,9 +263,10 @@ class RunView:
         """The scores of `soups_tried` on the selection items."""
         found: dict[str, Evaluation] = {}
         for parts in self.soups_tried:
-            evaluation = self._evaluation(parts, "selection")
+            recipe = self.run.pool.recipe(parts)
+            evaluation = self._evaluation(recipe, "selection")
             if evaluation is not None:
-                found[self.run.pool.recipe(parts).id] = evaluation
+                found[recipe.id] = evaluation
         names = {tuple(evaluation.categories) for evaluation in found.values()}
         return table_of(found) if len(names) == 1 else None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations of `ArmScore`
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,14 @@ from soce.evidence.interval import PairedInterval  # noqa: TC001
 from soce.evidence.mcnemar import McNemar  # noqa: TC001
 from soce.evidence.sign_flip import SignFlip  # noqa: TC001
 from soce.files.plain import Plain
-from soce.recipes.model import Ingredient, Recipe
+from soce.search.soup import recipe_of, soup_from_json, soup_to_json, without_zeros
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+    from soce.recipes.model import Recipe
     from soce.search.pool import Pool
-    from soce.search.strategies.space import Parts
+    from soce.search.soup import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class Arm:
     """A model or a soup that is compared."""
 
     kind: str
-    """``single``, ``uniform-all``, ``uniform-selected``, or what was searched for: ``soce``, ``greedy``."""
+    """``single``, ``uniform-all``, ``uniform-selected``, ``method``, or what was searched for: ``soce``,
+    ``greedy``."""
     label: str
-    """The model's name, or the kind."""
+    """The model's name, how a method's arm was asked for, or the kind."""
     parts: Parts
     recipe: Recipe
     selection: ArmScore
@@ -66,8 +67,7 @@ class Arm:
             "arm": self.kind,
             "label": self.label,
             "recipe": self.recipe.id,
-            "parts": {name: part for name, part in self.parts.items() if part},
-            "whole": sum(self.parts.values()),
+            **soup_to_json(without_zeros(self.parts)),
             "selection": self.selection.to_json(),
             "report": self.report.to_json(),
         }
@@ -75,9 +75,9 @@ class Arm:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], pool: Pool | None) -> Arm:
         """Return what `to_json` described, its recipe over the checkpoints of a pool."""
-        parts = {str(name): int(part) for name, part in data["parts"].items()}
-        if not parts or min(parts.values()) < 1:
-            message = f"a soup of {parts}"
+        parts = soup_from_json(data)
+        if 0 in parts.values():
+            message = f"a soup of {dict(parts)}"
             raise ValueError(message)
         if pool is not None and not parts.keys() <= pool.paths.keys():
             message = f"a soup of {', '.join(parts)}, not of {', '.join(pool.names)}"
@@ -92,14 +92,10 @@ class Arm:
         )
 
 
-def _recipe_without_paths(parts: Mapping[str, int]) -> Recipe:
+def _recipe_without_paths(parts: Parts) -> Recipe:
     """Return the soup with these parts; its id and its key among evaluations are those of the search."""
-    return Recipe(
-        tuple(
-            Ingredient(f"ingredient-{place}", Fraction(part), name)
-            for place, (name, part) in enumerate(parts.items())
-        )
-    )
+    places = {name: f"ingredient-{place}" for place, name in enumerate(parts)}
+    return recipe_of(parts, places, parts)
 
 
 @dataclass(frozen=True, slots=True)

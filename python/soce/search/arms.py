@@ -1,10 +1,10 @@
-"""The arms that every search compares, and their differences on the reported items."""
+"""The arms that a search compares, and their differences on the reported items."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from soce.evaluate.truncation import truncation_note, truncation_of
 from soce.evidence.interval import paired_interval
@@ -13,43 +13,82 @@ from soce.evidence.sign_flip import sign_flip
 from soce.files.words import listed
 from soce.scores.objective import objective_stderr
 from soce.search.arm import Arm, ArmComparison, ArmScore
+from soce.search.named_arms import KIND, named_soups
 from soce.search.scoring import exact_objective, n_items, objective_value, scale_of, score_weights, table_of
+from soce.search.soup import without_zeros
 from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from fractions import Fraction
 
     from soce.evaluate.evaluation import Evaluation
     from soce.scores.objective import Objective
+    from soce.search.named_arms import NamedArm
     from soce.search.pool import Pool
-    from soce.search.strategies.space import Parts
+    from soce.search.soup import Parts
+
+_UNIFORM: Final = "uniform soups"
+STAGES: Final = {
+    "single": "single models",
+    "uniform-all": _UNIFORM,
+    "uniform-selected": _UNIFORM,
+    KIND: "methods",
+}
+"""Kind of arm → the part of a search in which it is scored."""
 
 
-def fixed_arms(pool: Pool) -> list[tuple[str, Parts]]:
-    """Return kind and parts of what is always scored: single models and uniform soups."""
-    arms: list[tuple[str, Parts]] = [("single", {name: 1}) for name in sorted(pool.names)]
-    arms.append(("uniform-all", dict.fromkeys(pool.names, 1)))
-    arms.append(("uniform-selected", dict.fromkeys(pool.experts, 1)))
-    return arms
+@dataclass(frozen=True, slots=True)
+class PlannedArm:
+    """What is to be compared, before it is scored."""
+
+    kind: str
+    """See `Arm`."""
+    label: str
+    parts: Parts
+
+    @classmethod
+    def of(cls, kind: str, parts: Parts, pool: Pool, *, label: str | None = None) -> PlannedArm:
+        """Return an arm that is a soup, under a label that no model has."""
+        label = kind if label is None else label
+        while label in pool.names:
+            label += " (soup)"
+        return cls(kind, label, parts)
+
+    @property
+    def stage(self) -> str:
+        """The part of a search in which it is scored."""
+        return STAGES.get(self.kind, self.kind)
+
+
+def planned_arms(pool: Pool, named: Iterable[NamedArm] = ()) -> list[PlannedArm]:
+    """Return what is scored in any case: single models, uniform soups, and methods that were named.
+
+    RecipeError if one of these cannot be made of the experts.
+    """
+    return [
+        *(PlannedArm("single", name, {name: 1}) for name in sorted(pool.names)),
+        PlannedArm.of("uniform-all", dict.fromkeys(pool.names, 1), pool),
+        PlannedArm.of("uniform-selected", dict.fromkeys(pool.experts, 1), pool),
+        *(PlannedArm.of(KIND, parts, pool, label=label) for label, parts in named_soups(pool, named)),
+    ]
+
+
+def by_stage(arms: Iterable[PlannedArm]) -> dict[str, list[Parts]]:
+    """Return the soups of every stage of a search, in its order."""
+    stages: dict[str, list[Parts]] = {}
+    for arm in arms:
+        stages.setdefault(arm.stage, []).append(arm.parts)
+    return stages
 
 
 def make_arm(
-    kind: str,
-    parts: Parts,
-    *,
-    pool: Pool,
-    objective: Objective,
-    selection: Evaluation,
-    report: Evaluation,
+    arm: PlannedArm, *, pool: Pool, objective: Objective, selection: Evaluation, report: Evaluation
 ) -> Arm:
     """Return an arm from its evaluations."""
-    used = {name: part for name, part in parts.items() if part}
-    label = next(iter(used)) if kind == "single" else kind
-    while kind != "single" and label in pool.names:
-        label += " (soup)"  # a model has the kind's name
+    used = without_zeros(arm.parts)
     scored = _scored(objective, selection), _scored(objective, report)
-    return Arm(kind, label, used, pool.recipe(used), *scored)
+    return Arm(arm.kind, arm.label, used, pool.recipe(used), *scored)
 
 
 def _scored(objective: Objective, evaluation: Evaluation) -> ArmScore:
@@ -82,7 +121,8 @@ def compare_arms(
     """Return the differences that are reported, and what to say about them; the last arm is the soup.
 
     First the differences of docs/search.md: soups against the best single model on the reported items, and
-    against each other. Then the soup against every other single model, and what is left against the best one.
+    against each other. Then the soup against every other single model and every method that was named, and
+    what is left against the best one.
     All with intervals where there are outcomes by item; those of soups with sign-flip tests.
     """
     soup = arms[-1]
@@ -98,6 +138,7 @@ def compare_arms(
         (soup, best),
     ]
     others = [arm for arm in arms if arm.kind == "single" and arm is not best]
+    others += [arm for arm in arms if arm.kind == KIND]
     pairs += [(soup, arm) for arm in others]
     pairs += [(arm, best) for arm in (*others, uniform_selected)]
     sample = evaluations[soup.label]

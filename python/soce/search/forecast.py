@@ -16,7 +16,7 @@ from soce.files.plain import Plain
 from soce.recipes.model import same_path_key
 from soce.recipes.names import parts_of
 from soce.scores.objective import LinearObjective, Mean, parse_objective
-from soce.search.arms import fixed_arms
+from soce.search.arms import by_stage, planned_arms
 from soce.search.executors.open import count_of
 from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from soce.scores.table import ScoreTable
     from soce.search.options import SearchOptions
     from soce.search.pool import Pool
-    from soce.search.strategies.space import Items, Parts, Strategy
+    from soce.search.soup import Parts
+    from soce.search.strategies.space import Items, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +156,8 @@ class Forecaster:
 
     Parameters
     ----------
-    paths : mapping of model to path
-        Checkpoints of all candidates.
+    models : Pool
+        All candidates; who the experts are may not be known yet.
     evaluator : Evaluator
         What soups are chosen by. It is asked for its identity and its items only.
     folder : path-like
@@ -168,7 +169,7 @@ class Forecaster:
 
     def __init__(
         self,
-        paths: Mapping[str, str],
+        models: Pool,
         evaluator: Evaluator,
         *,
         folder: str | os.PathLike[str],
@@ -176,13 +177,15 @@ class Forecaster:
         held_out_evaluator: Evaluator | None = None,
     ) -> None:
         refuse_same_tasks(evaluator, held_out_evaluator)
-        self._paths = paths
+        self._candidates = models.names
         self._options = options
         self._evaluator = evaluator
-        sizes = {name: sum(map(_shard_bytes, map(Path, parts_of(path)))) for name, path in paths.items()}
-        self._sizes = {same_path_key(paths[name]): size for name, size in sizes.items()}
+        sizes = {
+            name: sum(map(_shard_bytes, map(Path, parts_of(path)))) for name, path in models.paths.items()
+        }
+        self._sizes = {same_path_key(models.paths[name]): size for name, size in sizes.items()}
         has_store = StoreFile(folder).path.exists()
-        ingredients = ingredient_identities(paths) if has_store else None
+        ingredients = ingredient_identities(models.paths) if has_store else None
 
         def ledger(one: Evaluator) -> Ledger:
             if ingredients is None:
@@ -208,7 +211,9 @@ class Forecaster:
         found = self._look("single models", self._chooser, singles, items.selection)
         if found is None:
             return None
-        return measured_table(dict(zip(self._paths, found, strict=True)), self._evaluator, items.selection)
+        return measured_table(
+            dict(zip(self._candidates, found, strict=True)), self._evaluator, items.selection
+        )
 
     def search(self, pool: Pool, objective: Objective | str | None) -> None:
         """Go through a search of the weights of a pool's experts."""
@@ -216,14 +221,10 @@ class Forecaster:
         chosen = self._options.strategy
         strategy = strategy_of(chosen) if isinstance(chosen, str) else chosen
         self._pool = pool
-        arms = fixed_arms(pool)
+        arms = planned_arms(pool, self._options.arms)
         items = self._items(pool.recipe({min(pool.names): 1}))
-        for stage, kinds in (
-            ("single models", ("single",)),
-            ("uniform soups", ("uniform-all", "uniform-selected")),
-        ):
-            recipes = [pool.recipe(parts) for kind, parts in arms if kind in kinds]
-            self._look(stage, self._chooser, recipes, items.selection)
+        for stage, soups in by_stage(arms).items():
+            self._look(stage, self._chooser, list(map(pool.recipe, soups)), items.selection)
         if items.selection is not None and isinstance(goal, LinearObjective):
             self._race_items = race_items(items.selection, pool.weights.count)
         space = _KnownSpace(pool, goal, items.selection, self._chooser)
@@ -237,7 +238,7 @@ class Forecaster:
         self._note(strategy.name, self._chooser, space.count, (0, 0) if best else _more(strategy, space))
         if not items.is_held_out:
             return
-        recipes = [pool.recipe(parts) for _, parts in arms]
+        recipes = [pool.recipe(arm.parts) for arm in arms]
         soup = [] if best is None else [pool.recipe(best)]
         count = self._reporter.look([*recipes, *soup], items.report)
         n_items = 0 if items.report is None else sum(map(len, items.report.values()))
@@ -250,7 +251,7 @@ class Forecaster:
         models = [getattr(ledger.evaluator, "soup", None) for ledger in (self._chooser, self._reporter)]
         live = next((model for model in models if model is not None), None)
         return Forecast(
-            candidates=tuple(self._paths),
+            candidates=self._candidates,
             experts=() if pool is None else pool.experts,
             n_soups=None if pool is None else pool.weights.count,
             strategy=chosen if isinstance(chosen, str) else chosen.name,

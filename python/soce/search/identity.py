@@ -48,6 +48,12 @@ class SearchIdentity:
     """The model that gives config and tokenizer; None: the first expert."""
     strategy: Mapping[str, Any] | None = None
     """What proposed weights, and out of which grid; None if nothing was searched."""
+    arms: tuple[str, ...] = ()
+    """Methods that were compared, as they were asked for."""
+    base: str | None = None
+    """The model that methods take differences to, if any was used."""
+    is_base_alone: bool = False
+    """Whether that is no candidate."""
 
     def to_json(self) -> dict[str, object]:
         """Return what ``study.json`` says."""
@@ -63,6 +69,12 @@ class SearchIdentity:
             },
             **({} if self.config_from is None else {"config_from": self.config_from}),
             **({} if self.strategy is None else {"strategy": dict(self.strategy)}),
+            **({"arms": list(self.arms)} if self.arms else {}),
+            **(
+                {}
+                if self.base is None
+                else {"base": {"model": self.base, "candidate": not self.is_base_alone}}
+            ),
         }
 
     @classmethod
@@ -71,6 +83,7 @@ class SearchIdentity:
         try:
             held, objective = data["held_out"], data["objective"]
             other, weights = held["evaluator"], objective["weights"]
+            base = data.get("base") or {}
             return cls(
                 {str(name): dict(one) for name, one in data["ingredients"].items()},
                 tuple(map(str, data["experts"])),
@@ -82,6 +95,9 @@ class SearchIdentity:
                 None if weights is None else {str(name): str(share) for name, share in weights.items()},
                 data.get("config_from"),
                 data.get("strategy"),
+                tuple(map(str, data.get("arms", ()))),
+                base.get("model"),
+                base.get("candidate") is False,
             )
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             message = f"`study.json` is not of a search: {shown(repr(error))}"

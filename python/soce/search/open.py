@@ -176,7 +176,14 @@ def _study(
     without = tuple(sorted(name for name, path in located.items() if path is None))
     # A path that nobody knows is never used: what stands there keeps the models apart.
     some_paths = {name: path or f"(unknown)/{name}" for name, path in located.items()}
-    pool = Pool(some_paths, identity.experts, without_path=without, config_from=identity.config_from)
+    pool = Pool(
+        some_paths,
+        identity.experts,
+        without_path=without,
+        config_from=identity.config_from,
+        base=identity.base,
+        is_base_alone=identity.is_base_alone,
+    )
     if selection is not None and set(selection.models) != set(pool.experts):
         _lack("the search is not of the experts that the selection names")
     return identity, pool

@@ -9,6 +9,7 @@ from soce.files.arguments import expect
 from soce.merging.options import MergeOptions
 from soce.scores.objective import Objective
 from soce.search.executors.executor import Executor
+from soce.search.named_arms import NamedArm
 from soce.search.strategies.space import Strategy
 
 
@@ -33,10 +34,16 @@ class SearchOptions:
     executor: Executor | str = "inline"
     """What evaluates, by its name (``"processes:4"``) or as an object, which stays open; no score depends on
     it."""
+    arms: tuple[NamedArm, ...] = ()
+    """Methods that are tried on the experts, and compared beside what every search compares."""
+    base: str | None = None
+    """What methods take differences to: a candidate, or the path of another checkpoint."""
 
     def __post_init__(self) -> None:
         """Check types."""
         expect(self.strategy, (str, Strategy), "strategy", "a name or a Strategy")
         expect(self.objective, (str, Objective, type(None)), "objective", "a name or an Objective")
         expect(self.merge, MergeOptions, "merge", "MergeOptions")
+        for arm in self.arms:
+            expect(arm, NamedArm, "arms", "of what `soce.search.named_arms.parse_arm` returns")
         expect(self.executor, (str, Executor), "executor", "a name or an Executor")

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
 from soce.files.arguments import expect_mapping, expect_names
-from soce.files.words import listed
+from soce.files.words import listed, nearest
 from soce.recipes.checkpoint_paths import find_checkpoint
-from soce.recipes.model import Ingredient, Recipe, same_path_key
-from soce.recipes.names import parts_of
+from soce.recipes.model import same_path_key
+from soce.recipes.names import is_url, parts_of
 from soce.remote.here import bring
 from soce.scores.origin import ScoreOrigin
 from soce.search.refusal import refuse
+from soce.search.soup import method_of, recipe_of
 from soce.selection.weights import WeightGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from soce.recipes.model import Recipe
+    from soce.search.soup import Parts
     from soce.selection.file import SelectionFile
+
+_BASE: Final = "base"
+"""What a base is called that is no candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ class Pool:
         Where the scores come from that the experts were chosen by, as far as that is known.
     config_from : str, optional
         The model that gives config and tokenizer; the first expert if left out.
+    base : str, optional
+        The model that methods take differences to, one of `paths`.
+    is_base_alone : bool
+        Whether the base is there for methods only: it is then no candidate.
 
     Raises
     ------
@@ -61,6 +70,8 @@ class Pool:
     without_path: tuple[str, ...] = ()
     origin: ScoreOrigin = field(default_factory=ScoreOrigin)
     config_from: str | None = None
+    base: str | None = None
+    is_base_alone: bool = False
 
     def __post_init__(self) -> None:
         """Check names and paths, and fill in the grid."""
@@ -71,7 +82,7 @@ class Pool:
         if not self.experts:
             refuse("there is no expert to search over")
         owners: dict[str, str] = {}
-        for name in self._always:
+        for name in (*self._always, *([] if self.base is None else [self.base])):
             if name not in self.paths:
                 what = "expert" if name in self.experts else "model"
                 refuse(f"no path is known for the {what} `{shown(name)}`", "say where its checkpoint is")
@@ -112,6 +123,22 @@ class Pool:
         without = tuple(name for name in selection.selection.candidates if name not in known)
         return cls(known, selection.selection.models, selection.grid, without, selection.selection.origin)
 
+    def with_base(self, base: str | None) -> Pool:
+        """Return the same with a base: the name of a model, or the path of one that need be none of them."""
+        if base is None:
+            return self
+        if base in self.paths:
+            return replace(self, base=base)
+        path = find_checkpoint(base)
+        if not all(os.path.lexists(part) or is_url(part) for part in parts_of(path)):
+            hint = nearest(base, self.names, "candidates")
+            refuse(f"the base `{shown(base)}` is neither a candidate nor a checkpoint", hint)
+        keys = {same_path_key(one): name for name, one in self.paths.items()}
+        if (name := keys.get(same_path_key(path))) is not None:
+            return replace(self, base=name)
+        name = base if _BASE in self.paths else _BASE
+        return replace(self, paths={**self.paths, name: path}, base=name, is_base_alone=True)
+
     def here(self) -> Pool:
         """Return the same with every checkpoint on this disk; what is somewhere else is downloaded first.
 
@@ -122,7 +149,18 @@ class Pool:
     @property
     def names(self) -> tuple[str, ...]:
         """All models, the giver of the config first: experts in their order, then the others by name."""
-        return (*self._always, *sorted(set(self.paths) - set(self._always)))
+        alone = {self.base} if self.is_base_alone else set()
+        return (*self._always, *sorted(set(self.paths) - set(self._always) - alone))
+
+    @property
+    def candidates(self) -> dict[str, str]:
+        """The models by their names, in that order, and where they are."""
+        return {name: self.paths[name] for name in self.names}
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """Where all are that soups are made of: the candidates, and behind them a base that is none."""
+        return tuple({**self.candidates, **self.paths}.values())
 
     @property
     def _always(self) -> tuple[str, ...]:
@@ -136,18 +174,16 @@ class Pool:
         assert self.grid is not None
         return self.grid
 
-    def recipe(self, parts: Mapping[str, int]) -> Recipe:
+    def recipe(self, parts: Parts) -> Recipe:
         """Return the soup with these parts.
 
         The experts, and who gives the config, stand in it even with 0 parts, so that every soup has the same
         first ingredient, which gives config and tokenizer; a single model stands alone.
         """
         used = [name for name in self.names if parts.get(name)]
-        if len(used) > 1:
+        if len(used) > 1 or method_of(parts) is not None:
             used = [name for name in self.names if name in self._always or parts.get(name)]
-        return Recipe(
-            tuple(Ingredient(self.paths[name], Fraction(parts.get(name, 0)), name) for name in used)
-        )
+        return recipe_of(parts, self.paths, used)
 
     def soup(self, parts: Sequence[int]) -> dict[str, int]:
         """Return the parts by name, from those in the experts' order."""

@@ -17,6 +17,7 @@ from soce.exceptions import SoceError
 from soce.files.plain import Plain
 from soce.search.known_tasks import evaluator_of, tasks_evaluators
 from soce.search.scoring import objective_value, scale_of
+from soce.search.soup import without_zeros
 from soce.store.evaluations import EvaluationStore
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import Evaluator, Scale
     from soce.evaluate.tasks.item import Item
     from soce.search.run import ItemSet, Run
-    from soce.search.strategies.space import Parts
+    from soce.search.soup import Parts
 
     Key = tuple[str, str]
 
@@ -211,7 +212,7 @@ def _soups(run: Run) -> Iterator[Parts]:
         found += [dict.fromkeys(names, 1) for names in (run.pool.experts, run.pool.names)]
     there = set()
     for parts in found:
-        used = {name: part for name, part in parts.items() if part}
+        used = without_zeros(parts)
         key = run.pool.recipe(used).id
         if key not in there:
             there.add(key)
@@ -221,7 +222,7 @@ def _soups(run: Run) -> Iterator[Parts]:
 def _arms(run: Run, work: _Work, on: ItemSet) -> Iterator[RescoredArm]:
     assert run.result is not None
     for arm in run.result.arms:
-        known = run.evaluation(run.pool.recipe(arm.parts), on=on)
+        known = run.evaluation(arm.recipe, on=on)
         found = None if known is None else work.evaluation(known)
         if known is not None and found is not None:
             yield _arm(run, arm.label, known, found, work)

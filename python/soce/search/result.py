@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from soce.evaluate.truncation import truncation_caution
 from soce.exceptions import SoceError, shown
 from soce.files.words import signed
-from soce.recipes.parts import weights_text
 from soce.search.arm import Arm, ArmComparison, checked
 from soce.search.refusal import refuse
+from soce.search.soup import soup_text
 from soce.search.strategies.race.certificate import Certificate
 from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw, Verdict
@@ -36,7 +36,7 @@ class SearchResult:
     scale: Scale | None
     strategy: Mapping[str, Any]
     arms: tuple[Arm, ...]
-    """Single models by name, uniform soups, and last the soup that was searched for."""
+    """Single models by name, uniform soups, methods that were named, and last what was searched for."""
     comparisons: tuple[ArmComparison, ...]
     """The differences of docs/search.md, in its order; intervals and tests where there are outcomes."""
     ranked: tuple[ScoredSoup, ...]
@@ -254,7 +254,7 @@ class SearchResult:
                 {
                     "arm": arm.label,
                     "kind": arm.kind,
-                    "weights": weights_text(arm.parts),
+                    "weights": soup_text(arm.parts),
                     "selection": arm.selection.value,
                     "report": arm.report.value,
                     "difference": 0.0 if against is None else against.difference,

@@ -175,7 +175,7 @@ class Run:
             self._refuse(self.missing["result"], _RESUME)
         found = {}
         for arm in self.result.arms:
-            evaluation = self.evaluation(self.pool.recipe(arm.parts), on=on)
+            evaluation = self.evaluation(arm.recipe, on=on)
             if evaluation is None:
                 self._refuse(f"the arm `{shown(arm.label)}` was not scored on the {on} items", _REPEAT)
             found[arm.label] = evaluation
@@ -275,6 +275,7 @@ class Run:
     def _check_ingredients(self, recipes: Sequence[Recipe]) -> None:
         """Refuse models that are not those whose scores are kept; where they lie may have changed."""
         used = {one.name for recipe in recipes for one in recipe.ingredients if one.weight}
+        used |= {recipe.base.name for recipe in recipes if recipe.base is not None}
         for name in sorted(used):
             if name in self.pool.without_path:
                 self._refuse(

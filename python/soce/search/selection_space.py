@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soce.recipes.parts import weights_text
 from soce.search.scoring import exact_objective, n_items
+from soce.search.soup import soup_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from soce.scores.objective import Objective
     from soce.search.pool import Pool
     from soce.search.scoring import Scorer
-    from soce.search.strategies.space import Items, Parts
+    from soce.search.soup import Parts
+    from soce.search.strategies.space import Items
     from soce.search.study import Study
 
 
@@ -81,7 +82,7 @@ class SelectionSpace:
             self.pool.recipe(soup).id,
             {name: scale * soup.get(name, 0) for name in self.pool.names},
             float(value),
-            attributes={"weights": weights_text(soup), "stage": self.scorer.stage, **told},
+            attributes={"weights": soup_text(soup), "stage": self.scorer.stage, **told},
             rungs=None if rungs is None else {size: float(reached) for size, reached in rungs.items()},
             is_complete=is_complete,
         )

@@ -12,7 +12,7 @@ from soce.recipes.parts import parse_weight, to_parts
 if TYPE_CHECKING:
     from soce.search.result import SearchResult
     from soce.search.run import Run
-    from soce.search.strategies.space import Parts
+    from soce.search.soup import Parts
 
 BEST: Final = "best"
 """The soup that was searched for."""

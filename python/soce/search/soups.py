@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 from soce.files.arguments import expect
 from soce.files.atomic import write_json
 from soce.files.words import counted, listed
+from soce.recipes.methods import METHODS
 from soce.scores.objective import Mean, parse_objective
-from soce.search.arms import best_single, compare_arms, differing_categories, fixed_arms, make_arm
+from soce.search.arms import (
+    STAGES,
+    PlannedArm,
+    best_single,
+    by_stage,
+    compare_arms,
+    differing_categories,
+    make_arm,
+    planned_arms,
+)
 from soce.search.executors.open import opened
 from soce.search.exposure import chosen_before, chosen_before_note, experts_saw, mark_chosen
 from soce.search.folder import RESULT
@@ -89,7 +99,7 @@ def search_soups(
     expect(selection, (Pool, SelectionFile), "selection", source)
     expect(options, SearchOptions, "options", "SearchOptions")
     pool = selection if isinstance(selection, Pool) else Pool.of(selection, candidates=candidates)
-    pool = pool.here()
+    pool = pool.with_base(options.base).here()
     objective = options.objective
     if isinstance(selection, SelectionFile):
         categories = categories or selection.selection.categories
@@ -97,6 +107,9 @@ def search_soups(
     goal = parse_objective(objective) if isinstance(objective, str) else objective or Mean()
     strategy = strategy_of(options.strategy) if isinstance(options.strategy, str) else options.strategy
     refuse_same_tasks(evaluator, held_out_evaluator)
+    arms = planned_arms(pool, options.arms)
+    for arm in arms:
+        pool.recipe(arm.parts)  # which refuses what cannot be made
     identity = replace(
         search_identity(pool, evaluator, goal, held_out_evaluator, options),
         strategy={**strategy.to_json(), "grid": asdict(pool.weights)},
@@ -119,29 +132,29 @@ def search_soups(
         mark_chosen(chooser, items)
         space = SelectionSpace(pool, chooser, goal, items.selection, study)
 
-        # What every soup must beat: each model alone, and uniform weights.
-        arms = fixed_arms(pool)
-        chooser.begin("single models")
-        strategy.check(space)
-        space.values([parts for kind, parts in arms if kind == "single"])
-        chooser.begin("uniform soups")
-        space.values([parts for kind, parts in arms if kind != "single"])
+        # What the soup must beat: each model alone, uniform weights, and methods that were named.
+        for stage, soups in by_stage(arms).items():
+            chooser.begin(stage)
+            if stage == STAGES["single"]:
+                strategy.check(space)
+            space.values(soups)
 
         # Lines 13 to 18 of Algorithm 1: weights are proposed and scored, and the best are kept.
         chooser.begin(strategy.name)
         found = strategy.run(space)
-        arms.append(("greedy" if strategy.name == "greedy" else "soce", found.best.parts))
+        kind = "greedy" if strategy.name == "greedy" else "soce"
+        arms.append(PlannedArm.of(kind, found.best.parts, pool))
 
         # Only now, and only the arms, on what was held out.
-        recipes = [pool.recipe(parts) for _, parts in arms]
+        recipes = [pool.recipe(arm.parts) for arm in arms]
         chosen_on = reported = chooser.score(recipes, items.selection)
         reporter.begin("held-out items")
         if items.is_held_out:
             reported = reporter.score(recipes, items.report)
 
         made = [
-            make_arm(kind, parts, pool=pool, objective=goal, selection=one, report=other)
-            for (kind, parts), one, other in zip(arms, chosen_on, reported, strict=True)
+            make_arm(arm, pool=pool, objective=goal, selection=one, report=other)
+            for arm, one, other in zip(arms, chosen_on, reported, strict=True)
         ]
         evaluations = {arm.label: evaluation for arm, evaluation in zip(made, reported, strict=True)}
         comparisons, remarks = compare_arms(
@@ -201,8 +214,9 @@ def search_identity(
 ) -> SearchIdentity:
     """Return what the scores of these models, tasks and options belong to."""
     weights = getattr(objective, "weights", None)
+    has_base = pool.is_base_alone or any(METHODS[arm.method].base != "none" for arm in options.arms)
     return SearchIdentity(
-        ingredients=ingredient_identities({name: pool.paths[name] for name in sorted(pool.names)}),
+        ingredients=ingredient_identities({name: pool.paths[name] for name in sorted(pool.paths)}),
         experts=pool.experts,
         evaluator=evaluator.identity,
         held_out_evaluator=None if held_out_evaluator is None else held_out_evaluator.identity,
@@ -211,6 +225,9 @@ def search_identity(
         objective=objective.name,
         objective_weights=None if weights is None else {name: str(one) for name, one in weights.items()},
         config_from=None if pool.names[0] == pool.experts[0] else pool.names[0],
+        arms=tuple(map(str, options.arms)),
+        base=pool.base if has_base else None,
+        is_base_alone=pool.is_base_alone,
     )
 
 

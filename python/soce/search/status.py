@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from soce.exceptions import StudyError
 from soce.files.plain import Plain
+from soce.search.arms import STAGES, by_stage, planned_arms
 from soce.search.folder import SEARCH
+from soce.search.named_arms import parse_arm
 from soce.search.open import open_run
 from soce.store.database import STORE
 from soce.store.evaluations import EvaluationStore
@@ -20,11 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from soce.search.run import Run
-    from soce.search.strategies.space import Parts
+    from soce.search.soup import Parts
     from soce.store.leases import Lease
 
-_SINGLE: Final = "single models"
-_UNIFORM: Final = "uniform soups"
 _OF_GRID: Final = ("grid", "successive-halving", "race")
 """Strategies that go through all points of the grid."""
 
@@ -123,18 +123,18 @@ def _unfinished(run: Run) -> tuple[tuple[StageStatus, ...], int | None]:
         stages.append(StageStatus(name, len(ids & trials.recipes), len(ids)))
         left.update(ids - trials.recipes)  # the uniform soup is a point of the grid as well
 
-    singles: list[Parts] = [{name: 1} for name in pool.names]
-    uniform: list[Parts] = [dict.fromkeys(pool.names, 1), dict.fromkeys(pool.experts, 1)]
-    add(_SINGLE, singles)
-    add(_UNIFORM, uniform)
-    strategy = next((name for name in trials.stages if name not in (_SINGLE, _UNIFORM)), None)
+    named = () if run.identity is None else tuple(map(parse_arm, run.identity.arms))
+    arms = planned_arms(pool, named)
+    for stage, soups in by_stage(arms).items():
+        add(stage, soups)
+    strategy = next((name for name in trials.stages if name not in STAGES.values()), None)
     grid = None if run.selection is None else run.selection.grid
     is_grid = grid is not None and strategy in (None, *_OF_GRID)
     if grid is not None and is_grid:
         add(strategy or "grid", (dict(zip(pool.experts, parts, strict=True)) for parts in grid))
     else:
         stages.append(StageStatus(strategy or "soups", trials.stages.get(strategy or "", 0), None))
-    held_out = _held_out(run, [*singles, *uniform])
+    held_out = _held_out(run, [arm.parts for arm in arms])
     return (*stages, *held_out), _left(len(left), held_out) if is_grid else None
 
 
@@ -146,8 +146,10 @@ def _finished(run: Run) -> tuple[tuple[StageStatus, ...], int]:
     """Return the stages of a search that has a result, which says all."""
     assert run.result is not None
     n_arms = len({arm.recipe.id for arm in run.result.arms})
-    uniform = {arm.recipe.id for arm in run.result.arms if arm.kind.startswith("uniform")}
-    counts = {_SINGLE: len(run.result.singles), _UNIFORM: len(uniform)}
+    found: dict[str, set[str]] = {}
+    for arm in run.result.arms[:-1]:
+        found.setdefault(STAGES[arm.kind], set()).add(arm.recipe.id)
+    counts = {stage: len(ids) for stage, ids in found.items()}
     counts[str(run.result.strategy["name"])] = run.result.n_candidates
     if not run.result.is_optimistic:
         counts["held-out items"] = n_arms

@@ -85,6 +85,12 @@ def _missing_checkpoint(path: str) -> str | None:
     return next(filter(None, found), None)
 
 
+def _candidate_or_checkpoint(text: str, folder: Path) -> str:
+    """Return where a checkpoint is; a text that leads to none is the name of a candidate."""
+    path = _checkpoint(text, folder)
+    return text if _missing_checkpoint(path) else path
+
+
 def _behind(sign: str) -> Callable[[str, Path], str]:
     """Return what locates the path behind a sign; a text without it names no file."""
 
@@ -102,5 +108,6 @@ PATH = Files(in_folder)
 EXISTING = Files(in_folder, _missing)
 TABLES = Files(_table, _missing_table)
 CHECKPOINTS = Files(_checkpoint, _missing_checkpoint)
+CANDIDATE_OR_CHECKPOINT = Files(_candidate_or_checkpoint)
 NAME_FILES = Files(_behind("@"), _missing_behind("@"))
 OBJECTIVES = Files(_behind("weights:"), _missing_behind("weights:"))

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from soce.cli.command import usage
+from soce.cli.options.files import CANDIDATE_OR_CHECKPOINT
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import COUNT, ParsedText, Registered
+from soce.cli.options.types import COUNT, ParsedText, ParsedTexts, Registered
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
+    from soce.search.named_arms import NamedArm
     from soce.search.options import SearchOptions
     from soce.search.strategies.space import Strategy
 
@@ -28,6 +30,7 @@ def _searching(
     epsilon: Fraction | None,
     confidence: Fraction | None,
     batch: int | None,
+    arms: tuple[NamedArm, ...],
     share: Fraction,
     **given: Any,  # noqa: ANN401 - the other fields of `SearchOptions`
 ) -> SearchOptions:
@@ -45,7 +48,11 @@ def _searching(
         usage("--epsilon and --confidence go with --strategy race")
     if batch is not None and strategy not in _SAMPLERS:
         usage("search.batch goes with the strategies cmaes, gp and tpe")
-    return SearchOptions(strategy=proposing, share=share or None, **given)
+    if given["base"] is not None and not arms:
+        usage("--base is for the methods of --arm")
+    if given["base"] is None and (lacking := next((arm for arm in arms if arm.needs_base), None)):
+        usage(f"the arm {lacking} needs --base: a candidate, or the path of a checkpoint")
+    return SearchOptions(strategy=proposing, share=share or None, arms=arms, **given)
 
 
 def _greedy(
@@ -187,6 +194,20 @@ search_options = all_of(
         file_only=True,
         type=COUNT,
         help="cmaes, gp, tpe: proposals made at once. Else a generation of cmaes, one of the others.",
+    ),
+    _option(
+        "--arm",
+        "arms",
+        key="arms",
+        type=ParsedTexts("NAME[:PARAMETER=VALUE,...]", "soce.search.named_arms:parse_arm"),
+        multiple=True,
+        help="A method to compare, such as model_stock; may be repeated.",
+    ),
+    _option(
+        "--base",
+        files=CANDIDATE_OR_CHECKPOINT,
+        metavar="NAME|PATH",
+        help="What these take differences to.",
     ),
     _option(
         "--held-out-share",

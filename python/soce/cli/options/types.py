@@ -48,6 +48,12 @@ class ParsedText(click.ParamType):  # type: ignore[type-arg]  # generic from cli
             self.fail(str(error), param, ctx)
 
 
+class ParsedTexts(ParsedText):
+    """The same of a name with values: ``NAME:KEY=VALUE,...``, which an experiment has as a mapping."""
+
+    shapes: tuple[str, ...] = ("value", "list", "calls")
+
+
 class UnparsedText(ParsedText):
     """A text that its command parses, with exit code 1 if it cannot; that of an experiment is tried early."""
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from soce.cli.text.layout import wrapped
 from soce.files.words import signed
-from soce.recipes.parts import weights_text
 from soce.search.history import differing
+from soce.search.soup import soup_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def _result_lines(one: Past) -> list[str]:
     result = one.result
     against = result.against_best
     lines = [
-        *wrapped(weights_text(result.best.parts), "soup       "),
+        *wrapped(soup_text(result.best.parts), "soup       "),
         *wrapped(result.verdict, "result     "),
     ]
     if against.interval is not None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from soce.cli.text.layout import fitted, wrapped
 from soce.exceptions import shown
 from soce.files.words import counted, signed
-from soce.recipes.parts import weights_text
 from soce.report import sentences
+from soce.search.soup import method_of, soup_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def result_lines(result: SearchResult) -> list[str]:
             "drop       ",
         )
     for one in result.tied[:_MAX_TIED]:
-        lines += wrapped(weights_text(one.parts), "tied       ")
+        lines += wrapped(soup_text(one.parts), "tied       ")
     direction = sentences.of_the_direction(result)
     for note in (*([direction.removesuffix(".")] if direction else []), *result.notes):
         lines += wrapped(note, "note       ")
@@ -124,10 +124,10 @@ def _arm_lines(result: SearchResult) -> list[str]:
 
 
 def _weights(arm: Arm) -> str:
-    if len(arm.parts) > 1 and len(set(arm.parts.values())) == 1:
+    if method_of(arm.parts) is None and len(arm.parts) > 1 and len(set(arm.parts.values())) == 1:
         names = ", ".join(map(shown, arm.parts))
         return f"equal parts of {names}"
-    return weights_text(arm.parts)
+    return soup_text(arm.parts)
 
 
 def _difference_lines(result: SearchResult) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from soce.files.words import signed
 from soce.report import sentences
 from soce.report.markdown import code, plain, table, with_code
+from soce.search.soup import method_of, soup_text
 
 if TYPE_CHECKING:
     from soce.search.arm import Arm, ArmComparison, ArmScore
@@ -95,6 +96,8 @@ def _label(result: SearchResult, arm: Arm) -> str:
 def _weights(arm: Arm) -> str:
     if arm.kind == "single":
         return ""
+    if method_of(arm.parts) is not None:
+        return soup_text(arm.parts, called=code)
     whole = sum(arm.parts.values())
     return ", ".join(f"{part}/{whole} {code(name)}" for name, part in arm.parts.items() if part)
 

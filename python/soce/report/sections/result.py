@@ -9,6 +9,8 @@ from soce.report import sentences
 from soce.report.cells import NONE, Cell, pair, probability, relative
 from soce.report.document import Figure, Table, Text
 from soce.report.figures.rows import Bar, Bars, Differences
+from soce.search.named_arms import KIND
+from soce.search.soup import soup_text
 
 if TYPE_CHECKING:
     from soce.evaluate.truncation import Truncation
@@ -24,6 +26,8 @@ _ORDER: Final[tuple[RowKind, ...]] = ("soup", "uniform", "single")
 def build(section: Section, view: RunView) -> None:
     """Fill the section."""
     section.blocks += [_arms_figure(view), _arms_table(view)]
+    if made := [f"`{arm.label}` is {soup_text(arm.parts)}" for arm in view.result.arms if arm.kind == KIND]:
+        section.blocks.append(Text(f"{'; '.join(made)}.", soft=True))
     if direction := sentences.of_the_direction(view.result):
         section.blocks.append(Text(direction, soft=True))
     _differences(section, view)
@@ -50,7 +54,8 @@ def _arms_figure(view: RunView) -> Figure:
         )
         ring = None if result.is_optimistic else arm.selection.value * unit.times
         rows.append(Bar(arm.label, value, text, _kind(arm), unit.ends(interval), ring, tip))
-    caption = ["Single models, uniform soups, and the soup that was searched for."]
+    others = ", methods that were named" if any(arm.kind == KIND for arm in result.arms) else ""
+    caption = [f"Single models, uniform soups{others}, and the soup that was searched for."]
     if intervals:
         caption.append(sentences.of_own_intervals([*intervals.values()]))
     if not result.is_optimistic:
@@ -67,7 +72,12 @@ def _arms_figure(view: RunView) -> Figure:
 
 
 def _kind(arm: Arm) -> RowKind:
-    kinds: dict[str, RowKind] = {"single": "single", "uniform-all": "uniform", "uniform-selected": "uniform"}
+    kinds: dict[str, RowKind] = {
+        "single": "single",
+        "uniform-all": "uniform",
+        "uniform-selected": "uniform",
+        KIND: "uniform",
+    }
     return kinds.get(arm.kind, "soup")
 
 

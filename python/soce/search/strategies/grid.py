@@ -9,7 +9,8 @@ from soce.search.refusal import refuse
 from soce.search.strategies.space import ScoredSoup, Strategy, StrategyOutcome, best_of, distinct
 
 if TYPE_CHECKING:
-    from soce.search.strategies.space import Parts, Space
+    from soce.search.soup import Parts
+    from soce.search.strategies.space import Space
 
 
 @dataclass(frozen=True, slots=True)

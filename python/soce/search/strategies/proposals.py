@@ -16,7 +16,8 @@ from soce.search.strategies.space import ScoredSoup, StrategyOutcome, best_of, s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.search.strategies.space import Parts, Space
+    from soce.search.soup import Parts
+    from soce.search.strategies.space import Space
     from soce.selection.weights import WeightGrid
 
 DEFAULT_BUDGET: Final = 100

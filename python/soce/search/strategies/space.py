@@ -6,15 +6,16 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+from soce.search.soup import method_of, soup_from_json, soup_to_json, whole_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from soce.evaluate.evaluation import Evaluation
     from soce.scores.objective import Objective
     from soce.search.pool import Pool
+    from soce.search.soup import Parts
 
-Parts: TypeAlias = "Mapping[str, int]"
-"""Model → integer parts; models that are left out have none."""
 Items: TypeAlias = "Mapping[str, Sequence[str]]"
 """Category → item ids."""
 
@@ -59,7 +60,7 @@ class ScoredSoup:
 
     def to_json(self) -> dict[str, object]:
         """Return parts, whole and value."""
-        return {"parts": dict(self.parts), "whole": sum(self.parts.values()), "value": float(self.value)}
+        return {**soup_to_json(self.parts), "value": float(self.value)}
 
     def rounded(self) -> ScoredSoup:
         """Return the soup with its value as a float."""
@@ -68,11 +69,7 @@ class ScoredSoup:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScoredSoup:
         """Return what `to_json` described."""
-        parts = {str(name): int(part) for name, part in data["parts"].items()}
-        if min(parts.values()) < 0 or not any(parts.values()):
-            message = f"a soup of {parts}"
-            raise ValueError(message)
-        return cls(parts, float(data["value"]))
+        return cls(soup_from_json(data), float(data["value"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +125,11 @@ def best_of(tried: Sequence[ScoredSoup], experts: Sequence[str]) -> tuple[Scored
     return top[0], tuple(top[1:])
 
 
-def same_soup(parts: Parts) -> tuple[tuple[str, Fraction], ...]:
-    """Return a key that is equal for equal weights."""
-    whole = sum(parts.values())
-    return tuple((name, Fraction(parts[name], whole)) for name in sorted(parts) if parts[name])
+def same_soup(parts: Parts) -> tuple[object, ...]:
+    """Return a key that is equal for equal weights of which the same is made."""
+    whole, method = whole_of(parts), method_of(parts)
+    shares = tuple((name, Fraction(parts[name], whole)) for name in sorted(parts) if parts[name])
+    return shares if method is None else (*shares, method)
 
 
 def distinct(soups: Iterable[Parts]) -> list[Parts]:

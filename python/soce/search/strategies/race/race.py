@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soce.evaluate.evaluation import Evaluation
-    from soce.search.strategies.space import Items, Parts, Space
+    from soce.search.soup import Parts
+    from soce.search.strategies.space import Items, Space
 
 _ELSE = "take another strategy, such as grid, or cmaes for a smaller budget"
 
