@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NotRequired, Protocol, Self, TypedDict, final, type_check_only
+from typing import NotRequired, Protocol, Self, TypeAlias, TypedDict, final, type_check_only
 
 from typing_extensions import disjoint_base
 
@@ -12,6 +12,9 @@ from soce.merging.options import MergeOptions
 from soce.remote.located import ServedShard
 
 __all__ = ["Mixer", "Plan", "build_info", "config_differences", "header", "matches", "plan", "verify"]
+
+Numerators: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
+"""One for each ingredient, in their order; or as many for each index of a tensor's first axis."""
 
 @type_check_only
 class Planning(TypedDict):
@@ -63,12 +66,12 @@ class Verifying(TypedDict):
 
 def plan(
     ingredients: Sequence[str],
-    recipes: Sequence[tuple[str, Sequence[tuple[str, Sequence[int], int]]]],
+    recipes: Sequence[tuple[str, Sequence[tuple[str, Numerators, int]]]],
     options: Planning,
 ) -> Plan:
     """Prove that the ingredients agree and lay the outputs out; write nothing.
 
-    `recipes` are (output path, rows), a row is (pattern, numerators in ingredient order, whole); `dtype` is
+    `recipes` are (output path, rows), a row is (pattern, numerators, whole); `dtype` is
     a safetensors name (``BF16``); `remarks` become the first warnings of the plan. Raises every `SoceError`
     of `soce.exceptions`, with all problems, and `OSError`.
 
@@ -143,7 +146,7 @@ class Mixer:
     def mix(
         self,
         name: str,
-        numerators: Sequence[int],
+        numerators: Numerators,
         whole: int,
         out: object,
         *,
@@ -153,6 +156,7 @@ class Mixer:
     ) -> None:
         """Write the mix of tensor `name` into `out`: writable, contiguous memory of the right size.
 
+        Numerators are one for each ingredient, or one list of these for each index of the first axis.
         With `start`, only a part: the elements from that one on of the flat tensor, as many as `out` holds.
         `out` is anything with a buffer (numpy array, bytearray) or DLPack memory on the CPU (torch tensor).
         If it holds floats, they must be of the dtype that is written; integers hold any dtype's bits.

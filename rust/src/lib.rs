@@ -37,4 +37,4 @@ pub mod verify;
 pub use control::Control;
 pub use dtype::Dtype;
 pub use error::{Error, Problem, ProblemKind, Result};
-pub use mix::Mix;
+pub use mix::{Filters, Mix, Mixture};

@@ -1,4 +1,10 @@
-//! One row of coefficients: signed integer numerators over one whole.
+//! Rows of coefficients: signed integer numerators over one whole.
+
+mod filters;
+mod mixture;
+
+pub use filters::Filters;
+pub use mixture::Mixture;
 
 use crate::error::{Problem, ProblemKind, Result};
 
@@ -25,22 +31,8 @@ impl Mix {
 
     /// Any row of signed numerators over `whole`.
     pub fn new(numerators: &[i64], whole: u64) -> Result<Self> {
-        if numerators.is_empty() {
-            return Err(Problem::new(ProblemKind::Recipe, "a recipe needs at least one ingredient").into());
-        }
-        if whole == 0 || numerators.iter().all(|&numerator| numerator == 0) {
-            return Err(Problem::new(ProblemKind::Recipe, "the parts of all ingredients are zero")
-                .hint("give at least one ingredient a positive weight")
-                .into());
-        }
-        let divisor = numerators.iter().fold(whole, |g, &numerator| gcd(g, numerator.unsigned_abs()));
-        let numerators: Vec<i64> =
-            numerators.iter().map(|&n| (i128::from(n) / i128::from(divisor)) as i64).collect();
-        let whole = whole / divisor;
-        let sum: u128 = numerators.iter().map(|&n| u128::from(n.unsigned_abs())).sum();
-        if sum > u128::from(MAX_PARTS) || whole > MAX_PARTS {
-            return Err(too_many(&sum.max(u128::from(whole)).to_string()).into());
-        }
+        let (numerators, whole) = reduced(numerators, whole);
+        check(&numerators, whole)?;
         Ok(Self { numerators, whole })
     }
 
@@ -56,11 +48,7 @@ impl Mix {
 
     /// The one ingredient that is the whole result, if there is one: its bytes are copied.
     pub fn sole(&self) -> Option<usize> {
-        let mut used = self.numerators.iter().enumerate().filter(|(_, n)| **n != 0);
-        match (used.next(), used.next()) {
-            (Some((i, &n)), None) if n.unsigned_abs() == self.whole && n > 0 => Some(i),
-            _ => None,
-        }
+        sole(&self.numerators, self.whole)
     }
 
     /// Non-negative numerators that sum to the whole: every output lies between the inputs.
@@ -68,6 +56,39 @@ impl Mix {
         self.numerators.iter().all(|&n| n >= 0)
             && self.numerators.iter().map(|&n| n as u64).sum::<u64>() == self.whole
     }
+}
+
+/// The one of some numerators that is not 0, if it is the whole.
+pub(crate) fn sole(numerators: &[i64], whole: u64) -> Option<usize> {
+    let mut used = numerators.iter().enumerate().filter(|(_, n)| **n != 0);
+    match (used.next(), used.next()) {
+        (Some((i, &n)), None) if n.unsigned_abs() == whole && n > 0 => Some(i),
+        _ => None,
+    }
+}
+
+/// Numerators and whole without their common divisor.
+fn reduced(numerators: &[i64], whole: u64) -> (Vec<i64>, u64) {
+    let divisor = numerators.iter().fold(whole, |g, &numerator| gcd(g, numerator.unsigned_abs())).max(1);
+    let divided = numerators.iter().map(|&n| (i128::from(n) / i128::from(divisor)) as i64);
+    (divided.collect(), whole / divisor)
+}
+
+/// Refuse what is no row, or too large for the kernels.
+fn check(numerators: &[i64], whole: u64) -> Result<()> {
+    if numerators.is_empty() {
+        return Err(Problem::new(ProblemKind::Recipe, "a recipe needs at least one ingredient").into());
+    }
+    if whole == 0 || numerators.iter().all(|&numerator| numerator == 0) {
+        return Err(Problem::new(ProblemKind::Recipe, "the parts of all ingredients are zero")
+            .hint("give at least one ingredient a positive weight")
+            .into());
+    }
+    let sum: u128 = numerators.iter().map(|&n| u128::from(n.unsigned_abs())).sum();
+    if sum > u128::from(MAX_PARTS) || whole > MAX_PARTS {
+        return Err(too_many(&sum.max(u128::from(whole)).to_string()).into());
+    }
+    Ok(())
 }
 
 fn too_many(parts: &str) -> Problem {

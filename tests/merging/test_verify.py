@@ -351,7 +351,7 @@ def test_an_index_with_another_total_is_found(soup: Path) -> None:
         (lambda m: m["run"].update(digests="full"), "`run.digests`: expected `tensors`, got `full`"),
         (lambda m: m.update(plan_digest="x"), "expected 64 hexadecimal digits, got `x`"),
         (lambda m: m["result"].update(more=1), "unknown field `more`"),
-        (lambda m: m["result"].update(format=3), "has format 3, this version of soce knows 1 to 2"),
+        (lambda m: m["result"].update(format=4), "has format 4, this version of soce knows 1 to 3"),
         (lambda m: m["result"].update(format=2), "`format`: expected 1, got 2"),
         (lambda m: m["result"].pop("tensors"), "missing field `tensors`"),
     ],

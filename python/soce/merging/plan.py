@@ -300,18 +300,19 @@ def _plan(
     names = {ingredient.path: ingredient.name for ingredient in ingredients}
     asked = [recipe for _, recipe in recipes]
     found = resolve_all(asked, choices, located, on_bases.changes, options)
+    resolved = [one.recipe.table_over(paths) for one in found]
     tables = [
         (
             os.fspath(output),
-            [(row.pattern, row.numerators, row.whole) for row in one.recipe.table_over(paths)],
+            [(row.pattern, *row.mix) for row in table],
         )
-        for (output, _), one in zip(recipes, found, strict=True)
+        for (output, _), table in zip(recipes, resolved, strict=True)
     ]
     takers = {place for _, place in choices.take}
     going = [
         (names.get(path, path), located.names[place])
         for place, path in enumerate(paths)
-        if place in takers or any(numerators[place] for _, rows in tables for _, numerators, _ in rows)
+        if place in takers or any(row.numerators[place] for table in resolved for row in table)
     ]
     how: _core.Planning = {
         "dtype": None if dtype is None else parse_dtype(dtype),

@@ -22,7 +22,7 @@ from soce.recipes.parts import (
     refuse,
     weight_text,
 )
-from soce.recipes.rows import Row, merged_row, spread
+from soce.recipes.rows import Row, merged_row
 
 if TYPE_CHECKING:
     from soce.recipes.methods import Method
@@ -223,9 +223,7 @@ class Recipe:
         assert self.method is None, "the table of a method is what it takes, see `soce.methods.resolve`"
         columns = {same_path_key(path): i for i, path in enumerate(paths)}
         into = [columns[same_path_key(ingredient.path)] for ingredient in self.ingredients]
-        return tuple(
-            Row(row.pattern, spread(row.numerators, into, len(paths)), row.whole) for row in self.table
-        )
+        return tuple(replace(row.over(into, len(paths)), asked=None) for row in self.table)
 
     def moved(self, places: Mapping[str, str]) -> Recipe:
         """Return the same of checkpoints that are somewhere else now, by the `same_path_key` of their paths.
@@ -282,6 +280,9 @@ class Recipe:
         table = [
             [row.pattern, row.whole, sorted([n, k] for n, k in zip(names, row.numerators, strict=True) if k)]
             for row in self.table
+        ]
+        table += [
+            [row.pattern, *sorted(zip(names, *row.filters, strict=True))] for row in self.table if row.filters
         ]
         if self.method is not None:
             base = "" if self.base is None else self.base.name

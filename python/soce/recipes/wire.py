@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soce.exceptions import Problem, RecipeError, shown
 from soce.recipes.methods import Method
 from soce.recipes.model import Ingredient, Recipe
 from soce.recipes.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
             {"path": one.path, "name": one.name, "weight": None if one.weight is None else str(one.weight)}
             for one in recipe.ingredients
         ],
-        "rows": [[row.pattern, list(row.numerators), row.whole] for row in recipe.rows],
+        "rows": [[row.pattern, *row.mix] for row in recipe.rows],
         **asked,
     }
 
@@ -47,16 +50,20 @@ def recipe_from_json(data: object) -> Recipe:
             Ingredient(str(one["path"]), _fraction(one.get("weight")), str(one.get("name", "")))
             for one in given["ingredients"]
         ]
-        rows = [
-            Row(str(pattern), tuple(map(int, numerators)), int(whole))
-            for pattern, numerators, whole in given.get("rows", ())
-        ]
+        rows = [_row(str(pattern), mix, int(whole)) for pattern, mix, whole in given.get("rows", ())]
         asked = given.get("method")
         told = None if asked is None else (asked["name"], asked["base"], dict(asked["parameters"]))
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         message = f"this is not a recipe as JSON: {shown(repr(error))}"
         raise RecipeError.of([Problem("recipe", None, None, message, None)]) from error
     return Recipe(tuple(ingredients), tuple(rows), None if told is None else Method(*told))
+
+
+def _row(pattern: str, numerators: Sequence[str | int | Sequence[int]], whole: int) -> Row:
+    filters = [tuple(map(int, one)) for one in numerators if isinstance(one, list | tuple)]
+    if filters:
+        return Row.of_filters(pattern, filters, whole)
+    return Row(pattern, tuple(int(one) for one in numerators if isinstance(one, str | int)), whole)
 
 
 def _fraction(text: object) -> Fraction | None:

@@ -8,10 +8,9 @@ use crate::digest::Digest;
 use crate::dtype::DtypeClass;
 use crate::escape::shown;
 use crate::glob;
-use crate::mix::Mix;
 
 use super::digests::Digests;
-use super::document::How;
+use super::document::{How, RowEntry};
 use super::read::{ReadManifest, stays_inside};
 
 impl ReadManifest {
@@ -65,10 +64,10 @@ impl ReadManifest {
     fn check_recipe(&self, wrong: &mut Vec<String>) {
         let rows = &self.result.recipe.rows;
         let columns = rows.first().map_or(0, |row| row.parts.len());
-        for (i, row) in rows.iter().enumerate() {
+        for (i, (row, mixture)) in rows.iter().zip(&self.mixtures).enumerate() {
             if row.parts.len() != columns {
                 wrong.push(format!("row {i}: expected {columns} parts, got {}", row.parts.len()));
-            } else if let Err(error) = Mix::new(&row.parts, row.whole) {
+            } else if let Err(error) = mixture {
                 wrong.push(format!("row {i}: {error}"));
             }
         }
@@ -80,6 +79,13 @@ impl ReadManifest {
         if recipe != sources {
             wrong.push("`sources` and `recipe` give the ingredients different parts".to_owned());
         }
+        let told: BTreeSet<_> = self.sources.iter().filter_map(|source| source.column).collect();
+        let takes_part = |source: &usize| self.sources[*source].parts.iter().any(|&part| part != 0);
+        let found = (0..self.sources.len()).filter(takes_part).filter_map(|source| self.column(source, &[]));
+        let expected = if rows.iter().all(RowEntry::is_one) { 0 } else { columns };
+        if told.len() != expected || expected > 0 && found.collect::<BTreeSet<_>>().len() != columns {
+            wrong.push("`sources` do not say which parts of the recipe are whose".to_owned());
+        }
         if let Some(ingredients) = self.result.ingredients.as_ref().filter(|all| all.len() != columns) {
             wrong.push(format!("expected {columns} `ingredients`, got {}", ingredients.len()));
         }
@@ -90,7 +96,7 @@ impl ReadManifest {
         }
         for (name, tensor) in &self.result.tensors {
             let fits = match tensor.how {
-                How::Averaged => tensor.dtype.class() == DtypeClass::Float && self.row(name).is_some(),
+                How::Averaged => tensor.dtype.class() == DtypeClass::Float && self.fits(name, &tensor.shape),
                 How::Copied => tensor.dtype.class() == DtypeClass::Discrete,
                 How::Taken => tensor.dtype.class() != DtypeClass::Refused && self.giver(name).is_some(),
             };
@@ -99,6 +105,12 @@ impl ReadManifest {
                 wrong.push(format!("tensor `{}`: {dtype} cannot be `{how}` by this recipe", shown(name)));
             }
         }
+    }
+
+    /// Whether a row of the recipe makes tensors of this name and shape.
+    fn fits(&self, name: &str, shape: &[u64]) -> bool {
+        let mixture = self.row(name).map(|row| &self.mixtures[row]);
+        mixture.is_some_and(|found| found.as_ref().is_ok_and(|mixture| mixture.misfit(shape).is_none()))
     }
 
     /// Digests everywhere or nowhere.

@@ -10,6 +10,7 @@ use super::digests::Digests;
 use crate::checkpoint::origin::ClaimSource;
 use crate::digest::Digest;
 use crate::dtype::Dtype;
+use crate::mix::{Filters, Mix, Mixture};
 
 /// The manifest's file name.
 pub(crate) const FILE_NAME: &str = "soce.json";
@@ -20,6 +21,8 @@ pub(crate) const FORMAT: u64 = 1;
 /// Number of the schema of a `result` that the first one has no words for: tensors that were taken or left out, and parts
 /// in folders.
 pub(crate) const FORMAT_OF_CHOICES: u64 = 2;
+/// Number of the schema of a `result` with a row that has several mixes.
+pub(crate) const FORMAT_OF_MIXTURES: u64 = 3;
 /// The one folder that a `result` of the first schema may have.
 const TEMPLATES: &str = "additional_chat_templates";
 /// Number of the bit contract: docs/numerics.md.
@@ -69,7 +72,13 @@ impl Outcome {
             |name: &String| name.split_once('/').is_some_and(|(folder, _)| folder != TEMPLATES);
         let says_more =
             self.counts.taken > 0 || !self.left_out.is_empty() || self.files.iter().any(is_of_a_part);
-        if says_more { FORMAT_OF_CHOICES } else { FORMAT }
+        if self.recipe.rows.iter().any(|row| !row.is_one()) {
+            FORMAT_OF_MIXTURES
+        } else if says_more {
+            FORMAT_OF_CHOICES
+        } else {
+            FORMAT
+        }
     }
 }
 
@@ -85,8 +94,46 @@ pub(crate) struct RecipeEntry {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RowEntry {
     pub(crate) pattern: String,
+    /// [`Mixture::parts`], by column.
     pub(crate) parts: Vec<i64>,
     pub(crate) whole: u64,
+    /// The parts of each filter, if there is a mix for each.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) filters: Option<Vec<Vec<i64>>>,
+}
+
+impl RowEntry {
+    /// A row of which the ingredients with these numbers are the columns.
+    pub(crate) fn new(pattern: &str, mixture: &Mixture, columns: &[usize]) -> Self {
+        let pick = |numbers: &[i64]| columns.iter().map(|&i| numbers[i]).collect::<Vec<_>>();
+        let filters = match mixture {
+            Mixture::One(_) => None,
+            Mixture::Filters(filters) => Some(filters.all().map(pick).collect()),
+        };
+        let (parts, whole) = (pick(mixture.parts()), mixture.whole());
+        Self { pattern: pattern.to_owned(), parts, whole, filters }
+    }
+
+    /// Whether it has no more than its parts.
+    pub(crate) fn is_one(&self) -> bool {
+        self.filters.is_none()
+    }
+
+    /// What it says, over its columns.
+    ///
+    /// # Errors
+    /// Why it makes no sense, ready to be shown.
+    pub(crate) fn mixture(&self) -> Result<Mixture, String> {
+        let read = match &self.filters {
+            None => Mix::new(&self.parts, self.whole).map(Mixture::One),
+            Some(filters) => Filters::new(filters, self.whole).map(Mixture::Filters),
+        };
+        let mixture = read.map_err(|error| error.to_string())?;
+        if self.is_one() || mixture.parts() == self.parts && mixture.whole() == self.whole {
+            return Ok(mixture);
+        }
+        Err(format!("expected parts {:?} of {}, as its filters sum to", mixture.parts(), mixture.whole()))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -188,6 +235,9 @@ pub(crate) struct SourceEntry {
     /// One per row.
     pub(crate) parts: Vec<i64>,
     pub(crate) gave_config: bool,
+    /// Which of the recipe's parts are its own, if a row has more than these.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) column: Option<u64>,
     /// Which entry of the result's `ingredients` it is: that order is not the one given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) content: Option<Digest>,

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::document::{FORMAT, FORMAT_OF_CHOICES, Manifest};
+use super::document::{FORMAT, FORMAT_OF_MIXTURES, Manifest};
 use super::read::ReadManifest;
 use crate::digest::Digest;
 use crate::escape::shown;
@@ -25,8 +25,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ReadManifest, Vec<String>), String>
     let text = json::checked(bytes)?;
     let failed = |error: serde_json::Error| format!("is no manifest: {}", shown(&error.to_string()));
     let format = serde_json::from_str::<Version>(text).map_err(failed)?.result.format;
-    if !(FORMAT..=FORMAT_OF_CHOICES).contains(&format) {
-        let known = format!("{FORMAT} to {FORMAT_OF_CHOICES}");
+    if !(FORMAT..=FORMAT_OF_MIXTURES).contains(&format) {
+        let known = format!("{FORMAT} to {FORMAT_OF_MIXTURES}");
         return Err(format!("has format {format}, this version of soce knows {known}"));
     }
     let mut manifest: Manifest = serde_json::from_str(text).map_err(failed)?;
@@ -117,7 +117,7 @@ mod tests {
             non_finite: None,
             differences: None,
         };
-        let row = RowEntry { pattern: "*".to_owned(), parts: vec![2, 1], whole: 3 };
+        let row = RowEntry { pattern: "*".to_owned(), parts: vec![2, 1], whole: 3, filters: None };
         let result = Outcome {
             format: FORMAT,
             numerics: NUMERICS,
@@ -134,6 +134,7 @@ mod tests {
         let source = |part| SourceEntry {
             parts: vec![part],
             gave_config: part == 1,
+            column: None,
             content: None,
             shards: Vec::new(),
             hub: None,
@@ -213,7 +214,7 @@ mod tests {
         check(b"{\"result\":{\"format\":1,\"x\":{\"y\":1,\"\\u0079\":2}}}", "`y` is there twice");
         check(b"[]", "is no manifest");
         check(b"{}", "missing field `result`");
-        check(b"{\"result\":{\"format\":3}}", "has format 3, this version of soce knows 1 to 2");
+        check(b"{\"result\":{\"format\":4}}", "has format 4, this version of soce knows 1 to 3");
         check(b"{\"result\":{\"format\":0}}", "has format 0");
         check(&b"[".repeat(100_000), "nested more than 64 levels deep");
     }

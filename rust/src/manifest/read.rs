@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::digests::Digests;
-use super::document::{Manifest, Outcome, RunEntry, ShardEntry, SourceEntry};
+use super::document::{Manifest, Outcome, RowEntry, RunEntry, ShardEntry, SourceEntry};
 use crate::checkpoint::folder::MAX_DEPTH;
 use crate::checkpoint::index;
 use crate::digest::Digest;
 use crate::glob;
-use crate::mix::Mix;
+use crate::mix::Mixture;
 
 /// Most folders before a name: those of a part, and one that the part has.
 const MOST_FOLDERS: usize = MAX_DEPTH + 1;
@@ -24,6 +24,8 @@ pub(crate) struct ReadManifest {
     pub(crate) run: RunEntry,
     /// `result_digest` is that of `result`.
     pub(crate) result_is_right: bool,
+    /// What each row of the recipe says, or why it makes no sense.
+    pub(crate) mixtures: Vec<Result<Mixture, String>>,
     /// Which row of the recipe makes a tensor, by name.
     rows: BTreeMap<String, usize>,
     /// Places in `result.shards` by name.
@@ -45,7 +47,8 @@ impl ReadManifest {
         let rows = result.tensors.keys().filter_map(row).collect();
         let shards = result.shards.iter().enumerate();
         let shards = shards.map(|(place, shard)| (shard.name.clone(), place)).collect();
-        Ok(Self { result, result_digest, sources, run, result_is_right: false, rows, shards })
+        let mixtures = patterns.iter().map(RowEntry::mixture).collect();
+        Ok(Self { result, result_digest, sources, run, result_is_right: false, mixtures, rows, shards })
     }
 
     /// The level that its digests have, whatever `run` says.
@@ -68,6 +71,14 @@ impl ReadManifest {
         (0..count).map(|i| rows.iter().filter_map(|row| row.parts.get(i).copied()).collect()).collect()
     }
 
+    /// The column of a source: the one that it says, or the first with its parts of those that are not yet `known`.
+    pub(crate) fn column(&self, source: usize, known: &[usize]) -> Option<usize> {
+        let columns = self.columns();
+        let SourceEntry { parts, column, .. } = &self.sources[source];
+        let mut fits = (0..columns.len()).filter(|place| columns[*place] == *parts && !known.contains(place));
+        fits.find(|&place| column.is_none_or(|column| column == place as u64))
+    }
+
     /// A shard by name.
     pub(crate) fn shard(&self, name: &str) -> Option<&ShardEntry> {
         self.result.shards.get(*self.shards.get(name)?)
@@ -75,8 +86,7 @@ impl ReadManifest {
 
     /// The column of the recipe that alone gives a tensor, by the row that makes it.
     pub(crate) fn giver(&self, tensor: &str) -> Option<usize> {
-        let row = self.result.recipe.rows.get(self.row(tensor)?)?;
-        Mix::new(&row.parts, row.whole).ok()?.sole()
+        self.mixtures[self.row(tensor)?].as_ref().ok()?.sole()
     }
 
     /// The row of the recipe that makes a tensor, if one does.

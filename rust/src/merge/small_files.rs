@@ -15,6 +15,7 @@ use crate::manifest::{
     IngredientEntry, Manifest, NUMERICS, NonFiniteEntry, Outcome, RECIPE_FILE, RecipeEntry, RowEntry,
     RunEntry, ShardEntry, SourceEntry, SourceShard, TensorEntry, canonical, digest_of,
 };
+use crate::mix::Mixture;
 use crate::plan::{Derived, Plan, PlannedTensor, Recipe, Treatment};
 use crate::sink::Staging;
 use crate::sink::journal::{ShardRecord, TensorResult};
@@ -111,8 +112,8 @@ fn result(plan: &Plan, made: Made<'_>, files: Vec<String>, donor: DonorEntry) ->
             });
             let differences = match &tensor.treatment {
                 Treatment::Averaged { rows } if !result.differences.is_empty() => {
-                    let parts = recipe.rows[rows[made.recipe]].mix.numerators();
-                    let text = |&i: &usize| (parts[i] != 0).then(|| result.differences[i].clone());
+                    let mixture = &recipe.rows[rows[made.recipe]].mixture;
+                    let text = |&i: &usize| mixture.takes_part(i).then(|| result.differences[i].clone());
                     Some(columns.iter().map(text).collect())
                 }
                 _ => None,
@@ -182,7 +183,7 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
                 // The bytes of its giver, or the same in every ingredient.
                 Treatment::Taken { .. } | Treatment::Copied => result.blake3,
                 Treatment::Averaged { rows } => {
-                    if recipe.rows[rows[made.recipe]].mix.numerators()[i] == 0 {
+                    if !recipe.rows[rows[made.recipe]].mixture.takes_part(i) {
                         continue;
                     }
                     *result.inputs.get(i)?
@@ -205,20 +206,16 @@ fn contents(plan: &Plan, recipe: &Recipe, made: Made<'_>) -> Option<Vec<Digest>>
 /// The ingredients that have a part, in an order that does not depend on the one they were given in: by their parts,
 /// largest first, then by content. The order given is that of `sources`.
 fn columns(recipe: &Recipe, contents: Option<&[Digest]>) -> Vec<usize> {
-    let ingredients = recipe.rows.first().map_or(0, |row| row.mix.numerators().len());
-    let parts = |i: usize| recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect::<Vec<_>>();
-    let mut columns: Vec<usize> =
-        (0..ingredients).filter(|&i| parts(i).iter().any(|&part| part != 0)).collect();
-    columns.sort_by_key(|&i| (std::cmp::Reverse(parts(i)), contents.map(|found| found[i])));
+    let ingredients = recipe.rows.first().map_or(0, |row| row.mixture.parts().len());
+    let takes_part = |&i: &usize| recipe.rows.iter().any(|row| row.mixture.takes_part(i));
+    let column = |i: usize| recipe.rows.iter().flat_map(|row| row.mixture.column(i)).collect::<Vec<_>>();
+    let mut columns: Vec<usize> = (0..ingredients).filter(takes_part).collect();
+    columns.sort_by_cached_key(|&i| (std::cmp::Reverse(column(i)), contents.map(|found| found[i])));
     columns
 }
 
 fn recipe_entry(recipe: &Recipe, columns: &[usize]) -> RecipeEntry {
-    let rows = recipe.rows.iter().map(|row| RowEntry {
-        pattern: row.pattern.clone(),
-        parts: columns.iter().map(|&i| row.mix.numerators()[i]).collect(),
-        whole: row.mix.whole(),
-    });
+    let rows = recipe.rows.iter().map(|row| RowEntry::new(&row.pattern, &row.mixture, columns));
     RecipeEntry { method: "linear".to_owned(), rows: rows.collect() }
 }
 
@@ -226,6 +223,7 @@ fn sources(plan: &Plan, made: Made<'_>) -> Vec<SourceEntry> {
     let recipe = &plan.request.recipes[made.recipe];
     let contents = contents(plan, recipe, made);
     let columns = columns(recipe, contents.as_deref());
+    let is_plain = recipe.rows.iter().all(|row| matches!(row.mixture, Mixture::One(_)));
     let source = |(i, checkpoint): (usize, &Checkpoint)| {
         let origin = &checkpoint.origin;
         let shard = |(s, shard): (usize, &Shard)| {
@@ -244,8 +242,9 @@ fn sources(plan: &Plan, made: Made<'_>) -> Vec<SourceEntry> {
             }
         };
         SourceEntry {
-            parts: recipe.rows.iter().map(|row| row.mix.numerators()[i]).collect(),
+            parts: recipe.rows.iter().map(|row| row.mixture.parts()[i]).collect(),
             gave_config: i == plan.request.options.config_from,
+            column: columns.iter().position(|&column| column == i && !is_plain).map(|place| place as u64),
             content: contents.as_ref().filter(|_| columns.contains(&i)).map(|found| found[i]),
             shards: checkpoint.files().enumerate().map(shard).collect(),
             hub: hub(origin),

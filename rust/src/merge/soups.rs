@@ -233,7 +233,7 @@ fn reason_to_redo(
         let parts = match &tensor.treatment {
             Treatment::Copied | Treatment::Taken { .. } => None,
             Treatment::Averaged { rows } => {
-                Some(plan.request.recipes[recipe].rows[rows[recipe]].mix.numerators())
+                Some(plan.request.recipes[recipe].rows[rows[recipe]].mixture.parts())
             }
         };
         read.extend(

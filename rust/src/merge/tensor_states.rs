@@ -165,12 +165,12 @@ impl<'a> TensorStates<'a> {
         let mut inputs = Vec::new();
         let mut differences = Vec::new();
         if let Treatment::Averaged { rows } = &planned.treatment {
-            let mix = &self.plan.request.recipes[recipe].rows[rows[recipe]].mix;
+            let mixture = &self.plan.request.recipes[recipe].rows[rows[recipe]].mixture;
             if self.digests == Digests::Full {
                 let digest = |(hashing, &part): (&Hashing, &i64)| {
                     if part == 0 { None } else { empty(hashing.digest) }
                 };
-                inputs = state.inputs.iter().zip(mix.numerators()).map(digest).collect();
+                inputs = state.inputs.iter().zip(mixture.parts()).map(digest).collect();
             }
             if self.differences {
                 let none = || Differences::new(self.plan.checkpoints.len());

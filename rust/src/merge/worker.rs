@@ -8,8 +8,8 @@ use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::Buffer;
 use crate::io::remote::Fetch;
 use crate::kernels::{Differences, Kernels, Tally};
-use crate::mix::Mix;
-use crate::mixing::{Files, Scratch, Stretch, count_taken, mix_chunk};
+use crate::mix::Mixture;
+use crate::mixing::{Files, Mixing, Scratch, Stretch, count_taken, mix_chunk};
 use crate::plan::{Plan, Treatment};
 use crate::threads::default_threads;
 
@@ -164,12 +164,14 @@ impl<'a> Worker<'a> {
                     bytes
                 }
                 Treatment::Averaged { rows } => {
-                    let mix = &run.plan.request.recipes[recipe].rows[rows[recipe]].mix;
+                    let mixture = &run.plan.request.recipes[recipe].rows[rows[recipe]].mixture;
+                    let mixing = Mixing { mixture, elements: tensor.elements, dtype: tensor.dtype };
                     let length = (chunk.elements * tensor.element_bytes()) as usize;
                     let no_memory = |error| Error::io(file.path(), "no memory for a chunk", error);
                     let output = self.output.first(length).map_err(no_memory)?;
-                    mix_chunk(run.kernels, mix, &inputs, tensor.dtype, output, &mut tally)?;
-                    differences = run.options.differences.then(|| differ(mix, &inputs, tensor.dtype, output));
+                    mix_chunk(run.kernels, &mixing, &inputs, output, &mut tally)?;
+                    differences =
+                        run.options.differences.then(|| differ(mixture, &inputs, tensor.dtype, output));
                     output
                 }
             };
@@ -188,10 +190,10 @@ impl<'a> Worker<'a> {
 }
 
 /// How far the chunk of the soup is from each ingredient that has a part in it.
-fn differ(mix: &Mix, inputs: &[Option<Stretch<'_>>], dtype: Dtype, output: &[u8]) -> Differences {
+fn differ(mixture: &Mixture, inputs: &[Option<Stretch<'_>>], dtype: Dtype, output: &[u8]) -> Differences {
     let mut differences = Differences::new(inputs.len());
-    for (i, input) in inputs.iter().enumerate().filter(|(i, _)| mix.numerators()[*i] != 0) {
-        let input = input.expect("an ingredient with a numerator was read");
+    for (i, input) in inputs.iter().enumerate().filter(|(i, _)| mixture.takes_part(*i)) {
+        let input = input.expect("an ingredient that takes part was read");
         differences.record(i, output, dtype, input.values, input.dtype);
     }
     differences

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::io::Buffer;
 use crate::kernels::enclosed::{Enclosed, Input, MOST};
 use crate::kernels::{Kernels, Request, Tally, count_non_finite};
-use crate::mix::Mix;
+use crate::mix::{Mixture, sole};
 
 /// Output bytes of a chunk, so that one worker's input chunks and output chunk stay within 4 MiB; `derived` of the
 /// ingredients are computed, in F64.
@@ -16,28 +16,75 @@ pub fn chunk_bytes(ingredients: usize, derived: usize) -> u64 {
     (share.next_power_of_two() >> u32::from(!share.is_power_of_two())).clamp(64 << 10, 1 << 20)
 }
 
-/// One chunk by one row. `inputs` holds the chunk's elements of every ingredient with a numerator in the row; one
-/// ingredient that is the whole result is copied, NaN payloads included.
+/// What is made of a tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mixing<'a> {
+    pub(crate) mixture: &'a Mixture,
+    /// Of the whole tensor.
+    pub(crate) elements: u64,
+    /// Of what is written.
+    pub(crate) dtype: Dtype,
+}
+
+/// One chunk of a tensor, which begins at the element that is the `tally`'s base. `inputs` holds the chunk's elements of
+/// every ingredient that takes part.
 ///
 /// # Errors
 /// An adapter cannot be read.
 pub(crate) fn mix_chunk(
     kernels: &Kernels,
-    mix: &Mix,
+    mixing: &Mixing<'_>,
+    inputs: &[Option<Stretch<'_>>],
+    output: &mut [u8],
+    tally: &mut Tally,
+) -> Result<()> {
+    let Mixing { mixture, elements, dtype } = *mixing;
+    match mixture {
+        Mixture::One(mix) => {
+            mix_stretch(kernels, (mix.numerators(), mix.whole()), inputs, dtype, output, tally)
+        }
+        Mixture::Filters(filters) => {
+            let size = dtype.bytes().expect("a float");
+            let (each, base) = (elements / filters.count(), tally.base);
+            let end = base + (output.len() / size) as u64;
+            let mut first = base;
+            while first < end {
+                let filter = first / each;
+                let next = end.min((filter + 1) * each);
+                let here = (first - base) as usize..(next - base) as usize;
+                let inputs: Vec<_> =
+                    inputs.iter().map(|input| input.map(|stretch| stretch.part(here.clone()))).collect();
+                tally.base = first;
+                let output = &mut output[here.start * size..here.end * size];
+                let row = (filters.numerators(filter), filters.whole());
+                mix_stretch(kernels, row, &inputs, dtype, output, tally)?;
+                first = next;
+            }
+            tally.base = base;
+            Ok(())
+        }
+    }
+}
+
+/// Elements that are made by one row. One ingredient that is the whole result is copied, NaN payloads included.
+fn mix_stretch(
+    kernels: &Kernels,
+    (numerators, whole): (&[i64], u64),
     inputs: &[Option<Stretch<'_>>],
     output_dtype: Dtype,
     output: &mut [u8],
     tally: &mut Tally,
 ) -> Result<()> {
-    let used: Vec<usize> = (0..inputs.len()).filter(|&i| mix.numerators()[i] != 0).collect();
+    let used: Vec<usize> = (0..inputs.len()).filter(|&i| numerators[i] != 0).collect();
     let input = |i: usize| inputs[i].expect("an ingredient with a numerator was read");
     let mut counts = Tally::new(used.len());
     counts.base = tally.base;
-    let numerators: Vec<i64> = used.iter().map(|&i| mix.numerators()[i]).collect();
-    match mix.sole() {
+    let sole = sole(numerators, whole);
+    let numerators: Vec<i64> = used.iter().map(|&i| numerators[i]).collect();
+    match sole {
         _ if used.iter().any(|&i| input(i).exact.is_some()) => {
             let inputs: Vec<Stretch<'_>> = used.iter().map(|&i| input(i)).collect();
-            mix_enclosed(kernels, (&numerators, mix.whole()), &inputs, output_dtype, output, &mut counts)?;
+            mix_enclosed(kernels, (&numerators, whole), &inputs, output_dtype, output, &mut counts)?;
         }
         Some(sole) if input(sole).dtype == output_dtype => {
             output.copy_from_slice(input(sole).values);
@@ -46,13 +93,8 @@ pub(crate) fn mix_chunk(
         _ => {
             let bytes: Vec<&[u8]> = used.iter().map(|&i| input(i).values).collect();
             let dtypes: Vec<Dtype> = used.iter().map(|&i| input(i).dtype).collect();
-            let request = Request {
-                inputs: &bytes,
-                dtypes: &dtypes,
-                numerators: &numerators,
-                whole: mix.whole(),
-                output_dtype,
-            };
+            let request =
+                Request { inputs: &bytes, dtypes: &dtypes, numerators: &numerators, whole, output_dtype };
             kernels.mean(&request, output, &mut counts);
         }
     }

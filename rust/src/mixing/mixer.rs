@@ -12,11 +12,11 @@ use crate::escape::counted;
 use crate::io::remote::Objects;
 use crate::io::{Backend, Buffer, Cache, Source};
 use crate::kernels::{Kernels, Tally, float_env};
-use crate::mix::Mix;
+use crate::mix::Mixture;
 use crate::plan::{self, Agreement, Choices, TensorSource};
 use crate::threads::{default_threads, start_some};
 
-use super::chunk::{chunk_bytes, count_taken, mix_chunk};
+use super::chunk::{Mixing, chunk_bytes, count_taken, mix_chunk};
 use super::read::{Files, Scratch};
 
 /// Most bytes of a block: it is still in the cache of its core when it is taken away.
@@ -134,7 +134,7 @@ impl Mixer {
         self.model(name).map(|(_, dtype)| dtype)
     }
 
-    /// Compute `mix` of tensor `name`, or of a part of it: `length` bytes, little-endian elements. An integer or boolean
+    /// Compute a `mixture` of tensor `name`, or of a part of it: `length` bytes, little-endian elements. An integer or boolean
     /// tensor is copied, and one that is taken from an ingredient is that one's. The bytes are those a merge would
     /// write. `write` gets them in blocks, each with the place of its first byte, from several threads and in any order.
     ///
@@ -146,7 +146,7 @@ impl Mixer {
     pub fn mix(
         &self,
         name: &str,
-        mix: &Mix,
+        mixture: &Mixture,
         options: MixOptions,
         length: usize,
         write: &(dyn Fn(usize, &[u8]) + Sync),
@@ -154,9 +154,8 @@ impl Mixer {
     ) -> Result<Tally> {
         let checkpoints = &self.agreement.checkpoints;
         let refuse = |message: String| Problem::new(ProblemKind::Recipe, message).tensor(name);
-        if mix.numerators().len() != checkpoints.len() {
-            let message =
-                format!("expected {} numerators, got {}", checkpoints.len(), mix.numerators().len());
+        if mixture.parts().len() != checkpoints.len() {
+            let message = format!("expected {} numerators, got {}", checkpoints.len(), mixture.parts().len());
             return Err(refuse(message).hint("one for each ingredient").into());
         }
         let Some((model, own)) = self.model(name) else {
@@ -167,6 +166,11 @@ impl Mixer {
         let dtype = if from.is_some() { own } else { options.dtype.unwrap_or(own) };
         if dtype.class() == DtypeClass::Refused || is_discrete != (dtype.class() == DtypeClass::Discrete) {
             return Err(refuse(format!("cannot be written as {dtype}")).into());
+        }
+        if from.is_none()
+            && let Some(misfit) = mixture.misfit(&model.shape)
+        {
+            return Err(refuse(misfit).into());
         }
         let size = dtype.bytes().expect("floats and integers have whole bytes");
         let elements = model.shape.iter().product::<u64>();
@@ -188,8 +192,8 @@ impl Mixer {
             return Err(refuse(message).hint("the part must end where the tensor does, or before").into());
         }
 
-        let needed = (0..checkpoints.len())
-            .filter(|&i| from.map_or_else(|| mix.numerators()[i] != 0, |from| i == from));
+        let needed =
+            (0..checkpoints.len()).filter(|&i| from.map_or_else(|| mixture.takes_part(i), |from| i == from));
         let needed = self.inputs(name, needed)?;
         let derived = needed.iter().filter(|input| input.at.is_computed()).count();
         let per_chunk = (chunk_bytes(checkpoints.len(), derived) as usize).min(BLOCK) / size;
@@ -210,7 +214,8 @@ impl Mixer {
             } else {
                 let no_memory = |error| Error::io(name, "no memory to compute it", error);
                 let block = block.first(count * size).map_err(no_memory)?;
-                mix_chunk(self.kernels, mix, &inputs, dtype, block, &mut tally)?;
+                let mixing = Mixing { mixture, elements, dtype };
+                mix_chunk(self.kernels, &mixing, &inputs, block, &mut tally)?;
                 write(start * size, block);
             }
             for input in &needed {

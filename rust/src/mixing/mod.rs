@@ -12,7 +12,7 @@ mod squares;
 mod tree;
 
 pub use chunk::chunk_bytes;
-pub(crate) use chunk::{count_taken, mix_chunk};
+pub(crate) use chunk::{Mixing, count_taken, mix_chunk};
 pub use mixer::{MixOptions, Mixer};
 pub(crate) use read::{Files, Scratch, Stretch, scratch_bytes};
 pub use squares::SquaresOptions;

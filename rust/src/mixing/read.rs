@@ -3,6 +3,7 @@
 
 use std::borrow::Borrow;
 use std::io;
+use std::ops::Range;
 
 use super::codes::{self, Codes};
 use super::low_rank::{Tiles, Updated};
@@ -27,7 +28,7 @@ pub(crate) struct Scratch {
 /// A stretch of a tensor of one ingredient.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stretch<'a> {
-    /// As it lies in the file.
+    /// As it lies in the file; of a part of a stretch, still all of it.
     pub(crate) stored: &'a [u8],
     /// Its elements, or what is near them.
     pub(crate) values: &'a [u8],
@@ -35,6 +36,21 @@ pub(crate) struct Stretch<'a> {
     pub(crate) dtype: Dtype,
     /// How far off each of them may be, in F64, and what it is exactly.
     pub(crate) exact: Option<(&'a [u8], Updated<'a>)>,
+}
+
+impl<'a> Stretch<'a> {
+    /// Some of its elements, counted from its start.
+    pub(super) fn part(self, range: Range<usize>) -> Self {
+        let of = |bytes: &'a [u8], dtype: Dtype| {
+            let size = dtype.bytes().expect("a float");
+            &bytes[range.start * size..range.end * size]
+        };
+        let exact = self.exact.map(|(radii, whole)| {
+            let (weights, first) = (of(whole.weights, whole.dtype), whole.first + range.start as u64);
+            (of(radii, Dtype::F64), Updated { weights, first, ..whole })
+        });
+        Self { values: of(self.values, self.dtype), exact, ..self }
+    }
 }
 
 /// The open files that hold a tensor, in the order of [`TensorSource::shards`].

@@ -44,7 +44,8 @@ pub fn agree(
     choices: Choices,
 ) -> Result<Agreement> {
     let mix = Mix::average(&vec![1; ingredients.len()])?;
-    let everything = Recipe { rows: vec![Row { pattern: "*".to_owned(), mix }], output: PathBuf::new() };
+    let everything =
+        Recipe { rows: vec![Row { pattern: "*".to_owned(), mixture: mix.into() }], output: PathBuf::new() };
     let mut request = MergeRequest {
         ingredients: ingredients.to_vec(),
         recipes: vec![everything],

@@ -53,7 +53,7 @@ impl Choices {
                 ));
             }
             let parts: Vec<u64> = (0..ingredients).map(|i| u64::from(i == *from)).collect();
-            Ok(Row { pattern: pattern.clone(), mix: Mix::average(&parts)? })
+            Ok(Row { pattern: pattern.clone(), mixture: Mix::average(&parts)?.into() })
         };
         take.into_iter().map(row).collect()
     }
@@ -96,7 +96,7 @@ impl Chosen {
         for name in names.into_iter().filter(|name| !self.left_out.contains_key(*name)) {
             let giver = |recipe: &Recipe| {
                 let row = recipe.rows.iter().find(|row| glob::matches(&row.pattern, name))?;
-                (row.pattern != "*").then(|| row.mix.sole())?
+                (row.pattern != "*").then(|| row.mixture.sole())?
             };
             let mut givers = recipes.iter().map(giver);
             let Some(from) = givers.next().flatten() else { continue };

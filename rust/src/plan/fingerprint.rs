@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Derived, Plan, SideContent};
+use super::{Derived, Plan, Row, SideContent};
 use crate::checkpoint::Shard;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::io::Identity;
 use crate::manifest::{Brief, Digests, FILE_NAME, Fingerprint, NUMERICS, RECIPE_FILE};
+use crate::mix::Mixture;
 
 impl Plan {
     /// The fingerprint of the soup number `recipe`. Reads the donor's side files.
@@ -17,9 +18,7 @@ impl Plan {
     /// # Errors
     /// [`crate::Error::Io`] if a side file cannot be read.
     pub fn fingerprint(&self, recipe: usize, digests: Digests, differences: bool) -> Result<Fingerprint> {
-        let rows = self.request.recipes[recipe].rows.iter().map(
-            |row| json!({"pattern": row.pattern, "parts": row.mix.numerators(), "whole": row.mix.whole()}),
-        );
+        let rows = self.request.recipes[recipe].rows.iter().map(brief);
         let shard = |shard: &Shard| {
             let mut told = json!({
                 "name": shard.name,
@@ -78,6 +77,17 @@ impl Plan {
         }
         Ok(false)
     }
+}
+
+/// A row in short: of many numbers, their digest.
+fn brief(row: &Row) -> Value {
+    let Row { pattern, mixture } = row;
+    let mut told = json!({"pattern": pattern, "parts": mixture.parts(), "whole": mixture.whole()});
+    if let Mixture::Filters(filters) = mixture {
+        let numbers = filters.all().flatten().flat_map(|numerator| numerator.to_le_bytes());
+        told["filters"] = json!(Digest::of(&numbers.collect::<Vec<u8>>()));
+    }
+    told
 }
 
 impl SideContent {

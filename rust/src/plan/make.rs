@@ -125,7 +125,7 @@ fn check_request(request: &MergeRequest, remarks: &mut Remarks) {
             );
         }
         for row in &recipe.rows {
-            let parts = row.mix.numerators().len();
+            let parts = row.mixture.parts().len();
             if parts != ingredients {
                 let pattern = crate::escape::shown(&row.pattern);
                 let expected = counted(ingredients as u64, "ingredient", "ingredients");

@@ -45,15 +45,15 @@ use crate::checkpoint::{Adapters, Checkpoint, OpenOptions};
 use crate::dtype::Dtype;
 use crate::io::remote::Objects;
 use crate::manifest::How;
-use crate::mix::Mix;
+use crate::mix::Mixture;
 
-/// A row of a coefficient table: the mix of every tensor whose name matches and no earlier row matched.
+/// A row of a coefficient table: the mixture of every tensor whose name matches and no earlier row matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Glob on tensor names: `*` is any run of characters, `?` any one.
     pub pattern: String,
-    /// Numerators, one per ingredient, over one whole.
-    pub mix: Mix,
+    /// Numerators of every ingredient.
+    pub mixture: Mixture,
 }
 
 /// One soup to be made. A plain average is a table of one row with pattern `*`.
@@ -272,8 +272,8 @@ impl Plan {
             Treatment::Taken { from } => return vec![*from],
         };
         let takes_part = |ingredient: &usize| {
-            let mut mixes = self.request.recipes.iter().zip(rows).map(|(recipe, &row)| &recipe.rows[row].mix);
-            mixes.any(|mix| mix.numerators()[*ingredient] != 0)
+            let recipes = &mut self.request.recipes.iter().zip(rows);
+            recipes.any(|(recipe, &row)| recipe.rows[row].mixture.takes_part(*ingredient))
         };
         (0..tensor.sources.len()).filter(takes_part).collect()
     }

@@ -7,18 +7,27 @@ use crate::glob;
 use super::remarks::Remarks;
 use super::{Recipe, Row};
 
-/// For each of `names`, in order, one row index per recipe. A tensor without a row is a problem, a row without a
-/// tensor a warning.
-pub(super) fn assign(recipes: &[Recipe], names: &[&str], remarks: &mut Remarks) -> Vec<Vec<usize>> {
-    let mut assigned = vec![Vec::with_capacity(recipes.len()); names.len()];
+/// For each of `tensors`, name and shape, in order one row index per recipe. A tensor without a row is a problem, and one
+/// that its row is not for; a row without a tensor is a warning.
+pub(super) fn assign(
+    recipes: &[Recipe],
+    tensors: &[(&str, &[u64])],
+    remarks: &mut Remarks,
+) -> Vec<Vec<usize>> {
+    let mut assigned = vec![Vec::with_capacity(recipes.len()); tensors.len()];
     for recipe in recipes {
         let mut taken = vec![false; recipe.rows.len()];
-        let mut unmatched = Vec::new();
-        for (name, rows) in names.iter().zip(&mut assigned) {
+        let (mut unmatched, mut misfits) = (Vec::new(), Vec::new());
+        for ((name, shape), rows) in tensors.iter().zip(&mut assigned) {
             match recipe.rows.iter().position(|row| glob::matches(&row.pattern, name)) {
                 Some(row) => {
                     taken[row] = true;
                     rows.push(row);
+                    let misfit = recipe.rows[row].mixture.misfit(shape);
+                    misfits.extend(misfit.map(|misfit| {
+                        let message = format!("row `{}`: {misfit}", shown(&recipe.rows[row].pattern));
+                        Problem::new(ProblemKind::Recipe, message).at(&recipe.output).tensor(*name)
+                    }));
                 }
                 None => unmatched.push(
                     Problem::new(ProblemKind::Recipe, "no row of the recipe matches")
@@ -29,16 +38,17 @@ pub(super) fn assign(recipes: &[Recipe], names: &[&str], remarks: &mut Remarks) 
             }
         }
         remarks.tensors(&recipe.output, unmatched, "tensors match no row of the recipe");
+        remarks.tensors(&recipe.output, misfits, "tensors have another number of filters than their row");
         for (row, _) in recipe.rows.iter().zip(&taken).filter(|(_, taken)| !**taken) {
-            remarks.warn(unused(recipe, row, names));
+            remarks.warn(unused(recipe, row, tensors));
         }
     }
     assigned
 }
 
-fn unused(recipe: &Recipe, row: &Row, names: &[&str]) -> String {
+fn unused(recipe: &Recipe, row: &Row, tensors: &[(&str, &[u64])]) -> String {
     let (output, pattern) = (quoted(&recipe.output), shown(&row.pattern));
-    if names.iter().any(|name| glob::matches(&row.pattern, name)) {
+    if tensors.iter().any(|(name, _)| glob::matches(&row.pattern, name)) {
         format!("{output}: row `{pattern}` is never reached: earlier rows take every tensor it matches")
     } else {
         format!("{output}: row `{pattern}` matches no tensor that is averaged")
@@ -54,9 +64,11 @@ mod tests {
 
     fn check(patterns: &[&str], names: &[&str]) -> (Vec<Vec<usize>>, Remarks) {
         let mix = Mix::average(&[1, 1]).unwrap();
-        let rows = patterns.iter().map(|p| Row { pattern: (*p).into(), mix: mix.clone() }).collect();
+        let rows =
+            patterns.iter().map(|p| Row { pattern: (*p).into(), mixture: mix.clone().into() }).collect();
         let mut remarks = Remarks::default();
-        let assigned = assign(&[Recipe { rows, output: "out".into() }], names, &mut remarks);
+        let tensors: Vec<(&str, &[u64])> = names.iter().map(|name| (*name, [2].as_slice())).collect();
+        let assigned = assign(&[Recipe { rows, output: "out".into() }], &tensors, &mut remarks);
         (assigned, remarks)
     }
 

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use crate::checkpoint::Checkpoint;
 use crate::manifest::How;
+use crate::mix::Mixture;
 
 use super::side_files::SideFiles;
-use super::{Derived, Plan, PlannedTensor, Recipe, Treatment};
+use super::{Derived, Plan, PlannedTensor, Recipe, Row, Treatment};
 
 impl Plan {
     /// Bytes of ingredients that the merge reads, all recipes sharing one pass: each tensor of each ingredient once
@@ -141,8 +142,13 @@ fn ingredient(((checkpoint, derived), fetched): ((&Checkpoint, &Derived), &u64))
 }
 
 fn output(recipe: &Recipe) -> Value {
-    let rows = recipe.rows.iter().map(
-        |row| json!({"pattern": row.pattern, "numerators": row.mix.numerators(), "whole": row.mix.whole()}),
-    );
+    let row = |Row { pattern, mixture }: &Row| {
+        let mut told = json!({"pattern": pattern, "numerators": mixture.parts(), "whole": mixture.whole()});
+        if let Mixture::Filters(filters) = mixture {
+            told["filters"] = filters.count().into();
+        }
+        told
+    };
+    let rows = recipe.rows.iter().map(row);
     json!({"path": recipe.output.to_string_lossy(), "rows": rows.collect::<Vec<_>>()})
 }

@@ -67,7 +67,10 @@ pub(super) fn decide(
     };
     let (averaged, copied) = (class(DtypeClass::Float), class(DtypeClass::Discrete));
     discrete::check(checkpoints, &used, &copied, remarks)?;
-    let with_rows: Vec<&str> = averaged.iter().copied().chain(taken.keys().map(String::as_str)).collect();
+    let with_rows = averaged.iter().copied().chain(taken.keys().map(String::as_str));
+    let shape = |name: &str| checkpoints.iter().find_map(|found| found.tensor(name));
+    let with_rows: Vec<(&str, &[u64])> =
+        with_rows.map(|name| (name, shape(name).map_or(&[][..], |info| &info.shape))).collect();
     let rows = rows::assign(&request.recipes, &with_rows, remarks);
     let averaged =
         averaged.into_iter().zip(rows).map(|(name, rows)| (name.to_owned(), Treatment::Averaged { rows }));
@@ -117,7 +120,7 @@ fn check_emptied(
 /// Which ingredients have parts in any row of any recipe; the data of the others is never read.
 fn used(request: &MergeRequest) -> Vec<bool> {
     let rows = || request.recipes.iter().flat_map(|recipe| &recipe.rows);
-    let has_parts = |i: usize| rows().any(|row| row.mix.numerators().get(i).is_some_and(|&n| n != 0));
+    let has_parts = |i: usize| rows().any(|row| row.mixture.parts().get(i).is_some_and(|&n| n != 0));
     (0..request.ingredients.len()).map(has_parts).collect()
 }
 

@@ -4,8 +4,37 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::dtype::{Dtype, DtypeClass};
+use crate::error::Result;
 use crate::io::{Backend, Cache};
 use crate::manifest::Digests;
+use crate::mix::{Filters, Mix, Mixture};
+
+/// Numerators of a row: one for each ingredient, or as many for each filter.
+pub(super) enum Numerators {
+    One(Vec<i64>),
+    Filters(Vec<Vec<i64>>),
+}
+
+impl FromPyObject<'_, '_> for Numerators {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        // Of what is neither, the first error is the one to be told.
+        object
+            .extract()
+            .map(Self::One)
+            .or_else(|error| object.extract().map(Self::Filters).map_err(|_| error))
+    }
+}
+
+impl Numerators {
+    pub(super) fn over(self, whole: u64) -> Result<Mixture> {
+        match self {
+            Self::One(numerators) => Mix::new(&numerators, whole).map(Mixture::One),
+            Self::Filters(filters) => Filters::new(&filters, whole).map(Mixture::Filters),
+        }
+    }
+}
 
 /// A float dtype by its safetensors name.
 pub(super) fn float_dtype(name: Option<&str>) -> PyResult<Option<Dtype>> {

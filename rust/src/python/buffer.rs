@@ -12,14 +12,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use super::adapters::{self, Adapting};
-use super::args;
+use super::args::{self, Numerators};
 use super::interrupt::run_interruptible;
 use super::remote::{self, RemoteShard};
 use crate::checkpoint::OpenOptions;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::error::{Error, Problem, ProblemKind};
 use crate::io::remote::Objects;
-use crate::mix::Mix;
 use crate::mixing;
 use crate::plan::Choices;
 
@@ -80,14 +79,14 @@ impl PyMixer {
     fn mix(
         &self,
         name: &str,
-        numerators: Vec<i64>,
+        numerators: Numerators,
         whole: u64,
         out: &Bound<'_, PyAny>,
         dtype: Option<&str>,
         start: Option<u64>,
         num_threads: Option<usize>,
     ) -> PyResult<()> {
-        let mix = Mix::new(&numerators, whole)?;
+        let mixture = numerators.over(whole)?;
         let dtype = args::float_dtype(dtype)?;
         let memory = Memory::of(out)?;
         self.check_dtype(name, memory.dtype()?, dtype)?;
@@ -96,7 +95,7 @@ impl PyMixer {
         let write = |place: usize, bytes: &[u8]| region.write(place, bytes);
         let work = |control: &_| {
             let _session = self.objects.session(control);
-            self.mixer.mix(name, &mix, options, region.length, &write, control).map(drop)
+            self.mixer.mix(name, &mixture, options, region.length, &write, control).map(drop)
         };
         run_interruptible(out.py(), |_, _| Ok(()), work)
     }

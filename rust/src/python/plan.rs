@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use serde_json::{Value, json};
 
 use super::adapters::{self, Adapting};
-use super::args;
+use super::args::{self, Numerators};
 use super::carrier::PyCarrier;
 use super::interrupt::{run_interruptible, run_with_errands};
 use super::remote::{self, RemoteShard};
@@ -16,12 +16,11 @@ use crate::checkpoint::OpenOptions;
 use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::merge::{self, MergeOptions, MergeReport, Provenance};
-use crate::mix::Mix;
 use crate::plan::{self as planning, Choices, MergeRequest, PlanOptions, Recipe, Row};
 use crate::sink::Carrier;
 
-/// Pattern, numerators in ingredient order, whole.
-type RowArguments = (String, Vec<i64>, u64);
+/// Pattern, numerators, whole.
+type RowArguments = (String, Numerators, u64);
 
 /// A dictionary with these keys.
 #[derive(FromPyObject)]
@@ -97,7 +96,7 @@ pub(super) fn plan(
     };
     let recipe = |(output, rows): (PathBuf, Vec<RowArguments>)| -> Result<Recipe> {
         let row = |(pattern, numerators, whole): RowArguments| {
-            Ok(Row { pattern, mix: Mix::new(&numerators, whole)? })
+            Ok(Row { pattern, mixture: numerators.over(whole)? })
         };
         Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<Result<_>>()? })
     };

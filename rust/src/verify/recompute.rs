@@ -11,7 +11,7 @@ use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::escape::{counted, quoted};
 use crate::kernels::Tally;
 use crate::manifest::{How, NUMERICS, ReadManifest, TensorEntry};
-use crate::mix::Mix;
+use crate::mix::Mixture;
 use crate::mixing::Mixer;
 use crate::plan::Choices;
 
@@ -21,8 +21,8 @@ use super::pieces::{self, Reading};
 use super::recomputed::{Recomputation, RecomputedTensor};
 use super::{digests, matching};
 
-/// Number of a checkpoint and its parts, one per row.
-type Ingredient = (usize, Vec<i64>);
+/// Number of a checkpoint and its column in the recipe.
+type Ingredient = (usize, usize);
 
 /// Ingredients, opened; not yet known which is which.
 pub(super) struct Recompute {
@@ -104,13 +104,11 @@ impl Recompute {
             }
             Err(error) => return Err(error),
         };
-        let rows = manifest.result.recipe.rows.iter().enumerate().map(|(r, row)| {
-            let numerators: Vec<i64> =
-                ingredients.iter().map(|(_, parts)| parts.get(r).copied().unwrap_or(0)).collect();
-            Mix::new(&numerators, row.whole)
-        });
+        let columns: Vec<usize> = ingredients.iter().map(|(_, column)| *column).collect();
+        let rows =
+            manifest.mixtures.iter().map(|mixture| mixture.as_ref().ok()?.of_ingredients(&columns).ok());
         // Rows that make no sense are findings of the manifest.
-        let Ok(rows) = rows.collect::<Result<Vec<Mix>>>() else { return Ok(()) };
+        let Some(rows) = rows.collect::<Option<Vec<Mixture>>>() else { return Ok(()) };
         compare(manifest, shards, &mixer, &rows, reading, found)
     }
 
@@ -147,8 +145,8 @@ impl Recompute {
         let take =
             result.tensors.iter().filter(|(_, entry)| entry.how == How::Taken).filter_map(|(name, _)| {
                 let row = manifest.row(name)?;
-                let gives = |(_, parts): &Ingredient| parts.get(row).is_some_and(|&part| part != 0);
-                Some((name.clone(), ingredients.iter().position(gives)?))
+                let giver = manifest.mixtures[row].as_ref().ok()?.sole()?;
+                Some((name.clone(), ingredients.iter().position(|(_, column)| *column == giver)?))
             });
         Choices { leave_out, take: take.collect() }
     }
@@ -162,8 +160,7 @@ impl Recompute {
     ) -> Result<Option<Vec<Ingredient>>> {
         let columns = manifest.columns();
         let sources = matching::by_headers(manifest, &self.checkpoints);
-        let parts_of = |source: usize| manifest.sources[source].parts.clone();
-        let mut parts: Vec<Option<Vec<i64>>> = sources.iter().map(|source| source.map(parts_of)).collect();
+        let mut assigned = vec![None; sources.len()];
         if let Some(ingredients) = &manifest.result.ingredients {
             let contents: Vec<Digest> = ingredients.iter().map(|entry| entry.content).collect();
             let with_options = (self.options.open(), &mut *found);
@@ -180,25 +177,26 @@ impl Recompute {
             // Strangers stand in for the columns that are left, so that what differs can be named.
             let mut left = (0..columns.len()).filter(|column| !known.contains(&Some(*column)));
             let column_of = |known: Option<usize>| known.or_else(|| left.next());
-            let assigned: Vec<Option<usize>> = known.iter().copied().map(column_of).collect();
-            parts = assigned
-                .iter()
-                .map(|column| column.and_then(|column| columns.get(column).cloned()))
-                .collect();
+            assigned = known.iter().copied().map(column_of).collect();
         } else {
+            let mut known = Vec::new();
+            for (column, source) in assigned.iter_mut().zip(&sources) {
+                *column = source.and_then(|source| manifest.column(source, &known));
+                known.extend(*column);
+            }
             self.note_guesses(manifest, &sources, found);
         }
         let mut ingredients = Vec::new();
         let mut config_first = None;
-        for ((number, parts), source) in parts.into_iter().enumerate().zip(sources) {
-            let Some(parts) = parts else {
+        for ((number, column), source) in assigned.into_iter().enumerate().zip(sources) {
+            let Some(column) = column else {
                 let path = quoted(&self.checkpoints[number].label());
                 found.notes.push(format!("{path} has no part in this soup and was not used"));
                 continue;
             };
             let gave_config = source.is_some_and(|source| manifest.sources[source].gave_config);
             config_first = config_first.or(gave_config.then_some(ingredients.len()));
-            ingredients.push((number, parts));
+            ingredients.push((number, column));
         }
         if let Some(first) = config_first {
             ingredients[..=first].rotate_right(1);
@@ -235,7 +233,7 @@ fn compare(
     manifest: &ReadManifest,
     shards: &[Shard],
     mixer: &Mixer,
-    rows: &[Mix],
+    rows: &[Mixture],
     reading: &Reading<'_>,
     found: &mut Verification,
 ) -> Result<()> {
@@ -252,8 +250,8 @@ fn compare(
                     return None;
                 }
             };
-            let mix = row.and_then(|row| rows.get(row)).or(rows.first())?;
-            Some(RecomputedTensor { info, mix, state: Mutex::default() })
+            let mixture = row.and_then(|row| rows.get(row)).or(rows.first())?;
+            Some(RecomputedTensor { info, mixture, state: Mutex::default() })
         });
         shard_tensors.push(tensors.collect());
     }

@@ -7,7 +7,7 @@ use crate::dtype::DtypeClass;
 use crate::error::Result;
 use crate::escape::counted;
 use crate::kernels::Tally;
-use crate::mix::Mix;
+use crate::mix::Mixture;
 use crate::mixing::{MixOptions, Mixer};
 
 use super::pieces::{Piece, Reading, Visit};
@@ -23,7 +23,7 @@ pub(super) struct Recomputation<'a> {
 /// One tensor.
 pub(super) struct RecomputedTensor<'a> {
     pub(super) info: &'a TensorInfo,
-    pub(super) mix: &'a Mix,
+    pub(super) mixture: &'a Mixture,
     pub(super) state: Mutex<Comparison>,
 }
 
@@ -87,7 +87,8 @@ impl Visit for Recomputation<'_> {
             }
         };
         let control = self.reading.control;
-        let tally = self.mixer.mix(&tensor.info.name, tensor.mix, options, bytes.len(), &compare, control)?;
+        let tally =
+            self.mixer.mix(&tensor.info.name, tensor.mixture, options, bytes.len(), &compare, control)?;
         let mut state = tensor.state.lock().expect("no panic while held");
         if state.tally.inputs.len() < tally.inputs.len() {
             state.tally = Tally::new(tally.inputs.len());

@@ -96,7 +96,7 @@ impl Kitchen {
 
     /// An average of `ingredients`, to be written to `out`.
     pub(crate) fn weighted(&self, ingredients: &[&str], parts: &[u64]) -> MergeRequest {
-        let row = Row { pattern: "*".into(), mix: Mix::average(parts).unwrap() };
+        let row = Row { pattern: "*".into(), mixture: Mix::average(parts).unwrap().into() };
         MergeRequest {
             ingredients: ingredients.iter().map(|name| self.path(name)).collect(),
             recipes: vec![Recipe { rows: vec![row], output: self.path("out") }],

@@ -78,7 +78,7 @@ fn averaged_routers_are_told_of() {
         says(&warnings[0], "arXiv:2606.03391");
         says(&warnings[0], &format!("`--take '{pattern}=INGREDIENT'`"));
         let mut request = kitchen.request(&["a", "b"]);
-        let only = Row { pattern: pattern.to_owned(), mix: Mix::average(&[1, 0]).unwrap() };
+        let only = Row { pattern: pattern.to_owned(), mixture: Mix::average(&[1, 0]).unwrap().into() };
         request.recipes[0].rows.insert(0, only);
         assert!(make(request).unwrap().warnings.is_empty());
     }

@@ -61,7 +61,7 @@ impl Case {
 
     fn request(&self, kitchen: &Kitchen, order: &[usize]) -> MergeRequest {
         let mix = Mix::average(&vec![1; order.len()]).unwrap();
-        let row = |pattern: String| Row { pattern, mix: mix.clone() };
+        let row = |pattern: String| Row { pattern, mixture: mix.clone().into() };
         let rows = self.patterns.iter().map(|start| row(format!("{start}*"))).chain([row("*".into())]);
         let names: Vec<String> = order.iter().map(|i| format!("m{i}")).collect();
         let mut request = kitchen.request(&names.iter().map(String::as_str).collect::<Vec<_>>());

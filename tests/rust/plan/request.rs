@@ -10,7 +10,7 @@ use _core::plan::{Recipe, Row, Treatment, make};
 use super::builder::{Kitchen, bf16, says, tensor};
 
 fn row(pattern: &str, parts: &[u64]) -> Row {
-    Row { pattern: pattern.into(), mix: Mix::average(parts).unwrap() }
+    Row { pattern: pattern.into(), mixture: Mix::average(parts).unwrap().into() }
 }
 
 fn kitchen() -> Kitchen {

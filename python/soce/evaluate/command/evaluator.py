@@ -156,8 +156,9 @@ class CommandEvaluator:
             if left_out.pop(same_path_key(ingredient.path), None) is None:
                 refuse(f"`{shown(ingredient.path)}` is not an ingredient of this evaluator")
         weight = None if recipe.ingredients[0].weight is None else Fraction(0)
+        own = len(recipe.ingredients)
         return Recipe(
             (*recipe.ingredients, *(Ingredient(path, weight) for path in left_out.values())),
-            tuple(replace(row, numerators=(*row.numerators, *(0 for _ in left_out))) for row in recipe.rows),
+            tuple(row.over(range(own), own + len(left_out)) for row in recipe.rows),
             recipe.method,
         )

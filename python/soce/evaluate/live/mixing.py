@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from math import isfinite, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from soce._core import matches
 from soce.evaluate.evaluation import refuse
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from soce.merging.options import MergeOptions
-
-Row: TypeAlias = tuple[tuple[int, ...], int]
-"""Numerators, one per ingredient, and what they are divided by."""
+    from soce.recipes.rows import Mix
 
 _USED: Final = DECISIONS | {"num_threads", "nonfinite", "command"}
 """Options of a merge that mean something where nothing is written, or once the same soup is."""
@@ -128,7 +126,7 @@ class SoupMixer:
         """Return the bytes of a tensor of the soup."""
         return prod(self.tensors[name][1]) * torch_dtype(self.published(name)).itemsize
 
-    def rows(self, recipe: Recipe) -> dict[str, Row]:
+    def rows(self, recipe: Recipe) -> dict[str, Mix]:
         """Return the mix of every tensor; RecipeError names a stranger, or a tensor that no row matches."""
         recipe = recipe.moved(self._here)
         for ingredient in recipe.ingredients:
@@ -137,20 +135,20 @@ class SoupMixer:
                 hint = f"it has {listed(self.paths)}"
                 raise RecipeError.of([Problem("recipe", ingredient.path, None, message, hint)])
         table = resolve(recipe, self._opened).recipe.table_over(self._sources)
-        rows: dict[str, Row] = {}
+        rows: dict[str, Mix] = {}
         for name, (held, _) in self.tensors.items():
             found = next((row for row in table if matches(row.pattern, name)), None)
             giver = self._mixer.giver(name)
             if giver is not None or held not in _FLOATS:
                 rows[name] = self._only(giver or 0)
             elif found is not None:
-                rows[name] = found.numerators, found.whole
+                rows[name] = found.mix
             else:
                 hint = "end the recipe with a row whose pattern is `*`"
                 raise RecipeError.of([Problem("recipe", None, name, "no row of the recipe matches", hint)])
         return rows
 
-    def mix(self, name: str, row: Row, target: torch.Tensor, *, start: int = 0) -> None:
+    def mix(self, name: str, row: Mix, target: torch.Tensor, *, start: int = 0) -> None:
         """Write a tensor of the soup into contiguous CPU memory of the dtype that is published.
 
         That is the run of its elements from `start` on, as many as the memory holds.
@@ -183,7 +181,7 @@ class SoupMixer:
         return torch.empty(shape, dtype=torch_dtype(held))
 
     def _write(
-        self, name: str, row: Row, target: torch.Tensor, *, dtype: str | None = None, start: int = 0
+        self, name: str, row: Mix, target: torch.Tensor, *, dtype: str | None = None, start: int = 0
     ) -> None:
         import torch
 
@@ -192,10 +190,10 @@ class SoupMixer:
             threads = self._options.num_threads
             self._mixer.mix(name, *row, data, dtype=dtype, start=start, num_threads=threads)
 
-    def _only(self, ingredient: int) -> Row:
+    def _only(self, ingredient: int) -> Mix:
         return tuple(int(i == ingredient) for i in range(len(self._sources))), 1
 
-    def _check_finite(self, name: str, start: int, row: Row, mixed: torch.Tensor) -> None:
+    def _check_finite(self, name: str, start: int, row: Mix, mixed: torch.Tensor) -> None:
         """Refuse what is not finite.
 
         A sum is finite only if all that went into it is. Then so is every mean of the same ingredients in
@@ -203,12 +201,15 @@ class SoupMixer:
         What an adapter makes of its base is in no dtype, and may be too large for it.
         """
         numerators, whole = row
+        filters = [one for one in numerators if isinstance(one, tuple)]
+        each = filters or [tuple(one for one in numerators if isinstance(one, int))]
         known = self._finite[name, start, mixed.numel()]
-        taken = {i for i, numerator in enumerate(numerators) if numerator}
-        is_between = min(numerators) >= 0 and sum(numerators) <= whole
+        taken = {i for one in each for i, numerator in enumerate(one) if numerator}
+        is_between = all(min(one) >= 0 and sum(one) <= whole for one in each)
         is_mean = self.dtype is None and is_between and taken.isdisjoint(self._adapted)
         if (is_mean and taken <= known) or _is_finite(mixed):
-            known |= taken
+            if not filters:  # which need not look at all of an ingredient
+                known |= taken
             return
         problems = [
             Problem("checkpoint", self._sources[i], name, "has values that are not finite", None)

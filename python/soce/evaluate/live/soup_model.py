@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from soce.evaluate.evaluation import OnProgress
     from soce.evaluate.live.devices import DeviceMap, MaxMemory
     from soce.evaluate.live.loading import Device
-    from soce.evaluate.live.mixing import Row
     from soce.evaluate.live.model import LiveModel
     from soce.recipes.model import Recipe
+    from soce.recipes.rows import Mix
 
 _TIE = "save this model again with a program that ties the head, or untie all ingredients"
 
@@ -229,7 +229,7 @@ class SoupModel:
         for name in ("model", "_live", "_buffer", "_mixer", "tokenizer"):
             self.__dict__.pop(name, None)
 
-    def _set_direct(self, rows: Mapping[str, Row]) -> Iterator[str]:
+    def _set_direct(self, rows: Mapping[str, Mix]) -> Iterator[str]:
         """Mix each tensor into its run of live elements, through the host buffer if need be; yield it."""
         for block in self._blocks:
             name = block.tensor
@@ -245,7 +245,7 @@ class SoupModel:
     def _in_place(self, name: str, live: torch.Tensor) -> bool:
         return live.device.type == "cpu" and live.dtype == torch_dtype(self._mixer.published(name))
 
-    def _set_converted(self, rows: Mapping[str, Row]) -> Iterator[str]:
+    def _set_converted(self, rows: Mapping[str, Mix]) -> Iterator[str]:
         """Mix the whole soup, yield each tensor, and let transformers convert them as it does on load."""
         import torch
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from soce.evaluate.engines.vllm.placement import Copied, Slot, View
     from soce.evaluate.engines.vllm.sharing import Sharing
-    from soce.evaluate.live.mixing import Row, SoupMixer
+    from soce.evaluate.live.mixing import SoupMixer
+    from soce.recipes.rows import Mix
 
 
 class DirectLoading:
@@ -66,18 +67,18 @@ class DirectLoading:
             "shared": self._is_shared,
         }
 
-    def check(self, rows: Mapping[str, Row]) -> None:
+    def check(self, rows: Mapping[str, Mix]) -> None:
         """Refuse a recipe that mixes differently what vLLM keeps once."""
         for twin, name in self._twins.items():
             if rows[twin] != rows[name]:
                 which = f"`{shown(twin)}` and `{shown(name)}`"
                 refuse(f"the recipe mixes {which} differently, but vLLM ties them", "match both at once")
 
-    def load(self, rows: Mapping[str, Row], dtype: torch.dtype) -> None:
+    def load(self, rows: Mapping[str, Mix], dtype: torch.dtype) -> None:
         """Take a soup's weights in every rank; after an error it must succeed before anything counts."""
         self._sharing.guarded(lambda: self._load(rows, dtype))
 
-    def _load(self, rows: Mapping[str, Row], dtype: torch.dtype) -> None:
+    def _load(self, rows: Mapping[str, Mix], dtype: torch.dtype) -> None:
         for _, own in self._in_place:
             for slot in own:
                 assert slot.live is not None
@@ -91,7 +92,7 @@ class DirectLoading:
         for layer in self._attention:  # some keep what follows from other layers' weights
             layer.process_weights_after_loading(dtype)
 
-    def _mix_unpacked(self, layer: Any, own: list[Slot], rows: Mapping[str, Row]) -> None:
+    def _mix_unpacked(self, layer: Any, own: list[Slot], rows: Mapping[str, Mix]) -> None:
         """Make a layer as it was before it was packed, and mix into it."""
         from vllm.model_executor.model_loader.reload import layerwise
         from vllm.model_executor.model_loader.reload.meta import materialize_layer, restore_layer_on_meta
@@ -107,7 +108,7 @@ class DirectLoading:
         for slot in own:
             self._fill(slot, getattr(layer, slot.name).data, rows)
 
-    def _fill(self, slot: Slot, parameter: torch.Tensor, rows: Mapping[str, Row]) -> None:
+    def _fill(self, slot: Slot, parameter: torch.Tensor, rows: Mapping[str, Mix]) -> None:
         for value, view in slot.fills:
             view.of(parameter).fill_(value)
         for copied in slot.copies:
@@ -122,7 +123,7 @@ class DirectLoading:
                 self._mixer.mix(copied.tensor, row, run, start=copied.source.start)
                 target.copy_(run.view(copied.source.size))
 
-    def _whole(self, name: str, row: Row, dtype: torch.dtype) -> torch.Tensor:
+    def _whole(self, name: str, row: Mix, dtype: torch.dtype) -> torch.Tensor:
         """Return a whole tensor of the soup, flat, mixed by all ranks together or by this one."""
         if self._is_shared:
             return self._sharing.mix(self._mixer, name, row, dtype)

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
     import torch
 
-    from soce.evaluate.live.mixing import Row, SoupMixer
+    from soce.evaluate.live.mixing import SoupMixer
+    from soce.recipes.rows import Mix
 
 
-def load_layerwise(model: Any, config: Any, mixer: SoupMixer, rows: Mapping[str, Row]) -> None:
+def load_layerwise(model: Any, config: Any, mixer: SoupMixer, rows: Mapping[str, Mix]) -> None:
     """Load a soup into a model of vLLM, layer by layer; after an error it can be loaded again."""
     from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
@@ -29,7 +30,7 @@ def load_layerwise(model: Any, config: Any, mixer: SoupMixer, rows: Mapping[str,
     pack_beside(packed_beside(model))
 
 
-def _mixed(mixer: SoupMixer, rows: Mapping[str, Row]) -> Iterator[tuple[str, torch.Tensor]]:
+def _mixed(mixer: SoupMixer, rows: Mapping[str, Mix]) -> Iterator[tuple[str, torch.Tensor]]:
     import torch
 
     for name, (_, shape) in mixer.tensors.items():

@@ -17,7 +17,8 @@ from soce.evaluate.evaluation import refuse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soce.evaluate.live.mixing import Row, SoupMixer
+    from soce.evaluate.live.mixing import SoupMixer
+    from soce.recipes.rows import Mix
 
 _ALIGNMENT: Final = 4096
 """Elements, so that no two ranks write into one page or cache line."""
@@ -66,7 +67,7 @@ class Sharing:
             os.close(descriptor)
         return is_shared
 
-    def mix(self, mixer: SoupMixer, name: str, row: Row, dtype: torch.dtype) -> torch.Tensor:
+    def mix(self, mixer: SoupMixer, name: str, row: Mix, dtype: torch.dtype) -> torch.Tensor:
         """Return a tensor of the soup, flat, that every rank has mixed its part of.
 
         It stays until the call after the next. Halves take turns, so that no rank overwrites what another

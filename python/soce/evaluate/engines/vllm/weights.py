@@ -18,9 +18,9 @@ from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from soce.evaluate.live.mixing import Row
     from soce.merging.options import MergeOptions
     from soce.recipes.model import Recipe
+    from soce.recipes.rows import Mix
 
 
 class LiveWeights:
@@ -54,14 +54,14 @@ class LiveWeights:
             "loading": "layerwise" if self._direct is None else self._direct.describe(),
         }
 
-    def rows(self, recipe: Recipe) -> dict[str, Row]:
+    def rows(self, recipe: Recipe) -> dict[str, Mix]:
         """Return the mix of every tensor; raises RecipeError or EvaluationError, and nothing was changed."""
         rows = self._mixer.rows(recipe)
         if self._direct is not None:
             self._direct.check(rows)
         return rows
 
-    def set(self, rows: Mapping[str, Row]) -> None:
+    def set(self, rows: Mapping[str, Mix]) -> None:
         """Take the weights of a soup; after an error they are a mixture, until this succeeds."""
         with self._configured(), torch.no_grad(), _on_all_cores():
             if self._direct is None:
