@@ -12,10 +12,12 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import yaml
 from tests.methods.llamas import Arrays, apart, drawn, load, moved, write
 
 import soce
@@ -23,7 +25,7 @@ from soce import MergeOptions
 from soce.exceptions import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,6 +162,51 @@ models: [{model: O}, {model: A}, {model: B}, {model: C}]
 }  # fmt: skip
 """What mergekit's command and soce read alike: a bound in units in the last place of a tensor's largest element."""
 
+
+def any_setting(draw: Random, numbers: Sequence[float], *, always: bool = False) -> object:
+    """Return a number, a list over the layers or conditions, at random; one that always applies if asked to."""
+
+    def value() -> object:
+        return draw.choices(numbers, k=draw.randint(1, 4)) if draw.random() < 0.5 else draw.choice(numbers)
+
+    def condition() -> object:
+        text = draw.choice(["mlp", "self_attn", "q_proj", "layers.1", "layers.2.mlp", "norm", "embed", "*"])
+        return {"filter": text, "value": value()}
+
+    kind = draw.randint(1 if always else 0, 3)
+    if kind == 0:
+        return condition()
+    return value() if kind == 1 else [*(condition() for _ in range(kind - 1)), {"value": value()}]
+
+
+def any_file(seed: int) -> str:
+    """Return a file with settings at random, wherever they may stand."""
+    draw = Random(seed)
+    method, names, key = draw.choice(
+        [("linear", "ABC", "weight"), ("task_arithmetic", "OAB", "weight"), ("slerp", "AB", "t")]
+    )
+    numbers = [0.25, 0.5, 0.75, 1]
+    if is_signed := method == "task_arithmetic" and draw.random() < 0.5:
+        numbers += [-0.5, 0]
+    shared = {key: any_setting(draw, numbers, always=True)}
+    if method == "task_arithmetic":
+        shared |= {"lambda": any_setting(draw, numbers), "normalize": not is_signed}
+    models = [{"model": name} for name in names]
+    if key == "weight":
+        models = [one | {"parameters": {key: any_setting(draw, numbers)}} for one in models]
+    file = {"merge_method": method, "parameters": shared}
+    if method != "linear":
+        file["base_model"] = names[0]
+    if draw.random() < 0.5:
+        sources = [model | {"layer_range": [0, 3]} for model in models]
+        file["slices"] = [{"sources": sources, "parameters": {key: any_setting(draw, numbers)}}]
+    else:
+        file["models"] = models
+    return yaml.safe_dump(file)
+
+
+ANY = range(24)
+
 OTHERWISE = {
     "near": "slerp\nbase_model: A\nmodels: [{model: A}, {model: near A}]\nparameters: {t: 0.25}\n",
     "tiny": "model_stock\nbase_model: zero\nmodels: [{model: tiny}, {model: tiny too}]\n",
@@ -228,11 +275,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     for name, arrays in models().items():
         write(home / name, arrays)
     files = {}
-    for number, (case, text) in enumerate(
-        [*((case, text) for case, (_, text) in SAME.items()), *OTHERWISE.items()]
-    ):
+    texts = {case: f"merge_method: {text}" for case, (_, text) in SAME.items()}
+    texts |= {case: f"merge_method: {text}" for case, text in OTHERWISE.items()}
+    texts |= {f"any {seed}": any_file(seed) for seed in ANY}
+    for number, (case, text) in enumerate(texts.items()):
         files[case] = home / f"{number}.yaml"
-        files[case].write_text(f"merge_method: {text}dtype: float32\n")
+        files[case].write_text(f"{text}dtype: float32\n")
     run_mergekit(home, files.values())
     return Made(home, files)
 
@@ -243,6 +291,11 @@ def test_models_are_the_same_but_for_roundings(made: Made, case: str) -> None:
     found = apart(made.by_soce(case), made.by_mergekit(case))
     print(f"{case}: {found:.1f} of at most {bound} units")
     assert found <= bound
+
+
+@pytest.mark.parametrize("seed", ANY)
+def test_settings_mean_the_same_wherever_they_stand(made: Made, seed: int) -> None:
+    assert apart(made.by_soce(f"any {seed}"), made.by_mergekit(f"any {seed}")) <= 24
 
 
 def test_mergekit_makes_an_average_of_the_file_that_soce_writes_beside_it(made: Made) -> None:
