@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -26,7 +27,8 @@ from soce.cli.report import report
 from soce.cli.run import run as run_command
 from soce.cli.search import search
 from soce.cli.select import select
-from soce.evaluate.evaluation import Evaluator
+from soce.evaluate.evaluation import Evaluation, Evaluator
+from soce.recipes.model import Recipe
 from soce.scores.read import read_scores
 from soce.search.open import open_run
 from soce.search.strategies.registry import strategy_of
@@ -265,6 +267,10 @@ def test_samplers_ask_for_as_many_at_once_as_was_said(strategy: str, told: dict[
         (["--arm", "model_stock", "--base", "a"], 1, "which is one of the experts"),
         (["--arm", "interpolate", "--base", "d"], 1, "takes 1 expert, and there are 2"),
         (["--base", "d"], 2, "--base is for the methods of --arm"),
+        (["--set", "search.method=tis"], 1, "there is no method `tis`"),
+        (["--set", "search.method=model_stock"], 2, "search.method model_stock needs --base"),
+        (["--set", "search.parameters={lambda: 1}"], 1, "a parameter of a method, and none is named"),
+        (["--set", "search.groups=[layers.*]"], 1, "the strategy grid has no weights for groups of tensors"),
         (["--storage", "redis://host/0"], 1, "the `redis` storage cannot be opened"),
     ],
 )
@@ -311,6 +317,32 @@ def test_options_that_would_change_nothing_are_refused(
     assert found.exit_code == 2
     assert f"`{option}` has no effect here: it is for {users}" in found.stderr
     assert not (here / "run").exists()
+
+
+def test_a_method_and_its_parameters_are_searched(here: Path, landscapes: Landscapes) -> None:
+    class Sums(Landscape):
+        def score(self, recipe: Recipe, **asked: Any) -> Evaluation:
+            if recipe.method is None:
+                return super().score(recipe, **asked)
+            total = sum(recipe.table[-1].weights) * recipe.method.number("lambda")
+            flat = dict.fromkeys((one.name for one in recipe.taking), 1)
+            return super().score(Recipe.of({**flat, "x": str(abs(total - 1))}), **asked)
+
+    landscapes.kind = Sums
+    asked = ["--strategy", "tpe", "--budget", "5", "--base", "d", "--publish", "soup"]
+    asked += ["--set", "search.method=task_arithmetic", "--set", "search.parameters={lambda: [0, 1.5]}"]
+    found = search_here(*asked)
+    assert found.exit_code == 0, found.stderr
+    assert "  soce: task_arithmetic (lambda " in found.stdout
+    assert search_here(*asked).stdout == found.stdout
+    assert not landscapes.opened[1].calls
+    page = run(report, "run", "--selection", "selection.yaml", "--format", "json", "--output", "-")
+    assert page.exit_code == 0, page.stderr
+    sections = json.loads(page.stdout)["sections"]
+    (recipe,) = (one["data"]["recipe"]["file"] for one in sections if "recipe" in one.get("data", {}))
+    (here / "run/recipe.yaml").write_text(recipe)
+    soce.merge("run/recipe.yaml", output="again")
+    assert read_directory(here / "again") == read_directory(here / "soup")
 
 
 # ---- soce run

@@ -85,10 +85,10 @@ def run(
     """
     from soce.cli.log_file import logged
     from soce.cli.steps import SearchStep, conclude, keep_selection
-    from soce.search.arms import planned_arms
     from soce.search.folder import LOG, SCORES, SEARCH, SOUP
     from soce.search.keeping import check_output, keep_measured
     from soce.search.pool import Pool
+    from soce.search.soups import prepared
     from soce.selection.rehearsal import rehearse_selection
 
     rule = ruling.make()
@@ -112,11 +112,10 @@ def run(
             usage(f"no path is known for {which}: give `--models FILE` or `--candidate NAME=PATH`")
         selection = examined.select(rule, quiet=quiet)
         pool = Pool(paths, selection.models, selection.grid, origin=selection.origin, config_from=config_from)
-        pool = pool.with_base(searching.base)
-        planned_arms(pool, searching.arms)  # which refuses what the experts cannot be made into
+        pool = prepared(pool, searching)
         if not quiet:
             experts = ", ".join(shown(name) for name in pool.experts)
-            inform(f"experts {experts}; {counted(pool.weights.count, 'point')} on the grid")
+            inform(f"experts {experts}; {counted(pool.n_points, 'point')} on the grid")
         return selection, pool
 
     selection = None

@@ -92,15 +92,13 @@ def search(
         inform(f"reading `{shown(selection)}`")
     from soce.cli.log_file import logged
     from soce.cli.steps import SearchStep, conclude
-    from soce.search.arms import planned_arms
     from soce.search.pool import Pool
+    from soce.search.soups import prepared
     from soce.selection.file import read_selection
 
     found = read_selection(selection)
     pool = Pool.of(found, candidates=candidates.paths_of(found.selection.candidates))
-    pool = pool.with_base(searching.base)
-    planned_arms(pool, searching.arms)  # which refuses what the experts cannot be made into
-    pool = pool.here()
+    pool = prepared(pool, searching).here()
     if table_items is not None:
         pool = replace(pool, origin=replace(pool.origin, stated=table_items))
     folder = Path(output)

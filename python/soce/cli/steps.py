@@ -102,8 +102,12 @@ class SearchStep:
             next_step("soce", "verify", str(self.publish))
         elif result.scores_higher:
             from soce.merging.options import flags_of
+            from soce.search.soup import is_plain
 
-            parts = result.best.parts  # the first stands there in any case: it gives the config
+            parts = result.best.parts
+            if not is_plain(parts):  # what a command of some words does not say, a report has as a recipe
+                return
+            # the first stands there in any case: it gives the config
             names = [name for name in self.pool.names if parts.get(name) or name == self.pool.names[0]]
             words = [f"{self.pool.paths[name]}={parts.get(name, 0)}" for name in names]
             next_step("soce-merge", *words, "--output", "soup", *flags_of(result.merge))

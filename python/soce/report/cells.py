@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from soce.files import words
+from soce.search.soup import is_plain, soup_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -176,6 +177,8 @@ def seconds(value: float | None) -> Cell:
 
 def weights(parts: Mapping[str, int]) -> Cell:
     """Return weights as decimals where these are exact to three digits, else as fractions."""
+    if not is_plain(parts):
+        return Cell(soup_text(parts), dict(parts))
     whole = sum(parts.values())
     is_exact = all(1000 * part % whole == 0 for part in parts.values())
     shares = {name: f"{part / whole:g}" if is_exact else f"{part}/{whole}" for name, part in parts.items()}

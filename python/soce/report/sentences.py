@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from soce.files.words import counted, listed
 from soce.merging.options import CHANGE_TENSORS
 from soce.report.cells import Unit, count, weights
+from soce.search.soup import is_plain
 from soce.search.verdict import FEWEST_ITEMS
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ _SEEN: Final[dict[ExpertsSaw, str]] = {
 def what_it_is(result: SearchResult) -> str:
     """Return what the soup is made of."""
     parts = result.best.parts
+    if not is_plain(parts):
+        made = counted(len(parts), "checkpoint")
+        return f"The soup is {weights(parts).text}: made of {made}, tensor by tensor."
     if len(parts) == 1:
         return f"The soup is the model `{next(iter(parts))}` itself: no average was taken."
     alike = "" if result.merge.keys() & CHANGE_TENSORS else ", of the shape and size of each of them"

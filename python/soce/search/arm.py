@@ -12,7 +12,7 @@ from soce.evidence.interval import PairedInterval  # noqa: TC001
 from soce.evidence.mcnemar import McNemar  # noqa: TC001
 from soce.evidence.sign_flip import SignFlip  # noqa: TC001
 from soce.files.plain import Plain
-from soce.search.soup import recipe_of, soup_from_json, soup_to_json, without_zeros
+from soce.search.soup import recipe_of, rows_of, soup_from_json, soup_to_json, without_zeros
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -76,7 +76,7 @@ class Arm:
     def from_json(cls, data: Mapping[str, Any], pool: Pool | None) -> Arm:
         """Return what `to_json` described, its recipe over the checkpoints of a pool."""
         parts = soup_from_json(data)
-        if 0 in parts.values():
+        if 0 in parts.values() and not rows_of(parts):
             message = f"a soup of {dict(parts)}"
             raise ValueError(message)
         if pool is not None and not parts.keys() <= pool.paths.keys():

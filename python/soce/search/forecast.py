@@ -253,7 +253,7 @@ class Forecaster:
         return Forecast(
             candidates=self._candidates,
             experts=() if pool is None else pool.experts,
-            n_soups=None if pool is None else pool.weights.count,
+            n_soups=None if pool is None else pool.n_points,
             strategy=chosen if isinstance(chosen, str) else chosen.name,
             executor=executor if isinstance(executor, str) else executor.name,
             at_once=count_of(executor),
@@ -370,7 +370,7 @@ def _more(strategy: Strategy, space: _KnownSpace) -> tuple[int, int]:
         n_models = len(space.pool.experts if strategy.over == "experts" else space.pool.names)
         more = max(0, n_models - space.n_calls)
     else:
-        n_points = space.pool.weights.count
+        n_points = space.pool.n_points
         more = max(0, min(getattr(strategy, "budget", None) or n_points, n_points) - len(space.asked))
     return more, more * n_items
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from soce.exceptions import Problem, RecipeError, shown
+from soce.exceptions import shown
 from soce.files.words import counted
 from soce.recipes.methods import METHODS, Method, find_method, value_text
 from soce.recipes.parts import refuse
@@ -13,8 +13,8 @@ from soce.search.soup import MadeSoup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import NoReturn
 
+    from soce.recipes.methods import Definition
     from soce.search.pool import Pool
 
 KIND: Final = "method"
@@ -75,25 +75,25 @@ def named_soups(pool: Pool, arms: Iterable[NamedArm]) -> list[tuple[str, MadeSou
     found: dict[str, MadeSoup] = {}
     for arm in arms:
         if str(arm) in found:
-            _refuse(arm, "is named twice")
+            refuse(f"the arm `{shown(str(arm))}` is named twice")
         kind = METHODS[arm.method]
-        base = None if kind.base == "none" else pool.base
-        if base is None and arm.needs_base:
-            _refuse(arm, "needs a base", "name it: `--base`, a candidate or the path of a checkpoint")
-        if base in pool.experts:
-            _refuse(
-                arm, f"has the base `{shown(base or '')}`, which is one of the experts", "name another base"
-            )
-        n = len(pool.experts)
-        if n < kind.fewest or (kind.most is not None and n > kind.most):
-            least = "" if kind.fewest == kind.most else "at least " if kind.most is None else "at most "
-            wanted = kind.fewest if n < kind.fewest else kind.most or 0
-            _refuse(arm, f"takes {least}{counted(wanted, 'expert')}, and there are {n}", "leave the arm out")
-        method = Method(arm.method, base, dict(arm.parameters))
+        method = Method(
+            arm.method, usable_base(f"the arm `{shown(str(arm))}`", kind, pool), dict(arm.parameters)
+        )
         divisor = 1 if kind.weights == "coefficients" else None
         found[str(arm)] = MadeSoup(dict.fromkeys(pool.experts, 1), method, divisor)
     return list(found.items())
 
 
-def _refuse(arm: NamedArm, message: str, hint: str | None = None) -> NoReturn:
-    raise RecipeError.of([Problem("recipe", None, None, f"the arm `{shown(str(arm))}` {message}", hint)])
+def usable_base(what: str, kind: Definition, pool: Pool) -> str | None:
+    """Return the base that a method takes; raises RecipeError if it can make nothing of a pool's experts."""
+    base, n = None if kind.base == "none" else pool.base, len(pool.experts)
+    if base is None and kind.base == "needed":
+        refuse(f"{what} needs a base", "name it: `--base`, a candidate or the path of a checkpoint")
+    if base is not None and base in pool.experts:
+        refuse(f"{what} has the base `{shown(base)}`, which is one of the experts", "name another base")
+    if n < kind.fewest or (kind.most is not None and n > kind.most):
+        least = "" if kind.fewest == kind.most else "at least " if kind.most is None else "at most "
+        wanted = kind.fewest if n < kind.fewest else kind.most or 0
+        refuse(f"{what} takes {least}{counted(wanted, 'expert')}, and there are {n}", "leave it out")
+    return base

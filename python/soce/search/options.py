@@ -9,6 +9,7 @@ from soce.files.arguments import expect
 from soce.merging.options import MergeOptions
 from soce.scores.objective import Objective
 from soce.search.executors.executor import Executor
+from soce.search.making import Making
 from soce.search.named_arms import NamedArm
 from soce.search.strategies.space import Strategy
 
@@ -39,11 +40,15 @@ class SearchOptions:
     base: str | None = None
     """What methods take differences to: a candidate, or the path of another checkpoint."""
 
+    making: Making | None = None
+    """What is made of the experts, and searched; their averages if left out."""
+
     def __post_init__(self) -> None:
         """Check types."""
         expect(self.strategy, (str, Strategy), "strategy", "a name or a Strategy")
         expect(self.objective, (str, Objective, type(None)), "objective", "a name or an Objective")
         expect(self.merge, MergeOptions, "merge", "MergeOptions")
+        expect(self.making, (Making, type(None)), "making", "a Making")
         for arm in self.arms:
             expect(arm, NamedArm, "arms", "of what `soce.search.named_arms.parse_arm` returns")
         expect(self.executor, (str, Executor), "executor", "a name or an Executor")

@@ -15,13 +15,14 @@ from soce.recipes.names import is_url, parts_of
 from soce.remote.here import bring
 from soce.scores.origin import ScoreOrigin
 from soce.search.refusal import refuse
-from soce.search.soup import method_of, recipe_of
+from soce.search.soup import is_plain, recipe_of
 from soce.selection.weights import WeightGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from soce.recipes.model import Recipe
+    from soce.search.making import Making
     from soce.search.soup import Parts
     from soce.selection.file import SelectionFile
 
@@ -51,6 +52,8 @@ class Pool:
         The model that methods take differences to, one of `paths`.
     is_base_alone : bool
         Whether the base is there for methods only: it is then no candidate.
+    making : Making, optional
+        What is made of the experts; their averages if left out.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class Pool:
     config_from: str | None = None
     base: str | None = None
     is_base_alone: bool = False
+    making: Making | None = None
 
     def __post_init__(self) -> None:
         """Check names and paths, and fill in the grid."""
@@ -181,10 +185,27 @@ class Pool:
         first ingredient, which gives config and tokenizer; a single model stands alone.
         """
         used = [name for name in self.names if parts.get(name)]
-        if len(used) > 1 or method_of(parts) is not None:
+        if len(used) > 1 or not is_plain(parts):
             used = [name for name in self.names if name in self._always or parts.get(name)]
         return recipe_of(parts, self.paths, used)
 
     def soup(self, parts: Sequence[int]) -> dict[str, int]:
         """Return the parts by name, from those in the experts' order."""
         return dict(zip(self.experts, parts, strict=True))
+
+    @property
+    def n_points(self) -> int:
+        """How many soups the grid has, with every value that was given of a method's parameters."""
+        if self.making is None:
+            return self.weights.count
+        return len(self.making.choices) * (self.weights.count if self.making.has_weights else 1)
+
+    def points(self) -> Iterator[Parts]:
+        """Give the soups of the grid."""
+        if self.making is None:
+            yield from map(self.soup, self.weights)
+            return
+        grid = self.weights if self.making.has_weights else [[1] * len(self.experts)]
+        for values in self.making.choices:
+            for parts in grid:
+                yield self.making.soup(self.soup(parts), base=self.base, values=values)

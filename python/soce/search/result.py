@@ -14,7 +14,7 @@ from soce.exceptions import SoceError, shown
 from soce.files.words import signed
 from soce.search.arm import Arm, ArmComparison, checked
 from soce.search.refusal import refuse
-from soce.search.soup import soup_text
+from soce.search.soup import is_plain, soup_text
 from soce.search.strategies.race.certificate import Certificate
 from soce.search.strategies.space import ScoredSoup
 from soce.search.verdict import ExpertsSaw, Verdict
@@ -93,7 +93,7 @@ class SearchResult:
             interval=against.interval,
             is_optimistic=self.is_optimistic,
             experts_saw=self.experts_saw,
-            only=next(iter(parts)) if len(parts) == 1 else None,
+            only=next(iter(parts)) if len(parts) == 1 and is_plain(parts) else None,
         )
 
     @property

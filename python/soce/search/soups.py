@@ -26,12 +26,17 @@ from soce.search.exposure import chosen_before, chosen_before_note, experts_saw,
 from soce.search.folder import RESULT
 from soce.search.identity import SearchIdentity, ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
+from soce.search.named_arms import usable_base
 from soce.search.options import SearchOptions
 from soce.search.pool import Pool
+from soce.search.refusal import refuse
 from soce.search.result import SearchResult
 from soce.search.scoring import Scorer, exact_objective, scale_of
 from soce.search.selection_space import SelectionSpace
+from soce.search.strategies.grid import Grid
+from soce.search.strategies.halving import SuccessiveHalving
 from soce.search.strategies.registry import strategy_of
+from soce.search.strategies.samplers import Bayesian, CmaEs
 from soce.search.strategies.space import preference
 from soce.search.study import Study
 from soce.selection.file import SelectionFile
@@ -99,7 +104,7 @@ def search_soups(
     expect(selection, (Pool, SelectionFile), "selection", source)
     expect(options, SearchOptions, "options", "SearchOptions")
     pool = selection if isinstance(selection, Pool) else Pool.of(selection, candidates=candidates)
-    pool = pool.with_base(options.base).here()
+    pool = prepared(pool, options).here()
     objective = options.objective
     if isinstance(selection, SelectionFile):
         categories = categories or selection.selection.categories
@@ -108,11 +113,14 @@ def search_soups(
     strategy = strategy_of(options.strategy) if isinstance(options.strategy, str) else options.strategy
     refuse_same_tasks(evaluator, held_out_evaluator)
     arms = planned_arms(pool, options.arms)
-    for arm in arms:
-        pool.recipe(arm.parts)  # which refuses what cannot be made
+    proposing = strategy.to_json() | ({} if pool.making is None else {"making": str(pool.making)})
     identity = replace(
         search_identity(pool, evaluator, goal, held_out_evaluator, options),
-        strategy={**strategy.to_json(), "grid": asdict(pool.weights)},
+        strategy={
+            **proposing,
+            "grid": asdict(pool.weights),
+            **({} if pool.making is None else {"making": pool.making.to_json()}),
+        },
     )
 
     def scorer_of(one: Evaluator) -> Scorer:
@@ -167,7 +175,7 @@ def search_soups(
         result = SearchResult(
             objective=goal.name,
             scale=scale_of(chosen_on[0]),
-            strategy=strategy.to_json(),
+            strategy=proposing,
             arms=tuple(made),
             comparisons=comparisons,
             ranked=tuple(
@@ -205,6 +213,28 @@ def search_soups(
         return result
 
 
+def prepared(pool: Pool, options: SearchOptions) -> Pool:
+    """Return a pool with what is asked to be made of its experts; refuse what cannot be made of them.
+
+    Nothing is read or scored.
+    """
+    making, chosen = options.making, options.strategy
+    pool = replace(pool.with_base(options.base), making=making)
+    planned_arms(pool, options.arms)
+    if making is None:
+        return pool
+    strategy = strategy_of(chosen) if isinstance(chosen, str) else chosen
+    usable_base(f"`{making.definition.name}`", making.definition, pool)
+    if isinstance(strategy, (CmaEs, Bayesian)):
+        _ = making.ranges  # which refuses what are no ends
+    elif not isinstance(strategy, (Grid, SuccessiveHalving)):
+        hint = "take one that does, such as grid, cmaes or tpe"
+        refuse(f"the strategy {strategy.name} goes through averages, not through `{making}`", hint)
+    elif making.groups:
+        refuse(f"the strategy {strategy.name} has no weights for groups of tensors", "take cmaes, tpe or gp")
+    return pool
+
+
 def search_identity(
     pool: Pool,
     evaluator: Evaluator,
@@ -214,7 +244,9 @@ def search_identity(
 ) -> SearchIdentity:
     """Return what the scores of these models, tasks and options belong to."""
     weights = getattr(objective, "weights", None)
-    has_base = pool.is_base_alone or any(METHODS[arm.method].base != "none" for arm in options.arms)
+    methods = [METHODS[arm.method] for arm in options.arms]
+    methods += [] if options.making is None else [options.making.definition]
+    has_base = pool.is_base_alone or any(one.base != "none" for one in methods)
     return SearchIdentity(
         ingredients=ingredient_identities({name: pool.paths[name] for name in sorted(pool.paths)}),
         experts=pool.experts,

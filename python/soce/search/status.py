@@ -129,7 +129,8 @@ def _unfinished(run: Run) -> tuple[tuple[StageStatus, ...], int | None]:
         add(stage, soups)
     strategy = next((name for name in trials.stages if name not in STAGES.values()), None)
     grid = None if run.selection is None else run.selection.grid
-    is_grid = grid is not None and strategy in (None, *_OF_GRID)
+    asked = {} if run.identity is None else run.identity.strategy or {}
+    is_grid = grid is not None and strategy in (None, *_OF_GRID) and "making" not in asked
     if grid is not None and is_grid:
         add(strategy or "grid", (dict(zip(pool.experts, parts, strict=True)) for parts in grid))
     else:

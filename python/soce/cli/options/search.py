@@ -11,10 +11,11 @@ import click
 from soce.cli.command import usage
 from soce.cli.options.files import CANDIDATE_OR_CHECKPOINT
 from soce.cli.options.group import OptionGroup, all_of
-from soce.cli.options.types import COUNT, ParsedText, ParsedTexts, Registered
+from soce.cli.options.types import COUNT, NamedValues, ParsedText, ParsedTexts, Registered
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
+    from soce.search.making import Making
     from soce.search.named_arms import NamedArm
     from soce.search.options import SearchOptions
     from soce.search.strategies.space import Strategy
@@ -31,6 +32,9 @@ def _searching(
     confidence: Fraction | None,
     batch: int | None,
     arms: tuple[NamedArm, ...],
+    method: str | None,
+    parameters: tuple[tuple[str, str | tuple[str, ...]], ...],
+    groups: tuple[str, ...],
     share: Fraction,
     **given: Any,  # noqa: ANN401 - the other fields of `SearchOptions`
 ) -> SearchOptions:
@@ -48,11 +52,25 @@ def _searching(
         usage("--epsilon and --confidence go with --strategy race")
     if batch is not None and strategy not in _SAMPLERS:
         usage("search.batch goes with the strategies cmaes, gp and tpe")
-    if given["base"] is not None and not arms:
-        usage("--base is for the methods of --arm")
+    making = _making(method, parameters, groups)
+    if given["base"] is not None and not arms and method is None:
+        usage("--base is for the methods of --arm and of search.method")
+    if given["base"] is None and making is not None and making.needs_base:
+        usage(f"search.method {method} needs --base: a candidate, or the path of a checkpoint")
     if given["base"] is None and (lacking := next((arm for arm in arms if arm.needs_base), None)):
         usage(f"the arm {lacking} needs --base: a candidate, or the path of a checkpoint")
-    return SearchOptions(strategy=proposing, share=share or None, arms=arms, **given)
+    return SearchOptions(strategy=proposing, share=share or None, arms=arms, making=making, **given)
+
+
+def _making(
+    method: str | None, parameters: tuple[tuple[str, str | tuple[str, ...]], ...], groups: tuple[str, ...]
+) -> Making | None:
+    if method is None and not parameters and not groups:
+        return None
+    from soce.search.making import Making
+
+    several = {name: (given,) if isinstance(given, str) else given for name, given in parameters}
+    return Making(method, several, groups)
 
 
 def _greedy(
@@ -202,6 +220,32 @@ search_options = all_of(
         type=ParsedTexts("NAME[:PARAMETER=VALUE,...]", "soce.search.named_arms:parse_arm"),
         multiple=True,
         help="A method to compare, such as model_stock; may be repeated.",
+    ),
+    _option(
+        "--search-method",
+        "method",
+        key="method",
+        file_only=True,
+        metavar="NAME",
+        help="What is made of the experts instead of averages, and searched.",
+    ),
+    _option(
+        "--search-parameters",
+        "parameters",
+        key="parameters",
+        type=NamedValues("NAME=VALUE", at_first=True),
+        multiple=True,
+        file_only=True,
+        help="Its parameters: a value, several to be tried, or for cmaes, gp and tpe two ends.",
+    ),
+    _option(
+        "--search-groups",
+        "groups",
+        key="groups",
+        multiple=True,
+        file_only=True,
+        metavar="PATTERN",
+        help="cmaes, gp, tpe: tensors with weights of their own, e.g. 'model.layers.0.*'.",
     ),
     _option(
         "--base",

@@ -9,6 +9,7 @@ from soce.exceptions import Problem, SoceError, StudyError, shown
 from soce.report.card.soup import lowest_terms, real_path
 from soce.search.open import open_run
 from soce.search.result import SearchResult
+from soce.search.soup import is_plain
 from soce.search.strategies.space import same_soup
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ def _chose(run: Run, result: SearchResult, soup: Soup) -> bool:
     Which checkpoint has which part is known where all lie at paths that the run knows.
     """
     best = result.best.parts
-    if not soup.is_plain or lowest_terms(best.values()) != soup.parts:
+    chosen = soup.notes.get("best")
+    if isinstance(chosen, dict) and chosen.get("recipe") == result.best.recipe.id:
+        return True
+    if not is_plain(best) or not soup.is_plain or lowest_terms(best.values()) != soup.parts:
         return False
     parts = {one.name: one.parts[-1] for one in soup.named(_names(run), {}).averaged}
     known = {arm.label for arm in result.singles}

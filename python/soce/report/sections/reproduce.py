@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from soce.recipes.names import parts_of
 from soce.report.cells import NONE, Cell, weights
 from soce.report.document import Code, Facts, Table
 from soce.search.known_tasks import tasks_evaluators
+from soce.search.soup import method_of, rows_of, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from soce.report.document import Section
     from soce.report.run_view import RunView
     from soce.search.run import ItemSet, Run
+    from soce.search.soup import Parts
 
 _SHORT = 16
 
@@ -52,10 +55,27 @@ def _recipe(view: RunView) -> str:
     parts = view.soup.parts
     # The first one gives config and tokenizer, even if it has no part.
     names = [one.name for one in view.soup.recipe.ingredients]
-    used = [name for place, name in enumerate(names) if parts.get(name) or not place]
-    ingredients: dict[str, Tree] = {name: _path(view.run, name) for name in used}
-    shares: dict[str, Tree] = {name: parts.get(name, 0) for name in used}
-    return f"# recipe.yaml\n{to_yaml({'ingredients': ingredients, 'weights': shares})}".rstrip("\n")
+    rows, method, divisor = rows_of(parts), method_of(parts), whole_of(parts)
+    is_used = {name for one in (parts, *(of for _, of in rows)) for name, part in one.items() if part}
+    used = [name for place, name in enumerate(names) if name in is_used or not place]
+    is_coefficients = method is not None and method.definition.weights == "coefficients"
+
+    def weighted(of: Parts) -> dict[str, Tree]:
+        given = {name: of.get(name, 0) for name in used}
+        return {
+            name: str(Fraction(part, divisor)) if is_coefficients else part for name, part in given.items()
+        }
+
+    recipe: dict[str, Tree] = {"ingredients": {name: _path(view.run, name) for name in used}}
+    if rows:
+        recipe["rows"] = [{"pattern": pattern, "weights": weighted(of)} for pattern, of in rows]
+    recipe["weights"] = weighted(parts)
+    if method is not None:
+        recipe["method"] = method.name
+        if method.base is not None:
+            recipe["base"] = _path(view.run, method.base)
+        recipe["parameters"] = dict(method.parameter_texts)
+    return f"# recipe.yaml\n{to_yaml(recipe)}".rstrip("\n")
 
 
 def _path(run: Run, name: str) -> str:

@@ -25,7 +25,9 @@ def build(section: Section, view: RunView) -> None:
     experts = _experts(view)
     section.blocks.append(_facts(view))
     points = _points(view, experts)
-    if len(experts) < 2:
+    if "making" in result.strategy:
+        section.blocks.append(Note("The soups differ in more than weights, so these are not drawn."))
+    elif len(experts) < 2:
         section.blocks.append(Note("There is one expert, so there were no weights to search."))
     elif sum(not point.is_reference for point in points) < 2:
         on = " on all items to choose on" if result.n_candidates > 1 else ""  # a race drops the others before

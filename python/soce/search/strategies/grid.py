@@ -27,14 +27,14 @@ class Grid(Strategy):
         soups = points(space, self.budget)
         tried = tuple(ScoredSoup(soup, value) for soup, value in zip(soups, space.values(soups), strict=True))
         best, tied = best_of(tried, space.pool.experts)
-        return StrategyOutcome(tried, best, tied, len(tried), {"points": space.pool.weights.count})
+        return StrategyOutcome(tried, best, tied, len(tried), {"points": space.pool.n_points})
 
 
 def points(space: Space, budget: int | None) -> list[Parts]:
     """Return the soups of the grid; refuse more than the budget."""
-    if budget is not None and space.pool.weights.count > budget:
+    if budget is not None and space.pool.n_points > budget:
         refuse(
-            f"the grid has {space.pool.weights.count} points, the budget is {budget}",
+            f"the grid has {space.pool.n_points} points, the budget is {budget}",
             "raise the budget, take a coarser grid, or a strategy that samples: cmaes, gp or tpe",
         )
-    return distinct(space.pool.soup(parts) for parts in space.pool.weights)
+    return distinct(space.pool.points())

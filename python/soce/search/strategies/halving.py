@@ -45,7 +45,7 @@ class SuccessiveHalving(Strategy):
             )
         if self.factor < 2 or self.fewest < 1:
             refuse(f"factor {self.factor} and fewest {self.fewest} make no rungs", "2 and 1 are the least")
-        rungs = self.rungs(space.items, space.pool.weights.count)
+        rungs = self.rungs(space.items, space.pool.n_points)
         left, experts = points(space, self.budget), space.pool.experts
         n_candidates = len(left)
         history: list[dict[int, Fraction]] = [{} for _ in left]

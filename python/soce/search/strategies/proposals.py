@@ -10,6 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from soce.search.making import Making
 from soce.search.refusal import refuse
 from soce.search.strategies.space import ScoredSoup, StrategyOutcome, best_of, same_soup
 
@@ -27,17 +28,31 @@ _PATIENCE: Final = 20
 
 
 class Proposals:
-    """Rounds what a sampler proposes, scores what is new, and knows when the budget is spent."""
+    """Rounds what a sampler proposes, scores what is new, and knows when the budget is spent.
+
+    A proposal has a number from 0 to 1 for each of `names`.
+    """
 
     def __init__(self, space: Space, budget: int) -> None:
         if budget < 1:
             refuse(f"the budget is {budget}", "one soup at least must be scored")
-        self.names = sorted(space.pool.experts)  # proposals do not depend on the experts' order
-        self._space = space
-        self._budget = min(budget, space.pool.weights.count)
+        pool = space.pool
+        self._experts = sorted(pool.experts)  # proposals do not depend on the experts' order
+        self._space, self._making = space, pool.making or Making()
+        self._ranges = [*self._making.ranges]
+        n = len(self._experts)
+        self._n_rows = (1 + len(self._making.groups)) if self._making.has_weights and n > 1 else 0
+        groups = [f"{group}: " for group in self._making.groups[: self._n_rows - 1]] + [""] * (
+            self._n_rows > 0
+        )
+        self.names = [f"{group}{name}" for group in groups for name in self._experts]
+        self.names += [f"{name} of the method" for name in self._ranges]
+        is_finite = not self._ranges and self._n_rows < 2
+        self._budget = min(budget, pool.weights.count if self._n_rows else 1) if is_finite else budget
         self._known: dict[object, ScoredSoup] = {}
         self._n_proposals = self._n_repeated = 0
-        self._add([dict.fromkeys(self.names, 1)])
+        equal = dict.fromkeys(self._experts, 1)
+        self._add([self._soup([equal] * max(self._n_rows, 1), [0.5] * len(self._ranges))])
 
     @property
     def goes_on(self) -> bool:
@@ -49,8 +64,7 @@ class Proposals:
         soups: list[Parts] = []
         new: set[object] = set()
         for proposal in proposals:
-            parts = round_to_parts(proposal, self._space.pool.weights)
-            soup = dict(zip(self.names, parts, strict=True))
+            soup = self._rounded(proposal)
             key = same_soup(soup)
             if key not in self._known and key not in new:
                 if len(self._known) + len(new) >= self._budget:
@@ -61,6 +75,25 @@ class Proposals:
         self._n_repeated = 0 if new else self._n_repeated + len(soups)
         self._add(soups)
         return [float(self._known[same_soup(soup)].value) for soup in soups]
+
+    def _rounded(self, proposal: Sequence[float]) -> Parts:
+        """Return the soup that is nearest to a proposal."""
+        n = len(self._experts)
+        rows: list[Parts] = [dict.fromkeys(self._experts, 1)]
+        if self._n_rows:
+            shares = [proposal[n * row : n * (row + 1)] for row in range(self._n_rows)]
+            grid = self._space.pool.weights
+            rows = [dict(zip(self._experts, round_to_parts(one, grid), strict=True)) for one in shares]
+        return self._soup(rows, proposal[n * self._n_rows :])
+
+    def _soup(self, rows: Sequence[Parts], at: Sequence[float]) -> Parts:
+        """Return the soup with the weights of each group, and of the others last."""
+        if self._space.pool.making is None:
+            return rows[-1]
+        making = self._making
+        values = {name: making.between(name, share) for name, share in zip(self._ranges, at, strict=True)}
+        groups = list(zip(making.groups, rows, strict=False))
+        return making.soup(rows[-1], base=self._space.pool.base, values=values, rows=groups)
 
     def _add(self, soups: Sequence[Parts]) -> None:
         fresh = {same_soup(soup): soup for soup in soups if same_soup(soup) not in self._known}

@@ -35,7 +35,10 @@ class CmaEs(Strategy):
     def run(self, space: Space) -> StrategyOutcome:
         """Evolve until the budget is spent."""
         found = Proposals(space, self.budget)
-        if len(found.names) > 1:
+        if len(found.names) == 1:
+            what = f"only `{found.names[0]}` varies, and evolution takes two things at least"
+            refuse(what, "take another strategy, such as tpe or gp")
+        if found.names:
             try:
                 import numpy as np
                 from cmaes import CMA  # type: ignore[import-untyped]
@@ -87,7 +90,7 @@ class Bayesian(Strategy):
         if self.batch < 1:
             refuse(f"the batch is {self.batch}", "one proposal at least must be made at once")
         proposals = Proposals(space, self.budget)
-        if len(proposals.names) > 1:
+        if proposals.names:
             try:
                 with quiet_optuna() as optuna:
                     self._run(proposals, optuna)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from soce.search.soup import method_of, soup_from_json, soup_to_json, whole_of
+from soce.search.soup import method_of, rows_of, soup_from_json, soup_to_json, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -107,15 +107,19 @@ class Strategy(Protocol):
         """Propose soups until done. The same values give the same proposals, so it can be run again."""
 
 
-def preference(parts: Parts, experts: Iterable[str]) -> tuple[Fraction, tuple[Fraction, ...]]:
+def preference(parts: Parts, experts: Iterable[str]) -> tuple[Any, ...]:
     """Return the key by which tied soups are ordered: nearest to uniform first, then by weights.
 
-    The sum of (l p_i / q - 1)^2 over the l experts; then the weights, experts by name (docs/method.md).
+    The sum of (l p_i / q - 1)^2 over the l experts; then the weights, experts by name (docs/method.md). Of a
+    method then the smallest parameters; of groups of tensors the same of each.
     """
     names = sorted(set(experts) | parts.keys())
     whole = sum(parts.values())
     shares = tuple(Fraction(parts.get(name, 0), whole) for name in names)
-    return sum(((len(names) * share - 1) ** 2 for share in shares), Fraction(0)), shares
+    weights = sum(((len(names) * share - 1) ** 2 for share in shares), Fraction(0)), shares
+    method, rows = method_of(parts), rows_of(parts)
+    values = [] if method is None else [method.value(one.name) for one in method.definition.parameters]
+    return (*weights, *values, *(preference(one, names) for _, one in rows))
 
 
 def best_of(tried: Sequence[ScoredSoup], experts: Sequence[str]) -> tuple[ScoredSoup, tuple[ScoredSoup, ...]]:
@@ -127,9 +131,10 @@ def best_of(tried: Sequence[ScoredSoup], experts: Sequence[str]) -> tuple[Scored
 
 def same_soup(parts: Parts) -> tuple[object, ...]:
     """Return a key that is equal for equal weights of which the same is made."""
-    whole, method = whole_of(parts), method_of(parts)
+    whole, method, rows = whole_of(parts), method_of(parts), rows_of(parts)
     shares = tuple((name, Fraction(parts[name], whole)) for name in sorted(parts) if parts[name])
-    return shares if method is None else (*shares, method)
+    others = tuple((pattern, same_soup(one)) for pattern, one in rows)
+    return (*shares, *([] if method is None else [method]), *others)
 
 
 def distinct(soups: Iterable[Parts]) -> list[Parts]:
