@@ -196,21 +196,38 @@ bench-kernels: ## Time the kernels of the core, every set that this CPU runs
 gpu: dev ## On a machine with a CUDA device, in ten minutes: soups there and in vLLM, bit for bit (BENCH_ARGS=--help)
 	$(BIN)/python benches/gpu.py $(BENCH_ARGS)
 
+# On Linux the C library of 2018 and later is enough: Zig links as if it were that one.
+WHEEL_FLAGS := $(if $(filter Linux,$(shell uname -s)),--compatibility manylinux_2_28 --zig)
+
 .PHONY: wheel
-wheel: $(INSTALLED) ## Build a wheel, install it into an empty environment and average two tiny checkpoints
+wheel: | $(BIN)/python ## Build wheel and source archive, audit them, install each into an empty environment and average
 	rm -rf $(DIST)
-	$(BIN)/maturin build --release --out $(DIST) $(CARGO_FLAGS)
-	$(MAKE) wheel-test
+	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group packaging
+	PATH="$(BIN):$$PATH" $(BIN)/maturin build --release --out $(DIST) $(WHEEL_FLAGS) $(CARGO_FLAGS)
+	$(BIN)/maturin sdist --out $(DIST)
+	$(MAKE) wheel-audit wheel-test
+
+.PHONY: wheel-audit
+wheel-audit: ## Only the audit: which Linux and which Python the wheels in DIST need
+	for wheel in $(DIST)/*-linux_*.whl $(DIST)/*-manylinux_*.whl; do \
+		test ! -e "$$wheel" || $(BIN)/auditwheel show "$$wheel"; \
+	done
+	$(BIN)/abi3audit --strict --summary $(DIST)/*.whl
 
 .PHONY: wheel-test
-wheel-test: ## Only the second half: test the wheel (or source archive) that lies in DIST
-	@set -- $(DIST)/soce-*; test -e "$$1" || { echo "no wheel in $(DIST)" >&2; exit 1; }; \
-	empty=$$(mktemp -d); trap 'rm -rf "$$empty"' EXIT; \
-	$(PYTHON) -m venv "$$empty/venv"; \
-	bin="$$empty/venv/$(notdir $(BIN))"; \
-	"$$bin/python" -m pip install --quiet "$$1"; \
-	"$$bin/soce-merge" --version; \
-	"$$bin/python" -I .ci/smoke.py
+wheel-test: ## Only the last step: test each wheel and source archive that lies in DIST
+	@set -- $(DIST)/soce-*; test -e "$$1" || { echo "nothing in $(DIST)" >&2; exit 1; }; \
+	for file; do \
+		empty=$$(mktemp -d); trap 'rm -rf "$$empty"' EXIT; \
+		$(PYTHON) -m venv "$$empty/venv"; \
+		bin="$$empty/venv/$(notdir $(BIN))"; \
+		echo "$$file"; \
+		"$$bin/python" -m pip install --quiet "$$file"; \
+		"$$bin/soce-merge" --version; \
+		"$$bin/python" -I .ci/smoke.py; \
+		rm -rf "$$empty"; \
+	done
 
 .PHONY: ci
 ci: dev check test ## What a change must pass
