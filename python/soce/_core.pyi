@@ -184,6 +184,24 @@ class Mixer:
         how many are NaN and how many infinite. `out` is memory as for `mix`.
         """
 
+    def inner_products(
+        self,
+        name: str,
+        gradient: object,
+        out: object,
+        *,
+        of: Sequence[int],
+        reference: int,
+        num_threads: int | None = None,
+    ) -> None:
+        """Write the inner products of a gradient with differences of ingredients into float64 memory.
+
+        For each ingredient `of` that is the sum over all elements of the gradient times what tensor `name` is
+        in it less what it is in the ingredient `reference`. The gradient holds float16, bfloat16, float32 or
+        float64, as many as the tensor has elements. The bits depend on nothing but the values; what is not
+        finite shows in the sums. `gradient` and `out` are memory as for `mix`; the first is only read.
+        """
+
     def states(self) -> list[tuple[str, int]]:
         """Return what tells the state of each ingredient's files from another, without reading them.
 

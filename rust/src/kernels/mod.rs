@@ -17,6 +17,7 @@ pub(crate) mod enclosed;
 mod exact;
 pub(crate) mod float_env;
 mod format;
+mod inner_products;
 pub(crate) mod low_rank;
 mod request;
 mod set;
@@ -28,6 +29,7 @@ mod tally;
 mod vector;
 
 pub use differences::{Differences, max_difference};
+pub use inner_products::InnerProducts;
 pub use request::Request;
 pub use set::Kernels;
 pub use squares::{Block, Squares};

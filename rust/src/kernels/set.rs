@@ -3,6 +3,7 @@
 use super::difference::Pair;
 use super::enclosed::Enclosed;
 use super::format::Format;
+use super::inner_products::{self, InnerProducts};
 use super::low_rank::Row;
 use super::request::Request;
 use super::squares::{self, Block, Squares};
@@ -17,6 +18,7 @@ pub struct Kernels {
     pub(super) low_rank: fn(&Row<'_>, &mut [u8], &mut [u8]),
     pub(super) enclosed: fn(&Enclosed<'_>, &mut [u8], &mut [bool]),
     pub(super) squares: squares::Run,
+    pub(super) inner_products: inner_products::Run,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -83,5 +85,13 @@ impl Kernels {
     /// If lengths and dtypes do not fit each other: a bug in the caller.
     pub fn squares<'a>(&self, block: Block<'_>, room: &'a mut Squares, tally: &mut Tally) -> &'a [f64] {
         room.of(&block, self.squares, tally)
+    }
+
+    /// The sums of a block: its inputs are the gradient, the reference, then the tensors whose differences are meant.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub fn inner_products<'a>(&self, block: Block<'_>, room: &'a mut InnerProducts) -> &'a [f64] {
+        room.of(&block, self.inner_products)
     }
 }

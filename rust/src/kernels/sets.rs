@@ -7,6 +7,7 @@
 use super::bf16;
 use super::difference::{self, Pair};
 use super::enclosed::{self, Enclosed};
+use super::inner_products::{self, InnerProducts};
 use super::low_rank::{self, Row};
 use super::squares::{self, Block, Squares};
 use super::vector::{self, FromBf16, FromF16, FromF32, FromF64, ToBf16, ToF16, ToF32, ToF64};
@@ -21,6 +22,7 @@ static SCALAR: Kernels = Kernels {
     low_rank: low_rank::run,
     enclosed: all_in_doubt,
     squares: squares::by_definition,
+    inner_products: inner_products::by_definition,
 };
 
 /// The definition: every element by integers.
@@ -92,6 +94,9 @@ macro_rules! kernels_for {
             squares: compiled!(
                 $features, squares::fast, (block: &Block<'_>, room: &mut Squares, tally: &mut Tally) -> ()
             ),
+            inner_products: compiled!(
+                $features, inner_products::fast, (block: &Block<'_>, room: &mut InnerProducts) -> ()
+            ),
         }
     };
 }
@@ -109,6 +114,7 @@ static NEON: Kernels = Kernels {
     low_rank: low_rank::run,
     enclosed: enclosed::run,
     squares: squares::fast,
+    inner_products: inner_products::fast,
 };
 
 /// Pick the loop by dtypes, once a chunk.

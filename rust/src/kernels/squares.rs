@@ -18,14 +18,14 @@ use super::format::{Format, Value};
 use super::tally::Tally;
 use crate::dtype::Dtype;
 
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// Elements of each input that are widened at a time: few, so that all inputs stream from memory while sums are made.
-const PIECE: usize = 128;
+pub(super) const PIECE: usize = 128;
 /// Bytes of the widest vector: a load that crosses two of them costs twice.
 const WIDEST: usize = 64;
 
 /// What is added to one sum, by lane.
-type Lanes = [f64; LANES];
+pub(super) type Lanes = [f64; LANES];
 
 /// The same elements of several tensors, at most [`Squares::BLOCK`].
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub struct Block<'a> {
 pub(super) type Run = fn(&Block<'_>, &mut Squares, &mut Tally);
 
 impl Block<'_> {
-    fn check(&self, inputs: usize) {
+    pub(super) fn check(&self, inputs: usize) {
         assert!(inputs > 0 && inputs == self.inputs.len() && inputs == self.dtypes.len());
         for (input, &dtype) in self.inputs.iter().zip(self.dtypes) {
             let bytes = Format::of(dtype).expect("a float dtype").bytes;
@@ -49,15 +49,15 @@ impl Block<'_> {
         assert!(self.elements() <= Squares::BLOCK, "one block");
     }
 
-    fn format(&self, input: usize) -> Format {
+    pub(super) fn format(&self, input: usize) -> Format {
         Format::of(self.dtypes[input]).expect("checked by `Block::check`")
     }
 
-    fn elements(&self) -> usize {
+    pub(super) fn elements(&self) -> usize {
         self.inputs[0].len() / self.format(0).bytes
     }
 
-    fn value(&self, input: usize, index: usize) -> Value {
+    pub(super) fn value(&self, input: usize, index: usize) -> Value {
         let format = self.format(input);
         format.decode(format.load(self.inputs[input], index))
     }
@@ -119,7 +119,7 @@ impl Squares {
     }
 }
 
-fn total(lanes: &Lanes) -> f64 {
+pub(super) fn total(lanes: &Lanes) -> f64 {
     let mut rest = *lanes;
     let mut half = LANES / 2;
     while half > 0 {
@@ -172,13 +172,7 @@ pub(super) fn fast(block: &Block<'_>, room: &mut Squares, tally: &mut Tally) {
             for (input, values) in values.chunks_exact_mut(PIECE).enumerate() {
                 let size = block.format(input).bytes;
                 let bytes = &block.inputs[input][piece.start * size..piece.end * size];
-                let values = &mut values[..used];
-                match block.dtypes[input] {
-                    Dtype::BF16 => widen::<Bf16>(bytes, values),
-                    Dtype::F16 => widen::<F16>(bytes, values),
-                    Dtype::F32 => widen::<F32>(bytes, values),
-                    _ => widen::<F64>(bytes, values),
-                }
+                widen(block.dtypes[input], bytes, &mut values[..used]);
             }
             if looks {
                 leave_out(block, piece, values, tally);
@@ -200,7 +194,17 @@ pub(super) fn fast(block: &Block<'_>, room: &mut Squares, tally: &mut Tally) {
 
 /// Values of a piece; zeros up to the end of the last lanes, which add nothing.
 #[inline(always)]
-fn widen<E: Element>(bytes: &[u8], values: &mut [f64]) {
+pub(super) fn widen(dtype: Dtype, bytes: &[u8], values: &mut [f64]) {
+    match dtype {
+        Dtype::BF16 => widen_from::<Bf16>(bytes, values),
+        Dtype::F16 => widen_from::<F16>(bytes, values),
+        Dtype::F32 => widen_from::<F32>(bytes, values),
+        _ => widen_from::<F64>(bytes, values),
+    }
+}
+
+#[inline(always)]
+fn widen_from<E: Element>(bytes: &[u8], values: &mut [f64]) {
     // One flat loop: by lanes, compilers shuffle.
     let words = E::words(bytes);
     values[words.len()..].fill(0.0);

@@ -4,6 +4,7 @@
 
 mod chunk;
 mod codes;
+mod inner_products;
 mod low_rank;
 mod mixer;
 mod numbers;
@@ -13,6 +14,7 @@ mod tree;
 
 pub use chunk::chunk_bytes;
 pub(crate) use chunk::{Mixing, count_taken, mix_chunk};
+pub use inner_products::Gradient;
 pub use mixer::{MixOptions, Mixer};
 pub(crate) use read::{Files, Scratch, Stretch, scratch_bytes};
 pub use squares::SquaresOptions;

@@ -91,7 +91,7 @@ impl Mixer {
     }
 
     /// The shape of a tensor that is averaged.
-    fn averaged(&self, name: &str) -> Result<&[u64]> {
+    pub(super) fn averaged(&self, name: &str) -> Result<&[u64]> {
         let refuse = |message: &str| Problem::new(ProblemKind::Recipe, message).tensor(name);
         let Some((model, own)) = self.model(name) else {
             return Err(refuse("not a tensor of these ingredients").into());

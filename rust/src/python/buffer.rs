@@ -1,19 +1,14 @@
 //! The class `Mixer`: tensors straight into a numpy array or a torch CPU tensor.
-#![allow(unsafe_code, reason = "memory that Python owns, reached through the buffer protocol or DLPack")]
 
-use std::ffi::{c_char, c_int, c_void};
-use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
 
 use super::adapters::{self, Adapting};
 use super::args::{self, Numerators};
 use super::interrupt::run_interruptible;
+use super::memory::{Memory, Use};
 use super::remote::{self, RemoteShard};
 use crate::checkpoint::OpenOptions;
 use crate::dtype::{Dtype, DtypeClass};
@@ -88,8 +83,8 @@ impl PyMixer {
     ) -> PyResult<()> {
         let mixture = numerators.over(whole)?;
         let dtype = args::float_dtype(dtype)?;
-        let memory = Memory::of(out)?;
-        self.check_dtype(name, memory.dtype()?, dtype)?;
+        let memory = Memory::of(out, "out", Use::Write)?;
+        self.check_dtype(name, memory.dtype("out")?, dtype)?;
         let region = memory.region();
         let options = mixing::MixOptions { dtype, start, num_threads };
         let write = |place: usize, bytes: &[u8]| region.write(place, bytes);
@@ -112,8 +107,8 @@ impl PyMixer {
         filters: bool,
         num_threads: Option<usize>,
     ) -> PyResult<Vec<(u64, u64)>> {
-        let memory = Memory::of(out)?;
-        if memory.dtype()? != Some(Dtype::F64) {
+        let memory = Memory::of(out, "out", Use::Write)?;
+        if memory.dtype("out")? != Some(Dtype::F64) {
             return Err(PyBufferError::new_err(
                 "`out` must hold float64, as np.zeros(n * (n + 1) // 2) does",
             ));
@@ -136,6 +131,41 @@ impl PyMixer {
         Ok(tally.inputs.iter().map(|found| (found.nan, found.positive + found.negative)).collect())
     }
 
+    #[pyo3(
+        signature = (name, gradient, out, *, of, reference, num_threads = None),
+        text_signature = "($self, name, gradient, out, *, of, reference, num_threads=None)"
+    )]
+    #[allow(clippy::too_many_arguments, reason = "arguments of a Python method")]
+    fn inner_products(
+        &self,
+        name: &str,
+        gradient: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+        of: Vec<usize>,
+        reference: usize,
+        num_threads: Option<usize>,
+    ) -> PyResult<()> {
+        let given = Memory::of(gradient, "gradient", Use::Read)?;
+        let Some(dtype) = given.dtype("gradient")? else {
+            return Err(PyBufferError::new_err("`gradient` must hold floats"));
+        };
+        let memory = Memory::of(out, "out", Use::Write)?;
+        if memory.dtype("out")? != Some(Dtype::F64) || memory.region().length != of.len() * size_of::<f64>() {
+            return Err(PyBufferError::new_err("`out` must hold a float64 for each of `of`"));
+        }
+        let (region, found) = (given.region(), memory.region());
+        let read = |place: usize, bytes: &mut [u8]| region.read(place, bytes);
+        let gradient = mixing::Gradient { dtype, length: region.length, read: &read };
+        let work = |control: &_| {
+            let _session = self.objects.session(control);
+            self.mixer.inner_products(name, gradient, &of, reference, num_threads, control)
+        };
+        let sums = run_interruptible(out.py(), |_, _| Ok(()), work)?;
+        let bytes: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        found.write(0, &bytes);
+        Ok(())
+    }
+
     fn states(&self) -> Vec<(String, i128)> {
         self.mixer.states().into_iter().map(|(state, changed)| (state.to_string(), changed)).collect()
     }
@@ -155,206 +185,5 @@ impl PyMixer {
             Problem::new(ProblemKind::Recipe, format!("expected a buffer of {written}, got one of {holds}"));
         let hint = "pass a buffer of that dtype, or say with `dtype` what is to be written";
         Err(Error::from(problem.tensor(name).hint(hint)).into())
-    }
-}
-
-/// Writable memory of a Python object, held until dropped.
-enum Memory {
-    Buffer(PyUntypedBuffer),
-    Tensor(DlpackTensor),
-}
-
-impl Memory {
-    /// The object's memory, through the buffer protocol where it is offered, else through `DLPack`.
-    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if let Ok(buffer) = PyUntypedBuffer::get(object) {
-            if buffer.readonly() {
-                return Err(PyBufferError::new_err("`out` is read-only; pass a writable buffer"));
-            }
-            if !buffer.is_c_contiguous() {
-                return Err(PyBufferError::new_err("`out` is not contiguous; pass a C-contiguous buffer"));
-            }
-            return Ok(Self::Buffer(buffer));
-        }
-        if object.hasattr("__dlpack__")? {
-            return DlpackTensor::of(object).map(Self::Tensor);
-        }
-        let kind = object.get_type().name()?;
-        Err(PyTypeError::new_err(format!(
-            "`out` must offer a writable buffer or DLPack memory on the CPU, got {kind}"
-        )))
-    }
-
-    /// The float format of its elements; `None` for all others.
-    fn dtype(&self) -> PyResult<Option<Dtype>> {
-        match self {
-            Self::Buffer(buffer) => {
-                let format = buffer.format().to_bytes();
-                let (order, code) = format.split_at(format.len().saturating_sub(1));
-                let dtype = match code {
-                    b"e" => Dtype::F16,
-                    b"f" => Dtype::F32,
-                    b"d" => Dtype::F64,
-                    _ => return Ok(None),
-                };
-                if matches!(order, b">" | b"!") {
-                    return Err(PyBufferError::new_err("`out` is big-endian; pass a little-endian buffer"));
-                }
-                Ok(Some(dtype))
-            }
-            Self::Tensor(tensor) => Ok(tensor.dtype),
-        }
-    }
-
-    fn region(&self) -> Region<'_> {
-        let (start, length) = match self {
-            Self::Buffer(buffer) => (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()),
-            Self::Tensor(tensor) => (tensor.start, tensor.length),
-        };
-        Region { start, length, held: PhantomData }
-    }
-}
-
-/// Where the memory lies. There is never a reference to it, for while the GIL is released any thread of Python may read
-/// and write there: it is only stored to, by [`Region::write`].
-#[derive(Clone, Copy)]
-struct Region<'a> {
-    start: *mut u8,
-    length: usize,
-    held: PhantomData<&'a Memory>,
-}
-
-// SAFETY: all that threads can do with a region is to store to it atomically.
-unsafe impl Send for Region<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Region<'_> {}
-
-impl Region<'_> {
-    /// Store `bytes` from `place` on, eight at a time where that is aligned. Whoever reads or writes there meanwhile
-    /// spoils numbers: stores race with nothing that the compiler could have assumed.
-    fn write(&self, place: usize, bytes: &[u8]) {
-        let end = place.checked_add(bytes.len());
-        assert!(end.is_some_and(|end| end <= self.length), "a block within the memory");
-        let target = self.start.wrapping_add(place);
-        let head = target.align_offset(size_of::<u64>()).min(bytes.len());
-        let (head, rest) = bytes.split_at(head);
-        let (words, tail) = rest.as_chunks::<{ size_of::<u64>() }>();
-        let aligned = target.wrapping_add(head.len());
-        let byte = |target: *mut u8, byte: u8| {
-            // SAFETY: within the `length` bytes that the exporter keeps writable and in place while it is held, which
-            // it is for `'a`: resizing fails, or is by the exporter's own words forbidden until it is given back.
-            unsafe { AtomicU8::from_ptr(target) }.store(byte, Ordering::Relaxed);
-        };
-        for (i, &value) in head.iter().enumerate() {
-            byte(target.wrapping_add(i), value);
-        }
-        for (i, &word) in words.iter().enumerate() {
-            // SAFETY: as above, and aligned behind `head`.
-            let target = unsafe { AtomicU64::from_ptr(aligned.wrapping_add(8 * i).cast()) };
-            target.store(u64::from_ne_bytes(word), Ordering::Relaxed);
-        }
-        for (i, &value) in tail.iter().enumerate() {
-            byte(aligned.wrapping_add(8 * words.len() + i), value);
-        }
-    }
-}
-
-/// A tensor taken over from a `DLPack` capsule.
-struct DlpackTensor {
-    managed: *mut Managed,
-    start: *mut u8,
-    length: usize,
-    /// Its float format; `None` for all others.
-    dtype: Option<Dtype>,
-}
-
-/// `DLManagedTensor` of dlpack.h, versions before 1.0, which every exporter still gives by default.
-#[repr(C)]
-struct Managed {
-    data: *mut c_void,
-    device: [c_int; 2],
-    dimensions: c_int,
-    code: u8,
-    bits: u8,
-    lanes: u16,
-    shape: *const i64,
-    strides: *const i64,
-    byte_offset: u64,
-    context: *mut c_void,
-    deleter: Option<unsafe extern "C" fn(*mut Managed)>,
-}
-
-impl DlpackTensor {
-    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        /// `kDLCPU` of dlpack.h.
-        const CPU: i64 = 1;
-        let (device, _): (i64, i64) = object.call_method0("__dlpack_device__")?.extract()?;
-        if device != CPU {
-            return Err(PyBufferError::new_err(
-                "`out` is not on the CPU; mix into a CPU tensor and copy that",
-            ));
-        }
-        let capsule = object.call_method0("__dlpack__")?;
-        let capsule = capsule.cast::<PyCapsule>()?;
-        let managed = capsule.pointer_checked(Some(c"dltensor"))?.as_ptr().cast::<Managed>();
-        // SAFETY: a capsule of this name holds a live `DLManagedTensor`, and renaming it makes us its owner.
-        let renamed = unsafe { pyo3::ffi::PyCapsule_SetName(capsule.as_ptr(), USED.as_ptr()) };
-        if renamed != 0 {
-            return Err(PyErr::fetch(object.py()));
-        }
-        let mut owned = Self { managed, start: std::ptr::null_mut(), length: 0, dtype: None };
-        // SAFETY: owned above and not yet deleted.
-        let tensor = unsafe { &*managed };
-        let dimensions = usize::try_from(tensor.dimensions).unwrap_or(0);
-        let read = |pointer: *const i64| -> &[i64] {
-            if dimensions == 0 || pointer.is_null() {
-                return &[];
-            }
-            // SAFETY: dlpack.h: shape and strides hold one entry per dimension, strides may be null.
-            unsafe { std::slice::from_raw_parts(pointer, dimensions) }
-        };
-        let (shape, strides) = (read(tensor.shape), read(tensor.strides));
-        let mut elements = 1i64;
-        let mut contiguous = true;
-        for axis in (0..shape.len()).rev() {
-            contiguous &= strides.get(axis).is_none_or(|&stride| shape[axis] <= 1 || stride == elements);
-            // Within a tensor that exists nothing overflows, but for one that is empty.
-            elements = elements.saturating_mul(shape[axis].max(0));
-        }
-        if elements > 0 && !contiguous {
-            return Err(PyBufferError::new_err("`out` is not contiguous; pass a contiguous tensor"));
-        }
-        let bits = u64::from(tensor.bits) * u64::from(tensor.lanes);
-        // `kDLFloat` and `kDLBfloat` of dlpack.h.
-        owned.dtype = match (tensor.code, bits) {
-            (2, 16) => Some(Dtype::F16),
-            (2, 32) => Some(Dtype::F32),
-            (2, 64) => Some(Dtype::F64),
-            (4, 16) => Some(Dtype::BF16),
-            _ => None,
-        };
-        owned.length = (elements.unsigned_abs().saturating_mul(bits) / 8) as usize;
-        if owned.length > 0 {
-            if tensor.data.is_null() {
-                return Err(PyBufferError::new_err("`out` has no memory"));
-            }
-            owned.start = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
-        }
-        Ok(owned)
-    }
-}
-
-/// The name that a consumed capsule takes.
-const USED: &std::ffi::CStr = c"used_dltensor";
-const _: *const c_char = USED.as_ptr();
-
-impl Drop for DlpackTensor {
-    fn drop(&mut self) {
-        // SAFETY: owned since the capsule was renamed, and deleted once, here; the GIL is held, as exporters expect.
-        unsafe {
-            if let Some(deleter) = (*self.managed).deleter {
-                deleter(self.managed);
-            }
-        }
     }
 }

@@ -8,6 +8,7 @@ mod carrier;
 mod errors;
 mod header;
 mod interrupt;
+mod memory;
 mod plan;
 mod remote;
 mod verify;

@@ -10,6 +10,8 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from soce._core import matches
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.loading import require_torch
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+    from numpy.typing import NDArray
 
     from soce.merging.options import MergeOptions
     from soce.recipes.rows import Mix
@@ -109,7 +112,7 @@ class SoupMixer:
         self._adapted = {i for i, path in enumerate(self._sources) if base_of(path) != path}
         self._finite: defaultdict[tuple[str, int, int], set[int]] = defaultdict(set)
         """Ingredients whose run of elements, by tensor, first element and length, is known to be finite."""
-        self._keys = frozenset(map(same_path_key, self.paths))
+        self._numbers = {same_path_key(path): number for number, path in enumerate(self.paths)}
 
     @property
     def held(self) -> torch.dtype | None:
@@ -126,14 +129,21 @@ class SoupMixer:
         """Return the bytes of a tensor of the soup."""
         return prod(self.tensors[name][1]) * torch_dtype(self.published(name)).itemsize
 
+    def number(self, path: str) -> int:
+        """Return which ingredient a path names; RecipeError for a stranger."""
+        key = same_path_key(path)
+        place = self._numbers.get(same_path_key(self._here.get(key, path)))
+        if place is None:
+            message = "is not an ingredient of the model to be evaluated"
+            hint = f"it has {listed(self.paths)}"
+            raise RecipeError.of([Problem("recipe", path, None, message, hint)])
+        return place
+
     def rows(self, recipe: Recipe) -> dict[str, Mix]:
         """Return the mix of every tensor; RecipeError names a stranger, or a tensor that no row matches."""
-        recipe = recipe.moved(self._here)
         for ingredient in recipe.ingredients:
-            if same_path_key(ingredient.path) not in self._keys:
-                message = "is not an ingredient of the model to be evaluated"
-                hint = f"it has {listed(self.paths)}"
-                raise RecipeError.of([Problem("recipe", ingredient.path, None, message, hint)])
+            self.number(ingredient.path)
+        recipe = recipe.moved(self._here)
         table = resolve(recipe, self._opened).recipe.table_over(self._sources)
         rows: dict[str, Mix] = {}
         for name, (held, _) in self.tensors.items():
@@ -156,6 +166,26 @@ class SoupMixer:
         self._write(name, row, target, dtype=self.dtype, start=start)
         if target.numel() and self._options.nonfinite == "error" and self.published(name) in _FLOATS:
             self._check_finite(name, start, row, target)
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The tensors that a mix decides on: floats that no ingredient gives alone."""
+        return tuple(
+            name
+            for name, (held, _) in self.tensors.items()
+            if held in _FLOATS and self._mixer.giver(name) is None
+        )
+
+    def inner_products(
+        self, name: str, gradient: torch.Tensor, *, of: Sequence[int], reference: int
+    ) -> NDArray[np.float64]:
+        """Return the inner products of a gradient with what ingredients are apart from the reference."""
+        found = np.zeros(len(of))
+        threads = self._options.num_threads
+        self._mixer.inner_products(
+            name, gradient.contiguous(), found, of=of, reference=reference, num_threads=threads
+        )
+        return found
 
     def original(self, name: str, ingredient: int) -> torch.Tensor:
         """Return a tensor of one ingredient, in the dtype that the first holds it in."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from soce.evaluate.evaluation import no_progress, refuse
@@ -14,6 +14,7 @@ from soce.evaluate.live.devices import (
     input_device,
     live_tensors,
 )
+from soce.evaluate.live.gradients import products_taken
 from soce.evaluate.live.loading import (
     convert,
     load_model,
@@ -31,8 +32,11 @@ from soce.recipes.parts import parse_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from soce.evaluate.evaluation import OnProgress
@@ -124,7 +128,8 @@ class SoupModel:
     ) -> torch.dtype | None:
         """Read headers and small files, refuse what does not fit, and return what parameters are cast to."""
         self._mixer = SoupMixer(ingredients, merge)
-        self._decisions = merge.decisions()
+        self.decisions = merge.decisions()
+        """Those options of a merge by which soups are other ones, where they are not the usual."""
         self.ingredients = self._mixer.paths
         self.warnings = self._mixer.warnings
         """What the engine would warn of before merging these ingredients."""
@@ -180,7 +185,7 @@ class SoupModel:
         """What scores depend on besides the ingredients' tensors and the recipe, as JSON."""
         torch, transformers = require_torch()
         told = CHANGE_TENSORS - {"dtype"}  # which stands beside them as it is published
-        decided = {name: held for name, held in self._decisions.items() if name in told}
+        decided = {name: held for name, held in self.decisions.items() if name in told}
         dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in self._live.values()}
         return {
             "model_class": type(self.model).__name__,
@@ -220,6 +225,44 @@ class SoupModel:
         forget_copies(self.model)
         tell(self.nbytes, self.nbytes)
         self.recipe = recipe
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """Names of the tensors that a recipe decides on, without those that the model ties to another."""
+        return tuple(name for name in self._mixer.averaged if name not in self._twins)
+
+    @property
+    def twins(self) -> Mapping[str, str]:
+        """Tensors of the checkpoint that the model ties to another: name → that other tensor's name."""
+        return self._twins
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a tensor of the soup."""
+        return self._mixer.size(name)
+
+    def gradient_products(
+        self, of: Sequence[str], reference: str
+    ) -> AbstractContextManager[Mapping[str, NDArray[np.float64]]]:
+        """Take the inner products of gradients with what ingredients `of` are apart from the `reference`.
+
+        Inside ``with model.gradient_products(paths, path) as found:`` each backward pass adds to ``found``, a
+        mapping of tensor to one product for each path. Ingredients are streamed while the pass goes on, and
+        no gradient stays in memory. Raises EvaluationError for a model whose tensors transformers rearranges.
+        """
+        if not self.is_direct:
+            message = (
+                "transformers rearranges tensors of this model, so their gradients are not those of the files"
+            )
+            refuse(
+                message,
+                "only models whose tensors lie as in the checkpoint can be fitted",
+                self.ingredients[0],
+            )
+        numbers = [self._mixer.number(path) for path in of]
+        products = partial(self._mixer.inner_products, of=numbers, reference=self._mixer.number(reference))
+        averaged = set(self.averaged)
+        blocks = [block for block in self._blocks if block.tensor in averaged]
+        return products_taken(self.model, blocks, products)
 
     def look(self) -> None:
         """Do nothing: the model is in this process."""

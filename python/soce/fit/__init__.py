@@ -1,0 +1,1 @@
+"""Coefficients fitted by gradients, with one model in memory."""
