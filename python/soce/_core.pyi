@@ -15,6 +15,8 @@ __all__ = ["Mixer", "Plan", "build_info", "config_differences", "header", "match
 
 Numerators: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
 """One for each ingredient, in their order; or as many for each index of a tensor's first axis."""
+Whole: TypeAlias = int | Sequence[int]
+"""What numerators are divided by; or those of each index."""
 
 @type_check_only
 class Planning(TypedDict):
@@ -66,7 +68,7 @@ class Verifying(TypedDict):
 
 def plan(
     ingredients: Sequence[str],
-    recipes: Sequence[tuple[str, Sequence[tuple[str, Numerators, int]]]],
+    recipes: Sequence[tuple[str, Sequence[tuple[str, Numerators, Whole]]]],
     options: Planning,
 ) -> Plan:
     """Prove that the ingredients agree and lay the outputs out; write nothing.
@@ -147,7 +149,7 @@ class Mixer:
         self,
         name: str,
         numerators: Numerators,
-        whole: int,
+        whole: Whole,
         out: object,
         *,
         dtype: str | None = None,

@@ -31,8 +31,22 @@ impl Mix {
 
     /// Any row of signed numerators over `whole`.
     pub fn new(numerators: &[i64], whole: u64) -> Result<Self> {
-        let (numerators, whole) = reduced(numerators, whole);
-        check(&numerators, whole)?;
+        if numerators.is_empty() {
+            return Err(Problem::new(ProblemKind::Recipe, "a recipe needs at least one ingredient").into());
+        }
+        if whole == 0 || numerators.iter().all(|&numerator| numerator == 0) {
+            return Err(Problem::new(ProblemKind::Recipe, "the parts of all ingredients are zero")
+                .hint("give at least one ingredient a positive weight")
+                .into());
+        }
+        let divisor = numerators.iter().fold(whole, |g, &numerator| gcd(g, numerator.unsigned_abs()));
+        let numerators: Vec<i64> =
+            numerators.iter().map(|&n| (i128::from(n) / i128::from(divisor)) as i64).collect();
+        let whole = whole / divisor;
+        let sum: u128 = numerators.iter().map(|&n| u128::from(n.unsigned_abs())).sum();
+        if sum > u128::from(MAX_PARTS) || whole > MAX_PARTS {
+            return Err(too_many(&sum.max(u128::from(whole)).to_string()).into());
+        }
         Ok(Self { numerators, whole })
     }
 
@@ -65,30 +79,6 @@ pub(crate) fn sole(numerators: &[i64], whole: u64) -> Option<usize> {
         (Some((i, &n)), None) if n.unsigned_abs() == whole && n > 0 => Some(i),
         _ => None,
     }
-}
-
-/// Numerators and whole without their common divisor.
-fn reduced(numerators: &[i64], whole: u64) -> (Vec<i64>, u64) {
-    let divisor = numerators.iter().fold(whole, |g, &numerator| gcd(g, numerator.unsigned_abs())).max(1);
-    let divided = numerators.iter().map(|&n| (i128::from(n) / i128::from(divisor)) as i64);
-    (divided.collect(), whole / divisor)
-}
-
-/// Refuse what is no row, or too large for the kernels.
-fn check(numerators: &[i64], whole: u64) -> Result<()> {
-    if numerators.is_empty() {
-        return Err(Problem::new(ProblemKind::Recipe, "a recipe needs at least one ingredient").into());
-    }
-    if whole == 0 || numerators.iter().all(|&numerator| numerator == 0) {
-        return Err(Problem::new(ProblemKind::Recipe, "the parts of all ingredients are zero")
-            .hint("give at least one ingredient a positive weight")
-            .into());
-    }
-    let sum: u128 = numerators.iter().map(|&n| u128::from(n.unsigned_abs())).sum();
-    if sum > u128::from(MAX_PARTS) || whole > MAX_PARTS {
-        return Err(too_many(&sum.max(u128::from(whole)).to_string()).into());
-    }
-    Ok(())
 }
 
 fn too_many(parts: &str) -> Problem {

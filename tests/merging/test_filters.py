@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import replace
-from fractions import Fraction
 from itertools import permutations
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,9 @@ def rows_of(turn: int = 0) -> list[Row]:
     rows = []
     for n, (dtype, shape) in enumerate(zip(DTYPES, SHAPES, strict=True)):
         filters = [[5 + i + n, (i + turn) % 2, 3 - i] for i in range(shape[0])]
-        rows.append(Row.of_filters(f"{dtype}.weight", filters, 7 + n))
+        rows.append(
+            Row.of_filters(f"{dtype}.weight", [(one, 7 + n + i % 3) for i, one in enumerate(filters)])
+        )
     return rows
 
 
@@ -77,9 +78,9 @@ def expected(paths: Sequence[Path], rows: Sequence[Row]) -> dict[str, bytes]:
         dtype, shape, _ = inputs[0][row.pattern]
         size = prod(shape[1:]) * struct.calcsize(reference.FORMATS[dtype][0])
         each = []
-        for i, numerators in enumerate(row.filters):
+        for i, (numerators, whole) in enumerate(zip(row.filters, row.wholes, strict=True)):
             columns = [(dtype, one[row.pattern][2][i * size : (i + 1) * size]) for one in inputs]
-            each.append(reference.soup(columns, numerators, row.whole, dtype))
+            each.append(reference.soup(columns, numerators, whole, dtype))
         found[row.pattern] = b"".join(each)
     return found
 
@@ -133,7 +134,7 @@ def test_the_manifest_says_all_of_it_and_is_computed_again_in_any_order(
 
 def test_equal_sums_of_parts_do_not_mix_the_ingredients_up(three: list[Path], tmp_path: Path) -> None:
     filters = [[1, 2, 0], [2, 1, 0], [3, 3, 1], [1, 2, 0], [2, 1, 0], [1, 1, 4]]
-    rows = [Row.of_filters("BF16.weight", filters, 7), Row("*", (1, 1, 1), 3)]
+    rows = [Row.of_filters("BF16.weight", [(one, 7) for one in filters]), Row("*", (1, 1, 1), 3)]
     for digests in ("full", "tensors"):
         soup = tmp_path / digests
         soce.merge(recipe_of(three, rows, (1, 2, 0)), output=soup, options=replace(QUICK, digests=digests))
@@ -144,7 +145,10 @@ def test_equal_sums_of_parts_do_not_mix_the_ingredients_up(three: list[Path], tm
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda rows, _: rows[0]["filters"].pop(), "cannot be `averaged` by this recipe"),
+        (lambda rows, _: rows[0]["filters"].pop(), "expected 5 wholes, one for each filter, got 6"),
+        (lambda rows, _: rows[0].pop("wholes"), "got 0"),
+        (lambda rows, _: rows[0].pop("filters"), "no filter"),
+        (lambda rows, _: rows[0].update(pattern="F16.weight"), "cannot be `averaged` by this recipe"),
         (lambda rows, _: rows[0]["filters"][0].__setitem__(0, 99), "as its filters sum to"),
         (lambda rows, _: rows[0]["filters"][0].pop(), "expected 2 numerators, as the first has, got 3"),
         (lambda rows, _: rows[0].update(filters=[]), "no filter"),
@@ -202,23 +206,23 @@ def test_an_ingredient_counts_only_where_it_takes_part(tmp_path: Path) -> None:
     a = checkpoint(tmp_path / "a", {"w": ("F32", [2, 2], f32(1, 2, 3, 4))})
     b = checkpoint(tmp_path / "b", {"w": ("F32", [2, 2], f32(nan, 6, 7, 8))})
     one = Recipe(
-        (Ingredient(str(a), None), Ingredient(str(b), None)), (Row.of_filters("w", [(1, 0), (1, 1)], 2),)
+        (Ingredient(str(a), None), Ingredient(str(b), None)),
+        (Row.of_filters("w", [((1, 0), 2), ((1, 1), 2)]),),
     )
     soce.merge(one, output=tmp_path / "soup", options=QUICK)
     assert read_directory(tmp_path / "soup")["w"][2] == f32(0.5, 1, 5, 6)
     entry = json.loads((tmp_path / "soup/soce.json").read_bytes())["result"]["tensors"]["w"]
     assert "non_finite" not in entry
-    two = replace(one, rows=(Row.of_filters("w", [(0, 1), (1, 1)], 2),))
+    two = replace(one, rows=(Row.of_filters("w", [((0, 1), 2), ((1, 1), 2)]),))
     with pytest.raises(CheckpointError, match="1 of 4 values are not finite"):
         soce.merge(two, output=tmp_path / "other", options=QUICK)
 
 
-@pytest.mark.parametrize("mix", [((3, -1), 1), (((1, 0), (3, -1)), 1)])
-def test_infinities_of_finite_inputs_are_created_and_refused(tmp_path: Path, mix: Any) -> None:
+@pytest.mark.parametrize("row", [Row("w", (3, -1), 1), Row.of_filters("w", [((1, 0), 1), ((3, -1), 1)])])
+def test_infinities_of_finite_inputs_are_created_and_refused(tmp_path: Path, row: Row) -> None:
     largest = 3.4e38
     a = checkpoint(tmp_path / "a", {"w": ("F32", [2, 1], f32(1, largest))})
     b = checkpoint(tmp_path / "b", {"w": ("F32", [2, 1], f32(1, 1))})
-    row = Row.of_filters("w", *mix) if isinstance(mix[0][0], tuple) else Row("w", *mix)
     recipe = Recipe((Ingredient(str(a), None), Ingredient(str(b), None)), (row,))
     with pytest.raises(
         IncompatibleError, match=r"1 of 2 results are too large for F32, the first at element 1"
@@ -236,14 +240,15 @@ def test_a_filter_of_one_ingredient_is_copied(tmp_path: Path) -> None:
     a = checkpoint(tmp_path / "a", {"w": ("F32", [2, 1], payload + f32(1))})
     b = checkpoint(tmp_path / "b", {"w": ("F32", [2, 1], f32(1, 2))})
     recipe = Recipe(
-        (Ingredient(str(a), None), Ingredient(str(b), None)), (Row.of_filters("w", [(1, 0), (0, 1)], 1),)
+        (Ingredient(str(a), None), Ingredient(str(b), None)),
+        (Row.of_filters("w", [((1, 0), 1), ((0, 1), 1)]),),
     )
     soce.merge(recipe, output=tmp_path / "soup", options=replace(QUICK, nonfinite="warn"))
     assert read_directory(tmp_path / "soup")["w"][2] == payload + f32(2)
 
 
 def test_rows_for_another_shape_are_refused(three: list[Path], tmp_path: Path) -> None:
-    rows = [Row.of_filters("*", [[1, 1, 1]] * 6, 3)]
+    rows = [Row.of_filters("*", [((1, 1, 1), 3)] * 6)]
     with pytest.raises(
         RecipeError, match="expected a first axis of 6, as many as the row has filters"
     ) as error:
@@ -251,10 +256,10 @@ def test_rows_for_another_shape_are_refused(three: list[Path], tmp_path: Path) -
     assert {problem.tensor for problem in error.value.problems} == {f"{one}.weight" for one in DTYPES[1:]}
     mixer = soce.Mixer([str(path) for path in three])
     with pytest.raises(RecipeError, match="expected a first axis of 2"):
-        mixer.mix("BF16.weight", [[1, 1, 1]] * 2, 3, bytearray(1200))
-    for wrong in ([], [[]], [[1, 1, 1], [1, 1]], [[1, 1, 1], [0, 0, 0]], [[1 << 21, 1, 0]] * 6):
+        mixer.mix("BF16.weight", [[1, 1, 1]] * 2, [3] * 2, bytearray(1200))
+    for wrong in ([[]], [[1, 1, 1], [1, 1]], [[1, 1, 1], [0, 0, 0]], [[1 << 21, 1, 0]] * 6):
         with pytest.raises(RecipeError):
-            mixer.mix("BF16.weight", wrong, 3, bytearray(1200))
+            mixer.mix("BF16.weight", wrong, [3] * len(wrong), bytearray(1200))
 
 
 def test_another_process_is_told_of_filters(three: list[Path]) -> None:
@@ -278,13 +283,13 @@ def test_filters_of_an_adapter_on_its_base(tmp_path: Path) -> None:
     mixer = soce.Mixer([f"{base}+{lora}", str(base)])
     filters = [(i + 1, 3 - i) for i in range(6)]
     out = np.zeros((6, 10), np.float32)
-    mixer.mix("w.weight", filters, 4, out)
+    mixer.mix("w.weight", filters, [4] * 6, out)
     for i, numerators in enumerate(filters):
         whole = np.zeros((6, 10), np.float32)
         mixer.mix("w.weight", numerators, 4, whole)
         assert out[i].tobytes() == whole[i].tobytes()
 
 
-def test_numerators_have_one_unit() -> None:
-    row = Row.of_filters("w", [(Fraction(2).numerator, 4), (0, -6)], 8)
-    assert (row.filters, row.whole, row.numerators) == (((1, 2), (0, -3)), 4, (1, 5))
+def test_filters_are_in_lowest_terms() -> None:
+    row = Row.of_filters("w", [((2, 4), 8), ((0, -6), 3)])
+    assert (row.filters, row.wholes, row.numerators, row.whole) == (((1, 2), (0, -2)), (4, 1), (1, 4), 5)

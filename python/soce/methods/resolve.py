@@ -63,6 +63,7 @@ class Opened:
     """Of the mixer's ingredients, in its order, as recipes have them; maybe more than those of one recipe."""
     places: Sequence[str]
     """Where each lies."""
+    _filters: dict[str, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:
@@ -79,6 +80,15 @@ class Opened:
         from soce.methods.squares import squares_of  # which loads numpy
 
         return squares_of(self.mixer, self.places)
+
+    def filters(self, name: str) -> NDArray[np.float64]:
+        """Return the squares of a tensor for each index of its first axis, one row if it is the only."""
+        from soce.methods.squares import filter_squares
+
+        if name not in self._filters:
+            shape = self.shapes[name]
+            self._filters[name] = filter_squares(self.mixer, name, shape, self.places)
+        return self._filters[name]
 
     def columns(self, recipe: Recipe) -> list[int]:
         """Return the mixer's number of each ingredient of a recipe."""
@@ -128,35 +138,58 @@ def _constant(recipe: Recipe, method: Method) -> Resolved:
 
 
 def _found(recipe: Recipe, method: Method, opened: Opened) -> Resolved:
-    find, share = _FINDERS[method.name], _Share.of(recipe)
-    columns = opened.columns(recipe)
-    wanted = [columns[place] for place in share.places]
-    found: dict[str, Coefficients] = {}
+    share, columns = _Share.of(recipe), opened.columns(recipe)
+    found: list[Coefficients] = []
+    sizes: list[int] = []
+    told: dict[str, Mapping[str, float]] = {}
     rows = []
     is_base = share.base is not None
-    for name in opened.shapes:
-        vectors = Vectors.of(opened.squares[name], len(opened.paths))
-        if share.base is not None:
-            vectors = vectors.seen_from(columns[share.base])
-        vectors = vectors.chosen(wanted)
-        is_base = is_base and not any(vectors.own)
-        if not all(map(math.isfinite, vectors.own)):
-            _refuse(name, "its squares are too large for a float", "average it with `linear`")
-        try:
-            found[name] = find(share.of_weights(_weights_of(name, recipe)), vectors, method)
-            values = share.over_all(found[name].values)
-            rows.append(Row(name, *signed_parts(values, share.names)))
-        except RecipeError as error:
-            first = error.problems[0]
-            _refuse(name, f"`{method.name}`: {first.message}", first.hint)
+    for name, shape in opened.shapes.items():
+        weights = share.of_weights(_weights_of(name, recipe))
+        squares = opened.filters(name) if method.is_by_filter else opened.squares[name][None]
+        mixes: list[tuple[tuple[int, ...], int]] = []
+        here = len(found)
+        for sums in squares:
+            vectors = share.vectors(Vectors.of(sums, len(opened.paths)), columns)
+            is_base = is_base and not any(vectors.own)
+            try:
+                one, mix = _one(weights, vectors, method, share)
+            except RecipeError as error:
+                first = error.problems[0]
+                at = f" at index {len(mixes)} of its first axis" if len(squares) > 1 else ""
+                _refuse(name, f"`{method.name}`{at}: {first.message}", first.hint)
+            found.append(one)
+            mixes.append(mix)
+        sizes += [math.prod(shape) // len(squares)] * len(squares)
+        told[name] = _told_of(found[here:])
+        same = all(mix == mixes[0] for mix in mixes)
+        rows.append(Row(name, *mixes[0]) if same else Row.of_filters(name, mixes))
     if is_base and rows:
         hint = "name as base what the ingredients were trained from"
         refuse("every ingredient equals the base, tensor by tensor", hint)
-    if len({(row.numerators, row.whole) for row in rows}) == 1:
+    if rows and all(row.mix == rows[0].mix for row in rows):
         rows = [replace(rows[0], pattern="*")]
-    sizes = [math.prod(shape) for shape in opened.shapes.values()]
-    told = {name: one.told for name, one in found.items() if one.told}
-    return Resolved(_rows_alone(recipe, rows), _notes(method, [*found.values()], sizes), told)
+    known = {name: one for name, one in told.items() if one}
+    return Resolved(_rows_alone(recipe, rows), _notes(method, found, sizes), known)
+
+
+def _one(
+    weights: Sequence[Fraction], vectors: Vectors, method: Method, share: _Share
+) -> tuple[Coefficients, tuple[tuple[int, ...], int]]:
+    """Return what a method finds for what is mixed as one, and its parts."""
+    if not all(map(math.isfinite, vectors.own)):
+        refuse("its squares are too large for a float", "average it with `linear`")
+    found = _FINDERS[method.name](weights, vectors, method)
+    return found, signed_parts(share.over_all(found.values), share.names)
+
+
+def _told_of(found: Sequence[Coefficients]) -> Mapping[str, float]:
+    """Return the numbers that were found for a tensor: of several filters the mean of those that have one."""
+    if len(found) == 1:
+        return found[0].told
+    keys = dict.fromkeys(key for one in found for key in one.told)
+    values = {key: [one.told[key] for one in found if key in one.told] for key in keys}
+    return {key: math.fsum(each) / len(each) for key, each in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +216,13 @@ class _Share:
         """Return the weights of those with one."""
         return tuple(weights[place] for place in self.places)
 
+    def vectors(self, all_of: Vectors, columns: Sequence[int]) -> Vectors:
+        """Return their vectors, of all of a mixer; with a base the differences to it."""
+        wanted = [columns[place] for place in self.places]
+        if self.base is None:
+            return all_of.chosen(wanted)
+        return all_of.chosen([columns[self.base], *wanted]).seen_from(0)
+
     def over_all(self, values: Sequence[Fraction]) -> tuple[Fraction, ...]:
         """Return coefficients of all ingredients: the base has what is left of 1."""
         told = [Fraction(0)] * len(self.names)
@@ -206,9 +246,10 @@ def _rows_alone(recipe: Recipe, rows: Sequence[Row]) -> Recipe:
 
 def _notes(method: Method, found: Sequence[Coefficients], sizes: Sequence[int]) -> tuple[str, ...]:
     """Return what was done otherwise for how many tensors, and whether Model Stock is of any use here."""
+    what = "filter" if method.is_by_filter else "tensor"
     kinds = Counter(one.remark for one in found if one.remark)
     notes = [
-        f"`{method.name}`: {count} of {counted(len(found), 'tensor')} {remark}"
+        f"`{method.name}`: {count} of {counted(len(found), what)} {remark}"
         for remark, count in sorted(kinds.items())
     ]
     if method.name == "model_stock" and found:

@@ -97,6 +97,21 @@ def squares_of(
     return found
 
 
+def filter_squares(
+    mixer: Mixer, name: str, shape: Sequence[int], paths: Sequence[str], *, num_threads: int | None = None
+) -> NDArray[np.float64]:
+    """Return the same sums for each index of the first axis of one tensor: an array of as many rows.
+
+    A tensor of fewer than two axes, or without elements, is one row. Raises what `squares_of` does. Nothing
+    is kept: these are as many numbers as a model has rows.
+    """
+    filters = len(shape) > 1 and math.prod(shape) > 0
+    found = np.empty((shape[0] if filters else 1, len(paths) * (len(paths) + 1) // 2))
+    counts = mixer.squares(name, found, filters=filters, num_threads=num_threads)
+    _refuse_non_finite(name, math.prod(shape), counts, paths)
+    return found
+
+
 def _refuse_non_finite(name: str, size: int, counts: Sequence[tuple[int, int]], paths: Sequence[str]) -> None:
     problems = []
     for path, (nan, infinite) in zip(paths, counts, strict=True):

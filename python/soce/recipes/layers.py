@@ -41,13 +41,8 @@ class Layers:
         CheckpointError, OSError
             It cannot be read.
         """
-        from soce._core import Mixer
-
         path = base_of(path)
-        _check_here(path)
-        # Only the names are wanted: what may be read is checked when the soup is planned.
-        mixer = Mixer([path], follow_links=True, ignore_unreferenced=True)
-        names = tuple(name for name, _, _ in mixer.tensors())
+        names = tuple(name for name, _ in shapes_of(path))
         if not counted:
             return cls(names, "", 0)
         count = layer_count(path)
@@ -68,12 +63,23 @@ class Layers:
         return int(match["layer"]) if self.count and match and match["stack"] == self.stack else None
 
 
+def shapes_of(path: str) -> list[tuple[str, list[int]]]:
+    """Return name and shape of every tensor of a checkpoint; raises what `Layers.of` does."""
+    from soce._core import Mixer
+
+    path = base_of(path)
+    _check_here(path)
+    # Only the names are wanted: what may be read is checked when the soup is planned.
+    mixer = Mixer([path], follow_links=True, ignore_unreferenced=True)
+    return [(name, shape) for name, _, shape in mixer.tensors()]
+
+
 def _check_here(path: str) -> None:
     """Refuse a checkpoint of which only the name is known: nothing is downloaded while a recipe is read."""
     name = remote_name(path)
     if name is not None:
         fetch = f"`hf download {name.id}`" if isinstance(name, HubName) else "`soce doctor`"
-        message = "slices, filters and lists of weights need its tensors' names, and it is not on this disk"
+        message = "slices, filters and lists of weights need its tensors, and it is not on this disk"
         refuse(message, f"{fetch} downloads it", path)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from soce.exceptions import RecipeError, shown
 from soce.files.validation import validate
 from soce.recipes.checkpoint_paths import find_checkpoint
-from soce.recipes.layers import Layers, layer_count
+from soce.recipes.layers import Layers, layer_count, shapes_of
 from soce.recipes.mergekit_checks import check_keys
 from soce.recipes.mergekit_content import MergekitContent, Parameters
 from soce.recipes.mergekit_settings import NamedWeight, Stretch, as_rows, choices
@@ -122,6 +122,8 @@ class _Reader:
         each = weights or [None] * len(self.paths)
         ingredients = (Ingredient(*one) for one in zip(self.paths, each, self.names, strict=True))
         method = self._method()
+        if method is not None and method.is_by_filter:
+            self._check_axes(method)
         table = (Row.of_weights(*row) if method is None else Row.of_method(*row, method) for row in rows)
         return Recipe(tuple(ingredients), tuple(table), method)
 
@@ -136,10 +138,21 @@ class _Reader:
             told = {"max_iter": given.max_iter, "tol": given.tol}
             parameters = {key: value for key, value in told.items() if value is not None}
         elif name == "model_stock":
-            parameters = {"clamp": False}
+            parameters = {"clamp": False, "filter_wise": bool(given.filter_wise)}
+        elif name == "nuslerp":
+            parameters = {"row_wise": given.nuslerp_flatten is False}
         base = self.base if self.kind.base != "none" else None
         base_name = self.content.base_model or ""
         return None if name == "linear" else Method(name, base, parameters, base_name)
+
+    def _check_axes(self, method: Method) -> None:
+        """Refuse tensors of which mergekit takes vectors of the last axis, and soce indices of the first."""
+        for name, shape in shapes_of(self.paths[0]):
+            if len(shape) > 2:
+                message = f"`{shown(name)}` has shape {shape}, of which mergekit takes one for each vector"
+                key = "filter_wise" if method.name == "model_stock" else "nuslerp_flatten"
+                hint = f"leave `{key}` out, or write soce's own recipe: one for each index of the first axis"
+                self.document.refuse(("parameters", key), message, hint)
 
     @property
     def _folds(self) -> bool:
@@ -154,6 +167,9 @@ class _Reader:
     def _notes(self) -> tuple[str, ...]:
         """Return what mergekit does otherwise with such a file."""
         told = _OTHERWISE.get(self.kind.name)
+        parameters = self.content.parameters
+        if parameters.nuslerp_row_wise and parameters.nuslerp_flatten is not False:
+            told = "`nuslerp_row_wise` has no effect without `nuslerp_flatten: false`"
         return () if told is None else (f"`{self.kind.name}`: {told} (docs/methods.md)",)
 
     def _base(self) -> str | None:

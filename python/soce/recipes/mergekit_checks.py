@@ -39,14 +39,10 @@ def check_keys(document: ParsedFile, content: MergekitContent) -> None:
         if model.parameters.weight is not None and "weight" not in READ[name]:
             _refuse_key(document, (*place, "weight"), f"it has no effect on `{name}`: leave it out")
         _check_signs(document, name, (*place, "weight"), model.parameters.weight)
-    by_row = {
-        "nuslerp_row_wise": top.nuslerp_row_wise,
-        "nuslerp_flatten": top.nuslerp_flatten is False,
-        "filter_wise": top.filter_wise,
-    }
-    if asked := next((key for key, is_asked in by_row.items() if is_asked), None):
-        hint = "soce takes one for each tensor: leave it out, or use mergekit"
-        document.refuse(("parameters", asked), f"`{asked}` takes an angle for each row or column", hint)
+    if top.nuslerp_row_wise and top.nuslerp_flatten is False:
+        hint = "without it there is one for each index of the first axis, which soce takes as well"
+        message = "`nuslerp_row_wise` takes an angle for each index of the last axis"
+        document.refuse(("parameters", "nuslerp_row_wise"), message, hint)
 
 
 def _parameters(content: MergekitContent) -> Iterator[tuple[Place, Parameters]]:

@@ -99,6 +99,8 @@ class Definition:
     parameters: tuple[Parameter, ...] = ()
     reads: bool = True
     """Whether what it does depends on the tensors, so that they are read once before they are averaged."""
+    by_filter: str = ""
+    """The parameter with which it does so for each index of the first axis, of tensors of two or more."""
 
     def parameter(self, name: str) -> Parameter:
         """Return a parameter by its name; raises RecipeError with the nearest names."""
@@ -132,7 +134,15 @@ METHODS: Final = {
             reads=False,
         ),
         Definition("slerp", "parts", fewest=2, most=2),
-        Definition("nuslerp", "parts", "optional", fewest=2, most=2),
+        Definition(
+            "nuslerp",
+            "parts",
+            "optional",
+            fewest=2,
+            most=2,
+            parameters=(Parameter("row_wise", default=False),),
+            by_filter="row_wise",
+        ),
         Definition("multislerp", "parts", "optional", fewest=2),
         Definition(
             "karcher",
@@ -151,7 +161,9 @@ METHODS: Final = {
             parameters=(
                 Parameter("average", "cos", choices=("cos", "angle")),
                 Parameter("clamp", default=True),
+                Parameter("filter_wise", default=False),
             ),
+            by_filter="filter_wise",
         ),
     )
 }
@@ -230,6 +242,11 @@ class Method:
     def number(self, name: str) -> Fraction:
         """Return the value of a parameter that is a number."""
         return Fraction(self.value(name))
+
+    @property
+    def is_by_filter(self) -> bool:
+        """Whether numbers are found for each index of the first axis, of tensors of two or more."""
+        return bool(self.definition.by_filter) and bool(self.value(self.definition.by_filter))
 
     @property
     def parameter_texts(self) -> dict[str, str]:

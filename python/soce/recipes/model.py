@@ -282,7 +282,8 @@ class Recipe:
             for row in self.table
         ]
         table += [
-            [row.pattern, *sorted(zip(names, *row.filters, strict=True))] for row in self.table if row.filters
+            [row.pattern, row.wholes, *sorted(zip(names, *row.filters, strict=True))]
+            for row in filter(lambda row: row.filters, self.table)
         ]
         if self.method is not None:
             base = "" if self.base is None else self.base.name

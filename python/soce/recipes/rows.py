@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
-from math import gcd, lcm
+from math import lcm
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from soce.files.words import counted
 from soce.recipes.parts import check_not_negative, reduced_terms, refuse, refuse_zeros, to_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from soce.recipes.methods import Method
 
 Number = TypeVar("Number", int, Fraction)
-Mix: TypeAlias = tuple[tuple[int, ...] | tuple[tuple[int, ...], ...], int]
-"""Numerators, one per ingredient or as many for each index of the first axis, and their whole."""
+Plain: TypeAlias = tuple[tuple[int, ...], int]
+"""Numerators, one per ingredient, and what they are divided by."""
+Filters: TypeAlias = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
+"""The same for each index of the first axis."""
+Mix: TypeAlias = "Plain | Filters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,13 @@ class Row:
     numerators: tuple[int, ...]
     """One per ingredient, in their order; may be negative. With `filters` the sums of their sizes."""
     whole: int
-    """What the numerators are divided by."""
+    """What the numerators are divided by. With `filters` the sum of theirs."""
     asked: tuple[Fraction, ...] | None = field(default=None, compare=False)
     """The weights that the numerators are rounded from; None where they are exact."""
     filters: tuple[tuple[int, ...], ...] = ()
     """Numerators for each index of the first axis, of tensors that are not mixed as one."""
+    wholes: tuple[int, ...] = ()
+    """What those are divided by."""
 
     @classmethod
     def of_weights(cls, pattern: str, weights: Sequence[Fraction]) -> Row:
@@ -54,30 +58,29 @@ class Row:
         return cls(pattern, *reduced_terms([int(weight * unit) for weight in weights], int(total * unit)))
 
     @classmethod
-    def of_filters(cls, pattern: str, filters: Sequence[Sequence[int]], whole: int) -> Row:
-        """Return a row with numerators for each index of the first axis, in lowest terms.
+    def of_filters(cls, pattern: str, mixes: Iterable[tuple[Sequence[int], int]]) -> Row:
+        """Return a row with numerators and whole for each index of the first axis, in lowest terms.
 
         Examples
         --------
-        >>> row = Row.of_filters("w", [(2, 2), (6, -2)], 4)
-        >>> row.filters, row.numerators, row.whole
-        (((1, 1), (3, -1)), (4, 2), 2)
+        >>> row = Row.of_filters("w", [((2, 2), 4), ((3, -1), 2)])
+        >>> row.filters, row.wholes, row.numerators, row.whole
+        (((1, 1), (3, -1)), (2, 2), (4, 2), 4)
         """
-        divisor = gcd(whole, *chain.from_iterable(filters))
-        reduced = tuple(tuple(numerator // divisor for numerator in one) for one in filters)
-        sizes = tuple(sum(map(abs, column)) for column in zip(*reduced, strict=True))
-        return cls(pattern, sizes, whole // divisor, filters=reduced)
+        filters, wholes = zip(*(reduced_terms(*mix) for mix in mixes), strict=True)
+        sizes = tuple(sum(map(abs, column)) for column in zip(*filters, strict=True))
+        return cls(pattern, sizes, sum(wholes), filters=filters, wholes=wholes)
 
     @property
     def mix(self) -> Mix:
         """Numerators and whole as the core takes them."""
-        return self.filters or self.numerators, self.whole
+        return (self.filters, self.wholes) if self.filters else (self.numerators, self.whole)
 
     def over(self, into: Sequence[int], count: int) -> Row:
         """Return the row of `count` ingredients, of which those that go `into` one are added up."""
         if self.filters:
-            filters = [spread(one, into, count) for one in self.filters]
-            return Row.of_filters(self.pattern, filters, self.whole)
+            mixes = zip(self.filters, self.wholes, strict=True)
+            return Row.of_filters(self.pattern, [(spread(one, into, count), whole) for one, whole in mixes])
         asked = None if self.asked is None else spread(self.asked, into, count)
         return Row(self.pattern, spread(self.numerators, into, count), self.whole, asked)
 

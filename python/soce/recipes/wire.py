@@ -50,7 +50,7 @@ def recipe_from_json(data: object) -> Recipe:
             Ingredient(str(one["path"]), _fraction(one.get("weight")), str(one.get("name", "")))
             for one in given["ingredients"]
         ]
-        rows = [_row(str(pattern), mix, int(whole)) for pattern, mix, whole in given.get("rows", ())]
+        rows = [_row(*row) for row in given.get("rows", ())]
         asked = given.get("method")
         told = None if asked is None else (asked["name"], asked["base"], dict(asked["parameters"]))
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -59,11 +59,11 @@ def recipe_from_json(data: object) -> Recipe:
     return Recipe(tuple(ingredients), tuple(rows), None if told is None else Method(*told))
 
 
-def _row(pattern: str, numerators: Sequence[str | int | Sequence[int]], whole: int) -> Row:
-    filters = [tuple(map(int, one)) for one in numerators if isinstance(one, list | tuple)]
-    if filters:
-        return Row.of_filters(pattern, filters, whole)
-    return Row(pattern, tuple(int(one) for one in numerators if isinstance(one, str | int)), whole)
+def _row(pattern: str, numerators: Sequence[Any], whole: int | Sequence[int]) -> Row:
+    if not isinstance(whole, int | str):
+        mixes = zip(numerators, whole, strict=True)
+        return Row.of_filters(str(pattern), [(tuple(map(int, one)), int(of)) for one, of in mixes])
+    return Row(str(pattern), tuple(map(int, numerators)), int(whole))
 
 
 def _fraction(text: object) -> Fraction | None:

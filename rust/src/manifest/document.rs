@@ -100,23 +100,28 @@ pub(crate) struct RowEntry {
     /// The parts of each filter, if there is a mix for each.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) filters: Option<Vec<Vec<i64>>>,
+    /// What those are divided by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) wholes: Option<Vec<u64>>,
 }
 
 impl RowEntry {
     /// A row of which the ingredients with these numbers are the columns.
     pub(crate) fn new(pattern: &str, mixture: &Mixture, columns: &[usize]) -> Self {
         let pick = |numbers: &[i64]| columns.iter().map(|&i| numbers[i]).collect::<Vec<_>>();
-        let filters = match mixture {
-            Mixture::One(_) => None,
-            Mixture::Filters(filters) => Some(filters.all().map(pick).collect()),
+        let (filters, wholes) = match mixture {
+            Mixture::One(_) => (None, None),
+            Mixture::Filters(filters) => {
+                (Some(filters.numerators().map(pick).collect()), Some(filters.wholes().to_vec()))
+            }
         };
         let (parts, whole) = (pick(mixture.parts()), mixture.whole());
-        Self { pattern: pattern.to_owned(), parts, whole, filters }
+        Self { pattern: pattern.to_owned(), parts, whole, filters, wholes }
     }
 
     /// Whether it has no more than its parts.
     pub(crate) fn is_one(&self) -> bool {
-        self.filters.is_none()
+        self.filters.is_none() && self.wholes.is_none()
     }
 
     /// What it says, over its columns.
@@ -124,9 +129,12 @@ impl RowEntry {
     /// # Errors
     /// Why it makes no sense, ready to be shown.
     pub(crate) fn mixture(&self) -> Result<Mixture, String> {
-        let read = match &self.filters {
-            None => Mix::new(&self.parts, self.whole).map(Mixture::One),
-            Some(filters) => Filters::new(filters, self.whole).map(Mixture::Filters),
+        let read = match (&self.filters, &self.wholes) {
+            (None, None) => Mix::new(&self.parts, self.whole).map(Mixture::One),
+            (filters, wholes) => {
+                let (filters, wholes) = (filters.as_deref(), wholes.as_deref());
+                Filters::new(filters.unwrap_or_default(), wholes.unwrap_or_default()).map(Mixture::Filters)
+            }
         };
         let mixture = read.map_err(|error| error.to_string())?;
         if self.is_one() || mixture.parts() == self.parts && mixture.whole() == self.whole {

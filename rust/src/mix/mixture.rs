@@ -23,11 +23,11 @@ impl Mixture {
         }
     }
 
-    /// What each numerator is divided by.
+    /// What each of the parts is out of.
     pub fn whole(&self) -> u64 {
         match self {
             Self::One(mix) => mix.whole(),
-            Self::Filters(filters) => filters.whole(),
+            Self::Filters(filters) => filters.wholes().iter().sum(),
         }
     }
 
@@ -46,7 +46,7 @@ impl Mixture {
     pub(crate) fn column(&self, ingredient: usize) -> Vec<i64> {
         match self {
             Self::One(mix) => vec![mix.numerators()[ingredient]],
-            Self::Filters(filters) => filters.all().map(|numerators| numerators[ingredient]).collect(),
+            Self::Filters(filters) => filters.numerators().map(|numerators| numerators[ingredient]).collect(),
         }
     }
 
@@ -62,8 +62,8 @@ impl Mixture {
         match self {
             Self::One(mix) => Mix::new(&pick(mix.numerators()), mix.whole()).map(Self::One),
             Self::Filters(filters) => {
-                let filters_of = filters.all().map(pick).collect::<Vec<_>>();
-                Filters::new(&filters_of, filters.whole()).map(Self::Filters)
+                let picked = filters.numerators().map(pick).collect::<Vec<_>>();
+                Filters::new(&picked, filters.wholes()).map(Self::Filters)
             }
         }
     }
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn ingredients_in_another_order_have_their_numerators_there() {
-        let filters = Filters::new(&[vec![1, 0, 2], vec![-1, 0, 4]], 3).unwrap();
+        let filters = Filters::new(&[vec![1, 0, 2], vec![-1, 0, 4]], &[3, 5]).unwrap();
         let turned = Mixture::Filters(filters.clone()).of_ingredients(&[2, 0]).unwrap();
-        assert_eq!(turned, Mixture::Filters(Filters::new(&[vec![2, 1], vec![4, -1]], 3).unwrap()));
+        assert_eq!(turned, Mixture::Filters(Filters::new(&[vec![2, 1], vec![4, -1]], &[3, 5]).unwrap()));
         assert_eq!(turned.column(0), [2, 4]);
         let mix = Mixture::from(Mix::new(&[1, 2], 3).unwrap());
         assert_eq!(mix.of_ingredients(&[1, 0]).unwrap(), Mix::new(&[2, 1], 3).unwrap().into());
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn filters_fit_tensors_of_as_many_indices() {
-        let filters = Mixture::Filters(Filters::new(&[vec![1], vec![2]], 3).unwrap());
+        let filters = Mixture::Filters(Filters::new(&[vec![1], vec![2]], &[3, 3]).unwrap());
         assert!(filters.misfit(&[2, 7]).is_none() && filters.misfit(&[2]).is_none());
         assert!(filters.misfit(&[7, 2]).is_some() && filters.misfit(&[]).is_some());
         assert!(Mixture::from(Mix::average(&[1]).unwrap()).misfit(&[]).is_none());

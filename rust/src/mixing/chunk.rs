@@ -56,8 +56,7 @@ pub(crate) fn mix_chunk(
                     inputs.iter().map(|input| input.map(|stretch| stretch.part(here.clone()))).collect();
                 tally.base = first;
                 let output = &mut output[here.start * size..here.end * size];
-                let row = (filters.numerators(filter), filters.whole());
-                mix_stretch(kernels, row, &inputs, dtype, output, tally)?;
+                mix_stretch(kernels, filters.row(filter), &inputs, dtype, output, tally)?;
                 first = next;
             }
             tally.base = base;

@@ -84,8 +84,9 @@ fn brief(row: &Row) -> Value {
     let Row { pattern, mixture } = row;
     let mut told = json!({"pattern": pattern, "parts": mixture.parts(), "whole": mixture.whole()});
     if let Mixture::Filters(filters) = mixture {
-        let numbers = filters.all().flatten().flat_map(|numerator| numerator.to_le_bytes());
-        told["filters"] = json!(Digest::of(&numbers.collect::<Vec<u8>>()));
+        let numbers = filters.numerators().flatten().flat_map(|number| number.to_le_bytes());
+        let wholes = filters.wholes().iter().flat_map(|number| number.to_le_bytes());
+        told["filters"] = json!(Digest::of(&numbers.chain(wholes).collect::<Vec<u8>>()));
     }
     told
 }

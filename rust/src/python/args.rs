@@ -1,10 +1,9 @@
 //! Python's words for options as the core's types.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::dtype::{Dtype, DtypeClass};
-use crate::error::Result;
 use crate::io::{Backend, Cache};
 use crate::manifest::Digests;
 use crate::mix::{Filters, Mix, Mixture};
@@ -13,6 +12,23 @@ use crate::mix::{Filters, Mix, Mixture};
 pub(super) enum Numerators {
     One(Vec<i64>),
     Filters(Vec<Vec<i64>>),
+}
+
+/// What numerators are divided by: those of each filter by their own.
+pub(super) enum Whole {
+    One(u64),
+    Filters(Vec<u64>),
+}
+
+impl FromPyObject<'_, '_> for Whole {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        object
+            .extract()
+            .map(Self::One)
+            .or_else(|error| object.extract().map(Self::Filters).map_err(|_| error))
+    }
 }
 
 impl FromPyObject<'_, '_> for Numerators {
@@ -28,10 +44,15 @@ impl FromPyObject<'_, '_> for Numerators {
 }
 
 impl Numerators {
-    pub(super) fn over(self, whole: u64) -> Result<Mixture> {
-        match self {
-            Self::One(numerators) => Mix::new(&numerators, whole).map(Mixture::One),
-            Self::Filters(filters) => Filters::new(&filters, whole).map(Mixture::Filters),
+    pub(super) fn over(self, whole: Whole) -> PyResult<Mixture> {
+        match (self, whole) {
+            (Self::One(numerators), Whole::One(whole)) => Ok(Mix::new(&numerators, whole)?.into()),
+            (Self::Filters(filters), Whole::Filters(wholes)) => {
+                Ok(Mixture::Filters(Filters::new(&filters, &wholes)?))
+            }
+            _ => {
+                Err(PyTypeError::new_err("expected one whole for one row of numerators, or as many for many"))
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 
 use super::adapters::{self, Adapting};
-use super::args::{self, Numerators};
+use super::args::{self, Numerators, Whole};
 use super::interrupt::run_interruptible;
 use super::memory::{Memory, Use};
 use super::remote::{self, RemoteShard};
@@ -75,7 +75,7 @@ impl PyMixer {
         &self,
         name: &str,
         numerators: Numerators,
-        whole: u64,
+        whole: Whole,
         out: &Bound<'_, PyAny>,
         dtype: Option<&str>,
         start: Option<u64>,

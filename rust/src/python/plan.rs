@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use serde_json::{Value, json};
 
 use super::adapters::{self, Adapting};
-use super::args::{self, Numerators};
+use super::args::{self, Numerators, Whole};
 use super::carrier::PyCarrier;
 use super::interrupt::{run_interruptible, run_with_errands};
 use super::remote::{self, RemoteShard};
@@ -20,7 +20,7 @@ use crate::plan::{self as planning, Choices, MergeRequest, PlanOptions, Recipe, 
 use crate::sink::Carrier;
 
 /// Pattern, numerators, whole.
-type RowArguments = (String, Numerators, u64);
+type RowArguments = (String, Numerators, Whole);
 
 /// A dictionary with these keys.
 #[derive(FromPyObject)]
@@ -94,13 +94,13 @@ pub(super) fn plan(
             ignore_unreferenced: options.ignore_unreferenced,
         },
     };
-    let recipe = |(output, rows): (PathBuf, Vec<RowArguments>)| -> Result<Recipe> {
+    let recipe = |(output, rows): (PathBuf, Vec<RowArguments>)| -> PyResult<Recipe> {
         let row = |(pattern, numerators, whole): RowArguments| {
             Ok(Row { pattern, mixture: numerators.over(whole)? })
         };
-        Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<Result<_>>()? })
+        Ok(Recipe { output, rows: rows.into_iter().map(row).collect::<PyResult<_>>()? })
     };
-    let recipes = recipes.into_iter().map(recipe).collect::<Result<_>>()?;
+    let recipes = recipes.into_iter().map(recipe).collect::<PyResult<_>>()?;
     let request = MergeRequest { ingredients, recipes, objects: objects.clone(), adapters, options };
     let work = |control: &_| {
         let _session = objects.session(control);

@@ -218,7 +218,8 @@ class SoupMixer:
         if target.numel():
             data = target.reshape(-1).view(torch.uint8)
             threads = self._options.num_threads
-            self._mixer.mix(name, *row, data, dtype=dtype, start=start, num_threads=threads)
+            numerators, whole = row
+            self._mixer.mix(name, numerators, whole, data, dtype=dtype, start=start, num_threads=threads)
 
     def _only(self, ingredient: int) -> Mix:
         return tuple(int(i == ingredient) for i in range(len(self._sources))), 1
@@ -230,15 +231,13 @@ class SoupMixer:
         their own dtype, which lies between them: it need not be looked at, and a search pays for this once.
         What an adapter makes of its base is in no dtype, and may be too large for it.
         """
-        numerators, whole = row
-        filters = [one for one in numerators if isinstance(one, tuple)]
-        each = filters or [tuple(one for one in numerators if isinstance(one, int))]
+        mixes = _plain(row)
         known = self._finite[name, start, mixed.numel()]
-        taken = {i for one in each for i, numerator in enumerate(one) if numerator}
-        is_between = all(min(one) >= 0 and sum(one) <= whole for one in each)
+        taken = {i for numerators, _ in mixes for i, numerator in enumerate(numerators) if numerator}
+        is_between = all(min(numerators) >= 0 and sum(numerators) <= whole for numerators, whole in mixes)
         is_mean = self.dtype is None and is_between and taken.isdisjoint(self._adapted)
         if (is_mean and taken <= known) or _is_finite(mixed):
-            if not filters:  # which need not look at all of an ingredient
+            if len(mixes) == 1:  # several may each look at a part of an ingredient
                 known |= taken
             return
         problems = [
@@ -251,6 +250,14 @@ class SoupMixer:
         message = f"results are too large for {self.published(name)}"
         hint = "a wider `dtype` holds them"
         raise IncompatibleError.of([Problem("incompatible", None, name, message, hint)])
+
+
+def _plain(mix: Mix) -> list[tuple[tuple[int, ...], int]]:
+    """Return the mixes that one is made of."""
+    numerators, wholes = mix
+    each = wholes if isinstance(wholes, tuple) else (wholes,)
+    many = numerators if isinstance(wholes, tuple) else (numerators,)
+    return list(zip(many, each, strict=True))  # type: ignore[arg-type] # both are of one kind
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
