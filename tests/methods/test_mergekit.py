@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.checkpoints import directory
+from tests.checkpoints import checkpoint, directory
 from tests.field.test_mergekit_files import check_weights, models
 from tests.recipes.reading import refusals, write
 
@@ -201,9 +201,7 @@ def test_other_methods(
         ("task_arithmetic\nmodels: [{model: A}]", "needs a `base_model`", None),
         ("task_arithmetic\nbase_model: O\nmodels: [{model: A, parameters: {lambda: 0.5}}]", "key `lambda`", "top-level `parameters`"),
         ("karcher\nslices: [{sources: [{model: A, layer_range: [0, 3]}, {model: B, layer_range: [0, 3]}], parameters: {max_iter: 3}}]", "key `max_iter`", "top-level `parameters`"),
-        ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_row_wise: true}", "`nuslerp_row_wise` takes an angle", "one for each tensor"),
-        ("model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {filter_wise: true}", "`filter_wise` takes an angle", "one for each tensor"),
-        ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_flatten: false}", "`nuslerp_flatten` takes an angle", "one for each tensor"),
+        ("nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_row_wise: true, nuslerp_flatten: false}", "`nuslerp_row_wise` takes an angle for each index of the last axis", "of the first axis"),
         ("multislerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, eps: 1e-8}", "key `eps`", "nothing is added"),
         ("multislerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, normalize_weights: false}", "weights that sum to 2", "`normalize_weights: true`"),
         ("model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1}", "key `weight`", "no effect on `model_stock`"),
@@ -224,3 +222,66 @@ def test_what_mergekit_does_otherwise_is_told(tmp_path: Path) -> None:
     text = "merge_method: slerp\nbase_model: A\nmodels: [{model: A}, {model: B}]\nparameters: {t: 0.25}\n"
     planned = plan(write(tmp_path, text), output=tmp_path / "soup")
     assert any("mergekit takes the straight line" in warning for warning in planned.data["warnings"])
+
+
+BY_FILTER = {
+    "model_stock": "base_model: O\nmodels: [{model: A}, {model: B}]\nparameters: {filter_wise: true}",
+    "nuslerp": "models: [{model: A}, {model: B}]\nparameters: {nuslerp_flatten: false, weight: [1, 2]}",
+}
+
+
+@pytest.mark.parametrize("name", BY_FILTER)
+def test_methods_by_filter_are_read(tmp_path: Path, name: str) -> None:
+    models(tmp_path, "A", "B", "O")
+    text = f"merge_method: {name}\n{BY_FILTER[name]}\n"
+    method = read(tmp_path, text).method
+    assert method is not None
+    assert method.is_by_filter
+    method = read(
+        tmp_path, text.replace("filter_wise: true", "").replace("nuslerp_flatten: false, ", "")
+    ).method
+    assert method is not None
+    assert not method.is_by_filter
+
+
+@pytest.mark.parametrize("name", BY_FILTER)
+def test_tensors_of_three_axes_have_other_filters_there(tmp_path: Path, name: str) -> None:
+    for one in "ABO":
+        config = {"model_type": "test", "num_hidden_layers": 1}
+        tensors = {"model.layers.0.w": ("F32", [2, 1, 3], bytes(24))}
+        checkpoint(tmp_path / one, tensors, config=config)
+    (problem,) = refusals(tmp_path, f"merge_method: {name}\n{BY_FILTER[name]}\n")
+    assert (
+        "`model.layers.0.w` has shape [2, 1, 3], of which mergekit takes one for each vector"
+        in problem.message
+    )
+    assert problem.hint is not None
+    assert "soce's own recipe" in problem.hint
+
+
+def test_rows_of_nuslerp_that_mergekit_passes_over_are_told(tmp_path: Path) -> None:
+    models(tmp_path, "A", "B")
+    text = "merge_method: nuslerp\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1, nuslerp_row_wise: true}\n"
+    file = read_recipes(write(tmp_path, text))
+    assert any("`nuslerp_row_wise` has no effect" in note for note in file.notes)
+    assert file.recipe.method is not None
+    assert not file.recipe.method.is_by_filter
+
+
+def test_gradients_over_layers_and_filters_become_rows_of_methods_by_filter(tmp_path: Path) -> None:
+    models(tmp_path, "A", "B")
+    text = """merge_method: nuslerp
+models:
+  - model: A
+    parameters: {weight: 1}
+  - model: B
+    parameters: {weight: [{filter: mlp, value: [0, 0.5, 1]}, {value: 1}]}
+parameters: {nuslerp_flatten: false}
+"""
+    recipe = read(tmp_path, text)
+    assert recipe.method is not None
+    assert recipe.method.is_by_filter
+    expected = {
+        "layers.0.mlp": ["1", "0"], "layers.1.mlp": ["2/3", "1/3"], "layers.2.mlp": ["1/2", "1/2"], "": ["1/2", "1/2"],
+    }  # fmt: skip
+    check_weights(recipe, expected)
