@@ -159,6 +159,20 @@ models: [{model: A}, {model: B}]
 base_model: O
 models: [{model: O}, {model: A}, {model: B}, {model: C}]
 """),
+    "model_stock: filter by filter": (24, """model_stock
+base_model: O
+models: [{model: A}, {model: B}, {model: C}]
+parameters: {filter_wise: true}
+"""),
+    "nuslerp: row by row": (24, """nuslerp
+models: [{model: A, parameters: {weight: [0.25, 0.75]}}, {model: B, parameters: {weight: 1}}]
+parameters: {nuslerp_flatten: false}
+"""),
+    "nuslerp: base, row by row": (24, """nuslerp
+base_model: O
+models: [{model: A, parameters: {weight: 3}}, {model: B, parameters: {weight: 1}}]
+parameters: {nuslerp_flatten: false}
+"""),
 }  # fmt: skip
 """What mergekit's command and soce read alike: a bound in units in the last place of a tensor's largest element."""
 
