@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import click
 
 _COMMANDS = (
-    *("init", "analyze", "select", "doctor", "search", "run"),
+    *("init", "analyze", "select", "doctor", "search", "fit", "run"),
     *("status", "log", "show", "ask", "rescore", "study"),
     *("merge", "trajectory", "verify", "report", "card", "publish", "serve", "demo", "bfcl"),
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from soce.search.pool import Pool
     from soce.search.run import ItemSet, Run
     from soce.search.scoring import SearchProgress
+    from soce.selection.file import SelectionFile
 
 
 def evaluators_of(run: Run, evaluating: NamedEvaluators) -> NamedEvaluators | str:
@@ -38,6 +39,16 @@ def merge_of(run: Run, merging: MergeOptions) -> MergeOptions:
     """Return the merge that the run's soups are of; what is given now comes first."""
     recorded = {} if run.result is None else run.result.merge
     return located(replace(merging, **{**recorded, **merging.decisions()}), run.pool)
+
+
+def merge_with(selection: SelectionFile, merging: MergeOptions) -> MergeOptions:
+    """Return a merge as a selection has it; what is given beside it comes first or is added."""
+    return replace(
+        merging,
+        dtype=merging.dtype or selection.dtype,
+        leave_out=(*selection.leave_out, *merging.leave_out),
+        take={**selection.take, **(merging.take or {})} or None,
+    )
 
 
 def located(merge: MergeOptions, pool: Pool) -> MergeOptions:

@@ -91,6 +91,7 @@ def search(
     if not quiet:
         inform(f"reading `{shown(selection)}`")
     from soce.cli.log_file import logged
+    from soce.cli.scoring import merge_with
     from soce.cli.steps import SearchStep, conclude
     from soce.search.pool import Pool
     from soce.search.soups import prepared
@@ -103,12 +104,7 @@ def search(
         pool = replace(pool, origin=replace(pool.origin, stated=table_items))
     folder = Path(output)
     target = None if publish is None else Path(publish)
-    merge = replace(
-        merging,
-        dtype=merging.dtype or found.dtype,
-        leave_out=(*found.leave_out, *merging.leave_out),
-        take={**found.take, **(merging.take or {})} or None,
-    )
+    merge = merge_with(found, merging)
     of = None if runs is None else experiment().path
     step = SearchStep(pool, folder, target, merge, quiet, of)
     with logged(folder / LOG, "search") as log:
