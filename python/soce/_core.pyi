@@ -9,13 +9,14 @@ from typing_extensions import disjoint_base
 
 from soce.adapters.on_base import Change
 from soce.merging.options import MergeOptions
+from soce.recipes.masks import Masks
 from soce.remote.located import ServedShard
 
 __all__ = ["Mixer", "Plan", "build_info", "config_differences", "header", "matches", "plan", "verify"]
 
-Numerators: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
-"""One for each ingredient, in their order; or as many for each index of a tensor's first axis."""
-Whole: TypeAlias = int | Sequence[int]
+_Numerators: TypeAlias = Sequence[int] | Sequence[Sequence[int]] | Masks
+"""One for each ingredient, in their order; as many for each index of a tensor's first axis; or with masks."""
+_Whole: TypeAlias = int | Sequence[int]
 """What numerators are divided by; or those of each index."""
 
 @type_check_only
@@ -68,7 +69,7 @@ class Verifying(TypedDict):
 
 def plan(
     ingredients: Sequence[str],
-    recipes: Sequence[tuple[str, Sequence[tuple[str, Numerators, Whole]]]],
+    recipes: Sequence[tuple[str, Sequence[tuple[str, _Numerators, _Whole]]]],
     options: Planning,
 ) -> Plan:
     """Prove that the ingredients agree and lay the outputs out; write nothing.
@@ -148,8 +149,8 @@ class Mixer:
     def mix(
         self,
         name: str,
-        numerators: Numerators,
-        whole: Whole,
+        numerators: _Numerators,
+        whole: _Whole,
         out: object,
         *,
         dtype: str | None = None,
@@ -202,6 +203,24 @@ class Mixer:
         in it less what it is in the ingredient `reference`. The gradient holds float16, bfloat16, float32 or
         float64, as many as the tensor has elements. The bits depend on nothing but the values; what is not
         finite shows in the sums. `gradient` and `out` are memory as for `mix`; the first is only read.
+        """
+
+    def edges(
+        self, name: str, base: int, ranks: Sequence[tuple[int, int]], *, num_threads: int | None = None
+    ) -> tuple[list[tuple[float, int]], list[tuple[int, int]]]:
+        """Return the elements of tensor `name` of these ranks, each (ingredient, rank), by their size.
+
+        That is how far an element is from that of ingredient `base`; 1 is the largest, of equal ones the
+        lower index is above. Each is told by its size and its index in the flat tensor. Beside them for each
+        ingredient how many elements are NaN and how many infinite: these are at no distance.
+        """
+
+    def contents(
+        self, name: str, base: int, *, num_threads: int | None = None
+    ) -> tuple[list[tuple[str, float]], list[tuple[int, int]]]:
+        """Return for each ingredient a digest of tensor `name` and its largest difference to that of `base`.
+
+        Beside them how many elements are NaN and how many infinite.
         """
 
     def states(self) -> list[tuple[str, int]]:

@@ -1,9 +1,11 @@
 //! Rows of coefficients: signed integer numerators over one whole.
 
 mod filters;
+mod masked;
 mod mixture;
 
 pub use filters::Filters;
+pub use masked::{Divisor, Edge, Keep, MOST_MASKED, Masked, Subset};
 pub use mixture::Mixture;
 
 use crate::error::{Problem, ProblemKind, Result};

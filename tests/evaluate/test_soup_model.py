@@ -45,6 +45,8 @@ def recipes(paths: Sequence[Path]) -> list[Recipe]:
         Recipe.of({a: "0.4", c: "-0.3"}, soce.Method("task_arithmetic", b)),
         Recipe.of({c: "0.7", a: "0.3"}, soce.Method("slerp")),
         Recipe.of([a, b], soce.Method("model_stock", c, {"clamp": False})),
+        Recipe.of([a, c], soce.Method("ties", b, {"density": "0.4"})),
+        Recipe.of({a: "0.5", c: 2}, soce.Method("dare_ties", b)),
     ]
 
 

@@ -278,7 +278,7 @@ models: [{model: A, parameters: {weight: 0.333333333}}, {model: B, parameters: {
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("ties", "use mergekit"), ("dare_ties", "use mergekit"), ("passthrough", "another architecture"),
+        ("sce", "use mergekit"), ("della", "use mergekit"), ("passthrough", "another architecture"),
     ],
 )  # fmt: skip
 def test_other_methods(tmp_path: Path, method: str, told: str) -> None:

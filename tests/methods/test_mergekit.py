@@ -285,3 +285,68 @@ parameters: {nuslerp_flatten: false}
         "layers.0.mlp": ["1", "0"], "layers.1.mlp": ["2/3", "1/3"], "layers.2.mlp": ["1/2", "1/2"], "": ["1/2", "1/2"],
     }  # fmt: skip
     check_weights(recipe, expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "expected"),
+    [
+        ("ties", "{density: 0.3}", {"density": "0.3", "combine": "mean", "lambda": "1"}),
+        ("ties", "{normalize: false, lambda: 0.7}", {"density": "1", "combine": "sum", "lambda": "0.7"}),
+        ("dare_linear", "{}", {"density": "1", "normalize": "false", "rescale": "inverse"}),
+        ("dare_linear", "{rescale: false, normalize: true}", {"normalize": "true", "rescale": "none"}),
+        ("dare_ties", "{density: 0.5, normalize: true}", {"density": "0.5", "combine": "mean", "seed": "0"}),
+        ("breadcrumbs", "{density: 0.8}", {"density": "0.8", "gamma": "0.01", "normalize": "false"}),
+        ("breadcrumbs_ties", "{gamma: 0.02}", {"gamma": "0.02", "combine": "sum"}),
+    ],
+)
+def test_methods_that_drop_elements_mean_the_same(
+    tmp_path: Path, method: str, given: str, expected: dict[str, str]
+) -> None:
+    text = f"""merge_method: {method}
+base_model: O
+models: [{{model: O}}, {{model: A, parameters: {{weight: 0.5}}}}, {{model: B, parameters: {{weight: 1}}}}]
+parameters: {given}
+"""
+    found = read_recipes(write(tmp_path, text))
+    asked = found.recipe.method
+    assert asked is not None
+    assert (asked.name, names(found.recipe)) == (method, ["A", "B", "O"])
+    assert asked.parameter_texts.items() >= expected.items()
+    assert found.recipe.table[0].weights == (Fraction(1, 2), 1, 0)
+    (note,) = found.notes
+    assert note.startswith(f"`{method}`: ")
+
+
+def test_a_density_of_each_model_must_be_the_same(tmp_path: Path) -> None:
+    text = """merge_method: ties
+base_model: O
+models:
+  - {model: A, parameters: {weight: 1, density: 0.5}}
+  - {model: B, parameters: {weight: 1, density: OTHER}}
+"""
+    asked = read(tmp_path, text.replace("OTHER", "0.5")).method
+    assert asked is not None
+    assert asked.number("density") == Fraction(1, 2)
+    (told,) = refusals(tmp_path, text.replace("OTHER", "0.6"))
+    assert "the models have a different `density`, and soce takes one for all" in told.message
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "told"),
+    [
+        ("della", "{density: 0.5}", "soce does not read `merge_method: della`"),
+        ("della_linear", "{}", "soce does not read `merge_method: della_linear`"),
+        ("ties", "{rescale: true}", "`rescale` of `ties` makes up for lengths"),
+        ("ties", "{gamma: 0.1}", "key `gamma` is not supported here"),
+        ("ties", "{lambda: [0, 1]}", "`lambda` must be one number"),
+        ("task_arithmetic", "{density: 0.1}", "key `density` is not supported here"),
+    ],
+)
+def test_what_masks_cannot_honour_is_refused(tmp_path: Path, method: str, parameters: str, told: str) -> None:
+    text = f"""merge_method: {method}
+base_model: O
+models: [{{model: A, parameters: {{weight: 1}}}}]
+parameters: {parameters}
+"""
+    (found,) = refusals(tmp_path, text)
+    assert told in found.message

@@ -14,9 +14,20 @@ from soce.exceptions import Problem, RecipeError
 from soce.files.words import counted
 from soce.methods.constant import interpolate, task_arithmetic
 from soce.methods.geometry import Vectors
+from soce.methods.masked_tensors import MaskedTensors
+from soce.methods.masks import (
+    MASKS,
+    Amounts,
+    check_density,
+    keeps_all,
+    masks_of,
+    random_keep,
+    ranks,
+)
 from soce.methods.model_stock import mean_ratio, model_stock
 from soce.methods.sphere import karcher, multislerp, slerp
 from soce.recipes.model import Recipe, same_path_key
+from soce.recipes.names import base_of
 from soce.recipes.parts import MAX_PARTS, refuse, signed_parts
 from soce.recipes.rows import Row
 
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soce.methods.found import Coefficients, Finder
+    from soce.recipes.masks import Keep
     from soce.recipes.methods import Method
 
 _CONSTANT: Final = {"task_arithmetic": task_arithmetic, "interpolate": interpolate}
@@ -40,6 +52,8 @@ _FINDERS: Final[dict[str, Finder]] = {
 }
 _FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 _MOSTLY_BASE: Final = 0.5
+_SMALL_DELTAS: Final = 0.005
+"""Up to which MergeLM says that nearly all of them may be dropped at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +104,11 @@ class Opened:
             self._filters[name] = filter_squares(self.mixer, name, shape, self.places)
         return self._filters[name]
 
+    @cached_property
+    def tensors(self) -> MaskedTensors:
+        """What methods that mask look at, found once."""
+        return MaskedTensors(self.mixer, self.places)
+
     def columns(self, recipe: Recipe) -> list[int]:
         """Return the mixer's number of each ingredient of a recipe."""
         keys = [same_path_key(path) for path in self.paths]
@@ -123,6 +142,8 @@ def resolve(recipe: Recipe, opened: Opened | None = None) -> Resolved:
     if not method.definition.reads:
         return _constant(recipe, method)
     assert opened is not None
+    if method.name in MASKS:
+        return _masked(recipe, method, opened)
     return _found(recipe, method, opened)
 
 
@@ -165,8 +186,7 @@ def _found(recipe: Recipe, method: Method, opened: Opened) -> Resolved:
         same = all(mix == mixes[0] for mix in mixes)
         rows.append(Row(name, *mixes[0]) if same else Row.of_filters(name, mixes))
     if is_base and rows:
-        hint = "name as base what the ingredients were trained from"
-        refuse("every ingredient equals the base, tensor by tensor", hint)
+        _refuse_copies()
     if rows and all(row.mix == rows[0].mix for row in rows):
         rows = [replace(rows[0], pattern="*")]
     known = {name: one for name, one in told.items() if one}
@@ -190,6 +210,76 @@ def _told_of(found: Sequence[Coefficients]) -> Mapping[str, float]:
     keys = dict.fromkeys(key for one in found for key in one.told)
     values = {key: [one.told[key] for one in found if key in one.told] for key in keys}
     return {key: math.fsum(each) / len(each) for key, each in values.items()}
+
+
+def _masked(recipe: Recipe, method: Method, opened: Opened) -> Resolved:
+    share, columns = _Share.of(recipe), opened.columns(recipe)
+    assert share.base is not None
+    for one in recipe.ingredients:
+        if base_of(one.path) != one.path:
+            hint = "merge it first: `soce-merge BASE+ADAPTER --output DIRECTORY`, and name that directory"
+            refuse(f"`{method.name}` takes no ingredient with an adapter on top", hint, one.path)
+    masking, base = MASKS[method.name], columns[share.base]
+    sizes = {name: math.prod(shape) for name, shape in opened.shapes.items()}
+    check_density([*sizes.values()], method)
+    rows, told, rounded = [], {}, 0
+    farthest, is_apart = 0.0, False
+    for name, size in sizes.items():
+        weights = _weights_of(name, recipe)
+        places = [place for place in share.places if weights[place]]
+        wanted = [columns[place] for place in places]
+        try:
+            amounts = Amounts.of([weights[place] for place in places], method)
+            keeps: list[Keep] = [None] * len(places)
+            if not keeps_all(method) and size and masking.by == "chance":
+                contents = opened.tensors.contents(name, size, base)
+                keeps = [random_keep(contents[column][0], name, method) for column in wanted]
+                told[name] = {"farthest": max((contents[column][1] for column in wanted), default=0.0)}
+                farthest = max(farthest, told[name]["farthest"])
+                is_apart = farthest > 0
+            elif not keeps_all(method) and size:
+                low, high = ranks(size, method)
+                if low - high < size:
+                    edges = opened.tensors.edges(name, size, base, wanted, [low, high] if high else [low])
+                    keeps = [(each[0], each[1] if high else None) for each in edges]
+                    is_apart = is_apart or any(each[0][0] for each in edges)
+                told[name] = {"kept": low - high}
+            if not any(amounts.terms) or (not any(keeps) and (len(places) < 2 or not masking.elects)):
+                values = dict(zip(places, amounts.terms, strict=True))
+                whole = share.over_all([values.get(place, Fraction(0)) for place in share.places])
+                rows.append(Row(name, *signed_parts(whole, share.names)))
+                rounded += rows[-1].weights != whole
+            else:
+                masks = masks_of(
+                    amounts, method, dict(zip(places, keeps, strict=True)), share.base, len(share.names)
+                )
+                rows.append(Row.of_masks(name, *masks))
+                rounded += not amounts.is_exact
+        except RecipeError as error:
+            first = error.problems[0]
+            _refuse(name, f"`{method.name}`: {first.message}", first.hint)
+    wanted = [columns[place] for place in share.places]
+    if rows and not is_apart and not opened.tensors.is_apart(sizes, base, wanted):
+        _refuse_copies()
+    if len({row.mix for row in rows}) == 1:
+        rows = [replace(rows[0], pattern="*")]
+    return Resolved(_rows_alone(recipe, rows), _masking_notes(method, rounded, farthest), told)
+
+
+def _masking_notes(method: Method, rounded: int, farthest: float) -> tuple[str, ...]:
+    notes = []
+    if rounded:
+        said = f"coefficients of {counted(rounded, 'row')} are rounded to parts of {MAX_PARTS}"
+        notes.append(f"`{method.name}`: {said}")
+    if farthest > _SMALL_DELTAS:
+        known = f"dropping most at random is known to work where they are within {_SMALL_DELTAS}"
+        notes.append(f"`{method.name}`: differences to the base go up to {farthest:.2g}; {known}")
+    return tuple(notes)
+
+
+def _refuse_copies() -> NoReturn:
+    hint = "name as base what the ingredients were trained from"
+    refuse("every ingredient equals the base, tensor by tensor", hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def squares_of(
             continue
         found[name] = np.empty(kept.n_sums)
         counts = mixer.squares(name, found[name], num_threads=num_threads)
-        _refuse_non_finite(name, size, counts, paths)
+        refuse_non_finite(name, size, counts, paths)
         done += len(paths) * size
         if on_progress is not None:
             on_progress(done, whole)
@@ -108,11 +108,12 @@ def filter_squares(
     filters = len(shape) > 1 and math.prod(shape) > 0
     found = np.empty((shape[0] if filters else 1, len(paths) * (len(paths) + 1) // 2))
     counts = mixer.squares(name, found, filters=filters, num_threads=num_threads)
-    _refuse_non_finite(name, math.prod(shape), counts, paths)
+    refuse_non_finite(name, math.prod(shape), counts, paths)
     return found
 
 
-def _refuse_non_finite(name: str, size: int, counts: Sequence[tuple[int, int]], paths: Sequence[str]) -> None:
+def refuse_non_finite(name: str, size: int, counts: Sequence[tuple[int, int]], paths: Sequence[str]) -> None:
+    """Refuse a tensor with values that are not finite; `counts` has NaN and infinities of each ingredient."""
     problems = []
     for path, (nan, infinite) in zip(paths, counts, strict=True):
         if nan or infinite:

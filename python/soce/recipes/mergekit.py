@@ -12,9 +12,9 @@ from soce.files.validation import validate
 from soce.recipes.checkpoint_paths import find_checkpoint
 from soce.recipes.layers import Layers, layer_count, shapes_of
 from soce.recipes.mergekit_checks import check_keys
-from soce.recipes.mergekit_content import MergekitContent, Parameters
+from soce.recipes.mergekit_content import MASKED, READ, MergekitContent, Parameters
 from soce.recipes.mergekit_settings import NamedWeight, Stretch, as_rows, choices
-from soce.recipes.methods import METHODS, Method
+from soce.recipes.methods import METHODS, Method, find_method
 from soce.recipes.model import Ingredient, Recipe, RecipeFile, same_path_key
 from soce.recipes.names import split_adapter, with_adapter
 from soce.recipes.parts import refuse
@@ -29,10 +29,20 @@ if TYPE_CHECKING:
     from soce.recipes.mergekit_settings import Setting
 
 
+_ZERO_SUMS: Final = "mergekit counts a sum of zero as positive, soce keeps nothing there"
+_BY_CHANCE: Final = (
+    "mergekit draws other random numbers, and rescales what is kept by the lengths before and after, "
+    "soce by the density"
+)
 _OTHERWISE: Final = {
     "slerp": "mergekit takes the straight line where tensors are nearly parallel, from a cosine of 0.9995 on",
     "model_stock": "mergekit counts a delta of zero as orthogonal, and takes tiny deltas for smaller angles",
     "karcher": "mergekit passes over tensors shorter than `tol`",
+    "ties": f"{_ZERO_SUMS}, and does not say which of equal differences are kept",
+    "dare_linear": _BY_CHANCE,
+    "dare_ties": f"{_BY_CHANCE}; {_ZERO_SUMS}",
+    "breadcrumbs": "mergekit does not say which of equal differences are kept",
+    "breadcrumbs_ties": f"{_ZERO_SUMS}, and does not say which of equal differences are kept",
 }
 
 
@@ -134,6 +144,8 @@ class _Reader:
         if name == "task_arithmetic" and not self._folds:
             parameters = {"lambda": Fraction(1) if given.factor is None else given.factor}
             parameters["normalize"] = bool(given.normalize)
+        elif name in MASKED:
+            parameters = self._masked()
         elif name == "karcher":
             told = {"max_iter": given.max_iter, "tol": given.tol}
             parameters = {key: value for key, value in told.items() if value is not None}
@@ -153,6 +165,41 @@ class _Reader:
                 key = "filter_wise" if method.name == "model_stock" else "nuslerp_flatten"
                 hint = f"leave `{key}` out, or write soce's own recipe: one for each index of the first axis"
                 self.document.refuse(("parameters", key), message, hint)
+
+    def _masked(self) -> dict[str, object]:
+        """Return the parameters of a method that masks: one density for all models."""
+        given, name = self.content.parameters, self.kind.name
+        if given.factor is not None and not isinstance(given.factor, Fraction):
+            hint = "write it into the weights, which may be lists and have filters"
+            self.document.refuse(("parameters", "lambda"), "`lambda` must be one number", hint)
+        parameters: dict[str, object] = {"lambda": Fraction(1) if given.factor is None else given.factor}
+        for key, default in (("density", Fraction(1)), ("gamma", Fraction(1, 100))):
+            if key in READ[name]:
+                parameters[key] = self._one_for_all(key, default)
+        kind = find_method(name)
+        divides = name == "ties" if given.normalize is None else given.normalize
+        if any(one.name == "combine" for one in kind.parameters):
+            parameters["combine"] = "mean" if divides else "sum"
+        else:
+            parameters["normalize"] = divides
+        if name.startswith("dare"):
+            parameters["rescale"] = "none" if given.rescale is False else "inverse"
+        return parameters
+
+    def _one_for_all(self, key: str, default: Fraction) -> object:
+        shared = getattr(self.content.parameters, key)
+        shared = default if shared is None else shared
+        base = self.content.base_model
+        told = [getattr(model.parameters, key) for model in self.models if model.model != base]
+        found = {shared if one is None else one for one in told}
+        if len(found) > 1:
+            place = next(
+                i for i, model in enumerate(self.models) if getattr(model.parameters, key) is not None
+            )
+            hint = f"give all models the same `{key}`, or use mergekit"
+            message = f"the models have a different `{key}`, and soce takes one for all"
+            self.document.refuse((*self.place, place, "parameters", key), message, hint)
+        return found.pop() if found else shared
 
     @property
     def _folds(self) -> bool:

@@ -36,9 +36,13 @@ def check_keys(document: ParsedFile, content: MergekitContent) -> None:
         _check_signs(document, name, (*place, "weight"), parameters.weight)
         _check_signs(document, name, (*place, "t"), parameters.t)
     for place, model in _models(content):
-        if model.parameters.weight is not None and "weight" not in READ[name]:
-            _refuse_key(document, (*place, "weight"), f"it has no effect on `{name}`: leave it out")
+        for key in ("weight", "density", "gamma"):
+            if getattr(model.parameters, key) is not None and key not in READ[name]:
+                _refuse_key(document, (*place, key), f"it has no effect on `{name}`: leave it out")
         _check_signs(document, name, (*place, "weight"), model.parameters.weight)
+    if top.rescale and not name.startswith("dare"):
+        hint = "leave it out: what is kept is added as it is"
+        document.refuse(("parameters", "rescale"), f"`rescale` of `{name}` makes up for lengths", hint)
     if top.nuslerp_row_wise and top.nuslerp_flatten is False:
         hint = "without it there is one for each index of the first axis, which soce takes as well"
         message = "`nuslerp_row_wise` takes an angle for each index of the last axis"

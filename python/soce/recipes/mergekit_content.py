@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 
 _PARAMETER: Final = "it belongs under the top-level `parameters`"
 _VOCABULARY: Final = "soce never changes a vocabulary: add the tokens to every model first, or leave it out"
-_NO_EFFECT: Final = "it has no effect on this method: leave it out"
+_DELLA: Final = (
+    "its chances go by ranks among equal sizes that no definition orders (docs/methods.md): use mergekit, or "
+    "`dare_ties` or `ties` here"
+)
 _OTHER_METHODS: Final = {
     "passthrough": "stacked layers are another architecture: make it with mergekit",
+    "della": _DELLA,
+    "della_linear": _DELLA,
 }
+_MASKED: Final = {"weight", "density", "normalize", "rescale", "lambda"}
 READ: Final = {
     "linear": {"weight", "normalize"},
     "task_arithmetic": {"weight", "normalize", "lambda"},
@@ -35,8 +41,15 @@ READ: Final = {
     "multislerp": {"weight", "normalize_weights"},
     "karcher": {"max_iter", "tol"},
     "model_stock": {"filter_wise"},
+    "ties": _MASKED,
+    "dare_linear": _MASKED,
+    "dare_ties": _MASKED,
+    "breadcrumbs": {*_MASKED, "gamma"},
+    "breadcrumbs_ties": {*_MASKED, "gamma"},
 }
 """Which parameters each method of mergekit's has that soce reads."""
+MASKED: Final = frozenset(name for name, read in READ.items() if "density" in read)
+"""Those that drop elements of differences."""
 _LayerNumber: TypeAlias = Annotated[int, Field(ge=0, le=10_000)]
 _HOW_TO_RUN: Final = frozenset({
     "allow_crimes", "async_write", "clone_tensors", "cuda", "int8_mask", "lazy_unpickle", "low_cpu_memory",
@@ -97,10 +110,12 @@ class _Runs(Strict):
 
 class _ModelParameters(_Runs):
     refused: ClassVar[Mapping[str, str]] = {
-        "density": _NO_EFFECT, "lambda": _PARAMETER, "t": _PARAMETER, "filter_wise": _PARAMETER,
+        "lambda": _PARAMETER, "t": _PARAMETER, "filter_wise": _PARAMETER,
     }  # fmt: skip
 
     weight: Setting | None = None
+    density: ExactWeight | None = None
+    gamma: ExactWeight | None = None
     normalize: _Normalize | None = None
 
 
@@ -114,12 +129,12 @@ class Model(Strict):
 class Parameters(_Runs):
     """What is set for all models."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        "density": _NO_EFFECT,
-        "eps": "nothing is added to a length here: leave it out",
-    }
+    refused: ClassVar[Mapping[str, str]] = {"eps": "nothing is added to a length here: leave it out"}
 
     weight: Setting | None = None
+    density: ExactWeight | None = None
+    gamma: ExactWeight | None = None
+    rescale: bool | None = None
     normalize: bool | None = None
     factor: Setting | None = Field(default=None, alias="lambda")
     t: Setting | None = None

@@ -112,6 +112,20 @@ class Definition:
         refuse(f"`{self.name}` has no parameter `{shown(name)}`", hint)
 
 
+_LAMBDA: Final = Parameter("lambda", Fraction(1))
+_COMBINE: Final = ("mean", "sum")
+_NORMALIZE: Final = Parameter("normalize", default=False)
+_BY_CHANCE: Final = (
+    _LAMBDA,
+    Parameter("density", Fraction(1, 2), "(0, 1]"),
+    Parameter("seed", 0, "[0, 18446744073709551615]"),
+    Parameter("rescale", "inverse", choices=("inverse", "none")),
+)
+_OF_THE_MIDDLE: Final = (
+    _LAMBDA,
+    Parameter("density", Fraction(9, 10), "(0, 1]"),
+    Parameter("gamma", Fraction(1, 100), "[0, 1)"),
+)
 _ANY: Final = "task_arithmetic with that weight goes beyond the two"
 
 METHODS: Final = {
@@ -122,7 +136,7 @@ METHODS: Final = {
             "task_arithmetic",
             "coefficients",
             "needed",
-            parameters=(Parameter("lambda", Fraction(1)), Parameter("normalize", default=False)),
+            parameters=(_LAMBDA, _NORMALIZE),
             reads=False,
         ),
         Definition(
@@ -164,6 +178,30 @@ METHODS: Final = {
                 Parameter("filter_wise", default=False),
             ),
             by_filter="filter_wise",
+        ),
+        Definition(
+            "ties",
+            "coefficients",
+            "needed",
+            parameters=(
+                _LAMBDA,
+                Parameter("density", Fraction(1, 5), "(0, 1]"),
+                Parameter("combine", "mean", choices=_COMBINE),
+            ),
+        ),
+        Definition("dare_linear", "coefficients", "needed", parameters=(*_BY_CHANCE, _NORMALIZE)),
+        Definition(
+            "dare_ties",
+            "coefficients",
+            "needed",
+            parameters=(*_BY_CHANCE, Parameter("combine", "sum", choices=_COMBINE)),
+        ),
+        Definition("breadcrumbs", "coefficients", "needed", parameters=(*_OF_THE_MIDDLE, _NORMALIZE)),
+        Definition(
+            "breadcrumbs_ties",
+            "coefficients",
+            "needed",
+            parameters=(*_OF_THE_MIDDLE, Parameter("combine", "sum", choices=_COMBINE)),
         ),
     )
 }

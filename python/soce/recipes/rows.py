@@ -13,6 +13,7 @@ from soce.recipes.parts import check_not_negative, reduced_terms, refuse, refuse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from soce.recipes.masks import Masks
     from soce.recipes.methods import Method
 
 Number = TypeVar("Number", int, Fraction)
@@ -20,7 +21,9 @@ Plain: TypeAlias = tuple[tuple[int, ...], int]
 """Numerators, one per ingredient, and what they are divided by."""
 Filters: TypeAlias = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
 """The same for each index of the first axis."""
-Mix: TypeAlias = "Plain | Filters"
+Masked: TypeAlias = "tuple[Masks, int]"
+"""The same element by element."""
+Mix: TypeAlias = "Plain | Filters | Masked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Row:
     """Numerators for each index of the first axis, of tensors that are not mixed as one."""
     wholes: tuple[int, ...] = ()
     """What those are divided by."""
+    masks: Masks | None = None
+    """Who takes part in which element, if not everyone in every one; the base's numerator is the whole."""
 
     @classmethod
     def of_weights(cls, pattern: str, weights: Sequence[Fraction]) -> Row:
@@ -71,9 +76,16 @@ class Row:
         sizes = tuple(sum(map(abs, column)) for column in zip(*filters, strict=True))
         return cls(pattern, sizes, sum(wholes), filters=filters, wholes=wholes)
 
+    @classmethod
+    def of_masks(cls, pattern: str, masks: Masks, whole: int) -> Row:
+        """Return a row in which ingredients take part element by element."""
+        return cls(pattern, masks.parts(whole), whole, masks=masks)
+
     @property
     def mix(self) -> Mix:
         """Numerators and whole as the core takes them."""
+        if self.masks is not None:
+            return self.masks, self.whole
         return (self.filters, self.wholes) if self.filters else (self.numerators, self.whole)
 
     def over(self, into: Sequence[int], count: int) -> Row:
@@ -81,6 +93,8 @@ class Row:
         if self.filters:
             mixes = zip(self.filters, self.wholes, strict=True)
             return Row.of_filters(self.pattern, [(spread(one, into, count), whole) for one, whole in mixes])
+        if self.masks is not None:
+            return Row.of_masks(self.pattern, self.masks.over(into, count), self.whole)
         asked = None if self.asked is None else spread(self.asked, into, count)
         return Row(self.pattern, spread(self.numerators, into, count), self.whole, asked)
 
@@ -103,7 +117,7 @@ def merged_row(
     if not row.pattern:
         refuse("a row has an empty pattern", "`*` matches every tensor")
     merged = row.over(into, count)
-    if row.filters:
+    if row.filters or row.masks is not None:
         return merged
     numerators, whole = reduced(merged.numerators, merged.whole)
     return replace(merged, numerators=numerators, whole=whole)

@@ -19,6 +19,8 @@ pub(crate) mod float_env;
 mod format;
 mod inner_products;
 pub(crate) mod low_rank;
+pub(crate) mod masked;
+mod philox;
 mod request;
 mod set;
 mod sets;

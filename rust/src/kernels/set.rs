@@ -5,9 +5,11 @@ use super::enclosed::Enclosed;
 use super::format::Format;
 use super::inner_products::{self, InnerProducts};
 use super::low_rank::Row;
+use super::masked::{Deltas, Masking};
 use super::request::Request;
 use super::squares::{self, Block, Squares};
 use super::tally::Tally;
+use crate::mix::Subset;
 
 /// One implementation of the hot loop. Sets differ in speed, never in a bit.
 pub struct Kernels {
@@ -19,6 +21,8 @@ pub struct Kernels {
     pub(super) enclosed: fn(&Enclosed<'_>, &mut [u8], &mut [bool]),
     pub(super) squares: squares::Run,
     pub(super) inner_products: inner_products::Run,
+    pub(super) subsets: fn(&Masking<'_>, &mut [Subset], &mut Tally),
+    pub(super) magnitudes: fn(&Deltas<'_>, &mut [u64]),
 }
 
 impl std::fmt::Debug for Kernels {
@@ -93,5 +97,23 @@ impl Kernels {
     /// If lengths and dtypes do not fit each other: a bug in the caller.
     pub fn inner_products<'a>(&self, block: Block<'_>, room: &'a mut InnerProducts) -> &'a [f64] {
         room.of(&block, self.inner_products)
+    }
+
+    /// Who takes part in each element of a masked row. What is not finite is counted, of the ingredients and then of the base.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub(crate) fn subsets(&self, masking: &Masking<'_>, subsets: &mut [Subset], tally: &mut Tally) {
+        masking.check(subsets, tally);
+        (self.subsets)(masking, subsets, tally);
+    }
+
+    /// Bits of how far each element is from the base's, 0 where one of the two is not finite.
+    ///
+    /// # Panics
+    /// If lengths and dtypes do not fit each other: a bug in the caller.
+    pub(crate) fn magnitudes(&self, deltas: &Deltas<'_>, magnitudes: &mut [u64]) {
+        deltas.check(magnitudes);
+        (self.magnitudes)(deltas, magnitudes);
     }
 }

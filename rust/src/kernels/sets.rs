@@ -9,11 +9,13 @@ use super::difference::{self, Pair};
 use super::enclosed::{self, Enclosed};
 use super::inner_products::{self, InnerProducts};
 use super::low_rank::{self, Row};
+use super::masked::{self, Deltas, Masking};
 use super::squares::{self, Block, Squares};
 use super::vector::{self, FromBf16, FromF16, FromF32, FromF64, ToBf16, ToF16, ToF32, ToF64};
 use super::{Kernels, Request, Tally};
 use crate::dtype::Dtype;
 use crate::kernels::format::Format;
+use crate::mix::Subset;
 
 static SCALAR: Kernels = Kernels {
     name: "scalar",
@@ -23,6 +25,8 @@ static SCALAR: Kernels = Kernels {
     enclosed: all_in_doubt,
     squares: squares::by_definition,
     inner_products: inner_products::by_definition,
+    subsets: masked::by_definition,
+    magnitudes: masked::magnitudes_by_definition,
 };
 
 /// The definition: every element by integers.
@@ -97,6 +101,12 @@ macro_rules! kernels_for {
             inner_products: compiled!(
                 $features, inner_products::fast, (block: &Block<'_>, room: &mut InnerProducts) -> ()
             ),
+            subsets: compiled!(
+                $features, masked::fast, (masking: &Masking<'_>, subsets: &mut [Subset], tally: &mut Tally) -> ()
+            ),
+            magnitudes: compiled!(
+                $features, masked::magnitudes, (deltas: &Deltas<'_>, magnitudes: &mut [u64]) -> ()
+            ),
         }
     };
 }
@@ -115,6 +125,8 @@ static NEON: Kernels = Kernels {
     enclosed: enclosed::run,
     squares: squares::fast,
     inner_products: inner_products::fast,
+    subsets: masked::fast,
+    magnitudes: masked::magnitudes,
 };
 
 /// Pick the loop by dtypes, once a chunk.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::digests::Digests;
+use super::masks::MasksEntry;
 use crate::checkpoint::origin::ClaimSource;
 use crate::digest::Digest;
 use crate::dtype::Dtype;
@@ -103,6 +104,9 @@ pub(crate) struct RowEntry {
     /// What those are divided by.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) wholes: Option<Vec<u64>>,
+    /// Who takes part in which element, if that is not everyone in every one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) masks: Option<MasksEntry>,
 }
 
 impl RowEntry {
@@ -110,18 +114,22 @@ impl RowEntry {
     pub(crate) fn new(pattern: &str, mixture: &Mixture, columns: &[usize]) -> Self {
         let pick = |numbers: &[i64]| columns.iter().map(|&i| numbers[i]).collect::<Vec<_>>();
         let (filters, wholes) = match mixture {
-            Mixture::One(_) => (None, None),
             Mixture::Filters(filters) => {
                 (Some(filters.numerators().map(pick).collect()), Some(filters.wholes().to_vec()))
             }
+            Mixture::One(_) | Mixture::Masked(_) => (None, None),
+        };
+        let masks = match mixture {
+            Mixture::Masked(masked) => Some(MasksEntry::new(masked, columns)),
+            Mixture::One(_) | Mixture::Filters(_) => None,
         };
         let (parts, whole) = (pick(mixture.parts()), mixture.whole());
-        Self { pattern: pattern.to_owned(), parts, whole, filters, wholes }
+        Self { pattern: pattern.to_owned(), parts, whole, filters, wholes, masks }
     }
 
     /// Whether it has no more than its parts.
     pub(crate) fn is_one(&self) -> bool {
-        self.filters.is_none() && self.wholes.is_none()
+        self.filters.is_none() && self.wholes.is_none() && self.masks.is_none()
     }
 
     /// What it says, over its columns.
@@ -129,9 +137,11 @@ impl RowEntry {
     /// # Errors
     /// Why it makes no sense, ready to be shown.
     pub(crate) fn mixture(&self) -> Result<Mixture, String> {
-        let read = match (&self.filters, &self.wholes) {
-            (None, None) => Mix::new(&self.parts, self.whole).map(Mixture::One),
-            (filters, wholes) => {
+        let read = match (&self.filters, &self.wholes, &self.masks) {
+            (None, None, None) => Mix::new(&self.parts, self.whole).map(Mixture::One),
+            (None, None, Some(masks)) => return masks.masked(&self.parts, self.whole).map(Mixture::Masked),
+            (_, _, Some(_)) => return Err("has both filters and masks".to_owned()),
+            (filters, wholes, None) => {
                 let (filters, wholes) = (filters.as_deref(), wholes.as_deref());
                 Filters::new(filters.unwrap_or_default(), wholes.unwrap_or_default()).map(Mixture::Filters)
             }

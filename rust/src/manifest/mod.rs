@@ -12,6 +12,7 @@ mod content;
 mod digests;
 mod document;
 mod fingerprint;
+mod masks;
 mod parse;
 mod read;
 
@@ -26,5 +27,6 @@ pub(crate) use document::{
     SourceShard, TensorEntry,
 };
 pub use fingerprint::Fingerprint;
+pub(crate) use masks::MasksEntry;
 pub(crate) use parse::parse;
 pub(crate) use read::{ReadManifest, stays_inside};

@@ -117,8 +117,14 @@ mod tests {
             non_finite: None,
             differences: None,
         };
-        let row =
-            RowEntry { pattern: "*".to_owned(), parts: vec![2, 1], whole: 3, filters: None, wholes: None };
+        let row = RowEntry {
+            pattern: "*".to_owned(),
+            parts: vec![2, 1],
+            whole: 3,
+            filters: None,
+            wholes: None,
+            masks: None,
+        };
         let result = Outcome {
             format: FORMAT,
             numerics: NUMERICS,

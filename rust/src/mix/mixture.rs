@@ -1,6 +1,6 @@
 //! How a tensor is made of its ingredients: by one mix, or by several for parts of it.
 
-use super::{Filters, Mix};
+use super::{Filters, Masked, Mix};
 use crate::error::Result;
 
 /// The coefficients of one tensor. Whoever adds a kind of them says here who takes part in it, and in `mixing` what its
@@ -11,15 +11,18 @@ pub enum Mixture {
     One(Mix),
     /// Elements by their index of the first axis.
     Filters(Filters),
+    /// Elements by who takes part in them.
+    Masked(Masked),
 }
 
 impl Mixture {
     /// One number for each ingredient, 0 exactly for those that take no part: numerators, or where an ingredient has
-    /// several the sum of their sizes.
+    /// several the sum of their sizes; of a masked one's base the whole.
     pub fn parts(&self) -> &[i64] {
         match self {
             Self::One(mix) => mix.numerators(),
             Self::Filters(filters) => filters.parts(),
+            Self::Masked(masked) => masked.parts(),
         }
     }
 
@@ -28,6 +31,7 @@ impl Mixture {
         match self {
             Self::One(mix) => mix.whole(),
             Self::Filters(filters) => filters.wholes().iter().sum(),
+            Self::Masked(masked) => masked.whole(),
         }
     }
 
@@ -47,6 +51,7 @@ impl Mixture {
         match self {
             Self::One(mix) => vec![mix.numerators()[ingredient]],
             Self::Filters(filters) => filters.numerators().map(|numerators| numerators[ingredient]).collect(),
+            Self::Masked(masked) => masked.column(ingredient),
         }
     }
 
@@ -65,6 +70,7 @@ impl Mixture {
                 let picked = filters.numerators().map(pick).collect::<Vec<_>>();
                 Filters::new(&picked, filters.wholes()).map(Self::Filters)
             }
+            Self::Masked(masked) => masked.of_ingredients(places).map(Self::Masked),
         }
     }
 
@@ -73,13 +79,14 @@ impl Mixture {
         match self {
             Self::One(mix) => mix.sole(),
             Self::Filters(filters) => filters.sole(),
+            Self::Masked(_) => None,
         }
     }
 
     /// Why it cannot be of a tensor of this shape.
     pub(crate) fn misfit(&self, shape: &[u64]) -> Option<String> {
         match self {
-            Self::One(_) => None,
+            Self::One(_) | Self::Masked(_) => None,
             Self::Filters(filters) => (shape.first() != Some(&filters.count())).then(|| {
                 format!(
                     "expected a first axis of {}, as many as the row has filters, got shape {shape:?}",

@@ -108,6 +108,23 @@ impl Mixer {
         ingredients.into_iter().map(input).collect()
     }
 
+    /// The same, of a tensor that no adapter changes: its elements are numbers that a file holds or codes times scales.
+    pub(super) fn stored_inputs(
+        &self,
+        name: &str,
+        ingredients: impl IntoIterator<Item = usize>,
+    ) -> Result<Vec<Input<'_>>> {
+        let inputs = self.inputs(name, ingredients)?;
+        if let Some(input) = inputs.iter().find(|input| input.at.update.is_some()) {
+            let label = self.agreement.checkpoints[input.ingredient].label();
+            let message = "an adapter changes it, and masks are of stored elements";
+            let hint =
+                "merge this ingredient with its adapter first: `soce-merge BASE+ADAPTER --output DIRECTORY`";
+            return Err(Problem::new(ProblemKind::Recipe, message).at(label).tensor(name).hint(hint).into());
+        }
+        Ok(inputs)
+    }
+
     /// The tensor of a soup that has this shape in the ingredient that it is modelled on, and its dtype.
     pub(super) fn model(&self, name: &str) -> Option<(&TensorInfo, Dtype)> {
         let ingredient = self.giver(name).unwrap_or(0);

@@ -4,16 +4,23 @@
 
 mod chunk;
 mod codes;
+mod contents;
+mod edges;
 mod inner_products;
 mod low_rank;
+mod masked;
 mod mixer;
 mod numbers;
 mod read;
+mod scan;
 mod squares;
+mod stretch;
 mod tree;
 
 pub use chunk::chunk_bytes;
 pub(crate) use chunk::{Mixing, count_taken, mix_chunk};
+pub use contents::TensorContent;
+pub use edges::Rank;
 pub use inner_products::Gradient;
 pub use mixer::{MixOptions, Mixer};
 pub(crate) use read::{Files, Scratch, Stretch, scratch_bytes};

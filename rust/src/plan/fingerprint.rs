@@ -9,7 +9,7 @@ use crate::checkpoint::Shard;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::io::Identity;
-use crate::manifest::{Brief, Digests, FILE_NAME, Fingerprint, NUMERICS, RECIPE_FILE};
+use crate::manifest::{Brief, Digests, FILE_NAME, Fingerprint, MasksEntry, NUMERICS, RECIPE_FILE};
 use crate::mix::Mixture;
 
 impl Plan {
@@ -87,6 +87,10 @@ fn brief(row: &Row) -> Value {
         let numbers = filters.numerators().flatten().flat_map(|number| number.to_le_bytes());
         let wholes = filters.wholes().iter().flat_map(|number| number.to_le_bytes());
         told["filters"] = json!(Digest::of(&numbers.chain(wholes).collect::<Vec<u8>>()));
+    }
+    if let Mixture::Masked(masked) = mixture {
+        let everyone: Vec<usize> = (0..masked.parts().len()).collect();
+        told["masks"] = json!(MasksEntry::new(masked, &everyone));
     }
     told
 }

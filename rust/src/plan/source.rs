@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::derived::{Derived, Part, Scales, Update};
+use super::derived::{Derived, Part, Scales, Update, VALUES};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::Dtype;
 
@@ -50,6 +50,15 @@ impl TensorSource {
     /// Whether its elements are computed.
     pub(crate) fn is_computed(&self) -> bool {
         self.scales.is_some() || self.update.is_some()
+    }
+
+    /// Bytes of one element as a number: computed ones are [`VALUES`].
+    ///
+    /// # Panics
+    /// Never for a planned tensor: dtypes below a byte are refused.
+    pub(crate) fn value_bytes(&self) -> u64 {
+        let dtype = if self.is_computed() { VALUES } else { self.dtype };
+        dtype.bytes().expect("dtypes below a byte are refused") as u64
     }
 
     /// Bytes of one element there.

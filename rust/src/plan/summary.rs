@@ -147,6 +147,9 @@ fn output(recipe: &Recipe) -> Value {
         if let Mixture::Filters(filters) = mixture {
             told["filters"] = filters.count().into();
         }
+        if let Mixture::Masked(_) = mixture {
+            told["masked"] = true.into();
+        }
         told
     };
     let rows = recipe.rows.iter().map(row);

@@ -6,12 +6,46 @@ use pyo3::prelude::*;
 use crate::dtype::{Dtype, DtypeClass};
 use crate::io::{Backend, Cache};
 use crate::manifest::Digests;
-use crate::mix::{Filters, Mix, Mixture};
+use crate::mix::{Divisor, Edge, Filters, Keep, Masked, Mix, Mixture};
 
-/// Numerators of a row: one for each ingredient, or as many for each filter.
+/// Numerators of a row: one for each ingredient, or as many for each filter, or with masks.
 pub(super) enum Numerators {
     One(Vec<i64>),
     Filters(Vec<Vec<i64>>),
+    Masked(Masks),
+}
+
+/// An object with these attributes: `Masks` of Python.
+#[derive(FromPyObject)]
+pub(super) struct Masks {
+    numerators: Vec<i64>,
+    base: usize,
+    divisors: Option<Vec<u64>>,
+    elects: bool,
+    keeps: Vec<Option<Keeping>>,
+}
+
+/// The size of a difference, and the number of the element.
+type EdgeArguments = (f64, u64);
+
+#[derive(FromPyObject)]
+enum Keeping {
+    Ranks(EdgeArguments, Option<EdgeArguments>),
+    /// Both halves of the key, then the probability.
+    Random(u64, u64, u32),
+}
+
+impl From<Option<Keeping>> for Keep {
+    fn from(keeping: Option<Keeping>) -> Self {
+        let edge = |(size, index): EdgeArguments| Edge { magnitude: size.abs().to_bits(), index };
+        match keeping {
+            None => Self::All,
+            Some(Keeping::Ranks(low, high)) => Self::Ranks { low: edge(low), high: high.map(edge) },
+            Some(Keeping::Random(first, second, probability)) => {
+                Self::Random { key: [first, second], probability }
+            }
+        }
+    }
 }
 
 /// What numerators are divided by: those of each filter by their own.
@@ -39,7 +73,8 @@ impl FromPyObject<'_, '_> for Numerators {
         object
             .extract()
             .map(Self::One)
-            .or_else(|error| object.extract().map(Self::Filters).map_err(|_| error))
+            .or_else(|error: PyErr| object.extract().map(Self::Filters).map_err(|_| error))
+            .or_else(|error| object.extract().map(Self::Masked).map_err(|_| error))
     }
 }
 
@@ -49,6 +84,12 @@ impl Numerators {
             (Self::One(numerators), Whole::One(whole)) => Ok(Mix::new(&numerators, whole)?.into()),
             (Self::Filters(filters), Whole::Filters(wholes)) => {
                 Ok(Mixture::Filters(Filters::new(&filters, &wholes)?))
+            }
+            (Self::Masked(masks), Whole::One(whole)) => {
+                let Masks { numerators, base, divisors, elects, keeps } = masks;
+                let divisor = divisors.map_or(Divisor::Whole(whole), Divisor::Sum);
+                let keeps = keeps.into_iter().map(Keep::from).collect();
+                Ok(Mixture::Masked(Masked::new(base, &numerators, divisor, elects, keeps)?))
             }
             _ => {
                 Err(PyTypeError::new_err("expected one whole for one row of numerators, or as many for many"))

@@ -11,9 +11,11 @@ use super::interrupt::run_interruptible;
 use super::memory::{Memory, Use};
 use super::remote::{self, RemoteShard};
 use crate::checkpoint::OpenOptions;
+use crate::control::Control;
 use crate::dtype::{Dtype, DtypeClass};
-use crate::error::{Error, Problem, ProblemKind};
+use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::io::remote::Objects;
+use crate::kernels::Tally;
 use crate::mixing;
 use crate::plan::Choices;
 
@@ -106,7 +108,7 @@ impl PyMixer {
         beside: Vec<Bound<'_, Self>>,
         filters: bool,
         num_threads: Option<usize>,
-    ) -> PyResult<Vec<(u64, u64)>> {
+    ) -> PyResult<Counts> {
         let memory = Memory::of(out, "out", Use::Write)?;
         if memory.dtype("out")? != Some(Dtype::F64) {
             return Err(PyBufferError::new_err(
@@ -128,7 +130,36 @@ impl PyMixer {
             self.mixer.squares(name, &beside, options, length, &write, control)
         };
         let tally = run_interruptible(out.py(), |_, _| Ok(()), work)?;
-        Ok(tally.inputs.iter().map(|found| (found.nan, found.positive + found.negative)).collect())
+        Ok(counts(&tally))
+    }
+
+    #[pyo3(signature = (name, base, ranks, *, num_threads = None))]
+    fn edges(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        base: usize,
+        ranks: Vec<(usize, u64)>,
+        num_threads: Option<usize>,
+    ) -> PyResult<(Vec<(f64, u64)>, Counts)> {
+        let rank = |(ingredient, rank): (usize, u64)| mixing::Rank { ingredient, rank };
+        let ranks: Vec<_> = ranks.into_iter().map(rank).collect();
+        let look = |control: &_| self.mixer.edges(name, base, &ranks, num_threads, control);
+        let (edges, counts) = self.look(py, look)?;
+        Ok((edges.iter().map(|edge| (f64::from_bits(edge.magnitude), edge.index)).collect(), counts))
+    }
+
+    #[pyo3(signature = (name, base, *, num_threads = None))]
+    fn contents(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        base: usize,
+        num_threads: Option<usize>,
+    ) -> PyResult<(Vec<(String, f64)>, Counts)> {
+        let look = |control: &_| self.mixer.contents(name, base, num_threads, control);
+        let (contents, counts) = self.look(py, look)?;
+        Ok((contents.iter().map(|one| (one.digest.to_string(), one.farthest)).collect(), counts))
     }
 
     #[pyo3(
@@ -171,7 +202,27 @@ impl PyMixer {
     }
 }
 
+/// NaN and infinities of each ingredient.
+type Counts = Vec<(u64, u64)>;
+
+fn counts(tally: &Tally) -> Counts {
+    tally.inputs.iter().map(|found| (found.nan, found.positive + found.negative)).collect()
+}
+
 impl PyMixer {
+    fn look<T: Send>(
+        &self,
+        py: Python<'_>,
+        look: impl FnOnce(&Control) -> Result<(T, Tally)> + Send,
+    ) -> PyResult<(T, Counts)> {
+        let work = |control: &_| {
+            let _session = self.objects.session(control);
+            look(control)
+        };
+        let (found, tally) = run_interruptible(py, |_, _| Ok(()), work)?;
+        Ok((found, counts(&tally)))
+    }
+
     /// Refuse memory that would show the result's bits as floats of another format. Integers are bits anyway, so they
     /// hold any dtype: numpy has no BF16.
     fn check_dtype(&self, name: &str, holds: Option<Dtype>, wanted: Option<Dtype>) -> PyResult<()> {

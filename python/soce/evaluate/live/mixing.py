@@ -23,6 +23,7 @@ from soce.merging.ingredients import open_mixer
 from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
 from soce.methods.resolve import Opened, resolve
+from soce.recipes.masks import Masks
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.names import base_of
 from soce.recipes.parts import parse_dtype
@@ -231,13 +232,14 @@ class SoupMixer:
         their own dtype, which lies between them: it need not be looked at, and a search pays for this once.
         What an adapter makes of its base is in no dtype, and may be too large for it.
         """
+        is_masked = isinstance(row[0], Masks)
         mixes = _plain(row)
         known = self._finite[name, start, mixed.numel()]
         taken = {i for numerators, _ in mixes for i, numerator in enumerate(numerators) if numerator}
         is_between = all(min(numerators) >= 0 and sum(numerators) <= whole for numerators, whole in mixes)
-        is_mean = self.dtype is None and is_between and taken.isdisjoint(self._adapted)
+        is_mean = self.dtype is None and not is_masked and is_between and taken.isdisjoint(self._adapted)
         if (is_mean and taken <= known) or _is_finite(mixed):
-            if len(mixes) == 1:  # several may each look at a part of an ingredient
+            if len(mixes) == 1 and not is_masked:  # others may look at a part of an ingredient
                 known |= taken
             return
         problems = [
@@ -255,6 +257,9 @@ class SoupMixer:
 def _plain(mix: Mix) -> list[tuple[tuple[int, ...], int]]:
     """Return the mixes that one is made of."""
     numerators, wholes = mix
+    if isinstance(numerators, Masks):
+        assert isinstance(wholes, int)
+        return [(numerators.parts(wholes), wholes)]
     each = wholes if isinstance(wholes, tuple) else (wholes,)
     many = numerators if isinstance(wholes, tuple) else (numerators,)
     return list(zip(many, each, strict=True))  # type: ignore[arg-type] # both are of one kind
