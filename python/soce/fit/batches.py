@@ -31,13 +31,16 @@ class ItemBatches:
 
     def keys(self, step: int) -> list[Key]:
         """Return category and id of the items of a step, counted from 0."""
-        return [self._key(place) for place in range(step * self.size, (step + 1) * self.size)]
-
-    def _key(self, place: int) -> Key:
-        times, number = divmod(place, len(self.items))
-        category = sorted(self.items)[number]
-        epoch, place = divmod(times, len(self.items[category]))
-        return category, self._order(category, epoch)[place]
+        categories, orders = sorted(self.items), dict[tuple[str, int], list[str]]()
+        keys = []
+        for place in range(step * self.size, (step + 1) * self.size):
+            times, number = divmod(place, len(categories))
+            category = categories[number]
+            epoch, turn = divmod(times, len(self.items[category]))
+            if (category, epoch) not in orders:
+                orders[category, epoch] = self._order(category, epoch)
+            keys.append((category, orders[category, epoch][turn]))
+        return keys
 
     def _order(self, category: str, epoch: int) -> list[str]:
         def drawn(item: str) -> tuple[bytes, str]:
