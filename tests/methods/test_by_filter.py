@@ -17,10 +17,12 @@ from tests.methods.test_coefficients import vectors
 
 import soce
 from soce import MergeOptions, Method, Recipe
+from soce.cli.text.merge import plan_text
 from soce.exceptions import CheckpointError
 from soce.merging.plan import plan
 from soce.methods.model_stock import model_stock
 from soce.recipes.model import Ingredient
+from soce.report.card.card import make_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -246,3 +248,12 @@ def test_values_that_are_not_finite_are_named(home: Path, tmp_path: Path) -> Non
     again = Recipe.of([str(tmp_path / one) for one in "CD"], Method("nuslerp", parameters={"row_wise": True}))
     rows = plan(again, output=tmp_path / "soup", options=QUICK).data["outputs"][0]["rows"]
     assert rows == [{"pattern": "*", "numerators": [1, 1], "whole": 2}]
+
+
+def test_plan_and_card_say_that_parts_are_those_of_rows(home: Path, tmp_path: Path) -> None:
+    made = plan(recipe_of(home, "model_stock"), output=tmp_path / "soup", options=QUICK)
+    told = "tensors BF16.weight, each of 6 rows with parts of its own"
+    assert told in plan_text(made)
+    made.execute()
+    card = make_card(tmp_path / "soup")
+    assert "each index of the first axis has parts of its own" in card.text

@@ -38,6 +38,9 @@ def plan_text(plan: MergePlan) -> str:
         lines += ["", f"output {shown(output['path'])}{there}"]
         for row in output["rows"][:_ROWS]:
             lines.append(f"  tensors {shown(row['pattern'])}")
+            if "filters" in row:
+                each = counted(row["filters"], "row")
+                lines[-1] += f", each of {each} with parts of its own: the sums of their sizes"
             table = [
                 [f"{numerator}", f"of {row['whole']}", f"{100 * numerator / row['whole']:.4g} %", shown(path)]
                 for numerator, path in zip(row["numerators"], paths, strict=True)

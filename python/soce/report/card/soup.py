@@ -65,7 +65,14 @@ class Soup:
     @property
     def is_plain(self) -> bool:
         """Whether every averaged tensor has the same parts: other rows, if any, take tensors from one."""
-        return len(self.rows) == 1 or taking_rows(self.manifest) == set(range(len(self.rows) - 1))
+        return not self.has_filters and (
+            len(self.rows) == 1 or taking_rows(self.manifest) == set(range(len(self.rows) - 1))
+        )
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether some tensors have parts for each index of their first axis."""
+        return any("filters" in row for row in self.manifest["result"]["recipe"]["rows"])
 
     @property
     def averaged(self) -> tuple[Source, ...]:

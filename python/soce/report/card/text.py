@@ -95,7 +95,11 @@ def _recipe(soup: Soup) -> list[str]:
             [code(pattern), *(str(one.parts[place]) for one in going), str(whole)]
             for place, (pattern, whole) in enumerate(soup.rows)
         ]
-        lines += ["The first pattern that matches a tensor's name gives its parts.", ""]
+        each = (
+            " Of some, each index of the first axis has parts of its own: here are the sums of their sizes."
+        )
+        first = "The first pattern that matches a tensor's name gives its parts."
+        lines += [first + (each if soup.has_filters else ""), ""]
         lines += table(["tensors", *names, "over"], rows, "l" + "r" * (len(going) + 1))
     taken = [f"Tensors {code(name)} are those of {_name(one)}, unchanged." for name, one in soup.taken]
     lines += ["", *taken] if taken or soup.left_out else []
