@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soce.cli.bars import byte_bar
-from soce.cli.command import Subcommand, message, next_step, usage, version_option, warn
+from soce.cli.command import Subcommand, message, next_step, print_blocks, usage, version_option, warn
 from soce.cli.options.files import PLACE
 from soce.cli.options.merge import merge_options
 from soce.cli.options.method import method_options
 from soce.cli.options.types import COUNT
-from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text
+from soce.cli.text.merge import choices_text, nonfinite_text, plan_text, report_text, zeros_lines
 from soce.exceptions import Problem, RecipeError, shown
 from soce.files.words import counted
 
@@ -110,6 +110,7 @@ def merge(
     if plan_only:
         warn(made.data["warnings"])
         click.echo(made.to_json() if as_json else plan_text(made))
+        _tell_zeros(made, merging, as_json=as_json)
         return
     carry_out(made, merging, as_json=as_json, quiet=quiet)
 
@@ -134,6 +135,13 @@ def carry_out(made: MergePlan, merging: MergeOptions, *, as_json: bool, quiet: b
             next_step("soce", "verify", *map(str, report.outputs[:1]))
     if as_json:
         click.echo(report.json)
+    _tell_zeros(made, merging, as_json=as_json)
+
+
+def _tell_zeros(made: MergePlan, merging: MergeOptions, *, as_json: bool) -> None:
+    """Print the zeros of every tensor, which JSON has anyway."""
+    if merging.sparsity_report and not as_json:
+        print_blocks(zeros_lines(made.zeros, [Path(str(one)).name for one in made.outputs]))
 
 
 def _card_writer(plan: MergePlan, warnings: list[str]) -> Callable[[Path], object] | None:

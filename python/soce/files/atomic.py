@@ -123,3 +123,12 @@ def write_json(path: PathText, value: object) -> None:
 def _write(path: PathText, content: bytes, *, overwrite: bool) -> None:
     with staged(path, overwrite=overwrite) as partial, partial.open("xb") as file:
         file.write(content)
+
+
+def make_folder(folder: Path, *, sync: bool) -> None:
+    """Make a folder and those above it; with `sync`, a power cut cannot take it away again."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if sync:
+            _sync(path.parent)

@@ -79,6 +79,12 @@ class MergeOptions:
     and every shard, which is read back. With ``"none"`` an interrupted merge begins anew."""
     differences: bool = False
     """Record per tensor the largest absolute difference between the soup and each ingredient."""
+    require_same_mask: bool = False
+    """Refuse ingredients that are zero in different places, as pruned models that do not share a mask are:
+    they are read once more, before anything is written."""
+    sparsity_report: bool = False
+    """Count the zeros of every tensor in each ingredient, in all of them and in the soup, for
+    `MergeReport.zeros`; all are read once more for it."""
     nonfinite: Literal["error", "warn"] = "error"
     """Whether NaN and infinities in the data stop the merge or are counted and reported."""
     restart: bool = False

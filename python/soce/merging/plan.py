@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import soce._core as _core
 from soce.exceptions import shown
 from soce.files.arguments import expect
+from soce.files.atomic import make_folder
 from soce.files.words import counted, listed
 from soce.merging.choices import find_ingredient, resolve_choices
 from soce.merging.ingredients import adapted
 from soce.merging.options import MergeOptions
 from soce.merging.origins.warnings import origin_warnings
 from soce.merging.report import MergeReport
-from soce.merging.resolving import resolve_all, told_of
+from soce.merging.resolving import mixer_of, resolve_all, told_of
 from soce.merging.run_info import run_info_of
 from soce.merging.sending import Sender, check_sent_options, place_of
+from soce.merging.zeros import count_zeros
 from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from soce.files.atomic import PathText
     from soce.merging.options import OnProgress
+    from soce.merging.zeros import TensorZeros
     from soce.recipes.names import RemoteName
     from soce.remote.destination import Destination
 
@@ -64,6 +67,8 @@ class MergePlan:
     """Where the one soup goes, if it does not stay on this disk."""
     _methods: Sequence[Mapping[str, object]]
     """What methods were asked for and what they found, as JSON."""
+    zeros: tuple[TensorZeros, ...] = ()
+    """Of every tensor that is averaged, if `MergeOptions.sparsity_report` asks for them."""
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -82,6 +87,8 @@ class MergePlan:
         found: dict[str, Any] = json.loads(self._made.to_json(kernels=self._options.kernels))
         found["origins"] = dict(self._origins)
         found["methods"] = list(self._methods)
+        if self._options.sparsity_report:
+            found["zeros"] = [one.to_json() for one in self.zeros]
         found["seconds_to_fetch"] = round(least_seconds(found["bytes_to_fetch"]))
         found["bytes_to_send"] = 0
         if self._destination is not None:
@@ -125,7 +132,7 @@ class MergePlan:
         if chosen.num_threads is not None and chosen.num_threads < 1:
             refuse(f"`num_threads` is {chosen.num_threads}", "leave it out to use all cores")
         if self._folder is not None:
-            _make_folder(self._folder, sync=chosen.sync)
+            make_folder(self._folder, sync=chosen.sync)
         texts = [self._mergekit_file(recipe) for recipe in self.recipes]
         recipes = list(zip(self.outputs, self.recipes, strict=True))
         run_info = run_info_of(self._source, chosen, recipes, self._origins, self._methods)
@@ -151,6 +158,9 @@ class MergePlan:
         if sender is not None:
             report = sender.named_in(report)
         made = MergeReport.from_json(report, self.outputs)
+        if self._options.sparsity_report:
+            told = {**json.loads(made.json), "zeros": [one.to_json() for one in self.zeros]}
+            made = replace(made, zeros=self.zeros, json=json.dumps(told, ensure_ascii=False))
         log.info("wrote %d bytes in %.1f s", made.bytes_written, made.seconds)
         return made
 
@@ -228,19 +238,6 @@ def plan_all(recipes: ManySoups, *, output: PathText, options: MergeOptions = Me
         hint = "list them under `recipes:`, or give a single recipe as the argument of `merge`"
         refuse("there are no named recipes", hint, where)
     return _plan([(folder / name, recipe) for name, recipe in named], source, options, folder)
-
-
-def _make_folder(folder: Path, *, sync: bool) -> None:
-    """Make a folder and those above it; with `sync`, a power cut cannot take it away again."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        if sync:
-            descriptor = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 def _one(ingredients: OneSoup, method: Method | None) -> tuple[Recipe, RecipeFile | None]:
@@ -354,6 +351,10 @@ def _plan(
         if recipe.method is not None
     ]
     made = MergePlan(core, recipes, source, options, folder, located.origins, destination, methods)
+    if options.require_same_mask or options.sparsity_report:
+        mixer = mixer_of(choices, located, on_bases.changes, options)
+        columns = [names.get(path) for path in paths]
+        made = replace(made, zeros=count_zeros(mixer, columns, resolved, made.data["tensors"], options))
     if located.shards:
         announce(Fetching(located.streamed, made.data["bytes_to_fetch"], "streamed"))
     return made

@@ -12,6 +12,7 @@ from soce.files.words import listed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from soce.merging.zeros import TensorZeros
     from soce.recipes.names import RemoteName
 
 
@@ -57,6 +58,8 @@ class MergeReport:
     """Outputs that an earlier run of the same merge had already published; nothing was done about them."""
     json: str
     """The core's report, as one JSON object."""
+    zeros: tuple[TensorZeros, ...] = ()
+    """Of every tensor that was averaged, if `MergeOptions.sparsity_report` asked for them."""
 
     def __repr__(self) -> str:
         """Return what was written on one line."""

@@ -29,7 +29,16 @@ def resolve_all(
     """Return the rows of each recipe; tensors are read, once for all, only if a method needs them."""
     if not any(map(needs_tensors, recipes)):
         return [resolve(recipe) for recipe in recipes]
-    mixer = Mixer(
+    mixer = mixer_of(choices, located, adapters, options)
+    opened = Opened(mixer, choices.paths, located.names)
+    return [resolve(recipe, opened) for recipe in recipes]
+
+
+def mixer_of(
+    choices: TensorChoices, located: Located, adapters: Sequence[Change], options: MergeOptions
+) -> Mixer:
+    """Return the mixer of all that a plan reads."""
+    return Mixer(
         located.paths,
         io=options.io,
         follow_links=options.follow_links,
@@ -40,8 +49,6 @@ def resolve_all(
         remote=located.shards,
         refresh=located.refresh,
     )
-    opened = Opened(mixer, choices.paths, located.names)
-    return [resolve(recipe, opened) for recipe in recipes]
 
 
 def told_of(recipe: Recipe, resolved: Resolved) -> dict[str, object]:

@@ -113,6 +113,10 @@ merge_options = all_of(
         help="What is hashed; `full`: inputs and shards too, read back.",
     ),
     _option("--differences", is_flag=True, help="Record how far each tensor is from each ingredient."),
+    _option(
+        "--require-same-mask", is_flag=True, help="Refuse ingredients that are zero in different places."
+    ),
+    _option("--sparsity-report", is_flag=True, help="Print the zeros of every tensor on stdout."),
     _option("--restart", is_flag=True, help="Discard what an interrupted merge has finished."),
     _option(
         "--preflight/--no-preflight", default=True, help="Compare free space first. Default: --preflight."

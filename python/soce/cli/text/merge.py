@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from soce.merging.plan import MergePlan
     from soce.merging.report import MergeReport
+    from soce.merging.zeros import TensorZeros
 
 _LISTED = 3
 _ROWS = 8
@@ -109,6 +110,25 @@ def nonfinite_text(report: MergeReport) -> list[str]:
     if not names:
         return []
     return [f"NaN or infinities in {counted(len(names), 'tensor')}: {listed(names, limit=_LISTED)}"]
+
+
+def zeros_lines(found: Sequence[TensorZeros], soups: Sequence[str]) -> list[str]:
+    """Return the zeros of every tensor and of all together: of each ingredient, shared, and of each soup."""
+    if not found:
+        return ["no tensor is averaged"]
+    named = [*found[0].ingredients]
+    rows = [["zeros of", "elements", *map(shown, named), "shared", *map(shown, soups)]]
+    total = [0] * (2 + len(named) + len(soups))
+    for one in found:
+        counts = [one.size, *one.ingredients.values(), one.shared, *one.outputs]
+        total = [before + count for before, count in zip(total, counts, strict=True)]
+        rows.append([shown(one.tensor), *_zeros(counts)])
+    return columns([*rows, ["all tensors", *_zeros(total)]], "l" + "r" * len(total))
+
+
+def _zeros(counts: Sequence[int]) -> list[str]:
+    size, *zeros = counts
+    return [f"{size:,}", *(f"{count:,} ({100 * count / max(size, 1):.1f} %)" for count in zeros)]
 
 
 def _files(names: Sequence[str]) -> str:
