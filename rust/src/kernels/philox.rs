@@ -64,12 +64,14 @@ pub(super) fn blocks(key: [u64; 2], first: u64, words: &mut [[u32; WORDS]]) {
     }
 }
 
+#[inline(always)]
 fn counter(key: [u64; 2], quad: u64) -> [u32; 4] {
     let ([low, high], [third, fourth]) = (halves(quad), halves(key[1]));
     [low, high, third, fourth]
 }
 
 /// The low half first.
+#[inline(always)]
 fn halves(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
