@@ -39,27 +39,29 @@ pub(super) fn word(key: [u64; 2], index: u64) -> u32 {
 pub(super) fn blocks(key: [u64; 2], first: u64, words: &mut [[u32; WORDS]]) {
     for (number, words) in words.chunks_mut(LANES).enumerate() {
         let start = first + (number * LANES) as u64;
-        let mut lanes = [[0u32; LANES]; WORDS];
+        // In words of 64 bits from the start: with narrow ones compilers do not vectorise the products.
+        let mut lanes = [[0u64; LANES]; WORDS];
         for lane in 0..LANES {
             let counter = counter(key, start + lane as u64);
             for (word, lanes) in lanes.iter_mut().enumerate() {
-                lanes[lane] = counter[word];
+                lanes[lane] = u64::from(counter[word]);
             }
         }
+        let [mut a, mut b, mut c, mut d] = lanes;
         let mut key = halves(key[0]);
         for _ in 0..ROUNDS {
-            let [mut a, mut b, mut c, mut d] = lanes;
             for lane in 0..LANES {
-                let first = u64::from(MULTIPLIERS[0]) * u64::from(a[lane]);
-                let second = u64::from(MULTIPLIERS[1]) * u64::from(c[lane]);
-                (a[lane], b[lane]) = ((second >> 32) as u32 ^ b[lane] ^ key[0], second as u32);
-                (c[lane], d[lane]) = ((first >> 32) as u32 ^ d[lane] ^ key[1], first as u32);
+                let first = u64::from(MULTIPLIERS[0]) * a[lane];
+                let second = u64::from(MULTIPLIERS[1]) * c[lane];
+                a[lane] = second >> 32 ^ b[lane] ^ u64::from(key[0]);
+                b[lane] = second & u64::from(u32::MAX);
+                c[lane] = first >> 32 ^ d[lane] ^ u64::from(key[1]);
+                d[lane] = first & u64::from(u32::MAX);
             }
-            lanes = [a, b, c, d];
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
         for (lane, words) in words.iter_mut().enumerate() {
-            *words = [lanes[0][lane], lanes[1][lane], lanes[2][lane], lanes[3][lane]];
+            *words = [a[lane] as u32, b[lane] as u32, c[lane] as u32, d[lane] as u32];
         }
     }
 }
