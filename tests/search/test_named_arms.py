@@ -120,7 +120,7 @@ def test_every_arm_is_compared_with_the_soup_and_the_best_single_model(tmp_path:
     assert stock["method"] == {
         "name": "model_stock",
         "base": "d",
-        "parameters": {"average": "cos", "clamp": "true"},
+        "parameters": {"average": "cos", "clamp": "true", "filter_wise": "false"},
     }
     assert stock["recipe"] == result.arm("model_stock").recipe.id
     for known in (models.with_base("d"), None):

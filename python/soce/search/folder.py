@@ -44,6 +44,8 @@ PRESENT: Final = ".present"
 """Locked by whoever searches."""
 PUBLISHING: Final = ".publishing.lock"
 """Held while the best soup is written, by one worker at a time."""
+FITS: Final = "fits"
+"""Coefficients that arms were fitted to, a folder each."""
 PROGRAMS: Final = "programs"
 """What an evaluator's programs leave."""
 

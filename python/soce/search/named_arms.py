@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import shown
-from soce.files.words import counted
-from soce.recipes.methods import METHODS, Method, find_method, value_text
+from soce.files.words import counted, nearest
+from soce.recipes.methods import METHODS, Definition, Method, Parameter, value_text
 from soce.recipes.parts import refuse
 from soce.search.soup import MadeSoup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from soce.recipes.methods import Definition
     from soce.search.pool import Pool
 
 KIND: Final = "method"
 """Of an arm that is what a method makes."""
+_HOW: Final = (
+    Parameter("by", "tensor", choices=("tensor", "model")),
+    Parameter("steps", 0, "[0, inf)"),
+    Parameter("learning_rate", Fraction(0), "[0, inf)"),
+    Parameter("seed", 0),
+)
+"""Of a fit: 0 steps and a rate of 0 are those of its paper."""
+FITTED: Final = {
+    "learned": Definition("learned", "equal", fewest=2, parameters=_HOW),
+    "adamerging": Definition("adamerging", "equal", "needed", parameters=_HOW),
+}
+"""Arms whose coefficients are fitted on the items to choose on; see `soce.search.fitted_arms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +47,14 @@ class NamedArm:
         return f"{self.method}:{chosen}" if chosen else self.method
 
     @property
+    def definition(self) -> Definition:
+        """What it takes."""
+        return FITTED.get(self.method) or METHODS[self.method]
+
+    @property
     def needs_base(self) -> bool:
         """Whether there is no such arm without a base."""
-        return METHODS[self.method].base == "needed"
+        return self.definition.base == "needed"
 
 
 def parse_arm(text: str) -> NamedArm:
@@ -49,7 +66,7 @@ def parse_arm(text: str) -> NamedArm:
     'task_arithmetic:lambda=0.3'
     """
     name, colon, told = text.partition(":")
-    kind = find_method(name.strip())
+    kind = _find(name.strip())
     if kind.name == "linear":
         refuse("`linear` is no arm of its own", "equal parts of the experts are compared always")
     read = {}
@@ -64,8 +81,15 @@ def parse_arm(text: str) -> NamedArm:
     return NamedArm(kind.name, tuple((one, value_text(value)) for one, value in sorted(chosen.items())))
 
 
+def _find(name: str) -> Definition:
+    known = {**METHODS, **FITTED}
+    if name not in known:
+        refuse(f"there is no method `{shown(name)}`", nearest(name, known, "methods"))
+    return known[name]
+
+
 def named_soups(pool: Pool, arms: Iterable[NamedArm]) -> list[tuple[str, MadeSoup]]:
-    """Return what arms are called, and their soups over a pool's experts.
+    """Return what arms are called, and their soups over a pool's experts; not of those that are fitted.
 
     Raises
     ------
@@ -73,13 +97,16 @@ def named_soups(pool: Pool, arms: Iterable[NamedArm]) -> list[tuple[str, MadeSou
         An arm is named twice; there is no base, or it is an expert; more or fewer experts than it takes.
     """
     found: dict[str, MadeSoup] = {}
+    seen: set[str] = set()
     for arm in arms:
-        if str(arm) in found:
+        if str(arm) in seen:
             refuse(f"the arm `{shown(str(arm))}` is named twice")
-        kind = METHODS[arm.method]
-        method = Method(
-            arm.method, usable_base(f"the arm `{shown(str(arm))}`", kind, pool), dict(arm.parameters)
-        )
+        seen.add(str(arm))
+        kind = arm.definition
+        base = usable_base(f"the arm `{shown(str(arm))}`", kind, pool)
+        if arm.method in FITTED:
+            continue
+        method = Method(arm.method, base, dict(arm.parameters))
         divisor = 1 if kind.weights == "coefficients" else None
         found[str(arm)] = MadeSoup(dict.fromkeys(pool.experts, 1), method, divisor)
     return list(found.items())

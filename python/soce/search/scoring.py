@@ -110,6 +110,11 @@ class Scorer:
         self.stage, self._done, self._total = stage, 0, 0
         _log.info("scoring: %s", stage)
 
+    def step(self, stage: str, done: int, total: int) -> None:
+        """Tell how far a stage is in which nothing is scored."""
+        self.stage, self._done, self._total = stage, done, total
+        self._tell(0, 0)
+
     def score(
         self,
         recipes: Sequence[Recipe],

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from soce.files.arguments import expect
 from soce.files.atomic import write_json
 from soce.files.words import counted, listed
-from soce.recipes.methods import METHODS
 from soce.scores.objective import Mean, parse_objective
 from soce.search.arms import (
     STAGES,
@@ -23,6 +22,7 @@ from soce.search.arms import (
 )
 from soce.search.executors.open import opened
 from soce.search.exposure import chosen_before, chosen_before_note, experts_saw, mark_chosen
+from soce.search.fitted_arms import FittedArms
 from soce.search.folder import RESULT
 from soce.search.identity import SearchIdentity, ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
@@ -113,6 +113,7 @@ def search_soups(
     strategy = strategy_of(options.strategy) if isinstance(options.strategy, str) else options.strategy
     refuse_same_tasks(evaluator, held_out_evaluator)
     arms = planned_arms(pool, options.arms)
+    fits = FittedArms(options.arms, pool, evaluator)
     proposing = strategy.to_json() | ({} if pool.making is None else {"making": str(pool.making)})
     identity = replace(
         search_identity(pool, evaluator, goal, held_out_evaluator, options),
@@ -146,6 +147,11 @@ def search_soups(
             if stage == STAGES["single"]:
                 strategy.check(space)
             space.values(soups)
+        fitted = fits.fit(items.selection, folder, identity.ingredients, on_step=chooser.step)
+        for stage, soups in by_stage(fitted).items():
+            chooser.begin(stage)
+            space.values(soups)
+        arms += fitted
 
         # Lines 13 to 18 of Algorithm 1: weights are proposed and scored, and the best are kept.
         chooser.begin(strategy.name)
@@ -244,7 +250,7 @@ def search_identity(
 ) -> SearchIdentity:
     """Return what the scores of these models, tasks and options belong to."""
     weights = getattr(objective, "weights", None)
-    methods = [METHODS[arm.method] for arm in options.arms]
+    methods = [arm.definition for arm in options.arms]
     methods += [] if options.making is None else [options.making.definition]
     has_base = pool.is_base_alone or any(one.base != "none" for one in methods)
     return SearchIdentity(

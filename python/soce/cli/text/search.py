@@ -9,7 +9,7 @@ from soce.cli.text.layout import fitted, wrapped
 from soce.exceptions import shown
 from soce.files.words import counted, signed
 from soce.report import sentences
-from soce.search.soup import method_of, soup_text
+from soce.search.soup import is_plain, rows_of, soup_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from soce.search.result import SearchResult
 
 _MAX_TIED = 5
+_ROWS = 4
+"""Of weights that are told one by one."""
 
 
 def result_lines(result: SearchResult) -> list[str]:
@@ -124,8 +126,10 @@ def _arm_lines(result: SearchResult) -> list[str]:
 
 
 def _weights(arm: Arm) -> str:
-    if method_of(arm.parts) is None and len(arm.parts) > 1 and len(set(arm.parts.values())) == 1:
-        names = ", ".join(map(shown, arm.parts))
+    names = ", ".join(map(shown, arm.parts))
+    if len(rows_of(arm.parts)) > _ROWS:
+        return f"{counted(len(rows_of(arm.parts)), 'row')} of weights of {names}"
+    if is_plain(arm.parts) and len(arm.parts) > 1 and len(set(arm.parts.values())) == 1:
         return f"equal parts of {names}"
     return soup_text(arm.parts)
 
