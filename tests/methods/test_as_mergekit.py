@@ -164,6 +164,46 @@ base_model: O
 models: [{model: A}, {model: B}, {model: C}]
 parameters: {filter_wise: true}
 """),
+    "ties": (2, """ties
+base_model: O
+models:
+  - {model: A, parameters: {weight: 0.5}}
+  - {model: B, parameters: {weight: 0.3}}
+  - {model: C, parameters: {weight: 0.4}}
+parameters: {density: 0.4}
+"""),
+    "ties: gradients, a sum": (2, """ties
+base_model: O
+models: [{model: A, parameters: {weight: [0, 0.5, 1]}}, {model: B, parameters: {weight: 0.75}}]
+parameters: {density: 0.25, normalize: false, lambda: 0.7}
+"""),
+    "ties: all elements": (2, """ties
+base_model: O
+models: [{model: A, parameters: {weight: 0.5}}, {model: B, parameters: {weight: 1}}]
+"""),
+    "dare_linear: all elements": (2, """dare_linear
+base_model: O
+models: [{model: A, parameters: {weight: 0.5}}, {model: B, parameters: {weight: -0.25}}]
+parameters: {density: 1, lambda: 0.8}
+"""),
+    "dare_ties: all elements": (2, """dare_ties
+base_model: O
+models: [{model: A, parameters: {weight: 0.5}}, {model: B, parameters: {weight: 0.25}}]
+parameters: {density: 1, normalize: true}
+"""),
+    "breadcrumbs": (2, """breadcrumbs
+base_model: O
+models: [{model: A, parameters: {weight: 0.5}}, {model: B, parameters: {weight: 0.3}}]
+parameters: {density: 0.7, gamma: 0.05}
+"""),
+    "breadcrumbs_ties": (2, """breadcrumbs_ties
+base_model: O
+models:
+  - {model: A, parameters: {weight: 0.5}}
+  - {model: B, parameters: {weight: 0.3}}
+  - {model: C, parameters: {weight: 0.4}}
+parameters: {density: 0.7, gamma: 0.05, lambda: 0.5}
+"""),
     "nuslerp: row by row": (24, """nuslerp
 models: [{model: A, parameters: {weight: [0.25, 0.75]}}, {model: B, parameters: {weight: 1}}]
 parameters: {nuslerp_flatten: false}
@@ -226,6 +266,7 @@ OTHERWISE = {
     "tiny": "model_stock\nbase_model: zero\nmodels: [{model: tiny}, {model: tiny too}]\n",
     "still": "model_stock\nbase_model: O\nmodels: [{model: A}, {model: B}, {model: O too}]\n",
     "short": "karcher\nmodels: [{model: A}, {model: B}, {model: short}]\nparameters: {tol: 0.05}\n",
+    "half": "dare_linear\nbase_model: O\nmodels: [{model: A, parameters: {weight: 1}}]\nparameters: {density: 0.5}\n",
     "opposite": "multislerp\nmodels: [{model: A}, {model: minus A}]\nparameters: {weight: 1}\n",
 }
 """What they read alike and make otherwise."""
@@ -407,3 +448,17 @@ def test_opposite_models_have_a_straight_mean_to_mergekit_and_none_to_soce(made:
     assert {float(np.abs(array).max()) for array in made.by_mergekit("opposite").values()} == {0.0}
     with pytest.raises(RecipeError, match=r"`model.embed_tokens.weight`: .*cancel out"):
         made.by_soce("opposite")
+
+
+def test_what_is_left_of_a_delta_is_twice_as_long_or_to_mergekit_as_long_as_all_of_it(made: Made) -> None:
+    base, model = made.model("O"), made.model("A")
+    n_kept, n_elements = {"soce": 0, "mergekit": 0}, sum(array.size for array in base.values())
+    for program, result in (("soce", made.by_soce("half")), ("mergekit", made.by_mergekit("half"))):
+        for name, array in result.items():
+            delta, left = model[name] - base[name].astype(np.float64), array - base[name].astype(np.float64)
+            kept = np.abs(left) > np.abs(delta) / 2
+            n_kept[program] += int(kept.sum())
+            factor = 2 if program == "soce" else np.abs(delta).sum() / np.abs(delta[kept]).sum()
+            assert np.allclose(left, np.where(kept, factor * delta, 0), rtol=0, atol=1e-6), (program, name)
+    for program, count in n_kept.items():
+        assert abs(count - n_elements / 2) < 5 * np.sqrt(n_elements) / 2, program
