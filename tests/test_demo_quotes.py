@@ -19,7 +19,7 @@ TOLD = {"0.5", "0.2", "3.11"}
 ABOUT_THE_DEMO = {
     "README.md": ("## Two commands", "## Install"),
     "docs/index.md": ("# A tour", None),
-    "docs/demo.md": ("# The demo", None),
+    "docs/demo.md": ("# The demo", "## Methods on the same models"),
 }
 """Where pages speak of the demo's results."""
 

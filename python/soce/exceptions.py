@@ -33,6 +33,7 @@ _SWITCHES = frozenset(
         "ignore_unreferenced",
         "overwrite",
         "private",
+        "require_same_mask",
         "restart",
         "transpose",
     }

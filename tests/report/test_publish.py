@@ -91,7 +91,7 @@ def test_what_is_known_before_a_search_is_said_before_it(
     with pytest.raises(OutputError, match="it exists and is no soup"):
         check_publishable(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(OutputError, match=r"(?s)needs huggingface_hub.*pip install 'soce\[card\]'"):
+    with pytest.raises(OutputError, match=r"(?s)needs huggingface_hub.*pip install 'soce\[hub\]'"):
         check_publishable(tmp_path / "soup")
 
 
