@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore"),  # transformers' own
 ]
-FILES = ("fit.json", "trace.jsonl", "state.json", "recipe.yaml", "result.json")
+FILES = ("fit.json", "trace.jsonl", "state.json", "recipe.yaml", "losses.json")
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_without_matplotlib_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(OutputError, match="drawing needs matplotlib\nhint: pip install 'soce\\[plot\\]'"):
+    with pytest.raises(OutputError, match="drawing needs matplotlib\nhint: pip install 'soce\\[report\\]'"):
         save_heatmap(correlation(), tmp_path / "a.png")
 
 

@@ -19,7 +19,7 @@ from soce.files.hashing import file_digests
 from soce.fit.adam import Adam
 from soce.fit.batches import ItemBatches
 from soce.fit.coefficients import Clamped, Softmax
-from soce.fit.folder import RECIPE, RESULT, FitFolder
+from soce.fit.folder import LOSSES, RECIPE, FitFolder
 from soce.fit.losses import ItemLosses, check_answers
 from soce.fit.options import FitOptions
 from soce.fit.recipe import recipe_text, soup_of
@@ -80,7 +80,7 @@ def fit_soup(
     tasks : Tasks
         The items. ``nll`` needs answers.
     folder : path-like
-        Gets ``recipe.yaml``, which `soce.merge` takes as it is, ``trace.jsonl`` and ``result.json``. A fit
+        Gets ``recipe.yaml``, which `soce.merge` takes as it is, ``trace.jsonl`` and ``losses.json``. A fit
         that was killed goes on here when the same is asked, and ends with the same bits; one that is finished
         evaluates nothing again.
     options : FitOptions
@@ -188,7 +188,7 @@ class Fit:
                 told["after"] = self._mean(state)
                 write_text(self._folder.path / RECIPE, recipe_text(recipe, self.soup))
                 asked = {"objective": self.options.objective, "steps": self.steps}
-                write_json(self._folder.path / RESULT, {**asked, **told})
+                write_json(self._folder.path / LOSSES, {**asked, **told})
                 self._folder.keep({**told, **state.to_json()})
         return Fitted(recipe, self._recipe(start), told["before"], told["after"], self.steps)
 

@@ -22,7 +22,7 @@ FIT: Final = "fit.json"
 TRACE: Final = "trace.jsonl"
 STATE: Final = "state.json"
 RECIPE: Final = "recipe.yaml"
-RESULT: Final = "result.json"
+LOSSES: Final = "losses.json"
 
 
 class FitFolder:
