@@ -103,6 +103,14 @@ def test_an_evaluator_without_tasks_has_nothing_to_fit_on(tmp_path: Path) -> Non
     assert not evaluator.calls
 
 
+def test_a_fit_is_made_in_the_process_of_the_command(
+    models: Pool, evaluator: TaskEvaluator, tmp_path: Path
+) -> None:
+    with pytest.raises(EvaluationError, match="the arm `learned` is fitted in the process of the command"):
+        searched(models, evaluator, tmp_path / "run", "learned", executor="processes:2")
+    assert not (tmp_path / "run").exists()
+
+
 def test_arms_that_are_fitted_have_parameters_of_their_own() -> None:
     assert str(parse_arm("learned:by=tensor,steps=10")) == "learned:steps=10"
     with pytest.raises(RecipeError, match="`learned` has no parameter `lambda`"):

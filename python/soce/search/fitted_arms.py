@@ -11,6 +11,7 @@ from soce.evaluate.evaluation import refuse
 from soce.files.digests import digest_of
 from soce.recipes.methods import Method
 from soce.search.arms import PlannedArm
+from soce.search.executors.inline import InlineExecutor
 from soce.search.folder import FITS
 from soce.search.named_arms import FITTED, KIND, NamedArm, usable_base
 from soce.search.soup import MadeSoup
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from soce.evaluate.tasks.items import Tasks
     from soce.fit.options import FitOptions
     from soce.recipes.model import Recipe
+    from soce.search.executors.executor import Executor
     from soce.search.pool import Pool
     from soce.search.soup import Parts
     from soce.search.strategies.space import Items
@@ -41,19 +43,27 @@ class FittedArms:
     pool : Pool
     evaluator : Evaluator
         The one that the search chooses by; its live model is what a fit sets.
+    executor : str or Executor
+        What evaluates.
 
     Raises
     ------
     EvaluationError
-        An evaluator without tasks or without a model in this process, items without answers, a base that is
-        an expert, a single expert.
+        An evaluator without tasks or without a model in this process, another executor than ``inline``,
+        items without answers.
     """
 
-    def __init__(self, arms: Sequence[NamedArm], pool: Pool, evaluator: Evaluator) -> None:
+    def __init__(
+        self, arms: Sequence[NamedArm], pool: Pool, evaluator: Evaluator, executor: str | Executor
+    ) -> None:
         self._pool = pool
         self._arms = [arm for arm in arms if arm.method in FITTED]
         if not self._arms:
             return
+        name = executor if isinstance(executor, str) else executor.name
+        if name != InlineExecutor.name:
+            hint = "leave `--executor` out, or the arm"
+            refuse(f"the arm `{self._arms[0].method}` is fitted in the process of the command", hint)
         from soce.fit.fit import check_fit  # which loads numpy
 
         self._evaluator = evaluator
@@ -109,15 +119,12 @@ class FittedArms:
 
 def _live(evaluator: Evaluator, arm: NamedArm) -> tuple[SoupModel, Tasks]:
     """Return the model that a fit sets, and the items that it is of."""
-    from soce.evaluate.live.outline import ModelOutline
     from soce.evaluate.live.soup_model import in_process
     from soce.evaluate.tasks.evaluator import TaskEvaluator
 
     who = f"the arm `{arm.method}`"
     if not isinstance(evaluator, TaskEvaluator):
         refuse(f"{who} is fitted on items with answers", "give tasks as JSON Lines, or leave the arm out")
-    if isinstance(evaluator.soup, ModelOutline):
-        refuse(f"{who} is fitted in the process of the command", "leave `--executor` out, or the arm")
     return in_process(evaluator.soup, who), evaluator.tasks
 
 

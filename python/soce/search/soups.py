@@ -113,7 +113,7 @@ def search_soups(
     strategy = strategy_of(options.strategy) if isinstance(options.strategy, str) else options.strategy
     refuse_same_tasks(evaluator, held_out_evaluator)
     arms = planned_arms(pool, options.arms)
-    fits = FittedArms(options.arms, pool, evaluator)
+    fits = FittedArms(options.arms, pool, evaluator, options.executor)
     proposing = strategy.to_json() | ({} if pool.making is None else {"making": str(pool.making)})
     identity = replace(
         search_identity(pool, evaluator, goal, held_out_evaluator, options),
