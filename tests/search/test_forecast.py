@@ -9,6 +9,7 @@ from tests.landscapes import Landscape, pool
 
 from soce.cli.text.forecast import forecast_lines
 from soce.search.forecast import Forecast, Forecaster
+from soce.search.named_arms import parse_arm
 from soce.search.options import SearchOptions
 from soce.search.pace import Pace
 from soce.search.pool import Pool
@@ -196,3 +197,12 @@ def test_a_pace_is_a_line_of_what_an_evaluation_and_an_item_take() -> None:
     assert pace.seconds(2, 20) == pytest.approx(4.0)
     assert pace.seconds(2, None) is None
     assert Pace(3.0, 0.0).seconds(2, None) == 6.0
+
+
+def test_soups_that_are_to_be_fitted_are_at_most_so_many_more(tmp_path: Path, models: Pool) -> None:
+    options = SearchOptions(arms=tuple(map(parse_arm, ("learned", "learned:by=model"))))
+    told = foresee(tmp_path / "run", models, Landscape(n_items=10), options)
+    by_name = {one.stage: one for one in told.stages}
+    fitted, held_out = by_name["fitted"], by_name["held-out items"]
+    assert (fitted.soups, fitted.more_soups, fitted.more_items) == (0, 2, 20)
+    assert (held_out.more_soups, held_out.more_items) == (3, 30)

@@ -22,6 +22,7 @@ from soce.search.identity import ingredient_identities
 from soce.search.items import SearchItems, refuse_same_tasks
 from soce.search.ledger import Count, Ledger
 from soce.search.measure import measured_table
+from soce.search.named_arms import FITTED
 from soce.search.pace import Pace
 from soce.search.scoring import exact_objective
 from soce.search.strategies.greedy import Greedy
@@ -225,6 +226,11 @@ class Forecaster:
         items = self._items(pool.recipe({min(pool.names): 1}))
         for stage, soups in by_stage(arms).items():
             self._look(stage, self._chooser, list(map(pool.recipe, soups)), items.selection)
+        n_fits = sum(arm.method in FITTED for arm in self._options.arms)
+        n_selection, n_report = (_n_of(some) for some in (items.selection, items.report))
+        if n_fits:  # nobody knows their soups before they are fitted
+            nothing = self._chooser.look([], items.selection)
+            self._note("fitted", self._chooser, nothing, (n_fits, n_fits * n_selection))
         if items.selection is not None and isinstance(goal, LinearObjective):
             self._race_items = race_items(items.selection, pool.weights.count)
         space = _KnownSpace(pool, goal, items.selection, self._chooser)
@@ -241,9 +247,8 @@ class Forecaster:
         recipes = [pool.recipe(arm.parts) for arm in arms]
         soup = [] if best is None else [pool.recipe(best)]
         count = self._reporter.look([*recipes, *soup], items.report)
-        n_items = 0 if items.report is None else sum(map(len, items.report.values()))
-        more = (0, 0) if best is not None else (1, n_items)
-        self._note("held-out items", self._reporter, count, more)
+        n_more = n_fits + (best is None)
+        self._note("held-out items", self._reporter, count, (n_more, n_more * n_report))
 
     def forecast(self) -> Forecast:
         """Return what was found so far."""
@@ -293,6 +298,10 @@ class Forecaster:
             self._stages[stage] = StageForecast(stage, *counts, *more)
             if (pace := ledger.pace) is not None:
                 self._pace[stage] = pace
+
+
+def _n_of(items: Items | None) -> int:
+    return 0 if items is None else sum(map(len, items.values()))
 
 
 class _UnknownScoreError(Exception):
