@@ -237,6 +237,7 @@ def test_model_stock_tells_its_ratios_and_warns_of_unrelated_experts(tmp_path: P
         (["A"], {"name": "model_stock", "base": "O"}, "takes at least 2 ingredients beside its base, got 1", None),
         (["A=1", "B=2"], {"name": "model_stock", "base": "O"}, "takes no weights", "leave them out"),
         (["A=-1", "B=2"], {"name": "slerp"}, "is negative", "numerators"),
+        (["A=0", "B=0"], {"name": "task_arithmetic", "base": "O"}, "the weights of all ingredients are 0", "another weight"),
         (["O2", "O3"], {"name": "model_stock", "base": "O"}, "every ingredient equals the base", "trained from"),
     ],
 )  # fmt: skip

@@ -67,6 +67,7 @@ def test_what_is_refused_beside_the_models(tmp_path: Path, text: str, told: str,
 @pytest.mark.parametrize(
     ("old", "new", "line", "told", "hint"),
     [
+        ("linear", "slrp", 1, "soce does not read `merge_method: slrp`", "did you mean `slerp`"),
         ("linear", "sce", 1, "soce does not read `merge_method: sce`", "use mergekit"),
         ("merge_method: linear\n", "", 0, "`merge_method` is missing", None),
         ("model: A", "model: {model: A, lora: B}", 3, "a model is named by a mapping", "`BASE+ADAPTER`"),

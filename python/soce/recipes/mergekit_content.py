@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from soce.exceptions import shown
 from soce.files.validation import Strict
-from soce.files.words import in_words
+from soce.files.words import in_words, nearest
 from soce.recipes.mergekit_settings import Setting
 from soce.recipes.native import CheckpointPath, Dtype, ExactWeight
 from soce.recipes.parts import refuse
@@ -69,7 +69,11 @@ def _only_path(model: object) -> object:
 
 def _only_known(method: str) -> str:
     if method not in READ:
-        hint = _OTHER_METHODS.get(method, f"use mergekit for it; soce reads {in_words([*READ])}")
+        near = nearest(method, READ, "methods")
+        else_mergekit = f"use mergekit for it; soce reads {in_words([*READ])}"
+        if near.startswith("did you mean"):
+            else_mergekit = f"{near} Else {else_mergekit}"
+        hint = _OTHER_METHODS.get(method, else_mergekit)
         refuse(f"soce does not read `merge_method: {shown(method)}`", hint)
     return method
 

@@ -294,6 +294,8 @@ class Method:
     def check_count(self, given: int, taking: int) -> None:
         """Refuse too few or too many ingredients: of all that are given, those with a weight; no base."""
         kind = self.definition
+        if given and not taking and kind.weights == "coefficients":
+            refuse(f"`{self.name}`: the weights of all ingredients are 0", "give one another weight")
         count = taking if kind.weights == "equal" else given
         if count >= kind.fewest and (kind.most is None or taking <= kind.most):
             return
