@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soce._core import Mixer
-from soce.methods.resolve import Opened, Resolved, needs_tensors, resolve
+from soce.methods.opened import Opened
+from soce.methods.resolve import needs_tensors, resolve
 from soce.recipes.parts import weight_text
 from soce.recipes.wire import method_to_json
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from soce.adapters.on_base import Change
     from soce.merging.choices import TensorChoices
     from soce.merging.options import MergeOptions
+    from soce.methods.resolved import Resolved
     from soce.recipes.model import Recipe
     from soce.remote.located import Located
 

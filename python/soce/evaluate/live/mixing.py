@@ -22,7 +22,8 @@ from soce.merging.choices import resolve_choices
 from soce.merging.ingredients import open_mixer
 from soce.merging.options import DECISIONS
 from soce.merging.plan import plan
-from soce.methods.resolve import Opened, resolve
+from soce.methods.opened import Opened
+from soce.methods.resolve import resolve
 from soce.recipes.masks import Masks
 from soce.recipes.model import Recipe, same_path_key
 from soce.recipes.names import base_of
