@@ -33,6 +33,11 @@ SHARD_BYTES = 900_000_000  # one output shard per input shard at the default siz
 GIB, MIB = 1 << 30, 1 << 20
 LIMIT, SYNCED_LIMIT = "limit", "limit, durable"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+FEW = (
+    *(SYNCED_LIMIT, "soce-merge (durable)", "torch loop, mapped output"),
+    *("mergekit 0.1.5", "mergekit 0.1.5 --async-write"),
+)
+"""The rows that README.md shows, in its order; docs/performance.md has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,13 +396,20 @@ def times_table(summary: list[dict[str, object]]) -> str:
     )
 
 
+def share_wrong(output: object) -> float:
+    """Return the share of an output's elements that are not the exact mean."""
+    assert isinstance(output, dict)
+    return float(output["elements_wrong"] / max(1, output["elements_compared"]))
+
+
 def outputs_table(outputs: Mapping[str, object]) -> str:
     rows = []
     for tool, found in outputs.items():
         assert isinstance(found, dict)
-        share = found["elements_wrong"] / max(1, found["elements_compared"])
         lost = len(found["lost"]) + len(found["wrong_form"])
-        rows.append([tool, str(found["tensors"]), str(lost), f"{share:.4%}", str(found["worst_ulp"])])
+        rows.append(
+            [tool, str(found["tensors"]), str(lost), f"{share_wrong(found):.4%}", str(found["worst_ulp"])]
+        )
     return markdown(["output", "tensors", "lost or changed", "not the exact mean", "worst, ulp"], rows)
 
 
@@ -421,13 +433,25 @@ def save(kind: str, machine: Mapping[str, object], text: str, content: Mapping[s
     note(f"\nevery run is in {path.relative_to(HERE.parent)}")
 
 
-def write_readme(text: str) -> None:
-    readme = HERE.parent / "README.md"
-    before, begin, rest = readme.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        sys.exit("error: README.md has no place for the table")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+def few_table(summary: list[dict[str, object]], outputs: Mapping[str, object]) -> str:
+    found = {str(row["tool"]): row for row in summary}
+    rows = []
+    for tool in FEW:
+        if row := found.get(tool):
+            share = f"{share_wrong(outputs[tool]):.4%}" if tool in outputs else ""
+            rows.append([tool, f"{row['durable_median']:.2f}", mib(row["anon_rss"]), share])
+    return markdown(["", "median s until durable", "peak private MiB", "not the exact mean"], rows)
+
+
+def write_pages(whole: str, few: str) -> None:
+    """Put both tables where the pages have a place for them."""
+    for name, text in (("docs/performance.md", whole), ("README.md", few)):
+        page = HERE.parent / name
+        before, begin, rest = page.read_text().partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not (begin and end):
+            sys.exit(f"error: {name} has no place for the table")
+        page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def bench_times(bench: Bench, arguments: argparse.Namespace) -> None:
@@ -442,11 +466,12 @@ def bench_times(bench: Bench, arguments: argparse.Namespace) -> None:
     machine = describe(bench)
     gigabytes = sum(path.stat().st_size for path in files(folders)) / 1e9
     cache = "page cache cold" if arguments.cold else "page cache warm"
+    amounts = (
+        f"Three {arguments.size.upper()} BF16 checkpoints, {gigabytes:.2f} GB in, {gigabytes / 3:.2f} GB out"
+    )
     text = "\n".join(
         [
-            f"Three {arguments.size.upper()} BF16 checkpoints, {gigabytes:.2f} GB in, "
-            f"{gigabytes / 3:.2f} GB out; {cache}; {arguments.rounds} interleaved rounds. "
-            f"{machine_line(machine)}",
+            f"{amounts}; {cache}; {arguments.rounds} interleaved rounds. {machine_line(machine)}",
             "The floor of a durable merge is the durable floor; of every other row the plain one.",
             "",
             times_table(summary),
@@ -456,8 +481,10 @@ def bench_times(bench: Bench, arguments: argparse.Namespace) -> None:
     )
     content = {"summary": summary, "outputs": outputs, "start_up": start_up(bench), "runs": runs}
     save("-cold" if arguments.cold else "", machine, text, content)
-    if arguments.readme and not arguments.cold:
-        write_readme(text)
+    if arguments.pages and not arguments.cold:
+        write_pages(
+            text, f"{amounts}; {machine['cpu']}, {machine['cores']} cores.\n\n{few_table(summary, outputs)}"
+        )
 
 
 def cat_command(folders: list[Path], out: Path) -> list[str | Path]:
@@ -593,7 +620,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--mergekit", type=Path, help="environment that has mergekit (default: make one)")
     parser.add_argument("--no-mergekit", action="store_true")
     parser.add_argument("--no-torch", action="store_true")
-    parser.add_argument("--readme", action="store_true", help="also put the table into README.md")
+    parser.add_argument(
+        "--pages", action="store_true", help="also put the tables into README.md and docs/performance.md"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--cold", action="store_true", help="inputs out of the page cache before each run")
     mode.add_argument(
