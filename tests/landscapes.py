@@ -80,6 +80,12 @@ class Landscape:
         distance = sum((weights.get(name, 0) - self.optimum.get(name, 0)) ** 2 for name in names)
         return (0.9 if category == "math" else 0.8) - 0.5 * distance
 
+    def asked(self, recipe: Recipe, items: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+        """Note a call, and return the items that are to be scored."""
+        wanted = self.items if items is None else items
+        self.calls.append((recipe.id, sum(map(len, wanted.values()))))
+        return wanted
+
     def score(
         self,
         recipe: Recipe,
@@ -121,8 +127,7 @@ class Smooth(Landscape):
         items: Mapping[str, Sequence[str]] | None = None,
         on_progress: object = None,
     ) -> Evaluation:
-        wanted = self.items if items is None else items
-        self.calls.append((recipe.id, sum(map(len, wanted.values()))))
+        wanted = self.asked(recipe, items)
         weights = shares(recipe)
         return Evaluation.of_items(
             {

@@ -1,7 +1,8 @@
 """What a soup is, in Python integers: slow, short, and written without a look at the Rust code.
 
 A float of any format is an integer number of units of 2^-1074, the least subnormal of F64. Sums and products of such
-integers are exact, so nothing here ever rounds but `rounded`, which rounds once.
+integers are exact, so nothing here ever rounds but `rounded`, which rounds once, and `sum_by_definition`, where sums of F64
+are rounded in an order that is part of the contract.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 # name: (struct code of its bits, bits of the exponent field, bits of the fraction field)
 FORMATS = {"F16": ("H", 5, 10), "BF16": ("H", 8, 7), "F32": ("I", 8, 23), "F64": ("Q", 11, 52)}
@@ -109,3 +113,19 @@ def soup(
     out = out or dtypes[0]
     columns = zip(*(unpack(data, dtype) for dtype, data in inputs), strict=True)
     return pack([mean(column, dtypes, numerators, whole, out) for column in columns], out)
+
+
+def sum_by_definition(terms: NDArray[np.float64]) -> float:
+    """Return the sum that docs/numerics.md defines: 16 lanes, blocks of 4096 elements, neighbours added."""
+    level = []
+    for start in range(0, len(terms), 4096):
+        block = terms[start : start + 4096]
+        lanes = np.zeros(16)
+        for row in np.pad(block, (0, -len(block) % 16)).reshape(-1, 16):
+            lanes += row
+        while len(lanes) > 1:
+            lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+        level.append(float(lanes[0]))
+    while len(level) > 1:
+        level = [sum(level[k + 1 : k + 2], level[k]) for k in range(0, len(level), 2)]
+    return level[0] if level else 0.0

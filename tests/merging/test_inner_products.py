@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.checkpoints import checkpoint, f32
+from tests.reference import sum_by_definition
 
 from soce import Mixer
 from soce._core import build_info
 from soce.exceptions import RecipeError
 
-Numbers = NDArray[np.float64]
 SHAPES = ((), (33,), (5, 7), (3, 4097), (2, 3, 70_000), (0, 4))
 
 
@@ -48,22 +48,6 @@ def products(mixer: Mixer, name: str, gradient: object, *, of: Sequence[int], **
     return out.tolist()
 
 
-def by_definition(gradient: Numbers, own: Numbers, reference: Numbers) -> float:
-    """Return what docs/numerics.md defines: 16 lanes, blocks of 4096 elements, neighbours added."""
-    level, terms = [], gradient * (own - reference)
-    for start in range(0, len(terms), 4096):
-        block = terms[start : start + 4096]
-        lanes = np.zeros(16)
-        for row in np.pad(block, (0, -len(block) % 16)).reshape(-1, 16):
-            lanes += row
-        while len(lanes) > 1:
-            lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
-        level.append(float(lanes[0]))
-    while len(level) > 1:
-        level = [sum(level[k + 1 : k + 2], level[k]) for k in range(0, len(level), 2)]
-    return level[0] if level else 0.0
-
-
 @pytest.mark.parametrize("io", ["mmap", "pread"])
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8"])
 def test_sums_are_those_of_the_definition_for_any_threads(home: Path, dtype: str, io: str) -> None:
@@ -72,7 +56,7 @@ def test_sums_are_those_of_the_definition_for_any_threads(home: Path, dtype: str
         gradient = np.random.default_rng(9).normal(0, 1e-2, shape).astype(dtype)
         flat = [values(seed, shape).astype(float).reshape(-1) for seed in range(3)]
         wide = gradient.astype(float).reshape(-1)
-        expected = [by_definition(wide, flat[i], flat[1]) for i in (2, 0, 1)]
+        expected = [sum_by_definition(wide * (flat[i] - flat[1])) for i in (2, 0, 1)]
         for threads in (None, 1, 5):
             found = products(opened, str(shape), gradient, of=[2, 0, 1], reference=1, num_threads=threads)
             assert found == expected

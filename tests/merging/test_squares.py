@@ -71,23 +71,11 @@ def squares(mixer: Mixer, name: str, inputs: int, threads: int | None = None) ->
 
 
 def by_definition(flat: Sequence[NDArray[np.float64]]) -> list[float]:
-    """Return what docs/numerics.md defines: 16 lanes, blocks of 4096 elements, neighbours added."""
-    found = []
-    for i, j in combinations_with_replacement(range(len(flat)), 2):
-        terms = flat[i] ** 2 if i == j else (flat[i] - flat[j]) ** 2
-        level = []
-        for start in range(0, len(terms), 4096):
-            block = terms[start : start + 4096]
-            lanes = np.zeros(16)
-            for row in np.pad(block, (0, -len(block) % 16)).reshape(-1, 16):
-                lanes += row
-            while len(lanes) > 1:
-                lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
-            level.append(float(lanes[0]))
-        while len(level) > 1:
-            level = [sum(level[k + 1 : k + 2], level[k]) for k in range(0, len(level), 2)]
-        found += level or [0.0]
-    return found
+    """Return what docs/numerics.md defines of each tensor and of each pair."""
+    return [
+        reference.sum_by_definition(flat[i] ** 2 if i == j else (flat[i] - flat[j]) ** 2)
+        for i, j in combinations_with_replacement(range(len(flat)), 2)
+    ]
 
 
 @pytest.mark.parametrize("io", ["mmap", "pread"])

@@ -39,8 +39,7 @@ class Hill(Landscape):
         items: Mapping[str, Sequence[str]] | None = None,
         on_progress: object = None,
     ) -> Evaluation:
-        wanted = self.items if items is None else items
-        self.calls.append((recipe.id, sum(map(len, wanted.values()))))
+        wanted = self.asked(recipe, items)
         total = Fraction(1)
         if recipe.method is not None and recipe.method.name == "task_arithmetic":
             total = recipe.method.number("lambda") * sum(recipe.table[-1].weights)

@@ -40,8 +40,7 @@ class Cellar(Landscape):
     ) -> Evaluation:
         if recipe.method is None:
             return super().score(recipe, items=items)
-        wanted = self.items if items is None else items
-        self.calls.append((recipe.id, sum(map(len, wanted.values()))))
+        wanted = self.asked(recipe, items)
         quality = 0.3 + 0.4 * difficulty(recipe.method.name)
         return Evaluation.of_items(
             {name: {item: float(quality > difficulty(item)) for item in ids} for name, ids in wanted.items()},

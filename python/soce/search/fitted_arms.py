@@ -152,7 +152,6 @@ def made_of(recipe: Recipe, experts: Sequence[str], base: str | None) -> Parts:
     With a base the experts' numerators are coefficients of task arithmetic, over one whole.
     """
     whole = lcm(*(row.whole for row in recipe.rows))
-
     rows = [
         (row.pattern, {name: row.numerators[i] * (whole // row.whole) for i, name in enumerate(experts)})
         for row in recipe.rows
