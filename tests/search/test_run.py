@@ -325,6 +325,7 @@ def test_folders_and_names_that_are_none(tmp_path: Path) -> None:
     (folder / "result.json").write_text("[]")
     run = open_run(folder)
     assert run.missing["result"].startswith("`result.json` cannot be read")
+    assert run.missing["result"].endswith("; the search writes it again if it is run once more")
     with pytest.raises(StudyError, match=r"`result\.json` cannot be read"):
         run.evaluations()
 

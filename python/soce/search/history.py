@@ -50,7 +50,7 @@ class Past:
     selection: Selection | None
     """How its experts were chosen; None in the folder of a search, which does not hold that."""
     result: SearchResult | None
-    """None: its search was not finished."""
+    """None: its search was not finished, or another version wrote what it found."""
     identity: SearchIdentity | None
     """What was asked; None: nothing was searched, or an earlier version wrote it."""
     folder: Path

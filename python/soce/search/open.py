@@ -94,7 +94,8 @@ def open_run(
         except _MissingError as reason:
             missing[name] = str(reason)
         except SoceError as error:
-            missing[name] = f"{file} cannot be read: {error.problems[0].message}"
+            first = error.problems[0]
+            missing[name] = "; ".join(filter(None, [f"{file} cannot be read: {first.message}", first.hint]))
         except OSError as error:
             missing[name] = f"{file} cannot be read: {error.strerror}"
         return None

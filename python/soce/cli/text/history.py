@@ -36,7 +36,7 @@ def history_blocks(questions: Sequence[Past], *, has_present: bool) -> list[list
 
 def _result_lines(one: Past) -> list[str]:
     if one.result is None:
-        return ["result     none: the search was not finished"]
+        return ["result     none: the search was not finished, or another version of soce wrote it"]
     result = one.result
     against = result.against_best
     lines = [
