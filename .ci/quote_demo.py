@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,8 +23,12 @@ sys.path.insert(0, str(ROOT / "python"))
 
 from soce.cli.text.demo import demo_lines  # noqa: E402
 from soce.report import sentences  # noqa: E402
+from soce.report.build import build_report  # noqa: E402
 from soce.report.cells import Unit, relative, weights  # noqa: E402
+from soce.report.document import Figure  # noqa: E402
+from soce.report.figures.canvas import svg  # noqa: E402
 from soce.report.markdown import code, table  # noqa: E402
+from soce.report.page import WIDE  # noqa: E402
 from soce.search.open import open_run  # noqa: E402
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 KEPT: Final = ROOT / "docs" / "data" / "demo-run.tar.xz"
 SCORES: Final = ROOT / "docs" / "data" / "demo-scores.csv"
+PICTURE: Final = ROOT / "docs" / "assets" / "demo-arms.svg"
 PAGES: Final = tuple(ROOT / name for name in ("README.md", "docs/index.md", "docs/demo.md", "docs/report.md"))
 QUOTE: Final = re.compile(
     r"(?P<begin><!-- demo:begin (?P<name>\w+) -->\n)(?P<text>.*?)(?P<end><!-- demo:end -->)", re.DOTALL
@@ -81,6 +87,29 @@ def renewed(page: Path, run: Run) -> str:
     found = quotes(run)
     return QUOTE.sub(
         lambda one: f"{one['begin']}\n{found[one['name']]}\n\n{one['end']}", page.read_text(encoding="utf-8")
+    )
+
+
+def picture(run: Run) -> str:
+    """Return the report's figure of every arm as a file, light or dark as the reader's system is."""
+    (figure,) = (
+        block
+        for block in build_report(run).section("result").blocks
+        if isinstance(block, Figure) and block.name == "arms"
+    )
+    drawn = svg(figure.drawing, WIDE, name="arms", title=figure.title, description=figure.description)
+    style = files("soce.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r"--paper: .*?(?=\n  --good)", style, re.DOTALL)[:2]
+    own = (
+        f":root {{ {' '.join(light.split())} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {' '.join(dark.split())} }} }}\n"
+        "svg { background: var(--paper); font-family: system-ui, sans-serif }"
+    )
+    height = figure.drawing.height(WIDE)
+    size = f'width="{WIDE}" height="{height:g}"'
+    return (
+        drawn.replace("<svg ", f"<svg {size} ", 1).replace("<title", f"<style>\n{own}\n</style><title", 1)
+        + "\n"
     )
 
 
@@ -148,6 +177,7 @@ def main() -> None:
     """Rewrite the pages."""
     with kept_run() as run:
         SCORES.write_bytes((run.folder / "scores.csv").read_bytes())
+        PICTURE.write_text(picture(run), encoding="utf-8")
         for page in PAGES:
             text = renewed(page, run)
             text = CONSOLE.sub(lambda one: one["begin"] + _printed_by(one["command"]) + one["end"], text)

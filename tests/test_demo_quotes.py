@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -48,6 +49,19 @@ def test_what_is_quoted_is_what_this_version_says_of_the_kept_run(quote_demo: Mo
             assert f"<!-- demo:begin {name} -->" in quoted
         assert run.settings["machine"] in quoted
         assert run.settings["machine"] in build_report(run).to_markdown().replace("\\", "")
+
+
+def test_the_picture_shows_the_kept_run(quote_demo: ModuleType) -> None:
+    """All that is written and told in it; strokes are matplotlib's, and differ between its versions."""
+
+    def told(text: str) -> list[str]:
+        return [words for element in ET.fromstring(text).iter() if (words := (element.text or "").strip())]
+
+    with quote_demo.kept_run() as run:
+        drawn = quote_demo.picture(run)
+    there = told(quote_demo.PICTURE.read_text(encoding="utf-8"))
+    assert there == told(drawn), "`make quotes` renews it"
+    assert {"soce", "63.16", "mean, held out (%)"} <= set(there)
 
 
 @pytest.mark.parametrize("name", ABOUT_THE_DEMO)
