@@ -52,7 +52,7 @@ demo: | $(BIN)/python ## Set up, then train tiny experts, choose among them, sea
 
 .PHONY: quotes
 quotes: ## Renew what README and docs quote of the demo; DEMO=FOLDER keeps that run of `soce demo` before
-	@if test -n '$(DEMO)'; then $(BIN)/python .ci/keep_demo.py '$(DEMO)'; fi
+	@if test -n '$(DEMO)'; then $(BIN)/python .ci/keep_run.py '$(DEMO)' docs/data/demo-run.tar.xz; fi
 	$(BIN)/python .ci/quote_demo.py
 
 .PHONY: keys

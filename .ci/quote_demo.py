@@ -1,6 +1,6 @@
 """Renew what README and docs quote of the demo: `.ci/quote_demo.py`.
 
-All of it is of one run, the one that `.ci/keep_demo.py` has kept, in the words of this version. A quote
+All of it is of one run, the one that `.ci/keep_run.py` has kept, in the words of this version. A quote
 stands between `<!-- demo:begin NAME -->` and `<!-- demo:end -->`; tests compare pages with what this writes.
 """
 

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs.yml: pages from outside docs/, decisions, the reference, a report, links within the site.
+"""Hooks of mkdocs.yml: pages from outside docs/, decisions, the reference, links within the site.
 
 The reference has every public name of soce on the page of its module, so none can be forgotten.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import posixpath
 import re
 import sys
-import tarfile
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,8 +36,6 @@ TITLES: Final = {
     "exceptions": "Exceptions",
 }
 """Pages of the reference by the room of the names on them; the compiled core is shown where it is used."""
-DEMO: Final = ROOT / "docs" / "data" / "demo-run.tar.xz"
-"""What `.ci/keep_demo.py` has kept of a demo."""
 LINK: Final = re.compile(
     r"\[(?P<text>[^\]\n]*(?:\n[^\]\n]*)?)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)"
 )
@@ -51,9 +47,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     decisions = {_title(path): f"adr/{path.name}" for path in sorted((ROOT / "docs" / "adr").glob("*.md"))}
     reference = [{title: f"reference/{page}.md"} for page, (title, _) in _reference().items()]
     config.nav += [
-        {"Decisions": [{title: page} for title, page in decisions.items()]},
         {"Reference": [{"All names": "reference/index.md"}, *reference]},
-        {"Project": [{title: f"project/{name}"} for name, title in OUTSIDE.items()]},
+        {
+            "Project": [
+                *({title: f"project/{name}"} for name, title in OUTSIDE.items()),
+                {"Decisions": [{title: page} for title, page in decisions.items()]},
+            ]
+        },
     ]
     return config
 
@@ -61,8 +61,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     from mkdocs.structure.files import File
-
-    files.append(File.generated(config, "report-demo.html", content=_report_of_the_demo()))
 
     pages = {f"project/{name}": (ROOT / name).read_text(encoding="utf-8") for name in OUTSIDE}
     index = ["# Reference\n", "Everything here is a name of `soce`: `from soce import merge`.\n"]
@@ -106,19 +104,6 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 def _title(path: Path) -> str:
     return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
-
-
-def _report_of_the_demo() -> str:
-    """Return the page that `soce report soce-demo` makes after `soce demo`."""
-    sys.path.insert(0, str(ROOT / "python"))
-    try:
-        from soce.report.build import build_report
-        from soce.search.open import open_run
-    finally:
-        sys.path.pop(0)
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(DEMO) as archive:
-        archive.extractall(folder, filter="data")
-        return build_report(open_run(Path(folder) / "soce-demo")).to_html()
 
 
 def _reference() -> dict[str, tuple[str, dict[str, str]]]:

@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from tests.browser import PROGRAM, WHY_NOT, browser
 
 import soce
 
@@ -38,6 +40,37 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     anchors = set(re.findall(r'id="(soce\.[\w.]+)"', text))
     names = {f"{soce._HOMES[name]}.{name}" for name in soce.__all__ if name != "__version__"}
     assert names <= anchors, names - anchors
+
+
+def test_the_gallery_shows_soups_that_are_better_and_soups_that_are_not(site: Path) -> None:
+    page = (site / "gallery.html").read_text()
+    shown = re.findall(r'<a class="picture (\w+)" href="([\w-]+\.html)"', page)
+    assert {tone for tone, _ in shown} == {"good", "bad"}
+    for tone, target in shown:
+        verdict = "beats" if tone == "good" else "does not beat"
+        assert f"The soup {verdict} the best single model" in (site / target).read_text()
+    assert page.count("<svg xmlns") >= len(shown)
+    assert "<!-- picture" not in page
+    for path in site.glob("report-*.html"):
+        assert f'href="{path.name}"' in page
+
+
+@pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
+def test_the_search_works_from_a_disk(site: Path) -> None:
+    found = "[...document.querySelectorAll('.md-search-result__link')].map(link => link.href)"
+    with browser() as page:
+        page.show(1280)
+        page.open(site / "start" / "table.html")
+        page.run("box = document.querySelector('.md-search__input'); box.focus(); box.value = 'shapley'")
+        page.run("box.dispatchEvent(new KeyboardEvent('keyup', {bubbles: true}))")
+        deadline = time.monotonic() + 60
+        while not (links := page.run(found)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert (site / "analyses.html").as_uri() in {
+            link.partition("?")[0].partition("#")[0] for link in links
+        }
+        assert page.complaints == []
+        assert all(request.startswith(("file:", "about:", "data:")) for request in page.requests)
 
 
 def test_the_report_of_the_demo_is_a_page_of_the_site(site: Path) -> None:
