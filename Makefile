@@ -47,7 +47,7 @@ try: build ## Set up, then average a real model with a perturbed copy of itself 
 demo: | $(BIN)/python ## Set up, then train tiny experts, choose among them, search the weights and publish the best soup
 	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet 'maturin>=1.9.4,<2'
 	@echo "setting up in $(VENV); torch makes the first time take minutes"
-	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release --extras torch,search,report,plot $(CARGO_FLAGS)
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release --extras torch,search,report $(CARGO_FLAGS)
 	$(BIN)/soce demo $(DEMO_ARGS)
 
 .PHONY: quotes

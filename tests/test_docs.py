@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,13 @@ def test_thresholds_saturate_where_the_page_says() -> None:
     assert None not in values
     assert [f"{value:.2f}" for value in values] == ["0.13", "0.09"]
     assert "0.13 for the 17 categories of BFCL v3, 0.09 for the 36 of FLORES over the five" in page
+
+
+def test_changelog_and_citation_are_of_this_version() -> None:
+    """Or nothing was released since: what comes next stands above it."""
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
+    released = re.findall(r"^## \[(\d.*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    citation = (ROOT / "CITATION.cff").read_text()
+    cited = re.findall(r"^(?:version|date-released): (\S+)$", citation, re.MULTILINE)
+    assert released[0] == (version, cited[1])
+    assert cited[0] == version
