@@ -78,6 +78,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Point links at pages of the site; what only the repository has keeps its name and loses the link."""
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]  # which has nothing to show beside the tabs
     path = page.file.src_uri
     source = path.removeprefix("project/") if path.startswith("project/") else f"docs/{path}"
 

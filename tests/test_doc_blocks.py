@@ -84,6 +84,10 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
     ),
     ("docs/index.md", "soce demo"): DEMO,
     (
+        "docs/index.md",
+        "soce init --scores soce-demo/scores.csv --models soce-demo/models --tasks soce-demo/models/dev.jsonl",
+    ): TOUR,
+    (
         "docs/many-machines.md",
         "soce search selection.yaml -e tasks.jsonl -o run/ --executor processes:8",
     ): PROCESSES,
