@@ -54,7 +54,7 @@ DECISIONS: dict[tuple[str, str], Elsewhere | NotRun] = {
         "tests/report/test_hub.py::test_the_command_says_where_it_is"
     ),
     ("docs/demo.md", "make demo"): DEMO,
-    ("docs/install.md", "pip install soce"): NotRun("installs; `make wheel-test` does it with the wheel"),
+    ("docs/install.md", "pip install ."): NotRun("installs; `make wheel-test` does it with the wheel"),
     (
         "docs/install.md",
         'eval "$(_SOCE_COMPLETE=bash_source soce; _SOCE_MERGE_COMPLETE=bash_source soce-merge)"',
