@@ -136,10 +136,10 @@ fn dispatch(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
     macro_rules! mean_to_output {
         ($input:ty, $request:expr, $output:expr) => {
             match request.output_dtype {
-                Dtype::BF16 => vector::mean::<$input, ToBf16>($request, $output, tally),
-                Dtype::F16 => vector::mean::<$input, ToF16>($request, $output, tally),
-                Dtype::F32 => vector::mean::<$input, ToF32>($request, $output, tally),
-                _ => vector::mean::<$input, ToF64>($request, $output, tally),
+                Dtype::BF16 => vector::mean::<$input, ToBf16, { vector::BLOCK }>($request, $output, tally),
+                Dtype::F16 => vector::mean::<$input, ToF16, { vector::BLOCK }>($request, $output, tally),
+                Dtype::F32 => vector::mean::<$input, ToF32, { vector::BLOCK }>($request, $output, tally),
+                _ => vector::mean::<$input, ToF64, { vector::BLOCK }>($request, $output, tally),
             }
         };
     }

@@ -17,7 +17,7 @@ use super::format::Format;
 use super::{Request, Tally};
 use crate::dtype::Dtype;
 
-/// Elements per block: accumulators and extremes of a block stay in the first-level cache.
+/// Elements of a block: its accumulators and extremes stay in the first-level cache.
 pub(super) const BLOCK: usize = 512;
 
 /// An input format that has a fast path; `Bits` holds one element.
@@ -270,9 +270,13 @@ impl Output for ToF64 {
     }
 }
 
-/// One chunk whose inputs all have the format of `I`.
+/// One chunk whose inputs all have the format of `I`, in blocks of `BLOCK` elements.
 #[inline(always)]
-pub(super) fn mean<I: Input, O: Output>(request: &Request<'_>, output: &mut [u8], tally: &mut Tally) {
+pub(super) fn mean<I: Input, O: Output, const BLOCK: usize>(
+    request: &Request<'_>,
+    output: &mut [u8],
+    tally: &mut Tally,
+) {
     let elements = output.len() / O::FORMAT.bytes;
     // Bits of the sum of |numerators|, rounded up: hi/lo below 2^(50 - m - B) keeps W <= 50.
     let parts_bits = u64::BITS - (request.parts_sum() - 1).leading_zeros();
