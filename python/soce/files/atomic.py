@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,7 +36,7 @@ def staged(path: PathText, *, overwrite: bool = True) -> Iterator[Path]:
     `path` is there, a FileExistsError. A link at `path` is replaced, not followed.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    partial = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         with named(target):
             yield partial
@@ -70,7 +69,7 @@ def staged_folder(path: PathText, *, overwrite: bool = False) -> Iterator[Path]:
     between leaves it beside, under a name that ends in ``.before``.
     """
     target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link at `path`
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    partial = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     before = partial.with_name(f"{partial.name}.before")
     with named(target):
         partial.mkdir()

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soce._core import Mixer
-from soce.adapters.adapter import read_adapter
-from soce.adapters.config import CONFIG
-from soce.adapters.on_base import Base, base_remark, changes_on
 from soce.exceptions import CheckpointError, Problem, SoceError, shown
 from soce.recipes.names import HubName, remote_name, split_adapter
 from soce.remote.located import Located
@@ -17,7 +14,7 @@ from soce.remote.located import Located
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soce.adapters.on_base import Change
+    from soce.adapters.on_base import Base, Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,12 @@ def adapted(located: Located, *, follow_links: bool, ignore_unreferenced: bool) 
         A base that cannot be read, an adapter that is damaged, of a kind that is no sum of a base and s·B·A
         for each module, or of another base: with everything that is wrong.
     """
+    if not any(located.adapters):
+        return AdaptedIngredients()
+    # Here: most ingredients have no adapter, and a merge of them need not wait for what reads one.
+    from soce.adapters.adapter import read_adapter
+    from soce.adapters.on_base import Base, base_remark, changes_on
+
     bases: dict[str, Base] = {}
     changes: list[Change] = []
     remarks: dict[str, None] = {}
@@ -102,6 +105,8 @@ def split_here(
 
 def _check_order(base: str, adapter: str) -> None:
     """Refuse a base and an adapter whose places are swapped."""
+    from soce.adapters.config import CONFIG
+
     if Path(base, CONFIG).is_file() and Path(adapter).exists() and not Path(adapter, CONFIG).is_file():
         hint = f"the base comes first: `{shown(f'{adapter}+{base}')}`"
         message = f"`{shown(base)}` is the adapter, and stands where the base does"

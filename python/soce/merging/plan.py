@@ -25,7 +25,6 @@ from soce.merging.report import MergeReport
 from soce.merging.resolving import mixer_of, resolve_all, told_of
 from soce.merging.run_info import run_info_of
 from soce.merging.sending import Sender, check_sent_options, place_of
-from soce.merging.zeros import count_zeros
 from soce.recipes.checkpoint_paths import two_meanings
 from soce.recipes.files import looks_like_recipe, read_recipes
 from soce.recipes.mergekit_file import mergekit_yaml
@@ -354,6 +353,8 @@ def _plan(
     if options.require_same_mask or options.sparsity_report:
         mixer = mixer_of(choices, located, on_bases.changes, options)
         columns = [names.get(path) for path in paths]
+        from soce.merging.zeros import count_zeros  # here: few ask for them
+
         made = replace(made, zeros=count_zeros(mixer, columns, resolved, made.data["tensors"], options))
     if located.shards:
         announce(Fetching(located.streamed, made.data["bytes_to_fetch"], "streamed"))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soce.methods.by_masks import by_masks
-from soce.methods.by_squares import by_squares
 from soce.methods.constant import interpolate, task_arithmetic
-from soce.methods.masks import MASKS
 from soce.methods.resolved import Resolved, rounding_note, rows_alone
 from soce.methods.taking import Taking
 from soce.recipes.parts import signed_parts
@@ -48,6 +45,11 @@ def resolve(recipe: Recipe, opened: Opened | None = None) -> Resolved:
     if not method.definition.reads:
         return _constant(recipe, method)
     assert opened is not None
+    # Here: a plain mean need not wait for what it does not do.
+    from soce.methods.by_masks import by_masks
+    from soce.methods.by_squares import by_squares
+    from soce.methods.masks import MASKS
+
     return (by_masks if method.name in MASKS else by_squares)(recipe, method, opened)
 
 

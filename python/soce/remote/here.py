@@ -55,13 +55,13 @@ def check_here(paths: Sequence[str]) -> None:
 
 def download(hosts: Iterable[Host]) -> None:
     """Fetch all shards of checkpoints that are not on this disk yet."""
-    from soce.remote.fetching import Fetching, announce, watcher
-    from soce.remote.transfer import Transfer
-
     wanted = list({host.origin: host for host in hosts if host.shards}.values())
     total = sum(shard.size for host in wanted for shard in host.shards)
     if not wanted:
         return
+    from soce.remote.fetching import Fetching, announce, watcher
+    from soce.remote.transfer import Transfer
+
     _check_space(wanted)
     announce(Fetching(tuple(host.origin for host in wanted), total, "downloaded"))
     left = [(host, jobs) for host in wanted if (jobs := host.download())]

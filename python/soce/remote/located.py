@@ -101,10 +101,12 @@ def _folder(text: str, hosts: Mapping[str, Host]) -> str:
 
 def _served(hosts: Iterable[Host]) -> tuple[ServedShard, ...]:
     """Return the shards that are not on this disk, with their first URLs."""
-    from concurrent.futures import ThreadPoolExecutor
-
     # One file and the whole folder may both be named.
     wanted = {(str(host.folder), shard.name): (host, shard) for host in hosts for shard in host.shards}
+    if not wanted:
+        return ()
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         urls = pool.map(lambda one: one[0].url(one[1].name), wanted.values())
         return tuple(
