@@ -167,6 +167,19 @@ def chill(paths: Sequence[Path]) -> float:
     return share
 
 
+def have_memory(size: int) -> None:
+    """Take so many bytes and let them go again, in a process of its own.
+
+    A host takes back what a machine has freed, and having it again takes longer than a whole merge. So
+    every program finds that much already there.
+    """
+    code = (
+        "import mmap, sys; m = mmap.mmap(-1, int(sys.argv[1]), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)"
+    )
+    touch = "for i in range(0, len(m), mmap.PAGESIZE): m[i] = 1"
+    subprocess.run([sys.executable, "-c", f"{code}\n{touch}", str(size)], check=True)
+
+
 def make_durable(folder: Path) -> float:
     """Fsync everything below `folder`; return the seconds that took."""
     start = time.perf_counter()

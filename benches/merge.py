@@ -14,6 +14,7 @@ import datetime as dt
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import statistics
@@ -31,10 +32,11 @@ PARTS = [5, 2, 3]
 MERGEKIT = "mergekit==0.1.5"
 SHARD_BYTES = 900_000_000  # one output shard per input shard at the default size
 GIB, MIB = 1 << 30, 1 << 20
-LIMIT, SYNCED_LIMIT = "limit", "limit, durable"
+PLAIN = ("floor: map", "floor: read")
+DURABLE = ("floor: map, durable", "floor: read, durable", "floor: direct, durable")
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 FEW = (
-    *(SYNCED_LIMIT, "soce-merge (durable)", "torch loop, mapped output"),
+    *(*DURABLE, "soce-merge (durable)", "torch loop, mapped output"),
     *("mergekit 0.1.5", "mergekit 0.1.5 --async-write"),
 )
 """The rows that README.md shows, in its order; docs/performance.md has all."""
@@ -47,7 +49,7 @@ class Tool:
     name: str
     command: Callable[[Path], list[str | Path]]
     environment: Mapping[str, str] = field(default_factory=dict)
-    floor: str = LIMIT  # what its time is divided by
+    floor: tuple[str, ...] = PLAIN  # its time is divided by that of the one of these with the least median
     checked: bool = True  # its output is a checkpoint, to be compared with the exact mean
     rounds: int | None = None  # run in the first so many rounds only
 
@@ -59,7 +61,7 @@ class Bench:
     soce: Path | None
     data: Path
     threads: int
-    limit: Path
+    floor: Path
     mergekit: Path | None
     torch: bool
 
@@ -75,9 +77,9 @@ class Bench:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def limit_command(self, folders: list[Path]) -> Callable[[Path], list[str | Path]]:
+    def floor_command(self, folders: list[Path], mode: str) -> Callable[[Path], list[str | Path]]:
         shards = [folder / path.name for path in shard_paths(folders[0]) for folder in folders]
-        return lambda out: [self.limit, out, str(self.threads), *shards]
+        return lambda out: [self.floor, mode, out, str(self.threads), *shards]
 
     def soce_command(self, folders: list[Path], *options: str) -> Callable[[Path], list[str | Path]]:
         recipe = self.recipe(folders)
@@ -94,24 +96,27 @@ class Bench:
         return lambda out: [self.mergekit or "", recipe, out, *fixed]
 
     def floors(self, folders: list[Path]) -> list[Tool]:
-        command = self.limit_command(folders)
         return [
-            Tool(LIMIT, command, checked=False),
-            Tool(SYNCED_LIMIT, command, {"SYNC": "1"}, floor=SYNCED_LIMIT, checked=False),
+            Tool(
+                name,
+                self.floor_command(folders, name.removeprefix("floor: ").partition(",")[0]),
+                {"SYNC": "1"} if kind is DURABLE else {},
+                floor=kind,
+                checked=False,
+            )
+            for kind in [PLAIN, DURABLE]
+            for name in kind
         ]
 
     def soces(self, folders: list[Path]) -> list[Tool]:
         if not self.soce:
             return []
         return [
-            Tool("soce-merge (durable)", self.soce_command(folders), floor=SYNCED_LIMIT),
+            Tool("soce-merge (durable)", self.soce_command(folders), floor=DURABLE),
+            Tool("... --digests none", self.soce_command(folders, "--digests", "none"), floor=DURABLE),
             Tool("soce-merge --no-sync", self.soce_command(folders, "--no-sync")),
-            *(
-                Tool(
-                    f"... --no-sync --digests {level}",
-                    self.soce_command(folders, "--no-sync", "--digests", level),
-                )
-                for level in ["none", "tensors"]
+            Tool(
+                "... --no-sync --digests none", self.soce_command(folders, "--no-sync", "--digests", "none")
             ),
         ]
 
@@ -147,11 +152,11 @@ def files(folders: list[Path]) -> list[Path]:
     return [path for folder in folders for path in shard_paths(folder)]
 
 
-def build_limit(data: Path) -> Path:
-    program = data / "limit"
+def build_floor(data: Path) -> Path:
+    program = data / "floor"
     compiler = os.environ.get("CC", "cc")
     flags = ["-O3", "-march=native", "-pthread"]
-    subprocess.run([compiler, *flags, HERE / "limit.c", "-o", program], check=True)
+    subprocess.run([compiler, *flags, HERE / "floor.c", "-o", program], check=True)
     return program
 
 
@@ -189,6 +194,15 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def instruction_sets() -> list[str]:
+    """Return those of the widest vectors that the processor has, by their names in /proc/cpuinfo."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return [name for name in line.split() if re.fullmatch("avx2|avx512[fb]w?|asimd|sve2?", name)]
+    return []
+
+
 def output_of(command: list[str | Path]) -> str:
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -218,6 +232,7 @@ def describe(bench: Bench) -> dict[str, object]:
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "cpu": cpu_name(),
+        "instruction_sets": instruction_sets(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "kernel": platform.release(),
@@ -248,6 +263,7 @@ def discard(out: Path) -> None:
 def prepare_cache(paths: list[Path], *, cold: bool) -> float:
     """Bring the inputs into the page cache, or out of it; return the resident share reached."""
     os.sync()  # what earlier runs left to be written is not charged to the next one
+    measure.have_memory(sum(path.stat().st_size for path in paths) // 2)
     if cold:
         share = measure.chill(paths)
         if share > 0.01:
@@ -295,9 +311,10 @@ def time_tools(
     paths = files(folders)
     runs: list[dict[str, object]] = []
     outputs: dict[str, object] = {}
+    # Not in turn: what one program leaves behind, in memory and on the disk, is felt by whichever comes next.
+    order = random.Random(0)
     for number in range(rounds):
-        turn = number % len(tools)
-        for tool in tools[turn:] + tools[:turn]:
+        for tool in order.sample(tools, len(tools)):
             if tool.rounds is not None and number >= tool.rounds:
                 continue
             record = run_once(bench, tool, paths, cold=cold)
@@ -329,14 +346,16 @@ def column(runs: list[dict[str, object]], tool: str, key: str) -> list[float]:
 
 def summarise(tools: list[Tool], runs: list[dict[str, object]]) -> list[dict[str, object]]:
     by_round = {(run["round"], run["tool"]): float(str(run["seconds"])) for run in runs}
+    medians = {tool.name: statistics.median(column(runs, tool.name, "seconds")) for tool in tools}
     rows = []
     for tool in tools:
         seconds = column(runs, tool.name, "seconds")
         durable = [a + b for a, b in zip(seconds, column(runs, tool.name, "fsync_seconds"), strict=True)]
+        floor = min(tool.floor, key=medians.__getitem__)
         ratios = [
-            by_round[r, tool.name] / by_round[r, tool.floor]
+            by_round[r, tool.name] / by_round[r, floor]
             for r, name in by_round
-            if name == tool.name and (r, tool.floor) in by_round
+            if name == tool.name and (r, floor) in by_round
         ]
         rows.append(
             {
@@ -346,9 +365,10 @@ def summarise(tools: list[Tool], runs: list[dict[str, object]]) -> list[dict[str
                 "median": statistics.median(seconds),
                 "worst": max(seconds),
                 "durable_median": statistics.median(durable),
-                "floor": tool.floor,
+                "floor": floor,
                 "ratio_median": statistics.median(ratios),
-                "ratio_of_best": min(seconds) / min(column(runs, tool.floor, "seconds")),
+                "ratio_of_best": min(seconds)
+                / min(min(column(runs, name, "seconds")) for name in tool.floor),
                 "max_rss": max(column(runs, tool.name, "max_rss")),
                 "anon_rss": max(column(runs, tool.name, "anon_rss")),
                 "file_rss": max(column(runs, tool.name, "file_rss")),
@@ -415,8 +435,10 @@ def outputs_table(outputs: Mapping[str, object]) -> str:
 
 def machine_line(machine: Mapping[str, object]) -> str:
     memory = float(str(machine["memory_bytes"])) / GIB
+    sets = machine["instruction_sets"]
+    known = f" ({', '.join(map(str, sets))})" if isinstance(sets, list) and sets else ""
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, {memory:.0f} GiB, {machine['filesystem']}, "
+        f"{machine['cpu']}{known}, {machine['cores']} cores, {memory:.0f} GiB, {machine['filesystem']}, "
         f"Linux {machine['kernel']}; {machine['soce'] or 'soce not run'}, commit {machine['commit']}; "
         f"{str(machine['date'])[:10]}."
     )
@@ -472,7 +494,7 @@ def bench_times(bench: Bench, arguments: argparse.Namespace) -> None:
     text = "\n".join(
         [
             f"{amounts}; {cache}; {arguments.rounds} interleaved rounds. {machine_line(machine)}",
-            "The floor of a durable merge is the durable floor; of every other row the plain one.",
+            "Divided by the floor of least median: a durable one for durable merges, else a plain one.",
             "",
             times_table(summary),
             "",
@@ -497,7 +519,7 @@ def bench_memory(bench: Bench, arguments: argparse.Namespace) -> None:
     rows = []
     for size in arguments.memory_sizes:
         folders = make_checkpoints(bench.data, size)
-        tools = [*bench.floors(folders)[:1], *bench.soces(folders)[:1], *bench.peers(folders, None)[:1]]
+        tools = [*bench.floors(folders)[1:2], *bench.soces(folders)[:1], *bench.peers(folders, None)[:1]]
         for tool in tools:
             record = run_once(bench, tool, files(folders), cold=False)
             discard(bench.out())
@@ -557,17 +579,17 @@ def bench_many(bench: Bench, arguments: argparse.Namespace) -> None:
     for k in range(8):
         lines.append(f"  soup-{k}: {{weights: {{a: {10 - k}, b: {4 + k}, c: 6}}}}")
     recipes.write_text("\n".join(lines) + "\n")
-    floor = Tool("floor: read 3, write 8", bench.limit_command(folders), {"OUTPUTS": "8"}, checked=False)
-    durable = Tool(
-        "floor, durable", bench.limit_command(folders), {"OUTPUTS": "8", "SYNC": "1"}, floor="floor, durable"
-    )
-    tools = [Tool(floor.name, floor.command, floor.environment, floor.name), durable]
+    command = bench.floor_command(folders, "read")
+    tools = [
+        Tool(name, command, {"OUTPUTS": "8", **environment}, (name,), checked=False)
+        for name, environment in {PLAIN[1]: {}, DURABLE[1]: {"SYNC": "1"}}.items()
+    ]
     if bench.soce:
         program = bench.soce
         fixed: list[str | Path] = ["--recipes", recipes, "--output"]
         tools += [
-            Tool("soce-merge --recipes", lambda out: [program, *fixed, out], floor=durable.name),
-            Tool("... --no-sync", lambda out: [program, *fixed, out, "--no-sync"], floor=floor.name),
+            Tool("soce-merge --recipes", lambda out: [program, *fixed, out], floor=DURABLE[1:2]),
+            Tool("... --no-sync", lambda out: [program, *fixed, out, "--no-sync"], floor=PLAIN[1:2]),
         ]
     paths = files(folders)
     runs = []
@@ -642,7 +664,7 @@ def main() -> None:
         soce=arguments.soce and arguments.soce.absolute(),
         data=data,
         threads=arguments.threads,
-        limit=build_limit(data),
+        floor=build_floor(data),
         mergekit=None if arguments.no_mergekit else mergekit_program(data, arguments.mergekit),
         torch=not arguments.no_torch,
     )
