@@ -6,6 +6,7 @@ Runs in turn, each within its share of the time, and goes on after one that fail
 
 environment     vLLM's wheel for CUDA in an environment of its own, unless it is there already
 devices         tests marked `gpu`: soups on a device, and a model laid over devices and the CPU, bit for bit
+in process      a Llama of 1.2 billion parameters in BF16 in this process: time to the next soup, its bits
 canary          tests of the canary on vLLM
 swaps           vLLM's swap table: soups in place against fresh engines on what a merge publishes, bit for bit
 one billion     a Llama of 1.2 billion parameters in BF16: start, time to the next soup, its bits on return
@@ -59,6 +60,7 @@ CASES = "llama-tied bfloat16,qwen2 bfloat16,mixtral bfloat16,llama-tied compiled
 SHARES = {
     "environment": 240,
     "devices": 90,
+    "in process": 60,
     "canary": 90,
     "swaps": 240,
     "one billion": 120,
@@ -73,12 +75,15 @@ def main() -> int:
     parser.add_argument("--engines", type=Path, default=Path("~/.cache/soce"))
     parser.add_argument("--output", type=Path)
     parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--engine", choices=["vllm", "transformers"], default="vllm")
+    parser.add_argument("--engine", choices=["vllm", "transformers", "in process"], default="vllm")
     parser.add_argument("--shape", choices=sorted(SHAPES))
     given = parser.parse_args()
     python = given.engines.expanduser() / "vllm-cuda" / "bin" / "python"
     if given.shape:
-        print(json.dumps(soups(given.engine, python, given.shape, n_devices=1), indent=1))
+        if given.engine == "in process":
+            print(json.dumps(soups_in_process(given.shape), indent=1))
+        else:
+            print(json.dumps(soups(given.engine, python, given.shape, n_devices=1), indent=1))
         return 0
     told = "\n".join(f"{name}: {' '.join(map(str, words))}" for name, words in commands(python).items())
     if given.dry_run:
@@ -109,12 +114,14 @@ def commands(python: Path) -> dict[str, list[str]]:
         name: [sys.executable, "-m", "pytest", "-q", "-m", marker, *files]
         for name, (marker, files) in TESTS.items()
     }
-    return {"environment": [*made, VLLM], **tests, "one billion": soup, "two devices": soup}
+    in_process = [*soup, "--engine", "in process"]
+    before, after = {"devices": tests.pop("devices")}, {"one billion": soup, "two devices": soup}
+    return {"environment": [*made, VLLM], **before, "in process": in_process, **tests, **after}
 
 
 def step(name: str, words: list[str], python: Path, seconds: float, n_devices: int) -> dict[str, Any]:
     """Run one step and return what came of it."""
-    needs_vllm = name not in {"environment", "devices"}
+    needs_vllm = name not in {"environment", "devices", "in process"}
     if name == "environment" and is_installed(python):
         return {"outcome": "there already"}
     if name == "two devices" and n_devices < 2:
@@ -211,6 +218,43 @@ def soups(engine: str, python: Path, shape: str, *, n_devices: int) -> dict[str,
             }
         finally:
             model.close()
+
+
+def soups_in_process(shape: str) -> dict[str, Any]:
+    """Time soups of two models of a shape in this process, and compare one with what is mixed on the CPU."""
+    import torch
+
+    from soce import Recipe
+    from soce.evaluate.live.mixing import torch_dtype
+    from soce.evaluate.live.soup_model import SoupModel
+
+    with tempfile.TemporaryDirectory() as home:
+        paths = make_models(Path(home), SHAPES[shape])
+        model, start_seconds = timed(lambda: SoupModel(paths))
+        device = next(model.model.parameters()).device
+
+        def swap(recipe: Recipe) -> None:
+            model.set(recipe)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+        mixes = [Recipe.of({paths[0]: i, paths[1]: 7 - i}) for i in range(1, 7)]
+        seconds = [timed(lambda mix=mix: swap(mix))[1] for mix in mixes]  # type: ignore[misc]
+        rows, mixer = model._mixer.rows(mixes[-1]), model._mixer
+        for name, parameter in model.model.named_parameters():
+            if name in mixer.tensors:
+                mixed = torch.empty(parameter.shape, dtype=torch_dtype(mixer.published(name)))
+                mixer.mix(name, rows[name], mixed)
+                if not torch.equal(mixed.view(torch.uint8), parameter.detach().cpu().view(torch.uint8)):
+                    message = f"`{name}` is not what is mixed on the CPU"
+                    raise SystemExit(message)
+        return {
+            "device": str(device),
+            "bytes": model.nbytes,
+            "start_seconds": round(start_seconds, 2),
+            "mixing_once_seconds": round(mixing_seconds(paths), 3),
+            "swap_seconds": [round(one, 3) for one in seconds],
+        }
 
 
 def timed(act: Callable[[], Any]) -> tuple[Any, float]:

@@ -21,7 +21,9 @@ def script(*words: str) -> str:
 
 def test_all_that_it_would_run_is_there() -> None:
     steps = [line.partition(":")[0] for line in script("--dry-run").splitlines()]
-    assert steps == ["environment", "devices", "canary", "swaps", "one billion", "two devices"]
+    assert steps == [
+        *("environment", "devices", "in process", "canary", "swaps", "one billion", "two devices")
+    ]
 
 
 def test_soups_of_a_shape_are_timed() -> None:
@@ -29,3 +31,9 @@ def test_soups_of_a_shape_are_timed() -> None:
     assert len(found["swap_seconds"]) == 8
     assert found["mixing_once_seconds"] > 0
     assert found["canary"]["is_conclusive"]
+
+
+def test_soups_in_this_process_are_timed_and_have_their_bits() -> None:
+    found = json.loads(script("--shape", "tiny", "--engine", "in process"))
+    assert len(found["swap_seconds"]) == 6
+    assert found["mixing_once_seconds"] > 0

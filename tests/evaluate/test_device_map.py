@@ -72,7 +72,7 @@ def test_parts_that_are_copied_for_each_batch(kind: str, tmp_path: Path) -> None
     model = check(tmp_path, save(tmp_path, kind, "bfloat16", range(3)), split())
     assert any(tensor.is_meta for tensor in model.model.state_dict().values()), "kept out of the model"
     assert model.is_direct
-    assert model._buffer.numel() == 0, "mixed straight into the parameters"
+    assert sum(map(len, model._staging.buffers)) == 0, "mixed straight into the parameters"
     assert model.devices == (CPU,)
     assert model.bytes_by_device == {"cpu": sum(t.nbytes for t in tied_once(model._live).values())}
 
@@ -215,7 +215,7 @@ def test_a_device_and_the_cpu(kind: str, dtype: str, tmp_path: Path) -> None:
     paths = save(tmp_path, kind, dtype, range(3))
     model = check(tmp_path / "copied", paths, split(0, "cpu"))
     assert model.identity["device"] == "cuda", "the CPU holds parts, and computes none"
-    assert model._buffer.is_pinned()
+    assert [buffer.is_pinned() for buffer in model._staging.buffers] == [True, True]
     assert set(model.bytes_by_device) == {"cpu", "cuda:0"}
 
 

@@ -25,6 +25,7 @@ from soce.evaluate.live.loading import (
 )
 from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
+from soce.evaluate.live.staging import Staging
 from soce.evaluate.side_files import side_files_digest
 from soce.exceptions import shown
 from soce.merging.options import CHANGE_TENSORS, MergeOptions
@@ -86,9 +87,9 @@ class SoupModel:
 
     Notes
     -----
-    Memory: the model, and one tensor on the CPU where device or dtype differ from what is mixed. While a
-    soup is set of a model whose tensors transformers rearranges (`is_direct` is False): two more models on
-    the CPU.
+    Memory: the model, and on the CPU the largest tensor where its dtype differs from what is mixed; twice
+    that for CUDA, where one is copied while the next is mixed. While a soup is set of a model whose tensors
+    transformers rearranges (`is_direct` is False): two more models on the CPU.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class SoupModel:
         if placed is None:
             self.model.to(open_device(device))  # type: ignore[arg-type] # a decorator of transformers hides the signature
             self._live = live_tensors(self.model)
-        self._buffer = self._host_buffer()
+        self._staging = self._make_staging()
 
     def _begin(
         self, ingredients: Sequence[str], merge: MergeOptions, compute_dtype: str | None
@@ -269,21 +270,23 @@ class SoupModel:
 
     def close(self) -> None:
         """Let go of the model and of the ingredients."""
-        for name in ("model", "_live", "_buffer", "_mixer", "tokenizer"):
+        for name in ("model", "_live", "_staging", "_mixer", "tokenizer"):
             self.__dict__.pop(name, None)
 
     def _set_direct(self, rows: Mapping[str, Mix]) -> Iterator[str]:
-        """Mix each tensor into its run of live elements, through the host buffer if need be; yield it."""
+        """Mix each tensor into its run of live elements, through host memory if need be; yield it."""
         for block in self._blocks:
             name = block.tensor
             live = self._live[block.live].reshape(-1)[block.start : block.start + block.count]
             if self._in_place(name, live):
                 self._mixer.mix(name, rows[name], live)
             else:
-                mixed = self._buffer[: self._mixer.size(name)].view(torch_dtype(self._mixer.published(name)))
+                number, room = self._staging.take(self._mixer.size(name))
+                mixed = room.view(torch_dtype(self._mixer.published(name)))
                 self._mixer.mix(name, rows[name], mixed)
-                live.copy_(mixed)
+                self._staging.send(number, mixed, live)
             yield name
+        self._staging.arrive()
 
     def _in_place(self, name: str, live: torch.Tensor) -> bool:
         return live.device.type == "cpu" and live.dtype == torch_dtype(self._mixer.published(name))
@@ -305,14 +308,12 @@ class SoupModel:
                 refuse(f"the soup unties `{shown(name)}` from `{shown(owner)}`, which the model ties", _TIE)
             live.copy_(converted[name])
 
-    def _host_buffer(self) -> torch.Tensor:
-        """Return memory for the largest tensor that cannot be mixed in place; pinned for CUDA."""
-        import torch
-
+    def _make_staging(self) -> Staging:
+        """Return host memory for tensors that cannot be mixed in place; pinned for CUDA."""
         copied = [block for block in self._blocks if not self._in_place(block.tensor, self._live[block.live])]
         most = max((self._mixer.size(block.tensor) for block in copied), default=0)
-        pinned = most > 0 and any(tensor.device.type == "cuda" for tensor in self._live.values())
-        return torch.empty(most, dtype=torch.uint8, pin_memory=pinned)
+        is_pinned = most > 0 and any(tensor.device.type == "cuda" for tensor in self._live.values())
+        return Staging(most, is_pinned=is_pinned)
 
     def _check_tied(self) -> None:
         """Refuse ingredients whose head differs from the embedding that their config ties it to."""
