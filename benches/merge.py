@@ -239,7 +239,7 @@ def describe(bench: Bench) -> dict[str, object]:
         "filesystem": output_of(["stat", "-f", "-c", "%T", bench.data]),
         "compiler": output_of([os.environ.get("CC", "cc"), "--version"]).partition("\n")[0],
         "commit": output_of(["git", "-C", HERE, "describe", "--always", "--dirty", "--abbrev=12"]),
-        "soce": output_of([bench.soce, "--version"]) if bench.soce else None,
+        "soce": output_of([bench.soce, "--version"]).partition("\n")[0] if bench.soce else None,
         "soce_build": build,
         "python": platform.python_version(),
         "torch_loop": versions(Path(sys.executable), ["torch", "safetensors", "numpy"]),
@@ -263,7 +263,6 @@ def discard(out: Path) -> None:
 def prepare_cache(paths: list[Path], *, cold: bool) -> float:
     """Bring the inputs into the page cache, or out of it; return the resident share reached."""
     os.sync()  # what earlier runs left to be written is not charged to the next one
-    measure.have_memory(sum(path.stat().st_size for path in paths) // 2)
     if cold:
         share = measure.chill(paths)
         if share > 0.01:
@@ -282,6 +281,7 @@ def run_once(bench: Bench, tool: Tool, paths: list[Path], *, cold: bool) -> dict
     out = bench.out()
     discard(out)
     share = prepare_cache(paths, cold=cold)
+    measure.have_memory(sum(path.stat().st_size for path in paths) // 2)  # last: the host takes it back
     run = measure.measure(tool.command(out), log=bench.data / "log.txt", environment=tool.environment)
     if run.status:
         log = (bench.data / "log.txt").read_text(errors="replace")[-2000:]
