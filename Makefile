@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 # Flags for every cargo call, e.g. CARGO_FLAGS=--locked; extra words for pytest and the benchmark.
 CARGO_FLAGS ?=
 PYTEST_ARGS ?=
+# Processes that `make test` runs the Python tests in: one more than there are cores, as many tests wait for others.
+TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 DEMO ?=
@@ -111,7 +113,7 @@ format: $(INSTALLED) ## Rewrite the sources in the format that check asks for
 test: dev ## Set up and run the tests of the core and of the package
 	@status=0; \
 	cargo test --no-fail-fast $(CARGO_FLAGS) || status=1; \
-	$(BIN)/python -m pytest $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) || status=1; \
 	exit $$status # both halves run, whatever the first finds
 
 .PHONY: test-slow

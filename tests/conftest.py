@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Beside other workers of `pytest -n` one core is this one's; set before anything imports numpy or torch.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No deadline: on a busy machine a slow example says nothing about the code.
 settings.register_profile("fast", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("slow", max_examples=2000, deadline=None, print_blob=True)

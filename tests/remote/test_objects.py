@@ -86,7 +86,7 @@ def test_objects_that_changed_are_another_version(s3: Path) -> None:
     ("name", "told", "mend"),
     [
         ("s3://models/runs/none", "no safetensors files", "spelling"),
-        ("s3://models", "`s3://models`: no safetensors files are there, but below", "s3://models/runs/a"),
+        ("s3://models", "`s3://models`: no safetensors files are there, but below", "such as `s3://models/"),
         ("s3://models/runs", "below it in `a`, `b`", "s3://models/runs/a"),
         ("s3://models/runs/x.safetensors", "not there", "spelling"),
         ("s3://no-such-bucket/a", "no such bucket", "spelling"),
