@@ -251,6 +251,7 @@ def soups_in_process(shape: str) -> dict[str, Any]:
         return {
             "device": str(device),
             "bytes": model.nbytes,
+            "resident_bytes": model._residents.nbytes if model._residents else 0,
             "start_seconds": round(start_seconds, 2),
             "mixing_once_seconds": round(mixing_seconds(paths), 3),
             "swap_seconds": [round(one, 3) for one in seconds],

@@ -20,6 +20,8 @@ from soce.recipes.rows import Row
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from soce.evaluate.live import residents  # noqa: E402
+from soce.evaluate.live.device_means import write_mean  # noqa: E402
 from soce.evaluate.live.mixing import SoupMixer  # noqa: E402
 from soce.evaluate.live.soup_model import SoupModel  # noqa: E402
 
@@ -118,7 +120,33 @@ def test_a_soup_on_a_device_is_the_published_soup(kind: str, dtype: str, tmp_pat
     paths = save(tmp_path, kind, dtype, range(3))
     model = check(tmp_path, paths, kind, device="cuda")
     assert [buffer.is_pinned() for buffer in model._staging.buffers] == [True, True]
+    assert model._residents is not None
+    assert (model._residents.nbytes > 0) == (dtype == "bfloat16")
     check(tmp_path / "cast", paths, kind, device="cuda", dtype="bf16", compute_dtype="float32")
+
+
+@pytest.mark.parametrize("share", [2.0, 0.3])
+def test_ingredients_stay_where_there_is_room(
+    share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parameters of another dtype are not mixed in place, as those of another device are not."""
+    paths = save(tmp_path, "llama-tied", "bfloat16", range(3))
+    room = int(share * sum((path / "model.safetensors").stat().st_size for path in paths))
+    written = []
+    monkeypatch.setattr(residents, "room_on", lambda _: room)
+    monkeypatch.setattr(residents, "write_mean", lambda *given: written.append(given) or write_mean(*given))
+    model = check(tmp_path, paths, "llama-tied", compute_dtype="float32")
+    assert model._residents is not None
+    held, tensors = model._residents.nbytes, len(model._blocks)
+    assert held == (3 * model.nbytes if share > 1 else pytest.approx(room, rel=0.5))
+    assert held <= room
+    assert len(written) > 6 * tensors if share > 1 else 0 < len(written) < 6 * tensors
+
+
+def test_none_stay_beside_a_model_on_the_cpu(tmp_path: Path) -> None:
+    model = check(tmp_path, save(tmp_path, "llama-tied", "bfloat16", range(3)), "llama-tied")
+    assert model._residents is not None
+    assert model._residents.nbytes == 0
 
 
 @pytest.mark.parametrize("kind", ["llama-tied", "mixtral"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, TypeVar
 
 from soce.files.words import counted
 from soce.recipes.parts import check_not_negative, reduced_terms, refuse, refuse_zeros, to_parts
@@ -24,6 +24,11 @@ Filters: TypeAlias = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
 Masked: TypeAlias = "tuple[Masks, int]"
 """The same element by element."""
 Mix: TypeAlias = "Plain | Filters | Masked"
+
+
+def is_plain(mix: Mix) -> TypeGuard[Plain]:
+    """Return whether one set of numerators holds for every element."""
+    return isinstance(mix[0], tuple) and isinstance(mix[1], int)
 
 
 @dataclass(frozen=True, slots=True)

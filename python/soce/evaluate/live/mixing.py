@@ -31,7 +31,7 @@ from soce.recipes.parts import parse_dtype
 from soce.remote.here import bring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -112,6 +112,9 @@ class SoupMixer:
                     hint = "say which dtype soups are published in, with `dtype`"
                     refuse(f"expected {first}, got {held}", hint, path, tensor=name)
         self._adapted = {i for i, path in enumerate(self._sources) if base_of(path) != path}
+        derived = (i for i, told in enumerate(planned["ingredients"]) if told["derived"])
+        self._computed = self._adapted | set(derived)
+        """Ingredients with values that no file holds: they follow from others, exactly."""
         self._finite: defaultdict[tuple[str, int, int], set[int]] = defaultdict(set)
         """Ingredients whose run of elements, by tensor, first element and length, is known to be finite."""
         self._numbers = {same_path_key(path): number for number, path in enumerate(self.paths)}
@@ -159,6 +162,11 @@ class SoupMixer:
                 hint = "end the recipe with a row whose pattern is `*`"
                 raise RecipeError.of([Problem("recipe", None, name, "no row of the recipe matches", hint)])
         return rows
+
+    def holds_as_published(self, name: str, ingredients: Iterable[int]) -> bool:
+        """Return whether the soup's tensor is of their dtype, and `original` gives their very values."""
+        is_own = self.dtype is None and self._mixer.giver(name) is None
+        return is_own and self._computed.isdisjoint(ingredients)
 
     def mix(self, name: str, row: Mix, target: torch.Tensor, *, start: int = 0) -> None:
         """Write a tensor of the soup into contiguous CPU memory of the dtype that is published.

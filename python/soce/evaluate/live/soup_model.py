@@ -25,6 +25,7 @@ from soce.evaluate.live.loading import (
 )
 from soce.evaluate.live.mixing import SoupMixer, torch_dtype
 from soce.evaluate.live.placement import find_placement, same_bits
+from soce.evaluate.live.residents import Residents
 from soce.evaluate.live.staging import Staging
 from soce.evaluate.side_files import side_files_digest
 from soce.exceptions import shown
@@ -88,8 +89,9 @@ class SoupModel:
     Notes
     -----
     Memory: the model, and on the CPU the largest tensor where its dtype differs from what is mixed; twice
-    that for CUDA, where one is copied while the next is mixed. While a soup is set of a model whose tensors
-    transformers rearranges (`is_direct` is False): two more models on the CPU.
+    that for CUDA, where one is copied while the next is mixed. From the second soup on ingredients stay on a
+    CUDA device, as far as that leaves what scoring the first took of it, and a quarter. While a soup is set
+    of a model whose tensors transformers rearranges (`is_direct` is False): two more models on the CPU.
     """
 
     def __init__(
@@ -122,7 +124,9 @@ class SoupModel:
         if placed is None:
             self.model.to(open_device(device))  # type: ignore[arg-type] # a decorator of transformers hides the signature
             self._live = live_tensors(self.model)
-        self._staging = self._make_staging()
+        self._staging = Staging(is_pinned=any(one.device.type == "cuda" for one in self._live.values()))
+        self._residents: Residents | None = None
+        """Made for the second soup, when it is known what scoring the first took of the devices."""
 
     def _begin(
         self, ingredients: Sequence[str], merge: MergeOptions, compute_dtype: str | None
@@ -219,6 +223,8 @@ class SoupModel:
             if rows[twin] != rows[name]:
                 which = f"`{shown(twin)}` and `{shown(name)}`"
                 refuse(f"the recipe mixes {which} differently, but the model ties them", "match both at once")
+        if self._residents is None and self.recipe is not None and self.is_direct:
+            self._residents = Residents.beside(self._mixer, self._live.values())
         self.recipe, done, tell = None, 0, on_progress or no_progress
         for name in self._set_direct(rows) if self.is_direct else self._set_converted(rows):
             done += self._mixer.size(name)
@@ -270,19 +276,18 @@ class SoupModel:
 
     def close(self) -> None:
         """Let go of the model and of the ingredients."""
-        for name in ("model", "_live", "_staging", "_mixer", "tokenizer"):
+        for name in ("model", "_live", "_staging", "_residents", "_mixer", "tokenizer"):
             self.__dict__.pop(name, None)
 
     def _set_direct(self, rows: Mapping[str, Mix]) -> Iterator[str]:
-        """Mix each tensor into its run of live elements, through host memory if need be; yield it."""
+        """Mix each tensor into its run of live elements, there or through host memory; yield it."""
         for block in self._blocks:
             name = block.tensor
             live = self._live[block.live].reshape(-1)[block.start : block.start + block.count]
             if self._in_place(name, live):
                 self._mixer.mix(name, rows[name], live)
-            else:
-                number, room = self._staging.take(self._mixer.size(name))
-                mixed = room.view(torch_dtype(self._mixer.published(name)))
+            elif self._residents is None or not self._residents.mix(name, rows[name], live):
+                number, mixed = self._staging.take(block.count, torch_dtype(self._mixer.published(name)))
                 self._mixer.mix(name, rows[name], mixed)
                 self._staging.send(number, mixed, live)
             yield name
@@ -307,13 +312,6 @@ class SoupModel:
             if not same_bits(converted[owner], converted[name]):
                 refuse(f"the soup unties `{shown(name)}` from `{shown(owner)}`, which the model ties", _TIE)
             live.copy_(converted[name])
-
-    def _make_staging(self) -> Staging:
-        """Return host memory for tensors that cannot be mixed in place; pinned for CUDA."""
-        copied = [block for block in self._blocks if not self._in_place(block.tensor, self._live[block.live])]
-        most = max((self._mixer.size(block.tensor) for block in copied), default=0)
-        is_pinned = most > 0 and any(tensor.device.type == "cuda" for tensor in self._live.values())
-        return Staging(most, is_pinned=is_pinned)
 
     def _check_tied(self) -> None:
         """Refuse ingredients whose head differs from the embedding that their config ties it to."""

@@ -14,31 +14,35 @@ if TYPE_CHECKING:
 class Staging:
     """Two buffers: while one is copied to a device, the next tensor is mixed into the other.
 
+    Each is as large as the largest tensor that has passed through it.
+
     Parameters
     ----------
-    nbytes : int
-        Of the largest tensor that passes through; 0 if none does.
     is_pinned : bool
-        Whether the memory is pinned, as copies need that go on beside the processor's work.
+        Whether the memory is pinned, as copies need that go on beside the processor's work. One buffer does
+        where they do not: a copy in this memory is over when it returns.
     """
 
-    def __init__(self, nbytes: int, *, is_pinned: bool) -> None:
+    def __init__(self, *, is_pinned: bool) -> None:
         import torch
 
-        count = 2 if is_pinned else 1  # a copy in this memory is over when it returns
-        self.buffers = [
-            torch.empty(nbytes, dtype=torch.uint8, pin_memory=is_pinned and nbytes > 0) for _ in range(count)
-        ]
+        count = 2 if is_pinned else 1
+        self._is_pinned = is_pinned
+        self.buffers = [torch.empty(0, dtype=torch.uint8)] * count
         self._turn: Iterator[int] = cycle(range(count))
         self._on_its_way: dict[int, torch.cuda.Event] = {}
         """Of each buffer that is being copied, what tells the end of it."""
 
-    def take(self, nbytes: int) -> tuple[int, torch.Tensor]:
-        """Return the next buffer's number and its first bytes, once what was in it has arrived."""
-        number = next(self._turn)
+    def take(self, count: int, dtype: torch.dtype) -> tuple[int, torch.Tensor]:
+        """Return the next buffer's number and room in it, once what was there has arrived."""
+        import torch
+
+        number, nbytes = next(self._turn), count * dtype.itemsize
         if (event := self._on_its_way.pop(number, None)) is not None:
             event.synchronize()
-        return number, self.buffers[number][:nbytes]
+        if self.buffers[number].numel() < nbytes:
+            self.buffers[number] = torch.empty(nbytes, dtype=torch.uint8, pin_memory=self._is_pinned)
+        return number, self.buffers[number][:nbytes].view(dtype)
 
     def send(self, number: int, mixed: torch.Tensor, live: torch.Tensor) -> None:
         """Copy a tensor that lies in a buffer to where it lives; on a CUDA device that may still go on."""

@@ -19,6 +19,7 @@ from soce.evaluate.engines.vllm.packing import forget_packed_experts, pack_besid
 from soce.evaluate.evaluation import refuse
 from soce.evaluate.live.mixing import torch_dtype
 from soce.evaluate.live.placement import same_bits
+from soce.evaluate.live.staging import Staging
 from soce.exceptions import shown
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class DirectLoading:
     """A model, and for each of its layers where its parameters come from.
 
     The model holds the first of the mixer's ingredients. Memory besides it: the largest tensor that is not
-    mixed in place, and two layers, one that is packed while the next is mixed.
+    mixed in place, twice that for CUDA, and two layers, one that is packed while the next is mixed.
     """
 
     def __init__(self, model: torch.nn.Module, mixer: SoupMixer, slots: list[Slot], sharing: Sharing) -> None:
@@ -56,7 +57,7 @@ class DirectLoading:
         wide = dict.fromkeys(one.tensor for one in columns)
         largest = max((mixer.size(name) for name in wide), default=0)
         self._is_shared = sharing.reserve([one.tensor for one in columns], largest)
-        self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._staging = Staging(is_pinned=torch.cuda.is_available())
 
     def describe(self) -> dict[str, Any]:
         """Return how many layers are loaded in which way, as JSON."""
@@ -87,7 +88,9 @@ class DirectLoading:
             for layer, own in self._packed:
                 with _packed_again_after_errors(layer):  # also where packing the one before failed
                     self._mix_unpacked(layer, own, rows)
+                    self._staging.arrive()  # another thread packs it
                     pack(partial(_pack, layer))
+        self._staging.arrive()
         pack_beside(self._beside)
         for layer in self._attention:  # some keep what follows from other layers' weights
             layer.process_weights_after_loading(dtype)
@@ -114,30 +117,19 @@ class DirectLoading:
         for copied in slot.copies:
             target, row = copied.target.of(parameter), rows[copied.tensor]
             dtype = torch_dtype(self._mixer.published(copied.tensor))
-            if not copied.source.is_run:
-                target.copy_(copied.source.of(self._whole(copied.tensor, row, dtype)))
+            if not copied.source.is_run and self._is_shared:
+                whole = self._sharing.mix(self._mixer, copied.tensor, row, dtype)
+                target.copy_(copied.source.of(whole))
+            elif not copied.source.is_run:
+                number, whole = self._staging.take(self._mixer.size(copied.tensor) // dtype.itemsize, dtype)
+                self._mixer.mix(copied.tensor, row, whole)
+                self._staging.send(number, copied.source.of(whole), target)
             elif copied.target.is_run and target.dtype == dtype and target.device.type == "cpu":
                 self._mixer.mix(copied.tensor, row, target, start=copied.source.start)
             else:
-                run = self._room(copied.source.count, dtype)
+                number, run = self._staging.take(copied.source.count, dtype)
                 self._mixer.mix(copied.tensor, row, run, start=copied.source.start)
-                target.copy_(run.view(copied.source.size))
-
-    def _whole(self, name: str, row: Mix, dtype: torch.dtype) -> torch.Tensor:
-        """Return a whole tensor of the soup, flat, mixed by all ranks together or by this one."""
-        if self._is_shared:
-            return self._sharing.mix(self._mixer, name, row, dtype)
-        whole = self._room(self._mixer.size(name) // dtype.itemsize, dtype)
-        self._mixer.mix(name, row, whole)
-        return whole
-
-    def _room(self, count: int, dtype: torch.dtype) -> torch.Tensor:
-        """Return memory for so many elements, which the next call may return again."""
-        nbytes = count * dtype.itemsize
-        if self._buffer.numel() < nbytes:
-            pinned = torch.cuda.is_available()
-            self._buffer = torch.empty(nbytes, dtype=torch.uint8, pin_memory=pinned)
-        return self._buffer[:nbytes].view(dtype)
+                self._staging.send(number, run.view(copied.source.size), target)
 
     def _is_in_place(self, slot: Slot) -> bool:
         """Return whether a layer computes with what was loaded as it was: the first ingredient's bits."""
