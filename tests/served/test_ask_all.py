@@ -31,9 +31,13 @@ class Doubling(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of the five that it else has, the kernel resets those beyond when all ask at once
+
+
 @pytest.fixture
 def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Doubling) as made:
+    with Server(("127.0.0.1", 0), Doubling) as made:
         made.asked = []
         made.daemon_threads = True
         threading.Thread(target=made.serve_forever, daemon=True).start()
