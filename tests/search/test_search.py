@@ -301,9 +301,9 @@ def test_scores_of_0_and_1_tell_the_items_that_only_one_solves(tmp_path: Path) -
     tests = {one.second: one.mcnemar for one in found.comparisons if one.mcnemar and one.first == "soce"}
     assert set(tests) == {*"abc", "uniform-all", "uniform-selected"}
     landscape = Landscape()
+    selection = chosen(landscape)
     held_out = {
-        name: [item for item in ids if item not in chosen(landscape)[name]]
-        for name, ids in landscape.items.items()
+        name: [item for item in ids if item not in selection[name]] for name, ids in landscape.items.items()
     }
     weights = shares(found.best.recipe)
     only = sum(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -168,7 +169,7 @@ class Turned(Smooth):
             scale="percent",
         )
 
-    @property
+    @cached_property
     def held_out(self) -> set[str]:
         return {item for ids in split_items(self.items).held_out.values() for item in ids}
 
