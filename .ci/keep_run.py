@@ -18,7 +18,7 @@ from typing import Final
 WANTED: Final = (
     *("demo.json", "scores.csv", "selection.yaml", "soup/soce.json"),
     *(f"search/{name}" for name in ("experiment.json", "population.json", "study.json", "result.json")),
-    *("search/study.db", "search/store.db"),
+    *("search/study.db", "search/study.journal", "search/store.db"),
 )
 
 

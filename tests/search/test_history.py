@@ -178,8 +178,9 @@ def test_on_a_full_disk_the_question_stays(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_database_with_a_journal_of_a_killed_process_is_kept_as_it_was(tmp_path: Path) -> None:
-    ask(tmp_path, **FIRST)
     folder = tmp_path / "run"
+    folder.mkdir()
+    ask(tmp_path, **FIRST, storage=f"sqlite:///{folder / 'study.db'}")
     trials = "SELECT count(*) FROM trials"
     with closing(sqlite3.connect(folder / "study.db")) as database:
         (before,) = database.execute(trials).fetchone()

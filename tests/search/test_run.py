@@ -21,7 +21,7 @@ from soce.analysis.shapley import shapley_values
 from soce.analysis.wins import win_rates
 from soce.exceptions import EvaluationError, ScoreTableError, StudyError
 from soce.scores.objective import Mean, Weighted
-from soce.search.folder import DEMO, LOG, RESULT, SCORES, SELECTION, STUDY, TRIALS
+from soce.search.folder import DEMO, LOG, OLD_TRIALS, RESULT, SCORES, SELECTION, STUDY, TRIALS
 from soce.search.open import open_run
 from soce.search.pool import Pool
 from soce.search.result import SearchResult
@@ -343,7 +343,7 @@ def test_too_many_players_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_names_of_a_runs_files_are_spelled_once() -> None:
-    names = {SCORES, SELECTION, LOG, DEMO, STUDY, TRIALS, RESULT}
+    names = {SCORES, SELECTION, LOG, DEMO, STUDY, TRIALS, OLD_TRIALS, RESULT}
     package = Path(soce.__file__).parent
     spelled = {
         (str(path.relative_to(package)), node.value)

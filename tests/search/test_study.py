@@ -22,6 +22,7 @@ from soce.exceptions import StudyError
 from soce.search import claims
 from soce.search.claims import claim
 from soce.search.study import Study, check_folder
+from soce.search.trials import read_trials
 from soce.store.evaluations import EvaluationStore
 from soce.store.file import StoreFile
 
@@ -101,15 +102,93 @@ def test_optuna_itself_opens_the_default_storage(tmp_path: Path) -> None:
     with Study(tmp_path / "run", identity=IDENTITY) as study:
         study.record("r1", {"a": 5, "b": 5}, 70.0)
         study.record("r2", {"a": 3, "b": 7}, 71.0)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'run' / 'study.db'}")
-    try:
-        (summary,) = optuna.get_all_study_summaries(storage)
-        opened = optuna.load_study(study_name=summary.study_name, storage=storage)
-        assert opened.best_trial.params == {"a": 3, "b": 7}
-        assert opened.user_attrs["objective"] == {"name": "mean"}
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "run" / "study.journal"))
+    storage = optuna.storages.JournalStorage(backend)
+    (summary,) = optuna.get_all_study_summaries(storage)
+    opened = optuna.load_study(study_name=summary.study_name, storage=storage)
+    assert opened.best_trial.params == {"a": 3, "b": 7}
+    assert opened.user_attrs["objective"] == {"name": "mean"}
+
+
+def database_of(folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
+    return f"sqlite:///{folder / 'study.db'}"
+
+
+def test_a_folder_with_a_database_of_old_goes_on_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    StoreFile(folder)
+    with Study(folder, identity=IDENTITY, storage=database_of(folder)) as study:
+        study.record("r1", {"a": 5, "b": 5}, 70.0, attributes={"stage": "grid", "weights": "0.5 a + 0.5 b"})
+        study.record("r2", {"a": 1, "b": 9}, 80.0, rungs={10: 80.0}, is_complete=False)
+    with Study(folder, identity=IDENTITY) as study:
+        assert [trial.user_attrs["recipe"] for trial in study.trials()] == ["r1", "r2"]
+        assert study.record("r3", {"a": 3, "b": 7}, 70.0, attributes={"stage": "grid"})
+    assert not (folder / "study.journal").exists()
+    found = read_trials(folder)
+    assert found is not None
+    assert (found.n_trials, found.best, found.best_weights) == (3, 70.0, "0.5 a + 0.5 b")
+    assert (found.recipes, dict(found.stages)) == ({"r1", "r2", "r3"}, {"grid": 2})
+
+
+@pytest.mark.parametrize("rest", [b"{", b'{"op_code":4,"worker_id"', b"\xc3"])
+def test_half_a_line_of_a_killed_process_is_taken_off(tmp_path: Path, rest: bytes) -> None:
+    journal = tmp_path / "run" / "study.journal"
+    with Study(tmp_path / "run", identity=IDENTITY) as study:
+        study.record("r1", {"a": 5, "b": 5}, 70.0)
+        with journal.open("ab") as file:
+            file.write(rest)
+        assert len(study.trials()) == 1
+        found = read_trials(tmp_path / "run")
+        assert found is not None
+        assert found.n_trials == 1
+        study.record("r2", {"a": 1, "b": 9}, 60.0)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + rest)
+    with Study(tmp_path / "run", identity=IDENTITY) as study:
+        assert [trial.user_attrs["recipe"] for trial in study.trials()] == ["r1", "r2"]
+    assert journal.read_bytes() == whole
+
+
+def test_a_damaged_journal_is_one_line_and_costs_nothing_but_itself(tmp_path: Path) -> None:
+    search_with(pool(tmp_path), Landscape(n_items=20), folder=tmp_path / "run", draws=100)
+    journal = tmp_path / "run" / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for damaged in (
+        b"no journal\n" + b"".join(lines),
+        lines[0] + b"{}\n" + lines[1],
+        lines[0] + b"7\n" + lines[1],
+    ):
+        journal.write_bytes(damaged)
+        assert read_trials(tmp_path / "run") is None
+        with pytest.raises(StudyError, match="the `journal` storage cannot be opened") as caught:
+            search_with(pool(tmp_path), Landscape(n_items=20), folder=tmp_path / "run", draws=100)
+        assert f"remove `{journal}`" in str(caught.value)
+    journal.unlink()
+    landscape = Landscape(n_items=20)
+    search_with(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
+    assert landscape.calls == []
+    assert len(journal.read_bytes().splitlines()) == len(lines)
+
+
+def test_a_full_disk_is_one_line_and_the_next_trial_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "run" / "study.journal"
+    with Study(tmp_path / "run", identity=IDENTITY) as study:
+        real = os.fsync
+
+        def full(descriptor: int) -> None:
+            os.ftruncate(descriptor, journal.stat().st_size - 7)
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(StudyError, match="No space left on device\n"):
+                study.record("r1", {"a": 5, "b": 5}, 70.0)
+        assert os.fsync is real
+        assert study.record("r1", {"a": 5, "b": 5}, 70.0)
+        assert [trial.value for trial in study.trials()] == [70.0]
 
 
 def test_another_identity_is_another_study_and_the_first_comes_back(tmp_path: Path) -> None:
@@ -163,7 +242,7 @@ def test_what_another_worker_is_just_writing_is_no_stranger(tmp_path: Path) -> N
     folder.mkdir()
     (folder / ".study.json.0a7755c7").write_text("{")
     check_folder(folder)
-    (folder / ".study.db.0a7755c7").touch()
+    (folder / ".study.journal.0a7755c7").touch()
     with pytest.raises(StudyError, match="and no study"):
         check_folder(folder)
 
@@ -175,7 +254,9 @@ def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(tmp_pa
 
 
 def test_a_storage_that_fails_later_is_one_line_as_well(tmp_path: Path) -> None:
-    with Study(tmp_path / "run", identity=IDENTITY) as study:
+    folder = tmp_path / "run"
+    StoreFile(folder)
+    with Study(folder, identity=IDENTITY, storage=database_of(folder)) as study:
         with closing(sqlite3.connect(tmp_path / "run" / "study.db")) as database:
             database.execute("DROP TABLE trials")
         with pytest.raises(StudyError, match="no such table: trials\n"):
@@ -280,7 +361,7 @@ def test_a_killed_search_goes_on_without_repeating_an_evaluation(tmp_path: Path)
 
 def test_a_trial_missing_after_a_kill_is_added_from_the_kept_scores(tmp_path: Path) -> None:
     search_with(pool(tmp_path), Landscape(n_items=20), folder=tmp_path / "run", draws=100)
-    (tmp_path / "run" / "study.db").unlink()
+    (tmp_path / "run" / "study.journal").unlink()
     landscape = Landscape(n_items=20)
     found = search_with(pool(tmp_path), landscape, folder=tmp_path / "run", draws=100)
     assert landscape.calls == []

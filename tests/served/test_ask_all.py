@@ -32,7 +32,9 @@ class Doubling(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    request_queue_size = 128  # of the five that it else has, the kernel resets those beyond when all ask at once
+    request_queue_size = (
+        128  # of the five that it else has, the kernel resets those beyond when all ask at once
+    )
 
 
 @pytest.fixture

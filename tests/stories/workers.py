@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.stories.experiment import Experiment, read_record, recorded
 
 _LOADED = (
-    *("torch", "transformers.models.llama.modeling_llama", "optuna.storages._rdb.storage", "alembic.command"),
+    *("torch", "transformers.models.llama.modeling_llama", "optuna.storages.journal"),
     *("pandas", "rich.progress", "soce.cli.run", "soce.cli.steps", "soce.search.soups"),
     *("soce.evaluate.tasks.evaluator", "soce.report.publish", "soce.selection.rehearsal"),
 )
@@ -89,7 +89,11 @@ def result_files(output: Path) -> dict[str, bytes]:
     """
     found = {}
     for path in sorted(output.rglob("*")):
-        if path.is_file() and path.suffix not in (".db", ".log") and not path.name.startswith("."):
+        if (
+            path.is_file()
+            and path.suffix not in (".db", ".journal", ".log")
+            and not path.name.startswith(".")
+        ):
             found[path.relative_to(output).as_posix()] = path.read_bytes()
     study = json.loads(found["search/study.json"])
     return {**found, "search/study.json": json.dumps({**study, "name": "drawn", "asked": "then"}).encode()}

@@ -21,7 +21,17 @@ from soce.exceptions import SoceError, StudyError
 from soce.files.atomic import staged
 from soce.files.digests import digest_of
 from soce.files.documents import read_json
-from soce.search.folder import HISTORY, POPULATION, RESULT, SCORES, SEARCH, SELECTION, STUDY, TRIALS
+from soce.search.folder import (
+    HISTORY,
+    OLD_TRIALS,
+    POPULATION,
+    RESULT,
+    SCORES,
+    SEARCH,
+    SELECTION,
+    STUDY,
+    TRIALS,
+)
 from soce.selection.file import read_selection
 
 if TYPE_CHECKING:
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 
     from soce.selection.experts import Selection
 
-_OF_SEARCH: Final = (RESULT, TRIALS, POPULATION, STUDY)
+_OF_SEARCH: Final = (RESULT, TRIALS, OLD_TRIALS, POPULATION, STUDY)
 """In the order in which they go: the study stays until the end, and tells that it is in the history."""
 
 
@@ -74,7 +84,7 @@ def put_away(search: Path) -> None:
 
 def clear(search: Path) -> None:
     """Remove the present question; scores, selection and history stay."""
-    for name in (f"{TRIALS}-journal", *_OF_SEARCH):  # a journal would be applied to the next database
+    for name in (f"{OLD_TRIALS}-journal", *_OF_SEARCH):  # SQLite's own would be applied to the next database
         (search / name).unlink(missing_ok=True)
 
 
@@ -145,7 +155,7 @@ def next_number(search: Path) -> int:
 def _copy(file: Path, target: Path) -> None:
     """Copy a file to the disk; of a database what is in it, whatever a killed process left beside it."""
     is_copied = False
-    if file.name == TRIALS:
+    if file.name == OLD_TRIALS:
         with (
             suppress(sqlite3.Error),
             closing(sqlite3.connect(file)) as database,

@@ -29,8 +29,10 @@ MODELS: Final = "models"
 
 STUDY: Final = "study.json"
 """What the scores of a search belong to: a `SearchIdentity`."""
-TRIALS: Final = "study.db"
+TRIALS: Final = "study.journal"
 """Optuna's storage, unless another one is named."""
+OLD_TRIALS: Final = "study.db"
+"""The same in folders of 0.1, a database."""
 RESULT: Final = "result.json"
 """The `SearchResult`, once the search is finished."""
 POPULATION: Final = "population.json"
@@ -58,7 +60,7 @@ def kind_of(folder: Path) -> Kind:
     if (folder / DEMO).is_file():
         return "demo"
     if (folder / STUDY).is_file() or (folder / RESULT).is_file():
-        is_search = (folder / RESULT).is_file() or (folder / TRIALS).is_file()
+        is_search = any((folder / name).is_file() for name in (RESULT, TRIALS, OLD_TRIALS))
         return "study" if (folder / POPULATION).is_file() and not is_search else "search"
     if (folder / SELECTION).is_file() or any((folder / SEARCH / name).is_file() for name in (STUDY, RESULT)):
         return "run"

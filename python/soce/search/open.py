@@ -21,7 +21,6 @@ from soce.search.folder import (
     SELECTION,
     SOUP,
     STUDY,
-    TRIALS,
     kind_of,
     search_folder,
 )
@@ -114,7 +113,7 @@ def open_run(
             refuse(f"there is no model `{shown(name)}` in the run", hint, search)
     if objective is None and identity is not None:
         objective = part("objective", "the objective", _objective, identity)
-    trials = read_trials(search / TRIALS)
+    trials = read_trials(search)
     if kind == "study":
         unfinished = "no soup was searched for: these are scores of `soce study`"
     elif identity is None and trials is None:

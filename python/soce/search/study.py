@@ -1,17 +1,17 @@
 """A study: the folder and the Optuna storage in which a search is recorded, resumed and shared.
 
 The folder holds ``study.json`` (what the scores belong to), ``store.db`` (outcomes by item) and, unless
-another storage is named, ``study.db``, which optuna-dashboard shows. A trial is added in one step when its
-recipe has been scored: none is ever left running by a worker that was killed.
+another storage is named, ``study.journal``, which optuna-dashboard shows. A trial is added in one step when
+its recipe has been scored: none is ever left running by a worker that was killed.
 """
 
 from __future__ import annotations
 
 import secrets
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from soce.exceptions import StudyError, shown
 from soce.files.atomic import write_json
@@ -30,12 +30,12 @@ from soce.search.folder import (
     PROGRAMS,
     RESULT,
     STUDY,
-    TRIALS,
 )
 from soce.search.identity import differences
-from soce.search.optional import quiet_optuna, require_optuna
+from soce.search.optional import require_optuna
 from soce.search.presence import Presence
 from soce.search.refusal import refuse
+from soce.search.storage import TrialStorage
 from soce.search.trials import read_trials
 from soce.store.database import JOURNAL, LEASES, STORE
 from soce.store.file import StoreFile
@@ -43,7 +43,7 @@ from soce.store.old import OLD_FOLDER
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import optuna
 
@@ -60,7 +60,7 @@ evaluations of candidates, which know themselves what they are of."""
 class Study(AbstractContextManager["Study"]):
     """The trials of a search: made anew, or gone on with if the same was asked before in the folder.
 
-    Workers share it. The storage is the URL of one of Optuna's, such as ``postgresql://…``; a file in the
+    Workers share it. The storage is the URL of one of Optuna's, such as ``postgresql://…``; a journal in the
     folder if left out. A context manager, which closes the storage.
     """
 
@@ -78,15 +78,15 @@ class Study(AbstractContextManager["Study"]):
         place.mkdir(parents=True, exist_ok=True)
         self._lock, self._path = place / LOCK, place / STUDY
         self._presence = Presence(place / PRESENT)
-        url = storage or f"sqlite:///{(place / TRIALS).absolute()}"
-        self._kind = url.partition(":")[0]
         try:
             with claim(self._lock, wait=True):
                 self.name = settle_question(place, identity, paths=paths or {}, presence=self._presence)
-                self._storage, self._optuna = _open_storage(url, self.name)
-                with self._used():
+                self._storage = TrialStorage(place, self.name, url=storage)
+                self._optuna = self._storage.study
+                with self._storage.used():
+                    known = self._optuna.user_attrs
                     for key, value in {"metric": "objective on the selection items", **identity}.items():
-                        if self._optuna.user_attrs.get(key) != value:
+                        if known.get(key) != value:
                             self._optuna.set_user_attr(key, value)
         except BaseException:
             self._presence.close()
@@ -114,22 +114,23 @@ class Study(AbstractContextManager["Study"]):
         state = optuna.trial.TrialState.COMPLETE if is_complete else optuna.trial.TrialState.PRUNED
         if self._has(recipe, state.name):
             return False
-        # One writer at a time: SQLite would make the others fail after a while, and two workers could add one
-        # recipe twice.
-        with claim(self._lock, wait=True), self._used():
-            for trial in self._optuna.get_trials(deepcopy=False):
-                self._recorded.add((str(trial.user_attrs.get("recipe")), trial.state.name))
+        most = max(1, *parts.values())
+        trial = optuna.trial.create_trial(
+            state=state,
+            value=value if is_complete else None,
+            params=dict(parts),
+            distributions={name: optuna.distributions.IntDistribution(0, most) for name in parts},
+            user_attrs={"recipe": recipe, **(attributes or {})},
+            intermediate_values=dict(rungs or {}),
+        )
+        # One writer at a time: lines of a journal must not mix, a database would make the others fail after a
+        # while, and two workers could add one recipe twice.
+        with claim(self._lock, wait=True), self._storage.used():
+            self._storage.mend()
+            for known in self._optuna.get_trials(deepcopy=False):
+                self._recorded.add((str(known.user_attrs.get("recipe")), known.state.name))
             if self._has(recipe, state.name):
                 return False
-            most = max(1, *parts.values())
-            trial = optuna.trial.create_trial(
-                state=state,
-                value=value if is_complete else None,
-                params=dict(parts),
-                distributions={name: optuna.distributions.IntDistribution(0, most) for name in parts},
-                user_attrs={"recipe": recipe, **(attributes or {})},
-                intermediate_values=dict(rungs or {}),
-            )
             self._optuna.add_trial(trial)
             self._recorded.add((recipe, state.name))
             return True
@@ -149,25 +150,12 @@ class Study(AbstractContextManager["Study"]):
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """Return what is recorded, in the order in which it was added."""
-        with self._used():
+        with self._storage.used():
             return self._optuna.get_trials(deepcopy=False)
-
-    @contextmanager
-    def _used(self) -> Iterator[None]:
-        """Refuse what the storage refuses, as on a full disk."""
-        from optuna.exceptions import OptunaError
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except (OptunaError, SQLAlchemyError) as error:
-            message = f"the `{shown(self._kind)}` storage of the search failed: {_reason(error)}"
-            refuse(message, "nothing that was scored is lost: mend it, and run the same command", cause=error)
 
     def __exit__(self, *_: object) -> None:
         """Close the storage."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        self._storage.close()
         self._presence.close()
 
 
@@ -243,7 +231,7 @@ def make_way(folder: Path, presence: Presence, *, changes: Sequence[str] = ()) -
             "wait until it is done, or name a new directory",
             folder,
         )
-    trials = read_trials(folder / TRIALS)
+    trials = read_trials(folder)
     if (folder / STUDY).exists() and trials is not None and not (trials.n_trials or _is_found(folder)):
         clear(folder)  # an evaluator that failed at once may be mended: there is nothing to keep
     else:
@@ -266,32 +254,3 @@ def _changes(before: object, after: dict[str, object]) -> list[str]:
                 {**one, "evaluator": kind} for one, kind in zip((before, after), kinds, strict=True)
             )
     return differences(before, after)
-
-
-def _open_storage(url: str, name: str) -> tuple[optuna.storages.RDBStorage, optuna.Study]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    try:
-        with quiet_optuna() as optuna:
-            storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
-            study = optuna.create_study(
-                storage=storage, study_name=name, direction="maximize", load_if_exists=True
-            )
-            return storage, study
-    except (ImportError, ValueError, RuntimeError, SQLAlchemyError) as error:
-        # The URL may hold a password: only its kind is told.
-        kind = shown(url.partition(":")[0])
-        message = f"the `{kind}` storage cannot be opened: {_reason(error)}"
-        hint = (
-            "mend it, or name another with `--storage`: sqlite:///study.db, postgresql://user@host/database; "
-            "nothing that was scored is lost"
-        )
-        refuse(message, hint, cause=error)
-
-
-def _reason(error: BaseException) -> str:
-    """Return what the database said, which others raise with statements and advice of their own."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return shown(str(error))

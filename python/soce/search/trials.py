@@ -1,20 +1,25 @@
-"""When a search recorded its trials: read from its own database, without Optuna. Changes nothing."""
+"""When a search recorded its trials: read from its own folder, without Optuna. Changes nothing."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from soce.search.folder import OLD_TRIALS, TRIALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+_CREATE_TRIAL: Final = 4
+"""What Optuna calls the addition of a trial in a journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +49,68 @@ class Trials:
         return median(self.gaps) if self.gaps else None
 
 
-def read_trials(path: Path) -> Trials | None:
-    """Return the trials in a database; None if they are in another storage, or cannot be read."""
-    if not path.is_file():
-        return None
+def read_trials(search: Path) -> Trials | None:
+    """Return the trials in a search's folder; None if they are in another storage, or cannot be read."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            times = database.execute(
-                "SELECT datetime_complete FROM trials WHERE datetime_complete IS NOT NULL "
-                "ORDER BY datetime_complete"
-            ).fetchall()
-            best = database.execute(
-                "SELECT value, trial_id FROM trial_values ORDER BY value DESC, trial_id LIMIT 1"
-            ).fetchone()
-            rows = database.execute(
-                "SELECT trial_id, key, value_json FROM trial_user_attributes "
-                "WHERE key IN ('recipe', 'stage', 'weights')"
-            ).fetchall()
-        moments = [datetime.fromisoformat(text) for (text,) in times]
-        told: dict[str, dict[int, str]] = {"recipe": {}, "stage": {}, "weights": {}}
-        for trial, key, text in rows:
-            told[key][trial] = str(json.loads(text))
-    except (sqlite3.Error, TypeError, ValueError):
-        return None
+        if (search / TRIALS).is_file():
+            return _of_records(_journal_records(search / TRIALS))
+        if (search / OLD_TRIALS).is_file():
+            return _of_records(_database_records(search / OLD_TRIALS))
+    except (OSError, sqlite3.Error, LookupError, TypeError, ValueError):
+        pass
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """One trial."""
+
+    moment: datetime
+    value: float | None
+    """None for a soup that was given up."""
+    told: Mapping[str, object]
+
+
+def _of_records(records: Sequence[_Record]) -> Trials:
+    """Return what trials come to; they stand in the order in which they were added."""
+    moments = sorted(record.moment for record in records)
     gaps = tuple((after - before).total_seconds() for before, after in pairwise(moments))
+    scored = [record for record in records if record.value is not None]
+    best = max(scored, key=lambda record: record.value or 0.0, default=None)
+    weights = None if best is None else best.told.get("weights")
     return Trials(
         len(moments),
-        None if best is None else best[0],
+        None if best is None else best.value,
         gaps,
-        None if best is None else told["weights"].get(best[1]),
-        frozenset(told["recipe"].values()),
-        Counter(told["stage"].values()),
+        None if weights is None else str(weights),
+        frozenset(str(record.told["recipe"]) for record in records if "recipe" in record.told),
+        Counter(str(record.told["stage"]) for record in records if "stage" in record.told),
     )
+
+
+def _journal_records(path: Path) -> list[_Record]:
+    """Return the trials of a journal of Optuna's: what a killed process left of a line is none."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    told = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [
+        _Record(datetime.fromisoformat(one["datetime_complete"]), one["value"], one["user_attrs"])
+        for one in told
+        if one["op_code"] == _CREATE_TRIAL
+    ]
+
+
+def _database_records(path: Path) -> list[_Record]:
+    """Return the trials of a database of Optuna's, as 0.1 kept them."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        trials = database.execute(
+            "SELECT trial_id, datetime_complete, value FROM trials LEFT JOIN trial_values USING (trial_id) "
+            "WHERE datetime_complete IS NOT NULL ORDER BY trial_id"
+        ).fetchall()
+        attributes = database.execute(
+            "SELECT trial_id, key, value_json FROM trial_user_attributes "
+            "WHERE key IN ('recipe', 'stage', 'weights')"
+        ).fetchall()
+    told: defaultdict[int, dict[str, object]] = defaultdict(dict)
+    for trial, key, text in attributes:
+        told[trial][key] = json.loads(text)
+    return [_Record(datetime.fromisoformat(moment), value, told[trial]) for trial, moment, value in trials]

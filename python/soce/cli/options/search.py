@@ -271,7 +271,7 @@ search_options = all_of(
         metavar="N",
         help="Of the split. Default: 0.",
     ),
-    _option("--storage", metavar="URL", help="An Optuna storage; else study.db in the output."),
+    _option("--storage", metavar="URL", help="An Optuna storage; else study.journal in the output."),
 )
 
 fail_option = click.option("--fail-if-worse", is_flag=True, help="Exit 3 unless it beats all single models.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from soce.report.cells import Cell, count, seconds, size
 from soce.report.document import Facts
+from soce.search.folder import TRIALS
 
 if TYPE_CHECKING:
     from soce.report.document import Section
@@ -33,9 +34,8 @@ def build(section: Section, view: RunView) -> None:
         facts.append(("Time per soup", seconds(each), "median from one to the next"))
         data |= {"n_trials": run.trials.n_trials, "seconds": whole, "seconds_each": each}
     else:
-        section.missing.append(
-            "Time of the search: there is no `study.db` to read it from; another storage may hold the trials."
-        )
+        other = "another storage may hold the trials"
+        section.missing.append(f"Time of the search: there is no `{TRIALS}` to read it from; {other}.")
     if run.manifest is not None:
         facts += _merge(section, view)
     else:
