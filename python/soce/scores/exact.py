@@ -40,6 +40,8 @@ def exact_sum(numbers: Iterable[float]) -> Fraction:
     (Fraction(3, 10), Fraction(1, 1))
     """
     values, counts = np.unique(np.fromiter(numbers, np.float64), return_counts=True)
+    if (values == np.floor(values)).all():  # as most outcomes are, 0 and 1: each stands for itself
+        return Fraction(sum(int(value) * count for value, count in zip(values, counts.tolist(), strict=True)))
     numerators: Counter[int] = Counter()  # denominator → sum of the numerators over it
     for (top, bottom), count in zip(_numerators_and_denominators(values), counts.tolist(), strict=True):
         numerators[bottom] += count * top
