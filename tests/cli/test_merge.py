@@ -180,6 +180,18 @@ def test_refusals_exit_with_1(here: Path, arguments: list[str], message: str) ->
     assert not (here / "soup").exists()
 
 
+def test_a_weight_behind_a_colon(here: Path) -> None:
+    result = run("A:5", "B=2", "-o", "soup")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "error: `A:5` does not exist",
+        "",
+        "hint: a weight follows `=`: A=5",
+    ]
+    (here / "A").rename(here / "A:5")
+    assert run("A:5", "B", "-o", "soup").exit_code == 0
+
+
 def test_ingredients_that_do_not_exist_or_do_not_agree(here: Path) -> None:
     result = run("A", "none", "-o", "soup")
     assert result.exit_code == 1

@@ -242,6 +242,11 @@ def _split(argument: str, *, signed: bool) -> tuple[str, Any]:
     if not argument or (equals and not path):
         refuse(f"`{shown(argument)}` has no path", "write PATH=WEIGHT")
     if not equals:
+        before, _, after = argument.rpartition(":")  # as other programs write a weight
+        if before and os.path.lexists(before) and not os.path.lexists(argument):
+            refuse(
+                f"`{shown(argument)}` does not exist", f"a weight follows `=`: {shown(before)}={shown(after)}"
+            )
         return argument, None
     if os.path.lexists(argument):
         if os.path.lexists(path):
